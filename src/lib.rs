@@ -1,0 +1,8 @@
+//! channelkeeper keeps Zoho CRM notification channels alive.
+//!
+//! Start with ARCHITECTURE.md for the map and the invariants. The data flows one way: config, desired, observe, plan,
+//! execute, record, report.
+
+pub mod model;
+#[cfg(feature = "simulator")]
+pub mod simulator;

@@ -1,0 +1,232 @@
+//! Which operations of which modules a channel covers.
+//!
+//! Zoho writes an event as `{Module_API_Name}.{create|edit|delete|all}`. `.all` is short for the three others and does
+//! not come back: a GET lists `Deals.edit`, `Deals.create`, `Deals.delete` for what was enabled as `Deals.all` (v7 *Get
+//! Notification Details*). So a set is always kept expanded, and only its way out is shortened.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What can happen to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// `create`; a delivery calls it `insert`.
+    Create,
+    /// `edit`; a delivery calls it `update`.
+    Edit,
+    /// `delete`.
+    Delete,
+}
+
+impl Operation {
+    /// All three.
+    pub const ALL: [Operation; 3] = [Operation::Create, Operation::Edit, Operation::Delete];
+
+    /// As it stands in an event.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Edit => "edit",
+            Operation::Delete => "delete",
+        }
+    }
+
+    /// As a delivery names it (captured v7 traffic).
+    pub const fn delivered_as(self) -> &'static str {
+        match self {
+            Operation::Create => "insert",
+            Operation::Edit => "update",
+            Operation::Delete => "delete",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Operation::Create => 1,
+            Operation::Edit => 2,
+            Operation::Delete => 4,
+        }
+    }
+}
+
+/// A set of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Operations(u8);
+
+impl Operations {
+    /// All three.
+    pub const ALL: Operations = Operations(7);
+
+    /// Whether it holds none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it holds this one.
+    pub const fn contains(self, operation: Operation) -> bool {
+        self.0 & operation.bit() != 0
+    }
+
+    /// With this one as well.
+    #[must_use]
+    pub const fn with(self, operation: Operation) -> Operations {
+        Operations(self.0 | operation.bit())
+    }
+
+    /// What either holds.
+    #[must_use]
+    pub const fn union(self, other: Operations) -> Operations {
+        Operations(self.0 | other.0)
+    }
+
+    /// What this holds and the other does not.
+    #[must_use]
+    pub const fn minus(self, other: Operations) -> Operations {
+        Operations(self.0 & !other.0)
+    }
+
+    /// In the order create, edit, delete.
+    pub fn iter(self) -> impl Iterator<Item = Operation> {
+        Operation::ALL.into_iter().filter(move |operation| self.contains(*operation))
+    }
+}
+
+/// Operations by module: never holds a module with no operation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Events(BTreeMap<String, Operations>);
+
+/// Why a text is no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadEvent {
+    /// There is no dot, or nothing on one side of it.
+    #[error("an event is written Module.operation, as in \"Deals.create\"")]
+    Shape,
+    /// What stands behind the dot is no operation.
+    #[error("\"{0}\" is no operation (one of create, edit, delete, all)")]
+    Operation(String),
+    /// What stands before the dot cannot be a module's API name.
+    #[error("\"{0}\" is no module API name (letters, digits and underscores, as in \"Sales_Orders\")")]
+    Module(String),
+}
+
+impl Events {
+    /// One event as it is written in the config and on the wire.
+    pub fn parse(text: &str) -> Result<(String, Operations), BadEvent> {
+        let (module, operation) = text.rsplit_once('.').ok_or(BadEvent::Shape)?;
+        if module.is_empty() || operation.is_empty() {
+            return Err(BadEvent::Shape);
+        }
+        if !module.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(BadEvent::Module(module.to_owned()));
+        }
+        let operations = match operation {
+            "all" => Operations::ALL,
+            "create" => Operations::default().with(Operation::Create),
+            "edit" => Operations::default().with(Operation::Edit),
+            "delete" => Operations::default().with(Operation::Delete),
+            other => return Err(BadEvent::Operation(other.to_owned())),
+        };
+        Ok((module.to_owned(), operations))
+    }
+
+    /// Adds operations of a module.
+    pub fn insert(&mut self, module: impl Into<String>, operations: Operations) {
+        if operations.is_empty() {
+            return;
+        }
+        let held = self.0.entry(module.into()).or_default();
+        *held = held.union(operations);
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many single (module, operation) pairs it holds.
+    pub fn len(&self) -> usize {
+        self.0.values().map(|operations| operations.iter().count()).sum()
+    }
+
+    /// What this holds and the other does not.
+    #[must_use]
+    pub fn minus(&self, other: &Events) -> Events {
+        let mut left = Events::default();
+        for (module, operations) in &self.0 {
+            left.insert(module.clone(), operations.minus(other.of(module)));
+        }
+        left
+    }
+
+    /// The operations of one module.
+    pub fn of(&self, module: &str) -> Operations {
+        self.0.get(module).copied().unwrap_or_default()
+    }
+
+    /// Modules with their operations, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Operations)> {
+        self.0.iter().map(|(module, operations)| (module.as_str(), *operations))
+    }
+
+    /// As they go out, `.all` for all three: `["Contacts.create", "Deals.all"]`.
+    pub fn to_wire(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (module, operations) in &self.0 {
+            if *operations == Operations::ALL {
+                texts.push(format!("{module}.all"));
+            } else {
+                texts.extend(operations.iter().map(|operation| format!("{module}.{}", operation.as_str())));
+            }
+        }
+        texts
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Events {
+    /// From well-formed events; anything else is passed over. For tests and examples: the config and the wire parse with
+    /// [`Events::parse`] and report what they refuse.
+    fn from_iter<I: IntoIterator<Item = &'a str>>(texts: I) -> Events {
+        let mut events = Events::default();
+        for (module, operations) in texts.into_iter().filter_map(|text| Events::parse(text).ok()) {
+            events.insert(module, operations);
+        }
+        events
+    }
+}
+
+impl fmt::Display for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_wire().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_the_three_others() {
+        let all: Events = ["Deals.all"].into_iter().collect();
+        let three: Events = ["Deals.edit", "Deals.create", "Deals.delete"].into_iter().collect();
+        assert_eq!(all, three);
+        assert_eq!(three.to_wire(), ["Deals.all"]);
+        assert_eq!(all.len(), 3);
+    }
+
+    #[test]
+    fn minus_names_what_is_missing() {
+        let wanted: Events = ["Deals.all", "Contacts.create"].into_iter().collect();
+        let seen: Events = ["Deals.create", "Leads.edit"].into_iter().collect();
+        assert_eq!(wanted.minus(&seen).to_string(), "Contacts.create, Deals.edit, Deals.delete");
+        assert_eq!(seen.minus(&wanted).to_string(), "Leads.edit");
+        assert!(wanted.minus(&wanted).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_event_says_why() {
+        assert_eq!(Events::parse("Deals"), Err(BadEvent::Shape));
+        assert_eq!(Events::parse(".create"), Err(BadEvent::Shape));
+        assert_eq!(Events::parse("Deals.update"), Err(BadEvent::Operation("update".into())));
+        assert_eq!(Events::parse("Price Books.create"), Err(BadEvent::Module("Price Books".into())));
+    }
+}

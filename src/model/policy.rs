@@ -1,0 +1,78 @@
+//! What the daemon is allowed to do.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How far the daemon may go with an account or a channel. A filter on the plan: what it takes out is still shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Mode {
+    /// Look and report; write nothing at Zoho.
+    Observe,
+    /// Enable, renew and repair; never disable.
+    NoDisable,
+    /// Everything the declaration asks for.
+    #[default]
+    Sync,
+}
+
+impl Mode {
+    /// Every mode, the tightest first.
+    pub const ALL: [Mode; 3] = [Mode::Observe, Mode::NoDisable, Mode::Sync];
+
+    /// As it stands in the config.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mode::Observe => "observe",
+            Mode::NoDisable => "no-disable",
+            Mode::Sync => "sync",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Mode, ()> {
+        Mode::ALL.into_iter().find(|mode| mode.as_str() == text).ok_or(())
+    }
+}
+
+/// What happens to a channel of ours whose spec was taken out of the config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Removed {
+    /// DELETE it, under the removal guard.
+    #[default]
+    Disable,
+    /// Stop renewing it and let Zoho drop it.
+    Expire,
+}
+
+impl Removed {
+    /// As it stands in the config.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Removed::Disable => "disable",
+            Removed::Expire => "expire",
+        }
+    }
+}
+
+/// The rules one account's plan is made under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How far the daemon may go.
+    pub mode: Mode,
+    /// What happens to channels taken out of the config.
+    pub removed: Removed,
+    /// The most channels in one write.
+    pub batch_max: usize,
+    /// The longest life Zoho grants; a lifetime of exactly this much is asked for less a guard.
+    pub lifetime_max: Duration,
+}

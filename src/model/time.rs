@@ -1,0 +1,61 @@
+//! Arithmetic on instants that cannot panic and cannot go negative.
+//!
+//! Every instant is wall time in UTC ([`jiff::Timestamp`]); every length is a [`Duration`]. A difference that would be
+//! negative is zero, a sum that would leave the calendar is its end: a decision made from odd facts is then merely
+//! conservative.
+
+use std::time::Duration;
+
+pub use jiff::Timestamp;
+
+/// `length` after `instant`.
+pub fn after(instant: Timestamp, length: Duration) -> Timestamp {
+    instant.checked_add(length).unwrap_or(Timestamp::MAX)
+}
+
+/// `length` before `instant`.
+pub fn before(instant: Timestamp, length: Duration) -> Timestamp {
+    instant.checked_sub(length).unwrap_or(Timestamp::MIN)
+}
+
+/// From `from` to `to`, zero when `to` is not later.
+pub fn span(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
+}
+
+/// `instant` without its fraction of a second: Zoho's expiries carry none (pd refuses them, see the API notes).
+pub fn whole_seconds(instant: Timestamp) -> Timestamp {
+    Timestamp::from_second(instant.as_second()).unwrap_or(instant)
+}
+
+/// A length as people write it, cut to its two largest units: "11h 58m", "45s".
+pub fn brief(length: Duration) -> String {
+    let whole = Duration::from_secs(length.as_secs());
+    let text = humantime::format_duration(whole).to_string();
+    let mut parts = text.split(' ');
+    match (parts.next(), parts.next()) {
+        (Some(first), Some(second)) => format!("{first} {second}"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_never_go_negative_and_sums_never_leave_the_calendar() {
+        let noon: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        assert_eq!(span(noon, before(noon, Duration::from_secs(5))), Duration::ZERO);
+        assert_eq!(span(noon, after(noon, Duration::from_secs(5))), Duration::from_secs(5));
+        assert_eq!(after(noon, Duration::MAX), Timestamp::MAX);
+        assert_eq!(before(noon, Duration::MAX), Timestamp::MIN);
+    }
+
+    #[test]
+    fn a_length_is_cut_to_two_units() {
+        assert_eq!(brief(Duration::from_secs(86_399)), "23h 59m");
+        assert_eq!(brief(Duration::from_millis(45_900)), "45s");
+        assert_eq!(brief(Duration::ZERO), "0s");
+    }
+}
