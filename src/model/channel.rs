@@ -1,1 +1,280 @@
-//! Placeholder.
+//! A channel: its names, its id, and what it should be.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::condition::Condition;
+use super::events::Events;
+use super::policy::Mode;
+use super::secret::{Fingerprint, Secret};
+
+/// A channel's id at Zoho: a positive 64-bit integer, which travels as a string of digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId(i64);
+
+/// The text is no channel id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a channel id is a whole number from 1 to 9223372036854775807")]
+pub struct BadChannelId;
+
+impl ChannelId {
+    /// From a number, which must be positive.
+    pub fn new(id: i64) -> Result<ChannelId, BadChannelId> {
+        if id > 0 { Ok(ChannelId(id)) } else { Err(BadChannelId) }
+    }
+
+    /// The id of a channel that was not given one: the same for the same owner, account and name, for ever.
+    ///
+    /// It has 16 digits and stays below 2^53, so that a receiver written in JavaScript reads it exactly; real ids of
+    /// Zoho's go up to 19 digits and do not.
+    pub fn derived(owner: &str, account: &AccountName, name: &ChannelName) -> ChannelId {
+        const FIRST: u64 = 1_000_000_000_000_000;
+        const END: u64 = 1 << 53;
+        let hash = Fingerprint::of(&["channel-id", owner, account.as_str(), name.as_str()]).0;
+        ChannelId((FIRST + hash % (END - FIRST)) as i64)
+    }
+
+    /// The number.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl FromStr for ChannelId {
+    type Err = BadChannelId;
+
+    fn from_str(text: &str) -> Result<ChannelId, BadChannelId> {
+        let digits_only = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let id = if digits_only { text.parse().map_err(|_| BadChannelId)? } else { return Err(BadChannelId) };
+        ChannelId::new(id)
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A name that stands in the config, in logs and as a label: 1 to 64 letters, digits, `-`, `_` and `.`, beginning with a
+/// letter or digit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a name is 1 to 64 letters, digits, \"-\", \"_\" and \".\", beginning with a letter or digit, as in \"deal-sync\""
+)]
+pub struct BadName;
+
+fn checked(text: &str) -> Result<Arc<str>, BadName> {
+    let first_ok = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest_ok = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if first_ok && rest_ok && text.len() <= 64 { Ok(Arc::from(text)) } else { Err(BadName) }
+}
+
+/// The name of an account, unique in the config.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountName(Arc<str>);
+
+/// The name of a channel, unique in the config over all accounts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelName(Arc<str>);
+
+impl AccountName {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ChannelName {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<AccountName, BadName> {
+        checked(text).map(AccountName)
+    }
+}
+
+impl FromStr for ChannelName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<ChannelName, BadName> {
+        checked(text).map(ChannelName)
+    }
+}
+
+impl fmt::Display for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Where Zoho sends what happened. Its query string may carry a secret, so only [`NotifyUrl::full`] shows it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NotifyUrl(Arc<str>);
+
+impl NotifyUrl {
+    /// Takes a URL that the config has checked, or one that Zoho answered.
+    pub fn new(url: &str) -> NotifyUrl {
+        NotifyUrl(Arc::from(url))
+    }
+
+    /// All of it, to be sent and compared.
+    pub fn full(&self) -> &str {
+        &self.0
+    }
+
+    /// What may be stored and compared in its place.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&["url", &self.0])
+    }
+}
+
+impl fmt::Display for NotifyUrl {
+    /// Without user name, password, query and fragment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, hidden) = match self.0.find(['?', '#']) {
+            Some(at) => (&self.0[..at], "?..."),
+            None => (&self.0[..], ""),
+        };
+        match (shown.find("://"), shown.rfind('@')) {
+            (Some(scheme), Some(at)) if at > scheme => {
+                write!(f, "{}...{}{hidden}", &shown[..scheme + 3], &shown[at..])
+            }
+            _ => write!(f, "{shown}{hidden}"),
+        }
+    }
+}
+
+impl fmt::Debug for NotifyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One desired channel, as declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The id at Zoho: derived, or given in the config.
+    pub id: ChannelId,
+    /// The name in the config.
+    pub name: ChannelName,
+    /// What it covers.
+    pub events: Events,
+    /// Where deliveries go.
+    pub notify_url: NotifyUrl,
+    /// What Zoho echoes in each delivery: the only proof of its origin.
+    pub token: Option<Secret>,
+    /// The life to ask for.
+    pub lifetime: Duration,
+    /// Renew when this much of its life is left; without it, at half of a granted life.
+    pub renew_before: Option<Duration>,
+    /// Whether a change of a related record notifies too (Zoho's default is yes).
+    pub notify_on_related_action: bool,
+    /// Whether deliveries carry the new values of the changed fields.
+    pub return_affected_field_values: bool,
+    /// Notify only when these fields changed; sorted.
+    pub conditions: Vec<Condition>,
+    /// How far the daemon may go with this channel.
+    pub mode: Mode,
+}
+
+impl Spec {
+    /// Over everything that is sent to Zoho, the expiry aside: a refusal holds for as long as this stays the same.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Spec {
+            id,
+            name: _,
+            events,
+            notify_url,
+            token,
+            lifetime,
+            renew_before: _,
+            notify_on_related_action,
+            return_affected_field_values,
+            conditions,
+            mode: _,
+        } = self;
+        Fingerprint::of(&[
+            "spec",
+            &id.to_string(),
+            &events.to_string(),
+            notify_url.full(),
+            token.as_ref().map_or("", Secret::expose),
+            &lifetime.as_secs().to_string(),
+            &format!("{notify_on_related_action} {return_affected_field_values} {}", token.is_some()),
+            &format!("{conditions:?}"),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_positive_digits_of_64_bits() {
+        assert_eq!("9223372036854775807".parse::<ChannelId>().unwrap().number(), i64::MAX);
+        for bad in ["", "0", "-1", "+1", "1.0", " 1", "9223372036854775808", "abc"] {
+            assert_eq!(bad.parse::<ChannelId>(), Err(BadChannelId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_derived_id_is_stable_and_readable_by_javascript() {
+        let account = "acme".parse().unwrap();
+        let id = ChannelId::derived("channelkeeper", &account, &"deal-sync".parse().unwrap());
+        assert_eq!(id, ChannelId::derived("channelkeeper", &account, &"deal-sync".parse().unwrap()));
+        assert_ne!(id, ChannelId::derived("other", &account, &"deal-sync".parse().unwrap()));
+        assert_eq!(id.to_string().len(), 16);
+        assert!(id.number() < 1 << 53);
+    }
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret() {
+        let shown = |url: &str| NotifyUrl::new(url).to_string();
+        assert_eq!(shown("https://h.example/zoho"), "https://h.example/zoho");
+        assert_eq!(shown("https://h.example/zoho?key=s3cret"), "https://h.example/zoho?...");
+        assert_eq!(shown("https://me:s3cret@h.example/zoho"), "https://...@h.example/zoho");
+        assert_eq!(shown("https://h.example/a#s3cret"), "https://h.example/a?...");
+    }
+
+    #[test]
+    fn names_are_plain() {
+        assert!("deal-sync.2".parse::<ChannelName>().is_ok());
+        for bad in ["", "-a", "a b", "a/b", "\u{e9}", &"x".repeat(65)] {
+            assert!(bad.parse::<ChannelName>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,1 +1,60 @@
-//! Placeholder.
+//! Everything that is wanted, as one value: what a config says once it has been read, checked and resolved.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::Account;
+use super::channel::{AccountName, ChannelId, Spec};
+
+/// The desired state. It is replaced as a whole, never edited.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Desired {
+    /// What does not belong to one account.
+    pub settings: Settings,
+    /// By account.
+    pub accounts: BTreeMap<AccountName, AccountDesired>,
+}
+
+/// One account with its channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountDesired {
+    /// The account.
+    pub account: Account,
+    /// Its channels by id.
+    pub specs: BTreeMap<ChannelId, Arc<Spec>>,
+}
+
+/// What does not belong to one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Part of every derived channel id: two daemons that share an org are told apart by it.
+    pub owner: String,
+    /// Where the health endpoints listen; none when they are off.
+    pub listen: Option<SocketAddr>,
+    /// When to look for drift: a cron expression of six fields, in UTC.
+    pub audit: String,
+    /// The most passes in flight.
+    pub passes_max: usize,
+    /// How long one HTTP call may take, from connect to the last byte.
+    pub request_timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// A file of PEM certificates to trust beside the system's.
+    pub ca_file: Option<std::path::PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            owner: "channelkeeper".to_owned(),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 8470))),
+            audit: "0 */15 * * * *".to_owned(),
+            passes_max: 8,
+            request_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            ca_file: None,
+        }
+    }
+}

@@ -1,1 +1,157 @@
-//! Placeholder.
+//! What Zoho says of channels.
+//!
+//! A row of Zoho's list is one (channel, module) pair, and a channel's rows may stand on two pages (v7 *Get Notification
+//! Details*). Merged, they are one [`Observed`]. Rows of one channel that disagree, about the URL say, are kept as they
+//! are: a set with two members equals no spec, so disagreement is drift by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::channel::{ChannelId, NotifyUrl};
+use super::condition;
+use super::events::{Events, Operations};
+use super::secret::Fingerprint;
+use super::time::Timestamp;
+
+/// One row of Zoho's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The channel.
+    pub id: ChannelId,
+    /// The module's API name.
+    pub module: String,
+    /// What is covered of it.
+    pub operations: Operations,
+    /// Where its deliveries go.
+    pub notify_url: Option<NotifyUrl>,
+    /// Its token.
+    pub token: TokenSeen,
+    /// When it ends.
+    pub expiry: Option<Timestamp>,
+    /// Whether related changes notify, if the row says so.
+    pub notify_on_related_action: Option<bool>,
+    /// Whether deliveries carry values, if the row says so.
+    pub return_affected_field_values: Option<bool>,
+    /// Its conditions.
+    pub conditions: condition::Seen,
+}
+
+/// What a row says of the token. The value itself is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokenSeen {
+    /// The row has no such key.
+    Unsaid,
+    /// It is null or empty.
+    Null,
+    /// It is set, and this is its fingerprint.
+    Set(Fingerprint),
+}
+
+/// One channel, its rows merged.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// What is covered, over all rows.
+    pub events: Events,
+    /// Where deliveries go: one, unless the rows disagree.
+    pub notify_urls: BTreeSet<NotifyUrl>,
+    /// The tokens: one, unless the rows disagree.
+    pub tokens: BTreeSet<TokenSeen>,
+    /// The earliest end of its rows.
+    pub expiry: Option<Timestamp>,
+    /// What the rows say of related changes.
+    pub notify_on_related_action: BTreeSet<bool>,
+    /// What the rows say of values.
+    pub return_affected_field_values: BTreeSet<bool>,
+    /// What the rows say of conditions.
+    pub conditions: BTreeSet<condition::Seen>,
+}
+
+impl Observed {
+    /// Merges one more row in.
+    pub fn add(&mut self, row: Row) {
+        let Row {
+            id: _,
+            module,
+            operations,
+            notify_url,
+            token,
+            expiry,
+            notify_on_related_action,
+            return_affected_field_values,
+            conditions,
+        } = row;
+        self.events.insert(module, operations);
+        self.notify_urls.extend(notify_url);
+        self.tokens.insert(token);
+        self.expiry = match (self.expiry, expiry) {
+            (Some(held), Some(new)) => Some(held.min(new)),
+            (held, new) => held.or(new),
+        };
+        self.notify_on_related_action.extend(notify_on_related_action);
+        self.return_affected_field_values.extend(return_affected_field_values);
+        self.conditions.insert(conditions);
+    }
+}
+
+/// Rows merged by channel.
+pub fn merge(rows: impl IntoIterator<Item = Row>) -> BTreeMap<ChannelId, Observed> {
+    let mut channels: BTreeMap<ChannelId, Observed> = BTreeMap::new();
+    for row in rows {
+        channels.entry(row.id).or_default().add(row);
+    }
+    channels
+}
+
+/// What a look at one account found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The whole list was read. A channel that is not in it is absent.
+    Seen {
+        /// The channels by id.
+        channels: BTreeMap<ChannelId, Observed>,
+        /// When, by the local clock.
+        at: Timestamp,
+    },
+    /// The look failed, and why. Nothing is absent.
+    Unknown(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(module: &str, url: &str, expiry: &str) -> Row {
+        Row {
+            id: ChannelId::new(1).unwrap(),
+            module: module.to_owned(),
+            operations: Operations::ALL,
+            notify_url: Some(NotifyUrl::new(url)),
+            token: TokenSeen::Null,
+            expiry: Some(expiry.parse().unwrap()),
+            notify_on_related_action: Some(true),
+            return_affected_field_values: None,
+            conditions: condition::Seen::Known(Vec::new()),
+        }
+    }
+
+    #[test]
+    fn rows_of_one_channel_become_one_and_the_earliest_end_counts() {
+        let rows = [
+            row("Deals", "https://a.example", "2026-01-02T00:00:00Z"),
+            row("Leads", "https://a.example", "2026-01-01T23:00:00Z"),
+        ];
+        let merged = merge(rows);
+        let observed = &merged[&ChannelId::new(1).unwrap()];
+        assert_eq!(observed.events.to_string(), "Deals.all, Leads.all");
+        assert_eq!(observed.notify_urls.len(), 1);
+        assert_eq!(observed.expiry, Some("2026-01-01T23:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn rows_that_disagree_stay_told_apart() {
+        let rows = [
+            row("Deals", "https://a.example", "2026-01-02T00:00:00Z"),
+            row("Leads", "https://b.example", "2026-01-02T00:00:00Z"),
+        ];
+        assert_eq!(merge(rows)[&ChannelId::new(1).unwrap()].notify_urls.len(), 2);
+    }
+}

@@ -1,1 +1,177 @@
-//! Placeholder.
+//! What is remembered of a channel and of an account between passes: ownership, grants, refusals, attempts.
+//!
+//! What can be observed is not remembered. A record exists from just before the first write of a channel until the
+//! channel is known to be gone, so that a crash between the two never leaves a channel at Zoho that nobody knows.
+
+use std::time::Duration;
+
+use super::channel::{ChannelId, ChannelName};
+use super::secret::Fingerprint;
+use super::time::{Timestamp, after, before};
+
+/// The memory of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The channel.
+    pub id: ChannelId,
+    /// Its name in the config when it was last written.
+    pub name: ChannelName,
+    /// The URL of the last intended write: with it, a channel whose first reply was lost is known as ours.
+    pub notify_url: Fingerprint,
+    /// The last expiry that Zoho gave us.
+    pub grant: Option<Grant>,
+    /// The last refusal, until a write is accepted or the spec changes.
+    pub refusal: Option<Refusal>,
+    /// Repairs of the same drift, until a look finds the channel as declared.
+    pub repairs: Option<Repairs>,
+    /// The last step taken and what came of it.
+    pub last: Option<LastStep>,
+}
+
+impl Record {
+    /// A record of nothing but ownership.
+    pub fn new(id: ChannelId, name: ChannelName, notify_url: Fingerprint) -> Record {
+        Record { id, name, notify_url, grant: None, refusal: None, repairs: None, last: None }
+    }
+}
+
+/// An expiry that Zoho's reply really gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// When it was given, in Zoho's time.
+    pub at: Timestamp,
+    /// What was asked for.
+    pub asked: Timestamp,
+    /// What was given: the only expiry that is ever believed.
+    pub expiry: Timestamp,
+}
+
+impl Grant {
+    /// Whether Zoho gave far less than was asked: half of it or less. Zoho does so in silence, for instance one hour when
+    /// more than the maximum is asked.
+    pub fn is_short(&self) -> bool {
+        let asked = super::time::span(self.at, self.asked);
+        let given = super::time::span(self.at, self.expiry);
+        given <= asked / 2
+    }
+}
+
+/// Zoho's no to one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Zoho's code, as `INVALID_DATA`.
+    pub code: String,
+    /// Zoho's message and details, bounded.
+    pub message: String,
+    /// Where in the request, as `$.watch[0].events[1]`, if Zoho said so.
+    pub json_path: Option<String>,
+    /// The spec that was refused.
+    pub spec: Fingerprint,
+    /// How often in a row.
+    pub attempts: u32,
+    /// The last time.
+    pub at: Timestamp,
+}
+
+/// Accepted writes that were meant to mend the same drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repairs {
+    /// Over the drifted fields and what was wanted of them.
+    pub drift: Fingerprint,
+    /// How many.
+    pub writes: u32,
+    /// The last one.
+    pub at: Timestamp,
+}
+
+/// The last step taken for a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastStep {
+    /// When.
+    pub at: Timestamp,
+    /// What and why, as `enable (renew)`.
+    pub step: String,
+    /// What came of it, in Zoho's words when they are known.
+    pub outcome: String,
+}
+
+/// The memory of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccountState {
+    /// How far Zoho's clock is ahead of ours, in milliseconds; negative when ours is ahead.
+    pub skew_ms: Option<i64>,
+    /// Looks that failed in a row.
+    pub looks: Trouble,
+    /// Passes in a row in which a write failed for a reason that is no channel's own.
+    pub writes: Trouble,
+    /// The last look that saw the whole list.
+    pub looked_at: Option<Timestamp>,
+    /// The removals that the operator allowed: the fingerprint of exactly their ids.
+    pub removals_allowed: Option<Fingerprint>,
+}
+
+impl AccountState {
+    /// Zoho's time at `now` of the local clock.
+    pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
+        shifted(now, self.skew_ms.unwrap_or(0))
+    }
+
+    /// The local clock's time at Zoho's `instant`.
+    pub fn local_time(&self, instant: Timestamp) -> Timestamp {
+        shifted(instant, self.skew_ms.unwrap_or(0).saturating_neg())
+    }
+}
+
+fn shifted(instant: Timestamp, milliseconds: i64) -> Timestamp {
+    let length = Duration::from_millis(milliseconds.unsigned_abs());
+    if milliseconds < 0 { before(instant, length) } else { after(instant, length) }
+}
+
+/// Failures in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Trouble {
+    /// How many; zero when the last attempt went well.
+    pub attempts: u32,
+    /// The last of them.
+    pub at: Option<Timestamp>,
+    /// Not before this, because Zoho said so.
+    pub not_before: Option<Timestamp>,
+    /// What it was, in words.
+    pub what: String,
+}
+
+impl Trouble {
+    /// One more failure.
+    #[must_use]
+    pub fn again(&self, at: Timestamp, what: impl Into<String>, retry_after: Option<Duration>) -> Trouble {
+        Trouble {
+            attempts: self.attempts.saturating_add(1),
+            at: Some(at),
+            not_before: retry_after.map(|length| after(at, length)),
+            what: what.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_for_a_day_is_a_short_grant_and_a_guard_is_not() {
+        let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let hours = |hours: u64| after(at, Duration::from_secs(hours * 3600));
+        let grant = |given| Grant { at, asked: hours(24), expiry: given };
+        assert!(grant(hours(1)).is_short());
+        assert!(!grant(before(hours(24), Duration::from_secs(60))).is_short());
+        assert!(!grant(hours(24)).is_short());
+    }
+
+    #[test]
+    fn skew_goes_both_ways_and_back() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let state = AccountState { skew_ms: Some(-120_000), ..AccountState::default() };
+        assert_eq!(state.zoho_time(now).to_string(), "2025-12-31T23:58:00Z");
+        assert_eq!(state.local_time(state.zoho_time(now)), now);
+    }
+}

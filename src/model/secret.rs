@@ -1,24 +1,63 @@
 //! Secrets that cannot be printed, and fingerprints that can.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 /// A secret value: a client secret, a refresh token, an access token, a channel token. `Debug` and `Display` do not show
-/// it, it does not serialise, and its memory is zeroed when it is dropped.
+/// it, it does not serialise, and its memory is zeroed when it is dropped. Two secrets are equal when their values are,
+/// wherever they came from.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret {
+    value: SecretString,
+    origin: Origin,
+}
+
+/// Where a secret of the config came from: what the store keeps in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `{ env = "NAME" }`: an environment variable.
+    Env(String),
+    /// `{ file = "path" }`: the content of a file, less white space at its end.
+    File(PathBuf),
+    /// `{ credential = "name" }`: a file of this name in systemd's `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    /// It stands in the config itself, or was never in one. It cannot be fetched again.
+    Plain,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Env(name) => write!(f, "the environment variable {name}"),
+            Origin::File(path) => write!(f, "the file {}", path.display()),
+            Origin::Credential(name) => write!(f, "the systemd credential {name}"),
+            Origin::Plain => f.write_str("a plain string"),
+        }
+    }
+}
 
 impl Secret {
-    /// Takes the value in.
+    /// Takes in a value that stands for itself.
     pub fn new(value: impl Into<String>) -> Secret {
-        Secret(SecretString::from(value.into()))
+        Secret::from_origin(value, Origin::Plain)
+    }
+
+    /// Takes in a value that was fetched from somewhere.
+    pub fn from_origin(value: impl Into<String>, origin: Origin) -> Secret {
+        Secret { value: SecretString::from(value.into()), origin }
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The value, for the one place that must send it.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.value.expose_secret()
     }
 
     /// What may be stored, compared and printed in its place.
