@@ -5,5 +5,6 @@
 
 pub mod config;
 pub mod model;
+pub mod plan;
 #[cfg(feature = "simulator")]
 pub mod simulator;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::channel::{ChannelId, NotifyUrl};
+use super::channel::{ChannelId, NotifyUrl, Spec};
 use super::condition;
 use super::events::{Events, Operations};
 use super::secret::Fingerprint;
@@ -89,6 +89,20 @@ impl Observed {
         self.notify_on_related_action.extend(notify_on_related_action);
         self.return_affected_field_values.extend(return_affected_field_values);
         self.conditions.insert(conditions);
+    }
+
+    /// A channel exactly as declared, ending at `expiry`: what the next look should find after an accepted write.
+    pub fn as_declared(spec: &Spec, expiry: Option<Timestamp>) -> Observed {
+        let token = spec.token.as_ref().map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()));
+        Observed {
+            events: spec.events.clone(),
+            notify_urls: [spec.notify_url.clone()].into(),
+            tokens: [token].into(),
+            expiry,
+            notify_on_related_action: [spec.notify_on_related_action].into(),
+            return_affected_field_values: [spec.return_affected_field_values].into(),
+            conditions: [condition::Seen::Known(spec.conditions.clone())].into(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 #[derive(Clone)]
 pub struct Secret {
     value: SecretString,
+    fingerprint: Fingerprint,
     origin: Origin,
 }
 
@@ -47,7 +48,9 @@ impl Secret {
 
     /// Takes in a value that was fetched from somewhere.
     pub fn from_origin(value: impl Into<String>, origin: Origin) -> Secret {
-        Secret { value: SecretString::from(value.into()), origin }
+        let value = SecretString::from(value.into());
+        let fingerprint = Fingerprint::of(&["secret", value.expose_secret()]);
+        Secret { value, fingerprint, origin }
     }
 
     /// Where it came from.
@@ -62,7 +65,7 @@ impl Secret {
 
     /// What may be stored, compared and printed in its place.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&["secret", self.expose()])
+        self.fingerprint
     }
 }
 
@@ -74,7 +77,7 @@ impl From<&str> for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Secret) -> bool {
-        self.fingerprint() == other.fingerprint()
+        self.fingerprint == other.fingerprint
     }
 }
 

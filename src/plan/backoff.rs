@@ -1,0 +1,118 @@
+//! How long to wait after the n-th failure in a row.
+//!
+//! Pure tables over stored facts, so that a restart neither forgets a back-off nor repeats it. None of them delays what is
+//! urgent: a channel that is uncovered, or in its emergency window, is tried again every [`URGENT`].
+
+use std::time::Duration;
+
+use crate::model::record::{Refusal, Repairs, Trouble};
+use crate::model::time::{Timestamp, after, before};
+
+/// Between two attempts at something urgent.
+pub const URGENT: Duration = Duration::from_secs(30);
+/// Between two attempts at an urgent channel that Zoho refuses by name: trying harder does not help.
+const URGENT_REFUSED: Duration = Duration::from_secs(5 * 60);
+/// A drift counts as repaired before only for this long.
+const REPAIRS_REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+/// From this many accepted writes on, a drift that is still there is contested.
+pub const CONTESTED_AFTER: u32 = 3;
+
+const TROUBLE: [Duration; 6] = [secs(30), mins(1), mins(2), mins(5), mins(10), mins(15)];
+const REFUSED: [Duration; 3] = [mins(15), mins(60), mins(6 * 60)];
+const CONTESTED: [Duration; 4] = [mins(60), mins(2 * 60), mins(4 * 60), mins(8 * 60)];
+
+/// When something that failed for a reason of the network's, Zoho's or the account's is tried again, if it failed.
+pub fn after_trouble(trouble: &Trouble) -> Option<Timestamp> {
+    let at = trouble.at?;
+    let wait = pick(&TROUBLE, trouble.attempts)?;
+    let retry = after(at, wait);
+    Some(trouble.not_before.map_or(retry, |not_before| retry.max(not_before)))
+}
+
+/// The n-th wait after trouble, counted from one; for the slack that `check` proves.
+pub fn trouble_wait(attempt: u32) -> Duration {
+    pick(&TROUBLE, attempt).unwrap_or(Duration::ZERO)
+}
+
+/// When a refused channel is tried again.
+pub fn after_refusal(refusal: &Refusal, urgent: bool) -> Timestamp {
+    let slow = pick(&REFUSED, refusal.attempts).unwrap_or(Duration::ZERO);
+    after(refusal.at, if urgent { slow.min(URGENT_REFUSED) } else { slow })
+}
+
+/// When a drift that keeps coming back is repaired again; `None` while it is not contested.
+pub fn after_repairs(repairs: &Repairs) -> Option<Timestamp> {
+    let over = repairs.writes.checked_sub(CONTESTED_AFTER)?;
+    pick(&CONTESTED, over + 1).map(|wait| after(repairs.at, wait))
+}
+
+/// Whether earlier repairs still count at `now`.
+pub fn is_remembered(repairs: &Repairs, now: Timestamp) -> bool {
+    repairs.at > before(now, REPAIRS_REMEMBERED)
+}
+
+/// The `attempt`-th entry, counted from one; the last one for ever after.
+fn pick(table: &[Duration], attempt: u32) -> Option<Duration> {
+    let index = (attempt as usize).checked_sub(1)?.min(table.len() - 1);
+    table.get(index).copied()
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn mins(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::secret::Fingerprint;
+
+    fn at() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn trouble_waits_longer_each_time_up_to_a_quarter_of_an_hour() {
+        let mut trouble = Trouble::default();
+        assert_eq!(after_trouble(&trouble), None);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            trouble = trouble.again(at(), "", None);
+            waits.push(after_trouble(&trouble).unwrap().duration_since(at()).as_secs());
+        }
+        assert_eq!(waits, [30, 60, 120, 300, 600, 900, 900, 900]);
+    }
+
+    #[test]
+    fn a_time_given_by_zoho_is_honoured() {
+        let trouble = Trouble::default().again(at(), "429", Some(Duration::from_secs(3600)));
+        assert_eq!(after_trouble(&trouble), Some(after(at(), Duration::from_secs(3600))));
+    }
+
+    #[test]
+    fn a_refused_channel_is_asked_for_slowly_and_a_little_faster_when_it_is_urgent() {
+        let refusal = |attempts| Refusal {
+            code: "INVALID_DATA".into(),
+            message: String::new(),
+            json_path: None,
+            spec: Fingerprint(1),
+            attempts,
+            at: at(),
+        };
+        let waits = [1, 2, 3, 9].map(|n| after_refusal(&refusal(n), false).duration_since(at()).as_mins());
+        assert_eq!(waits, [15, 60, 360, 360]);
+        assert_eq!(after_refusal(&refusal(9), true).duration_since(at()).as_mins(), 5);
+    }
+
+    #[test]
+    fn the_fourth_write_of_the_same_drift_waits_an_hour() {
+        let repairs = |writes| Repairs { drift: Fingerprint(1), writes, at: at() };
+        assert_eq!(after_repairs(&repairs(2)), None);
+        assert_eq!(after_repairs(&repairs(3)), Some(after(at(), mins(60))));
+        assert_eq!(after_repairs(&repairs(99)), Some(after(at(), mins(480))));
+        assert!(!is_remembered(&repairs(3), after(at(), mins(24 * 60))));
+    }
+}

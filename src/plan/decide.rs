@@ -1,0 +1,389 @@
+//! The decision table: what becomes of one channel.
+//!
+//! | spec | ours | observed | then |
+//! | --- | --- | --- | --- |
+//! | yes | any | Absent | Enable (Missing) |
+//! | yes | yes | Seen, same, fresh | keep; look again at its renewal time |
+//! | yes | yes | Seen, same, due | Enable (Renew, or Emergency) |
+//! | yes | yes | Seen, differs | repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as well: Enable first |
+//! | yes | no | Seen, the spec's notify_url | take over, then as ours |
+//! | yes | no | Seen, another notify_url | held: Conflict |
+//! | yes | yes | Unknown, not yet in emergency | held: Unknown |
+//! | yes | yes | Unknown, in emergency | Enable (EmergencyBlind) |
+//! | yes | no | Unknown | held: Unknown |
+//! | yes | any | refused before, same spec | held: Rejected, retried on a slow cadence or when the spec changes |
+//! | no | yes | Seen | Disable (Retired), or left to expire, by policy |
+//! | no | yes | Absent | Forget |
+//! | no | yes | Unknown | held: Unknown |
+//! | no | no | Seen | foreign: listed, never touched |
+//!
+//! *Ours* is what the store has a record of. A record without a grant (the first write was intended and its reply never
+//! came) makes a channel ours only when it has the notify_url of that write: until then the id may be somebody else's.
+//! An expired channel that Zoho still lists is Absent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
+use crate::model::observed::{Look, Observed};
+use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::record::{AccountState, Record, Refusal};
+use crate::model::time::{Timestamp, after, before, whole_seconds};
+
+use super::backoff;
+use super::drift::{self, Drift};
+use super::filter;
+use super::renewal::{Age, Life, Phase};
+use super::step::{Action, Ask, Cause, Held, Plan, Reason, Step};
+
+/// Everything a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The account.
+    pub account: &'a AccountName,
+    /// Its rules.
+    pub policy: &'a Policy,
+    /// What is wanted.
+    pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
+    /// What is remembered of channels.
+    pub records: &'a BTreeMap<ChannelId, Record>,
+    /// What is remembered of the account.
+    pub state: &'a AccountState,
+    /// What was seen.
+    pub look: &'a Look,
+    /// The local clock's time.
+    pub now: Timestamp,
+}
+
+/// The plan for one account at one instant.
+pub fn plan(facts: &Facts<'_>) -> Plan {
+    let table = Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) };
+    let decisions = every_id(facts).into_iter().map(|id| table.decide(id)).collect();
+    filter::settle(facts, decisions)
+}
+
+/// What becomes of one channel, before the account as a whole is looked at.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) id: ChannelId,
+    pub(super) verdict: Verdict,
+    /// Its life as far as it is known.
+    pub(super) life: Option<Life>,
+    /// The next instant at which its decision may change by itself, by the local clock.
+    pub(super) again: Option<Timestamp>,
+}
+
+/// The bucket a channel falls into.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Keep,
+    /// Steps to take, and perhaps a further one that is held.
+    Act(Vec<Step>, Option<Held>),
+    Hold(Held),
+    Foreign,
+    /// No spec, no record, not seen: a record's id that is nobody's.
+    Nothing,
+}
+
+/// What is known of a channel at Zoho.
+enum Seen<'a> {
+    Seen(&'a Observed),
+    Absent,
+    Unknown(&'a str),
+}
+
+struct Table<'a> {
+    facts: &'a Facts<'a>,
+    phase: Phase,
+    zoho_now: Timestamp,
+}
+
+impl Table<'_> {
+    /// One channel: the table above.
+    fn decide(&self, id: ChannelId) -> Decision {
+        let spec = self.facts.specs.get(&id);
+        let record = self.facts.records.get(&id);
+        match (spec, record, self.seen(id)) {
+            (None, Some(record), Seen::Seen(observed)) if is_ours(record, observed) => self.retire(record, observed),
+            (None, Some(record), Seen::Unknown(why)) => self.unknown(id, &record.name, why),
+            (None, Some(record), Seen::Absent | Seen::Seen(_)) => forget(record),
+            (None, None, Seen::Seen(_)) => plain(id, Verdict::Foreign),
+            (None, None, Seen::Absent | Seen::Unknown(_)) => plain(id, Verdict::Nothing),
+            (Some(spec), record, Seen::Absent) => self.missing(spec, record),
+            (Some(spec), Some(record), Seen::Seen(observed)) if is_ours(record, observed) => {
+                self.ours(spec, Some(record), observed, Vec::new())
+            }
+            (Some(spec), _, Seen::Seen(observed)) => self.found(spec, observed),
+            (Some(spec), Some(record), Seen::Unknown(why)) => self.blind(spec, record, why),
+            (Some(spec), None, Seen::Unknown(why)) => self.unknown(id, &spec.name, why),
+        }
+    }
+
+    fn seen(&self, id: ChannelId) -> Seen<'_> {
+        match self.facts.look {
+            Look::Unknown(why) => Seen::Unknown(why),
+            Look::Seen { channels, at: _ } => match channels.get(&id) {
+                Some(observed) if observed.expiry.is_none_or(|expiry| expiry > self.zoho_now) => Seen::Seen(observed),
+                Some(_) | None => Seen::Absent,
+            },
+        }
+    }
+
+    /// Declared, and Zoho does not have it.
+    fn missing(&self, spec: &Arc<Spec>, record: Option<&Record>) -> Decision {
+        if let Some(held) = self.refused(spec, record, true) {
+            return Decision { id: spec.id, again: held.until, verdict: Verdict::Hold(held), life: None };
+        }
+        let expiry = record.and_then(|record| record.grant).map(|grant| grant.expiry);
+        let step = step(spec, Action::Enable(self.ask(spec)), Reason::Missing, expiry);
+        Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life: None, again: None }
+    }
+
+    /// Declared and seen, but not known as ours.
+    fn found(&self, spec: &Arc<Spec>, observed: &Observed) -> Decision {
+        if observed.notify_urls.iter().any(|url| *url == spec.notify_url) {
+            let step = step(spec, Action::TakeOver(spec.clone()), Reason::TakenOver, observed.expiry);
+            return self.ours(spec, None, observed, vec![step]);
+        }
+        let seen = observed.notify_urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let held = held(spec, Cause::Conflict { seen }, None);
+        Decision { id: spec.id, verdict: Verdict::Hold(held), life: None, again: None }
+    }
+
+    /// Declared, seen and ours: renew what is due, repair what differs.
+    fn ours(&self, spec: &Arc<Spec>, record: Option<&Record>, observed: &Observed, mut steps: Vec<Step>) -> Decision {
+        let life = Life::of(spec, record.and_then(|record| record.grant), observed.expiry);
+        let age = life.map_or(Age::Due, |life| life.age(spec.renew_before, self.phase, self.zoho_now));
+        let not_subscribed = is_not_subscribed(spec, record);
+        let drift = drift::drift(spec, observed);
+        let wants_renewal = age > Age::Fresh || not_subscribed;
+        if !wants_renewal && drift.is_empty() {
+            let again = life.map(|life| self.facts.state.local_time(life.due_at(spec.renew_before, self.phase)));
+            let verdict = if steps.is_empty() { Verdict::Keep } else { Verdict::Act(steps, None) };
+            return Decision { id: spec.id, verdict, life, again };
+        }
+        if let Some(refused) = self.refused(spec, record, age == Age::Emergency) {
+            let emergency = life.map(|life| self.facts.state.local_time(life.emergency_at()));
+            let again = earliest([refused.until, emergency.filter(|at| *at > self.facts.now)]);
+            return Decision { id: spec.id, verdict: act_or_hold(steps, Some(refused)), life, again };
+        }
+        if wants_renewal {
+            let reason = match age {
+                Age::Emergency => Reason::Emergency,
+                _ if not_subscribed => Reason::NotSubscribed,
+                Age::Due | Age::Fresh => Reason::Renew,
+            };
+            steps.push(step(spec, Action::Enable(self.ask(spec)), reason, observed.expiry));
+        }
+        let kept = observed.expiry.filter(|_| !wants_renewal);
+        let (repairs, contested) = self.repair(spec, record, observed, drift, kept);
+        steps.extend(repairs);
+        let due = life.map(|life| self.facts.state.local_time(life.due_at(spec.renew_before, self.phase)));
+        let again = earliest([contested.as_ref().and_then(|held| held.until), due.filter(|_| !wants_renewal)]);
+        Decision { id: spec.id, verdict: act_or_hold(steps, contested), life, again }
+    }
+
+    /// The steps that mend a drift, or the word that it is contested.
+    fn repair(
+        &self,
+        spec: &Arc<Spec>,
+        record: Option<&Record>,
+        observed: &Observed,
+        drift: Vec<Drift>,
+        kept: Option<Timestamp>,
+    ) -> (Vec<Step>, Option<Held>) {
+        if drift.is_empty() {
+            return (Vec::new(), None);
+        }
+        let writes = self.writes_so_far(spec, record, &drift);
+        if let Some(until) = writes.1.filter(|until| *until > self.facts.now) {
+            let cause = Cause::Contested { writes: writes.0, drift };
+            return (Vec::new(), Some(held(spec, cause, Some(until))));
+        }
+        let expiry = kept.filter(|expiry| *expiry > after(self.zoho_now, KEPT_EXPIRY_MIN));
+        let ask = Ask { expiry: expiry.unwrap_or_else(|| self.ask(spec).expiry), spec: spec.clone() };
+        let actions = repair_actions(ask, observed, &drift, writes.0);
+        let reason = Reason::Drift(drift);
+        let steps = actions.into_iter().map(|action| step(spec, action, reason.clone(), observed.expiry)).collect();
+        (steps, None)
+    }
+
+    /// How often this very drift was mended lately, and until when that makes it contested.
+    fn writes_so_far(&self, spec: &Spec, record: Option<&Record>, drift: &[Drift]) -> (u32, Option<Timestamp>) {
+        record
+            .and_then(|record| record.repairs)
+            .filter(|repairs| backoff::is_remembered(repairs, self.facts.now))
+            .filter(|repairs| repairs.drift == drift::fingerprint(spec, drift))
+            .map_or((0, None), |repairs| (repairs.writes, backoff::after_repairs(&repairs)))
+    }
+
+    /// Declared and ours, and the look failed.
+    fn blind(&self, spec: &Arc<Spec>, record: &Record, why: &str) -> Decision {
+        let life = Life::of(spec, record.grant, None);
+        match life {
+            Some(known) if known.age(spec.renew_before, self.phase, self.zoho_now) == Age::Emergency => {
+                if let Some(refused) = self.refused(spec, Some(record), true) {
+                    return Decision { id: spec.id, again: refused.until, verdict: Verdict::Hold(refused), life };
+                }
+                let expiry = Some(known.expiry);
+                let step = step(spec, Action::Enable(self.ask(spec)), Reason::EmergencyBlind, expiry);
+                Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life, again: None }
+            }
+            Some(_) | None => {
+                let emergency = life.map(|life| self.facts.state.local_time(life.emergency_at()));
+                Decision { again: emergency, life, ..self.unknown(spec.id, &spec.name, why) }
+            }
+        }
+    }
+
+    fn unknown(&self, id: ChannelId, name: &ChannelName, why: &str) -> Decision {
+        let held = Held { id, name: name.clone(), cause: Cause::Unknown(why.to_owned()), until: None };
+        plain(id, Verdict::Hold(held))
+    }
+
+    /// Not declared any more, seen and ours.
+    fn retire(&self, record: &Record, observed: &Observed) -> Decision {
+        let (id, name) = (record.id, record.name.clone());
+        let refusal = record.refusal.as_ref().filter(|refusal| self.still_refused(refusal, false));
+        let verdict = match (self.facts.policy.removed, refusal) {
+            (Removed::Expire, _) => Verdict::Hold(Held { id, name, cause: Cause::LeftToExpire, until: None }),
+            (Removed::Disable, Some(refusal)) => Verdict::Hold(rejected(id, name, refusal, false)),
+            (Removed::Disable, None) => {
+                let step = Step { id, name, action: Action::Disable, reason: Reason::Retired, expiry: observed.expiry };
+                Verdict::Act(vec![step], None)
+            }
+        };
+        let again = observed.expiry.map(|expiry| after(self.facts.state.local_time(expiry), AFTER_EXPIRY));
+        Decision { id, verdict, life: None, again }
+    }
+
+    /// The hold of a spec that Zoho refused, while its wait lasts.
+    fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
+        let refusal = record?.refusal.as_ref()?;
+        let same = refusal.code != NOT_SUBSCRIBED && refusal.spec == spec.fingerprint();
+        (same && self.still_refused(refusal, urgent)).then(|| rejected(spec.id, spec.name.clone(), refusal, urgent))
+    }
+
+    fn still_refused(&self, refusal: &Refusal, urgent: bool) -> bool {
+        backoff::after_refusal(refusal, urgent) > self.facts.now
+    }
+
+    /// The whole life from now on, less a guard where the lifetime is the most that Zoho gives: one second more than that
+    /// is not an error, it silently gives one hour.
+    fn ask(&self, spec: &Arc<Spec>) -> Ask {
+        let full = after(self.zoho_now, spec.lifetime.min(self.facts.policy.lifetime_max));
+        let guarded = if spec.lifetime >= self.facts.policy.lifetime_max { before(full, LIFETIME_GUARD) } else { full };
+        Ask { spec: spec.clone(), expiry: whole_seconds(guarded) }
+    }
+}
+
+/// The step that renews a fresh channel along with others; none for a channel that may not be written.
+pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) -> Option<Step> {
+    let spec = facts.specs.get(&id)?;
+    let mode = facts.policy.mode.min(spec.mode);
+    let table = Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) };
+    let expiry = life.map(|life| life.expiry);
+    (mode > Mode::Observe).then(|| step(spec, Action::Enable(table.ask(spec)), Reason::Together, expiry))
+}
+
+/// Which writes mend a drift.
+///
+/// Extra events go first and by name, which is exact whether Zoho's PATCH replaces the events or adds to them (the API
+/// notes have evidence for neither). Where no declared event is left in the channel that would drop the channel itself,
+/// so the whole of it is replaced, as it is for what PATCH cannot say or has twice not achieved.
+fn repair_actions(ask: Ask, observed: &Observed, drift: &[Drift], writes: u32) -> Vec<Action> {
+    let extra = drift.iter().find_map(|drift| match drift {
+        Drift::Events { extra, missing: _ } => Some(extra.clone()),
+        Drift::NotifyUrl { .. }
+        | Drift::Token { .. }
+        | Drift::NotifyOnRelatedAction { .. }
+        | Drift::ReturnAffectedFieldValues { .. }
+        | Drift::Conditions { .. } => None,
+    });
+    let extra = extra.filter(|extra| !extra.is_empty());
+    let nothing_in_common = observed.events.minus(&ask.spec.events).len() == observed.events.len();
+    if writes >= PATCHES_MAX || nothing_in_common || drift.iter().any(|drift| is_beyond_patch(drift, &ask.spec)) {
+        return vec![Action::Replace(ask)];
+    }
+    let only_extra = drift.len() == 1 && matches!(drift, [Drift::Events { missing, .. }] if missing.is_empty());
+    let remove = extra.map(Action::RemoveEvents);
+    if only_extra { remove.into_iter().collect() } else { remove.into_iter().chain([Action::Update(ask)]).collect() }
+}
+
+/// PATCH keeps what it is not given, so it cannot clear a token or a condition.
+fn is_beyond_patch(drift: &Drift, spec: &Spec) -> bool {
+    match drift {
+        Drift::Token { .. } => spec.token.is_none(),
+        Drift::Conditions { .. } => spec.conditions.is_empty(),
+        Drift::Events { .. }
+        | Drift::NotifyUrl { .. }
+        | Drift::NotifyOnRelatedAction { .. }
+        | Drift::ReturnAffectedFieldValues { .. } => false,
+    }
+}
+
+fn is_ours(record: &Record, observed: &Observed) -> bool {
+    record.grant.is_some() || observed.notify_urls.iter().any(|url| url.fingerprint() == record.notify_url)
+}
+
+fn is_not_subscribed(spec: &Spec, record: Option<&Record>) -> bool {
+    let refusal = record.and_then(|record| record.refusal.as_ref());
+    refusal.is_some_and(|refusal| refusal.code == NOT_SUBSCRIBED && refusal.spec == spec.fingerprint())
+}
+
+fn forget(record: &Record) -> Decision {
+    let step =
+        Step { id: record.id, name: record.name.clone(), action: Action::Forget, reason: Reason::Gone, expiry: None };
+    plain(record.id, Verdict::Act(vec![step], None))
+}
+
+fn plain(id: ChannelId, verdict: Verdict) -> Decision {
+    Decision { id, verdict, life: None, again: None }
+}
+
+fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {
+    match (steps.is_empty(), held) {
+        (true, Some(held)) => Verdict::Hold(held),
+        (_, held) => Verdict::Act(steps, held),
+    }
+}
+
+fn step(spec: &Spec, action: Action, reason: Reason, expiry: Option<Timestamp>) -> Step {
+    Step { id: spec.id, name: spec.name.clone(), action, reason, expiry }
+}
+
+fn held(spec: &Spec, cause: Cause, until: Option<Timestamp>) -> Held {
+    Held { id: spec.id, name: spec.name.clone(), cause, until }
+}
+
+fn rejected(id: ChannelId, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
+    let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
+    let until = Some(backoff::after_refusal(refusal, urgent));
+    Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
+}
+
+fn every_id(facts: &Facts<'_>) -> BTreeSet<ChannelId> {
+    let seen = match facts.look {
+        Look::Seen { channels, at: _ } => Some(channels.keys()),
+        Look::Unknown(_) => None,
+    };
+    facts.specs.keys().chain(facts.records.keys()).chain(seen.into_iter().flatten()).copied().collect()
+}
+
+pub(super) fn earliest(instants: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+    instants.into_iter().flatten().min()
+}
+
+/// Zoho's code for a change of a channel that it does not have (seen verbatim in v8 traffic, see the API notes).
+pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
+/// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries whole seconds) and
+/// what the clock may drift between the look and the write.
+const LIFETIME_GUARD: Duration = Duration::from_secs(30);
+/// A repair keeps the expiry a channel has, so that the channel stays in step with its neighbours, unless less than this
+/// is left.
+const KEPT_EXPIRY_MIN: Duration = Duration::from_secs(5 * 60);
+/// A look for a channel that is left to expire comes this long after its end.
+const AFTER_EXPIRY: Duration = Duration::from_secs(60);
+/// After this many writes that did not mend it, a drift is mended by PUT.
+const PATCHES_MAX: u32 = 2;

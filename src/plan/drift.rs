@@ -1,0 +1,187 @@
+//! What counts as drift: a difference between a spec and what Zoho holds, field by field.
+//!
+//! The expiry is never drift: it is the business of renewal. A field of which Zoho's list says nothing (an older version,
+//! a key that is missing) is taken to be as declared. A field in which the rows of one channel disagree has drifted.
+//! Tokens are compared by fingerprint and shown as set or not set only.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::model::channel::{NotifyUrl, Spec};
+use crate::model::condition::{Condition, Seen};
+use crate::model::events::Events;
+use crate::model::observed::{Observed, TokenSeen};
+use crate::model::secret::{Fingerprint, Secret};
+
+/// The difference of one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// Events are covered that should not be, or the other way round.
+    Events {
+        /// Declared and not covered.
+        missing: Events,
+        /// Covered and not declared.
+        extra: Events,
+    },
+    /// Deliveries go elsewhere.
+    NotifyUrl {
+        /// Where they go.
+        seen: BTreeSet<NotifyUrl>,
+        /// Where they should go.
+        wanted: NotifyUrl,
+    },
+    /// Deliveries carry another token, or none, or one where none is declared.
+    Token {
+        /// In words, without the value.
+        seen: &'static str,
+        /// In words, without the value.
+        wanted: &'static str,
+    },
+    /// Related changes notify, or do not.
+    NotifyOnRelatedAction {
+        /// What is declared.
+        wanted: bool,
+    },
+    /// Deliveries carry values, or do not.
+    ReturnAffectedFieldValues {
+        /// What is declared.
+        wanted: bool,
+    },
+    /// The conditions are others.
+    Conditions {
+        /// As one line each.
+        seen: Vec<String>,
+        /// As one line each.
+        wanted: Vec<String>,
+    },
+}
+
+/// Every field that differs, in a fixed order; empty when there is no drift.
+pub fn drift(spec: &Spec, observed: &Observed) -> Vec<Drift> {
+    let Observed {
+        events,
+        notify_urls,
+        tokens,
+        expiry: _,
+        notify_on_related_action,
+        return_affected_field_values,
+        conditions,
+    } = observed;
+    [
+        events_drift(&spec.events, events),
+        url_drift(&spec.notify_url, notify_urls),
+        token_drift(spec.token.as_ref(), tokens),
+        differs(notify_on_related_action, &spec.notify_on_related_action)
+            .then_some(Drift::NotifyOnRelatedAction { wanted: spec.notify_on_related_action }),
+        differs(return_affected_field_values, &spec.return_affected_field_values)
+            .then_some(Drift::ReturnAffectedFieldValues { wanted: spec.return_affected_field_values }),
+        conditions_drift(&spec.conditions, conditions),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Over the fields that differ and what is wanted of the spec: the same drift has the same fingerprint.
+pub fn fingerprint(spec: &Spec, drifts: &[Drift]) -> Fingerprint {
+    let fields: Vec<&str> = drifts.iter().map(Drift::field).collect();
+    Fingerprint::of(&["drift", &spec.fingerprint().to_string(), &fields.join(" ")])
+}
+
+impl Drift {
+    /// The key of the field, as in the config and on the wire.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Drift::Events { .. } => "events",
+            Drift::NotifyUrl { .. } => "notify_url",
+            Drift::Token { .. } => "token",
+            Drift::NotifyOnRelatedAction { .. } => "notify_on_related_action",
+            Drift::ReturnAffectedFieldValues { .. } => "return_affected_field_values",
+            Drift::Conditions { .. } => "notification_condition",
+        }
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.field())?;
+        match self {
+            Drift::Events { missing, extra } => match (missing.is_empty(), extra.is_empty()) {
+                (false, false) => write!(f, "missing {missing}; extra {extra}"),
+                (false, true) => write!(f, "missing {missing}"),
+                (true, _) => write!(f, "extra {extra}"),
+            },
+            Drift::NotifyUrl { seen, wanted } => {
+                let seen: Vec<String> = seen.iter().map(NotifyUrl::to_string).collect();
+                write!(f, "{} instead of {wanted}", none_or(seen.join(" and ")))
+            }
+            Drift::Token { seen, wanted } => write!(f, "{seen} instead of {wanted}"),
+            Drift::NotifyOnRelatedAction { wanted } | Drift::ReturnAffectedFieldValues { wanted } => {
+                write!(f, "{} instead of {wanted}", !wanted)
+            }
+            Drift::Conditions { seen, wanted } => {
+                write!(f, "{} instead of {}", none_or(seen.join("; ")), none_or(wanted.join("; ")))
+            }
+        }
+    }
+}
+
+fn none_or(text: String) -> String {
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+fn events_drift(wanted: &Events, seen: &Events) -> Option<Drift> {
+    if wanted == seen {
+        return None;
+    }
+    let (missing, extra) = (wanted.minus(seen), seen.minus(wanted));
+    Some(Drift::Events { missing, extra })
+}
+
+fn url_drift(wanted: &NotifyUrl, seen: &BTreeSet<NotifyUrl>) -> Option<Drift> {
+    differs(seen, wanted).then(|| Drift::NotifyUrl { seen: seen.clone(), wanted: wanted.clone() })
+}
+
+fn token_drift(wanted: Option<&Secret>, seen: &BTreeSet<TokenSeen>) -> Option<Drift> {
+    let declared = wanted.map_or(TokenSeen::Null, |secret| TokenSeen::Set(secret.fingerprint()));
+    let as_declared = seen.iter().all(|token| *token == TokenSeen::Unsaid || *token == declared);
+    (!as_declared).then(|| Drift::Token {
+        seen: token_words(seen, wanted.is_some()),
+        wanted: if wanted.is_some() { "the declared one" } else { "none" },
+    })
+}
+
+fn token_words(seen: &BTreeSet<TokenSeen>, one_is_declared: bool) -> &'static str {
+    let said: Vec<TokenSeen> = seen.iter().copied().filter(|token| *token != TokenSeen::Unsaid).collect();
+    match said.as_slice() {
+        [TokenSeen::Null] => "none",
+        [_] if one_is_declared => "another one",
+        [_] => "one",
+        _ => "different ones on its modules",
+    }
+}
+
+fn conditions_drift(wanted: &[Condition], seen: &BTreeSet<Seen>) -> Option<Drift> {
+    let as_declared = seen.iter().all(|seen| match seen {
+        Seen::Unsaid => true,
+        Seen::Known(conditions) => conditions == wanted,
+        Seen::Opaque => false,
+    });
+    (!as_declared).then(|| Drift::Conditions {
+        seen: seen.iter().flat_map(describe).collect(),
+        wanted: wanted.iter().map(Condition::describe).collect(),
+    })
+}
+
+fn describe(seen: &Seen) -> Vec<String> {
+    match seen {
+        Seen::Unsaid => Vec::new(),
+        Seen::Known(conditions) => conditions.iter().map(Condition::describe).collect(),
+        Seen::Opaque => vec!["one that cannot be declared here".to_owned()],
+    }
+}
+
+/// Whether the rows say something else than exactly this. Saying nothing is not a difference.
+fn differs<T: Ord>(seen: &BTreeSet<T>, wanted: &T) -> bool {
+    seen.iter().any(|said| said != wanted)
+}

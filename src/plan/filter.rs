@@ -1,0 +1,217 @@
+//! From the decisions for single channels to the plan for their account.
+//!
+//! In this order, each a plain function from steps to steps:
+//! 1. the mode takes out what is not allowed;
+//! 2. the removal guard takes out disabling too much at once;
+//! 3. back-off takes out what can wait while the account is in trouble;
+//! 4. a call that is made anyway is filled with the channels that are due next;
+//! 5. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
+//!    expiry first.
+//!
+//! What is taken out is held, with its cause, and shown. Nothing is dropped in silence.
+//!
+//! Filling (4) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
+//! renewed alone later rides along in a batch that has room now, and is in step with it from then on. A batch that only
+//! enables new channels is not filled: an operator who adds one channel reads a plan of one step.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::model::channel::ChannelId;
+use crate::model::observed::Look;
+use crate::model::policy::Mode;
+use crate::model::secret::Fingerprint;
+use crate::model::time::{Timestamp, after};
+
+use super::backoff;
+use super::decide::{Decision, Facts, Verdict, earliest, fill_step};
+use super::renewal::Life;
+use super::step::{Action, Cause, Held, Plan, Reason, Step};
+
+/// Sorts the decisions into a plan.
+pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
+    let mut sorted = Sorted::default();
+    for decision in decisions {
+        sorted.add(decision);
+    }
+    let Sorted { mut steps, mut held, mut kept, foreign, mut again } = sorted;
+    hold_by_mode(facts, &mut steps, &mut held);
+    hold_removals(facts, &mut steps, &mut held);
+    hold_in_trouble(facts, &mut steps, &mut held);
+    fill_batches(facts, &mut steps, &mut kept);
+    put_in_order(&mut steps);
+    again.push(look_retry(facts, &steps));
+    again.extend(held.iter().map(|held| held.until));
+    let next_wake = earliest(again).unwrap_or(Timestamp::MAX).min(after(facts.now, WAKE_MAX));
+    Plan {
+        account: facts.account.clone(),
+        at: facts.now,
+        steps,
+        held,
+        kept: kept.into_iter().map(|kept| kept.id).collect(),
+        foreign,
+        next_wake: next_wake.max(facts.now),
+    }
+}
+
+#[derive(Default)]
+struct Sorted {
+    steps: Vec<Step>,
+    held: Vec<Held>,
+    kept: Vec<Kept>,
+    foreign: Vec<ChannelId>,
+    again: Vec<Option<Timestamp>>,
+}
+
+/// A kept channel with what filling needs to know of it.
+struct Kept {
+    id: ChannelId,
+    life: Option<Life>,
+    due: Option<Timestamp>,
+}
+
+impl Sorted {
+    fn add(&mut self, decision: Decision) {
+        let Decision { id, verdict, life, again } = decision;
+        self.again.push(again);
+        match verdict {
+            Verdict::Keep => self.kept.push(Kept { id, life, due: again }),
+            Verdict::Act(steps, held) => {
+                self.steps.extend(steps);
+                self.held.extend(held);
+            }
+            Verdict::Hold(held) => self.held.push(held),
+            Verdict::Foreign => self.foreign.push(id),
+            Verdict::Nothing => {}
+        }
+    }
+}
+
+/// What the account's mode, or the tighter mode of the channel, does not allow.
+fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    hold(steps, held, None, |step| {
+        let of_channel = facts.specs.get(&step.id).map_or(Mode::Sync, |spec| spec.mode);
+        let mode = facts.policy.mode.min(of_channel);
+        let allowed = match mode {
+            Mode::Sync => true,
+            Mode::NoDisable => step.action != Action::Disable,
+            Mode::Observe => !step.action.is_remote(),
+        };
+        (!allowed).then(|| Cause::Mode { mode, step: title(step) })
+    });
+}
+
+/// An empty config disables nothing; more than a third of an account's channels, of four or more, is held as well, unless
+/// the operator allowed exactly these.
+fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    let removals: BTreeSet<ChannelId> = disabled(steps);
+    let channels = facts.records.len();
+    let too_many = channels >= GUARDED_FROM && removals.len() * 3 > channels;
+    let everything = facts.specs.is_empty();
+    let allowed = facts.state.removals_allowed == Some(removals_fingerprint(&removals));
+    if removals.is_empty() || allowed || !(too_many || everything) {
+        return;
+    }
+    let cause = Cause::RemovalGuard { removals: removals.len(), channels };
+    hold(steps, held, None, |step| (step.action == Action::Disable).then(|| cause.clone()));
+}
+
+/// What `apply --allow-removals` stores: it allows these channels and no others.
+pub fn removals_fingerprint(removals: &BTreeSet<ChannelId>) -> Fingerprint {
+    let ids: Vec<String> = removals.iter().map(ChannelId::to_string).collect();
+    Fingerprint::of(&["removals", &ids.join(",")])
+}
+
+/// The channels these steps disable.
+pub fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
+    steps.iter().filter(|step| step.action == Action::Disable).map(|step| step.id).collect()
+}
+
+fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    let trouble = &facts.state.writes;
+    let Some(until) = backoff::after_trouble(trouble).filter(|until| *until > facts.now) else { return };
+    hold(steps, held, Some(until), |step| {
+        let can_wait = step.action.is_remote() && !step.reason.is_urgent();
+        can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
+    });
+}
+
+/// Moves the steps for which there is a cause from one list to the other.
+fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, cause: impl Fn(&Step) -> Option<Cause>) {
+    steps.retain(|step| match cause(step) {
+        Some(cause) => {
+            held.push(Held { id: step.id, name: step.name.clone(), cause, until });
+            false
+        }
+        None => true,
+    });
+}
+
+/// Where routine renewals leave room in their last call, the channels that would be due next are renewed with them.
+fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) {
+    let enables = steps.iter().filter(|step| matches!(step.action, Action::Enable(_))).count();
+    let renews = steps.iter().any(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
+    let batch = facts.policy.batch_max.max(1);
+    let room = (batch - enables % batch) % batch;
+    if !renews || room == 0 {
+        return;
+    }
+    kept.sort_by_key(|kept| (kept.due, kept.id));
+    let ride = kept.len().min(room);
+    let riders: Vec<Kept> = kept.drain(..ride).collect();
+    for rider in riders {
+        match fill_step(facts, rider.id, rider.life) {
+            Some(step) => steps.push(step),
+            None => kept.push(rider),
+        }
+    }
+    kept.sort_by_key(|kept| kept.id);
+}
+
+/// When a failed look is repeated: soon while anything is urgent, by the table otherwise.
+fn look_retry(facts: &Facts<'_>, steps: &[Step]) -> Option<Timestamp> {
+    match facts.look {
+        Look::Seen { .. } => None,
+        Look::Unknown(_) if steps.iter().any(|step| step.reason.is_urgent()) => Some(after(facts.now, backoff::URGENT)),
+        Look::Unknown(_) => backoff::after_trouble(&facts.state.looks),
+    }
+}
+
+/// By rank, the nearest expiry first. A channel that is due and has drifted is renewed before it is repaired.
+fn put_in_order(steps: &mut [Step]) {
+    let drifted = |step: &Step| matches!(step.reason, Reason::Drift(_));
+    let drifting: BTreeSet<ChannelId> = steps.iter().filter(|step| drifted(step)).map(|step| step.id).collect();
+    steps.sort_by_key(|step| {
+        let rank = match rank(step) {
+            ROUTINE if drifting.contains(&step.id) => NEW,
+            rank => rank,
+        };
+        (rank, step.expiry, step.id)
+    });
+}
+
+/// The place of a step in its pass.
+pub fn rank(step: &Step) -> u8 {
+    match (&step.action, &step.reason) {
+        (Action::TakeOver(_), _) => 0,
+        (_, Reason::Emergency | Reason::EmergencyBlind) => 1,
+        (_, Reason::Missing | Reason::NotSubscribed) => NEW,
+        (Action::RemoveEvents(_), _) => 3,
+        (_, Reason::Drift(_)) => 4,
+        (_, Reason::Renew | Reason::Together) => ROUTINE,
+        (_, Reason::Retired) => 6,
+        (_, Reason::Gone | Reason::TakenOver) => 7,
+    }
+}
+
+/// A step in a few words: `enable (renew)`.
+pub fn title(step: &Step) -> String {
+    format!("{} ({})", step.action.word(), step.reason.word())
+}
+
+const NEW: u8 = 2;
+const ROUTINE: u8 = 5;
+/// An account is looked at at least this often, whatever the facts say.
+const WAKE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// With fewer channels than this, a third of them is one: no guard.
+const GUARDED_FROM: usize = 4;

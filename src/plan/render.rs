@@ -1,0 +1,219 @@
+//! A plan as people and programs read it.
+//!
+//! [`PlanView`] is the one value behind both: `plan --json` prints it, and the text is written from it. It holds no
+//! secret and no query of a URL, so it may travel over the control socket and into a log.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::time::{Timestamp, brief, span};
+
+use super::filter::title;
+use super::step::{Action, Cause, Held, Plan, Reason, Step};
+
+/// A plan without anything that may not be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanView {
+    /// The account.
+    pub account: String,
+    /// The instant, by the local clock.
+    pub at: Timestamp,
+    /// What would be done, in order.
+    pub steps: Vec<StepView>,
+    /// What is held back, and why.
+    pub held: Vec<HeldView>,
+    /// How many channels are as declared and have life enough.
+    pub kept: usize,
+    /// Channel ids at Zoho that are not ours.
+    pub foreign: Vec<String>,
+    /// When the account is looked at next.
+    pub next_wake: Timestamp,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// The channel's name.
+    pub channel: String,
+    /// The channel's id.
+    pub id: String,
+    /// What: `enable`, `update`, `remove-events`, `replace`, `disable`, `take-over`, `forget`.
+    pub step: String,
+    /// Why: `missing`, `renew`, `emergency`, `drift` and so on.
+    pub reason: String,
+    /// What differs, one line a field, for a drift.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
+    /// When the channel ends as things are.
+    pub expiry: Option<Timestamp>,
+    /// The expiry that is asked for.
+    pub asks: Option<Timestamp>,
+}
+
+/// One held channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// The channel's name.
+    pub channel: String,
+    /// The channel's id.
+    pub id: String,
+    /// Why, in one word: `rejected`, `conflict`, `unknown` and so on.
+    pub cause: String,
+    /// Why, in a sentence.
+    pub detail: String,
+    /// When this may change by itself.
+    pub until: Option<Timestamp>,
+}
+
+impl PlanView {
+    /// Of a plan.
+    pub fn of(plan: &Plan) -> PlanView {
+        let Plan { account, at, steps, held, kept, foreign, next_wake } = plan;
+        PlanView {
+            account: account.to_string(),
+            at: *at,
+            steps: steps.iter().map(StepView::of).collect(),
+            held: held.iter().map(HeldView::of).collect(),
+            kept: kept.len(),
+            foreign: foreign.iter().map(ToString::to_string).collect(),
+            next_wake: *next_wake,
+        }
+    }
+
+    /// As text, one line a step.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let PlanView { account, at: _, steps, held, kept, foreign, next_wake: _ } = self;
+        let summary = format!(
+            "account {account}: {}, {} held, {kept} kept, {} foreign",
+            counted(steps.len(), "step"),
+            held.len(),
+            foreign.len()
+        );
+        write_line(&mut text, &summary);
+        for step in steps {
+            write_line(&mut text, &step.line(self.at));
+            for drift in &step.drift {
+                write_line(&mut text, &format!("      {drift}"));
+            }
+        }
+        for held in held {
+            write_line(&mut text, &held.line(self.at));
+        }
+        text
+    }
+}
+
+impl StepView {
+    fn of(step: &Step) -> StepView {
+        let Step { id, name, action, reason, expiry } = step;
+        let drift = match reason {
+            Reason::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
+            Reason::Missing
+            | Reason::NotSubscribed
+            | Reason::Renew
+            | Reason::Together
+            | Reason::Emergency
+            | Reason::EmergencyBlind
+            | Reason::TakenOver
+            | Reason::Retired
+            | Reason::Gone => Vec::new(),
+        };
+        StepView {
+            channel: name.to_string(),
+            id: id.to_string(),
+            step: action.word().to_owned(),
+            reason: reason.word().to_owned(),
+            drift,
+            expiry: *expiry,
+            asks: asked(action),
+        }
+    }
+
+    fn line(&self, at: Timestamp) -> String {
+        let sign = match self.step.as_str() {
+            "disable" | "remove-events" | "forget" => '-',
+            "enable" if self.reason == "missing" => '+',
+            _ => '~',
+        };
+        let left = self.expiry.map(|expiry| format!(", {}", life_left(at, expiry))).unwrap_or_default();
+        let asks = self.asks.map(|asks| format!(", asks for {asks}")).unwrap_or_default();
+        format!("  {sign} {:<13} {} ({}{left}{asks})", self.step, self.channel, self.reason)
+    }
+}
+
+impl HeldView {
+    fn of(held: &Held) -> HeldView {
+        let Held { id, name, cause, until } = held;
+        HeldView {
+            channel: name.to_string(),
+            id: id.to_string(),
+            cause: cause.word().to_owned(),
+            detail: detail(cause),
+            until: *until,
+        }
+    }
+
+    fn line(&self, at: Timestamp) -> String {
+        let until = match self.until {
+            Some(until) => format!(" (again in {})", brief(span(at, until))),
+            None => String::new(),
+        };
+        format!("  ! {:<13} {}: {}{until}", self.cause, self.channel, self.detail)
+    }
+}
+
+/// A cause as a sentence that says what to do where there is something to do.
+pub fn detail(cause: &Cause) -> String {
+    match cause {
+        Cause::Unknown(why) => format!("the look at Zoho failed: {why}"),
+        Cause::Conflict { seen } => format!(
+            "Zoho has a channel with this id that delivers to {seen}, and it is not known as ours; \
+             `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone"
+        ),
+        Cause::Rejected { code, message, json_path } => {
+            let path = json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+            format!("Zoho refused it with {code}{path}: {message}")
+        }
+        Cause::Contested { writes, drift } => {
+            let drift: Vec<String> = drift.iter().map(ToString::to_string).collect();
+            format!("came back after {writes} accepted repairs, so somebody else edits it: {}", drift.join("; "))
+        }
+        Cause::BackOff { step, trouble } => format!("{step} waits: {trouble}"),
+        Cause::RemovalGuard { removals, channels } => format!(
+            "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
+        ),
+        Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
+        Cause::LeftToExpire => "not declared any more; left to expire (removed = \"expire\")".to_owned(),
+    }
+}
+
+/// A step for a log line: `enable (renew) deal-sync`.
+pub fn step_line(step: &Step) -> String {
+    format!("{} {}", title(step), step.name)
+}
+
+fn asked(action: &Action) -> Option<Timestamp> {
+    match action {
+        Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask.expiry),
+        Action::TakeOver(_) | Action::RemoveEvents(_) | Action::Disable | Action::Forget => None,
+    }
+}
+
+fn life_left(at: Timestamp, expiry: Timestamp) -> String {
+    if expiry > at {
+        format!("{} left", brief(span(at, expiry)))
+    } else {
+        format!("ended {} ago", brief(span(expiry, at)))
+    }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+fn write_line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing to a String cannot fail");
+}

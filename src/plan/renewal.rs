@@ -1,0 +1,189 @@
+//! When a channel is renewed, and when in panic.
+//!
+//! | life | renewed when this much is left | emergency when this much is left |
+//! | --- | --- | --- |
+//! | under ten days | one half (a whole night fits in the slack) | one eighth |
+//! | ten days or more | one third | one eighth |
+//! | any, with `renew_before` | `renew_before`, unless it is more than three quarters of the life that was granted | one eighth |
+//!
+//! To the lead comes a phase of up to 1/32 of the life, the same for all channels of an account: accounts then do not
+//! all renew in one second, while the channels of one stay together and share their calls.
+//!
+//! The life is that of the *grant*: what Zoho's reply gave, not what was asked. A channel seen with another expiry than
+//! the one it was granted (somebody touched it, or the store was lost) is taken to have been meant to live its spec's
+//! lifetime.
+
+use std::time::Duration;
+
+use crate::model::channel::{AccountName, Spec};
+use crate::model::record::Grant;
+use crate::model::secret::Fingerprint;
+use crate::model::time::{Timestamp, before, span};
+
+use super::backoff;
+
+/// The life of a channel: how long it was given and when it ends, both in Zoho's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// How long it is from grant to end.
+    pub length: Duration,
+    /// Its end.
+    pub expiry: Timestamp,
+}
+
+/// How much earlier than others an account renews: its share, in thousandths, of the room there is for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase(u32);
+
+impl Phase {
+    /// Always the same for the same account.
+    pub fn of(account: &AccountName) -> Phase {
+        Phase((Fingerprint::of(&["phase", account.as_str()]).0 % 1000) as u32)
+    }
+
+    fn within(self, room: Duration) -> Duration {
+        room * self.0 / 1000
+    }
+}
+
+/// Where in its life a channel stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// Nothing to do.
+    Fresh,
+    /// To be renewed.
+    Due,
+    /// To be renewed before and in spite of everything else.
+    Emergency,
+}
+
+impl Life {
+    /// From what was granted and what is seen; `None` when neither is known.
+    pub fn of(spec: &Spec, grant: Option<Grant>, seen: Option<Timestamp>) -> Option<Life> {
+        let granted = grant.map(|grant| Life { length: span(grant.at, grant.expiry), expiry: grant.expiry });
+        match (granted, seen) {
+            (Some(granted), Some(seen)) if is_same_second(granted.expiry, seen) => Some(granted),
+            (_, Some(seen)) => Some(Life { length: spec.lifetime, expiry: seen }),
+            (granted, None) => granted,
+        }
+    }
+
+    /// When it is to be renewed.
+    pub fn due_at(self, renew_before: Option<Duration>, phase: Phase) -> Timestamp {
+        before(self.expiry, self.lead(renew_before, phase))
+    }
+
+    /// When it is an emergency.
+    pub fn emergency_at(self) -> Timestamp {
+        before(self.expiry, self.length / 8)
+    }
+
+    /// Where it stands at `zoho_now`.
+    pub fn age(self, renew_before: Option<Duration>, phase: Phase, zoho_now: Timestamp) -> Age {
+        if zoho_now >= self.emergency_at() {
+            Age::Emergency
+        } else if zoho_now >= self.due_at(renew_before, phase) {
+            Age::Due
+        } else {
+            Age::Fresh
+        }
+    }
+
+    fn lead(self, renew_before: Option<Duration>, phase: Phase) -> Duration {
+        let by_ratio = if self.length < LONG_LIFE { self.length / 2 } else { self.length / 3 };
+        let lead = renew_before.filter(|lead| *lead <= self.length / 4 * 3).unwrap_or(by_ratio);
+        lead + phase.within(self.length / 32)
+    }
+}
+
+/// What a channel's renewal survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slack {
+    /// Between the first attempt to renew and the end.
+    pub margin: Duration,
+    /// How many passes in a row may fail.
+    pub failed_passes: u32,
+    /// How long an outage may last, from just before the renewal was due.
+    pub outage: Duration,
+}
+
+/// The slack of a spec whose full lifetime is granted, with the loop's own period and one call's time-out taken off.
+pub fn slack(spec: &Spec, account: &AccountName, request_timeout: Duration) -> Slack {
+    let life = Life { length: spec.lifetime, expiry: Timestamp::UNIX_EPOCH };
+    let margin = life.lead(spec.renew_before, Phase::of(account));
+    let outage = margin.saturating_sub(backoff::URGENT).saturating_sub(request_timeout);
+    Slack { margin, failed_passes: failed_passes(margin, life.length / 8, request_timeout), outage }
+}
+
+/// Attempts that fit between the first one and the end, less the one that must succeed.
+fn failed_passes(margin: Duration, emergency: Duration, request_timeout: Duration) -> u32 {
+    let mut left = margin;
+    let mut attempts = 0_u32;
+    while left > request_timeout && attempts < FAILED_PASSES_SHOWN_MAX {
+        attempts += 1;
+        let wait = backoff::trouble_wait(attempts);
+        let until_emergency = left.saturating_sub(emergency);
+        let next = if until_emergency.is_zero() { backoff::URGENT } else { wait.min(until_emergency) };
+        left = left.saturating_sub(next.max(request_timeout));
+    }
+    attempts.saturating_sub(1)
+}
+
+/// Zoho's expiries carry whole seconds; a second of difference is rounding.
+fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
+    one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
+}
+
+const LONG_LIFE: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+const FAILED_PASSES_SHOWN_MAX: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn phase() -> Phase {
+        Phase::of(&"acme".parse().unwrap())
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn renews_when_half_of_life_is_over() {
+        let life = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
+        let due = life.due_at(None, phase());
+        assert!(due <= at("2026-01-01T12:00:00Z") && due >= at("2026-01-01T11:15:00Z"), "{due}");
+        assert_eq!(life.age(None, phase(), before(due, HOUR)), Age::Fresh);
+        assert_eq!(life.age(None, phase(), due), Age::Due);
+        assert_eq!(life.age(None, phase(), at("2026-01-01T20:59:59Z")), Age::Due);
+        assert_eq!(life.age(None, phase(), at("2026-01-01T21:00:00Z")), Age::Emergency);
+        assert_eq!(life.age(None, phase(), at("2026-01-03T00:00:00Z")), Age::Emergency);
+    }
+
+    #[test]
+    fn a_long_life_is_renewed_when_two_thirds_are_over() {
+        let life = Life { length: 30 * 24 * HOUR, expiry: at("2026-01-31T00:00:00Z") };
+        let left = span(life.due_at(None, phase()), life.expiry);
+        assert!(left >= 240 * HOUR && left <= 263 * HOUR, "{left:?}");
+    }
+
+    #[test]
+    fn a_renew_before_that_does_not_fit_a_short_grant_is_set_aside() {
+        let hour = Life { length: HOUR, expiry: at("2026-01-01T01:00:00Z") };
+        let left = span(hour.due_at(Some(8 * HOUR), phase()), hour.expiry);
+        assert!(left >= HOUR / 2 && left < HOUR / 4 * 3, "{left:?}");
+        let day = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
+        let left = span(day.due_at(Some(8 * HOUR), phase()), day.expiry);
+        assert!(left >= 8 * HOUR && left < 9 * HOUR, "{left:?}");
+    }
+
+    #[test]
+    fn accounts_have_phases_of_their_own_and_channels_have_none() {
+        let life = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
+        assert_eq!(life.due_at(None, phase()), life.due_at(None, phase()));
+        assert_ne!(life.due_at(None, phase()), life.due_at(None, Phase::of(&"globex".parse().unwrap())));
+    }
+}
