@@ -3,8 +3,10 @@
 //! Start with ARCHITECTURE.md for the map and the invariants. The data flows one way: config, desired, observe, plan,
 //! execute, record, report.
 
+pub mod clock;
 pub mod config;
 pub mod model;
 pub mod plan;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod zoho;

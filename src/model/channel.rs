@@ -9,6 +9,7 @@ use super::condition::Condition;
 use super::events::Events;
 use super::policy::Mode;
 use super::secret::{Fingerprint, Secret};
+use super::time::Timestamp;
 
 /// A channel's id at Zoho: a positive 64-bit integer, which travels as a string of digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -237,6 +238,15 @@ impl Spec {
             &format!("{conditions:?}"),
         ])
     }
+}
+
+/// What is asked for with a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The channel as declared.
+    pub spec: Arc<Spec>,
+    /// The expiry to ask for, in Zoho's time and whole seconds.
+    pub expiry: Timestamp,
 }
 
 #[cfg(test)]

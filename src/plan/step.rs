@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+pub use crate::model::channel::Ask;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
 use crate::model::events::Events;
 use crate::model::policy::Mode;
@@ -64,15 +65,6 @@ pub enum Action {
     Disable,
     /// Forget a channel that is gone and not wanted. Sends nothing but a second look.
     Forget,
-}
-
-/// What is asked for with a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The channel as declared.
-    pub spec: Arc<Spec>,
-    /// The expiry to ask for, in Zoho's time and whole seconds.
-    pub expiry: Timestamp,
 }
 
 /// Why a step is taken.

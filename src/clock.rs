@@ -1,0 +1,126 @@
+//! The clock: the only file that reads one.
+//!
+//! Everything else is given `now`. [`SystemClock`] is the machine's wall clock. [`VirtualClock`] starts at a chosen
+//! instant, may run faster than the world (the demo), can be stepped (the tests of clock trouble), and follows tokio's
+//! paused time, so that a test of three days takes milliseconds and nothing in it sleeps.
+//!
+//! A sleep towards a wall-clock deadline must never be longer than [`LOOK_AT_CLOCK`]: timers use the monotonic clock,
+//! which stands still while the machine sleeps and knows nothing of a step.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::model::time::{Timestamp, after, before};
+
+/// The longest sleep before wall time is read again.
+pub const LOOK_AT_CLOCK: Duration = Duration::from_secs(30);
+
+/// A sleep to be awaited.
+pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Tells the time and waits.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// Wall time, UTC. It may jump in both directions.
+    fn now(&self) -> Timestamp;
+    /// Time since some fixed instant, for "how long did it take". It never jumps, and may stand still while the machine
+    /// sleeps.
+    fn elapsed(&self) -> Duration;
+    /// Waits for this much of the clock's time.
+    fn sleep(&self, length: Duration) -> Sleep<'_>;
+}
+
+/// The machine's clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: std::time::Instant,
+}
+
+impl SystemClock {
+    /// Begins counting [`Clock::elapsed`].
+    #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
+    pub fn new() -> SystemClock {
+        SystemClock { start: std::time::Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> SystemClock {
+        SystemClock::new()
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
+    fn sleep(&self, length: Duration) -> Sleep<'_> {
+        Box::pin(tokio::time::sleep(length))
+    }
+}
+
+/// A clock that starts where it is told, runs at a chosen speed, and can be stepped.
+#[derive(Debug)]
+pub struct VirtualClock {
+    origin: tokio::time::Instant,
+    start: Timestamp,
+    speed: u32,
+    stepped_ms: AtomicI64,
+}
+
+impl VirtualClock {
+    /// Starts at `start` and runs `speed` times as fast as tokio's time. Speeds below one are one.
+    #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
+    pub fn new(start: Timestamp, speed: u32) -> VirtualClock {
+        let origin = tokio::time::Instant::now();
+        VirtualClock { origin, start, speed: speed.max(1), stepped_ms: AtomicI64::new(0) }
+    }
+
+    /// Moves wall time by so many milliseconds, and the monotonic clock not at all.
+    pub fn step(&self, milliseconds: i64) {
+        self.stepped_ms.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        let stepped = self.stepped_ms.load(Ordering::Relaxed);
+        let step = Duration::from_millis(stepped.unsigned_abs());
+        let base = after(self.start, self.elapsed());
+        if stepped < 0 { before(base, step) } else { after(base, step) }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.origin.elapsed() * self.speed
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
+    fn sleep(&self, length: Duration) -> Sleep<'_> {
+        Box::pin(tokio::time::sleep(length / self.speed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_virtual_clock_runs_at_its_speed_and_steps_both_ways() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = VirtualClock::new(start, 60);
+        clock.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(clock.now().duration_since(start).as_secs(), 3600);
+        clock.step(-7_200_000);
+        assert_eq!(clock.now().to_string(), "2025-12-31T23:00:00Z");
+        assert_eq!(clock.elapsed().as_secs(), 3600);
+    }
+}

@@ -1,0 +1,346 @@
+//! The access token of one account.
+//!
+//! It is cached in memory and, through [`Remember`], over restarts. One fetch is under way at a time; everybody else waits
+//! for it. Zoho gives at most ten access tokens per refresh token in ten minutes and answers an eleventh request by
+//! locking the refresh token out for longer (*Token validity*, CRM v3 docs); so every fetch is remembered *before* it is
+//! made, and none is made beyond [`FETCHES_MAX`], however often the process restarts. What the OAuth server refused is
+//! asked again slowly, and at once when the credentials change.
+//!
+//! Errors of the OAuth server may come with HTTP 200; a reply without `access_token` is an error whatever its status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::model::account::Account;
+use crate::model::exchange::{Request, Response};
+use crate::model::secret::{Fingerprint, Secret};
+use crate::model::time::{Timestamp, after, before, span};
+
+use super::error::{Error, Kind};
+use super::transport::Transport;
+use super::wire::bounded;
+
+/// What is known of the token, and kept over restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenState {
+    /// The credentials it belongs to: with others, it is worth nothing.
+    pub credentials: Fingerprint,
+    /// The token, and when it ends.
+    pub access: Option<(Secret, Timestamp)>,
+    /// When tokens were asked for lately.
+    pub fetches: Vec<Timestamp>,
+    /// The OAuth server's last no, until a token is given.
+    pub denied: Option<Denied>,
+}
+
+/// The OAuth server's no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// How often in a row.
+    pub attempts: u32,
+    /// Not asked again before this.
+    pub until: Timestamp,
+    /// Its words.
+    pub what: String,
+    /// Whether it only asked to wait, and did not refuse the credentials.
+    pub throttled: bool,
+}
+
+/// Keeps a token state before and after each fetch. An error keeps the fetch from being made.
+pub type Remember = Arc<dyn Fn(&TokenState) -> Result<(), String> + Send + Sync>;
+
+/// Fetches and holds the token.
+pub struct Tokens {
+    state: tokio::sync::Mutex<TokenState>,
+    remember: Remember,
+}
+
+impl TokenState {
+    /// Of credentials of which nothing is known.
+    pub fn new(credentials: Fingerprint) -> TokenState {
+        TokenState { credentials, access: None, fetches: Vec::new(), denied: None }
+    }
+
+    /// The token, if it will still be good for a while.
+    fn fresh(&self, now: Timestamp) -> Option<Secret> {
+        let (secret, ends) = self.access.as_ref()?;
+        (before(*ends, EARLY) > now).then(|| secret.clone())
+    }
+
+    /// Why no token may be asked for at `now`, and until when.
+    fn wait(&self, now: Timestamp) -> Option<(Timestamp, String)> {
+        if let Some(denied) = self.denied.as_ref().filter(|denied| denied.until > now) {
+            return Some((denied.until, denied.what.clone()));
+        }
+        let recent = self.fetches.iter().filter(|at| **at > before(now, FETCH_WINDOW) && **at <= now);
+        let mut recent: Vec<Timestamp> = recent.copied().collect();
+        recent.sort();
+        let oldest_counted = recent.len().checked_sub(FETCHES_MAX).map(|index| recent[index])?;
+        let why = format!("{} tokens were asked for in {} minutes", recent.len(), FETCH_WINDOW.as_secs() / 60);
+        Some((after(oldest_counted, FETCH_WINDOW), why))
+    }
+
+    fn note_fetch(&mut self, now: Timestamp) {
+        self.fetches.retain(|at| *at > before(now, FETCH_WINDOW) && *at <= now);
+        self.fetches.push(now);
+    }
+
+    fn deny(&mut self, now: Timestamp, what: String, throttled: bool) {
+        let attempts = self.denied.as_ref().map_or(0, |denied| denied.attempts).saturating_add(1);
+        let index = (attempts as usize - 1).min(DENIED_WAITS.len() - 1);
+        let wait = if throttled { FETCH_WINDOW.max(DENIED_WAITS[index]) } else { DENIED_WAITS[index] };
+        self.access = None;
+        self.denied = Some(Denied { attempts, until: after(now, wait), what, throttled });
+    }
+}
+
+impl Tokens {
+    /// From what was remembered; forgotten when it belongs to other credentials.
+    pub fn new(account: &Account, remembered: Option<TokenState>, remember: Remember) -> Tokens {
+        let credentials = credentials_fingerprint(account);
+        let state = remembered.filter(|state| state.credentials == credentials);
+        let state = state.unwrap_or_else(|| TokenState::new(credentials));
+        Tokens { state: tokio::sync::Mutex::new(state), remember }
+    }
+
+    /// The token: the cached one while it is good, else a new one.
+    pub async fn access(
+        &self,
+        account: &Account,
+        transport: &dyn Transport,
+        clock: &dyn Clock,
+    ) -> Result<Secret, Error> {
+        let mut state = self.state.lock().await;
+        let now = clock.now();
+        if let Some(secret) = state.fresh(now) {
+            return Ok(secret);
+        }
+        if let Some((until, why)) = state.wait(now) {
+            return Err(waiting(&state, until, span(now, until), why));
+        }
+        state.note_fetch(now);
+        self.keep(&state)?;
+        let fetched = fetch(account, transport, now).await;
+        match &fetched {
+            Ok((secret, ends)) => {
+                state.denied = None;
+                state.access = Some((secret.clone(), *ends));
+            }
+            Err(Refusal::Denied { what, throttled }) => state.deny(now, what.clone(), *throttled),
+            Err(Refusal::Other(_)) => {}
+        }
+        self.keep(&state)?;
+        match fetched {
+            Ok((secret, _)) => Ok(secret),
+            Err(Refusal::Denied { what, throttled: false }) => Err(token_error(Kind::Credentials(what))),
+            Err(Refusal::Denied { what, throttled: true }) => {
+                let until = state.denied.as_ref().map_or(now, |denied| denied.until);
+                Err(token_error(Kind::Waiting { until, wait: span(now, until), why: what }))
+            }
+            Err(Refusal::Other(kind)) => Err(token_error(kind)),
+        }
+    }
+
+    /// Drops a token that Zoho called invalid, unless somebody has replaced it meanwhile.
+    pub async fn invalidate(&self, refused: &Secret) {
+        let mut state = self.state.lock().await;
+        if state.access.as_ref().is_some_and(|(secret, _)| secret == refused) {
+            state.access = None;
+        }
+    }
+
+    /// What is known of it now.
+    pub async fn state(&self) -> TokenState {
+        self.state.lock().await.clone()
+    }
+
+    fn keep(&self, state: &TokenState) -> Result<(), Error> {
+        (self.remember)(state).map_err(|why| {
+            let why = format!("the store cannot remember it: {why}");
+            token_error(Kind::Waiting { until: Timestamp::MIN, wait: Duration::ZERO, why })
+        })
+    }
+}
+
+/// Over everything a token depends on.
+pub fn credentials_fingerprint(account: &Account) -> Fingerprint {
+    let credentials = &account.credentials;
+    Fingerprint::of(&[
+        "credentials",
+        &account.accounts_url,
+        &credentials.client_id,
+        credentials.client_secret.expose(),
+        credentials.refresh_token.expose(),
+    ])
+}
+
+enum Refusal {
+    Denied { what: String, throttled: bool },
+    Other(Kind),
+}
+
+async fn fetch(
+    account: &Account,
+    transport: &dyn Transport,
+    now: Timestamp,
+) -> Result<(Secret, Timestamp), Refusal> {
+    let response = transport.send(token_request(account)).await;
+    let response = response.map_err(|error| Refusal::Other(Kind::Transport(error)))?;
+    read_token(&response, now)
+}
+
+/// Form-encoded, as Zoho's own SDKs send it; the secrets are in the body and in no URL.
+fn token_request(account: &Account) -> Request {
+    let credentials = &account.credentials;
+    let form = form_body(&[
+        ("refresh_token", credentials.refresh_token.expose()),
+        ("client_id", &credentials.client_id),
+        ("client_secret", credentials.client_secret.expose()),
+        ("grant_type", "refresh_token"),
+    ]);
+    Request {
+        method: "POST",
+        base: account.accounts_url.clone(),
+        path: "/oauth/v2/token".to_owned(),
+        query: Vec::new(),
+        headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+        body: form.into_bytes(),
+    }
+}
+
+fn form_body(pairs: &[(&str, &str)]) -> String {
+    let encoded: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={}", percent_encoded(value))).collect();
+    encoded.join("&")
+}
+
+fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp), Refusal> {
+    let unreadable = |why: &str| Refusal::Other(Kind::Unreadable { status: response.status, why: why.to_owned() });
+    if response.status >= 500 {
+        return Err(Refusal::Other(refused_token(response, "the OAuth server failed")));
+    }
+    let body: Value = serde_json::from_slice(&response.body).map_err(|_| match response.status {
+        429 => Refusal::Denied { what: "HTTP 429".to_owned(), throttled: true },
+        _ => unreadable("it is not JSON"),
+    })?;
+    if let Some(token) = body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty()) {
+        let lifetime = body.get("expires_in").and_then(Value::as_u64).unwrap_or(TOKEN_LIFETIME_DEFAULT);
+        let ends = after(now, Duration::from_secs(lifetime.min(TOKEN_LIFETIME_DEFAULT)));
+        return Ok((Secret::new(token), ends));
+    }
+    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (error, description) = (text("error"), text("error_description"));
+    if error.is_empty() {
+        return Err(unreadable("it has neither `access_token` nor `error`"));
+    }
+    // Verbatim from Zoho's page on token validity: {"error": "Access Denied", "error_description": "You have made too many
+    // requests continuously. ..."}.
+    let throttled = error == "Access Denied" || description.contains("too many requests") || response.status == 429;
+    let what = if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
+    Err(Refusal::Denied { what: bounded(&what), throttled })
+}
+
+fn refused_token(response: &Response, message: &str) -> Kind {
+    Kind::Refused {
+        status: response.status,
+        code: None,
+        message: message.to_owned(),
+        json_path: None,
+        retry_after: None,
+    }
+}
+
+/// A wait after the credentials themselves were refused is their error, not a wait for better times.
+fn waiting(state: &TokenState, until: Timestamp, wait: Duration, why: String) -> Error {
+    match &state.denied {
+        Some(denied) if !denied.throttled && denied.until == until => token_error(Kind::Credentials(why)),
+        Some(_) | None => token_error(Kind::Waiting { until, wait, why }),
+    }
+}
+
+fn token_error(kind: Kind) -> Error {
+    Error { operation: "token", writing: false, kind }
+}
+
+/// A token is replaced this long before it ends.
+const EARLY: Duration = Duration::from_secs(60);
+/// Zoho counts ten tokens in this window; two are left for people and other programs.
+pub const FETCHES_MAX: usize = 8;
+const FETCH_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Between two attempts with credentials that were refused.
+const DENIED_WAITS: [Duration; 4] =
+    [Duration::from_secs(120), Duration::from_secs(600), Duration::from_secs(1800), Duration::from_secs(3600)];
+/// Zoho's access tokens live one hour.
+const TOKEN_LIFETIME_DEFAULT: u64 = 3600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn reply(status: u16, body: &str) -> Response {
+        Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn an_error_inside_http_200_is_an_error() {
+        let refused = read_token(&reply(200, r#"{"error":"invalid_code"}"#), now());
+        assert!(matches!(refused, Err(Refusal::Denied { what, throttled: false }) if what == "invalid_code"));
+    }
+
+    #[test]
+    fn too_many_requests_is_a_wait_and_not_a_refusal() {
+        let body = r#"{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}"#;
+        assert!(matches!(read_token(&reply(400, body), now()), Err(Refusal::Denied { throttled: true, .. })));
+    }
+
+    #[test]
+    fn a_token_lives_as_long_as_it_says() {
+        let body = r#"{"access_token":"1000.a","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3600}"#;
+        let Ok((secret, ends)) = read_token(&reply(200, body), now()) else { panic!("refused") };
+        assert_eq!((secret.expose(), ends), ("1000.a", after(now(), Duration::from_secs(3600))));
+    }
+
+    #[test]
+    fn the_ninth_fetch_in_ten_minutes_waits() {
+        let mut state = TokenState::new(Fingerprint(1));
+        for second in 0..FETCHES_MAX as u64 {
+            assert_eq!(state.wait(after(now(), Duration::from_secs(second))), None);
+            state.note_fetch(after(now(), Duration::from_secs(second)));
+        }
+        let (until, _) = state.wait(after(now(), Duration::from_secs(60))).unwrap();
+        assert_eq!(until, after(now(), Duration::from_secs(600)));
+        assert_eq!(state.wait(until), None);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_does_not_lock_itself_out() {
+        let mut state = TokenState::new(Fingerprint(1));
+        for _ in 0..20 {
+            state.fetches.push(after(now(), Duration::from_secs(86_400)));
+        }
+        assert_eq!(state.wait(now()), None);
+    }
+
+    #[test]
+    fn secrets_are_encoded_in_the_body() {
+        assert_eq!(form_body(&[("a", "1000.x+y/z&b=c"), ("d", "\u{e9}")]), "a=1000.x%2By%2Fz%26b%3Dc&d=%C3%A9");
+    }
+}

@@ -1,0 +1,464 @@
+//! The operations of the watch resource, for one account.
+//!
+//! Each write takes one batch and gives one [`Verdict`] a channel, in the order of the batch, or one [`Error`] for the
+//! batch as a whole. An item is matched by the id it names where it names one, by its place or its `json_path` where it
+//! does not, and where neither settles it the channel's verdict is [`Verdict::Unsure`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::model::account::Account;
+use crate::model::channel::{Ask, ChannelId};
+use crate::model::events::Events;
+use crate::model::exchange::{Request, Response};
+use crate::model::observed::{Observed, merge};
+use crate::model::secret::Secret;
+use crate::model::time::Timestamp;
+use crate::model::version::Limits;
+
+use super::auth::{Remember, TokenState, Tokens};
+use super::error::{Error, Kind};
+use super::transport::Transport;
+use super::wire::{self, Answer, Item, Refused, bounded};
+
+/// One account's way to Zoho.
+pub struct Client {
+    account: Account,
+    limits: Limits,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    tokens: Tokens,
+    traffic: Mutex<Traffic>,
+}
+
+/// What the whole list said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The channels by id.
+    pub channels: BTreeMap<ChannelId, Observed>,
+    /// How far Zoho's clock is ahead of ours, in milliseconds, if a reply had a `Date`.
+    pub skew_ms: Option<i64>,
+}
+
+/// What became of one channel of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Accepted, with the expiry that was given if the reply says one.
+    Accepted(Option<Timestamp>),
+    /// Refused.
+    Refused(Refused),
+    /// The reply does not say.
+    Unsure(String),
+}
+
+/// Calls made, by operation and outcome. The one place where they are counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// (operation, outcome) and how many: outcome is `ok`, `refused`, `lost` or `not-sent`.
+    pub calls: BTreeMap<(&'static str, &'static str), u64>,
+    /// The sum of their lengths.
+    pub took: Duration,
+}
+
+impl Client {
+    /// For one account, with what is remembered of its token.
+    pub fn new(
+        account: Account,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        remembered: Option<TokenState>,
+        remember: Remember,
+    ) -> Client {
+        let tokens = Tokens::new(&account, remembered, remember);
+        let limits = account.version.limits();
+        Client { account, limits, transport, clock, tokens, traffic: Mutex::default() }
+    }
+
+    /// The account.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The clock it reads.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Calls made so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// What is known of the token.
+    pub async fn token_state(&self) -> TokenState {
+        self.tokens.state().await
+    }
+
+    /// GET: every channel, page by page.
+    pub async fn list(&self) -> Result<Listing, Error> {
+        self.read(None).await
+    }
+
+    /// GET with `channel_id`: one channel, `None` when Zoho does not have it.
+    pub async fn look_at(&self, id: ChannelId) -> Result<Option<Observed>, Error> {
+        let mut listing = self.read(Some(id)).await?;
+        Ok(listing.channels.remove(&id))
+    }
+
+    /// POST: creates channels, and gives live ones a new life.
+    pub async fn enable(&self, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
+        self.write("enable", "POST", asks).await
+    }
+
+    /// PATCH with whole channels.
+    pub async fn update(&self, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
+        self.write("update", "PATCH", asks).await
+    }
+
+    /// PUT: replaces channels.
+    pub async fn replace(&self, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
+        self.write("replace", "PUT", asks).await
+    }
+
+    /// PATCH with `_delete_events`: drops the named events and leaves the others.
+    pub async fn remove_events(&self, removals: &[(ChannelId, &Events)]) -> Result<Vec<Verdict>, Error> {
+        let ids: Vec<ChannelId> = removals.iter().map(|(id, _)| *id).collect();
+        let body = wire::remove_events_body(removals);
+        let response = self.call("remove-events", "PATCH", Vec::new(), body).await?;
+        self.verdicts("remove-events", &ids, &response)
+    }
+
+    /// DELETE: drops channels. At most [`DELETE_MAX`] a call.
+    pub async fn disable(&self, ids: &[ChannelId]) -> Result<Vec<Verdict>, Error> {
+        let joined = ids.iter().map(ChannelId::to_string).collect::<Vec<_>>().join(",");
+        let query = vec![("channel_ids".to_owned(), joined)];
+        let response = self.call("disable", "DELETE", query, Vec::new()).await?;
+        match self.answer("disable", &response)? {
+            Answer::Items(items) => Ok(disable_verdicts(ids, &items)),
+            Answer::Bare(refused) => Err(refused_error("disable", true, &response, refused)),
+        }
+    }
+
+    async fn write(
+        &self,
+        operation: &'static str,
+        method: &'static str,
+        asks: &[&Ask],
+    ) -> Result<Vec<Verdict>, Error> {
+        let ids: Vec<ChannelId> = asks.iter().map(|ask| ask.spec.id).collect();
+        let body = wire::write_body(asks, self.limits);
+        let response = self.call(operation, method, Vec::new(), body).await?;
+        let verdicts = self.verdicts(operation, &ids, &response)?;
+        Ok(verdicts.into_iter().map(with_expiry).collect())
+    }
+
+    fn verdicts(
+        &self,
+        operation: &'static str,
+        ids: &[ChannelId],
+        response: &Response,
+    ) -> Result<Vec<Verdict>, Error> {
+        match self.answer(operation, response)? {
+            Answer::Items(items) => Ok(match_items(ids, &items)),
+            Answer::Bare(refused) => Err(refused_error(operation, true, response, refused)),
+        }
+    }
+
+    /// The body of an answer to a write. `watch` counts whatever the HTTP status is; anything else is read by the status.
+    fn answer(&self, operation: &'static str, response: &Response) -> Result<Answer, Error> {
+        let status = response.status;
+        match wire::read_answer(&response.body) {
+            Ok(Answer::Items(items)) => Ok(Answer::Items(items)),
+            Ok(Answer::Bare(refused)) if status >= 300 => Ok(Answer::Bare(refused)),
+            // A bare error under a success status: refused, for all that can be told; judged as 400 is.
+            Ok(Answer::Bare(refused)) => {
+                let kind = Kind::Refused {
+                    status: 400,
+                    code: Some(refused.code),
+                    message: refused.message,
+                    json_path: refused.json_path,
+                    retry_after: None,
+                };
+                Err(Error { operation, writing: true, kind })
+            }
+            Err(_) if status >= 300 => Err(status_error(operation, true, response)),
+            Err(why) => Err(Error { operation, writing: true, kind: Kind::Unreadable { status, why } }),
+        }
+    }
+
+    async fn read(&self, only: Option<ChannelId>) -> Result<Listing, Error> {
+        let mut rows = Vec::new();
+        let mut skew_ms = None;
+        for page in 1..=PAGES_MAX {
+            let mut query =
+                vec![("page".to_owned(), page.to_string()), ("per_page".to_owned(), PAGE_ROWS.to_string())];
+            query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
+            let before = self.clock.now();
+            let response = self.call("list", "GET", query, Vec::new()).await?;
+            skew_ms = skew_ms.or_else(|| skew(&response, before, self.clock.now()));
+            let read = read_list(&response)?;
+            let (count, more) = (read.count, read.more);
+            rows.extend(read.rows);
+            if !more {
+                return Ok(Listing { channels: merge(rows), skew_ms });
+            }
+            if count == 0 {
+                return Err(unreadable_list(&response, "a page is empty and says that more follow"));
+            }
+        }
+        let why = format!("more than {PAGES_MAX} pages");
+        Err(Error { operation: "list", writing: false, kind: Kind::Unreadable { status: 200, why } })
+    }
+
+    /// One request with a token; with a new token and once more when Zoho calls the token invalid.
+    async fn call(
+        &self,
+        operation: &'static str,
+        method: &'static str,
+        query: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Result<Response, Error> {
+        let writing = operation != "list";
+        let mut request = Request {
+            method,
+            base: self.account.api_url.clone(),
+            path: format!("/crm/{}/actions/watch", self.account.version),
+            query,
+            headers: Vec::new(),
+            body,
+        };
+        let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
+        authorize(&mut request, &token);
+        let response = self.exchange(operation, writing, request.clone()).await?;
+        let response = if is_invalid_token(&response) {
+            self.tokens.invalidate(&token).await;
+            let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
+            authorize(&mut request, &token);
+            self.exchange(operation, writing, request).await?
+        } else {
+            response
+        };
+        let says_no = matches!(response.status, 401 | 403 | 404 | 405 | 429 | 500..) || response.status / 100 == 3;
+        if says_no { Err(status_error(operation, writing, &response)) } else { Ok(response) }
+    }
+
+    async fn exchange(&self, operation: &'static str, writing: bool, request: Request) -> Result<Response, Error> {
+        let started = self.clock.elapsed();
+        let result = self.transport.send(request).await;
+        let outcome = match &result {
+            Ok(response) if response.status < 400 => "ok",
+            Ok(_) => "refused",
+            Err(super::transport::TransportError::NotSent(_)) => "not-sent",
+            Err(super::transport::TransportError::Lost(_)) => "lost",
+        };
+        self.count(operation, outcome, self.clock.elapsed().saturating_sub(started));
+        result.map_err(|error| Error { operation, writing, kind: Kind::Transport(error) })
+    }
+
+    fn count(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        let mut traffic = self.traffic.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *traffic.calls.entry((operation, outcome)).or_default() += 1;
+        traffic.took += took;
+    }
+}
+
+fn authorize(request: &mut Request, token: &Secret) {
+    let content_type = ("content-type".to_owned(), "application/json".to_owned());
+    let authorization = ("authorization".to_owned(), format!("Zoho-oauthtoken {}", token.expose()));
+    request.headers = vec![content_type, authorization];
+}
+
+/// A dead token, told from a missing scope, which a new token does not mend.
+fn is_invalid_token(response: &Response) -> bool {
+    let scope = ["OAUTH_SCOPE_MISMATCH", "AUTHORIZATION_FAILED"];
+    response.status == 401 && error_of(response).is_none_or(|refused| !scope.contains(&refused.code.as_str()))
+}
+
+fn error_of(response: &Response) -> Option<Refused> {
+    match wire::read_answer(&response.body) {
+        Ok(Answer::Bare(refused)) => Some(refused),
+        Ok(Answer::Items(_)) | Err(_) => None,
+    }
+}
+
+/// The error of a response that says no by its status; the body is read for its words only.
+fn status_error(operation: &'static str, writing: bool, response: &Response) -> Error {
+    let refused = error_of(response).unwrap_or_else(|| Refused {
+        code: String::new(),
+        message: beginning(&response.body),
+        json_path: None,
+    });
+    refused_error(operation, writing, response, refused)
+}
+
+fn refused_error(operation: &'static str, writing: bool, response: &Response, refused: Refused) -> Error {
+    let Refused { code, message, json_path } = refused;
+    let retry_after = response.header("retry-after").and_then(|text| text.trim().parse().ok());
+    let kind = Kind::Refused {
+        status: response.status,
+        code: Some(code).filter(|code| !code.is_empty()),
+        message,
+        json_path,
+        retry_after: retry_after.map(|seconds: u64| Duration::from_secs(seconds.min(RETRY_AFTER_MAX))),
+    };
+    Error { operation, writing, kind }
+}
+
+fn beginning(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+    if text.trim().is_empty() { "no body".to_owned() } else { bounded(text.trim()) }
+}
+
+/// A page; nothing at all (204, or an empty body) is an empty one.
+fn read_list(response: &Response) -> Result<wire::Page, Error> {
+    if response.status == 204 {
+        return Ok(wire::Page::default());
+    }
+    if response.status != 200 {
+        return Err(status_error("list", false, response));
+    }
+    match wire::read_page(&response.body) {
+        Ok(page) => Ok(page),
+        Err(_) if error_of(response).is_some() => {
+            let refused = Response { status: 400, ..response.clone() };
+            Err(status_error("list", false, &refused))
+        }
+        Err(error) => Err(unreadable_list(response, &error.to_string())),
+    }
+}
+
+fn unreadable_list(response: &Response, why: &str) -> Error {
+    let kind = Kind::Unreadable { status: response.status, why: bounded(why) };
+    Error { operation: "list", writing: false, kind }
+}
+
+/// From the `Date` of a reply, taken to be half a second into its second and half-way through the exchange.
+fn skew(response: &Response, before: Timestamp, now: Timestamp) -> Option<i64> {
+    let date = jiff::fmt::rfc2822::parse(response.header("date")?).ok()?.timestamp();
+    let middle = (before.as_millisecond() + now.as_millisecond()) / 2;
+    Some(date.as_millisecond() + 500 - middle)
+}
+
+/// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at again.
+fn with_expiry(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Accepted(None) => Verdict::Unsure("accepted without an expiry".to_owned()),
+        Verdict::Accepted(Some(_)) | Verdict::Refused(_) | Verdict::Unsure(_) => verdict,
+    }
+}
+
+/// One verdict a channel. Items that name an id go to it, wherever they stand; items that name none go by their
+/// `json_path`, else by their place, if what stands there is not taken.
+fn match_items(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
+    let mut found: BTreeMap<usize, Verdict> = BTreeMap::new();
+    let mut nameless = Vec::new();
+    for (place, item) in items.iter().enumerate() {
+        match item.id.and_then(|id| ids.iter().position(|wanted| *wanted == id)) {
+            Some(index) => {
+                found.insert(index, verdict(item));
+            }
+            None if item.id.is_none() => nameless.push((place, item)),
+            None => {}
+        }
+    }
+    let open: BTreeSet<usize> = (0..ids.len()).filter(|index| !found.contains_key(index)).collect();
+    let all_are_there = items.len() == ids.len();
+    for (place, item) in nameless {
+        let index = path_index(item).unwrap_or(place);
+        let settles = path_index(item).is_some() || all_are_there || open.len() == 1;
+        if settles && open.contains(&index) {
+            found.insert(index, verdict(item));
+        }
+    }
+    let missing = || Verdict::Unsure("the reply does not mention it".to_owned());
+    (0..ids.len()).map(|index| found.remove(&index).unwrap_or_else(missing)).collect()
+}
+
+/// DELETE answers one item a (channel, module), and an error item does not say which channel it is about.
+fn disable_verdicts(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
+    let first_error = items.iter().find_map(|item| item.result.as_ref().err());
+    let of = |id: &ChannelId| {
+        let mut named = items.iter().filter(|item| item.id == Some(*id)).peekable();
+        match (named.peek().is_some(), named.find(|item| item.result.is_err()), first_error) {
+            (true, None, _) => Verdict::Accepted(None),
+            (true, Some(item), _) => verdict(item),
+            (false, _, Some(refused)) => Verdict::Refused(refused.clone()),
+            (false, _, None) => Verdict::Unsure("the reply does not mention it".to_owned()),
+        }
+    };
+    ids.iter().map(of).collect()
+}
+
+fn verdict(item: &Item) -> Verdict {
+    match &item.result {
+        Ok(accepted) => Verdict::Accepted(accepted.expiry),
+        Err(refused) => Verdict::Refused(refused.clone()),
+    }
+}
+
+/// The `1` of `$.watch[1].events[0]`.
+fn path_index(item: &Item) -> Option<usize> {
+    let path = item.result.as_ref().err()?.json_path.as_deref()?;
+    path.strip_prefix("$.watch[")?.split(']').next()?.parse().ok()
+}
+
+/// Zoho's page size, default and maximum (Kaizen #14; v7 *Get Notification Details*).
+const PAGE_ROWS: usize = 200;
+/// A list longer than this is not read to its end: it is not a list of channels.
+const PAGES_MAX: usize = 10_000;
+/// `channel_ids` holds at most 512 characters (zoho/crm-oas, v8.0): 25 ids of 19 digits.
+pub const DELETE_MAX: usize = 25;
+/// A longer wait than this is not believed.
+const RETRY_AFTER_MAX: u64 = 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids() -> Vec<ChannelId> {
+        [11, 22, 33].map(|id| ChannelId::new(id).unwrap()).to_vec()
+    }
+
+    fn ok(id: i64) -> String {
+        format!(
+            r#"{{"code":"SUCCESS","status":"success","message":"m","details":{{"events":[{{"channel_id":"{id}","channel_expiry":"2026-01-02T00:00:00-08:00"}}]}}}}"#
+        )
+    }
+
+    fn no(path: &str) -> String {
+        let details = if path.is_empty() { String::new() } else { format!(r#""json_path":"{path}""#) };
+        format!(r#"{{"code":"INVALID_DATA","status":"error","message":"invalid data","details":{{{details}}}}}"#)
+    }
+
+    fn check(items: &[String]) -> Vec<String> {
+        let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
+        let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else { panic!("no items") };
+        let words = |verdict: &Verdict| match verdict {
+            Verdict::Accepted(_) => "ok",
+            Verdict::Refused(_) => "no",
+            Verdict::Unsure(_) => "unsure",
+        };
+        match_items(&ids(), &items).iter().map(|verdict| words(verdict).to_owned()).collect()
+    }
+
+    #[test]
+    fn items_in_request_order_are_judged_each_by_itself() {
+        assert_eq!(check(&[ok(11), no(""), ok(33)]), ["ok", "no", "ok"]);
+    }
+
+    #[test]
+    fn items_that_name_their_channel_may_stand_anywhere() {
+        assert_eq!(check(&[ok(33), ok(11), ok(22)]), ["ok", "ok", "ok"]);
+        assert_eq!(check(&[ok(33), no("$.watch[1].events[0]"), ok(11)]), ["ok", "no", "ok"]);
+    }
+
+    #[test]
+    fn what_a_reply_leaves_out_is_unsure() {
+        assert_eq!(check(&[ok(11), ok(22)]), ["ok", "ok", "unsure"]);
+        assert_eq!(check(&[]), ["unsure", "unsure", "unsure"]);
+        assert_eq!(check(&[ok(11), no("")]), ["ok", "unsure", "unsure"]);
+    }
+}

@@ -1,0 +1,134 @@
+//! Who carries a request.
+//!
+//! [`Transport`] is the seam between the daemon and the network. [`Http`] is reqwest: no redirects (a redirect would
+//! carry the token elsewhere), time-outs on connecting and on the whole exchange, certificates always verified against the
+//! system's roots and, if configured, a private CA. Bodies are bounded before they are read.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::model::exchange::{Request, Response};
+
+/// The future of one exchange.
+pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Response, TransportError>> + Send + 'a>>;
+
+/// Carries one request there and one response back.
+pub trait Transport: Send + Sync {
+    /// Sends it, once.
+    fn send(&self, request: Request) -> Exchange<'_>;
+}
+
+/// Why there is no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// The request never left: DNS, connect, TLS.
+    #[error("could not connect: {0}")]
+    NotSent(String),
+    /// It may have arrived: time-out, reset, a reply cut short.
+    #[error("no usable reply: {0}")]
+    Lost(String),
+}
+
+/// The most of a reply that is read. A full page of 200 rows is far below it.
+pub const REPLY_MAX: usize = 8 * 1024 * 1024;
+
+/// The network.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: reqwest::Client,
+}
+
+/// Why there is no HTTP client.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The CA file cannot be read.
+    #[error("ca_file {path}: cannot be read")]
+    CaUnreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The CA file is no PEM bundle, or the TLS set-up failed.
+    #[error("the HTTP client cannot be set up (is ca_file a PEM bundle?)")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Http {
+    /// A client for all accounts: they share its connections.
+    pub fn new(connect: Duration, total: Duration, ca_file: Option<&Path>) -> Result<Http, SetupError> {
+        install_crypto();
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(connect)
+            .timeout(total)
+            .user_agent(concat!("channelkeeper/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = ca_file {
+            let unreadable = |source| SetupError::CaUnreadable { path: path.display().to_string(), source };
+            let pem = std::fs::read(path).map_err(unreadable)?;
+            let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(SetupError::Client)?;
+            builder = builder.tls_certs_merge(roots);
+        }
+        Ok(Http { client: builder.build().map_err(SetupError::Client)? })
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
+        let url = format!("{}{}", request.base, request.path);
+        let method = reqwest::Method::from_bytes(request.method.as_bytes())
+            .map_err(|error| TransportError::NotSent(error.to_string()))?;
+        let mut builder = self.client.request(method, url).query(&request.query).body(request.body);
+        for (name, value) in request.headers {
+            builder = builder.header(name, value);
+        }
+        let reply = builder.send().await.map_err(|error| classify(&error))?;
+        let status = reply.status().as_u16();
+        let headers = reply.headers().iter().filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        let headers = headers.collect();
+        let body = bounded_body(reply).await?;
+        Ok(Response { status, headers, body })
+    }
+}
+
+impl Transport for Http {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+/// Makes ring the process's TLS provider, once; a second call changes nothing.
+pub fn install_crypto() {
+    // An error only says that a provider is installed already.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+}
+
+async fn bounded_body(mut reply: reqwest::Response) -> Result<Vec<u8>, TransportError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = reply.chunk().await.map_err(|error| classify(&error))? {
+        if body.len() + chunk.len() > REPLY_MAX {
+            return Err(TransportError::Lost(format!("the reply is larger than {REPLY_MAX} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn classify(error: &reqwest::Error) -> TransportError {
+    let words = chain(error);
+    if error.is_connect() || error.is_builder() { TransportError::NotSent(words) } else { TransportError::Lost(words) }
+}
+
+/// The innermost causes, which say more than "error sending request"; the URL is left out.
+fn chain(error: &reqwest::Error) -> String {
+    let mut words = if error.is_timeout() { vec!["timed out".to_owned()] } else { Vec::new() };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push(cause.to_string());
+        source = cause.source();
+    }
+    words.dedup();
+    if words.is_empty() { "the exchange failed".to_owned() } else { words.join(": ") }
+}
