@@ -9,4 +9,5 @@ pub mod model;
 pub mod plan;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod store;
 pub mod zoho;

@@ -18,4 +18,5 @@ pub mod policy;
 pub mod record;
 pub mod secret;
 pub mod time;
+pub mod token;
 pub mod version;

@@ -18,36 +18,11 @@ use crate::model::account::Account;
 use crate::model::exchange::{Request, Response};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::{Timestamp, after, before, span};
+use crate::model::token::{Denied, TokenState};
 
 use super::error::{Error, Kind};
 use super::transport::Transport;
 use super::wire::bounded;
-
-/// What is known of the token, and kept over restarts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenState {
-    /// The credentials it belongs to: with others, it is worth nothing.
-    pub credentials: Fingerprint,
-    /// The token, and when it ends.
-    pub access: Option<(Secret, Timestamp)>,
-    /// When tokens were asked for lately.
-    pub fetches: Vec<Timestamp>,
-    /// The OAuth server's last no, until a token is given.
-    pub denied: Option<Denied>,
-}
-
-/// The OAuth server's no.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denied {
-    /// How often in a row.
-    pub attempts: u32,
-    /// Not asked again before this.
-    pub until: Timestamp,
-    /// Its words.
-    pub what: String,
-    /// Whether it only asked to wait, and did not refuse the credentials.
-    pub throttled: bool,
-}
 
 /// Keeps a token state before and after each fetch. An error keeps the fetch from being made.
 pub type Remember = Arc<dyn Fn(&TokenState) -> Result<(), String> + Send + Sync>;
@@ -182,11 +157,7 @@ enum Refusal {
     Other(Kind),
 }
 
-async fn fetch(
-    account: &Account,
-    transport: &dyn Transport,
-    now: Timestamp,
-) -> Result<(Secret, Timestamp), Refusal> {
+async fn fetch(account: &Account, transport: &dyn Transport, now: Timestamp) -> Result<(Secret, Timestamp), Refusal> {
     let response = transport.send(token_request(account)).await;
     let response = response.map_err(|error| Refusal::Other(Kind::Transport(error)))?;
     read_token(&response, now)

@@ -17,9 +17,10 @@ use crate::model::exchange::{Request, Response};
 use crate::model::observed::{Observed, merge};
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
+use crate::model::token::TokenState;
 use crate::model::version::Limits;
 
-use super::auth::{Remember, TokenState, Tokens};
+use super::auth::{Remember, Tokens};
 use super::error::{Error, Kind};
 use super::transport::Transport;
 use super::wire::{self, Answer, Item, Refused, bounded};
@@ -142,12 +143,7 @@ impl Client {
         }
     }
 
-    async fn write(
-        &self,
-        operation: &'static str,
-        method: &'static str,
-        asks: &[&Ask],
-    ) -> Result<Vec<Verdict>, Error> {
+    async fn write(&self, operation: &'static str, method: &'static str, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
         let ids: Vec<ChannelId> = asks.iter().map(|ask| ask.spec.id).collect();
         let body = wire::write_body(asks, self.limits);
         let response = self.call(operation, method, Vec::new(), body).await?;
@@ -155,12 +151,7 @@ impl Client {
         Ok(verdicts.into_iter().map(with_expiry).collect())
     }
 
-    fn verdicts(
-        &self,
-        operation: &'static str,
-        ids: &[ChannelId],
-        response: &Response,
-    ) -> Result<Vec<Verdict>, Error> {
+    fn verdicts(&self, operation: &'static str, ids: &[ChannelId], response: &Response) -> Result<Vec<Verdict>, Error> {
         match self.answer(operation, response)? {
             Answer::Items(items) => Ok(match_items(ids, &items)),
             Answer::Bare(refused) => Err(refused_error(operation, true, response, refused)),
@@ -193,8 +184,7 @@ impl Client {
         let mut rows = Vec::new();
         let mut skew_ms = None;
         for page in 1..=PAGES_MAX {
-            let mut query =
-                vec![("page".to_owned(), page.to_string()), ("per_page".to_owned(), PAGE_ROWS.to_string())];
+            let mut query = vec![("page".to_owned(), page.to_string()), ("per_page".to_owned(), PAGE_ROWS.to_string())];
             query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
             let before = self.clock.now();
             let response = self.call("list", "GET", query, Vec::new()).await?;

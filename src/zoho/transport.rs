@@ -84,9 +84,10 @@ impl Http {
         }
         let reply = builder.send().await.map_err(|error| classify(&error))?;
         let status = reply.status().as_u16();
-        let headers = reply.headers().iter().filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        });
+        let headers = reply
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
         let headers = headers.collect();
         let body = bounded_body(reply).await?;
         Ok(Response { status, headers, body })

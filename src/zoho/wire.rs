@@ -58,8 +58,7 @@ fn channel(ask: &Ask, limits: Limits) -> Value {
 
 /// A condition as a tree whose groups hold at most two entries (v7 *Enable Notifications*).
 fn condition(condition: &Condition) -> Value {
-    let fields: Vec<Value> =
-        condition.fields.iter().map(|field| json!({ "field": { "api_name": field } })).collect();
+    let fields: Vec<Value> = condition.fields.iter().map(|field| json!({ "field": { "api_name": field } })).collect();
     json!({
         "type": "field_selection",
         "module": { "api_name": condition.module },

@@ -1,0 +1,393 @@
+//! The last good desired state: what the daemon goes on with when its config no longer reads.
+//!
+//! Secrets are kept as where they came from and as fingerprints. A secret that stood in the config as a plain string
+//! cannot be fetched again, so its account cannot be restored, and says exactly that.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::account::{Account, Credentials};
+use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::condition::{Condition, Match};
+use crate::model::desired::{AccountDesired, Desired, Settings};
+use crate::model::events::Events;
+use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::secret::{Fingerprint, Origin, Secret};
+use crate::model::version::ApiVersion;
+
+use super::keys;
+use super::open::Store;
+use super::tree::StoreError;
+use super::value::as_text;
+
+/// A desired state that was read back.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Everything whose secrets could be fetched.
+    pub desired: Desired,
+    /// Accounts that cannot go on, and why.
+    pub unusable: BTreeMap<AccountName, String>,
+}
+
+/// Fetches a secret again from where it came from.
+pub type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
+
+impl Store {
+    /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
+    pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
+        let entries = entries_of(desired);
+        let over = fingerprint(&entries);
+        let current: Option<Current> = self.meta.read(CURRENT)?;
+        if current.as_ref().is_some_and(|current| current.over == over.0) {
+            return Ok(false);
+        }
+        let generation = current.map_or(1, |current| current.generation + 1);
+        self.drop_generations_but(generation.checked_sub(1))?;
+        let prefix = keys::generation(generation);
+        let prefixed = entries.into_iter().map(|(key, entry)| (format!("{prefix}{key}"), Some(entry)));
+        self.desired.write(&prefixed.collect::<Vec<_>>())?;
+        self.meta.write(&[(CURRENT.to_owned(), Some(Current { generation, over: over.0 }))])?;
+        self.drop_generations_but(Some(generation))?;
+        Ok(true)
+    }
+
+    /// The last good desired state, its secrets fetched; `None` when there never was one.
+    pub fn restore_desired(&self, fetch: Fetch<'_>) -> Result<Option<Restored>, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
+        let prefix = keys::generation(current.generation);
+        let mut restored = Restored::default();
+        let mut channels = Vec::new();
+        for (_, entry) in self.desired.scan::<Entry>(&prefix)? {
+            match entry {
+                Entry::Settings(settings) => restored.desired.settings = settings.into_settings(),
+                Entry::Account(account) => restored.add_account(account, fetch),
+                Entry::Channel(channel) => channels.push(channel),
+            }
+        }
+        channels.into_iter().for_each(|channel| restored.add_channel(channel, fetch));
+        let unusable = &restored.unusable;
+        restored.desired.accounts.retain(|name, _| !unusable.contains_key(name));
+        Ok(Some(restored))
+    }
+
+    fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
+        let kept = kept.map(keys::generation);
+        let mut leftovers = self.desired.keys("")?;
+        leftovers.retain(|key| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes())));
+        self.desired.remove(&leftovers)
+    }
+}
+
+/// Reads all of it once.
+pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
+    let _: Option<Current> = store.meta.read(CURRENT)?;
+    let _: Vec<(Vec<u8>, Entry)> = store.desired.scan("")?;
+    Ok(())
+}
+
+impl Restored {
+    fn add_account(&mut self, value: AccountValue, fetch: Fetch<'_>) {
+        let name = value.name.clone();
+        match value.into_account(fetch) {
+            Ok(account) => {
+                let empty = AccountDesired { account, specs: BTreeMap::new() };
+                self.desired.accounts.insert(name, empty);
+            }
+            Err(why) => {
+                self.unusable.insert(name, why);
+            }
+        }
+    }
+
+    fn add_channel(&mut self, value: ChannelValue, fetch: Fetch<'_>) {
+        let name = value.account.clone();
+        match value.into_spec(fetch) {
+            Ok(spec) => {
+                if let Some(account) = self.desired.accounts.get_mut(&name) {
+                    account.specs.insert(spec.id, Arc::new(spec));
+                }
+            }
+            Err(why) => {
+                self.unusable.entry(name).or_insert(why);
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Current {
+    generation: u64,
+    over: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Entry {
+    Settings(SettingsValue),
+    Account(AccountValue),
+    Channel(ChannelValue),
+}
+
+#[derive(Serialize, Deserialize)]
+struct SettingsValue {
+    owner: String,
+    listen: Option<SocketAddr>,
+    audit: String,
+    passes_max: usize,
+    request_timeout: Duration,
+    connect_timeout: Duration,
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AccountValue {
+    #[serde(with = "as_text")]
+    name: AccountName,
+    #[serde(with = "as_text")]
+    version: ApiVersion,
+    api_url: String,
+    accounts_url: String,
+    client_id: String,
+    client_secret: SecretValue,
+    refresh_token: SecretValue,
+    mode: String,
+    removed_expire: bool,
+    batch_max: usize,
+    lifetime_max: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChannelValue {
+    #[serde(with = "as_text")]
+    account: AccountName,
+    #[serde(with = "as_text")]
+    id: ChannelId,
+    #[serde(with = "as_text")]
+    name: ChannelName,
+    events: Vec<String>,
+    notify_url: String,
+    token: Option<SecretValue>,
+    lifetime: Duration,
+    renew_before: Option<Duration>,
+    notify_on_related_action: bool,
+    return_affected_field_values: bool,
+    conditions: Vec<ConditionValue>,
+    mode: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConditionValue {
+    module: String,
+    all: bool,
+    fields: Vec<String>,
+}
+
+/// A secret without its value.
+#[derive(Serialize, Deserialize)]
+struct SecretValue {
+    origin: OriginValue,
+    fingerprint: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OriginValue {
+    Env(String),
+    File(PathBuf),
+    Credential(String),
+    Plain,
+}
+
+impl SecretValue {
+    fn of(secret: &Secret) -> SecretValue {
+        let origin = match secret.origin() {
+            Origin::Env(name) => OriginValue::Env(name.clone()),
+            Origin::File(path) => OriginValue::File(path.clone()),
+            Origin::Credential(name) => OriginValue::Credential(name.clone()),
+            Origin::Plain => OriginValue::Plain,
+        };
+        SecretValue { origin, fingerprint: secret.fingerprint().0 }
+    }
+
+    fn fetch(self, what: &str, fetch: Fetch<'_>) -> Result<Secret, String> {
+        let origin = match self.origin {
+            OriginValue::Env(name) => Origin::Env(name),
+            OriginValue::File(path) => Origin::File(path),
+            OriginValue::Credential(name) => Origin::Credential(name),
+            OriginValue::Plain => {
+                return Err(format!(
+                    "{what} was a plain string in the config, which is never stored: mend the config, or give the \
+                     secret by reference ({{ file = .. }}, {{ env = .. }}, {{ credential = .. }})"
+                ));
+            }
+        };
+        fetch(&origin).map_err(|why| format!("{what}: {why}"))
+    }
+}
+
+fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
+    let Desired { settings, accounts } = desired;
+    let mut entries = vec![("settings".to_owned(), Entry::Settings(SettingsValue::of(settings)))];
+    for (name, AccountDesired { account, specs }) in accounts {
+        entries.push((format!("account/{name}"), Entry::Account(AccountValue::of(account))));
+        entries.extend(specs.values().map(|spec| {
+            let key = format!("channel/{}", keys::record(name, spec.id));
+            (key, Entry::Channel(ChannelValue::of(name, spec)))
+        }));
+    }
+    entries
+}
+
+fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
+    let texts =
+        entries.iter().map(|(key, entry)| format!("{key} {}", serde_json::to_string(entry).unwrap_or_default()));
+    let texts: Vec<String> = texts.collect();
+    Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+impl SettingsValue {
+    fn of(settings: &Settings) -> SettingsValue {
+        let Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file } = settings.clone();
+        SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file }
+    }
+
+    fn into_settings(self) -> Settings {
+        let SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file } = self;
+        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file }
+    }
+}
+
+impl AccountValue {
+    fn of(account: &Account) -> AccountValue {
+        let Account { name, version, api_url, accounts_url, credentials, policy } = account;
+        let Credentials { client_id, client_secret, refresh_token } = credentials;
+        let Policy { mode, removed, batch_max, lifetime_max } = policy;
+        AccountValue {
+            name: name.clone(),
+            version: *version,
+            api_url: api_url.clone(),
+            accounts_url: accounts_url.clone(),
+            client_id: client_id.clone(),
+            client_secret: SecretValue::of(client_secret),
+            refresh_token: SecretValue::of(refresh_token),
+            mode: mode.to_string(),
+            removed_expire: *removed == Removed::Expire,
+            batch_max: *batch_max,
+            lifetime_max: *lifetime_max,
+        }
+    }
+
+    fn into_account(self, fetch: Fetch<'_>) -> Result<Account, String> {
+        let AccountValue {
+            name,
+            version,
+            api_url,
+            accounts_url,
+            client_id,
+            client_secret,
+            refresh_token,
+            mode,
+            removed_expire,
+            batch_max,
+            lifetime_max,
+        } = self;
+        let credentials = Credentials {
+            client_id,
+            client_secret: client_secret.fetch("client_secret", fetch)?,
+            refresh_token: refresh_token.fetch("refresh_token", fetch)?,
+        };
+        let policy = Policy {
+            mode: read_mode(&mode),
+            removed: if removed_expire { Removed::Expire } else { Removed::Disable },
+            batch_max,
+            lifetime_max,
+        };
+        Ok(Account { name, version, api_url, accounts_url, credentials, policy })
+    }
+}
+
+impl ChannelValue {
+    fn of(account: &AccountName, spec: &Spec) -> ChannelValue {
+        let Spec {
+            id,
+            name,
+            events,
+            notify_url,
+            token,
+            lifetime,
+            renew_before,
+            notify_on_related_action,
+            return_affected_field_values,
+            conditions,
+            mode,
+        } = spec;
+        ChannelValue {
+            account: account.clone(),
+            id: *id,
+            name: name.clone(),
+            events: events.to_wire(),
+            notify_url: notify_url.full().to_owned(),
+            token: token.as_ref().map(SecretValue::of),
+            lifetime: *lifetime,
+            renew_before: *renew_before,
+            notify_on_related_action: *notify_on_related_action,
+            return_affected_field_values: *return_affected_field_values,
+            conditions: conditions.iter().map(ConditionValue::of).collect(),
+            mode: mode.to_string(),
+        }
+    }
+
+    fn into_spec(self, fetch: Fetch<'_>) -> Result<Spec, String> {
+        let ChannelValue {
+            account: _,
+            id,
+            name,
+            events,
+            notify_url,
+            token,
+            lifetime,
+            renew_before,
+            notify_on_related_action,
+            return_affected_field_values,
+            conditions,
+            mode,
+        } = self;
+        let what = format!("the token of channel {name}");
+        Ok(Spec {
+            id,
+            name,
+            events: events.iter().map(String::as_str).collect::<Events>(),
+            notify_url: NotifyUrl::new(&notify_url),
+            token: token.map(|token| token.fetch(&what, fetch)).transpose()?,
+            lifetime,
+            renew_before,
+            notify_on_related_action,
+            return_affected_field_values,
+            conditions: conditions.into_iter().map(ConditionValue::into_condition).collect(),
+            mode: read_mode(&mode),
+        })
+    }
+}
+
+impl ConditionValue {
+    fn of(condition: &Condition) -> ConditionValue {
+        let Condition { module, matching, fields } = condition.clone();
+        ConditionValue { module, all: matching == Match::All, fields: fields.into_iter().collect() }
+    }
+
+    fn into_condition(self) -> Condition {
+        let ConditionValue { module, all, fields } = self;
+        let matching = if all { Match::All } else { Match::Any };
+        Condition { module, matching, fields: fields.into_iter().collect() }
+    }
+}
+
+/// A mode that cannot be read is the tightest.
+fn read_mode(text: &str) -> Mode {
+    text.parse().unwrap_or(Mode::Observe)
+}
+
+const CURRENT: &str = "desired";

@@ -1,0 +1,37 @@
+//! Keys: text, with `/` between names that cannot hold one.
+
+use crate::model::channel::{AccountName, ChannelId};
+
+/// `ACCOUNT/ID`, the id with all its 19 digits.
+pub(super) fn record(account: &AccountName, id: ChannelId) -> String {
+    format!("{account}/{:019}", id.number())
+}
+
+/// `ACCOUNT/`: before every record of an account and of no other.
+pub(super) fn records_of(account: &AccountName) -> String {
+    format!("{account}/")
+}
+
+/// The account of a record's key.
+pub(super) fn account_of(key: &[u8]) -> Option<AccountName> {
+    std::str::from_utf8(key).ok()?.split_once('/')?.0.parse().ok()
+}
+
+/// `GENERATION/`: before everything of one desired state.
+pub(super) fn generation(generation: u64) -> String {
+    format!("{generation:020}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_sort_by_id_and_name_their_account() {
+        let acme: AccountName = "acme".parse().unwrap();
+        let key = |id: i64| record(&acme, ChannelId::new(id).unwrap());
+        assert!(key(9) < key(10) && key(10) < key(i64::MAX));
+        assert_eq!(account_of(key(9).as_bytes()), Some(acme.clone()));
+        assert!(key(1).starts_with(&records_of(&acme)));
+    }
+}

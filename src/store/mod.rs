@@ -1,0 +1,43 @@
+//! The memory: the only place that knows sled.
+//!
+//! Layout. Every value is JSON with a version `v`; keys are text, names holding no `/`:
+//!
+//! | tree | key | value |
+//! | --- | --- | --- |
+//! | `meta` | `schema` | the layout's version, a number as text |
+//! | `meta` | `desired` | which generation of `desired` is the current one, and over what |
+//! | `desired` | `GENERATION/settings`, `GENERATION/account/NAME`, `GENERATION/channel/ACCOUNT/ID` | the last good desired state; secrets as reference and fingerprint, never as value |
+//! | `records` | `ACCOUNT/ID` | what is remembered of a channel: being there means that it is ours |
+//! | `accounts` | `NAME` | what is remembered of an account |
+//! | `tokens` | `NAME` | the cached access token and when tokens were asked for |
+//!
+//! IDs in keys have 19 digits, so that they sort as numbers do.
+//!
+//! Write order and crash story:
+//! - A desired state is written under a new generation and flushed; then `meta/desired` is set to it and flushed; then the
+//!   old generation is dropped. A crash leaves the old or the new one, whole. Leftovers of another generation are dropped
+//!   at the next write.
+//! - A record is written and flushed *before* the first POST of its channel, so a crash in between leaves a record of
+//!   something that may not exist, which the next pass settles, and never a channel that nobody knows.
+//! - Outcomes are written and flushed after each batch of a pass. A crash before that flush loses what Zoho answered;
+//!   the next look finds it.
+//! - A token fetch is remembered and flushed before it is made.
+//!
+//! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold at most
+//! [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is opened with a cache of 16 MiB
+//! (its default is 1 GiB). The directory is made 0700 and its files 0600.
+//!
+//! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME` and a new one is begun:
+//! the desired state comes back from the config, and the channels are taken over from Zoho's list. See [`open`].
+//!
+//! What is deliberately not here: any interpretation. The interface speaks of accounts, records and desired states, so
+//! that another store could stand in for it.
+
+pub mod desired;
+mod keys;
+pub mod open;
+mod tree;
+mod value;
+
+pub use open::{OpenError, Opened, Store};
+pub use tree::{BATCH_MAX, StoreError};

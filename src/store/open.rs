@@ -1,0 +1,280 @@
+//! Opening the state directory, and what is done when it cannot be opened.
+//!
+//! | what is found | what is done |
+//! | --- | --- |
+//! | nothing | a new database |
+//! | another process holds it | [`OpenError::Locked`]: somebody is at work |
+//! | a layout newer than this program | [`OpenError::Newer`]: nothing is touched |
+//! | sled reports corruption, or panics | moved aside as `db.corrupt-TIME`, a new database, and a word in [`Opened::moved_aside`] |
+//! | a value that cannot be read | the same: a record that cannot be read may be the one that says *ours* |
+//! | no permission, no space, no directory | [`OpenError::Io`] |
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use crate::model::channel::{AccountName, ChannelId};
+use crate::model::record::{AccountState, Record};
+use crate::model::time::Timestamp;
+use crate::model::token::TokenState;
+
+use super::tree::{StoreError, Tree};
+use super::value::{AccountValue, RecordValue, TokenValue};
+use super::{desired, keys};
+
+/// The open store. Cheap to clone; the lock goes with the last clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) meta: Tree,
+    pub(super) desired: Tree,
+    records: Tree,
+    accounts: Tree,
+    tokens: Tree,
+    _db: sled::Db,
+}
+
+/// An open store and what had to be done for it.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// Where a database that could not be used was moved to, and why.
+    pub moved_aside: Option<(PathBuf, String)>,
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds the lock.
+    #[error("{}: another channelkeeper is using this state directory", .0.display())]
+    Locked(PathBuf),
+    /// A newer version of this program has written it.
+    #[error(
+        "{}: written by a newer channelkeeper (layout {found}, this one reads up to {SCHEMA}); \
+         install that version, or give another --state-dir",
+        path.display()
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+    },
+    /// The file system says no.
+    #[error("{}: the state directory cannot be used", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Even a new database cannot be used.
+    #[error("{}: the database cannot be used: {why}", path.display())]
+    Broken {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Store {
+    /// Opens, or begins, the store in `state_dir`. `now` names a database that has to be moved aside.
+    pub fn open(state_dir: &Path, now: Timestamp) -> Result<Opened, OpenError> {
+        make_private(state_dir).map_err(|source| OpenError::Io { path: state_dir.to_owned(), source })?;
+        let path = state_dir.join(DATABASE);
+        match try_open(&path) {
+            Ok(store) => Ok(Opened { store, moved_aside: None }),
+            Err(Trouble::Final(error)) => Err(error),
+            Err(Trouble::Corrupt(why)) => {
+                let aside = move_aside(&path, now).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+                let store = try_open(&path).map_err(|trouble| trouble.after_moving(&path))?;
+                Ok(Opened { store, moved_aside: Some((aside, why)) })
+            }
+        }
+    }
+
+    /// A store that is gone when it is dropped: for a `plan` before anything is installed.
+    pub fn temporary() -> Result<Store, StoreError> {
+        let db = config()
+            .temporary(true)
+            .open()
+            .map_err(|source| StoreError::Sled { doing: "open a temporary database", source })?;
+        Store::of(db)
+    }
+
+    /// Whether there is a database in `state_dir`.
+    pub fn exists(state_dir: &Path) -> bool {
+        state_dir.join(DATABASE).exists()
+    }
+
+    fn of(db: sled::Db) -> Result<Store, StoreError> {
+        let tree = |name| Tree::open(&db, name);
+        Ok(Store {
+            meta: tree("meta")?,
+            desired: tree("desired")?,
+            records: tree("records")?,
+            accounts: tree("accounts")?,
+            tokens: tree("tokens")?,
+            _db: db,
+        })
+    }
+
+    /// The records of one account.
+    pub fn records(&self, account: &AccountName) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
+        let entries: Vec<(Vec<u8>, RecordValue)> = self.records.scan(&keys::records_of(account))?;
+        Ok(entries.into_iter().map(|(_, value)| value.into_record()).map(|record| (record.id, record)).collect())
+    }
+
+    /// How many records each account has: also of accounts that are declared no longer.
+    pub fn record_counts(&self) -> Result<BTreeMap<AccountName, usize>, StoreError> {
+        let mut counts = BTreeMap::new();
+        for account in self.records.keys("")?.iter().filter_map(|key| keys::account_of(key)) {
+            *counts.entry(account).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Sets and removes (`None`) records of one account, and flushes.
+    pub fn write_records(
+        &self,
+        account: &AccountName,
+        changes: &BTreeMap<ChannelId, Option<Record>>,
+    ) -> Result<(), StoreError> {
+        let entries: Vec<(String, Option<RecordValue>)> = changes
+            .iter()
+            .map(|(id, record)| (keys::record(account, *id), record.as_ref().map(RecordValue::of)))
+            .collect();
+        self.records.write(&entries)
+    }
+
+    /// What is remembered of an account.
+    pub fn account_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
+        let value: Option<AccountValue> = self.accounts.read(account.as_str())?;
+        Ok(value.map(AccountValue::into_state).unwrap_or_default())
+    }
+
+    /// Remembers an account's state, and flushes.
+    pub fn write_account_state(&self, account: &AccountName, state: &AccountState) -> Result<(), StoreError> {
+        self.accounts.write(&[(account.to_string(), Some(AccountValue::of(state)))])
+    }
+
+    /// What is remembered of an account's token.
+    pub fn token(&self, account: &AccountName) -> Result<Option<TokenState>, StoreError> {
+        let value: Option<TokenValue> = self.tokens.read(account.as_str())?;
+        Ok(value.map(TokenValue::into_state))
+    }
+
+    /// Remembers an account's token, and flushes.
+    pub fn write_token(&self, account: &AccountName, state: &TokenState) -> Result<(), StoreError> {
+        self.tokens.write(&[(account.to_string(), Some(TokenValue::of(state)))])
+    }
+
+    /// Reads everything once, so that a value that cannot be read is found before anything relies on it.
+    fn verify(&self) -> Result<(), StoreError> {
+        let _: Vec<(Vec<u8>, RecordValue)> = self.records.scan("")?;
+        let _: Vec<(Vec<u8>, AccountValue)> = self.accounts.scan("")?;
+        let _: Vec<(Vec<u8>, TokenValue)> = self.tokens.scan("")?;
+        desired::verify(self)
+    }
+}
+
+enum Trouble {
+    Final(OpenError),
+    Corrupt(String),
+}
+
+impl Trouble {
+    fn after_moving(self, path: &Path) -> OpenError {
+        match self {
+            Trouble::Final(error) => error,
+            Trouble::Corrupt(why) => OpenError::Broken { path: path.to_owned(), why },
+        }
+    }
+}
+
+/// sled may panic instead of returning an error on some corruptions (measured with 0.34.7), so it is opened, and read
+/// once from end to end, where a panic can be caught.
+fn try_open(path: &Path) -> Result<Store, Trouble> {
+    let attempt = catch_unwind(AssertUnwindSafe(|| open_and_verify(path)));
+    attempt.unwrap_or_else(|_| Err(Trouble::Corrupt("the database panicked while it was opened".to_owned())))
+}
+
+fn open_and_verify(path: &Path) -> Result<Store, Trouble> {
+    let db = config().path(path).open().map_err(|error| sled_trouble(path, error))?;
+    restrict_files(path).map_err(|source| Trouble::Final(OpenError::Io { path: path.to_owned(), source }))?;
+    let store = Store::of(db).map_err(|error| value_trouble(path, error))?;
+    let found: Option<u32> = store.meta.read(SCHEMA_KEY).map_err(|error| value_trouble(path, error))?;
+    match found {
+        Some(found) if found > SCHEMA => Err(Trouble::Final(OpenError::Newer { path: path.to_owned(), found })),
+        Some(_) => store.verify().map_err(|error| value_trouble(path, error)).map(|()| store),
+        None => {
+            let written = store.meta.write(&[(SCHEMA_KEY.to_owned(), Some(SCHEMA))]);
+            written.map_err(|error| value_trouble(path, error))?;
+            Ok(store)
+        }
+    }
+}
+
+fn sled_trouble(path: &Path, error: sled::Error) -> Trouble {
+    let path = path.to_owned();
+    match error {
+        sled::Error::Io(source) if source.kind() == io::ErrorKind::WouldBlock => {
+            Trouble::Final(OpenError::Locked(path))
+        }
+        // sled wraps the lock's error in one of kind Other and keeps its text.
+        sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
+            Trouble::Final(OpenError::Locked(path))
+        }
+        sled::Error::Io(source) if is_of_content(&source) => Trouble::Corrupt(source.to_string()),
+        sled::Error::Io(source) => Trouble::Final(OpenError::Io { path, source }),
+        other => Trouble::Corrupt(other.to_string()),
+    }
+}
+
+/// Errors of the bytes in the files, as opposed to those of the file system around them.
+fn is_of_content(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+}
+
+fn value_trouble(path: &Path, error: StoreError) -> Trouble {
+    match error {
+        StoreError::Sled { source, doing: _ } => sled_trouble(path, source),
+        value @ StoreError::Value { .. } => Trouble::Corrupt(value.to_string()),
+    }
+}
+
+fn config() -> sled::Config {
+    sled::Config::default().cache_capacity(CACHE_BYTES).flush_every_ms(None).print_profile_on_drop(false)
+}
+
+fn make_private(state_dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+    let is_private = std::fs::metadata(state_dir)?.permissions().mode() & 0o077 == 0;
+    if is_private { Ok(()) } else { std::fs::set_permissions(state_dir, PermissionsExt::from_mode(0o700)) }
+}
+
+/// sled makes its files by the umask; a token is in them.
+fn restrict_files(path: &Path) -> io::Result<()> {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o700))?;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let mode = if entry.file_type()?.is_dir() { 0o700 } else { 0o600 };
+        std::fs::set_permissions(entry.path(), PermissionsExt::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let stamp = now.to_string().replace([':', '.'], "-");
+    let aside = path.with_file_name(format!("{DATABASE}.corrupt-{stamp}"));
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+const DATABASE: &str = "db";
+const SCHEMA_KEY: &str = "schema";
+/// The layout that this program writes.
+pub const SCHEMA: u32 = 1;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
