@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod model;
 pub mod plan;
+pub mod reconcile;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod store;

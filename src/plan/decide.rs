@@ -307,7 +307,7 @@ fn repair_actions(ask: Ask, observed: &Observed, drift: &[Drift], writes: u32) -
         return vec![Action::Replace(ask)];
     }
     let only_extra = drift.len() == 1 && matches!(drift, [Drift::Events { missing, .. }] if missing.is_empty());
-    let remove = extra.map(Action::RemoveEvents);
+    let remove = extra.map(|extra| Action::RemoveEvents(ask.spec.clone(), extra));
     if only_extra { remove.into_iter().collect() } else { remove.into_iter().chain([Action::Update(ask)]).collect() }
 }
 

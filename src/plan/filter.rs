@@ -196,7 +196,7 @@ pub fn rank(step: &Step) -> u8 {
         (Action::TakeOver(_), _) => 0,
         (_, Reason::Emergency | Reason::EmergencyBlind) => 1,
         (_, Reason::Missing | Reason::NotSubscribed) => NEW,
-        (Action::RemoveEvents(_), _) => 3,
+        (Action::RemoveEvents(..), _) => 3,
         (_, Reason::Drift(_)) => 4,
         (_, Reason::Renew | Reason::Together) => ROUTINE,
         (_, Reason::Retired) => 6,

@@ -197,7 +197,7 @@ pub fn step_line(step: &Step) -> String {
 fn asked(action: &Action) -> Option<Timestamp> {
     match action {
         Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask.expiry),
-        Action::TakeOver(_) | Action::RemoveEvents(_) | Action::Disable | Action::Forget => None,
+        Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
     }
 }
 

@@ -57,8 +57,8 @@ pub enum Action {
     Enable(Ask),
     /// PATCH with the whole channel: it mends what PATCH can.
     Update(Ask),
-    /// PATCH with `_delete_events`: drops just these.
-    RemoveEvents(Events),
+    /// PATCH with `_delete_events`: drops just these from the declared channel.
+    RemoveEvents(Arc<Spec>, Events),
     /// PUT: replaces the whole channel.
     Replace(Ask),
     /// DELETE.
@@ -130,10 +130,40 @@ impl Action {
             Action::TakeOver(_) => "take-over",
             Action::Enable(_) => "enable",
             Action::Update(_) => "update",
-            Action::RemoveEvents(_) => "remove-events",
+            Action::RemoveEvents(..) => "remove-events",
             Action::Replace(_) => "replace",
             Action::Disable => "disable",
             Action::Forget => "forget",
+        }
+    }
+
+    /// What it asks for, if it writes a whole channel.
+    pub const fn ask(&self) -> Option<&Ask> {
+        match self {
+            Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask),
+            Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
+        }
+    }
+
+    /// The declared channel it is about, if it is about one.
+    pub const fn spec(&self) -> Option<&Arc<Spec>> {
+        match self {
+            Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(&ask.spec),
+            Action::TakeOver(spec) | Action::RemoveEvents(spec, _) => Some(spec),
+            Action::Disable | Action::Forget => None,
+        }
+    }
+
+    /// The events it drops by name.
+    pub const fn removed_events(&self) -> Option<&Events> {
+        match self {
+            Action::RemoveEvents(_, events) => Some(events),
+            Action::TakeOver(_)
+            | Action::Enable(_)
+            | Action::Update(_)
+            | Action::Replace(_)
+            | Action::Disable
+            | Action::Forget => None,
         }
     }
 
@@ -141,7 +171,7 @@ impl Action {
     pub const fn is_remote(&self) -> bool {
         match self {
             Action::TakeOver(_) | Action::Forget => false,
-            Action::Enable(_) | Action::Update(_) | Action::RemoveEvents(_) | Action::Replace(_) | Action::Disable => {
+            Action::Enable(_) | Action::Update(_) | Action::RemoveEvents(..) | Action::Replace(_) | Action::Disable => {
                 true
             }
         }

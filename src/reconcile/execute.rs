@@ -1,0 +1,252 @@
+//! The steps of a plan, carried out.
+//!
+//! Steps of one kind share calls, up to the account's batch size; calls go out in the order of their first step, so that
+//! what is urgent leads and routine rides along. A batch that Zoho refuses as a whole is cut in half and sent again, down
+//! to the one channel it is about: its neighbours lose nothing. After a failure that concerns the account (no
+//! connection, 429, credentials), or after [`FAILURES_MAX`] calls in a row that failed in other ways, the rest of the
+//! plan is deferred to the next pass.
+//!
+//! Nothing is decided here: every call is a step of the plan.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::channel::{Ask, ChannelId};
+use crate::model::events::Events;
+use crate::model::time::Timestamp;
+use crate::plan::decide::NOT_SUBSCRIBED;
+use crate::plan::step::{Action, Plan, Step};
+use crate::store::StoreError;
+use crate::zoho::client::{Client, DELETE_MAX, Verdict};
+use crate::zoho::error::{Class, Error};
+use crate::zoho::wire::Refused;
+
+use super::remember::Memory;
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done; for a write with the expiry that was granted.
+    Done(Option<Timestamp>),
+    /// Zoho said no to this channel.
+    Refused(Refused),
+    /// It may have been applied: the next look will tell.
+    Unsure(String),
+    /// It was not tried, or certainly not applied.
+    Deferred(String),
+}
+
+impl Outcome {
+    /// One word, for logs and as a label.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Outcome::Done(_) => "done",
+            Outcome::Refused(_) => "refused",
+            Outcome::Unsure(_) => "unsure",
+            Outcome::Deferred(_) => "deferred",
+        }
+    }
+}
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Execution {
+    /// Each step with its outcome.
+    pub outcomes: Vec<(Step, Outcome)>,
+    /// The failure that concerns the account, if there was one.
+    pub trouble: Option<AccountTrouble>,
+}
+
+/// A failure that is no channel's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountTrouble {
+    /// What happened.
+    pub what: String,
+    /// How long Zoho asks to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether only a person can mend it.
+    pub needs_a_person: bool,
+}
+
+/// Carries out a plan, and remembers each batch before and after.
+pub async fn execute(
+    client: &Client,
+    plan: &Plan,
+    memory: &mut Memory<'_>,
+    cancelled: &CancellationToken,
+) -> Result<Execution, StoreError> {
+    let mut execution = Execution::default();
+    let mut batches: VecDeque<Batch> = batches(plan, client.account().policy.batch_max).into();
+    let mut failures = 0_u32;
+    while let Some(batch) = batches.pop_front() {
+        let stopped = stop_reason(&execution, failures, cancelled);
+        if let Some(why) = stopped {
+            execution.defer(batch, &why);
+            continue;
+        }
+        memory.intend(&batch.steps)?;
+        match send(client, &batch).await {
+            Ok(outcomes) => {
+                failures = 0;
+                memory.outcomes(&batch.steps, &outcomes)?;
+                execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+            }
+            Err(error) => match error.class() {
+                Class::Rejected { .. } if batch.steps.len() > 1 => batch.halve(&mut batches),
+                class => {
+                    failures += 1;
+                    let (outcome, trouble) = verdict_of(class, &error);
+                    let outcomes = vec![outcome; batch.steps.len()];
+                    memory.outcomes(&batch.steps, &outcomes)?;
+                    execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+                    execution.trouble = execution.trouble.or(trouble);
+                }
+            },
+        }
+    }
+    Ok(execution)
+}
+
+impl Execution {
+    fn defer(&mut self, batch: Batch, why: &str) {
+        let deferred = batch.steps.into_iter().map(|step| (step, Outcome::Deferred(why.to_owned())));
+        self.outcomes.extend(deferred);
+    }
+}
+
+/// Why the rest is left to the next pass.
+fn stop_reason(execution: &Execution, failures: u32, cancelled: &CancellationToken) -> Option<String> {
+    if cancelled.is_cancelled() {
+        return Some("the daemon is stopping".to_owned());
+    }
+    let trouble = execution.trouble.as_ref()?;
+    let is_over = trouble.ends_pass() || failures >= FAILURES_MAX;
+    is_over.then(|| trouble.what.clone())
+}
+
+impl AccountTrouble {
+    /// Whether further calls of this pass would meet the same.
+    fn ends_pass(&self) -> bool {
+        self.needs_a_person || self.retry_after.is_some()
+    }
+}
+
+/// What a failed call means for its steps, and for the account.
+fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) {
+    let what = error.to_string();
+    let trouble =
+        |retry_after, needs_a_person| Some(AccountTrouble { what: what.clone(), retry_after, needs_a_person });
+    match class {
+        Class::Transient { retry_after } => {
+            let wait = Some(retry_after.unwrap_or(Duration::ZERO));
+            (Outcome::Deferred(what.clone()), trouble(wait, false))
+        }
+        Class::Account => (Outcome::Deferred(what.clone()), trouble(None, true)),
+        Class::Unsure => (Outcome::Unsure(what.clone()), trouble(None, false)),
+        Class::Rejected { code, message, json_path } => (Outcome::Refused(Refused { code, message, json_path }), None),
+    }
+}
+
+/// Steps that go out in one call, or in none.
+#[derive(Debug)]
+struct Batch {
+    steps: Vec<Step>,
+}
+
+impl Batch {
+    /// Both halves go to the front, so that the order of the plan is kept.
+    fn halve(self, batches: &mut VecDeque<Batch>) {
+        let mut first = self.steps;
+        let second = first.split_off(first.len() / 2);
+        batches.push_front(Batch { steps: second });
+        batches.push_front(Batch { steps: first });
+    }
+}
+
+/// Steps of one kind together, in calls of at most `batch_max`, ordered by the place of their first step in the plan.
+fn batches(plan: &Plan, batch_max: usize) -> Vec<Batch> {
+    let mut kinds: Vec<(&'static str, Vec<(usize, &Step)>)> = Vec::new();
+    for (place, step) in plan.steps.iter().enumerate() {
+        let word = step.action.word();
+        match kinds.iter_mut().find(|(kind, _)| *kind == word) {
+            Some((_, steps)) => steps.push((place, step)),
+            None => kinds.push((word, vec![(place, step)])),
+        }
+    }
+    let mut batches: Vec<(usize, Batch)> = Vec::new();
+    for (_, steps) in kinds {
+        for chunk in steps.chunks(call_max(&steps[0].1.action, batch_max)) {
+            let steps = chunk.iter().map(|(_, step)| (*step).clone()).collect();
+            batches.push((chunk[0].0, Batch { steps }));
+        }
+    }
+    batches.sort_by_key(|(place, _)| *place);
+    batches.into_iter().map(|(_, batch)| batch).collect()
+}
+
+fn call_max(action: &Action, batch_max: usize) -> usize {
+    match action {
+        Action::Disable => DELETE_MAX,
+        Action::Forget => 1,
+        Action::TakeOver(_) | Action::Enable(_) | Action::Update(_) | Action::RemoveEvents(..) | Action::Replace(_) => {
+            batch_max.max(1)
+        }
+    }
+}
+
+/// One batch, all of whose steps are of one kind.
+async fn send(client: &Client, batch: &Batch) -> Result<Vec<Outcome>, Error> {
+    let steps = &batch.steps;
+    let Some(first) = steps.first() else { return Ok(Vec::new()) };
+    let verdicts = match &first.action {
+        Action::TakeOver(_) => return Ok(vec![Outcome::Done(None); steps.len()]),
+        Action::Forget => return forget(client, first.id).await,
+        Action::Enable(_) => client.enable(&asks(steps)).await?,
+        Action::Update(_) => client.update(&asks(steps)).await?,
+        Action::Replace(_) => client.replace(&asks(steps)).await?,
+        Action::RemoveEvents(..) => client.remove_events(&removals(steps)).await?,
+        Action::Disable => {
+            let ids: Vec<ChannelId> = steps.iter().map(|step| step.id).collect();
+            client.disable(&ids).await?.into_iter().map(gone_is_done).collect()
+        }
+    };
+    Ok(verdicts.into_iter().map(outcome).collect())
+}
+
+/// A channel is forgotten only after a second look, by its id, that does not find it either.
+async fn forget(client: &Client, id: ChannelId) -> Result<Vec<Outcome>, Error> {
+    let outcome = match client.look_at(id).await? {
+        None => Outcome::Done(None),
+        Some(_) => Outcome::Deferred("the second look found it".to_owned()),
+    };
+    Ok(vec![outcome])
+}
+
+fn asks(steps: &[Step]) -> Vec<&Ask> {
+    steps.iter().filter_map(|step| step.action.ask()).collect()
+}
+
+fn removals(steps: &[Step]) -> Vec<(ChannelId, &Events)> {
+    steps.iter().filter_map(|step| Some((step.id, step.action.removed_events()?))).collect()
+}
+
+/// What was to be disabled and does not exist is disabled.
+fn gone_is_done(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Refused(refused) if refused.code == NOT_SUBSCRIBED => Verdict::Accepted(None),
+        Verdict::Accepted(_) | Verdict::Refused(_) | Verdict::Unsure(_) => verdict,
+    }
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Accepted(expiry) => Outcome::Done(expiry),
+        Verdict::Refused(refused) => Outcome::Refused(refused),
+        Verdict::Unsure(why) => Outcome::Unsure(why),
+    }
+}
+
+/// After so many calls in a row that failed, the rest waits for the next pass.
+const FAILURES_MAX: u32 = 3;

@@ -1,0 +1,19 @@
+//! One pass: observe, plan, execute, record, report, for one account.
+//!
+//! [`pass::pass`] is the only way in which anything is ever written at Zoho. It takes no instruction: whoever wakes an
+//! account (its timer, the audit, a reload, an operator, the start of the process) gets the same pass over everything
+//! the account has, and what could not be done now is found again by the next one.
+//!
+//! - [`observe`]: one look, which is `Seen` or `Unknown`, never half of either;
+//! - [`execute`]: the steps of a plan, in batches, in order, with what became of each;
+//! - [`remember`]: outcomes into records, written before and after each batch;
+//! - [`report`]: what health, status and metrics are computed from.
+//!
+//! What is deliberately not here: a decision about a channel (that is `plan`), a retry (that is the next pass), and any
+//! clock read but the one `now` at the top of a pass.
+
+pub mod execute;
+pub mod observe;
+pub mod pass;
+pub mod remember;
+pub mod report;

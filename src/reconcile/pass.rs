@@ -1,0 +1,191 @@
+//! The pass.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::model::channel::{AccountName, ChannelId};
+use crate::model::desired::AccountDesired;
+use crate::model::observed::Look;
+use crate::model::record::{AccountState, Trouble};
+use crate::model::secret::Fingerprint;
+use crate::model::time::{Timestamp, after};
+use crate::plan::backoff;
+use crate::plan::decide::{self, Facts};
+use crate::plan::filter::title;
+use crate::plan::step::{Cause, Plan};
+use crate::store::{Store, StoreError};
+use crate::zoho::client::Client;
+
+use super::execute::{self, AccountTrouble, Execution, Outcome};
+use super::observe::{Observation, observe};
+use super::remember::Memory;
+use super::report::{self, AccountReport};
+
+/// One account, as a pass needs it.
+pub struct Subject {
+    /// What is wanted of it.
+    pub desired: AccountDesired,
+    /// The way to it.
+    pub client: Client,
+}
+
+impl Subject {
+    /// The account's name.
+    pub fn name(&self) -> &AccountName {
+        &self.desired.account.name
+    }
+
+    fn facts<'a>(
+        &'a self,
+        records: &'a std::collections::BTreeMap<ChannelId, crate::model::record::Record>,
+        state: &'a AccountState,
+        look: &'a Look,
+        now: Timestamp,
+    ) -> Facts<'a> {
+        let AccountDesired { account, specs } = &self.desired;
+        Facts { account: &account.name, policy: &account.policy, specs, records, state, look, now }
+    }
+}
+
+/// What a pass would do now. Looks, and changes nothing.
+pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreError> {
+    let now = subject.client.clock().now();
+    let records = store.records(subject.name())?;
+    let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
+    Ok(decide::plan(&subject.facts(&records, &observation.state, &observation.look, now)))
+}
+
+/// Observe, plan, execute, record, report. `wake` says why, to people.
+///
+/// # Errors
+/// Only when the store fails: then nothing more is sent, because what would come of it could not be remembered. A failing
+/// Zoho is no error here but a report.
+pub async fn pass(
+    subject: &Subject,
+    store: &Store,
+    wake: &str,
+    cancelled: &CancellationToken,
+) -> Result<AccountReport, StoreError> {
+    let clock = subject.client.clock();
+    let (started, now) = (clock.elapsed(), clock.now());
+    let remembered = store.account_state(subject.name())?;
+    let records = store.records(subject.name())?;
+    let Observation { look, state, needs_a_person } = observe(&subject.client, remembered.clone(), now).await;
+    let plan = decide::plan(&subject.facts(&records, &state, &look, now));
+    log_plan(subject.name(), wake, &plan, &look);
+    let zoho_now = state.zoho_time(now);
+    let mut memory = Memory::new(store, subject.name(), records, look.clone(), (now, zoho_now));
+    let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
+    log_outcomes(subject.name(), &execution);
+    let state = after_execution(state, &execution, &plan, now);
+    let removals_allowed = still_allowed(store, subject.name(), &remembered, &look)?;
+    let state = AccountState { removals_allowed, ..state };
+    let facts = subject.facts(&memory.records, &state, &memory.predicted, now);
+    let after_plan = decide::plan(&facts);
+    if state != remembered {
+        store.write_account_state(subject.name(), &state)?;
+    }
+    let channels = report::channels(&facts, &conflicts(&after_plan));
+    let trouble = execution.trouble.as_ref();
+    Ok(AccountReport {
+        account: subject.name().clone(),
+        at: now,
+        wake: wake.to_owned(),
+        took: clock.elapsed().saturating_sub(started),
+        look_failed: match &look {
+            Look::Seen { .. } => None,
+            Look::Unknown(why) => Some(why.clone()),
+        },
+        writes_failed: (state.writes.attempts > 0).then(|| state.writes.what.clone()),
+        needs_a_person: needs_a_person || trouble.is_some_and(|trouble| trouble.needs_a_person),
+        skew_ms: state.skew_ms,
+        looked_at: state.looked_at,
+        next_wake: next_wake(&plan, &after_plan, now),
+        outcomes: execution.outcomes,
+        guaranteed_until: report::guaranteed_until(&channels),
+        channels,
+        after: after_plan,
+        traffic: subject.client.traffic(),
+    })
+}
+
+/// What the operator allowed is allowed for one pass that saw the account; what was allowed while that pass was under way
+/// is for the next one.
+fn still_allowed(
+    store: &Store,
+    account: &AccountName,
+    remembered: &AccountState,
+    look: &Look,
+) -> Result<Option<Fingerprint>, StoreError> {
+    let stored = store.account_state(account)?.removals_allowed;
+    let is_used = matches!(look, Look::Seen { .. }) && stored == remembered.removals_allowed;
+    Ok(stored.filter(|_| !is_used))
+}
+
+/// The account's state once the plan was carried out: writes that went well end their trouble.
+fn after_execution(state: AccountState, execution: &Execution, plan: &Plan, now: Timestamp) -> AccountState {
+    let still_waiting = plan.held.iter().any(|held| matches!(held.cause, Cause::BackOff { .. }));
+    let writes = match &execution.trouble {
+        Some(AccountTrouble { what, retry_after, needs_a_person: _ }) => {
+            let wait = retry_after.filter(|wait| !wait.is_zero());
+            state.writes.again(now, what.clone(), wait)
+        }
+        None if still_waiting => state.writes.clone(),
+        None => Trouble::default(),
+    };
+    AccountState { writes, ..state }
+}
+
+/// When to look again. What the pass itself brought up is done at once; what it tried in vain is tried again soon; for
+/// the rest the plan knows the time.
+fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
+    let key = |plan: &Plan| -> BTreeSet<(ChannelId, &'static str)> {
+        plan.steps.iter().map(|step| (step.id, step.action.word())).collect()
+    };
+    let (tried, left) = (key(before), key(after_plan));
+    let soon = if left.is_empty() {
+        return after_plan.next_wake;
+    } else if left.is_subset(&tried) {
+        backoff::URGENT
+    } else {
+        AT_ONCE
+    };
+    after_plan.next_wake.min(after(now, soon))
+}
+
+fn conflicts(plan: &Plan) -> Vec<ChannelId> {
+    let is_conflict = |cause: &Cause| matches!(cause, Cause::Conflict { .. });
+    plan.held.iter().filter(|held| is_conflict(&held.cause)).map(|held| held.id).collect()
+}
+
+fn log_plan(account: &AccountName, wake: &str, plan: &Plan, look: &Look) {
+    if let Look::Unknown(why) = look {
+        warn!(%account, wake, %why, "the look at Zoho failed");
+    }
+    let (steps, held, kept) = (plan.steps.len(), plan.held.len(), plan.kept.len());
+    debug!(%account, wake, steps, held, kept, foreign = plan.foreign.len(), "planned");
+}
+
+fn log_outcomes(account: &AccountName, execution: &Execution) {
+    for (step, outcome) in &execution.outcomes {
+        let (channel, title) = (&step.name, title(step));
+        match outcome {
+            Outcome::Done(Some(expiry)) => info!(%account, %channel, step = title, %expiry, "step done, granted"),
+            Outcome::Done(None) => info!(%account, %channel, step = title, "step done"),
+            Outcome::Refused(refused) => {
+                let path = refused.json_path.as_deref().unwrap_or("");
+                warn!(%account, %channel, step = title, code = refused.code, path, message = refused.message, "step refused");
+            }
+            Outcome::Unsure(why) => warn!(%account, %channel, step = title, why, "step unsure"),
+            Outcome::Deferred(why) => debug!(%account, %channel, step = title, why, "step deferred"),
+        }
+    }
+    if let Some(trouble) = &execution.trouble {
+        warn!(%account, what = trouble.what, needs_a_person = trouble.needs_a_person, "writes failed");
+    }
+}
+
+const AT_ONCE: Duration = Duration::from_secs(1);

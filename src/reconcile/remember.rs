@@ -1,0 +1,205 @@
+//! Outcomes into records.
+//!
+//! [`Memory`] holds an account's records during a pass and writes each batch's changes through to the store: ownership
+//! before the first write of a channel leaves, results after its reply came. It also keeps the *predicted* observation:
+//! what the next look should find, given what Zoho said. The plan of that prediction is what a pass reports, and it is
+//! empty when everything went well.
+
+use std::collections::BTreeMap;
+
+use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::observed::{Look, Observed};
+use crate::model::record::{Grant, LastStep, Record, Refusal, Repairs};
+use crate::model::secret::Fingerprint;
+use crate::model::time::{Timestamp, before};
+use crate::plan::backoff;
+use crate::plan::drift;
+use crate::plan::filter::title;
+use crate::plan::step::{Action, Ask, Reason, Step};
+use crate::store::{Store, StoreError};
+use crate::zoho::wire::Refused;
+
+use super::execute::Outcome;
+
+/// An account's records during a pass, and what the next look should find.
+pub struct Memory<'a> {
+    store: &'a Store,
+    account: &'a AccountName,
+    /// The records, as they are in the store.
+    pub records: BTreeMap<ChannelId, Record>,
+    /// What the next look should find.
+    pub predicted: Look,
+    now: Timestamp,
+    zoho_now: Timestamp,
+}
+
+impl<'a> Memory<'a> {
+    /// Of a pass at `now`.
+    pub fn new(
+        store: &'a Store,
+        account: &'a AccountName,
+        records: BTreeMap<ChannelId, Record>,
+        look: Look,
+        (now, zoho_now): (Timestamp, Timestamp),
+    ) -> Memory<'a> {
+        Memory { store, account, records, predicted: look, now, zoho_now }
+    }
+
+    /// Writes down, before anything is sent, that these channels are ours: a channel whose first reply is lost must not
+    /// be one that nobody knows.
+    pub fn intend(&mut self, steps: &[Step]) -> Result<(), StoreError> {
+        let mut changes = BTreeMap::new();
+        for (step, ask) in steps.iter().filter_map(|step| Some((step, step.action.ask()?))) {
+            let url = ask.spec.notify_url.fingerprint();
+            let known = self.records.get(&step.id);
+            if known.is_some_and(|record| record.grant.is_some() || record.notify_url == url) {
+                continue;
+            }
+            let record = known.cloned().unwrap_or_else(|| Record::new(step.id, step.name.clone(), url));
+            changes.insert(step.id, Some(Record { notify_url: url, ..record }));
+        }
+        self.apply(changes)
+    }
+
+    /// Writes down what came of a batch.
+    pub fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome]) -> Result<(), StoreError> {
+        let mut changes = BTreeMap::new();
+        for (step, outcome) in steps.iter().zip(outcomes) {
+            let record = self.after(step, outcome);
+            self.predict(step, outcome);
+            changes.insert(step.id, record);
+        }
+        self.apply(changes)
+    }
+
+    /// Lets go of records, or keeps them, in memory and in the store.
+    fn apply(&mut self, changes: BTreeMap<ChannelId, Option<Record>>) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.store.write_records(self.account, &changes)?;
+        for (id, record) in changes {
+            match record {
+                Some(record) => self.records.insert(id, record),
+                None => self.records.remove(&id),
+            };
+        }
+        Ok(())
+    }
+
+    /// The record after a step; `None` when there is nothing left to remember.
+    fn after(&self, step: &Step, outcome: &Outcome) -> Option<Record> {
+        let known = self.records.get(&step.id).cloned();
+        let gone = matches!(step.action, Action::Disable | Action::Forget) && matches!(outcome, Outcome::Done(_));
+        if gone {
+            return None;
+        }
+        let spec = step.action.spec();
+        let new = || spec.map(|spec| Record::new(step.id, step.name.clone(), spec.notify_url.fingerprint()));
+        let mut record = known.or_else(new)?;
+        record.last = Some(LastStep { at: self.now, step: title(step), outcome: words(outcome) });
+        if let Some(spec) = spec {
+            record.name = spec.name.clone();
+        }
+        match outcome {
+            Outcome::Done(expiry) => self.accepted(&mut record, step, *expiry),
+            Outcome::Refused(refused) => self.refused(&mut record, step, refused),
+            Outcome::Unsure(_) | Outcome::Deferred(_) => {}
+        }
+        Some(record)
+    }
+
+    fn accepted(&self, record: &mut Record, step: &Step, expiry: Option<Timestamp>) {
+        record.refusal = None;
+        if let (Some(ask), Some(expiry)) = (step.action.ask(), expiry) {
+            record.notify_url = ask.spec.notify_url.fingerprint();
+            record.grant = Some(self.grant(record.grant, step, ask, expiry));
+        }
+        self.count_repair(record, step);
+    }
+
+    /// The new grant. A repair that kept the expiry keeps the life it is part of, so that the channel is not renewed
+    /// early, out of step with its neighbours.
+    fn grant(&self, held: Option<Grant>, step: &Step, ask: &Ask, expiry: Timestamp) -> Grant {
+        let fresh = Grant { at: self.zoho_now, asked: ask.expiry, expiry };
+        match (held, step.expiry) {
+            (Some(held), _) if held.expiry == expiry => held,
+            (None, Some(seen)) if seen == expiry => {
+                Grant { at: before(expiry, ask.spec.lifetime).min(self.zoho_now), ..fresh }
+            }
+            _ => fresh,
+        }
+    }
+
+    fn refused(&self, record: &mut Record, step: &Step, refused: &Refused) {
+        let spec = step.action.spec().map_or(Fingerprint(0), |spec| spec.fingerprint());
+        let earlier = record.refusal.as_ref().filter(|earlier| earlier.spec == spec && earlier.code == refused.code);
+        let attempts = earlier.map_or(0, |earlier| earlier.attempts).saturating_add(1);
+        let Refused { code, message, json_path } = refused.clone();
+        record.refusal = Some(Refusal { code, message, json_path, spec, attempts, at: self.now });
+        self.count_repair(record, step);
+    }
+
+    /// Counts passes that were meant to mend the same drift, so that it can be seen to come back.
+    fn count_repair(&self, record: &mut Record, step: &Step) {
+        let (Reason::Drift(drifts), Some(spec)) = (&step.reason, step.action.spec()) else { return };
+        let drift = drift::fingerprint(spec, drifts);
+        let earlier = record.repairs.filter(|earlier| earlier.drift == drift);
+        let earlier = earlier.filter(|earlier| backoff::is_remembered(earlier, self.now));
+        if earlier.is_some_and(|earlier| earlier.at == self.now) {
+            return;
+        }
+        let writes = earlier.map_or(0, |earlier| earlier.writes).saturating_add(1);
+        record.repairs = Some(Repairs { drift, writes, at: self.now });
+    }
+
+    /// What the next look should find.
+    fn predict(&mut self, step: &Step, outcome: &Outcome) {
+        let Outcome::Done(expiry) = outcome else { return };
+        let Look::Seen { channels, at: _ } = &mut self.predicted else { return };
+        match &step.action {
+            Action::TakeOver(_) | Action::Forget => {}
+            Action::Enable(Ask { spec, .. }) => predict_enabled(channels, spec, *expiry, self.zoho_now),
+            Action::Update(Ask { spec, .. }) | Action::Replace(Ask { spec, .. }) => {
+                channels.insert(step.id, Observed::as_declared(spec, *expiry));
+            }
+            Action::RemoveEvents(_, events) => {
+                if let Some(observed) = channels.get_mut(&step.id) {
+                    observed.events = observed.events.minus(events);
+                }
+            }
+            Action::Disable => {
+                channels.remove(&step.id);
+            }
+        }
+    }
+}
+
+/// POST of a live id replaces it or merges with it: nobody says. What is seen of it stays until the next look, and only
+/// its life is new.
+fn predict_enabled(
+    channels: &mut BTreeMap<ChannelId, Observed>,
+    spec: &Spec,
+    expiry: Option<Timestamp>,
+    zoho_now: Timestamp,
+) {
+    match channels.get_mut(&spec.id) {
+        Some(observed) if observed.expiry.is_none_or(|seen| seen > zoho_now) => observed.expiry = expiry,
+        Some(_) | None => {
+            channels.insert(spec.id, Observed::as_declared(spec, expiry));
+        }
+    }
+}
+
+fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done(Some(expiry)) => format!("done, granted until {expiry}"),
+        Outcome::Done(None) => "done".to_owned(),
+        Outcome::Refused(refused) => {
+            let path = refused.json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+            format!("refused with {}{path}: {}", refused.code, refused.message)
+        }
+        Outcome::Unsure(why) => format!("unsure: {why}"),
+        Outcome::Deferred(why) => format!("deferred: {why}"),
+    }
+}

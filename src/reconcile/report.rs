@@ -1,0 +1,172 @@
+//! What a pass says of its account: the one value that health, status, metrics and the page are computed from.
+//!
+//! The headline is [`AccountReport::guaranteed_until`]: the instant up to which everything declared stays covered if
+//! nothing succeeds any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::observed::Look;
+use crate::model::record::{AccountState, LastStep, Record};
+use crate::model::time::Timestamp;
+use crate::plan::decide::Facts;
+use crate::plan::drift::{self, Drift};
+use crate::plan::renewal::{Life, Phase};
+use crate::plan::step::{Plan, Step};
+use crate::zoho::client::Traffic;
+
+use super::execute::Outcome;
+
+/// One account after a pass.
+#[derive(Clone, Debug)]
+pub struct AccountReport {
+    /// The account.
+    pub account: AccountName,
+    /// When the pass began, by the local clock.
+    pub at: Timestamp,
+    /// Why it began.
+    pub wake: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Why the look failed, if it did.
+    pub look_failed: Option<String>,
+    /// Why writes failed, if they did for a reason that is no channel's own.
+    pub writes_failed: Option<String>,
+    /// Whether only a person can mend the failure.
+    pub needs_a_person: bool,
+    /// How far Zoho's clock is ahead of ours, in milliseconds.
+    pub skew_ms: Option<i64>,
+    /// The last look that saw the whole list.
+    pub looked_at: Option<Timestamp>,
+    /// What was done.
+    pub outcomes: Vec<(Step, Outcome)>,
+    /// What is left to do after the pass: nothing, when all went well.
+    pub after: Plan,
+    /// Every declared channel.
+    pub channels: BTreeMap<ChannelId, ChannelReport>,
+    /// The instant up to which everything declared stays covered if nothing succeeds any more; `None` when something is
+    /// uncovered already, or nothing is declared.
+    pub guaranteed_until: Option<Timestamp>,
+    /// Calls made by this process.
+    pub traffic: Traffic,
+    /// When the next pass is due.
+    pub next_wake: Timestamp,
+}
+
+/// One declared channel after a pass.
+#[derive(Clone, Debug)]
+pub struct ChannelReport {
+    /// As declared.
+    pub spec: Arc<Spec>,
+    /// Whether its events are delivered.
+    pub state: ChannelState,
+    /// When it ends, by the local clock.
+    pub expiry: Option<Timestamp>,
+    /// When it is renewed, by the local clock.
+    pub due_at: Option<Timestamp>,
+    /// When that becomes an emergency, by the local clock.
+    pub emergency_at: Option<Timestamp>,
+    /// Whether Zoho gave far less than was asked for.
+    pub short_grant: bool,
+    /// What differs and was not mended yet.
+    pub drift: Vec<Drift>,
+    /// The last step taken and what came of it.
+    pub last: Option<LastStep>,
+}
+
+/// Whether a channel's events are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChannelState {
+    /// Zoho has it as declared, and it has not ended.
+    Covered,
+    /// It was granted, and has not ended, but the last look failed.
+    Unverified,
+    /// Zoho has it, but not as declared.
+    Drifted,
+    /// Zoho does not have it, or it has ended, or the id is somebody else's.
+    Uncovered,
+}
+
+impl ChannelState {
+    /// Every state, the best first.
+    pub const ALL: [ChannelState; 4] =
+        [ChannelState::Covered, ChannelState::Unverified, ChannelState::Drifted, ChannelState::Uncovered];
+
+    /// One word, for status and as a label.
+    pub const fn word(self) -> &'static str {
+        match self {
+            ChannelState::Covered => "covered",
+            ChannelState::Unverified => "unverified",
+            ChannelState::Drifted => "drifted",
+            ChannelState::Uncovered => "uncovered",
+        }
+    }
+}
+
+/// Every declared channel, as the facts after a pass have it.
+pub fn channels(facts: &Facts<'_>, conflicts: &[ChannelId]) -> BTreeMap<ChannelId, ChannelReport> {
+    let phase = Phase::of(facts.account);
+    let report = |(id, spec): (&ChannelId, &Arc<Spec>)| {
+        (*id, channel(facts, spec, facts.records.get(id), phase, conflicts.contains(id)))
+    };
+    facts.specs.iter().map(report).collect()
+}
+
+/// The earliest end of all, if all have one to come.
+pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option<Timestamp> {
+    let ends = channels.values().map(|channel| match channel.state {
+        ChannelState::Covered | ChannelState::Unverified => channel.expiry,
+        ChannelState::Drifted | ChannelState::Uncovered => None,
+    });
+    ends.collect::<Option<Vec<Timestamp>>>()?.into_iter().min()
+}
+
+impl AccountReport {
+    /// The state of a channel at `now`: a report grows old, and a channel that was covered may have ended since.
+    pub fn state_at(&self, channel: &ChannelReport, now: Timestamp) -> ChannelState {
+        let ended = channel.expiry.is_none_or(|expiry| expiry <= now);
+        if ended { ChannelState::Uncovered } else { channel.state }
+    }
+}
+
+fn channel(
+    facts: &Facts<'_>,
+    spec: &Arc<Spec>,
+    record: Option<&Record>,
+    phase: Phase,
+    conflict: bool,
+) -> ChannelReport {
+    let state: &AccountState = facts.state;
+    let zoho_now = state.zoho_time(facts.now);
+    let observed = match facts.look {
+        Look::Seen { channels, at: _ } => Some(channels.get(&spec.id)),
+        Look::Unknown(_) => None,
+    };
+    let grant = record.and_then(|record| record.grant);
+    let seen_expiry = observed.flatten().and_then(|observed| observed.expiry);
+    let life = match observed {
+        Some(None) => None,
+        Some(Some(_)) | None => Life::of(spec, grant, seen_expiry).filter(|life| life.expiry > zoho_now),
+    };
+    let drift = observed.flatten().map(|observed| drift::drift(spec, observed)).unwrap_or_default();
+    let channel_state = match (life, observed) {
+        (None, _) => ChannelState::Uncovered,
+        (Some(_), _) if conflict => ChannelState::Uncovered,
+        (Some(_), None) => ChannelState::Unverified,
+        (Some(_), Some(_)) if drift.is_empty() => ChannelState::Covered,
+        (Some(_), Some(_)) => ChannelState::Drifted,
+    };
+    let local = |instant: Timestamp| state.local_time(instant);
+    ChannelReport {
+        spec: spec.clone(),
+        state: channel_state,
+        expiry: life.map(|life| local(life.expiry)),
+        due_at: life.map(|life| local(life.due_at(spec.renew_before, phase))),
+        emergency_at: life.map(|life| local(life.emergency_at())),
+        short_grant: grant.is_some_and(|grant| grant.is_short()),
+        drift,
+        last: record.and_then(|record| record.last.clone()),
+    }
+}
