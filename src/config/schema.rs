@@ -1,0 +1,65 @@
+//! The key set as a JSON Schema, for editors: made from the types that are read, so that it cannot tell another story.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::raw::{Document, Id};
+use super::values::Reference;
+
+/// The schema as it is published in `docs/config.schema.json`.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Document);
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+impl JsonSchema for Reference {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let one = |key: &str, description: &str| {
+            json_schema!({
+                "type": "object",
+                "properties": { key: { "type": "string", "minLength": 1, "description": description } },
+                "required": [key],
+                "additionalProperties": false,
+            })
+        };
+        json_schema!({
+            "description": "A secret: where it is, or itself.",
+            "oneOf": [
+                one("env", "The name of an environment variable."),
+                one("file", "The path of a file, relative to the config file."),
+                one("credential", "The name of a systemd credential."),
+                { "type": "string", "minLength": 1, "description": "The secret itself." },
+            ],
+        })
+    }
+}
+
+impl JsonSchema for Id {
+    fn schema_name() -> Cow<'static, str> {
+        "ChannelId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A channel id: a string of digits or a whole number.",
+            "oneOf": [{ "type": "string", "pattern": "^[0-9]+$" }, { "type": "integer", "minimum": 1 }],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_schema_is_the_one_of_the_code() {
+        expect_test::expect_file!["../../docs/config.schema.json"].assert_eq(&schema());
+    }
+}
