@@ -78,12 +78,7 @@ impl Frames {
 }
 
 impl Frame {
-    fn check(
-        name: &At<String>,
-        account: raw::Account,
-        reconcile: &Reconcile,
-        check: &mut Check<'_>,
-    ) -> Option<Frame> {
+    fn check(name: &At<String>, account: raw::Account, reconcile: &Reconcile, check: &mut Check<'_>) -> Option<Frame> {
         let Ok(parsed) = name.value.parse::<AccountName>() else {
             let message = format!("\"{}\" is no name for an account", name.value.escape_debug());
             check.problem(name.place, message, crate::model::channel::BadName.to_string());
@@ -93,14 +88,8 @@ impl Frame {
         let version = account.api_version.value().copied().unwrap_or(VERSION);
         let policy = policy(&account, version, reconcile, check);
         let credentials = credentials(&account, check);
-        let model = Account {
-            name: parsed.clone(),
-            version,
-            api_url,
-            accounts_url,
-            credentials,
-            policy: policy.clone(),
-        };
+        let model =
+            Account { name: parsed.clone(), version, api_url, accounts_url, credentials, policy: policy.clone() };
         let defaults = account.channel_defaults.value;
         Some(Frame {
             name: parsed,
@@ -134,7 +123,11 @@ fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
     }
     let nowhere = [api_url, accounts_url].into_iter().all(Given::is_absent);
     if nowhere && data_center.is_absent() {
-        check.problem(*place, "this account has no \"data_center\"", "add data_center = \"eu\", or api_url and accounts_url");
+        check.problem(
+            *place,
+            "this account has no \"data_center\"",
+            "add data_center = \"eu\", or api_url and accounts_url",
+        );
         return (String::new(), String::new());
     }
     (server("api_url", api_url, account, check), server("accounts_url", accounts_url, account, check))

@@ -153,7 +153,11 @@ impl Frame {
             let text = humantime::format_duration(lifetime);
             let most = humantime::format_duration(most);
             let message = format!("a lifetime of {text} is more than the {most} that API {} grants here", self.version);
-            check.problem(at, message, format!("write \"{most}\" or less: Zoho would not refuse it, but silently give one hour"));
+            check.problem(
+                at,
+                message,
+                format!("write \"{most}\" or less: Zoho would not refuse it, but silently give one hour"),
+            );
         }
         let renew = channel.renew_before.good().or(self.renew_before.as_ref());
         if let Some(before) = renew {
@@ -243,7 +247,9 @@ fn event_help(error: &BadEvent) -> String {
                 None => "\"all\" stands for the three others".to_owned(),
             },
         },
-        BadEvent::Shape | BadEvent::Module(_) => "API names are listed in Zoho under Setup, Developer Hub, APIs".to_owned(),
+        BadEvent::Shape | BadEvent::Module(_) => {
+            "API names are listed in Zoho under Setup, Developer Hub, APIs".to_owned()
+        }
     }
 }
 

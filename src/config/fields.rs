@@ -316,13 +316,10 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         }
     }
 
-    fn shown(
-        &mut self,
-        key: &'static str,
-        show: impl FnOnce(&mut Reader<'n>, Place),
-    ) -> Given<DeValue<'i>> {
+    fn shown(&mut self, key: &'static str, show: impl FnOnce(&mut Reader<'n>, Place)) -> Given<DeValue<'i>> {
         let given = self.take(key);
-        if let (Some(at), false) = (given.good(), matches!(given.value(), Some(DeValue::Table(_) | DeValue::Array(_)))) {
+        if let (Some(at), false) = (given.good(), matches!(given.value(), Some(DeValue::Table(_) | DeValue::Array(_))))
+        {
             show(self.reader, at.place);
         }
         given

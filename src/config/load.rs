@@ -72,8 +72,9 @@ impl Loading {
         let notes = if errors.is_empty() { &mut self.notes } else { &mut unheard };
         let mut reader = Reader { file, text: &source.text, safe: Vec::new(), notes };
         let place = Place { file, start: 0, end: 0 };
-        let document =
-            Fields::read(&mut reader, (String::new(), place), table.into_inner(), |fields| Document::read(fields, role));
+        let document = Fields::read(&mut reader, (String::new(), place), table.into_inner(), |fields| {
+            Document::read(fields, role)
+        });
         let mut safe = reader.safe;
         safe.sort_unstable();
         for error in &errors {
@@ -123,7 +124,11 @@ impl Loading {
         let name = full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let folder = full.parent().unwrap_or(Path::new("."));
         if folder.to_string_lossy().contains('*') || name.is_empty() {
-            self.notes.problem(pattern.place, "\"*\" may stand in the last part of a path only", "as in \"conf.d/*.toml\"");
+            self.notes.problem(
+                pattern.place,
+                "\"*\" may stand in the last part of a path only",
+                "as in \"conf.d/*.toml\"",
+            );
             return Vec::new();
         }
         if !name.contains('*') {
@@ -137,7 +142,9 @@ impl Loading {
                 Vec::new()
             }
         };
-        found.retain(|path| path.file_name().is_some_and(|file| matches(&name, &file.to_string_lossy())) && path.is_file());
+        found.retain(|path| {
+            path.file_name().is_some_and(|file| matches(&name, &file.to_string_lossy())) && path.is_file()
+        });
         found.sort();
         found
     }
@@ -147,9 +154,8 @@ impl Loading {
         let Loading { sources, documents, mut notes, files, broken } = self;
         let state_dir = documents.first().and_then(|document| document.daemon.value.state_dir.good());
         let state_dir = state_dir.filter(|at| !at.value.is_empty()).map(|at| sources[0].folder.join(&at.value));
-        let desired = (!broken).then(|| {
-            check::desired(documents, &mut Check { sources: &sources, surroundings, notes: &mut notes })
-        });
+        let desired = (!broken)
+            .then(|| check::desired(documents, &mut Check { sources: &sources, surroundings, notes: &mut notes }));
         let desired = desired.filter(|_| !notes.any_problem());
         let (problems, warnings) = notes.sort_out(&sources);
         Loaded { desired, state_dir, problems, warnings, files }

@@ -41,7 +41,8 @@ pub(super) enum Reference {
 /// A time span with a unit: "8h", "1h 30m".
 pub(super) fn duration(text: &str) -> Result<Duration, Mistake> {
     let help = "write a number and a unit, as in \"8h\", \"90m\" or \"1d 12h\"";
-    humantime::parse_duration(text).map_err(|_| Mistake::new(format!("\"{}\" is no duration", text.escape_debug()), help))
+    humantime::parse_duration(text)
+        .map_err(|_| Mistake::new(format!("\"{}\" is no duration", text.escape_debug()), help))
 }
 
 /// A time span in whole seconds, which is all that Zoho's timestamps can tell.
@@ -141,7 +142,10 @@ pub(super) fn notify_url(text: &str) -> Result<(), Mistake> {
 pub(super) fn server_url(text: &str) -> Result<String, Mistake> {
     let Url { rest, .. } = url(text)?;
     if !matches!(rest, "" | "/") {
-        return Err(Mistake::new("this URL has a path or a query", "leave only the scheme and the host, as in \"https://www.zohoapis.eu\""));
+        return Err(Mistake::new(
+            "this URL has a path or a query",
+            "leave only the scheme and the host, as in \"https://www.zohoapis.eu\"",
+        ));
     }
     Ok(text.strip_suffix('/').unwrap_or(text).to_owned())
 }
