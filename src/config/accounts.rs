@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::check::Check;
-use super::fields::Given;
+use super::given::Given;
 use super::raw::{self, Reconcile};
 use super::source::{At, Place};
 use super::values;
@@ -148,7 +148,7 @@ fn policy(account: &raw::Account, version: ApiVersion, reconcile: &Reconcile, ch
     let limits = version.limits();
     let lifetime_max = account.lifetime_max.value().copied().unwrap_or(limits.lifetime_max);
     if let Some(at) = account.lifetime_max.good().filter(|at| at.value > limits.lifetime_max) {
-        let granted = humantime::format_duration(limits.lifetime_max);
+        let granted = values::short(limits.lifetime_max);
         let message = format!("Zoho documents {granted} as the longest life on API {version}");
         check.notes.warning(at.place, message, "asking for more than it grants silently gives one hour");
     }

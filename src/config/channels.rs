@@ -1,19 +1,17 @@
 //! The channels: each checked against its account and made into a spec.
 
-use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::accounts::{Frame, Frames, LIFETIME, LIFETIME_MIN};
 use super::check::Check;
-use super::fields::Given;
-use super::near::nearest;
-use super::raw::{self, Channel};
+use super::given::Given;
+use super::near::{nearest, suggestion};
+use super::raw::Channel;
 use super::source::{At, Place};
 use super::values::{self, Reference};
 use crate::model::channel::{BadName, ChannelId, ChannelName, NotifyUrl, Spec};
-use crate::model::condition::{CONDITIONS_MAX, Condition, FIELDS_MAX, Match};
 use crate::model::events::{BadEvent, Events};
 use crate::model::secret::Secret;
 
@@ -150,8 +148,8 @@ impl Frame {
         if lifetime < LIFETIME_MIN {
             check.problem(at, "a lifetime that is too short", "at least \"5m\"");
         } else if lifetime > most {
-            let text = humantime::format_duration(lifetime);
-            let most = humantime::format_duration(most);
+            let text = values::short(lifetime);
+            let most = values::short(most);
             let message = format!("a lifetime of {text} is more than the {most} that API {} grants here", self.version);
             check.problem(
                 at,
@@ -176,26 +174,6 @@ impl Frame {
             check.problem(at.place, message, "it came with v3: raise api_version, or leave it out");
         }
         at.value
-    }
-
-    fn conditions(&self, channel: &Channel, events: &Events, check: &mut Check<'_>) -> Vec<Condition> {
-        let Some(list) = channel.conditions.good() else { return Vec::new() };
-        if !list.value.is_empty() && !self.version.limits().conditions {
-            let message = format!("API {} does not know conditions", self.version);
-            check.problem(list.place, message, "they came with v6: raise api_version, or leave them out");
-        }
-        if list.value.len() > CONDITIONS_MAX {
-            let message = format!("{} conditions, Zoho takes {CONDITIONS_MAX} at most", list.value.len());
-            check.problem(list.place, message, "make two channels of it");
-        }
-        let made = list.value.iter().filter_map(|at| condition(at, events, check));
-        let conditions: BTreeSet<Condition> = made.collect();
-        let fields: usize = conditions.iter().map(|condition| condition.fields.len()).sum();
-        if fields > FIELDS_MAX {
-            let message = format!("{fields} fields in all conditions, Zoho takes {FIELDS_MAX} at most");
-            check.problem(list.place, message, "make two channels of it");
-        }
-        conditions.into_iter().collect()
     }
 }
 
@@ -230,25 +208,30 @@ fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
                 check.problem(at.place, message, "use the module's API name");
             }
             Ok((module, operations)) => events.insert(module, operations),
-            Err(error) => check.problem(at.place, error.to_string(), event_help(&error)),
+            Err(error) => {
+                let (message, help) = event_mistake(&error);
+                check.problem(at.place, message, help);
+            }
         }
     }
     events
 }
 
-fn event_help(error: &BadEvent) -> String {
+fn event_mistake(error: &BadEvent) -> (String, String) {
     match error {
-        BadEvent::Operation(operation) => match operation.as_str() {
-            "update" | "change" | "modify" => "write \"edit\"".to_owned(),
-            "insert" | "add" | "new" => "write \"create\"".to_owned(),
-            "remove" => "write \"delete\"".to_owned(),
-            other => match nearest(other, &["create", "edit", "delete", "all"]) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => "\"all\" stands for the three others".to_owned(),
-            },
-        },
-        BadEvent::Shape | BadEvent::Module(_) => {
-            "API names are listed in Zoho under Setup, Developer Hub, APIs".to_owned()
+        BadEvent::Operation(operation) => {
+            let help = match operation.as_str() {
+                "update" | "change" | "modify" => "write \"edit\"".to_owned(),
+                "insert" | "add" | "new" => "write \"create\"".to_owned(),
+                "remove" => "write \"delete\"".to_owned(),
+                other => suggestion(other, &["create", "edit", "delete", "all"]),
+            };
+            (format!("\"{}\" is no operation", operation.escape_debug()), help)
+        }
+        BadEvent::Shape => ("this is no event".to_owned(), "write Module.operation, as in \"Deals.create\"".to_owned()),
+        BadEvent::Module(module) => {
+            let help = "letters, digits and underscores, as in \"Sales_Orders\"";
+            (format!("\"{}\" is no module API name", module.escape_debug()), help.to_owned())
         }
     }
 }
@@ -270,44 +253,10 @@ fn check_share(before: Duration, lifetime: Duration, place: Place, check: &mut C
     if before >= least && before <= most {
         return;
     }
-    let (before, life) = (humantime::format_duration(before), humantime::format_duration(lifetime));
+    let (before, life) = (values::short(before), values::short(lifetime));
     let message = format!("renew_before of {before} does not go with a lifetime of {life}");
-    let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+    let (least, most) = (values::short(least), values::short(most));
     check.problem(place, message, format!("from one eighth to three quarters of it: {least} to {most}"));
-}
-
-fn condition(at: &At<raw::Condition>, events: &Events, check: &mut Check<'_>) -> Option<Condition> {
-    let raw::Condition { module, any_of, all_of } = &at.value;
-    let (fields, matching) = match (any_of, all_of) {
-        (Given::Absent, Given::Absent) => {
-            check.problem(at.place, "a condition without fields", "add any_of = [\"Stage\"] or all_of = [...]");
-            return None;
-        }
-        (fields, Given::Absent) => (fields.good()?, Match::Any),
-        (Given::Absent, fields) => (fields.good()?, Match::All),
-        _ => {
-            check.problem(at.place, "a condition with both any_of and all_of", "make two conditions of it");
-            return None;
-        }
-    };
-    if fields.value.is_empty() {
-        check.problem(fields.place, "a condition without fields", "name the fields that must have changed");
-    }
-    for field in fields.value.iter().filter(|field| !is_api_name(&field.value)) {
-        let message = format!("\"{}\" is no field API name", field.value.escape_debug());
-        check.problem(field.place, message, "letters, digits and underscores, as in \"Closing_Date\"");
-    }
-    let module = module.good()?;
-    if !events.is_empty() && events.of(&module.value).is_empty() {
-        let message = format!("no event of this channel is of module \"{}\"", module.value.escape_debug());
-        check.problem(module.place, message, format!("its events: {events}"));
-    }
-    let fields = fields.value.iter().map(|field| field.value.clone()).collect();
-    Some(Condition { module: module.value.clone(), matching, fields }.normal())
-}
-
-fn is_api_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Zoho's limits (Kaizen #14 for tokens; zoho/crm-oas, v8.0, for events).

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::accounts::Frames;
-use super::fields::Given;
+use super::given::Given;
 use super::problem::Notes;
 use super::raw::{Client, Daemon, Document, Http, Reconcile};
 use super::secrets::{self, MissingCredentials, SecretError, Surroundings};

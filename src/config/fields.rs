@@ -5,88 +5,15 @@
 //! value of a known key that is no secret.
 
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::given::{Given, REFERENCE_HELP, Reader, Wanted, integer, kind};
 use super::near;
-use super::problem::Notes;
 use super::source::{At, Place};
 use super::values::{Mistake, Reference};
 use crate::model::secret::Secret;
-
-/// What stands at a key.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) enum Given<T> {
-    /// Nothing.
-    #[default]
-    Absent,
-    /// Something wrong, which has been reported.
-    Bad,
-    /// A value.
-    Is(At<T>),
-}
-
-impl<T> Given<T> {
-    /// The value with its place, if there is a good one.
-    pub(super) fn good(&self) -> Option<&At<T>> {
-        match self {
-            Given::Is(at) => Some(at),
-            Given::Absent | Given::Bad => None,
-        }
-    }
-
-    /// The value, if there is a good one.
-    pub(super) fn value(&self) -> Option<&T> {
-        self.good().map(|at| &at.value)
-    }
-
-    /// Whether nothing was written.
-    pub(super) fn is_absent(&self) -> bool {
-        matches!(self, Given::Absent)
-    }
-
-    fn then<U>(self, next: impl FnOnce(At<T>) -> Given<U>) -> Given<U> {
-        match self {
-            Given::Absent => Given::Absent,
-            Given::Bad => Given::Bad,
-            Given::Is(at) => next(at),
-        }
-    }
-}
-
-/// What is gathered while a file is read.
-#[derive(Debug)]
-pub(super) struct Reader<'n> {
-    /// Which file it is.
-    pub(super) file: u32,
-    /// Its text.
-    pub(super) text: &'n str,
-    /// The stretches that may be shown.
-    pub(super) safe: Vec<(u32, u32)>,
-    /// What was found.
-    pub(super) notes: &'n mut Notes,
-}
-
-impl Reader<'_> {
-    fn place(&self, span: std::ops::Range<usize>) -> Place {
-        Place { file: self.file, start: span.start as u32, end: span.end as u32 }
-    }
-
-    fn show(&mut self, place: Place) {
-        self.safe.push((place.start, place.end));
-    }
-
-    /// A URL is shown up to its query, and not at all when it may hold a password.
-    fn show_url(&mut self, place: Place) {
-        let written = self.text.get(place.start as usize..place.end as usize).unwrap_or_default();
-        let end = written.find(['?', '#']).unwrap_or(written.len());
-        if !written.contains('@') {
-            self.show(Place { end: place.start + end as u32, ..place });
-        }
-    }
-}
 
 /// One table that is being read.
 #[derive(Debug)]
@@ -155,16 +82,18 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.shown(key, Reader::show).then(|at| match &at.value {
             DeValue::String(text) => self.accept(&at, parse(text)),
             DeValue::Integer(_) | DeValue::Float(_) => {
-                self.bad(at.place, format!("\"{key}\" has no unit"), "write \"8h\": a number and a unit, in quotes")
+                self.bad(at.place, format!("\"{key}\" has no unit"), Wanted::Life.words().1)
             }
-            _ => self.wrong_type(key, &at, "a duration such as \"8h\""),
+            DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                self.wrong_type(key, &at, Wanted::Life)
+            }
         })
     }
 
     /// A whole number within bounds.
     pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Given<i64> {
         self.shown(key, Reader::show).then(|at| {
-            let DeValue::Integer(_) = &at.value else { return self.wrong_type(key, &at, "a whole number") };
+            let DeValue::Integer(_) = &at.value else { return self.wrong_type(key, &at, Wanted::Whole) };
             match integer(&at.value).filter(|number| range.contains(number)) {
                 Some(number) => Given::Is(at.with(number)),
                 None => {
@@ -179,7 +108,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     pub(super) fn flag(&mut self, key: &'static str) -> Given<bool> {
         self.shown(key, Reader::show).then(|at| match at.value.as_bool() {
             Some(flag) => Given::Is(at.with(flag)),
-            None => self.wrong_type(key, &at, "true or false"),
+            None => self.wrong_type(key, &at, Wanted::Flag),
         })
     }
 
@@ -188,7 +117,12 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.shown(key, Reader::show).then(|at| match &at.value {
             DeValue::String(text) => Given::Is(at.with(text.clone().into_owned())),
             DeValue::Integer(number) if number.radix() == 10 => Given::Is(at.with(number.as_str().to_owned())),
-            _ => self.wrong_type(key, &at, "a channel id: a string of digits or a whole number"),
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => self.wrong_type(key, &at, Wanted::Id),
         })
     }
 
@@ -197,7 +131,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.shown(key, |_, _| {}).then(|at| {
             let DeValue::Array(items) = at.value else {
                 self.reader.show(at.place);
-                return self.wrong_type(key, &at, "a list of strings in square brackets");
+                return self.wrong_type(key, &at, Wanted::Texts);
             };
             let mut texts = Vec::with_capacity(items.len());
             for item in items {
@@ -222,7 +156,11 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                 Given::Is(At { value: Reference::Plain(Secret::new(text.into_owned())), place: at.place })
             }
             DeValue::Table(table) => self.reference(key, table, at.place),
-            _ => self.wrong_type(key, &at, "a secret"),
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => self.wrong_type(key, &at, Wanted::Secret),
         })
     }
 
@@ -238,7 +176,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                 At { value: Fields::read(self.reader, (title, place), table, read), place }
             }
             Given::Is(at) => {
-                self.wrong_type::<()>(key, &at, "a table");
+                self.wrong_type::<()>(key, &at, Wanted::Table);
                 At::default()
             }
             Given::Bad | Given::Absent => At::default(),
@@ -255,7 +193,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         let table = match self.take(key) {
             Given::Is(At { value: DeValue::Table(table), .. }) => table,
             Given::Is(at) => {
-                self.wrong_type::<()>(key, &at, "a table of tables");
+                self.wrong_type::<()>(key, &at, Wanted::Table);
                 return named;
             }
             Given::Bad | Given::Absent => return named,
@@ -266,15 +204,12 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
             let value = self.located(value);
             self.reader.show(place);
             let title = format!("account \"{}\"", name.value.escape_debug());
-            match value.value {
-                DeValue::Table(table) => {
-                    let value = Fields::read(self.reader, (title, place), table, &mut read);
-                    named.push((name, value));
-                }
-                _ => {
-                    self.wrong_type::<()>(key, &At { value: value.value, place }, "a table");
-                }
-            }
+            let DeValue::Table(table) = value.value else {
+                self.wrong_type::<()>(&name.value.escape_debug().to_string(), &value, Wanted::Table);
+                continue;
+            };
+            let value = Fields::read(self.reader, (title, place), table, &mut read);
+            named.push((name, value));
         }
         named
     }
@@ -286,12 +221,12 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         mut read: impl FnMut(&mut Fields<'_, 'n, 'i>) -> T,
     ) -> Given<Vec<At<T>>> {
         self.take(key).then(|at| {
-            let DeValue::Array(items) = at.value else { return self.wrong_type(key, &at, "a list of tables") };
+            let DeValue::Array(items) = at.value else { return self.wrong_type(key, &at, Wanted::Tables) };
             let mut values = Vec::with_capacity(items.len());
             for item in items {
                 let At { value, place } = self.located(item);
                 let DeValue::Table(table) = value else {
-                    self.wrong_type::<()>(key, &At { value, place }, "a list of tables");
+                    self.wrong_type::<()>(key, &At { value, place }, Wanted::Tables);
                     continue;
                 };
                 let value = Fields::read(self.reader, (title.to_owned(), place), table, &mut read);
@@ -339,14 +274,13 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     }
 
     fn string(&mut self, key: &str, at: At<DeValue<'i>>) -> Given<String> {
-        match at.value {
-            DeValue::String(text) => Given::Is(At { value: text.into_owned(), place: at.place }),
-            _ => self.wrong_type(key, &at, "a string in quotes"),
-        }
+        let DeValue::String(text) = at.value else { return self.wrong_type(key, &at, Wanted::Text) };
+        Given::Is(At { value: text.into_owned(), place: at.place })
     }
 
     fn reference(&mut self, key: &str, table: DeTable<'i>, place: Place) -> Given<Reference> {
         let title = format!("\"{key}\"");
+        let any_unknown = table.keys().any(|key| !["env", "file", "credential"].contains(&key.get_ref().as_ref()));
         let (env, file, credential) = Fields::read(self.reader, (title, place), table, |fields| {
             (fields.text("env"), fields.text("file"), fields.text("credential"))
         });
@@ -356,7 +290,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
             (Some(name), None, None) => Reference::Env(name.clone()),
             (None, Some(path), None) => Reference::File(path.clone()),
             (None, None, Some(name)) => Reference::Credential(name.clone()),
-            _ if any_bad => return Given::Bad,
+            _ if any_bad || any_unknown => return Given::Bad,
             _ => return self.bad(place, format!("\"{key}\" does not say where one secret is"), REFERENCE_HELP),
         };
         if [env, file, credential].into_iter().flatten().any(|text| text.trim().is_empty()) {
@@ -372,9 +306,10 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         }
     }
 
-    fn wrong_type<T>(&mut self, key: &str, at: &At<DeValue<'i>>, wanted: &str) -> Given<T> {
+    fn wrong_type<T>(&mut self, key: &str, at: &At<DeValue<'i>>, wanted: Wanted) -> Given<T> {
         let found = kind(&at.value);
-        self.bad(at.place, format!("\"{key}\" must be {wanted}, not {found}"), "")
+        let (wanted, help) = wanted.words();
+        self.bad(at.place, format!("\"{key}\" must be {wanted}, not {found}"), help)
     }
 
     fn bad<T>(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) -> Given<T> {
@@ -393,23 +328,3 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         }
     }
 }
-
-fn integer(value: &DeValue<'_>) -> Option<i64> {
-    let number = value.as_integer()?;
-    i64::from_str_radix(number.as_str(), number.radix()).ok().or_else(|| i64::from_str(number.as_str()).ok())
-}
-
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a point",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-const REFERENCE_HELP: &str =
-    "write { env = \"NAME\" }, { file = \"path\" } or { credential = \"name\" }, or the secret itself in quotes";

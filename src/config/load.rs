@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::check::{self, Check};
-use super::fields::{Fields, Given, Reader};
+use super::fields::Fields;
+use super::given::{Given, Reader};
 use super::problem::{Notes, Problem};
 use super::raw::{Document, Role};
 use super::secrets::Surroundings;
@@ -80,7 +81,11 @@ impl Loading {
         for error in &errors {
             let span = error.span().unwrap_or_default();
             let place = Place { file, start: span.start as u32, end: span.end as u32 };
-            self.notes.problem(place, format!("TOML syntax: {}", error.message().replace('\n', ", ")), "");
+            self.notes.problem(
+                place,
+                format!("TOML syntax: {}", error.message().replace('\n', ", ")),
+                syntax_help(error.message()),
+            );
         }
         self.broken |= !errors.is_empty();
         source.safe = if errors.is_empty() { safe } else { Vec::new() };
@@ -115,7 +120,11 @@ impl Loading {
                 self.files.push(path.to_owned());
                 self.take(source, Role::Included);
             }
-            Err(why) => self.notes.problem(pattern.place, format!("{}: {why}", path.display()), ""),
+            Err(why) => self.notes.problem(
+                pattern.place,
+                format!("{}: {why}", path.display()),
+                "every included file must be readable",
+            ),
         }
     }
 
@@ -138,7 +147,11 @@ impl Loading {
             Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
-                self.notes.problem(pattern.place, format!("{}: {error}", folder.display()), "");
+                self.notes.problem(
+                    pattern.place,
+                    format!("{}: {error}", folder.display()),
+                    "let the daemon's user read the folder",
+                );
                 Vec::new()
             }
         };
@@ -196,6 +209,16 @@ fn matches(pattern: &str, name: &str) -> bool {
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last) && (!name.starts_with('.') || pattern.starts_with('.'))
+}
+
+fn syntax_help(message: &str) -> &'static str {
+    if message.contains("duplicate") {
+        "write each key and each [table] once"
+    } else if message.contains("unclosed") || message.contains("missing") {
+        "close it on the line it begins"
+    } else {
+        "one key = value to a line; text stands in quotes"
+    }
 }
 
 fn identity(path: &Path) -> PathBuf {

@@ -7,10 +7,10 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `load` | finds and reads the files, follows `include`, runs the stages |
-//! | `fields` | one table of the tree: takes known keys, reports wrong types and unknown keys |
+//! | `fields`, `given` | one table of the tree: takes known keys, reports wrong types and unknown keys |
 //! | `raw` | every key there is, with its one sentence: the list to read when you wonder what a key does |
 //! | `values` | one text to one value: durations, URLs, addresses, cron expressions |
-//! | `check`, `accounts`, `channels` | what only shows between keys; builds the desired state |
+//! | `check`, `accounts`, `channels`, `conditions` | what only shows between keys; builds the desired state |
 //! | `secrets` | fetches what a secret refers to |
 //! | `source`, `problem` | positions, masking, and how a problem is shown |
 //! | `schema` | the key set as a JSON Schema |
@@ -24,7 +24,9 @@
 mod accounts;
 mod channels;
 mod check;
+mod conditions;
 mod fields;
+mod given;
 mod load;
 mod near;
 mod problem;

@@ -55,7 +55,11 @@ pub fn render(problems: &[Problem], look: Look) -> String {
         Look::Unicode => GraphicalTheme::unicode_nocolor(),
         Look::Colour => GraphicalTheme::unicode(),
     };
-    let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(0).with_width(WIDTH).with_links(false);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_context_lines(SHOWN_AROUND)
+        .with_width(WIDTH)
+        .with_links(false)
+        .without_primary_span_start();
     let mut text = String::new();
     for problem in problems {
         if handler.render_report(&mut text, problem).is_err() {
@@ -127,9 +131,9 @@ impl SourceCode for Problem {
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let Some(snippet) = &self.snippet else { return Err(MietteError::OutOfBounds) };
         let read = snippet.text.as_str().read_span(span, before, after)?;
-        // A snippet that was cut or masked has other columns than the file has: the heading tells those of the file.
+        // A snippet that was cut or masked has other columns than the file: so the heading is not left to miette.
         Ok(Box::new(MietteSpanContents::new_named(
-            self.file.clone(),
+            format!("{}:{}:{}", self.file, self.line, self.column),
             read.data(),
             *read.span(),
             read.line() + snippet.first_line,
@@ -206,5 +210,7 @@ impl Note {
 
 /// The most that is listed; the rest is counted.
 const LISTED_MAX: usize = 1000;
+/// A snippet is shown whole: it was cut to size when it was made.
+const SHOWN_AROUND: usize = 8;
 /// Columns that a shown problem may take.
 const WIDTH: usize = 100;

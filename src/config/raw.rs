@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
-use super::fields::{Fields, Given};
+use super::fields::Fields;
+use super::given::Given;
 use super::source::{At, Place};
 use super::values::{self, Reference};
 use crate::model::account::{DataCenter, Environment};

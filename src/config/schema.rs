@@ -3,16 +3,44 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
 
 use super::raw::{Document, Id};
 use super::values::Reference;
 
 /// The schema as it is published in `docs/config.schema.json`.
 pub fn schema() -> String {
-    let schema = schemars::schema_for!(Document);
+    let mut schema = schemars::schema_for!(Document).to_value();
+    take_out_null(&mut schema);
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// A key that may be left out is typed "or null" by schemars, which TOML does not know.
+fn take_out_null(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|kind| kind != "null");
+                if let [only] = &types[..] {
+                    let only = only.clone();
+                    map.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = map.get("anyOf")
+                && let [Value::Object(only), null] = &choices[..]
+                && null["type"] == "null"
+            {
+                let only = only.clone();
+                map.remove("anyOf");
+                map.extend(only);
+            }
+            map.values_mut().for_each(take_out_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(take_out_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 impl JsonSchema for Reference {

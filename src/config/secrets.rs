@@ -12,12 +12,15 @@ use crate::model::secret::{Origin, Secret};
 /// Where references lead: the environment and systemd's credentials. A test gives its own.
 pub struct Surroundings {
     /// Looks up an environment variable.
-    pub env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub env: Lookup,
     /// `$CREDENTIALS_DIRECTORY`, which systemd sets for the unit and for nobody else.
     pub credentials_dir: Option<PathBuf>,
     /// What a credential means where there are none.
     pub missing: MissingCredentials,
 }
+
+/// From the name of an environment variable to its value.
+pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What `{ credential = "name" }` means in a process that systemd has handed no credentials to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -101,11 +104,10 @@ impl SecretError {
                 format!("add LoadCredential={name}:/path/to/secret to the unit; only the unit itself can read it")
             }
             SecretError::BadCredentialName(_) => "write the name alone, as in LoadCredential=".to_owned(),
-            SecretError::Unreadable { source, .. } => match source.kind() {
-                std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-                std::io::ErrorKind::PermissionDenied => "let the daemon's user read it".to_owned(),
-                _ => source.to_string(),
-            },
+            SecretError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "there is no such file".to_owned()
+            }
+            SecretError::Unreadable { source, .. } => format!("let the daemon's user read it: {source}"),
             SecretError::TooLarge(_) | SecretError::NotText(_) => "the file must hold the secret alone".to_owned(),
             SecretError::Empty(_) => "put the secret there".to_owned(),
             SecretError::Plain => "write it as { env }, { file } or { credential }".to_owned(),

@@ -106,7 +106,8 @@ impl Source {
             }
             text.push('\n');
         }
-        let shown = text.trim_end_matches('\n').len();
+        text.pop();
+        let shown = text.len();
         let from = underlined.0.unwrap_or(shown).min(shown);
         let to = underlined.1.unwrap_or(shown).clamp(from, shown);
         Snippet { text, first_line, underlined: (from, to - from) }

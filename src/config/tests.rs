@@ -25,34 +25,34 @@ fn syntax_and_types_are_told_with_their_places() {
         "[reconcile]\nlifetime = 8\npasses_max = \"many\"\nmode = true\naudit = [1]\n[http]\npublic = 1\n",
         expect![[r#"
             config.toml:2:12: "lifetime" has no unit (write "8h": a number and a unit, in quotes)
-            config.toml:3:14: "passes_max" must be a whole number, not a string
-            config.toml:4:8: "mode" must be a string in quotes, not true or false
-            config.toml:5:9: "audit" must be a string in quotes, not a list
-            config.toml:7:10: "public" must be true or false, not a number
+            config.toml:3:14: "passes_max" must be a whole number, not a string (write digits, without quotes)
+            config.toml:4:8: "mode" must be a string, not true or false (put it in quotes)
+            config.toml:5:9: "audit" must be a string, not a list (put it in quotes)
+            config.toml:7:10: "public" must be true or false, not a number (write true or false, without quotes)
         "#]],
     );
     problems(
         "[http\nlisten = \"x\n[client]\nrequest_timeout = = 3\n",
         expect![[r#"
-        config.toml:1:6: TOML syntax: unclosed table, expected `]`
-        config.toml:4:19: TOML syntax: extra `=`, expected nothing
-        config.toml:4:21: TOML syntax: unexpected key or value, expected newline, `#`
-    "#]],
+            config.toml:1:6: TOML syntax: unclosed table, expected `]` (close it on the line it begins)
+            config.toml:4:19: TOML syntax: extra `=`, expected nothing (one key = value to a line; text stands in quotes)
+            config.toml:4:21: TOML syntax: unexpected key or value, expected newline, `#` (one key = value to a line; text stands in quotes)
+        "#]],
     );
     problems(
         "accounts = 3\nchannels = { name = \"a\" }\n",
         expect![[r#"
-        config.toml:1:12: "accounts" must be a table of tables, not a number
-        config.toml:2:12: "channels" must be a list of tables, not a table
-    "#]],
+            config.toml:1:12: "accounts" must be a table, not a number (write it as [header], or between { and })
+            config.toml:2:12: "channels" must be a list of tables, not a table (write [[header]] above each, or [{ ... }, { ... }])
+        "#]],
     );
     problems(
         "channels = [3]\n[accounts]\nacme = 3\n[[http]]\n",
         expect![[r#"
-        config.toml:1:13: "channels" must be a list of tables, not a number
-        config.toml:3:1: "accounts" must be a table, not a number
-        config.toml:4:1: "http" must be a table, not a list
-    "#]],
+            config.toml:1:13: "channels" must be a list of tables, not a number (write [[header]] above each, or [{ ... }, { ... }])
+            config.toml:3:8: "acme" must be a table, not a number (write it as [header], or between { and })
+            config.toml:4:1: "http" must be a table, not a list (write it as [header], or between { and })
+        "#]],
     );
 }
 
@@ -114,16 +114,16 @@ audit = "*/15 * * * *"
     problems(
         "[reconcile]\naudit = \"0 99 * * * *\"\n",
         expect![[r#"
-        config.toml:2:9: a bad cron expression: Component error: Number out of bounds (six fields: second minute hour day-of-month month day-of-week)
-    "#]],
+            config.toml:2:9: a bad cron expression: Number out of bounds (six fields: second minute hour day-of-month month day-of-week)
+        "#]],
     );
     problems(
         "[reconcile]\naudit = \"0 0 0 31 2 frog\"\nmode = \"no_disable\"\nremoved = \"delete\"\n",
         expect![[r#"
-        config.toml:2:9: a bad cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'F' in part 'FROG' (six fields: second minute hour day-of-month month day-of-week)
-        config.toml:3:8: unknown mode "no_disable" (did you mean "no-disable"?)
-        config.toml:4:11: unknown value "delete" (one of disable, expire)
-    "#]],
+            config.toml:2:9: a bad cron expression: CronPattern contains illegal character 'F' in part 'FROG' (six fields: second minute hour day-of-month month day-of-week)
+            config.toml:3:8: unknown mode "no_disable" (did you mean "no-disable"?)
+            config.toml:4:11: unknown value "delete" (one of disable, expire)
+        "#]],
     );
     problems(
         "[reconcile]\nlifetime = \"8 sheep\"\nrenew_before = \"1h 5ms\"\n",
@@ -177,8 +177,8 @@ refresh_token = 5
 "#,
         expect![[r#"
             config.toml:2:11: "a b" is no name for an account (a name is 1 to 64 letters, digits, "-", "_" and ".", beginning with a letter or digit, as in "deal-sync")
-            config.toml:8:15: unknown data centre "uk" (did you mean "us"?; any other is reached with api_url and accounts_url)
-            config.toml:9:15: unknown API version "v9" (did you mean "v2"?)
+            config.toml:8:15: unknown data centre "uk" (one of us, eu, in, au, cn, jp, ca, sa; any other is reached with api_url and accounts_url)
+            config.toml:9:15: unknown API version "v9" (one of v2, v2.1, v3, v4, v5, v6, v7, v8)
             config.toml:10:15: unknown environment "prod" (one of production, sandbox, developer)
             config.toml:11:13: this is no client id (copy it from Zoho's API console)
             config.toml:12:17: "client_secret" is empty (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
@@ -188,12 +188,11 @@ refresh_token = 5
             config.toml:16:11: this account has no "accounts_url" (api_url and accounts_url go together)
             config.toml:17:11: this URL has a path or a query (leave only the scheme and the host, as in "https://www.zohoapis.eu")
             config.toml:18:15: environment goes with data_center (leave it out: api_url says which org it is)
-            config.toml:20:17: "client_secret" does not say where one secret is (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
             config.toml:20:19: unknown key "evn" in "client_secret" (did you mean "env"?)
             config.toml:21:17: the environment variable NONE is not set (set NONE where the daemon starts: Environment= or EnvironmentFile= of its unit)
             config.toml:24:11: a URL beside data_center (leave out one of them)
             config.toml:27:17: "client_secret" leads to more than one word (it must lead to the secret alone)
-            config.toml:28:17: "refresh_token" must be a secret, not a number
+            config.toml:28:17: "refresh_token" must be a secret, not a number (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
         "#]],
     );
 }
@@ -269,12 +268,12 @@ fn events_are_well_formed_and_not_too_many() {
     channel(
         "events = [\"Deals\", \"Deals.update\", \"Price Books.create\", \"Deals.creat\", 5]",
         expect![[r#"
-        config.toml:9:11: an event is written Module.operation, as in "Deals.create" (API names are listed in Zoho under Setup, Developer Hub, APIs)
-        config.toml:9:20: "update" is no operation (one of create, edit, delete, all) (write "edit")
-        config.toml:9:36: "Price Books" is no module API name (letters, digits and underscores, as in "Sales_Orders") (API names are listed in Zoho under Setup, Developer Hub, APIs)
-        config.toml:9:58: "creat" is no operation (one of create, edit, delete, all) (did you mean "create"?)
-        config.toml:9:73: "events" must be a string in quotes, not a number
-    "#]],
+            config.toml:9:11: this is no event (write Module.operation, as in "Deals.create")
+            config.toml:9:20: "update" is no operation (write "edit")
+            config.toml:9:36: "Price Books" is no module API name (letters, digits and underscores, as in "Sales_Orders")
+            config.toml:9:58: "creat" is no operation (did you mean "create"?)
+            config.toml:9:73: "events" must be a string, not a number (put it in quotes)
+        "#]],
     );
     let many: Vec<String> = (0..51).map(|number| format!("\"M{number}.all\"")).collect();
     channel(
@@ -376,8 +375,8 @@ fn a_token_is_1_to_50_printable_characters() {
     token(
         "[\"a\"]",
         expect![[r#"
-        config.toml:10:9: "token" must be a secret, not a list
-    "#]],
+            config.toml:10:9: "token" must be a secret, not a list (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
+        "#]],
     );
 }
 
@@ -387,8 +386,8 @@ fn a_life_fits_the_version_and_its_renewal() {
     life(
         "lifetime = \"8d\"",
         expect![[r#"
-        config.toml:10:12: a lifetime of 8days is more than the 7days that API v8 grants here (write "7days" or less: Zoho would not refuse it, but silently give one hour)
-    "#]],
+            config.toml:10:12: a lifetime of 8d is more than the 7d that API v8 grants here (write "7d" or less: Zoho would not refuse it, but silently give one hour)
+        "#]],
     );
     life(
         "lifetime = \"1m\"",
@@ -399,8 +398,8 @@ fn a_life_fits_the_version_and_its_renewal() {
     life(
         "renew_before = \"2h\"",
         expect![[r#"
-        config.toml:10:16: renew_before of 2h does not go with a lifetime of 1day (from one eighth to three quarters of it: 3h to 18h)
-    "#]],
+            config.toml:10:16: renew_before of 2h does not go with a lifetime of 1d (from one eighth to three quarters of it: 3h to 18h)
+        "#]],
     );
     life(
         "lifetime = \"4h\"\nrenew_before = \"3h 1s\"",
@@ -415,8 +414,8 @@ fn a_life_fits_the_version_and_its_renewal() {
     problems(
         &format!("{old}[[channels]]\nname = \"a\"\n{GOOD}\n[[channels]]\nname = \"b\"\n{GOOD}\n"),
         expect![[r#"
-        config.toml:10:12: a lifetime of 3days is more than the 2days that API v3 grants here (write "2days" or less: Zoho would not refuse it, but silently give one hour)
-    "#]],
+            config.toml:10:12: a lifetime of 3d is more than the 2d that API v3 grants here (write "2d" or less: Zoho would not refuse it, but silently give one hour)
+        "#]],
     );
 }
 
@@ -446,11 +445,11 @@ fn conditions_are_within_zohos_limits() {
     conditions(
         "{ module = \"Deals\", any_of = [\"Closing Date\"], all_of = [] }, { any_of = [] }, 5",
         expect![[r#"
-        config.toml:10:15: a condition with both any_of and all_of (make two conditions of it)
-        config.toml:10:77: condition has no "module" (add module = "Deals")
-        config.toml:10:88: a condition without fields (name the fields that must have changed)
-        config.toml:10:94: "conditions" must be a list of tables, not a number
-    "#]],
+            config.toml:10:15: a condition with both any_of and all_of (make two conditions of it)
+            config.toml:10:77: condition has no "module" (add module = "Deals")
+            config.toml:10:88: a condition without fields (name the fields that must have changed)
+            config.toml:10:94: "conditions" must be a list of tables, not a number (write [[header]] above each, or [{ ... }, { ... }])
+        "#]],
     );
     let fields: Vec<String> = (0..11).map(|number| format!("\"F{number}\"")).collect();
     conditions(
@@ -483,7 +482,7 @@ fn what_needs_no_mending_but_a_look_is_a_warning() {
     warnings(
         &format!("{ACCOUNT}api_version = \"v3\"\nlifetime_max = \"7d\"\n[[channels]]\nname = \"a\"\n{GOOD}"),
         expect![[r#"
-            config.toml:8:16: Zoho documents 1day as the longest life on API v3 (asking for more than it grants silently gives one hour)
+            config.toml:8:16: Zoho documents 1d as the longest life on API v3 (asking for more than it grants silently gives one hour)
         "#]],
     );
 }
@@ -578,15 +577,17 @@ fn a_shown_problem_underlines_its_text() {
     expect![[r#"
           x unknown key "lifetme" in channel "a"
             ,-[config.toml:13:1]
-         13 | lifetme
+         13 | lifetme = "***"
             : ^^^^^^^
             `----
           help: did you mean "lifetime"?
           x "token" must be a secret, not a number
             ,-[config.toml:14:9]
-         14 | ***
-            : ^^^
+         14 | token = ***
+            :         ^^^
             `----
+          help: write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself
+                in quotes
     "#]]
     .assert_eq(&render(&of_text(&text).problems, Look::Plain));
 }
@@ -631,7 +632,7 @@ fn included_files_hold_accounts_and_channels_and_are_told_apart() {
     let shown = |loaded: &Loaded| lines(&loaded.problems).replace(&folder.path().display().to_string(), "");
     expect![[r#"
         /config.toml:1:41: "*" may stand in the last part of a path only (as in "conf.d/*.toml")
-        /config.toml:1:48: /absent.toml: No such file or directory (os error 2)
+        /config.toml:1:48: /absent.toml: No such file or directory (os error 2) (every included file must be readable)
         /conf.d/a.toml:2:11: account "acme" is declared twice (the other one is at /config.toml:3)
         /conf.d/b.toml:1:2: "http" does not belong in an included file (write it in the main file; included files hold accounts and channels)
         /conf.d/b.toml:3:8: channel "a" is declared twice (the other one is at /config.toml:10)

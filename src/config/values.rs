@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 
 use super::near::suggestion;
@@ -45,6 +46,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Mistake> {
         .map_err(|_| Mistake::new(format!("\"{}\" is no duration", text.escape_debug()), help))
 }
 
+/// A time span as it is written here: "1d 12h".
+pub(super) fn short(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let shown: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
+}
+
 /// A time span in whole seconds, which is all that Zoho's timestamps can tell.
 pub(super) fn life(text: &str) -> Result<Duration, Mistake> {
     let span = duration(text)?;
@@ -78,7 +87,15 @@ pub(super) fn cron(text: &str) -> Result<String, Mistake> {
     match CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
-            let why = error.to_string();
+            let why = match error {
+                CronError::ComponentError(why) | CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) => {
+                    why
+                }
+                CronError::EmptyPattern
+                | CronError::InvalidDate
+                | CronError::InvalidTime
+                | CronError::TimeSearchLimitExceeded => "no such time".to_owned(),
+            };
             Err(Mistake::new(format!("a bad cron expression: {}", why.trim_end_matches('.')), CRON_FIELDS))
         }
     }
