@@ -173,7 +173,10 @@ fn gather(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
             map.values().for_each(|value| gather(value, keys));
         }
         serde_json::Value::Array(items) => items.iter().for_each(|item| gather(item, keys)),
-        _ => {}
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
     }
 }
 

@@ -1,4 +1,5 @@
-//! TOML to values: what an operator wrote, read once, checked whole, and turned into a [`Desired`].
+//! TOML to values: what an operator wrote, read once, checked whole, and turned into a
+//! [`Desired`](crate::model::desired::Desired) state.
 //!
 //! A config that is wrong is told in one go: every problem of every file, with its line, the text underlined and a way
 //! to mend it. So the files are not read through serde, which stops at the first thing it cannot place, but as a tree
@@ -40,9 +41,6 @@ mod values;
 mod example;
 #[cfg(test)]
 mod tests;
-
-#[expect(unused_imports, reason = "named by the doc comment above")]
-use crate::model::desired::Desired;
 
 pub use load::{Loaded, STATE_DIR_DEFAULT, load};
 pub use problem::{Look, Problem, Severity, render};

@@ -62,6 +62,9 @@ pub fn render(problems: &[Problem], look: Look) -> String {
         .without_primary_span_start();
     let mut text = String::new();
     for problem in problems {
+        if !text.is_empty() {
+            text.push('\n');
+        }
         if handler.render_report(&mut text, problem).is_err() {
             text.push_str(&problem.one_line());
             text.push('\n');

@@ -575,12 +575,14 @@ fn a_shown_problem_underlines_its_text() {
         "{ACCOUNT}\n[[channels]]\nname = \"a\"\n{GOOD}\nlifetime = \"1d\" # soon\nlifetme = \"2d\"\ntoken = 5\n"
     );
     expect![[r#"
+        shown:
           x unknown key "lifetme" in channel "a"
             ,-[config.toml:13:1]
          13 | lifetme = "***"
             : ^^^^^^^
             `----
           help: did you mean "lifetime"?
+
           x "token" must be a secret, not a number
             ,-[config.toml:14:9]
          14 | token = ***
@@ -589,7 +591,7 @@ fn a_shown_problem_underlines_its_text() {
           help: write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself
                 in quotes
     "#]]
-    .assert_eq(&render(&of_text(&text).problems, Look::Plain));
+    .assert_eq(&format!("shown:\n{}", render(&of_text(&text).problems, Look::Plain)));
 }
 
 #[test]
@@ -709,7 +711,34 @@ proptest! {
         let to = (from + cut..=example.len()).find(|at| example.is_char_boundary(*at)).unwrap_or(example.len());
         shows(&of_text(&format!("{}{put}{}", &example[..from], &example[to..])));
     }
+
+    #[test]
+    fn no_change_of_a_config_brings_its_secrets_to_light(
+        at in 0_usize..SECRETIVE.len(), rest in any::<bool>(), put in "[a-z=#\"'{}, .\\[\\]\\\\\n\u{e9}]{0,6}"
+    ) {
+        let tail = if rest { &SECRETIVE[at..] } else { "" };
+        let text = format!("{}{put}{tail}", &SECRETIVE[..at]);
+        let loaded = of_text(&text);
+        let found = [loaded.problems, loaded.warnings].concat();
+        let shown = render(&found, Look::Plain) + &lines(&found);
+        prop_assert!(!shown.contains("Xq7Xq7"), "{text}\n{shown}");
+    }
 }
+
+const SECRETIVE: &str = r#"
+[accounts.acme]
+client_secret = "Xq7Xq7Xq7Xq7" # Xq7Xq7
+refresh_token = """
+Xq7Xq7Xq7Xq7
+Xq7Xq7 = Xq7Xq7"""
+data_center = "eu"
+zebra = 'Xq7Xq7Xq7Xq7'
+channel_defaults = { token = 'Xq7Xq7Xq7Xq7', lifetime = 3, notify_url = "http://h.example/?key=Xq7Xq7Xq7Xq7" }
+[[channels]]
+name = "a b"
+token = { value = "Xq7Xq7Xq7Xq7", file = ["Xq7Xq7"] }
+events = ["Deals.all"]
+"#;
 
 const GOOD: &str = "events = [\"Deals.all\"]\nnotify_url = \"https://h.example/\"";
 
@@ -728,6 +757,7 @@ fn with_account(text: &str, expected: Expect) {
     problems(&format!("{}{text}", ACCOUNT.trim_start()), expected);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row of a table reads better without an ampersand")]
 fn problems(text: &str, expected: Expect) {
     let loaded = of_text(text);
     shows(&loaded);
