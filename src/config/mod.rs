@@ -1,1 +1,48 @@
-//! The config.
+//! TOML to values: what an operator wrote, read once, checked whole, and turned into a
+//! [`Desired`](crate::model::desired::Desired) state.
+//!
+//! A config that is wrong is told in one go: every problem of every file, with its line, the text underlined and a way
+//! to mend it. So the files are not read through serde, which stops at the first thing it cannot place, but as a tree
+//! with positions that is walked key by key. The stages, in the order a file goes through them:
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `load` | finds and reads the files, follows `include`, runs the stages |
+//! | `fields`, `given` | one table of the tree: takes known keys, reports wrong types and unknown keys |
+//! | `raw` | every key there is, with its one sentence: the list to read when you wonder what a key does |
+//! | `values` | one text to one value: durations, URLs, addresses, cron expressions |
+//! | `check`, `accounts`, `channels`, `conditions` | what only shows between keys; builds the desired state |
+//! | `secrets` | fetches what a secret refers to |
+//! | `source`, `problem` | positions, masking, and how a problem is shown |
+//! | `schema` | the key set as a JSON Schema |
+//!
+//! Invariant: no problem shows a secret. What is shown of a file is an allow list: keys, and the values of keys that
+//! were read and are known to be harmless. Everything else on a shown line is `***`.
+//!
+//! What is deliberately not here: anything about Zoho's answers, and the store. A config that breaks does not stop
+//! channels that were fine; going on with the last good state is the daemon's business.
+
+mod accounts;
+mod channels;
+mod check;
+mod conditions;
+mod fields;
+mod given;
+mod load;
+mod near;
+mod problem;
+mod raw;
+mod schema;
+pub mod secrets;
+mod source;
+mod values;
+
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod tests;
+
+pub use load::{Loaded, STATE_DIR_DEFAULT, load};
+pub use problem::{Look, Problem, Severity, render};
+pub use schema::schema;
+pub use secrets::{MissingCredentials, Surroundings};

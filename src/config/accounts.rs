@@ -1,0 +1,197 @@
+//! The accounts: where each is reached, with which credentials, under which rules.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::check::Check;
+use super::given::Given;
+use super::raw::{self, Reconcile};
+use super::source::{At, Place};
+use super::values;
+use crate::model::account::{Account, Credentials, Environment};
+use crate::model::channel::{AccountName, ChannelId};
+use crate::model::desired::{AccountDesired, Desired, Settings};
+use crate::model::policy::Policy;
+use crate::model::secret::Secret;
+use crate::model::version::{ApiVersion, DAY};
+
+/// The accounts while channels are being added to them.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    /// By name, as it is written.
+    pub(super) by_name: BTreeMap<String, Frame>,
+    /// Where each channel name was declared.
+    pub(super) names: HashMap<String, Place>,
+}
+
+/// An account with what its channels leave out.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) name: AccountName,
+    pub(super) place: Place,
+    pub(super) version: ApiVersion,
+    pub(super) policy: Policy,
+    pub(super) lifetime: Option<At<Duration>>,
+    pub(super) renew_before: Option<At<Duration>>,
+    pub(super) token: Option<Secret>,
+    pub(super) defaults: raw::Defaults,
+    /// Whether a channel names it, a good one or not.
+    pub(super) has_channels: bool,
+    pub(super) desired: AccountDesired,
+    pub(super) ids: BTreeMap<ChannelId, Place>,
+}
+
+impl Frames {
+    /// Checks every account.
+    pub(super) fn check(
+        accounts: Vec<(At<String>, raw::Account)>,
+        reconcile: &Reconcile,
+        check: &mut Check<'_>,
+    ) -> Frames {
+        let mut frames = Frames::default();
+        for (name, account) in accounts {
+            if let Some(first) = frames.by_name.get(&name.value) {
+                let other = check.locate(first.place);
+                let message = format!("account \"{}\" is declared twice", name.value);
+                check.problem(name.place, message, format!("the other one is at {other}"));
+            } else if let Some(frame) = Frame::check(&name, account, reconcile, check) {
+                frames.by_name.insert(name.value, frame);
+            }
+        }
+        frames
+    }
+
+    /// The desired state, once all channels have been added.
+    pub(super) fn into_desired(self, settings: Settings, check: &mut Check<'_>) -> Desired {
+        if self.by_name.is_empty() && !check.notes.any_problem() {
+            let help = "config.example.toml shows how an account and a channel are written";
+            check.notes.warning(Place::default(), "this config declares no channels", help);
+        }
+        for frame in self.by_name.values().filter(|frame| !frame.has_channels) {
+            let message = format!("account \"{}\" has no channels", frame.name);
+            check.notes.warning(frame.place, message, "add [[channels]], or take the account out");
+        }
+        let accounts = self.by_name.into_values().map(|frame| (frame.name, frame.desired)).collect();
+        Desired { settings, accounts }
+    }
+}
+
+impl Frame {
+    fn check(name: &At<String>, account: raw::Account, reconcile: &Reconcile, check: &mut Check<'_>) -> Option<Frame> {
+        let Ok(parsed) = name.value.parse::<AccountName>() else {
+            let message = format!("\"{}\" is no name for an account", name.value.escape_debug());
+            check.problem(name.place, message, crate::model::channel::BadName.to_string());
+            return None;
+        };
+        let (api_url, accounts_url) = servers(&account, check);
+        let version = account.api_version.value().copied().unwrap_or(VERSION);
+        let policy = policy(&account, version, reconcile, check);
+        let credentials = credentials(&account, check);
+        let model =
+            Account { name: parsed.clone(), version, api_url, accounts_url, credentials, policy: policy.clone() };
+        let defaults = account.channel_defaults.value;
+        Some(Frame {
+            name: parsed,
+            place: account.place,
+            version,
+            policy,
+            lifetime: defaults.lifetime.good().or(reconcile.lifetime.good()).cloned(),
+            renew_before: defaults.renew_before.good().or(reconcile.renew_before.good()).cloned(),
+            token: super::channels::token(&defaults.token, check),
+            defaults,
+            has_channels: false,
+            desired: AccountDesired { account: model, specs: BTreeMap::new() },
+            ids: BTreeMap::new(),
+        })
+    }
+}
+
+/// The API and the OAuth server: those of a data centre, or two URLs.
+fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
+    let raw::Account { data_center, api_url, accounts_url, environment, place, .. } = account;
+    let explicit = [api_url, accounts_url].into_iter().find_map(Given::good);
+    if let Some(at) = explicit.filter(|_| !data_center.is_absent()) {
+        check.problem(at.place, "a URL beside data_center", "leave out one of them");
+    }
+    if let Some(at) = environment.good().filter(|_| explicit.is_some() && data_center.is_absent()) {
+        check.problem(at.place, "environment goes with data_center", "leave it out: api_url says which org it is");
+    }
+    if let Some(center) = data_center.value() {
+        let environment = environment.value().copied().unwrap_or(Environment::Production);
+        return (center.api_url_of(environment), center.accounts_url.to_owned());
+    }
+    let nowhere = [api_url, accounts_url].into_iter().all(Given::is_absent);
+    if nowhere && data_center.is_absent() {
+        check.problem(
+            *place,
+            "this account has no \"data_center\"",
+            "add data_center = \"eu\", or api_url and accounts_url",
+        );
+        return (String::new(), String::new());
+    }
+    (server("api_url", api_url, account, check), server("accounts_url", accounts_url, account, check))
+}
+
+fn server(key: &str, given: &Given<String>, account: &raw::Account, check: &mut Check<'_>) -> String {
+    if given.is_absent() && account.data_center.is_absent() {
+        check.problem(account.place, format!("this account has no \"{key}\""), "api_url and accounts_url go together");
+    }
+    let Some(at) = given.good() else { return String::new() };
+    values::server_url(&at.value).unwrap_or_else(|mistake| {
+        check.problem(at.place, mistake.message, mistake.help);
+        String::new()
+    })
+}
+
+fn policy(account: &raw::Account, version: ApiVersion, reconcile: &Reconcile, check: &mut Check<'_>) -> Policy {
+    let limits = version.limits();
+    let lifetime_max = account.lifetime_max.value().copied().unwrap_or(limits.lifetime_max);
+    if let Some(at) = account.lifetime_max.good().filter(|at| at.value > limits.lifetime_max) {
+        let granted = values::short(limits.lifetime_max);
+        let message = format!("Zoho documents {granted} as the longest life on API {version}");
+        check.notes.warning(at.place, message, "asking for more than it grants silently gives one hour");
+    }
+    if let Some(at) = account.lifetime_max.good().filter(|at| at.value < LIFETIME_MIN) {
+        check.problem(at.place, "a longest life that is too short", "at least \"5m\"");
+    }
+    Policy {
+        mode: account.mode.value().or(reconcile.mode.value()).copied().unwrap_or_default(),
+        removed: account.removed.value().or(reconcile.removed.value()).copied().unwrap_or_default(),
+        batch_max: account.batch_max.value().map_or(limits.batch_max, |channels| *channels as usize),
+        lifetime_max,
+    }
+}
+
+fn credentials(account: &raw::Account, check: &mut Check<'_>) -> Credentials {
+    let client_id = account.client_id.good();
+    if let Some(at) = client_id.filter(|at| at.value.is_empty() || at.value.chars().any(not_a_word)) {
+        check.problem(at.place, "this is no client id", "copy it from Zoho's API console");
+    }
+    Credentials {
+        client_id: client_id.map(|at| at.value.clone()).unwrap_or_default(),
+        client_secret: word("client_secret", &account.client_secret, check),
+        refresh_token: word("refresh_token", &account.refresh_token, check),
+    }
+}
+
+/// A secret that is one word, which those of OAuth are; an empty one in place of what was reported.
+fn word(key: &str, given: &Given<super::values::Reference>, check: &mut Check<'_>) -> Secret {
+    let Some(at) = check.secret(key, given) else { return Secret::new("") };
+    if at.value.expose().chars().any(not_a_word) {
+        let message = format!("\"{key}\" leads to more than one word");
+        check.problem(at.place, message, "it must lead to the secret alone");
+    }
+    at.value
+}
+
+fn not_a_word(character: char) -> bool {
+    character.is_whitespace() || character.is_control()
+}
+
+/// The life asked for where the config does not say: what every version grants.
+pub(super) const LIFETIME: Duration = DAY;
+/// A shorter life cannot be renewed in peace.
+pub(super) const LIFETIME_MIN: Duration = Duration::from_secs(5 * 60);
+/// The version of an account that does not say.
+const VERSION: ApiVersion = ApiVersion::V8;

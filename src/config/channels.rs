@@ -1,0 +1,267 @@
+//! The channels: each checked against its account and made into a spec.
+
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::accounts::{Frame, Frames, LIFETIME, LIFETIME_MIN};
+use super::check::Check;
+use super::given::Given;
+use super::near::{nearest, suggestion};
+use super::raw::Channel;
+use super::source::{At, Place};
+use super::values::{self, Reference};
+use crate::model::channel::{BadName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::events::{BadEvent, Events};
+use crate::model::secret::Secret;
+
+impl Frames {
+    /// Checks a channel and gives it to its account.
+    pub(super) fn add(&mut self, channel: At<Channel>, owner: &str, check: &mut Check<'_>) {
+        let channel = channel.value;
+        let name = self.claim_name(&channel, check);
+        let Some(account) = self.account_of(&channel, check) else { return };
+        let Some(frame) = self.by_name.get_mut(&account) else { return };
+        frame.has_channels = true;
+        let spec = frame.spec(&channel, name.as_ref(), owner, check);
+        frame.claim_id(&channel, spec, check);
+    }
+
+    fn claim_name(&mut self, channel: &Channel, check: &mut Check<'_>) -> Option<ChannelName> {
+        let at = channel.name.good()?;
+        let Ok(name) = at.value.parse::<ChannelName>() else {
+            let message = format!("\"{}\" is no name for a channel", at.value.escape_debug());
+            check.problem(at.place, message, BadName.to_string());
+            return None;
+        };
+        if let Some(first) = self.names.get(&at.value) {
+            let message = format!("channel \"{name}\" is declared twice");
+            check.problem(at.place, message, format!("the other one is at {}", check.locate(*first)));
+            return None;
+        }
+        self.names.insert(at.value.clone(), at.place);
+        Some(name)
+    }
+
+    /// The account that is named, or the only one.
+    fn account_of(&self, channel: &Channel, check: &mut Check<'_>) -> Option<String> {
+        let known: Vec<&str> = self.by_name.keys().map(String::as_str).take(LISTED_MAX).collect();
+        if channel.account.is_absent() {
+            if let [only] = known[..] {
+                return Some(only.to_owned());
+            }
+            let help = match known[..] {
+                [] => "declare one with [accounts.NAME]".to_owned(),
+                _ => format!("add account = \"...\": one of {}", known.join(", ")),
+            };
+            check.problem(channel.place, "this channel does not say whose it is", help);
+            return None;
+        }
+        let at = channel.account.good()?;
+        if self.by_name.contains_key(&at.value) {
+            return Some(at.value.clone());
+        }
+        let help = match nearest(&at.value, &known) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "declare it with [accounts.NAME]".to_owned(),
+        };
+        check.problem(at.place, format!("unknown account \"{}\"", at.value.escape_debug()), help);
+        None
+    }
+}
+
+impl Frame {
+    fn spec(
+        &mut self,
+        channel: &Channel,
+        name: Option<&ChannelName>,
+        owner: &str,
+        check: &mut Check<'_>,
+    ) -> Option<Spec> {
+        let events = events(&channel.events, check);
+        let notify_url = self.notify_url(channel, check);
+        let (lifetime, renew_before) = self.life(channel, check);
+        let token = token(&channel.token, check).or_else(|| self.token.clone());
+        let conditions = self.conditions(channel, &events, check);
+        let return_affected_field_values = self.affected_values(channel, check);
+        let related = channel.notify_on_related_action.value().or(self.defaults.notify_on_related_action.value());
+        let mode = channel.mode.value().or(self.defaults.mode.value()).copied().unwrap_or(self.policy.mode);
+        let id = id(&channel.id, check);
+        let name = name?.clone();
+        Some(Spec {
+            id: id.unwrap_or_else(|| ChannelId::derived(owner, &self.name, &name)),
+            name,
+            events,
+            notify_url: notify_url?,
+            token,
+            lifetime,
+            renew_before,
+            notify_on_related_action: related.copied().unwrap_or(true),
+            return_affected_field_values,
+            conditions,
+            mode: mode.min(self.policy.mode),
+        })
+    }
+
+    fn claim_id(&mut self, channel: &Channel, spec: Option<Spec>, check: &mut Check<'_>) {
+        let Some(spec) = spec else {
+            return;
+        };
+        match self.ids.entry(spec.id) {
+            Entry::Occupied(first) => {
+                let message = format!("two channels of account \"{}\" have the id {}", self.name, spec.id);
+                let other = check.locate(*first.get());
+                let place = channel.id.good().map_or(channel.place, |at| at.place);
+                check.problem(place, message, format!("the other one is at {other}; give one of them another id"));
+            }
+            Entry::Vacant(free) => {
+                free.insert(channel.place);
+                self.desired.specs.insert(spec.id, Arc::new(spec));
+            }
+        }
+    }
+
+    fn notify_url(&self, channel: &Channel, check: &mut Check<'_>) -> Option<NotifyUrl> {
+        if channel.notify_url.is_absent() && self.defaults.notify_url.is_absent() {
+            let help = format!("add it here or to [accounts.{}.channel_defaults]", self.name);
+            check.problem(channel.place, "this channel has no \"notify_url\"", help);
+        }
+        if channel.notify_url == Given::Bad {
+            return None;
+        }
+        let at = channel.notify_url.good().or(self.defaults.notify_url.good())?;
+        match values::notify_url(&at.value) {
+            Ok(()) => Some(NotifyUrl::new(&at.value)),
+            Err(mistake) => {
+                check.problem(at.place, mistake.message, mistake.help);
+                None
+            }
+        }
+    }
+
+    /// The life to ask for, and how much of it must be left.
+    fn life(&self, channel: &Channel, check: &mut Check<'_>) -> (Duration, Option<Duration>) {
+        let given = channel.lifetime.good().or(self.lifetime.as_ref());
+        let lifetime = given.map_or(LIFETIME, |at| at.value);
+        let at = given.map_or(self.place, |at| at.place);
+        let most = self.policy.lifetime_max;
+        if lifetime < LIFETIME_MIN {
+            check.problem(at, "a lifetime that is too short", "at least \"5m\"");
+        } else if lifetime > most {
+            let text = values::short(lifetime);
+            let most = values::short(most);
+            let message = format!("a lifetime of {text} is more than the {most} that API {} grants here", self.version);
+            check.problem(
+                at,
+                message,
+                format!("write \"{most}\" or less: Zoho would not refuse it, but silently give one hour"),
+            );
+        }
+        let renew = channel.renew_before.good().or(self.renew_before.as_ref());
+        if let Some(before) = renew {
+            // Of two keys, the one nearer to the channel is the one to mend.
+            let own_life = channel.lifetime.good().filter(|_| channel.renew_before.is_absent());
+            check_share(before.value, lifetime, own_life.map_or(before.place, |at| at.place), check);
+        }
+        (lifetime, renew.map(|at| at.value))
+    }
+
+    fn affected_values(&self, channel: &Channel, check: &mut Check<'_>) -> bool {
+        let given = channel.return_affected_field_values.good().or(self.defaults.return_affected_field_values.good());
+        let Some(at) = given else { return false };
+        if at.value && !self.version.limits().affected_values {
+            let message = format!("API {} does not know return_affected_field_values", self.version);
+            check.problem(at.place, message, "it came with v3: raise api_version, or leave it out");
+        }
+        at.value
+    }
+}
+
+/// A channel's token: 1 to 50 printable characters; none when there is none, or when that was reported.
+pub(super) fn token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
+    let at = check.secret("token", given)?;
+    let length = at.value.expose().chars().count();
+    if length > TOKEN_MAX {
+        let message = format!("this token has {length} characters, Zoho takes {TOKEN_MAX} at most");
+        check.problem(at.place, message, "shorten it; 32 random letters and digits are plenty");
+    }
+    if at.value.expose().chars().any(char::is_control) {
+        check.problem(at.place, "this token holds a character that cannot be printed", "use letters and digits");
+    }
+    Some(at.value)
+}
+
+fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
+    let mut events = Events::default();
+    let Some(list) = given.good() else { return events };
+    if list.value.is_empty() {
+        check.problem(list.place, "a channel without events", "add one, as in \"Deals.all\"");
+    }
+    if list.value.len() > EVENTS_MAX {
+        let message = format!("{} events, Zoho takes {EVENTS_MAX} at most", list.value.len());
+        check.problem(list.place, message, "write \".all\" for create, edit and delete, or make two channels of it");
+    }
+    for at in &list.value {
+        match Events::parse(&at.value) {
+            Ok(_) if at.value.len() > EVENT_LENGTH_MAX => {
+                let message = format!("this event is longer than {EVENT_LENGTH_MAX} characters");
+                check.problem(at.place, message, "use the module's API name");
+            }
+            Ok((module, operations)) => events.insert(module, operations),
+            Err(error) => {
+                let (message, help) = event_mistake(&error);
+                check.problem(at.place, message, help);
+            }
+        }
+    }
+    events
+}
+
+fn event_mistake(error: &BadEvent) -> (String, String) {
+    match error {
+        BadEvent::Operation(operation) => {
+            let help = match operation.as_str() {
+                "update" | "change" | "modify" => "write \"edit\"".to_owned(),
+                "insert" | "add" | "new" => "write \"create\"".to_owned(),
+                "remove" => "write \"delete\"".to_owned(),
+                other => suggestion(other, &["create", "edit", "delete", "all"]),
+            };
+            (format!("\"{}\" is no operation", operation.escape_debug()), help)
+        }
+        BadEvent::Shape => ("this is no event".to_owned(), "write Module.operation, as in \"Deals.create\"".to_owned()),
+        BadEvent::Module(module) => {
+            let help = "letters, digits and underscores, as in \"Sales_Orders\"";
+            (format!("\"{}\" is no module API name", module.escape_debug()), help.to_owned())
+        }
+    }
+}
+
+fn id(given: &Given<String>, check: &mut Check<'_>) -> Option<ChannelId> {
+    let at = given.good()?;
+    match at.value.parse() {
+        Ok(id) => Some(id),
+        Err(error) => {
+            let error: crate::model::channel::BadChannelId = error;
+            check.problem(at.place, "a bad channel id", error.to_string());
+            None
+        }
+    }
+}
+
+fn check_share(before: Duration, lifetime: Duration, place: Place, check: &mut Check<'_>) {
+    let (least, most) = (lifetime / 8, lifetime / 4 * 3);
+    if before >= least && before <= most {
+        return;
+    }
+    let (before, life) = (values::short(before), values::short(lifetime));
+    let message = format!("renew_before of {before} does not go with a lifetime of {life}");
+    let (least, most) = (values::short(least), values::short(most));
+    check.problem(place, message, format!("from one eighth to three quarters of it: {least} to {most}"));
+}
+
+/// Zoho's limits (Kaizen #14 for tokens; zoho/crm-oas, v8.0, for events).
+const TOKEN_MAX: usize = 50;
+const EVENTS_MAX: usize = 50;
+const EVENT_LENGTH_MAX: usize = 128;
+/// Accounts that a help text lists.
+const LISTED_MAX: usize = 20;

@@ -1,0 +1,169 @@
+//! What only shows between keys, and the desired state that comes of it.
+//!
+//! A wrong value has been reported where it was read, and counts as left out from there on, so that one mistake is
+//! reported once and the rest of the file is checked all the same. The state that is built is used only when nothing was
+//! reported.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::accounts::Frames;
+use super::given::Given;
+use super::problem::Notes;
+use super::raw::{Client, Daemon, Document, Http, Reconcile};
+use super::secrets::{self, MissingCredentials, SecretError, Surroundings};
+use super::source::{At, Place, Source};
+use super::values::Reference;
+use crate::model::channel::ChannelName;
+use crate::model::desired::{Desired, Settings};
+use crate::model::secret::{Origin, Secret};
+
+/// The desired state that all documents together declare.
+pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> Desired {
+    let mut accounts = Vec::new();
+    let mut channels = Vec::new();
+    for document in &mut documents {
+        accounts.append(&mut document.accounts);
+        if let Given::Is(at) = std::mem::take(&mut document.channels) {
+            channels.extend(at.value);
+        }
+    }
+    let main = documents.into_iter().next().unwrap_or_default();
+    let settings = settings(&main, check);
+    let mut frames = Frames::check(accounts, &main.reconcile.value, check);
+    for channel in channels {
+        frames.add(channel, &settings.owner, check);
+    }
+    frames.into_desired(settings, check)
+}
+
+/// What every check needs.
+#[derive(Debug)]
+pub(super) struct Check<'c> {
+    /// The files, for their folders and names.
+    pub(super) sources: &'c [Source],
+    /// Where references lead.
+    pub(super) surroundings: &'c Surroundings,
+    /// What was found.
+    pub(super) notes: &'c mut Notes,
+}
+
+impl Check<'_> {
+    /// Reports what makes the config unusable.
+    pub(super) fn problem(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.notes.problem(place, message, help);
+    }
+
+    /// Where a place is, for a person: `conf.d/acme.toml:12`.
+    pub(super) fn locate(&self, place: Place) -> String {
+        let source = &self.sources[place.file as usize];
+        format!("{}:{}", source.name, source.position(place).0)
+    }
+
+    /// A path in a config file, which is relative to the file's folder.
+    pub(super) fn path(&self, at: &At<String>) -> PathBuf {
+        self.sources[at.place.file as usize].folder.join(&at.value)
+    }
+
+    /// The secret that is written or referred to somewhere; none when that was reported.
+    pub(super) fn secret(&mut self, key: &str, given: &Given<Reference>) -> Option<At<Secret>> {
+        let at = given.good()?;
+        let origin = match &at.value {
+            Reference::Plain(secret) => {
+                self.warn_of_open_file(key, at.place);
+                return Some(at.with(secret.clone()));
+            }
+            Reference::Env(name) => Origin::Env(name.clone()),
+            Reference::File(path) => Origin::File(self.path(&at.with(path.clone()))),
+            Reference::Credential(name) => Origin::Credential(name.clone()),
+        };
+        match secrets::fetch(&origin, self.surroundings) {
+            Ok(secret) => Some(at.with(secret)),
+            Err(error) => self.unfetched(at, origin, &error),
+        }
+    }
+
+    fn unfetched(&mut self, at: &At<Reference>, origin: Origin, error: &SecretError) -> Option<At<Secret>> {
+        let tolerated = self.surroundings.missing == MissingCredentials::Tolerate;
+        if tolerated && matches!(error, SecretError::NoCredentials(_)) {
+            self.notes.warning(at.place, error.to_string(), "it was not checked; the unit gets it from systemd");
+            return Some(at.with(Secret::from_origin("", origin)));
+        }
+        self.problem(at.place, error.to_string(), error.help());
+        None
+    }
+
+    fn warn_of_open_file(&mut self, key: &str, place: Place) {
+        let source = &self.sources[place.file as usize];
+        if source.open_to_others {
+            let message = format!("\"{key}\" stands in a file that others can read");
+            self.notes.warning(place, message, format!("chmod 600 {}", source.name));
+        }
+    }
+}
+
+fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
+    let usual = Settings::default();
+    let Daemon { state_dir, owner } = &document.daemon.value;
+    let Http { listen, public } = &document.http.value;
+    let Client { request_timeout, connect_timeout, ca_file } = &document.client.value;
+    let Reconcile { audit, passes_max, mode: _, removed: _, lifetime: _, renew_before: _ } = &document.reconcile.value;
+    if let Some(at) = state_dir.good().filter(|at| at.value.is_empty()) {
+        check.problem(at.place, "an empty path", "leave the key out for the default");
+    }
+    let request = request_timeout.value().copied().unwrap_or(usual.request_timeout);
+    let connect = connect_timeout.value().copied().unwrap_or(usual.connect_timeout.min(request));
+    if let Some(at) = connect_timeout.good().filter(|_| connect > request) {
+        check.problem(at.place, "connecting may take longer than the whole call", "raise request_timeout");
+    }
+    Settings {
+        owner: owner_name(owner, check).unwrap_or(usual.owner),
+        listen: address(listen, public, check).unwrap_or(usual.listen),
+        audit: audit.value().cloned().unwrap_or(usual.audit),
+        passes_max: passes_max.value().map_or(usual.passes_max, |passes| *passes as usize),
+        request_timeout: request,
+        connect_timeout: connect,
+        ca_file: ca_file.good().map(|at| certificates(at, check)),
+    }
+}
+
+fn owner_name(given: &Given<String>, check: &mut Check<'_>) -> Option<String> {
+    let at = given.good()?;
+    match at.value.parse::<ChannelName>() {
+        Ok(name) => Some(name.as_str().to_owned()),
+        Err(error) => {
+            check.problem(at.place, "a bad name for an owner", error.to_string());
+            None
+        }
+    }
+}
+
+fn address(
+    listen: &Given<Option<SocketAddr>>,
+    public: &Given<bool>,
+    check: &mut Check<'_>,
+) -> Option<Option<SocketAddr>> {
+    let at = listen.good()?;
+    let reachable = at.value.is_some_and(|address| !address.ip().is_loopback());
+    if reachable && public.value() != Some(&true) {
+        let help = "there is no login: listen on 127.0.0.1 behind a proxy, or set public = true";
+        check.problem(at.place, "other hosts can reach this address", help);
+    }
+    Some(at.value)
+}
+
+fn certificates(at: &At<String>, check: &mut Check<'_>) -> PathBuf {
+    let path = check.path(at);
+    if let Err(why) = holds_certificates(&path) {
+        check.problem(at.place, format!("no certificates to trust in {}", path.display()), why);
+    }
+    path
+}
+
+fn holds_certificates(path: &Path) -> Result<(), String> {
+    let content = super::load::read_bounded(path).map_err(|error| error.to_string())?;
+    if content.contains("-----BEGIN CERTIFICATE-----") {
+        return Ok(());
+    }
+    Err("the file must hold PEM: -----BEGIN CERTIFICATE-----".to_owned())
+}

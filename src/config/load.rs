@@ -1,0 +1,231 @@
+//! From a path to a desired state: files, includes, and the stages in their order.
+//!
+//! A file whose syntax is broken hides what it declares, and every reference to that would be reported too. So while the
+//! syntax of any file is broken, the syntax of all files and the shape of the sound ones is reported, and what lies
+//! between keys waits.
+
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::check::{self, Check};
+use super::fields::Fields;
+use super::given::{Given, Reader};
+use super::problem::{Notes, Problem};
+use super::raw::{Document, Role};
+use super::secrets::Surroundings;
+use super::source::{At, Place, Source};
+use crate::model::desired::Desired;
+
+/// What came of loading a config.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Everything that is wanted; none when there are problems.
+    pub desired: Option<Desired>,
+    /// `[daemon] state_dir`, absolute, if it could be read at all, whatever else is wrong.
+    pub state_dir: Option<PathBuf>,
+    /// What makes the config unusable, in the order of the files.
+    pub problems: Vec<Problem>,
+    /// What a person should look at.
+    pub warnings: Vec<Problem>,
+    /// Every file that was read, the named one first.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads, checks and resolves a config with all it includes.
+pub fn load(path: &Path, surroundings: &Surroundings) -> Loaded {
+    let main = match Source::open(path, path.display().to_string()) {
+        Ok(main) => main,
+        Err(why) => {
+            let problem = Problem::of_file(&path.display().to_string(), why, "name another with --config FILE");
+            return Loaded { problems: vec![problem], ..Loaded::default() };
+        }
+    };
+    let mut loading = Loading::default();
+    loading.files.push(path.to_owned());
+    loading.take(main, Role::Main);
+    loading.follow_includes(path);
+    loading.finish(surroundings)
+}
+
+/// Where the store is kept when nothing says otherwise.
+pub const STATE_DIR_DEFAULT: &str = "/var/lib/channelkeeper";
+
+/// What has been read so far.
+#[derive(Debug, Default)]
+pub(super) struct Loading {
+    sources: Vec<Source>,
+    documents: Vec<Document>,
+    notes: Notes,
+    files: Vec<PathBuf>,
+    broken: bool,
+}
+
+impl Loading {
+    /// Reads one file's text.
+    pub(super) fn take(&mut self, mut source: Source, role: Role) {
+        let file = self.sources.len() as u32;
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let mut unheard = Notes::default();
+        // A recovered tree is good for state_dir; what else it seems to say is not to be trusted.
+        let notes = if errors.is_empty() { &mut self.notes } else { &mut unheard };
+        let mut reader = Reader { file, text: &source.text, safe: Vec::new(), notes };
+        let place = Place { file, start: 0, end: 0 };
+        let document = Fields::read(&mut reader, (String::new(), place), table.into_inner(), |fields| {
+            Document::read(fields, role)
+        });
+        let mut safe = reader.safe;
+        safe.sort_unstable();
+        for error in &errors {
+            let span = error.span().unwrap_or_default();
+            let place = Place { file, start: span.start as u32, end: span.end as u32 };
+            self.notes.problem(
+                place,
+                format!("TOML syntax: {}", error.message().replace('\n', ", ")),
+                syntax_help(error.message()),
+            );
+        }
+        self.broken |= !errors.is_empty();
+        source.safe = if errors.is_empty() { safe } else { Vec::new() };
+        self.sources.push(source);
+        self.documents.push(document);
+    }
+
+    /// Reads what the first file includes.
+    fn follow_includes(&mut self, main: &Path) {
+        let include = self.documents.first_mut().map(|document| std::mem::take(&mut document.include));
+        let Some(Given::Is(At { value: patterns, .. })) = include else { return };
+        let mut seen = vec![identity(main)];
+        for pattern in patterns {
+            let full = self.sources[0].folder.join(&pattern.value);
+            for path in self.matches(&full, &pattern) {
+                if seen.contains(&identity(&path)) {
+                    continue;
+                }
+                seen.push(identity(&path));
+                self.include(&path, &pattern);
+            }
+        }
+    }
+
+    fn include(&mut self, path: &Path, pattern: &At<String>) {
+        if self.sources.len() >= FILES_MAX {
+            let message = format!("more than {FILES_MAX} files are included");
+            return self.notes.problem(pattern.place, message, "put more channels in one file");
+        }
+        match Source::open(path, path.display().to_string()) {
+            Ok(source) => {
+                self.files.push(path.to_owned());
+                self.take(source, Role::Included);
+            }
+            Err(why) => self.notes.problem(
+                pattern.place,
+                format!("{}: {why}", path.display()),
+                "every included file must be readable",
+            ),
+        }
+    }
+
+    /// The files that a pattern means, sorted.
+    fn matches(&mut self, full: &Path, pattern: &At<String>) -> Vec<PathBuf> {
+        let name = full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let folder = full.parent().unwrap_or(Path::new("."));
+        if folder.to_string_lossy().contains('*') || name.is_empty() {
+            self.notes.problem(
+                pattern.place,
+                "\"*\" may stand in the last part of a path only",
+                "as in \"conf.d/*.toml\"",
+            );
+            return Vec::new();
+        }
+        if !name.contains('*') {
+            return vec![full.to_owned()];
+        }
+        let mut found: Vec<PathBuf> = match std::fs::read_dir(folder) {
+            Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                self.notes.problem(
+                    pattern.place,
+                    format!("{}: {error}", folder.display()),
+                    "let the daemon's user read the folder",
+                );
+                Vec::new()
+            }
+        };
+        found.retain(|path| {
+            path.file_name().is_some_and(|file| matches(&name, &file.to_string_lossy())) && path.is_file()
+        });
+        found.sort();
+        found
+    }
+
+    /// Checks what was read and sorts out what was found.
+    pub(super) fn finish(self, surroundings: &Surroundings) -> Loaded {
+        let Loading { sources, documents, mut notes, files, broken } = self;
+        let state_dir = documents.first().and_then(|document| document.daemon.value.state_dir.good());
+        let state_dir = state_dir.filter(|at| !at.value.is_empty()).map(|at| sources[0].folder.join(&at.value));
+        let desired = (!broken)
+            .then(|| check::desired(documents, &mut Check { sources: &sources, surroundings, notes: &mut notes }));
+        let desired = desired.filter(|_| !notes.any_problem());
+        let (problems, warnings) = notes.sort_out(&sources);
+        Loaded { desired, state_dir, problems, warnings, files }
+    }
+}
+
+impl Source {
+    /// Opens a file of the config.
+    fn open(path: &Path, name: String) -> Result<Source, String> {
+        let text = read_bounded(path).map_err(|error| error.to_string())?;
+        let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
+        let open_to_others = mode.is_ok_and(|mode| mode & 0o077 != 0);
+        Ok(Source { name, folder, text, open_to_others, ..Source::default() })
+    }
+}
+
+/// The text of a file that is no larger than a config may be.
+pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_SIZE_MAX {
+        return Err(std::io::Error::other("larger than 8 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("not UTF-8"))
+}
+
+/// Whether a name fits a pattern in which "*" stands for any text. Hidden files are never meant.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last) && (!name.starts_with('.') || pattern.starts_with('.'))
+}
+
+fn syntax_help(message: &str) -> &'static str {
+    if message.contains("duplicate") {
+        "write each key and each [table] once"
+    } else if message.contains("unclosed") || message.contains("missing") {
+        "close it on the line it begins"
+    } else {
+        "one key = value to a line; text stands in quotes"
+    }
+}
+
+fn identity(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// No config file is larger: 8 MiB hold some 50,000 channels.
+const FILE_SIZE_MAX: u64 = 8 * 1024 * 1024;
+/// No config has more files.
+const FILES_MAX: usize = 1024;

@@ -1,0 +1,383 @@
+//! Every key of the config, as it is typed. The sentence above a field is what the key does; it stands in the JSON
+//! Schema too.
+//!
+//! A value here has the right type and is well-formed by itself. What follows from several keys together (defaults,
+//! limits of an API version, names that refer to each other) is `check`'s.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+
+use super::fields::Fields;
+use super::given::Given;
+use super::source::{At, Place};
+use super::values::{self, Reference};
+use crate::model::account::{DataCenter, Environment};
+use crate::model::policy::{Mode, Removed};
+use crate::model::version::ApiVersion;
+
+/// The config of channelkeeper.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "channelkeeper", deny_unknown_fields)]
+pub(super) struct Document {
+    /// More files with accounts and channels, relative to this one; "*" stands for any text in the last part of a path.
+    #[schemars(with = "Option<Vec<String>>", extend("default" = Vec::<String>::new(), "examples" = [["conf.d/*.toml"]]))]
+    pub(super) include: Given<Vec<At<String>>>,
+    /// The daemon itself.
+    #[schemars(with = "Option<Daemon>")]
+    pub(super) daemon: At<Daemon>,
+    /// The health endpoints, metrics and the page for people.
+    #[schemars(with = "Option<Http>")]
+    pub(super) http: At<Http>,
+    /// The HTTP client towards Zoho.
+    #[schemars(with = "Option<Client>")]
+    pub(super) client: At<Client>,
+    /// How channels are kept.
+    #[schemars(with = "Option<Reconcile>")]
+    pub(super) reconcile: At<Reconcile>,
+    /// Zoho orgs, each under a name of your choosing.
+    #[schemars(with = "Option<std::collections::BTreeMap<String, Account>>")]
+    pub(super) accounts: Vec<(At<String>, Account)>,
+    /// The channels to keep.
+    #[schemars(with = "Option<Vec<Channel>>")]
+    pub(super) channels: Given<Vec<At<Channel>>>,
+}
+
+/// The daemon itself.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Daemon {
+    /// Where the store is kept; `--state-dir` and systemd's `$STATE_DIRECTORY` go before it.
+    #[schemars(with = "Option<String>", extend("default" = super::load::STATE_DIR_DEFAULT))]
+    pub(super) state_dir: Given<String>,
+    /// Part of every derived channel id: give two daemons that share an org two owners.
+    #[schemars(with = "Option<String>", extend("default" = "channelkeeper"))]
+    pub(super) owner: Given<String>,
+}
+
+/// The health endpoints, metrics and the page for people.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Http {
+    /// The address to listen on, or "off".
+    #[schemars(with = "Option<String>", extend("default" = "127.0.0.1:8470"))]
+    pub(super) listen: Given<Option<SocketAddr>>,
+    /// Allows an address that other hosts can reach: there is no login, so put a proxy in front.
+    #[schemars(with = "Option<bool>", extend("default" = false))]
+    pub(super) public: Given<bool>,
+}
+
+/// The HTTP client towards Zoho.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Client {
+    /// How long one call may take, from connecting to the last byte.
+    #[schemars(with = "Option<String>", extend("default" = "30s"))]
+    pub(super) request_timeout: Given<Duration>,
+    /// How long connecting may take.
+    #[schemars(with = "Option<String>", extend("default" = "10s"))]
+    pub(super) connect_timeout: Given<Duration>,
+    /// A PEM file of certificates to trust beside the system's, for a proxy that looks into TLS.
+    #[schemars(with = "Option<String>")]
+    pub(super) ca_file: Given<String>,
+}
+
+/// How channels are kept, wherever an account or a channel does not say otherwise.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Reconcile {
+    /// When to look for drift: second, minute, hour, day of month, month, day of week, in UTC. Renewals do not wait for it.
+    #[schemars(with = "Option<String>", extend("default" = "0 */15 * * * *"))]
+    pub(super) audit: Given<String>,
+    /// How far the daemon may go: "sync", "no-disable" (never disables a channel) or "observe" (writes nothing at Zoho).
+    #[schemars(with = "Option<String>", extend("default" = "sync", "enum" = ["sync", "no-disable", "observe"]))]
+    pub(super) mode: Given<Mode>,
+    /// What happens to a channel taken out of the config: "disable" it, or let it "expire".
+    #[schemars(with = "Option<String>", extend("default" = "disable", "enum" = ["disable", "expire"]))]
+    pub(super) removed: Given<Removed>,
+    /// The most accounts worked on at once.
+    #[schemars(with = "Option<u32>", extend("default" = 8, "minimum" = 1, "maximum" = 256))]
+    pub(super) passes_max: Given<i64>,
+    /// The life that is asked for: one day at most before API v4, seven from v4 on.
+    #[schemars(with = "Option<String>", extend("default" = "1d"))]
+    pub(super) lifetime: Given<Duration>,
+    /// Renew when this much of a life is left; without it, when half of it is over.
+    #[schemars(with = "Option<String>", extend("examples" = ["8h"]))]
+    pub(super) renew_before: Given<Duration>,
+}
+
+/// One Zoho org, reached with one OAuth client and refresh token.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Account {
+    /// Where the org lives; an org elsewhere is reached with `api_url` and `accounts_url`.
+    #[schemars(with = "Option<String>", extend("enum" = DataCenter::ALL.map(|center| center.key)))]
+    pub(super) data_center: Given<DataCenter>,
+    /// The CRM API's scheme and host, in place of `data_center`.
+    #[schemars(with = "Option<String>", extend("examples" = ["https://www.zohoapis.eu"]))]
+    pub(super) api_url: Given<String>,
+    /// The OAuth server's scheme and host, in place of `data_center`.
+    #[schemars(with = "Option<String>", extend("examples" = ["https://accounts.zoho.eu"]))]
+    pub(super) accounts_url: Given<String>,
+    /// The kind of org: "production", "sandbox" or "developer".
+    #[schemars(with = "Option<String>", extend("default" = "production", "enum" = Environment::ALL.map(Environment::as_str)))]
+    pub(super) environment: Given<Environment>,
+    /// The version of the CRM API.
+    #[schemars(with = "Option<String>", extend("default" = "v8", "enum" = ApiVersion::ALL.map(ApiVersion::as_str)))]
+    pub(super) api_version: Given<ApiVersion>,
+    /// The OAuth client's id, from Zoho's API console.
+    #[schemars(with = "String")]
+    pub(super) client_id: Given<String>,
+    /// The OAuth client's secret.
+    #[schemars(with = "Reference")]
+    pub(super) client_secret: Given<Reference>,
+    /// The refresh token; `channelkeeper login` obtains one.
+    #[schemars(with = "Reference")]
+    pub(super) refresh_token: Given<Reference>,
+    /// How far the daemon may go with this account; without it, as under `[reconcile]`.
+    #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
+    pub(super) mode: Given<Mode>,
+    /// What happens to this account's channels when taken out of the config; without it, as under `[reconcile]`.
+    #[schemars(with = "Option<String>", extend("enum" = ["disable", "expire"]))]
+    pub(super) removed: Given<Removed>,
+    /// The most channels in one write; without it, what the API version allows: 50 on v8, else 100.
+    #[schemars(with = "Option<u32>", extend("minimum" = 1, "maximum" = 100))]
+    pub(super) batch_max: Given<i64>,
+    /// The longest life Zoho grants; without it, one day before API v4 and seven from v4 on.
+    #[schemars(with = "Option<String>", extend("examples" = ["1d"]))]
+    pub(super) lifetime_max: Given<Duration>,
+    /// Whatever a channel of this account leaves out.
+    #[schemars(with = "Option<Defaults>")]
+    pub(super) channel_defaults: At<Defaults>,
+    #[schemars(skip)]
+    pub(super) place: Place,
+}
+
+/// Whatever a channel of an account leaves out.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Defaults {
+    /// As in a channel.
+    #[schemars(with = "Option<String>")]
+    pub(super) notify_url: Given<String>,
+    /// As in a channel.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) token: Given<Reference>,
+    /// As in a channel.
+    #[schemars(with = "Option<String>")]
+    pub(super) lifetime: Given<Duration>,
+    /// As in a channel.
+    #[schemars(with = "Option<String>")]
+    pub(super) renew_before: Given<Duration>,
+    /// As in a channel.
+    #[schemars(with = "Option<bool>")]
+    pub(super) notify_on_related_action: Given<bool>,
+    /// As in a channel.
+    #[schemars(with = "Option<bool>")]
+    pub(super) return_affected_field_values: Given<bool>,
+    /// As in a channel.
+    #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
+    pub(super) mode: Given<Mode>,
+}
+
+/// One channel.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Channel {
+    /// Its name here, in logs and in metrics, unique over all accounts.
+    #[schemars(with = "String")]
+    pub(super) name: Given<String>,
+    /// Whose it is; it may be left out when there is one account.
+    #[schemars(with = "Option<String>")]
+    pub(super) account: Given<String>,
+    /// Its id at Zoho; without it, one is derived from owner, account and name.
+    #[schemars(with = "Option<Id>")]
+    pub(super) id: Given<String>,
+    /// What it covers: a module's API name and "create", "edit", "delete" or "all".
+    #[schemars(with = "Vec<String>", extend("minItems" = 1, "maxItems" = 50, "examples" = [["Deals.all", "Contacts.create"]]))]
+    pub(super) events: Given<Vec<At<String>>>,
+    /// Where Zoho delivers to: https, at most 255 characters.
+    #[schemars(with = "Option<String>", extend("maxLength" = 255))]
+    pub(super) notify_url: Given<String>,
+    /// What Zoho repeats in each delivery, the only proof of its origin: at most 50 characters.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) token: Given<Reference>,
+    /// The life that is asked for; without it, as under `[reconcile]`.
+    #[schemars(with = "Option<String>")]
+    pub(super) lifetime: Given<Duration>,
+    /// Renew when this much of its life is left; without it, as under `[reconcile]`.
+    #[schemars(with = "Option<String>")]
+    pub(super) renew_before: Given<Duration>,
+    /// Whether a change of a related record notifies too.
+    #[schemars(with = "Option<bool>", extend("default" = true))]
+    pub(super) notify_on_related_action: Given<bool>,
+    /// Whether deliveries carry the new values of the changed fields (from API v3 on).
+    #[schemars(with = "Option<bool>", extend("default" = false))]
+    pub(super) return_affected_field_values: Given<bool>,
+    /// Notify only when certain fields of a module changed (from API v6 on).
+    #[schemars(with = "Option<Vec<Condition>>", extend("default" = Vec::<String>::new(), "maxItems" = 2))]
+    pub(super) conditions: Given<Vec<At<Condition>>>,
+    /// How far the daemon may go with this channel, if less far than with its account.
+    #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
+    pub(super) mode: Given<Mode>,
+    #[schemars(skip)]
+    pub(super) place: Place,
+}
+
+/// Notify only when some fields of a module changed.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Condition {
+    /// The module's API name; the channel must cover its edits.
+    #[schemars(with = "String")]
+    pub(super) module: Given<String>,
+    /// Fields, any one of which must have changed.
+    #[schemars(with = "Option<Vec<String>>", extend("minItems" = 1, "maxItems" = 10))]
+    pub(super) any_of: Given<Vec<At<String>>>,
+    /// Fields, all of which must have changed.
+    #[schemars(with = "Option<Vec<String>>", extend("minItems" = 1, "maxItems" = 10))]
+    pub(super) all_of: Given<Vec<At<String>>>,
+}
+
+/// Which file a document came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The one that was named.
+    Main,
+    /// One that another includes.
+    Included,
+}
+
+impl Document {
+    pub(super) fn read(fields: &mut Fields<'_, '_, '_>, role: Role) -> Document {
+        let accounts = fields.named("accounts", Account::read);
+        let channels = fields.tables(("channels", "channel"), Channel::read);
+        if role == Role::Included {
+            for key in ["include", "daemon", "http", "client", "reconcile"] {
+                fields.misplaced(key, "write it in the main file; included files hold accounts and channels");
+            }
+            return Document { accounts, channels, ..Document::default() };
+        }
+        Document {
+            include: fields.texts("include"),
+            daemon: fields.table("daemon", Daemon::read),
+            http: fields.table("http", Http::read),
+            client: fields.table("client", Client::read),
+            reconcile: fields.table("reconcile", Reconcile::read),
+            accounts,
+            channels,
+        }
+    }
+}
+
+impl Daemon {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Daemon {
+        Daemon { state_dir: fields.text("state_dir"), owner: fields.text("owner") }
+    }
+}
+
+impl Http {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Http {
+        Http { listen: fields.parsed("listen", values::listen), public: fields.flag("public") }
+    }
+}
+
+impl Client {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Client {
+        Client {
+            request_timeout: fields.duration("request_timeout", values::timeout),
+            connect_timeout: fields.duration("connect_timeout", values::timeout),
+            ca_file: fields.text("ca_file"),
+        }
+    }
+}
+
+impl Reconcile {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Reconcile {
+        Reconcile {
+            audit: fields.parsed("audit", values::cron),
+            mode: fields.parsed("mode", values::mode),
+            removed: fields.parsed("removed", values::removed),
+            passes_max: fields.whole("passes_max", 1..=256),
+            lifetime: fields.duration("lifetime", values::life),
+            renew_before: fields.duration("renew_before", values::life),
+        }
+    }
+}
+
+impl Account {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Account {
+        let account = Account {
+            data_center: fields.parsed("data_center", values::data_center),
+            api_url: fields.url("api_url"),
+            accounts_url: fields.url("accounts_url"),
+            environment: fields.parsed("environment", values::environment),
+            api_version: fields.parsed("api_version", values::version),
+            client_id: fields.text("client_id"),
+            client_secret: fields.secret("client_secret"),
+            refresh_token: fields.secret("refresh_token"),
+            mode: fields.parsed("mode", values::mode),
+            removed: fields.parsed("removed", values::removed),
+            batch_max: fields.whole("batch_max", 1..=100),
+            lifetime_max: fields.duration("lifetime_max", values::life),
+            channel_defaults: fields.table("channel_defaults", Defaults::read),
+            place: fields.anchor(),
+        };
+        fields.require("client_id", &account.client_id, "add the client id that Zoho's API console shows");
+        fields.require("client_secret", &account.client_secret, "add client_secret = { credential = \"name\" }");
+        fields.require("refresh_token", &account.refresh_token, "run `channelkeeper login` to obtain one");
+        account
+    }
+}
+
+impl Defaults {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Defaults {
+        Defaults {
+            notify_url: fields.url("notify_url"),
+            token: fields.secret("token"),
+            lifetime: fields.duration("lifetime", values::life),
+            renew_before: fields.duration("renew_before", values::life),
+            notify_on_related_action: fields.flag("notify_on_related_action"),
+            return_affected_field_values: fields.flag("return_affected_field_values"),
+            mode: fields.parsed("mode", values::mode),
+        }
+    }
+}
+
+impl Channel {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Channel {
+        let name = fields.text("name");
+        fields.require("name", &name, "add name = \"...\", unique over all channels");
+        fields.anchor_at(&name);
+        let channel = Channel {
+            name,
+            account: fields.text("account"),
+            id: fields.id("id"),
+            events: fields.texts("events"),
+            notify_url: fields.url("notify_url"),
+            token: fields.secret("token"),
+            lifetime: fields.duration("lifetime", values::life),
+            renew_before: fields.duration("renew_before", values::life),
+            notify_on_related_action: fields.flag("notify_on_related_action"),
+            return_affected_field_values: fields.flag("return_affected_field_values"),
+            conditions: fields.tables(("conditions", "condition"), Condition::read),
+            mode: fields.parsed("mode", values::mode),
+            place: fields.anchor(),
+        };
+        fields.require("events", &channel.events, "add events = [\"Deals.all\"]");
+        channel
+    }
+}
+
+impl Condition {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Condition {
+        let condition =
+            Condition { module: fields.text("module"), any_of: fields.texts("any_of"), all_of: fields.texts("all_of") };
+        fields.require("module", &condition.module, "add module = \"Deals\"");
+        condition
+    }
+}
+
+/// A channel id: a string of digits or a whole number.
+pub(super) struct Id;
