@@ -109,10 +109,8 @@ impl Zoho {
     }
 
     fn add_faults(&mut self, body: &[u8]) -> Result<Value, String> {
-        let rules = match parsed::<Value>(body)? {
-            Value::Array(rules) => rules,
-            rule => vec![rule],
-        };
+        let given = parsed::<Value>(body)?;
+        let rules = if let Value::Array(rules) = given { rules } else { vec![given] };
         let rules: Result<Vec<Rule>, _> = rules.into_iter().map(serde_json::from_value).collect();
         for rule in rules.map_err(|error| error.to_string())? {
             self.add_fault(rule);
@@ -194,4 +192,76 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 
 fn outcome(status: u16, body: Value) -> Outcome {
     Outcome { status, body, deliveries: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, channel};
+    use super::*;
+
+    fn call(world: &mut World, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let mut clock = SignedDuration::ZERO;
+        let outcome = world.zoho.admin((method, path), body.to_string().as_bytes(), &mut clock, world.now);
+        (outcome.status, outcome.body)
+    }
+
+    #[test]
+    fn looking_in_shows_channels_counts_and_truth() {
+        let mut world = World::new(Knobs::default());
+        world.write("POST", &[channel("7", &["Deals.create"])]);
+        let (_, state) = call(&mut world, "GET", "/_sim/state", &Value::Null);
+        assert_eq!(state["orgs"]["a"]["channels"][0]["events"], json!(["Deals.create"]));
+        let (_, counters) = call(&mut world, "GET", "/_sim/counters", &Value::Null);
+        assert_eq!(counters["orgs"]["a"]["writes"], 1);
+        let (_, truth) = call(&mut world, "GET", "/_sim/truth", &Value::Null);
+        assert_eq!(truth["a"][0]["to"], "2026-11-23T17:00:00Z");
+    }
+
+    #[test]
+    fn what_cannot_be_done_says_why() {
+        let mut world = World::new(Knobs::default());
+        let table = [
+            ("POST", "/_sim/hands", json!({"hand": {"delete": {"channel": 7}}}), "no live channel 7"),
+            ("POST", "/_sim/hands", json!({"org": "x", "hand": {"delete": {"channel": 7}}}), "no org \"x\""),
+            ("POST", "/_sim/records", json!({"module": "Deals", "operation": "update"}), "is none of create"),
+            ("POST", "/_sim/records", json!({"module": "Deals", "operation": "edit"}), "at least one record"),
+            ("POST", "/_sim/faults", json!({"kind": "gremlins"}), "unknown variant `gremlins`"),
+            ("POST", "/_sim/clock", json!({"advance": "soon"}), "expected number"),
+            ("PATCH", "/_sim/knobs", json!({"zone": "Mars"}), "zone: \"Mars\""),
+            ("PATCH", "/_sim/knobs", json!({"zoned": "UTC"}), "unknown field `zoned`"),
+            ("POST", "/_sim/revoke", json!({}), "refresh_token: say which"),
+        ];
+        for (method, path, body, why) in table {
+            let (status, reply) = call(&mut world, method, path, &body);
+            let error = reply["error"].as_str().unwrap_or_default().to_owned();
+            assert!(status == 400 && error.contains(why), "{path}: {status} {error}");
+        }
+        assert_eq!(call(&mut world, "GET", "/_sim/nothing", &Value::Null).0, 404);
+    }
+
+    #[test]
+    fn the_clock_is_moved_or_set() {
+        let mut world = World::new(Knobs::default());
+        let mut clock = SignedDuration::ZERO;
+        let now = world.now;
+        let path = ("POST", "/_sim/clock");
+        let moved = world.zoho.admin(path, br#"{"advance": "10h"}"#, &mut clock, now);
+        assert_eq!((moved.body, clock.as_hours()), (json!({"now": "2026-11-24T02:00:00Z"}), 10));
+        world.zoho.admin(path, br#"{"set": "2026-11-23T15:00:00Z"}"#, &mut clock, now);
+        assert_eq!(clock.as_hours(), 9);
+    }
+
+    #[test]
+    fn trouble_is_made_and_ended() {
+        let mut world = World::new(Knobs::default());
+        let rules = json!([{"kind": "server_error_json"}, {"kind": {"list_omits": {"channel": "7"}}}]);
+        assert_eq!(call(&mut world, "POST", "/_sim/faults", &rules).0, 200);
+        assert_eq!(world.send("GET", &[], &Value::Null).status, 500);
+        call(&mut world, "DELETE", "/_sim/faults", &Value::Null);
+        assert_eq!(world.send("GET", &[], &Value::Null).status, 204);
+        let (status, knobs) = call(&mut world, "PATCH", "/_sim/knobs", &json!({"batch_max": 1, "zone": "UTC"}));
+        assert_eq!((status, &knobs["batch_max"]), (200, &json!(1)));
+        let (_, code) = call(&mut world, "POST", "/_sim/codes", &json!({}));
+        assert!(code["code"].is_string());
+    }
 }

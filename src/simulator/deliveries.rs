@@ -145,3 +145,101 @@ impl RawChange {
         Ok(Change { module: self.module, operation, records, related: self.related })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, channel};
+    use super::*;
+
+    fn change(operation: Operation) -> Change {
+        let fields = BTreeMap::from([("Stage".to_owned(), json!("Closed Won"))]);
+        let records = BTreeMap::from([("3652397000001565035".to_owned(), fields)]);
+        Change { module: "Deals".to_owned(), operation, records, related: false }
+    }
+
+    fn world(knobs: Knobs) -> World {
+        let mut world = World::new(knobs);
+        let mut second = channel("2", &["Deals.edit"]);
+        second["return_affected_field_values"] = json!(true);
+        second["notify_on_related_action"] = json!(false);
+        second["token"] = Value::Null;
+        assert_eq!(world.write("POST", &[channel("1", &["Deals.all"]), second]).0, 201);
+        world
+    }
+
+    fn channels(deliveries: &[Delivery]) -> Vec<&str> {
+        deliveries.iter().map(|delivery| delivery.channel.as_str()).collect()
+    }
+
+    #[test]
+    fn an_insert_is_delivered_as_documented() {
+        let mut world = world(Knobs::default());
+        let deliveries = world.zoho.record_changed("a", &change(Operation::Create), world.now);
+        assert_eq!(deliveries.len(), 1);
+        assert_eq!(deliveries[0].notify_url, "https://hooks.test/zoho?k=v");
+        assert_eq!(
+            deliveries[0].body,
+            json!({
+                "server_time": 1_795_449_600_000_i64,
+                "query_params": {"k": "v"},
+                "module": "Deals",
+                "resource_uri": "https://www.zohoapis.com/crm/v2/Deals",
+                "ids": ["3652397000001565035"],
+                "affected_fields": [],
+                "operation": "insert",
+                "channel_id": "1",
+                "token": "t0",
+            })
+        );
+    }
+
+    #[test]
+    fn an_update_names_fields_and_on_request_values() {
+        let mut world = world(Knobs::default());
+        let deliveries = world.zoho.record_changed("a", &change(Operation::Edit), world.now);
+        assert_eq!(channels(&deliveries), ["1", "2"]);
+        let body = &deliveries[1].body;
+        assert_eq!((&body["operation"], &body["token"]), (&json!("update"), &Value::Null));
+        assert_eq!(body["affected_fields"], json!([{"3652397000001565035": ["Stage"]}]));
+        let values = json!([{"record_id": "3652397000001565035", "values": {"Stage": "Closed Won"}}]);
+        assert_eq!(body["affected_values"], values);
+        assert_eq!(deliveries[0].body.get("affected_values"), None);
+    }
+
+    #[test]
+    fn related_changes_go_to_those_who_want_them_and_nothing_to_the_dead() {
+        let mut world = world(Knobs::default());
+        let related = Change { related: true, ..change(Operation::Edit) };
+        assert_eq!(channels(&world.zoho.record_changed("a", &related, world.now)), ["1"]);
+        world.pass(3600);
+        assert!(world.zoho.record_changed("a", &related, world.now).is_empty());
+    }
+
+    #[test]
+    fn deliveries_can_be_lost_doubled_and_turned_around() {
+        let table = [
+            (Knobs { deliveries_drop_every: 2, ..Knobs::default() }, vec!["1"]),
+            (Knobs { deliveries_duplicate_every: 2, ..Knobs::default() }, vec!["1", "2", "2"]),
+            (Knobs { deliveries_reversed: true, ..Knobs::default() }, vec!["2", "1"]),
+        ];
+        for (knobs, expected) in table {
+            let mut world = world(knobs);
+            assert_eq!(channels(&world.zoho.record_changed("a", &change(Operation::Edit), world.now)), expected);
+        }
+    }
+
+    #[test]
+    fn a_condition_holds_back_edits_of_other_fields() {
+        let mut world = World::new(Knobs::default());
+        let leaf = |name: &str| json!({"field": {"api_name": name}});
+        let selection = json!({"group_operator": "and", "group": [leaf("Stage"), leaf("Amount")]});
+        let mut item = channel("1", &["Deals.all"]);
+        item["notification_condition"] =
+            json!([{"type": "field_selection", "module": {"api_name": "Deals"}, "field_selection": selection}]);
+        assert_eq!(world.write("POST", &[item]).0, 201);
+        assert_eq!(world.zoho.record_changed("a", &change(Operation::Edit), world.now), []);
+        assert_eq!(world.zoho.record_changed("a", &change(Operation::Delete), world.now).len(), 1);
+        let group = &world.rows()[0]["notification_condition"][0]["field_selection"]["group"];
+        assert_eq!(group[0], json!({"field": {"api_name": "Stage"}, "group_operator": null, "group": null}));
+    }
+}

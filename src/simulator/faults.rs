@@ -199,13 +199,12 @@ impl Fault {
     }
 
     fn endpoint(&self) -> Endpoint {
-        match self {
-            Fault::OauthError { .. } | Fault::TokenThrottled => Endpoint::Token,
-            _ => Endpoint::Watch,
-        }
+        let of_tokens = matches!(self, Fault::OauthError { .. } | Fault::TokenThrottled);
+        if of_tokens { Endpoint::Token } else { Endpoint::Watch }
     }
 
     /// Whether it can do anything to this call.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others bear on every call")]
     fn bears_on(&self, call: &Call) -> bool {
         let lists = call.method == "GET";
         match self {

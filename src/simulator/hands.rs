@@ -117,3 +117,60 @@ fn parsed(texts: &[String]) -> Result<Events, HandError> {
     }
     Ok(events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Knobs;
+    use super::super::testing::{World, channel};
+    use super::*;
+
+    fn world() -> World {
+        let mut world = World::new(Knobs::default());
+        world.write("POST", &[channel("7", &["Deals.all", "Leads.create"])]);
+        world
+    }
+
+    #[test]
+    fn each_hand_changes_its_thing_and_counts_no_call() {
+        let mut world = world();
+        let (now, calls) = (world.now, world.zoho.counters("a").unwrap().clone());
+        let hands = [
+            Hand::RemoveEvent { channel: 7, event: "Deals.edit".to_owned() },
+            Hand::AddEvent { channel: 7, event: "Contacts.all".to_owned() },
+            Hand::SetToken { channel: 7, token: None },
+            Hand::SetNotifyUrl { channel: 7, notify_url: "https://evil.test".to_owned() },
+            Hand::DropModule { channel: 7, module: "Leads".to_owned() },
+        ];
+        for hand in &hands {
+            world.zoho.hand("a", hand, now).unwrap();
+        }
+        let held = world.zoho.channels("a", now)[0];
+        assert_eq!(held.events.to_wire(), ["Contacts.all", "Deals.create", "Deals.delete"]);
+        assert_eq!((held.token.as_deref(), held.notify_url.as_str()), (None, "https://evil.test"));
+        assert_eq!(world.zoho.counters("a"), Some(&calls));
+    }
+
+    #[test]
+    fn channels_come_and_go_by_hand_and_the_truth_follows() {
+        let mut world = world();
+        let start = world.now;
+        world.pass(10);
+        world.zoho.hand("a", &Hand::DropModule { channel: 7, module: "Deals".to_owned() }, world.now).unwrap();
+        let of_deals: Vec<_> = world.zoho.truth("a").into_iter().filter(|covered| covered.module == "Deals").collect();
+        assert_eq!(of_deals.len(), 3);
+        assert!(of_deals.iter().all(|covered| (covered.from, covered.to) == (start, world.now)));
+        world.zoho.hand("a", &Hand::Delete { channel: 7 }, world.now).unwrap();
+        assert_eq!(world.zoho.hand("a", &Hand::Delete { channel: 7 }, world.now), Err(HandError::Channel(7)));
+        let foreign = Hand::Create {
+            channel: 8,
+            events: vec!["Calls.all".to_owned()],
+            notify_url: "https://other.test".to_owned(),
+            token: None,
+            expiry: Timestamp::MAX,
+        };
+        world.zoho.hand("a", &foreign, world.now).unwrap();
+        assert_eq!(world.rows().len(), 1);
+        world.zoho.hand("a", &Hand::SetExpiry { channel: 8, expiry: world.now }, world.now).unwrap();
+        assert_eq!(world.rows().len(), 0);
+    }
+}

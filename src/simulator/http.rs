@@ -294,3 +294,6 @@ impl AsyncWrite for Cuttable {
 const BODY_MAX: usize = 8 * 1024 * 1024;
 /// How long one delivery may take.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

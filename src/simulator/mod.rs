@@ -31,6 +31,8 @@ pub mod org;
 pub mod reply;
 mod rows;
 pub mod state;
+#[cfg(test)]
+mod testing;
 pub mod truth;
 mod watch;
 

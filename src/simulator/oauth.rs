@@ -253,3 +253,151 @@ const SCOPE: &str = "ZohoCRM.notifications.";
 const THROTTLE_WINDOW: Duration = Duration::from_secs(600);
 const CODE_LIFE: Duration = Duration::from_secs(180);
 const DEAD_TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{BASE, REFRESH, World, body, channel};
+    use super::super::{Fault, Org};
+    use super::*;
+
+    fn scoped(scopes: &[&str]) -> World {
+        let scopes = scopes.iter().map(|scope| format!("ZohoCRM.notifications.{scope}")).collect();
+        World::with_org(Knobs::default(), Org { scopes, ..Org::new("a") })
+    }
+
+    #[test]
+    fn a_refresh_token_gives_an_access_token_and_the_way_back_here() {
+        let reply = body(&World::new(Knobs::default()).token_call(REFRESH));
+        assert_eq!(
+            (&reply["api_domain"], &reply["token_type"], &reply["expires_in"]),
+            (&json!(BASE), &json!("Bearer"), &json!(3600))
+        );
+        assert!(reply["refresh_token"].is_null());
+    }
+
+    #[test]
+    fn parameters_may_stand_in_the_query() {
+        let mut world = World::new(Knobs::default());
+        let mut request = world.request("POST", &[], &Value::Null);
+        request.path = "/oauth/v2/token".to_owned();
+        request.query = form::pairs(REFRESH);
+        let answer = world.answer(&request);
+        assert!(body(answer.reply.response().unwrap())["access_token"].is_string());
+    }
+
+    #[test]
+    fn what_is_wrong_comes_inside_a_200() {
+        let mut world = World::new(Knobs::default());
+        let table = [
+            (REFRESH.replace("refresh-a", "refresh-x"), "invalid_code"),
+            (REFRESH.replace("SIMA", "SIMX"), "invalid_client"),
+            (REFRESH.replace("secret-a", "secret-x"), "invalid_client_secret"),
+            (REFRESH.replace("=refresh_token", "=password"), "unsupported_grant_type"),
+            (REFRESH.replace("=refresh_token", "=authorization_code&code=x"), "invalid_code"),
+            (REFRESH.replace("=refresh_token", "=client_credentials&soid=ZohoCRM.7"), "invalid_soid"),
+        ];
+        for (form, error) in table {
+            let response = world.token_call(&form);
+            assert_eq!((response.status, body(&response)), (200, json!({ "error": error })), "{form}");
+        }
+    }
+
+    #[test]
+    fn the_eleventh_token_in_ten_minutes_is_denied() {
+        let mut world = World::new(Knobs::default());
+        let statuses: Vec<u16> = (0..10).map(|_| world.token_call(REFRESH).status).collect();
+        assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 200, 200, 400]);
+        assert_eq!(body(&world.token_call(REFRESH))["error"], "Access Denied");
+        world.pass(600);
+        assert_eq!(world.token_call(REFRESH).status, 200);
+    }
+
+    #[test]
+    fn the_sixteenth_live_token_kills_the_first() {
+        let mut world = World::new(Knobs { tokens_in_ten_minutes: 100, ..Knobs::default() });
+        (0..14).for_each(|_| drop(world.token_call(REFRESH)));
+        assert_eq!(world.send("GET", &[], &Value::Null).status, 204);
+        world.token_call(REFRESH);
+        assert_eq!(body(&world.send("GET", &[], &Value::Null))["code"], "INVALID_TOKEN");
+    }
+
+    #[test]
+    fn an_access_token_ends_after_an_hour_and_says_when() {
+        let mut world = World::new(Knobs::default());
+        world.pass(3599);
+        let response = world.send("GET", &[], &Value::Null);
+        assert_eq!(response.header("x-accesstoken-reset"), Some("2026-11-23T09:00:00-08:00"));
+        world.pass(1);
+        let response = world.send("GET", &[], &Value::Null);
+        let expected =
+            json!({"code": "INVALID_TOKEN", "details": {}, "message": "invalid oauth token", "status": "error"});
+        assert_eq!((response.status, body(&response)), (401, expected));
+    }
+
+    #[test]
+    fn each_method_wants_its_scope() {
+        let table = [
+            ("READ", [204, 401, 401, 401, 401]),
+            ("CREATE", [401, 201, 401, 401, 401]),
+            ("UPDATE", [401, 401, 400, 400, 401]),
+            ("DELETE", [401, 401, 401, 401, 400]),
+            ("WRITE", [401, 201, 200, 200, 401]),
+            ("ALL", [204, 201, 200, 200, 200]),
+        ];
+        for (scope, expected) in table {
+            let mut world = scoped(&[scope]);
+            let body = json!({"watch": [channel("1", &["Deals.all"])]});
+            let statuses = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+                .map(|method| world.send(method, &[("channel_ids", "1")], &body).status);
+            assert_eq!(statuses, expected, "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_grant_code_is_good_once_and_for_three_minutes() {
+        let mut world = World::new(Knobs::default());
+        let now = world.now;
+        let form_of = |code: &str| {
+            format!("grant_type=authorization_code&code={code}&client_id=1000.SIMA&client_secret=secret-a")
+        };
+        let code = world.zoho.grant_code("a", now).unwrap();
+        let reply = body(&world.token_call(&form_of(&code)));
+        assert!(reply["refresh_token"].is_string() && reply["access_token"].is_string(), "{reply}");
+        assert_eq!(body(&world.token_call(&form_of(&code)))["error"], "invalid_code");
+        let late = world.zoho.grant_code("a", now).unwrap();
+        world.pass(180);
+        assert_eq!(body(&world.token_call(&form_of(&late)))["error"], "invalid_code");
+    }
+
+    #[test]
+    fn client_credentials_give_no_refresh_token_and_no_more_than_was_asked() {
+        let mut world = World::new(Knobs::default());
+        let form = "client_id=1000.SIMA&client_secret=secret-a&grant_type=client_credentials&soid=ZohoCRM.org-a";
+        let reply = body(&world.token_call(&format!("{form}&scope=ZohoCRM.notifications.READ")));
+        world.access_token = reply["access_token"].as_str().unwrap().to_owned();
+        assert!(reply["refresh_token"].is_null());
+        assert_eq!(world.send("GET", &[], &Value::Null).status, 204);
+        assert_eq!(world.write("POST", &[channel("1", &["Deals.all"])]).0, 401);
+        assert_eq!(body(&world.token_call(&format!("{form}&scope=ZohoCRM.users.ALL")))["error"], "invalid_scope");
+    }
+
+    #[test]
+    fn a_revoked_refresh_token_is_dead_with_all_it_gave() {
+        let mut world = World::new(Knobs::default());
+        world.zoho.revoke("a", "1000.refresh-a");
+        assert_eq!(world.send("GET", &[], &Value::Null).status, 401);
+        assert_eq!(body(&world.token_call(REFRESH))["error"], "invalid_code");
+    }
+
+    #[test]
+    fn token_faults_are_those_that_were_reported() {
+        let mut world = World::new(Knobs::default());
+        world.fault(Fault::OauthError { error: "invalid_code".to_owned() });
+        world.fault(Fault::TokenThrottled);
+        let first = world.token_call(REFRESH);
+        assert_eq!((first.status, body(&first)), (200, json!({"error": "invalid_code"})));
+        assert_eq!(world.token_call(REFRESH).status, 400);
+        assert_eq!(world.token_call(REFRESH).status, 200);
+        assert_eq!(world.zoho.counters("a").unwrap().tokens_issued, 2);
+    }
+}

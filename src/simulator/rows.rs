@@ -98,3 +98,110 @@ fn row(channel: &Channel, module: &str, write: &Write<'_>) -> Value {
 fn mistyped(param: &str) -> Response {
     bare(400, "INVALID_DATA", INVALID, &json!({ "param_name": param, "expected_data_type": "long" }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::knobs::Length;
+    use super::super::testing::{REFRESH, World, body, channel};
+    use super::super::{Fault, Knobs};
+    use super::*;
+
+    fn two_channels() -> World {
+        let mut world = World::new(Knobs::default());
+        let channels =
+            [channel("10000", &["Contacts.all", "Deals.create"]), channel("9007199254740993", &["Leads.edit"])];
+        assert_eq!(world.write("POST", &channels).0, 201);
+        world
+    }
+
+    #[test]
+    fn a_row_is_a_channel_and_a_module() {
+        let mut world = two_channels();
+        let page = body(&world.send("GET", &[], &Value::Null));
+        assert_eq!(page["info"], json!({"per_page": 200, "count": 3, "page": 1, "more_records": false}));
+        let expected = json!({
+            "notify_on_related_action": true,
+            "channel_expiry": "2026-11-23T09:00:00-08:00",
+            "return_affected_field_values": false,
+            "resource_uri": "https://www.zohoapis.test/crm/v2/Contacts",
+            "resource_id": "3652397000000002179",
+            "notify_url": "https://hooks.test/zoho?k=v",
+            "resource_name": "Contacts",
+            "fields": null,
+            "notification_condition": null,
+            "channel_id": "10000",
+            "events": ["Contacts.edit", "Contacts.create", "Contacts.delete"],
+            "token": "t0",
+        });
+        assert_eq!(page["watch"][0], expected);
+        assert_eq!(page["watch"][2]["channel_id"], "9007199254740993");
+    }
+
+    #[test]
+    fn pages_count_rows_and_are_capped_at_200() {
+        let mut world = two_channels();
+        let page = body(&world.send("GET", &[("page", "1"), ("per_page", "1")], &Value::Null));
+        assert_eq!(page["info"], json!({"per_page": 1, "count": 1, "page": 1, "more_records": true}));
+        let page = body(&world.send("GET", &[("page", "2"), ("per_page", "2")], &Value::Null));
+        assert_eq!(page["info"], json!({"per_page": 2, "count": 1, "page": 2, "more_records": false}));
+        let page = body(&world.send("GET", &[("per_page", "999")], &Value::Null));
+        assert_eq!(page["info"]["per_page"], 200);
+        assert_eq!(world.send("GET", &[("page", "18446744073709551615")], &Value::Null).status, 204);
+    }
+
+    #[test]
+    fn filters_narrow_and_nonsense_is_refused() {
+        let mut world = two_channels();
+        type Row<'a> = (&'a [(&'a str, &'a str)], u16, usize);
+        let table: [Row<'_>; 6] = [
+            (&[("channel_id", "10000")], 200, 2),
+            (&[("module", "Deals")], 200, 1),
+            (&[("channel_id", "9007199254740993"), ("module", "Deals")], 204, 0),
+            (&[("channel_id", "x")], 400, 0),
+            (&[("page", "0")], 400, 0),
+            (&[("module", "Potatoes")], 400, 0),
+        ];
+        for (query, status, count) in table {
+            let response = world.send("GET", query, &Value::Null);
+            assert_eq!(response.status, status, "{query:?}");
+            if status == 200 {
+                assert_eq!(body(&response)["info"]["count"], count, "{query:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_list_is_a_204_without_a_body_unless_the_knob_says_200() {
+        let empty = World::new(Knobs::default()).send("GET", &[], &Value::Null);
+        assert_eq!((empty.status, empty.body.len(), empty.header("content-type")), (204, 0, None));
+        let empty = World::new(Knobs { empty_list_status: 200, ..Knobs::default() }).send("GET", &[], &Value::Null);
+        assert_eq!((empty.status, &body(&empty)["watch"]), (200, &json!([])));
+    }
+
+    #[test]
+    fn an_expired_channel_is_gone_unless_knob_or_fault_shows_it() {
+        let mut world = two_channels();
+        world.pass(3599);
+        assert_eq!(world.rows().len(), 3);
+        world.pass(1);
+        world.access_token = body(&world.token_call(REFRESH))["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(world.rows().len(), 0);
+        world.fault(Fault::ListShowsExpired);
+        assert_eq!(world.rows().len(), 3);
+        let shown = Knobs { expired_shown: Length(Duration::from_secs(600)), ..Knobs::default() };
+        world.zoho.set_knobs(shown).unwrap();
+        assert_eq!(world.rows().len(), 3);
+        world.pass(600);
+        assert_eq!(world.rows().len(), 0);
+    }
+
+    #[test]
+    fn a_list_can_be_made_to_leave_a_channel_out() {
+        let mut world = two_channels();
+        world.fault(Fault::ListOmits { channel: "10000".to_owned() });
+        assert_eq!(world.rows().len(), 1);
+        assert_eq!(world.rows().len(), 3);
+    }
+}

@@ -253,6 +253,7 @@ impl Write<'_> {
     }
 
     /// The error of the first fault that is about this channel or one of its modules.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are not about one item")]
     fn check_faults(&self, id: i64, events: Option<&Events>) -> Result<(), Value> {
         for fault in self.faults {
             match fault {
@@ -306,3 +307,6 @@ const SUBSCRIBED: &str = "Successfully subscribed for actions-watch of the given
 const UPDATED: &str = "Successfully updated the subscribe details";
 const REMOVED: &str = "Successfully removed the subscribe details";
 const UNSUBSCRIBED: &str = "Successfully un-subscribed from actions-watch";
+
+#[cfg(test)]
+mod tests;
