@@ -3,7 +3,6 @@
 //! The lock is held for one call of the state and never while waiting. A reset cuts the connection under the server; a
 //! hang waits until the client or the server goes away; a truncated body promises its whole length and breaks off.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -22,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::deliveries::Delivery;
@@ -187,8 +187,17 @@ fn truncate(response: Response, keep: usize) -> HttpResponse {
     let Response { status, mut headers, mut body } = response;
     headers.push(("content-length".to_owned(), body.len().to_string()));
     body.truncate(keep);
-    let stream = tokio_stream::iter([Ok::<_, Infallible>(body)]);
+    let stream = tokio_stream::iter([Some(body), None]).then(part_or_break);
     build(status, &headers, Body::from_stream(stream))
+}
+
+/// A part of a body; then, when there was time to send it, an error, on which the server drops the connection.
+async fn part_or_break(part: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
+    let Some(part) = part else {
+        wait(BREAK_AFTER).await;
+        return Err(io::ErrorKind::ConnectionReset.into());
+    };
+    Ok(part)
 }
 
 fn build(status: u16, headers: &[(String, String)], body: Body) -> HttpResponse {
@@ -292,6 +301,8 @@ impl AsyncWrite for Cuttable {
 
 /// The longest request body that is read.
 const BODY_MAX: usize = 8 * 1024 * 1024;
+/// How long a truncated body holds its connection, so that its part arrives before the break.
+const BREAK_AFTER: Duration = Duration::from_millis(20);
 /// How long one delivery may take.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
