@@ -119,9 +119,8 @@ fn enable(state: &mut OrgState, item: &Item<'_>) -> Reply {
         (Some(_), PostConflict::DuplicateData) => return Err(conflict(item, "DUPLICATE_DATA", "duplicate data")),
         (Some(_), PostConflict::AlreadyUsed) => return Err(conflict(item, "ALREADY_USED", "already used")),
     }
-    let live_count = state.channels.values().filter(|channel| channel.expiry > write.now).count();
-    if let (None, Some(max)) = (&live, write.knobs.channels_max.filter(|max| live_count >= *max)) {
-        return Err(error("LIMIT_REACHED", "limit reached", &json!({ "limit": max })));
+    if live.is_none() {
+        state.check_room(write)?;
     }
     if live.is_some() {
         state.counters.channels_reenabled += 1;
@@ -210,6 +209,15 @@ fn disable_one(state: &mut OrgState, text: &str, write: &Write<'_>) -> Vec<Reply
         Ok(success(&details, UNSUBSCRIBED))
     };
     events.iter().map(item).collect()
+}
+
+impl OrgState {
+    /// LIMIT_REACHED when the knob allows no further channel.
+    fn check_room(&self, write: &Write<'_>) -> Result<(), Value> {
+        let Some(max) = write.knobs.channels_max else { return Ok(()) };
+        let live = self.channels.values().filter(|channel| channel.expiry > write.now).count();
+        if live < max { Ok(()) } else { Err(error("LIMIT_REACHED", "limit reached", &json!({ "limit": max }))) }
+    }
 }
 
 /// The channel that comes of what was kept and what is asked. What is neither gets its default.
