@@ -107,7 +107,7 @@ pub enum Fault {
     },
     /// The body is longer than anyone should read.
     Oversized {
-        /// Its size in MiB.
+        /// Its size in MiB, at most 256.
         mib: usize,
     },
     /// The body is right, its type is not.

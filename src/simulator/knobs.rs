@@ -60,6 +60,8 @@ pub struct Knobs {
     pub bad_method_status: u16,
     /// The code of a 429.
     pub throttled_code: ThrottledCode,
+    /// The code of a 401 for a dead access token.
+    pub dead_token_code: DeadTokenCode,
     /// Seconds in the `Retry-After` of a 429; `null` sends none.
     pub retry_after_secs: Option<u32>,
     /// Rows on one page of a GET.
@@ -120,6 +122,7 @@ impl Default for Knobs {
             empty_list_status: 204,
             bad_method_status: 405,
             throttled_code: ThrottledCode::TooManyRequests,
+            dead_token_code: DeadTokenCode::InvalidToken,
             retry_after_secs: None,
             page_max: 200,
             modules: MODULES.map(str::to_owned).to_vec(),
@@ -284,6 +287,7 @@ pub enum PostLive {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PostConflict {
     /// It is none: Kaizen #170 renews channels this way.
+    #[serde(rename = "none")]
     None,
     /// `DUPLICATE_DATA`, a code of SDK 2.x.
     DuplicateData,
@@ -317,6 +321,26 @@ impl ThrottledCode {
         match self {
             ThrottledCode::TooManyRequests => "TOO_MANY_REQUESTS",
             ThrottledCode::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+        }
+    }
+}
+
+/// The code of a 401 for a dead access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeadTokenCode {
+    /// Zoho's SDKs.
+    InvalidToken,
+    /// The page on token validity.
+    InvalidOauthtoken,
+}
+
+impl DeadTokenCode {
+    /// As it stands in the reply.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DeadTokenCode::InvalidToken => "INVALID_TOKEN",
+            DeadTokenCode::InvalidOauthtoken => "INVALID_OAUTHTOKEN",
         }
     }
 }

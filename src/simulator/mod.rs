@@ -26,6 +26,7 @@ pub mod hands;
 pub mod http;
 mod item;
 pub mod knobs;
+mod mishap;
 mod oauth;
 pub mod org;
 pub mod reply;

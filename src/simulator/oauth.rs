@@ -77,12 +77,12 @@ pub(crate) fn admitted(
     operation: Operation,
     now: Timestamp,
 ) -> Result<String, Response> {
-    let given = bearer(request).ok_or_else(invalid_token)?;
+    let given = bearer(request).ok_or_else(|| invalid_token(&zoho.knobs))?;
     let find = |state: &OrgState| {
         let token = state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
         Some((state.org.name.clone(), token.scopes.clone()))
     };
-    let (name, scopes) = zoho.orgs.values().find_map(find).ok_or_else(invalid_token)?;
+    let (name, scopes) = zoho.orgs.values().find_map(find).ok_or_else(|| invalid_token(&zoho.knobs))?;
     let suffices = |scope: &String| {
         scope.strip_prefix(SCOPE).is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
     };
@@ -102,8 +102,8 @@ pub(crate) fn ends(state: &OrgState, request: &Request, knobs: &Knobs) -> String
 }
 
 /// 401 for a token that is unknown or over.
-pub(crate) fn invalid_token() -> Response {
-    bare(401, "INVALID_TOKEN", "invalid oauth token", &json!({}))
+pub(crate) fn invalid_token(knobs: &Knobs) -> Response {
+    bare(401, knobs.dead_token_code.as_str(), "invalid oauth token", &json!({}))
 }
 
 /// 401 for a token that may not do this.
@@ -256,6 +256,7 @@ const DEAD_TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
+    use super::super::knobs::DeadTokenCode;
     use super::super::testing::{BASE, REFRESH, World, body, channel};
     use super::super::{Fault, Org};
     use super::*;
@@ -387,6 +388,14 @@ mod tests {
         world.zoho.revoke("a", "1000.refresh-a");
         assert_eq!(world.send("GET", &[], &Value::Null).status, 401);
         assert_eq!(body(&world.token_call(REFRESH))["error"], "invalid_code");
+    }
+
+    #[test]
+    fn access_tokens_can_be_ended_at_once_and_the_code_for_it_is_a_knob() {
+        let mut world = World::new(Knobs { dead_token_code: DeadTokenCode::InvalidOauthtoken, ..Knobs::default() });
+        world.zoho.end_access_tokens("a", world.now);
+        assert_eq!(body(&world.send("GET", &[], &Value::Null))["code"], "INVALID_OAUTHTOKEN");
+        assert!(body(&world.token_call(REFRESH))["access_token"].is_string());
     }
 
     #[test]

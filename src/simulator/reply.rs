@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::knobs::Knobs;
 use crate::model::exchange::Response;
 
 /// The answer to one request.
@@ -25,7 +26,7 @@ pub enum Reply {
     Reset,
     /// Nothing, ever; the request may have been applied all the same.
     Hang,
-    /// The connection is refused: nothing was applied.
+    /// The connection is refused: nothing was applied. Over HTTP it is a reset, for the connection was accepted before.
     Refused,
     /// A response whose body breaks off after so many bytes.
     Truncated(Response, usize),
@@ -71,6 +72,22 @@ pub(crate) fn error(code: &str, message: &str, details: &Value) -> Value {
 /// `details` of an error about one key.
 pub(crate) fn about(api_name: &str, json_path: &str) -> Value {
     json!({ "api_name": api_name, "json_path": json_path })
+}
+
+/// 404 for a path that is not there.
+pub(crate) fn url_pattern() -> Response {
+    let message = "Please check if the URL trying to access is a correct one";
+    bare(404, "INVALID_URL_PATTERN", message, &json!({}))
+}
+
+/// 429, in the words that the knobs choose.
+pub(crate) fn throttled(knobs: &Knobs) -> Response {
+    let message = "Too many requests. Please try again later.";
+    let mut response = bare(429, knobs.throttled_code.as_str(), message, &json!({}));
+    if let Some(seconds) = knobs.retry_after_secs {
+        response.headers.push(("retry-after".to_owned(), seconds.to_string()));
+    }
+    response
 }
 
 /// `instant` as an HTTP date: `Mon, 23 Nov 2026 16:00:00 GMT` (RFC 9110, IMF-fixdate).

@@ -4,18 +4,18 @@
 //! (429), then the operation. Faults come before all of it, or are laid over what came of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::channel::Channel;
 use super::counters::Counters;
 use super::faults::{self, Call, Endpoint, Fault, Faults, Rule};
 use super::knobs::{BadKnob, Knobs};
+use super::mishap;
 use super::oauth;
 use super::org::{Org, OrgState};
-use super::reply::{Answer, Reply, bare, http_date, json_response};
+use super::reply::{Answer, Reply, bare, throttled, url_pattern};
 use super::rows;
 use super::truth::Covered;
 use super::watch::{self, Write};
@@ -45,15 +45,15 @@ impl Zoho {
     /// What Zoho answers to this request at this instant.
     pub fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
         let Some(endpoint) = endpoint_of(&request.path) else {
-            return Answer { reply: Reply::Response(dated(url_pattern(), now)), delay: Duration::ZERO };
+            return mishap::laid_over(Reply::Response(url_pattern()), &[], now);
         };
         let call = Call::of(request, endpoint, self.org_of(request, endpoint));
         let struck = self.faults.strike(&call, now);
         let reply = match faults::taking_all(&struck) {
-            Some(fault) => self.failed(fault),
+            Some(fault) => mishap::instead(fault, &self.knobs),
             None => Reply::Response(self.respond(request, endpoint, &struck, now)),
         };
-        let answer = self.overlaid(reply, &struck, now);
+        let answer = mishap::laid_over(reply, &struck, now);
         self.count(&call, request.method, &answer.reply);
         answer
     }
@@ -151,16 +151,10 @@ impl Zoho {
             Ok(name) => name,
             Err(response) => return response,
         };
-        let Some(state) = self.orgs.get_mut(&name) else { return oauth::invalid_token() };
-        let mut headers = vec![("x-accesstoken-reset".to_owned(), oauth::ends(state, request, &self.knobs))];
-        let used = state.credits.spend(now);
-        let allowed = state.org.credits_per_day();
-        if used > allowed || state.in_flight > state.org.concurrency_max() {
-            state.counters.throttled += 1;
+        let Some(state) = self.orgs.get_mut(&name) else { return oauth::invalid_token(&self.knobs) };
+        let (headers, within) = state.spend(request, &self.knobs, now);
+        if !within {
             return throttled(&self.knobs);
-        }
-        if used * 2 > allowed {
-            headers.push(("x-api-credits-remaining".to_owned(), (allowed - used).to_string()));
         }
         state.forget_expired(now);
         let write = Write { knobs: &self.knobs, version, base: &request.base, faults, now };
@@ -171,57 +165,8 @@ impl Zoho {
             }
             Operation::Disable => watch::disable(state, request, &write),
         };
-        response.headers.append(&mut headers);
+        response.headers.extend(headers);
         response
-    }
-
-    /// The reply of a fault that has the call for itself.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "only faults that take the whole call come here")]
-    fn failed(&self, fault: &Fault) -> Reply {
-        let none = json!({});
-        let response = match fault {
-            Fault::ServerErrorHtml => html_error(),
-            Fault::Unavailable => bare(503, "SERVICE_UNAVAILABLE", "Service unavailable.", &none),
-            Fault::TooManyRequests => throttled(&self.knobs),
-            Fault::InvalidToken => oauth::invalid_token(),
-            Fault::ScopeMismatch => oauth::scope_mismatch(),
-            Fault::Forbidden => {
-                let details = json!({ "permissions": ["Crm_Implied_Api_Access"] });
-                bare(403, "NO_PERMISSION", "permission denied", &details)
-            }
-            Fault::NotFound => url_pattern(),
-            Fault::Refused => return Reply::Refused,
-            Fault::ResetBefore => return Reply::Reset,
-            Fault::HangBefore => return Reply::Hang,
-            Fault::RefuseBatchWith { .. } => bare(400, "INVALID_DATA", "invalid data", &json!({ "api_name": "watch" })),
-            Fault::OauthError { error } => json_response(200, &json!({ "error": error })),
-            Fault::TokenThrottled => oauth::access_denied(),
-            _ => bare(500, "INTERNAL_ERROR", "Internal server error occurred.", &none),
-        };
-        Reply::Response(response)
-    }
-
-    /// The reply with what the other faults do to it.
-    fn overlaid(&self, reply: Reply, faults: &[Fault], now: Timestamp) -> Answer {
-        let mut answer = Answer { reply, delay: Duration::ZERO };
-        if let Reply::Response(response) = &mut answer.reply {
-            for fault in faults {
-                spoil(response, fault);
-            }
-            *response = dated(std::mem::replace(response, Response::empty(0)), now);
-        }
-        for fault in faults {
-            match (fault, &answer.reply) {
-                (Fault::Delay { by }, _) => answer.delay += by.0,
-                (Fault::ResetAfter, _) => answer.reply = Reply::Reset,
-                (Fault::HangAfter, _) => answer.reply = Reply::Hang,
-                (Fault::Truncated { keep }, Reply::Response(response)) => {
-                    answer.reply = Reply::Truncated(response.clone(), *keep);
-                }
-                _ => {}
-            }
-        }
-        answer
     }
 
     fn count(&mut self, call: &Call, method: &'static str, reply: &Reply) {
@@ -234,6 +179,23 @@ impl Zoho {
             }
             Endpoint::Token => *counters.token_outcomes.entry(reply.outcome()).or_default() += 1,
         }
+    }
+}
+
+impl OrgState {
+    /// Counts a call against the quotas: the headers that say so, and whether it is within them.
+    fn spend(&mut self, request: &Request, knobs: &Knobs, now: Timestamp) -> (Vec<(String, String)>, bool) {
+        let mut headers = vec![("x-accesstoken-reset".to_owned(), oauth::ends(self, request, knobs))];
+        let used = self.credits.spend(now);
+        let allowed = self.org.credits_per_day();
+        if used > allowed || self.in_flight > self.org.concurrency_max() {
+            self.counters.throttled += 1;
+            return (headers, false);
+        }
+        if used * 2 > allowed {
+            headers.push(("x-api-credits-remaining".to_owned(), (allowed - used).to_string()));
+        }
+        (headers, true)
     }
 }
 
@@ -260,61 +222,6 @@ impl Operation {
     }
 }
 
-/// Changes a response as a fault says that leaves it a response.
-#[expect(clippy::wildcard_enum_match_arm, reason = "all others leave the response as it is")]
-fn spoil(response: &mut Response, fault: &Fault) {
-    match fault {
-        Fault::ContentType { value } => {
-            response.headers.retain(|(name, _)| name != "content-type");
-            response.headers.push(("content-type".to_owned(), value.clone()));
-        }
-        Fault::Oversized { mib } => response.body = vec![b' '; mib * 1024 * 1024],
-        Fault::ItemMissing => edit_items(response, |items| {
-            items.pop();
-        }),
-        Fault::ItemsReordered => edit_items(response, |items| items.reverse()),
-        Fault::UnknownItemCode { code } => edit_items(response, |items| {
-            if let Some(first) = items.first_mut() {
-                first["code"] = json!(code);
-                first["status"] = json!("error");
-            }
-        }),
-        _ => {}
-    }
-}
-
-fn edit_items(response: &mut Response, edit: impl FnOnce(&mut Vec<Value>)) {
-    let Ok(mut body) = serde_json::from_slice::<Value>(&response.body) else { return };
-    let Some(items) = body.get_mut("watch").and_then(Value::as_array_mut) else { return };
-    edit(items);
-    response.body = body.to_string().into_bytes();
-}
-
-fn dated(mut response: Response, now: Timestamp) -> Response {
-    response.headers.push(("date".to_owned(), http_date(now)));
-    response
-}
-
-fn url_pattern() -> Response {
-    let message = "Please check if the URL trying to access is a correct one";
-    bare(404, "INVALID_URL_PATTERN", message, &json!({}))
-}
-
-fn throttled(knobs: &Knobs) -> Response {
-    let message = "Too many requests. Please try again later.";
-    let mut response = bare(429, knobs.throttled_code.as_str(), message, &json!({}));
-    if let Some(seconds) = knobs.retry_after_secs {
-        response.headers.push(("retry-after".to_owned(), seconds.to_string()));
-    }
-    response
-}
-
-fn html_error() -> Response {
-    let body = "<html><head><title>Zoho</title></head><body><h1>Internal Server Error</h1></body></html>";
-    let headers = vec![("content-type".to_owned(), "text/html;charset=UTF-8".to_owned())];
-    Response { status: 500, headers, body: body.as_bytes().to_vec() }
-}
-
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
         "/oauth/v2/token" => Some(Endpoint::Token),
@@ -328,6 +235,10 @@ fn version_of(path: &str) -> Option<ApiVersion> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
     use super::super::knobs::ThrottledCode;
     use super::super::testing::{World, body, channel};
     use super::*;

@@ -31,6 +31,13 @@ pub struct Covered {
     pub to: Timestamp,
 }
 
+impl Covered {
+    /// Whether a change at this instant was delivered.
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.from <= at && at < self.to
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     channel: i64,
@@ -152,6 +159,8 @@ mod tests {
         ledger.turn(None, Some(&first), at(0));
         ledger.turn(Some(&first), Some(&second), at(9));
         assert_eq!(brief(&ledger), [("Deals.edit u".to_owned(), 0, 20)]);
+        let covered = &ledger.all()[0];
+        assert!(covered.contains(at(0)) && covered.contains(at(19)) && !covered.contains(at(20)));
         ledger.turn(Some(&second), Some(&third), at(30));
         assert_eq!(brief(&ledger), [("Deals.edit u".to_owned(), 0, 20), ("Deals.edit u".to_owned(), 30, 40)]);
     }
