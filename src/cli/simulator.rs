@@ -1,0 +1,217 @@
+//! `channelkeeper simulator`: the in-memory Zoho as a program.
+//!
+//! stdout says where it listens. With `--print-config` it is a config file for the daemon, in which everything else is a
+//! comment, so that it can be redirected to a file as it is.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+
+use crate::model::version::ApiVersion;
+use crate::simulator::http::{self, ClockFn};
+use crate::simulator::knobs::Length;
+use crate::simulator::{Knobs, Org, Zoho};
+
+/// Runs an in-memory Zoho over HTTP: OAuth, the watch API, deliveries, quotas and faults.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SimulatorArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
+    pub listen: SocketAddr,
+    /// How many orgs there are: sim1, sim2, and so on.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub accounts: u16,
+    /// The zone in which expiries are echoed: a name, or an offset such as +05:30.
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    pub zone: Option<String>,
+    /// The longest life of a channel by version, where it is not the documented one: v6=1d,v8=12h.
+    #[arg(long, value_name = "LIMITS", value_delimiter = ',')]
+    pub version_limits: Vec<VersionLimit>,
+    /// A JSON file that says how it behaves; GET /_sim/knobs shows every key.
+    #[arg(long, value_name = "FILE")]
+    pub knobs: Option<PathBuf>,
+    /// How many channels the printed config declares.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub channels: u16,
+    /// Prints a config file for the daemon that leads here.
+    #[arg(long)]
+    pub print_config: bool,
+    /// What its clock shows at the start; the real time when left out.
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<Timestamp>,
+}
+
+/// `v6=1d`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionLimit {
+    /// Of which version.
+    pub version: ApiVersion,
+    /// The longest life that it grants.
+    pub lifetime_max: Length,
+}
+
+impl FromStr for VersionLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<VersionLimit, String> {
+        let (version, length) = text.split_once('=').ok_or("written VERSION=LENGTH, as in v6=1d")?;
+        let version = version.parse().map_err(|error| format!("{error}"))?;
+        let lifetime_max = humantime::parse_duration(length).map(Length).map_err(|error| error.to_string())?;
+        Ok(VersionLimit { version, lifetime_max })
+    }
+}
+
+/// Serves until `shutdown`.
+pub async fn run(
+    args: SimulatorArgs,
+    stdout: &mut (dyn Write + Send),
+    clock: ClockFn,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let mut zoho = Zoho::new(Knobs::default());
+    zoho.set_knobs(knobs(&args)?).context("bad knobs")?;
+    for name in names(args.accounts) {
+        zoho.add_org(Org::new(&name));
+    }
+    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let base = format!("http://{}", listener.local_addr()?);
+    if args.print_config {
+        write!(stdout, "# listening on {base}\n{}", config(&base, &args))?;
+    } else {
+        writeln!(stdout, "listening on {base}")?;
+    }
+    stdout.flush()?;
+    let clock = started(clock, args.start);
+    http::serve(listener, Arc::new(Mutex::new(zoho)), clock, shutdown).await.context("the simulator's server failed")
+}
+
+/// The file's knobs, and above them those of the command line.
+fn knobs(args: &SimulatorArgs) -> anyhow::Result<Knobs> {
+    let mut knobs = match &args.knobs {
+        Some(path) => from_file(path)?,
+        None => Knobs::default(),
+    };
+    if let Some(zone) = &args.zone {
+        knobs.zone.clone_from(zone);
+    }
+    let given = args.version_limits.iter().map(|limit| (limit.version.to_string(), limit.lifetime_max));
+    knobs.version_limits.extend(given.collect::<BTreeMap<_, _>>());
+    Ok(knobs)
+}
+
+fn from_file(path: &Path) -> anyhow::Result<Knobs> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no file of knobs", path.display()))
+}
+
+/// The clock, moved so that it shows `start` at its first reading.
+fn started(clock: ClockFn, start: Option<Timestamp>) -> ClockFn {
+    let Some(start) = start else { return clock };
+    let ahead = start.duration_since(clock());
+    Arc::new(move || clock().checked_add(ahead).unwrap_or(Timestamp::MAX))
+}
+
+fn names(accounts: u16) -> impl Iterator<Item = String> {
+    (1..=accounts).map(|n| format!("sim{n}"))
+}
+
+/// A config file for the daemon, with made-up channels spread over the accounts.
+fn config(base: &str, args: &SimulatorArgs) -> String {
+    let mut text = String::new();
+    for name in names(args.accounts) {
+        let org = Org::new(&name);
+        let refresh_token = org.refresh_tokens.first().map_or("", String::as_str);
+        // Writing to a string cannot fail.
+        let _infallible = write!(
+            text,
+            "\n[accounts.{name}]\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"v8\"\n\
+             client_id = \"{}\"\nclient_secret = \"{}\"\nrefresh_token = \"{refresh_token}\"\n",
+            org.client_id, org.client_secret,
+        );
+    }
+    for n in 0..args.channels {
+        let account = n % args.accounts.max(1) + 1;
+        let (what, events) = EXAMPLES[usize::from(n) % EXAMPLES.len()];
+        let _infallible = write!(
+            text,
+            "\n[[channels]]\nname = \"{what}-{number}\"\naccount = \"sim{account}\"\nevents = [{events}]\n\
+             notify_url = \"https://hooks.example.com/{what}-{number}\"\ntoken = \"token-{what}-{number}\"\n",
+            number = n + 1,
+        );
+    }
+    text
+}
+
+const EXAMPLES: [(&str, &str); 4] = [
+    ("deals", r#""Deals.all""#),
+    ("contacts", r#""Contacts.create", "Contacts.edit""#),
+    ("leads", r#""Leads.create""#),
+    ("orders", r#""Sales_Orders.all", "Invoices.create""#),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: SimulatorArgs,
+    }
+
+    fn args(given: &[&str]) -> SimulatorArgs {
+        let given = ["simulator"].into_iter().chain(given.iter().copied());
+        <Cli as clap::Parser>::parse_from(given).args
+    }
+
+    #[test]
+    fn the_printed_config_is_toml_with_the_credentials_of_each_org() {
+        let text = format!(
+            "# listening on x\n{}",
+            config("http://127.0.0.1:1", &args(&["--accounts", "2", "--channels", "5"]))
+        );
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["accounts"]["sim2"]["client_secret"].as_str(), Some("secret-sim2"));
+        assert_eq!(table["channels"].as_array().map(Vec::len), Some(5));
+        assert_eq!(table["channels"][1]["account"].as_str(), Some("sim2"));
+    }
+
+    #[test]
+    fn limits_and_zone_of_the_command_line_are_above_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("knobs.json");
+        std::fs::write(&file, r#"{"zone": "UTC", "version_limits": {"v6": "2d", "v7": "3d"}}"#).unwrap();
+        let file = file.to_str().unwrap();
+        let knobs = knobs(&args(&["--knobs", file, "--zone", "-08:00", "--version-limits", "v6=1d,v8=12h"])).unwrap();
+        assert_eq!(knobs.zone, "-08:00");
+        let limits: Vec<String> = knobs.version_limits.iter().map(|(v, l)| format!("{v}={l}")).collect();
+        assert_eq!(limits, ["v6=1day", "v7=3days", "v8=12h"]);
+    }
+
+    #[test]
+    fn the_clock_starts_where_it_is_told_and_runs_on() {
+        let ticks = std::sync::atomic::AtomicI64::new(1_000);
+        let clock: ClockFn = Arc::new(move || {
+            Timestamp::from_second(ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
+        });
+        let clock = started(clock, Timestamp::from_second(5_000).ok());
+        assert_eq!((clock().as_second(), clock().as_second()), (5_001, 5_002));
+    }
+
+    #[tokio::test]
+    async fn it_says_where_it_listens_and_stops_when_told() {
+        let mut stdout = Vec::new();
+        let clock: ClockFn = Arc::new(|| Timestamp::UNIX_EPOCH);
+        run(args(&["--listen", "127.0.0.1:0"]), &mut stdout, clock, std::future::ready(())).await.unwrap();
+        let text = String::from_utf8(stdout).unwrap();
+        assert!(text.starts_with("listening on http://127.0.0.1:"), "{text}");
+    }
+}

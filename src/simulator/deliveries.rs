@@ -1,0 +1,245 @@
+//! What Zoho would post to whom when records change.
+//!
+//! The body is that of the v7 and v8 pages and of captured traffic: `operation` is `insert`, `update` or `delete` although
+//! events are named otherwise, `channel_id` is a string, `token` is null when there is none, `affected_fields` is empty
+//! for inserts, `affected_values` is there when the channel asked for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::channel::{Channel, module_uri};
+use super::condition;
+use super::form;
+use super::knobs::Knobs;
+use super::state::Zoho;
+use crate::model::events::Operation;
+
+/// Something that happened to records of one module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The module's API name.
+    pub module: String,
+    /// What happened.
+    pub operation: Operation,
+    /// The records, each with its changed fields and their new values.
+    pub records: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Whether it only happened to a related record: then it goes to channels with `notify_on_related_action` alone.
+    pub related: bool,
+}
+
+/// One POST that Zoho makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The org whose records changed.
+    pub org: String,
+    /// The channel's id.
+    pub channel: String,
+    /// Where it goes.
+    pub notify_url: String,
+    /// Its JSON body.
+    pub body: Value,
+}
+
+impl Zoho {
+    /// The deliveries that a change leads to at this instant, by channel id; lost, doubled and turned around as the knobs
+    /// say.
+    pub fn record_changed(&mut self, org: &str, change: &Change, now: Timestamp) -> Vec<Delivery> {
+        let (knobs, made) = (&self.knobs, &mut self.deliveries_made);
+        let Some(state) = self.orgs.get(org) else { return Vec::new() };
+        let mut deliveries = Vec::new();
+        for channel in state.channels.values().filter(|channel| listens(channel, change, now)) {
+            *made += 1;
+            let copies = copies(*made, knobs);
+            let delivery = Delivery {
+                org: org.to_owned(),
+                channel: channel.id.to_string(),
+                notify_url: channel.notify_url.clone(),
+                body: body(channel, change, knobs, now),
+            };
+            deliveries.extend(std::iter::repeat_n(delivery, copies));
+        }
+        if knobs.deliveries_reversed {
+            deliveries.reverse();
+        }
+        deliveries
+    }
+}
+
+fn listens(channel: &Channel, change: &Change, now: Timestamp) -> bool {
+    let fields: BTreeSet<&str> = change.records.values().flat_map(|fields| fields.keys().map(String::as_str)).collect();
+    channel.expiry > now
+        && channel.events.of(&change.module).contains(change.operation)
+        && (!change.related || channel.related)
+        && (change.operation != Operation::Edit
+            || condition::passes(channel.condition.as_ref(), &change.module, &fields))
+}
+
+fn copies(serial: u64, knobs: &Knobs) -> usize {
+    let hits = |every: u64| every > 0 && serial.is_multiple_of(every);
+    match (hits(knobs.deliveries_drop_every), hits(knobs.deliveries_duplicate_every)) {
+        (true, _) => 0,
+        (false, true) => 2,
+        (false, false) => 1,
+    }
+}
+
+fn body(channel: &Channel, change: &Change, knobs: &Knobs, now: Timestamp) -> Value {
+    let ids: Vec<&String> = change.records.keys().collect();
+    let changed = |(id, fields): (&String, &BTreeMap<String, Value>)| {
+        let names: Vec<&String> = fields.keys().collect();
+        Value::Object(Map::from_iter([(id.clone(), json!(names))]))
+    };
+    let affected: Vec<Value> = match change.operation {
+        Operation::Create => Vec::new(),
+        Operation::Edit | Operation::Delete => change.records.iter().map(changed).collect(),
+    };
+    let query: Map<String, Value> =
+        form::pairs(form::query_of(&channel.notify_url)).into_iter().map(|(key, value)| (key, json!(value))).collect();
+    let mut body = json!({
+        "server_time": now.as_millisecond(),
+        "query_params": query,
+        "module": change.module,
+        "resource_uri": module_uri("https://www.zohoapis.com", knobs, &change.module),
+        "ids": ids,
+        "affected_fields": affected,
+        "operation": change.operation.delivered_as(),
+        "channel_id": channel.id.to_string(),
+        "token": channel.token,
+    });
+    if channel.affected_values {
+        let values = |(id, fields)| json!({ "record_id": id, "values": fields });
+        body["affected_values"] = change.records.iter().map(values).collect();
+    }
+    body
+}
+
+/// A change as the admin API takes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawChange {
+    pub(crate) org: Option<String>,
+    module: String,
+    operation: String,
+    #[serde(default)]
+    ids: Vec<String>,
+    #[serde(default)]
+    values: BTreeMap<String, Value>,
+    #[serde(default)]
+    related: bool,
+}
+
+impl RawChange {
+    /// The change, or what is wrong with it.
+    pub(crate) fn parse(self) -> Result<Change, String> {
+        let operation = Operation::ALL
+            .into_iter()
+            .find(|operation| operation.as_str() == self.operation)
+            .ok_or_else(|| format!("operation: \"{}\" is none of create, edit, delete", self.operation))?;
+        if self.ids.is_empty() {
+            return Err("ids: name at least one record".to_owned());
+        }
+        let records = self.ids.into_iter().map(|id| (id, self.values.clone())).collect();
+        Ok(Change { module: self.module, operation, records, related: self.related })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, channel};
+    use super::*;
+
+    fn change(operation: Operation) -> Change {
+        let fields = BTreeMap::from([("Stage".to_owned(), json!("Closed Won"))]);
+        let records = BTreeMap::from([("3652397000001565035".to_owned(), fields)]);
+        Change { module: "Deals".to_owned(), operation, records, related: false }
+    }
+
+    fn world(knobs: Knobs) -> World {
+        let mut world = World::new(knobs);
+        let mut second = channel("2", &["Deals.edit"]);
+        second["return_affected_field_values"] = json!(true);
+        second["notify_on_related_action"] = json!(false);
+        second["token"] = Value::Null;
+        assert_eq!(world.write("POST", &[channel("1", &["Deals.all"]), second]).0, 201);
+        world
+    }
+
+    fn channels(deliveries: &[Delivery]) -> Vec<&str> {
+        deliveries.iter().map(|delivery| delivery.channel.as_str()).collect()
+    }
+
+    #[test]
+    fn an_insert_is_delivered_as_documented() {
+        let mut world = world(Knobs::default());
+        let deliveries = world.zoho.record_changed("a", &change(Operation::Create), world.now);
+        assert_eq!(deliveries.len(), 1);
+        assert_eq!(deliveries[0].notify_url, "https://hooks.test/zoho?k=v");
+        assert_eq!(
+            deliveries[0].body,
+            json!({
+                "server_time": 1_795_449_600_000_i64,
+                "query_params": {"k": "v"},
+                "module": "Deals",
+                "resource_uri": "https://www.zohoapis.com/crm/v2/Deals",
+                "ids": ["3652397000001565035"],
+                "affected_fields": [],
+                "operation": "insert",
+                "channel_id": "1",
+                "token": "t0",
+            })
+        );
+    }
+
+    #[test]
+    fn an_update_names_fields_and_on_request_values() {
+        let mut world = world(Knobs::default());
+        let deliveries = world.zoho.record_changed("a", &change(Operation::Edit), world.now);
+        assert_eq!(channels(&deliveries), ["1", "2"]);
+        let body = &deliveries[1].body;
+        assert_eq!((&body["operation"], &body["token"]), (&json!("update"), &Value::Null));
+        assert_eq!(body["affected_fields"], json!([{"3652397000001565035": ["Stage"]}]));
+        let values = json!([{"record_id": "3652397000001565035", "values": {"Stage": "Closed Won"}}]);
+        assert_eq!(body["affected_values"], values);
+        assert_eq!(deliveries[0].body.get("affected_values"), None);
+    }
+
+    #[test]
+    fn related_changes_go_to_those_who_want_them_and_nothing_to_the_dead() {
+        let mut world = world(Knobs::default());
+        let related = Change { related: true, ..change(Operation::Edit) };
+        assert_eq!(channels(&world.zoho.record_changed("a", &related, world.now)), ["1"]);
+        world.pass(3600);
+        assert!(world.zoho.record_changed("a", &related, world.now).is_empty());
+    }
+
+    #[test]
+    fn deliveries_can_be_lost_doubled_and_turned_around() {
+        let table = [
+            (Knobs { deliveries_drop_every: 2, ..Knobs::default() }, vec!["1"]),
+            (Knobs { deliveries_duplicate_every: 2, ..Knobs::default() }, vec!["1", "2", "2"]),
+            (Knobs { deliveries_reversed: true, ..Knobs::default() }, vec!["2", "1"]),
+        ];
+        for (knobs, expected) in table {
+            let mut world = world(knobs);
+            assert_eq!(channels(&world.zoho.record_changed("a", &change(Operation::Edit), world.now)), expected);
+        }
+    }
+
+    #[test]
+    fn a_condition_holds_back_edits_of_other_fields() {
+        let mut world = World::new(Knobs::default());
+        let leaf = |name: &str| json!({"field": {"api_name": name}});
+        let selection = json!({"group_operator": "and", "group": [leaf("Stage"), leaf("Amount")]});
+        let mut item = channel("1", &["Deals.all"]);
+        item["notification_condition"] =
+            json!([{"type": "field_selection", "module": {"api_name": "Deals"}, "field_selection": selection}]);
+        assert_eq!(world.write("POST", &[item]).0, 201);
+        assert_eq!(world.zoho.record_changed("a", &change(Operation::Edit), world.now), []);
+        assert_eq!(world.zoho.record_changed("a", &change(Operation::Delete), world.now).len(), 1);
+        let group = &world.rows()[0]["notification_condition"][0]["field_selection"]["group"];
+        assert_eq!(group[0], json!({"field": {"api_name": "Stage"}, "group_operator": null, "group": null}));
+    }
+}

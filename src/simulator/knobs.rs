@@ -1,0 +1,428 @@
+//! What the sources leave open, one field each; the default is the likeliest answer.
+//!
+//! In JSON an unknown key is an error, lengths are written as people write them (`"1d"`, `"90s"`), and what is left out
+//! keeps its default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::version::{ApiVersion, FALLBACK_LIFETIME};
+
+/// How this Zoho behaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Knobs {
+    /// The zone in which expiries are echoed: an IANA name, or a fixed offset such as `-08:00`. Replies carry an offset
+    /// that is not the request's (v7 samples; amp-labs/connectors #1602).
+    pub zone: String,
+    /// The most channels in one POST, PUT or PATCH: 100 in the prose and the SDKs, 50 in the OpenAPI file of v8.
+    pub batch_max: usize,
+    /// The longest life by version, where it is not what [`ApiVersion::limits`] says: `{"v6": "1d"}`.
+    pub version_limits: BTreeMap<String, Length>,
+    /// What a channel gets that asked for nothing or for too much.
+    pub fallback_lifetime: Length,
+    /// Whether an expiry may carry a fraction of a second (one integrator says it may not).
+    pub fractions: Fractions,
+    /// What an expiry in the past leads to; no source says.
+    pub past_expiry: PastExpiry,
+    /// What PATCH does with a token that is left out.
+    pub patch: PatchToken,
+    /// What PATCH does with the events that are given.
+    pub patch_events: PatchEvents,
+    /// What PATCH does with an expiry that is left out.
+    pub patch_expiry: PatchExpiry,
+    /// Whether PATCH refuses a channel without `events` (v7 page; Pipedream's client).
+    pub patch_needs_events: bool,
+    /// Whether PATCH refuses a channel without `notify_url` (v6 to v8 pages say mandatory, production v2 does not).
+    pub patch_needs_notify_url: bool,
+    /// What POST of a live id does with what the channel had.
+    pub post: PostLive,
+    /// Whether POST of a live id is refused instead.
+    pub post_conflict: PostConflict,
+    /// What `_delete_events` of an event that is not subscribed leads to.
+    pub delete_missing_event: MissingEvent,
+    /// How long a GET still shows an expired channel.
+    pub expired_shown: Length,
+    /// The version named in `resource_uri`: v2 whatever was called, in real v7 traffic.
+    pub resource_version: String,
+    /// The status of a write of which every item failed: 400 in production, 202 in the older OpenAPI file.
+    pub all_bad_status: u16,
+    /// The status of a write of which some items failed.
+    pub partly_bad_status: u16,
+    /// The status of an empty list: 204 without a body, or 200 with an empty one.
+    pub empty_list_status: u16,
+    /// The status of a method that the watch path does not have.
+    pub bad_method_status: u16,
+    /// The code of a 429.
+    pub throttled_code: ThrottledCode,
+    /// The code of a 401 for a dead access token.
+    pub dead_token_code: DeadTokenCode,
+    /// Seconds in the `Retry-After` of a 429; `null` sends none.
+    pub retry_after_secs: Option<u32>,
+    /// Rows on one page of a GET.
+    pub page_max: usize,
+    /// Modules that can be watched, by API name. `CustomModule…` always can.
+    pub modules: Vec<String>,
+    /// Characters in a token: 50 in the documents, 256 in the newer OpenAPI file.
+    pub token_max: usize,
+    /// Characters in a `notify_url`.
+    pub notify_url_max: usize,
+    /// Characters in the `channel_ids` of a DELETE; `null` is no limit (the newer OpenAPI file says 512).
+    pub channel_ids_max: Option<usize>,
+    /// Channels in an org, beyond which POST answers LIMIT_REACHED; `null` is no limit (none is documented).
+    pub channels_max: Option<usize>,
+    /// The life of an access token.
+    pub access_token_life: Length,
+    /// Access tokens that one refresh token gives in ten minutes.
+    pub tokens_in_ten_minutes: usize,
+    /// Whether a refused token request counts towards that as well, so that retrying prolongs the refusal.
+    pub throttle_prolonged: bool,
+    /// Live access tokens of one refresh token; one more kills the oldest.
+    pub live_tokens_max: usize,
+    /// Refresh tokens of one org; one more kills the oldest.
+    pub refresh_tokens_max: usize,
+    /// What the token reply says of the API's base.
+    pub api_domain: ApiDomain,
+    /// Whether the token reply names the scope.
+    pub token_scope: bool,
+    /// Every how manieth delivery is lost; 0 for none.
+    pub deliveries_drop_every: u64,
+    /// Every how manieth delivery is made twice; 0 for none.
+    pub deliveries_duplicate_every: u64,
+    /// Whether the deliveries of one change go out in reverse.
+    pub deliveries_reversed: bool,
+}
+
+impl Default for Knobs {
+    fn default() -> Knobs {
+        Knobs {
+            zone: "America/Los_Angeles".to_owned(),
+            batch_max: 100,
+            version_limits: BTreeMap::new(),
+            fallback_lifetime: Length(FALLBACK_LIFETIME),
+            fractions: Fractions::Refused,
+            past_expiry: PastExpiry::Refused,
+            patch: PatchToken::Docs,
+            patch_events: PatchEvents::Replace,
+            patch_expiry: PatchExpiry::Keep,
+            patch_needs_events: true,
+            patch_needs_notify_url: false,
+            post: PostLive::Replace,
+            post_conflict: PostConflict::None,
+            delete_missing_event: MissingEvent::Success,
+            expired_shown: Length(Duration::ZERO),
+            resource_version: "v2".to_owned(),
+            all_bad_status: 400,
+            partly_bad_status: 207,
+            empty_list_status: 204,
+            bad_method_status: 405,
+            throttled_code: ThrottledCode::TooManyRequests,
+            dead_token_code: DeadTokenCode::InvalidToken,
+            retry_after_secs: None,
+            page_max: 200,
+            modules: MODULES.map(str::to_owned).to_vec(),
+            token_max: 50,
+            notify_url_max: 255,
+            channel_ids_max: None,
+            channels_max: None,
+            access_token_life: Length(Duration::from_secs(3600)),
+            tokens_in_ten_minutes: 10,
+            throttle_prolonged: false,
+            live_tokens_max: 15,
+            refresh_tokens_max: 20,
+            api_domain: ApiDomain::Own,
+            token_scope: false,
+            deliveries_drop_every: 0,
+            deliveries_duplicate_every: 0,
+            deliveries_reversed: false,
+        }
+    }
+}
+
+/// A knob stands at a value that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadKnob {
+    /// `zone` is neither known nor an offset.
+    #[error("zone: \"{0}\" is neither a time zone of this machine nor an offset such as \"-08:00\"")]
+    Zone(String),
+    /// `version_limits` has a key that is no version.
+    #[error("version_limits: \"{0}\" is no API version")]
+    Version(String),
+}
+
+impl Knobs {
+    /// Whether every value means something.
+    pub fn check(&self) -> Result<(), BadKnob> {
+        self.time_zone().ok_or_else(|| BadKnob::Zone(self.zone.clone()))?;
+        match self.version_limits.keys().find(|version| version.parse::<ApiVersion>().is_err()) {
+            Some(version) => Err(BadKnob::Version(version.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The longest life that this version grants.
+    pub fn lifetime_max(&self, version: ApiVersion) -> Duration {
+        self.version_limits.get(version.as_str()).map_or(version.limits().lifetime_max, |length| length.0)
+    }
+
+    /// `instant` as replies write it: whole seconds, with the offset that the zone has then.
+    pub fn echo(&self, instant: Timestamp) -> String {
+        let zone = self.time_zone().unwrap_or(TimeZone::UTC);
+        instant.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+
+    /// Whether a module can be watched.
+    pub fn watches(&self, module: &str) -> bool {
+        module.starts_with("CustomModule") || self.modules.iter().any(|known| known == module)
+    }
+
+    fn time_zone(&self) -> Option<TimeZone> {
+        match offset_seconds(&self.zone) {
+            Some(seconds) => Some(TimeZone::fixed(jiff::tz::Offset::from_seconds(seconds).ok()?)),
+            None => TimeZone::get(&self.zone).ok(),
+        }
+    }
+}
+
+/// The seconds of `+HH:MM` or `-HH:MM`.
+fn offset_seconds(text: &str) -> Option<i32> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+')?),
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    Some(sign * (hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60))
+}
+
+/// A length of time, in JSON as people write it: `"1d"`, `"90s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Length(pub Duration);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl Serialize for Length {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Length, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Length).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Fractions of a second in an expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fractions {
+    /// INVALID_DATA.
+    Refused,
+    /// Cut off.
+    Accepted,
+}
+
+/// An expiry in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PastExpiry {
+    /// INVALID_DATA.
+    Refused,
+    /// One hour, as for an expiry too far away.
+    OneHour,
+}
+
+/// A token left out of a PATCH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PatchToken {
+    /// It stays, as documented.
+    Docs,
+    /// It becomes null, as Pipedream saw on v2.
+    NullsToken,
+}
+
+/// The events of a PATCH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PatchEvents {
+    /// They take the place of those before.
+    Replace,
+    /// They join those before.
+    Add,
+}
+
+/// An expiry left out of a PATCH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PatchExpiry {
+    /// It stays.
+    Keep,
+    /// It becomes one hour from now.
+    OneHour,
+}
+
+/// POST of a live id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostLive {
+    /// The new channel takes the old one's place.
+    Replace,
+    /// Events join those before, and what is left out stays.
+    Merge,
+}
+
+/// Whether POST of a live id is a conflict, and its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PostConflict {
+    /// It is none: Kaizen #170 renews channels this way.
+    #[serde(rename = "none")]
+    None,
+    /// `DUPLICATE_DATA`, a code of SDK 2.x.
+    DuplicateData,
+    /// `ALREADY_USED`, a code of SDK 5.0 and later.
+    AlreadyUsed,
+}
+
+/// `_delete_events` of an event that is not subscribed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingEvent {
+    /// As if it had been.
+    Success,
+    /// INVALID_DATA.
+    InvalidData,
+}
+
+/// The code of a 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ThrottledCode {
+    /// Kaizen #203.
+    TooManyRequests,
+    /// The newer OpenAPI file.
+    RateLimitExceeded,
+}
+
+impl ThrottledCode {
+    /// As it stands in the reply.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ThrottledCode::TooManyRequests => "TOO_MANY_REQUESTS",
+            ThrottledCode::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+        }
+    }
+}
+
+/// The code of a 401 for a dead access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeadTokenCode {
+    /// Zoho's SDKs.
+    InvalidToken,
+    /// The page on token validity.
+    InvalidOauthtoken,
+}
+
+impl DeadTokenCode {
+    /// As it stands in the reply.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DeadTokenCode::InvalidToken => "INVALID_TOKEN",
+            DeadTokenCode::InvalidOauthtoken => "INVALID_OAUTHTOKEN",
+        }
+    }
+}
+
+/// `api_domain` in the token reply. Zoho's SDKs go where it points at their next call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiDomain {
+    /// The base that the token request was sent to.
+    Own,
+    /// No such key.
+    Omitted,
+    /// This one.
+    Fixed(String),
+}
+
+/// The modules of the v7 list by API name, and `Notes` and `users`, which are watched in practice.
+const MODULES: [&str; 22] = [
+    "Leads",
+    "Accounts",
+    "Contacts",
+    "Deals",
+    "Campaigns",
+    "Tasks",
+    "Cases",
+    "Events",
+    "Calls",
+    "Solutions",
+    "Products",
+    "Vendors",
+    "Price_Books",
+    "Quotes",
+    "Sales_Orders",
+    "Purchase_Orders",
+    "Invoices",
+    "Appointments__s",
+    "Appointments_Rescheduled_History__s",
+    "Services__s",
+    "Notes",
+    "users",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knobs_read_back_and_an_empty_object_is_the_default() {
+        let knobs: Knobs = serde_json::from_str("{}").unwrap();
+        assert_eq!(knobs, Knobs::default());
+        let text = serde_json::to_string(&knobs).unwrap();
+        assert_eq!(serde_json::from_str::<Knobs>(&text).unwrap(), knobs);
+    }
+
+    #[test]
+    fn an_unknown_knob_is_an_error() {
+        assert!(serde_json::from_str::<Knobs>(r#"{"batchmax": 3}"#).is_err());
+    }
+
+    #[test]
+    fn a_value_without_a_meaning_is_named() {
+        let zone = Knobs { zone: "Mars/Olympus".to_owned(), ..Knobs::default() };
+        assert_eq!(zone.check(), Err(BadKnob::Zone("Mars/Olympus".to_owned())));
+        let limits: Knobs = serde_json::from_str(r#"{"version_limits": {"v9": "1d"}}"#).unwrap();
+        assert_eq!(limits.check(), Err(BadKnob::Version("v9".to_owned())));
+    }
+
+    #[test]
+    fn the_echoed_offset_follows_daylight_saving_unless_it_is_fixed() {
+        let july: Timestamp = "2025-07-01T00:00:00.9Z".parse().unwrap();
+        let january: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
+        let zoned = Knobs::default();
+        assert_eq!(zoned.echo(july), "2025-06-30T17:00:00-07:00");
+        assert_eq!(zoned.echo(january), "2024-12-31T16:00:00-08:00");
+        let fixed = Knobs { zone: "+05:30".to_owned(), ..Knobs::default() };
+        assert_eq!(fixed.echo(july), "2025-07-01T05:30:00+05:30");
+    }
+
+    #[test]
+    fn a_version_limit_overrides_the_table() {
+        let knobs: Knobs = serde_json::from_str(r#"{"version_limits": {"v6": "1d"}}"#).unwrap();
+        assert_eq!(knobs.lifetime_max(ApiVersion::V6), Duration::from_secs(86_400));
+        assert_eq!(knobs.lifetime_max(ApiVersion::V8), Duration::from_secs(7 * 86_400));
+    }
+}
