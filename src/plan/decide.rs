@@ -248,7 +248,7 @@ impl Table<'_> {
         let refusal = record.refusal.as_ref().filter(|refusal| self.still_refused(refusal, false));
         let verdict = match (self.facts.policy.removed, refusal) {
             (Removed::Expire, _) => Verdict::Hold(Held { id, name, cause: Cause::LeftToExpire, until: None }),
-            (Removed::Disable, Some(refusal)) => Verdict::Hold(rejected(id, name, refusal, false)),
+            (Removed::Disable, Some(refusal)) => Verdict::Hold(self.rejected(id, name, refusal, false)),
             (Removed::Disable, None) => {
                 let step = Step { id, name, action: Action::Disable, reason: Reason::Retired, expiry: observed.expiry };
                 Verdict::Act(vec![step], None)
@@ -262,11 +262,17 @@ impl Table<'_> {
     fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
         let refusal = record?.refusal.as_ref()?;
         let same = refusal.code != NOT_SUBSCRIBED && refusal.spec == spec.fingerprint();
-        (same && self.still_refused(refusal, urgent)).then(|| rejected(spec.id, spec.name.clone(), refusal, urgent))
+        (same && self.still_refused(refusal, urgent)).then(|| self.rejected(spec.id, spec.name.clone(), refusal, urgent))
     }
 
     fn still_refused(&self, refusal: &Refusal, urgent: bool) -> bool {
-        backoff::after_refusal(refusal, urgent) > self.facts.now
+        backoff::after_refusal(refusal, urgent, self.facts.now) > self.facts.now
+    }
+
+    fn rejected(&self, id: ChannelId, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
+        let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
+        let until = Some(backoff::after_refusal(refusal, urgent, self.facts.now));
+        Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
     }
 
     /// The whole life from now on, less a guard where the lifetime is the most that Zoho gives: one second more than that
@@ -355,12 +361,6 @@ fn step(spec: &Spec, action: Action, reason: Reason, expiry: Option<Timestamp>) 
 
 fn held(spec: &Spec, cause: Cause, until: Option<Timestamp>) -> Held {
     Held { id: spec.id, name: spec.name.clone(), cause, until }
-}
-
-fn rejected(id: ChannelId, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
-    let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
-    let until = Some(backoff::after_refusal(refusal, urgent));
-    Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
 }
 
 fn every_id(facts: &Facts<'_>) -> BTreeSet<ChannelId> {

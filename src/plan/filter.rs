@@ -129,7 +129,7 @@ pub fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
 
 fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let trouble = &facts.state.writes;
-    let Some(until) = backoff::after_trouble(trouble).filter(|until| *until > facts.now) else { return };
+    let Some(until) = backoff::after_trouble(trouble, facts.now).filter(|until| *until > facts.now) else { return };
     hold(steps, held, Some(until), |step| {
         let can_wait = step.action.is_remote() && !step.reason.is_urgent();
         can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
@@ -173,7 +173,7 @@ fn look_retry(facts: &Facts<'_>, steps: &[Step]) -> Option<Timestamp> {
     match facts.look {
         Look::Seen { .. } => None,
         Look::Unknown(_) if steps.iter().any(|step| step.reason.is_urgent()) => Some(after(facts.now, backoff::URGENT)),
-        Look::Unknown(_) => backoff::after_trouble(&facts.state.looks),
+        Look::Unknown(_) => backoff::after_trouble(&facts.state.looks, facts.now),
     }
 }
 
