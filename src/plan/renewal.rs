@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::model::channel::{AccountName, Spec};
 use crate::model::record::Grant;
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Timestamp, before, span};
+use crate::model::time::{Timestamp, before, is_same_second, span};
 
 use super::backoff;
 
@@ -137,11 +137,6 @@ fn failed_passes(margin: Duration, emergency: Duration, request_timeout: Duratio
         left = left.saturating_sub(next.max(request_timeout));
     }
     attempts.saturating_sub(1)
-}
-
-/// Zoho's expiries carry whole seconds; a second of difference is rounding.
-fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
-    one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
 }
 
 const LONG_LIFE: Duration = Duration::from_secs(10 * 24 * 60 * 60);

@@ -74,7 +74,7 @@ fn renews_when_half_of_life_is_over() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
-          next wake in 1day
+          next wake in 9h
     "#]]);
 }
 
@@ -85,7 +85,7 @@ fn the_last_eighth_of_life_is_an_emergency() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ enable        c1 (renew, 3h 1s left, asks for 2026-01-02T20:59:59Z)
-          next wake in 1day
+          next wake in 1s
     "#]]);
     world.now = hours(21);
     world.check(&expect![[r#"
@@ -120,7 +120,7 @@ fn a_channel_that_differs_and_is_due_is_renewed_first() {
           ~ update        c1 (drift, 12h left, asks for 2026-01-02T12:00:00Z)
               events: missing Contacts.create; extra Leads.edit
           ~ enable        c2 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
-          next wake in 1day
+          next wake in 9h
     "#]]);
 }
 
@@ -159,7 +159,7 @@ fn a_channel_taken_over_may_be_due_in_the_same_plan() {
         account acme: 2 steps, 0 held, 0 kept, 0 foreign
           ~ take-over     c1 (taken-over, 11h left)
           ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
-          next wake in 1day
+          next wake in 8h
     "#]]);
 }
 
@@ -171,7 +171,7 @@ fn a_channel_taken_over_may_differ_in_the_same_plan_and_is_given_a_whole_life() 
     world.check(&expect![[r#"
         account acme: 2 steps, 0 held, 0 kept, 0 foreign
           ~ take-over     c1 (taken-over, 23h left)
-          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_on_related_action: false instead of true
           next wake in 10h 45m
     "#]]);
@@ -213,7 +213,7 @@ fn a_channel_whose_first_reply_was_lost_is_ours_by_its_url() {
     world.spec(1).notify_url = NotifyUrl::new("https://hooks.example.com/v2");
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
-          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_url: https://hooks.example.com/zoho instead of https://hooks.example.com/v2
           next wake in 10h 45m
     "#]]);
