@@ -298,13 +298,15 @@ impl Table<'_> {
     }
 }
 
-/// The step that renews a fresh channel along with others; none for a channel that may not be written.
+/// The step that renews a fresh channel along with others; none for a channel that may not be written, or that Zoho refused
+/// before: it would spoil the batch of its neighbours.
 pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) -> Option<Step> {
     let spec = facts.specs.get(&id)?;
     let mode = facts.policy.mode.min(spec.mode);
     let table = Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) };
     let expiry = life.map(|life| life.expiry);
-    (mode > Mode::Observe).then(|| step(spec, Action::Enable(table.ask(spec)), Reason::Together, expiry))
+    let refused = facts.records.get(&id).is_some_and(|record| record.refusal.is_some());
+    (mode > Mode::Observe && !refused).then(|| step(spec, Action::Enable(table.ask(spec)), Reason::Together, expiry))
 }
 
 /// Which writes mend a drift.

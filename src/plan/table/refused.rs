@@ -33,7 +33,7 @@ fn a_refused_spec_is_tried_again_at_once_when_it_was_changed() {
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               token: another one instead of the declared one
               notify_on_related_action: false instead of true
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -100,7 +100,7 @@ fn not_subscribed_is_answered_by_enabling() {
           ~ enable        c1 (not-subscribed, 23h left, asks for 2026-01-02T01:00:00Z)
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_on_related_action: false instead of true
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -157,7 +157,7 @@ fn a_drift_that_came_back_after_two_patches_is_mended_by_put() {
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_on_related_action: false instead of true
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -195,7 +195,7 @@ fn a_contested_channel_is_still_renewed() {
         account acme: 1 step, 1 held, 0 kept, 0 foreign
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ! contested     c1: came back after 4 accepted repairs, so somebody else edits it: notify_on_related_action: false instead of true (again in 2h)
-          next wake in 2h
+          next wake in 30s
     "#]]);
 }
 

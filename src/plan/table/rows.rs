@@ -19,7 +19,7 @@ fn a_declared_channel_that_zoho_does_not_have_is_enabled() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 1 kept, 0 foreign
           + enable        c2 (missing, asks for 2026-01-02T01:00:00Z)
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -30,7 +30,7 @@ fn a_channel_of_ours_that_is_gone_is_enabled_again() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 1 kept, 0 foreign
           + enable        c1 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -41,7 +41,7 @@ fn an_expired_row_is_absent() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           + enable        c1 (missing, ended 1h ago, asks for 2026-01-03T01:00:00Z)
-          next wake in 1day
+          next wake in 30s
     "#]]);
 }
 
@@ -52,13 +52,13 @@ fn at_the_very_second_of_its_expiry_a_channel_is_absent() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           + enable        c1 (missing, ended 0s ago, asks for 2026-01-03T00:00:00Z)
-          next wake in 1day
+          next wake in 30s
     "#]]);
     world.now = before(hours(24), Duration::from_nanos(1));
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ enable        c1 (emergency, 0s left, asks for 2026-01-02T23:59:59Z)
-          next wake in 1day
+          next wake in 30s
     "#]]);
 }
 
@@ -74,7 +74,7 @@ fn renews_when_half_of_life_is_over() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
-          next wake in 9h
+          next wake in 30s
     "#]]);
 }
 
@@ -91,7 +91,7 @@ fn the_last_eighth_of_life_is_an_emergency() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
-          next wake in 1day
+          next wake in 30s
     "#]]);
 }
 
@@ -103,7 +103,7 @@ fn a_channel_that_differs_is_repaired_and_keeps_its_expiry() {
         account acme: 1 step, 0 held, 1 kept, 0 foreign
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_url: https://elsewhere.example/x?... instead of https://hooks.example.com/zoho
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -120,7 +120,7 @@ fn a_channel_that_differs_and_is_due_is_renewed_first() {
           ~ update        c1 (drift, 12h left, asks for 2026-01-02T12:00:00Z)
               events: missing Contacts.create; extra Leads.edit
           ~ enable        c2 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
-          next wake in 9h
+          next wake in 30s
     "#]]);
 }
 
@@ -135,7 +135,7 @@ fn a_channel_that_differs_in_an_emergency_is_renewed_first() {
           ~ enable        c1 (emergency, 2h left, asks for 2026-01-02T22:00:00Z)
           ~ update        c1 (drift, 2h left, asks for 2026-01-02T22:00:00Z)
               notify_on_related_action: false instead of true
-          next wake in 1day
+          next wake in 30s
     "#]]);
 }
 
@@ -159,7 +159,7 @@ fn a_channel_taken_over_may_be_due_in_the_same_plan() {
         account acme: 2 steps, 0 held, 0 kept, 0 foreign
           ~ take-over     c1 (taken-over, 11h left)
           ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
-          next wake in 8h
+          next wake in 30s
     "#]]);
 }
 
@@ -173,7 +173,7 @@ fn a_channel_taken_over_may_differ_in_the_same_plan_and_is_given_a_whole_life() 
           ~ take-over     c1 (taken-over, 23h left)
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_on_related_action: false instead of true
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -186,7 +186,7 @@ fn a_channel_taken_over_without_an_expiry_is_renewed() {
         account acme: 2 steps, 0 held, 0 kept, 0 foreign
           ~ take-over     c1 (taken-over)
           ~ enable        c1 (renew, asks for 2026-01-02T01:00:00Z)
-          next wake in 1day
+          next wake in 30s
     "#]]);
 }
 
@@ -215,7 +215,7 @@ fn a_channel_whose_first_reply_was_lost_is_ours_by_its_url() {
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_url: https://hooks.example.com/zoho instead of https://hooks.example.com/v2
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
@@ -268,7 +268,7 @@ fn a_channel_of_ours_is_renewed_blind_in_its_emergency_only() {
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
           ! unknown       c1: the look at Zoho failed: HTTP 503
-          next wake in 0s
+          next wake in 1s
     "#]]);
     world.now = hours(21);
     world.check(&expect![[r#"
@@ -293,7 +293,7 @@ fn a_channel_whose_first_reply_was_lost_is_not_renewed_blind() {
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
           ! unknown       c1: the look at Zoho failed: HTTP 503
-          next wake in 0s
+          next wake in 30s
     "#]]);
 }
 
@@ -304,7 +304,7 @@ fn a_channel_taken_out_of_the_config_is_disabled() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 1 kept, 0 foreign
           - disable       c1 (retired, 23h left)
-          next wake in 10h 45m
+          next wake in 30s
     "#]]);
 }
 
