@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::channel::{ChannelId, ChannelName};
 use super::secret::Fingerprint;
-use super::time::{Timestamp, after, before};
+use super::time::{Timestamp, after, before, is_same_second};
 
 /// The memory of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,17 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// This grant as it is remembered after an earlier one: a write that leaves the expiry where it was (a repair does) gives
+    /// no new life, so the life still counts from its beginning. Otherwise each repair would shorten it, and with it the
+    /// margin of the next renewal.
+    #[must_use]
+    pub fn following(self, earlier: Option<Grant>) -> Grant {
+        match earlier {
+            Some(earlier) if is_same_second(earlier.expiry, self.expiry) => Grant { at: earlier.at.min(self.at), ..self },
+            Some(_) | None => self,
+        }
+    }
+
     /// Whether Zoho gave far less than was asked: half of it or less. Zoho does so in silence, for instance one hour when
     /// more than the maximum is asked.
     pub fn is_short(&self) -> bool {
@@ -165,6 +176,18 @@ mod tests {
         assert!(grant(hours(1)).is_short());
         assert!(!grant(before(hours(24), Duration::from_secs(60))).is_short());
         assert!(!grant(hours(24)).is_short());
+    }
+
+    #[test]
+    fn a_repair_that_keeps_the_expiry_gives_no_new_life() {
+        let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let hours = |hours: u64| after(at, Duration::from_secs(hours * 3600));
+        let enabled = Grant { at, asked: hours(24), expiry: hours(24) };
+        let repaired = Grant { at: hours(11), asked: hours(24), expiry: hours(24) };
+        assert_eq!(repaired.following(Some(enabled)).at, at);
+        assert_eq!(repaired.following(None), repaired);
+        let renewed = Grant { at: hours(12), asked: hours(36), expiry: hours(36) };
+        assert_eq!(renewed.following(Some(enabled)), renewed);
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub fn whole_seconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
+/// Whether two of Zoho's expiries are the same: they carry whole seconds, so a second of difference is rounding.
+pub fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
+    one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
+}
+
 /// A length as people write it, cut to its two largest units: "11h 58m", "45s".
 pub fn brief(length: Duration) -> String {
     let whole = Duration::from_secs(length.as_secs());

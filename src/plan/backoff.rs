@@ -2,6 +2,9 @@
 //!
 //! Pure tables over stored facts, so that a restart neither forgets a back-off nor repeats it. None of them delays what is
 //! urgent: a channel that is uncovered, or in its emergency window, is tried again every [`URGENT`].
+//!
+//! A failure that lies in the future was stored while the clock was wrong. Nothing can be counted from it, so it delays
+//! nothing: otherwise a clock that was ahead by a year for a minute would hold a channel for a year.
 
 use std::time::Duration;
 
@@ -22,8 +25,8 @@ const REFUSED: [Duration; 3] = [mins(15), mins(60), mins(6 * 60)];
 const CONTESTED: [Duration; 4] = [mins(60), mins(2 * 60), mins(4 * 60), mins(8 * 60)];
 
 /// When something that failed for a reason of the network's, Zoho's or the account's is tried again, if it failed.
-pub fn after_trouble(trouble: &Trouble) -> Option<Timestamp> {
-    let at = trouble.at?;
+pub fn after_trouble(trouble: &Trouble, now: Timestamp) -> Option<Timestamp> {
+    let at = trouble.at.filter(|at| *at <= now)?;
     let wait = pick(&TROUBLE, trouble.attempts)?;
     let retry = after(at, wait);
     Some(trouble.not_before.map_or(retry, |not_before| retry.max(not_before)))
@@ -35,7 +38,10 @@ pub fn trouble_wait(attempt: u32) -> Duration {
 }
 
 /// When a refused channel is tried again.
-pub fn after_refusal(refusal: &Refusal, urgent: bool) -> Timestamp {
+pub fn after_refusal(refusal: &Refusal, urgent: bool, now: Timestamp) -> Timestamp {
+    if refusal.at > now {
+        return now;
+    }
     let slow = pick(&REFUSED, refusal.attempts).unwrap_or(Duration::ZERO);
     after(refusal.at, if urgent { slow.min(URGENT_REFUSED) } else { slow })
 }
@@ -48,7 +54,7 @@ pub fn after_repairs(repairs: &Repairs) -> Option<Timestamp> {
 
 /// Whether earlier repairs still count at `now`.
 pub fn is_remembered(repairs: &Repairs, now: Timestamp) -> bool {
-    repairs.at > before(now, REPAIRS_REMEMBERED)
+    repairs.at <= now && repairs.at > before(now, REPAIRS_REMEMBERED)
 }
 
 /// The `attempt`-th entry, counted from one; the last one for ever after.
@@ -77,11 +83,11 @@ mod tests {
     #[test]
     fn trouble_waits_longer_each_time_up_to_a_quarter_of_an_hour() {
         let mut trouble = Trouble::default();
-        assert_eq!(after_trouble(&trouble), None);
+        assert_eq!(after_trouble(&trouble, at()), None);
         let mut waits = Vec::new();
         for _ in 0..8 {
             trouble = trouble.again(at(), "", None);
-            waits.push(after_trouble(&trouble).unwrap().duration_since(at()).as_secs());
+            waits.push(after_trouble(&trouble, at()).unwrap().duration_since(at()).as_secs());
         }
         assert_eq!(waits, [30, 60, 120, 300, 600, 900, 900, 900]);
     }
@@ -89,7 +95,7 @@ mod tests {
     #[test]
     fn a_time_given_by_zoho_is_honoured() {
         let trouble = Trouble::default().again(at(), "429", Some(Duration::from_secs(3600)));
-        assert_eq!(after_trouble(&trouble), Some(after(at(), Duration::from_secs(3600))));
+        assert_eq!(after_trouble(&trouble, at()), Some(after(at(), Duration::from_secs(3600))));
     }
 
     #[test]
@@ -102,9 +108,9 @@ mod tests {
             attempts,
             at: at(),
         };
-        let waits = [1, 2, 3, 9].map(|n| after_refusal(&refusal(n), false).duration_since(at()).as_mins());
+        let waits = [1, 2, 3, 9].map(|n| after_refusal(&refusal(n), false, at()).duration_since(at()).as_mins());
         assert_eq!(waits, [15, 60, 360, 360]);
-        assert_eq!(after_refusal(&refusal(9), true).duration_since(at()).as_mins(), 5);
+        assert_eq!(after_refusal(&refusal(9), true, at()).duration_since(at()).as_mins(), 5);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::record::{AccountState, Record, Refusal};
-use crate::model::time::{Timestamp, after, before, whole_seconds};
+use crate::model::time::{Timestamp, after, is_same_second, whole_seconds};
 
 use super::backoff;
 use super::drift::{self, Drift};
@@ -155,17 +155,17 @@ impl Table<'_> {
     fn ours(&self, spec: &Arc<Spec>, record: Option<&Record>, observed: &Observed, mut steps: Vec<Step>) -> Decision {
         let life = Life::of(spec, record.and_then(|record| record.grant), observed.expiry);
         let age = life.map_or(Age::Due, |life| life.age(spec.renew_before, self.phase, self.zoho_now));
-        let not_subscribed = is_not_subscribed(spec, record);
+        let not_subscribed = is_not_subscribed(record);
         let drift = drift::drift(spec, observed);
         let wants_renewal = age > Age::Fresh || not_subscribed;
+        let edge = life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
+        let edge = edge.map(|edge| self.facts.state.local_time(edge));
         if !wants_renewal && drift.is_empty() {
-            let again = life.map(|life| self.facts.state.local_time(life.due_at(spec.renew_before, self.phase)));
             let verdict = if steps.is_empty() { Verdict::Keep } else { Verdict::Act(steps, None) };
-            return Decision { id: spec.id, verdict, life, again };
+            return Decision { id: spec.id, verdict, life, again: edge };
         }
         if let Some(refused) = self.refused(spec, record, age == Age::Emergency) {
-            let emergency = life.map(|life| self.facts.state.local_time(life.emergency_at()));
-            let again = earliest([refused.until, emergency.filter(|at| *at > self.facts.now)]);
+            let again = earliest([refused.until, edge]);
             return Decision { id: spec.id, verdict: act_or_hold(steps, Some(refused)), life, again };
         }
         if wants_renewal {
@@ -176,12 +176,19 @@ impl Table<'_> {
             };
             steps.push(step(spec, Action::Enable(self.ask(spec)), reason, observed.expiry));
         }
-        let kept = observed.expiry.filter(|_| !wants_renewal);
+        let kept = if wants_renewal { None } else { self.kept_expiry(record, observed) };
         let (repairs, contested) = self.repair(spec, record, observed, drift, kept);
         steps.extend(repairs);
-        let due = life.map(|life| self.facts.state.local_time(life.due_at(spec.renew_before, self.phase)));
-        let again = earliest([contested.as_ref().and_then(|held| held.until), due.filter(|_| !wants_renewal)]);
+        let again = earliest([contested.as_ref().and_then(|held| held.until), edge]);
         Decision { id: spec.id, verdict: act_or_hold(steps, contested), life, again }
+    }
+
+    /// The expiry that a repair leaves as it is, so that the channel stays in step with its neighbours: only one that was
+    /// granted to us, that is still worth having, and that may be asked for.
+    fn kept_expiry(&self, record: Option<&Record>, observed: &Observed) -> Option<Timestamp> {
+        let (grant, seen) = (record?.grant?, observed.expiry?);
+        let worth_having = seen > after(self.zoho_now, KEPT_EXPIRY_MIN);
+        (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most()).then_some(seen)
     }
 
     /// The steps that mend a drift, or the word that it is contested.
@@ -201,8 +208,7 @@ impl Table<'_> {
             let cause = Cause::Contested { writes: writes.0, drift };
             return (Vec::new(), Some(held(spec, cause, Some(until))));
         }
-        let expiry = kept.filter(|expiry| *expiry > after(self.zoho_now, KEPT_EXPIRY_MIN));
-        let ask = Ask { expiry: expiry.unwrap_or_else(|| self.ask(spec).expiry), spec: spec.clone() };
+        let ask = kept.map_or_else(|| self.ask(spec), |expiry| Ask { spec: spec.clone(), expiry });
         let actions = repair_actions(ask, observed, &drift, writes.0);
         let reason = Reason::Drift(drift);
         let steps = actions.into_iter().map(|action| step(spec, action, reason.clone(), observed.expiry)).collect();
@@ -248,7 +254,7 @@ impl Table<'_> {
         let refusal = record.refusal.as_ref().filter(|refusal| self.still_refused(refusal, false));
         let verdict = match (self.facts.policy.removed, refusal) {
             (Removed::Expire, _) => Verdict::Hold(Held { id, name, cause: Cause::LeftToExpire, until: None }),
-            (Removed::Disable, Some(refusal)) => Verdict::Hold(rejected(id, name, refusal, false)),
+            (Removed::Disable, Some(refusal)) => Verdict::Hold(self.rejected(id, name, refusal, false)),
             (Removed::Disable, None) => {
                 let step = Step { id, name, action: Action::Disable, reason: Reason::Retired, expiry: observed.expiry };
                 Verdict::Act(vec![step], None)
@@ -258,33 +264,49 @@ impl Table<'_> {
         Decision { id, verdict, life: None, again }
     }
 
-    /// The hold of a spec that Zoho refused, while its wait lasts.
+    /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds nothing: its answer is POST.
+    /// When POST is told the same, waiting is.
     fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
         let refusal = record?.refusal.as_ref()?;
-        let same = refusal.code != NOT_SUBSCRIBED && refusal.spec == spec.fingerprint();
-        (same && self.still_refused(refusal, urgent)).then(|| rejected(spec.id, spec.name.clone(), refusal, urgent))
+        let not_subscribed = refusal.code == NOT_SUBSCRIBED;
+        let urgent = urgent || not_subscribed;
+        let answered_by_post = not_subscribed && refusal.attempts <= 1;
+        let holds = !answered_by_post && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
+        holds.then(|| self.rejected(spec.id, spec.name.clone(), refusal, urgent))
     }
 
     fn still_refused(&self, refusal: &Refusal, urgent: bool) -> bool {
-        backoff::after_refusal(refusal, urgent) > self.facts.now
+        backoff::after_refusal(refusal, urgent, self.facts.now) > self.facts.now
     }
 
-    /// The whole life from now on, less a guard where the lifetime is the most that Zoho gives: one second more than that
-    /// is not an error, it silently gives one hour.
+    fn rejected(&self, id: ChannelId, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
+        let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
+        let until = Some(backoff::after_refusal(refusal, urgent, self.facts.now));
+        Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
+    }
+
+    /// The whole life from now on.
     fn ask(&self, spec: &Arc<Spec>) -> Ask {
-        let full = after(self.zoho_now, spec.lifetime.min(self.facts.policy.lifetime_max));
-        let guarded = if spec.lifetime >= self.facts.policy.lifetime_max { before(full, LIFETIME_GUARD) } else { full };
-        Ask { spec: spec.clone(), expiry: whole_seconds(guarded) }
+        let expiry = after(self.zoho_now, spec.lifetime).min(self.ends_at_most());
+        Ask { spec: spec.clone(), expiry: whole_seconds(expiry) }
+    }
+
+    /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an error, it silently gives one
+    /// hour.
+    fn ends_at_most(&self) -> Timestamp {
+        after(self.zoho_now, self.facts.policy.lifetime_max.saturating_sub(LIFETIME_GUARD))
     }
 }
 
-/// The step that renews a fresh channel along with others; none for a channel that may not be written.
+/// The step that renews a fresh channel along with others; none for a channel that may not be written, or that Zoho refused
+/// before: it would spoil the batch of its neighbours.
 pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) -> Option<Step> {
     let spec = facts.specs.get(&id)?;
     let mode = facts.policy.mode.min(spec.mode);
     let table = Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) };
     let expiry = life.map(|life| life.expiry);
-    (mode > Mode::Observe).then(|| step(spec, Action::Enable(table.ask(spec)), Reason::Together, expiry))
+    let refused = facts.records.get(&id).is_some_and(|record| record.refusal.is_some());
+    (mode > Mode::Observe && !refused).then(|| step(spec, Action::Enable(table.ask(spec)), Reason::Together, expiry))
 }
 
 /// Which writes mend a drift.
@@ -327,9 +349,10 @@ fn is_ours(record: &Record, observed: &Observed) -> bool {
     record.grant.is_some() || observed.notify_urls.iter().any(|url| url.fingerprint() == record.notify_url)
 }
 
-fn is_not_subscribed(spec: &Spec, record: Option<&Record>) -> bool {
+/// It is the channel that Zoho does not know, so a change of the spec changes nothing about it.
+fn is_not_subscribed(record: Option<&Record>) -> bool {
     let refusal = record.and_then(|record| record.refusal.as_ref());
-    refusal.is_some_and(|refusal| refusal.code == NOT_SUBSCRIBED && refusal.spec == spec.fingerprint())
+    refusal.is_some_and(|refusal| refusal.code == NOT_SUBSCRIBED)
 }
 
 fn forget(record: &Record) -> Decision {
@@ -357,12 +380,6 @@ fn held(spec: &Spec, cause: Cause, until: Option<Timestamp>) -> Held {
     Held { id: spec.id, name: spec.name.clone(), cause, until }
 }
 
-fn rejected(id: ChannelId, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
-    let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
-    let until = Some(backoff::after_refusal(refusal, urgent));
-    Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
-}
-
 fn every_id(facts: &Facts<'_>) -> BTreeSet<ChannelId> {
     let seen = match facts.look {
         Look::Seen { channels, at: _ } => Some(channels.keys()),
@@ -380,8 +397,7 @@ pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
 /// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries whole seconds) and
 /// what the clock may drift between the look and the write.
 const LIFETIME_GUARD: Duration = Duration::from_secs(30);
-/// A repair keeps the expiry a channel has, so that the channel stays in step with its neighbours, unless less than this
-/// is left.
+/// With less than this left, an expiry is not worth keeping.
 const KEPT_EXPIRY_MIN: Duration = Duration::from_secs(5 * 60);
 /// A look for a channel that is left to expire comes this long after its end.
 const AFTER_EXPIRY: Duration = Duration::from_secs(60);

@@ -176,6 +176,7 @@ fn conditions_drift(wanted: &[Condition], seen: &BTreeSet<Seen>) -> Option<Drift
 fn describe(seen: &Seen) -> Vec<String> {
     match seen {
         Seen::Unsaid => Vec::new(),
+        Seen::Known(conditions) if conditions.is_empty() => vec!["none".to_owned()],
         Seen::Known(conditions) => conditions.iter().map(Condition::describe).collect(),
         Seen::Opaque => vec!["one that cannot be declared here".to_owned()],
     }

@@ -40,7 +40,7 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
     hold_in_trouble(facts, &mut steps, &mut held);
     fill_batches(facts, &mut steps, &mut kept);
     put_in_order(&mut steps);
-    again.push(look_retry(facts, &steps));
+    again.push(retry(facts, &steps));
     again.extend(held.iter().map(|held| held.until));
     let next_wake = earliest(again).unwrap_or(Timestamp::MAX).min(after(facts.now, WAKE_MAX));
     Plan {
@@ -87,7 +87,8 @@ impl Sorted {
     }
 }
 
-/// What the account's mode, or the tighter mode of the channel, does not allow.
+/// What the account's mode, or the tighter mode of the channel, does not allow. Taking over is a claim to renew, repair and
+/// one day disable a channel, so who may only observe does not make it.
 fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     hold(steps, held, None, |step| {
         let of_channel = facts.specs.get(&step.id).map_or(Mode::Sync, |spec| spec.mode);
@@ -95,7 +96,7 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
         let allowed = match mode {
             Mode::Sync => true,
             Mode::NoDisable => step.action != Action::Disable,
-            Mode::Observe => !step.action.is_remote(),
+            Mode::Observe => step.action == Action::Forget,
         };
         (!allowed).then(|| Cause::Mode { mode, step: title(step) })
     });
@@ -105,15 +106,22 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
 /// the operator allowed exactly these.
 fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let removals: BTreeSet<ChannelId> = disabled(steps);
+    let refused = held.iter().filter(|held| is_refused_removal(facts, held)).count();
     let channels = facts.records.len();
-    let too_many = channels >= GUARDED_FROM && removals.len() * 3 > channels;
+    let wanted = removals.len() + refused;
+    let too_many = channels >= GUARDED_FROM && wanted * 3 > channels;
     let everything = facts.specs.is_empty();
     let allowed = facts.state.removals_allowed == Some(removals_fingerprint(&removals));
     if removals.is_empty() || allowed || !(too_many || everything) {
         return;
     }
-    let cause = Cause::RemovalGuard { removals: removals.len(), channels };
+    let cause = Cause::RemovalGuard { removals: wanted, channels };
     hold(steps, held, None, |step| (step.action == Action::Disable).then(|| cause.clone()));
+}
+
+/// A removal that waits because Zoho refused it is a removal all the same.
+fn is_refused_removal(facts: &Facts<'_>, held: &Held) -> bool {
+    matches!(held.cause, Cause::Rejected { .. }) && !facts.specs.contains_key(&held.id)
 }
 
 /// What `apply --allow-removals` stores: it allows these channels and no others.
@@ -129,7 +137,7 @@ pub fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
 
 fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let trouble = &facts.state.writes;
-    let Some(until) = backoff::after_trouble(trouble).filter(|until| *until > facts.now) else { return };
+    let Some(until) = backoff::after_trouble(trouble, facts.now).filter(|until| *until > facts.now) else { return };
     hold(steps, held, Some(until), |step| {
         let can_wait = step.action.is_remote() && !step.reason.is_urgent();
         can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
@@ -157,23 +165,28 @@ fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) 
         return;
     }
     kept.sort_by_key(|kept| (kept.due, kept.id));
-    let ride = kept.len().min(room);
-    let riders: Vec<Kept> = kept.drain(..ride).collect();
-    for rider in riders {
-        match fill_step(facts, rider.id, rider.life) {
-            Some(step) => steps.push(step),
-            None => kept.push(rider),
-        }
-    }
+    let mut riders = Vec::new();
+    kept.retain(|kept| {
+        let rider = if riders.len() < room { fill_step(facts, kept.id, kept.life) } else { None };
+        let stays = rider.is_none();
+        riders.extend(rider);
+        stays
+    });
+    steps.extend(riders);
     kept.sort_by_key(|kept| kept.id);
 }
 
-/// When a failed look is repeated: soon while anything is urgent, by the table otherwise.
-fn look_retry(facts: &Facts<'_>, steps: &[Step]) -> Option<Timestamp> {
+/// When to try again what may fail: a plan does not know how its steps will fare. After a pass in which all went well the
+/// next plan has none of them, and sleeps for as long as it may.
+fn retry(facts: &Facts<'_>, steps: &[Step]) -> Option<Timestamp> {
+    let soon = after(facts.now, backoff::URGENT);
     match facts.look {
+        _ if steps.iter().any(|step| step.action.is_remote()) => Some(soon),
         Look::Seen { .. } => None,
-        Look::Unknown(_) if steps.iter().any(|step| step.reason.is_urgent()) => Some(after(facts.now, backoff::URGENT)),
-        Look::Unknown(_) => backoff::after_trouble(&facts.state.looks),
+        Look::Unknown(_) => {
+            let by_table = backoff::after_trouble(&facts.state.looks, facts.now);
+            Some(by_table.filter(|at| *at > facts.now).unwrap_or(soon))
+        }
     }
 }
 

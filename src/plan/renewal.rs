@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | under ten days | one half (a whole night fits in the slack) | one eighth |
 //! | ten days or more | one third | one eighth |
-//! | any, with `renew_before` | `renew_before`, unless it is more than three quarters of the life that was granted | one eighth |
+//! | any, with `renew_before` | `renew_before`, unless it is more than three quarters of the life that was granted; at least one eighth | one eighth |
 //!
 //! To the lead comes a phase of up to 1/32 of the life, the same for all channels of an account: accounts then do not
 //! all renew in one second, while the channels of one stay together and share their calls.
@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::model::channel::{AccountName, Spec};
 use crate::model::record::Grant;
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Timestamp, before, span};
+use crate::model::time::{Timestamp, before, is_same_second, span};
 
 use super::backoff;
 
@@ -42,7 +42,7 @@ impl Phase {
     }
 
     fn within(self, room: Duration) -> Duration {
-        room * self.0 / 1000
+        room / 1000 * self.0
     }
 }
 
@@ -89,10 +89,20 @@ impl Life {
         }
     }
 
+    /// When its age changes next, if it does.
+    pub fn next_edge(self, renew_before: Option<Duration>, phase: Phase, zoho_now: Timestamp) -> Option<Timestamp> {
+        match self.age(renew_before, phase, zoho_now) {
+            Age::Fresh => Some(self.due_at(renew_before, phase)),
+            Age::Due => Some(self.emergency_at()),
+            Age::Emergency => None,
+        }
+    }
+
     fn lead(self, renew_before: Option<Duration>, phase: Phase) -> Duration {
         let by_ratio = if self.length < LONG_LIFE { self.length / 2 } else { self.length / 3 };
         let lead = renew_before.filter(|lead| *lead <= self.length / 4 * 3).unwrap_or(by_ratio);
-        lead + phase.within(self.length / 32)
+        // Whoever looks again at the due time must not find that the emergency has begun before it.
+        lead.max(self.length / 8) + phase.within(self.length / 32)
     }
 }
 
@@ -127,11 +137,6 @@ fn failed_passes(margin: Duration, emergency: Duration, request_timeout: Duratio
         left = left.saturating_sub(next.max(request_timeout));
     }
     attempts.saturating_sub(1)
-}
-
-/// Zoho's expiries carry whole seconds; a second of difference is rounding.
-fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
-    one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
 }
 
 const LONG_LIFE: Duration = Duration::from_secs(10 * 24 * 60 * 60);
@@ -178,6 +183,22 @@ mod tests {
         let day = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
         let left = span(day.due_at(Some(8 * HOUR), phase()), day.expiry);
         assert!(left >= 8 * HOUR && left < 9 * HOUR, "{left:?}");
+    }
+
+    #[test]
+    fn a_renewal_is_due_before_it_is_an_emergency_whatever_renew_before_says() {
+        let day = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
+        for renew_before in [Duration::ZERO, HOUR, 3 * HOUR] {
+            assert!(day.due_at(Some(renew_before), phase()) <= day.emergency_at(), "{renew_before:?}");
+        }
+    }
+
+    #[test]
+    fn a_life_beyond_the_calendar_does_not_overflow() {
+        for length in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            let life = Life { length, expiry: Timestamp::MAX };
+            assert!(life.due_at(Some(Duration::MAX), Phase(999)) <= life.emergency_at());
+        }
     }
 
     #[test]

@@ -1,0 +1,395 @@
+//! From single channels to their account: mode, removal guard, back-off, full batches, order.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+
+use super::*;
+use crate::plan::filter::{removals_fingerprint, title};
+use crate::plan::step::{Cause, Reason};
+
+#[test]
+fn an_account_that_is_only_observed_is_not_written() {
+    let mut world = World::converged(5);
+    world.policy.mode = Mode::Observe;
+    world.now = hours(12);
+    world.lose(1);
+    world.retire(2);
+    world.observed(3).tokens.clear();
+    world.observed(3).notify_on_related_action = [false].into();
+    world.disown(4);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 7 held, 0 kept, 0 foreign
+          ! mode          c1: enable (missing) is not allowed by mode observe
+          ! mode          c2: disable (retired) is not allowed by mode observe
+          ! mode          c3: enable (renew) is not allowed by mode observe
+          ! mode          c3: update (drift) is not allowed by mode observe
+          ! mode          c4: take-over (taken-over) is not allowed by mode observe
+          ! mode          c4: enable (renew) is not allowed by mode observe
+          ! mode          c5: enable (renew) is not allowed by mode observe
+          next wake in 9h
+    "#]]);
+}
+
+#[test]
+fn who_only_observes_may_forget_and_takes_nothing_over() {
+    let mut world = World::converged(3);
+    world.policy.mode = Mode::Observe;
+    world.retire(1);
+    world.lose(1);
+    world.disown(2);
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 1 kept, 0 foreign
+          - forget        c1 (gone)
+          ! mode          c2: take-over (taken-over) is not allowed by mode observe
+          next wake in 10h 45m
+    "#]]);
+}
+
+#[test]
+fn a_channel_that_is_only_observed_is_not_written_and_its_neighbours_are() {
+    let mut world = World::converged(2);
+    world.spec(1).mode = Mode::Observe;
+    world.now = hours(22);
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 0 kept, 0 foreign
+          ~ enable        c2 (emergency, 2h left, asks for 2026-01-02T22:00:00Z)
+          ! mode          c1: enable (emergency) is not allowed by mode observe
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn an_observed_channel_is_not_renewed_blind() {
+    let mut world = World::converged(1);
+    world.spec(1).mode = Mode::Observe;
+    world.now = hours(22);
+    world.look_fails();
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! mode          c1: enable (emergency-blind) is not allowed by mode observe
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn no_disable_renews_and_repairs_and_does_not_disable() {
+    let mut world = World::converged(3);
+    world.policy.mode = Mode::NoDisable;
+    world.retire(1);
+    world.lose(2);
+    world.observed(3).events = ["Deals.all", "Contacts.all"].into_iter().collect();
+    world.check(&expect![[r#"
+        account acme: 2 steps, 1 held, 0 kept, 0 foreign
+          + enable        c2 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
+          - remove-events c3 (drift, 23h left)
+              events: extra Contacts.edit, Contacts.delete
+          ! mode          c1: disable (retired) is not allowed by mode no-disable
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn an_empty_config_disables_nothing() {
+    let mut world = World::converged(1);
+    world.retire(1);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! removal-guard c1: disabling 1 of 1 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          next wake in 23h 1m
+    "#]]);
+}
+
+#[test]
+fn a_third_of_the_channels_may_be_disabled_and_more_may_not() {
+    let mut world = World::converged(6);
+    world.retire(1);
+    world.retire(2);
+    assert_eq!(titles(&world), ["disable (retired)", "disable (retired)"]);
+    world.retire(3);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 3 held, 3 kept, 0 foreign
+          ! removal-guard c1: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          next wake in 10h 45m
+    "#]]);
+}
+
+#[test]
+fn with_three_channels_two_may_be_disabled() {
+    let mut world = World::converged(3);
+    world.retire(1);
+    world.retire(2);
+    assert_eq!(titles(&world), ["disable (retired)", "disable (retired)"]);
+}
+
+#[test]
+fn removals_that_were_allowed_are_done_and_no_others() {
+    let mut world = World::converged(4);
+    world.retire(1);
+    world.retire(2);
+    world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(2)].into()));
+    assert_eq!(titles(&world), ["disable (retired)", "disable (retired)"]);
+    world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(3)].into()));
+    assert!(titles(&world).is_empty());
+    world.state.removals_allowed = Some(removals_fingerprint(&BTreeSet::new()));
+    assert!(titles(&world).is_empty());
+}
+
+#[test]
+fn removals_that_zoho_refused_count_for_the_guard() {
+    let mut world = World::converged(6);
+    world.refuse(1, "INTERNAL_ERROR", 1);
+    for number in 1..=3 {
+        world.retire(number);
+    }
+    world.check(&expect![[r#"
+        account acme: 0 steps, 3 held, 3 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INTERNAL_ERROR: no (again in 15m)
+          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          next wake in 15m
+    "#]]);
+}
+
+#[test]
+fn the_guard_holds_no_repair_and_no_forgetting() {
+    let mut world = World::converged(4);
+    for number in 1..=3 {
+        world.retire(number);
+    }
+    world.lose(3);
+    world.now = hours(12);
+    world.check(&expect![[r#"
+        account acme: 2 steps, 2 held, 0 kept, 0 foreign
+          ~ enable        c4 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          - forget        c3 (gone)
+          ! removal-guard c1: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          ! removal-guard c2: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn in_trouble_what_can_wait_waits() {
+    let mut world = World::converged(6);
+    world.now = hours(12);
+    world.observed(1).notify_on_related_action = [false].into();
+    world.retire(2);
+    world.disown(3);
+    world.lose(4);
+    world.refuse(5, crate::plan::decide::NOT_SUBSCRIBED, 1);
+    world.writes_fail(None);
+    world.check(&expect![[r#"
+        account acme: 3 steps, 5 held, 0 kept, 0 foreign
+          ~ take-over     c3 (taken-over, 12h left)
+          + enable        c4 (missing, 12h left, asks for 2026-01-02T12:00:00Z)
+          ~ enable        c5 (not-subscribed, 12h left, asks for 2026-01-02T12:00:00Z)
+          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 30s)
+          ! back-off      c1: update (drift) waits: HTTP 429 (again in 30s)
+          ! back-off      c2: disable (retired) waits: HTTP 429 (again in 30s)
+          ! back-off      c3: enable (renew) waits: HTTP 429 (again in 30s)
+          ! back-off      c6: enable (renew) waits: HTTP 429 (again in 30s)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn trouble_that_is_over_holds_nothing() {
+    let mut world = World::converged(1);
+    world.now = hours(12);
+    world.writes_fail(None);
+    world.now = after(world.now, SECOND * 30);
+    assert_eq!(titles(&world), ["enable (renew)"]);
+}
+
+#[test]
+fn trouble_that_lies_in_the_future_holds_nothing() {
+    let mut world = World::converged(1);
+    world.now = hours(13);
+    world.writes_fail(Some(DAY));
+    world.now = hours(12);
+    assert_eq!(titles(&world), ["enable (renew)"]);
+}
+
+#[test]
+fn trouble_never_sleeps_past_the_emergency_and_never_delays_it() {
+    let mut world = World::converged(1);
+    world.now = hours(20);
+    world.writes_fail(Some(DAY));
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1day)
+          next wake in 1h
+    "#]]);
+    world.now = hours(21);
+    assert_eq!(titles(&world), ["enable (emergency)"]);
+}
+
+#[test]
+fn a_plan_with_steps_is_followed_by_another_soon() {
+    let mut world = World::converged(2);
+    world.lose(1);
+    assert_eq!(world.sleep(), SECOND * 30);
+    world.writes_fail(None);
+    assert_eq!(titles(&world), ["enable (missing)"]);
+    assert_eq!(world.sleep(), SECOND * 30);
+}
+
+#[test]
+fn a_failed_look_is_repeated_by_the_table_and_soon_when_it_is_not_known_to_have_failed() {
+    let mut world = World::converged(1);
+    world.look_fails();
+    world.state.looks = world.state.looks.again(world.now, "", None).again(world.now, "", None);
+    assert_eq!(world.sleep(), MINUTE * 2);
+    world.state.looks = Trouble::default();
+    assert_eq!(world.sleep(), SECOND * 30);
+    world.state.looks = Trouble::default().again(hours(0), "long ago", None);
+    assert_eq!(world.sleep(), SECOND * 30);
+}
+
+#[test]
+fn a_failed_look_never_sleeps_past_the_emergency() {
+    let mut world = World::converged(1);
+    world.now = hours(20);
+    world.look_fails();
+    world.state.looks = Trouble::default().again(world.now, "", Some(DAY));
+    assert_eq!(world.sleep(), HOUR);
+}
+
+#[test]
+fn a_batch_with_room_takes_the_channels_that_are_due_next() {
+    let mut world = staggered(4);
+    world.policy.batch_max = 3;
+    world.check(&expect![[r#"
+        account acme: 3 steps, 0 held, 1 kept, 0 foreign
+          ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          ~ enable        c2 (together, 13h left, asks for 2026-01-02T12:00:00Z)
+          ~ enable        c3 (together, 14h left, asks for 2026-01-02T12:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_full_batch_takes_nobody_along() {
+    let mut world = staggered(4);
+    world.policy.batch_max = 1;
+    assert_eq!(titles(&world), ["enable (renew)"]);
+}
+
+#[test]
+fn a_batch_of_new_channels_takes_nobody_along() {
+    let mut world = World::converged(2);
+    world.declare(3);
+    assert_eq!(titles(&world), ["enable (missing)"]);
+}
+
+#[test]
+fn channels_that_are_observed_or_were_refused_do_not_ride_along_and_take_no_room() {
+    let mut world = staggered(4);
+    world.policy.batch_max = 2;
+    world.spec(2).mode = Mode::Observe;
+    world.refuse(3, "INVALID_DATA", 1);
+    let plan = world.plan();
+    assert_eq!(plan.steps.iter().map(|step| step.id).collect::<Vec<_>>(), [id(1), id(4)]);
+    assert_eq!(plan.steps[1].reason, Reason::Together);
+    assert_eq!(plan.kept, [id(2), id(3)]);
+}
+
+#[test]
+fn a_batch_size_of_zero_is_taken_for_one() {
+    let mut world = staggered(2);
+    world.policy.batch_max = 0;
+    assert_eq!(titles(&world), ["enable (renew)"]);
+}
+
+#[test]
+fn steps_stand_in_the_order_in_which_they_matter() {
+    let mut world = staggered(9);
+    world.policy.batch_max = 5;
+    world.now = hours(21);
+    world.lose(2);
+    world.retire(3);
+    world.retire(4);
+    world.lose(4);
+    world.disown(5);
+    world.observed(6).events = ["Deals.all", "Leads.all"].into_iter().collect();
+    world.observed(7).notify_on_related_action = [false].into();
+    world.check(&expect![[r#"
+        account acme: 13 steps, 0 held, 0 kept, 0 foreign
+          ~ take-over     c5 (taken-over, 7h left)
+          ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
+          + enable        c2 (missing, 4h left, asks for 2026-01-02T21:00:00Z)
+          ~ enable        c6 (renew, 8h left, asks for 2026-01-02T21:00:00Z)
+          ~ enable        c7 (renew, 9h left, asks for 2026-01-02T21:00:00Z)
+          - remove-events c6 (drift, 8h left)
+              events: missing Contacts.create; extra Leads.all
+          ~ update        c6 (drift, 8h left, asks for 2026-01-02T21:00:00Z)
+              events: missing Contacts.create; extra Leads.all
+          ~ update        c7 (drift, 9h left, asks for 2026-01-02T21:00:00Z)
+              notify_on_related_action: false instead of true
+          ~ enable        c5 (renew, 7h left, asks for 2026-01-02T21:00:00Z)
+          ~ enable        c8 (renew, 10h left, asks for 2026-01-02T21:00:00Z)
+          ~ enable        c9 (renew, 11h left, asks for 2026-01-02T21:00:00Z)
+          - disable       c3 (retired, 5h left)
+          - forget        c4 (gone)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn of_two_emergencies_the_nearer_expiry_comes_first() {
+    let mut world = staggered(3);
+    world.now = hours(23);
+    world.observed(3).expiry = Some(after(world.now, SECOND));
+    let order: Vec<_> = world.plan().steps.iter().map(|step| step.id).collect();
+    assert_eq!(order, [id(3), id(1), id(2)]);
+}
+
+#[test]
+fn every_cause_and_every_reason_has_a_word_of_its_own() {
+    let reasons = [
+        Reason::Missing,
+        Reason::NotSubscribed,
+        Reason::Renew,
+        Reason::Together,
+        Reason::Emergency,
+        Reason::EmergencyBlind,
+        Reason::Drift(Vec::new()),
+        Reason::TakenOver,
+        Reason::Retired,
+        Reason::Gone,
+    ];
+    let words: BTreeSet<&str> = reasons.iter().map(Reason::word).collect();
+    assert_eq!(words.len(), reasons.len());
+    let text = String::new;
+    let causes = [
+        Cause::Unknown(text()),
+        Cause::Conflict { seen: text() },
+        Cause::Rejected { code: text(), message: text(), json_path: None },
+        Cause::Contested { writes: 3, drift: Vec::new() },
+        Cause::BackOff { step: text(), trouble: text() },
+        Cause::RemovalGuard { removals: 1, channels: 1 },
+        Cause::Mode { mode: Mode::Observe, step: text() },
+        Cause::LeftToExpire,
+    ];
+    let words: BTreeSet<&str> = causes.iter().map(Cause::word).collect();
+    assert_eq!(words.len(), causes.len());
+}
+
+/// Channels granted an hour one after the other, when only the first is due.
+fn staggered(channels: i64) -> World {
+    let mut world = World::empty();
+    for number in 1..=channels {
+        world.now = hours(number as u64 - 1);
+        world.declare(number);
+        world.enable(number);
+    }
+    world.now = hours(12);
+    world
+}
+
+fn titles(world: &World) -> Vec<String> {
+    world.plan().steps.iter().map(title).collect()
+}

@@ -1,0 +1,265 @@
+//! What differs, and which write mends it.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+
+use super::*;
+use crate::model::condition::{Condition, Match, Seen};
+use crate::model::events::Events;
+use crate::model::observed::TokenSeen;
+use crate::plan::drift;
+use crate::plan::step::{Action, Reason};
+
+#[test]
+fn missing_events_are_added_by_patch() {
+    let mut world = World::converged(1);
+    world.observed(1).events = events(&["Deals.create"]);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              events: missing Contacts.create, Deals.edit, Deals.delete
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn extra_events_are_removed_by_name() {
+    let mut world = World::converged(1);
+    world.observed(1).events = events(&["Deals.all", "Contacts.create", "Leads.edit"]);
+    let plan = world.plan();
+    assert_eq!(plan.steps[0].action, Action::RemoveEvents(events(&["Leads.edit"])));
+    assert_eq!(plan.steps.len(), 1);
+}
+
+#[test]
+fn extra_events_beside_another_drift_are_removed_and_the_rest_is_patched() {
+    let mut world = World::converged(1);
+    world.observed(1).events = events(&["Deals.all", "Contacts.create", "Leads.edit"]);
+    world.observed(1).notify_on_related_action = [false].into();
+    world.check(&expect![[r#"
+        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+          - remove-events c1 (drift, 23h left)
+              events: extra Leads.edit
+              notify_on_related_action: false instead of true
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              events: extra Leads.edit
+              notify_on_related_action: false instead of true
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_with_nothing_in_common_is_replaced() {
+    let mut world = World::converged(1);
+    world.observed(1).events = events(&["Leads.all"]);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              events: missing Contacts.create, Deals.all; extra Leads.all
+          next wake in 30s
+    "#]]);
+    world.observed(1).events = Events::default();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              events: missing Contacts.create, Deals.all
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn all_never_drifts_from_the_three_operations_it_stands_for() {
+    let mut world = World::converged(1);
+    world.observed(1).events = events(&["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"]);
+    assert_kept(&world);
+}
+
+#[test]
+fn another_url_is_patched_and_rows_that_disagree_on_it_too() {
+    let mut world = World::converged(1);
+    let (ours, theirs) = (world.specs[&id(1)].notify_url.clone(), NotifyUrl::new("https://theirs.example/in"));
+    world.observed(1).notify_urls = [theirs.clone()].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notify_url: https://theirs.example/in instead of https://hooks.example.com/zoho
+          next wake in 30s
+    "#]]);
+    world.observed(1).notify_urls = [ours, theirs].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notify_url: https://hooks.example.com/zoho and https://theirs.example/in instead of https://hooks.example.com/zoho
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn another_token_is_patched_and_a_token_too_many_needs_put() {
+    let mut world = World::converged(1);
+    world.observed(1).tokens = [token("another")].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              token: another one instead of the declared one
+          next wake in 30s
+    "#]]);
+    world.observed(1).tokens = [TokenSeen::Null].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              token: none instead of the declared one
+          next wake in 30s
+    "#]]);
+    world.observed(1).tokens = [TokenSeen::Null, token("s3cret")].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              token: different ones on its modules instead of the declared one
+          next wake in 30s
+    "#]]);
+    world.spec(1).token = None;
+    world.observed(1).tokens = [token("another")].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              token: one instead of none
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn the_flags_are_patched_and_rows_that_disagree_on_them_too() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [true, false].into();
+    world.observed(1).return_affected_field_values = [true].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notify_on_related_action: false instead of true
+              return_affected_field_values: true instead of false
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn another_condition_is_patched_and_one_too_many_needs_put() {
+    let mut world = World::converged(1);
+    world.observed(1).conditions = [Seen::Opaque].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notification_condition: one that cannot be declared here instead of none
+          next wake in 30s
+    "#]]);
+    world.spec(1).conditions = vec![condition(Match::Any, &["Stage"])];
+    world.observed(1).conditions = [Seen::Known(Vec::new())].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notification_condition: none instead of Deals: any of Stage
+          next wake in 30s
+    "#]]);
+    world.observed(1).conditions =
+        [Seen::Known(Vec::new()), Seen::Known(vec![condition(Match::Any, &["Stage"])])].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notification_condition: none; Deals: any of Stage instead of Deals: any of Stage
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn with_one_field_any_and_all_are_the_same_condition() {
+    let mut world = World::converged(1);
+    world.spec(1).conditions = vec![condition(Match::Any, &["Stage"])];
+    world.observed(1).conditions = [Seen::Known(vec![condition(Match::All, &["Stage"])])].into();
+    assert_kept(&world);
+    world.spec(1).conditions = vec![condition(Match::Any, &["Amount", "Stage"])];
+    world.observed(1).conditions = [Seen::Known(vec![condition(Match::All, &["Amount", "Stage"])])].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notification_condition: Deals: all of Amount, Stage instead of Deals: any of Amount, Stage
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_field_of_which_the_list_says_nothing_has_not_drifted() {
+    let mut world = World::converged(1);
+    world.spec(1).conditions = vec![condition(Match::Any, &["Stage"])];
+    let observed = world.observed(1);
+    observed.notify_urls = BTreeSet::new();
+    observed.tokens = [TokenSeen::Unsaid].into();
+    observed.notify_on_related_action = BTreeSet::new();
+    observed.return_affected_field_values = BTreeSet::new();
+    observed.conditions = [Seen::Unsaid].into();
+    assert_kept(&world);
+    world.observed(1).tokens = [TokenSeen::Unsaid, token("s3cret")].into();
+    world.observed(1).conditions = BTreeSet::new();
+    assert_kept(&world);
+}
+
+#[test]
+fn the_expiry_and_the_mode_are_no_drift() {
+    let mut world = World::converged(1);
+    world.observed(1).expiry = Some(hours(40));
+    world.spec(1).mode = Mode::NoDisable;
+    world.spec(1).lifetime = WEEK;
+    let observed = world.observed(1).clone();
+    assert_eq!(drift::drift(&world.specs[&id(1)], &observed), []);
+}
+
+#[test]
+fn the_same_drift_has_the_same_fingerprint_and_another_spec_another() {
+    let mut world = World::converged(1);
+    world.observed(1).events = events(&["Deals.create"]);
+    let one = fingerprint(&mut world);
+    world.observed(1).events = events(&["Deals.edit"]);
+    assert_eq!(fingerprint(&mut world), one);
+    world.observed(1).notify_on_related_action = [false].into();
+    assert_ne!(fingerprint(&mut world), one);
+    world.observed(1).notify_on_related_action = [true].into();
+    world.spec(1).token = None;
+    assert_ne!(fingerprint(&mut world), one);
+}
+
+#[test]
+fn a_drift_shows_no_secret() {
+    let mut world = World::converged(1);
+    world.observed(1).tokens = [token("another-s3cret")].into();
+    world.observed(1).notify_urls = [NotifyUrl::new("https://me:pw@theirs.example/in?key=s3cret")].into();
+    let plan = world.plan();
+    assert!(matches!(&plan.steps[0].reason, Reason::Drift(drift) if drift.len() == 2));
+    for text in [world.text(), serde_json::to_string(&PlanView::of(&plan)).unwrap(), format!("{plan:?}")] {
+        assert!(!text.contains("s3cret") && !text.contains("pw@"), "{text}");
+    }
+}
+
+fn fingerprint(world: &mut World) -> crate::model::secret::Fingerprint {
+    let observed = world.observed(1).clone();
+    let spec = &world.specs[&id(1)];
+    drift::fingerprint(spec, &drift::drift(spec, &observed))
+}
+
+#[track_caller]
+fn assert_kept(world: &World) {
+    assert_eq!(world.plan().kept, [id(1)], "{}", world.text());
+}
+
+fn events(texts: &[&'static str]) -> Events {
+    texts.iter().copied().collect()
+}
+
+fn token(value: &str) -> TokenSeen {
+    TokenSeen::Set(Secret::from(value).fingerprint())
+}
+
+/// As both the config and the wire make them.
+fn condition(matching: Match, fields: &[&str]) -> Condition {
+    let fields = fields.iter().map(ToString::to_string).collect();
+    Condition { module: "Deals".to_owned(), matching, fields }.normal()
+}

@@ -1,0 +1,232 @@
+//! What becomes of refusals, and of drift that comes back.
+
+use expect_test::expect;
+
+use super::*;
+use crate::model::record::Repairs;
+use crate::plan::decide::NOT_SUBSCRIBED;
+use crate::plan::drift;
+use crate::plan::step::{Action, Cause, Reason};
+
+#[test]
+fn a_refused_spec_is_held_until_its_wait_is_over() {
+    let mut world = World::converged(2);
+    world.observed(1).notify_on_related_action = [false].into();
+    world.refuse(1, "INVALID_DATA", 1);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 15m)
+          next wake in 15m
+    "#]]);
+    world.now = after(world.now, MINUTE * 15);
+    assert_eq!(world.plan().steps.len(), 1);
+}
+
+#[test]
+fn a_refused_spec_is_tried_again_at_once_when_it_was_changed() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    world.refuse(1, "INVALID_DATA", 3);
+    world.spec(1).token = Some(Secret::from("another"));
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              token: another one instead of the declared one
+              notify_on_related_action: false instead of true
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_refusal_does_not_disturb_a_channel_as_declared_with_life_enough() {
+    let mut world = World::converged(1);
+    world.refuse(1, "INVALID_DATA", 1);
+    assert_eq!(world.plan().kept, [id(1)]);
+}
+
+#[test]
+fn a_refused_renewal_wakes_for_its_emergency() {
+    let mut world = World::converged(1);
+    world.now = seconds_before(hours(21), 600);
+    world.refuse(1, "INVALID_DATA", 3);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 6h)
+          next wake in 10m
+    "#]]);
+}
+
+#[test]
+fn an_uncovered_channel_that_is_refused_is_tried_every_five_minutes() {
+    let mut world = World::converged(1);
+    world.lose(1);
+    world.refuse(1, "INVALID_DATA", 9);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 5m)
+          next wake in 5m
+    "#]]);
+    world.now = after(world.now, MINUTE * 5);
+    assert_eq!(world.plan().steps[0].reason, Reason::Missing);
+}
+
+#[test]
+fn an_emergency_that_is_refused_is_tried_every_five_minutes_seen_or_blind() {
+    let mut world = World::converged(1);
+    world.now = hours(22);
+    world.refuse(1, "INVALID_DATA", 9);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 5m)
+          next wake in 5m
+    "#]]);
+    world.look_fails();
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 5m)
+          next wake in 30s
+    "#]]);
+    world.now = after(world.now, MINUTE * 5);
+    assert_eq!(world.plan().steps[0].reason, Reason::EmergencyBlind);
+}
+
+#[test]
+fn not_subscribed_is_answered_by_enabling() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    world.refuse(1, NOT_SUBSCRIBED, 1);
+    world.check(&expect![[r#"
+        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (not-subscribed, 23h left, asks for 2026-01-02T01:00:00Z)
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
+              notify_on_related_action: false instead of true
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn not_subscribed_is_answered_by_enabling_whatever_the_spec_was() {
+    let mut world = World::converged(1);
+    world.refuse(1, NOT_SUBSCRIBED, 1);
+    world.spec(1).lifetime = WEEK;
+    assert_eq!(world.plan().steps[0].reason, Reason::NotSubscribed);
+}
+
+#[test]
+fn not_subscribed_again_after_enabling_waits_like_any_refusal_of_the_uncovered() {
+    let mut world = World::converged(1);
+    world.refuse(1, NOT_SUBSCRIBED, 2);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with NOT_SUBSCRIBED: no (again in 5m)
+          next wake in 5m
+    "#]]);
+    world.now = after(world.now, MINUTE * 5);
+    assert_eq!(world.plan().steps[0].reason, Reason::NotSubscribed);
+}
+
+#[test]
+fn a_refused_disable_waits_too() {
+    let mut world = World::converged(2);
+    world.refuse(1, "INTERNAL_ERROR", 2);
+    world.retire(1);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INTERNAL_ERROR: no (again in 1h)
+          next wake in 1h
+    "#]]);
+}
+
+#[test]
+fn a_refusal_that_lies_in_the_future_holds_nothing() {
+    let mut world = World::converged(1);
+    world.lose(1);
+    world.refuse(1, "INVALID_DATA", 1);
+    world.now = seconds_before(world.now, 1);
+    assert_eq!(world.plan().steps[0].reason, Reason::Missing);
+}
+
+#[test]
+fn a_drift_that_came_back_after_two_patches_is_mended_by_put() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    repaired(&mut world, 1);
+    assert!(matches!(world.plan().steps[0].action, Action::Update(_)));
+    repaired(&mut world, 2);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notify_on_related_action: false instead of true
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_drift_that_came_back_after_three_writes_is_contested() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    repaired(&mut world, 3);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! contested     c1: came back after 3 accepted repairs, so somebody else edits it: notify_on_related_action: false instead of true (again in 1h)
+          next wake in 1h
+    "#]]);
+    world.now = after(world.now, MINUTE * 60);
+    assert!(matches!(world.plan().steps[0].action, Action::Replace(_)));
+}
+
+#[test]
+fn another_drift_than_the_contested_one_is_mended_at_once() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    repaired(&mut world, 3);
+    world.observed(1).tokens.clear();
+    world.observed(1).events = ["Deals.all"].into_iter().collect();
+    assert!(matches!(world.plan().steps[0].action, Action::Update(_)));
+}
+
+#[test]
+fn a_contested_channel_is_still_renewed() {
+    let mut world = World::converged(1);
+    world.now = hours(12);
+    world.observed(1).notify_on_related_action = [false].into();
+    repaired(&mut world, 4);
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 0 kept, 0 foreign
+          ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          ! contested     c1: came back after 4 accepted repairs, so somebody else edits it: notify_on_related_action: false instead of true (again in 2h)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_contested_channel_wakes_for_its_renewal() {
+    let mut world = World::converged(1);
+    world.now = hours(11);
+    world.observed(1).notify_on_related_action = [false].into();
+    repaired(&mut world, 9);
+    let plan = world.plan();
+    assert!(matches!(plan.held[0].cause, Cause::Contested { writes: 9, .. }));
+    assert!(plan.next_wake < hours(12), "{}", plan.next_wake);
+}
+
+#[test]
+fn repairs_are_forgotten_after_a_day_and_when_they_lie_in_the_future() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    repaired(&mut world, 3);
+    let now = world.now;
+    world.now = seconds_before(now, 1);
+    assert!(matches!(world.plan().steps[0].action, Action::Update(_)));
+    world.record(1).repairs.as_mut().unwrap().at = before(now, DAY);
+    world.now = now;
+    assert!(matches!(world.plan().steps[0].action, Action::Update(_)));
+}
+
+/// As if channel `number` had been written so often for the drift it has.
+fn repaired(world: &mut World, writes: u32) {
+    let observed = world.observed(1).clone();
+    let drift = drift::drift(&world.specs[&id(1)], &observed);
+    let drift = drift::fingerprint(&world.specs[&id(1)], &drift);
+    world.record(1).repairs = Some(Repairs { drift, writes, at: world.now });
+}

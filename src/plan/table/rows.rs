@@ -1,0 +1,375 @@
+//! The decision table, row by row.
+
+use expect_test::expect;
+
+use super::*;
+
+#[test]
+fn a_channel_as_declared_with_life_enough_is_kept() {
+    World::converged(2).check(&expect![[r#"
+        account acme: 0 steps, 0 held, 2 kept, 0 foreign
+          next wake in 10h 45m
+    "#]]);
+}
+
+#[test]
+fn a_declared_channel_that_zoho_does_not_have_is_enabled() {
+    let mut world = World::converged(1);
+    world.declare(2);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 1 kept, 0 foreign
+          + enable        c2 (missing, asks for 2026-01-02T01:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_of_ours_that_is_gone_is_enabled_again() {
+    let mut world = World::converged(2);
+    world.lose(1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 1 kept, 0 foreign
+          + enable        c1 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn an_expired_row_is_absent() {
+    let mut world = World::converged(1);
+    world.now = hours(25);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          + enable        c1 (missing, ended 1h ago, asks for 2026-01-03T01:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn at_the_very_second_of_its_expiry_a_channel_is_absent() {
+    let mut world = World::converged(1);
+    world.now = hours(24);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          + enable        c1 (missing, ended 0s ago, asks for 2026-01-03T00:00:00Z)
+          next wake in 30s
+    "#]]);
+    world.now = before(hours(24), Duration::from_nanos(1));
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (emergency, 0s left, asks for 2026-01-02T23:59:59Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn renews_when_half_of_life_is_over() {
+    let mut world = World::converged(1);
+    world.now = hours(11);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+          next wake in 45m 30s
+    "#]]);
+    world.now = hours(12);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn the_last_eighth_of_life_is_an_emergency() {
+    let mut world = World::converged(1);
+    world.now = seconds_before(hours(21), 1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (renew, 3h 1s left, asks for 2026-01-02T20:59:59Z)
+          next wake in 1s
+    "#]]);
+    world.now = hours(21);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_that_differs_is_repaired_and_keeps_its_expiry() {
+    let mut world = World::converged(2);
+    world.observed(1).notify_urls = [NotifyUrl::new("https://elsewhere.example/x?key=s3cret")].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 1 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notify_url: https://elsewhere.example/x?... instead of https://hooks.example.com/zoho
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_that_differs_and_is_due_is_renewed_first() {
+    let mut world = World::converged(2);
+    world.now = hours(12);
+    world.observed(1).events = ["Deals.all", "Leads.edit"].into_iter().collect();
+    world.check(&expect![[r#"
+        account acme: 4 steps, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          - remove-events c1 (drift, 12h left)
+              events: missing Contacts.create; extra Leads.edit
+          ~ update        c1 (drift, 12h left, asks for 2026-01-02T12:00:00Z)
+              events: missing Contacts.create; extra Leads.edit
+          ~ enable        c2 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_that_differs_in_an_emergency_is_renewed_first() {
+    let mut world = World::converged(1);
+    world.now = hours(22);
+    world.observed(1).tokens.clear();
+    world.observed(1).notify_on_related_action = [false].into();
+    world.check(&expect![[r#"
+        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (emergency, 2h left, asks for 2026-01-02T22:00:00Z)
+          ~ update        c1 (drift, 2h left, asks for 2026-01-02T22:00:00Z)
+              notify_on_related_action: false instead of true
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_declared_channel_with_the_declared_url_is_taken_over() {
+    let mut world = World::converged(1);
+    world.disown(1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ take-over     c1 (taken-over, 23h left)
+          next wake in 10h 45m
+    "#]]);
+}
+
+#[test]
+fn a_channel_taken_over_may_be_due_in_the_same_plan() {
+    let mut world = World::converged(1);
+    world.disown(1);
+    world.now = hours(13);
+    world.check(&expect![[r#"
+        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+          ~ take-over     c1 (taken-over, 11h left)
+          ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_taken_over_may_differ_in_the_same_plan_and_is_given_a_whole_life() {
+    let mut world = World::converged(1);
+    world.disown(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    world.check(&expect![[r#"
+        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+          ~ take-over     c1 (taken-over, 23h left)
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
+              notify_on_related_action: false instead of true
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_taken_over_without_an_expiry_is_renewed() {
+    let mut world = World::converged(1);
+    world.disown(1);
+    world.observed(1).expiry = None;
+    world.check(&expect![[r#"
+        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+          ~ take-over     c1 (taken-over)
+          ~ enable        c1 (renew, asks for 2026-01-02T01:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_declared_id_with_another_url_is_a_conflict() {
+    let mut world = World::converged(1);
+    world.disown(1);
+    world.observed(1).notify_urls = [NotifyUrl::new("https://me:pw@theirs.example/in?key=s3cret")].into();
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! conflict      c1: Zoho has a channel with this id that delivers to https://...@theirs.example/in?..., and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
+          next wake in 1day
+    "#]]);
+}
+
+#[test]
+fn a_channel_whose_first_reply_was_lost_is_ours_by_its_url() {
+    let mut world = World::converged(1);
+    world.record(1).grant = None;
+    world.check(&expect![[r#"
+        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+          next wake in 10h 45m
+    "#]]);
+    world.spec(1).notify_url = NotifyUrl::new("https://hooks.example.com/v2");
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
+              notify_url: https://hooks.example.com/zoho instead of https://hooks.example.com/v2
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_whose_first_reply_was_lost_is_a_conflict_with_another_url() {
+    let mut world = World::converged(1);
+    world.record(1).grant = None;
+    world.observed(1).notify_urls = [NotifyUrl::new("https://theirs.example/in")].into();
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! conflict      c1: Zoho has a channel with this id that delivers to https://theirs.example/in, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
+          next wake in 1day
+    "#]]);
+}
+
+#[test]
+fn a_record_of_a_lost_reply_with_another_url_disables_nothing() {
+    let mut world = World::converged(2);
+    world.record(1).grant = None;
+    world.observed(1).notify_urls = [NotifyUrl::new("https://theirs.example/in")].into();
+    world.retire(1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 1 kept, 0 foreign
+          - forget        c1 (gone)
+          next wake in 10h 45m
+    "#]]);
+}
+
+#[test]
+fn nothing_is_decided_when_the_look_failed() {
+    let mut world = World::converged(2);
+    world.declare(3);
+    world.disown(2);
+    world.retire(1);
+    world.look_fails();
+    world.check(&expect![[r#"
+        account acme: 0 steps, 3 held, 0 kept, 0 foreign
+          ! unknown       c1: the look at Zoho failed: HTTP 503
+          ! unknown       c2: the look at Zoho failed: HTTP 503
+          ! unknown       c3: the look at Zoho failed: HTTP 503
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_of_ours_is_renewed_blind_in_its_emergency_only() {
+    let mut world = World::converged(1);
+    world.look_fails();
+    world.now = seconds_before(hours(21), 1);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! unknown       c1: the look at Zoho failed: HTTP 503
+          next wake in 1s
+    "#]]);
+    world.now = hours(21);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (emergency-blind, 3h left, asks for 2026-01-02T21:00:00Z)
+          next wake in 30s
+    "#]]);
+    world.now = hours(100);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
+          ~ enable        c1 (emergency-blind, ended 3days 4h ago, asks for 2026-01-06T04:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_whose_first_reply_was_lost_is_not_renewed_blind() {
+    let mut world = World::converged(1);
+    world.record(1).grant = None;
+    world.look_fails();
+    world.now = hours(23);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! unknown       c1: the look at Zoho failed: HTTP 503
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_taken_out_of_the_config_is_disabled() {
+    let mut world = World::converged(2);
+    world.retire(1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 1 kept, 0 foreign
+          - disable       c1 (retired, 23h left)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
+fn a_channel_taken_out_of_the_config_is_left_to_expire_by_policy() {
+    let mut world = World::converged(2);
+    world.policy.removed = Removed::Expire;
+    world.retire(1);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+          ! left-to-expire c1: not declared any more; left to expire (removed = "expire")
+          next wake in 10h 45m
+    "#]]);
+    world.now = seconds_before(hours(24), 600);
+    world.enable(2);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+          ! left-to-expire c1: not declared any more; left to expire (removed = "expire")
+          next wake in 11m
+    "#]]);
+}
+
+#[test]
+fn a_channel_neither_declared_nor_seen_is_forgotten() {
+    let mut world = World::converged(2);
+    world.retire(1);
+    world.lose(1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 1 kept, 0 foreign
+          - forget        c1 (gone)
+          next wake in 10h 45m
+    "#]]);
+}
+
+#[test]
+fn foreign_channels_are_left_alone() {
+    let mut world = World::converged(2);
+    world.retire(1);
+    world.disown(1);
+    for hour in [0, 12, 23] {
+        world.now = hours(hour);
+        let plan = world.plan();
+        assert_eq!(plan.foreign, [id(1)]);
+        assert!(plan.steps.iter().all(|step| step.id == id(2)), "{plan:?}");
+        assert!(plan.held.is_empty(), "{plan:?}");
+    }
+}
+
+#[test]
+fn an_account_with_nothing_has_an_empty_plan() {
+    World::empty().check(&expect![[r#"
+        account acme: 0 steps, 0 held, 0 kept, 0 foreign
+          next wake in 1day
+    "#]]);
+}
+
+#[test]
+fn a_plan_after_a_fully_successful_pass_is_empty() {
+    let mut world = World::converged(3);
+    world.now = hours(12);
+    for number in 1..=3 {
+        world.enable(number);
+    }
+    world.check(&expect![[r#"
+        account acme: 0 steps, 0 held, 3 kept, 0 foreign
+          next wake in 11h 45m
+    "#]]);
+}
