@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod expose;
 pub mod model;
 pub mod plan;
 pub mod reconcile;

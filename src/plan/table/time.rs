@@ -229,7 +229,7 @@ fn drifted(expiry: Timestamp) -> World {
 fn asks(world: &World) -> Vec<Timestamp> {
     let asked = |action| match action {
         Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask.expiry),
-        Action::TakeOver(_) | Action::RemoveEvents(_) | Action::Disable | Action::Forget => None,
+        Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
     };
     world.plan().steps.into_iter().filter_map(|step| asked(step.action)).collect()
 }

@@ -1,0 +1,14 @@
+//! What others see: health, status, metrics and the page over HTTP, and the control socket for the command line.
+//!
+//! Everything shown is computed from one [`overview::Overview`] and `now`, at the moment it is asked for. Nothing here is
+//! set by hand and nothing is cached, so a page cannot say *fine* about something that has since ended.
+//!
+//! - [`overview`]: what the daemon knows of itself and of its accounts: the one input;
+//! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
+//! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
+//! - [`metrics`]: the same facts in OpenMetrics: pure;
+//! - [`http`]: the read-only listener.
+//!
+//! What is deliberately not here: any way to change something. The control socket's verbs live in `daemon`.
+
+pub mod overview;
