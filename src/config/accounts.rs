@@ -152,8 +152,8 @@ fn policy(account: &raw::Account, version: ApiVersion, reconcile: &Reconcile, ch
         let message = format!("Zoho documents {granted} as the longest life on API {version}");
         check.notes.warning(at.place, message, "asking for more than it grants silently gives one hour");
     }
-    if let Some(at) = account.lifetime_max.good().filter(|at| at.value < LIFETIME_MIN) {
-        check.problem(at.place, "a longest life that is too short", "at least \"5m\"");
+    if let Some(at) = account.lifetime_max.good().filter(|at| !(LIFETIME_MIN..=YEAR).contains(&at.value)) {
+        check.problem(at.place, "a longest life out of range", "from \"5m\" to \"366d\"");
     }
     Policy {
         mode: account.mode.value().or(reconcile.mode.value()).copied().unwrap_or_default(),
@@ -193,5 +193,7 @@ fn not_a_word(character: char) -> bool {
 pub(super) const LIFETIME: Duration = DAY;
 /// A shorter life cannot be renewed in peace.
 pub(super) const LIFETIME_MIN: Duration = Duration::from_secs(5 * 60);
+/// No version grants anything near it.
+const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The version of an account that does not say.
 const VERSION: ApiVersion = ApiVersion::V8;

@@ -184,7 +184,7 @@ refresh_token = 5
             config.toml:12:17: "client_secret" is empty (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
             config.toml:13:17: "refresh_token" does not say where one secret is (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
             config.toml:14:13: "batch_max" is out of range (from 1 to 100)
-            config.toml:15:16: a longest life that is too short (at least "5m")
+            config.toml:15:16: a longest life out of range (from "5m" to "366d")
             config.toml:16:11: this account has no "accounts_url" (api_url and accounts_url go together)
             config.toml:17:11: this URL has a path or a query (leave only the scheme and the host, as in "https://www.zohoapis.eu")
             config.toml:18:15: environment goes with data_center (leave it out: api_url says which org it is)
@@ -592,6 +592,15 @@ fn a_shown_problem_underlines_its_text() {
                 in quotes
     "#]]
     .assert_eq(&format!("shown:\n{}", render(&of_text(&text).problems, Look::Plain)));
+}
+
+#[test]
+fn beyond_a_thousand_problems_are_counted_only() {
+    let text: String = (0..1234).map(|number| format!("zebra{number} = 1\n")).collect();
+    let problems = of_text(&text).problems;
+    assert_eq!(problems.len(), 1001);
+    let last = problems.last().unwrap().one_line();
+    assert_eq!(last, "config.toml: 234 more problems are not listed (mend these first)");
 }
 
 #[test]
