@@ -121,7 +121,15 @@ const SPANS_MAX: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::super::knobs::Length;
+    use super::super::testing::World;
+    use super::super::{Change, Knobs};
     use super::*;
+    use crate::model::secret::Fingerprint;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -192,5 +200,53 @@ mod tests {
         ledger.turn(None, Some(&short), at(5));
         ledger.turn(Some(&short), None, at(5));
         assert_eq!(brief(&ledger), []);
+    }
+
+    /// A step of a walk: what happens to one of three channels.
+    fn step(world: &mut World, dice: u64) {
+        let (what, id) = (dice % 7, (dice / 7 % 3 + 1).cast_signed());
+        let url = ["https://a.test", "https://b.test"][usize::from(dice.is_multiple_of(5))];
+        let events = ["Deals.all", "Deals.edit", "Leads.create"][usize::try_from(dice % 3).unwrap()];
+        let item = json!({"channel_id": id, "events": [events], "notify_url": url});
+        let dropped = json!({"channel_id": id, "events": [events], "_delete_events": true});
+        match what {
+            0 | 1 => drop(world.write("POST", &[item])),
+            2 => drop(world.write("PATCH", &[item])),
+            3 => drop(world.write("PATCH", &[dropped])),
+            4 => drop(world.write("PUT", &[item])),
+            5 => drop(world.send("DELETE", &[("channel_ids", &id.to_string())], &Value::Null)),
+            _ => world.pass(dice % 5_000),
+        }
+    }
+
+    /// Who would get a delivery at this instant, asked of the deliveries and of the truth.
+    fn both_views(world: &mut World, module: &str, operation: Operation) -> [Vec<(String, String)>; 2] {
+        let now = world.now;
+        let records = BTreeMap::from([("1".to_owned(), BTreeMap::new())]);
+        let change = Change { module: module.to_owned(), operation, records, related: false };
+        let made = world.zoho.record_changed("a", &change, now);
+        let made = made.into_iter().map(|delivery| (delivery.channel, delivery.notify_url)).collect();
+        let truth = world.zoho.truth("a").into_iter();
+        let known = truth
+            .filter(|covered| covered.module == module && covered.operation == operation.as_str())
+            .filter(|covered| covered.contains(now))
+            .map(|covered| (covered.channel, covered.notify_url))
+            .collect();
+        [made, known]
+    }
+
+    #[test]
+    fn the_truth_is_what_would_be_delivered_through_a_thousand_changes() {
+        let mut world = World::new(Knobs { access_token_life: Length(Duration::MAX), ..Knobs::default() });
+        for n in 0..1_000_u64 {
+            step(&mut world, Fingerprint::of(&["walk", &n.to_string()]).0);
+            for (module, operation) in
+                [("Deals", Operation::Edit), ("Deals", Operation::Delete), ("Leads", Operation::Create)]
+            {
+                let [made, known] = both_views(&mut world, module, operation);
+                assert_eq!(made, known, "step {n}, {module} {operation:?}");
+            }
+        }
+        assert!(world.zoho.truth("a").len() > 100, "the walk covers something");
     }
 }
