@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod expose;
 pub mod model;
 pub mod plan;
@@ -12,4 +13,5 @@ pub mod reconcile;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod store;
+pub mod telemetry;
 pub mod zoho;

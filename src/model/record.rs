@@ -24,6 +24,8 @@ pub struct Record {
     pub refusal: Option<Refusal>,
     /// Repairs of the same drift, until a look finds the channel as declared.
     pub repairs: Option<Repairs>,
+    /// When the operator asked for a renewal, until it is granted.
+    pub renewal_asked: Option<Timestamp>,
     /// The last step taken and what came of it.
     pub last: Option<LastStep>,
 }
@@ -31,7 +33,7 @@ pub struct Record {
 impl Record {
     /// A record of nothing but ownership.
     pub fn new(id: ChannelId, name: ChannelName, notify_url: Fingerprint) -> Record {
-        Record { id, name, notify_url, grant: None, refusal: None, repairs: None, last: None }
+        Record { id, name, notify_url, grant: None, refusal: None, repairs: None, renewal_asked: None, last: None }
     }
 }
 

@@ -157,7 +157,8 @@ impl Table<'_> {
         let age = life.map_or(Age::Due, |life| life.age(spec.renew_before, self.phase, self.zoho_now));
         let not_subscribed = is_not_subscribed(record);
         let drift = drift::drift(spec, observed);
-        let wants_renewal = age > Age::Fresh || not_subscribed;
+        let asked = record.is_some_and(|record| record.renewal_asked.is_some());
+        let wants_renewal = age > Age::Fresh || not_subscribed || asked;
         let edge = life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
         let edge = edge.map(|edge| self.facts.state.local_time(edge));
         if !wants_renewal && drift.is_empty() {
@@ -171,8 +172,9 @@ impl Table<'_> {
         if wants_renewal {
             let reason = match age {
                 Age::Emergency => Reason::Emergency,
-                _ if not_subscribed => Reason::NotSubscribed,
-                Age::Due | Age::Fresh => Reason::Renew,
+                Age::Due | Age::Fresh if not_subscribed => Reason::NotSubscribed,
+                Age::Due => Reason::Renew,
+                Age::Fresh => Reason::Asked,
             };
             steps.push(step(spec, Action::Enable(self.ask(spec)), reason, observed.expiry));
         }
@@ -265,9 +267,9 @@ impl Table<'_> {
     }
 
     /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds nothing: its answer is POST.
-    /// When POST is told the same, waiting is.
+    /// When POST is told the same, waiting is. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
-        let refusal = record?.refusal.as_ref()?;
+        let refusal = record?.refusal.as_ref().filter(|_| record.is_some_and(|record| record.renewal_asked.is_none()))?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
         let urgent = urgent || not_subscribed;
         let answered_by_post = not_subscribed && refusal.attempts <= 1;

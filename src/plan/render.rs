@@ -114,6 +114,7 @@ impl StepView {
             | Reason::NotSubscribed
             | Reason::Renew
             | Reason::Together
+            | Reason::Asked
             | Reason::Emergency
             | Reason::EmergencyBlind
             | Reason::TakenOver

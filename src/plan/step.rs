@@ -78,6 +78,8 @@ pub enum Reason {
     Renew,
     /// It rides along in a call that is made anyway, so that it need not have one of its own later.
     Together,
+    /// The operator asked for it.
+    Asked,
     /// Little of its life is left.
     Emergency,
     /// Little of its life is left and Zoho's list cannot be read: POST of an id of ours is safe without looking.
@@ -100,6 +102,7 @@ impl Reason {
             Reason::NotSubscribed => "not-subscribed",
             Reason::Renew => "renew",
             Reason::Together => "together",
+            Reason::Asked => "asked",
             Reason::Emergency => "emergency",
             Reason::EmergencyBlind => "emergency-blind",
             Reason::Drift(_) => "drift",
@@ -115,6 +118,7 @@ impl Reason {
             Reason::Missing | Reason::NotSubscribed | Reason::Emergency | Reason::EmergencyBlind => true,
             Reason::Renew
             | Reason::Together
+            | Reason::Asked
             | Reason::Drift(_)
             | Reason::TakenOver
             | Reason::Retired

@@ -111,6 +111,7 @@ impl<'a> Memory<'a> {
 
     fn accepted(&self, record: &mut Record, step: &Step, expiry: Option<Timestamp>) {
         record.refusal = None;
+        record.renewal_asked = None;
         if let (Some(ask), Some(expiry)) = (step.action.ask(), expiry) {
             record.notify_url = ask.spec.notify_url.fingerprint();
             record.grant = Some(self.grant(record.grant, step, ask, expiry));
@@ -136,6 +137,7 @@ impl<'a> Memory<'a> {
         let earlier = record.refusal.as_ref().filter(|earlier| earlier.spec == spec && earlier.code == refused.code);
         let attempts = earlier.map_or(0, |earlier| earlier.attempts).saturating_add(1);
         let Refused { code, message, json_path } = refused.clone();
+        record.renewal_asked = None;
         record.refusal = Some(Refusal { code, message, json_path, spec, attempts, at: self.now });
         self.count_repair(record, step);
     }

@@ -26,6 +26,8 @@ pub(super) struct RecordValue {
     grant: Option<GrantValue>,
     refusal: Option<RefusalValue>,
     repairs: Option<RepairsValue>,
+    #[serde(default)]
+    renewal_asked: Option<Timestamp>,
     last: Option<LastStepValue>,
 }
 
@@ -62,7 +64,7 @@ struct LastStepValue {
 
 impl RecordValue {
     pub(super) fn of(record: &Record) -> RecordValue {
-        let Record { id, name, notify_url, grant, refusal, repairs, last } = record.clone();
+        let Record { id, name, notify_url, grant, refusal, repairs, renewal_asked, last } = record.clone();
         RecordValue {
             v: V,
             id,
@@ -78,12 +80,13 @@ impl RecordValue {
                 at,
             }),
             repairs: repairs.map(|Repairs { drift, writes, at }| RepairsValue { drift: drift.0, writes, at }),
+            renewal_asked,
             last: last.map(|LastStep { at, step, outcome }| LastStepValue { at, step, outcome }),
         }
     }
 
     pub(super) fn into_record(self) -> Record {
-        let RecordValue { v: _, id, name, notify_url, grant, refusal, repairs, last } = self;
+        let RecordValue { v: _, id, name, notify_url, grant, refusal, repairs, renewal_asked, last } = self;
         Record {
             id,
             name,
@@ -102,6 +105,7 @@ impl RecordValue {
                 writes,
                 at,
             }),
+            renewal_asked,
             last: last.map(|LastStepValue { at, step, outcome }| LastStep { at, step, outcome }),
         }
     }
@@ -266,6 +270,7 @@ mod tests {
                 at: at(),
             }),
             repairs: Some(Repairs { drift: Fingerprint(9), writes: 3, at: at() }),
+            renewal_asked: None,
             last: Some(LastStep { at: at(), step: "enable (renew)".into(), outcome: "done".into() }),
         }
     }

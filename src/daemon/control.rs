@@ -1,0 +1,174 @@
+//! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
+//!
+//! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it. Paths:
+//! `GET /status`; `POST /plan`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, or 500
+//! when the daemon is at fault.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::expose::status::StatusView;
+use crate::plan::render::PlanView;
+use crate::store::Store;
+
+use super::scheduler::{Links, chain};
+use super::verbs::{self, Applied, VerbError, Which};
+
+/// What the verbs need of the daemon.
+#[derive(Clone)]
+pub struct Desk {
+    /// The scheduler.
+    pub links: Links,
+    /// The memory.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The body of `POST /apply`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// Which accounts.
+    #[serde(default)]
+    pub which: Which,
+    /// Whether the removals that are held now are allowed.
+    #[serde(default)]
+    pub allow_removals: bool,
+}
+
+/// The body of `POST /adopt`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdoptRequest {
+    /// The channel's name.
+    pub channel: String,
+}
+
+/// The body of an error.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorReply {
+    /// What went wrong, with its causes.
+    pub error: String,
+}
+
+/// Where the socket of a state directory is.
+pub fn socket_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("control.sock")
+}
+
+/// Opens the socket. One that a former process left behind is removed: the store's lock has already shown that nobody
+/// uses it.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
+    let path = socket_path(state_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Answers until `shutdown`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: UnixListener, desk: Desk, shutdown: CancellationToken) -> std::io::Result<()> {
+    let router = axum::Router::new()
+        .route("/status", get(status))
+        .route("/plan", post(plan))
+        .route("/apply", post(apply))
+        .route("/renew", post(renew))
+        .route("/adopt", post(adopt))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(desk);
+    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+}
+
+async fn status(State(desk): State<Desk>) -> Json<StatusView> {
+    let overview = desk.links.overview.borrow().clone();
+    Json(StatusView::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
+}
+
+async fn plan(State(desk): State<Desk>, Json(which): Json<Which>) -> Result<Json<Vec<PlanView>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    let plans = verbs::plans(&fleet, &desk.store, &which).await?;
+    Ok(Json(plans.iter().map(PlanView::of).collect()))
+}
+
+async fn apply(State(desk): State<Desk>, Json(request): Json<ApplyRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    if request.allow_removals {
+        verbs::allow_removals(&fleet, &desk.store, &request.which).await?;
+    }
+    desk.pass("apply", &request.which).await
+}
+
+async fn renew(State(desk): State<Desk>, Json(which): Json<Which>) -> Result<Json<Vec<Applied>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    verbs::ask_renewal(&fleet, &desk.store, &which, desk.clock.now())?;
+    desk.pass("renew", &which).await
+}
+
+async fn adopt(State(desk): State<Desk>, Json(request): Json<AdoptRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    verbs::adopt(&fleet, &desk.store, &request.channel).await?;
+    desk.pass("adopt", &Which { account: None, channel: Some(request.channel) }).await
+}
+
+impl Desk {
+    /// Wakes the chosen accounts, waits for their passes and says what came of them.
+    async fn pass(&self, why: &str, which: &Which) -> Result<Json<Vec<Applied>>, Refusal> {
+        let chosen = self.links.fleet.borrow().clone().chosen(which)?;
+        let all = which.account.is_none() && which.channel.is_none();
+        let account = chosen.keys().next().filter(|_| !all).cloned();
+        if !self.links.wakes.wake_and_wait(account, why).await {
+            return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why: "the daemon is stopping".to_owned() });
+        }
+        let overview = self.links.overview.borrow().clone();
+        if let Some(why) = &overview.store_failed {
+            return Err(Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.clone() });
+        }
+        let reports = chosen.keys().filter_map(|name| overview.accounts.get(name)?.as_deref());
+        Ok(Json(reports.map(Applied::of).collect()))
+    }
+}
+
+struct Refusal {
+    status: StatusCode,
+    why: String,
+}
+
+impl From<VerbError> for Refusal {
+    fn from(error: VerbError) -> Refusal {
+        let status = match &error {
+            VerbError::NoAccount(..)
+            | VerbError::NoChannel(_)
+            | VerbError::Unusable(..)
+            | VerbError::NotThere { .. } => StatusCode::BAD_REQUEST,
+            VerbError::Zoho(_) | VerbError::Store(_) | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal { status, why: chain(&error) }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorReply { error: self.why })).into_response()
+    }
+}
+
+const BODY_MAX: usize = 64 * 1024;

@@ -1,0 +1,25 @@
+//! Wiring and lifetime: what runs, what wakes it, and in what order it stops.
+//!
+//! - [`fleet`]: the accounts to hold, each with its way to Zoho;
+//! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
+//! - [`cron`]: the audit, which only ever says "look for drift now";
+//! - [`verbs`]: what the command line can ask for, with or without a running daemon;
+//! - [`control`]: the same verbs over a Unix socket;
+//! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
+//! - [`run`]: the order of starting and of stopping.
+//!
+//! The order of stopping: no new pass is begun; passes under way end after the call they are in, and the steps they have
+//! left are found again by the next start; listeners close; the store is flushed with the last write and closes with the
+//! process. A second signal does not wait for any of it.
+//!
+//! Architecture invariant: a wake carries no instruction. What an operator allows or asks for is written into the store,
+//! as a fact that the next pass reads, and then an account is woken like by anything else.
+
+pub mod control;
+pub mod cron;
+pub mod fleet;
+pub mod notify;
+pub mod run;
+pub mod scheduler;
+pub mod signals;
+pub mod verbs;

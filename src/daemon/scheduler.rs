@@ -1,0 +1,410 @@
+//! One slot per account: when it is looked at next.
+//!
+//! The scheduler runs at most one pass per account at a time and a bounded number at once. Whatever wakes an account only
+//! moves its slot to *now*: wakes coalesce, and one that comes during a pass leads to one more pass after it. When a
+//! pass ends, its report says when the next one is due.
+//!
+//! It never sleeps longer than [`LOOK_AT_CLOCK`] and reads wall time anew each time, so that a suspended machine, a paused
+//! virtual machine or a step of the clock is noticed. After a jump every account is looked at: a slot that was computed
+//! under another time means nothing.
+//!
+//! A pass that panics ends the daemon, and systemd restarts it: a process that lives and does nothing is worse.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::clock::{Clock, LOOK_AT_CLOCK};
+use crate::expose::overview::{ConfigState, LoopAge, Overview};
+use crate::model::channel::AccountName;
+use crate::model::time::{Timestamp, after, span};
+use crate::reconcile::pass::pass;
+use crate::reconcile::report::AccountReport;
+use crate::store::{Store, StoreError};
+
+use super::fleet::Fleet;
+
+/// What the scheduler is told.
+pub enum Message {
+    /// Look at some accounts now.
+    Wake {
+        /// Which; `None` for all.
+        account: Option<AccountName>,
+        /// Why, for people.
+        why: String,
+        /// Told when each of them has had a whole pass since.
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// Hold another fleet from now on.
+    Replace {
+        /// The fleet.
+        fleet: Arc<Fleet>,
+        /// The config it was read from.
+        config: ConfigState,
+    },
+    /// The config was read and is not used; this is what is wrong with it.
+    ConfigRefused(Vec<String>),
+}
+
+/// The way to the scheduler.
+#[derive(Clone)]
+pub struct Wakes(pub mpsc::Sender<Message>);
+
+impl Wakes {
+    /// Wakes accounts. If the scheduler is gone the daemon is stopping, and there is nothing left to wake.
+    pub async fn wake(&self, account: Option<AccountName>, why: impl Into<String>) {
+        let message = Message::Wake { account, why: why.into(), done: None };
+        if self.0.send(message).await.is_err() {
+            debug!("a wake came after the scheduler had stopped");
+        }
+    }
+
+    /// Wakes accounts and waits until each has had a whole pass. `false` when the daemon stopped before.
+    pub async fn wake_and_wait(&self, account: Option<AccountName>, why: impl Into<String>) -> bool {
+        let (done, waiting) = oneshot::channel();
+        let message = Message::Wake { account, why: why.into(), done: Some(done) };
+        self.0.send(message).await.is_ok() && waiting.await.is_ok()
+    }
+}
+
+/// When the loop last turned, by the monotonic clock. Shared with whoever answers `/livez`.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    fn beat(&self, clock: &dyn Clock) {
+        self.0.store(millis(clock.elapsed()), Ordering::Relaxed);
+    }
+
+    /// How long ago the loop last turned.
+    pub fn age(&self, clock: &dyn Clock) -> LoopAge {
+        LoopAge(Duration::from_millis(millis(clock.elapsed()).saturating_sub(self.0.load(Ordering::Relaxed))))
+    }
+}
+
+/// What the scheduler starts with.
+pub struct Setup {
+    /// The accounts.
+    pub fleet: Arc<Fleet>,
+    /// The memory.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is said of the config and of the store at the start.
+    pub overview: Overview,
+    /// Told each report, for a narrator; passes wait for it.
+    pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
+}
+
+/// The scheduler, and everything that hears from it.
+pub struct Scheduler {
+    fleet: watch::Sender<Arc<Fleet>>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    slots: BTreeMap<AccountName, Slot>,
+    queue: BTreeSet<(Timestamp, AccountName)>,
+    passes: JoinSet<(AccountName, Result<AccountReport, StoreError>)>,
+    overview: watch::Sender<Arc<Overview>>,
+    inbox: mpsc::Receiver<Message>,
+    pulse: Pulse,
+    observer: Option<mpsc::Sender<Arc<AccountReport>>>,
+    last_look: (Timestamp, Duration),
+}
+
+/// What others hold of a scheduler.
+#[derive(Clone)]
+pub struct Links {
+    /// The way in.
+    pub wakes: Wakes,
+    /// What is known.
+    pub overview: watch::Receiver<Arc<Overview>>,
+    /// What is held.
+    pub fleet: watch::Receiver<Arc<Fleet>>,
+    /// Whether it turns.
+    pub pulse: Pulse,
+}
+
+/// A pass died.
+#[derive(Debug, thiserror::Error)]
+#[error("a pass ended without a report")]
+pub struct PassDied(#[source] tokio::task::JoinError);
+
+#[derive(Default)]
+struct Slot {
+    /// When it is due; `None` while a pass runs.
+    due: Option<Timestamp>,
+    why: String,
+    running: bool,
+    /// A wake that came while a pass ran.
+    again: Option<String>,
+    /// Waiting for the end of the next pass to begin.
+    waiting: Vec<Arc<Waiter>>,
+    /// Waiting for the end of the pass that runs.
+    served: Vec<Arc<Waiter>>,
+}
+
+/// Tells its sender when the last slot that holds it lets go of it.
+struct Waiter(std::sync::Mutex<Option<oneshot::Sender<()>>>);
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let sender = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        // Nobody may be waiting any more, which is no failure.
+        let _heard = sender.map(|sender| sender.send(()));
+    }
+}
+
+impl Scheduler {
+    /// A scheduler with every account due now.
+    pub fn new(setup: Setup) -> (Scheduler, Links) {
+        let Setup { fleet, store, clock, overview, observer } = setup;
+        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+        let last_look = (clock.now(), clock.elapsed());
+        let mut scheduler = Scheduler {
+            fleet: watch::Sender::new(fleet),
+            store,
+            clock,
+            slots: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            passes: JoinSet::new(),
+            overview: watch::Sender::new(Arc::new(overview)),
+            inbox,
+            pulse: Pulse::default(),
+            observer,
+            last_look,
+        };
+        scheduler.pulse.beat(&*scheduler.clock);
+        scheduler.hold_fleet("start");
+        let links = Links {
+            wakes: Wakes(sender),
+            overview: scheduler.overview.subscribe(),
+            fleet: scheduler.fleet.subscribe(),
+            pulse: scheduler.pulse.clone(),
+        };
+        (scheduler, links)
+    }
+
+    /// Turns until `cancelled`, then waits for the passes under way.
+    ///
+    /// # Errors
+    /// When a pass panicked.
+    pub async fn run(mut self, cancelled: CancellationToken) -> Result<(), PassDied> {
+        while !cancelled.is_cancelled() {
+            self.pulse.beat(&*self.clock);
+            self.notice_jumps();
+            self.start_due(&cancelled);
+            let clock = self.clock.clone();
+            tokio::select! {
+                biased;
+                () = cancelled.cancelled() => {}
+                Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => self.ended(ended).await?,
+                Some(message) = self.inbox.recv() => self.told(message),
+                () = clock.sleep(self.sleep_length()) => {}
+            }
+        }
+        self.publish(|overview| overview.stopping = true);
+        while let Some(ended) = self.passes.join_next().await {
+            self.ended(ended).await?;
+        }
+        info!("no pass is under way any more");
+        Ok(())
+    }
+
+    fn sleep_length(&self) -> Duration {
+        let full = self.passes.len() >= self.passes_max();
+        let next = self.queue.first().filter(|_| !full).map(|(due, _)| span(self.clock.now(), *due));
+        next.unwrap_or(LOOK_AT_CLOCK).min(LOOK_AT_CLOCK)
+    }
+
+    fn passes_max(&self) -> usize {
+        self.fleet.borrow().settings.passes_max.max(1)
+    }
+
+    fn start_due(&mut self, cancelled: &CancellationToken) {
+        let now = self.clock.now();
+        while self.passes.len() < self.passes_max() {
+            let Some((due, account)) = self.queue.first().cloned().filter(|(due, _)| *due <= now) else { return };
+            self.queue.remove(&(due, account.clone()));
+            let subject = self.fleet.borrow().subjects.get(&account).cloned();
+            let (Some(slot), Some(subject)) = (self.slots.get_mut(&account), subject) else { continue };
+            slot.due = None;
+            slot.running = true;
+            slot.served = std::mem::take(&mut slot.waiting);
+            let why = std::mem::replace(&mut slot.why, "timer".to_owned());
+            let (store, cancelled) = (self.store.clone(), cancelled.clone());
+            self.passes.spawn(async move {
+                let report = pass(&subject, &store, &why, &cancelled).await;
+                (account, report)
+            });
+        }
+    }
+
+    async fn ended(
+        &mut self,
+        ended: Result<(AccountName, Result<AccountReport, StoreError>), tokio::task::JoinError>,
+    ) -> Result<(), PassDied> {
+        let (account, result) = ended.map_err(PassDied)?;
+        let now = self.clock.now();
+        let next = match result {
+            Ok(report) => self.reported(report).await,
+            Err(error) => {
+                let chain = chain(&error);
+                error!(%account, error = chain, "the store failed, so this pass was given up");
+                self.publish(|overview| overview.store_failed = Some(chain));
+                after(now, STORE_RETRY)
+            }
+        };
+        if !self.fleet.borrow().subjects.contains_key(&account) {
+            self.slots.remove(&account);
+            return Ok(());
+        }
+        let Some(slot) = self.slots.get_mut(&account) else { return Ok(()) };
+        slot.running = false;
+        slot.served.clear();
+        let again = slot.again.take();
+        let due = if again.is_some() { now } else { next };
+        slot.why = again.unwrap_or_else(|| "timer".to_owned());
+        slot.due = Some(due);
+        self.queue.insert((due, account));
+        Ok(())
+    }
+
+    async fn reported(&mut self, report: AccountReport) -> Timestamp {
+        let report = Arc::new(report);
+        let (account, next_wake) = (report.account.clone(), report.next_wake);
+        let shown = report.clone();
+        self.publish(|overview| {
+            overview.store_failed = None;
+            if let Some(entry) = overview.accounts.get_mut(&account) {
+                *entry = Some(shown);
+            }
+        });
+        if let Some(observer) = &self.observer {
+            if observer.send(report).await.is_err() {
+                self.observer = None;
+            }
+        }
+        next_wake
+    }
+
+    fn told(&mut self, message: Message) {
+        match message {
+            Message::Wake { account, why, done } => {
+                let waiter = done.map(|done| Arc::new(Waiter(std::sync::Mutex::new(Some(done)))));
+                let all = account.is_none();
+                let names: Vec<AccountName> = self.slots.keys().cloned().collect();
+                for name in names.iter().filter(|name| all || account.as_ref() == Some(name)) {
+                    self.wake(name, &why, waiter.as_ref());
+                }
+            }
+            Message::Replace { fleet, config } => {
+                self.fleet.send_replace(fleet);
+                self.publish(|overview| overview.config = config);
+                self.hold_fleet("reload");
+            }
+            Message::ConfigRefused(problems) => {
+                self.publish(|overview| overview.config.problems = problems);
+            }
+        }
+    }
+
+    fn wake(&mut self, account: &AccountName, why: &str, waiter: Option<&Arc<Waiter>>) {
+        let now = self.clock.now();
+        let Some(slot) = self.slots.get_mut(account) else { return };
+        slot.waiting.extend(waiter.cloned());
+        if slot.running {
+            slot.again = Some(why.to_owned());
+            return;
+        }
+        if let Some(due) = slot.due.filter(|due| *due > now) {
+            self.queue.remove(&(due, account.clone()));
+        }
+        if slot.due.is_none_or(|due| due > now) {
+            slot.due = Some(now);
+            slot.why = why.to_owned();
+            self.queue.insert((now, account.clone()));
+        }
+    }
+
+    /// Slots for exactly the accounts of the fleet; all of them are looked at.
+    fn hold_fleet(&mut self, why: &str) {
+        let fleet = self.fleet.borrow().clone();
+        self.slots.retain(|name, slot| slot.running || fleet.subjects.contains_key(name));
+        self.queue.retain(|(_, name)| fleet.subjects.contains_key(name));
+        for name in fleet.subjects.keys() {
+            self.slots.entry(name.clone()).or_default();
+            self.wake(name, why, None);
+        }
+        let orphans = self.orphans(&fleet);
+        self.publish(|overview| {
+            overview.accounts.retain(|name, _| fleet.subjects.contains_key(name));
+            for name in fleet.subjects.keys() {
+                overview.accounts.entry(name.clone()).or_default();
+            }
+            overview.unusable = fleet.unusable.clone();
+            overview.orphans = orphans;
+        });
+    }
+
+    /// Accounts that are declared no longer and of which channels are remembered.
+    fn orphans(&self, fleet: &Fleet) -> BTreeMap<AccountName, usize> {
+        let counts = self.store.record_counts().unwrap_or_else(|error| {
+            warn!(error = chain(&error), "the store could not be counted");
+            BTreeMap::new()
+        });
+        let is_declared =
+            |name: &AccountName| fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name);
+        counts.into_iter().filter(|(name, _)| !is_declared(name)).collect()
+    }
+
+    /// Wall time and monotonic time since the last turn should agree. Where they do not, the clock was stepped, or the
+    /// machine slept.
+    fn notice_jumps(&mut self) {
+        let (wall, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let (wall_before, elapsed_before) = std::mem::replace(&mut self.last_look, (wall, elapsed));
+        let by_wall = wall.as_millisecond() - wall_before.as_millisecond();
+        let by_elapsed = i64::try_from((elapsed.saturating_sub(elapsed_before)).as_millis()).unwrap_or(i64::MAX);
+        let jump = by_wall.saturating_sub(by_elapsed);
+        if jump.unsigned_abs() < JUMP_MIN_MS {
+            return;
+        }
+        warn!(milliseconds = jump, "the wall clock jumped, so every account is looked at");
+        self.publish(|overview| overview.clock_jump = Some((wall, jump)));
+        let names: Vec<AccountName> = self.slots.keys().cloned().collect();
+        for name in names {
+            self.wake(&name, "clock jump", None);
+        }
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Overview)) {
+        self.overview.send_modify(|overview| change(Arc::make_mut(overview)));
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Messages that may wait; more of them make their sender wait.
+const INBOX_MAX: usize = 64;
+const STORE_RETRY: Duration = Duration::from_secs(30);
+/// Less than this is how clocks and timers are.
+const JUMP_MIN_MS: u64 = 5_000;

@@ -1,0 +1,278 @@
+//! What the command line can ask for, the same with a running daemon and without one.
+//!
+//! `plan` looks and changes nothing. The others write a fact into the store (this removal is allowed, this channel is
+//! ours, this one is to be renewed) and leave it to the next pass to act on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::record::{AccountState, Record};
+use crate::model::time::Timestamp;
+use crate::plan::filter::removals_fingerprint;
+use crate::plan::render::PlanView;
+use crate::plan::step::{Cause, Plan};
+use crate::reconcile::execute::Outcome;
+use crate::reconcile::pass::{Subject, preview};
+use crate::reconcile::report::AccountReport;
+use crate::store::{Store, StoreError};
+use crate::zoho::error::Error as ZohoError;
+
+use super::fleet::Fleet;
+
+/// A verb that cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum VerbError {
+    /// No such account.
+    #[error("no account is named {0} (accounts: {1})")]
+    NoAccount(String, String),
+    /// No such channel.
+    #[error("no channel is named {0}")]
+    NoChannel(String),
+    /// An account that cannot be worked on.
+    #[error("account {0} cannot be used: {1}")]
+    Unusable(AccountName, String),
+    /// The channel to adopt is not there.
+    #[error("channel {name} ({id}) is not at Zoho, so there is nothing to adopt; `apply` enables it")]
+    NotThere {
+        /// Its name.
+        name: ChannelName,
+        /// Its id.
+        id: ChannelId,
+    },
+    /// Zoho could not be asked.
+    #[error("Zoho could not be asked")]
+    Zoho(#[from] ZohoError),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// A preview died.
+    #[error("the plan could not be made")]
+    Died(#[from] tokio::task::JoinError),
+}
+
+/// Which accounts a verb is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Which {
+    /// This one; all of them when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The account of this channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The account.
+    pub account: String,
+    /// What was done, in order.
+    pub done: Vec<DoneView>,
+    /// Why the look failed, if it did.
+    pub look_failed: Option<String>,
+    /// Why writes failed, if they did for a reason that is no channel's own.
+    pub writes_failed: Option<String>,
+    /// What is left to do: no step, when all went well.
+    pub left: PlanView,
+}
+
+/// One step with what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneView {
+    /// The channel's name.
+    pub channel: String,
+    /// The step: `enable`, `update` and so on.
+    pub step: String,
+    /// Why.
+    pub reason: String,
+    /// `done`, `refused`, `unsure`, `deferred`.
+    pub outcome: String,
+    /// Zoho's words, or why not.
+    pub detail: Option<String>,
+    /// The expiry that was granted.
+    pub granted: Option<Timestamp>,
+}
+
+impl Fleet {
+    /// The accounts that a verb is about.
+    ///
+    /// # Errors
+    /// When there is no such account or channel, or it cannot be worked on.
+    pub fn chosen(&self, which: &Which) -> Result<BTreeMap<AccountName, Arc<Subject>>, VerbError> {
+        if let Some(channel) = &which.channel {
+            let (subject, _) = self.channel(channel)?;
+            return Ok([(subject.name().clone(), subject.clone())].into());
+        }
+        let Some(wanted) = &which.account else {
+            return match self.unusable.iter().next().filter(|_| self.subjects.is_empty()) {
+                Some((name, why)) => Err(VerbError::Unusable(name.clone(), why.clone())),
+                None => Ok(self.subjects.clone()),
+            };
+        };
+        if let Some((name, why)) = self.unusable.iter().find(|(name, _)| name.as_str() == wanted) {
+            return Err(VerbError::Unusable(name.clone(), why.clone()));
+        }
+        let found = self.subjects.iter().find(|(name, _)| name.as_str() == wanted);
+        let names = || self.subjects.keys().map(AccountName::as_str).collect::<Vec<_>>().join(", ");
+        let (name, subject) = found.ok_or_else(|| VerbError::NoAccount(wanted.clone(), names()))?;
+        Ok([(name.clone(), subject.clone())].into())
+    }
+
+    /// A declared channel by its name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn channel(&self, name: &str) -> Result<(&Arc<Subject>, &Arc<crate::model::channel::Spec>), VerbError> {
+        let parsed = name.parse().ok();
+        let found = parsed.and_then(|name| self.find(&name));
+        found.ok_or_else(|| VerbError::NoChannel(name.to_owned()))
+    }
+}
+
+/// What passes would do now, by account.
+///
+/// # Errors
+/// When the accounts cannot be chosen, or the store fails.
+pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Plan>, VerbError> {
+    let mut waiting = fleet.chosen(which)?.into_values();
+    let mut looking: JoinSet<Result<Plan, StoreError>> = JoinSet::new();
+    let mut plans = Vec::new();
+    loop {
+        while looking.len() < fleet.settings.passes_max {
+            let Some(subject) = waiting.next() else { break };
+            let store = store.clone();
+            looking.spawn(async move { preview(&subject, &store).await });
+        }
+        let Some(looked) = looking.join_next().await else { break };
+        plans.push(looked??);
+    }
+    plans.sort_by(|one, other| one.account.cmp(&other.account));
+    Ok(plans)
+}
+
+/// Allows the removals that are held now, and no others.
+///
+/// # Errors
+/// As [`plans`].
+pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Result<(), VerbError> {
+    for plan in plans(fleet, store, which).await? {
+        let guarded = plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
+        let removals: std::collections::BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
+        if !removals.is_empty() {
+            let state = store.account_state(&plan.account)?;
+            let allowed = Some(removals_fingerprint(&removals));
+            let state = AccountState { removals_allowed: allowed, ..state };
+            store.write_account_state(&plan.account, &state)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a channel that exists at Zoho ours: what holds it as a conflict is gone, and the next pass repairs what differs.
+///
+/// # Errors
+/// When there is no such channel, here or at Zoho.
+pub async fn adopt(fleet: &Fleet, store: &Store, channel: &str) -> Result<AccountName, VerbError> {
+    let (subject, spec) = fleet.channel(channel)?;
+    let account = subject.name().clone();
+    let records = store.records(&account)?;
+    let observed = subject.client.look_at(spec.id).await?;
+    let missing = || VerbError::NotThere { name: spec.name.clone(), id: spec.id };
+    let url = observed.and_then(|observed| observed.notify_urls.into_iter().next()).ok_or_else(missing)?;
+    let known = records.get(&spec.id).cloned();
+    let record = known.unwrap_or_else(|| Record::new(spec.id, spec.name.clone(), url.fingerprint()));
+    let record = Record { notify_url: url.fingerprint(), ..record };
+    store.write_records(&account, &[(spec.id, Some(record))].into())?;
+    Ok(account)
+}
+
+/// Asks for a renewal of a channel, or of every channel of the chosen accounts, and lifts the wait after a refusal.
+///
+/// # Errors
+/// When there is no such account or channel.
+pub fn ask_renewal(fleet: &Fleet, store: &Store, which: &Which, now: Timestamp) -> Result<(), VerbError> {
+    let only = which.channel.as_deref().map(|name| fleet.channel(name)).transpose()?.map(|(_, spec)| spec.id);
+    for (account, subject) in fleet.chosen(which)? {
+        let declared = &subject.desired.specs;
+        let asked = store.records(&account)?.into_values();
+        let asked = asked.filter(|record| declared.contains_key(&record.id) && only.is_none_or(|id| id == record.id));
+        let changes = asked.map(|record| (record.id, Some(Record { renewal_asked: Some(now), ..record })));
+        store.write_records(&account, &changes.collect())?;
+    }
+    Ok(())
+}
+
+impl Applied {
+    /// Of a report.
+    pub fn of(report: &AccountReport) -> Applied {
+        Applied {
+            account: report.account.to_string(),
+            done: report.outcomes.iter().map(|(step, outcome)| DoneView::of(step, outcome)).collect(),
+            look_failed: report.look_failed.clone(),
+            writes_failed: report.writes_failed.clone(),
+            left: PlanView::of(&report.after),
+        }
+    }
+
+    /// Whether everything is as declared, or held for a reason that somebody chose.
+    pub fn is_settled(&self) -> bool {
+        let refused = self.done.iter().any(|done| done.outcome == "refused");
+        let chosen = ["mode", "left-to-expire"];
+        let held = self.left.held.iter().any(|held| !chosen.contains(&held.cause.as_str()));
+        self.look_failed.is_none() && self.writes_failed.is_none() && !refused && !held && self.left.steps.is_empty()
+    }
+
+    /// As text, one line a step.
+    pub fn to_text(&self) -> String {
+        let mut lines = vec![format!("account {}: {}", self.account, self.headline())];
+        lines.extend(self.done.iter().map(DoneView::line));
+        let left = self.left.to_text();
+        let left: Vec<&str> = left.lines().skip(1).collect();
+        if !left.is_empty() {
+            lines.push("  left:".to_owned());
+            lines.extend(left.into_iter().map(str::to_owned));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn headline(&self) -> String {
+        match (&self.look_failed, &self.writes_failed) {
+            (Some(why), _) => format!("the look at Zoho failed: {why}"),
+            (None, Some(why)) => format!("writes failed: {why}"),
+            (None, None) if self.done.is_empty() => format!("nothing to do, {} kept", self.left.kept),
+            (None, None) => format!("{} done", self.done.iter().filter(|done| done.outcome == "done").count()),
+        }
+    }
+}
+
+impl DoneView {
+    fn of(step: &crate::plan::step::Step, outcome: &Outcome) -> DoneView {
+        let (detail, granted) = match outcome {
+            Outcome::Done(granted) => (None, *granted),
+            Outcome::Refused(refused) => {
+                let path = refused.json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+                (Some(format!("{}{path}: {}", refused.code, refused.message)), None)
+            }
+            Outcome::Unsure(why) | Outcome::Deferred(why) => (Some(why.clone()), None),
+        };
+        DoneView {
+            channel: step.name.to_string(),
+            step: step.action.word().to_owned(),
+            reason: step.reason.word().to_owned(),
+            outcome: outcome.word().to_owned(),
+            detail,
+            granted,
+        }
+    }
+
+    fn line(&self) -> String {
+        let granted = self.granted.map(|granted| format!(", granted until {granted}")).unwrap_or_default();
+        let detail = self.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        let DoneView { channel, step, reason, outcome, .. } = self;
+        format!("  {outcome:<8} {step} {channel} ({reason}{granted}){detail}")
+    }
+}
