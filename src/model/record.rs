@@ -53,7 +53,9 @@ impl Grant {
     #[must_use]
     pub fn following(self, earlier: Option<Grant>) -> Grant {
         match earlier {
-            Some(earlier) if is_same_second(earlier.expiry, self.expiry) => Grant { at: earlier.at.min(self.at), ..self },
+            Some(earlier) if is_same_second(earlier.expiry, self.expiry) => {
+                Grant { at: earlier.at.min(self.at), ..self }
+            }
             Some(_) | None => self,
         }
     }

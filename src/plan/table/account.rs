@@ -155,20 +155,36 @@ fn removals_that_zoho_refused_count_for_the_guard() {
 
 #[test]
 fn the_guard_holds_no_repair_and_no_forgetting() {
-    let mut world = World::converged(4);
+    let mut world = World::converged(5);
     for number in 1..=3 {
         world.retire(number);
     }
     world.lose(3);
     world.now = hours(12);
     world.check(&expect![[r#"
-        account acme: 2 steps, 2 held, 0 kept, 0 foreign
+        account acme: 3 steps, 2 held, 0 kept, 0 foreign
           ~ enable        c4 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          ~ enable        c5 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           - forget        c3 (gone)
           ! removal-guard c1: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
           ! removal-guard c2: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
           next wake in 30s
     "#]]);
+}
+
+#[test]
+fn the_guard_does_not_lift_itself_when_channels_are_added_or_forgotten() {
+    let mut world = World::converged(4);
+    world.retire(1);
+    world.retire(2);
+    let held = world.plan().held;
+    assert_eq!(held.len(), 2);
+    for number in 11..=20 {
+        let mut added = Record::new(id(number), name(number), spec(number).notify_url.fingerprint());
+        added.grant = world.record(3).grant;
+        world.records.insert(id(number), added);
+        assert!(world.plan().held.starts_with(&held), "{}", world.text());
+    }
 }
 
 #[test]
