@@ -30,7 +30,7 @@ proptest! {
 
     #[test]
     fn the_same_facts_give_the_same_plan(world in worlds()) {
-        prop_assert_eq!(world.plan(), world.clone().plan());
+        prop_assert_eq!(world.plan(), world.plan());
     }
 
     #[test]
@@ -327,8 +327,7 @@ fn events() -> impl Strategy<Value = Events> {
 }
 
 fn urls() -> impl Strategy<Value = NotifyUrl> {
-    select(vec!["https://hooks.example.com/zoho", "https://theirs.example/in?key=s3cret"])
-        .prop_map(|url| NotifyUrl::new(url))
+    select(vec!["https://hooks.example.com/zoho", "https://theirs.example/in?key=s3cret"]).prop_map(NotifyUrl::new)
 }
 
 fn conditions() -> impl Strategy<Value = Vec<Condition>> {
