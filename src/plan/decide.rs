@@ -19,6 +19,7 @@
 //!
 //! *Ours* is what the store has a record of. A record without a grant (the first write was intended and its reply never
 //! came) makes a channel ours only when it has the notify_url of that write: until then the id may be somebody else's.
+//! The record stays for as long as that channel does.
 //! An expired channel that Zoho still lists is Absent.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,8 +108,8 @@ impl Table<'_> {
         match (spec, record, self.seen(id)) {
             (None, Some(record), Sight::Seen(observed)) if is_ours(record, observed) => self.retire(record, observed),
             (None, Some(record), Sight::Unknown(why)) => self.unknown(id, &record.name, why),
-            (None, Some(record), Sight::Absent | Sight::Seen(_)) => forget(record),
-            (None, None, Sight::Seen(_)) => plain(id, Verdict::Foreign),
+            (None, Some(record), Sight::Absent) => forget(record),
+            (None, _, Sight::Seen(_)) => plain(id, Verdict::Foreign),
             (None, None, Sight::Absent | Sight::Unknown(_)) => plain(id, Verdict::Nothing),
             (Some(spec), record, Sight::Absent) => self.missing(spec, record),
             (Some(spec), Some(record), Sight::Seen(observed)) if is_ours(record, observed) => {

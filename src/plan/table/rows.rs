@@ -238,8 +238,7 @@ fn a_record_of_a_lost_reply_with_another_url_disables_nothing() {
     world.observed(1).notify_urls = [NotifyUrl::new("https://theirs.example/in")].into();
     world.retire(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
-          - forget        c1 (gone)
+        account acme: 0 steps, 0 held, 1 kept, 1 foreign
           next wake in 10h 45m
     "#]]);
 }
