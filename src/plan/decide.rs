@@ -147,7 +147,8 @@ impl Table<'_> {
             let step = step(spec, Action::TakeOver(spec.clone()), Reason::TakenOver, observed.expiry);
             return self.ours(spec, None, observed, vec![step]);
         }
-        let seen = observed.notify_urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let seen: Vec<String> = observed.notify_urls.iter().map(ToString::to_string).collect();
+        let seen = if seen.is_empty() { "a URL that is not said".to_owned() } else { seen.join(" and ") };
         let held = held(spec, Cause::Conflict { seen }, None);
         Decision { id: spec.id, verdict: Verdict::Hold(held), life: None, again: None }
     }
