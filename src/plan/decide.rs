@@ -19,6 +19,7 @@
 //!
 //! *Ours* is what the store has a record of. A record without a grant (the first write was intended and its reply never
 //! came) makes a channel ours only when it has the notify_url of that write: until then the id may be somebody else's.
+//! The record stays for as long as that channel does.
 //! An expired channel that Zoho still lists is Absent.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +88,7 @@ pub(super) enum Verdict {
 }
 
 /// What is known of a channel at Zoho.
-enum Seen<'a> {
+enum Sight<'a> {
     Seen(&'a Observed),
     Absent,
     Unknown(&'a str),
@@ -105,27 +106,27 @@ impl Table<'_> {
         let spec = self.facts.specs.get(&id);
         let record = self.facts.records.get(&id);
         match (spec, record, self.seen(id)) {
-            (None, Some(record), Seen::Seen(observed)) if is_ours(record, observed) => self.retire(record, observed),
-            (None, Some(record), Seen::Unknown(why)) => self.unknown(id, &record.name, why),
-            (None, Some(record), Seen::Absent | Seen::Seen(_)) => forget(record),
-            (None, None, Seen::Seen(_)) => plain(id, Verdict::Foreign),
-            (None, None, Seen::Absent | Seen::Unknown(_)) => plain(id, Verdict::Nothing),
-            (Some(spec), record, Seen::Absent) => self.missing(spec, record),
-            (Some(spec), Some(record), Seen::Seen(observed)) if is_ours(record, observed) => {
+            (None, Some(record), Sight::Seen(observed)) if is_ours(record, observed) => self.retire(record, observed),
+            (None, Some(record), Sight::Unknown(why)) => self.unknown(id, &record.name, why),
+            (None, Some(record), Sight::Absent) => forget(record),
+            (None, _, Sight::Seen(_)) => plain(id, Verdict::Foreign),
+            (None, None, Sight::Absent | Sight::Unknown(_)) => plain(id, Verdict::Nothing),
+            (Some(spec), record, Sight::Absent) => self.missing(spec, record),
+            (Some(spec), Some(record), Sight::Seen(observed)) if is_ours(record, observed) => {
                 self.ours(spec, Some(record), observed, Vec::new())
             }
-            (Some(spec), _, Seen::Seen(observed)) => self.found(spec, observed),
-            (Some(spec), Some(record), Seen::Unknown(why)) => self.blind(spec, record, why),
-            (Some(spec), None, Seen::Unknown(why)) => self.unknown(id, &spec.name, why),
+            (Some(spec), _, Sight::Seen(observed)) => self.found(spec, observed),
+            (Some(spec), Some(record), Sight::Unknown(why)) => self.blind(spec, record, why),
+            (Some(spec), None, Sight::Unknown(why)) => self.unknown(id, &spec.name, why),
         }
     }
 
-    fn seen(&self, id: ChannelId) -> Seen<'_> {
+    fn seen(&self, id: ChannelId) -> Sight<'_> {
         match self.facts.look {
-            Look::Unknown(why) => Seen::Unknown(why),
+            Look::Unknown(why) => Sight::Unknown(why),
             Look::Seen { channels, at: _ } => match channels.get(&id) {
-                Some(observed) if observed.expiry.is_none_or(|expiry| expiry > self.zoho_now) => Seen::Seen(observed),
-                Some(_) | None => Seen::Absent,
+                Some(observed) if observed.expiry.is_none_or(|expiry| expiry > self.zoho_now) => Sight::Seen(observed),
+                Some(_) | None => Sight::Absent,
             },
         }
     }
@@ -146,7 +147,8 @@ impl Table<'_> {
             let step = step(spec, Action::TakeOver(spec.clone()), Reason::TakenOver, observed.expiry);
             return self.ours(spec, None, observed, vec![step]);
         }
-        let seen = observed.notify_urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let seen: Vec<String> = observed.notify_urls.iter().map(ToString::to_string).collect();
+        let seen = if seen.is_empty() { "a URL that is not said".to_owned() } else { seen.join(" and ") };
         let held = held(spec, Cause::Conflict { seen }, None);
         Decision { id: spec.id, verdict: Verdict::Hold(held), life: None, again: None }
     }

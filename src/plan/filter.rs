@@ -104,18 +104,21 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
 
 /// An empty config disables nothing; more than a third of an account's channels, of four or more, is held as well, unless
 /// the operator allowed exactly these.
+///
+/// The account's channels are those declared and those to be disabled. Records are not counted: other steps of the same
+/// plan add and forget some, and a guard that counts them lifts itself in the next pass.
 fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let removals: BTreeSet<ChannelId> = disabled(steps);
     let refused = held.iter().filter(|held| is_refused_removal(facts, held)).count();
-    let channels = facts.records.len();
-    let wanted = removals.len() + refused;
-    let too_many = channels >= GUARDED_FROM && wanted * 3 > channels;
+    let unwanted = removals.len() + refused;
+    let channels = facts.specs.len() + unwanted;
+    let too_many = channels >= GUARDED_FROM && unwanted * 3 > channels;
     let everything = facts.specs.is_empty();
     let allowed = facts.state.removals_allowed == Some(removals_fingerprint(&removals));
     if removals.is_empty() || allowed || !(too_many || everything) {
         return;
     }
-    let cause = Cause::RemovalGuard { removals: wanted, channels };
+    let cause = Cause::RemovalGuard { removals: unwanted, channels };
     hold(steps, held, None, |step| (step.action == Action::Disable).then(|| cause.clone()));
 }
 

@@ -6,16 +6,19 @@
 //! - [`rows`]: the decision table, row by row;
 //! - [`refused`]: what becomes of refusals, and of drift that comes back;
 //! - [`drifts`]: what differs, and which write mends it;
-//! - [`account`]: mode, removal guard, back-off, full batches, order;
+//! - [`account`]: mode, removal guard, back-off;
+//! - [`batches`]: full batches, order;
 //! - [`time`]: clocks, skew, expiries and the next wake;
-//! - [`laws`]: what holds of every plan.
+//! - [`laws`]: what holds of every plan, in every one of the [`worlds`].
 
 mod account;
+mod batches;
 mod drifts;
 mod laws;
 mod refused;
 mod rows;
 mod time;
+mod worlds;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +35,7 @@ use crate::model::time::{Timestamp, after, before, brief, span};
 use crate::model::version::{DAY, WEEK};
 
 use super::decide::{Facts, plan};
+use super::filter::title;
 use super::render::PlanView;
 use super::step::Plan;
 
@@ -155,6 +159,11 @@ impl World {
     /// How long the plan sleeps.
     fn sleep(&self) -> Duration {
         span(self.now, self.plan().next_wake)
+    }
+
+    /// The steps in a few words each.
+    fn titles(&self) -> Vec<String> {
+        self.plan().steps.iter().map(title).collect()
     }
 
     fn text(&self) -> String {

@@ -1,11 +1,11 @@
-//! From single channels to their account: mode, removal guard, back-off, full batches, order.
+//! From single channels to their account: mode, removal guard, back-off.
 
 use std::collections::BTreeSet;
 
 use expect_test::expect;
 
 use super::*;
-use crate::plan::filter::{removals_fingerprint, title};
+use crate::plan::filter::removals_fingerprint;
 use crate::plan::step::{Cause, Reason};
 
 #[test]
@@ -105,7 +105,7 @@ fn a_third_of_the_channels_may_be_disabled_and_more_may_not() {
     let mut world = World::converged(6);
     world.retire(1);
     world.retire(2);
-    assert_eq!(titles(&world), ["disable (retired)", "disable (retired)"]);
+    assert_eq!(world.titles(), ["disable (retired)", "disable (retired)"]);
     world.retire(3);
     world.check(&expect![[r#"
         account acme: 0 steps, 3 held, 3 kept, 0 foreign
@@ -121,7 +121,7 @@ fn with_three_channels_two_may_be_disabled() {
     let mut world = World::converged(3);
     world.retire(1);
     world.retire(2);
-    assert_eq!(titles(&world), ["disable (retired)", "disable (retired)"]);
+    assert_eq!(world.titles(), ["disable (retired)", "disable (retired)"]);
 }
 
 #[test]
@@ -130,11 +130,11 @@ fn removals_that_were_allowed_are_done_and_no_others() {
     world.retire(1);
     world.retire(2);
     world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(2)].into()));
-    assert_eq!(titles(&world), ["disable (retired)", "disable (retired)"]);
+    assert_eq!(world.titles(), ["disable (retired)", "disable (retired)"]);
     world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(3)].into()));
-    assert!(titles(&world).is_empty());
+    assert!(world.titles().is_empty());
     world.state.removals_allowed = Some(removals_fingerprint(&BTreeSet::new()));
-    assert!(titles(&world).is_empty());
+    assert!(world.titles().is_empty());
 }
 
 #[test]
@@ -155,20 +155,36 @@ fn removals_that_zoho_refused_count_for_the_guard() {
 
 #[test]
 fn the_guard_holds_no_repair_and_no_forgetting() {
-    let mut world = World::converged(4);
+    let mut world = World::converged(5);
     for number in 1..=3 {
         world.retire(number);
     }
     world.lose(3);
     world.now = hours(12);
     world.check(&expect![[r#"
-        account acme: 2 steps, 2 held, 0 kept, 0 foreign
+        account acme: 3 steps, 2 held, 0 kept, 0 foreign
           ~ enable        c4 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          ~ enable        c5 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           - forget        c3 (gone)
           ! removal-guard c1: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
           ! removal-guard c2: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
           next wake in 30s
     "#]]);
+}
+
+#[test]
+fn the_guard_does_not_lift_itself_when_channels_are_added_or_forgotten() {
+    let mut world = World::converged(4);
+    world.retire(1);
+    world.retire(2);
+    let held = world.plan().held;
+    assert_eq!(held.len(), 2);
+    for number in 11..=20 {
+        let mut added = Record::new(id(number), name(number), spec(number).notify_url.fingerprint());
+        added.grant = world.record(3).grant;
+        world.records.insert(id(number), added);
+        assert!(world.plan().held.starts_with(&held), "{}", world.text());
+    }
 }
 
 #[test]
@@ -201,7 +217,7 @@ fn trouble_that_is_over_holds_nothing() {
     world.now = hours(12);
     world.writes_fail(None);
     world.now = after(world.now, SECOND * 30);
-    assert_eq!(titles(&world), ["enable (renew)"]);
+    assert_eq!(world.titles(), ["enable (renew)"]);
 }
 
 #[test]
@@ -210,7 +226,7 @@ fn trouble_that_lies_in_the_future_holds_nothing() {
     world.now = hours(13);
     world.writes_fail(Some(DAY));
     world.now = hours(12);
-    assert_eq!(titles(&world), ["enable (renew)"]);
+    assert_eq!(world.titles(), ["enable (renew)"]);
 }
 
 #[test]
@@ -224,7 +240,7 @@ fn trouble_never_sleeps_past_the_emergency_and_never_delays_it() {
           next wake in 1h
     "#]]);
     world.now = hours(21);
-    assert_eq!(titles(&world), ["enable (emergency)"]);
+    assert_eq!(world.titles(), ["enable (emergency)"]);
 }
 
 #[test]
@@ -233,7 +249,7 @@ fn a_plan_with_steps_is_followed_by_another_soon() {
     world.lose(1);
     assert_eq!(world.sleep(), SECOND * 30);
     world.writes_fail(None);
-    assert_eq!(titles(&world), ["enable (missing)"]);
+    assert_eq!(world.titles(), ["enable (missing)"]);
     assert_eq!(world.sleep(), SECOND * 30);
 }
 
@@ -256,95 +272,6 @@ fn a_failed_look_never_sleeps_past_the_emergency() {
     world.look_fails();
     world.state.looks = Trouble::default().again(world.now, "", Some(DAY));
     assert_eq!(world.sleep(), HOUR);
-}
-
-#[test]
-fn a_batch_with_room_takes_the_channels_that_are_due_next() {
-    let mut world = staggered(4);
-    world.policy.batch_max = 3;
-    world.check(&expect![[r#"
-        account acme: 3 steps, 0 held, 1 kept, 0 foreign
-          ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
-          ~ enable        c2 (together, 13h left, asks for 2026-01-02T12:00:00Z)
-          ~ enable        c3 (together, 14h left, asks for 2026-01-02T12:00:00Z)
-          next wake in 30s
-    "#]]);
-}
-
-#[test]
-fn a_full_batch_takes_nobody_along() {
-    let mut world = staggered(4);
-    world.policy.batch_max = 1;
-    assert_eq!(titles(&world), ["enable (renew)"]);
-}
-
-#[test]
-fn a_batch_of_new_channels_takes_nobody_along() {
-    let mut world = World::converged(2);
-    world.declare(3);
-    assert_eq!(titles(&world), ["enable (missing)"]);
-}
-
-#[test]
-fn channels_that_are_observed_or_were_refused_do_not_ride_along_and_take_no_room() {
-    let mut world = staggered(4);
-    world.policy.batch_max = 2;
-    world.spec(2).mode = Mode::Observe;
-    world.refuse(3, "INVALID_DATA", 1);
-    let plan = world.plan();
-    assert_eq!(plan.steps.iter().map(|step| step.id).collect::<Vec<_>>(), [id(1), id(4)]);
-    assert_eq!(plan.steps[1].reason, Reason::Together);
-    assert_eq!(plan.kept, [id(2), id(3)]);
-}
-
-#[test]
-fn a_batch_size_of_zero_is_taken_for_one() {
-    let mut world = staggered(2);
-    world.policy.batch_max = 0;
-    assert_eq!(titles(&world), ["enable (renew)"]);
-}
-
-#[test]
-fn steps_stand_in_the_order_in_which_they_matter() {
-    let mut world = staggered(9);
-    world.policy.batch_max = 5;
-    world.now = hours(21);
-    world.lose(2);
-    world.retire(3);
-    world.retire(4);
-    world.lose(4);
-    world.disown(5);
-    world.observed(6).events = ["Deals.all", "Leads.all"].into_iter().collect();
-    world.observed(7).notify_on_related_action = [false].into();
-    world.check(&expect![[r#"
-        account acme: 13 steps, 0 held, 0 kept, 0 foreign
-          ~ take-over     c5 (taken-over, 7h left)
-          ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
-          + enable        c2 (missing, 4h left, asks for 2026-01-02T21:00:00Z)
-          ~ enable        c6 (renew, 8h left, asks for 2026-01-02T21:00:00Z)
-          ~ enable        c7 (renew, 9h left, asks for 2026-01-02T21:00:00Z)
-          - remove-events c6 (drift, 8h left)
-              events: missing Contacts.create; extra Leads.all
-          ~ update        c6 (drift, 8h left, asks for 2026-01-02T21:00:00Z)
-              events: missing Contacts.create; extra Leads.all
-          ~ update        c7 (drift, 9h left, asks for 2026-01-02T21:00:00Z)
-              notify_on_related_action: false instead of true
-          ~ enable        c5 (renew, 7h left, asks for 2026-01-02T21:00:00Z)
-          ~ enable        c8 (renew, 10h left, asks for 2026-01-02T21:00:00Z)
-          ~ enable        c9 (renew, 11h left, asks for 2026-01-02T21:00:00Z)
-          - disable       c3 (retired, 5h left)
-          - forget        c4 (gone)
-          next wake in 30s
-    "#]]);
-}
-
-#[test]
-fn of_two_emergencies_the_nearer_expiry_comes_first() {
-    let mut world = staggered(3);
-    world.now = hours(23);
-    world.observed(3).expiry = Some(after(world.now, SECOND));
-    let order: Vec<_> = world.plan().steps.iter().map(|step| step.id).collect();
-    assert_eq!(order, [id(3), id(1), id(2)]);
 }
 
 #[test]
@@ -376,20 +303,4 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
     ];
     let words: BTreeSet<&str> = causes.iter().map(Cause::word).collect();
     assert_eq!(words.len(), causes.len());
-}
-
-/// Channels granted an hour one after the other, when only the first is due.
-fn staggered(channels: i64) -> World {
-    let mut world = World::empty();
-    for number in 1..=channels {
-        world.now = hours(number as u64 - 1);
-        world.declare(number);
-        world.enable(number);
-    }
-    world.now = hours(12);
-    world
-}
-
-fn titles(world: &World) -> Vec<String> {
-    world.plan().steps.iter().map(title).collect()
 }

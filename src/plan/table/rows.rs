@@ -203,6 +203,18 @@ fn a_declared_id_with_another_url_is_a_conflict() {
 }
 
 #[test]
+fn a_declared_id_whose_url_is_not_said_is_a_conflict() {
+    let mut world = World::converged(1);
+    world.disown(1);
+    world.observed(1).notify_urls.clear();
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! conflict      c1: Zoho has a channel with this id that delivers to a URL that is not said, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
+          next wake in 1day
+    "#]]);
+}
+
+#[test]
 fn a_channel_whose_first_reply_was_lost_is_ours_by_its_url() {
     let mut world = World::converged(1);
     world.record(1).grant = None;
@@ -238,8 +250,7 @@ fn a_record_of_a_lost_reply_with_another_url_disables_nothing() {
     world.observed(1).notify_urls = [NotifyUrl::new("https://theirs.example/in")].into();
     world.retire(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
-          - forget        c1 (gone)
+        account acme: 0 steps, 0 held, 1 kept, 1 foreign
           next wake in 10h 45m
     "#]]);
 }
