@@ -3,6 +3,7 @@
 //! Start with ARCHITECTURE.md for the map and the invariants. The data flows one way: config, desired, observe, plan,
 //! execute, record, report.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ use crate::expose::status::StatusView;
 use crate::plan::render::PlanView;
 use crate::store::Store;
 
+use super::run::{Reader, ReloadRequest};
 use super::scheduler::{Links, chain};
 use super::verbs::{self, Applied, VerbError, Which};
 
@@ -34,6 +36,10 @@ pub struct Desk {
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The config file.
+    pub reader: Arc<Reader>,
+    /// Puts it in force.
+    pub reloads: mpsc::Sender<ReloadRequest>,
 }
 
 /// The body of `POST /apply`.
@@ -103,15 +109,19 @@ async fn status(State(desk): State<Desk>) -> Json<StatusView> {
     Json(StatusView::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
 }
 
+/// What `apply` would do: the config file is read afresh and not put in force.
 async fn plan(State(desk): State<Desk>, Json(which): Json<Which>) -> Result<Json<Vec<PlanView>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
+    let former = desk.links.fleet.borrow().clone();
+    let fleet = desk.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet;
     let plans = verbs::plans(&fleet, &desk.store, &which).await?;
     Ok(Json(plans.iter().map(PlanView::of).collect()))
 }
 
 async fn apply(State(desk): State<Desk>, Json(request): Json<ApplyRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
+    desk.reload().await?;
     if request.allow_removals {
+        let former = desk.links.fleet.borrow().clone();
+        let fleet = desk.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet;
         verbs::allow_removals(&fleet, &desk.store, &request.which).await?;
     }
     desk.pass("apply", &request.which).await
@@ -130,6 +140,13 @@ async fn adopt(State(desk): State<Desk>, Json(request): Json<AdoptRequest>) -> R
 }
 
 impl Desk {
+    async fn reload(&self) -> Result<(), Refusal> {
+        let stopping = || Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why: "the daemon is stopping".to_owned() };
+        let (answer, answered) = oneshot::channel();
+        self.reloads.send(answer).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?.map_err(|problems| bad_config(&problems))
+    }
+
     /// Wakes the chosen accounts, waits for their passes and says what came of them.
     async fn pass(&self, why: &str, which: &Which) -> Result<Json<Vec<Applied>>, Refusal> {
         let chosen = self.links.fleet.borrow().clone().chosen(which)?;
@@ -145,6 +162,11 @@ impl Desk {
         let reports = chosen.keys().filter_map(|name| overview.accounts.get(name)?.as_deref());
         Ok(Json(reports.map(Applied::of).collect()))
     }
+}
+
+fn bad_config(problems: &[String]) -> Refusal {
+    let why = format!("the config cannot be used:\n  {}", problems.join("\n  "));
+    Refusal { status: StatusCode::BAD_REQUEST, why }
 }
 
 struct Refusal {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -100,17 +100,37 @@ pub struct Daemon {
     reloader: Reloader,
     cancelled: CancellationToken,
     listening: Option<SocketAddr>,
+    ask_reload: mpsc::Sender<ReloadRequest>,
+    reloads: mpsc::Receiver<ReloadRequest>,
     owns_process: bool,
 }
 
-/// Reads the config again.
+/// Puts a config that was read again in force.
 struct Reloader {
-    config: PathBuf,
-    surroundings: Surroundings,
-    means: Means,
+    reader: Arc<Reader>,
     links: Links,
     settings: Settings,
 }
+
+/// Reads the config file.
+pub struct Reader {
+    config: PathBuf,
+    surroundings: Surroundings,
+    means: Means,
+}
+
+/// A config that was read and is not in force yet.
+pub struct Fresh {
+    /// What it asks for.
+    pub desired: Desired,
+    /// The accounts, those that did not change as they are.
+    pub fleet: Fleet,
+    /// What is said of the file.
+    pub config: ConfigState,
+}
+
+/// Asks the daemon to read its config again; answered with what is wrong with it.
+pub type ReloadRequest = oneshot::Sender<Result<(), Vec<String>>>;
 
 /// Starts a daemon.
 ///
@@ -153,7 +173,9 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     };
     let unheard = |source| RunError::Listen { what: "the control socket".to_owned(), source };
     let socket = control::bind(&state_dir).map_err(unheard)?;
-    let desk = Desk { links: links.clone(), store, clock };
+    let reader = Arc::new(Reader { config, surroundings, means });
+    let (ask_reload, reloads) = mpsc::channel(1);
+    let desk = Desk { links: links.clone(), store, clock, reader: reader.clone(), reloads: ask_reload.clone() };
     let stop = closing.clone();
     tasks.spawn(async move { ("control socket", control::serve(socket, desk, stop).await.map_err(unheard)) });
     let stop = cancelled.clone();
@@ -163,8 +185,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         ("scheduler", ended.map_err(RunError::from))
     });
     let audits = Audits::start(&settings.audit, links.wakes.clone()).await?;
-    let reloader = Reloader { config, surroundings, means, links: links.clone(), settings };
-    Ok(Daemon { links, tasks, audits, reloader, cancelled, listening, owns_process })
+    let reloader = Reloader { reader, links: links.clone(), settings };
+    Ok(Daemon { links, tasks, audits, reloader, cancelled, listening, ask_reload, reloads, owns_process })
 }
 
 impl Daemon {
@@ -183,14 +205,19 @@ impl Daemon {
         self.cancelled.clone()
     }
 
-    /// Reads the config again. Returns whether it is in force.
-    pub async fn reload(&mut self) -> bool {
+    /// Asks it to read its config again, as HUP does.
+    pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
+        self.ask_reload.clone()
+    }
+
+    /// Reads the config again.
+    async fn reload(&mut self) -> Result<(), Vec<String>> {
         let audit = self.reloader.settings.audit.clone();
-        let done = self.reloader.reload().await;
+        let reloaded = self.reloader.reload().await;
         if self.reloader.settings.audit != audit {
             self.restart_audits().await;
         }
-        done
+        reloaded
     }
 
     /// Runs until it is stopped.
@@ -207,8 +234,16 @@ impl Daemon {
             tokio::select! {
                 () = self.cancelled.cancelled() => break Ok(()),
                 Some(ended) = self.tasks.join_next() => break Err(ended_early(ended)),
+                Some(answer) = self.reloads.recv() => {
+                    let reloaded = self.reload_for_systemd().await;
+                    // Whoever asked may have gone.
+                    let _heard = answer.send(reloaded);
+                }
                 asked = next_signal(incoming.as_mut()) => match asked {
-                    Some(Asked::Reload) => self.reload_for_systemd().await,
+                    Some(Asked::Reload) => {
+                        // What is wrong with the config is logged, and shown by health and status.
+                        let _told = self.reload_for_systemd().await;
+                    }
                     Some(Asked::Stop) => {
                         info!("stopping; a second signal does not wait");
                         self.cancelled.cancel();
@@ -255,11 +290,16 @@ impl Daemon {
         }
     }
 
-    async fn reload_for_systemd(&mut self) {
-        notify::reloading();
-        self.reload().await;
-        notify::ready();
-        notify::status(&status_line(&self.links.overview.borrow()));
+    async fn reload_for_systemd(&mut self) -> Result<(), Vec<String>> {
+        if self.owns_process {
+            notify::reloading();
+        }
+        let reloaded = self.reload().await;
+        if self.owns_process {
+            notify::ready();
+            notify::status(&status_line(&self.links.overview.borrow()));
+        }
+        reloaded
     }
 
     async fn restart_audits(&mut self) {
@@ -271,44 +311,49 @@ impl Daemon {
 }
 
 impl Reloader {
-    async fn reload(&mut self) -> bool {
-        let loaded = config::load(&self.config, &self.surroundings);
-        log_loaded(&loaded);
-        let state = config_state(&self.config, &loaded, self.means.clock.now());
-        let Some(desired) = loaded.desired else {
-            error!(problems = state.problems.len(), "the config is not used; the last good one stays in force");
-            self.send(Message::ConfigRefused(state.problems)).await;
-            return false;
-        };
-        match self.swap(desired) {
-            Ok(fleet) => {
+    /// Reads the config again and swaps all of it, or, with the problems as the answer, none of it.
+    async fn reload(&mut self) -> Result<(), Vec<String>> {
+        let former = self.links.fleet.borrow().clone();
+        let read = self.reader.read(&former).and_then(|fresh| {
+            let kept = self.reader.means.store.keep_desired(&fresh.desired);
+            kept.map(|_| fresh).map_err(|error| vec![format!("the store failed: {}", chain(&error))])
+        });
+        match read {
+            Ok(Fresh { desired, fleet, config }) => {
+                warn_of_restarts(&self.settings, &desired.settings);
+                self.settings = desired.settings;
                 info!(channels = channels(&fleet), "the config was read again and is in force");
-                self.send(Message::Replace { fleet, config: state }).await;
-                true
+                self.send(Message::Replace { fleet: Arc::new(fleet), config }).await;
+                Ok(())
             }
-            Err(error) => {
-                let why = format!("the store failed: {}", chain(&error));
-                error!(why, "the config could not be kept; the last good one stays in force");
-                self.send(Message::ConfigRefused(vec![why])).await;
-                false
+            Err(problems) => {
+                error!(problems = problems.len(), "the config is not used; the last good one stays in force");
+                self.send(Message::ConfigRefused(problems.clone())).await;
+                Err(problems)
             }
         }
-    }
-
-    fn swap(&mut self, desired: Desired) -> Result<Arc<Fleet>, StoreError> {
-        self.means.store.keep_desired(&desired)?;
-        let former = self.links.fleet.borrow().clone();
-        let settings = desired.settings.clone();
-        warn_of_restarts(&self.settings, &settings);
-        let fleet = Fleet::new(desired, BTreeMap::new(), &self.means, Some(&former))?;
-        self.settings = settings;
-        Ok(Arc::new(fleet))
     }
 
     async fn send(&self, message: Message) {
         if self.links.wakes.0.send(message).await.is_err() {
             warn!("a reload came while the daemon was stopping");
         }
+    }
+}
+
+impl Reader {
+    /// The config as it stands in the file now; nothing is put in force.
+    ///
+    /// # Errors
+    /// What is wrong with it, one line each.
+    pub fn read(&self, former: &Fleet) -> Result<Fresh, Vec<String>> {
+        let loaded = config::load(&self.config, &self.surroundings);
+        log_loaded(&loaded);
+        let config = config_state(&self.config, &loaded, self.means.clock.now());
+        let Some(desired) = loaded.desired else { return Err(config.problems) };
+        let fleet = Fleet::new(desired.clone(), BTreeMap::new(), &self.means, Some(former));
+        let fleet = fleet.map_err(|error| vec![format!("the store failed: {}", chain(&error))])?;
+        Ok(Fresh { desired, fleet, config })
     }
 }
 

@@ -56,7 +56,7 @@ impl Grant {
     pub fn following(self, earlier: Option<Grant>) -> Grant {
         match earlier {
             Some(earlier) if is_same_second(earlier.expiry, self.expiry) => {
-                Grant { at: earlier.at.min(self.at), ..self }
+                Grant { at: earlier.at.min(self.at), asked: earlier.asked.max(self.asked), ..self }
             }
             Some(_) | None => self,
         }

@@ -38,7 +38,8 @@ impl Subject {
         &self.desired.account.name
     }
 
-    fn facts<'a>(
+    /// With what is remembered and seen, everything a decision is made from.
+    pub(super) fn facts<'a>(
         &'a self,
         records: &'a std::collections::BTreeMap<ChannelId, crate::model::record::Record>,
         state: &'a AccountState,

@@ -11,7 +11,7 @@ use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::record::{Grant, LastStep, Record, Refusal, Repairs};
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Timestamp, before};
+use crate::model::time::Timestamp;
 use crate::plan::backoff;
 use crate::plan::drift;
 use crate::plan::filter::title;
@@ -114,27 +114,15 @@ impl<'a> Memory<'a> {
         record.renewal_asked = None;
         if let (Some(ask), Some(expiry)) = (step.action.ask(), expiry) {
             record.notify_url = ask.spec.notify_url.fingerprint();
-            record.grant = Some(self.grant(record.grant, step, ask, expiry));
+            let grant = Grant { at: self.zoho_now, asked: ask.expiry, expiry };
+            record.grant = Some(grant.following(record.grant));
         }
         self.count_repair(record, step);
     }
 
-    /// The new grant. A repair that kept the expiry keeps the life it is part of, so that the channel is not renewed
-    /// early, out of step with its neighbours.
-    fn grant(&self, held: Option<Grant>, step: &Step, ask: &Ask, expiry: Timestamp) -> Grant {
-        let fresh = Grant { at: self.zoho_now, asked: ask.expiry, expiry };
-        match (held, step.expiry) {
-            (Some(held), _) if held.expiry == expiry => held,
-            (None, Some(seen)) if seen == expiry => {
-                Grant { at: before(expiry, ask.spec.lifetime).min(self.zoho_now), ..fresh }
-            }
-            _ => fresh,
-        }
-    }
-
     fn refused(&self, record: &mut Record, step: &Step, refused: &Refused) {
         let spec = step.action.spec().map_or(Fingerprint(0), |spec| spec.fingerprint());
-        let earlier = record.refusal.as_ref().filter(|earlier| earlier.spec == spec && earlier.code == refused.code);
+        let earlier = record.refusal.as_ref().filter(|earlier| earlier.spec == spec);
         let attempts = earlier.map_or(0, |earlier| earlier.attempts).saturating_add(1);
         let Refused { code, message, json_path } = refused.clone();
         record.renewal_asked = None;

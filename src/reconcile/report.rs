@@ -11,13 +11,15 @@ use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::time::Timestamp;
-use crate::plan::decide::Facts;
+use crate::plan::decide::{self, Facts};
 use crate::plan::drift::{self, Drift};
 use crate::plan::renewal::{Life, Phase};
 use crate::plan::step::{Plan, Step};
+use crate::store::{Store, StoreError};
 use crate::zoho::client::Traffic;
 
 use super::execute::Outcome;
+use super::pass::Subject;
 
 /// One account after a pass.
 #[derive(Clone, Debug)]
@@ -129,6 +131,36 @@ impl AccountReport {
         let ended = channel.expiry.is_none_or(|expiry| expiry <= now);
         if ended { ChannelState::Uncovered } else { channel.state }
     }
+}
+
+/// What the store remembers of an account, while nobody looks at Zoho.
+///
+/// # Errors
+/// When the store fails.
+pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<AccountReport, StoreError> {
+    let account = subject.name();
+    let (records, state) = (store.records(account)?, store.account_state(account)?);
+    let look = Look::Unknown("no daemon is running, so nobody has looked".to_owned());
+    let facts = subject.facts(&records, &state, &look, now);
+    let after = decide::plan(&facts);
+    let channels = channels(&facts, &[]);
+    Ok(AccountReport {
+        account: account.clone(),
+        at: now,
+        wake: "none".to_owned(),
+        took: Duration::ZERO,
+        look_failed: Some("no daemon is running, so nobody has looked".to_owned()),
+        writes_failed: None,
+        needs_a_person: false,
+        skew_ms: state.skew_ms,
+        looked_at: state.looked_at,
+        outcomes: Vec::new(),
+        guaranteed_until: guaranteed_until(&channels),
+        channels,
+        next_wake: after.next_wake,
+        after,
+        traffic: Traffic::default(),
+    })
 }
 
 fn channel(

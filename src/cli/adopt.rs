@@ -1,0 +1,33 @@
+//! `adopt`: a declared channel that already exists at Zoho becomes ours.
+
+use std::io::Write;
+
+use clap::Args;
+
+use crate::daemon::control::AdoptRequest;
+use crate::daemon::verbs::{self, Which};
+
+use super::way::{self, Use, Way};
+use super::{Common, Exit, apply};
+
+/// Make a declared channel that already exists at Zoho, with another notify_url, ours. It is then repaired to what is
+/// declared.
+#[derive(Clone, Debug, Args)]
+pub struct AdoptArgs {
+    /// The channel
+    channel: String,
+}
+
+pub(super) async fn run(args: AdoptArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+    let applied = match way::find(common, Use::Change).await? {
+        Way::Daemon(daemon) => daemon.post("/adopt", &AdoptRequest { channel: args.channel }).await?,
+        Way::Here(here) => {
+            here.keep_desired()?;
+            verbs::adopt(&here.fleet, &here.store, &args.channel).await?;
+            let which = Which { account: None, channel: Some(args.channel) };
+            apply::passes(&here, &which, "adopt").await?
+        }
+        Way::BadConfig => return Ok(Exit::BadConfig),
+    };
+    apply::print(&applied, common, stdout)
+}

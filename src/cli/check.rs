@@ -1,0 +1,90 @@
+//! `check`: everything that is wrong with the config, and what each channel's renewal survives.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::{self, Surroundings};
+use crate::model::desired::Desired;
+use crate::model::time::brief;
+use crate::plan::renewal::{Slack, slack};
+
+use super::way::print_problems;
+use super::{Common, Exit, complain};
+
+/// What the channels of one account that renew alike survive.
+#[derive(Debug, Serialize)]
+struct SlackView {
+    account: String,
+    channels: usize,
+    lifetime_seconds: u64,
+    margin_seconds: u64,
+    failed_passes: u32,
+    outage_seconds: u64,
+}
+
+pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+    let loaded = config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
+    print_problems(&loaded);
+    let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
+    let slacks = slacks(&desired);
+    if common.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&slacks)?)?;
+    } else {
+        print(&desired, &slacks, stdout)?;
+    }
+    let thin: Vec<&SlackView> = slacks.iter().filter(|slack| slack.failed_passes < FAILED_PASSES_MIN).collect();
+    for slack in &thin {
+        complain(&format!(
+            "error: account {}: a renewal that may fail {} times leaves no second chance; give a longer lifetime or renew_before",
+            slack.account, slack.failed_passes
+        ));
+    }
+    Ok(if thin.is_empty() { Exit::Done } else { Exit::BadConfig })
+}
+
+fn slacks(desired: &Desired) -> Vec<SlackView> {
+    let mut alike: BTreeMap<(String, Duration, Option<Duration>), (Slack, usize)> = BTreeMap::new();
+    for (account, held) in &desired.accounts {
+        for spec in held.specs.values() {
+            let slack = slack(spec, account, desired.settings.request_timeout);
+            let key = (account.to_string(), spec.lifetime, spec.renew_before);
+            alike.entry(key).or_insert((slack, 0)).1 += 1;
+        }
+    }
+    let view = |((account, lifetime, _), (slack, channels)): ((String, Duration, Option<Duration>), (Slack, usize))| {
+        let Slack { margin, failed_passes, outage } = slack;
+        SlackView {
+            account,
+            channels,
+            lifetime_seconds: lifetime.as_secs(),
+            margin_seconds: margin.as_secs(),
+            failed_passes,
+            outage_seconds: outage.as_secs(),
+        }
+    };
+    alike.into_iter().map(view).collect()
+}
+
+fn print(desired: &Desired, slacks: &[SlackView], stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+    let channels: usize = desired.accounts.values().map(|account| account.specs.len()).sum();
+    writeln!(stdout, "the config is good: {} accounts, {channels} channels", desired.accounts.len())?;
+    for slack in slacks {
+        let SlackView { account, channels, lifetime_seconds, margin_seconds, failed_passes, outage_seconds } = slack;
+        let seconds = |seconds: &u64| brief(Duration::from_secs(*seconds));
+        writeln!(
+            stdout,
+            "  {account}: {channels} channels of {} are renewed with {} left; they survive {failed_passes} failed passes \
+             in a row and an outage of {}",
+            seconds(lifetime_seconds),
+            seconds(margin_seconds),
+            seconds(outage_seconds)
+        )?;
+    }
+    Ok(())
+}
+
+/// With fewer, one bad minute is a gap.
+const FAILED_PASSES_MIN: u32 = 2;

@@ -1,0 +1,171 @@
+//! What the world does in the demo, and when. The script has three days and is then played again.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::daemon::run::ReloadRequest;
+use crate::daemon::scheduler::Wakes;
+use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::time::{Timestamp, after, span};
+use crate::simulator::{Fault, Hand, Rule, Zoho};
+
+use super::{Stage, world};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const LENGTH: Duration = Duration::from_secs(72 * 3600);
+/// The audit of the demo; the cron crate knows only the world's clock.
+pub(super) const AUDIT: Duration = HOUR;
+/// How long Zoho is down.
+const OUTAGE: Duration = Duration::from_secs(7 * 3600);
+
+/// One thing that happens.
+#[derive(Clone, Copy)]
+enum Scene {
+    Audit,
+    RemoveEvent,
+    DeleteChannel,
+    Outage,
+    OutageEnds,
+    TakeOut,
+    PutBack,
+}
+
+/// Hours after the beginning, and what happens then.
+const SCENES: [(u64, Scene); 6] = [
+    (7, Scene::RemoveEvent),
+    (20, Scene::DeleteChannel),
+    (34, Scene::Outage),
+    (41, Scene::OutageEnds),
+    (55, Scene::TakeOut),
+    (68, Scene::PutBack),
+];
+
+/// Plays the script.
+pub(super) struct Director {
+    zoho: Arc<Mutex<Zoho>>,
+    clock: Arc<dyn Clock>,
+    begins: Timestamp,
+    config: std::path::PathBuf,
+    base: String,
+    wakes: Wakes,
+    reloads: mpsc::Sender<ReloadRequest>,
+    ends: Option<Timestamp>,
+}
+
+impl Director {
+    pub(super) fn new(
+        stage: &Stage,
+        wakes: Wakes,
+        reloads: mpsc::Sender<ReloadRequest>,
+        days: Option<u32>,
+    ) -> Director {
+        Director {
+            zoho: stage.zoho.clone(),
+            clock: stage.clock.clone(),
+            begins: stage.begins,
+            config: stage.config.clone(),
+            base: stage.base.clone(),
+            wakes,
+            reloads,
+            ends: days.map(|days| after(stage.begins, HOUR * 24 * days)),
+        }
+    }
+
+    /// Plays until the last day is over.
+    pub(super) async fn direct(self, lines: mpsc::Sender<String>) {
+        for scene in 0_u32.. {
+            for (at, scene) in acts(after(self.begins, LENGTH * scene)) {
+                if self.ends.is_some_and(|ends| at >= ends) {
+                    return self.wait_until(self.ends.unwrap_or(at)).await;
+                }
+                self.wait_until(at).await;
+                let line = self.play(scene).await;
+                if let Some(line) = line.map(|line| format!("{} ** {line}", stamp(self.begins, at))) {
+                    if lines.send(line).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn wait_until(&self, at: Timestamp) {
+        self.clock.sleep(span(self.clock.now(), at)).await;
+    }
+
+    async fn play(&self, scene: Scene) -> Option<String> {
+        match scene {
+            Scene::Audit => {
+                self.wakes.wake(None, "audit").await;
+                None
+            }
+            Scene::RemoveEvent => {
+                let channel = derived("acme", "deal-sync");
+                self.hand("acme", Hand::RemoveEvent { channel, event: "Deals.edit".to_owned() });
+                Some("somebody removes Deals.edit from deal-sync at Zoho".to_owned())
+            }
+            Scene::DeleteChannel => {
+                self.hand("initech", Hand::Delete { channel: derived("initech", "support") });
+                Some("somebody deletes support at Zoho".to_owned())
+            }
+            Scene::Outage => {
+                let rule = Rule { times: None, ..Rule::always(Fault::Unavailable) };
+                self.zoho().add_fault(rule);
+                Some(format!("Zoho is down: every call is answered with 503, for {} hours", OUTAGE.as_secs() / 3600))
+            }
+            Scene::OutageEnds => {
+                self.zoho().clear_faults();
+                Some("Zoho is back".to_owned())
+            }
+            Scene::TakeOut => self.rewrite(false).await,
+            Scene::PutBack => self.rewrite(true).await,
+        }
+    }
+
+    async fn rewrite(&self, with_leaver: bool) -> Option<String> {
+        if let Err(error) = std::fs::write(&self.config, world::config(&self.base, with_leaver)) {
+            return Some(format!("the config cannot be written: {error}"));
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = self.reloads.send(answer).await.is_ok();
+        let reloaded = asked && matches!(answered.await, Ok(Ok(())));
+        let what = if with_leaver { "put back into" } else { "taken out of" };
+        let how = if reloaded { "and the config is reloaded" } else { "and the reload fails" };
+        Some(format!("{} is {what} the config, {how}", world::LEAVER))
+    }
+
+    fn hand(&self, org: &str, hand: Hand) {
+        let now = self.clock.now();
+        // A channel that is not there (the demo was told to run at a speed it cannot hold) needs no hand.
+        let _done = self.zoho().hand(org, &hand, now);
+    }
+
+    fn zoho(&self) -> std::sync::MutexGuard<'_, Zoho> {
+        self.zoho.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The script of one round, in order.
+fn acts(begins: Timestamp) -> Vec<(Timestamp, Scene)> {
+    let audits = (1..=LENGTH.as_secs() / AUDIT.as_secs()).map(|n| (after(begins, AUDIT * n as u32), Scene::Audit));
+    // Half past, so that what a hand does stays for a while.
+    let scenes = SCENES.iter().map(|(hours, scene)| (after(begins, HOUR * *hours as u32 + HOUR / 2), *scene));
+    let mut acts: Vec<(Timestamp, Scene)> = audits.chain(scenes).collect();
+    acts.sort_by_key(|(at, _)| *at);
+    acts
+}
+
+fn derived(account: &str, channel: &str) -> i64 {
+    let names: Option<(AccountName, ChannelName)> = account.parse().ok().zip(channel.parse().ok());
+    names.map_or(0, |(account, channel)| ChannelId::derived("channelkeeper", &account, &channel).number())
+}
+
+/// `day 2 07:30`.
+pub(super) fn stamp(begins: Timestamp, at: Timestamp) -> String {
+    let minutes = span(begins, at).as_secs() / 60;
+    format!("day {} {:02}:{:02}", minutes / 1440 + 1, minutes / 60 % 24, minutes % 60)
+}

@@ -1,0 +1,105 @@
+//! The demo's world: its accounts, its channels, and their config.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// An account of the demo.
+pub(super) struct DemoAccount {
+    pub(super) name: &'static str,
+    version: &'static str,
+    channels: &'static [DemoChannel],
+}
+
+/// A channel of the demo.
+struct DemoChannel {
+    name: &'static str,
+    id: Option<&'static str>,
+    events: &'static [&'static str],
+}
+
+/// Three orgs, on three API versions. `kaizen-sample` is the channel of Zoho's own introduction to this API (Kaizen #14).
+pub(super) const ACCOUNTS: [DemoAccount; 3] = [
+    DemoAccount {
+        name: "acme",
+        version: "v8",
+        channels: &[
+            DemoChannel { name: "deal-sync", id: None, events: &["Deals.all", "Contacts.create"] },
+            DemoChannel { name: "lead-router", id: None, events: &["Leads.create"] },
+            DemoChannel { name: "billing", id: None, events: &["Invoices.create", "Invoices.edit", "Quotes.edit"] },
+        ],
+    },
+    DemoAccount {
+        name: "globex",
+        version: "v2",
+        channels: &[
+            DemoChannel {
+                name: "kaizen-sample",
+                id: Some("10000007828"),
+                events: &["Contacts.create", "Accounts.edit", "Deals.create"],
+            },
+            DemoChannel { name: "price-watch", id: None, events: &["Price_Books.edit", "Products.edit"] },
+        ],
+    },
+    DemoAccount {
+        name: "initech",
+        version: "v7",
+        channels: &[
+            DemoChannel { name: "support", id: None, events: &["Cases.all", "Solutions.edit"] },
+            DemoChannel { name: "calendar", id: None, events: &["Events.all", "Calls.create"] },
+            DemoChannel { name: LEAVER, id: None, events: &["Campaigns.create"] },
+        ],
+    },
+];
+
+/// The channel that is taken out of the config.
+pub(super) const LEAVER: &str = "old-campaign";
+
+/// The config, with the leaver or without it.
+pub(super) fn config(base: &str, with_leaver: bool) -> String {
+    let mut text = String::from("[reconcile]\naudit = \"0 0 * * * *\"\n");
+    for account in &ACCOUNTS {
+        let name = account.name;
+        let org = crate::simulator::Org::new(name);
+        let token = org.refresh_tokens.first().map_or("", String::as_str);
+        append(
+            &mut text,
+            &format!(
+                "\n[accounts.{name}]\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"{}\"\n\
+                 client_id = \"{}\"\nclient_secret = \"{}\"\nrefresh_token = \"{token}\"\n",
+                account.version, org.client_id, org.client_secret
+            ),
+        );
+        let listed = account.channels.iter().filter(|channel| with_leaver || channel.name != LEAVER);
+        listed.for_each(|channel| append(&mut text, &channel_text(name, channel)));
+    }
+    text
+}
+
+fn channel_text(account: &str, channel: &DemoChannel) -> String {
+    let id = channel.id.map(|id| format!("id = \"{id}\"\n")).unwrap_or_default();
+    let events: Vec<String> = channel.events.iter().map(|event| format!("\"{event}\"")).collect();
+    format!(
+        "\n[[channels]]\nname = \"{}\"\naccount = \"{account}\"\n{id}events = [{}]\n\
+         notify_url = \"https://hooks.example.com/{}\"\ntoken = \"demo-{}\"\n",
+        channel.name,
+        events.join(", "),
+        channel.name,
+        channel.name
+    )
+}
+
+fn append(text: &mut String, more: &str) {
+    // Writing to a String cannot fail.
+    let _infallible = text.write_str(more);
+}
+
+/// What is about to be seen.
+pub(super) fn introduction(how: &str, listening: Option<SocketAddr>) -> String {
+    let channels: usize = ACCOUNTS.iter().map(|account| account.channels.len()).sum();
+    let page = listening.map(|address| format!("\nhealth and status: http://{address}/")).unwrap_or_default();
+    format!(
+        "channelkeeper demo: {} accounts, {channels} channels of one day each, {how}{page}\n\
+         [lines with ** are the world's doing, the others are channelkeeper's]\n",
+        ACCOUNTS.len()
+    )
+}

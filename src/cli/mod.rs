@@ -1,0 +1,188 @@
+//! The command line: one file per verb.
+//!
+//! stdout is the result, stderr the log. `--json` prints the same value that the text is written from. Exit codes: 0 done,
+//! or nothing to do; 1 failed; 2 changes are pending (`plan`); 3 the config cannot be used.
+//!
+//! A verb that needs the store goes to the running daemon, over its socket, or does the same in this process when no
+//! daemon holds the store: see [`way`].
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::{self, LogFormat};
+
+mod adopt;
+mod apply;
+mod check;
+#[cfg(feature = "simulator")]
+pub mod demo;
+mod plan;
+mod renew;
+mod run;
+#[cfg(feature = "simulator")]
+pub mod simulator;
+mod status;
+pub mod way;
+
+/// Keeps Zoho CRM notification channels alive.
+#[derive(Debug, Parser)]
+#[command(name = "channelkeeper", version, about, after_help = AFTER_HELP, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The config file
+    #[arg(short, long, global = true, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub config: PathBuf,
+    /// Where the store is kept; else $STATE_DIRECTORY, else [daemon] state_dir, else /var/lib/channelkeeper
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How log lines are written
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Hold the declared channels, until stopped
+    Run(run::RunArgs),
+    /// Read the config, say everything that is wrong with it, and what each channel's renewal survives
+    Check,
+    /// Show what would be done now; changes nothing; exits 2 when there is something to do
+    Plan(plan::PlanArgs),
+    /// Do it now
+    Apply(apply::ApplyArgs),
+    /// Show every channel and until when it is covered
+    Status(status::StatusArgs),
+    /// Renew channels now, due or not
+    Renew(renew::RenewArgs),
+    /// Make a declared channel that already exists at Zoho ours
+    Adopt(adopt::AdoptArgs),
+    /// Run an in-memory Zoho to try things against
+    #[cfg(feature = "simulator")]
+    Simulator(simulator::SimulatorArgs),
+    /// Watch days of renewals, a repair and an outage in a minute, without a Zoho account
+    #[cfg(feature = "simulator")]
+    Demo(demo::DemoArgs),
+}
+
+/// What a process ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done,
+    /// Failed.
+    Failed,
+    /// Changes are pending.
+    Pending,
+    /// The config cannot be used.
+    BadConfig,
+}
+
+impl Exit {
+    /// The exit code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Pending => 2,
+            Exit::BadConfig => 3,
+        }
+    }
+}
+
+/// Runs a command line. What goes wrong is printed to stderr, with its causes.
+pub async fn main(args: impl IntoIterator<Item = OsString>, stdout: &mut (dyn Write + Send)) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    telemetry::begin(cli.common.log_format, cli.verb.log_level());
+    match cli.verb.run(&cli.common, stdout).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            Exit::Failed
+        }
+    }
+}
+
+impl Verb {
+    async fn run(self, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+        match self {
+            Verb::Run(args) => run::run(args, common).await,
+            Verb::Check => check::run(common, stdout),
+            Verb::Plan(args) => plan::run(args, common, stdout).await,
+            Verb::Apply(args) => apply::run(args, common, stdout).await,
+            Verb::Status(args) => status::run(args, common, stdout).await,
+            Verb::Renew(args) => renew::run(args, common, stdout).await,
+            Verb::Adopt(args) => adopt::run(args, common, stdout).await,
+            #[cfg(feature = "simulator")]
+            Verb::Simulator(args) => simulate(args, stdout).await,
+            #[cfg(feature = "simulator")]
+            Verb::Demo(args) => demo::run(args, stdout).await,
+        }
+    }
+
+    /// The daemon tells what it does; a verb that prints its result need not tell it twice.
+    fn log_level(&self) -> &'static str {
+        match self {
+            Verb::Run(_) => "info",
+            Verb::Check
+            | Verb::Plan(_)
+            | Verb::Apply(_)
+            | Verb::Status(_)
+            | Verb::Renew(_)
+            | Verb::Adopt(_) => "error",
+            #[cfg(feature = "simulator")]
+            Verb::Simulator(_) => "info",
+            #[cfg(feature = "simulator")]
+            Verb::Demo(_) => "off",
+        }
+    }
+}
+
+#[cfg(feature = "simulator")]
+async fn simulate(args: simulator::SimulatorArgs, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+    use crate::clock::{Clock, SystemClock};
+    let clock = SystemClock::new();
+    let mut signals = crate::daemon::signals::Incoming::listen()?;
+    let stop = async move {
+        signals.next().await;
+    };
+    simulator::run(args, stdout, std::sync::Arc::new(move || clock.now()), stop).await?;
+    Ok(Exit::Done)
+}
+
+/// clap's own words: help and version are a result, everything else a mistake.
+fn usage(error: &clap::Error) -> Exit {
+    // There is nowhere to say that stdout is closed.
+    let _printed = error.print();
+    if error.use_stderr() { Exit::Failed } else { Exit::Done }
+}
+
+/// One line, or several, to stderr.
+pub(crate) fn complain(text: &str) {
+    // There is nowhere to say that stderr is closed.
+    let _printed = writeln!(std::io::stderr(), "{text}");
+}
+
+const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan); 3 the config cannot be used.
+
+Try it without a Zoho account:   channelkeeper demo --days 3
+See what a config would do:      channelkeeper -c config.toml plan
+Hold it:                         channelkeeper -c config.toml run";

@@ -1,0 +1,59 @@
+//! `status`: every channel, and until when it is covered.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use clap::Args;
+
+use crate::clock::LOOK_AT_CLOCK;
+use crate::expose::overview::{ConfigState, LoopAge, Overview};
+use crate::expose::status::StatusView;
+use crate::reconcile::report;
+
+use super::way::{self, Here, Use, Way};
+use super::{Common, Exit};
+
+/// Show every channel and until when it is covered. Without a running daemon: what the store remembers.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {}
+
+pub(super) async fn run(
+    args: StatusArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
+    let StatusArgs {} = args;
+    let status: StatusView = match way::find(common, Use::Look).await? {
+        Way::Daemon(daemon) => daemon.get("/status").await?,
+        Way::Here(here) => remembered(&here, common)?,
+        Way::BadConfig => return Ok(Exit::BadConfig),
+    };
+    if common.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&status)?)?;
+    } else {
+        write!(stdout, "{}", status.to_text())?;
+    }
+    Ok(if status.health.status == "failing" { Exit::Failed } else { Exit::Done })
+}
+
+/// What the store remembers, while no daemon looks at anything.
+fn remembered(here: &Here, common: &Common) -> anyhow::Result<StatusView> {
+    let now = here.clock.now();
+    let mut accounts = BTreeMap::new();
+    for (name, subject) in &here.fleet.subjects {
+        let report = report::remembered(subject, &here.store, now)?;
+        accounts.insert(name.clone(), Some(std::sync::Arc::new(report)));
+    }
+    let overview = Overview {
+        started_at: now,
+        accounts,
+        unusable: BTreeMap::new(),
+        orphans: BTreeMap::new(),
+        config: ConfigState { file: common.config.display().to_string(), ..ConfigState::default() },
+        store_failed: None,
+        store_moved_aside: None,
+        clock_jump: None,
+        stopping: false,
+    };
+    Ok(StatusView::of(&overview, LoopAge(LOOK_AT_CLOCK * 1000), now))
+}
