@@ -19,6 +19,6 @@ mod line;
 //METRICS
 pub mod overview;
 //PAGE
-//STATUS
+pub mod status;
 #[cfg(test)]
 mod testing;
