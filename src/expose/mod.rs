@@ -7,8 +7,18 @@
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
-//! - [`http`]: the read-only listener.
+//! - [`page`]: the same facts for a browser: pure;
+//! - [`http`]: the read-only listener;
+//! - `line`: what keeps a foreign text on one line and its secrets out of sight.
 //!
 //! What is deliberately not here: any way to change something. The control socket's verbs live in `daemon`.
 
+pub mod health;
+//HTTP
+mod line;
+//METRICS
 pub mod overview;
+//PAGE
+pub mod status;
+#[cfg(test)]
+mod testing;

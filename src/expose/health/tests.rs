@@ -1,0 +1,325 @@
+//! From a converged overview, one thing changed: the status and the reasons.
+
+use super::super::testing::{
+    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes, now, rejected, report,
+};
+use super::*;
+use crate::plan::drift::Drift;
+use expect_test::{Expect, expect};
+use std::sync::Arc;
+
+fn text(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> String {
+    let health = health(overview, loop_age, now);
+    let ready = health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
+    let live = if health.live { "live" } else { "not live" };
+    let reasons: String = health.reasons.iter().map(|reason| format!("\n{reason}")).collect();
+    format!("{}, {live}, {ready}{reasons}", health.status.word())
+}
+
+fn check_at(overview: &Overview, now: Timestamp, expected: &Expect) {
+    expected.assert_eq(&text(overview, TURNING, now));
+}
+
+fn check(change_it: impl FnOnce(&mut Overview), expected: &Expect) {
+    let mut overview = converged(3);
+    change_it(&mut overview);
+    check_at(&overview, now(), expected);
+}
+
+#[test]
+fn all_is_well_when_everything_is_covered() {
+    check(|_| {}, &expect!["ok, live, ready"]);
+    assert_eq!(health(&converged(3), TURNING, now()).guaranteed_until(), Some(hours(24)));
+}
+
+#[test]
+fn fifty_channels_with_one_refused_are_degraded_and_not_dead() {
+    let mut overview = converged(50);
+    lose(&mut overview, 7);
+    hold(&mut overview, 7, rejected());
+    check_at(
+        &overview,
+        now(),
+        &expect![[r#"
+        degraded, live, ready
+        uncovered: account acme: channel c7: not covered
+        rejected: account acme: channel c7: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module"#]],
+    );
+    assert_eq!(health(&overview, TURNING, now()).guarantee, Guarantee::Broken);
+}
+
+#[test]
+fn an_account_of_which_nothing_is_covered_fails() {
+    check(
+        |overview| (1..=3).for_each(|number| lose(overview, number)),
+        &expect![[r#"
+        failing, live, ready
+        nothing-covered: account acme: none of 3 channels is covered
+        uncovered: account acme: channel c1: not covered
+        uncovered: account acme: channel c2: not covered
+        uncovered: account acme: channel c3: not covered"#]],
+    );
+}
+
+#[test]
+fn one_dead_account_fails_beside_one_that_is_well() {
+    let mut overview = converged(1);
+    lose(&mut overview, 1);
+    overview.accounts.insert(account("beta"), Some(Arc::new(report("beta", 10..=20))));
+    assert_eq!(health(&overview, TURNING, now()).status, Status::Failing);
+}
+
+#[test]
+fn a_report_grows_old_and_its_channels_end() {
+    check_at(
+        &converged(2),
+        hours(25),
+        &expect![[r#"
+        failing, live, ready
+        nothing-covered: account acme: none of 2 channels is covered
+        uncovered: account acme: channel c1: not covered: ended 1h ago
+        uncovered: account acme: channel c2: not covered: ended 1h ago
+        pass-overdue: account acme: the next pass is due for 13h"#]],
+    );
+    let mut overview = converged(2);
+    change_channel(&mut overview, 2, |channel| channel.expiry = Some(minutes(70)));
+    change(&mut overview, |report| report.next_wake = minutes(75));
+    check_at(
+        &overview,
+        minutes(80),
+        &expect![[r#"
+        degraded, live, ready
+        uncovered: account acme: channel c2: not covered: ended 10m ago"#]],
+    );
+}
+
+#[test]
+fn a_loop_that_stands_still_is_not_live() {
+    expect![[r#"
+        failing, not live, not ready: the loop does not turn
+        not-live: the loop last turned 1m 31s ago"#]]
+    .assert_eq(&text(&converged(1), LoopAge(Duration::from_secs(91)), now()));
+    assert!(health(&converged(1), LoopAge(Duration::from_secs(90)), now()).live);
+}
+
+#[test]
+fn a_store_that_failed_fails() {
+    check(
+        |overview| overview.store_failed = Some("no space left".to_owned()),
+        &expect![[r#"
+        failing, live, not ready: the store failed
+        store-failed: the store failed, so nothing is done: no space left"#]],
+    );
+}
+
+#[test]
+fn credentials_that_need_a_person_fail_while_everything_is_still_covered() {
+    check(
+        |overview| {
+            change(overview, |report| {
+                report.needs_a_person = true;
+                report.look_failed = Some("invalid_code".to_owned());
+                report.channels.values_mut().for_each(|channel| channel.state = ChannelState::Unverified);
+            });
+        },
+        &expect![[r#"
+            failing, live, not ready: no account's credentials are accepted
+            needs-a-person: account acme: needs a person: the look at Zoho failed: invalid_code"#]],
+    );
+}
+
+#[test]
+fn an_account_that_cannot_be_worked_on_fails_and_waits_for_no_first_pass() {
+    check(
+        |overview| {
+            overview.accounts.insert(account("beta"), None);
+            overview.unusable.insert(account("beta"), "the environment variable X is not set".to_owned());
+        },
+        &expect![[r#"
+            failing, live, ready
+            unusable: account beta: cannot be worked on: the environment variable X is not set"#]],
+    );
+}
+
+#[test]
+fn a_first_pass_that_is_awaited_is_not_ready_and_one_that_never_ends_fails() {
+    let mut overview = converged(1);
+    overview.accounts.insert(account("beta"), None);
+    check_at(
+        &overview,
+        minutes(5),
+        &expect![[r#"
+        degraded, live, not ready: account beta has not had its first pass
+        first-pass: account beta: the first pass has not ended for 5m"#]],
+    );
+    check_at(
+        &overview,
+        minutes(11),
+        &expect![[r#"
+        failing, live, not ready: account beta has not had its first pass
+        first-pass-overdue: account beta: the first pass has not ended for 11m"#]],
+    );
+    overview.config.loaded_at = Some(minutes(9));
+    assert_eq!(health(&overview, TURNING, minutes(11)).status, Status::Degraded, "added by a reload");
+}
+
+#[test]
+fn a_look_that_failed_is_said_once_and_what_was_granted_still_counts() {
+    check(
+        |overview| {
+            change(overview, |report| {
+                report.look_failed = Some("503 from Zoho".to_owned());
+                report.channels.values_mut().for_each(|channel| channel.state = ChannelState::Unverified);
+            });
+            hold(overview, 1, Cause::Unknown("503 from Zoho".to_owned()));
+        },
+        &expect![[r#"
+            degraded, live, ready
+            look-failed: account acme: the look at Zoho failed: 503 from Zoho"#]],
+    );
+}
+
+#[test]
+fn no_look_that_ever_succeeded_is_not_ready() {
+    check(
+        |overview| change(overview, |report| report.looked_at = None),
+        &expect!["ok, live, not ready: no account's credentials are accepted"],
+    );
+}
+
+#[test]
+fn writes_that_failed_degrade() {
+    check(
+        |overview| change(overview, |report| report.writes_failed = Some("429".to_owned())),
+        &expect![[r#"
+        degraded, live, ready
+        writes-failed: account acme: writes failed: 429"#]],
+    );
+}
+
+#[test]
+fn a_channel_that_drifted_degrades() {
+    check(
+        |overview| {
+            change_channel(overview, 1, |channel| {
+                channel.state = ChannelState::Drifted;
+                channel.drift = vec![Drift::NotifyOnRelatedAction { wanted: true }];
+            });
+        },
+        &expect![[r#"
+            degraded, live, ready
+            drifted: account acme: channel c1: not as declared: notify_on_related_action: false instead of true"#]],
+    );
+}
+
+#[test]
+fn an_emergency_and_an_overdue_pass_degrade() {
+    check_at(
+        &converged(1),
+        hours(22),
+        &expect![[r#"
+        degraded, live, ready
+        emergency: account acme: channel c1: not renewed yet, and ends in 2h
+        pass-overdue: account acme: the next pass is due for 10h"#]],
+    );
+}
+
+#[test]
+fn a_short_grant_degrades() {
+    check(
+        |overview| change_channel(overview, 1, |channel| channel.short_grant = true),
+        &expect![[r#"
+        degraded, live, ready
+        short-grant: account acme: channel c1: Zoho gave far less life than was asked for"#]],
+    );
+}
+
+#[test]
+fn each_cause_that_holds_a_channel_degrades_but_for_those_that_are_wanted() {
+    check(
+        |overview| {
+            hold(overview, 1, Cause::Conflict { seen: "https://other.example/x".to_owned() });
+            hold(overview, 1, Cause::Contested { writes: 3, drift: Vec::new() });
+            hold(overview, 2, Cause::RemovalGuard { removals: 2, channels: 4 });
+            hold(overview, 2, Cause::Unknown("the second look failed".to_owned()));
+            hold(overview, 3, Cause::BackOff { step: "enable (renew)".to_owned(), trouble: "429".to_owned() });
+            hold(overview, 3, Cause::LeftToExpire);
+            hold(overview, 3, Cause::Mode { mode: crate::model::policy::Mode::Observe, step: "disable".to_owned() });
+        },
+        &expect![[r#"
+            degraded, live, ready
+            conflict: account acme: channel c1: Zoho has a channel with this id that delivers to https://other.example/x, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
+            contested: account acme: channel c1: came back after 3 accepted repairs, so somebody else edits it: 
+            removal-guard: account acme: channel c2: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
+            unknown: account acme: channel c2: the look at Zoho failed: the second look failed
+            back-off: account acme: channel c3: enable (renew) waits: 429"#]],
+    );
+}
+
+#[test]
+fn what_concerns_the_daemon_degrades() {
+    check(
+        |overview| {
+            overview.config.problems = vec!["config.toml:3: unknown key".to_owned()];
+            overview.orphans.insert(account("old"), 3);
+            overview.store_moved_aside = Some("store.broken: checksum".to_owned());
+            overview.clock_jump = Some((minutes(30), -90_000));
+            change(overview, |report| report.skew_ms = Some(-61_000));
+        },
+        &expect![[r#"
+            degraded, live, ready
+            config: the last good desired state is in force: config.toml:3: unknown key
+            orphans: account old: declared no longer: 3 channels left to expire
+            store-moved-aside: the database could not be used and was moved aside: store.broken: checksum
+            clock-jump: the wall clock jumped back by 1m 30s at 2026-01-01T00:30:00Z
+            skew: account acme: Zoho's clock is 1m 1s behind of ours"#]],
+    );
+}
+
+#[test]
+fn a_jump_of_the_clock_is_forgotten_after_an_hour_and_a_small_skew_is_none() {
+    let mut overview = converged(1);
+    overview.clock_jump = Some((hours(1), 5_000));
+    change(&mut overview, |report| report.skew_ms = Some(60_000));
+    assert_eq!(health(&overview, TURNING, hours(2)).status, Status::Degraded);
+    assert_eq!(health(&overview, TURNING, minutes(121)).status, Status::Ok);
+}
+
+#[test]
+fn nothing_declared_is_ready_and_not_quite_well() {
+    check_at(
+        &empty(),
+        now(),
+        &expect![[r#"
+        degraded, live, ready
+        nothing-declared: no channel is declared"#]],
+    );
+    assert_eq!(health(&empty(), TURNING, now()).guarantee, Guarantee::Nothing);
+}
+
+#[test]
+fn a_daemon_that_stops_is_not_ready() {
+    check(|overview| overview.stopping = true, &expect!["ok, live, not ready: the daemon is stopping"]);
+}
+
+#[test]
+fn the_reasons_are_bounded_and_the_worst_come_first() {
+    let mut overview = converged(300);
+    (1..=300).for_each(|number| change_channel(&mut overview, number, |channel| channel.short_grant = true));
+    lose(&mut overview, 299);
+    let health = health(&overview, TURNING, now());
+    assert_eq!((health.reasons.len(), health.reasons_left_out), (REASONS_MAX, 200));
+    assert_eq!(health.reasons[0].kind, Kind::Uncovered);
+}
+
+#[test]
+fn a_foreign_text_breaks_no_line() {
+    let mut overview = converged(1);
+    overview.store_failed = Some("a\nb\u{1b}[2J".to_owned());
+    overview.config.problems = vec!["x\r\ny https://h.example/?key=s3cret".to_owned()];
+    hold(&mut overview, 1, Cause::Unknown("p\nq".to_owned()));
+    for reason in health(&overview, TURNING, now()).reasons {
+        let text = reason.to_string();
+        assert!(!text.contains(|c: char| c.is_control()) && !text.contains("s3cret"), "{text:?}");
+    }
+}

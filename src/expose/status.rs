@@ -1,0 +1,381 @@
+//! Status: everything an operator may want to know, as one value.
+//!
+//! [`StatusView`] travels over the control socket, is the body of `/api/v1/status` and what `status --json` prints, and the
+//! text and the page are written from it. It holds no secret and no query of a URL, and no text in it breaks a line. It is
+//! made when it is asked for: a channel that ended since its last pass is uncovered in it.
+//!
+//! Lengths are whole seconds (`_s`), skew is milliseconds (`_ms`), instants are UTC by the local clock.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::channel::{AccountName, ChannelId};
+use crate::model::record::LastStep;
+use crate::model::time::Timestamp;
+use crate::plan::render::{HeldView, detail};
+use crate::plan::step::Held;
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+
+use super::health::{self, Guarantee, Health, HealthReason, Status, account_guarantee, counted};
+use super::line::line;
+use super::overview::{ConfigState, LoopAge, Overview};
+
+mod text;
+
+/// Everything, at one instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The program's version.
+    pub version: String,
+    /// When the daemon started.
+    pub started_at: Timestamp,
+    /// The instant of which this speaks.
+    pub now: Timestamp,
+    /// The answer in one sentence.
+    pub headline: String,
+    /// How it is.
+    pub health: HealthView,
+    /// The state of the config.
+    pub config: ConfigView,
+    /// Every declared account.
+    pub accounts: Vec<AccountView>,
+}
+
+/// How the daemon and its channels are: the body of `/healthz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthView {
+    /// `ok`, `degraded` or `failing`.
+    pub status: Status,
+    /// Whether the scheduler's loop turns.
+    pub live: bool,
+    /// Whether the daemon is ready.
+    pub ready: bool,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_ready: Option<String>,
+    /// Up to when everything declared stays covered if nothing succeeds any more; nothing when something is uncovered,
+    /// nothing is declared, or it is not known yet.
+    pub guaranteed_until: Option<Timestamp>,
+    /// What is not as it should be, the most serious first.
+    pub reasons: Vec<ReasonView>,
+    /// How many reasons are not listed.
+    pub reasons_left_out: usize,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonView {
+    /// How serious it is: `degraded` or `failing`.
+    pub status: Status,
+    /// What, in one word.
+    pub word: String,
+    /// The account it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The channel it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// What, in a sentence.
+    pub text: String,
+}
+
+/// The state of the config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigView {
+    /// The file it is read from.
+    pub file: String,
+    /// When the desired state in force was read from it; nothing while it comes from the store.
+    pub loaded_at: Option<Timestamp>,
+    /// What is wrong with the file; while there is anything, the last good desired state is in force.
+    pub problems: Vec<String>,
+    /// What is worth a word.
+    pub warnings: Vec<String>,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be worked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
+    /// Its last pass; nothing before the first one has ended.
+    pub pass: Option<PassView>,
+    /// Up to when its channels stay covered if nothing succeeds any more.
+    pub guaranteed_until: Option<Timestamp>,
+    /// How many channels are in each state; every state is there.
+    pub counts: BTreeMap<String, usize>,
+    /// Its channels, by name.
+    pub channels: Vec<ChannelView>,
+    /// Held channels that are not declared: they should be gone, and are not.
+    pub held: Vec<HeldView>,
+    /// How many channels there are at Zoho that are not ours.
+    pub foreign: usize,
+    /// Their ids, at most [`FOREIGN_MAX`].
+    pub foreign_ids: Vec<String>,
+    /// Calls made by this process.
+    pub calls: Vec<CallsView>,
+}
+
+/// The last pass of an account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PassView {
+    /// When it began.
+    pub at: Timestamp,
+    /// Why it began.
+    pub wake: String,
+    /// How long it took, in seconds.
+    pub took_s: f64,
+    /// The last look that saw the whole list.
+    pub looked_at: Option<Timestamp>,
+    /// Why the look failed, if it did.
+    pub look_failed: Option<String>,
+    /// Why writes failed, if they did for a reason that is no channel's own.
+    pub writes_failed: Option<String>,
+    /// Whether only a person can mend the failure.
+    pub needs_a_person: bool,
+    /// How far Zoho's clock is ahead of ours, in milliseconds.
+    pub skew_ms: Option<i64>,
+    /// When the next pass is due.
+    pub next_wake: Timestamp,
+}
+
+/// Calls of one operation with one outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallsView {
+    /// `list`, `enable` and so on.
+    pub operation: String,
+    /// `ok`, `refused`, `lost` or `not-sent`.
+    pub outcome: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// One declared channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelView {
+    /// Its name.
+    pub name: String,
+    /// Its id at Zoho.
+    pub id: String,
+    /// `covered`, `unverified`, `drifted` or `uncovered`.
+    pub state: String,
+    /// Whether it is covered now: `covered` and `unverified` are.
+    pub covered: bool,
+    /// When it ends, or ended.
+    pub expiry: Option<Timestamp>,
+    /// When it is renewed.
+    pub due_at: Option<Timestamp>,
+    /// When that becomes an emergency.
+    pub emergency_at: Option<Timestamp>,
+    /// The life that is asked for, in seconds.
+    pub lifetime_s: u64,
+    /// Whether Zoho gave far less than was asked for.
+    pub short_grant: bool,
+    /// What differs and was not mended yet, one line a field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
+    /// What is not done, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldView>,
+    /// The last step taken.
+    pub last: Option<LastView>,
+}
+
+/// The last step taken for a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastView {
+    /// When.
+    pub at: Timestamp,
+    /// What and why, as `enable (renew)`.
+    pub step: String,
+    /// What came of it.
+    pub outcome: String,
+}
+
+impl StatusView {
+    /// Of everything, at `now`.
+    pub fn of(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> StatusView {
+        let health = health::health(overview, loop_age, now);
+        let accounts = accounts(overview, now);
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: overview.started_at,
+            now,
+            headline: text::headline(health.guarantee, &accounts, now),
+            health: HealthView::of(&health),
+            config: ConfigView::of(&overview.config),
+            accounts,
+        }
+    }
+}
+
+impl HealthView {
+    /// Of a health.
+    pub fn of(health: &Health) -> HealthView {
+        let Health { live, not_ready, status, reasons, reasons_left_out, guarantee } = health;
+        HealthView {
+            status: *status,
+            live: *live,
+            ready: not_ready.is_none(),
+            not_ready: not_ready.clone(),
+            guaranteed_until: guarantee.until(),
+            reasons: reasons.iter().map(ReasonView::of).collect(),
+            reasons_left_out: *reasons_left_out,
+        }
+    }
+}
+
+impl ReasonView {
+    fn of(reason: &HealthReason) -> ReasonView {
+        let HealthReason { kind, account, channel, text } = reason;
+        ReasonView {
+            status: kind.status(),
+            word: kind.word().to_owned(),
+            account: account.as_ref().map(ToString::to_string),
+            channel: channel.as_ref().map(ToString::to_string),
+            text: text.clone(),
+        }
+    }
+}
+
+impl ConfigView {
+    fn of(config: &ConfigState) -> ConfigView {
+        let ConfigState { file, loaded_at, problems, warnings } = config;
+        let lines = |texts: &[String]| texts.iter().take(LINES_MAX).map(|text| line(text)).collect();
+        ConfigView { file: line(file), loaded_at: *loaded_at, problems: lines(problems), warnings: lines(warnings) }
+    }
+}
+
+/// Declared accounts; one that cannot be worked on is among them wherever it is listed.
+fn accounts(overview: &Overview, now: Timestamp) -> Vec<AccountView> {
+    let mut names: Vec<&AccountName> = overview.accounts.keys().chain(overview.unusable.keys()).collect();
+    names.sort();
+    names.dedup();
+    let view = |name: &AccountName| {
+        let unusable = overview.unusable.get(name).map(|why| line(why));
+        let report = overview.accounts.get(name).and_then(Option::as_deref);
+        match report {
+            Some(report) => AccountView { unusable, ..AccountView::of(report, now) },
+            None => AccountView { unusable, ..AccountView::unseen(name) },
+        }
+    };
+    names.into_iter().map(view).collect()
+}
+
+impl AccountView {
+    /// Before its first pass.
+    fn unseen(name: &AccountName) -> AccountView {
+        AccountView {
+            name: name.to_string(),
+            unusable: None,
+            pass: None,
+            guaranteed_until: None,
+            counts: BTreeMap::new(),
+            channels: Vec::new(),
+            held: Vec::new(),
+            foreign: 0,
+            foreign_ids: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    fn of(report: &AccountReport, now: Timestamp) -> AccountView {
+        let mut held: BTreeMap<ChannelId, Vec<HeldView>> = BTreeMap::new();
+        for one in &report.after.held {
+            held.entry(one.id).or_default().push(held_view(one));
+        }
+        let view = |channel: &ChannelReport| {
+            let held = held.remove(&channel.spec.id).unwrap_or_default();
+            ChannelView { held, ..ChannelView::of(report, channel, now) }
+        };
+        let mut channels: Vec<ChannelView> = report.channels.values().map(view).collect();
+        channels.sort_by(|one, other| one.name.cmp(&other.name));
+        let calls = report.traffic.calls.iter().map(|((operation, outcome), count)| CallsView {
+            operation: (*operation).to_owned(),
+            outcome: (*outcome).to_owned(),
+            count: *count,
+        });
+        let foreign = &report.after.foreign;
+        AccountView {
+            pass: Some(PassView::of(report)),
+            guaranteed_until: account_guarantee(report, now).until(),
+            counts: counts(report, now),
+            channels,
+            held: held.into_values().flatten().collect(),
+            foreign: foreign.len(),
+            foreign_ids: foreign.iter().take(FOREIGN_MAX).map(ToString::to_string).collect(),
+            calls: calls.collect(),
+            ..AccountView::unseen(&report.account)
+        }
+    }
+}
+
+/// How many channels are in each state at `now`.
+fn counts(report: &AccountReport, now: Timestamp) -> BTreeMap<String, usize> {
+    let of = |state: ChannelState| {
+        let channels = report.channels.values().filter(|channel| report.state_at(channel, now) == state);
+        (state.word().to_owned(), channels.count())
+    };
+    ChannelState::ALL.into_iter().map(of).collect()
+}
+
+fn held_view(held: &Held) -> HeldView {
+    let Held { id, name, cause, until } = held;
+    HeldView {
+        channel: name.to_string(),
+        id: id.to_string(),
+        cause: cause.word().to_owned(),
+        detail: line(&detail(cause)),
+        until: *until,
+    }
+}
+
+impl PassView {
+    fn of(report: &AccountReport) -> PassView {
+        PassView {
+            at: report.at,
+            wake: line(&report.wake),
+            took_s: report.took.as_secs_f64(),
+            looked_at: report.looked_at,
+            look_failed: report.look_failed.as_deref().map(line),
+            writes_failed: report.writes_failed.as_deref().map(line),
+            needs_a_person: report.needs_a_person,
+            skew_ms: report.skew_ms,
+            next_wake: report.next_wake,
+        }
+    }
+}
+
+impl ChannelView {
+    /// Without what is held.
+    fn of(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> ChannelView {
+        let ChannelReport { spec, state: _, expiry, due_at, emergency_at, short_grant, drift, last } = channel;
+        let last = last.as_ref().map(|LastStep { at, step, outcome }| LastView {
+            at: *at,
+            step: line(step),
+            outcome: line(outcome),
+        });
+        ChannelView {
+            name: spec.name.to_string(),
+            id: spec.id.to_string(),
+            state: report.state_at(channel, now).word().to_owned(),
+            covered: health::is_covered(report, channel, now),
+            expiry: *expiry,
+            due_at: *due_at,
+            emergency_at: *emergency_at,
+            lifetime_s: spec.lifetime.as_secs(),
+            short_grant: *short_grant,
+            drift: drift.iter().map(|drift| line(&drift.to_string())).collect(),
+            held: Vec::new(),
+            last,
+        }
+    }
+}
+
+/// The most foreign ids that are listed.
+pub const FOREIGN_MAX: usize = 100;
+/// The most problems or warnings of the config that are listed.
+const LINES_MAX: usize = 100;

@@ -1,0 +1,176 @@
+//! Overviews for tests: everything converged, then one thing changed.
+//!
+//! Account `acme`; channel n has id n and the name `c{n}`. Everything was granted one day at [`START`], and the pass was an
+//! hour later, at [`now`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::events::{Events, Operations};
+use crate::model::policy::Mode;
+use crate::model::record::LastStep;
+use crate::model::secret::Secret;
+use crate::model::time::{Timestamp, after};
+use crate::plan::step::{Cause, Held, Plan};
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+use crate::zoho::client::Traffic;
+
+use super::overview::{ConfigState, LoopAge, Overview};
+
+pub(crate) const START: &str = "2026-01-01T00:00:00Z";
+pub(crate) const TURNING: LoopAge = LoopAge(Duration::from_secs(5));
+
+pub(crate) fn hours(hours: u64) -> Timestamp {
+    minutes(hours * 60)
+}
+
+pub(crate) fn minutes(minutes: u64) -> Timestamp {
+    after(START.parse().unwrap(), Duration::from_secs(minutes * 60))
+}
+
+pub(crate) fn now() -> Timestamp {
+    hours(1)
+}
+
+pub(crate) fn id(number: i64) -> ChannelId {
+    ChannelId::new(number).unwrap()
+}
+
+pub(crate) fn account(name: &str) -> AccountName {
+    name.parse().unwrap()
+}
+
+/// Nothing declared.
+pub(crate) fn empty() -> Overview {
+    Overview {
+        started_at: hours(0),
+        accounts: BTreeMap::new(),
+        unusable: BTreeMap::new(),
+        orphans: BTreeMap::new(),
+        config: ConfigState {
+            file: "/etc/channelkeeper/config.toml".to_owned(),
+            loaded_at: Some(hours(0)),
+            ..ConfigState::default()
+        },
+        store_failed: None,
+        store_moved_aside: None,
+        clock_jump: None,
+        stopping: false,
+    }
+}
+
+/// One account with this many channels, all as declared.
+pub(crate) fn converged(channels: i64) -> Overview {
+    let mut overview = empty();
+    overview.accounts.insert(account("acme"), Some(Arc::new(report("acme", 1..=channels))));
+    overview
+}
+
+pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> AccountReport {
+    let channels: BTreeMap<ChannelId, ChannelReport> = channels.map(|n| (id(n), channel(n))).collect();
+    let kept = channels.keys().copied().collect();
+    let plan = Plan {
+        account: account(name),
+        at: now(),
+        steps: Vec::new(),
+        held: Vec::new(),
+        kept,
+        foreign: Vec::new(),
+        next_wake: hours(12),
+    };
+    AccountReport {
+        account: account(name),
+        at: now(),
+        wake: "timer".to_owned(),
+        took: Duration::from_millis(250),
+        look_failed: None,
+        writes_failed: None,
+        needs_a_person: false,
+        skew_ms: Some(0),
+        looked_at: Some(now()),
+        outcomes: Vec::new(),
+        after: plan,
+        guaranteed_until: (!channels.is_empty()).then(|| hours(24)),
+        channels,
+        traffic: Traffic {
+            calls: BTreeMap::from([(("list", "ok"), 3), (("enable", "ok"), 1)]),
+            took: Duration::from_millis(1500),
+        },
+        next_wake: hours(12),
+    }
+}
+
+fn channel(number: i64) -> ChannelReport {
+    ChannelReport {
+        spec: Arc::new(spec(number)),
+        state: ChannelState::Covered,
+        expiry: Some(hours(24)),
+        due_at: Some(hours(12)),
+        emergency_at: Some(hours(21)),
+        short_grant: false,
+        drift: Vec::new(),
+        last: Some(LastStep {
+            at: hours(0),
+            step: "enable (missing)".to_owned(),
+            outcome: "done until 2026-01-02T00:00:00Z".to_owned(),
+        }),
+    }
+}
+
+fn spec(number: i64) -> Spec {
+    let mut events = Events::default();
+    events.insert("Deals", Operations::ALL);
+    Spec {
+        id: id(number),
+        name: name(number),
+        events,
+        notify_url: NotifyUrl::new("https://hooks.example.com/zoho?key=s3cret"),
+        token: Some(Secret::new("s3cret-token")),
+        lifetime: Duration::from_secs(24 * 3600),
+        renew_before: None,
+        notify_on_related_action: true,
+        return_affected_field_values: false,
+        conditions: Vec::new(),
+        mode: Mode::Sync,
+    }
+}
+
+fn name(number: i64) -> ChannelName {
+    format!("c{number}").parse().unwrap()
+}
+
+/// Changes the report of `acme`.
+pub(crate) fn change(overview: &mut Overview, change: impl FnOnce(&mut AccountReport)) {
+    let report = overview.accounts.get_mut(&account("acme")).unwrap().as_mut().unwrap();
+    change(Arc::make_mut(report));
+}
+
+/// Changes the report of one channel of `acme`.
+pub(crate) fn change_channel(overview: &mut Overview, number: i64, change_it: impl FnOnce(&mut ChannelReport)) {
+    change(overview, |report| change_it(report.channels.get_mut(&id(number)).unwrap()));
+}
+
+/// As if Zoho did not have it.
+pub(crate) fn lose(overview: &mut Overview, number: i64) {
+    change_channel(overview, number, |channel| {
+        channel.state = ChannelState::Uncovered;
+        (channel.expiry, channel.due_at, channel.emergency_at) = (None, None, None);
+    });
+}
+
+/// Holds a channel of `acme`.
+pub(crate) fn hold(overview: &mut Overview, number: i64, cause: Cause) {
+    let held = Held { id: id(number), name: name(number), cause, until: Some(hours(2)) };
+    change(overview, |report| report.after.held.push(held));
+}
+
+/// Zoho's no.
+pub(crate) fn rejected() -> Cause {
+    Cause::Rejected {
+        code: "INVALID_DATA".to_owned(),
+        message: "invalid module".to_owned(),
+        json_path: Some("$.watch[0].events[0]".to_owned()),
+    }
+}
