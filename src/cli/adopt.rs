@@ -13,7 +13,7 @@ use super::{Common, Exit, apply};
 /// Make a declared channel that already exists at Zoho, with another notify_url, ours. It is then repaired to what is
 /// declared.
 #[derive(Clone, Debug, Args)]
-pub struct AdoptArgs {
+pub(super) struct AdoptArgs {
     /// The channel
     channel: String,
 }

@@ -15,7 +15,7 @@ use super::{Common, Exit};
 
 /// Read the config and do what it asks for, now. With a running daemon, the daemon reloads its config and does it.
 #[derive(Clone, Debug, Args)]
-pub struct ApplyArgs {
+pub(super) struct ApplyArgs {
     /// Only this account
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
@@ -69,11 +69,7 @@ async fn until_settled(here: &Here, subject: &Subject, why: &str) -> anyhow::Res
     unreachable!("the loop returns in its last round")
 }
 
-pub(super) fn print(
-    applied: &[Applied],
-    common: &Common,
-    stdout: &mut (dyn Write + Send),
-) -> anyhow::Result<Exit> {
+pub(super) fn print(applied: &[Applied], common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(applied)?)?;
     } else {

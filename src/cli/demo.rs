@@ -65,22 +65,20 @@ pub(super) async fn run(args: DemoArgs, stdout: &mut (dyn Write + Send)) -> anyh
     writeln!(stdout, "{}", world::introduction(&args_line(&args), daemon.listening()))?;
     let director = Director::new(&stage, daemon.links().wakes.clone(), daemon.reloads(), args.days);
     let stopper = daemon.stopper();
-    let played = play(daemon, director, stopper, story::Story::new(&stage, heard), stdout).await;
-    let summary = summary::of(&stage);
+    let played = play((daemon, director, stopper), &stage, story::Story::new(&stage, heard), stdout).await;
     closing.cancel();
-    played?;
+    let summary = played?;
     write!(stdout, "{}", summary.to_text())?;
     Ok(if summary.is_good() { Exit::Done } else { Exit::Failed })
 }
 
 /// The daemon, the script and the story, until the script ends or somebody interrupts.
 async fn play(
-    daemon: Daemon,
-    director: Director,
-    stopper: CancellationToken,
+    (daemon, director, stopper): (Daemon, Director, CancellationToken),
+    stage: &Stage,
     mut story: story::Story,
     stdout: &mut (dyn Write + Send),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<summary::Summary> {
     let mut signals = crate::daemon::signals::Incoming::listen()?;
     let (lines, mut told) = mpsc::channel(256);
     let script = tokio::spawn(director.direct(lines));
@@ -98,11 +96,12 @@ async fn play(
             break;
         }
     }
+    let summary = summary::of(stage);
     script.abort();
     stopper.cancel();
     story.drain();
     running.await.context("the daemon died")??;
-    Ok(())
+    Ok(summary)
 }
 
 async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::Result<Stage> {

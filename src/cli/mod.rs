@@ -140,12 +140,7 @@ impl Verb {
     fn log_level(&self) -> &'static str {
         match self {
             Verb::Run(_) => "info",
-            Verb::Check
-            | Verb::Plan(_)
-            | Verb::Apply(_)
-            | Verb::Status(_)
-            | Verb::Renew(_)
-            | Verb::Adopt(_) => "error",
+            Verb::Check | Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_) | Verb::Renew(_) | Verb::Adopt(_) => "error",
             #[cfg(feature = "simulator")]
             Verb::Simulator(_) => "info",
             #[cfg(feature = "simulator")]

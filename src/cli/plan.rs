@@ -15,7 +15,7 @@ use super::{Common, Exit};
 /// Exits 0 when there is nothing to do, 2 when there is. With a running daemon, the daemon's config file is read afresh: the
 /// plan is what `apply` or a reload would do.
 #[derive(Clone, Debug, Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Only this account
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
@@ -25,9 +25,7 @@ pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write
     let which = Which { account: args.account, channel: None };
     let plans: Vec<PlanView> = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.post("/plan", &which).await?,
-        Way::Here(here) => {
-            verbs::plans(&here.fleet, &here.store, &which).await?.iter().map(PlanView::of).collect()
-        }
+        Way::Here(here) => verbs::plans(&here.fleet, &here.store, &which).await?.iter().map(PlanView::of).collect(),
         Way::BadConfig => return Ok(Exit::BadConfig),
     };
     if common.json {

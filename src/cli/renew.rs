@@ -11,7 +11,7 @@ use super::{Common, Exit, apply};
 
 /// Renew channels now, due or not. It also tries again at once what Zoho had refused.
 #[derive(Clone, Debug, Args)]
-pub struct RenewArgs {
+pub(super) struct RenewArgs {
     /// The channel; without it, or --account, every channel
     channel: Option<String>,
     /// Every channel of this account

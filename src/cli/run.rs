@@ -16,7 +16,7 @@ use super::{Common, Exit, complain};
 ///
 /// TERM or INT stops after the call under way, a second one at once; HUP reads the config again.
 #[derive(Clone, Debug, Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// Where the health endpoints listen, whatever the config says
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,

@@ -6,6 +6,7 @@ use std::io::Write;
 use clap::Args;
 
 use crate::clock::LOOK_AT_CLOCK;
+use crate::expose::health::Status;
 use crate::expose::overview::{ConfigState, LoopAge, Overview};
 use crate::expose::status::StatusView;
 use crate::reconcile::report;
@@ -15,13 +16,9 @@ use super::{Common, Exit};
 
 /// Show every channel and until when it is covered. Without a running daemon: what the store remembers.
 #[derive(Clone, Debug, Args)]
-pub struct StatusArgs {}
+pub(super) struct StatusArgs {}
 
-pub(super) async fn run(
-    args: StatusArgs,
-    common: &Common,
-    stdout: &mut (dyn Write + Send),
-) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: StatusArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
     let StatusArgs {} = args;
     let status: StatusView = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.get("/status").await?,
@@ -31,9 +28,9 @@ pub(super) async fn run(
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
-        write!(stdout, "{}", status.to_text())?;
+        write!(stdout, "{}", status.to_text(None))?;
     }
-    Ok(if status.health.status == "failing" { Exit::Failed } else { Exit::Done })
+    Ok(if status.health.status == Status::Failing { Exit::Failed } else { Exit::Done })
 }
 
 /// What the store remembers, while no daemon looks at anything.

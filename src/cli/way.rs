@@ -151,7 +151,8 @@ impl Daemon {
         let status = reply.status();
         let body = reply.bytes().await.with_context(silent)?;
         if status.is_success() {
-            return serde_json::from_slice(&body).context("the daemon's answer cannot be read (is it another version?)");
+            return serde_json::from_slice(&body)
+                .context("the daemon's answer cannot be read (is it another version?)");
         }
         match serde_json::from_slice::<ErrorReply>(&body) {
             Ok(ErrorReply { error }) => bail!(error),

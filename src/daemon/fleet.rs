@@ -71,8 +71,7 @@ fn subject(desired: AccountDesired, means: &Means) -> Result<Subject, StoreError
     let account = desired.account.clone();
     let remembered = means.store.token(&account.name)?;
     let (store, name) = (means.store.clone(), account.name.clone());
-    let remember: Remember =
-        Arc::new(move |state| store.write_token(&name, state).map_err(|error| error.to_string()));
+    let remember: Remember = Arc::new(move |state| store.write_token(&name, state).map_err(|error| error.to_string()));
     let client = Client::new(account, means.transport.clone(), means.clock.clone(), remembered, remember);
     Ok(Subject { desired, client })
 }

@@ -424,7 +424,7 @@ async fn serve_http(
     closing: &CancellationToken,
     tasks: &mut JoinSet<(&'static str, Result<(), RunError>)>,
 ) -> Result<SocketAddr, RunError> {
-    let unheard = |source| RunError::Listen { what: format!("http://{address}"), source };
+    let unheard = move |source| RunError::Listen { what: format!("http://{address}"), source };
     let listener = TcpListener::bind(address).await.map_err(unheard)?;
     let listening = listener.local_addr().map_err(unheard)?;
     let (pulse, of_pulse) = (links.pulse.clone(), clock.clone());
@@ -462,8 +462,9 @@ async fn next_signal(incoming: Option<&mut Incoming>) -> Option<Asked> {
 /// Returns once every account has had a pass; never again without an overview to watch.
 async fn all_looked_at(overview: Option<&mut tokio::sync::watch::Receiver<Arc<Overview>>>) {
     let Some(overview) = overview else { return std::future::pending().await };
-    let waited = overview.wait_for(|overview| overview.accounts.values().all(Option::is_some)).await;
-    if waited.is_err() {
+    let done = |overview: &Arc<Overview>| overview.accounts.values().all(Option::is_some);
+    let gone = overview.wait_for(done).await.is_err();
+    if gone {
         std::future::pending().await
     }
 }

@@ -133,7 +133,7 @@ pub struct Links {
 /// A pass died.
 #[derive(Debug, thiserror::Error)]
 #[error("a pass ended without a report")]
-pub struct PassDied(#[source] tokio::task::JoinError);
+pub struct PassDied(#[source] pub tokio::task::JoinError);
 
 #[derive(Default)]
 struct Slot {
@@ -199,13 +199,13 @@ impl Scheduler {
             self.pulse.beat(&*self.clock);
             self.notice_jumps();
             self.start_due(&cancelled);
-            let clock = self.clock.clone();
+            let (clock, length) = (self.clock.clone(), self.sleep_length());
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
                 Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => self.ended(ended).await?,
                 Some(message) = self.inbox.recv() => self.told(message),
-                () = clock.sleep(self.sleep_length()) => {}
+                () = clock.sleep(length) => {}
             }
         }
         self.publish(|overview| overview.stopping = true);
@@ -285,10 +285,10 @@ impl Scheduler {
                 *entry = Some(shown);
             }
         });
-        if let Some(observer) = &self.observer {
-            if observer.send(report).await.is_err() {
-                self.observer = None;
-            }
+        if let Some(observer) = &self.observer
+            && observer.send(report).await.is_err()
+        {
+            self.observer = None;
         }
         next_wake
     }
@@ -358,8 +358,7 @@ impl Scheduler {
             warn!(error = chain(&error), "the store could not be counted");
             BTreeMap::new()
         });
-        let is_declared =
-            |name: &AccountName| fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name);
+        let is_declared = |name: &AccountName| fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name);
         counts.into_iter().filter(|(name, _)| !is_declared(name)).collect()
     }
 

@@ -19,6 +19,7 @@ mod line;
 //METRICS
 pub mod overview;
 //PAGE
+pub mod http;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -33,15 +33,13 @@ pub fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
     one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
 }
 
-/// A length as people write it, cut to its two largest units: "11h 58m", "45s".
+/// A length as people write it, cut to two neighbouring units: "11h 58m", "45s", "3d".
 pub fn brief(length: Duration) -> String {
-    let whole = Duration::from_secs(length.as_secs());
-    let text = humantime::format_duration(whole).to_string();
-    let mut parts = text.split(' ');
-    match (parts.next(), parts.next()) {
-        (Some(first), Some(second)) => format!("{first} {second}"),
-        _ => text,
-    }
+    let seconds = length.as_secs();
+    let units = [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
+    let Some(first) = units.iter().position(|(_, count)| *count > 0) else { return "0s".to_owned() };
+    let shown = units.iter().skip(first).take(2).filter(|(_, count)| *count > 0);
+    shown.map(|(unit, count)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -58,7 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_cut_to_two_units() {
+    fn a_length_is_cut_to_two_neighbouring_units() {
+        assert_eq!(brief(Duration::from_secs(86_407)), "1d");
+        assert_eq!(brief(Duration::from_secs(90_000)), "1d 1h");
         assert_eq!(brief(Duration::from_secs(86_399)), "23h 59m");
         assert_eq!(brief(Duration::from_millis(45_900)), "45s");
         assert_eq!(brief(Duration::ZERO), "0s");

@@ -271,7 +271,8 @@ impl Table<'_> {
     /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds nothing: its answer is POST.
     /// When POST is told the same, waiting is. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
-        let refusal = record?.refusal.as_ref().filter(|_| record.is_some_and(|record| record.renewal_asked.is_none()))?;
+        let refusal =
+            record?.refusal.as_ref().filter(|_| record.is_some_and(|record| record.renewal_asked.is_none()))?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
         let urgent = urgent || not_subscribed;
         let answered_by_post = not_subscribed && refusal.attempts <= 1;

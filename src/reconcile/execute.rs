@@ -95,7 +95,7 @@ pub async fn execute(
             }
             Err(error) => match error.class() {
                 Class::Rejected { .. } if batch.steps.len() > 1 => batch.halve(&mut batches),
-                class => {
+                class @ (Class::Rejected { .. } | Class::Transient { .. } | Class::Account | Class::Unsure) => {
                     failures += 1;
                     let (outcome, trouble) = verdict_of(class, &error);
                     let outcomes = vec![outcome; batch.steps.len()];

@@ -229,7 +229,10 @@ fn sled_trouble(path: &Path, error: sled::Error) -> Trouble {
         }
         sled::Error::Io(source) if is_of_content(&source) => Trouble::Corrupt(source.to_string()),
         sled::Error::Io(source) => Trouble::Final(OpenError::Io { path, source }),
-        other => Trouble::Corrupt(other.to_string()),
+        other @ (sled::Error::CollectionNotFound(_)
+        | sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_)
+        | sled::Error::Corruption { .. }) => Trouble::Corrupt(other.to_string()),
     }
 }
 

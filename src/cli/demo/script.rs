@@ -84,10 +84,9 @@ impl Director {
                 }
                 self.wait_until(at).await;
                 let line = self.play(scene).await;
-                if let Some(line) = line.map(|line| format!("{} ** {line}", stamp(self.begins, at))) {
-                    if lines.send(line).await.is_err() {
-                        return;
-                    }
+                let Some(line) = line.map(|line| format!("{} ** {line}", stamp(self.begins, at))) else { continue };
+                if lines.send(line).await.is_err() {
+                    return;
                 }
             }
         }
@@ -105,11 +104,11 @@ impl Director {
             }
             Scene::RemoveEvent => {
                 let channel = derived("acme", "deal-sync");
-                self.hand("acme", Hand::RemoveEvent { channel, event: "Deals.edit".to_owned() });
+                self.hand("acme", &Hand::RemoveEvent { channel, event: "Deals.edit".to_owned() });
                 Some("somebody removes Deals.edit from deal-sync at Zoho".to_owned())
             }
             Scene::DeleteChannel => {
-                self.hand("initech", Hand::Delete { channel: derived("initech", "support") });
+                self.hand("initech", &Hand::Delete { channel: derived("initech", "support") });
                 Some("somebody deletes support at Zoho".to_owned())
             }
             Scene::Outage => {
@@ -138,10 +137,10 @@ impl Director {
         Some(format!("{} is {what} the config, {how}", world::LEAVER))
     }
 
-    fn hand(&self, org: &str, hand: Hand) {
+    fn hand(&self, org: &str, hand: &Hand) {
         let now = self.clock.now();
         // A channel that is not there (the demo was told to run at a speed it cannot hold) needs no hand.
-        let _done = self.zoho().hand(org, &hand, now);
+        let _done = self.zoho().hand(org, hand, now);
     }
 
     fn zoho(&self) -> std::sync::MutexGuard<'_, Zoho> {

@@ -236,7 +236,7 @@ fn trouble_never_sleeps_past_the_emergency_and_never_delays_it() {
     world.writes_fail(Some(DAY));
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
-          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1day)
+          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1d)
           next wake in 1h
     "#]]);
     world.now = hours(21);

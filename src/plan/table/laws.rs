@@ -111,7 +111,7 @@ proptest! {
             let place = match step.action {
                 Action::TakeOver(_) => 1,
                 Action::Enable(_) => 2,
-                Action::RemoveEvents(_) => 3,
+                Action::RemoveEvents(..) => 3,
                 Action::Update(_) | Action::Replace(_) | Action::Disable | Action::Forget => 4,
             };
             prop_assert!(last.insert(step.id, place).is_none_or(|before| before < place));
@@ -153,7 +153,7 @@ impl World {
                     self.records.insert(step.id, record);
                 }
                 Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => self.write(at, ask),
-                Action::RemoveEvents(extra) => {
+                Action::RemoveEvents(_, extra) => {
                     let observed = self.seen().get_mut(&step.id).unwrap();
                     observed.events = observed.events.minus(extra);
                 }
@@ -219,6 +219,6 @@ impl World {
 fn asked(action: &Action) -> Option<&Ask> {
     match action {
         Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask),
-        Action::TakeOver(_) | Action::RemoveEvents(_) | Action::Disable | Action::Forget => None,
+        Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
     }
 }

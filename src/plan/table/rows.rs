@@ -84,7 +84,7 @@ fn the_last_eighth_of_life_is_an_emergency() {
     world.now = seconds_before(hours(21), 1);
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
-          ~ enable        c1 (renew, 3h 1s left, asks for 2026-01-02T20:59:59Z)
+          ~ enable        c1 (renew, 3h left, asks for 2026-01-02T20:59:59Z)
           next wake in 1s
     "#]]);
     world.now = hours(21);
@@ -198,7 +198,7 @@ fn a_declared_id_with_another_url_is_a_conflict() {
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
           ! conflict      c1: Zoho has a channel with this id that delivers to https://...@theirs.example/in?..., and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
-          next wake in 1day
+          next wake in 1d
     "#]]);
 }
 
@@ -210,7 +210,7 @@ fn a_declared_id_whose_url_is_not_said_is_a_conflict() {
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
           ! conflict      c1: Zoho has a channel with this id that delivers to a URL that is not said, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
-          next wake in 1day
+          next wake in 1d
     "#]]);
 }
 
@@ -239,7 +239,7 @@ fn a_channel_whose_first_reply_was_lost_is_a_conflict_with_another_url() {
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
           ! conflict      c1: Zoho has a channel with this id that delivers to https://theirs.example/in, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
-          next wake in 1day
+          next wake in 1d
     "#]]);
 }
 
@@ -290,7 +290,7 @@ fn a_channel_of_ours_is_renewed_blind_in_its_emergency_only() {
     world.now = hours(100);
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
-          ~ enable        c1 (emergency-blind, ended 3days 4h ago, asks for 2026-01-06T04:00:00Z)
+          ~ enable        c1 (emergency-blind, ended 3d 4h ago, asks for 2026-01-06T04:00:00Z)
           next wake in 30s
     "#]]);
 }
@@ -368,7 +368,7 @@ fn foreign_channels_are_left_alone() {
 fn an_account_with_nothing_has_an_empty_plan() {
     World::empty().check(&expect![[r#"
         account acme: 0 steps, 0 held, 0 kept, 0 foreign
-          next wake in 1day
+          next wake in 1d
     "#]]);
 }
 

@@ -22,7 +22,7 @@ fn what_is_asked_for_counts_from_zohos_clock_when_ours_is_behind() {
     world.lose(1);
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
-          + enable        c1 (missing, 1day 1h left, asks for 2026-01-02T01:00:00Z)
+          + enable        c1 (missing, 1d 1h left, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
     "#]]);
 }
@@ -54,7 +54,7 @@ fn a_clock_in_1970_renews_nothing_early_and_sleeps_no_longer_than_a_day() {
     world.now = Timestamp::UNIX_EPOCH;
     world.check(&expect![[r#"
         account acme: 0 steps, 0 held, 1 kept, 0 foreign
-          next wake in 1day
+          next wake in 1d
     "#]]);
 }
 
@@ -135,7 +135,7 @@ fn an_expiry_in_the_far_future_is_kept_and_looked_at_daily() {
     world.observed(1).expiry = Some("9999-12-01T00:00:00Z".parse().unwrap());
     world.check(&expect![[r#"
         account acme: 0 steps, 0 held, 1 kept, 0 foreign
-          next wake in 1day
+          next wake in 1d
     "#]]);
     world.observed(1).expiry = Some(Timestamp::MAX);
     assert_eq!(world.sleep(), DAY);
