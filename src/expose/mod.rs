@@ -14,12 +14,11 @@
 //! What is deliberately not here: any way to change something. The control socket's verbs live in `daemon`.
 
 pub mod health;
-//HTTP
-mod line;
-//METRICS
-pub mod overview;
-//PAGE
 pub mod http;
+mod line;
+pub mod metrics;
+pub mod overview;
+pub mod page;
 pub mod status;
 #[cfg(test)]
 mod testing;

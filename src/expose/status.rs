@@ -23,6 +23,8 @@ use super::overview::{ConfigState, LoopAge, Overview};
 
 mod text;
 
+pub(super) use text::until;
+
 /// Everything, at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusView {

@@ -1,0 +1,177 @@
+//! The read-only listener: health, metrics, status and the page.
+//!
+//! Each answer is computed from the overview as it is at that moment. Nothing can be changed here, and every path knows GET
+//! and HEAD only. Probes read the status code: 200 is yes, 503 is no.
+//!
+//! `/livez` is for what restarts the daemon, `/readyz` for what waits for it, `/healthz` for what calls a person:
+//! degraded is 200 there and says so, `?strict` makes it 503.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use axum::middleware::map_response;
+use axum::response::{Html, IntoResponse, Json, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::model::time::Timestamp;
+
+use super::health::{self, Health, Status};
+use super::metrics;
+use super::overview::{LoopAge, Overview};
+use super::page::page;
+use super::status::{ChannelView, HealthView, StatusView};
+
+/// What is shown.
+#[derive(Clone)]
+pub struct Shown {
+    /// The latest overview.
+    pub overview: watch::Receiver<Arc<Overview>>,
+    /// How long ago the loop last turned.
+    pub loop_age: Arc<dyn Fn() -> LoopAge + Send + Sync>,
+    /// For `now`.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Every path.
+pub fn router(shown: Shown) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/healthz", get(healthz))
+        .route("/healthz/channels/{name}", get(channel))
+        .route("/metrics", get(scrape))
+        .route("/api/v1/status", get(status))
+        .layer(map_response(guarded))
+        .with_state(shown)
+}
+
+/// Serves until `shutdown`, then lets what is under way end, for at most [`GRACE`].
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let cut_off = async {
+        shutdown.cancelled().await;
+        let never = std::future::pending::<()>();
+        tokio::time::timeout(GRACE, never).await
+    };
+    tokio::select! {
+        result = server => result,
+        _elapsed = cut_off => Ok(()),
+    }
+}
+
+/// One channel, as `/healthz/channels/{name}` answers it.
+#[derive(Debug, Serialize)]
+struct ChannelHealth {
+    account: String,
+    #[serde(flatten)]
+    channel: ChannelView,
+}
+
+impl Shown {
+    fn overview(&self) -> Arc<Overview> {
+        self.overview.borrow().clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn health(&self) -> Health {
+        health::health(&self.overview(), (self.loop_age)(), self.now())
+    }
+
+    fn view(&self) -> StatusView {
+        StatusView::of(&self.overview(), (self.loop_age)(), self.now())
+    }
+}
+
+async fn livez(State(shown): State<Shown>) -> Response {
+    let age = (shown.loop_age)();
+    probe((!shown.health().live).then(|| format!("the loop last turned {} s ago", age.0.as_secs())))
+}
+
+async fn readyz(State(shown): State<Shown>) -> Response {
+    probe(shown.health().not_ready)
+}
+
+fn probe(trouble: Option<String>) -> Response {
+    match trouble {
+        None => "ok\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn healthz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {
+    let strict = query.unwrap_or_default().split('&').any(|key| key == "strict" || key.starts_with("strict="));
+    let health = shown.health();
+    let fails = match health.status {
+        Status::Ok => false,
+        Status::Degraded => strict,
+        Status::Failing => true,
+    };
+    (yes_unless(fails), Json(HealthView::of(&health))).into_response()
+}
+
+async fn channel(State(shown): State<Shown>, Path(name): Path<String>) -> Response {
+    let mut all = shown.view().accounts.into_iter().flat_map(|account| {
+        let name = account.name;
+        account.channels.into_iter().map(move |channel| ChannelHealth { account: name.clone(), channel })
+    });
+    match all.find(|one| one.channel.name == name) {
+        Some(found) => (yes_unless(!found.channel.covered), Json(found)).into_response(),
+        None => (StatusCode::NOT_FOUND, "no such channel\n").into_response(),
+    }
+}
+
+async fn scrape(State(shown): State<Shown>) -> Response {
+    let body = metrics::encode(&shown.overview(), (shown.loop_age)(), shown.now());
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], body).into_response()
+}
+
+async fn status(State(shown): State<Shown>) -> Json<StatusView> {
+    Json(shown.view())
+}
+
+async fn front(State(shown): State<Shown>) -> Html<String> {
+    Html(page(&shown.view()))
+}
+
+fn yes_unless(no: bool) -> StatusCode {
+    if no { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+}
+
+/// No answer is kept, guessed at, framed, or allowed to load or run anything.
+async fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    response
+}
+
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// How long an answer that is under way may take at shutdown.
+const GRACE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

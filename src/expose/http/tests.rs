@@ -1,0 +1,163 @@
+//! Over a real loopback socket.
+
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::super::testing::{START, converged, empty, hold, lose, rejected};
+use super::*;
+use crate::clock::VirtualClock;
+
+/// A listener with a daemon's overview behind it.
+struct Face {
+    address: std::net::SocketAddr,
+    overview: watch::Sender<Arc<Overview>>,
+    loop_age: Arc<Mutex<Duration>>,
+    shutdown: CancellationToken,
+    served: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Face {
+    async fn of(overview: Overview) -> Face {
+        let (overview, receiver) = watch::channel(Arc::new(overview));
+        let loop_age = Arc::new(Mutex::new(Duration::ZERO));
+        let seen = loop_age.clone();
+        let shown = Shown {
+            overview: receiver,
+            loop_age: Arc::new(move || LoopAge(*seen.lock().unwrap())),
+            clock: Arc::new(VirtualClock::new(START.parse().unwrap(), 1)),
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let served = tokio::spawn(serve(listener, router(shown), shutdown.clone()));
+        Face { address, overview, loop_age, shutdown, served }
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    async fn status(&self, path: &str) -> u16 {
+        self.ask("GET", path).await.status
+    }
+}
+
+fn one_refused() -> Overview {
+    let mut overview = converged(50);
+    lose(&mut overview, 7);
+    hold(&mut overview, 7, rejected());
+    overview
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_well_says_yes_everywhere() {
+    let face = Face::of(converged(3)).await;
+    for path in ["/livez", "/readyz", "/healthz", "/healthz?strict", "/healthz/channels/c1", "/metrics", "/"] {
+        assert_eq!(face.status(path).await, 200, "{path}");
+    }
+    assert_eq!(face.ask("GET", "/livez").await.body, "ok\n");
+}
+
+#[tokio::test]
+async fn degraded_is_200_and_says_so_and_503_when_asked_strictly() {
+    let face = Face::of(one_refused()).await;
+    let answer = face.ask("GET", "/healthz").await;
+    let health: HealthView = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, health.status, health.guaranteed_until), (200, Status::Degraded, None));
+    assert_eq!(health.reasons.iter().map(|reason| reason.word.as_str()).collect::<Vec<_>>(), ["uncovered", "rejected"]);
+    assert_eq!(face.status("/healthz?strict").await, 503);
+    assert_eq!(face.status("/healthz?a=b&strict=1").await, 503);
+    assert_eq!(face.status("/readyz").await, 200);
+}
+
+#[tokio::test]
+async fn a_loop_that_stands_still_is_503() {
+    let face = Face::of(converged(1)).await;
+    *face.loop_age.lock().unwrap() = Duration::from_secs(100);
+    let answer = face.ask("GET", "/livez").await;
+    assert_eq!((answer.status, answer.body.as_str()), (503, "the loop last turned 100 s ago\n"));
+    assert_eq!(face.status("/readyz").await, 503);
+    assert_eq!(face.status("/healthz").await, 503);
+}
+
+#[tokio::test]
+async fn an_answer_is_that_of_the_newest_overview() {
+    let face = Face::of(converged(1)).await;
+    let mut failed = converged(1);
+    failed.store_failed = Some("no space left".to_owned());
+    face.overview.send(Arc::new(failed)).unwrap();
+    let answer = face.ask("GET", "/readyz").await;
+    assert_eq!((answer.status, answer.body.as_str()), (503, "the store failed\n"));
+    assert_eq!(face.status("/livez").await, 200);
+}
+
+#[tokio::test]
+async fn a_channel_has_its_own_answer() {
+    let face = Face::of(one_refused()).await;
+    assert_eq!(face.status("/healthz/channels/c1").await, 200);
+    assert_eq!(face.status("/healthz/channels/none").await, 404);
+    let answer = face.ask("GET", "/healthz/channels/c7").await;
+    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, &body["account"], &body["state"]), (503, &"acme".into(), &"uncovered".into()));
+    assert_eq!(body["held"][0]["cause"], "rejected");
+}
+
+#[tokio::test]
+async fn metrics_status_and_page_have_their_types_and_guards() {
+    let face = Face::of(converged(1)).await;
+    let answer = face.ask("GET", "/metrics").await;
+    assert!(answer.head.contains(&format!("content-type: {}", metrics::CONTENT_TYPE)), "{}", answer.head);
+    assert!(answer.body.ends_with("# EOF\n"));
+    let view: StatusView = serde_json::from_str(&face.ask("GET", "/api/v1/status").await.body).unwrap();
+    assert_eq!(view.accounts[0].channels[0].name, "c1");
+    let answer = face.ask("GET", "/").await;
+    assert!(answer.head.contains("content-type: text/html; charset=utf-8"), "{}", answer.head);
+    assert!(answer.head.contains("content-security-policy: default-src 'none'"), "{}", answer.head);
+    assert!(answer.head.contains("x-content-type-options: nosniff"), "{}", answer.head);
+    assert!(answer.body.contains("everything is covered until"));
+}
+
+#[tokio::test]
+async fn nothing_secret_is_shown_on_any_path() {
+    let face = Face::of(one_refused()).await;
+    for path in ["/readyz", "/healthz", "/healthz/channels/c7", "/metrics", "/api/v1/status", "/"] {
+        assert!(!face.ask("GET", path).await.body.contains("s3cret"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn only_reading_is_possible() {
+    let face = Face::of(empty()).await;
+    for path in ["/", "/livez", "/healthz", "/metrics", "/api/v1/status"] {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            assert_eq!(face.ask(method, path).await.status, 405, "{method} {path}");
+        }
+        let head = face.ask("HEAD", path).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "HEAD {path}");
+    }
+    assert_eq!(face.status("/nothing").await, 404);
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_request_does_not_hold_up_the_end() {
+    let face = Face::of(converged(1)).await;
+    let mut stream = TcpStream::connect(face.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    face.ask("GET", "/livez").await;
+    face.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(20), face.served).await.unwrap().unwrap().unwrap();
+}

@@ -1,0 +1,502 @@
+//! The overview in OpenMetrics text.
+//!
+//! A registry is filled for each scrape and thrown away, so that nothing is kept in two places and a series of a channel
+//! that is declared no longer is gone at once. Families and their samples come in a fixed order.
+//!
+//! Instants are timestamps and not countdowns: `guaranteed_until - time()` stays right when scrapes fail. Zero stands for
+//! *it is over already*, because a series that vanishes fires no alert; a series is left out only where there is nothing to
+//! say (nothing declared, no pass yet). Each help text says what to alert on.
+//!
+//! Labels are names from the config and words from the code: nothing from Zoho becomes a label, and the number of series
+//! is bounded by [`CHANNEL_SERIES_MAX`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::model::time::Timestamp;
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+
+use super::health::{Guarantee, Health, Status, account_guarantee, health, usable};
+use super::overview::{LoopAge, Overview};
+
+/// The content type of [`encode`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything, at `now`.
+pub fn encode(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> String {
+    let mut families = daemon(overview, &health(overview, loop_age, now), loop_age);
+    let reports: Vec<&AccountReport> = usable(overview).filter_map(|(_, report)| report).collect();
+    families.extend(accounts(&reports, now));
+    families.extend(calls(&reports));
+    families.extend(channels(&reports));
+    families.extend(orphans(overview));
+    let mut registry = Registry::with_prefix("channelkeeper");
+    registry.register_collector(Box::new(Families(families)));
+    let mut body = String::new();
+    text::encode(&mut body, &registry).expect("writing to a String cannot fail");
+    body
+}
+
+fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family> {
+    let config = &overview.config;
+    let status = |status: Status| (vec![("status", status.word().to_owned())], truth(health.status == status));
+    let accounts = overview.accounts.keys().chain(overview.unusable.keys()).collect::<std::collections::BTreeSet<_>>();
+    vec![
+        info("build", "The program's version.", "version", env!("CARGO_PKG_VERSION")),
+        seconds("start_timestamp", "When the daemon started.").one(seconds_of(overview.started_at)),
+        gauge("live", "1 while the scheduler's loop turns. Alert on 0.").one(truth(health.live)),
+        gauge("ready", "1 while the daemon is ready. Alert on 0 for 10 minutes.").one(truth(health.ready())),
+        gauge("status", "1 for the status that /healthz gives. Alert on failing; look at degraded within a day.")
+            .with([Status::Ok, Status::Degraded, Status::Failing].map(status)),
+        gauge("health_reasons", "How many things are not as they should be.")
+            .one((health.reasons.len() + health.reasons_left_out) as f64),
+        seconds("loop_age", "How long ago the scheduler's loop last turned. Alert above 90.")
+            .one(loop_age.0.as_secs_f64()),
+        seconds(
+            "guaranteed_until_timestamp",
+            "The headline: up to when everything declared stays covered if nothing succeeds any more; 0 when something is \
+             not covered already. Alert when less than an eighth of a lifetime is left (3 hours of a day).",
+        )
+        .maybe(guarantee(health.guarantee)),
+        gauge("store_ok", "1 while the store works. Alert on 0.").one(truth(overview.store_failed.is_none())),
+        gauge("store_moved_aside", "1 when the database could not be used at the start. Look at it.")
+            .one(truth(overview.store_moved_aside.is_some())),
+        gauge("config_ok", "1 when the config as last read can be used. Alert on 0 for an hour.")
+            .one(truth(config.problems.is_empty())),
+        seconds("config_last_load_timestamp", "When the desired state in force was read; 0 when it is the store's.")
+            .one(config.loaded_at.map_or(0.0, seconds_of)),
+        seconds("clock_jump_timestamp", "When the wall clock last jumped.")
+            .maybe(overview.clock_jump.map(|(at, _)| seconds_of(at))),
+        gauge("accounts", "How many accounts are declared.").one(accounts.len() as f64),
+        gauge("accounts_unusable", "How many of them cannot be worked on. Alert above 0.")
+            .one(overview.unusable.len() as f64),
+        gauge("stopping", "1 while the daemon is stopping.").one(truth(overview.stopping)),
+    ]
+}
+
+fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
+    let each = |value: &dyn Fn(&AccountReport) -> Option<f64>| -> Vec<Sample> {
+        reports.iter().filter_map(|report| Some((account(report), value(report)?))).collect()
+    };
+    vec![
+        seconds(
+            "account_guaranteed_until_timestamp",
+            "As guaranteed_until, for one account; 0 when one of its channels is not covered already.",
+        )
+        .with(each(&|report| guarantee(account_guarantee(report, now)))),
+        gauge(
+            "channels",
+            "Declared channels by state. Alert on uncovered above 0 for 5 minutes, on drifted for an hour.",
+        )
+        .with(states(reports, now)),
+        gauge("held", "Channels for which something is not done, by cause. Look at rejected, conflict and contested.")
+            .with(held(reports)),
+        gauge("foreign_channels", "Channels at Zoho that are not ours; they are never touched.")
+            .with(each(&|report| Some(report.after.foreign.len() as f64))),
+        gauge("needs_a_person", "1 when only a person can mend an account's failure. Alert on 1.")
+            .with(each(&|report| Some(truth(report.needs_a_person)))),
+        gauge("look_ok", "1 when the last look at Zoho succeeded. Alert on 0 for an hour.")
+            .with(each(&|report| Some(truth(report.look_failed.is_none())))),
+        gauge(
+            "writes_ok",
+            "1 unless the last writes failed for a reason that is no channel's own. Alert on 0 for an hour.",
+        )
+        .with(each(&|report| Some(truth(report.writes_failed.is_none())))),
+        seconds("last_successful_look_timestamp", "When Zoho's whole list was last seen. Alert on 2 hours ago.")
+            .with(each(&|report| report.looked_at.map(seconds_of))),
+        seconds("last_pass_timestamp", "When the last pass began.").with(each(&|report| Some(seconds_of(report.at)))),
+        seconds("last_pass_duration", "How long it took.").with(each(&|report| Some(report.took.as_secs_f64()))),
+        seconds("next_pass_timestamp", "When the next pass is due. Alert on 10 minutes ago.")
+            .with(each(&|report| Some(seconds_of(report.next_wake)))),
+        seconds("clock_skew", "How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.")
+            .with(each(&|report| report.skew_ms.map(|skew_ms| skew_ms as f64 / 1000.0))),
+    ]
+}
+
+fn states(reports: &[&AccountReport], now: Timestamp) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for report in reports {
+        for state in ChannelState::ALL {
+            let channels = report.channels.values().filter(|channel| report.state_at(channel, now) == state);
+            samples.push((with(account(report), "state", state.word()), channels.count() as f64));
+        }
+    }
+    samples
+}
+
+fn held(reports: &[&AccountReport]) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for report in reports {
+        let mut causes: BTreeMap<&str, usize> = BTreeMap::new();
+        for held in &report.after.held {
+            *causes.entry(held.cause.word()).or_default() += 1;
+        }
+        samples
+            .extend(causes.into_iter().map(|(cause, number)| (with(account(report), "cause", cause), number as f64)));
+    }
+    samples
+}
+
+fn calls(reports: &[&AccountReport]) -> Vec<Family> {
+    let mut made = Vec::new();
+    for report in reports {
+        for ((operation, outcome), number) in &report.traffic.calls {
+            let labels = with(with(account(report), "operation", operation), "outcome", outcome);
+            made.push((labels, *number as f64));
+        }
+    }
+    let took = reports.iter().map(|report| (account(report), report.traffic.took.as_secs_f64()));
+    vec![
+        counter("calls", "Calls made to Zoho by this process. Alert on a rate of outcomes other than ok.", None)
+            .with(made),
+        counter("calls_duration", "The sum of their lengths.", Some(Unit::Seconds)).with(took),
+    ]
+}
+
+/// Series of single channels, unless there are too many, and the earliest end of all.
+fn channels(reports: &[&AccountReport]) -> Vec<Family> {
+    let all = || reports.iter().flat_map(|report| report.channels.values().map(|channel| (*report, channel)));
+    let nearest = all().filter_map(|(_, channel)| channel.expiry).min();
+    let is_left_out = all().count() > CHANNEL_SERIES_MAX;
+    let each = |value: fn(&ChannelReport) -> f64| -> Vec<Sample> {
+        let shown = all().take(if is_left_out { 0 } else { CHANNEL_SERIES_MAX });
+        let labels = |report, channel: &ChannelReport| with(account(report), "channel", channel.spec.name.as_str());
+        shown.map(|(report, channel)| (labels(report, channel), value(channel))).collect()
+    };
+    vec![
+        seconds(
+            "nearest_expiry_timestamp",
+            "The earliest end of all channels that Zoho has. Alert when it is less than 3 hours away.",
+        )
+        .maybe(nearest.map(seconds_of)),
+        gauge(
+            "channel_series_left_out",
+            "1 when there are more than 10000 channels, so that none has series of its own.",
+        )
+        .one(truth(is_left_out)),
+        seconds("channel_expiry_timestamp", "When the channel ends, or ended; 0 when Zoho does not have it.")
+            .with(each(|channel| channel.expiry.map_or(0.0, seconds_of))),
+        seconds(
+            "channel_renewal_due_timestamp",
+            "When the channel is renewed. Alert on an hour ago; 0 when Zoho does not have it.",
+        )
+        .with(each(|channel| channel.due_at.map_or(0.0, seconds_of))),
+        seconds(
+            "channel_emergency_timestamp",
+            "When a renewal becomes an emergency. Alert when it is past; 0 when Zoho does not have it.",
+        )
+        .with(each(|channel| channel.emergency_at.map_or(0.0, seconds_of))),
+        gauge("channel_short_grant", "1 when Zoho gave far less life than was asked for. Alert on 1.")
+            .with(each(|channel| truth(channel.short_grant))),
+    ]
+}
+
+fn orphans(overview: &Overview) -> Vec<Family> {
+    let samples =
+        overview.orphans.iter().map(|(name, channels)| (vec![("account", name.to_string())], *channels as f64));
+    vec![gauge("orphaned_channels", "Channels of an account declared no longer, left to expire.").with(samples)]
+}
+
+/// Names and values, in the order in which they are shown.
+type Labels = Vec<(&'static str, String)>;
+type Sample = (Labels, f64);
+
+/// One metric with all its samples.
+#[derive(Debug)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    unit: Option<Unit>,
+    metric: MetricType,
+    samples: Vec<Sample>,
+}
+
+fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, help, unit: None, metric: MetricType::Gauge, samples: Vec::new() }
+}
+
+/// A gauge in seconds: `_seconds` is added to its name.
+fn seconds(name: &'static str, help: &'static str) -> Family {
+    Family { unit: Some(Unit::Seconds), ..gauge(name, help) }
+}
+
+fn counter(name: &'static str, help: &'static str, unit: Option<Unit>) -> Family {
+    Family { unit, metric: MetricType::Counter, ..gauge(name, help) }
+}
+
+fn info(name: &'static str, help: &'static str, label: &'static str, value: &str) -> Family {
+    let samples = vec![(vec![(label, value.to_owned())], 1.0)];
+    Family { metric: MetricType::Info, samples, ..gauge(name, help) }
+}
+
+impl Family {
+    fn with(self, samples: impl IntoIterator<Item = Sample>) -> Family {
+        Family { samples: samples.into_iter().collect(), ..self }
+    }
+
+    fn one(self, value: f64) -> Family {
+        self.with([(Vec::new(), value)])
+    }
+
+    fn maybe(self, value: Option<f64>) -> Family {
+        self.with(value.map(|value| (Vec::new(), value)))
+    }
+
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.metric)?;
+        for (labels, value) in &self.samples {
+            if labels.is_empty() || matches!(self.metric, MetricType::Info) {
+                self.sample(&mut metric, labels, *value)?;
+            } else {
+                self.sample(&mut metric.encode_family(labels)?, labels, *value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(&self, encoder: &mut MetricEncoder<'_>, labels: &Labels, value: f64) -> fmt::Result {
+        match self.metric {
+            MetricType::Info => encoder.encode_info(labels),
+            MetricType::Counter => encoder.encode_counter(&value, None::<&Exemplar<Labels, f64>>),
+            MetricType::Gauge | MetricType::Histogram | MetricType::Unknown => encoder.encode_gauge(&value),
+        }
+    }
+}
+
+/// Every family of a scrape.
+#[derive(Debug)]
+struct Families(Vec<Family>);
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut told = self.0.iter().filter(|family| !family.samples.is_empty());
+        told.try_for_each(|family| family.encode(&mut encoder))
+    }
+}
+
+fn account(report: &AccountReport) -> Labels {
+    vec![("account", report.account.to_string())]
+}
+
+fn with(mut labels: Labels, name: &'static str, value: &str) -> Labels {
+    labels.push((name, value.to_owned()));
+    labels
+}
+
+fn guarantee(guarantee: Guarantee) -> Option<f64> {
+    match guarantee {
+        Guarantee::Until(until) => Some(seconds_of(until)),
+        Guarantee::Broken => Some(0.0),
+        Guarantee::Nothing | Guarantee::Unknown => None,
+    }
+}
+
+fn seconds_of(instant: Timestamp) -> f64 {
+    instant.as_millisecond() as f64 / 1000.0
+}
+
+fn truth(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+/// Up to so many channels, each has series of its own; beyond, only sums are shown, and a gauge says so.
+pub const CHANNEL_SERIES_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::testing::{
+        TURNING, account, change, converged, empty, hold, hours, id, lose, minutes, now, rejected,
+    };
+    use super::*;
+
+    fn scrape(overview: &Overview, now: Timestamp) -> String {
+        encode(overview, TURNING, now)
+    }
+
+    fn samples<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+        let of = |line: &&str| line.starts_with(&format!("channelkeeper_{name}"));
+        text.lines().filter(of).map(|line| line.trim_start_matches("channelkeeper_")).collect()
+    }
+
+    #[test]
+    fn a_small_overview_is_this_text() {
+        let mut overview = converged(2);
+        lose(&mut overview, 2);
+        hold(&mut overview, 2, rejected());
+        change(&mut overview, |report| report.after.foreign = vec![id(77)]);
+        overview.orphans.insert(account("old"), 3);
+        let text = scrape(&overview, minutes(90));
+        expect![[r##"
+            # HELP channelkeeper_build The program's version.
+            # TYPE channelkeeper_build info
+            channelkeeper_build_info{version="0.1.0"} 1
+            # HELP channelkeeper_start_timestamp_seconds When the daemon started.
+            # TYPE channelkeeper_start_timestamp_seconds gauge
+            # UNIT channelkeeper_start_timestamp_seconds seconds
+            channelkeeper_start_timestamp_seconds 1767225600.0
+            # HELP channelkeeper_live 1 while the scheduler's loop turns. Alert on 0.
+            # TYPE channelkeeper_live gauge
+            channelkeeper_live 1.0
+            # HELP channelkeeper_ready 1 while the daemon is ready. Alert on 0 for 10 minutes.
+            # TYPE channelkeeper_ready gauge
+            channelkeeper_ready 1.0
+            # HELP channelkeeper_status 1 for the status that /healthz gives. Alert on failing; look at degraded within a day.
+            # TYPE channelkeeper_status gauge
+            channelkeeper_status{status="ok"} 0.0
+            channelkeeper_status{status="degraded"} 1.0
+            channelkeeper_status{status="failing"} 0.0
+            # HELP channelkeeper_health_reasons How many things are not as they should be.
+            # TYPE channelkeeper_health_reasons gauge
+            channelkeeper_health_reasons 3.0
+            # HELP channelkeeper_loop_age_seconds How long ago the scheduler's loop last turned. Alert above 90.
+            # TYPE channelkeeper_loop_age_seconds gauge
+            # UNIT channelkeeper_loop_age_seconds seconds
+            channelkeeper_loop_age_seconds 5.0
+            # HELP channelkeeper_guaranteed_until_timestamp_seconds The headline: up to when everything declared stays covered if nothing succeeds any more; 0 when something is not covered already. Alert when less than an eighth of a lifetime is left (3 hours of a day).
+            # TYPE channelkeeper_guaranteed_until_timestamp_seconds gauge
+            # UNIT channelkeeper_guaranteed_until_timestamp_seconds seconds
+            channelkeeper_guaranteed_until_timestamp_seconds 0.0
+            # HELP channelkeeper_store_ok 1 while the store works. Alert on 0.
+            # TYPE channelkeeper_store_ok gauge
+            channelkeeper_store_ok 1.0
+            # HELP channelkeeper_store_moved_aside 1 when the database could not be used at the start. Look at it.
+            # TYPE channelkeeper_store_moved_aside gauge
+            channelkeeper_store_moved_aside 0.0
+            # HELP channelkeeper_config_ok 1 when the config as last read can be used. Alert on 0 for an hour.
+            # TYPE channelkeeper_config_ok gauge
+            channelkeeper_config_ok 1.0
+            # HELP channelkeeper_config_last_load_timestamp_seconds When the desired state in force was read; 0 when it is the store's.
+            # TYPE channelkeeper_config_last_load_timestamp_seconds gauge
+            # UNIT channelkeeper_config_last_load_timestamp_seconds seconds
+            channelkeeper_config_last_load_timestamp_seconds 1767225600.0
+            # HELP channelkeeper_accounts How many accounts are declared.
+            # TYPE channelkeeper_accounts gauge
+            channelkeeper_accounts 1.0
+            # HELP channelkeeper_accounts_unusable How many of them cannot be worked on. Alert above 0.
+            # TYPE channelkeeper_accounts_unusable gauge
+            channelkeeper_accounts_unusable 0.0
+            # HELP channelkeeper_stopping 1 while the daemon is stopping.
+            # TYPE channelkeeper_stopping gauge
+            channelkeeper_stopping 0.0
+            # HELP channelkeeper_account_guaranteed_until_timestamp_seconds As guaranteed_until, for one account; 0 when one of its channels is not covered already.
+            # TYPE channelkeeper_account_guaranteed_until_timestamp_seconds gauge
+            # UNIT channelkeeper_account_guaranteed_until_timestamp_seconds seconds
+            channelkeeper_account_guaranteed_until_timestamp_seconds{account="acme"} 0.0
+            # HELP channelkeeper_channels Declared channels by state. Alert on uncovered above 0 for 5 minutes, on drifted for an hour.
+            # TYPE channelkeeper_channels gauge
+            channelkeeper_channels{account="acme",state="covered"} 1.0
+            channelkeeper_channels{account="acme",state="unverified"} 0.0
+            channelkeeper_channels{account="acme",state="drifted"} 0.0
+            channelkeeper_channels{account="acme",state="uncovered"} 1.0
+            # HELP channelkeeper_held Channels for which something is not done, by cause. Look at rejected, conflict and contested.
+            # TYPE channelkeeper_held gauge
+            channelkeeper_held{account="acme",cause="rejected"} 1.0
+            # HELP channelkeeper_foreign_channels Channels at Zoho that are not ours; they are never touched.
+            # TYPE channelkeeper_foreign_channels gauge
+            channelkeeper_foreign_channels{account="acme"} 1.0
+            # HELP channelkeeper_needs_a_person 1 when only a person can mend an account's failure. Alert on 1.
+            # TYPE channelkeeper_needs_a_person gauge
+            channelkeeper_needs_a_person{account="acme"} 0.0
+            # HELP channelkeeper_look_ok 1 when the last look at Zoho succeeded. Alert on 0 for an hour.
+            # TYPE channelkeeper_look_ok gauge
+            channelkeeper_look_ok{account="acme"} 1.0
+            # HELP channelkeeper_writes_ok 1 unless the last writes failed for a reason that is no channel's own. Alert on 0 for an hour.
+            # TYPE channelkeeper_writes_ok gauge
+            channelkeeper_writes_ok{account="acme"} 1.0
+            # HELP channelkeeper_last_successful_look_timestamp_seconds When Zoho's whole list was last seen. Alert on 2 hours ago.
+            # TYPE channelkeeper_last_successful_look_timestamp_seconds gauge
+            # UNIT channelkeeper_last_successful_look_timestamp_seconds seconds
+            channelkeeper_last_successful_look_timestamp_seconds{account="acme"} 1767229200.0
+            # HELP channelkeeper_last_pass_timestamp_seconds When the last pass began.
+            # TYPE channelkeeper_last_pass_timestamp_seconds gauge
+            # UNIT channelkeeper_last_pass_timestamp_seconds seconds
+            channelkeeper_last_pass_timestamp_seconds{account="acme"} 1767229200.0
+            # HELP channelkeeper_last_pass_duration_seconds How long it took.
+            # TYPE channelkeeper_last_pass_duration_seconds gauge
+            # UNIT channelkeeper_last_pass_duration_seconds seconds
+            channelkeeper_last_pass_duration_seconds{account="acme"} 0.25
+            # HELP channelkeeper_next_pass_timestamp_seconds When the next pass is due. Alert on 10 minutes ago.
+            # TYPE channelkeeper_next_pass_timestamp_seconds gauge
+            # UNIT channelkeeper_next_pass_timestamp_seconds seconds
+            channelkeeper_next_pass_timestamp_seconds{account="acme"} 1767268800.0
+            # HELP channelkeeper_clock_skew_seconds How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.
+            # TYPE channelkeeper_clock_skew_seconds gauge
+            # UNIT channelkeeper_clock_skew_seconds seconds
+            channelkeeper_clock_skew_seconds{account="acme"} 0.0
+            # HELP channelkeeper_calls Calls made to Zoho by this process. Alert on a rate of outcomes other than ok.
+            # TYPE channelkeeper_calls counter
+            channelkeeper_calls_total{account="acme",operation="enable",outcome="ok"} 1.0
+            channelkeeper_calls_total{account="acme",operation="list",outcome="ok"} 3.0
+            # HELP channelkeeper_calls_duration_seconds The sum of their lengths.
+            # TYPE channelkeeper_calls_duration_seconds counter
+            # UNIT channelkeeper_calls_duration_seconds seconds
+            channelkeeper_calls_duration_seconds_total{account="acme"} 1.5
+            # HELP channelkeeper_nearest_expiry_timestamp_seconds The earliest end of all channels that Zoho has. Alert when it is less than 3 hours away.
+            # TYPE channelkeeper_nearest_expiry_timestamp_seconds gauge
+            # UNIT channelkeeper_nearest_expiry_timestamp_seconds seconds
+            channelkeeper_nearest_expiry_timestamp_seconds 1767312000.0
+            # HELP channelkeeper_channel_series_left_out 1 when there are more than 10000 channels, so that none has series of its own.
+            # TYPE channelkeeper_channel_series_left_out gauge
+            channelkeeper_channel_series_left_out 0.0
+            # HELP channelkeeper_channel_expiry_timestamp_seconds When the channel ends, or ended; 0 when Zoho does not have it.
+            # TYPE channelkeeper_channel_expiry_timestamp_seconds gauge
+            # UNIT channelkeeper_channel_expiry_timestamp_seconds seconds
+            channelkeeper_channel_expiry_timestamp_seconds{account="acme",channel="c1"} 1767312000.0
+            channelkeeper_channel_expiry_timestamp_seconds{account="acme",channel="c2"} 0.0
+            # HELP channelkeeper_channel_renewal_due_timestamp_seconds When the channel is renewed. Alert on an hour ago; 0 when Zoho does not have it.
+            # TYPE channelkeeper_channel_renewal_due_timestamp_seconds gauge
+            # UNIT channelkeeper_channel_renewal_due_timestamp_seconds seconds
+            channelkeeper_channel_renewal_due_timestamp_seconds{account="acme",channel="c1"} 1767268800.0
+            channelkeeper_channel_renewal_due_timestamp_seconds{account="acme",channel="c2"} 0.0
+            # HELP channelkeeper_channel_emergency_timestamp_seconds When a renewal becomes an emergency. Alert when it is past; 0 when Zoho does not have it.
+            # TYPE channelkeeper_channel_emergency_timestamp_seconds gauge
+            # UNIT channelkeeper_channel_emergency_timestamp_seconds seconds
+            channelkeeper_channel_emergency_timestamp_seconds{account="acme",channel="c1"} 1767301200.0
+            channelkeeper_channel_emergency_timestamp_seconds{account="acme",channel="c2"} 0.0
+            # HELP channelkeeper_channel_short_grant 1 when Zoho gave far less life than was asked for. Alert on 1.
+            # TYPE channelkeeper_channel_short_grant gauge
+            channelkeeper_channel_short_grant{account="acme",channel="c1"} 0.0
+            channelkeeper_channel_short_grant{account="acme",channel="c2"} 0.0
+            # HELP channelkeeper_orphaned_channels Channels of an account declared no longer, left to expire.
+            # TYPE channelkeeper_orphaned_channels gauge
+            channelkeeper_orphaned_channels{account="old"} 3.0
+            # EOF
+        "##]].assert_eq(&text);
+    }
+
+    #[test]
+    fn every_scrape_ends_as_open_metrics_does_and_is_the_same_twice() {
+        for overview in [empty(), converged(1), converged(50)] {
+            let text = scrape(&overview, now());
+            assert!(text.ends_with("# EOF\n"), "{text}");
+            assert_eq!(text, scrape(&overview, now()));
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_zero_and_what_is_not_known_is_left_out() {
+        let until =
+            |overview: &Overview, now| samples(&scrape(overview, now), "guaranteed_until_timestamp_seconds").join("");
+        assert_eq!(until(&converged(1), now()), "guaranteed_until_timestamp_seconds 1767312000.0");
+        assert_eq!(until(&converged(1), hours(24)), "guaranteed_until_timestamp_seconds 0.0");
+        assert_eq!(until(&empty(), now()), "");
+    }
+
+    #[test]
+    fn too_many_channels_have_no_series_of_their_own() {
+        let many = scrape(&converged(10_001), now());
+        assert!(samples(&many, "channel_expiry").is_empty());
+        assert_eq!(samples(&many, "channel_series_left_out"), ["channel_series_left_out 1.0"]);
+        assert_eq!(samples(&many, "nearest_expiry"), ["nearest_expiry_timestamp_seconds 1767312000.0"]);
+        let few = scrape(&converged(10_000), now());
+        assert_eq!(samples(&few, "channel_expiry").len(), 10_000);
+    }
+}
