@@ -1,0 +1,4 @@
+//! One integration binary: worlds on virtual time.
+
+mod scenarios;
+mod world;
