@@ -11,9 +11,9 @@
 //! not as it should be, and the rest works: of fifty channels with one refused, forty-nine are covered. [`Status::Ok`]: there
 //! is no reason to say anything.
 //!
-//! A channel is *covered now* when it is granted, has not ended by `now`, and was as declared when it was last seen. A report
-//! grows old, so everything here asks [`AccountReport::state_at`] and nobody trusts a state as it was reported. A channel
-//! that is drifted does not count as covered: what it lacks may be all that matters.
+//! A channel is *covered now* when it is granted, has not ended by `now`, and delivered everything it declares when it was last
+//! seen ([`ChannelReport::delivers`]). A report grows old, so everything here asks [`AccountReport::state_at`] and nobody
+//! trusts a state as it was reported.
 
 use std::fmt;
 use std::time::Duration;
@@ -140,10 +140,7 @@ pub(super) fn usable(overview: &Overview) -> impl Iterator<Item = (&AccountName,
 
 /// Whether a channel is covered at `now`.
 pub(super) fn is_covered(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> bool {
-    match report.state_at(channel, now) {
-        ChannelState::Covered | ChannelState::Unverified => true,
-        ChannelState::Drifted | ChannelState::Uncovered => false,
-    }
+    channel.delivers() && report.state_at(channel, now) != ChannelState::Uncovered
 }
 
 /// Of one account, which has had a pass.

@@ -6,7 +6,12 @@
 //! the instant at which Zoho applies it. A crash drops the daemon where it stands, at whatever it is waiting for; what is
 //! in the store is all that a restart knows.
 
-#![allow(unreachable_pub, dead_code, reason = "the soak example has this module too, and uses another part of it")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    reason = "test code, which the soak example has too, and of which it uses another part"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
