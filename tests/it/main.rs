@@ -1,4 +1,6 @@
-//! One integration binary: worlds on virtual time.
+//! One integration binary: worlds on virtual time, and seeds of a month in which everything goes wrong.
 
 mod scenarios;
+mod seeds;
+mod simulation;
 mod world;

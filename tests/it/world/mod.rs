@@ -171,6 +171,10 @@ impl World {
             assert!(!ended.is_err_and(|error| error.is_panic()), "a task of the daemon panicked");
         }
         self.wire.cut.lock().unwrap().take();
+        // The passes are dropped by the runtime, which has to be given a turn for each.
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Stops the daemon as TERM does.
@@ -181,6 +185,9 @@ impl World {
         for task in daemon.tasks {
             task.abort();
             let _aborted = task.await;
+        }
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
         }
     }
 
