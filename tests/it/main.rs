@@ -1,0 +1,3 @@
+//! Tests from the outside: the whole daemon, as its operator and Zoho meet it.
+
+mod process;
