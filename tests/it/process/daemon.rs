@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -67,6 +68,18 @@ impl Daemon {
         }
     }
 
+    /// Reads the log until something is true that the log does not tell.
+    #[track_caller]
+    pub(super) fn until(&mut self, what: &str, is_so: impl Fn(&Daemon) -> bool) {
+        for _ in 0..LOOKS_MAX {
+            if is_so(self) {
+                return;
+            }
+            self.log.extend(self.lines.recv_timeout(BETWEEN_LOOKS));
+        }
+        panic!("it never came about that {what}:\n{}", self.log.join("\n"));
+    }
+
     /// Asks the health endpoints.
     pub(super) fn get(&self, path: &str) -> Answer {
         http::get(&self.http, path)
@@ -117,3 +130,6 @@ impl Drop for Daemon {
         let _reaped = self.child.wait();
     }
 }
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const LOOKS_MAX: usize = 3000;
