@@ -33,20 +33,22 @@ fn no_secret_is_in_logs_at_trace_level_nor_in_anything_served_printed_or_stored(
     zoho.tell("POST", "/_sim/revoke", &json!({"refresh_token": "1000.refresh-sim1"}));
     seen.push(("apply", text(&place.verb(&["apply"]))));
     serve(&daemon, &place, &mut seen);
-    let stored = stored(&place.state());
+    let stored = String::from_utf8_lossy(&stored(&place.state())).into_owned();
     seen.push(("log", daemon.stop().join("\n")));
     seen.push(("run without its variable", text(&place.with_env("CLIENT_SECRET", "").verb(&["run"]))));
 
-    let all = || seen.iter().map(|(what, text)| (*what, text.as_bytes())).chain([("store", stored.as_slice())]);
-    for (what, bytes) in all() {
+    for (what, text) in seen.iter().map(|(what, text)| (*what, text)).chain([("store", &stored)]) {
         for secret in SECRETS {
-            assert!(!holds(bytes, secret.as_bytes()), "{secret} is in {what}:\n{}", around(bytes, secret));
+            let lines: Vec<&str> = text.lines().filter(|line| line.contains(secret)).take(3).collect();
+            assert!(lines.is_empty(), "{secret} is in {what}:\n{}", lines.join("\n"));
         }
-        assert!(!holds_access_token(bytes), "an access token is in {what}");
+        // The store holds the access token of the hour by design: a restart must not ask for another one.
+        assert!(what == "store" || !holds_access_token(text), "an access token is in {what}");
     }
+    assert!(holds_access_token(&stored));
     // The search finds what is there to be found.
     assert!(seen.iter().any(|(what, text)| *what == "log" && text.contains("\"TRACE\"")), "no trace");
-    assert!(holds(&stored, b"by-plain"));
+    assert!(stored.contains("by-plain"));
 }
 
 /// Every way in which a secret can be given.
@@ -106,20 +108,12 @@ fn stored(dir: &Path) -> Vec<u8> {
     bytes
 }
 
-fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
-}
-
 /// `1000.` and sixteen hexadecimal digits: a client id has none.
-fn holds_access_token(bytes: &[u8]) -> bool {
-    bytes
-        .windows(21)
-        .any(|window| window.strip_prefix(b"1000.").is_some_and(|rest| rest.iter().all(u8::is_ascii_hexdigit)))
-}
-
-fn around(bytes: &[u8], secret: &str) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.lines().filter(|line| line.contains(secret)).take(3).collect::<Vec<_>>().join("\n")
+fn holds_access_token(text: &str) -> bool {
+    text.split("1000.").skip(1).any(|rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+        digits >= 16
+    })
 }
 
 const SECRETS: [&str; 7] =

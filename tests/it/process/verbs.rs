@@ -131,7 +131,10 @@ fn what_a_killed_daemon_left_behind_stops_no_verb() {
     Daemon::start(&place).kill();
     assert!(place.state().join("control.sock").exists());
     place.done(&["plan"]);
-    let status = place.done(&["status", "--json"]).json();
+    let status = place.verb(&["status", "--json"]);
+    assert_eq!(status.code, 1, "nothing is renewed: {status:#?}");
+    assert!(status.out.contains("no daemon is running, so nothing is renewed"), "{status:#?}");
+    let status = status.json();
     assert_eq!(status["accounts"][0]["channels"].as_array().map(Vec::len), Some(4), "{status:#}");
     Daemon::start(&place).stop();
 }
