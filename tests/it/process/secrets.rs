@@ -35,7 +35,7 @@ fn no_secret_is_in_logs_at_trace_level_nor_in_anything_served_printed_or_stored(
     serve(&daemon, &place, &mut seen);
     let stored = String::from_utf8_lossy(&stored(&place.state())).into_owned();
     seen.push(("log", daemon.stop().join("\n")));
-    seen.push(("run without its variable", text(&place.with_env("CLIENT_SECRET", "").verb(&["run"]))));
+    seen.push(("plan without its variable", text(&place.with_env("CLIENT_SECRET", "").verb(&["plan"]))));
 
     for (what, text) in seen.iter().map(|(what, text)| (*what, text)).chain([("store", &stored)]) {
         for secret in SECRETS {
