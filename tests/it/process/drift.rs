@@ -23,11 +23,11 @@ fn a_plan_names_exactly_the_fields_that_were_edited_and_apply_puts_them_right() 
     let as_declared = zoho.channels();
     assert_eq!(place.done(&["plan", "--json"]).json()[0]["kept"], 6);
 
-    zoho.hand(json!({"remove_event": {"channel": 101, "event": "Deals.edit"}}));
-    zoho.hand(json!({"add_event": {"channel": 102, "event": "Contacts.delete"}}));
-    zoho.hand(json!({"set_token": {"channel": 103, "token": "an intruder's"}}));
-    zoho.hand(json!({"set_notify_url": {"channel": 104, "notify_url": "https://intruder.example.com/"}}));
-    zoho.hand(json!({"drop_module": {"channel": 105, "module": "Calls"}}));
+    zoho.hand(&json!({"remove_event": {"channel": 101, "event": "Deals.edit"}}));
+    zoho.hand(&json!({"add_event": {"channel": 102, "event": "Contacts.delete"}}));
+    zoho.hand(&json!({"set_token": {"channel": 103, "token": "an intruder's"}}));
+    zoho.hand(&json!({"set_notify_url": {"channel": 104, "notify_url": "https://intruder.example.com/"}}));
+    zoho.hand(&json!({"drop_module": {"channel": 105, "module": "Calls"}}));
 
     let plan = place.verb(&["plan", "--json"]);
     assert_eq!(plan.code, 2, "{plan:#?}");
@@ -64,11 +64,11 @@ fn the_next_audit_repairs_what_was_edited() {
     let declared = channel("orders", 101, &["Deals.all", "Contacts.create"]);
     let place = Place::new(&(zoho.account().to_owned() + AUDIT_ALWAYS + &declared));
     let mut daemon = Daemon::start(&place);
-    zoho.hand(json!({"drop_module": {"channel": 101, "module": "Deals"}}));
+    zoho.hand(&json!({"drop_module": {"channel": 101, "module": "Deals"}}));
     let repaired = daemon.hears_that("step for the drift", |line| line["step"] == "update (drift)");
     assert_eq!(repaired["channel"], "orders");
     assert_eq!(zoho.channels()["101"]["events"], json!(["Contacts.create", "Deals.all"]));
-    zoho.hand(json!({"delete": {"channel": 101}}));
+    zoho.hand(&json!({"delete": {"channel": 101}}));
     let again = daemon.hears_that("step for the deletion", |line| line["step"] == "enable (missing)");
     assert_eq!(again["channel"], "orders");
     assert!(zoho.channels().contains_key("101"));

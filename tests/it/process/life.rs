@@ -29,7 +29,7 @@ fn the_printed_config_enables_every_channel_and_a_killed_daemon_comes_back_witho
 #[test]
 fn without_its_store_it_takes_over_its_own_creates_nothing_twice_and_leaves_the_foreign_alone() {
     let zoho = Simulator::start();
-    zoho.hand(json!({"create": {
+    zoho.hand(&json!({"create": {
         "channel": 7, "events": ["Calls.all"], "notify_url": "https://other.example.com/", "token": "theirs",
         "expiry": "2100-01-01T00:00:00Z",
     }}));

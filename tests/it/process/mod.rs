@@ -3,6 +3,8 @@
 //! Each test has its own simulator, port and directories. Nothing waits by the clock: a test reads the daemon's log until
 //! the line that says what it waits for, and every wait has a bound.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 mod daemon;
 mod declared;
 mod http;

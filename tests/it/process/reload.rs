@@ -25,7 +25,7 @@ fn a_broken_config_on_reload_is_named_with_its_line_while_the_old_state_goes_on_
     let status = place.done(&["status"]).out;
     assert!(status.contains(&at) && status.contains("evnts"), "{status}");
 
-    zoho.hand(json!({"remove_event": {"channel": 101, "event": "Deals.edit"}}));
+    zoho.hand(&json!({"remove_event": {"channel": 101, "event": "Deals.edit"}}));
     daemon.hears_that("repair", |line| line["step"] == "update (drift)");
 
     place.write(&(good + &channel("more", 102, &["Leads.create"])));
@@ -69,7 +69,7 @@ fn a_start_with_a_broken_config_goes_on_with_the_last_good_state() {
 
     let mut daemon = Daemon::start(&place);
     assert!(daemon.log.concat().contains("the last good state from the store is in force"), "{:#?}", daemon.log);
-    zoho.hand(json!({"set_token": {"channel": 101, "token": "another"}}));
+    zoho.hand(&json!({"set_token": {"channel": 101, "token": "another"}}));
     daemon.hears_that("repair", |line| line["step"] == "update (drift)");
     assert_eq!(zoho.channels()["101"]["token"], "t");
     let health = daemon.get("/healthz");

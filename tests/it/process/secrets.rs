@@ -17,7 +17,7 @@ fn no_secret_is_in_logs_at_trace_level_nor_in_anything_served_printed_or_stored(
     let place = place(&zoho);
     let mut seen = Vec::new();
     let mut daemon = Daemon::start(&place);
-    zoho.hand(json!({"set_token": {"channel": 101, "token": "hush-of-somebody-else"}}));
+    zoho.hand(&json!({"set_token": {"channel": 101, "token": "hush-of-somebody-else"}}));
     seen.push(("plan", text(&place.verb(&["plan", "--json"]))));
     daemon.hears_that("repair", |line| line["step"] == "update (drift)");
     serve(&daemon, &place, &mut seen);

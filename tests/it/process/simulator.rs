@@ -58,7 +58,7 @@ impl Simulator {
 
     /// Somebody else edits a channel.
     #[track_caller]
-    pub(super) fn hand(&self, hand: Value) {
+    pub(super) fn hand(&self, hand: &Value) {
         self.tell("POST", "/_sim/hands", &json!({ "hand": hand }));
     }
 

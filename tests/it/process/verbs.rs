@@ -52,7 +52,7 @@ fn removing_one_of_many_needs_no_word() {
 fn adopting_resolves_a_conflict() {
     for with_daemon in [false, true] {
         let zoho = Simulator::start();
-        zoho.hand(json!({"create": {
+        zoho.hand(&json!({"create": {
             "channel": 101, "events": ["Calls.all"], "notify_url": "https://other.example.com/", "token": null,
             "expiry": "2100-01-01T00:00:00Z",
         }}));
