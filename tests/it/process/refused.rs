@@ -14,6 +14,8 @@ fn of_fifty_channels_one_is_refused_and_forty_nine_are_enabled() {
     assert_eq!(zoho.channels().len(), 49);
     let refused: Vec<String> = daemon.log.iter().filter(|line| line.contains("step refused")).cloned().collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
+    let line: serde_json::Value = serde_json::from_str(&refused[0]).unwrap();
+    assert_eq!((&line["message"], &line["channel"]), (&"step refused".into(), &"bad".into()), "{line}");
 
     let health = daemon.get("/healthz");
     assert_eq!((health.status, &health.json()["status"]), (200, &"degraded".into()), "{}", health.body);
