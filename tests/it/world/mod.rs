@@ -33,7 +33,7 @@ use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::reconcile::report::AccountReport;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
-use channelkeeper::store::Store;
+use channelkeeper::store::{OpenError, Opened, Store};
 use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -133,7 +133,7 @@ impl World {
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");
         let clock: Arc<dyn Clock> = self.host_clock.clone();
-        let opened = Store::open(self.dir.path(), clock.now()).expect("the store opens");
+        let opened = open(self.dir.path(), &*clock);
         assert!(opened.moved_aside.is_none(), "the database was moved aside: {:?}", opened.moved_aside);
         let store = opened.store;
         store.keep_desired(&self.desired).expect("the desired state is kept");
@@ -408,6 +408,18 @@ fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
             lifetime_max: limits.lifetime_max,
         },
     }
+}
+
+/// Opens the store of a daemon that has just gone. A process that another test is starting holds every open file of this
+/// one, and with it the lock, from its fork to its exec: it is given a moment.
+fn open(dir: &Path, clock: &dyn Clock) -> Opened {
+    for _ in 0..200 {
+        match Store::open(dir, clock.now()) {
+            Err(OpenError::Locked(_)) => std::thread::park_timeout(Duration::from_millis(10)),
+            opened => return opened.expect("the store opens"),
+        }
+    }
+    panic!("{} stays locked", dir.display());
 }
 
 /// In memory where the machine has a place for that: a month of passes flushes the store some ten thousand times.
