@@ -43,7 +43,7 @@ pub struct Common {
     /// The config file
     #[arg(short, long, global = true, value_name = "FILE", default_value = CONFIG_DEFAULT)]
     pub config: PathBuf,
-    /// Where the store is kept; else $STATE_DIRECTORY, else [daemon] state_dir, else /var/lib/channelkeeper
+    /// Where the store is kept; else $STATE_DIRECTORY, else `state_dir` of `[daemon]`, else /var/lib/channelkeeper
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Print the result as JSON

@@ -41,16 +41,7 @@ fn remembered(here: &Here, common: &Common) -> anyhow::Result<StatusView> {
         let report = report::remembered(subject, &here.store, now)?;
         accounts.insert(name.clone(), Some(std::sync::Arc::new(report)));
     }
-    let overview = Overview {
-        started_at: now,
-        accounts,
-        unusable: BTreeMap::new(),
-        orphans: BTreeMap::new(),
-        config: ConfigState { file: common.config.display().to_string(), ..ConfigState::default() },
-        store_failed: None,
-        store_moved_aside: None,
-        clock_jump: None,
-        stopping: false,
-    };
+    let config = ConfigState { file: common.config.display().to_string(), ..ConfigState::default() };
+    let overview = Overview { accounts, ..Overview::starting(now, config) };
     Ok(StatusView::of(&overview, LoopAge(LOOK_AT_CLOCK * 1000), now))
 }

@@ -151,17 +151,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     };
     let means = Means { store: store.clone(), transport, clock: clock.clone() };
     let fleet = Arc::new(Fleet::new(wanted.desired, wanted.unusable, &means, None)?);
-    let overview = Overview {
-        started_at: clock.now(),
-        accounts: BTreeMap::new(),
-        unusable: BTreeMap::new(),
-        orphans: BTreeMap::new(),
-        config: wanted.config,
-        store_failed: None,
-        store_moved_aside: moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display())),
-        clock_jump: None,
-        stopping: false,
-    };
+    let store_moved_aside = moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display()));
+    let overview = Overview { store_moved_aside, ..Overview::starting(clock.now(), wanted.config) };
     let setup = Setup { fleet, store: store.clone(), clock: clock.clone(), overview, observer };
     let (scheduler, links) = Scheduler::new(setup);
     let cancelled = CancellationToken::new();

@@ -59,7 +59,7 @@ pub fn router(shown: Shown) -> Router {
         .with_state(shown)
 }
 
-/// Serves until `shutdown`, then lets what is under way end, for at most [`GRACE`].
+/// Serves until `shutdown`, then lets what is under way end, for two seconds at most.
 ///
 /// # Errors
 /// When the listener fails for good.

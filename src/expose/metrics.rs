@@ -11,12 +11,8 @@
 //! is bounded by [`CHANNEL_SERIES_MAX`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::encoding::text;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::time::Timestamp;
@@ -24,6 +20,10 @@ use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{Guarantee, Health, Status, account_guarantee, health, usable};
 use super::overview::{LoopAge, Overview};
+
+mod family;
+
+use family::{Families, Family, Labels, Sample, counter, gauge, info, seconds};
 
 /// The content type of [`encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -201,83 +201,6 @@ fn orphans(overview: &Overview) -> Vec<Family> {
     let samples =
         overview.orphans.iter().map(|(name, channels)| (vec![("account", name.to_string())], *channels as f64));
     vec![gauge("orphaned_channels", "Channels of an account declared no longer, left to expire.").with(samples)]
-}
-
-/// Names and values, in the order in which they are shown.
-type Labels = Vec<(&'static str, String)>;
-type Sample = (Labels, f64);
-
-/// One metric with all its samples.
-#[derive(Debug)]
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    unit: Option<Unit>,
-    metric: MetricType,
-    samples: Vec<Sample>,
-}
-
-fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family { name, help, unit: None, metric: MetricType::Gauge, samples: Vec::new() }
-}
-
-/// A gauge in seconds: `_seconds` is added to its name.
-fn seconds(name: &'static str, help: &'static str) -> Family {
-    Family { unit: Some(Unit::Seconds), ..gauge(name, help) }
-}
-
-fn counter(name: &'static str, help: &'static str, unit: Option<Unit>) -> Family {
-    Family { unit, metric: MetricType::Counter, ..gauge(name, help) }
-}
-
-fn info(name: &'static str, help: &'static str, label: &'static str, value: &str) -> Family {
-    let samples = vec![(vec![(label, value.to_owned())], 1.0)];
-    Family { metric: MetricType::Info, samples, ..gauge(name, help) }
-}
-
-impl Family {
-    fn with(self, samples: impl IntoIterator<Item = Sample>) -> Family {
-        Family { samples: samples.into_iter().collect(), ..self }
-    }
-
-    fn one(self, value: f64) -> Family {
-        self.with([(Vec::new(), value)])
-    }
-
-    fn maybe(self, value: Option<f64>) -> Family {
-        self.with(value.map(|value| (Vec::new(), value)))
-    }
-
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.metric)?;
-        for (labels, value) in &self.samples {
-            if labels.is_empty() || matches!(self.metric, MetricType::Info) {
-                self.sample(&mut metric, labels, *value)?;
-            } else {
-                self.sample(&mut metric.encode_family(labels)?, labels, *value)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn sample(&self, encoder: &mut MetricEncoder<'_>, labels: &Labels, value: f64) -> fmt::Result {
-        match self.metric {
-            MetricType::Info => encoder.encode_info(labels),
-            MetricType::Counter => encoder.encode_counter(&value, None::<&Exemplar<Labels, f64>>),
-            MetricType::Gauge | MetricType::Histogram | MetricType::Unknown => encoder.encode_gauge(&value),
-        }
-    }
-}
-
-/// Every family of a scrape.
-#[derive(Debug)]
-struct Families(Vec<Family>);
-
-impl Collector for Families {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut told = self.0.iter().filter(|family| !family.samples.is_empty());
-        told.try_for_each(|family| family.encode(&mut encoder))
-    }
 }
 
 fn account(report: &AccountReport) -> Labels {

@@ -32,6 +32,23 @@ pub struct Overview {
     pub stopping: bool,
 }
 
+impl Overview {
+    /// Of a daemon that starts: nothing has been looked at.
+    pub fn starting(started_at: Timestamp, config: ConfigState) -> Overview {
+        Overview {
+            started_at,
+            accounts: BTreeMap::new(),
+            unusable: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            config,
+            store_failed: None,
+            store_moved_aside: None,
+            clock_jump: None,
+            stopping: false,
+        }
+    }
+}
+
 /// The state of the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigState {

@@ -102,6 +102,18 @@ impl Drift {
     }
 }
 
+impl Drift {
+    /// Whether something that is declared does not arrive, or not as a receiver expects it: an extra event costs nothing,
+    /// a wrong token makes a receiver throw everything away.
+    pub fn loses_deliveries(&self) -> bool {
+        match self {
+            Drift::Events { missing, extra: _ } => !missing.is_empty(),
+            Drift::NotifyUrl { .. } | Drift::Token { .. } | Drift::Conditions { .. } => true,
+            Drift::NotifyOnRelatedAction { .. } | Drift::ReturnAffectedFieldValues { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.field())?;

@@ -249,4 +249,4 @@ fn outcome(verdict: Verdict) -> Outcome {
 }
 
 /// After so many calls in a row that failed, the rest waits for the next pass.
-const FAILURES_MAX: u32 = 3;
+pub const FAILURES_MAX: u32 = 3;

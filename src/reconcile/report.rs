@@ -118,11 +118,19 @@ pub fn channels(facts: &Facts<'_>, conflicts: &[ChannelId]) -> BTreeMap<ChannelI
 
 /// The earliest end of all, if all have one to come.
 pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option<Timestamp> {
-    let ends = channels.values().map(|channel| match channel.state {
-        ChannelState::Covered | ChannelState::Unverified => channel.expiry,
-        ChannelState::Drifted | ChannelState::Uncovered => None,
-    });
+    let ends = channels.values().map(|channel| channel.expiry.filter(|_| channel.delivers()));
     ends.collect::<Option<Vec<Timestamp>>>()?.into_iter().min()
+}
+
+impl ChannelReport {
+    /// Whether what is declared arrived when this was reported: a drift that loses no deliveries is no gap.
+    pub fn delivers(&self) -> bool {
+        match self.state {
+            ChannelState::Covered | ChannelState::Unverified => true,
+            ChannelState::Drifted => !self.drift.iter().any(Drift::loses_deliveries),
+            ChannelState::Uncovered => false,
+        }
+    }
 }
 
 impl AccountReport {

@@ -1,3 +1,5 @@
-//! The one integration binary.
+//! One integration binary: worlds on virtual time, and the house style.
 
+mod scenarios;
 mod tidy;
+mod world;

@@ -5,6 +5,7 @@ use super::super::testing::{
 };
 use super::*;
 use crate::plan::drift::Drift;
+use crate::plan::step::Cause;
 use expect_test::{Expect, expect};
 use std::sync::Arc;
 

@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_troubled_status_says_what_is_not_covered() {
         expect![[r#"
-            NOT covered: 2 of 5 channels: c2, c3; cannot be worked on: delta
+            NOT covered: 1 of 5 channels: c2; cannot be worked on: delta
             failing, live, not ready: account gamma has not had its first pass; up 1h 30m, version 0.1.0
               ! unusable: account delta: cannot be worked on: the environment variable X is not set
               ! first-pass-overdue: account gamma: the first pass has not ended for 1h 30m

@@ -1,0 +1,99 @@
+//! The kinds of reasons, in the order of their seriousness.
+
+use super::Status;
+
+/// The kinds of reasons, the most serious first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The scheduler's loop does not turn.
+    NotLive,
+    /// The store failed: nothing is done, because what came of it could not be remembered.
+    StoreFailed,
+    /// An account's trouble that only a person can mend: credentials, scopes.
+    NeedsAPerson,
+    /// An account that cannot be worked on.
+    Unusable,
+    /// An account that declares channels and of which none is covered now.
+    NothingCovered,
+    /// An account whose first pass does not end.
+    FirstPassOverdue,
+    /// A channel is not covered.
+    Uncovered,
+    /// A channel should have been renewed long ago and has little life left.
+    Emergency,
+    /// Zoho refused a channel.
+    Rejected,
+    /// A channel's id is taken by somebody else.
+    Conflict,
+    /// A channel's repairs do not last.
+    Contested,
+    /// A channel is not as declared.
+    Drifted,
+    /// Channels are not disabled because they are too many.
+    RemovalGuard,
+    /// The last look failed; what was granted is unverified.
+    LookFailed,
+    /// The last writes failed.
+    WritesFailed,
+    /// An account's next pass is long due.
+    PassOverdue,
+    /// The config cannot be used; the last good one is in force.
+    Config,
+    /// Zoho gave far less life than was asked for.
+    ShortGrant,
+    /// One channel could not be looked at.
+    Unknown,
+    /// A step waits because its account is in trouble.
+    BackOff,
+    /// Channels of an account that is declared no longer are left to expire.
+    Orphans,
+    /// The database could not be used and was moved aside.
+    StoreMovedAside,
+    /// The wall clock jumped.
+    ClockJump,
+    /// Zoho's clock and ours differ.
+    Skew,
+    /// An account waits for its first pass.
+    FirstPass,
+    /// No channel is declared at all.
+    NothingDeclared,
+}
+
+impl Kind {
+    /// How serious it is.
+    pub fn status(self) -> Status {
+        if self <= Kind::FirstPassOverdue { Status::Failing } else { Status::Degraded }
+    }
+
+    /// One word, for programs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::NotLive => "not-live",
+            Kind::StoreFailed => "store-failed",
+            Kind::NeedsAPerson => "needs-a-person",
+            Kind::Unusable => "unusable",
+            Kind::NothingCovered => "nothing-covered",
+            Kind::FirstPassOverdue => "first-pass-overdue",
+            Kind::Uncovered => "uncovered",
+            Kind::Emergency => "emergency",
+            Kind::Rejected => "rejected",
+            Kind::Conflict => "conflict",
+            Kind::Contested => "contested",
+            Kind::Drifted => "drifted",
+            Kind::RemovalGuard => "removal-guard",
+            Kind::LookFailed => "look-failed",
+            Kind::WritesFailed => "writes-failed",
+            Kind::PassOverdue => "pass-overdue",
+            Kind::Config => "config",
+            Kind::ShortGrant => "short-grant",
+            Kind::Unknown => "unknown",
+            Kind::BackOff => "back-off",
+            Kind::Orphans => "orphans",
+            Kind::StoreMovedAside => "store-moved-aside",
+            Kind::ClockJump => "clock-jump",
+            Kind::Skew => "skew",
+            Kind::FirstPass => "first-pass",
+            Kind::NothingDeclared => "nothing-declared",
+        }
+    }
+}

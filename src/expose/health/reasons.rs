@@ -1,0 +1,176 @@
+//! The reasons why not everything is well: one sentence each, about the daemon, an account, or a channel.
+
+use std::time::Duration;
+
+use crate::model::channel::{AccountName, ChannelName};
+use crate::model::time::{Timestamp, after, brief, span};
+use crate::plan::render::detail;
+use crate::plan::step::{Cause, Held};
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+
+use super::super::line::line;
+use super::super::overview::{LoopAge, Overview};
+use super::{HealthReason, Kind, LOOP_AGE_MAX, counted, is_covered, usable};
+
+/// Every reason at `now`, the most serious first.
+pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
+    let mut reasons = daemon_reasons(overview, loop_age, now);
+    for (name, report) in usable(overview) {
+        match report {
+            Some(report) => reasons.extend(account_reasons(report, now)),
+            None => reasons.push(first_pass(overview, name, now)),
+        }
+    }
+    reasons.sort();
+    reasons
+}
+
+/// What holds of all accounts, or of what is no account any more.
+fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
+    let Overview { unusable, orphans, config, store_failed, store_moved_aside, clock_jump, .. } = overview;
+    let mut reasons = Vec::new();
+    let mut add = |kind, account: Option<&AccountName>, text: String| {
+        reasons.push(HealthReason { kind, account: account.cloned(), channel: None, text: line(&text) });
+    };
+    if loop_age.0 > LOOP_AGE_MAX {
+        add(Kind::NotLive, None, format!("the loop last turned {} ago", brief(loop_age.0)));
+    }
+    if let Some(why) = store_failed {
+        add(Kind::StoreFailed, None, format!("the store failed, so nothing is done: {why}"));
+    }
+    for (name, why) in unusable {
+        add(Kind::Unusable, Some(name), format!("cannot be worked on: {why}"));
+    }
+    for problem in &config.problems {
+        add(Kind::Config, None, format!("the last good desired state is in force: {problem}"));
+    }
+    for (name, channels) in orphans {
+        let text = format!("declared no longer: {} left to expire", counted(*channels, "channel"));
+        add(Kind::Orphans, Some(name), text);
+    }
+    if let Some(why) = store_moved_aside {
+        add(Kind::StoreMovedAside, None, format!("the database could not be used and was moved aside: {why}"));
+    }
+    if let Some((at, by_ms)) = clock_jump.filter(|(at, _)| span(*at, now) <= JUMP_SHOWN) {
+        add(Kind::ClockJump, None, format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)));
+    }
+    let declared = usable(overview).any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
+    if !declared && unusable.is_empty() {
+        add(Kind::NothingDeclared, None, "no channel is declared".to_owned());
+    }
+    reasons
+}
+
+fn first_pass(overview: &Overview, name: &AccountName, now: Timestamp) -> HealthReason {
+    let since = overview.config.loaded_at.map_or(overview.started_at, |loaded| loaded.max(overview.started_at));
+    let waits = span(since, now);
+    let kind = if waits > PASS_OVERDUE { Kind::FirstPassOverdue } else { Kind::FirstPass };
+    let text = format!("the first pass has not ended for {}", brief(waits));
+    HealthReason { kind, account: Some(name.clone()), channel: None, text }
+}
+
+fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> {
+    let mut reasons = trouble_reasons(report);
+    let mut add = |kind, text: String| reasons.push(HealthReason::account(report, kind, &text));
+    let uncovered = report.channels.values().filter(|channel| !is_covered(report, channel, now)).count();
+    if uncovered > 0 && uncovered == report.channels.len() {
+        add(Kind::NothingCovered, format!("none of {} is covered", counted(uncovered, "channel")));
+    }
+    if now > after(report.next_wake, PASS_OVERDUE) {
+        add(Kind::PassOverdue, format!("the next pass is due for {}", brief(span(report.next_wake, now))));
+    }
+    if let Some(skew_ms) = report.skew_ms.filter(|skew_ms| skew_ms.unsigned_abs() > SKEW_MAX_MS) {
+        add(Kind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
+    }
+    reasons.extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
+    reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
+    reasons
+}
+
+/// What went wrong in the last pass. What needs a person is said once, whatever it hit.
+fn trouble_reasons(report: &AccountReport) -> Vec<HealthReason> {
+    let look = report.look_failed.as_ref().map(|why| format!("the look at Zoho failed: {why}"));
+    let writes = report.writes_failed.as_ref().map(|why| format!("writes failed: {why}"));
+    if report.needs_a_person {
+        let texts: Vec<String> = look.into_iter().chain(writes).collect();
+        return vec![HealthReason::account(
+            report,
+            Kind::NeedsAPerson,
+            &format!("needs a person: {}", texts.join("; ")),
+        )];
+    }
+    let look = look.map(|text| HealthReason::account(report, Kind::LookFailed, &text));
+    let writes = writes.map(|text| HealthReason::account(report, Kind::WritesFailed, &text));
+    look.into_iter().chain(writes).collect()
+}
+
+fn channel_reasons(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> Vec<HealthReason> {
+    let mut reasons = Vec::new();
+    let mut add = |kind, text: String| {
+        reasons.push(HealthReason::channel(report, &channel.spec.name, kind, &text));
+    };
+    let state = report.state_at(channel, now);
+    match (state, channel.expiry) {
+        // The account says once that its look failed.
+        (ChannelState::Covered | ChannelState::Unverified, _) => {}
+        (ChannelState::Drifted, _) => add(Kind::Drifted, format!("not as declared: {}", drift_text(channel))),
+        (ChannelState::Uncovered, Some(expiry)) if expiry <= now => {
+            add(Kind::Uncovered, format!("not covered: ended {} ago", brief(span(expiry, now))));
+        }
+        (ChannelState::Uncovered, _) => add(Kind::Uncovered, "not covered".to_owned()),
+    }
+    let (is_alive, emergency) = (state != ChannelState::Uncovered, channel.emergency_at.is_some_and(|at| at <= now));
+    if let Some(expiry) = channel.expiry.filter(|_| is_alive && emergency) {
+        add(Kind::Emergency, format!("not renewed yet, and ends in {}", brief(span(now, expiry))));
+    }
+    if is_alive && channel.short_grant {
+        add(Kind::ShortGrant, "Zoho gave far less life than was asked for".to_owned());
+    }
+    reasons
+}
+
+fn drift_text(channel: &ChannelReport) -> String {
+    channel.drift.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
+    let kind = match held.cause {
+        Cause::Rejected { .. } => Kind::Rejected,
+        Cause::Conflict { .. } => Kind::Conflict,
+        Cause::Contested { .. } => Kind::Contested,
+        Cause::RemovalGuard { .. } => Kind::RemovalGuard,
+        Cause::BackOff { .. } => Kind::BackOff,
+        // The account says once that its look failed.
+        Cause::Unknown(_) if report.look_failed.is_some() => return None,
+        Cause::Unknown(_) => Kind::Unknown,
+        Cause::Mode { .. } | Cause::LeftToExpire => return None,
+    };
+    Some(HealthReason::channel(report, &held.name, kind, &detail(&held.cause)))
+}
+
+impl HealthReason {
+    fn account(report: &AccountReport, kind: Kind, text: &str) -> HealthReason {
+        HealthReason { kind, account: Some(report.account.clone()), channel: None, text: line(text) }
+    }
+
+    fn channel(report: &AccountReport, name: &ChannelName, kind: Kind, text: &str) -> HealthReason {
+        HealthReason { channel: Some(name.clone()), ..HealthReason::account(report, kind, text) }
+    }
+}
+
+fn ahead_or_back(milliseconds: i64) -> String {
+    let length = brief(Duration::from_millis(milliseconds.unsigned_abs()));
+    if milliseconds < 0 { format!("back by {length}") } else { format!("ahead by {length}") }
+}
+
+fn ahead_or_behind(milliseconds: i64) -> String {
+    let length = brief(Duration::from_millis(milliseconds.unsigned_abs()));
+    if milliseconds < 0 { format!("{length} behind") } else { format!("{length} ahead") }
+}
+
+/// A pass that is due for longer than this is stuck: one call takes half a minute at most, and few are in one pass.
+pub const PASS_OVERDUE: Duration = Duration::from_secs(10 * 60);
+/// For how long a jump of the clock is worth a word.
+const JUMP_SHOWN: Duration = Duration::from_secs(3600);
+/// More skew than this, in milliseconds, is a clock to be mended.
+const SKEW_MAX_MS: u64 = 60_000;

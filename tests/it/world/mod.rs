@@ -1,0 +1,411 @@
+//! A world to test in: the real scheduler, passes, client and store, against the simulator's state, with no socket in
+//! between and on virtual time.
+//!
+//! Two clocks: Zoho's, which is the truth, and the host's, which may be wrong and may be stepped. A request goes straight
+//! into [`Zoho::answer`] and takes a little virtual time in each direction, so that a crash can fall before and after
+//! the instant at which Zoho applies it. A crash drops the daemon where it stands, at whatever it is waiting for; what is
+//! in the store is all that a restart knows.
+
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    reason = "test code, which the soak example has too, and of which it uses another part"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use channelkeeper::clock::{Clock, VirtualClock};
+use channelkeeper::daemon::fleet::{Fleet, Means};
+use channelkeeper::daemon::scheduler::{Links, Message, Scheduler, Setup};
+use channelkeeper::expose::overview::{ConfigState, Overview};
+use channelkeeper::model::account::{Account, Credentials};
+use channelkeeper::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
+use channelkeeper::model::events::Events;
+use channelkeeper::model::exchange::Request;
+use channelkeeper::model::policy::{Mode, Policy, Removed};
+use channelkeeper::model::secret::Secret;
+use channelkeeper::model::time::Timestamp;
+use channelkeeper::model::version::ApiVersion;
+use channelkeeper::reconcile::report::AccountReport;
+use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
+use channelkeeper::store::Store;
+use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// When every world begins, by Zoho's clock.
+pub const BEGINS: &str = "2026-03-01T00:00:00Z";
+/// How often the audit wakes everything.
+pub const AUDIT: Duration = Duration::from_secs(3600);
+/// How long a request travels, each way.
+const TRAVEL: Duration = Duration::from_millis(40);
+/// How long the client waits for an answer that does not come.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The world.
+pub struct World {
+    /// Zoho's clock: the truth.
+    pub zoho_clock: Arc<VirtualClock>,
+    /// The host's clock.
+    pub host_clock: Arc<VirtualClock>,
+    /// Zoho.
+    pub zoho: Arc<Mutex<Zoho>>,
+    /// What is declared.
+    pub desired: Desired,
+    wire: Arc<Wire>,
+    dir: tempfile::TempDir,
+    daemon: Option<Running>,
+}
+
+/// A daemon at work.
+pub struct Running {
+    /// The way to it.
+    pub links: Links,
+    /// The reports of its passes, oldest first.
+    pub reports: Arc<Mutex<Vec<Arc<AccountReport>>>>,
+    store: Store,
+    means: Means,
+    cancelled: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl World {
+    /// A world with one org per account, and nothing declared.
+    pub fn new(knobs: Knobs, accounts: &[(&str, ApiVersion)]) -> World {
+        let begins: Timestamp = BEGINS.parse().unwrap();
+        let mut zoho = Zoho::new(knobs);
+        let mut desired = Desired { settings: Settings::default(), accounts: BTreeMap::new() };
+        for (name, version) in accounts {
+            let org = Org::new(name);
+            let account = account(name, *version, &org);
+            desired.accounts.insert(account.name.clone(), AccountDesired { account, specs: BTreeMap::new() });
+            zoho.add_org(org);
+        }
+        let zoho = Arc::new(Mutex::new(zoho));
+        let zoho_clock = Arc::new(VirtualClock::new(begins, 1));
+        let wire = Arc::new(Wire {
+            zoho: zoho.clone(),
+            clock: zoho_clock.clone(),
+            trace: Mutex::default(),
+            cut: Mutex::default(),
+        });
+        World {
+            host_clock: Arc::new(VirtualClock::new(begins, 1)),
+            zoho_clock,
+            zoho,
+            desired,
+            wire,
+            dir: scratch(),
+            daemon: None,
+        }
+    }
+
+    /// Declares a channel, or declares it otherwise. The daemon hears of it with [`World::reload`] or at its start.
+    pub fn declare(&mut self, account: &str, name: &str, events: &[&str]) -> ChannelId {
+        let spec = spec(account, name, events);
+        let id = spec.id;
+        self.declare_spec(account, spec);
+        id
+    }
+
+    /// Declares exactly this.
+    pub fn declare_spec(&mut self, account: &str, spec: Spec) {
+        self.account_mut(account).specs.insert(spec.id, Arc::new(spec));
+    }
+
+    /// Takes a channel out of the declaration.
+    pub fn undeclare(&mut self, account: &str, id: ChannelId) {
+        self.account_mut(account).specs.remove(&id);
+    }
+
+    /// An account's declaration.
+    pub fn account_mut(&mut self, account: &str) -> &mut AccountDesired {
+        self.desired.accounts.get_mut(&account.parse::<AccountName>().unwrap()).expect("a declared account")
+    }
+
+    /// Starts the daemon on what the store remembers.
+    pub fn start(&mut self) {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        let clock: Arc<dyn Clock> = self.host_clock.clone();
+        let opened = Store::open(self.dir.path(), clock.now()).expect("the store opens");
+        assert!(opened.moved_aside.is_none(), "the database was moved aside: {:?}", opened.moved_aside);
+        let store = opened.store;
+        store.keep_desired(&self.desired).expect("the desired state is kept");
+        let means = Means { store: store.clone(), transport: self.wire.clone(), clock: clock.clone() };
+        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &means, None).expect("a fleet");
+        let (observer, mut heard) = mpsc::channel(16);
+        let overview = Overview::starting(clock.now(), ConfigState::default());
+        let setup = Setup { fleet: Arc::new(fleet), store: store.clone(), clock, overview, observer: Some(observer) };
+        let (scheduler, links) = Scheduler::new(setup);
+        let cancelled = CancellationToken::new();
+        let reports: Arc<Mutex<Vec<Arc<AccountReport>>>> = Arc::default();
+        let (kept, stop, wakes) = (reports.clone(), cancelled.clone(), links.wakes.clone());
+        let running = tokio::spawn(async move { scheduler.run(stop).await.expect("no pass panics") });
+        let listening = tokio::spawn(async move {
+            while let Some(report) = heard.recv().await {
+                kept.lock().unwrap().push(report);
+            }
+        });
+        let ticking = tokio::spawn(async move {
+            loop {
+                pause(AUDIT).await;
+                wakes.wake(None, "audit").await;
+            }
+        });
+        self.daemon =
+            Some(Running { links, reports, store, means, cancelled, tasks: vec![running, listening, ticking] });
+    }
+
+    /// Drops the daemon where it stands.
+    pub async fn crash(&mut self) {
+        let Some(daemon) = self.daemon.take() else { return };
+        for task in daemon.tasks {
+            task.abort();
+            let ended = task.await;
+            assert!(!ended.is_err_and(|error| error.is_panic()), "a task of the daemon panicked");
+        }
+        self.wire.cut.lock().unwrap().take();
+    }
+
+    /// Stops the daemon as TERM does.
+    pub async fn stop(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else { return };
+        daemon.cancelled.cancel();
+        daemon.tasks.swap_remove(0).await.expect("the scheduler ends cleanly");
+        for task in daemon.tasks {
+            task.abort();
+            let _aborted = task.await;
+        }
+    }
+
+    /// Puts what is declared in force, as HUP does.
+    pub async fn reload(&mut self) {
+        let daemon = self.daemon.as_ref().expect("a daemon");
+        daemon.store.keep_desired(&self.desired).expect("the desired state is kept");
+        let former = daemon.links.fleet.borrow().clone();
+        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &daemon.means, Some(&former)).expect("a fleet");
+        let message = Message::Replace { fleet: Arc::new(fleet), config: ConfigState::default() };
+        assert!(daemon.links.wakes.0.send(message).await.is_ok(), "the daemon has died");
+    }
+
+    /// Wakes everything and waits until everything has had a pass.
+    pub async fn audit(&self) {
+        assert!(self.daemon().links.wakes.wake_and_wait(None, "test").await, "the daemon has died");
+    }
+
+    /// Lets time pass. Fails when the daemon dies meanwhile.
+    pub async fn pass_time(&self, length: Duration) {
+        pause(length).await;
+        if let Some(daemon) = &self.daemon {
+            assert!(!daemon.tasks[0].is_finished(), "the daemon has died");
+        }
+    }
+
+    /// The running daemon.
+    pub fn daemon(&self) -> &Running {
+        self.daemon.as_ref().expect("a running daemon")
+    }
+
+    /// Whether a daemon runs.
+    pub fn is_running(&self) -> bool {
+        self.daemon.is_some()
+    }
+
+    /// Zoho.
+    pub fn zoho(&self) -> MutexGuard<'_, Zoho> {
+        self.zoho.lock().unwrap()
+    }
+
+    /// Zoho's time.
+    pub fn now(&self) -> Timestamp {
+        self.zoho_clock.now()
+    }
+
+    /// Somebody edits at Zoho, behind the daemon's back. `false` when there was nothing to take hold of.
+    pub fn hand(&self, org: &str, hand: &Hand) -> bool {
+        self.zoho().hand(org, hand, self.now()).is_ok()
+    }
+
+    /// Write calls that an org has had.
+    pub fn writes(&self, org: &str) -> u64 {
+        self.zoho().counters(org).map_or(0, |counters| counters.writes)
+    }
+
+    /// What is in the store, once no daemon holds it.
+    pub fn state_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The last report of an account.
+    pub fn report(&self, account: &str) -> Arc<AccountReport> {
+        let reports = self.daemon().reports.lock().unwrap();
+        reports.iter().rev().find(|report| report.account.as_str() == account).cloned().expect("a report")
+    }
+
+    /// Every request so far, one line each.
+    pub fn trace(&self) -> Vec<String> {
+        self.wire.trace.lock().unwrap().clone()
+    }
+
+    /// The next request of this method is cut off, before Zoho sees it or after: nothing ever comes back.
+    pub fn cut_next(&self, method: &'static str, when: Cut) {
+        *self.wire.cut.lock().unwrap() = Some((method, when));
+    }
+
+    /// Whether the cut that was asked for has happened.
+    pub fn is_cut(&self) -> bool {
+        self.wire.cut.lock().unwrap().is_none()
+    }
+
+    /// Whether an event is delivered to where it is declared to go, at this instant, by Zoho's own truth.
+    pub fn is_covered(&self, account: &str, id: ChannelId, at: Timestamp) -> bool {
+        let account: AccountName = account.parse().unwrap();
+        let spec = &self.desired.accounts[&account].specs[&id];
+        let truth = self.zoho().truth(account.as_str());
+        let text = id.to_string();
+        spec.events.iter().all(|(module, operations)| {
+            operations.iter().all(|operation| {
+                truth.iter().any(|covered| {
+                    covered.channel == text
+                        && covered.module == module
+                        && covered.operation == operation.as_str()
+                        && covered.notify_url == spec.notify_url.full()
+                        && covered.contains(at)
+                })
+            })
+        })
+    }
+
+    /// Every declared channel, with its account.
+    pub fn declared(&self) -> Vec<(String, ChannelId)> {
+        let of = |(name, account): (&AccountName, &AccountDesired)| -> Vec<(String, ChannelId)> {
+            account.specs.keys().map(|id| (name.to_string(), *id)).collect()
+        };
+        self.desired.accounts.iter().flat_map(of).collect()
+    }
+}
+
+/// Where a request is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Zoho never sees it.
+    Before,
+    /// Zoho applies it, and the answer is lost.
+    After,
+}
+
+/// Carries requests into the simulator's state.
+struct Wire {
+    zoho: Arc<Mutex<Zoho>>,
+    clock: Arc<VirtualClock>,
+    trace: Mutex<Vec<String>>,
+    cut: Mutex<Option<(&'static str, Cut)>>,
+}
+
+impl Wire {
+    async fn carry(&self, request: Request) -> Result<channelkeeper::model::exchange::Response, TransportError> {
+        pause(TRAVEL).await;
+        let cut = self.take_cut(&request);
+        if cut == Some(Cut::Before) {
+            std::future::pending::<()>().await;
+        }
+        let now = self.clock.now();
+        let answer = self.zoho.lock().unwrap().answer(&request, now);
+        self.note(&request, &answer.reply, now);
+        if cut == Some(Cut::After) {
+            std::future::pending::<()>().await;
+        }
+        pause(answer.delay + TRAVEL).await;
+        match answer.reply {
+            Reply::Response(response) => Ok(response),
+            Reply::Reset => Err(TransportError::Lost("connection reset".to_owned())),
+            Reply::Refused => Err(TransportError::NotSent("connection refused".to_owned())),
+            Reply::Truncated(..) => Err(TransportError::Lost("the reply was cut short".to_owned())),
+            Reply::Hang => {
+                pause(TIMEOUT).await;
+                Err(TransportError::Lost("timed out".to_owned()))
+            }
+        }
+    }
+
+    fn take_cut(&self, request: &Request) -> Option<Cut> {
+        let mut cut = self.cut.lock().unwrap();
+        cut.take_if(|(method, _)| *method == request.method && request.path.contains("/watch")).map(|(_, when)| when)
+    }
+
+    fn note(&self, request: &Request, reply: &Reply, now: Timestamp) {
+        let outcome = match reply {
+            Reply::Response(response) => response.status.to_string(),
+            Reply::Reset => "reset".to_owned(),
+            Reply::Refused => "refused".to_owned(),
+            Reply::Truncated(..) => "truncated".to_owned(),
+            Reply::Hang => "hang".to_owned(),
+        };
+        let line = format!("{now} {} {} {} -> {outcome}", request.method, request.path, request.body.len());
+        self.trace.lock().unwrap().push(line);
+    }
+}
+
+impl Transport for Wire {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        Box::pin(self.carry(request))
+    }
+}
+
+/// Virtual time: in a paused runtime this moves the clock, and waits for nothing.
+#[expect(clippy::disallowed_methods, reason = "the runtime's time is paused: nothing waits on the real clock")]
+pub async fn pause(length: Duration) {
+    tokio::time::sleep(length).await;
+}
+
+/// A spec of one day with a token, delivering to a URL of its own.
+pub fn spec(account: &str, name: &str, events: &[&str]) -> Spec {
+    let (account, name): (AccountName, ChannelName) = (account.parse().unwrap(), name.parse().unwrap());
+    Spec {
+        id: ChannelId::derived("channelkeeper", &account, &name),
+        notify_url: NotifyUrl::new(&format!("https://hooks.example.com/{account}/{name}")),
+        token: Some(Secret::new(format!("channel-token-{name}"))),
+        name,
+        events: events.iter().copied().collect::<Events>(),
+        lifetime: Duration::from_secs(24 * 3600),
+        renew_before: None,
+        notify_on_related_action: true,
+        return_affected_field_values: false,
+        conditions: Vec::new(),
+        mode: Mode::Sync,
+    }
+}
+
+fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
+    let limits = version.limits();
+    Account {
+        name: name.parse().unwrap(),
+        version,
+        api_url: "https://zoho.test".to_owned(),
+        accounts_url: "https://accounts.zoho.test".to_owned(),
+        credentials: Credentials {
+            client_id: org.client_id.clone(),
+            client_secret: Secret::new(org.client_secret.clone()),
+            refresh_token: Secret::new(org.refresh_tokens[0].clone()),
+        },
+        policy: Policy {
+            mode: Mode::Sync,
+            removed: Removed::Disable,
+            batch_max: limits.batch_max,
+            lifetime_max: limits.lifetime_max,
+        },
+    }
+}
+
+/// In memory where the machine has a place for that: a month of passes flushes the store some ten thousand times.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a scratch directory")
+}
