@@ -307,7 +307,7 @@ fn sources() -> Vec<File> {
 }
 
 fn documents() -> Vec<File> {
-    let at_root = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let at_root = entries(&root()).into_iter().filter(|path| !path.is_dir()).map(|path| relative(&path));
     let at_root = at_root.filter(|name| name.ends_with(".md")).map(|name| source(&name));
     at_root.chain(files_under("docs", "md")).chain(files_under("systemd", "md")).collect()
 }
@@ -316,16 +316,26 @@ fn files_under(folder: &str, extension: &str) -> impl Iterator<Item = File> {
     let mut folders = vec![root().join(folder)];
     let mut names = BTreeSet::new();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-            let path = entry.unwrap().path();
+        for path in entries(&folder) {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|of_file| of_file == extension) {
-                names.insert(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+                names.insert(relative(&path));
             }
         }
     }
     names.into_iter().map(|name| source(&name))
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let unreadable = |error| -> ! { panic!("{}: {error}", folder.display()) };
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| unreadable(error));
+    entries.map(|entry| entry.unwrap_or_else(|error| unreadable(error)).path()).collect()
+}
+
+/// A path as it is written from the root.
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// The first name of each path that begins with `prefix`; of `prefix{a, b::c}` each.
@@ -334,6 +344,7 @@ fn names_after(text: &str, prefix: &str) -> Vec<String> {
         text.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
     };
     let of_path = |rest: &str| match rest.strip_prefix('{') {
+        Some(group) if !group.contains('}') => vec!["a group over several lines".to_owned()],
         Some(group) => group.split(',').map(name).collect(),
         None => vec![name(rest)],
     };
