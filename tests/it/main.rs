@@ -10,4 +10,5 @@ mod process;
 mod scenarios;
 mod seeds;
 mod simulation;
+mod tidy;
 mod world;
