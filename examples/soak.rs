@@ -63,6 +63,9 @@ fn main() -> ExitCode {
                 violations += 1;
                 say(&mut out, &format!("seed {}: {violation}", run.seed));
             }
+            if args.seeds == 1 && !run.violations.is_empty() {
+                run.tail.iter().for_each(|line| say(&mut out, &format!("  {line}")));
+            }
             if !run.violations.is_empty() {
                 let command = format!("cargo run --release --example soak -- --seeds 1 --first {}", run.seed);
                 say(&mut out, &format!("  again: {command} --days {}", args.days));

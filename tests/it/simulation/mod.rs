@@ -41,12 +41,15 @@ pub struct Run {
     pub calls: u64,
     /// Over every request with its time and outcome.
     pub trace: Option<Fingerprint>,
+    /// The last requests and acts, for whoever looks into a violation.
+    pub tail: Vec<String>,
 }
 
 /// How long a world is watched.
 pub const LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 const STEP: Duration = Duration::from_secs(3600);
 const LIFE: Duration = Duration::from_secs(24 * 3600);
+const TAIL: usize = 80;
 /// The last day is quiet, so that everything must have come right by its end.
 const QUIET: Duration = Duration::from_secs(36 * 3600);
 
@@ -140,6 +143,7 @@ impl Simulation {
     async fn act(&mut self, act: Act) {
         *self.run.faults.entry(act.word().to_owned()).or_default() += 1;
         let now = self.world.now();
+        self.world.note(format!("{now} ** {act:?}"));
         match act {
             Act::Fault(rule, until) => self.fault(rule, until),
             Act::FaultsEnd => self.world.zoho().clear_faults(),
@@ -211,13 +215,13 @@ impl Simulation {
         self.world.cut_next(method, when);
         let now = self.world.now();
         // A write may not come by itself within this time; then the crash falls at a random instant.
-        for _ in 0..120 {
+        for _ in 0..schedule::CUT_MAX.as_secs() / 60 {
             if self.world.is_cut() {
                 break;
             }
             self.world.pass_time(Duration::from_secs(60)).await;
         }
-        self.excuse_down(now, Duration::from_secs(7200));
+        self.excuse_down(now, schedule::CUT_MAX);
         self.world.crash().await;
         self.world.start();
     }
@@ -362,6 +366,7 @@ impl Simulation {
         let trace = self.world.trace();
         let lines: Vec<&str> = trace.iter().map(String::as_str).collect();
         self.run.trace = Some(Fingerprint::of(&lines));
+        self.run.tail = trace.iter().rev().take(TAIL).rev().cloned().collect();
         self.world.crash().await;
         self.run
     }

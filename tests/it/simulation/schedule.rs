@@ -102,9 +102,12 @@ impl Schedule {
             if let Act::Fault(_, until) = &act {
                 acts.push((*until, Act::FaultsEnd));
             }
+            // A daemon that was down has some minutes to work before the next thing happens.
             let next = match &act {
                 Act::Fault(_, until) => *until,
-                _ => at,
+                Act::Crash(down) | Act::Stop(down) => after(at, *down + UP_MIN),
+                Act::CutAndCrash(..) => after(at, CUT_MAX + UP_MIN),
+                Act::FaultsEnd | Act::Hand | Act::Foreign | Act::ClockStep(_) | Act::ConfigEdit => at,
             };
             acts.push((at, act));
             at = after(next, rng.seconds(60, 90_000));
@@ -134,6 +137,10 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
         _ => Act::ConfigEdit,
     }
 }
+
+/// A call that is to be cut off is waited for no longer than this.
+pub const CUT_MAX: Duration = Duration::from_secs(2 * 3600);
+const UP_MIN: Duration = Duration::from_secs(300);
 
 fn clock_step(rng: &mut Rng) -> i64 {
     let size = match rng.between(0, 2) {

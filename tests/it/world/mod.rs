@@ -260,6 +260,11 @@ impl World {
         self.wire.trace.lock().unwrap().clone()
     }
 
+    /// Writes something into the trace.
+    pub fn note(&self, line: String) {
+        self.wire.trace.lock().unwrap().push(line);
+    }
+
     /// The next request of this method is cut off, before Zoho sees it or after: nothing ever comes back.
     pub fn cut_next(&self, method: &'static str, when: Cut) {
         *self.wire.cut.lock().unwrap() = Some((method, when));
