@@ -18,3 +18,8 @@ pub mod client;
 pub mod error;
 pub mod transport;
 pub mod wire;
+
+#[cfg(all(test, feature = "simulator"))]
+pub(crate) mod testing;
+#[cfg(all(test, feature = "simulator"))]
+mod tests;
