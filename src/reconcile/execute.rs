@@ -285,5 +285,5 @@ fn outcome(verdict: Verdict) -> Outcome {
 /// After so many calls in a row that failed, the rest waits for the next pass.
 const FAILURES_MAX: u32 = 3;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "simulator"))]
 mod tests;
