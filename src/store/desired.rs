@@ -391,3 +391,6 @@ fn read_mode(text: &str) -> Mode {
 }
 
 const CURRENT: &str = "desired";
+
+#[cfg(test)]
+mod tests;
