@@ -285,5 +285,6 @@ fn outcome(verdict: Verdict) -> Outcome {
 /// After so many calls in a row that failed, the rest waits for the next pass.
 const FAILURES_MAX: u32 = 3;
 
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(test)]
+#[cfg(feature = "simulator")]
 mod tests;

@@ -19,7 +19,9 @@ pub mod error;
 pub mod transport;
 pub mod wire;
 
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(test)]
+#[cfg(feature = "simulator")]
 pub(crate) mod testing;
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(test)]
+#[cfg(feature = "simulator")]
 mod tests;

@@ -216,9 +216,8 @@ async fn what_was_to_be_disabled_and_is_gone_is_done() {
 
 #[test]
 fn a_delete_refused_as_a_whole_because_the_channel_is_gone_is_done() {
-    let refused = |code: &str| {
-        Outcome::Refused(Refused { code: code.to_owned(), message: String::new(), json_path: None })
-    };
+    let refused =
+        |code: &str| Outcome::Refused(Refused { code: code.to_owned(), message: String::new(), json_path: None });
     let disable = step(1, Action::Disable, Reason::Retired);
     assert_eq!(gone_is_done(&disable, refused(NOT_SUBSCRIBED)), Outcome::Done(None));
     assert_eq!(gone_is_done(&disable, refused("INVALID_DATA")), refused("INVALID_DATA"));
@@ -327,7 +326,9 @@ fn a_later_step_of_a_channel_never_goes_before_its_earlier_one() {
     let plan = plan(vec![update(1), enable(2), enable(3), enable(4), update(4)], now);
     let calls: Vec<String> = batches(&plan, 2)
         .iter()
-        .map(|batch| batch.steps.iter().map(|step| format!("{} {}", step.action.word(), step.id)).collect::<Vec<_>>().join(" "))
+        .map(|batch| {
+            batch.steps.iter().map(|step| format!("{} {}", step.action.word(), step.id)).collect::<Vec<_>>().join(" ")
+        })
         .collect();
     assert_eq!(calls, ["enable 2 enable 3", "enable 4", "update 1 update 4"]);
 }

@@ -360,7 +360,7 @@ proptest! {
 
     #[test]
     fn no_json_makes_a_reader_panic(value in any_json()) {
-        let body = json!({ "watch": [value.clone()], "info": value.clone() }).to_string();
+        let body = json!({ "watch": [value], "info": value }).to_string();
         let _page = read_page(body.as_bytes());
         let _answer = read_answer(body.as_bytes());
         let _answer = read_answer(value.to_string().as_bytes());
