@@ -350,4 +350,24 @@ mod tests {
     fn secrets_are_encoded_in_the_body() {
         assert_eq!(form_body(&[("a", "1000.x+y/z&b=c"), ("d", "\u{e9}")]), "a=1000.x%2By%2Fz%26b%3Dc&d=%C3%A9");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(256))]
+
+        #[test]
+        fn no_reply_makes_the_reader_panic_or_gives_an_empty_token(
+            status in 100_u16..600,
+            bytes in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..200),
+            token in ".{0,8}",
+            ends in proptest::arbitrary::any::<i64>(),
+        ) {
+            let json = serde_json::json!({ "access_token": token, "expires_in": ends }).to_string();
+            for body in [bytes, json.into_bytes()] {
+                if let Ok((secret, ends)) = read_token(&Response { status, headers: Vec::new(), body }, now()) {
+                    proptest::prop_assert!(!secret.expose().is_empty() && status < 500);
+                    proptest::prop_assert!(ends <= after(now(), Duration::from_secs(3600)));
+                }
+            }
+        }
+    }
 }
