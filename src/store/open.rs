@@ -175,9 +175,9 @@ impl Store {
 
     /// Reads everything once, so that a value that cannot be read is found before anything relies on it.
     fn verify(&self) -> Result<(), StoreError> {
-        let _: Vec<(Vec<u8>, RecordValue)> = self.records.scan("")?;
-        let _: Vec<(Vec<u8>, AccountValue)> = self.accounts.scan("")?;
-        let _: Vec<(Vec<u8>, TokenValue)> = self.tokens.scan("")?;
+        self.records.check::<RecordValue>()?;
+        self.accounts.check::<AccountValue>()?;
+        self.tokens.check::<TokenValue>()?;
         desired::verify(self)
     }
 }
