@@ -18,3 +18,10 @@ pub mod client;
 pub mod error;
 pub mod transport;
 pub mod wire;
+
+#[cfg(test)]
+#[cfg(feature = "simulator")]
+pub(crate) mod testing;
+#[cfg(test)]
+#[cfg(feature = "simulator")]
+mod tests;

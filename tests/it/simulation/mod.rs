@@ -8,7 +8,12 @@
 //! What may lapse, and nothing else may: what a hand took away, until the audit after it; what Zoho kept from being renewed
 //! for longer than a life; what the host was down for too long to renew; what was not declared at the time.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "test code, which the soak example has too")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    reason = "test code, which the soak example has too, and of which it uses another part"
+)]
 
 mod schedule;
 
