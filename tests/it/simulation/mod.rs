@@ -276,7 +276,7 @@ impl Simulation {
         self.excuses.push(Excuse { channel, from, to, why });
     }
 
-    fn violation(&mut self, text: String) {
+    fn violation(&mut self, text: &str) {
         let when = self.world.now();
         self.run.violations.push(format!("{when}: {text}"));
     }
@@ -302,7 +302,7 @@ impl Simulation {
                     .take(4)
                     .map(|excuse| format!("{} {}..{}", excuse.why, excuse.from, excuse.to))
                     .collect();
-                self.violation(format!("{account} {id} is not covered (lately: {})", recent.join("; ")));
+                self.violation(&format!("{account} {id} is not covered (lately: {})", recent.join("; ")));
             }
         }
     }
@@ -319,7 +319,7 @@ impl Simulation {
                 broken.push(format!("foreign channel {id} of {account} was touched: {seen:?}"));
             }
         }
-        broken.into_iter().for_each(|text| self.violation(text));
+        broken.iter().for_each(|text| self.violation(text));
     }
 
     /// After a pass in which everything was done, nothing is left; and nothing that is said holds a secret.
@@ -332,12 +332,12 @@ impl Simulation {
             let clean = report.look_failed.is_none()
                 && report.outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
             if clean && !report.after.steps.is_empty() {
-                self.violation(format!("after a clean pass this is left: {}", PlanView::of(&report.after).to_text()));
+                self.violation(&format!("after a clean pass this is left: {}", PlanView::of(&report.after).to_text()));
             }
             let said = format!("{:?} {}", report, PlanView::of(&report.after).to_text());
             for secret in ["channel-token-", "1000.refresh-", "secret-"] {
                 if said.contains(secret) {
-                    self.violation(format!("a report of {} holds a secret ({secret})", report.account));
+                    self.violation(&format!("a report of {} holds a secret ({secret})", report.account));
                 }
             }
         }
@@ -349,7 +349,7 @@ impl Simulation {
             let throttled = self.world.zoho().counters(account).map(|counters| counters.token_outcomes.clone());
             let throttled = throttled.unwrap_or_default().iter().any(|(outcome, _)| outcome.contains("throttled"));
             if throttled && !self.run.faults.contains_key("token-throttled") {
-                self.violation(format!("{account} asked for more tokens than Zoho allows"));
+                self.violation(&format!("{account} asked for more tokens than Zoho allows"));
             }
         }
     }
@@ -383,14 +383,14 @@ impl Simulation {
         let before = writes(&self.world);
         self.world.audit().await;
         if writes(&self.world) != before {
-            self.violation("an audit of a quiet world writes".to_owned());
+            self.violation("an audit of a quiet world writes");
         }
         let now = self.world.now();
         let declared: BTreeSet<(String, ChannelId)> = self.world.declared().into_iter().collect();
         let retired: Vec<(String, ChannelId)> = self.retired.difference(&declared).cloned().collect();
         for (account, id) in retired {
             if self.world.zoho().channels(&account, now).iter().any(|channel| channel.id == id.number()) {
-                self.violation(format!("{account} {id} was retired and is still there"));
+                self.violation(&format!("{account} {id} was retired and is still there"));
             }
         }
         let mut held = String::new();
@@ -402,7 +402,7 @@ impl Simulation {
         }
         // A drift that was contested on the last busy day may still be held.
         if !held.is_empty() && !held.contains("contested") {
-            self.violation(format!("a quiet world is not settled: {held}"));
+            self.violation(&format!("a quiet world is not settled: {held}"));
         }
     }
 }
