@@ -90,6 +90,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         needs_a_person: false,
         skew_ms: Some(0),
         looked_at: Some(now()),
+        limits: Vec::new(),
         outcomes: Vec::new(),
         after: plan,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),

@@ -5,6 +5,7 @@
 //! | yes | any | Absent | Enable (Missing) |
 //! | yes | yes | Seen, same, fresh | keep; look again at its renewal time |
 //! | yes | yes | Seen, same, due | Enable (Renew, or Emergency) |
+//! | yes | yes | Seen, same, given far less life than can be had | Enable (ShortGrant) |
 //! | yes | yes | Seen, differs | repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as well: Enable first |
 //! | yes | no | Seen, the spec's notify_url | take over, then as ours |
 //! | yes | no | Seen, another notify_url | held: Conflict |
@@ -30,11 +31,12 @@ use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::record::{AccountState, Record, Refusal};
-use crate::model::time::{Timestamp, after, is_same_second, whole_seconds};
+use crate::model::time::{Timestamp, after, is_same_second, span, whole_seconds};
 
 use super::backoff;
 use super::drift::{self, Drift};
 use super::filter;
+use super::learn;
 use super::renewal::{Age, Life, Phase};
 use super::step::{Action, Ask, Cause, Held, Plan, Reason, Step};
 
@@ -160,7 +162,8 @@ impl Table<'_> {
         let not_subscribed = is_not_subscribed(record);
         let drift = drift::drift(spec, observed);
         let asked = record.is_some_and(|record| record.renewal_asked.is_some());
-        let wants_renewal = age > Age::Fresh || not_subscribed || asked;
+        let short = self.can_do_better(spec, record, observed);
+        let wants_renewal = age > Age::Fresh || not_subscribed || asked || short;
         let edge = life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
         let edge = edge.map(|edge| self.facts.state.local_time(edge));
         if !wants_renewal && drift.is_empty() {
@@ -176,7 +179,8 @@ impl Table<'_> {
                 Age::Emergency => Reason::Emergency,
                 Age::Due | Age::Fresh if not_subscribed => Reason::NotSubscribed,
                 Age::Due => Reason::Renew,
-                Age::Fresh => Reason::Asked,
+                Age::Fresh if asked => Reason::Asked,
+                Age::Fresh => Reason::ShortGrant,
             };
             steps.push(step(spec, Action::Enable(self.ask(spec)), reason, observed.expiry));
         }
@@ -185,6 +189,14 @@ impl Table<'_> {
         steps.extend(repairs);
         let again = earliest([contested.as_ref().and_then(|held| held.until), edge]);
         Decision { id: spec.id, verdict: act_or_hold(steps, contested), life, again }
+    }
+
+    /// Whether Zoho gave it far less than it would get if it was asked for now.
+    fn can_do_better(&self, spec: &Arc<Spec>, record: Option<&Record>, observed: &Observed) -> bool {
+        let grant = record.and_then(|record| record.grant);
+        let grant = grant.filter(|grant| observed.expiry.is_none_or(|seen| is_same_second(seen, grant.expiry)));
+        let asks = span(self.zoho_now, self.ask(spec).expiry);
+        grant.is_some_and(|grant| learn::can_do_better(grant, asks, &self.facts.state.learned, self.facts.now))
     }
 
     /// The expiry that a repair leaves as it is, so that the channel stays in step with its neighbours: only one that was
@@ -299,7 +311,8 @@ impl Table<'_> {
     /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an error, it silently gives one
     /// hour.
     fn ends_at_most(&self) -> Timestamp {
-        after(self.zoho_now, self.facts.policy.lifetime_max.saturating_sub(LIFETIME_GUARD))
+        let Facts { policy, state, now, .. } = self.facts;
+        after(self.zoho_now, state.learned.lifetime_max(policy, *now).saturating_sub(LIFETIME_GUARD))
     }
 }
 
@@ -401,7 +414,7 @@ pub(super) fn earliest(instants: impl IntoIterator<Item = Option<Timestamp>>) ->
 pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
 /// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries whole seconds) and
 /// what the clock may drift between the look and the write.
-const LIFETIME_GUARD: Duration = Duration::from_secs(30);
+pub(super) const LIFETIME_GUARD: Duration = Duration::from_secs(30);
 /// With less than this left, an expiry is not worth keeping.
 const KEPT_EXPIRY_MIN: Duration = Duration::from_secs(5 * 60);
 /// A look for a channel that is left to expire comes this long after its end.

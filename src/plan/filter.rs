@@ -214,7 +214,7 @@ pub fn rank(step: &Step) -> u8 {
         (_, Reason::Missing | Reason::NotSubscribed) => NEW,
         (Action::RemoveEvents(..), _) => 3,
         (_, Reason::Drift(_)) => 4,
-        (_, Reason::Renew | Reason::Together | Reason::Asked) => ROUTINE,
+        (_, Reason::Renew | Reason::Together | Reason::Asked | Reason::ShortGrant) => ROUTINE,
         (_, Reason::Retired) => 6,
         (_, Reason::Gone | Reason::TakenOver) => 7,
     }

@@ -115,6 +115,7 @@ impl StepView {
             | Reason::Renew
             | Reason::Together
             | Reason::Asked
+            | Reason::ShortGrant
             | Reason::Emergency
             | Reason::EmergencyBlind
             | Reason::TakenOver

@@ -80,6 +80,8 @@ pub enum Reason {
     Together,
     /// The operator asked for it.
     Asked,
+    /// Zoho gave far less life than was asked for, and more can be had.
+    ShortGrant,
     /// Little of its life is left.
     Emergency,
     /// Little of its life is left and Zoho's list cannot be read: POST of an id of ours is safe without looking.
@@ -103,6 +105,7 @@ impl Reason {
             Reason::Renew => "renew",
             Reason::Together => "together",
             Reason::Asked => "asked",
+            Reason::ShortGrant => "short-grant",
             Reason::Emergency => "emergency",
             Reason::EmergencyBlind => "emergency-blind",
             Reason::Drift(_) => "drift",
@@ -119,6 +122,7 @@ impl Reason {
             Reason::Renew
             | Reason::Together
             | Reason::Asked
+            | Reason::ShortGrant
             | Reason::Drift(_)
             | Reason::TakenOver
             | Reason::Retired

@@ -15,16 +15,24 @@ pub struct Observation {
     pub state: AccountState,
     /// Whether the failure is one that only a person can mend: credentials, scope, URL.
     pub needs_a_person: bool,
+    /// Whether Zoho's time was read in this look.
+    pub measured: bool,
 }
 
 /// Looks. A failed look is an answer too, so this does not fail.
 pub async fn observe(client: &Client, state: AccountState, now: Timestamp) -> Observation {
     match client.list().await {
         Ok(listing) => {
+            let measured = listing.skew_ms.is_some();
             let skew_ms = listing.skew_ms.or(state.skew_ms);
             let looks = Trouble::default();
             let state = AccountState { skew_ms, looks, looked_at: Some(now), ..state };
-            Observation { look: Look::Seen { channels: listing.channels, at: now }, state, needs_a_person: false }
+            Observation {
+                look: Look::Seen { channels: listing.channels, at: now },
+                state,
+                needs_a_person: false,
+                measured,
+            }
         }
         Err(error) => failed(&error, state, now),
     }
@@ -38,5 +46,5 @@ fn failed(error: &Error, state: AccountState, now: Timestamp) -> Observation {
     };
     let why = error.to_string();
     let looks = state.looks.again(now, why.clone(), retry_after);
-    Observation { look: Look::Unknown(why), state: AccountState { looks, ..state }, needs_a_person }
+    Observation { look: Look::Unknown(why), state: AccountState { looks, ..state }, needs_a_person, measured: false }
 }

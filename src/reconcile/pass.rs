@@ -8,14 +8,16 @@ use tracing::{debug, info, warn};
 
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::AccountDesired;
+use crate::model::learned::Learned;
 use crate::model::observed::Look;
-use crate::model::record::{AccountState, Trouble};
+use crate::model::record::{AccountState, Grant, Trouble};
 use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
 use crate::plan::decide::{self, Facts};
 use crate::plan::filter::title;
-use crate::plan::step::{Cause, Plan};
+use crate::plan::learn::learn;
+use crate::plan::step::{Cause, Plan, Reason, Step};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Client;
 
@@ -74,7 +76,7 @@ pub async fn pass(
     let (started, now) = (clock.elapsed(), clock.now());
     let remembered = store.account_state(subject.name())?;
     let records = store.records(subject.name())?;
-    let Observation { look, state, needs_a_person } = observe(&subject.client, remembered.clone(), now).await;
+    let Observation { look, state, needs_a_person, measured } = observe(&subject.client, remembered.clone(), now).await;
     let plan = decide::plan(&subject.facts(&records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let zoho_now = state.zoho_time(now);
@@ -83,7 +85,8 @@ pub async fn pass(
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now);
     let removals_allowed = still_allowed(store, subject.name(), &remembered, &look)?;
-    let state = AccountState { removals_allowed, ..state };
+    let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
+    let state = AccountState { removals_allowed, learned, ..state };
     let facts = subject.facts(&memory.records, &state, &memory.predicted, now);
     let after_plan = decide::plan(&facts);
     if state != remembered {
@@ -104,6 +107,7 @@ pub async fn pass(
         needs_a_person: needs_a_person || trouble.is_some_and(|trouble| trouble.needs_a_person),
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
+        limits: report::limits(&facts),
         next_wake: next_wake(&plan, &after_plan, now),
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),
@@ -140,11 +144,31 @@ fn after_execution(state: AccountState, execution: &Execution, plan: &Plan, now:
     AccountState { writes, ..state }
 }
 
+/// What the grants of this pass teach.
+fn lessons(
+    subject: &Subject,
+    execution: &Execution,
+    state: &AccountState,
+    measured: bool,
+    (now, zoho_now): (Timestamp, Timestamp),
+) -> Learned {
+    let grant = |(step, outcome): &'_ (Step, Outcome)| match outcome {
+        Outcome::Done(Some(expiry)) => {
+            step.action.ask().map(|ask| Grant { at: zoho_now, asked: ask.expiry, expiry: *expiry })
+        }
+        Outcome::Done(None) | Outcome::Refused(_) | Outcome::Unsure(_) | Outcome::Deferred(_) => None,
+    };
+    let done: Vec<(&Step, Grant)> =
+        execution.outcomes.iter().filter_map(|entry| Some((&entry.0, grant(entry)?))).collect();
+    learn(&state.learned, &subject.desired.account.policy, &done, measured, now)
+}
+
 /// When to look again. What the pass itself brought up is done at once; what it tried in vain is tried again soon; for
 /// the rest the plan knows the time.
 fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
-    let key = |plan: &Plan| -> BTreeSet<(ChannelId, &'static str)> {
-        plan.steps.iter().map(|step| (step.id, step.action.word())).collect()
+    // To be enabled anew for a longer life is another step than the one that was granted a short one.
+    let key = |plan: &Plan| -> BTreeSet<(ChannelId, &'static str, bool)> {
+        plan.steps.iter().map(|step| (step.id, step.action.word(), step.reason == Reason::ShortGrant)).collect()
     };
     let (tried, left) = (key(before), key(after_plan));
     let soon = if left.is_empty() {

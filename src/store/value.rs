@@ -4,9 +4,12 @@
 //! `v`; a later shape reads the earlier ones. Conversions name every field, so that a new one breaks the build here and
 //! not the data.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, ChannelName};
+use crate::model::learned::{Attempts, Learned, LifetimeLearned};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
@@ -119,6 +122,56 @@ pub(super) struct AccountValue {
     writes: TroubleValue,
     looked_at: Option<Timestamp>,
     removals_allowed: Option<u64>,
+    #[serde(default)]
+    learned: LearnedValue,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct LearnedValue {
+    lifetime: Option<LifetimeLearnedValue>,
+    short_grants: AttemptsValue,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LifetimeLearnedValue {
+    max: Duration,
+    asked: Duration,
+    granted: Duration,
+    configured: Duration,
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct AttemptsValue {
+    count: u32,
+    since: Option<Timestamp>,
+}
+
+impl LearnedValue {
+    fn of(learned: &Learned) -> LearnedValue {
+        let Learned { lifetime, short_grants: Attempts { count, since } } = learned.clone();
+        let lifetime = lifetime.map(|LifetimeLearned { max, asked, granted, configured, at }| LifetimeLearnedValue {
+            max,
+            asked,
+            granted,
+            configured,
+            at,
+        });
+        LearnedValue { lifetime, short_grants: AttemptsValue { count, since } }
+    }
+
+    fn into_learned(self) -> Learned {
+        let LearnedValue { lifetime, short_grants: AttemptsValue { count, since } } = self;
+        let lifetime = lifetime.map(|LifetimeLearnedValue { max, asked, granted, configured, at }| LifetimeLearned {
+            max,
+            asked,
+            granted,
+            configured,
+            at,
+        });
+        Learned { lifetime, short_grants: Attempts { count, since } }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,7 +196,7 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, removals_allowed } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, removals_allowed, learned } = state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -151,17 +204,19 @@ impl AccountValue {
             writes: TroubleValue::of(writes),
             looked_at: *looked_at,
             removals_allowed: removals_allowed.map(|fingerprint| fingerprint.0),
+            learned: LearnedValue::of(learned),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, removals_allowed } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, removals_allowed, learned } = self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
             writes: writes.into_trouble(),
             looked_at,
             removals_allowed: removals_allowed.map(Fingerprint),
+            learned: learned.into_learned(),
         }
     }
 }
@@ -249,7 +304,6 @@ pub(super) mod as_text {
 mod tests {
     use super::*;
     use crate::model::time::after;
-    use std::time::Duration;
 
     fn at() -> Timestamp {
         "2026-01-01T00:00:00Z".parse().unwrap()
@@ -302,6 +356,16 @@ mod tests {
             writes: Trouble::default(),
             looked_at: Some(at()),
             removals_allowed: Some(Fingerprint(3)),
+            learned: Learned {
+                lifetime: Some(LifetimeLearned {
+                    max: Duration::from_secs(86_400),
+                    asked: Duration::from_secs(604_770),
+                    granted: Duration::from_millis(3_599_500),
+                    configured: Duration::from_secs(604_800),
+                    at: at(),
+                }),
+                short_grants: Attempts { count: 1, since: Some(at()) },
+            },
         };
         let text = serde_json::to_string(&AccountValue::of(&state)).unwrap();
         assert_eq!(serde_json::from_str::<AccountValue>(&text).unwrap().into_state(), state);

@@ -1,11 +1,13 @@
 //! The one integration binary.
 //!
 //! - `process`: the real binary, against the real simulator, with real signals;
+//! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
 //! - `world`: the world that scenarios and seeds play in.
 
+mod hostile;
 mod process;
 mod scenarios;
 mod seeds;

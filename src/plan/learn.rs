@@ -1,0 +1,64 @@
+//! What a pass teaches of its account.
+//!
+//! A short grant (Zoho gives one hour, in silence, to who asks for more than it allows) is taken as news of the
+//! account's real maximum, unless the clock may be to blame:
+//!
+//! | asked | granted | then |
+//! | --- | --- | --- |
+//! | any, and Zoho's time was not measured in this pass | far less | ask again with measured skew, once |
+//! | more than one day | one day or more | what was granted is the maximum |
+//! | more than one day less a guard | under one day | one day is the maximum: every source agrees that it is granted |
+//! | that or less | under that | ask again, once; then what was granted is the maximum |
+//!
+//! Asking again is a step of the next plan (`short-grant`), at most [`ATTEMPTS_MAX`] passes a day.
+
+use std::time::Duration;
+
+use crate::model::learned::{Learned, LifetimeLearned};
+use crate::model::policy::Policy;
+use crate::model::record::Grant;
+use crate::model::time::Timestamp;
+use crate::model::version::DAY;
+
+use super::decide::LIFETIME_GUARD;
+use super::step::{Reason, Step};
+
+/// What is known once these steps were granted that. `measured` is whether this pass saw Zoho's time.
+#[must_use]
+pub fn learn(learned: &Learned, policy: &Policy, done: &[(&Step, Grant)], measured: bool, now: Timestamp) -> Learned {
+    let mut learned = learned.clone();
+    if done.iter().any(|(step, _)| step.reason == Reason::ShortGrant) {
+        learned.short_grants = learned.short_grants.again(now);
+    }
+    let attempts = learned.short_grants.today(now);
+    let shortest = done.iter().map(|(_, grant)| *grant).filter(Grant::is_short).min_by_key(|grant| grant.length());
+    if let Some(max) = shortest.and_then(|grant| lifetime_max(grant, measured, attempts)) {
+        let grant = shortest.map(|grant| (grant.asked_length(), grant.length()));
+        let (asked, granted) = grant.unwrap_or_default();
+        let configured = policy.lifetime_max;
+        learned.lifetime = (max <= configured).then_some(LifetimeLearned { max, asked, granted, configured, at: now });
+    }
+    learned
+}
+
+/// The table above.
+fn lifetime_max(grant: Grant, measured: bool, attempts: u32) -> Option<Duration> {
+    let (asked, granted) = (grant.asked_length(), grant.length());
+    match (measured || attempts > 0, asked > DAY.saturating_sub(LIFETIME_GUARD)) {
+        (false, _) => None,
+        (true, true) => Some(granted.max(DAY)),
+        (true, false) if attempts < DOUBTED => None,
+        (true, false) => Some(granted),
+    }
+}
+
+/// Whether a life this short is worth another call: there is more to be had by now, and the day's attempts are not used up.
+pub(super) fn can_do_better(grant: Grant, asks: Duration, learned: &Learned, now: Timestamp) -> bool {
+    let much_more = asks > grant.length().saturating_add(grant.length() / 4);
+    grant.is_short() && much_more && learned.short_grants.today(now) < ATTEMPTS_MAX
+}
+
+/// Passes a day in which a channel is enabled for nothing but a longer life.
+pub const ATTEMPTS_MAX: u32 = 4;
+/// A grant of under a day is believed to be the maximum at this attempt.
+const DOUBTED: u32 = 2;
