@@ -86,20 +86,26 @@ pub async fn execute(
             execution.defer(batch, &why);
             continue;
         }
-        memory.intend(&batch.steps)?;
-        match send(client, &batch).await {
+        memory.intend(&batch.steps, client.zoho_now())?;
+        let sent = client.clock().elapsed();
+        let result = send(client, &batch).await;
+        let times = client.times_since(sent);
+        match result {
             Ok(outcomes) => {
                 failures = 0;
-                memory.outcomes(&batch.steps, &outcomes)?;
+                memory.outcomes(&batch.steps, &outcomes, times)?;
                 execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
             }
             Err(error) => match error.class() {
-                Class::Rejected { .. } if batch.steps.len() > 1 => batch.halve(&mut batches),
+                Class::Rejected { .. } if batch.steps.len() > 1 => {
+                    memory.withdraw(&batch.steps)?;
+                    batch.halve(&mut batches);
+                }
                 class @ (Class::Rejected { .. } | Class::Transient { .. } | Class::Account | Class::Unsure) => {
                     failures += 1;
                     let (outcome, trouble) = verdict_of(class, &error);
                     let outcomes = vec![outcome; batch.steps.len()];
-                    memory.outcomes(&batch.steps, &outcomes)?;
+                    memory.outcomes(&batch.steps, &outcomes, times)?;
                     execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
                     execution.trouble = execution.trouble.or(trouble);
                 }

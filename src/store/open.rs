@@ -22,7 +22,7 @@ use crate::model::token::TokenState;
 
 use super::tree::{StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{desired, keys};
+use super::{desired, keys, ledger};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -32,6 +32,7 @@ pub struct Store {
     records: Tree,
     accounts: Tree,
     tokens: Tree,
+    pub(super) ledgers: Tree,
     _db: sled::Db,
 }
 
@@ -117,6 +118,7 @@ impl Store {
             records: tree("records")?,
             accounts: tree("accounts")?,
             tokens: tree("tokens")?,
+            ledgers: tree("ledger")?,
             _db: db,
         })
     }
@@ -176,6 +178,7 @@ impl Store {
         let _: Vec<(Vec<u8>, RecordValue)> = self.records.scan("")?;
         let _: Vec<(Vec<u8>, AccountValue)> = self.accounts.scan("")?;
         let _: Vec<(Vec<u8>, TokenValue)> = self.tokens.scan("")?;
+        ledger::verify(self)?;
         desired::verify(self)
     }
 }

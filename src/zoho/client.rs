@@ -16,12 +16,13 @@ use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::observed::{Observed, merge};
 use crate::model::secret::Secret;
-use crate::model::time::Timestamp;
+use crate::model::time::{Times, Timestamp};
 use crate::model::token::TokenState;
 use crate::model::version::Limits;
 
 use super::auth::{Remember, Tokens};
 use super::error::{Error, Kind};
+use super::time::ZohoTime;
 use super::transport::Transport;
 use super::wire::{self, Answer, Item, Refused, bounded};
 
@@ -33,6 +34,7 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     tokens: Tokens,
     traffic: Mutex<Traffic>,
+    time: Mutex<ZohoTime>,
 }
 
 /// What the whole list said.
@@ -40,8 +42,8 @@ pub struct Client {
 pub struct Listing {
     /// The channels by id.
     pub channels: BTreeMap<ChannelId, Observed>,
-    /// How far Zoho's clock is ahead of ours, in milliseconds, if a reply had a `Date`.
-    pub skew_ms: Option<i64>,
+    /// When it was read, in Zoho's time: from the first page asked for to the last one there.
+    pub times: Times,
 }
 
 /// What became of one channel of a batch.
@@ -75,7 +77,7 @@ impl Client {
     ) -> Client {
         let tokens = Tokens::new(&account, remembered, remember);
         let limits = account.version.limits();
-        Client { account, limits, transport, clock, tokens, traffic: Mutex::default() }
+        Client { account, limits, transport, clock, tokens, traffic: Mutex::default(), time: Mutex::default() }
     }
 
     /// The account.
@@ -91,6 +93,33 @@ impl Client {
     /// Calls made so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// How far Zoho's clock was ahead of ours at its last answer, whatever that answer was, in milliseconds.
+    pub fn skew_ms(&self) -> Option<i64> {
+        self.zoho_time().skew_ms()
+    }
+
+    /// Takes a skew that was measured before this process had an answer of its own.
+    pub fn assume_skew(&self, skew_ms: Option<i64>) {
+        if let Some(skew_ms) = skew_ms {
+            let (elapsed, now) = (self.clock.elapsed(), self.clock.now());
+            self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner).assume(skew_ms, elapsed, now);
+        }
+    }
+
+    /// Zoho's time, for all that is known.
+    pub fn zoho_now(&self) -> Timestamp {
+        self.zoho_time().at(self.clock.elapsed(), self.clock.now())
+    }
+
+    /// From `sent`, as [`Clock::elapsed`] showed it, until this instant.
+    pub fn times_since(&self, sent: Duration) -> Times {
+        self.zoho_time().times(sent, self.clock.elapsed(), self.clock.now())
+    }
+
+    fn zoho_time(&self) -> ZohoTime {
+        *self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What is known of the token.
@@ -182,18 +211,16 @@ impl Client {
 
     async fn read(&self, only: Option<ChannelId>) -> Result<Listing, Error> {
         let mut rows = Vec::new();
-        let mut skew_ms = None;
+        let sent = self.clock.elapsed();
         for page in 1..=PAGES_MAX {
             let mut query = vec![("page".to_owned(), page.to_string()), ("per_page".to_owned(), PAGE_ROWS.to_string())];
             query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
-            let before = self.clock.now();
             let response = self.call("list", "GET", query, Vec::new()).await?;
-            skew_ms = skew_ms.or_else(|| skew(&response, before, self.clock.now()));
             let read = read_list(&response)?;
             let (count, more) = (read.count, read.more);
             rows.extend(read.rows);
             if !more {
-                return Ok(Listing { channels: merge(rows), skew_ms });
+                return Ok(Listing { channels: merge(rows), times: self.times_since(sent) });
             }
             if count == 0 {
                 return Err(unreadable_list(&response, "a page is empty and says that more follow"));
@@ -244,7 +271,12 @@ impl Client {
             Err(super::transport::TransportError::NotSent(_)) => "not-sent",
             Err(super::transport::TransportError::Lost(_)) => "lost",
         };
-        self.count(operation, outcome, self.clock.elapsed().saturating_sub(started));
+        let elapsed = self.clock.elapsed();
+        self.count(operation, outcome, elapsed.saturating_sub(started));
+        if let Ok(response) = &result {
+            let mut time = self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            time.hear(response, started, elapsed, self.clock.now());
+        }
         result.map_err(|error| Error { operation, writing, kind: Kind::Transport(error) })
     }
 
@@ -323,13 +355,6 @@ fn read_list(response: &Response) -> Result<wire::Page, Error> {
 fn unreadable_list(response: &Response, why: &str) -> Error {
     let kind = Kind::Unreadable { status: response.status, why: bounded(why) };
     Error { operation: "list", writing: false, kind }
-}
-
-/// From the `Date` of a reply, taken to be half a second into its second and half-way through the exchange.
-fn skew(response: &Response, before: Timestamp, now: Timestamp) -> Option<i64> {
-    let date = jiff::fmt::rfc2822::parse(response.header("date")?).ok()?.timestamp();
-    let middle = (before.as_millisecond() + now.as_millisecond()) / 2;
-    Some(date.as_millisecond() + 500 - middle)
 }
 
 /// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at again.

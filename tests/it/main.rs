@@ -1,4 +1,5 @@
 //! One integration binary: worlds on virtual time.
 
+mod ledger;
 mod scenarios;
 mod world;
