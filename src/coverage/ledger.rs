@@ -1,10 +1,12 @@
 //! One channel's ledger, and what each fact does to it.
 
+use std::time::Duration;
+
 use crate::model::channel::{ChannelId, ChannelName, Spec};
 use crate::model::events::Operation;
 use crate::model::observed::Observed;
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Times, Timestamp, is_same_second};
+use crate::model::time::{Times, Timestamp, after, is_same_second};
 
 use super::gap::{Cause, Gap, Kind};
 use super::track::{Open, Stretch, Track};
@@ -136,6 +138,12 @@ impl Ledger {
     /// A write was accepted, of the channel as it is declared.
     pub fn granted(&mut self, times: Times, expiry: Timestamp) {
         let Times { sent, received } = times;
+        if let Some(doubt) = self.doubt {
+            let (from, to) = (after(doubt.since, SHORTEST_GRANT), self.expiry.map_or(sent, |end| end.min(sent)));
+            for track in self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none()) {
+                track.add(Stretch { from, to, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+            }
+        }
         self.settle(sent);
         let ends_meanwhile = self.expiry.filter(|end| *end < received);
         for track in self.tracks.iter_mut().filter(|track| track.is_live()) {
@@ -173,7 +181,7 @@ impl Ledger {
     }
 
     /// How long events were uncovered, and how long nobody knows, from `since` to `now`: each the sum over the events.
-    pub fn lost(&self, since: Timestamp, now: Timestamp) -> (std::time::Duration, std::time::Duration) {
+    pub fn lost(&self, since: Timestamp, now: Timestamp) -> (Duration, Duration) {
         let length = |wanted: Kind| {
             let gaps = self.gaps(now).into_iter().filter(|gap| gap.kind == wanted);
             gaps.map(|gap| crate::model::time::span(gap.from.max(since), gap.to.unwrap_or(now))).sum()
@@ -303,9 +311,12 @@ impl Context {
     }
 
     fn still_covered(&self, track: &mut Track) -> bool {
-        let Some(end) = self.ended else { return false };
         let cause = if self.doubt.is_some() { Cause::UnsureWrite } else { Cause::Restored };
-        track.add(Stretch { from: end, to: self.received, kind: Kind::Unknown, cause });
+        // Of several writes in doubt some worked: the first of them may have made the life shorter, a later one long again.
+        let several = self.doubt.filter(|doubt| doubt.first < doubt.last && !self.same_end);
+        let shortened = several.map(|doubt| after(doubt.since, SHORTEST_GRANT));
+        let Some(from) = self.ended.into_iter().chain(shortened).min() else { return false };
+        track.add(Stretch { from, to: self.received, kind: Kind::Unknown, cause });
         true
     }
 
@@ -319,8 +330,10 @@ impl Context {
                 track.begin(Open { from: possible, kind: Kind::Uncovered, cause });
             }
             None => {
-                track.add(Stretch { from: self.sure, to: self.received, kind: Kind::Unknown, cause });
-                track.begin(Open { from: self.received, kind, cause });
+                track.begin(Open { from: self.sure, kind: Kind::Unknown, cause });
+                if kind == Kind::Uncovered {
+                    track.begin(Open { from: self.received, kind, cause });
+                }
             }
         }
         true
@@ -369,5 +382,7 @@ impl Context {
     }
 }
 
+/// The least life that Zoho gives, whatever is asked: it gives it in silence when it does not like the expiry.
+const SHORTEST_GRANT: Duration = Duration::from_secs(3600);
 /// Ended tracks kept of one channel.
 pub const ENDED_MAX: usize = 64;

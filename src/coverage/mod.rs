@@ -17,16 +17,22 @@
 //! | a failed look | nothing; when the known end passes, the gap that begins there is shown without being stored |
 //!
 //! So a gap is never taken for covered: what is claimed since the last good look is claimed for as long as the next look
-//! does not find otherwise. The other way round there are two assumptions. Nobody takes a channel away *and* puts it
-//! back between two looks, and nobody else prolongs it while nobody looks: neither leaves a trace. And a write that was
-//! in doubt and worked was given the expiry it asked for.
+//! does not find otherwise. Three things leave no trace, and are assumed not to happen between
+//! two looks: that what somebody takes away is put back, by them or by an accepted write of ours that did not wait for a
+//! look; that somebody else prolongs a channel that ends before the second look; and that a write in doubt works and is
+//! undone, by a hand or by a grant shorter than what it asked for.
 //!
 //! What is deliberately not here: the time of the last good look, which is one per account and not one per channel (see
 //! [`crate::model::record::AccountState::looked_from`]), so that a channel that is kept costs no write; and the store.
 
 pub mod gap;
 pub mod ledger;
+pub mod render;
+#[cfg(test)]
+mod table;
 pub mod track;
+#[cfg(test)]
+mod walk;
 
 pub use gap::{Cause, Gap, Kind};
 pub use ledger::Ledger;

@@ -26,6 +26,11 @@ async fn running() -> World {
     world
 }
 
+fn deals(world: &World) -> ChannelId {
+    let specs = &world.desired.accounts[&"acme".parse().unwrap()].specs;
+    specs.values().find(|spec| spec.name.as_str() == "deals").expect("it is declared").id
+}
+
 fn assert_true(world: &World) {
     let wrong = check_ledger(world);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -80,14 +85,16 @@ async fn each_lapse_of_a_long_outage_is_known_to_the_second() {
             let (gaps, truth) = (later_gaps(&world, id), true_gaps(&world, id, 0));
             let uncovered: Vec<&Gap> = gaps.iter().filter(|gap| gap.kind == Kind::Uncovered).collect();
             let lapse = truth.last().expect("a lapse");
-            assert!(span(lapse.0, lapse.1) > HOUR, "{fault:?}");
+            assert!(span(lapse.0, lapse.1) > HOUR, "{fault:?}: {truth:?} {gaps:?}");
             for gap in uncovered {
                 assert_eq!(gap.cause, Cause::Expired);
                 assert!(span(gap.from, lapse.0).max(span(lapse.0, gap.from)) < SECOND, "{fault:?}: {}", brief(gap));
                 let to = gap.to.expect("it ended");
                 assert!(span(to, lapse.1).max(span(lapse.1, to)) < 2 * SECOND, "{fault:?}: {} {}", brief(gap), lapse.1);
             }
-            assert!(gaps.iter().any(|gap| gap.kind == Kind::Uncovered), "{fault:?}");
+            // A hanging look that is followed by an accepted blind write leaves the earlier ones in doubt.
+            let in_doubt = fault == Fault::HangBefore;
+            assert!(in_doubt || gaps.iter().any(|gap| gap.kind == Kind::Uncovered), "{fault:?}");
         }
     }
 }
@@ -107,7 +114,7 @@ async fn a_lapse_shows_while_it_lasts() {
 #[tokio::test(start_paused = true)]
 async fn what_hands_did_between_two_audits_is_an_unknown_interval_with_the_true_edge_in_it() {
     let world = running().await;
-    let (_, id) = world.declared()[0].clone();
+    let id = deals(&world);
     let channel = id.number();
     let module = "Contacts".to_owned();
     let hands = [
