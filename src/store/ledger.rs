@@ -210,3 +210,83 @@ const V: u32 = 1;
 pub const CLOSED_MAX: usize = 1000;
 /// How long such a ledger is kept: what was missed is still of interest to whoever closes the year.
 pub const CLOSED_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_767_225_600 + hour * 3600).unwrap()
+    }
+
+    fn full(id: i64) -> Ledger {
+        Ledger {
+            id: ChannelId::new(id).unwrap(),
+            name: "deal-sync".parse().unwrap(),
+            notify_url: Fingerprint(u64::MAX),
+            expiry: Some(at(24)),
+            sure: at(2),
+            doubt: Some(Doubt { since: at(3), first: at(27), last: at(28) }),
+            tracks: vec![Track {
+                module: "Deals".into(),
+                operation: Operation::Edit,
+                since: at(0),
+                until: Some(at(9)),
+                gaps: vec![Stretch { from: at(0), to: at(1), kind: Kind::Uncovered, cause: Cause::NotEnabled }],
+                open: Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::UnsureWrite }),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_layout_1_is_read_and_written() {
+        let stored = r#"{"v":1,"id":"1000000068001","name":"deal-sync","notify_url":18446744073709551615,
+            "expiry":"2026-01-02T00:00:00Z","sure":"2026-01-01T02:00:00Z",
+            "doubt":{"since":"2026-01-01T03:00:00Z","first":"2026-01-02T03:00:00Z","last":"2026-01-02T04:00:00Z"},
+            "tracks":[{"module":"Deals","operation":"edit","since":"2026-01-01T00:00:00Z","until":"2026-01-01T09:00:00Z",
+                "gaps":[{"from":"2026-01-01T00:00:00Z","to":"2026-01-01T01:00:00Z","kind":"uncovered",
+                    "cause":"not-enabled"}],
+                "open":{"from":"2026-01-01T05:00:00Z","kind":"unknown","cause":"unsure-write"}}]}"#;
+        let value: LedgerValue = serde_json::from_str(stored).unwrap();
+        assert_eq!(value.into_ledger(), full(1_000_000_068_001));
+        let written = serde_json::to_string(&LedgerValue::of(&full(1_000_000_068_001))).unwrap();
+        let stored: serde_json::Value = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), stored);
+    }
+
+    #[test]
+    fn every_word_is_stored_as_it_is_shown() {
+        for cause in Cause::ALL {
+            let gap = GapValue { from: at(0), to: None, kind: Kind::Unknown, cause };
+            assert_eq!(serde_json::to_value(&gap).unwrap()["cause"], cause.word());
+        }
+    }
+
+    #[test]
+    fn ledgers_are_kept_by_account_and_channel_until_they_are_removed() {
+        let store = Store::temporary().unwrap();
+        let (acme, globex): (AccountName, AccountName) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        store.write_ledgers(&acme, &[(full(7).id, Some(full(7)))].into()).unwrap();
+        assert_eq!(store.ledger(&acme, full(7).id).unwrap(), Some(full(7)));
+        assert_eq!(store.ledgers(&acme).unwrap(), [(full(7).id, full(7))].into());
+        assert!(store.ledgers(&globex).unwrap().is_empty());
+        store.write_ledgers(&acme, &[(full(7).id, None)].into()).unwrap();
+        assert_eq!(store.ledger(&acme, full(7).id).unwrap(), None);
+    }
+
+    #[test]
+    fn ledgers_of_channels_declared_no_longer_are_bounded_in_number_and_age() {
+        let closed = |id: i64, hour: i64| {
+            let mut ledger = full(id);
+            ledger.tracks[0].until = Some(at(hour));
+            (ledger.id, ledger)
+        };
+        let mut ledgers: BTreeMap<ChannelId, Ledger> = (1..=1002).map(|id| closed(id, id)).collect();
+        let ids = |ids: Vec<ChannelId>| ids.iter().map(|id| id.number()).collect::<Vec<_>>();
+        assert_eq!(ids(outdated(&ledgers, at(1002))), [1, 2]);
+        ledgers.retain(|id, _| id.number() < 10);
+        assert_eq!(ids(outdated(&ledgers, at(400 * 24 + 3))), [1, 2]);
+        ledgers.values_mut().for_each(|ledger| ledger.tracks[0].until = None);
+        assert_eq!(outdated(&ledgers, at(400 * 24 * 2)), [], "what is declared is kept");
+    }
+}
