@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::config::{self, Surroundings};
 use crate::model::desired::Desired;
 use crate::model::time::brief;
+use crate::plan::render::counted;
 use crate::plan::renewal::{Slack, slack};
 
 use super::way::print_problems;
@@ -70,14 +71,20 @@ fn slacks(desired: &Desired) -> Vec<SlackView> {
 
 fn print(desired: &Desired, slacks: &[SlackView], stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
     let channels: usize = desired.accounts.values().map(|account| account.specs.len()).sum();
-    writeln!(stdout, "the config is good: {} accounts, {channels} channels", desired.accounts.len())?;
+    writeln!(
+        stdout,
+        "the config is good: {}, {}",
+        counted(desired.accounts.len(), "account"),
+        counted(channels, "channel")
+    )?;
     for slack in slacks {
         let SlackView { account, channels, lifetime_seconds, margin_seconds, failed_passes, outage_seconds } = slack;
         let seconds = |seconds: &u64| brief(Duration::from_secs(*seconds));
         writeln!(
             stdout,
-            "  {account}: {channels} channels of {} are renewed with {} left; they survive {failed_passes} failed passes \
-             in a row and an outage of {}",
+            "  {account}: {} of {} life, renewed with {} left, which survives {failed_passes} failed passes in a row and \
+             an outage of {}",
+            counted(*channels, "channel"),
             seconds(lifetime_seconds),
             seconds(margin_seconds),
             seconds(outage_seconds)

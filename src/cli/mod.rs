@@ -117,7 +117,7 @@ pub async fn main(args: impl IntoIterator<Item = OsString>, stdout: &mut (dyn Wr
         Ok(exit) => exit,
         Err(error) => {
             complain(&format!("error: {error:#}"));
-            Exit::Failed
+            if error.is::<way::BadConfig>() { Exit::BadConfig } else { Exit::Failed }
         }
     }
 }

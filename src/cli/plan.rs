@@ -33,12 +33,16 @@ pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write
     } else {
         print(&plans, stdout)?;
     }
-    let unknown = plans.iter().any(|plan| plan.held.iter().any(|held| held.cause == "unknown"));
+    let unknown = plans.iter().any(is_unknown);
     Ok(match plans.iter().any(|plan| !plan.steps.is_empty()) {
         true => Exit::Pending,
         false if unknown => Exit::Failed,
         false => Exit::Done,
     })
+}
+
+fn is_unknown(plan: &PlanView) -> bool {
+    plan.held.iter().any(|held| held.cause == "unknown")
 }
 
 fn print(plans: &[PlanView], stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
@@ -47,6 +51,9 @@ fn print(plans: &[PlanView], stdout: &mut (dyn Write + Send)) -> std::io::Result
     }
     let steps: usize = plans.iter().map(|plan| plan.steps.len()).sum();
     match steps {
+        0 if plans.iter().any(is_unknown) => {
+            writeln!(stdout, "what there is to do is not known: Zoho could not be looked at")
+        }
         0 => writeln!(stdout, "nothing to do"),
         1 => writeln!(stdout, "1 step to do; `channelkeeper apply` does it"),
         steps => writeln!(stdout, "{steps} steps to do; `channelkeeper apply` does them"),

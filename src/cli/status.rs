@@ -5,7 +5,6 @@ use std::io::Write;
 
 use clap::Args;
 
-use crate::clock::LOOK_AT_CLOCK;
 use crate::expose::health::Status;
 use crate::expose::overview::{ConfigState, LoopAge, Overview};
 use crate::expose::status::StatusView;
@@ -14,7 +13,10 @@ use crate::reconcile::report;
 use super::way::{self, Here, Use, Way};
 use super::{Common, Exit};
 
-/// Show every channel and until when it is covered. Without a running daemon: what the store remembers.
+/// Show every channel and until when it is covered.
+///
+/// Exits 1 when health is failing. Without a running daemon it shows what the store remembers, and that is failing: nothing
+/// is renewed.
 #[derive(Clone, Debug, Args)]
 pub(super) struct StatusArgs {}
 
@@ -43,5 +45,5 @@ fn remembered(here: &Here, common: &Common) -> anyhow::Result<StatusView> {
     }
     let config = ConfigState { file: common.config.display().to_string(), ..ConfigState::default() };
     let overview = Overview { accounts, ..Overview::starting(now, config) };
-    Ok(StatusView::of(&overview, LoopAge(LOOK_AT_CLOCK * 1000), now))
+    Ok(StatusView::of(&overview, LoopAge::NO_LOOP, now))
 }

@@ -40,6 +40,11 @@ pub struct Daemon {
     pub socket: PathBuf,
 }
 
+/// The daemon cannot use the config: its own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadConfig(String);
+
 /// Everything a verb needs, in this process.
 pub struct Here {
     /// What is declared.
@@ -155,6 +160,7 @@ impl Daemon {
                 .context("the daemon's answer cannot be read (is it another version?)");
         }
         match serde_json::from_slice::<ErrorReply>(&body) {
+            Ok(ErrorReply { error }) if status == reqwest::StatusCode::UNPROCESSABLE_ENTITY => bail!(BadConfig(error)),
             Ok(ErrorReply { error }) => bail!(error),
             Err(_) => bail!("the daemon answered HTTP {status}"),
         }

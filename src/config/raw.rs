@@ -132,7 +132,7 @@ pub(super) struct Account {
     /// The OAuth client's secret.
     #[schemars(with = "Reference")]
     pub(super) client_secret: Given<Reference>,
-    /// The refresh token; `channelkeeper login` obtains one.
+    /// The refresh token, granted for the scope ZohoCRM.notifications.ALL.
     #[schemars(with = "Reference")]
     pub(super) refresh_token: Given<Reference>,
     /// How far the daemon may go with this account; without it, as under `[reconcile]`.
@@ -326,7 +326,7 @@ impl Account {
         };
         fields.require("client_id", &account.client_id, "add the client id that Zoho's API console shows");
         fields.require("client_secret", &account.client_secret, "add client_secret = { credential = \"name\" }");
-        fields.require("refresh_token", &account.refresh_token, "run `channelkeeper login` to obtain one");
+        fields.require("refresh_token", &account.refresh_token, "the README says how to obtain one");
         account
     }
 }

@@ -139,11 +139,11 @@ fn an_account_says_where_it_is_and_how_it_is_entered() {
     problems(
         "[accounts.acme]\n",
         expect![[r#"
-        config.toml:1:11: account "acme" has no "client_id" (add the client id that Zoho's API console shows)
-        config.toml:1:11: account "acme" has no "client_secret" (add client_secret = { credential = "name" })
-        config.toml:1:11: account "acme" has no "refresh_token" (run `channelkeeper login` to obtain one)
-        config.toml:1:11: this account has no "data_center" (add data_center = "eu", or api_url and accounts_url)
-    "#]],
+            config.toml:1:11: account "acme" has no "client_id" (add the client id that Zoho's API console shows)
+            config.toml:1:11: account "acme" has no "client_secret" (add client_secret = { credential = "name" })
+            config.toml:1:11: account "acme" has no "refresh_token" (the README says how to obtain one)
+            config.toml:1:11: this account has no "data_center" (add data_center = "eu", or api_url and accounts_url)
+        "#]],
     );
     problems(
         r#"

@@ -1,8 +1,8 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it. Paths:
-//! `GET /status` and `/gaps`; `POST /plan`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, or 500
-//! when the daemon is at fault.
+//! `GET /status` and `/gaps`; `POST /plan`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, 422
+//! when it is the config that cannot be used, or 500 when the daemon is at fault.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -173,7 +173,7 @@ impl Desk {
 
 fn bad_config(problems: &[String]) -> Refusal {
     let why = format!("the config cannot be used:\n  {}", problems.join("\n  "));
-    Refusal { status: StatusCode::BAD_REQUEST, why }
+    Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, why }
 }
 
 struct Refusal {

@@ -102,6 +102,7 @@ pub struct Daemon {
     listening: Option<SocketAddr>,
     ask_reload: mpsc::Sender<ReloadRequest>,
     reloads: mpsc::Receiver<ReloadRequest>,
+    incoming: Option<Incoming>,
     owns_process: bool,
 }
 
@@ -138,6 +139,8 @@ pub type ReloadRequest = oneshot::Sender<Result<(), Vec<String>>>;
 /// See [`RunError`]. A broken config is one only when there is no earlier state to go on with.
 pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let Options { config, state_dir, listen, clock, surroundings, transport, owns_process, observer } = options;
+    // Before anything else: a signal that comes during the start waits for it to end, and kills nothing.
+    let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
     let loaded = config::load(&config, &surroundings);
     let Opened { store, moved_aside } = Store::open(&state_dir, clock.now())?;
     if let Some((aside, why)) = &moved_aside {
@@ -177,7 +180,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     });
     let audits = Audits::start(&settings.audit, links.wakes.clone()).await?;
     let reloader = Reloader { reader, links: links.clone(), settings };
-    Ok(Daemon { links, tasks, audits, reloader, cancelled, listening, ask_reload, reloads, owns_process })
+    Ok(Daemon { links, tasks, audits, reloader, cancelled, listening, ask_reload, reloads, incoming, owns_process })
 }
 
 impl Daemon {
@@ -216,13 +219,12 @@ impl Daemon {
     /// # Errors
     /// When a part of it ended by itself.
     pub async fn run(mut self) -> Result<(), RunError> {
-        let mut incoming = match self.owns_process {
-            true => Some(Incoming::listen().map_err(RunError::Signals)?),
-            false => None,
-        };
+        let mut incoming = self.incoming.take();
         let mut first_passes = Some(self.links.overview.clone());
         let result = loop {
             tokio::select! {
+                // Being stopped goes first: what ends because of it did not end by itself.
+                biased;
                 () = self.cancelled.cancelled() => break Ok(()),
                 Some(ended) = self.tasks.join_next() => break Err(ended_early(ended)),
                 Some(answer) = self.reloads.recv() => {

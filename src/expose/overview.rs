@@ -67,3 +67,8 @@ pub struct ConfigState {
 /// [`LOOK_AT_CLOCK`](crate::clock::LOOK_AT_CLOCK).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopAge(pub Duration);
+
+impl LoopAge {
+    /// There is no loop: nobody runs a daemon.
+    pub const NO_LOOP: LoopAge = LoopAge(Duration::MAX);
+}

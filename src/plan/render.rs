@@ -210,7 +210,8 @@ fn life_left(at: Timestamp, expiry: Timestamp) -> String {
     }
 }
 
-fn counted(number: usize, noun: &str) -> String {
+/// `1 channel`, `2 channels`.
+pub fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }

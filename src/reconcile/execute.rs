@@ -8,7 +8,7 @@
 //!
 //! Nothing is decided here: every call is a step of the plan.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -102,12 +102,13 @@ pub async fn execute(
                     batch.halve(&mut batches);
                 }
                 class @ (Class::Rejected { .. } | Class::Transient { .. } | Class::Account | Class::Unsure) => {
-                    failures += 1;
                     let (outcome, trouble) = verdict_of(class, &error);
-                    let outcomes = vec![outcome; batch.steps.len()];
+                    failures = if trouble.is_some() { failures + 1 } else { 0 };
+                    let outcomes: Vec<Outcome> =
+                        batch.steps.iter().map(|step| gone_is_done(step, outcome.clone())).collect();
                     memory.outcomes(&batch.steps, &outcomes, times)?;
                     execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
-                    execution.trouble = execution.trouble.or(trouble);
+                    execution.meet(trouble);
                 }
             },
         }
@@ -116,6 +117,14 @@ pub async fn execute(
 }
 
 impl Execution {
+    /// The first trouble is told, unless a later one ends the pass.
+    fn meet(&mut self, trouble: Option<AccountTrouble>) {
+        let outranks = trouble.as_ref().is_some_and(AccountTrouble::ends_pass);
+        if outranks || self.trouble.is_none() {
+            self.trouble = trouble.or(self.trouble.take());
+        }
+    }
+
     fn defer(&mut self, batch: Batch, why: &str) {
         let deferred = batch.steps.into_iter().map(|step| (step, Outcome::Deferred(why.to_owned())));
         self.outcomes.extend(deferred);
@@ -171,7 +180,8 @@ impl Batch {
     }
 }
 
-/// Steps of one kind together, in calls of at most `batch_max`, ordered by the place of their first step in the plan.
+/// Steps of one kind together, in calls of at most `batch_max`, ordered by the place of their first step in the plan; but
+/// never a step before an earlier one of its channel, which may stand in a later call.
 fn batches(plan: &Plan, batch_max: usize) -> Vec<Batch> {
     let mut kinds: Vec<(&'static str, Vec<(usize, &Step)>)> = Vec::new();
     for (place, step) in plan.steps.iter().enumerate() {
@@ -189,7 +199,29 @@ fn batches(plan: &Plan, batch_max: usize) -> Vec<Batch> {
         }
     }
     batches.sort_by_key(|(place, _)| *place);
-    batches.into_iter().map(|(_, batch)| batch).collect()
+    in_steps_order(plan, batches.into_iter().map(|(_, batch)| batch).collect())
+}
+
+/// Puts off a call until the earlier steps of its channels are in the calls before it.
+fn in_steps_order(plan: &Plan, mut waiting: Vec<Batch>) -> Vec<Batch> {
+    let mut to_come: BTreeMap<ChannelId, VecDeque<&'static str>> = BTreeMap::new();
+    for step in &plan.steps {
+        to_come.entry(step.id).or_default().push_back(step.action.word());
+    }
+    let mut ordered = Vec::new();
+    while !waiting.is_empty() {
+        let is_next = |step: &Step| to_come[&step.id].front() == Some(&step.action.word());
+        // Two calls may wait for each other: then the plan's own order of calls decides.
+        let index = waiting.iter().position(|batch| batch.steps.iter().all(is_next)).unwrap_or(0);
+        let batch = waiting.remove(index);
+        for step in &batch.steps {
+            if let Some(words) = to_come.get_mut(&step.id) {
+                words.retain(|word| *word != step.action.word());
+            }
+        }
+        ordered.push(batch);
+    }
+    ordered
 }
 
 fn call_max(action: &Action, batch_max: usize) -> usize {
@@ -215,10 +247,10 @@ async fn send(client: &Client, batch: &Batch) -> Result<Vec<Outcome>, Error> {
         Action::RemoveEvents(..) => client.remove_events(&removals(steps)).await?,
         Action::Disable => {
             let ids: Vec<ChannelId> = steps.iter().map(|step| step.id).collect();
-            client.disable(&ids).await?.into_iter().map(gone_is_done).collect()
+            client.disable(&ids).await?
         }
     };
-    Ok(verdicts.into_iter().map(outcome).collect())
+    Ok(verdicts.into_iter().zip(steps).map(|(verdict, step)| gone_is_done(step, outcome(verdict))).collect())
 }
 
 /// A channel is forgotten only after a second look, by its id, that does not find it either.
@@ -238,11 +270,13 @@ fn removals(steps: &[Step]) -> Vec<(ChannelId, &Events)> {
     steps.iter().filter_map(|step| Some((step.id, step.action.removed_events()?))).collect()
 }
 
-/// What was to be disabled and does not exist is disabled.
-fn gone_is_done(verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Refused(refused) if refused.code == NOT_SUBSCRIBED => Verdict::Accepted(None),
-        Verdict::Accepted(_) | Verdict::Refused(_) | Verdict::Unsure(_) => verdict,
+/// What was to be disabled and does not exist is disabled, whether Zoho says so of the channel or of the whole call.
+fn gone_is_done(step: &Step, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Refused(refused) if refused.code == NOT_SUBSCRIBED && step.action == Action::Disable => {
+            Outcome::Done(None)
+        }
+        Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unsure(_) | Outcome::Deferred(_) => outcome,
     }
 }
 
@@ -256,3 +290,7 @@ fn outcome(verdict: Verdict) -> Outcome {
 
 /// After so many calls in a row that failed, the rest waits for the next pass.
 pub const FAILURES_MAX: u32 = 3;
+
+#[cfg(test)]
+#[cfg(feature = "simulator")]
+mod tests;

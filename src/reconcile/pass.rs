@@ -182,7 +182,7 @@ fn log_outcomes(account: &AccountName, execution: &Execution) {
             Outcome::Done(None) => info!(%account, %channel, step = title, "step done"),
             Outcome::Refused(refused) => {
                 let path = refused.json_path.as_deref().unwrap_or("");
-                warn!(%account, %channel, step = title, code = refused.code, path, message = refused.message, "step refused");
+                warn!(%account, %channel, step = title, code = refused.code, path, said = refused.message, "step refused");
             }
             Outcome::Unsure(why) => warn!(%account, %channel, step = title, why, "step unsure"),
             Outcome::Deferred(why) => debug!(%account, %channel, step = title, why, "step deferred"),

@@ -86,8 +86,7 @@ impl Store {
 /// Reads all of it once.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
     let _: Option<Current> = store.meta.read(CURRENT)?;
-    let _: Vec<(Vec<u8>, Entry)> = store.desired.scan("")?;
-    Ok(())
+    store.desired.check::<Entry>()
 }
 
 impl Restored {
@@ -391,3 +390,6 @@ fn read_mode(text: &str) -> Mode {
 }
 
 const CURRENT: &str = "desired";
+
+#[cfg(test)]
+mod tests;

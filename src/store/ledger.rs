@@ -61,8 +61,7 @@ pub fn outdated(ledgers: &BTreeMap<ChannelId, Ledger>, now: Timestamp) -> Vec<Ch
 
 /// Reads all of it once.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
-    let _: Vec<(Vec<u8>, LedgerValue)> = store.ledgers.scan("")?;
-    Ok(())
+    store.ledgers.check::<LedgerValue>()
 }
 
 #[derive(Serialize, Deserialize)]

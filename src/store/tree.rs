@@ -58,6 +58,15 @@ impl Tree {
         Ok(entries)
     }
 
+    /// Reads every entry, and keeps none.
+    pub(super) fn check<T: DeserializeOwned>(&self) -> Result<(), StoreError> {
+        for entry in self.tree.iter() {
+            let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
+            let _: T = self.parse(&key, &bytes)?;
+        }
+        Ok(())
+    }
+
     /// The keys that begin so.
     pub(super) fn keys(&self, prefix: &str) -> Result<Vec<sled::IVec>, StoreError> {
         let keys = self.tree.scan_prefix(prefix).keys();

@@ -319,4 +319,39 @@ mod tests {
         let text = serde_json::to_string(&TokenValue::of(&token)).unwrap();
         assert_eq!(serde_json::from_str::<TokenValue>(&text).unwrap().into_state(), token);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(256))]
+
+        #[test]
+        fn whatever_zoho_says_comes_back_as_it_was(
+            text in "(?s).{0,40}",
+            number in 1..i64::MAX,
+            hash in proptest::arbitrary::any::<u64>(),
+            seconds in -60_000_000_000_i64..250_000_000_000,
+            nanos in 0..1_000_000_000_i32,
+            attempts in proptest::arbitrary::any::<u32>(),
+        ) {
+            let at = Timestamp::new(seconds, if seconds < 0 { -nanos } else { nanos }).unwrap();
+            let mut record = full_record();
+            record.id = ChannelId::new(number).unwrap();
+            record.notify_url = Fingerprint(hash);
+            record.grant = Some(Grant { at, asked: at, expiry: at });
+            record.renewal_asked = Some(at);
+            record.last = Some(LastStep { at, step: text.clone(), outcome: text.clone() });
+            record.repairs = Some(Repairs { drift: Fingerprint(hash), writes: attempts, at });
+            let stored = serde_json::to_vec(&RecordValue::of(&record)).unwrap();
+            let back: RecordValue = serde_json::from_slice(&stored).unwrap();
+            proptest::prop_assert_eq!(back.into_record(), record);
+            let state = TokenState {
+                credentials: Fingerprint(hash),
+                access: Some((Secret::new(text.clone()), at)),
+                fetches: vec![at; 3],
+                denied: Some(Denied { attempts, until: at, what: text, throttled: true }),
+            };
+            let stored = serde_json::to_vec(&TokenValue::of(&state)).unwrap();
+            let back: TokenValue = serde_json::from_slice(&stored).unwrap();
+            proptest::prop_assert_eq!(back.into_state(), state);
+        }
+    }
 }

@@ -47,7 +47,7 @@ impl TokenState {
 
     /// Why no token may be asked for at `now`, and until when.
     fn wait(&self, now: Timestamp) -> Option<(Timestamp, String)> {
-        if let Some(denied) = self.denied.as_ref().filter(|denied| denied.until > now) {
+        if let Some(denied) = self.denied.as_ref().filter(|denied| denied.holds(now)) {
             return Some((denied.until, denied.what.clone()));
         }
         let recent = self.fetches.iter().filter(|at| **at > before(now, FETCH_WINDOW) && **at <= now);
@@ -69,6 +69,14 @@ impl TokenState {
         let wait = if throttled { FETCH_WINDOW.max(DENIED_WAITS[index]) } else { DENIED_WAITS[index] };
         self.access = None;
         self.denied = Some(Denied { attempts, until: after(now, wait), what, throttled });
+    }
+}
+
+impl Denied {
+    /// Whether it still keeps a token from being asked for. One that ends later than any wait is long was made while the
+    /// clock was wrong, and holds nothing.
+    fn holds(&self, now: Timestamp) -> bool {
+        self.until > now && self.until <= after(now, DENIED_WAIT_MAX)
     }
 }
 
@@ -96,8 +104,10 @@ impl Tokens {
         if let Some((until, why)) = state.wait(now) {
             return Err(waiting(&state, until, span(now, until), why));
         }
-        state.note_fetch(now);
-        self.keep(&state)?;
+        let mut noted = state.clone();
+        noted.note_fetch(now);
+        self.keep(&noted)?;
+        *state = noted;
         let fetched = fetch(account, transport, now).await;
         match &fetched {
             Ok((secret, ends)) => {
@@ -133,10 +143,7 @@ impl Tokens {
     }
 
     fn keep(&self, state: &TokenState) -> Result<(), Error> {
-        (self.remember)(state).map_err(|why| {
-            let why = format!("the store cannot remember it: {why}");
-            token_error(Kind::Waiting { until: Timestamp::MIN, wait: Duration::ZERO, why })
-        })
+        (self.remember)(state).map_err(|why| token_error(Kind::Unremembered(why)))
     }
 }
 
@@ -206,6 +213,7 @@ fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp)
     }
     let body: Value = serde_json::from_slice(&response.body).map_err(|_| match response.status {
         429 => Refusal::Denied { what: "HTTP 429".to_owned(), throttled: true },
+        300..=499 => Refusal::Other(refused_token(response, "the OAuth server answers with no JSON")),
         _ => unreadable("it is not JSON"),
     })?;
     if let Some(token) = body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty()) {
@@ -255,6 +263,7 @@ const FETCH_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// Between two attempts with credentials that were refused.
 const DENIED_WAITS: [Duration; 4] =
     [Duration::from_secs(120), Duration::from_secs(600), Duration::from_secs(1800), Duration::from_secs(3600)];
+const DENIED_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Zoho's access tokens live one hour.
 const TOKEN_LIFETIME_DEFAULT: u64 = 3600;
 
@@ -308,10 +317,57 @@ mod tests {
             state.fetches.push(after(now(), Duration::from_secs(86_400)));
         }
         assert_eq!(state.wait(now()), None);
+        state.deny(after(now(), Duration::from_secs(86_400)), "invalid_code".to_owned(), false);
+        assert_eq!(state.wait(now()), None);
+    }
+
+    #[test]
+    fn the_longest_wait_after_a_refusal_holds() {
+        let mut state = TokenState::new(Fingerprint(1));
+        for _ in 0..5 {
+            state.deny(now(), "invalid_code".to_owned(), false);
+        }
+        assert_eq!(state.wait(now()).map(|(until, _)| until), Some(after(now(), DENIED_WAIT_MAX)));
+    }
+
+    #[test]
+    fn what_is_no_oauth_server_is_not_read_as_a_refusal_of_the_credentials() {
+        let html = "<html>Moved</html>";
+        for status in [301, 403, 404] {
+            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else { panic!("{status}") };
+            assert_eq!(token_error(kind).class(), super::super::error::Class::Account, "{status}");
+        }
+        for status in [200, 500, 502, 503] {
+            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else { panic!("{status}") };
+            let expected = super::super::error::Class::Transient { retry_after: None };
+            assert_eq!(token_error(kind).class(), expected, "{status}");
+        }
+        let throttled = read_token(&reply(429, html), now());
+        assert!(matches!(throttled, Err(Refusal::Denied { throttled: true, .. })));
     }
 
     #[test]
     fn secrets_are_encoded_in_the_body() {
         assert_eq!(form_body(&[("a", "1000.x+y/z&b=c"), ("d", "\u{e9}")]), "a=1000.x%2By%2Fz%26b%3Dc&d=%C3%A9");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(256))]
+
+        #[test]
+        fn no_reply_makes_the_reader_panic_or_gives_an_empty_token(
+            status in 100_u16..600,
+            bytes in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..200),
+            token in ".{0,8}",
+            ends in proptest::arbitrary::any::<i64>(),
+        ) {
+            let json = serde_json::json!({ "access_token": token, "expires_in": ends }).to_string();
+            for body in [bytes, json.into_bytes()] {
+                if let Ok((secret, ends)) = read_token(&Response { status, headers: Vec::new(), body }, now()) {
+                    proptest::prop_assert!(!secret.expose().is_empty() && status < 500);
+                    proptest::prop_assert!(ends <= after(now(), Duration::from_secs(3600)));
+                }
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! batch as a whole. An item is matched by the id it names where it names one, by its place or its `json_path` where it
 //! does not, and where neither settles it the channel's verdict is [`Verdict::Unsure`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::observed::{Observed, merge};
 use crate::model::secret::Secret;
-use crate::model::time::{Times, Timestamp};
+use crate::model::time::{Times, Timestamp, span};
 use crate::model::token::TokenState;
 use crate::model::version::Limits;
 
@@ -24,7 +24,9 @@ use super::auth::{Remember, Tokens};
 use super::error::{Error, Kind};
 use super::time::ZohoTime;
 use super::transport::Transport;
-use super::wire::{self, Answer, Item, Refused, bounded};
+use super::wire::{self, Answer, Item, PAGE_ROWS, Refused, bounded};
+
+pub use super::wire::Verdict;
 
 /// One account's way to Zoho.
 pub struct Client {
@@ -44,17 +46,6 @@ pub struct Listing {
     pub channels: BTreeMap<ChannelId, Observed>,
     /// When it was read, in Zoho's time: from the first page asked for to the last one there.
     pub times: Times,
-}
-
-/// What became of one channel of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Accepted, with the expiry that was given if the reply says one.
-    Accepted(Option<Timestamp>),
-    /// Refused.
-    Refused(Refused),
-    /// The reply does not say.
-    Unsure(String),
 }
 
 /// Calls made, by operation and outcome. The one place where they are counted.
@@ -191,19 +182,7 @@ impl Client {
     fn answer(&self, operation: &'static str, response: &Response) -> Result<Answer, Error> {
         let status = response.status;
         match wire::read_answer(&response.body) {
-            Ok(Answer::Items(items)) => Ok(Answer::Items(items)),
-            Ok(Answer::Bare(refused)) if status >= 300 => Ok(Answer::Bare(refused)),
-            // A bare error under a success status: refused, for all that can be told; judged as 400 is.
-            Ok(Answer::Bare(refused)) => {
-                let kind = Kind::Refused {
-                    status: 400,
-                    code: Some(refused.code),
-                    message: refused.message,
-                    json_path: refused.json_path,
-                    retry_after: None,
-                };
-                Err(Error { operation, writing: true, kind })
-            }
+            Ok(answer) => Ok(answer),
             Err(_) if status >= 300 => Err(status_error(operation, true, response)),
             Err(why) => Err(Error { operation, writing: true, kind: Kind::Unreadable { status, why } }),
         }
@@ -216,9 +195,11 @@ impl Client {
             let mut query = vec![("page".to_owned(), page.to_string()), ("per_page".to_owned(), PAGE_ROWS.to_string())];
             query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
             let response = self.call("list", "GET", query, Vec::new()).await?;
-            let read = read_list(&response)?;
-            let (count, more) = (read.count, read.more);
-            rows.extend(read.rows);
+            let wire::Page { rows: read, count, more } = read_list(&response)?;
+            if !read.is_empty() && rows.ends_with(&read) {
+                return Err(unreadable_list(&response, "a page came twice"));
+            }
+            rows.extend(read);
             if !more {
                 return Ok(Listing { channels: merge(rows), times: self.times_since(sent) });
             }
@@ -318,15 +299,28 @@ fn status_error(operation: &'static str, writing: bool, response: &Response) -> 
 
 fn refused_error(operation: &'static str, writing: bool, response: &Response, refused: Refused) -> Error {
     let Refused { code, message, json_path } = refused;
-    let retry_after = response.header("retry-after").and_then(|text| text.trim().parse().ok());
     let kind = Kind::Refused {
         status: response.status,
         code: Some(code).filter(|code| !code.is_empty()),
         message,
         json_path,
-        retry_after: retry_after.map(|seconds: u64| Duration::from_secs(seconds.min(RETRY_AFTER_MAX))),
+        retry_after: retry_after(response),
     };
     Error { operation, writing, kind }
+}
+
+/// `Retry-After` in seconds, or as a date, which counts from the reply's own `Date`.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let asked = response.header("retry-after")?.trim();
+    let wait = match asked.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => span(date(response.header("date")?)?, date(asked)?),
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp())
 }
 
 fn beginning(body: &[u8]) -> String {
@@ -334,7 +328,7 @@ fn beginning(body: &[u8]) -> String {
     if text.trim().is_empty() { "no body".to_owned() } else { bounded(text.trim()) }
 }
 
-/// A page; nothing at all (204, or an empty body) is an empty one.
+/// A page; 204 is an empty one. A body that should be there and is not is no list: nothing may be taken to be absent.
 fn read_list(response: &Response) -> Result<wire::Page, Error> {
     if response.status == 204 {
         return Ok(wire::Page::default());
@@ -344,10 +338,7 @@ fn read_list(response: &Response) -> Result<wire::Page, Error> {
     }
     match wire::read_page(&response.body) {
         Ok(page) => Ok(page),
-        Err(_) if error_of(response).is_some() => {
-            let refused = Response { status: 400, ..response.clone() };
-            Err(status_error("list", false, &refused))
-        }
+        Err(_) if error_of(response).is_some() => Err(status_error("list", false, response)),
         Err(error) => Err(unreadable_list(response, &error.to_string())),
     }
 }
@@ -365,69 +356,73 @@ fn with_expiry(verdict: Verdict) -> Verdict {
     }
 }
 
-/// One verdict a channel. Items that name an id go to it, wherever they stand; items that name none go by their
-/// `json_path`, else by their place, if what stands there is not taken.
+/// One verdict a channel. Items that name an id go to it, wherever they stand. An item that names none goes by its
+/// `json_path`; else by its place, if all items are there and the named ones stand in theirs; else to the one channel
+/// that is left, if it is the one item that is left.
 fn match_items(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
     let mut found: BTreeMap<usize, Verdict> = BTreeMap::new();
     let mut nameless = Vec::new();
+    let mut in_order = items.len() == ids.len();
     for (place, item) in items.iter().enumerate() {
-        match item.id.and_then(|id| ids.iter().position(|wanted| *wanted == id)) {
-            Some(index) => {
-                found.insert(index, verdict(item));
-            }
-            None if item.id.is_none() => nameless.push((place, item)),
-            None => {}
-        }
+        let Some(id) = item.id else {
+            nameless.push((place, item));
+            continue;
+        };
+        let index = ids.iter().position(|wanted| *wanted == id);
+        in_order &= index == Some(place);
+        index.into_iter().for_each(|index| settle(&mut found, index, &item.verdict));
     }
-    let open: BTreeSet<usize> = (0..ids.len()).filter(|index| !found.contains_key(index)).collect();
-    let all_are_there = items.len() == ids.len();
+    let open: Vec<usize> = (0..ids.len()).filter(|index| !found.contains_key(index)).collect();
+    let left = (nameless.len() == 1 && open.len() == 1).then(|| open.first().copied()).flatten();
     for (place, item) in nameless {
-        let index = path_index(item).unwrap_or(place);
-        let settles = path_index(item).is_some() || all_are_there || open.len() == 1;
-        if settles && open.contains(&index) {
-            found.insert(index, verdict(item));
-        }
+        let index = path_index(item).or(in_order.then_some(place)).or(left);
+        let index = index.filter(|index| open.contains(index));
+        index.into_iter().for_each(|index| settle(&mut found, index, &item.verdict));
     }
-    let missing = || Verdict::Unsure("the reply does not mention it".to_owned());
+    let missing = || Verdict::Unsure("the reply does not say what became of it".to_owned());
     (0..ids.len()).map(|index| found.remove(&index).unwrap_or_else(missing)).collect()
 }
 
-/// DELETE answers one item a (channel, module), and an error item does not say which channel it is about.
+/// Two items about one channel that do not say the same say nothing.
+fn settle(found: &mut BTreeMap<usize, Verdict>, index: usize, verdict: &Verdict) {
+    let agreed = match found.remove(&index) {
+        Some(earlier) if earlier != *verdict => Verdict::Unsure("the reply says two things of it".to_owned()),
+        Some(_) | None => verdict.clone(),
+    };
+    found.insert(index, agreed);
+}
+
+/// DELETE answers one item a (channel, module), and an error item does not say which channel it is about: as many as there
+/// are channels without an item go to them in order. Any other number settles nothing.
 fn disable_verdicts(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
-    let first_error = items.iter().find_map(|item| item.result.as_ref().err());
+    let named = |id: &ChannelId| items.iter().any(|item| item.id == Some(*id));
+    let nameless: Vec<&Verdict> = items.iter().filter(|item| item.id.is_none()).map(|item| &item.verdict).collect();
+    let settled = nameless.len() == ids.iter().filter(|id| !named(id)).count();
+    let mut nameless = nameless.into_iter().filter(|_| settled);
+    let missing = || Verdict::Unsure("the reply does not say what became of it".to_owned());
     let of = |id: &ChannelId| {
-        let mut named = items.iter().filter(|item| item.id == Some(*id)).peekable();
-        match (named.peek().is_some(), named.find(|item| item.result.is_err()), first_error) {
-            (true, None, _) => Verdict::Accepted(None),
-            (true, Some(item), _) => verdict(item),
-            (false, _, Some(refused)) => Verdict::Refused(refused.clone()),
-            (false, _, None) => Verdict::Unsure("the reply does not mention it".to_owned()),
+        let mut said = items.iter().filter(|item| item.id == Some(*id)).map(|item| &item.verdict).peekable();
+        if said.peek().is_none() {
+            return nameless.next().cloned().unwrap_or_else(missing);
         }
+        said.find(|verdict| !matches!(verdict, Verdict::Accepted(_))).cloned().unwrap_or(Verdict::Accepted(None))
     };
     ids.iter().map(of).collect()
 }
 
-fn verdict(item: &Item) -> Verdict {
-    match &item.result {
-        Ok(accepted) => Verdict::Accepted(accepted.expiry),
-        Err(refused) => Verdict::Refused(refused.clone()),
-    }
-}
-
 /// The `1` of `$.watch[1].events[0]`.
 fn path_index(item: &Item) -> Option<usize> {
-    let path = item.result.as_ref().err()?.json_path.as_deref()?;
+    let Verdict::Refused(refused) = &item.verdict else { return None };
+    let path = refused.json_path.as_deref()?;
     path.strip_prefix("$.watch[")?.split(']').next()?.parse().ok()
 }
 
-/// Zoho's page size, default and maximum (Kaizen #14; v7 *Get Notification Details*).
-const PAGE_ROWS: usize = 200;
 /// A list longer than this is not read to its end: it is not a list of channels.
 const PAGES_MAX: usize = 10_000;
 /// `channel_ids` holds at most 512 characters (zoho/crm-oas, v8.0): 25 ids of 19 digits.
 pub const DELETE_MAX: usize = 25;
 /// A longer wait than this is not believed.
-const RETRY_AFTER_MAX: u64 = 24 * 60 * 60;
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -475,5 +470,56 @@ mod tests {
         assert_eq!(check(&[ok(11), ok(22)]), ["ok", "ok", "unsure"]);
         assert_eq!(check(&[]), ["unsure", "unsure", "unsure"]);
         assert_eq!(check(&[ok(11), no("")]), ["ok", "unsure", "unsure"]);
+        assert_eq!(check(&[no("$.watch[7]"), ok(22), ok(33)]), ["unsure", "ok", "ok"]);
+    }
+
+    #[test]
+    fn an_item_without_a_name_among_items_out_of_order_is_no_guess() {
+        assert_eq!(check(&[no(""), ok(33), ok(11)]), ["ok", "no", "ok"]);
+        assert_eq!(check(&[no(""), no(""), ok(11)]), ["ok", "unsure", "unsure"]);
+        assert_eq!(check(&[ok(11), no(""), no("")]), ["ok", "no", "no"]);
+    }
+
+    #[test]
+    fn two_items_about_one_channel_must_agree() {
+        let refused = r#"{"code":"INVALID_DATA","status":"error","details":{"channel_id":"11"}}"#.to_owned();
+        assert_eq!(check(&[ok(11), ok(11), ok(22), ok(33)]), ["ok", "ok", "ok"]);
+        assert_eq!(check(&[refused, ok(11), ok(22), ok(33)]), ["unsure", "ok", "ok"]);
+    }
+
+    #[test]
+    fn errors_of_a_delete_go_to_channels_only_when_their_number_is_right() {
+        let gone = r#"{"code":"NOT_SUBSCRIBED","status":"error","message":"m","details":{}}"#;
+        let ok = |id: i64| format!(r#"{{"code":"SUCCESS","status":"success","details":{{"channel_id":"{id}"}}}}"#);
+        let check = |items: &[String]| {
+            let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
+            let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else { panic!("no items") };
+            let words = |verdict: &Verdict| match verdict {
+                Verdict::Accepted(_) => "ok".to_owned(),
+                Verdict::Refused(refused) => refused.code.clone(),
+                Verdict::Unsure(_) => "unsure".to_owned(),
+            };
+            disable_verdicts(&ids(), &items).iter().map(words).collect::<Vec<_>>()
+        };
+        assert_eq!(check(&[ok(11), ok(11), ok(22), ok(33)]), ["ok", "ok", "ok"]);
+        assert_eq!(check(&[ok(11), gone.into(), no("")]), ["ok", "NOT_SUBSCRIBED", "INVALID_DATA"]);
+        assert_eq!(check(&[ok(11), gone.into()]), ["ok", "unsure", "unsure"]);
+        assert_eq!(check(&[gone.into()]), ["unsure", "unsure", "unsure"]);
+    }
+
+    #[test]
+    fn a_retry_after_is_seconds_or_a_date() {
+        let wait = |asked: &str, date: Option<&str>| {
+            let mut headers = vec![("retry-after".to_owned(), asked.to_owned())];
+            headers.extend(date.map(|date| ("date".to_owned(), date.to_owned())));
+            retry_after(&Response { status: 429, headers, body: Vec::new() }).map(|wait| wait.as_secs())
+        };
+        let date = Some("Mon, 23 Nov 2026 16:00:00 GMT");
+        assert_eq!(wait(" 120 ", None), Some(120));
+        assert_eq!(wait("99999999999", None), Some(86_400));
+        assert_eq!(wait("Mon, 23 Nov 2026 16:01:30 GMT", date), Some(90));
+        assert_eq!(wait("Mon, 23 Nov 2026 15:00:00 GMT", date), Some(0));
+        assert_eq!(wait("Mon, 23 Nov 2026 16:01:30 GMT", None), None);
+        assert_eq!(wait("soon", date), None);
     }
 }

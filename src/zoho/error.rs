@@ -7,11 +7,15 @@
 //! | not sent: DNS, connect, TLS | Transient | Transient |
 //! | lost: time-out, reset, cut short, too large | Transient | Unsure |
 //! | 429 | Transient, with its Retry-After | the same |
-//! | 401, 403, 404, 405, 3xx, refused credentials | Account | Account |
-//! | 400 without items | Account | Rejected (the batch as a whole) |
-//! | 5xx | Transient | Unsure |
+//! | 401, 403, 404, 405, other 4xx, 3xx, refused credentials | Account | Account |
+//! | 400 or 413 without items | Account | Rejected (the batch as a whole) |
+//! | 408, 5xx | Transient, with its Retry-After | Unsure |
 //! | 2xx that cannot be read | Transient | Unsure |
 //! | the token endpoint asks to wait | Transient, not before | the same |
+//! | the store cannot remember that a token is asked for | Transient | the same |
+//!
+//! A code of Zoho's that says more than its status outranks it: Zoho's own sources disagree about statuses (OAS-old has
+//! errors under 202), and an error may come with HTTP 200.
 
 use std::time::Duration;
 
@@ -70,6 +74,9 @@ pub enum Kind {
         /// Why.
         why: String,
     },
+    /// No token is asked for, because the store cannot remember it.
+    #[error("no access token is asked for, because that cannot be remembered: {0}")]
+    Unremembered(String),
 }
 
 /// What an error means for who made the call.
@@ -100,62 +107,132 @@ impl Error {
     pub fn class(&self) -> Class {
         match &self.kind {
             Kind::Transport(TransportError::NotSent(_)) => Class::Transient { retry_after: None },
-            Kind::Transport(TransportError::Lost(_)) | Kind::Unreadable { .. } => self.lost(),
+            Kind::Transport(TransportError::Lost(_)) | Kind::Unreadable { .. } => self.lost(None),
             Kind::Credentials(_) => Class::Account,
             Kind::Waiting { wait, .. } => Class::Transient { retry_after: Some(*wait) },
-            Kind::Refused { status, code, message, json_path, retry_after } => match status {
-                429 => Class::Transient { retry_after: *retry_after },
-                400 if self.writing && !is_about_the_account(code.as_deref()) => Class::Rejected {
-                    code: code.clone().unwrap_or_else(|| "HTTP_400".to_owned()),
-                    message: message.clone(),
-                    json_path: json_path.clone(),
-                },
-                300..=499 => Class::Account,
-                _ => self.lost(),
-            },
+            Kind::Unremembered(_) => Class::Transient { retry_after: None },
+            Kind::Refused { status, code, message, json_path, retry_after } => {
+                match meant_status(*status, code.as_deref()) {
+                    429 => Class::Transient { retry_after: *retry_after },
+                    400 | 413 if self.writing => Class::Rejected {
+                        code: code.clone().unwrap_or_else(|| format!("HTTP_{status}")),
+                        message: message.clone(),
+                        json_path: json_path.clone(),
+                    },
+                    408 => self.lost(*retry_after),
+                    300..=499 => Class::Account,
+                    _ => self.lost(*retry_after),
+                }
+            }
         }
     }
 
-    fn lost(&self) -> Class {
-        if self.writing { Class::Unsure } else { Class::Transient { retry_after: None } }
+    fn lost(&self, retry_after: Option<Duration>) -> Class {
+        if self.writing { Class::Unsure } else { Class::Transient { retry_after } }
+    }
+}
+
+/// The status that a reply means: its code's, where the code says more.
+fn meant_status(status: u16, code: Option<&str>) -> u16 {
+    match (status, code) {
+        (200..=499, Some("TOO_MANY_REQUESTS" | "RATE_LIMIT_EXCEEDED")) => 429,
+        (200..=400, Some("INTERNAL_ERROR" | "INTERNAL_SERVER_ERROR" | "SERVICE_UNAVAILABLE")) => 500,
+        (200..=400, Some(code)) if ACCOUNT_CODES.contains(&code) => 403,
+        (200..=299, Some(_)) => 400,
+        _ => status,
     }
 }
 
 /// Codes that say nothing of the channels in the request, whatever status they come with.
-fn is_about_the_account(code: Option<&str>) -> bool {
-    let codes = ["INVALID_REQUEST_METHOD", "INVALID_URL_PATTERN", "API_NOT_SUPPORTED", "NO_PERMISSION"];
-    code.is_some_and(|code| codes.contains(&code))
-}
+const ACCOUNT_CODES: [&str; 9] = [
+    "INVALID_TOKEN",
+    "INVALID_OAUTHTOKEN",
+    "AUTHENTICATION_FAILURE",
+    "AUTHORIZATION_FAILED",
+    "OAUTH_SCOPE_MISMATCH",
+    "NO_PERMISSION",
+    "INVALID_REQUEST_METHOD",
+    "INVALID_URL_PATTERN",
+    "API_NOT_SUPPORTED",
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(status: u16, writing: bool) -> Class {
-        let kind = Kind::Refused { status, code: None, message: String::new(), json_path: None, retry_after: None };
-        Error { operation: "test", writing, kind }.class()
-    }
-
-    #[test]
-    fn a_failed_read_changed_nothing_and_a_failed_write_may_have() {
-        let lost = |writing| Error {
-            operation: "test",
-            writing,
-            kind: Kind::Transport(TransportError::Lost("timed out".into())),
-        };
-        assert_eq!(lost(false).class(), Class::Transient { retry_after: None });
-        assert_eq!(lost(true).class(), Class::Unsure);
-        assert_eq!(refused(500, false), Class::Transient { retry_after: None });
-        assert_eq!(refused(503, true), Class::Unsure);
-    }
-
-    #[test]
-    fn statuses_that_concern_the_account_reject_no_channel() {
-        for status in [301, 401, 403, 404, 405] {
-            assert_eq!(refused(status, true), Class::Account, "{status}");
+    fn class(writing: bool, kind: Kind) -> String {
+        match (Error { operation: "test", writing, kind }).class() {
+            Class::Transient { retry_after: None } => "transient".to_owned(),
+            Class::Transient { retry_after: Some(wait) } => format!("transient {}s", wait.as_secs()),
+            Class::Account => "account".to_owned(),
+            Class::Rejected { code, .. } => format!("rejected {code}"),
+            Class::Unsure => "unsure".to_owned(),
         }
-        assert!(matches!(refused(400, true), Class::Rejected { .. }));
-        assert_eq!(refused(400, false), Class::Account);
-        assert_eq!(refused(429, true), Class::Transient { retry_after: None });
+    }
+
+    fn refused(status: u16, code: &str) -> Kind {
+        let code = Some(code.to_owned()).filter(|code| !code.is_empty());
+        Kind::Refused { status, code, message: String::new(), json_path: None, retry_after: None }
+    }
+
+    #[test]
+    fn each_symptom_means_what_the_table_says() {
+        let transport = |error| Kind::Transport(error);
+        let rows: Vec<(Kind, &str, &str)> = vec![
+            (transport(TransportError::NotSent("dns".into())), "transient", "transient"),
+            (transport(TransportError::Lost("timed out".into())), "transient", "unsure"),
+            (Kind::Unreadable { status: 200, why: String::new() }, "transient", "unsure"),
+            (Kind::Credentials("invalid_code".into()), "account", "account"),
+            (Kind::Unremembered("disk full".into()), "transient", "transient"),
+            (refused(301, ""), "account", "account"),
+            (refused(400, ""), "account", "rejected HTTP_400"),
+            (refused(400, "INVALID_DATA"), "account", "rejected INVALID_DATA"),
+            (refused(401, "INVALID_TOKEN"), "account", "account"),
+            (refused(401, "OAUTH_SCOPE_MISMATCH"), "account", "account"),
+            (refused(403, "NO_PERMISSION"), "account", "account"),
+            (refused(404, "INVALID_URL_PATTERN"), "account", "account"),
+            (refused(405, ""), "account", "account"),
+            (refused(408, ""), "transient", "unsure"),
+            (refused(413, ""), "account", "rejected HTTP_413"),
+            (refused(429, "TOO_MANY_REQUESTS"), "transient", "transient"),
+            (refused(429, "RATE_LIMIT_EXCEEDED"), "transient", "transient"),
+            (refused(500, "INTERNAL_ERROR"), "transient", "unsure"),
+            (refused(500, ""), "transient", "unsure"),
+            (refused(503, "TOO_MANY_REQUESTS"), "transient", "unsure"),
+        ];
+        for (kind, reading, writing) in rows {
+            let (read, written) = (class(false, kind.clone()), class(true, kind.clone()));
+            assert_eq!((read.as_str(), written.as_str()), (reading, writing), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_outranks_a_status_that_says_less() {
+        let rows = [
+            (200, "INVALID_DATA", "account", "rejected INVALID_DATA"),
+            (202, "NOT_SUBSCRIBED", "account", "rejected NOT_SUBSCRIBED"),
+            (400, "RATE_LIMIT_EXCEEDED", "transient", "transient"),
+            (200, "TOO_MANY_REQUESTS", "transient", "transient"),
+            (202, "INTERNAL_ERROR", "transient", "unsure"),
+            (400, "INTERNAL_SERVER_ERROR", "transient", "unsure"),
+            (400, "INVALID_TOKEN", "account", "account"),
+            (200, "AUTHENTICATION_FAILURE", "account", "account"),
+            (400, "NO_PERMISSION", "account", "account"),
+            (400, "API_NOT_SUPPORTED", "account", "account"),
+        ];
+        for (status, code, reading, writing) in rows {
+            assert_eq!(class(false, refused(status, code)), reading, "{status} {code}");
+            assert_eq!(class(true, refused(status, code)), writing, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_wait_that_zoho_asks_for_is_passed_on_where_nothing_was_changed() {
+        for (status, reading, writing) in [(429, "transient 9s", "transient 9s"), (503, "transient 9s", "unsure")] {
+            let wait = Some(Duration::from_secs(9));
+            let kind = Kind::Refused { status, code: None, message: String::new(), json_path: None, retry_after: wait };
+            assert_eq!(class(false, kind.clone()), reading);
+            assert_eq!(class(true, kind), writing);
+        }
     }
 }

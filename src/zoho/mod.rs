@@ -20,3 +20,10 @@ pub mod error;
 mod time;
 pub mod transport;
 pub mod wire;
+
+#[cfg(test)]
+#[cfg(feature = "simulator")]
+pub(crate) mod testing;
+#[cfg(test)]
+#[cfg(feature = "simulator")]
+mod tests;

@@ -133,3 +133,6 @@ fn chain(error: &reqwest::Error) -> String {
     words.dedup();
     if words.is_empty() { "the exchange failed".to_owned() } else { words.join(": ") }
 }
+
+#[cfg(test)]
+mod tests;

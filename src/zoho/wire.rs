@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::Offset;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::model::channel::{Ask, ChannelId, NotifyUrl};
@@ -81,84 +81,75 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// How many rows there were.
     pub count: usize,
-    /// Whether another page follows.
+    /// Whether another page follows. A full page that does not say is taken to be followed by one.
     pub more: bool,
 }
 
-/// Reads one page.
+/// Reads one page. A row in which something is odd is read for the rest: one foreign row must not hide all others.
 pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     let reply: ListReply = serde_json::from_slice(body)?;
     let count = reply.watch.len();
-    let rows = reply.watch.into_iter().filter_map(WireRow::into_row).flatten().collect();
-    Ok(Page { rows, count, more: reply.info.is_some_and(|info| info.more_records) })
+    let rows = reply.watch.iter().filter_map(read_row).flatten().collect();
+    let said = reply.info.as_ref().and_then(|info| info.get("more_records")?.as_bool());
+    Ok(Page { rows, count, more: said.unwrap_or(count >= PAGE_ROWS) })
 }
 
 #[derive(Deserialize)]
 struct ListReply {
-    watch: Vec<WireRow>,
-    info: Option<Info>,
+    watch: Vec<Value>,
+    info: Option<Value>,
 }
 
-#[derive(Deserialize)]
-struct Info {
-    #[serde(default)]
-    more_records: bool,
+/// One row a module: a row names its events with their modules, and is normally about one.
+fn read_row(row: &Value) -> Option<Vec<Row>> {
+    let id = row.get("channel_id").and_then(read_id)?;
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    let flag = |key: &str| row.get(key).and_then(Value::as_bool);
+    let notify_url = text("notify_url").map(NotifyUrl::new);
+    let expiry = text("channel_expiry").and_then(|text| text.parse().ok());
+    let token = read_token(row.get("token"));
+    let conditions = match row.get("notification_condition") {
+        None => Seen::Unsaid,
+        Some(Value::Null) => Seen::Known(Vec::new()),
+        Some(value) => read_conditions(value),
+    };
+    let (related, values) = (flag("notify_on_related_action"), flag("return_affected_field_values"));
+    let rows = read_modules(row.get("events")).into_iter().map(|(module, operations)| Row {
+        id,
+        module,
+        operations,
+        notify_url: notify_url.clone(),
+        token,
+        expiry,
+        notify_on_related_action: related,
+        return_affected_field_values: values,
+        conditions: conditions.clone(),
+    });
+    Some(rows.collect())
 }
 
-#[derive(Deserialize)]
-struct WireRow {
-    #[serde(default, deserialize_with = "lenient_id")]
-    channel_id: Option<ChannelId>,
-    #[serde(default)]
-    events: Option<Vec<String>>,
-    notify_url: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    token: Option<Option<String>>,
-    channel_expiry: Option<String>,
-    notify_on_related_action: Option<bool>,
-    return_affected_field_values: Option<bool>,
-    #[serde(default, deserialize_with = "present")]
-    notification_condition: Option<Option<Value>>,
-}
-
-impl WireRow {
-    /// One row a module: a row names its events with their modules, and is normally about one.
-    fn into_row(self) -> Option<Vec<Row>> {
-        let id = self.channel_id?;
-        let notify_url = self.notify_url.as_deref().map(NotifyUrl::new);
-        let token = match self.token {
-            None => TokenSeen::Unsaid,
-            Some(None) => TokenSeen::Null,
-            Some(Some(token)) if token.is_empty() => TokenSeen::Null,
-            Some(Some(token)) => TokenSeen::Set(Secret::new(token).fingerprint()),
-        };
-        let conditions = match self.notification_condition {
-            None => Seen::Unsaid,
-            Some(None) => Seen::Known(Vec::new()),
-            Some(Some(value)) => read_conditions(&value),
-        };
-        let expiry = self.channel_expiry.and_then(|text| text.parse().ok());
-        let mut modules: BTreeMap<String, Operations> = BTreeMap::new();
-        for (module, operations) in self.events.iter().flatten().filter_map(|event| Events::parse(event).ok()) {
-            let held = modules.entry(module).or_default();
-            *held = held.union(operations);
-        }
-        if modules.is_empty() {
-            modules.insert(String::new(), Operations::default());
-        }
-        let rows = modules.into_iter().map(|(module, operations)| Row {
-            id,
-            module,
-            operations,
-            notify_url: notify_url.clone(),
-            token,
-            expiry,
-            notify_on_related_action: self.notify_on_related_action,
-            return_affected_field_values: self.return_affected_field_values,
-            conditions: conditions.clone(),
-        });
-        Some(rows.collect())
+fn read_token(token: Option<&Value>) -> TokenSeen {
+    match token {
+        None => TokenSeen::Unsaid,
+        Some(Value::Null) => TokenSeen::Null,
+        Some(Value::String(text)) if text.is_empty() => TokenSeen::Null,
+        Some(Value::String(text)) => TokenSeen::Set(Secret::new(text.as_str()).fingerprint()),
+        Some(other) => TokenSeen::Set(Secret::new(other.to_string()).fingerprint()),
     }
+}
+
+/// The operations of each module; a row that names none is a row all the same.
+fn read_modules(events: Option<&Value>) -> BTreeMap<String, Operations> {
+    let mut modules: BTreeMap<String, Operations> = BTreeMap::new();
+    let events = events.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    for (module, operations) in events.filter_map(|event| Events::parse(event).ok()) {
+        let held = modules.entry(module).or_default();
+        *held = held.union(operations);
+    }
+    if modules.is_empty() {
+        modules.insert(String::new(), Operations::default());
+    }
+    modules
 }
 
 fn read_conditions(value: &Value) -> Seen {
@@ -211,14 +202,18 @@ pub struct Item {
     /// The channel, where the item names it.
     pub id: Option<ChannelId>,
     /// What became of it.
-    pub result: Result<Accepted, Refused>,
+    pub verdict: Verdict,
 }
 
-/// An item that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// The earliest expiry that its modules were given, where the item says one.
-    pub expiry: Option<Timestamp>,
+/// What became of one channel of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Accepted, with the earliest expiry that its modules were given, where the reply says one.
+    Accepted(Option<Timestamp>),
+    /// Refused.
+    Refused(Refused),
+    /// The reply does not say, or says both.
+    Unsure(String),
 }
 
 /// An item, or a whole reply, that was refused.
@@ -257,13 +252,17 @@ fn read_item(item: &Value) -> Item {
     let events: &[Value] = item.pointer("/details/events").and_then(Value::as_array).map_or(&[], Vec::as_slice);
     let named = item.pointer("/details/channel_id").or_else(|| events.first()?.get("channel_id"));
     let id = named.and_then(read_id);
-    let accepted = item.get("status").and_then(Value::as_str) == Some("success")
-        || item.get("code").and_then(Value::as_str) == Some("SUCCESS");
-    if !accepted {
-        return Item { id, result: Err(read_refused(item)) };
-    }
     let expiries = events.iter().filter_map(|event| event.get("channel_expiry")?.as_str()?.parse().ok());
-    Item { id, result: Ok(Accepted { expiry: expiries.min() }) }
+    let text = |key: &str| item.get(key).and_then(Value::as_str);
+    let verdict = match (text("code"), text("status")) {
+        (Some("SUCCESS"), Some("success") | None) | (None, Some("success")) => Verdict::Accepted(expiries.min()),
+        (Some("SUCCESS"), Some(_)) | (Some(_), Some("success")) => {
+            Verdict::Unsure("its item in the reply contradicts itself".to_owned())
+        }
+        (None, None) => Verdict::Unsure("its item in the reply has neither code nor status".to_owned()),
+        (Some(_), _) | (None, Some(_)) => Verdict::Refused(read_refused(item)),
+    };
+    Item { id, verdict }
 }
 
 fn read_refused(value: &Value) -> Refused {
@@ -298,15 +297,12 @@ fn read_id(value: &Value) -> Option<ChannelId> {
     }
 }
 
-fn lenient_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ChannelId>, D::Error> {
-    Ok(read_id(&Value::deserialize(deserializer)?))
-}
-
-/// Tells a key that is null from one that is not there.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
+
+/// Zoho's page size, default and maximum (Kaizen #14; v7 *Get Notification Details*).
+pub const PAGE_ROWS: usize = 200;
+
+#[cfg(test)]
+mod tests;

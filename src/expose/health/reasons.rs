@@ -32,7 +32,9 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
     let mut add = |kind, account: Option<&AccountName>, text: String| {
         reasons.push(HealthReason { kind, account: account.cloned(), channel: None, text: line(&text) });
     };
-    if loop_age.0 > LOOP_AGE_MAX {
+    if loop_age == LoopAge::NO_LOOP {
+        add(Kind::NotLive, None, "no daemon is running, so nothing is renewed".to_owned());
+    } else if loop_age.0 > LOOP_AGE_MAX {
         add(Kind::NotLive, None, format!("the loop last turned {} ago", brief(loop_age.0)));
     }
     if let Some(why) = store_failed {

@@ -339,6 +339,17 @@ fn a_channel_taken_out_of_the_config_is_left_to_expire_by_policy() {
 }
 
 #[test]
+fn a_renewal_that_was_asked_for_does_not_wait_until_it_is_due() {
+    let mut world = World::converged(2);
+    world.record(1).renewal_asked = Some(world.now);
+    world.check(&expect![[r#"
+        account acme: 1 step, 0 held, 1 kept, 0 foreign
+          ~ enable        c1 (asked, 23h left, asks for 2026-01-02T01:00:00Z)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
 fn a_channel_neither_declared_nor_seen_is_forgotten() {
     let mut world = World::converged(2);
     world.retire(1);

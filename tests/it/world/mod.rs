@@ -34,7 +34,7 @@ use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::reconcile::report::AccountReport;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
-use channelkeeper::store::Store;
+use channelkeeper::store::{OpenError, Opened, Store};
 use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -136,7 +136,7 @@ impl World {
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");
         let clock: Arc<dyn Clock> = self.host_clock.clone();
-        let opened = Store::open(self.dir.path(), clock.now()).expect("the store opens");
+        let opened = open(self.dir.path(), &*clock);
         assert!(opened.moved_aside.is_none(), "the database was moved aside: {:?}", opened.moved_aside);
         let store = opened.store;
         store.keep_desired(&self.desired).expect("the desired state is kept");
@@ -174,6 +174,10 @@ impl World {
             assert!(!ended.is_err_and(|error| error.is_panic()), "a task of the daemon panicked");
         }
         self.wire.cut.lock().unwrap().take();
+        // The passes are dropped by the runtime, which has to be given a turn for each.
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Stops the daemon as TERM does.
@@ -184,6 +188,9 @@ impl World {
         for task in daemon.tasks {
             task.abort();
             let _aborted = task.await;
+        }
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
         }
     }
 
@@ -261,6 +268,11 @@ impl World {
     /// Every request so far, one line each.
     pub fn trace(&self) -> Vec<String> {
         self.wire.trace.lock().unwrap().clone()
+    }
+
+    /// Writes something into the trace.
+    pub fn note(&self, line: String) {
+        self.wire.trace.lock().unwrap().push(line);
     }
 
     /// The next request of this method is cut off, before Zoho sees it or after: nothing ever comes back.
@@ -411,6 +423,18 @@ fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
             lifetime_max: limits.lifetime_max,
         },
     }
+}
+
+/// Opens the store of a daemon that has just gone. A process that another test is starting holds every open file of this
+/// one, and with it the lock, from its fork to its exec: it is given a moment.
+fn open(dir: &Path, clock: &dyn Clock) -> Opened {
+    for _ in 0..200 {
+        match Store::open(dir, clock.now()) {
+            Err(OpenError::Locked(_)) => std::thread::park_timeout(Duration::from_millis(10)),
+            opened => return opened.expect("the store opens"),
+        }
+    }
+    panic!("{} stays locked", dir.display());
 }
 
 /// In memory where the machine has a place for that: a month of passes flushes the store some ten thousand times.

@@ -1,0 +1,84 @@
+//! Plays as many seeds of a simulated month as one wants: `cargo run --release --example soak -- --seeds 1000 --first 1`.
+//!
+//! Exits 1 on a violation, and prints the seed and the command that plays it again.
+
+#[path = "../tests/it/simulation/mod.rs"]
+mod simulation;
+#[path = "../tests/it/world/mod.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Plays seeds of a simulated month.
+#[derive(Parser)]
+struct Args {
+    /// How many seeds
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Days a world is watched
+    #[arg(long, default_value_t = 30)]
+    days: u64,
+    /// Seeds at once
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let length = Duration::from_secs(args.days * 24 * 3600);
+    let next = AtomicU64::new(args.first);
+    let ends = args.first + args.seeds;
+    let (sender, runs) = mpsc::channel();
+    let mut total: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut played, mut violations, mut calls) = (0_u64, 0_u64, 0_u64);
+    let mut out = std::io::stdout();
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs.max(1) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= ends || sender.send(simulation::play(seed, length)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for run in runs {
+            played += 1;
+            calls += run.calls;
+            run.faults.iter().for_each(|(kind, count)| *total.entry(kind.clone()).or_default() += count);
+            for violation in &run.violations {
+                violations += 1;
+                say(&mut out, &format!("seed {}: {violation}", run.seed));
+            }
+            if args.seeds == 1 && !run.violations.is_empty() {
+                run.tail.iter().for_each(|line| say(&mut out, &format!("  {line}")));
+            }
+            if !run.violations.is_empty() {
+                let command = format!("cargo run --release --example soak -- --seeds 1 --first {}", run.seed);
+                say(&mut out, &format!("  again: {command} --days {}", args.days));
+            }
+        }
+    });
+    say(&mut out, &format!("{played} seeds of {} simulated days, {calls} calls, {violations} violations", args.days));
+    for (kind, count) in &total {
+        say(&mut out, &format!("  {count:>8} {kind}"));
+    }
+    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn say(out: &mut impl Write, line: &str) {
+    writeln!(out, "{line}").expect("stdout is open");
+}

@@ -1,0 +1,370 @@
+//! Plans carried out over the simulator's state, with a real store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Clock;
+use crate::model::channel::AccountName;
+use crate::model::observed::Look;
+use crate::model::record::Record;
+use crate::model::time::after;
+use crate::plan::drift::Drift;
+use crate::plan::step::Reason;
+use crate::simulator::{Fault, Knobs};
+use crate::store::Store;
+use crate::zoho::testing::{Sim, account, ask, id, spec};
+
+/// The simulator, a client, a store, and one pass's memory at a time.
+struct Desk {
+    sim: Arc<Sim>,
+    client: Client,
+    store: Store,
+    cancelled: CancellationToken,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let sim = Sim::new(Knobs::default());
+        let client = sim.client();
+        Desk { sim, client, store: Store::temporary().unwrap(), cancelled: CancellationToken::new() }
+    }
+
+    async fn run(&self, steps: Vec<Step>) -> (Execution, BTreeMap<ChannelId, Record>) {
+        let now = self.sim.clock.now();
+        let plan = plan(steps, now);
+        let account: AccountName = account().name;
+        let look = Look::Seen { channels: BTreeMap::new(), at: now };
+        let records = self.store.records(&account).unwrap();
+        let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
+        let mut memory = Memory::new(ledgers, records, look, (now, self.sim.now()));
+        let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
+        let stored = self.store.records(&account).unwrap();
+        assert_eq!(memory.records, stored);
+        (execution, stored)
+    }
+
+    fn enable(&self, number: i64) -> Step {
+        step(number, Action::Enable(ask(spec(number, &["Deals.all"]), self.sim.now())), Reason::Missing)
+    }
+
+    fn enables(&self, numbers: impl IntoIterator<Item = i64>) -> Vec<Step> {
+        numbers.into_iter().map(|number| self.enable(number)).collect()
+    }
+
+    /// Calls since the last time, the token's left out.
+    fn calls(&self) -> Vec<String> {
+        self.sim.calls().into_iter().filter(|call| !call.ends_with("token")).collect()
+    }
+}
+
+fn plan(steps: Vec<Step>, now: Timestamp) -> Plan {
+    Plan {
+        account: account().name,
+        at: now,
+        steps,
+        held: Vec::new(),
+        kept: Vec::new(),
+        foreign: Vec::new(),
+        next_wake: now,
+    }
+}
+
+fn step(number: i64, action: Action, reason: Reason) -> Step {
+    Step { id: id(number), name: format!("c{number}").parse().unwrap(), action, reason, expiry: None }
+}
+
+fn words(execution: &Execution) -> Vec<String> {
+    execution.outcomes.iter().map(|(step, outcome)| format!("{} {}", step.id, outcome.word())).collect()
+}
+
+fn of(execution: &Execution, number: i64) -> &Outcome {
+    &execution.outcomes.iter().find(|(step, _)| step.id == id(number)).unwrap().1
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_as_a_whole_is_cut_down_to_the_channel_it_is_about() {
+    for (bad, size, calls_max) in [(1, 50, 13), (37, 50, 13), (50, 50, 13), (2, 2, 3), (1, 1, 1), (4, 7, 7)] {
+        let desk = Desk::new();
+        desk.sim.fault(Fault::RefuseBatchWith { channel: bad.to_string() });
+        let (execution, records) = desk.run(desk.enables(1..=size)).await;
+        let calls = desk.calls();
+        assert!(calls.len() <= calls_max, "{bad} of {size}: {} calls", calls.len());
+        let refused: Vec<i64> = (1..=size).filter(|n| matches!(of(&execution, *n), Outcome::Refused(_))).collect();
+        assert_eq!(refused, [bad]);
+        assert!(execution.trouble.is_none());
+        assert_eq!(desk.sim.live().len() as i64, size - 1);
+        assert_eq!(records[&id(bad)].refusal.as_ref().unwrap().code, "INVALID_DATA");
+        let order: Vec<i64> = execution.outcomes.iter().map(|(step, _)| step.id.number()).collect();
+        assert_eq!(order, (1..=size).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_item_costs_its_neighbours_nothing() {
+    let desk = Desk::new();
+    let details = serde_json::json!({ "api_name": "events", "json_path": "$.watch[1].events[0]" });
+    desk.sim.fault(Fault::RefuseChannel { channel: "2".to_owned(), code: "INVALID_DATA".to_owned(), details });
+    let (execution, records) = desk.run(desk.enables(1..=3)).await;
+    assert_eq!(words(&execution), ["1 done", "2 refused", "3 done"]);
+    assert_eq!(desk.calls().len(), 1);
+    assert_eq!(records[&id(2)].refusal.as_ref().unwrap().json_path.as_deref(), Some("$.watch[1].events[0]"));
+    assert!(records[&id(1)].grant.is_some() && records[&id(2)].grant.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_unsure_is_not_assumed() {
+    let desk = Desk::new();
+    desk.sim.fault_once(Fault::ResetAfter);
+    let (execution, records) = desk.run(desk.enables([1])).await;
+    assert_eq!(words(&execution), ["1 unsure"]);
+    assert!(desk.sim.live().contains(&1));
+    let record = &records[&id(1)];
+    assert!(record.grant.is_none() && record.refusal.is_none());
+    assert!(execution.trouble.is_some_and(|trouble| !trouble.needs_a_person));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_three_failures_in_a_row_the_rest_waits() {
+    let desk = Desk::new();
+    desk.sim.fault(Fault::ServerErrorHtml);
+    let (execution, _) = desk.run(desk.enables(1..=300)).await;
+    assert_eq!(desk.calls().len(), 3);
+    assert!(matches!(of(&execution, 150), Outcome::Unsure(_)));
+    assert!(matches!(of(&execution, 151), Outcome::Deferred(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_are_not_in_a_row_do_not_stop_the_pass() {
+    let desk = Desk::new();
+    let (sim, calls) = (Arc::downgrade(&desk.sim), Mutex::new(0));
+    desk.sim.on_request(move |request| {
+        let mut calls = calls.lock().unwrap();
+        *calls += usize::from(!request.path.contains("oauth"));
+        if *calls % 3 != 0 {
+            sim.upgrade().unwrap().fault_once(Fault::ServerErrorJson);
+        }
+    });
+    let (execution, _) = desk.run(desk.enables(1..=400)).await;
+    let done = execution.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Done(_))).count();
+    assert_eq!((desk.calls().len(), done), (8, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_stops_at_once_even_behind_another_failure() {
+    let desk = Desk::new();
+    desk.sim.fault_once(Fault::ResetBefore);
+    desk.sim.zoho().set_knobs(Knobs { retry_after_secs: Some(40), ..Knobs::default() }).unwrap();
+    desk.sim.fault(Fault::TooManyRequests);
+    let (execution, _) = desk.run(desk.enables(1..=200)).await;
+    assert_eq!(desk.calls().len(), 2);
+    let trouble = execution.trouble.unwrap();
+    assert_eq!((trouble.retry_after, trouble.needs_a_person), (Some(Duration::from_secs(40)), false));
+    assert!(trouble.what.contains("429"), "{}", trouble.what);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_fail_behind_another_failure_need_a_person() {
+    let desk = Desk::new();
+    desk.sim.fault_once(Fault::ResetBefore);
+    desk.sim.fault(Fault::Forbidden);
+    let (execution, _) = desk.run(desk.enables(1..=200)).await;
+    assert_eq!(desk.calls().len(), 2);
+    assert!(execution.trouble.unwrap().needs_a_person);
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_refused_by_name_are_no_failure_of_the_account() {
+    let desk = Desk::new();
+    desk.sim.fault_once(Fault::ResetBefore);
+    for bad in 51..=56 {
+        desk.sim.fault(Fault::RefuseBatchWith { channel: bad.to_string() });
+    }
+    let (execution, _) = desk.run(desk.enables(1..=200)).await;
+    assert_eq!(desk.sim.live().len(), 144);
+    assert!(matches!(of(&execution, 200), Outcome::Done(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_intent_is_in_the_store_before_the_post_leaves() {
+    let desk = Desk::new();
+    let store = desk.store.clone();
+    let recorded: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let noted = recorded.clone();
+    desk.sim.on_request(move |request| {
+        if request.method == "POST" && !request.path.contains("oauth") {
+            noted.lock().unwrap().push(store.records(&account().name).unwrap().len());
+        }
+    });
+    desk.run(desk.enables(1..=60)).await;
+    assert_eq!(*recorded.lock().unwrap(), [50, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_to_be_disabled_and_is_gone_is_done() {
+    let desk = Desk::new();
+    desk.run(desk.enables(1..=3)).await;
+    let disable = |number| step(number, Action::Disable, Reason::Retired);
+    let (_, records) = desk.run(vec![disable(2)]).await;
+    assert_eq!(records.len(), 2);
+    desk.store.write_records(&account().name, &[(id(2), Some(record(2)))].into()).unwrap();
+    let (execution, records) = desk.run(vec![disable(1), disable(2), disable(3)]).await;
+    assert_eq!(words(&execution), ["1 done", "2 done", "3 done"]);
+    assert!(records.is_empty() && desk.sim.live().is_empty());
+}
+
+#[test]
+fn a_delete_refused_as_a_whole_because_the_channel_is_gone_is_done() {
+    let refused =
+        |code: &str| Outcome::Refused(Refused { code: code.to_owned(), message: String::new(), json_path: None });
+    let disable = step(1, Action::Disable, Reason::Retired);
+    assert_eq!(gone_is_done(&disable, refused(NOT_SUBSCRIBED)), Outcome::Done(None));
+    assert_eq!(gone_is_done(&disable, refused("INVALID_DATA")), refused("INVALID_DATA"));
+    let update = step(1, Action::Update(ask(spec(1, &["Deals.all"]), Timestamp::UNIX_EPOCH)), Reason::Missing);
+    assert_eq!(gone_is_done(&update, refused(NOT_SUBSCRIBED)), refused(NOT_SUBSCRIBED));
+}
+
+fn record(number: i64) -> Record {
+    let spec = spec(number, &["Deals.all"]);
+    Record::new(spec.id, spec.name, spec.notify_url.fingerprint())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_is_refused_for_another_reason_keeps_the_record() {
+    let desk = Desk::new();
+    desk.run(desk.enables(1..=2)).await;
+    let code = "NOT_ALLOWED".to_owned();
+    desk.sim.fault(Fault::RefuseChannel { channel: "2".to_owned(), code, details: serde_json::json!({}) });
+    desk.store.write_records(&account().name, &[(id(3), Some(record(3)))].into()).unwrap();
+    let disable = |number| step(number, Action::Disable, Reason::Retired);
+    let (execution, records) = desk.run(vec![disable(1), disable(3), disable(2)]).await;
+    assert_eq!(words(&execution), ["1 done", "3 done", "2 refused"]);
+    assert_eq!(records.keys().copied().collect::<Vec<_>>(), [id(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_is_forgotten_only_after_a_second_look() {
+    let desk = Desk::new();
+    desk.run(desk.enables([1])).await;
+    desk.store.write_records(&account().name, &[(id(2), Some(record(2)))].into()).unwrap();
+    desk.calls();
+    let forget = |number| step(number, Action::Forget, Reason::Gone);
+    let (execution, records) = desk.run(vec![forget(1), forget(2)]).await;
+    assert_eq!(words(&execution), ["1 deferred", "2 done"]);
+    assert_eq!(desk.calls(), ["GET watch", "GET watch"]);
+    assert_eq!(records.keys().copied().collect::<Vec<_>>(), [id(1)]);
+    desk.sim.fault(Fault::HangBefore);
+    let (execution, records) = desk.run(vec![forget(1)]).await;
+    assert_eq!((words(&execution), records.len()), (vec!["1 deferred".to_owned()], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_is_counted_once_a_pass_and_a_kept_expiry_keeps_the_life() {
+    let desk = Desk::new();
+    let (_, records) = desk.run(desk.enables([1])).await;
+    let enabled = records[&id(1)].grant.unwrap();
+    desk.sim.clock.sleep(Duration::from_secs(3600)).await;
+    let drift = || Reason::Drift(vec![Drift::NotifyOnRelatedAction { wanted: true }]);
+    let mut kept = ask(spec(1, &["Deals.all"]), desk.sim.now());
+    kept.expiry = enabled.expiry;
+    let extra: Events = ["Leads.edit"].into_iter().collect();
+    let steps = || {
+        let removal = Action::RemoveEvents(kept.spec.clone(), extra.clone());
+        vec![step(1, Action::Update(kept.clone()), drift()), step(1, removal, drift())]
+    };
+    let (execution, records) = desk.run(steps()).await;
+    assert_eq!(words(&execution), ["1 done", "1 done"]);
+    let record = &records[&id(1)];
+    assert_eq!((record.grant.unwrap().at, record.grant.unwrap().expiry), (enabled.at, enabled.expiry));
+    assert_eq!(record.repairs.unwrap().writes, 1);
+    desk.sim.clock.sleep(Duration::from_secs(60)).await;
+    let (_, records) = desk.run(steps()).await;
+    assert_eq!(records[&id(1)].repairs.unwrap().writes, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_grant_is_what_is_believed() {
+    let desk = Desk::new();
+    desk.sim.fault(Fault::ShortGrant);
+    let (execution, records) = desk.run(desk.enables([1])).await;
+    let hour = after(desk.sim.now(), Duration::from_secs(3600));
+    assert_eq!(of(&execution, 1), &Outcome::Done(Some(hour)));
+    assert!(records[&id(1)].grant.unwrap().is_short());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancellation_defers_the_rest() {
+    let desk = Desk::new();
+    let token = desk.cancelled.clone();
+    desk.sim.on_request(move |request| {
+        if request.method == "POST" && !request.path.contains("oauth") {
+            token.cancel();
+        }
+    });
+    let (execution, records) = desk.run(desk.enables(1..=120)).await;
+    assert_eq!(desk.calls().len(), 1);
+    assert!(matches!(of(&execution, 50), Outcome::Done(_)));
+    assert_eq!(of(&execution, 51), &Outcome::Deferred("the daemon is stopping".to_owned()));
+    assert_eq!((execution.outcomes.len(), records.len()), (120, 50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_taken_over_channel_is_recorded_and_nothing_is_sent() {
+    let desk = Desk::new();
+    let taken = step(1, Action::TakeOver(Arc::new(spec(1, &["Deals.all"]))), Reason::TakenOver);
+    let (execution, records) = desk.run(vec![taken]).await;
+    assert_eq!((words(&execution), records.len()), (vec!["1 done".to_owned()], 1));
+    assert!(desk.sim.calls().is_empty());
+}
+
+#[test]
+fn a_later_step_of_a_channel_never_goes_before_its_earlier_one() {
+    let now = Timestamp::UNIX_EPOCH;
+    let enable = |number| step(number, Action::Enable(ask(spec(number, &["Deals.all"]), now)), Reason::Renew);
+    let update = |number| step(number, Action::Update(ask(spec(number, &["Deals.all"]), now)), Reason::Missing);
+    let plan = plan(vec![update(1), enable(2), enable(3), enable(4), update(4)], now);
+    let calls: Vec<String> = batches(&plan, 2)
+        .iter()
+        .map(|batch| {
+            batch.steps.iter().map(|step| format!("{} {}", step.action.word(), step.id)).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert_eq!(calls, ["enable 2 enable 3", "enable 4", "update 1 update 4"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn every_step_is_in_one_call_of_its_kind_and_no_call_is_too_large(
+        kinds in prop::collection::vec((1..20_i64, 0..3_u8), 0..60),
+        batch_max in 1..8_usize,
+    ) {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut steps: Vec<Step> = Vec::new();
+        for (number, kind) in kinds {
+            let asked = || ask(spec(number, &["Deals.all"]), now);
+            let action = match kind {
+                0 => Action::Enable(asked()),
+                1 => Action::Update(asked()),
+                _ => Action::Disable,
+            };
+            if !steps.iter().any(|known| known.id == id(number) && known.action.word() == action.word()) {
+                steps.push(step(number, action, Reason::Missing));
+            }
+        }
+        let plan = plan(steps.clone(), now);
+        let batches = batches(&plan, batch_max);
+        let mut sent: Vec<Step> = Vec::new();
+        for batch in batches {
+            let word = batch.steps[0].action.word();
+            prop_assert!(batch.steps.iter().all(|step| step.action.word() == word));
+            prop_assert!(batch.steps.len() <= call_max(&batch.steps[0].action, batch_max));
+            sent.extend(batch.steps);
+        }
+        prop_assert_eq!(sent.len(), steps.len());
+        prop_assert!(steps.iter().all(|step| sent.contains(step)));
+    }
+}

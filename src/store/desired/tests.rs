@@ -1,0 +1,162 @@
+//! The last good desired state, over restarts and crashes.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::time::Timestamp;
+use crate::model::version::{DAY, WEEK};
+
+fn open(dir: &TempDir) -> Store {
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    Store::open(dir.path(), now).unwrap().store
+}
+
+const SECRETS: [&str; 3] = ["s3cret-of-client", "s3cret-refresh", "s3cret-channel"];
+
+fn secret(origin: &Origin) -> Result<Secret, String> {
+    let value = match origin {
+        Origin::Env(_) => SECRETS[0],
+        Origin::File(_) => SECRETS[1],
+        Origin::Credential(_) => SECRETS[2],
+        Origin::Plain => return Err("asked for a plain string".to_owned()),
+    };
+    Ok(Secret::from_origin(value, origin.clone()))
+}
+
+fn desired() -> Desired {
+    let account = Account {
+        name: "acme".parse().unwrap(),
+        version: ApiVersion::V2_1,
+        api_url: "https://www.zohoapis.eu".to_owned(),
+        accounts_url: "https://accounts.zoho.eu".to_owned(),
+        credentials: Credentials {
+            client_id: "1000.ABC".to_owned(),
+            client_secret: secret(&Origin::Env("CLIENT".into())).unwrap(),
+            refresh_token: secret(&Origin::File("/run/refresh".into())).unwrap(),
+        },
+        policy: Policy { mode: Mode::NoDisable, removed: Removed::Expire, batch_max: 33, lifetime_max: WEEK },
+    };
+    let condition = |matching| Condition { module: "Deals".into(), matching, fields: ["A".into(), "B".into()].into() };
+    let spec = |number| Spec {
+        id: ChannelId::new(number).unwrap(),
+        name: format!("c{number}").parse().unwrap(),
+        events: ["Deals.all", "Contacts.create"].into_iter().collect(),
+        notify_url: NotifyUrl::new("https://hooks.example.com/zoho?a=b"),
+        token: Some(secret(&Origin::Credential("channel".into())).unwrap()),
+        lifetime: DAY,
+        renew_before: Some(Duration::from_secs(7)),
+        notify_on_related_action: false,
+        return_affected_field_values: true,
+        conditions: vec![condition(Match::Any), condition(Match::All)],
+        mode: Mode::Observe,
+    };
+    let specs = (1..=450).map(|number| (ChannelId::new(number).unwrap(), Arc::new(spec(number)))).collect();
+    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, ..Settings::default() };
+    Desired { settings, accounts: [(account.name.clone(), AccountDesired { account, specs })].into() }
+}
+
+fn restored(store: &Store) -> Restored {
+    store.restore_desired(&secret).unwrap().unwrap()
+}
+
+#[test]
+fn a_desired_state_comes_back_with_its_secrets() {
+    let dir = TempDir::new().unwrap();
+    assert!(open(&dir).restore_desired(&secret).unwrap().is_none());
+    assert!(open(&dir).keep_desired(&desired()).unwrap());
+    let Restored { desired: back, unusable } = restored(&open(&dir));
+    assert_eq!((back, unusable.len()), (desired(), 0));
+}
+
+#[test]
+fn an_unchanged_state_is_not_written_and_a_changed_secret_is_a_change() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    assert!(store.keep_desired(&desired()).unwrap());
+    assert!(!store.keep_desired(&desired()).unwrap());
+    let mut changed = desired();
+    let account = changed.accounts.values_mut().next().unwrap();
+    account.account.credentials.client_secret = Secret::from_origin("another", Origin::Env("CLIENT".into()));
+    assert!(store.keep_desired(&changed).unwrap());
+    assert!(!store.keep_desired(&changed).unwrap());
+    let generations: std::collections::BTreeSet<Vec<u8>> =
+        store.desired.keys("").unwrap().iter().map(|key| key[..20].to_vec()).collect();
+    assert_eq!(generations.len(), 1);
+}
+
+#[test]
+fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    store.keep_desired(&desired()).unwrap();
+    let mut half = entries_of(&desired());
+    half.truncate(3);
+    let prefix = keys::generation(2);
+    let half: Vec<_> = half.into_iter().map(|(key, entry)| (format!("{prefix}{key}"), Some(entry))).collect();
+    store.desired.write(&half).unwrap();
+    drop(store);
+    let store = open(&dir);
+    assert_eq!(restored(&store).desired, desired());
+    let mut smaller = desired();
+    smaller.accounts.values_mut().next().unwrap().specs.clear();
+    assert!(store.keep_desired(&smaller).unwrap());
+    assert_eq!(restored(&store).desired, smaller);
+    assert_eq!(store.desired.keys("").unwrap().len(), 2);
+}
+
+#[test]
+fn a_plain_secret_makes_its_account_unusable_and_says_so() {
+    let store = Store::temporary().unwrap();
+    let mut plain = desired();
+    let account = plain.accounts.values_mut().next().unwrap();
+    account.account.credentials.client_secret = Secret::new(SECRETS[0]);
+    store.keep_desired(&plain).unwrap();
+    let Restored { desired: back, unusable } = restored(&store);
+    assert!(back.accounts.is_empty());
+    let why = &unusable[&"acme".parse().unwrap()];
+    assert_eq!(
+        why,
+        "client_secret was a plain string in the config, which is never stored: mend the config, or give the secret by \
+         reference ({ file = .. }, { env = .. }, { credential = .. })"
+    );
+}
+
+#[test]
+fn a_secret_that_cannot_be_fetched_is_named() {
+    let store = Store::temporary().unwrap();
+    store.keep_desired(&desired()).unwrap();
+    let no_credential = |origin: &Origin| match origin {
+        Origin::Credential(name) => Err(format!("no credential {name}")),
+        Origin::Env(_) | Origin::File(_) | Origin::Plain => secret(origin),
+    };
+    let Restored { desired: back, unusable } = store.restore_desired(&no_credential).unwrap().unwrap();
+    assert!(back.accounts.is_empty());
+    assert_eq!(unusable[&"acme".parse().unwrap()], "the token of channel c1: no credential channel");
+}
+
+#[test]
+fn no_secret_is_in_any_file() {
+    let dir = TempDir::new().unwrap();
+    let mut mixed = desired();
+    let account = mixed.accounts.values_mut().next().unwrap();
+    account.account.credentials.refresh_token = Secret::new(SECRETS[1]);
+    let store = open(&dir);
+    store.keep_desired(&mixed).unwrap();
+    drop(store);
+    let mut bytes = Vec::new();
+    let mut folders = vec![dir.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                bytes.extend(std::fs::read(path).unwrap());
+            }
+        }
+    }
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("https://accounts.zoho.eu"));
+    for secret in SECRETS {
+        assert!(!holds(secret), "{secret}");
+    }
+}

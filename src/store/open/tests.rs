@@ -1,0 +1,242 @@
+//! A real database in a directory of its own: opening, losing, finding.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::channel::ChannelName;
+use crate::model::record::{Grant, Trouble as Failures};
+use crate::model::secret::{Fingerprint, Secret};
+use crate::model::time::after;
+use crate::model::token::Denied;
+
+fn now() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn acme() -> AccountName {
+    "acme".parse().unwrap()
+}
+
+fn record(number: i64) -> Record {
+    let name: ChannelName = format!("c{number}").parse().unwrap();
+    let mut record = Record::new(ChannelId::new(number).unwrap(), name, Fingerprint(7));
+    let expiry = after(now(), Duration::from_secs(86_400));
+    record.grant = Some(Grant { at: now(), asked: expiry, expiry });
+    record
+}
+
+fn changes(numbers: impl IntoIterator<Item = i64>) -> BTreeMap<ChannelId, Option<Record>> {
+    numbers.into_iter().map(|number| (ChannelId::new(number).unwrap(), Some(record(number)))).collect()
+}
+
+fn open(dir: &TempDir) -> Store {
+    let Opened { store, moved_aside } = Store::open(dir.path(), now()).unwrap();
+    assert_eq!(moved_aside, None);
+    store
+}
+
+fn why_not(dir: &Path) -> OpenError {
+    Store::open(dir, now()).map(|_| ()).unwrap_err()
+}
+
+/// A directory with a closed store of 300 records in it.
+fn filled() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    store.write_records(&acme(), &changes(1..=300)).unwrap();
+    store.write_account_state(&acme(), &AccountState::default()).unwrap();
+    store.write_token(&acme(), &token()).unwrap();
+    dir
+}
+
+/// The database behind the store's back.
+#[expect(clippy::disallowed_methods, reason = "sled lets go of its lock a moment after it was dropped")]
+fn raw(dir: &TempDir) -> sled::Db {
+    for _ in 0..100 {
+        match config().path(dir.path().join(DATABASE)).open() {
+            Ok(db) => return db,
+            Err(_) => std::thread::sleep(LOCK_WAIT),
+        }
+    }
+    panic!("the database stays locked");
+}
+
+fn token() -> TokenState {
+    TokenState {
+        credentials: Fingerprint(u64::MAX),
+        access: Some((Secret::new("1000.access"), now())),
+        fetches: vec![now()],
+        denied: Some(Denied { attempts: 2, until: now(), what: "invalid_code".into(), throttled: true }),
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let dir = filled();
+    let state = AccountState {
+        skew_ms: Some(-5),
+        looks: Failures::default().again(now(), "HTTP 500", None),
+        removals_allowed: Some(Fingerprint(3)),
+        ..AccountState::default()
+    };
+    open(&dir).write_account_state(&acme(), &state).unwrap();
+    let store = open(&dir);
+    let records: Vec<Record> = store.records(&acme()).unwrap().into_values().collect();
+    assert_eq!(records, (1..=300).map(record).collect::<Vec<_>>());
+    assert_eq!(store.account_state(&acme()).unwrap(), state);
+    assert_eq!(store.token(&acme()).unwrap(), Some(token()));
+    assert_eq!(store.record_counts().unwrap(), [(acme(), 300)].into());
+}
+
+#[test]
+fn accounts_whose_names_begin_alike_are_kept_apart() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let other: AccountName = "acme-2".parse().unwrap();
+    store.write_records(&acme(), &changes([1, 2])).unwrap();
+    store.write_records(&other, &changes([2, 3])).unwrap();
+    store.write_records(&acme(), &[(ChannelId::new(2).unwrap(), None)].into()).unwrap();
+    assert_eq!(store.records(&acme()).unwrap().len(), 1);
+    assert_eq!(store.records(&other).unwrap().len(), 2);
+    assert_eq!(store.account_state(&other).unwrap(), AccountState::default());
+    assert_eq!(store.token(&other).unwrap(), None);
+}
+
+#[test]
+fn a_second_opener_is_told_that_somebody_is_at_work() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let second = store.clone();
+    drop(store);
+    let error = why_not(dir.path());
+    assert!(matches!(error, OpenError::Locked(_)), "{error}");
+    assert!(second.records(&acme()).unwrap().is_empty());
+    drop(second);
+    open(&dir);
+}
+
+#[test]
+fn a_newer_layout_is_left_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let db = raw(&dir);
+    let meta = db.open_tree("meta").unwrap();
+    meta.insert(SCHEMA_KEY, "2").unwrap();
+    db.open_tree("records").unwrap().insert("whatever", "is new").unwrap();
+    db.flush().unwrap();
+    let trees = |db: &sled::Db| db.tree_names().into_iter().collect::<std::collections::BTreeSet<_>>();
+    let before = trees(&db);
+    drop((db, meta));
+    let error = why_not(dir.path());
+    assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error}");
+    let db = raw(&dir);
+    assert_eq!(trees(&db), before);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_value_that_cannot_be_read_moves_the_database_aside() {
+    let rows = [("records", "acme/0000000000000000001"), ("accounts", "acme"), ("tokens", "acme"), ("meta", "desired")];
+    for (tree, key) in rows {
+        for schema_is_there in [true, false] {
+            let dir = filled();
+            let db = raw(&dir);
+            db.open_tree(tree).unwrap().insert(key, "{\"v\":").unwrap();
+            if !schema_is_there {
+                db.open_tree("meta").unwrap().remove(SCHEMA_KEY).unwrap();
+            }
+            db.flush().unwrap();
+            drop(db);
+            let Opened { store, moved_aside } = Store::open(dir.path(), now()).unwrap();
+            let (aside, why) = moved_aside.unwrap();
+            let expected =
+                if schema_is_there { format!("{tree}/{key}") } else { "nothing of what was kept".to_owned() };
+            assert!(why.contains(&expected), "{why}");
+            assert_eq!(aside.file_name().unwrap(), "db.corrupt-2026-01-01T00-00-00Z");
+            assert!(aside.join("conf").exists());
+            assert!(store.records(&acme()).unwrap().is_empty());
+            store.write_records(&acme(), &changes([1])).unwrap();
+            drop(store);
+            assert_eq!(open(&dir).records(&acme()).unwrap().len(), 1);
+        }
+    }
+}
+
+/// Damages one file of a closed store.
+type Damage = fn(Vec<u8>) -> Vec<u8>;
+
+#[test]
+fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
+    let damages: [(&str, Damage); 6] = [
+        ("emptied", |_| Vec::new()),
+        ("garbage", |bytes| (0..bytes.len()).map(|at| (at * 7919 % 251) as u8).collect()),
+        ("cut in half", |bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("cut by one", |bytes| bytes[..bytes.len().saturating_sub(1)].to_vec()),
+        ("head gone", |mut bytes| {
+            bytes.iter_mut().take(4096).for_each(|byte| *byte = 0xff);
+            bytes
+        }),
+        ("bits flipped", |mut bytes| {
+            bytes.iter_mut().step_by(977).for_each(|byte| *byte ^= 0x10);
+            bytes
+        }),
+    ];
+    for (what, damage) in damages {
+        let names: Vec<_> = files(&filled().path().join(DATABASE)).into_iter().map(|path| kind_of(&path)).collect();
+        for name in names {
+            let dir = filled();
+            let paths = files(&dir.path().join(DATABASE));
+            for path in paths.iter().filter(|path| kind_of(path) == name) {
+                fs::write(path, damage(fs::read(path).unwrap())).unwrap();
+            }
+            let Opened { store, moved_aside } =
+                Store::open(dir.path(), now()).unwrap_or_else(|error| panic!("{name} {what}: {error:?}"));
+            // sled takes a log that ends early for one whose last writes never came: what they held is taken over again.
+            let whole = store.records(&acme()).unwrap().len() == 300;
+            assert!(whole != moved_aside.is_some() || what == "cut in half", "{name} {what}: {moved_aside:?}");
+            store.write_records(&acme(), &changes([1])).unwrap();
+            assert_eq!(store.records(&acme()).unwrap()[&ChannelId::new(1).unwrap()], record(1), "{name} {what}");
+        }
+    }
+}
+
+/// Every file below `path`.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// `snap` of `snap.00000000000204D7`.
+fn kind_of(path: &Path) -> String {
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn only_its_owner_reads_the_state_directory() {
+    let dir = TempDir::new().unwrap();
+    let state = dir.path().join("state");
+    drop(Store::open(&state, now()).unwrap());
+    drop(Store::open(&state, now()).unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&state), mode(&state.join(DATABASE))), (0o700, 0o700));
+    for path in files(&state) {
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_place_that_cannot_hold_a_directory_is_an_error_of_the_file_system() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    for place in [file.clone(), file.join("below"), PathBuf::from("/proc/nowhere")] {
+        let error = why_not(&place);
+        assert!(matches!(error, OpenError::Io { .. }), "{}: {error:?}", place.display());
+    }
+    let state = dir.path().join("state");
+    fs::write(state.join(DATABASE), "a file where the database should be").unwrap();
+    let error = why_not(&state);
+    assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
+}

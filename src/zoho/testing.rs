@@ -1,0 +1,177 @@
+//! A transport over the simulator's state: no socket, and time that a test lets pass.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::client::Client;
+use super::transport::{Exchange, REPLY_MAX, Transport, TransportError};
+use crate::clock::{Clock, VirtualClock};
+use crate::model::account::{Account, Credentials};
+use crate::model::channel::{Ask, ChannelId, NotifyUrl, Spec};
+use crate::model::exchange::{Request, Response};
+use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::secret::Secret;
+use crate::model::time::{Timestamp, after, before, whole_seconds};
+use crate::model::token::TokenState;
+use crate::model::version::{ApiVersion, DAY, WEEK};
+use crate::simulator::reply::Reply;
+use crate::simulator::{Answer, Fault, Knobs, Org, Rule, Zoho};
+
+/// Looks at a request before it leaves.
+type Watch = Box<dyn Fn(&Request) + Send>;
+
+/// The simulator with its clock, and every request that was sent to it.
+pub(crate) struct Sim {
+    zoho: Mutex<Zoho>,
+    pub(crate) clock: Arc<VirtualClock>,
+    /// How far Zoho's clock is ahead, in milliseconds.
+    pub(crate) ahead_ms: AtomicI64,
+    sent: Mutex<Vec<Request>>,
+    watch: Mutex<Option<Watch>>,
+}
+
+impl Sim {
+    pub(crate) fn new(knobs: Knobs) -> Arc<Sim> {
+        let mut zoho = Zoho::new(knobs);
+        zoho.add_org(Org::new("a"));
+        let clock = Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
+        let sim = Sim {
+            zoho: Mutex::new(zoho),
+            clock,
+            ahead_ms: AtomicI64::new(0),
+            sent: Mutex::default(),
+            watch: Mutex::default(),
+        };
+        Arc::new(sim)
+    }
+
+    pub(crate) fn zoho(&self) -> MutexGuard<'_, Zoho> {
+        self.zoho.lock().unwrap()
+    }
+
+    pub(crate) fn fault(&self, kind: Fault) {
+        self.zoho().add_fault(Rule::always(kind));
+    }
+
+    pub(crate) fn fault_once(&self, kind: Fault) {
+        self.zoho().add_fault(Rule::once(kind));
+    }
+
+    pub(crate) fn on_request(&self, watch: impl Fn(&Request) + Send + 'static) {
+        *self.watch.lock().unwrap() = Some(Box::new(watch));
+    }
+
+    /// Zoho's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        let step = Duration::from_millis(ahead.unsigned_abs());
+        if ahead < 0 { before(self.clock.now(), step) } else { after(self.clock.now(), step) }
+    }
+
+    /// The live channels at Zoho.
+    pub(crate) fn live(&self) -> BTreeSet<i64> {
+        let now = self.now();
+        self.zoho().channels("a", now).iter().map(|channel| channel.id).collect()
+    }
+
+    /// What was sent since the last time that this was asked: `POST watch`, `POST token`.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let sent = std::mem::take(&mut *self.sent.lock().unwrap());
+        let word = |request: &Request| if request.path.contains("oauth") { "token" } else { "watch" };
+        sent.iter().map(|request| format!("{} {}", request.method, word(request))).collect()
+    }
+
+    pub(crate) fn tokens_issued(&self) -> u64 {
+        self.zoho().counters("a").unwrap().tokens_issued
+    }
+
+    /// A client that remembers nothing over its own end.
+    pub(crate) fn client(self: &Arc<Sim>) -> Client {
+        self.client_of(account(), None, |_| Ok(()))
+    }
+
+    pub(crate) fn client_of(
+        self: &Arc<Sim>,
+        account: Account,
+        remembered: Option<TokenState>,
+        remember: impl Fn(&TokenState) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Client {
+        Client::new(account, self.clone(), self.clock.clone(), remembered, Arc::new(remember))
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
+        if let Some(watch) = &*self.watch.lock().unwrap() {
+            watch(&request);
+        }
+        self.sent.lock().unwrap().push(request.clone());
+        let now = self.now();
+        let Answer { reply, delay } = self.zoho().answer(&request, now);
+        self.clock.sleep(delay.min(TIMEOUT)).await;
+        let lost = |why: &str| Err(TransportError::Lost(why.to_owned()));
+        match reply {
+            _ if delay >= TIMEOUT => lost("timed out"),
+            Reply::Response(response) if response.body.len() > REPLY_MAX => lost("too large"),
+            Reply::Response(response) => Ok(response),
+            Reply::Refused => Err(TransportError::NotSent("connection refused".to_owned())),
+            Reply::Reset | Reply::Truncated(..) => lost("connection reset"),
+            Reply::Hang => {
+                self.clock.sleep(TIMEOUT).await;
+                lost("timed out")
+            }
+        }
+    }
+}
+
+impl Transport for Sim {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+/// The simulator's org `a`.
+pub(crate) fn account() -> Account {
+    Account {
+        name: "acme".parse().unwrap(),
+        version: ApiVersion::V8,
+        api_url: "https://www.zohoapis.test".to_owned(),
+        accounts_url: "https://accounts.zoho.test".to_owned(),
+        credentials: Credentials {
+            client_id: "1000.SIMA".to_owned(),
+            client_secret: Secret::new("secret-a"),
+            refresh_token: Secret::new("1000.refresh-a"),
+        },
+        policy: Policy { mode: Mode::Sync, removed: Removed::Disable, batch_max: 50, lifetime_max: WEEK },
+    }
+}
+
+pub(crate) fn id(number: i64) -> ChannelId {
+    ChannelId::new(number).unwrap()
+}
+
+/// Channel `number`, named `c{number}`, for a day.
+pub(crate) fn spec(number: i64, events: &[&str]) -> Spec {
+    Spec {
+        id: id(number),
+        name: format!("c{number}").parse().unwrap(),
+        events: events.iter().copied().collect(),
+        notify_url: NotifyUrl::new("https://hooks.test/zoho"),
+        token: Some(Secret::new("t0")),
+        lifetime: DAY,
+        renew_before: None,
+        notify_on_related_action: true,
+        return_affected_field_values: false,
+        conditions: Vec::new(),
+        mode: Mode::Sync,
+    }
+}
+
+/// What is asked for with it at `now`.
+pub(crate) fn ask(spec: Spec, now: Timestamp) -> Ask {
+    let expiry = whole_seconds(after(now, spec.lifetime));
+    Ask { spec: Arc::new(spec), expiry }
+}
+
+pub(crate) const START: &str = "2026-11-23T16:00:00Z";
+const TIMEOUT: Duration = Duration::from_secs(30);

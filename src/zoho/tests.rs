@@ -1,0 +1,365 @@
+//! The client over the simulator's state.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::auth::FETCHES_MAX;
+use super::client::Verdict;
+use super::error::{Class, Error, Kind};
+use super::testing::{Sim, account, ask, id, spec};
+use crate::clock::Clock;
+use crate::model::channel::Ask;
+use crate::model::secret::Secret;
+use crate::model::token::TokenState;
+use crate::simulator::knobs::{DeadTokenCode, Length};
+use crate::simulator::{Fault, Knobs};
+
+fn sim() -> Arc<Sim> {
+    Sim::new(Knobs::default())
+}
+
+fn asks(sim: &Sim, ids: impl IntoIterator<Item = i64>, events: &[&str]) -> Vec<Ask> {
+    ids.into_iter().map(|id| ask(spec(id, events), sim.now())).collect()
+}
+
+fn words(verdicts: &[Verdict]) -> Vec<String> {
+    let word = |verdict: &Verdict| match verdict {
+        Verdict::Accepted(Some(_)) => "granted".to_owned(),
+        Verdict::Accepted(None) => "accepted".to_owned(),
+        Verdict::Refused(refused) => refused.code.clone(),
+        Verdict::Unsure(_) => "unsure".to_owned(),
+    };
+    verdicts.iter().map(word).collect()
+}
+
+/// Class and, for a transient failure, the wait.
+fn class(error: &Error) -> String {
+    match error.class() {
+        Class::Transient { retry_after: None } => "transient".to_owned(),
+        Class::Transient { retry_after: Some(wait) } => format!("transient {}s", wait.as_secs()),
+        Class::Account => "account".to_owned(),
+        Class::Rejected { code, .. } => format!("rejected {code}"),
+        Class::Unsure => "unsure".to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_fetched_once_and_again_before_it_ends() {
+    let sim = sim();
+    let client = sim.client();
+    let (one, two) = tokio::join!(client.list(), client.list());
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(sim.calls(), ["POST token", "GET watch", "GET watch"]);
+    sim.clock.sleep(Duration::from_secs(3600 - 61)).await;
+    client.list().await.unwrap();
+    assert_eq!(sim.calls(), ["GET watch"]);
+    sim.clock.sleep(Duration::from_secs(2)).await;
+    client.list().await.unwrap();
+    assert_eq!(sim.calls(), ["POST token", "GET watch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_token_is_fetched_anew_and_the_call_made_once_more() {
+    for dead_token_code in [DeadTokenCode::InvalidToken, DeadTokenCode::InvalidOauthtoken] {
+        let sim = Sim::new(Knobs { dead_token_code, ..Knobs::default() });
+        let client = sim.client();
+        client.list().await.unwrap();
+        sim.zoho().end_access_tokens("a", sim.now());
+        sim.calls();
+        let asks = asks(&sim, [1], &["Deals.all"]);
+        let verdicts = client.enable(&asks.iter().collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(words(&verdicts), ["granted"]);
+        assert_eq!(sim.calls(), ["POST watch", "POST token", "POST watch"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_stays_dead_is_fetched_once_a_call() {
+    let sim = sim();
+    sim.fault(Fault::InvalidToken);
+    let error = sim.client().list().await.unwrap_err();
+    assert_eq!(class(&error), "account");
+    assert_eq!(sim.calls(), ["POST token", "GET watch", "POST token", "GET watch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_scope_is_not_tried_again() {
+    let sim = sim();
+    sim.fault(Fault::ScopeMismatch);
+    let error = sim.client().list().await.unwrap_err();
+    assert_eq!(error.to_string(), "list: HTTP 401 OAUTH_SCOPE_MISMATCH: Unauthorized");
+    assert_eq!(class(&error), "account");
+    assert_eq!(sim.calls(), ["POST token", "GET watch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oauth_error_inside_a_200_is_the_accounts_and_asked_again_slowly() {
+    let sim = sim();
+    sim.fault_once(Fault::OauthError { error: "invalid_code".to_owned() });
+    let client = sim.client();
+    let error = client.list().await.unwrap_err();
+    assert_eq!(error.to_string(), "token: the OAuth server refuses the credentials: invalid_code");
+    assert_eq!(class(&error), "account");
+    sim.clock.sleep(Duration::from_secs(119)).await;
+    assert_eq!(class(&client.list().await.unwrap_err()), "account");
+    assert_eq!(sim.calls(), ["POST token"]);
+    sim.clock.sleep(Duration::from_secs(1)).await;
+    assert!(client.list().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_token_request_waits_ten_minutes() {
+    let sim = sim();
+    sim.fault_once(Fault::TokenThrottled);
+    let client = sim.client();
+    assert_eq!(class(&client.list().await.unwrap_err()), "transient 600s");
+    sim.clock.sleep(Duration::from_secs(400)).await;
+    assert_eq!(class(&client.list().await.unwrap_err()), "transient 200s");
+    assert_eq!(sim.calls(), ["POST token"]);
+    sim.clock.sleep(Duration::from_secs(200)).await;
+    assert!(client.list().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_credentials_drop_the_token_and_the_refusal() {
+    let sim = sim();
+    let client = sim.client();
+    client.list().await.unwrap();
+    let mut remembered = client.token_state().await;
+    let same = sim.client_of(account(), Some(remembered.clone()), |_| Ok(()));
+    same.list().await.unwrap();
+    assert_eq!(sim.calls(), ["POST token", "GET watch", "GET watch"]);
+    let mut other = account();
+    other.credentials.client_secret = Secret::new("another");
+    let client = sim.client_of(other.clone(), Some(remembered), |_| Ok(()));
+    assert_eq!(class(&client.list().await.unwrap_err()), "account");
+    remembered = client.token_state().await;
+    assert!(remembered.denied.is_some());
+    let mended = sim.client_of(account(), Some(remembered), |_| Ok(()));
+    assert!(mended.list().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_is_remembered_before_it_is_made() {
+    let sim = sim();
+    let kept: Arc<Mutex<Vec<TokenState>>> = Arc::default();
+    let at_request = Arc::new(AtomicUsize::new(usize::MAX));
+    let (seen, noted) = (kept.clone(), at_request.clone());
+    sim.on_request(move |request| {
+        if request.path.contains("oauth") {
+            noted.store(seen.lock().unwrap().last().map_or(0, |state| state.fetches.len()), Ordering::Relaxed);
+        }
+    });
+    let keep = kept.clone();
+    let client = sim.client_of(account(), None, move |state| {
+        keep.lock().unwrap().push(state.clone());
+        Ok(())
+    });
+    client.list().await.unwrap();
+    assert_eq!(at_request.load(Ordering::Relaxed), 1);
+    assert!(kept.lock().unwrap().last().unwrap().access.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_cannot_be_remembered_is_neither_made_nor_counted() {
+    let sim = sim();
+    let client = sim.client_of(account(), None, |_| Err("the disk is full".to_owned()));
+    for _ in 0..20 {
+        let error = client.list().await.unwrap_err();
+        assert!(error.to_string().ends_with("cannot be remembered: the disk is full"), "{error}");
+        assert_eq!(class(&error), "transient");
+    }
+    assert!(sim.calls().is_empty());
+    assert!(client.token_state().await.fetches.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_loop_burns_no_tokens() {
+    let sim = sim();
+    let stored: Arc<Mutex<Option<TokenState>>> = Arc::default();
+    for _ in 0..1000 {
+        let keep = stored.clone();
+        let remembered = stored.lock().unwrap().clone();
+        let client = sim.client_of(account(), remembered, move |state| {
+            *keep.lock().unwrap() = Some(state.clone());
+            Ok(())
+        });
+        assert!(client.list().await.is_ok());
+        sim.clock.sleep(Duration::from_millis(600)).await;
+    }
+    assert_eq!(sim.tokens_issued(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_loop_without_a_usable_token_stays_within_what_zoho_gives() {
+    let sim = sim();
+    sim.fault(Fault::InvalidToken);
+    let stored: Arc<Mutex<Option<TokenState>>> = Arc::default();
+    for _ in 0..1000 {
+        let keep = stored.clone();
+        let remembered = stored.lock().unwrap().clone();
+        let client = sim.client_of(account(), remembered, move |state| {
+            *keep.lock().unwrap() = Some(state.clone());
+            Ok(())
+        });
+        assert!(client.list().await.is_err());
+        sim.clock.sleep(Duration::from_millis(599)).await;
+    }
+    assert_eq!(sim.tokens_issued(), FETCHES_MAX as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_straddles_pages_is_one_channel() {
+    let sim = sim();
+    let client = sim.client();
+    let modules = ["Contacts.create", "Deals.all", "Leads.edit"];
+    let all = asks(&sim, 1..=100, &modules);
+    for batch in all.chunks(50) {
+        client.enable(&batch.iter().collect::<Vec<_>>()).await.unwrap();
+    }
+    sim.calls();
+    let listing = client.list().await.unwrap();
+    assert_eq!(sim.calls(), ["GET watch", "GET watch"]);
+    assert_eq!(listing.channels.len(), 100);
+    let wanted = spec(1, &modules).events;
+    assert!(listing.channels.values().all(|observed| observed.events == wanted));
+    let one = client.look_at(id(67)).await.unwrap().unwrap();
+    assert_eq!((one.events, one.tokens.len()), (wanted, 1));
+    assert_eq!(client.look_at(id(101)).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_a_204_or_an_empty_array() {
+    for empty_list_status in [204, 200] {
+        let sim = Sim::new(Knobs { empty_list_status, ..Knobs::default() });
+        assert!(sim.client().list().await.unwrap().channels.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn skew_goes_both_ways_and_counts_the_exchange_only() {
+    for ahead_ms in [0, 90_000, -90_000, 86_400_000] {
+        let sim = sim();
+        sim.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        let client = sim.client();
+        client.list().await.unwrap();
+        client.list().await.unwrap();
+        let skew = client.skew_ms().unwrap();
+        assert!((skew - ahead_ms).abs() <= 1000, "{ahead_ms}: {skew}");
+    }
+    let sim = sim();
+    let slow = crate::simulator::Rule {
+        path: Some(crate::simulator::faults::Endpoint::Token),
+        ..crate::simulator::Rule::always(Fault::Delay { by: Length(Duration::from_secs(25)) })
+    };
+    sim.zoho().add_fault(slow);
+    let client = sim.client();
+    client.list().await.unwrap();
+    let skew = client.skew_ms().unwrap();
+    assert!(skew.abs() <= 1000, "{skew}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fault_has_its_class() {
+    let delay = |seconds| Fault::Delay { by: Length(Duration::from_secs(seconds)) };
+    let rows = [
+        (Fault::ServerErrorJson, "transient", "unsure"),
+        (Fault::ServerErrorHtml, "transient", "unsure"),
+        (Fault::Unavailable, "transient", "unsure"),
+        (Fault::TooManyRequests, "transient", "transient"),
+        (Fault::InvalidToken, "account", "account"),
+        (Fault::ScopeMismatch, "account", "account"),
+        (Fault::Forbidden, "account", "account"),
+        (Fault::NotFound, "account", "account"),
+        (Fault::Refused, "transient", "transient"),
+        (Fault::ResetBefore, "transient", "unsure"),
+        (Fault::ResetAfter, "transient", "unsure"),
+        (Fault::HangBefore, "transient", "unsure"),
+        (Fault::HangAfter, "transient", "unsure"),
+        (delay(5), "ok", "granted granted granted"),
+        (delay(60), "transient", "unsure"),
+        (Fault::Truncated { keep: 10 }, "transient", "unsure"),
+        (Fault::Oversized { mib: 9 }, "transient", "unsure"),
+        (Fault::Oversized { mib: 1 }, "transient", "unsure"),
+        (Fault::ContentType { value: "text/plain".to_owned() }, "ok", "granted granted granted"),
+        (Fault::ItemMissing, "ok", "granted granted unsure"),
+        (Fault::ItemsReordered, "ok", "granted granted granted"),
+        (Fault::UnknownItemCode { code: "WHO_KNOWS".to_owned() }, "ok", "WHO_KNOWS granted granted"),
+        (Fault::RefuseBatchWith { channel: "2".to_owned() }, "ok", "rejected INVALID_DATA"),
+        (
+            Fault::RefuseChannel {
+                channel: "2".to_owned(),
+                code: "LIMIT_REACHED".to_owned(),
+                details: serde_json::json!({}),
+            },
+            "ok",
+            "granted LIMIT_REACHED granted",
+        ),
+    ];
+    for (fault, reading, writing) in rows {
+        let sim = sim();
+        let client = sim.client();
+        let asks = asks(&sim, 1..=3, &["Deals.all"]);
+        let asks: Vec<&Ask> = asks.iter().collect();
+        client.enable(&asks).await.unwrap();
+        sim.fault(fault.clone());
+        let read = client.list().await.map_or_else(|error| class(&error), |_| "ok".to_owned());
+        let written =
+            client.enable(&asks).await.map_or_else(|error| class(&error), |verdicts| words(&verdicts).join(" "));
+        assert_eq!((read.as_str(), written.as_str()), (reading, writing), "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_write_is_unsure_whether_it_was_applied_or_not() {
+    for (fault, applied) in [(Fault::ResetBefore, false), (Fault::ResetAfter, true), (Fault::HangAfter, true)] {
+        let sim = sim();
+        sim.fault_once(fault);
+        let client = sim.client();
+        let asks = asks(&sim, [1], &["Deals.all"]);
+        assert_eq!(class(&client.enable(&[&asks[0]]).await.unwrap_err()), "unsure");
+        assert_eq!(sim.live().contains(&1), applied);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_call_passes_on_how_long_to_wait() {
+    let sim = Sim::new(Knobs { retry_after_secs: Some(42), ..Knobs::default() });
+    sim.fault(Fault::TooManyRequests);
+    assert_eq!(class(&sim.client().list().await.unwrap_err()), "transient 42s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_counts_each_call_once() {
+    let sim = sim();
+    let client = sim.client();
+    client.list().await.unwrap();
+    sim.fault_once(Fault::Refused);
+    client.list().await.unwrap_err();
+    sim.fault_once(Fault::HangBefore);
+    client.list().await.unwrap_err();
+    sim.fault_once(Fault::Forbidden);
+    client.list().await.unwrap_err();
+    let traffic = client.traffic();
+    let expected = [(("list", "lost"), 1), (("list", "not-sent"), 1), (("list", "ok"), 1), (("list", "refused"), 1)];
+    assert_eq!(traffic.calls.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(traffic.took, Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_is_said_of_an_error_holds_a_secret() {
+    let sim = sim();
+    let kinds = [Fault::ServerErrorHtml, Fault::InvalidToken, Fault::Forbidden, Fault::HangAfter];
+    for kind in kinds {
+        sim.zoho().clear_faults();
+        sim.fault(kind);
+        let error = sim.client().list().await.unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(!said.contains("1000.") && !said.contains("secret-a"), "{said}");
+    }
+    assert!(matches!(
+        Error { operation: "x", writing: false, kind: Kind::Unremembered(String::new()) }.class(),
+        Class::Transient { .. }
+    ));
+}

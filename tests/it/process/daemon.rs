@@ -1,0 +1,135 @@
+//! The daemon as a process: its log is how a test learns that something happened.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::http::{self, Answer, PATIENCE};
+use super::place::Place;
+
+/// A running daemon; it is killed with this value.
+pub(super) struct Daemon {
+    child: Child,
+    lines: Receiver<String>,
+    /// Every line of the log that was read so far.
+    pub(super) log: Vec<String>,
+    http: String,
+}
+
+impl Daemon {
+    /// Starts one and waits until every account has been looked at.
+    #[track_caller]
+    pub(super) fn start(place: &Place) -> Daemon {
+        let mut daemon = Daemon::spawn(place);
+        daemon.hears("every account has been looked at");
+        daemon
+    }
+
+    /// Starts one and waits until its health endpoints are open.
+    #[track_caller]
+    pub(super) fn spawn(place: &Place) -> Daemon {
+        let mut command = place.command(&["--log-format", "json", "run", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (tell, lines) = channel();
+        // It ends with the pipe, which ends with the daemon.
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let mut daemon = Daemon { child, lines, log: Vec::new(), http: String::new() };
+        let opened = daemon.hears("health endpoints are open");
+        daemon.http = opened["address"].as_str().unwrap().to_owned();
+        daemon
+    }
+
+    /// Reads the log up to the next line with this message.
+    #[track_caller]
+    pub(super) fn hears(&mut self, message: &str) -> Value {
+        self.hears_that(message, |line| line["message"] == message)
+    }
+
+    /// Reads the log up to the next line that `is_it`.
+    #[track_caller]
+    pub(super) fn hears_that(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    let parsed = serde_json::from_str(&line).unwrap_or(Value::Null);
+                    self.log.push(line);
+                    if is_it(&parsed) {
+                        return parsed;
+                    }
+                }
+                Err(why) => panic!("no {what:?} in the log ({why}):\n{}", self.log.join("\n")),
+            }
+        }
+    }
+
+    /// Reads the log until something is true that the log does not tell.
+    #[track_caller]
+    pub(super) fn until(&mut self, what: &str, is_so: impl Fn(&Daemon) -> bool) {
+        for _ in 0..LOOKS_MAX {
+            if is_so(self) {
+                return;
+            }
+            self.log.extend(self.lines.recv_timeout(BETWEEN_LOOKS));
+        }
+        panic!("it never came about that {what}:\n{}", self.log.join("\n"));
+    }
+
+    /// Asks the health endpoints.
+    pub(super) fn get(&self, path: &str) -> Answer {
+        http::get(&self.http, path)
+    }
+
+    /// Sends a signal.
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end: the exit code, nothing when a signal killed it, and the whole log.
+    #[track_caller]
+    pub(super) fn ends(mut self) -> (Option<i32>, Vec<String>) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.log.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.log.join("\n")),
+            }
+        }
+        let code = self.child.wait().unwrap().code();
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        assert_eq!(stdout, "", "the daemon has no result to print");
+        (code, std::mem::take(&mut self.log))
+    }
+
+    /// Stops it as an operator does.
+    #[track_caller]
+    pub(super) fn stop(self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        let (code, log) = self.ends();
+        assert_eq!(code, Some(0), "{}", log.join("\n"));
+        log
+    }
+
+    /// Kills it as the kernel does.
+    pub(super) fn kill(self) {
+        self.signal(Signal::KILL);
+        assert_eq!(self.ends().0, None);
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself, and then there is nothing to kill.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const LOOKS_MAX: usize = 3000;

@@ -1,0 +1,39 @@
+//! One channel that Zoho refuses costs its neighbours nothing.
+
+use super::daemon::Daemon;
+use super::declared::channel;
+use super::place::Place;
+use super::simulator::Simulator;
+
+#[test]
+fn of_fifty_channels_one_is_refused_and_forty_nine_are_enabled() {
+    let zoho = Simulator::start();
+    let good: String = (1..50).map(|n| channel(&format!("good-{n}"), 1000 + n, &["Deals.all"])).collect();
+    let place = Place::new(&(zoho.account().to_owned() + &good + &channel("bad", 2000, &["Gremlins.create"])));
+    let mut daemon = Daemon::start(&place);
+    assert_eq!(zoho.channels().len(), 49);
+    let refused: Vec<String> = daemon.log.iter().filter(|line| line.contains("step refused")).cloned().collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let line: serde_json::Value = serde_json::from_str(&refused[0]).unwrap();
+    assert_eq!((&line["message"], &line["channel"]), (&"step refused".into(), &"bad".into()), "{line}");
+
+    let health = daemon.get("/healthz");
+    assert_eq!((health.status, &health.json()["status"]), (200, &"degraded".into()), "{}", health.body);
+    assert_eq!(daemon.get("/healthz?strict").status, 503);
+    assert_eq!(daemon.get("/livez").status, 200);
+    assert_eq!(daemon.get("/readyz").status, 200);
+    assert_eq!(daemon.get("/healthz/channels/good-1").status, 200);
+    assert_eq!(daemon.get("/healthz/channels/bad").status, 503);
+    let status = daemon.get("/api/v1/status").json();
+    assert_eq!(status["accounts"][0]["counts"]["covered"], 49, "{status:#}");
+    for told in [health.body, place.verb(&["status"]).out, refused.concat()] {
+        for word in ["bad", "INVALID_DATA", "$.watch["] {
+            assert!(told.contains(word), "no {word} in {told}");
+        }
+    }
+
+    place.write(&(zoho.account().to_owned() + &good + &channel("bad", 2000, &["Calls.create"])));
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.hears_that("grant of what was refused", |line| line["channel"] == "bad" && line["expiry"].is_string());
+    daemon.stop();
+}

@@ -1,0 +1,108 @@
+//! A config that cannot be used stops nothing that was fine.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::daemon::Daemon;
+use super::declared::{AUDIT_ALWAYS, channel};
+use super::place::Place;
+use super::simulator::Simulator;
+
+#[test]
+fn a_broken_config_on_reload_is_named_with_its_line_while_the_old_state_goes_on_and_a_good_one_is_applied() {
+    let zoho = Simulator::start();
+    let good = zoho.account().to_owned() + AUDIT_ALWAYS + &channel("orders", 101, &["Deals.all"]);
+    let place = Place::new(&good);
+    let mut daemon = Daemon::start(&place);
+    let broken = good.clone() + "evnts = [\"Deals.all\"]\n";
+    let at = format!("config.toml:{}:", broken.lines().count());
+    place.write(&broken);
+    daemon.signal(Signal::HUP);
+    daemon.hears("the config is not used; the last good one stays in force");
+    daemon.until("health says which line is wrong", |daemon| daemon.get("/healthz").body.contains(&at));
+    let health = daemon.get("/healthz");
+    assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
+    let status = place.done(&["status"]).out;
+    assert!(status.contains(&at) && status.contains("evnts"), "{status}");
+
+    zoho.hand(&json!({"remove_event": {"channel": 101, "event": "Deals.edit"}}));
+    daemon.hears_that("repair", |line| line["step"] == "update (drift)");
+
+    place.write(&(good + &channel("more", 102, &["Leads.create"])));
+    daemon.signal(Signal::HUP);
+    let enabled = daemon.hears_that("grant", |line| line["step"] == "enable (missing)");
+    assert_eq!(enabled["channel"], "more");
+    daemon.until("health is good again", |daemon| daemon.get("/healthz").json()["status"] == "ok");
+    daemon.stop();
+}
+
+#[test]
+fn a_verb_that_asks_the_daemon_about_a_broken_config_exits_with_3_as_without_a_daemon() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let daemon = Daemon::start(&place);
+    place.write(&(zoho.config.clone() + "evnts = []\n"));
+    let at = format!("config.toml:{}:", zoho.config.lines().count() + 1);
+    for verb in ["plan", "apply"] {
+        let ran = place.verb(&[verb]);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{verb}: {ran:#?}");
+        assert!(ran.err.contains(&at), "{verb}: {ran:#?}");
+    }
+    daemon.stop();
+    let ran = place.verb(&["plan"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains(&at), "{ran:#?}");
+}
+
+#[test]
+fn a_start_with_a_broken_config_goes_on_with_the_last_good_state() {
+    let zoho = Simulator::start();
+    let account = zoho
+        .account()
+        .replace("\"secret-sim1\"", "{ env = \"A\" }")
+        .replace("\"1000.refresh-sim1\"", "{ env = \"B\" }");
+    let declared = channel("orders", 101, &["Deals.all"]).replace("\"token-orders\"", "{ env = \"C\" }");
+    let good = account + AUDIT_ALWAYS + &declared;
+    let place = Place::new(&good).with_env("A", "secret-sim1").with_env("B", "1000.refresh-sim1").with_env("C", "t");
+    Daemon::start(&place).stop();
+    place.write("this is no config");
+
+    let mut daemon = Daemon::start(&place);
+    assert!(daemon.log.concat().contains("the last good state from the store is in force"), "{:#?}", daemon.log);
+    zoho.hand(&json!({"set_token": {"channel": 101, "token": "another"}}));
+    daemon.hears_that("repair", |line| line["step"] == "update (drift)");
+    assert_eq!(zoho.channels()["101"]["token"], "t");
+    let health = daemon.get("/healthz");
+    assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
+    assert!(health.body.contains("config.toml:1:"), "{}", health.body);
+    daemon.stop();
+}
+
+#[test]
+fn a_start_with_a_broken_config_says_which_account_cannot_go_on_because_its_secrets_were_never_stored() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    Daemon::start(&place).stop();
+    let writes = zoho.writes();
+    place.write("this is no config");
+
+    let daemon = Daemon::start(&place);
+    let told = daemon.log.iter().find(|line| line.contains("this account cannot go on")).cloned().unwrap();
+    for word in ["sim1", "plain string", "never stored"] {
+        assert!(told.contains(word), "no {word:?} in {told}");
+    }
+    let health = daemon.get("/healthz");
+    assert_eq!((health.status, &health.json()["status"]), (503, &json!("failing")), "{}", health.body);
+    assert!(health.body.contains("plain string"), "{}", health.body);
+    assert_eq!(place.verb(&["status"]).code, 1);
+    assert_eq!(zoho.writes(), writes);
+    daemon.stop();
+}
+
+#[test]
+fn a_broken_config_and_nothing_to_go_on_with_is_exit_code_3() {
+    let place = Place::new("this is no config");
+    let ran = place.verb(&["run", "--listen", "127.0.0.1:0"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("the store holds no earlier state to go on with"), "{ran:#?}");
+}

@@ -1,0 +1,120 @@
+//! Secrets are in nothing that the daemon writes, prints or serves.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::daemon::Daemon;
+use super::declared::{AUDIT_ALWAYS, channel};
+use super::place::{Place, Ran};
+use super::simulator::Simulator;
+
+#[test]
+fn no_secret_is_in_logs_at_trace_level_nor_in_anything_served_printed_or_stored() {
+    let zoho = Simulator::start();
+    let place = place(&zoho);
+    let mut seen = Vec::new();
+    let mut daemon = Daemon::start(&place);
+    zoho.hand(&json!({"set_token": {"channel": 101, "token": "hush-of-somebody-else"}}));
+    seen.push(("plan", text(&place.verb(&["plan", "--json"]))));
+    daemon.hears_that("repair", |line| line["step"] == "update (drift)");
+    serve(&daemon, &place, &mut seen);
+
+    let good = fs::read_to_string(place.config()).unwrap();
+    place.write(&good.replace("token = \"hush-plain\"", "tokn = \"hush-plain\" hush-plain"));
+    daemon.signal(Signal::HUP);
+    daemon.hears("the config is not used; the last good one stays in force");
+    seen.push(("check", text(&place.verb(&["check"]))));
+    seen.push(("plan of a broken config", text(&place.verb(&["plan"]))));
+    place.write(&good);
+
+    zoho.tell("POST", "/_sim/revoke", &json!({"refresh_token": "1000.refresh-sim1"}));
+    seen.push(("apply", text(&place.verb(&["apply"]))));
+    serve(&daemon, &place, &mut seen);
+    let stored = String::from_utf8_lossy(&stored(&place.state())).into_owned();
+    seen.push(("log", daemon.stop().join("\n")));
+    seen.push(("plan without its variable", text(&place.with_env("CLIENT_SECRET", "").verb(&["plan"]))));
+
+    for (what, text) in seen.iter().map(|(what, text)| (*what, text)).chain([("store", &stored)]) {
+        for secret in SECRETS {
+            let lines: Vec<&str> = text.lines().filter(|line| line.contains(secret)).take(3).collect();
+            assert!(lines.is_empty(), "{secret} is in {what}:\n{}", lines.join("\n"));
+        }
+        // The store holds the access token of the hour by design: a restart must not ask for another one.
+        assert!(what == "store" || !holds_access_token(text), "an access token is in {what}");
+    }
+    assert!(holds_access_token(&stored));
+    // The search finds what is there to be found.
+    assert!(seen.iter().any(|(what, text)| *what == "log" && text.contains("\"TRACE\"")), "no trace");
+    assert!(stored.contains("by-plain"));
+}
+
+/// Every way in which a secret can be given.
+fn place(zoho: &Simulator) -> Place {
+    let account = zoho
+        .account()
+        .replace("\"secret-sim1\"", "{ env = \"CLIENT_SECRET\" }")
+        .replace("\"1000.refresh-sim1\"", "{ file = \"refresh\" }");
+    let tokens = [
+        ("by-env", 101, "{ env = \"TOKEN\" }"),
+        ("by-file", 102, "{ file = \"token\" }"),
+        ("by-credential", 103, "{ credential = \"token\" }"),
+        ("by-plain", 104, "\"hush-plain\""),
+    ];
+    let declared =
+        tokens.map(|(name, id, token)| channel(name, id, &["Deals.all"]).replace(&format!("\"token-{name}\""), token));
+    let place = Place::new(&(account + AUDIT_ALWAYS + &declared.concat()));
+    let write = |name: &str, secret: &str| fs::write(place.path().join(name), secret).unwrap();
+    fs::create_dir(place.path().join("credentials")).unwrap();
+    write("refresh", "1000.refresh-sim1\n");
+    write("token", "hush-file\n");
+    write("credentials/token", "hush-credential\n");
+    let credentials = place.path().join("credentials").to_str().unwrap().to_owned();
+    place
+        .with_env("CLIENT_SECRET", "secret-sim1")
+        .with_env("TOKEN", "hush-env")
+        .with_env("CREDENTIALS_DIRECTORY", credentials)
+        .with_env("RUST_LOG", "trace")
+        .with_env("RUST_BACKTRACE", "1")
+}
+
+fn serve(daemon: &Daemon, place: &Place, seen: &mut Vec<(&'static str, String)>) {
+    for path in ["/", "/livez", "/readyz", "/healthz", "/healthz/channels/by-env", "/metrics", "/api/v1/status"] {
+        seen.push((path, daemon.get(path).body));
+    }
+    for verb in [["status", "--json"], ["plan", "--json"], ["renew", "by-env"], ["adopt", "by-plain"]] {
+        seen.push((verb[0], text(&place.verb(&verb))));
+    }
+}
+
+fn text(ran: &Ran) -> String {
+    format!("{}{}", ran.out, ran.err)
+}
+
+/// Every byte below a directory, except of sockets.
+fn stored(dir: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            bytes.extend(stored(&entry.path()));
+        } else if kind.is_file() {
+            bytes.extend(fs::read(entry.path()).unwrap());
+        }
+    }
+    bytes
+}
+
+/// `1000.` and sixteen hexadecimal digits: a client id has none.
+fn holds_access_token(text: &str) -> bool {
+    text.split("1000.").skip(1).any(|rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+        digits >= 16
+    })
+}
+
+const SECRETS: [&str; 7] =
+    ["secret-sim1", "refresh-sim1", "hush-env", "hush-file", "hush-credential", "hush-plain", "hush-of-somebody-else"];

@@ -1,0 +1,102 @@
+//! The simulator, started as its users start it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::http;
+
+/// A simulator on a port of its own; it is killed with this value.
+pub(super) struct Simulator {
+    child: Child,
+    /// `127.0.0.1:PORT`.
+    pub(super) address: String,
+    /// What `--print-config` printed.
+    pub(super) config: String,
+}
+
+impl Simulator {
+    /// One org, four declared channels.
+    pub(super) fn start() -> Simulator {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_channelkeeper"))
+            .args(["simulator", "--listen", "127.0.0.1:0", "--print-config"])
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut config = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while config.matches("\ntoken = ").count() < DECLARED {
+            let read = stdout.read_line(&mut config).unwrap();
+            assert_ne!(read, 0, "the simulator ended after {config:?}");
+        }
+        let first = config.lines().next().unwrap();
+        let address = first.strip_prefix("# listening on http://").unwrap().to_owned();
+        Simulator { child, address, config }
+    }
+
+    /// The account alone of what was printed.
+    pub(super) fn account(&self) -> &str {
+        self.config.split("\n[[channels]]").next().unwrap()
+    }
+
+    /// Looks in.
+    pub(super) fn see(&self, path: &str) -> Value {
+        http::get(&self.address, path).json()
+    }
+
+    /// Changes how it behaves, or what is in it.
+    #[track_caller]
+    pub(super) fn tell(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = http::call(&self.address, method, path, &body.to_string());
+        assert_eq!(answer.status, 200, "{path} {body}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Somebody else edits a channel.
+    #[track_caller]
+    pub(super) fn hand(&self, hand: &Value) {
+        self.tell("POST", "/_sim/hands", &json!({ "hand": hand }));
+    }
+
+    /// Calls go wrong from here on.
+    #[track_caller]
+    pub(super) fn fault(&self, rule: &Value) {
+        self.tell("POST", "/_sim/faults", rule);
+    }
+
+    /// What was asked of it.
+    pub(super) fn counters(&self) -> Value {
+        self.see("/_sim/counters")["orgs"]["sim1"].take()
+    }
+
+    /// How many POST, PUT, PATCH and DELETE calls there were.
+    pub(super) fn writes(&self) -> u64 {
+        self.counters()["writes"].as_u64().unwrap()
+    }
+
+    /// Its live channels, by id.
+    pub(super) fn channels(&self) -> BTreeMap<String, Value> {
+        let mut state = self.see("/_sim/state");
+        let Value::Array(channels) = state["orgs"]["sim1"]["channels"].take() else { panic!("no channels: {state}") };
+        channels
+            .into_iter()
+            .filter(|channel| channel["live"] == true)
+            .map(|channel| (channel["channel_id"].as_str().unwrap().to_owned(), channel))
+            .collect()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // It may have ended by itself, and then there is nothing to kill.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Channels that are declared without `--channels`.
+const DECLARED: usize = 4;

@@ -1,0 +1,29 @@
+//! Seeds of a simulated month; `examples/soak.rs` plays as many as one wants.
+
+use std::time::Duration;
+
+use crate::simulation::{LENGTH, play};
+
+fn all_hold(seeds: std::ops::Range<u64>, length: Duration) {
+    for seed in seeds {
+        let run = play(seed, length);
+        assert!(
+            run.violations.is_empty(),
+            "seed {seed}: {:#?}\nagain: cargo run --release --example soak -- --seeds 1 --first {seed}",
+            run.violations
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let week = LENGTH / 4;
+    let (one, other) = (play(4711, week), play(4711, week));
+    assert_eq!(one.trace, other.trace);
+    assert_eq!(one.faults, other.faults);
+}
+
+#[test]
+fn invariants_hold_in_a_month_of_trouble() {
+    all_hold(1..4, LENGTH);
+}

@@ -1,0 +1,412 @@
+//! Deterministic simulation: a month of several accounts, with everything going wrong that can, from one seed.
+//!
+//! A seed makes a schedule: faults of Zoho's, hands that edit channels behind the daemon's back, crashes, stops of the
+//! host, steps of its clock, edits of the config. The real scheduler, passes, client and store run through it on virtual
+//! time. After every hour the invariants are checked, and at the end, when Zoho has worked for a while, that everything is
+//! as declared. The same seed gives the same trace, request by request.
+//!
+//! What may lapse, and nothing else may: what a hand took away, until the audit after it; what Zoho kept from being renewed
+//! for longer than a life; what the host was down for too long to renew; what was not declared at the time.
+
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    reason = "test code, which the soak example has too, and of which it uses another part"
+)]
+
+mod schedule;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use channelkeeper::model::channel::ChannelId;
+use channelkeeper::model::secret::Fingerprint;
+use channelkeeper::model::time::{Timestamp, after, before};
+use channelkeeper::model::version::ApiVersion;
+use channelkeeper::plan::render::PlanView;
+use channelkeeper::reconcile::execute::Outcome;
+use channelkeeper::simulator::{Channel, Hand, Rule};
+
+use crate::world::{AUDIT, Cut, World, spec};
+
+use schedule::{Act, Rng, Schedule};
+
+/// What a seed came to.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// What was broken, in words; none when all went well.
+    pub violations: Vec<String>,
+    /// Faults that were applied, by kind, and what else was done to the daemon.
+    pub faults: BTreeMap<String, u64>,
+    /// Calls made.
+    pub calls: u64,
+    /// Over every request with its time and outcome.
+    pub trace: Option<Fingerprint>,
+    /// The last requests and acts, for whoever looks into a violation.
+    pub tail: Vec<String>,
+}
+
+/// How long a world is watched.
+pub const LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
+const STEP: Duration = Duration::from_secs(3600);
+const LIFE: Duration = Duration::from_secs(24 * 3600);
+const TAIL: usize = 80;
+/// The last day is quiet, so that everything must have come right by its end.
+const QUIET: Duration = Duration::from_secs(36 * 3600);
+
+/// Plays one seed, on a runtime of its own whose time is paused.
+pub fn play(seed: u64, length: Duration) -> Run {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.unwrap();
+    runtime.block_on(Simulation::new(seed).run(length))
+}
+
+/// One seed at work.
+struct Simulation {
+    world: World,
+    rng: Rng,
+    run: Run,
+    /// Stretches in which a gap may begin or go on, of a channel or of all.
+    excuses: Vec<Excuse>,
+    foreign: BTreeMap<(String, i64), Channel>,
+    retired: BTreeSet<(String, ChannelId)>,
+    /// When a channel was last declared otherwise; its gaps before that are not its own.
+    declared_at: BTreeMap<ChannelId, Timestamp>,
+    names: u32,
+}
+
+/// A stretch of time in which a gap is not the daemon's doing.
+#[derive(Clone, Debug)]
+struct Excuse {
+    channel: Option<ChannelId>,
+    from: Timestamp,
+    to: Timestamp,
+    why: &'static str,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let mut rng = Rng::new(seed);
+        let knobs = schedule::knobs(&mut rng);
+        let accounts = [("acme", ApiVersion::V8), ("globex", ApiVersion::V2), ("initech", ApiVersion::V7)];
+        let world = World::new(knobs, &accounts);
+        let run = Run { seed, ..Run::default() };
+        Simulation {
+            world,
+            rng,
+            run,
+            excuses: Vec::new(),
+            foreign: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            declared_at: BTreeMap::new(),
+            names: 0,
+        }
+    }
+
+    async fn run(mut self, length: Duration) -> Run {
+        self.declare_all();
+        let begins = self.world.now();
+        self.world.start();
+        self.world.audit().await;
+        let ends = after(begins, length);
+        let schedule = Schedule::new(&mut self.rng, begins, before(ends, QUIET));
+        let mut acts = schedule.acts.into_iter().peekable();
+        let mut check_at = after(begins, STEP);
+        while self.world.now() < ends && self.run.violations.is_empty() {
+            let next = acts.peek().map_or(check_at, |(at, _)| (*at).min(check_at));
+            self.world.pass_time(channelkeeper::model::time::span(self.world.now(), next)).await;
+            if next == check_at {
+                self.check();
+                check_at = after(check_at, STEP);
+            } else if let Some((_, act)) = acts.next() {
+                self.act(act).await;
+            }
+        }
+        self.finish().await
+    }
+
+    fn declare_all(&mut self) {
+        for account in ["acme", "globex", "initech"] {
+            for _ in 0..self.rng.between(1, 5) {
+                self.declare_one(account);
+            }
+        }
+    }
+
+    fn declare_one(&mut self, account: &str) {
+        self.names += 1;
+        let events = schedule::events(&mut self.rng);
+        let events: Vec<&str> = events.iter().map(String::as_str).collect();
+        let id = self.world.declare(account, &format!("c{}", self.names), &events);
+        self.declared_at.insert(id, self.world.now());
+    }
+
+    async fn act(&mut self, act: Act) {
+        *self.run.faults.entry(act.word().to_owned()).or_default() += 1;
+        let now = self.world.now();
+        self.world.note(format!("{now} ** {act:?}"));
+        match act {
+            Act::Fault(rule, until) => self.fault(rule, until),
+            Act::FaultsEnd => self.world.zoho().clear_faults(),
+            Act::Hand => self.hand(),
+            Act::Foreign => self.foreign_channel(),
+            Act::Crash(down) => {
+                self.excuse_down(now, down);
+                self.world.crash().await;
+                self.world.pass_time(down).await;
+                self.world.start();
+            }
+            Act::CutAndCrash(method, when) => self.cut_and_crash(method, when).await,
+            Act::Stop(down) => {
+                self.excuse_down(now, down);
+                self.world.stop().await;
+                self.world.pass_time(down).await;
+                self.world.start();
+            }
+            Act::ClockStep(milliseconds) => self.world.host_clock.step(milliseconds),
+            Act::ConfigEdit => self.edit_config().await,
+        }
+    }
+
+    /// A fault that keeps a channel from being renewed for longer than its slack excuses what lapses under it, and a
+    /// minute more.
+    fn fault(&mut self, rule: Rule, until: Timestamp) {
+        let now = self.world.now();
+        let long = channelkeeper::model::time::span(now, until) > LIFE / 8;
+        if long || schedule::hides_or_shortens(&rule.kind) {
+            self.excuse(None, now, after(until, AUDIT + Duration::from_secs(120)), "a fault of Zoho's");
+        }
+        self.world.zoho().add_fault(Rule { from: Some(now), until: Some(until), ..rule });
+    }
+
+    fn hand(&mut self) {
+        let declared = self.world.declared();
+        let Some((account, id)) = self.rng.pick(&declared).cloned() else { return };
+        let now = self.world.now();
+        let account_name = account.parse().unwrap();
+        let spec = self.world.desired.accounts[&account_name].specs[&id].clone();
+        let hand = schedule::hand(&mut self.rng, id, &spec, now);
+        if self.world.hand(&account, &hand) {
+            // Seen by the audit after it, or by the one after that when a fault is in the way, and contested after some
+            // repeats of the same.
+            self.excuse(Some(id), now, after(now, LIFE), "a hand");
+        }
+    }
+
+    fn foreign_channel(&mut self) {
+        let account = ["acme", "globex", "initech"][self.rng.between(0, 2) as usize];
+        let channel = 900_000 + i64::from(self.names) + self.rng.between(0, 50) as i64;
+        let now = self.world.now();
+        let hand = Hand::Create {
+            channel,
+            events: vec!["Deals.all".to_owned()],
+            notify_url: "https://somebody-else.example.com/".to_owned(),
+            token: None,
+            expiry: after(now, LIFE * 6),
+        };
+        if self.world.hand(account, &hand) {
+            let made = self.world.zoho().channels(account, now).into_iter().find(|made| made.id == channel).cloned();
+            made.into_iter().for_each(|made| {
+                self.foreign.insert((account.to_owned(), channel), made);
+            });
+        }
+    }
+
+    async fn cut_and_crash(&mut self, method: &'static str, when: Cut) {
+        self.world.cut_next(method, when);
+        let now = self.world.now();
+        // A write may not come by itself within this time; then the crash falls at a random instant.
+        for _ in 0..schedule::CUT_MAX.as_secs() / 60 {
+            if self.world.is_cut() {
+                break;
+            }
+            self.world.pass_time(Duration::from_secs(60)).await;
+        }
+        self.excuse_down(now, schedule::CUT_MAX);
+        self.world.crash().await;
+        self.world.start();
+    }
+
+    async fn edit_config(&mut self) {
+        let declared = self.world.declared();
+        let now = self.world.now();
+        let chosen = self.rng.pick(&declared).cloned();
+        match (self.rng.between(0, 3), chosen) {
+            (0, Some((account, id))) if declared.iter().filter(|(of, _)| *of == account).count() > 1 => {
+                self.world.undeclare(&account, id);
+                self.retired.insert((account, id));
+            }
+            (1, Some((account, id))) => {
+                let name = account.parse().unwrap();
+                let old = self.world.desired.accounts[&name].specs[&id].clone();
+                let events = schedule::events(&mut self.rng);
+                let events: Vec<&str> = events.iter().map(String::as_str).collect();
+                let new = spec(&account, old.name.as_str(), &events);
+                self.world.declare_spec(&account, new);
+                self.declared_at.insert(id, now);
+                self.excuse(Some(id), now, after(now, AUDIT), "another declaration");
+            }
+            (_, _) => {
+                let account = ["acme", "globex", "initech"][self.rng.between(0, 2) as usize];
+                self.declare_one(account);
+            }
+        }
+        let declared_anew: Vec<ChannelId> =
+            self.declared_at.iter().filter(|(_, at)| **at == now).map(|(id, _)| *id).collect();
+        for id in declared_anew {
+            self.excuse(Some(id), now, after(now, AUDIT), "just declared");
+        }
+        if self.world.is_running() {
+            self.world.reload().await;
+        }
+    }
+
+    /// A host that is down, or a clock that is wrong, for a while excuses what ends meanwhile.
+    fn excuse_down(&mut self, now: Timestamp, down: Duration) {
+        if down > LIFE / 8 {
+            self.excuse(None, now, after(now, down + Duration::from_secs(120)), "the host was down");
+        }
+    }
+
+    fn excuse(&mut self, channel: Option<ChannelId>, from: Timestamp, to: Timestamp, why: &'static str) {
+        self.excuses.push(Excuse { channel, from, to, why });
+    }
+
+    fn violation(&mut self, text: &str) {
+        let when = self.world.now();
+        self.run.violations.push(format!("{when}: {text}"));
+    }
+
+    fn check(&mut self) {
+        self.check_coverage(self.world.now());
+        self.check_foreign();
+        self.check_reports();
+        self.check_tokens();
+        self.excuses.retain(|excuse| after(excuse.to, LIFE * 2) > self.world.now());
+    }
+
+    fn check_coverage(&mut self, now: Timestamp) {
+        for (account, id) in self.world.declared() {
+            let excused = self.excuses.iter().any(|excuse| {
+                excuse.channel.is_none_or(|channel| channel == id) && excuse.from <= now && now < excuse.to
+            });
+            if !excused && !self.world.is_covered(&account, id, now) {
+                let recent: Vec<String> = self
+                    .excuses
+                    .iter()
+                    .rev()
+                    .take(4)
+                    .map(|excuse| format!("{} {}..{}", excuse.why, excuse.from, excuse.to))
+                    .collect();
+                self.violation(&format!("{account} {id} is not covered (lately: {})", recent.join("; ")));
+            }
+        }
+    }
+
+    fn check_foreign(&mut self) {
+        let now = self.world.now();
+        let mut broken = Vec::new();
+        for ((account, id), made) in &self.foreign {
+            if made.expiry <= now {
+                continue;
+            }
+            let seen = self.world.zoho().channels(account, now).into_iter().find(|seen| seen.id == *id).cloned();
+            if seen.as_ref().map(|seen| format!("{seen:?}")) != Some(format!("{made:?}")) {
+                broken.push(format!("foreign channel {id} of {account} was touched: {seen:?}"));
+            }
+        }
+        broken.iter().for_each(|text| self.violation(text));
+    }
+
+    /// After a pass in which everything was done, nothing is left; and nothing that is said holds a secret.
+    fn check_reports(&mut self) {
+        if !self.world.is_running() {
+            return;
+        }
+        let reports: Vec<_> = std::mem::take(&mut *self.world.daemon().reports.lock().unwrap());
+        for report in &reports {
+            let clean = report.look_failed.is_none()
+                && report.outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
+            if clean && !report.after.steps.is_empty() {
+                self.violation(&format!("after a clean pass this is left: {}", PlanView::of(&report.after).to_text()));
+            }
+            // Printing a whole report takes longer than the pass did: every failure is read, and a part of the rest.
+            if clean && !report.at.as_second().is_multiple_of(16) {
+                continue;
+            }
+            let said = format!("{:?} {}", report, PlanView::of(&report.after).to_text());
+            for secret in ["channel-token-", "1000.refresh-", "secret-"] {
+                if said.contains(secret) {
+                    self.violation(&format!("a report of {} holds a secret ({secret})", report.account));
+                }
+            }
+        }
+        self.world.daemon().reports.lock().unwrap().extend(reports.last().cloned());
+    }
+
+    fn check_tokens(&mut self) {
+        for account in ["acme", "globex", "initech"] {
+            let throttled = self.world.zoho().counters(account).map(|counters| counters.token_outcomes.clone());
+            let throttled = throttled.unwrap_or_default().iter().any(|(outcome, _)| outcome.contains("throttled"));
+            if throttled && !self.run.faults.contains_key("token-throttled") {
+                self.violation(&format!("{account} asked for more tokens than Zoho allows"));
+            }
+        }
+    }
+
+    /// A quiet day is over: everything is as declared, and what was retired is gone.
+    async fn finish(mut self) -> Run {
+        if self.run.violations.is_empty() {
+            self.excuses.clear();
+            self.check_coverage(self.world.now());
+            self.check_converged().await;
+        }
+        let zoho_faults = self.world.zoho().faults_applied().clone();
+        for (kind, count) in zoho_faults {
+            *self.run.faults.entry(format!("zoho: {kind}")).or_default() += count;
+        }
+        let calls =
+            |account| self.world.zoho().counters(account).map_or(0, channelkeeper::simulator::Counters::calls_total);
+        self.run.calls = ["acme", "globex", "initech"].into_iter().map(calls).sum();
+        let trace = self.world.trace();
+        let lines: Vec<&str> = trace.iter().map(String::as_str).collect();
+        self.run.trace = Some(Fingerprint::of(&lines));
+        self.run.tail = trace.iter().rev().take(TAIL).rev().cloned().collect();
+        self.world.crash().await;
+        self.run
+    }
+
+    async fn check_converged(&mut self) {
+        let writes =
+            |world: &World| -> u64 { ["acme", "globex", "initech"].iter().map(|account| world.writes(account)).sum() };
+        self.world.audit().await;
+        let before = writes(&self.world);
+        self.world.audit().await;
+        if writes(&self.world) != before {
+            self.violation("an audit of a quiet world writes");
+        }
+        let now = self.world.now();
+        let declared: BTreeSet<(String, ChannelId)> = self.world.declared().into_iter().collect();
+        let retired: Vec<(String, ChannelId)> = self.retired.difference(&declared).cloned().collect();
+        for (account, id) in retired {
+            if self.world.zoho().channels(&account, now).iter().any(|channel| channel.id == id.number()) {
+                self.violation(&format!("{account} {id} was retired and is still there"));
+            }
+        }
+        let mut held = String::new();
+        for account in ["acme", "globex", "initech"] {
+            let report = self.world.report(account);
+            if !report.after.steps.is_empty() || !report.after.held.is_empty() {
+                write!(held, "{}", PlanView::of(&report.after).to_text()).unwrap();
+            }
+        }
+        // A drift that was contested on the last busy day may still be held.
+        if !held.is_empty() && !held.contains("contested") {
+            self.violation(&format!("a quiet world is not settled: {held}"));
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! House style as tests: what a reviewer would otherwise have to remember.
+//!
+//! Everything here reads the sources as text. A test names every place that breaks its rule, so one run shows all of
+//! them. What counts as code of the program, as against its tests, is said in [`File::program`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and nobody sees `cli`.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("model", &[]),
+    ("clock", &["model"]),
+    ("telemetry", &[]),
+    ("plan", &["model"]),
+    ("config", &["model"]),
+    ("store", &["model"]),
+    ("coverage", &["model"]),
+    ("zoho", &["model", "clock"]),
+    ("reconcile", &["model", "clock", "plan", "store", "zoho"]),
+    ("expose", &["model", "clock", "plan", "reconcile"]),
+    ("simulator", &["model"]),
+];
+
+/// The daemon wires: it sees everything but the command line and the simulator, which has to stay a feature.
+const DAEMON: [&str; 9] = ["model", "clock", "config", "plan", "store", "coverage", "zoho", "reconcile", "expose"];
+
+#[test]
+fn who_may_import_whom() {
+    let allowed: BTreeMap<&str, &[&str]> = LAYERS.into_iter().chain([("daemon", DAEMON.as_slice())]).collect();
+    none(sources().iter().flat_map(|file| {
+        let layer = file.layer();
+        let allowed = allowed.get(layer.as_str()).copied();
+        let checked = !["lib", "main", "cli"].contains(&layer.as_str());
+        assert!(!checked || allowed.is_some(), "{}: which layers may `{layer}` see? Say so in LAYERS", file.name);
+        let named = file.program().into_iter().flat_map(|(line, text)| {
+            names_after(&text, "crate::").into_iter().map(move |name| (line, name)).collect::<Vec<_>>()
+        });
+        let bad = named.filter(move |(_, name)| {
+            checked && *name != layer && !allowed.unwrap_or_default().contains(&name.as_str())
+        });
+        bad.map(|(line, name)| format!("{}:{line}: must not see `{name}`", file.name)).collect::<Vec<_>>()
+    }));
+}
+
+#[test]
+fn nobody_leaves_a_layer_by_super() {
+    none(sources().iter().flat_map(|file| {
+        let depth = file.name.trim_start_matches("src/").trim_end_matches("/mod.rs").matches('/').count() + 1;
+        let climbs = file.program().into_iter().filter(move |(_, text)| {
+            let path = "super::".repeat(depth);
+            file.layer() != "main" && file.layer() != "lib" && text.contains(&path)
+        });
+        climbs.map(|(line, _)| format!("{}:{line}: `super` leads out of the layer", file.name)).collect::<Vec<_>>()
+    }));
+}
+
+#[test]
+fn the_core_is_pure() {
+    let foreign =
+        ["tokio", "reqwest", "sled", "tracing", "rand", "axum", "futures", "std::fs", "std::env", "std::thread"];
+    none(in_program(|file, text| {
+        let is_core = ["model", "plan"].contains(&file.layer().as_str());
+        let names = foreign.iter().find(|name| has_path(text, name));
+        let waits = ["async ", ".await"].iter().find(|word| text.contains(*word));
+        is_core.then(|| names.or(waits).map(|word| format!("`{word}` has no place here"))).flatten()
+    }));
+}
+
+#[test]
+fn a_crate_stays_in_its_place() {
+    let places: [(&str, &[&str]); 4] = [
+        ("sled", &["src/store/"]),
+        ("reqwest", &["src/zoho/transport.rs", "src/cli/way.rs", "src/simulator/"]),
+        ("tokio_cron_scheduler", &["src/daemon/cron.rs"]),
+        ("sd_notify", &["src/daemon/notify.rs"]),
+    ];
+    none(in_program(|file, text| {
+        let strays = places
+            .iter()
+            .find(|(name, homes)| has_path(text, name) && !homes.iter().any(|home| file.name.starts_with(home)));
+        strays.map(|(name, homes)| format!("`{name}` belongs in {}", homes.join(", ")))
+    }));
+}
+
+#[test]
+fn only_clock_rs_reads_a_clock() {
+    let reads = ["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "time::sleep", "thread::sleep"];
+    // A delay that the simulator was asked for is real time on a real socket.
+    let exceptions = [("src/simulator/http.rs", "time::sleep")];
+    none(in_program(|file, text| {
+        let read = reads.iter().find(|read| text.contains(*read)).filter(|_| file.name != "src/clock.rs")?;
+        let excepted = exceptions.contains(&(file.name.as_str(), *read));
+        (!excepted).then(|| format!("`{read}`: take the time from clock.rs"))
+    }));
+}
+
+#[test]
+fn a_log_message_leads_to_one_line() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in sources() {
+        for (line, message) in file.log_messages() {
+            places.entry(message).or_default().push(format!("{}:{line}", file.name));
+        }
+    }
+    assert!(places.len() > 10, "only {} log messages found: does this test still read them?", places.len());
+    let twice = places.iter().filter(|(_, places)| places.len() > 1);
+    none(twice.map(|(message, places)| format!("\"{message}\" is logged at {}", places.join(" and "))));
+}
+
+#[test]
+fn every_reason_and_every_cause_appears_in_a_plan_test() {
+    let step = source("src/plan/step.rs");
+    let tables: String =
+        sources().into_iter().filter(|file| file.name.starts_with("src/plan/table")).map(|file| file.text).collect();
+    let reasons = words_of(&step.text, "Reason::");
+    let causes = words_of(&step.text, "Cause::");
+    assert!(reasons.len() > 5 && causes.len() > 5, "does this test still read plan/step.rs? {reasons:?} {causes:?}");
+    let reasons =
+        reasons.iter().filter(|word| [')', ',', ':'].iter().all(|end| !tables.contains(&format!("({word}{end}"))));
+    let causes = causes.iter().filter(|word| !tables.contains(&format!("! {word} ")));
+    none(reasons.chain(causes).map(|word| format!("`{word}` is in no plan under src/plan/table")));
+}
+
+#[test]
+fn every_file_begins_with_its_door() {
+    let all = sources().into_iter().chain(files_under("tests", "rs"));
+    none(all.filter(|file| !file.text.starts_with("//!")).map(|file| format!("{}: begins without `//!`", file.name)));
+}
+
+#[test]
+fn what_architecture_md_names_exists() {
+    let document = source("ARCHITECTURE.md");
+    let spans = document.text.lines().enumerate().flat_map(|(index, line)| {
+        line.split('`').skip(1).step_by(2).map(move |span| (index + 1, span.to_owned())).collect::<Vec<_>>()
+    });
+    let mut checked = 0;
+    let missing = spans.filter_map(|(line, span)| {
+        let (path, item) = span.split_once("::").unwrap_or((&span, ""));
+        if !looks_like_a_path(path) {
+            return None;
+        }
+        checked += 1;
+        let Some(found) = [path.to_owned(), format!("src/{path}")].into_iter().find(|path| root().join(path).exists())
+        else {
+            return Some(format!("ARCHITECTURE.md:{line}: there is no {path}"));
+        };
+        let names_item = item.is_empty() || item.split("::").all(|item| source(&found).text.contains(item));
+        (!names_item).then(|| format!("ARCHITECTURE.md:{line}: {found} has no {item}"))
+    });
+    let missing: Vec<String> = missing.collect();
+    assert!(checked > 30, "only {checked} paths found: does this test still read them?");
+    none(missing);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    none(documents().into_iter().flat_map(|file| {
+        let folder = root().join(&file.name).parent().map(Path::to_path_buf).unwrap_or_default();
+        let targets = file.text.split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned));
+        let own = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+        let dead = own.filter(move |target| !folder.join(target.split('#').next().unwrap_or_default()).exists());
+        dead.map(|target| format!("{}: there is no {target}", file.name)).collect::<Vec<_>>()
+    }));
+}
+
+#[test]
+fn the_readme_s_first_commands_are_what_ci_runs() {
+    let (readme, ci) = (source("README.md"), source(".ci/run"));
+    let block = readme.text.split("```").nth(1).unwrap_or_default();
+    let commands: Vec<&str> = block.lines().filter(|line| line.starts_with("cargo ")).collect();
+    assert_eq!(commands.len(), 2, "README.md's first block holds the two commands: {commands:?}");
+    none(
+        commands
+            .iter()
+            .filter(|command| !ci.text.contains(**command))
+            .map(|command| format!(".ci/run: no `{command}`")),
+    );
+    let last = ci.text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    assert_eq!(
+        last, commands[1],
+        "the last line of .ci/run is the test command, so that its result is the last thing shown"
+    );
+}
+
+#[test]
+fn verbs_in_the_readme_exist() {
+    let verbs = source("src/cli/mod.rs").text;
+    none(source("README.md").text.lines().enumerate().filter_map(|(index, line)| {
+        let verb = line.strip_prefix("| `")?.split(['`', ' ']).next()?;
+        let is_verb = verb.bytes().all(|byte| byte.is_ascii_lowercase());
+        let known = verbs.contains(&format!("{}{}(", verb[..1].to_uppercase(), &verb[1..]))
+            || verbs.contains(&format!("Verb::{}{} ", verb[..1].to_uppercase(), &verb[1..]));
+        (is_verb && !known).then(|| format!("README.md:{}: no verb `{verb}`", index + 1))
+    }));
+}
+
+#[test]
+fn no_test_is_ignored_and_nothing_is_left_lying_about() {
+    let traces = [
+        "#[ignore",
+        concat!("dbg", "!("),
+        concat!("/wo", "rk/"),
+        concat!("/tmp", "/w/"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X "),
+    ];
+    let task = concat!("TO", "DO");
+    let all = sources().into_iter().chain(files_under("tests", "rs").filter(|file| file.name != "tests/it/tidy.rs"));
+    let all = all.chain(documents()).chain([source(".ci/run"), source("Cargo.toml"), source("deny.toml")]);
+    none(all.flat_map(|file| {
+        let lines = file.text.lines().enumerate().filter_map(|(index, line)| {
+            let trace = traces.iter().find(|trace| line.contains(*trace)).map(|trace| (*trace).to_owned());
+            let unnumbered = line.match_indices(task).any(|(at, _)| !line[at + task.len()..].starts_with("(#"));
+            let found = trace.or_else(|| unnumbered.then(|| format!("{task} without an issue number")))?;
+            Some(format!("{}:{}: {found}", file.name, index + 1))
+        });
+        lines.collect::<Vec<_>>()
+    }));
+}
+
+#[test]
+fn nothing_outside_tests_unwraps() {
+    none(in_program(|_, text| {
+        text.contains(".unwrap()").then(|| "`unwrap()`: say the invariant with `expect`".to_owned())
+    }));
+}
+
+/// A file of this project.
+struct File {
+    /// Its path from the root.
+    name: String,
+    text: String,
+}
+
+impl File {
+    /// `plan` for `src/plan/decide.rs`, `clock` for `src/clock.rs`.
+    fn layer(&self) -> String {
+        let path = self.name.trim_start_matches("src/").trim_end_matches(".rs");
+        path.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether the whole file is compiled for tests only.
+    fn is_test(&self) -> bool {
+        let ends = ["/tests.rs", "/testing.rs", "src/config/example.rs", "src/plan/table.rs"];
+        ends.iter().any(|end| self.name.ends_with(end))
+            || self.name.contains("/tests/")
+            || self.name.contains("/plan/table/")
+    }
+
+    /// The lines of the program with their numbers: no comments, nothing from `#[cfg(test)] mod … {` on.
+    fn program(&self) -> Vec<(usize, String)> {
+        if self.is_test() {
+            return Vec::new();
+        }
+        let lines: Vec<&str> = self.text.lines().collect();
+        let is_tests =
+            |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{');
+        let end = lines.windows(2).position(is_tests).unwrap_or(lines.len());
+        let code = lines[..end].iter().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        code.map(|(index, line)| (index + 1, without_comment(line))).collect()
+    }
+
+    /// The texts of its log lines: the last string of each macro of tracing's.
+    fn log_messages(&self) -> Vec<(usize, String)> {
+        let lines = self.program();
+        let text: String = lines.iter().map(|(_, line)| format!("{line}\n")).collect();
+        let calls =
+            ["trace!(", "debug!(", "info!(", "warn!(", "error!("].iter().flat_map(|call| text.match_indices(call));
+        let of_call = |(at, call): (usize, &str)| {
+            let message = last_string(&text[at + call.len()..])?;
+            let line = lines.get(text[..at].matches('\n').count())?.0;
+            Some((line, message))
+        };
+        calls.filter_map(of_call).collect()
+    }
+}
+
+/// Fails with every line there is.
+fn none(broken: impl IntoIterator<Item = String>) {
+    let broken: BTreeSet<String> = broken.into_iter().collect();
+    let broken: Vec<String> = broken.into_iter().collect();
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+/// What `judge` has to say of the lines of the program.
+fn in_program(judge: impl Fn(&File, &str) -> Option<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in sources() {
+        for (line, text) in file.program() {
+            found.extend(judge(&file, &text).map(|what| format!("{}:{line}: {what}", file.name)));
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn source(name: &str) -> File {
+    let text = std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    File { name: name.to_owned(), text }
+}
+
+fn sources() -> Vec<File> {
+    files_under("src", "rs").collect()
+}
+
+fn documents() -> Vec<File> {
+    let at_root = entries(&root()).into_iter().filter(|path| !path.is_dir()).map(|path| relative(&path));
+    let at_root = at_root.filter(|name| name.ends_with(".md")).map(|name| source(&name));
+    at_root.chain(files_under("docs", "md")).chain(files_under("systemd", "md")).collect()
+}
+
+fn files_under(folder: &str, extension: &str) -> impl Iterator<Item = File> {
+    let mut folders = vec![root().join(folder)];
+    let mut names = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|of_file| of_file == extension) {
+                names.insert(relative(&path));
+            }
+        }
+    }
+    names.into_iter().map(|name| source(&name))
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let unreadable = |error| -> ! { panic!("{}: {error}", folder.display()) };
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| unreadable(error));
+    entries.map(|entry| entry.unwrap_or_else(|error| unreadable(error)).path()).collect()
+}
+
+/// A path as it is written from the root.
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// The first name of each path that begins with `prefix`; of `prefix{a, b::c}` each.
+fn names_after(text: &str, prefix: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+    };
+    let of_path = |rest: &str| match rest.strip_prefix('{') {
+        Some(group) if !group.contains('}') => vec!["a group over several lines".to_owned()],
+        Some(group) => group.split(',').map(name).collect(),
+        None => vec![name(rest)],
+    };
+    text.split(prefix)
+        .skip(1)
+        .flat_map(of_path)
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect()
+}
+
+/// Whether a path of this crate or module is named: `tokio::…`, not `my_tokio::…`.
+fn has_path(text: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    text.match_indices(&path)
+        .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+        || text.trim().starts_with(&format!("use {name};"))
+}
+
+/// What stands before `//`, unless that is in a URL.
+fn without_comment(line: &str) -> String {
+    line.split(" // ").next().unwrap_or_default().to_owned()
+}
+
+/// The last string literal before the parenthesis that closes the call.
+fn last_string(arguments: &str) -> Option<String> {
+    let (mut depth, mut last, mut chars) = (1, None, arguments.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 1 => return last,
+            ')' => depth -= 1,
+            '"' => {
+                let literal: String = chars.by_ref().take_while(|c| *c != '"').collect();
+                last = if depth == 1 { Some(literal) } else { last };
+            }
+            _ => {}
+        }
+    }
+    last
+}
+
+/// The words in the arms `Prefix… => "word"`.
+fn words_of(text: &str, prefix: &str) -> Vec<String> {
+    let arms = text.lines().filter(|line| line.trim_start().starts_with(prefix));
+    let words = arms.filter_map(|line| line.split_once("=> \"")?.1.split('"').next().map(str::to_owned));
+    words.collect()
+}
+
+/// `plan/decide.rs`, `docs/decisions/`, `deny.toml`; not `a/b` of prose, not an address, not a glob.
+fn looks_like_a_path(span: &str) -> bool {
+    let plain = span.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
+    let ends = [".rs", ".md", ".toml", ".json", ".service", "/", ".ci/run"];
+    plain && !span.starts_with('/') && ends.iter().any(|end| span.ends_with(end))
+}
