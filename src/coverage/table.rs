@@ -15,11 +15,12 @@ use crate::model::time::{Times, Timestamp};
 const DAY: i64 = 86_400;
 
 pub(super) fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
+    Timestamp::from_second(second).expect("a test value")
 }
 
 pub(super) fn spec(events: &[&str], url: &str) -> Spec {
-    let (account, name): (AccountName, ChannelName) = ("acme".parse().unwrap(), "deals".parse().unwrap());
+    let (account, name): (AccountName, ChannelName) =
+        ("acme".parse().expect("a test value"), "deals".parse().expect("a test value"));
     Spec {
         id: ChannelId::derived("test", &account, &name),
         name,

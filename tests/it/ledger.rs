@@ -27,7 +27,7 @@ async fn running() -> World {
 }
 
 fn deals(world: &World) -> ChannelId {
-    let specs = &world.desired.accounts[&"acme".parse().unwrap()].specs;
+    let specs = &world.desired.accounts[&"acme".parse().expect("a name")].specs;
     specs.values().find(|spec| spec.name.as_str() == "deals").expect("it is declared").id
 }
 
@@ -38,7 +38,7 @@ fn assert_true(world: &World) {
 
 /// The gaps of a channel that began after the first minute: before that it was being enabled.
 fn later_gaps(world: &World, id: ChannelId) -> Vec<Gap> {
-    let began: Timestamp = crate::world::BEGINS.parse().unwrap();
+    let began: Timestamp = crate::world::BEGINS.parse().expect("an instant");
     let (ledgers, _) = world.ledgers("acme");
     let gaps = ledgers[&id].gaps(world.now());
     gaps.into_iter().filter(|gap| span(began, gap.from) > 60 * SECOND).collect()
@@ -53,7 +53,7 @@ fn brief(gap: &Gap) -> String {
 fn true_gaps(world: &World, id: ChannelId, event: usize) -> Vec<(Timestamp, Timestamp)> {
     let (ledgers, _) = world.ledgers("acme");
     let (track, now) = (&ledgers[&id].tracks[event], world.now());
-    let url = world.desired.accounts[&"acme".parse().unwrap()].specs[&id].notify_url.clone();
+    let url = world.desired.accounts[&"acme".parse().expect("a name")].specs[&id].notify_url.clone();
     let covered = truth::covered(&world.zoho().truth("acme"), id, track, url.full());
     truth::minus(&[(track.since, now)], &covered)
 }
