@@ -27,6 +27,7 @@
 
 pub mod gap;
 pub mod ledger;
+mod look;
 pub mod render;
 #[cfg(test)]
 mod table;
