@@ -24,7 +24,7 @@ use crate::model::token::TokenState;
 
 use super::tree::{StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{desired, keys};
+use super::{desired, keys, ledger};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -34,6 +34,7 @@ pub struct Store {
     records: Tree,
     accounts: Tree,
     tokens: Tree,
+    pub(super) ledgers: Tree,
     _db: sled::Db,
 }
 
@@ -119,6 +120,7 @@ impl Store {
             records: tree("records")?,
             accounts: tree("accounts")?,
             tokens: tree("tokens")?,
+            ledgers: tree("ledger")?,
             _db: db,
         })
     }
@@ -178,6 +180,7 @@ impl Store {
         self.records.check::<RecordValue>()?;
         self.accounts.check::<AccountValue>()?;
         self.tokens.check::<TokenValue>()?;
+        ledger::verify(self)?;
         desired::verify(self)
     }
 }
