@@ -15,6 +15,8 @@ use super::version::{DAY, WEEK};
 pub struct Learned {
     /// The longest life that is to be had, where it is less than the config says.
     pub lifetime: Option<LifetimeLearned>,
+    /// When POST of a live channel was last refused because it is live.
+    pub post_refused: Option<Timestamp>,
     /// Attempts to mend short grants, counted by the day.
     pub short_grants: Attempts,
 }
@@ -48,6 +50,11 @@ impl Learned {
     pub fn lifetime_max(&self, policy: &Policy, now: Timestamp) -> Duration {
         let learned = self.lifetime.filter(|learned| learned.holds(policy, now));
         learned.map_or(policy.lifetime_max, |learned| learned.max.min(policy.lifetime_max))
+    }
+
+    /// Whether live channels are given a new life by PUT, because POST of them is refused.
+    pub fn renews_by_put(&self, now: Timestamp) -> bool {
+        self.post_refused.is_some_and(|at| is_recent(at, WEEK, now))
     }
 }
 

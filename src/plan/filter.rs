@@ -160,11 +160,12 @@ fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, c
 
 /// Where routine renewals leave room in their last call, the channels that would be due next are renewed with them.
 fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) {
-    let enables = steps.iter().filter(|step| matches!(step.action, Action::Enable(_))).count();
-    let renews = steps.iter().any(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
+    let renewals = steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
+    let kind = renewals.map(|step| step.action.word());
+    let enables = steps.iter().filter(|step| Some(step.action.word()) == kind).count();
     let batch = facts.policy.batch_max.max(1);
     let room = (batch - enables % batch) % batch;
-    if !renews || room == 0 {
+    if renewals.is_none() || room == 0 {
         return;
     }
     kept.sort_by_key(|kept| (kept.due, kept.id));

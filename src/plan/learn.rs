@@ -10,7 +10,9 @@
 //! | more than one day less a guard | under one day | one day is the maximum: every source agrees that it is granted |
 //! | that or less | under that | ask again, once; then what was granted is the maximum |
 //!
-//! Asking again is a step of the next plan (`short-grant`), at most [`ATTEMPTS_MAX`] passes a day.
+//! A POST of a live channel that is refused because the channel is live teaches that renewals go by PUT.
+//!
+//! Asking again for a longer life is a step of the next plan (`short-grant`), at most [`ATTEMPTS_MAX`] passes a day.
 
 use std::time::Duration;
 
@@ -20,25 +22,58 @@ use crate::model::record::Grant;
 use crate::model::time::Timestamp;
 use crate::model::version::DAY;
 
-use super::decide::LIFETIME_GUARD;
-use super::step::{Reason, Step};
+use super::decide::{LIFETIME_GUARD, is_taken};
+use super::step::{Action, Reason, Step};
 
-/// What is known once these steps were granted that. `measured` is whether this pass saw Zoho's time.
+/// What Zoho said to a step.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// Yes, until then.
+    Granted(Grant),
+    /// No, with this code.
+    Refused(&'a str),
+}
+
+/// What is known once these steps were answered so. `measured` is whether this pass saw Zoho's time.
 #[must_use]
-pub fn learn(learned: &Learned, policy: &Policy, done: &[(&Step, Grant)], measured: bool, now: Timestamp) -> Learned {
+pub fn learn(
+    learned: &Learned,
+    policy: &Policy,
+    said: &[(&Step, Said<'_>)],
+    measured: bool,
+    now: Timestamp,
+) -> Learned {
     let mut learned = learned.clone();
-    if done.iter().any(|(step, _)| step.reason == Reason::ShortGrant) {
+    if said.iter().any(|(step, said)| is_live_and_taken(step, *said)) {
+        learned.post_refused = Some(now);
+    }
+    if said.iter().any(|(step, _)| step.reason == Reason::ShortGrant) {
         learned.short_grants = learned.short_grants.again(now);
     }
     let attempts = learned.short_grants.today(now);
-    let shortest = done.iter().map(|(_, grant)| *grant).filter(Grant::is_short).min_by_key(|grant| grant.length());
-    if let Some(max) = shortest.and_then(|grant| lifetime_max(grant, measured, attempts)) {
-        let grant = shortest.map(|grant| (grant.asked_length(), grant.length()));
-        let (asked, granted) = grant.unwrap_or_default();
-        let configured = policy.lifetime_max;
+    let short = said.iter().filter_map(|(_, said)| said.grant()).filter(Grant::is_short);
+    let Some(grant) = short.min_by_key(Grant::length) else { return learned };
+    if let Some(max) = lifetime_max(grant, measured, attempts) {
+        let (asked, granted, configured) = (grant.asked_length(), grant.length(), policy.lifetime_max);
         learned.lifetime = (max <= configured).then_some(LifetimeLearned { max, asked, granted, configured, at: now });
     }
     learned
+}
+
+impl Said<'_> {
+    fn grant(self) -> Option<Grant> {
+        match self {
+            Said::Granted(grant) => Some(grant),
+            Said::Refused(_) => None,
+        }
+    }
+}
+
+/// POST of a channel that we know to be live, refused because it is. A missing one that is refused so says nothing of the
+/// account: its id may be somebody else's.
+fn is_live_and_taken(step: &Step, said: Said<'_>) -> bool {
+    let of_live = matches!(step.action, Action::Enable(_)) && step.reason != Reason::Missing;
+    of_live && matches!(said, Said::Refused(code) if is_taken(code))
 }
 
 /// The table above.

@@ -16,11 +16,12 @@ use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
 use crate::plan::decide::{self, Facts};
 use crate::plan::filter::title;
-use crate::plan::learn::learn;
-use crate::plan::step::{Cause, Plan, Reason, Step};
+use crate::plan::learn::{Said, learn};
+use crate::plan::step::{Cause, Plan, Reason};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Client;
 
+use super::cover::{Ledgers, Sighting};
 use super::execute::{self, AccountTrouble, Execution, Outcome};
 use super::observe::{Observation, observe};
 use super::remember::Memory;
@@ -76,11 +77,15 @@ pub async fn pass(
     let (started, now) = (clock.elapsed(), clock.now());
     let remembered = store.account_state(subject.name())?;
     let records = store.records(subject.name())?;
-    let Observation { look, state, needs_a_person, measured } = observe(&subject.client, remembered.clone(), now).await;
+    let Observation { look, state, needs_a_person, times, measured } =
+        observe(&subject.client, remembered.clone(), now).await;
+    let mut ledgers = Ledgers::read(store, subject.name())?;
+    let (specs, looked_from) = (&subject.desired.specs, remembered.looked_from);
+    ledgers.look(&Sighting { specs, records: &records, look: &look, times, looked_from })?;
     let plan = decide::plan(&subject.facts(&records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let zoho_now = state.zoho_time(now);
-    let mut memory = Memory::new(store, subject.name(), records, look.clone(), (now, zoho_now));
+    let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now);
@@ -144,7 +149,7 @@ fn after_execution(state: AccountState, execution: &Execution, plan: &Plan, now:
     AccountState { writes, ..state }
 }
 
-/// What the grants of this pass teach.
+/// What Zoho's answers in this pass teach.
 fn lessons(
     subject: &Subject,
     execution: &Execution,
@@ -152,15 +157,17 @@ fn lessons(
     measured: bool,
     (now, zoho_now): (Timestamp, Timestamp),
 ) -> Learned {
-    let grant = |(step, outcome): &'_ (Step, Outcome)| match outcome {
-        Outcome::Done(Some(expiry)) => {
-            step.action.ask().map(|ask| Grant { at: zoho_now, asked: ask.expiry, expiry: *expiry })
+    let mut said = Vec::new();
+    for (step, outcome) in &execution.outcomes {
+        match (outcome, step.action.ask()) {
+            (Outcome::Done(Some(expiry)), Some(ask)) => {
+                said.push((step, Said::Granted(Grant { at: zoho_now, asked: ask.expiry, expiry: *expiry })));
+            }
+            (Outcome::Refused(refused), _) => said.push((step, Said::Refused(&refused.code))),
+            (Outcome::Done(_) | Outcome::Unsure(_) | Outcome::Deferred(_), _) => {}
         }
-        Outcome::Done(None) | Outcome::Refused(_) | Outcome::Unsure(_) | Outcome::Deferred(_) => None,
-    };
-    let done: Vec<(&Step, Grant)> =
-        execution.outcomes.iter().filter_map(|entry| Some((&entry.0, grant(entry)?))).collect();
-    learn(&state.learned, &subject.desired.account.policy, &done, measured, now)
+    }
+    learn(&state.learned, &subject.desired.account.policy, &said, measured, now)
 }
 
 /// When to look again. What the pass itself brought up is done at once; what it tried in vain is tried again soon; for

@@ -121,6 +121,8 @@ pub(super) struct AccountValue {
     looks: TroubleValue,
     writes: TroubleValue,
     looked_at: Option<Timestamp>,
+    #[serde(default)]
+    looked_from: Option<Timestamp>,
     removals_allowed: Option<u64>,
     #[serde(default)]
     learned: LearnedValue,
@@ -130,6 +132,7 @@ pub(super) struct AccountValue {
 #[serde(default)]
 struct LearnedValue {
     lifetime: Option<LifetimeLearnedValue>,
+    post_refused: Option<Timestamp>,
     short_grants: AttemptsValue,
 }
 
@@ -150,7 +153,7 @@ struct AttemptsValue {
 
 impl LearnedValue {
     fn of(learned: &Learned) -> LearnedValue {
-        let Learned { lifetime, short_grants: Attempts { count, since } } = learned.clone();
+        let Learned { lifetime, post_refused, short_grants: Attempts { count, since } } = learned.clone();
         let lifetime = lifetime.map(|LifetimeLearned { max, asked, granted, configured, at }| LifetimeLearnedValue {
             max,
             asked,
@@ -158,11 +161,11 @@ impl LearnedValue {
             configured,
             at,
         });
-        LearnedValue { lifetime, short_grants: AttemptsValue { count, since } }
+        LearnedValue { lifetime, post_refused, short_grants: AttemptsValue { count, since } }
     }
 
     fn into_learned(self) -> Learned {
-        let LearnedValue { lifetime, short_grants: AttemptsValue { count, since } } = self;
+        let LearnedValue { lifetime, post_refused, short_grants: AttemptsValue { count, since } } = self;
         let lifetime = lifetime.map(|LifetimeLearnedValue { max, asked, granted, configured, at }| LifetimeLearned {
             max,
             asked,
@@ -170,7 +173,7 @@ impl LearnedValue {
             configured,
             at,
         });
-        Learned { lifetime, short_grants: Attempts { count, since } }
+        Learned { lifetime, post_refused, short_grants: Attempts { count, since } }
     }
 }
 
@@ -196,25 +199,27 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, removals_allowed, learned } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
             looks: TroubleValue::of(looks),
             writes: TroubleValue::of(writes),
             looked_at: *looked_at,
+            looked_from: *looked_from,
             removals_allowed: removals_allowed.map(|fingerprint| fingerprint.0),
             learned: LearnedValue::of(learned),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, removals_allowed, learned } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
             writes: writes.into_trouble(),
             looked_at,
+            looked_from,
             removals_allowed: removals_allowed.map(Fingerprint),
             learned: learned.into_learned(),
         }
@@ -355,6 +360,7 @@ mod tests {
             looks: Trouble::default().again(at(), "HTTP 500", Some(Duration::from_secs(9))),
             writes: Trouble::default(),
             looked_at: Some(at()),
+            looked_from: Some(at()),
             removals_allowed: Some(Fingerprint(3)),
             learned: Learned {
                 lifetime: Some(LifetimeLearned {
@@ -364,6 +370,7 @@ mod tests {
                     configured: Duration::from_secs(604_800),
                     at: at(),
                 }),
+                post_refused: Some(at()),
                 short_grants: Attempts { count: 1, since: Some(at()) },
             },
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use channelkeeper::model::channel::Spec;
 use channelkeeper::model::version::ApiVersion;
-use channelkeeper::simulator::{Fault, Knobs, Length, Rule};
+use channelkeeper::simulator::{Fault, Hand, Knobs, Length, PostConflict, Rule};
 
 use crate::world::{World, spec};
 
@@ -119,8 +119,8 @@ async fn a_short_grant_of_a_wrong_clock_is_mended_with_the_measured_skew_and_not
     world.audit().await;
     // Blind, with a clock that goes two hours ahead meanwhile: what is asked for is two hours too much.
     world.pass_time(HOUR).await;
-    world.zoho().add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ServerErrorHtml) });
-    world.pass_time(5 * DAY).await;
+    world.zoho().add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ResetBefore) });
+    world.pass_time(6 * DAY + HOUR).await;
     world.host_clock.step(7_200_000);
     let before = world.writes("acme");
     while world.writes("acme") == before {
@@ -131,4 +131,51 @@ async fn a_short_grant_of_a_wrong_clock_is_mended_with_the_measured_skew_and_not
     world.pass_time(Duration::from_secs(60)).await;
     assert!(shortest(&world) > 6 * DAY, "{:?}", shortest(&world));
     assert!(world.report("acme").limits.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_refuses_to_post_a_live_channel_is_renewed_by_put() {
+    for post_conflict in [PostConflict::DuplicateData, PostConflict::AlreadyUsed] {
+        let mut world = declared(Knobs { post_conflict, ..Knobs::default() }, 3, DAY);
+        world.start();
+        world.audit().await;
+        for _ in 0..3 * 24 {
+            world.pass_time(HOUR).await;
+            assert_all_covered(&world);
+        }
+        world.crash().await;
+        world.start();
+        for _ in 0..24 {
+            world.pass_time(HOUR).await;
+            assert_all_covered(&world);
+        }
+        let calls = world.zoho().counters("acme").unwrap().calls.clone();
+        assert_eq!(calls["POST"], 2, "{post_conflict:?}: one to begin with, and the one that was refused");
+        assert!((7..=9).contains(&calls["PUT"]), "{post_conflict:?}: {calls:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_gone_is_posted_although_its_account_renews_by_put() {
+    let mut world = declared(Knobs { post_conflict: PostConflict::DuplicateData, ..Knobs::default() }, 3, DAY);
+    world.start();
+    world.pass_time(DAY).await;
+    let (_, id) = world.declared()[0].clone();
+    assert!(world.hand("acme", &Hand::Delete { channel: id.number() }));
+    world.audit().await;
+    world.pass_time(SECONDS).await;
+    assert_all_covered(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_channel_that_the_list_leaves_out_is_put_where_it_may_not_be_posted() {
+    let mut world = declared(Knobs { post_conflict: PostConflict::AlreadyUsed, ..Knobs::default() }, 2, DAY);
+    world.start();
+    world.audit().await;
+    let (_, id) = world.declared()[0].clone();
+    world.zoho().add_fault(Rule::always(Fault::ListOmits { channel: id.to_string() }));
+    for _ in 0..48 {
+        world.pass_time(HOUR).await;
+        assert_all_covered(&world);
+    }
 }

@@ -1,5 +1,6 @@
 //! The one integration binary.
 //!
+//! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
@@ -8,6 +9,7 @@
 //! - `world`: the world that scenarios and seeds play in.
 
 mod hostile;
+mod ledger;
 mod process;
 mod scenarios;
 mod seeds;

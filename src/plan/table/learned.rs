@@ -4,8 +4,8 @@ use expect_test::expect;
 
 use super::*;
 use crate::model::learned::{Attempts, Learned, LifetimeLearned};
-use crate::plan::decide::LIFETIME_GUARD;
-use crate::plan::learn::{ATTEMPTS_MAX, learn};
+use crate::plan::decide::{LIFETIME_GUARD, NOT_SUBSCRIBED};
+use crate::plan::learn::{ATTEMPTS_MAX, Said, learn};
 use crate::plan::step::{Action, Ask, Reason, Step};
 
 /// One channel that wants a week and was given an hour, two minutes ago.
@@ -27,7 +27,7 @@ fn lesson(world: &World, reason: Reason, asked: Duration, granted: Duration, mea
     let grant = Grant { at: world.now, asked: after(world.now, asked), expiry: after(world.now, granted) };
     let action = Action::Enable(Ask { spec, expiry: grant.asked });
     let step = Step { id: id(1), name: name(1), action, reason, expiry: None };
-    learn(&world.state.learned, &world.policy, &[(&step, grant)], measured, world.now)
+    learn(&world.state.learned, &world.policy, &[(&step, Said::Granted(grant))], measured, world.now)
 }
 
 fn max(learned: &Learned) -> Option<Duration> {
@@ -94,4 +94,63 @@ fn what_was_learned_of_another_config_does_not_count() {
     let lifetime = LifetimeLearned { max: HOUR, asked: DAY, granted: HOUR, configured: DAY * 2, at: hours(0) };
     world.state.learned = Learned { lifetime: Some(lifetime), ..Learned::default() };
     assert_eq!(world.titles(), ["enable (short-grant)"]);
+}
+
+#[test]
+fn a_live_channel_that_may_not_be_posted_is_put_and_so_are_its_neighbours_from_then_on() {
+    let mut world = World::converged(2);
+    world.now = hours(12);
+    world.refuse(1, "DUPLICATE_DATA", 1);
+    world.state.learned.post_refused = Some(world.now);
+    world.check(&expect![[r#"
+        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+          ~ replace       c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          ~ replace       c2 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          next wake in 30s
+    "#]]);
+    world.refuse(1, NOT_SUBSCRIBED, 1);
+    assert_eq!(world.titles(), ["enable (not-subscribed)", "replace (renew)"]);
+    world.state.learned.post_refused = Some(hours(13));
+    assert_eq!(world.titles(), ["enable (not-subscribed)", "enable (renew)"], "what is in the future does not count");
+}
+
+#[test]
+fn an_id_that_is_taken_is_replaced_only_while_our_own_grant_runs() {
+    let mut world = World::converged(1);
+    world.lose(1);
+    world.refuse(1, "ALREADY_USED", 1);
+    assert_eq!(world.titles(), ["replace (missing)"], "the list left it out");
+    world.refuse(1, "ALREADY_USED", 2);
+    assert!(world.titles().is_empty(), "{}", world.text());
+    world.refuse(1, "ALREADY_USED", 1);
+    world.record(1).grant = None;
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with ALREADY_USED: no (again in 5m)
+          next wake in 5m
+    "#]]);
+}
+
+#[test]
+fn a_blind_renewal_goes_by_put_where_post_is_refused() {
+    let mut world = World::converged(1);
+    world.now = hours(22);
+    world.look_fails();
+    world.state.learned.post_refused = Some(hours(0));
+    assert_eq!(world.titles(), ["replace (emergency-blind)"]);
+}
+
+#[test]
+fn a_missing_channel_whose_id_is_taken_teaches_nothing_of_the_account() {
+    let world = short();
+    let spec = world.specs[&id(1)].clone();
+    let action = Action::Enable(Ask { spec, expiry: hours(24) });
+    let mut step = Step { id: id(1), name: name(1), action, reason: Reason::Missing, expiry: None };
+    let learned = |step: &Step| {
+        let said = [(step, Said::Refused("ALREADY_USED"))];
+        learn(&world.state.learned, &world.policy, &said, true, world.now).post_refused
+    };
+    assert_eq!(learned(&step), None);
+    step.reason = Reason::Renew;
+    assert_eq!(learned(&step), Some(world.now));
 }
