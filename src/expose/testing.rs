@@ -78,6 +78,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         held: Vec::new(),
         kept,
         foreign: Vec::new(),
+        batch_max: 50,
         next_wake: hours(12),
     };
     AccountReport {

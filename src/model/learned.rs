@@ -17,6 +17,10 @@ pub struct Learned {
     pub lifetime: Option<LifetimeLearned>,
     /// When POST of a live channel was last refused because it is live.
     pub post_refused: Option<Timestamp>,
+    /// The most channels in one write, where it is less than the config says.
+    pub batch: Option<BatchLearned>,
+    /// Batch after batch was refused as a whole, whatever was in it.
+    pub refusing: Option<Refusing>,
     /// Attempts to mend short grants, counted by the day.
     pub short_grants: Attempts,
 }
@@ -36,6 +40,26 @@ pub struct LifetimeLearned {
     pub at: Timestamp,
 }
 
+/// The most channels that an account takes in one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLearned {
+    /// So many.
+    pub max: usize,
+    /// The maximum that the config gave then.
+    pub configured: usize,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An account that refuses every batch with one and the same code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusing {
+    /// Zoho's code.
+    pub code: String,
+    /// When it last did.
+    pub at: Timestamp,
+}
+
 /// Attempts since the first one of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Attempts {
@@ -50,6 +74,13 @@ impl Learned {
     pub fn lifetime_max(&self, policy: &Policy, now: Timestamp) -> Duration {
         let learned = self.lifetime.filter(|learned| learned.holds(policy, now));
         learned.map_or(policy.lifetime_max, |learned| learned.max.min(policy.lifetime_max))
+    }
+
+    /// The most channels in one write, by config and by what was learned.
+    pub fn batch_max(&self, policy: &Policy, now: Timestamp) -> usize {
+        let holds = |batch: &BatchLearned| batch.configured == policy.batch_max && is_recent(batch.at, WEEK, now);
+        let learned = self.batch.filter(holds).map_or(policy.batch_max, |batch| batch.max.min(policy.batch_max));
+        learned.max(1)
     }
 
     /// Whether live channels are given a new life by PUT, because POST of them is refused.

@@ -12,11 +12,13 @@
 //!
 //! A POST of a live channel that is refused because the channel is live teaches that renewals go by PUT.
 //!
+//! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that batches must be smaller.
+//!
 //! Asking again for a longer life is a step of the next plan (`short-grant`), at most [`ATTEMPTS_MAX`] passes a day.
 
 use std::time::Duration;
 
-use crate::model::learned::{Learned, LifetimeLearned};
+use crate::model::learned::{BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::model::policy::Policy;
 use crate::model::record::Grant;
 use crate::model::time::Timestamp;
@@ -58,6 +60,30 @@ pub fn learn(
         learned.lifetime = (max <= configured).then_some(LifetimeLearned { max, asked, granted, configured, at: now });
     }
     learned
+}
+
+/// What became of a pass's writes as whole calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Whether one was accepted.
+    pub accepted: bool,
+    /// The size at which batches that were refused as a whole are accepted, all that was in them.
+    pub size: Option<usize>,
+    /// The code with which one after the other was refused, until the pass gave up.
+    pub refusing: Option<String>,
+}
+
+/// What is known once the calls of a pass went so.
+#[must_use]
+pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timestamp) -> Learned {
+    let Calls { accepted, size, refusing } = calls;
+    let batch = size.map(|max| BatchLearned { max, configured: policy.batch_max, at: now }).or(learned.batch);
+    let refusing = match refusing {
+        Some(code) => Some(Refusing { code: code.clone(), at: now }),
+        None if *accepted => None,
+        None => learned.refusing,
+    };
+    Learned { batch, refusing, ..learned }
 }
 
 impl Said<'_> {

@@ -29,6 +29,8 @@ pub struct Plan {
     pub kept: Vec<ChannelId>,
     /// Channels at Zoho that are not ours: listed, never touched.
     pub foreign: Vec<ChannelId>,
+    /// The most channels in one write.
+    pub batch_max: usize,
     /// When to look again if nothing wakes the account before: never later than the first renewal.
     pub next_wake: Timestamp,
 }

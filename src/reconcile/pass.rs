@@ -16,7 +16,7 @@ use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
 use crate::plan::decide::{self, Facts};
 use crate::plan::filter::title;
-use crate::plan::learn::{Said, learn};
+use crate::plan::learn::{Said, learn, learn_calls};
 use crate::plan::step::{Cause, Plan, Reason};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Client;
@@ -167,7 +167,9 @@ fn lessons(
             (Outcome::Done(_) | Outcome::Unsure(_) | Outcome::Deferred(_), _) => {}
         }
     }
-    learn(&state.learned, &subject.desired.account.policy, &said, measured, now)
+    let policy = &subject.desired.account.policy;
+    let learned = learn(&state.learned, policy, &said, measured, now);
+    learn_calls(learned, policy, &execution.calls, now)
 }
 
 /// When to look again. What the pass itself brought up is done at once; what it tried in vain is tried again soon; for

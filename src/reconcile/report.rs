@@ -13,6 +13,7 @@ use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::time::{Timestamp, brief, whole_seconds};
 use crate::plan::decide::{self, Facts};
 use crate::plan::drift::{self, Drift};
+use crate::plan::render::counted;
 use crate::plan::renewal::{Life, Phase};
 use crate::plan::step::{Plan, Step};
 use crate::store::{Store, StoreError};
@@ -129,7 +130,11 @@ pub fn limits(facts: &Facts<'_>) -> Vec<String> {
             "this account grants at most {max}; lifetime = \"{wanted}\" is not to be had: set lifetime or lifetime_max"
         )
     });
-    lifetime.into_iter().collect()
+    let batch = state.learned.batch_max(policy, *now);
+    let batch = (batch < policy.batch_max).then(|| {
+        format!("this account takes {} in one write at most, not {}", counted(batch, "channel"), policy.batch_max)
+    });
+    lifetime.into_iter().chain(batch).collect()
 }
 
 /// The earliest end of all, if all have one to come.

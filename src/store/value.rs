@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, ChannelName};
-use crate::model::learned::{Attempts, Learned, LifetimeLearned};
+use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
@@ -133,6 +133,8 @@ pub(super) struct AccountValue {
 struct LearnedValue {
     lifetime: Option<LifetimeLearnedValue>,
     post_refused: Option<Timestamp>,
+    batch: Option<BatchLearnedValue>,
+    refusing: Option<RefusingValue>,
     short_grants: AttemptsValue,
 }
 
@@ -145,6 +147,19 @@ struct LifetimeLearnedValue {
     at: Timestamp,
 }
 
+#[derive(Serialize, Deserialize)]
+struct BatchLearnedValue {
+    max: usize,
+    configured: usize,
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RefusingValue {
+    code: String,
+    at: Timestamp,
+}
+
 #[derive(Serialize, Deserialize, Default)]
 struct AttemptsValue {
     count: u32,
@@ -153,7 +168,10 @@ struct AttemptsValue {
 
 impl LearnedValue {
     fn of(learned: &Learned) -> LearnedValue {
-        let Learned { lifetime, post_refused, short_grants: Attempts { count, since } } = learned.clone();
+        let Learned { lifetime, post_refused, batch, refusing, short_grants } = learned.clone();
+        let Attempts { count, since } = short_grants;
+        let batch = batch.map(|BatchLearned { max, configured, at }| BatchLearnedValue { max, configured, at });
+        let refusing = refusing.map(|Refusing { code, at }| RefusingValue { code, at });
         let lifetime = lifetime.map(|LifetimeLearned { max, asked, granted, configured, at }| LifetimeLearnedValue {
             max,
             asked,
@@ -161,11 +179,14 @@ impl LearnedValue {
             configured,
             at,
         });
-        LearnedValue { lifetime, post_refused, short_grants: AttemptsValue { count, since } }
+        LearnedValue { lifetime, post_refused, batch, refusing, short_grants: AttemptsValue { count, since } }
     }
 
     fn into_learned(self) -> Learned {
-        let LearnedValue { lifetime, post_refused, short_grants: AttemptsValue { count, since } } = self;
+        let LearnedValue { lifetime, post_refused, batch, refusing, short_grants } = self;
+        let AttemptsValue { count, since } = short_grants;
+        let batch = batch.map(|BatchLearnedValue { max, configured, at }| BatchLearned { max, configured, at });
+        let refusing = refusing.map(|RefusingValue { code, at }| Refusing { code, at });
         let lifetime = lifetime.map(|LifetimeLearnedValue { max, asked, granted, configured, at }| LifetimeLearned {
             max,
             asked,
@@ -173,7 +194,7 @@ impl LearnedValue {
             configured,
             at,
         });
-        Learned { lifetime, post_refused, short_grants: Attempts { count, since } }
+        Learned { lifetime, post_refused, batch, refusing, short_grants: Attempts { count, since } }
     }
 }
 
@@ -371,6 +392,8 @@ mod tests {
                     at: at(),
                 }),
                 post_refused: Some(at()),
+                batch: Some(BatchLearned { max: 6, configured: 50, at: at() }),
+                refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
                 short_grants: Attempts { count: 1, since: Some(at()) },
             },
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use channelkeeper::model::channel::Spec;
 use channelkeeper::model::version::ApiVersion;
+use channelkeeper::reconcile::execute::REFUSALS_MAX;
 use channelkeeper::simulator::{Fault, Hand, Knobs, Length, PostConflict, Rule};
 
 use crate::world::{World, spec};
@@ -178,4 +179,39 @@ async fn a_live_channel_that_the_list_leaves_out_is_put_where_it_may_not_be_post
         world.pass_time(HOUR).await;
         assert_all_covered(&world);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_batch_limit_is_learned_and_kept_to() {
+    let mut world = declared(Knobs { batch_max: 10, ..Knobs::default() }, 60, DAY);
+    world.start();
+    world.audit().await;
+    assert_all_covered(&world);
+    assert!(world.writes("acme") <= 3 + 12, "50, 25 and 12 are refused, then six at a time: {}", world.writes("acme"));
+    let limits = world.report("acme").limits.clone();
+    assert!(limits.iter().any(|text| text.contains("6 channels in one write")), "{limits:?}");
+    let before = world.writes("acme");
+    world.crash().await;
+    world.start();
+    for _ in 0..24 {
+        world.pass_time(HOUR).await;
+        assert_all_covered(&world);
+    }
+    assert_eq!(world.writes("acme") - before, 2 * 10, "twice a day at the floor of sixty by six");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_refuses_every_batch_alike_is_not_bisected_to_the_last_channel() {
+    let mut world = declared(Knobs { batch_max: 0, ..Knobs::default() }, 50, DAY);
+    world.start();
+    world.audit().await;
+    assert_eq!(world.writes("acme"), u64::from(REFUSALS_MAX));
+    let why = world.report("acme").writes_failed.clone();
+    assert!(why.as_ref().is_some_and(|why| why.contains("every batch is refused with INVALID_DATA")), "{why:?}");
+    world.pass_time(HOUR).await;
+    assert!(world.writes("acme") <= 14 * u64::from(REFUSALS_MAX), "{} writes in an hour", world.writes("acme"));
+    world.zoho().set_knobs(Knobs::default()).expect("good knobs");
+    world.pass_time(HOUR / 4).await;
+    assert_all_covered(&world);
+    assert!(world.report("acme").writes_failed.is_none());
 }

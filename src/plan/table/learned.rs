@@ -3,9 +3,9 @@
 use expect_test::expect;
 
 use super::*;
-use crate::model::learned::{Attempts, Learned, LifetimeLearned};
+use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::plan::decide::{LIFETIME_GUARD, NOT_SUBSCRIBED};
-use crate::plan::learn::{ATTEMPTS_MAX, Said, learn};
+use crate::plan::learn::{ATTEMPTS_MAX, Calls, Said, learn, learn_calls};
 use crate::plan::step::{Action, Ask, Reason, Step};
 
 /// One channel that wants a week and was given an hour, two minutes ago.
@@ -153,4 +153,48 @@ fn a_missing_channel_whose_id_is_taken_teaches_nothing_of_the_account() {
     assert_eq!(learned(&step), None);
     step.reason = Reason::Renew;
     assert_eq!(learned(&step), Some(world.now));
+}
+
+#[test]
+fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_urgent() {
+    let mut world = World::converged(2);
+    world.now = hours(12);
+    world.lose(1);
+    world.state.learned.refusing = Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(12) });
+    world.check(&expect![[r#"
+        account acme: 0 steps, 2 held, 0 kept, 0 foreign
+          ! back-off      c1: enable (missing) waits: every batch is refused with INVALID_DATA (again in 5m)
+          ! back-off      c2: enable (renew) waits: every batch is refused with INVALID_DATA (again in 5m)
+          next wake in 5m
+    "#]]);
+    world.now = after(hours(12), MINUTE * 5);
+    assert_eq!(world.titles(), ["enable (missing)", "enable (renew)"]);
+    world.state.learned.refusing = Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(13) });
+    assert_eq!(world.titles().len(), 2, "what is in the future does not count");
+}
+
+#[test]
+fn a_call_is_filled_up_to_the_size_that_was_learned() {
+    let mut world = World::converged(9);
+    world.spec(1).renew_before = Some(HOUR * 14);
+    world.now = hours(11);
+    assert_eq!(world.plan().batch_max, 50);
+    assert_eq!(world.titles().len(), 9);
+    world.state.learned.batch = Some(BatchLearned { max: 4, configured: 50, at: hours(0) });
+    assert_eq!((world.plan().batch_max, world.titles().len()), (4, 4));
+    world.policy.batch_max = 40;
+    assert_eq!(world.plan().batch_max, 40, "the config says something new");
+}
+
+#[test]
+fn what_calls_teach() {
+    let world = World::converged(1);
+    let refusing = Calls { refusing: Some("INVALID_DATA".to_owned()), ..Calls::default() };
+    let learned = learn_calls(Learned::default(), &world.policy, &refusing, world.now);
+    assert_eq!(learned.refusing.as_ref().map(|refusing| refusing.at), Some(world.now));
+    let nothing = learn_calls(learned.clone(), &world.policy, &Calls::default(), hours(2));
+    assert_eq!(nothing, learned);
+    let accepted = Calls { accepted: true, size: Some(6), refusing: None };
+    let learned = learn_calls(learned, &world.policy, &accepted, hours(3));
+    assert_eq!((learned.refusing, learned.batch.map(|batch| batch.max)), (None, Some(6)));
 }
