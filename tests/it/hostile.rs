@@ -215,3 +215,77 @@ async fn an_account_that_refuses_every_batch_alike_is_not_bisected_to_the_last_c
     assert_all_covered(&world);
     assert!(world.report("acme").writes_failed.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn six_hours_of_any_one_trouble_lapse_nothing() {
+    let troubles = [
+        Fault::Refused,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::HangBefore,
+        Fault::HangAfter,
+        Fault::Truncated { keep: 20 },
+        Fault::ContentType { value: "text/html".to_owned() },
+        Fault::ItemMissing,
+        Fault::ItemsReordered,
+        Fault::UnknownItemCode { code: "SOMETHING_NEW".to_owned() },
+        Fault::ServerErrorJson,
+        Fault::ServerErrorHtml,
+        Fault::Unavailable,
+        Fault::TooManyRequests,
+        Fault::InvalidToken,
+        Fault::ScopeMismatch,
+        Fault::Forbidden,
+        Fault::NotFound,
+        Fault::ListShowsExpired,
+        Fault::TokenThrottled,
+        Fault::OauthError { error: "invalid_code".to_owned() },
+    ];
+    for trouble in troubles {
+        let mut world = declared(Knobs::default(), 3, DAY);
+        world.start();
+        world.pass_time(11 * HOUR).await;
+        world.zoho().add_fault(Rule::always(trouble.clone()));
+        for _ in 0..6 {
+            world.pass_time(HOUR).await;
+            let now = world.now();
+            let lapsed = world.declared().into_iter().find(|(account, id)| !world.is_covered(account, *id, now));
+            assert!(lapsed.is_none(), "{trouble:?}: {lapsed:?} at {now}");
+        }
+        world.zoho().clear_faults();
+        world.pass_time(HOUR).await;
+        assert!(shortest(&world) > 6 * HOUR, "{trouble:?}: {:?}", shortest(&world));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_reading_of_patch_and_post_converges() {
+    let readings = [
+        r#"{"patch": "nulls_token"}"#,
+        r#"{"patch_events": "add"}"#,
+        r#"{"patch_expiry": "one_hour"}"#,
+        r#"{"post": "merge"}"#,
+        r#"{"all_bad_status": 202, "partly_bad_status": 202, "empty_list_status": 200}"#,
+        r#"{"expired_shown": "2days"}"#,
+    ];
+    for reading in readings {
+        let mut world = declared(serde_json::from_str(reading).expect("knobs"), 3, DAY);
+        world.start();
+        world.audit().await;
+        let (_, id) = world.declared()[0].clone();
+        let channel = id.number();
+        for hand in [
+            Hand::AddEvent { channel, event: "Cases.edit".to_owned() },
+            Hand::SetToken { channel, token: None },
+            Hand::Delete { channel },
+        ] {
+            assert!(world.hand("acme", &hand), "{reading}: {hand:?} takes hold");
+            world.audit().await;
+            world.audit().await;
+            let report = world.report("acme");
+            assert!(report.after.steps.is_empty() && report.outcomes.is_empty(), "{reading}: {hand:?} {report:?}");
+            world.pass_time(DAY + HOUR).await;
+            assert_all_covered(&world);
+        }
+    }
+}

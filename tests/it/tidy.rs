@@ -164,6 +164,19 @@ fn links_between_documents_lead_somewhere() {
 }
 
 #[test]
+fn every_test_that_failures_md_names_exists() {
+    let document = source("docs/failures.md");
+    let spans = document.text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let named: BTreeSet<(&str, &str)> = spans.filter_map(|span| span.split_once(".rs::")).collect();
+    assert!(named.len() > 30, "only {} tests found: does this test still read them?", named.len());
+    none(named.into_iter().filter_map(|(path, test)| {
+        let file = format!("{path}.rs");
+        let exists = root().join(&file).exists() && source(&file).text.contains(&format!("fn {test}("));
+        (!exists).then(|| format!("docs/failures.md: {file} has no test {test}"))
+    }));
+}
+
+#[test]
 fn the_readme_s_first_commands_are_what_ci_runs() {
     let (readme, ci) = (source("README.md"), source(".ci/run"));
     let block = readme.text.split("```").nth(1).unwrap_or_default();
