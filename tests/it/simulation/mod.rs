@@ -31,7 +31,8 @@ use channelkeeper::simulator::{Channel, Hand, Rule};
 
 use crate::world::{AUDIT, Cut, World, spec};
 
-use schedule::{Act, Rng, Schedule};
+pub use schedule::Rng;
+use schedule::{Act, Schedule};
 
 /// What a seed came to.
 #[derive(Debug, Default)]
