@@ -1,11 +1,13 @@
 //! The one integration binary.
 //!
+//! - `hostile`: whatever comes in over sockets or out of the database;
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
 //! - `world`: the world that scenarios and seeds play in.
 
+mod hostile;
 mod process;
 mod scenarios;
 mod seeds;
