@@ -65,7 +65,7 @@ impl Tree {
             let value: T = self.parse(&key, &bytes)?;
             let key = String::from_utf8_lossy(&key);
             if !belongs(&value, &key) {
-                return Err(self.bad(&key, "it belongs under another key"));
+                return Err(self.bad(&key, &"it belongs under another key"));
             }
         }
         Ok(())
@@ -110,14 +110,14 @@ impl Tree {
     }
 
     fn parse<T: DeserializeOwned>(&self, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
-        serde_json::from_slice(bytes).map_err(|error| self.bad(&String::from_utf8_lossy(key), error))
+        serde_json::from_slice(bytes).map_err(|error| self.bad(&String::from_utf8_lossy(key), &error))
     }
 
     fn json<T: Serialize>(&self, key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(value).map_err(|error| self.bad(key, error))
+        serde_json::to_vec(value).map_err(|error| self.bad(key, &error))
     }
 
-    fn bad(&self, key: &str, why: impl ToString) -> StoreError {
+    fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Value { tree: self.name, key: key.to_owned(), why: why.to_string() }
     }
 }
