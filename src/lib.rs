@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod coverage;
 pub mod daemon;
 pub mod expose;
 pub mod model;

@@ -19,6 +19,7 @@ mod apply;
 mod check;
 #[cfg(feature = "simulator")]
 pub mod demo;
+mod gaps;
 mod plan;
 mod renew;
 mod run;
@@ -66,6 +67,8 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Show every channel and until when it is covered
     Status(status::StatusArgs),
+    /// Show which events were not covered, from when to when
+    Gaps(gaps::GapsArgs),
     /// Renew channels now, due or not
     Renew(renew::RenewArgs),
     /// Make a declared channel that already exists at Zoho ours
@@ -127,6 +130,7 @@ impl Verb {
             Verb::Plan(args) => plan::run(args, common, stdout).await,
             Verb::Apply(args) => apply::run(args, common, stdout).await,
             Verb::Status(args) => status::run(args, common, stdout).await,
+            Verb::Gaps(args) => gaps::run(args, common, stdout).await,
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             #[cfg(feature = "simulator")]
@@ -140,7 +144,13 @@ impl Verb {
     fn log_level(&self) -> &'static str {
         match self {
             Verb::Run(_) => "info",
-            Verb::Check | Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_) | Verb::Renew(_) | Verb::Adopt(_) => "error",
+            Verb::Check
+            | Verb::Plan(_)
+            | Verb::Apply(_)
+            | Verb::Status(_)
+            | Verb::Gaps(_)
+            | Verb::Renew(_)
+            | Verb::Adopt(_) => "error",
             #[cfg(feature = "simulator")]
             Verb::Simulator(_) => "info",
             #[cfg(feature = "simulator")]

@@ -1,7 +1,7 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it. Paths:
-//! `GET /status`; `POST /plan`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, 422
+//! `GET /status` and `/gaps`; `POST /plan`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, 422
 //! when it is the config that cannot be used, or 500 when the daemon is at fault.
 
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,13 +19,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::coverage::render::GapView;
 use crate::expose::status::StatusView;
 use crate::plan::render::PlanView;
 use crate::store::Store;
 
 use super::run::{Reader, ReloadRequest};
 use super::scheduler::{Links, chain};
-use super::verbs::{self, Applied, VerbError, Which};
+use super::verbs::{self, Applied, GapsRequest, VerbError, Which};
 
 /// What the verbs need of the daemon.
 #[derive(Clone)]
@@ -95,6 +96,7 @@ pub fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
 pub async fn serve(listener: UnixListener, desk: Desk, shutdown: CancellationToken) -> std::io::Result<()> {
     let router = axum::Router::new()
         .route("/status", get(status))
+        .route("/gaps", get(gaps))
         .route("/plan", post(plan))
         .route("/apply", post(apply))
         .route("/renew", post(renew))
@@ -107,6 +109,11 @@ pub async fn serve(listener: UnixListener, desk: Desk, shutdown: CancellationTok
 async fn status(State(desk): State<Desk>) -> Json<StatusView> {
     let overview = desk.links.overview.borrow().clone();
     Json(StatusView::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
+}
+
+async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> Result<Json<Vec<GapView>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    Ok(Json(verbs::gaps(&fleet, &desk.store, &request, desk.clock.now())?))
 }
 
 /// What `apply` would do: the config file is read afresh and not put in force.

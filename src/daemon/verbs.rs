@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::coverage::render::{GapView, views};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
@@ -63,6 +64,26 @@ pub struct Which {
     /// The account of this channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+}
+
+/// Which gaps are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapsRequest {
+    /// Those of this channel, declared or not; all of them when it is left out.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Those that had not ended then.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+}
+
+impl GapsRequest {
+    /// As a path with its query. Names and instants hold nothing that would have to be escaped.
+    pub fn path(&self) -> String {
+        let channel = self.channel.as_ref().map(|channel| format!("channel={channel}"));
+        let since = self.since.map(|since| format!("since={since}"));
+        format!("/gaps?{}", channel.into_iter().chain(since).collect::<Vec<_>>().join("&"))
+    }
 }
 
 /// What a pass did.
@@ -152,6 +173,27 @@ pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Pl
     }
     plans.sort_by(|one, other| one.account.cmp(&other.account));
     Ok(plans)
+}
+
+/// The gaps of the declared accounts, by account, channel and time; also of channels that are declared no longer.
+///
+/// # Errors
+/// When no channel has that name, or the store fails.
+pub fn gaps(fleet: &Fleet, store: &Store, request: &GapsRequest, now: Timestamp) -> Result<Vec<GapView>, VerbError> {
+    let GapsRequest { channel, since } = request;
+    let (mut gaps, mut found) = (Vec::new(), channel.as_ref().is_none_or(|name| fleet.channel(name).is_ok()));
+    for account in fleet.subjects.keys().chain(fleet.unusable.keys()) {
+        let zoho_now = store.account_state(account)?.zoho_time(now);
+        let mut ledgers: Vec<_> = store.ledgers(account)?.into_values().collect();
+        ledgers.retain(|ledger| channel.as_ref().is_none_or(|name| ledger.name.as_str() == name));
+        ledgers.sort_by(|one, other| one.name.cmp(&other.name));
+        found |= !ledgers.is_empty();
+        gaps.extend(ledgers.iter().flat_map(|ledger| views(account.as_str(), ledger, *since, zoho_now)));
+    }
+    match channel {
+        Some(name) if !found => Err(VerbError::NoChannel(name.clone())),
+        Some(_) | None => Ok(gaps),
+    }
 }
 
 /// Allows the removals that are held now, and no others.

@@ -5,7 +5,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::model::time::{Timestamp, brief, span};
+use crate::model::time::{Timestamp, brief, span, whole_seconds};
 
 use super::status::{AccountView, ChannelView, HealthView, StatusView, until};
 
@@ -26,7 +26,7 @@ pub fn page(view: &StatusView) -> String {
             body {
                 header class=(view.health.status.word()) {
                     h1 { (view.headline) }
-                    p { (view.health.status.word()) ", up " (up) ", version " (view.version) ", at " (view.now) }
+                    p { (view.health.status.word()) ", up " (up) ", version " (view.version) ", at " (whole_seconds(view.now)) }
                 }
                 main {
                     (reasons(&view.health))
@@ -103,7 +103,7 @@ section { overflow-x: auto; } p { margin: .2rem 0; }
 ul.reasons { padding-left: 1.2rem; } li.failing { color: var(--failing); } li.degraded { color: var(--degraded); }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; vertical-align: top; }
-td:nth-child(3), td:nth-child(4) { white-space: nowrap; }
+td:not(:last-child) { white-space: nowrap; }
 .bar { display: inline-block; width: 7rem; height: .6rem; background: var(--line); border-radius: .3rem; overflow: hidden; }
 .bar span { display: block; height: 100%; background: var(--ok); }
 tr.drifted .bar span, tr.unverified .bar span { background: var(--degraded); }

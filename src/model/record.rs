@@ -121,6 +121,8 @@ pub struct AccountState {
     pub writes: Trouble,
     /// The last look that saw the whole list.
     pub looked_at: Option<Timestamp>,
+    /// When that look was sent, in Zoho's time: up to here the coverage ledgers are certain.
+    pub looked_from: Option<Timestamp>,
     /// The removals that the operator allowed: the fingerprint of exactly their ids.
     pub removals_allowed: Option<Fingerprint>,
 }

@@ -33,6 +33,15 @@ pub fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
     one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
 }
 
+/// When an exchange with Zoho took place, in Zoho's time: what it did, it did in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When it was sent.
+    pub sent: Timestamp,
+    /// When its answer was there, or was not waited for any longer.
+    pub received: Timestamp,
+}
+
 /// A length as people write it, cut to two neighbouring units: "11h 58m", "45s", "3d".
 pub fn brief(length: Duration) -> String {
     let seconds = length.as_secs();

@@ -86,21 +86,27 @@ pub async fn execute(
             execution.defer(batch, &why);
             continue;
         }
-        memory.intend(&batch.steps)?;
-        match send(client, &batch).await {
+        memory.intend(&batch.steps, client.zoho_now())?;
+        let sent = client.clock().elapsed();
+        let result = send(client, &batch).await;
+        let times = client.times_since(sent);
+        match result {
             Ok(outcomes) => {
                 failures = 0;
-                memory.outcomes(&batch.steps, &outcomes)?;
+                memory.outcomes(&batch.steps, &outcomes, times)?;
                 execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
             }
             Err(error) => match error.class() {
-                Class::Rejected { .. } if batch.steps.len() > 1 => batch.halve(&mut batches),
+                Class::Rejected { .. } if batch.steps.len() > 1 => {
+                    memory.withdraw(&batch.steps)?;
+                    batch.halve(&mut batches);
+                }
                 class @ (Class::Rejected { .. } | Class::Transient { .. } | Class::Account | Class::Unsure) => {
                     let (outcome, trouble) = verdict_of(class, &error);
                     failures = if trouble.is_some() { failures + 1 } else { 0 };
                     let outcomes: Vec<Outcome> =
                         batch.steps.iter().map(|step| gone_is_done(step, outcome.clone())).collect();
-                    memory.outcomes(&batch.steps, &outcomes)?;
+                    memory.outcomes(&batch.steps, &outcomes, times)?;
                     execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
                     execution.meet(trouble);
                 }

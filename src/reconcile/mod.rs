@@ -7,11 +7,13 @@
 //! - [`observe`]: one look, which is `Seen` or `Unknown`, never half of either;
 //! - [`execute`]: the steps of a plan, in batches, in order, with what became of each;
 //! - [`remember`]: outcomes into records, written before and after each batch;
+//! - [`cover`]: facts into the coverage ledgers, likewise;
 //! - [`report`]: what health, status and metrics are computed from.
 //!
 //! What is deliberately not here: a decision about a channel (that is `plan`), a retry (that is the next pass), and any
 //! clock read but the one `now` at the top of a pass.
 
+pub mod cover;
 pub mod execute;
 pub mod observe;
 pub mod pass;

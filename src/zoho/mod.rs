@@ -8,6 +8,7 @@
 //! - [`auth`]: the access token: cached over restarts, one fetch at a time, never more fetches than Zoho allows;
 //! - [`wire`]: the bodies, in both directions;
 //! - [`error`]: what went wrong, and the one match that says what it means;
+//! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself.
 //!
 //! What is deliberately not here: any decision. Whether a channel should be written is `plan`'s to say, and what a failure
@@ -16,6 +17,7 @@
 pub mod auth;
 pub mod client;
 pub mod error;
+mod time;
 pub mod transport;
 pub mod wire;
 

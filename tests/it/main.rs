@@ -1,6 +1,7 @@
 //! The one integration binary.
 //!
 //! - `hostile`: whatever comes in over sockets or out of the database;
+//! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
@@ -8,6 +9,7 @@
 //! - `world`: the world that scenarios and seeds play in.
 
 mod hostile;
+mod ledger;
 mod process;
 mod scenarios;
 mod seeds;

@@ -13,10 +13,10 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("telemetry", &[]),
     ("plan", &["model"]),
     ("config", &["model"]),
-    ("store", &["model"]),
+    ("store", &["model", "coverage"]),
     ("coverage", &["model"]),
     ("zoho", &["model", "clock"]),
-    ("reconcile", &["model", "clock", "plan", "store", "zoho"]),
+    ("reconcile", &["model", "clock", "plan", "store", "coverage", "zoho"]),
     ("expose", &["model", "clock", "plan", "reconcile"]),
     ("simulator", &["model"]),
 ];

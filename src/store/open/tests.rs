@@ -250,6 +250,7 @@ fn a_place_that_cannot_hold_a_directory_is_an_error_of_the_file_system() {
         assert!(matches!(error, OpenError::Io { .. }), "{}: {error:?}", place.display());
     }
     let state = dir.path().join("state");
+    fs::create_dir(&state).unwrap();
     fs::write(state.join(DATABASE), "a file where the database should be").unwrap();
     let error = why_not(&state);
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");

@@ -112,7 +112,9 @@ enum How {
 }
 
 fn damages() -> impl Strategy<Value = Damage> {
-    let tree = prop::sample::select(vec!["records", "records", "records", "accounts", "tokens", "desired", "meta"]);
+    let tree = prop::sample::select(vec![
+        "records", "records", "records", "ledger", "ledger", "accounts", "tokens", "desired", "meta",
+    ]);
     let words = &[
         "9999-12-30T22:00:00.999999999Z",
         "-009999-01-02T01:59:59Z",

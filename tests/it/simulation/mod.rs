@@ -335,6 +335,10 @@ impl Simulation {
             if clean && !report.after.steps.is_empty() {
                 self.violation(&format!("after a clean pass this is left: {}", PlanView::of(&report.after).to_text()));
             }
+            // Printing a whole report takes longer than the pass did: every failure is read, and a part of the rest.
+            if clean && report.at.as_second() % 16 != 0 {
+                continue;
+            }
             let said = format!("{:?} {}", report, PlanView::of(&report.after).to_text());
             for secret in ["channel-token-", "1000.refresh-", "secret-"] {
                 if said.contains(secret) {

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use channelkeeper::clock::{Clock, VirtualClock};
+use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::fleet::{Fleet, Means};
 use channelkeeper::daemon::scheduler::{Links, Message, Scheduler, Setup};
 use channelkeeper::expose::overview::{ConfigState, Overview};
@@ -38,6 +39,8 @@ use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+pub mod truth;
 
 /// When every world begins, by Zoho's clock.
 pub const BEGINS: &str = "2026-03-01T00:00:00Z";
@@ -242,6 +245,13 @@ impl World {
     /// Write calls that an org has had.
     pub fn writes(&self, org: &str) -> u64 {
         self.zoho().counters(org).map_or(0, |counters| counters.writes)
+    }
+
+    /// The coverage ledgers of an account, and up to where they are certain, both in Zoho's time.
+    pub fn ledgers(&self, account: &str) -> (BTreeMap<ChannelId, Ledger>, Option<Timestamp>) {
+        let (store, account) = (&self.daemon().store, account.parse().unwrap());
+        let certain = store.account_state(&account).expect("an account's state").looked_from;
+        (store.ledgers(&account).expect("ledgers"), certain)
     }
 
     /// What is in the store, once no daemon holds it.

@@ -1,0 +1,291 @@
+//! One channel's ledger, and what each fact does to it.
+
+use std::time::Duration;
+
+use crate::model::channel::{ChannelId, ChannelName, Spec};
+use crate::model::events::Operation;
+use crate::model::observed::Observed;
+use crate::model::secret::Fingerprint;
+use crate::model::time::{Times, Timestamp, after, is_same_second};
+
+use super::gap::{Cause, Gap, Kind};
+use super::look::{Context, SHORTEST_GRANT};
+use super::track::{Open, Stretch, Track};
+
+/// What was covered of one channel, and what was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The channel.
+    pub id: ChannelId,
+    /// Its name when it was last declared.
+    pub name: ChannelName,
+    /// Where its deliveries should go.
+    pub notify_url: Fingerprint,
+    /// Its last known end at Zoho.
+    pub expiry: Option<Timestamp>,
+    /// When a fact of this channel's own was certain; a later good look of the account is as good.
+    pub sure: Timestamp,
+    /// Writes that may have been applied, since the last fact.
+    pub doubt: Option<Doubt>,
+    /// Its events, those that are declared no longer among them.
+    pub tracks: Vec<Track>,
+}
+
+/// Writes that may have been applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// When the first was sent.
+    pub since: Timestamp,
+    /// The earliest expiry that was asked for.
+    pub first: Timestamp,
+    /// The latest.
+    pub last: Timestamp,
+}
+
+/// What one look says of one channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// The channel, if Zoho has it.
+    pub observed: Option<&'a Observed>,
+    /// Whether it is ours; else a channel with another URL is a conflict.
+    pub ours: bool,
+    /// When the look was made.
+    pub times: Times,
+    /// The last good look before it.
+    pub looked_from: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// Of a channel that is declared at `at`, for all that is known.
+    pub fn new(spec: &Spec, at: Timestamp) -> Ledger {
+        let mut ledger = Ledger {
+            id: spec.id,
+            name: spec.name.clone(),
+            notify_url: spec.notify_url.fingerprint(),
+            expiry: None,
+            sure: at,
+            doubt: None,
+            tracks: Vec::new(),
+        };
+        ledger.declare(spec, at, None);
+        ledger
+    }
+
+    /// When the last of its events was declared no longer; `None` while one is declared.
+    pub fn closed_at(&self) -> Option<Timestamp> {
+        let ends = self.tracks.iter().map(|track| track.until);
+        ends.collect::<Option<Vec<Timestamp>>>().map(|ends| ends.into_iter().max().unwrap_or(self.sure))
+    }
+
+    /// The channel is declared so at `at`. Events that were not, begin, and events that are not any more, end; when the
+    /// URL is another one, all end and begin anew. `unseen_from` is the last good look, when nobody has looked just now.
+    /// Returns whether anything changed.
+    pub fn declare(&mut self, spec: &Spec, at: Timestamp, unseen_from: Option<Timestamp>) -> bool {
+        let url = spec.notify_url.fingerprint();
+        let moved = url != self.notify_url;
+        let is_wanted = |track: &Track| !moved && spec.events.of(&track.module).contains(track.operation);
+        let mut changed = self.close(at, unseen_from, |track| !is_wanted(track));
+        for (module, operations) in spec.events.iter() {
+            for operation in operations.iter() {
+                changed |= self.open_track(module, operation, at);
+            }
+        }
+        changed |= moved || spec.name != self.name;
+        self.notify_url = url;
+        self.name = spec.name.clone();
+        self.drop_old_tracks();
+        changed
+    }
+
+    /// The channel is declared no longer. Returns whether anything changed.
+    pub fn retire(&mut self, at: Timestamp, unseen_from: Option<Timestamp>) -> bool {
+        self.close(at, unseen_from, |_| true)
+    }
+
+    /// A good look. Returns whether anything changed.
+    pub fn look(&mut self, sight: &Sight<'_>) -> bool {
+        let Times { sent, received } = sight.times;
+        let sure = sight.looked_from.map_or(self.sure, |looked| looked.max(self.sure));
+        let alive = sight.observed.filter(|seen| seen.expiry.is_none_or(|expiry| expiry > sent));
+        let seen_expiry = alive.and_then(|seen| seen.expiry);
+        let same_end = self.expiry.zip(seen_expiry).is_some_and(|(known, seen)| is_same_second(known, seen));
+        let ended = self.expiry.filter(|end| *end < received && !same_end);
+        let context = Context { sure, received, ended, same_end, is_alive: alive.is_some(), doubt: self.doubt };
+        let mut changed = self.doubt.is_some();
+        for index in 0..self.tracks.len() {
+            let track = &self.tracks[index];
+            if track.is_live() {
+                let seen = self.see(track, alive, sight.ours);
+                changed |= context.apply(&mut self.tracks[index], seen);
+            }
+        }
+        changed |= seen_expiry.is_some() && !same_end;
+        if changed {
+            self.sure = self.sure.max(sent);
+            self.doubt = None;
+            let still_ahead = alive.is_none() || self.expiry.is_some_and(|end| end >= received);
+            self.expiry = seen_expiry.or(self.expiry.filter(|_| still_ahead));
+        }
+        changed
+    }
+
+    /// A write is about to be sent that asks for this expiry: from now on it may have been applied.
+    pub fn intend(&mut self, sent: Timestamp, asked: Timestamp) {
+        let doubt = self.doubt.unwrap_or(Doubt { since: sent, first: asked, last: asked });
+        let Doubt { since, first, last } = doubt;
+        self.doubt = Some(Doubt { since: since.min(sent), first: first.min(asked), last: last.max(asked) });
+    }
+
+    /// A write was accepted, of the channel as it is declared.
+    pub fn granted(&mut self, times: Times, expiry: Timestamp) {
+        let Times { sent, received } = times;
+        if let Some(doubt) = self.doubt {
+            let (from, to) = (after(doubt.since, SHORTEST_GRANT), self.expiry.map_or(sent, |end| end.min(sent)));
+            for track in self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none()) {
+                track.add(Stretch { from, to, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+            }
+        }
+        self.settle(sent);
+        let ends_meanwhile = self.expiry.filter(|end| *end < received);
+        for track in self.tracks.iter_mut().filter(|track| track.is_live()) {
+            if let Some(open) = track.open {
+                track.begin(Open { from: sent.max(open.from), kind: Kind::Unknown, cause: Cause::UnsureWrite });
+                track.end(received);
+            } else if let Some(end) = ends_meanwhile {
+                track.add(Stretch { from: end, to: received, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+            }
+        }
+        self.sure = self.sure.max(sent);
+        self.doubt = None;
+        self.expiry = Some(expiry);
+    }
+
+    /// A write was refused: what was not enabled yet is refused.
+    pub fn refused(&mut self) {
+        for open in self.tracks.iter_mut().filter_map(|track| track.open.as_mut()) {
+            if open.cause == Cause::NotEnabled {
+                open.cause = Cause::Refused;
+            }
+        }
+    }
+
+    /// Every gap up to `now`, by event and time. What has passed its known end since the last fact is a gap too.
+    pub fn gaps(&self, now: Timestamp) -> Vec<Gap> {
+        let of_track = |track: &Track| {
+            let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to), gap.kind, gap.cause));
+            let all: Vec<_> = ended.chain(self.pending(track, now)).collect();
+            let (module, operation) = (track.module.clone(), track.operation);
+            let gap = move |(from, to, kind, cause)| Gap { module: module.clone(), operation, from, to, kind, cause };
+            all.into_iter().map(gap)
+        };
+        self.tracks.iter().flat_map(of_track).collect()
+    }
+
+    /// How long events were uncovered, and how long nobody knows, from `since` to `now`: each the sum over the events.
+    pub fn lost(&self, since: Timestamp, now: Timestamp) -> (Duration, Duration) {
+        let length = |wanted: Kind| {
+            let gaps = self.gaps(now).into_iter().filter(|gap| gap.kind == wanted);
+            gaps.map(|gap| crate::model::time::span(gap.from.max(since), gap.to.unwrap_or(now))).sum()
+        };
+        (length(Kind::Uncovered), length(Kind::Unknown))
+    }
+
+    /// What is still open at `now`, with what follows from the known end and from writes in doubt.
+    fn pending(&self, track: &Track, now: Timestamp) -> Vec<Pending> {
+        if !track.is_live() {
+            return Vec::new();
+        }
+        let (from, cause) = match (track.open, self.expiry) {
+            (Some(Open { from, kind: Kind::Unknown, cause }), _) => return vec![(from, None, Kind::Unknown, cause)],
+            (Some(Open { from, kind: Kind::Uncovered, cause }), _) => (from, cause),
+            (None, Some(end)) if end <= now => (end, Cause::Expired),
+            (None, _) => return Vec::new(),
+        };
+        let Some(doubt) = self.doubt.filter(|doubt| doubt.last > from) else {
+            return vec![(from, None, Kind::Uncovered, cause)];
+        };
+        let begins = doubt.since.max(from);
+        let ends = Some(doubt.last).filter(|last| *last <= now);
+        let mut pending = vec![(begins, ends, Kind::Unknown, Cause::UnsureWrite)];
+        if from < begins {
+            pending.insert(0, (from, Some(begins), Kind::Uncovered, cause));
+        }
+        pending.extend(ends.map(|last| (last, None, Kind::Uncovered, Cause::Expired)));
+        pending
+    }
+
+    /// Writes down what is pending at `at`.
+    fn settle(&mut self, at: Timestamp) {
+        for index in 0..self.tracks.len() {
+            for (from, to, kind, cause) in self.pending(&self.tracks[index], at) {
+                let track = &mut self.tracks[index];
+                track.begin(Open { from, kind, cause });
+                if let Some(to) = to {
+                    track.end(to);
+                }
+            }
+        }
+    }
+
+    /// Ends tracks. No later look will say what became of them since the last good one: that is unknown.
+    fn close(&mut self, at: Timestamp, unseen_from: Option<Timestamp>, which: impl Fn(&Track) -> bool) -> bool {
+        if !self.tracks.iter().any(|track| track.is_live() && which(track)) {
+            return false;
+        }
+        if let Some(looked) = unseen_from {
+            let (from, to) = (looked.max(self.sure), self.expiry.map_or(at, |end| end.min(at)));
+            for track in self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none() && which(track))
+            {
+                track.add(Stretch { from, to, kind: Kind::Unknown, cause: Cause::Unseen });
+            }
+        }
+        self.settle(at);
+        for track in self.tracks.iter_mut().filter(|track| track.is_live() && which(track)) {
+            track.end(at);
+            track.until = Some(at);
+        }
+        true
+    }
+
+    fn open_track(&mut self, module: &str, operation: Operation, at: Timestamp) -> bool {
+        let is_it = |track: &Track| track.is_live() && track.module == module && track.operation == operation;
+        if self.tracks.iter().any(is_it) {
+            return false;
+        }
+        self.tracks.push(Track::new(module.to_owned(), operation, at));
+        true
+    }
+
+    fn drop_old_tracks(&mut self) {
+        let mut excess = self.tracks.iter().filter(|track| !track.is_live()).count().saturating_sub(ENDED_MAX);
+        self.tracks.retain(|track| {
+            let goes = !track.is_live() && excess > 0;
+            excess -= usize::from(goes);
+            !goes
+        });
+    }
+
+    /// What a look says of one event: `None` when it is covered.
+    fn see(&self, track: &Track, alive: Option<&Observed>, ours: bool) -> Option<(Kind, Cause)> {
+        let Some(seen) = alive else {
+            let cause = if self.expiry.is_some() { Cause::Absent } else { Cause::NotEnabled };
+            return Some((Kind::Uncovered, cause));
+        };
+        let there = seen.notify_urls.iter().filter(|url| url.fingerprint() == self.notify_url).count();
+        if there == 0 {
+            let cause = if ours { Cause::WrongUrl } else { Cause::Conflict };
+            return Some((Kind::Uncovered, cause));
+        }
+        if !seen.events.of(&track.module).contains(track.operation) {
+            return Some((Kind::Uncovered, Cause::EventMissing));
+        }
+        // The rows disagree, and which of them is this event's is not said.
+        (seen.notify_urls.len() > there).then_some((Kind::Unknown, Cause::WrongUrl))
+    }
+}
+
+/// From, to, kind and cause of what is not written down yet.
+type Pending = (Timestamp, Option<Timestamp>, Kind, Cause);
+
+/// Ended tracks kept of one channel.
+pub const ENDED_MAX: usize = 64;

@@ -1,0 +1,108 @@
+//! What a good look means for one event, given what was known before it.
+
+use std::time::Duration;
+
+use crate::model::time::{Timestamp, after};
+
+use super::gap::{Cause, Kind};
+use super::ledger::Doubt;
+use super::track::{Open, Stretch, Track};
+
+/// What a look means for each track.
+pub(super) struct Context {
+    /// When the state before the look was last certain.
+    pub(super) sure: Timestamp,
+    pub(super) received: Timestamp,
+    /// The end that was known, when it has passed.
+    pub(super) ended: Option<Timestamp>,
+    /// Whether the channel ends when it was known to.
+    pub(super) same_end: bool,
+    pub(super) is_alive: bool,
+    pub(super) doubt: Option<Doubt>,
+}
+
+impl Context {
+    /// `found` is `None` for covered.
+    pub(super) fn apply(&self, track: &mut Track, found: Option<(Kind, Cause)>) -> bool {
+        match (track.open, found) {
+            (None, None) => self.still_covered(track),
+            (None, Some((kind, cause))) => self.lost(track, kind, cause),
+            (Some(open), None) => self.found_again(track, open),
+            (Some(open), Some((kind, cause))) => self.still_not(track, open, (kind, cause)),
+        }
+    }
+
+    fn still_covered(&self, track: &mut Track) -> bool {
+        let cause = if self.doubt.is_some() { Cause::UnsureWrite } else { Cause::Restored };
+        // Of several writes in doubt some worked: the first of them may have made the life shorter, a later one long again.
+        let several = self.doubt.filter(|doubt| doubt.first < doubt.last && !self.same_end);
+        let shortened = several.map(|doubt| after(doubt.since, SHORTEST_GRANT));
+        let Some(from) = self.ended.into_iter().chain(shortened).min() else { return false };
+        track.add(Stretch { from, to: self.received, kind: Kind::Unknown, cause });
+        true
+    }
+
+    fn lost(&self, track: &mut Track, kind: Kind, cause: Cause) -> bool {
+        match self.ended.filter(|_| !self.is_alive) {
+            Some(end) => {
+                let cause = Cause::Expired;
+                track.add(Stretch { from: self.sure, to: end, kind: Kind::Unknown, cause: Cause::Absent });
+                let possible = self.possible_end().unwrap_or(end).max(end);
+                track.add(Stretch { from: end, to: possible, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+                track.begin(Open { from: possible, kind: Kind::Uncovered, cause });
+            }
+            None => {
+                track.begin(Open { from: self.sure, kind: Kind::Unknown, cause });
+                if kind == Kind::Uncovered {
+                    track.begin(Open { from: self.received, kind, cause });
+                }
+            }
+        }
+        true
+    }
+
+    fn found_again(&self, track: &mut Track, open: Open) -> bool {
+        // A list that left it out, or somebody who put it back as it was: it may have been there all the time.
+        let never_gone = self.same_end && open.cause == Cause::Absent;
+        if open.kind == Kind::Uncovered {
+            let cut = if never_gone { open.from } else { self.sure.max(open.from) };
+            let cause = if self.doubt.is_some() { Cause::UnsureWrite } else { Cause::Restored };
+            track.begin(Open { from: cut.min(self.received), kind: Kind::Unknown, cause });
+        }
+        track.end(self.received);
+        true
+    }
+
+    fn still_not(&self, track: &mut Track, open: Open, (kind, cause): (Kind, Cause)) -> bool {
+        if open.kind == Kind::Unknown {
+            track.begin(Open { from: self.received, kind, cause });
+            return true;
+        }
+        if let (Some(doubt), Some(possible), false) = (self.doubt, self.possible_end(), self.is_alive) {
+            let from = doubt.since.max(open.from);
+            track.begin(Open { from, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+            let from = possible.max(from);
+            track.begin(Open { from, kind: Kind::Uncovered, cause: Cause::Expired });
+            return true;
+        }
+        if open.cause.has_channel() == self.is_alive {
+            return false;
+        }
+        if self.is_alive || self.doubt.is_some() {
+            let from = self.sure.max(open.from);
+            track.begin(Open { from, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+        }
+        track.begin(Open { from: self.received, kind, cause });
+        true
+    }
+
+    /// Up to when a channel that is absent may have lived on the strength of writes in doubt; `None` when no such write
+    /// worked, because it would still be there.
+    fn possible_end(&self) -> Option<Timestamp> {
+        let doubt = self.doubt.filter(|doubt| doubt.first <= self.received)?;
+        Some(doubt.last.min(self.received))
+    }
+}
+
+/// The least life that Zoho gives, whatever is asked: it gives it in silence when it does not like the expiry.
+pub(super) const SHORTEST_GRANT: Duration = Duration::from_secs(3600);

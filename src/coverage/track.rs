@@ -1,0 +1,121 @@
+//! One event of one channel: its gaps, in order, from its declaration to its end.
+
+use std::time::Duration;
+
+use crate::model::events::Operation;
+use crate::model::time::{Timestamp, span};
+
+use super::gap::{Cause, Kind};
+
+/// One event of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// The module's API name.
+    pub module: String,
+    /// The operation.
+    pub operation: Operation,
+    /// When it was declared.
+    pub since: Timestamp,
+    /// When it was declared no longer.
+    pub until: Option<Timestamp>,
+    /// The gaps that have ended, oldest first; they do not overlap.
+    pub gaps: Vec<Stretch>,
+    /// The gap that has not; `None` while the event is covered.
+    pub open: Option<Open>,
+}
+
+/// A gap with both its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// From here on.
+    pub from: Timestamp,
+    /// Up to here.
+    pub to: Timestamp,
+    /// How sure it is.
+    pub kind: Kind,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A gap that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// From here on.
+    pub from: Timestamp,
+    /// How sure it is.
+    pub kind: Kind,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl Open {
+    /// The same, ended.
+    pub const fn until(self, to: Timestamp) -> Stretch {
+        let Open { from, kind, cause } = self;
+        Stretch { from, to, kind, cause }
+    }
+}
+
+impl Track {
+    /// An event declared at `since`, of which nothing is known.
+    pub fn new(module: String, operation: Operation, since: Timestamp) -> Track {
+        let open = Open { from: since, kind: Kind::Unknown, cause: Cause::Unseen };
+        Track { module, operation, since, until: None, gaps: Vec::new(), open: Some(open) }
+    }
+
+    /// Whether it is still declared.
+    pub const fn is_live(&self) -> bool {
+        self.until.is_none()
+    }
+
+    /// Adds a gap that has ended. What it shares with earlier ones stays theirs; one that touches the last and says the
+    /// same makes it longer, and so does one that is too short to be told apart ([`BLINK`]).
+    pub fn add(&mut self, gap: Stretch) {
+        let floor = self.gaps.last().map_or(self.since, |last| last.to);
+        let gap = Stretch { from: gap.from.max(floor), ..gap };
+        if gap.from >= gap.to {
+            return;
+        }
+        match self.gaps.last_mut().filter(|last| last.to == gap.from) {
+            Some(last) if (last.kind, last.cause) == (gap.kind, gap.cause) || is_blink(gap) => last.to = gap.to,
+            Some(last) if is_blink(*last) => *last = Stretch { from: last.from, ..gap },
+            Some(_) | None => self.gaps.push(gap),
+        }
+        if self.gaps.len() > GAPS_MAX {
+            self.merge_oldest();
+        }
+    }
+
+    /// Puts the two oldest gaps and what lies between them into one. Nothing uncovered is lost, and what was covered in
+    /// between becomes unknown.
+    fn merge_oldest(&mut self) {
+        let first = self.gaps.remove(0);
+        if let Some(second) = self.gaps.first_mut() {
+            *second = Stretch { from: first.from, to: second.to, kind: Kind::Unknown, cause: Cause::Merged };
+        }
+    }
+
+    /// Ends the open gap at `to`, if there is one: the event is covered from then on.
+    pub fn end(&mut self, to: Timestamp) {
+        if let Some(open) = self.open.take() {
+            self.add(open.until(to));
+        }
+    }
+
+    /// Begins a gap; one that was open ends where it begins.
+    pub fn begin(&mut self, open: Open) {
+        self.end(open.from);
+        let floor = self.gaps.last().map_or(self.since, |last| last.to);
+        self.open = Some(Open { from: open.from.max(floor), ..open });
+    }
+}
+
+fn is_blink(gap: Stretch) -> bool {
+    span(gap.from, gap.to) <= BLINK
+}
+
+/// Gaps kept of one event. When there are more, the oldest become one unknown gap.
+pub const GAPS_MAX: usize = 128;
+/// Zoho's `Date` has whole seconds, so no edge but an expiry is known better. A gap no longer than this that touches
+/// another one (the way of a request there and back) is taken into it.
+pub const BLINK: Duration = Duration::from_secs(1);

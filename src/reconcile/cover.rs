@@ -1,0 +1,187 @@
+//! Facts of a pass into the coverage ledgers.
+//!
+//! [`Ledgers`] holds an account's ledgers during a pass and writes each change through to the store: what a look found
+//! before anything is sent, a write in doubt before it is sent, and its verdict when it came. A channel about which
+//! nothing changed is not written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::coverage::Ledger;
+use crate::coverage::ledger::{Doubt, Sight};
+use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::observed::Look;
+use crate::model::record::Record;
+use crate::model::time::{Times, Timestamp};
+use crate::plan::step::Step;
+use crate::store::ledger::outdated;
+use crate::store::{Store, StoreError};
+
+use super::execute::Outcome;
+
+/// An account's ledgers during a pass.
+pub struct Ledgers<'a> {
+    pub(super) store: &'a Store,
+    pub(super) account: &'a AccountName,
+    ledgers: BTreeMap<ChannelId, Ledger>,
+    /// What was in doubt before the write that is under way.
+    before: BTreeMap<ChannelId, Option<Doubt>>,
+}
+
+/// The look of a pass, as the ledgers need it.
+pub struct Sighting<'a> {
+    /// What is declared.
+    pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
+    /// What is ours.
+    pub records: &'a BTreeMap<ChannelId, Record>,
+    /// What was found.
+    pub look: &'a Look,
+    /// When it was made, in Zoho's time.
+    pub times: Times,
+    /// The last good look before it.
+    pub looked_from: Option<Timestamp>,
+}
+
+impl<'a> Ledgers<'a> {
+    /// Reads an account's ledgers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn read(store: &'a Store, account: &'a AccountName) -> Result<Ledgers<'a>, StoreError> {
+        Ok(Ledgers { store, account, ledgers: store.ledgers(account)?, before: BTreeMap::new() })
+    }
+
+    /// Takes in what a look found and what is declared: the look is judged by what was declared until then.
+    pub(super) fn look(&mut self, sighting: &Sighting<'_>) -> Result<(), StoreError> {
+        let mut changed: Vec<ChannelId> = Vec::new();
+        for ledger in self.ledgers.values_mut() {
+            let seen = sighting.apply(ledger);
+            let declared = sighting.declare(ledger);
+            if seen | declared {
+                changed.push(ledger.id);
+            }
+        }
+        for (id, spec) in sighting.specs {
+            if !self.ledgers.contains_key(id) {
+                let mut ledger = Ledger::new(spec, sighting.times.received);
+                sighting.apply(&mut ledger);
+                self.ledgers.insert(*id, ledger);
+                changed.push(*id);
+            }
+        }
+        let closed = changed.iter().any(|id| self.ledgers.get(id).is_some_and(|ledger| ledger.closed_at().is_some()));
+        if closed {
+            for id in outdated(&self.ledgers, sighting.times.received) {
+                self.ledgers.remove(&id);
+                changed.push(id);
+            }
+        }
+        self.write(changed)
+    }
+
+    /// These steps are about to be sent.
+    pub(super) fn intend(&mut self, steps: &[Step], sent: Timestamp) -> Result<(), StoreError> {
+        self.before.clear();
+        let mut changed = Vec::new();
+        for (step, ask) in steps.iter().filter_map(|step| Some((step, step.action.ask()?))) {
+            if let Some(ledger) = self.ledgers.get_mut(&step.id) {
+                self.before.insert(step.id, ledger.doubt);
+                ledger.intend(sent, ask.expiry);
+                changed.push(step.id);
+            }
+        }
+        self.write(changed)
+    }
+
+    /// They were refused as a whole, and nothing came of them.
+    pub(super) fn withdraw(&mut self, steps: &[Step]) -> Result<(), StoreError> {
+        let changed = steps.iter().filter(|step| self.restore(step.id)).map(|step| step.id).collect();
+        self.write(changed)
+    }
+
+    /// What came of them.
+    pub(super) fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) -> Result<(), StoreError> {
+        let mut changed = Vec::new();
+        for (step, outcome) in steps.iter().zip(outcomes).filter(|(step, _)| step.action.ask().is_some()) {
+            match outcome {
+                Outcome::Unsure(_) => continue,
+                Outcome::Refused(refused) if !DOCUMENTED.contains(&refused.code.as_str()) => continue,
+                Outcome::Refused(_) | Outcome::Deferred(_) | Outcome::Done(None) => {
+                    self.restore(step.id);
+                }
+                Outcome::Done(Some(_)) => {}
+            }
+            let Some(ledger) = self.ledgers.get_mut(&step.id) else { continue };
+            match outcome {
+                Outcome::Done(Some(expiry)) => ledger.granted(times, *expiry),
+                Outcome::Refused(_) => ledger.refused(),
+                Outcome::Done(None) | Outcome::Deferred(_) | Outcome::Unsure(_) => {}
+            }
+            changed.push(step.id);
+        }
+        self.write(changed)
+    }
+
+    fn restore(&mut self, id: ChannelId) -> bool {
+        let before = self.before.remove(&id);
+        match (before, self.ledgers.get_mut(&id)) {
+            (Some(before), Some(ledger)) => {
+                ledger.doubt = before;
+                true
+            }
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    fn write(&self, changed: Vec<ChannelId>) -> Result<(), StoreError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let changes = changed.into_iter().map(|id| (id, self.ledgers.get(&id).cloned())).collect();
+        self.store.write_ledgers(self.account, &changes)
+    }
+}
+
+impl Sighting<'_> {
+    /// The look, if it saw anything.
+    fn apply(&self, ledger: &mut Ledger) -> bool {
+        let Look::Seen { channels, at: _ } = self.look else { return false };
+        let ours = self.records.contains_key(&ledger.id);
+        let Sighting { times, looked_from, .. } = *self;
+        ledger.look(&Sight { observed: channels.get(&ledger.id), ours, times, looked_from })
+    }
+
+    /// What is declared from now on, and what the same look says of that.
+    fn declare(&self, ledger: &mut Ledger) -> bool {
+        let at = self.times.received;
+        let unseen_from = match self.look {
+            Look::Seen { .. } => None,
+            Look::Unknown(_) => self.looked_from.or(Some(Timestamp::MIN)),
+        };
+        let changed = match self.specs.get(&ledger.id) {
+            Some(spec) => ledger.declare(spec, at, unseen_from),
+            None => ledger.retire(at, unseen_from),
+        };
+        if changed {
+            self.apply(ledger);
+        }
+        changed
+    }
+}
+
+/// Codes with which an item is certainly not applied. Any other code is a word nobody has explained: the write stays in
+/// doubt until a look.
+const DOCUMENTED: [&str; 12] = [
+    "INVALID_DATA",
+    "MANDATORY_NOT_FOUND",
+    "NOT_SUBSCRIBED",
+    "INVALID_MODULE",
+    "NOT_SUPPORTED",
+    "LIMIT_REACHED",
+    "EXPECTED_FIELD_MISSING",
+    "DEPENDENT_FIELD_MISSING",
+    "EXPECTED_PARAM_MISSING",
+    "AMBIGUITY_DURING_PROCESSING",
+    "NO_PERMISSION",
+    "HTTP_400",
+];

@@ -1,0 +1,291 @@
+//! Coverage ledgers in the store: the tree `ledger`, with a shape of its own.
+//!
+//! A ledger outlives its channel's record, because what was missed is asked for later. Those of channels that are
+//! declared no longer are bounded: the longest closed go first.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::coverage::gap::{Cause, Kind};
+use crate::coverage::ledger::{Doubt, Ledger};
+use crate::coverage::track::{Open, Stretch, Track};
+use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::events::Operation;
+use crate::model::secret::Fingerprint;
+use crate::model::time::{Timestamp, span};
+
+use super::keys;
+use super::open::Store;
+use super::tree::StoreError;
+use super::value::as_text;
+
+impl Store {
+    /// The ledger of one channel.
+    pub fn ledger(&self, account: &AccountName, id: ChannelId) -> Result<Option<Ledger>, StoreError> {
+        let value: Option<LedgerValue> = self.ledgers.read(&keys::record(account, id))?;
+        Ok(value.map(LedgerValue::into_ledger))
+    }
+
+    /// The ledgers of one account, also of channels that are declared no longer.
+    pub fn ledgers(&self, account: &AccountName) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
+        let entries: Vec<(Vec<u8>, LedgerValue)> = self.ledgers.scan(&keys::records_of(account))?;
+        Ok(entries.into_iter().map(|(_, value)| value.into_ledger()).map(|ledger| (ledger.id, ledger)).collect())
+    }
+
+    /// Sets and removes (`None`) ledgers of one account, and flushes.
+    pub fn write_ledgers(
+        &self,
+        account: &AccountName,
+        changes: &BTreeMap<ChannelId, Option<Ledger>>,
+    ) -> Result<(), StoreError> {
+        let entries: Vec<(String, Option<LedgerValue>)> = changes
+            .iter()
+            .map(|(id, ledger)| (keys::record(account, *id), ledger.as_ref().map(LedgerValue::of)))
+            .collect();
+        self.ledgers.write(&entries)
+    }
+}
+
+/// Which ledgers of closed channels are too old, or too many, at `now`.
+pub fn outdated(ledgers: &BTreeMap<ChannelId, Ledger>, now: Timestamp) -> Vec<ChannelId> {
+    let closed = ledgers.values().filter_map(|ledger| Some((ledger.closed_at()?, ledger.id)));
+    let mut closed: Vec<(Timestamp, ChannelId)> = closed.collect();
+    closed.sort_unstable();
+    let excess = closed.len().saturating_sub(CLOSED_MAX);
+    let is_out =
+        |(place, (at, _)): &(usize, (Timestamp, ChannelId))| *place < excess || span(*at, now) > CLOSED_AGE_MAX;
+    closed.into_iter().enumerate().filter(is_out).map(|(_, (_, id))| id).collect()
+}
+
+/// Reads all of it once.
+pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
+    store.ledgers.check::<LedgerValue>(|ledger, key| keys::is_of(key, ledger.id))
+}
+
+#[derive(Serialize, Deserialize)]
+struct LedgerValue {
+    v: u32,
+    #[serde(with = "as_text")]
+    id: ChannelId,
+    #[serde(with = "as_text")]
+    name: ChannelName,
+    notify_url: u64,
+    expiry: Option<Timestamp>,
+    sure: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubt: Option<DoubtValue>,
+    tracks: Vec<TrackValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DoubtValue {
+    since: Timestamp,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TrackValue {
+    module: String,
+    #[serde(with = "OperationValue")]
+    operation: Operation,
+    since: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<GapValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    open: Option<GapValue>,
+}
+
+/// A gap; an open one has no `to`.
+#[derive(Serialize, Deserialize)]
+struct GapValue {
+    from: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<Timestamp>,
+    #[serde(with = "KindValue")]
+    kind: Kind,
+    #[serde(with = "CauseValue")]
+    cause: Cause,
+}
+
+impl LedgerValue {
+    fn of(ledger: &Ledger) -> LedgerValue {
+        let Ledger { id, name, notify_url, expiry, sure, doubt, tracks } = ledger;
+        LedgerValue {
+            v: V,
+            id: *id,
+            name: name.clone(),
+            notify_url: notify_url.0,
+            expiry: *expiry,
+            sure: *sure,
+            doubt: doubt.map(|Doubt { since, first, last }| DoubtValue { since, first, last }),
+            tracks: tracks.iter().map(TrackValue::of).collect(),
+        }
+    }
+
+    fn into_ledger(self) -> Ledger {
+        let LedgerValue { v: _, id, name, notify_url, expiry, sure, doubt, tracks } = self;
+        Ledger {
+            id,
+            name,
+            notify_url: Fingerprint(notify_url),
+            expiry,
+            sure,
+            doubt: doubt.map(|DoubtValue { since, first, last }| Doubt { since, first, last }),
+            tracks: tracks.into_iter().map(TrackValue::into_track).collect(),
+        }
+    }
+}
+
+impl TrackValue {
+    fn of(track: &Track) -> TrackValue {
+        let Track { module, operation, since, until, gaps, open } = track;
+        let ended = |gap: &Stretch| {
+            let Stretch { from, to, kind, cause } = *gap;
+            GapValue { from, to: Some(to), kind, cause }
+        };
+        TrackValue {
+            module: module.clone(),
+            operation: *operation,
+            since: *since,
+            until: *until,
+            gaps: gaps.iter().map(ended).collect(),
+            open: open.map(|Open { from, kind, cause }| GapValue { from, to: None, kind, cause }),
+        }
+    }
+
+    fn into_track(self) -> Track {
+        let TrackValue { module, operation, since, until, gaps, open } = self;
+        let ended =
+            |GapValue { from, to, kind, cause }: GapValue| Stretch { from, to: to.unwrap_or(from), kind, cause };
+        Track {
+            module,
+            operation,
+            since,
+            until,
+            gaps: gaps.into_iter().map(ended).collect(),
+            open: open.map(|GapValue { from, to: _, kind, cause }| Open { from, kind, cause }),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Operation", rename_all = "kebab-case")]
+enum OperationValue {
+    Create,
+    Edit,
+    Delete,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Kind", rename_all = "kebab-case")]
+enum KindValue {
+    Uncovered,
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Cause", rename_all = "kebab-case")]
+enum CauseValue {
+    Expired,
+    Absent,
+    EventMissing,
+    WrongUrl,
+    Conflict,
+    NotEnabled,
+    Refused,
+    Unseen,
+    Restored,
+    UnsureWrite,
+    Merged,
+}
+
+const V: u32 = 1;
+/// Ledgers kept of one account's channels that are declared no longer.
+pub const CLOSED_MAX: usize = 1000;
+/// How long such a ledger is kept: what was missed is still of interest to whoever closes the year.
+pub const CLOSED_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_767_225_600 + hour * 3600).unwrap()
+    }
+
+    fn full(id: i64) -> Ledger {
+        Ledger {
+            id: ChannelId::new(id).unwrap(),
+            name: "deal-sync".parse().unwrap(),
+            notify_url: Fingerprint(u64::MAX),
+            expiry: Some(at(24)),
+            sure: at(2),
+            doubt: Some(Doubt { since: at(3), first: at(27), last: at(28) }),
+            tracks: vec![Track {
+                module: "Deals".into(),
+                operation: Operation::Edit,
+                since: at(0),
+                until: Some(at(9)),
+                gaps: vec![Stretch { from: at(0), to: at(1), kind: Kind::Uncovered, cause: Cause::NotEnabled }],
+                open: Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::UnsureWrite }),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_layout_1_is_read_and_written() {
+        let stored = r#"{"v":1,"id":"1000000068001","name":"deal-sync","notify_url":18446744073709551615,
+            "expiry":"2026-01-02T00:00:00Z","sure":"2026-01-01T02:00:00Z",
+            "doubt":{"since":"2026-01-01T03:00:00Z","first":"2026-01-02T03:00:00Z","last":"2026-01-02T04:00:00Z"},
+            "tracks":[{"module":"Deals","operation":"edit","since":"2026-01-01T00:00:00Z","until":"2026-01-01T09:00:00Z",
+                "gaps":[{"from":"2026-01-01T00:00:00Z","to":"2026-01-01T01:00:00Z","kind":"uncovered",
+                    "cause":"not-enabled"}],
+                "open":{"from":"2026-01-01T05:00:00Z","kind":"unknown","cause":"unsure-write"}}]}"#;
+        let value: LedgerValue = serde_json::from_str(stored).unwrap();
+        assert_eq!(value.into_ledger(), full(1_000_000_068_001));
+        let written = serde_json::to_string(&LedgerValue::of(&full(1_000_000_068_001))).unwrap();
+        let stored: serde_json::Value = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), stored);
+    }
+
+    #[test]
+    fn every_word_is_stored_as_it_is_shown() {
+        for cause in Cause::ALL {
+            let gap = GapValue { from: at(0), to: None, kind: Kind::Unknown, cause };
+            assert_eq!(serde_json::to_value(&gap).unwrap()["cause"], cause.word());
+        }
+    }
+
+    #[test]
+    fn ledgers_are_kept_by_account_and_channel_until_they_are_removed() {
+        let store = Store::temporary().unwrap();
+        let (acme, globex): (AccountName, AccountName) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        store.write_ledgers(&acme, &[(full(7).id, Some(full(7)))].into()).unwrap();
+        assert_eq!(store.ledger(&acme, full(7).id).unwrap(), Some(full(7)));
+        assert_eq!(store.ledgers(&acme).unwrap(), [(full(7).id, full(7))].into());
+        assert!(store.ledgers(&globex).unwrap().is_empty());
+        store.write_ledgers(&acme, &[(full(7).id, None)].into()).unwrap();
+        assert_eq!(store.ledger(&acme, full(7).id).unwrap(), None);
+    }
+
+    #[test]
+    fn ledgers_of_channels_declared_no_longer_are_bounded_in_number_and_age() {
+        let closed = |id: i64, hour: i64| {
+            let mut ledger = full(id);
+            ledger.tracks[0].until = Some(at(hour));
+            (ledger.id, ledger)
+        };
+        let mut ledgers: BTreeMap<ChannelId, Ledger> = (1..=1002).map(|id| closed(id, id)).collect();
+        let ids = |ids: Vec<ChannelId>| ids.iter().map(|id| id.number()).collect::<Vec<_>>();
+        assert_eq!(ids(outdated(&ledgers, at(1002))), [1, 2]);
+        ledgers.retain(|id, _| id.number() < 10);
+        assert_eq!(ids(outdated(&ledgers, at(400 * 24 + 3))), [1, 2]);
+        ledgers.values_mut().for_each(|ledger| ledger.tracks[0].until = None);
+        assert_eq!(outdated(&ledgers, at(400 * 24 * 2)), [], "what is declared is kept");
+    }
+}

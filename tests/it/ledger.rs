@@ -1,0 +1,309 @@
+//! Ring 2: the coverage ledger against the simulator's truth.
+
+use std::time::Duration;
+
+use channelkeeper::coverage::{Cause, Gap, Kind};
+use channelkeeper::model::channel::ChannelId;
+use channelkeeper::model::time::{Timestamp, span};
+use channelkeeper::model::version::ApiVersion;
+use channelkeeper::simulator::{Fault, Hand, Knobs, Rule};
+
+use crate::world::truth::{self, check_ledger};
+use crate::world::{Cut, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Three channels of one account, enabled.
+async fn running() -> World {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    world.declare("acme", "deals", &["Deals.all", "Contacts.create"]);
+    world.declare("acme", "leads", &["Leads.create"]);
+    world.declare("acme", "orders", &["Sales_Orders.edit"]);
+    world.start();
+    world.audit().await;
+    world.pass_time(10 * SECOND).await;
+    world
+}
+
+fn deals(world: &World) -> ChannelId {
+    let specs = &world.desired.accounts[&"acme".parse().expect("a name")].specs;
+    specs.values().find(|spec| spec.name.as_str() == "deals").expect("it is declared").id
+}
+
+fn assert_true(world: &World) {
+    let wrong = check_ledger(world);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The gaps of a channel that began after the first minute: before that it was being enabled.
+fn later_gaps(world: &World, id: ChannelId) -> Vec<Gap> {
+    let began: Timestamp = crate::world::BEGINS.parse().expect("an instant");
+    let (ledgers, _) = world.ledgers("acme");
+    let gaps = ledgers[&id].gaps(world.now());
+    gaps.into_iter().filter(|gap| span(began, gap.from) > 60 * SECOND).collect()
+}
+
+fn brief(gap: &Gap) -> String {
+    let to = gap.to.map_or("open".to_owned(), |to| format!("{to:.0}"));
+    format!("{}.{} {:.0} {to} {} {}", gap.module, gap.operation.as_str(), gap.from, gap.kind.word(), gap.cause.word())
+}
+
+/// The gaps of the truth since the world began, of one event.
+fn true_gaps(world: &World, id: ChannelId, event: usize) -> Vec<(Timestamp, Timestamp)> {
+    let (ledgers, _) = world.ledgers("acme");
+    let (track, now) = (&ledgers[&id].tracks[event], world.now());
+    let url = world.desired.accounts[&"acme".parse().expect("a name")].specs[&id].notify_url.clone();
+    let covered = truth::covered(&world.zoho().truth("acme"), id, track, url.full());
+    truth::minus(&[(track.since, now)], &covered)
+}
+
+#[tokio::test(start_paused = true)]
+async fn weeks_of_health_are_one_line() {
+    let world = running().await;
+    world.pass_time(21 * 24 * HOUR).await;
+    world.audit().await;
+    assert_true(&world);
+    for (_, id) in world.declared() {
+        let (ledgers, _) = world.ledgers("acme");
+        assert_eq!(later_gaps(&world, id), []);
+        assert!(ledgers[&id].tracks.iter().all(|track| track.gaps.len() <= 1 && track.open.is_none()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_lapse_of_a_long_outage_is_known_to_the_second() {
+    for fault in [Fault::Unavailable, Fault::Refused, Fault::HangBefore, Fault::TooManyRequests] {
+        let world = running().await;
+        world.pass_time(7 * HOUR + 1234 * SECOND).await;
+        world.zoho().add_fault(Rule::always(fault.clone()));
+        world.pass_time(30 * HOUR).await;
+        world.zoho().clear_faults();
+        world.pass_time(2 * HOUR).await;
+        assert_true(&world);
+        for (_, id) in world.declared() {
+            let (gaps, truth) = (later_gaps(&world, id), true_gaps(&world, id, 0));
+            let uncovered: Vec<&Gap> = gaps.iter().filter(|gap| gap.kind == Kind::Uncovered).collect();
+            let lapse = truth.last().expect("a lapse");
+            assert!(span(lapse.0, lapse.1) > HOUR, "{fault:?}: {truth:?} {gaps:?}");
+            for gap in uncovered {
+                assert_eq!(gap.cause, Cause::Expired);
+                assert!(span(gap.from, lapse.0).max(span(lapse.0, gap.from)) < SECOND, "{fault:?}: {}", brief(gap));
+                let to = gap.to.expect("it ended");
+                assert!(span(to, lapse.1).max(span(lapse.1, to)) < 2 * SECOND, "{fault:?}: {} {}", brief(gap), lapse.1);
+            }
+            // A hanging look that is followed by an accepted blind write leaves the earlier ones in doubt.
+            let in_doubt = fault == Fault::HangBefore;
+            assert!(in_doubt || gaps.iter().any(|gap| gap.kind == Kind::Uncovered), "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapse_shows_while_it_lasts() {
+    let world = running().await;
+    world.zoho().add_fault(Rule::always(Fault::Refused));
+    world.pass_time(25 * HOUR).await;
+    for (_, id) in world.declared() {
+        let gaps = later_gaps(&world, id);
+        assert!(gaps.iter().all(|gap| gap.to.is_none() && gap.cause == Cause::Expired), "{gaps:?}");
+        assert!(!gaps.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hands_did_between_two_audits_is_an_unknown_interval_with_the_true_edge_in_it() {
+    let world = running().await;
+    let id = deals(&world);
+    let channel = id.number();
+    let module = "Contacts".to_owned();
+    let hands = [
+        (Hand::SetNotifyUrl { channel, notify_url: "https://elsewhere.example.com/".to_owned() }, Cause::WrongUrl),
+        (Hand::RemoveEvent { channel, event: "Contacts.create".to_owned() }, Cause::EventMissing),
+        (Hand::DropModule { channel, module }, Cause::EventMissing),
+        (Hand::Delete { channel }, Cause::Absent),
+    ];
+    for (hand, cause) in hands {
+        world.pass_time(3 * HOUR + 777 * SECOND).await;
+        let edge = world.now();
+        assert!(world.hand("acme", &hand), "{hand:?}");
+        world.pass_time(2 * HOUR).await;
+        assert_true(&world);
+        let gaps = later_gaps(&world, id);
+        let holds = |gap: &&Gap| gap.from <= edge && gap.to.is_some_and(|to| edge < to) && gap.cause == cause;
+        let contacts: Vec<&Gap> = gaps.iter().filter(|gap| gap.module == "Contacts").collect();
+        let found = contacts.iter().copied().find(holds);
+        let found = found.unwrap_or_else(|| panic!("{hand:?} at {edge}: {contacts:#?}"));
+        assert_eq!(found.kind, Kind::Unknown);
+        assert!(span(found.from, edge) <= HOUR + SECOND, "no longer than the time between two looks");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_was_down_past_the_end_knows_when_the_end_was() {
+    for down in [10, 30, 60] {
+        let mut world = running().await;
+        world.pass_time(5 * HOUR).await;
+        world.crash().await;
+        world.pass_time(down * HOUR).await;
+        world.start();
+        world.audit().await;
+        assert_true(&world);
+        let uncovered = |gap: &Gap| gap.kind == Kind::Uncovered && gap.cause == Cause::Expired;
+        for (_, id) in world.declared() {
+            let expected = if down > 20 { 1 } else { 0 };
+            let tracks = world.ledgers("acme").0[&id].tracks.len();
+            let gaps = later_gaps(&world, id);
+            assert_eq!(gaps.iter().filter(|gap| uncovered(gap)).count(), expected * tracks, "{down}: {gaps:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_around_a_write_hides_no_gap_and_invents_none() {
+    for when in [Cut::Before, Cut::After] {
+        for down in [1, 20, 40, 60] {
+            let mut world = running().await;
+            world.pass_time(5 * HOUR).await;
+            world.cut_next("POST", when);
+            while !world.is_cut() {
+                world.pass_time(60 * SECOND).await;
+            }
+            world.crash().await;
+            world.pass_time(down * HOUR).await;
+            world.start();
+            world.audit().await;
+            assert_true(&world);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_in_the_first_write_is_judged_likewise() {
+    for when in [Cut::Before, Cut::After] {
+        for down in [1, 40] {
+            let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+            world.declare("acme", "deals", &["Deals.all"]);
+            world.cut_next("POST", when);
+            world.start();
+            world.pass_time(SECOND).await;
+            world.crash().await;
+            world.pass_time(down * HOUR).await;
+            world.start();
+            world.audit().await;
+            assert_true(&world);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_may_have_been_applied_is_settled_by_the_next_look() {
+    let faults = [Fault::ResetAfter, Fault::HangAfter, Fault::ResetBefore, Fault::HangBefore, Fault::ItemMissing];
+    for fault in faults {
+        for blind in [false, true] {
+            let world = running().await;
+            world.pass_time(3 * HOUR).await;
+            if blind {
+                world.zoho().add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ServerErrorHtml) });
+            }
+            world.zoho().add_fault(Rule { method: Some("POST".to_owned()), ..Rule::always(fault.clone()) });
+            world.pass_time(33 * HOUR).await;
+            world.zoho().clear_faults();
+            world.audit().await;
+            world.audit().await;
+            assert_true(&world);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_grant_is_covered_for_as_long_as_it_lasts() {
+    let world = running().await;
+    world.zoho().add_fault(Rule::always(Fault::ShortGrant));
+    world.pass_time(30 * HOUR).await;
+    world.zoho().add_fault(Rule::always(Fault::Refused));
+    world.pass_time(5 * HOUR).await;
+    world.zoho().clear_faults();
+    world.pass_time(HOUR).await;
+    assert_true(&world);
+    let (_, id) = world.declared()[0].clone();
+    assert!(later_gaps(&world, id).iter().any(|gap| gap.kind == Kind::Uncovered && gap.cause == Cause::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_channel_is_uncovered_from_its_declaration_on() {
+    let mut world = running().await;
+    let bad = world.declare("acme", "bad", &["NoSuchModule.create"]);
+    world.reload().await;
+    world.pass_time(3 * HOUR).await;
+    assert_true(&world);
+    let gaps = world.ledgers("acme").0[&bad].gaps(world.now());
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!((gaps[0].kind, gaps[0].cause, gaps[0].to), (Kind::Uncovered, Cause::Refused, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_or_steps_moves_no_edge() {
+    let hour = 3_600_000;
+    for step in [-30 * 24 * hour, 60 * 24 * hour, 300_000, -5 * hour] {
+        let world = running().await;
+        world.pass_time(3 * HOUR).await;
+        world.host_clock.step(step);
+        world.zoho().add_fault(Rule::always(Fault::HangAfter));
+        world.pass_time(3 * HOUR).await;
+        world.host_clock.step(-step / 2);
+        world.pass_time(30 * HOUR).await;
+        world.zoho().clear_faults();
+        world.pass_time(2 * HOUR).await;
+        assert_true(&world);
+        let (_, id) = world.declared()[0].clone();
+        assert!(world.hand("acme", &Hand::Delete { channel: id.number() }));
+        world.host_clock.step(step);
+        world.pass_time(2 * HOUR).await;
+        assert_true(&world);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_declared_otherwise_begins_and_ends_its_tracks() {
+    let mut world = running().await;
+    world.pass_time(2 * HOUR).await;
+    let id = world.declare("acme", "deals", &["Deals.edit", "Cases.create"]);
+    world.reload().await;
+    world.pass_time(2 * HOUR).await;
+    assert_true(&world);
+    let ledger = world.ledgers("acme").0[&id].clone();
+    let live: Vec<String> = ledger
+        .tracks
+        .iter()
+        .filter(|track| track.is_live())
+        .map(|track| format!("{}.{}", track.module, track.operation.as_str()))
+        .collect();
+    assert_eq!(live, ["Deals.edit", "Cases.create"]);
+    assert_eq!(ledger.tracks.len(), 5, "those that have ended are kept");
+    world.undeclare("acme", id);
+    world.reload().await;
+    world.pass_time(50 * HOUR).await;
+    let ledger = world.ledgers("acme").0[&id].clone();
+    assert!(ledger.closed_at().is_some());
+    assert!(ledger.gaps(world.now()).iter().all(|gap| gap.to.is_some()), "what is not declared is not missed");
+    world.declare("acme", "deals", &["Deals.edit"]);
+    world.reload().await;
+    world.pass_time(2 * HOUR).await;
+    assert_true(&world);
+    assert!(world.ledgers("acme").0[&id].closed_at().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_store_claims_nothing_of_what_it_has_not_seen() {
+    let mut world = running().await;
+    world.pass_time(5 * HOUR).await;
+    world.crash().await;
+    std::fs::remove_dir_all(world.state_dir().join("db")).unwrap();
+    world.zoho().add_fault(Rule::always(Fault::Unavailable));
+    world.start();
+    world.pass_time(30 * HOUR).await;
+    world.zoho().clear_faults();
+    world.pass_time(HOUR).await;
+    assert_true(&world);
+}
