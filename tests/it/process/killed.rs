@@ -39,6 +39,7 @@ fn kills_at_random_moments_lose_nothing_double_nothing_and_touch_nothing_foreign
 struct Told(u64);
 
 impl Drop for Told {
+    #[expect(clippy::print_stdout, reason = "shown with a test that fails")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("again: CHANNELKEEPER_SEED={} cargo test --test it killed", self.0);
