@@ -7,7 +7,7 @@
 //! | a layout newer than this program | [`OpenError::Newer`]: nothing is touched |
 //! | sled reports corruption, or panics | moved aside as `db.corrupt-TIME`, a new database, and a word in [`Opened::moved_aside`] |
 //! | a database without its layout | the same: sled takes a log that it cannot read for an empty one |
-//! | a value that cannot be read | the same: a record that cannot be read may be the one that says *ours* |
+//! | a value that cannot be read, or that belongs under another key | the same: a record that cannot be read may be the one that says *ours* |
 //! | no permission, no space, no directory | [`OpenError::Io`] |
 
 use std::collections::BTreeMap;
@@ -175,11 +175,12 @@ impl Store {
         self.tokens.write(&[(account.to_string(), Some(TokenValue::of(state)))])
     }
 
-    /// Reads everything once, so that a value that cannot be read is found before anything relies on it.
+    /// Reads everything once, so that a value that cannot be read is found before anything relies on it. A record of one
+    /// channel under the key of another would make ours what is not.
     fn verify(&self) -> Result<(), StoreError> {
-        self.records.check::<RecordValue>()?;
-        self.accounts.check::<AccountValue>()?;
-        self.tokens.check::<TokenValue>()?;
+        self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id()))?;
+        self.accounts.check::<AccountValue>(|_, _| true)?;
+        self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
         desired::verify(self)
     }

@@ -1,5 +1,6 @@
 //! The one integration binary.
 //!
+//! - `hostile`: whatever comes in over sockets or out of the database;
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
@@ -7,6 +8,7 @@
 //! - `tidy`: house style as tests;
 //! - `world`: the world that scenarios and seeds play in.
 
+mod hostile;
 mod ledger;
 mod process;
 mod scenarios;

@@ -32,7 +32,8 @@ use channelkeeper::simulator::{Channel, Fault, Hand, Rule};
 use crate::world::truth::check_ledger;
 use crate::world::{AUDIT, Cut, World, pause, spec};
 
-use schedule::{Act, Rng, Schedule};
+pub use schedule::Rng;
+use schedule::{Act, Schedule};
 
 /// What a seed came to.
 #[derive(Debug, Default)]
