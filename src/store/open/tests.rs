@@ -181,6 +181,19 @@ fn a_record_under_another_channels_key_moves_the_database_aside() {
 type Damage = fn(Vec<u8>) -> Vec<u8>;
 
 #[test]
+fn a_beginning_that_was_cut_short_is_begun_again() {
+    let dir = TempDir::new().unwrap();
+    let begun = dir.path().join("db.begun");
+    drop(raw(&dir));
+    fs::write(&begun, "").unwrap();
+    let store = open(&dir);
+    assert!(!begun.exists());
+    store.write_records(&acme(), &changes([1])).unwrap();
+    drop(store);
+    assert_eq!(open(&dir).records(&acme()).unwrap().len(), 1);
+}
+
+#[test]
 fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
     let damages: [(&str, Damage); 6] = [
         ("emptied", |_| Vec::new()),

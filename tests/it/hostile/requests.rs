@@ -48,6 +48,18 @@ impl Sent {
         Sent { method, path: path.to_owned(), headers: Vec::new(), body: Body::Bytes(Vec::new()) }
     }
 
+    /// Whether it asks for a renewal, in good form: an object, and no key that means nothing.
+    pub(super) fn is_renewal(&self) -> bool {
+        let bytes = match &self.body {
+            Body::Bytes(bytes) => bytes.as_slice(),
+            Body::Liar(bytes, length) => bytes.get(..*length).unwrap_or_default(),
+            Body::Huge(..) => return false,
+        };
+        let body: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(bytes).ok();
+        let known = |body: serde_json::Map<String, _>| body.keys().all(|key| ["account", "channel"].contains(&&**key));
+        self.method == "POST" && self.path.split('?').next() == Some("/renew") && body.is_some_and(known)
+    }
+
     /// Whether it is HTTP, so that it has to be answered.
     pub(super) fn is_sound(&self) -> bool {
         matches!(self.body, Body::Bytes(_))

@@ -25,7 +25,7 @@ use crate::simulation::Rng;
 
 #[test]
 fn kills_at_random_moments_lose_nothing_double_nothing_and_touch_nothing_foreign() {
-    let seed = std::env::var("CHANNELKEEPER_SEED").ok().map_or(4711, |seed| seed.parse().unwrap());
+    let seed = seed();
     let _told = Told(seed);
     let mut trial = Trial::new(seed);
     for round in 1..=ROUNDS {
@@ -33,6 +33,27 @@ fn kills_at_random_moments_lose_nothing_double_nothing_and_touch_nothing_foreign
     }
     trial.works_to_the_end();
     println!("seed {seed}, {}", trial.counts);
+}
+
+/// A beginning that was cut short has lost nothing, so it is no corruption, and nobody is told of one.
+#[test]
+fn a_kill_in_the_middle_of_the_very_first_start_leaves_a_store_that_opens() {
+    let seed = seed();
+    let _told = Told(seed);
+    let mut rng = Rng::new(seed);
+    let zoho = Simulator::start();
+    zoho.tell("PATCH", "/_sim/knobs", &json!({"tokens_in_ten_minutes": 1000}));
+    for _ in 0..BEGINNINGS {
+        let place = Place::new(&zoho.config);
+        let daemon = Daemon::begin(&place);
+        for _ in 0..rng.between(0, 60) {
+            zoho.requests();
+        }
+        daemon.kill();
+        Daemon::start(&place).kill();
+        assert_eq!(moved_aside(&place), 0, "a database was moved aside");
+    }
+    assert_eq!(zoho.counters()["channels_created"], 4);
 }
 
 /// Says the seed when the test fails.
@@ -254,10 +275,7 @@ impl Trial {
             let tokens = self.zoho.counters_by_org()[org]["tokens_issued"].as_u64().unwrap();
             assert!(tokens <= 8, "{tokens} tokens for {org}");
         }
-        let aside = std::fs::read_dir(self.place.state()).map_or(0, |entries| {
-            entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("corrupt")).count()
-        });
-        assert_eq!(aside, 0, "a database was moved aside");
+        assert_eq!(moved_aside(&self.place), 0, "a database was moved aside");
     }
 
     /// What holds when nothing is left to do.
@@ -357,6 +375,17 @@ impl Trial {
     }
 }
 
+fn seed() -> u64 {
+    std::env::var("CHANNELKEEPER_SEED").ok().map_or(4711, |seed| seed.parse().unwrap())
+}
+
+/// Databases that could not be used.
+fn moved_aside(place: &Place) -> usize {
+    let entries = std::fs::read_dir(place.state());
+    let names = entries.into_iter().flatten().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().contains("corrupt")).count()
+}
+
 /// Every live channel, by org and id.
 fn everything(zoho: &Simulator) -> BTreeMap<(String, String), Value> {
     let orgs = zoho.channels_by_org().into_iter();
@@ -401,6 +430,7 @@ fn conflict(org: &str) -> String {
 
 const ORGS: [&str; 2] = ["sim1", "sim2"];
 const ROUNDS: u32 = 60;
+const BEGINNINGS: u32 = 20;
 const CHANNELS: usize = 60;
 /// Declared in both orgs, and somebody else's.
 const CONFLICT: i64 = 900;
