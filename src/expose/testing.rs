@@ -78,6 +78,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         held: Vec::new(),
         kept,
         foreign: Vec::new(),
+        batch_max: 50,
         next_wake: hours(12),
     };
     AccountReport {
@@ -90,6 +91,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         needs_a_person: false,
         skew_ms: Some(0),
         looked_at: Some(now()),
+        limits: Vec::new(),
         outcomes: Vec::new(),
         after: plan,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::channel::{ChannelId, ChannelName};
+use super::learned::Learned;
 use super::secret::Fingerprint;
-use super::time::{Timestamp, after, before, is_same_second};
+use super::time::{Timestamp, after, before, is_same_second, span};
 
 /// The memory of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +66,17 @@ impl Grant {
     /// Whether Zoho gave far less than was asked: half of it or less. Zoho does so in silence, for instance one hour when
     /// more than the maximum is asked.
     pub fn is_short(&self) -> bool {
-        let asked = super::time::span(self.at, self.asked);
-        let given = super::time::span(self.at, self.expiry);
-        given <= asked / 2
+        self.length() <= self.asked_length() / 2
+    }
+
+    /// The life that was given.
+    pub fn length(&self) -> Duration {
+        span(self.at, self.expiry)
+    }
+
+    /// The life that was asked for.
+    pub fn asked_length(&self) -> Duration {
+        span(self.at, self.asked)
     }
 }
 
@@ -125,6 +134,8 @@ pub struct AccountState {
     pub looked_from: Option<Timestamp>,
     /// The removals that the operator allowed: the fingerprint of exactly their ids.
     pub removals_allowed: Option<Fingerprint>,
+    /// What its replies taught.
+    pub learned: Learned,
 }
 
 impl AccountState {

@@ -1,13 +1,15 @@
 //! How long to wait after the n-th failure in a row.
 //!
 //! Pure tables over stored facts, so that a restart neither forgets a back-off nor repeats it. None of them delays what is
-//! urgent: a channel that is uncovered, or in its emergency window, is tried again every [`URGENT`].
+//! urgent: a channel that is uncovered, or in its emergency window, is tried again every [`URGENT`]; every five minutes
+//! where Zoho refuses it by name, or refuses whatever it is sent.
 //!
 //! A failure that lies in the future was stored while the clock was wrong. Nothing can be counted from it, so it delays
 //! nothing: otherwise a clock that was ahead by a year for a minute would hold a channel for a year.
 
 use std::time::Duration;
 
+use crate::model::learned::Refusing;
 use crate::model::record::{Refusal, Repairs, Trouble};
 use crate::model::time::{Timestamp, after, before};
 
@@ -44,6 +46,11 @@ pub fn after_refusal(refusal: &Refusal, urgent: bool, now: Timestamp) -> Timesta
     }
     let slow = pick(&REFUSED, refusal.attempts).unwrap_or(Duration::ZERO);
     after(refusal.at, if urgent { slow.min(URGENT_REFUSED) } else { slow })
+}
+
+/// When an account that refused batch after batch is written again, urgent or not.
+pub fn after_refusing(refusing: &Refusing, now: Timestamp) -> Option<Timestamp> {
+    Some(after(refusing.at, URGENT_REFUSED)).filter(|until| refusing.at <= now && *until > now)
 }
 
 /// When a drift that keeps coming back is repaired again; `None` while it is not contested.

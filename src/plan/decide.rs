@@ -4,7 +4,8 @@
 //! | --- | --- | --- | --- |
 //! | yes | any | Absent | Enable (Missing) |
 //! | yes | yes | Seen, same, fresh | keep; look again at its renewal time |
-//! | yes | yes | Seen, same, due | Enable (Renew, or Emergency) |
+//! | yes | yes | Seen, same, due | Enable (Renew, or Emergency); by PUT where Zoho refuses to POST a live channel |
+//! | yes | yes | Seen, same, given far less life than can be had | Enable (ShortGrant) |
 //! | yes | yes | Seen, differs | repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as well: Enable first |
 //! | yes | no | Seen, the spec's notify_url | take over, then as ours |
 //! | yes | no | Seen, another notify_url | held: Conflict |
@@ -30,11 +31,12 @@ use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::record::{AccountState, Record, Refusal};
-use crate::model::time::{Timestamp, after, is_same_second, whole_seconds};
+use crate::model::time::{Timestamp, after, is_same_second, span, whole_seconds};
 
 use super::backoff;
 use super::drift::{self, Drift};
 use super::filter;
+use super::learn;
 use super::renewal::{Age, Life, Phase};
 use super::step::{Action, Ask, Cause, Held, Plan, Reason, Step};
 
@@ -94,6 +96,15 @@ enum Sight<'a> {
     Unknown(&'a str),
 }
 
+/// What a new life is given to.
+#[derive(Clone, Copy)]
+enum At {
+    /// A channel of ours that Zoho has, as far as is known.
+    Live,
+    /// A channel that is not in Zoho's list.
+    Absent,
+}
+
 struct Table<'a> {
     facts: &'a Facts<'a>,
     phase: Phase,
@@ -137,7 +148,7 @@ impl Table<'_> {
             return Decision { id: spec.id, again: held.until, verdict: Verdict::Hold(held), life: None };
         }
         let expiry = record.and_then(|record| record.grant).map(|grant| grant.expiry);
-        let step = step(spec, Action::Enable(self.ask(spec)), Reason::Missing, expiry);
+        let step = step(spec, self.new_life(spec, record, At::Absent), Reason::Missing, expiry);
         Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life: None, again: None }
     }
 
@@ -160,7 +171,8 @@ impl Table<'_> {
         let not_subscribed = is_not_subscribed(record);
         let drift = drift::drift(spec, observed);
         let asked = record.is_some_and(|record| record.renewal_asked.is_some());
-        let wants_renewal = age > Age::Fresh || not_subscribed || asked;
+        let short = self.can_do_better(spec, record, observed);
+        let wants_renewal = age > Age::Fresh || not_subscribed || asked || short;
         let edge = life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
         let edge = edge.map(|edge| self.facts.state.local_time(edge));
         if !wants_renewal && drift.is_empty() {
@@ -176,15 +188,29 @@ impl Table<'_> {
                 Age::Emergency => Reason::Emergency,
                 Age::Due | Age::Fresh if not_subscribed => Reason::NotSubscribed,
                 Age::Due => Reason::Renew,
-                Age::Fresh => Reason::Asked,
+                Age::Fresh if asked => Reason::Asked,
+                Age::Fresh => Reason::ShortGrant,
             };
-            steps.push(step(spec, Action::Enable(self.ask(spec)), reason, observed.expiry));
+            let action = self.new_life(spec, record, At::Live);
+            let mends_drift = matches!(action, Action::Replace(_));
+            steps.push(step(spec, action, reason, observed.expiry));
+            if mends_drift {
+                return Decision { id: spec.id, verdict: Verdict::Act(steps, None), life, again: edge };
+            }
         }
         let kept = if wants_renewal { None } else { self.kept_expiry(record, observed) };
         let (repairs, contested) = self.repair(spec, record, observed, drift, kept);
         steps.extend(repairs);
         let again = earliest([contested.as_ref().and_then(|held| held.until), edge]);
         Decision { id: spec.id, verdict: act_or_hold(steps, contested), life, again }
+    }
+
+    /// Whether Zoho gave it far less than it would get if it was asked for now.
+    fn can_do_better(&self, spec: &Arc<Spec>, record: Option<&Record>, observed: &Observed) -> bool {
+        let grant = record.and_then(|record| record.grant);
+        let grant = grant.filter(|grant| observed.expiry.is_none_or(|seen| is_same_second(seen, grant.expiry)));
+        let asks = span(self.zoho_now, self.ask(spec).expiry);
+        grant.is_some_and(|grant| learn::can_do_better(grant, asks, &self.facts.state.learned, self.facts.now))
     }
 
     /// The expiry that a repair leaves as it is, so that the channel stays in step with its neighbours: only one that was
@@ -237,7 +263,8 @@ impl Table<'_> {
                     return Decision { id: spec.id, again: refused.until, verdict: Verdict::Hold(refused), life };
                 }
                 let expiry = Some(known.expiry);
-                let step = step(spec, Action::Enable(self.ask(spec)), Reason::EmergencyBlind, expiry);
+                let action = self.new_life(spec, Some(record), At::Live);
+                let step = step(spec, action, Reason::EmergencyBlind, expiry);
                 Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life, again: None }
             }
             Some(_) | None => {
@@ -269,14 +296,16 @@ impl Table<'_> {
     }
 
     /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds nothing: its answer is POST.
-    /// When POST is told the same, waiting is. An operator who asks for a renewal does not wait.
+    /// When POST is told the same, waiting is. Likewise the first time that POST of a live channel of ours is refused because
+    /// it is live: its answer is PUT. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
         let refusal =
             record?.refusal.as_ref().filter(|_| record.is_some_and(|record| record.renewal_asked.is_none()))?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
         let urgent = urgent || not_subscribed;
-        let answered_by_post = not_subscribed && refusal.attempts <= 1;
-        let holds = !answered_by_post && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
+        let answered_by_put = is_taken(&refusal.code) && self.is_alive(record);
+        let answered = (not_subscribed || answered_by_put) && refusal.attempts <= 1;
+        let holds = !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
         holds.then(|| self.rejected(spec.id, spec.name.clone(), refusal, urgent))
     }
 
@@ -290,6 +319,24 @@ impl Table<'_> {
         Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
     }
 
+    /// The write that gives a channel a new life: POST; or PUT for a live one, where Zoho refuses to POST it.
+    fn new_life(&self, spec: &Arc<Spec>, record: Option<&Record>, at: At) -> Action {
+        let code = record.and_then(|record| record.refusal.as_ref()).map(|refusal| refusal.code.as_str());
+        let puts = match (code, at) {
+            (Some(NOT_SUBSCRIBED), _) => false,
+            (Some(code), At::Live) if is_taken(code) => true,
+            (Some(code), At::Absent) if is_taken(code) => self.is_alive(record),
+            (_, At::Absent) => false,
+            (_, At::Live) => self.facts.state.learned.renews_by_put(self.facts.now),
+        };
+        if puts { Action::Replace(self.ask(spec)) } else { Action::Enable(self.ask(spec)) }
+    }
+
+    /// Whether a life that was granted to us is not over: then it is ours, whatever the list says.
+    fn is_alive(&self, record: Option<&Record>) -> bool {
+        record.and_then(|record| record.grant).is_some_and(|grant| grant.expiry > self.zoho_now)
+    }
+
     /// The whole life from now on.
     fn ask(&self, spec: &Arc<Spec>) -> Ask {
         let expiry = after(self.zoho_now, spec.lifetime).min(self.ends_at_most());
@@ -299,7 +346,8 @@ impl Table<'_> {
     /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an error, it silently gives one
     /// hour.
     fn ends_at_most(&self) -> Timestamp {
-        after(self.zoho_now, self.facts.policy.lifetime_max.saturating_sub(LIFETIME_GUARD))
+        let Facts { policy, state, now, .. } = self.facts;
+        after(self.zoho_now, state.learned.lifetime_max(policy, *now).saturating_sub(LIFETIME_GUARD))
     }
 }
 
@@ -310,8 +358,10 @@ pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) ->
     let mode = facts.policy.mode.min(spec.mode);
     let table = Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) };
     let expiry = life.map(|life| life.expiry);
-    let refused = facts.records.get(&id).is_some_and(|record| record.refusal.is_some());
-    (mode > Mode::Observe && !refused).then(|| step(spec, Action::Enable(table.ask(spec)), Reason::Together, expiry))
+    let record = facts.records.get(&id);
+    let refused = record.is_some_and(|record| record.refusal.is_some());
+    let action = || table.new_life(spec, record, At::Live);
+    (mode > Mode::Observe && !refused).then(|| step(spec, action(), Reason::Together, expiry))
 }
 
 /// Which writes mend a drift.
@@ -397,11 +447,17 @@ pub(super) fn earliest(instants: impl IntoIterator<Item = Option<Timestamp>>) ->
     instants.into_iter().flatten().min()
 }
 
+/// Whether Zoho refuses to POST an id because it has it. No source explains these codes (SDK 2.x has the one, SDK 5.0 the
+/// other); Kaizen #170 renews by POST, so they should not come up.
+pub fn is_taken(code: &str) -> bool {
+    ["DUPLICATE_DATA", "ALREADY_USED"].contains(&code)
+}
+
 /// Zoho's code for a change of a channel that it does not have (seen verbatim in v8 traffic, see the API notes).
 pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
 /// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries whole seconds) and
 /// what the clock may drift between the look and the write.
-const LIFETIME_GUARD: Duration = Duration::from_secs(30);
+pub(super) const LIFETIME_GUARD: Duration = Duration::from_secs(30);
 /// With less than this left, an expiry is not worth keeping.
 const KEPT_EXPIRY_MIN: Duration = Duration::from_secs(5 * 60);
 /// A look for a channel that is left to expire comes this long after its end.

@@ -50,6 +50,7 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
         held,
         kept: kept.into_iter().map(|kept| kept.id).collect(),
         foreign,
+        batch_max: facts.state.learned.batch_max(facts.policy, facts.now),
         next_wake: next_wake.max(facts.now),
     }
 }
@@ -139,11 +140,22 @@ pub fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
 }
 
 fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    hold_refused(facts, steps, held);
     let trouble = &facts.state.writes;
     let Some(until) = backoff::after_trouble(trouble, facts.now).filter(|until| *until > facts.now) else { return };
     hold(steps, held, Some(until), |step| {
         let can_wait = step.action.is_remote() && !step.reason.is_urgent();
         can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
+    });
+}
+
+/// An account that refuses whatever it is sent is not sent more of it at once, urgent or not.
+fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    let Some(refusing) = &facts.state.learned.refusing else { return };
+    let Some(until) = backoff::after_refusing(refusing, facts.now) else { return };
+    let trouble = format!("every batch is refused with {}", refusing.code);
+    hold(steps, held, Some(until), |step| {
+        step.action.is_remote().then(|| Cause::BackOff { step: title(step), trouble: trouble.clone() })
     });
 }
 
@@ -160,11 +172,12 @@ fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, c
 
 /// Where routine renewals leave room in their last call, the channels that would be due next are renewed with them.
 fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) {
-    let enables = steps.iter().filter(|step| matches!(step.action, Action::Enable(_))).count();
-    let renews = steps.iter().any(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
-    let batch = facts.policy.batch_max.max(1);
+    let renewals = steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
+    let kind = renewals.map(|step| step.action.word());
+    let enables = steps.iter().filter(|step| Some(step.action.word()) == kind).count();
+    let batch = facts.state.learned.batch_max(facts.policy, facts.now);
     let room = (batch - enables % batch) % batch;
-    if !renews || room == 0 {
+    if renewals.is_none() || room == 0 {
         return;
     }
     kept.sort_by_key(|kept| (kept.due, kept.id));
@@ -214,7 +227,7 @@ pub fn rank(step: &Step) -> u8 {
         (_, Reason::Missing | Reason::NotSubscribed) => NEW,
         (Action::RemoveEvents(..), _) => 3,
         (_, Reason::Drift(_)) => 4,
-        (_, Reason::Renew | Reason::Together | Reason::Asked) => ROUTINE,
+        (_, Reason::Renew | Reason::Together | Reason::Asked | Reason::ShortGrant) => ROUTINE,
         (_, Reason::Retired) => 6,
         (_, Reason::Gone | Reason::TakenOver) => 7,
     }

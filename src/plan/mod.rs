@@ -12,6 +12,7 @@
 //! - [`drift`]: what differs between a spec and what Zoho holds;
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches, order;
 //! - [`backoff`]: how long after the n-th failure;
+//! - [`learn`]: what a pass teaches of its account;
 //! - [`render`]: a plan for people and as JSON.
 //!
 //! What is deliberately not here: any way to do something. Nothing in this folder knows a network, a store, a clock,
@@ -21,6 +22,7 @@ pub mod backoff;
 pub mod decide;
 pub mod drift;
 pub mod filter;
+pub mod learn;
 pub mod render;
 pub mod renewal;
 pub mod step;

@@ -69,7 +69,7 @@ pub struct HeldView {
 impl PlanView {
     /// Of a plan.
     pub fn of(plan: &Plan) -> PlanView {
-        let Plan { account, at, steps, held, kept, foreign, next_wake } = plan;
+        let Plan { account, at, steps, held, kept, foreign, batch_max: _, next_wake } = plan;
         PlanView {
             account: account.to_string(),
             at: *at,
@@ -115,6 +115,7 @@ impl StepView {
             | Reason::Renew
             | Reason::Together
             | Reason::Asked
+            | Reason::ShortGrant
             | Reason::Emergency
             | Reason::EmergencyBlind
             | Reason::TakenOver

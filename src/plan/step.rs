@@ -29,6 +29,8 @@ pub struct Plan {
     pub kept: Vec<ChannelId>,
     /// Channels at Zoho that are not ours: listed, never touched.
     pub foreign: Vec<ChannelId>,
+    /// The most channels in one write.
+    pub batch_max: usize,
     /// When to look again if nothing wakes the account before: never later than the first renewal.
     pub next_wake: Timestamp,
 }
@@ -80,6 +82,8 @@ pub enum Reason {
     Together,
     /// The operator asked for it.
     Asked,
+    /// Zoho gave far less life than was asked for, and more can be had.
+    ShortGrant,
     /// Little of its life is left.
     Emergency,
     /// Little of its life is left and Zoho's list cannot be read: POST of an id of ours is safe without looking.
@@ -103,6 +107,7 @@ impl Reason {
             Reason::Renew => "renew",
             Reason::Together => "together",
             Reason::Asked => "asked",
+            Reason::ShortGrant => "short-grant",
             Reason::Emergency => "emergency",
             Reason::EmergencyBlind => "emergency-blind",
             Reason::Drift(_) => "drift",
@@ -119,6 +124,7 @@ impl Reason {
             Reason::Renew
             | Reason::Together
             | Reason::Asked
+            | Reason::ShortGrant
             | Reason::Drift(_)
             | Reason::TakenOver
             | Reason::Retired

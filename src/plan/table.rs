@@ -9,12 +9,14 @@
 //! - [`account`]: mode, removal guard, back-off;
 //! - [`batches`]: full batches, order;
 //! - [`time`]: clocks, skew, expiries and the next wake;
+//! - [`learned`]: what an account taught, and what that changes;
 //! - [`laws`]: what holds of every plan, in every one of the [`worlds`].
 
 mod account;
 mod batches;
 mod drifts;
 mod laws;
+mod learned;
 mod refused;
 mod rows;
 mod time;

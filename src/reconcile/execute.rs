@@ -2,9 +2,10 @@
 //!
 //! Steps of one kind share calls, up to the account's batch size; calls go out in the order of their first step, so that
 //! what is urgent leads and routine rides along. A batch that Zoho refuses as a whole is cut in half and sent again, down
-//! to the one channel it is about: its neighbours lose nothing. After a failure that concerns the account (no
-//! connection, 429, credentials), or after [`FAILURES_MAX`] calls in a row that failed in other ways, the rest of the
-//! plan is deferred to the next pass.
+//! to the one channel it is about: its neighbours lose nothing. Where both halves go through it was the size, and what is
+//! left is cut to it; where [`REFUSALS_MAX`] calls in a row are refused with one code it is the account, and the rest is
+//! deferred. After a failure that concerns the account (no connection, 429, credentials), or after [`FAILURES_MAX`] calls
+//! in a row that failed in other ways, the rest of the plan is deferred to the next pass.
 //!
 //! Nothing is decided here: every call is a step of the plan.
 
@@ -17,6 +18,7 @@ use crate::model::channel::{Ask, ChannelId};
 use crate::model::events::Events;
 use crate::model::time::Timestamp;
 use crate::plan::decide::NOT_SUBSCRIBED;
+use crate::plan::learn::Calls;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;
 use crate::zoho::client::{Client, DELETE_MAX, Verdict};
@@ -57,6 +59,8 @@ pub struct Execution {
     pub outcomes: Vec<(Step, Outcome)>,
     /// The failure that concerns the account, if there was one.
     pub trouble: Option<AccountTrouble>,
+    /// What became of the writes as whole calls.
+    pub calls: Calls,
 }
 
 /// A failure that is no channel's own.
@@ -78,8 +82,9 @@ pub async fn execute(
     cancelled: &CancellationToken,
 ) -> Result<Execution, StoreError> {
     let mut execution = Execution::default();
-    let mut batches: VecDeque<Batch> = batches(plan, client.account().policy.batch_max).into();
+    let mut batches: VecDeque<Batch> = batches(plan, plan.batch_max).into();
     let mut failures = 0_u32;
+    let mut refusals = Refusals::default();
     while let Some(batch) = batches.pop_front() {
         let stopped = stop_reason(&execution, failures, cancelled);
         if let Some(why) = stopped {
@@ -94,10 +99,20 @@ pub async fn execute(
             Ok(outcomes) => {
                 failures = 0;
                 execution.meet(unsure_item(&outcomes));
+                refusals = Refusals::default();
+                execution.calls.accepted |= batch.is_remote();
+                execution.calls.size = accepted_size(&batch, &outcomes, &mut batches).or(execution.calls.size);
                 memory.outcomes(&batch.steps, &outcomes, times)?;
                 execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
             }
             Err(error) => match error.class() {
+                Class::Rejected { code, message, .. } if refusals.again(&code) && !batches.is_empty() => {
+                    memory.withdraw(&batch.steps)?;
+                    let what = format!("every batch is refused with {code}: {message}");
+                    execution.defer(batch, &what);
+                    execution.calls.refusing = Some(code);
+                    execution.meet(Some(AccountTrouble::of_all(what)));
+                }
                 Class::Rejected { .. } if batch.steps.len() > 1 => {
                     memory.withdraw(&batch.steps)?;
                     batch.halve(&mut batches);
@@ -151,7 +166,48 @@ fn stop_reason(execution: &Execution, failures: u32, cancelled: &CancellationTok
     is_over.then(|| trouble.what.clone())
 }
 
+/// Calls in a row that were refused as a whole with one and the same code.
+#[derive(Debug, Default)]
+struct Refusals {
+    code: String,
+    count: u32,
+}
+
+impl Refusals {
+    /// One more; `true` when it is not for a channel of the batch.
+    fn again(&mut self, code: &str) -> bool {
+        let count = if self.code == code { self.count + 1 } else { 1 };
+        *self = Refusals { code: code.to_owned(), count };
+        count >= REFUSALS_MAX
+    }
+}
+
+/// The size at which batches are accepted, when this was the second half of one that was refused as a whole and both went
+/// through with all that was in them. What is still to be sent is then cut to it.
+fn accepted_size(batch: &Batch, outcomes: &[Outcome], batches: &mut VecDeque<Batch>) -> Option<usize> {
+    let whole = batch.has_ask() && outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done(_)));
+    match (batch.half, whole) {
+        (Half::First, true) => {
+            if let Some(second) = batches.front_mut() {
+                second.half = Half::Second { first_accepted: true };
+            }
+            None
+        }
+        (Half::Second { first_accepted: true }, true) => {
+            let size = batch.steps.len();
+            *batches = std::mem::take(batches).into_iter().flat_map(|batch| batch.cut_to(size)).collect();
+            Some(size)
+        }
+        (Half::None | Half::First | Half::Second { .. }, _) => None,
+    }
+}
+
 impl AccountTrouble {
+    /// Everything is refused, so that the rest of the pass would be.
+    fn of_all(what: String) -> AccountTrouble {
+        AccountTrouble { what, retry_after: Some(Duration::ZERO), needs_a_person: false }
+    }
+
     /// Whether further calls of this pass would meet the same.
     fn ends_pass(&self) -> bool {
         self.needs_a_person || self.retry_after.is_some()
@@ -178,6 +234,21 @@ fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) 
 #[derive(Debug)]
 struct Batch {
     steps: Vec<Step>,
+    half: Half,
+}
+
+/// Of what a batch is the half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// Of nothing: it is as the plan has it.
+    None,
+    /// The first one of a batch that was refused as a whole; the second one is the next call.
+    First,
+    /// The second one.
+    Second {
+        /// Whether the first went through with all that was in it.
+        first_accepted: bool,
+    },
 }
 
 impl Batch {
@@ -185,8 +256,25 @@ impl Batch {
     fn halve(self, batches: &mut VecDeque<Batch>) {
         let mut first = self.steps;
         let second = first.split_off(first.len() / 2);
-        batches.push_front(Batch { steps: second });
-        batches.push_front(Batch { steps: first });
+        batches.push_front(Batch { steps: second, half: Half::Second { first_accepted: false } });
+        batches.push_front(Batch { steps: first, half: Half::First });
+    }
+
+    /// In calls of at most `size`, if it is of a kind that has a size.
+    fn cut_to(self, size: usize) -> Vec<Batch> {
+        if !self.has_ask() || self.steps.len() <= size {
+            return vec![self];
+        }
+        self.steps.chunks(size).map(|steps| Batch { steps: steps.to_vec(), half: Half::None }).collect()
+    }
+
+    /// Whether it writes whole channels: only their number has a limit that can be learned.
+    fn has_ask(&self) -> bool {
+        self.steps.iter().all(|step| step.action.ask().is_some())
+    }
+
+    fn is_remote(&self) -> bool {
+        self.steps.iter().any(|step| step.action.is_remote())
     }
 }
 
@@ -205,7 +293,7 @@ fn batches(plan: &Plan, batch_max: usize) -> Vec<Batch> {
     for (_, steps) in kinds {
         for chunk in steps.chunks(call_max(&steps[0].1.action, batch_max)) {
             let steps = chunk.iter().map(|(_, step)| (*step).clone()).collect();
-            batches.push((chunk[0].0, Batch { steps }));
+            batches.push((chunk[0].0, Batch { steps, half: Half::None }));
         }
     }
     batches.sort_by_key(|(place, _)| *place);
@@ -298,6 +386,9 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
+/// After so many calls in a row that were refused as a whole with one and the same code, the rest waits. One bad channel in
+/// a batch of a hundred is found in eight, six side by side in fourteen.
+pub const REFUSALS_MAX: u32 = 16;
 /// After so many calls in a row that failed, the rest waits for the next pass.
 pub const FAILURES_MAX: u32 = 3;
 

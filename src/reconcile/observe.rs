@@ -17,6 +17,8 @@ pub struct Observation {
     pub needs_a_person: bool,
     /// When the look was made, in Zoho's time.
     pub times: Times,
+    /// Whether Zoho's time is known from this look.
+    pub measured: bool,
 }
 
 /// Looks. A failed look is an answer too, so this does not fail.
@@ -24,12 +26,13 @@ pub async fn observe(client: &Client, state: AccountState, now: Timestamp) -> Ob
     client.assume_skew(state.skew_ms);
     let sent = client.clock().elapsed();
     let listed = client.list().await;
+    let measured = client.skew_ms().is_some();
     let state = AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state };
     match listed {
         Ok(Listing { channels, times }) => {
             let (looks, looked_from) = (Trouble::default(), Some(times.sent));
             let state = AccountState { looks, looked_at: Some(now), looked_from, ..state };
-            Observation { look: Look::Seen { channels, at: now }, state, needs_a_person: false, times }
+            Observation { look: Look::Seen { channels, at: now }, state, needs_a_person: false, times, measured }
         }
         Err(error) => failed(&error, state, client.times_since(sent), now),
     }
@@ -43,5 +46,6 @@ fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> O
     };
     let why = error.to_string();
     let looks = state.looks.again(now, why.clone(), retry_after);
-    Observation { look: Look::Unknown(why), state: AccountState { looks, ..state }, needs_a_person, times }
+    let state = AccountState { looks, ..state };
+    Observation { look: Look::Unknown(why), state, needs_a_person, times, measured: false }
 }

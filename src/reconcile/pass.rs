@@ -8,14 +8,16 @@ use tracing::{debug, info, warn};
 
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::AccountDesired;
+use crate::model::learned::Learned;
 use crate::model::observed::Look;
-use crate::model::record::{AccountState, Trouble};
+use crate::model::record::{AccountState, Grant, Trouble};
 use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
 use crate::plan::decide::{self, Facts};
 use crate::plan::filter::title;
-use crate::plan::step::{Cause, Plan};
+use crate::plan::learn::{Said, learn, learn_calls};
+use crate::plan::step::{Cause, Plan, Reason};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Client;
 
@@ -75,7 +77,8 @@ pub async fn pass(
     let (started, now) = (clock.elapsed(), clock.now());
     let remembered = store.account_state(subject.name())?;
     let records = store.records(subject.name())?;
-    let Observation { look, state, needs_a_person, times } = observe(&subject.client, remembered.clone(), now).await;
+    let Observation { look, state, needs_a_person, times, measured } =
+        observe(&subject.client, remembered.clone(), now).await;
     let mut ledgers = Ledgers::read(store, subject.name())?;
     let (specs, looked_from) = (&subject.desired.specs, remembered.looked_from);
     ledgers.look(&Sighting { specs, records: &records, look: &look, times, looked_from })?;
@@ -87,7 +90,8 @@ pub async fn pass(
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now);
     let removals_allowed = still_allowed(store, subject.name(), &remembered, &look)?;
-    let state = AccountState { removals_allowed, ..state };
+    let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
+    let state = AccountState { removals_allowed, learned, ..state };
     let facts = subject.facts(&memory.records, &state, &memory.predicted, now);
     let after_plan = decide::plan(&facts);
     if state != remembered {
@@ -108,6 +112,7 @@ pub async fn pass(
         needs_a_person: needs_a_person || trouble.is_some_and(|trouble| trouble.needs_a_person),
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
+        limits: report::limits(&facts),
         next_wake: next_wake(&plan, &after_plan, now),
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),
@@ -144,11 +149,35 @@ fn after_execution(state: AccountState, execution: &Execution, plan: &Plan, now:
     AccountState { writes, ..state }
 }
 
+/// What Zoho's answers in this pass teach.
+fn lessons(
+    subject: &Subject,
+    execution: &Execution,
+    state: &AccountState,
+    measured: bool,
+    (now, zoho_now): (Timestamp, Timestamp),
+) -> Learned {
+    let mut said = Vec::new();
+    for (step, outcome) in &execution.outcomes {
+        match (outcome, step.action.ask()) {
+            (Outcome::Done(Some(expiry)), Some(ask)) => {
+                said.push((step, Said::Granted(Grant { at: zoho_now, asked: ask.expiry, expiry: *expiry })));
+            }
+            (Outcome::Refused(refused), _) => said.push((step, Said::Refused(&refused.code))),
+            (Outcome::Done(_) | Outcome::Unsure(_) | Outcome::Deferred(_), _) => {}
+        }
+    }
+    let policy = &subject.desired.account.policy;
+    let learned = learn(&state.learned, policy, &said, measured, now);
+    learn_calls(learned, policy, &execution.calls, now)
+}
+
 /// When to look again. What the pass itself brought up is done at once; what it tried in vain is tried again soon; for
 /// the rest the plan knows the time.
 fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
-    let key = |plan: &Plan| -> BTreeSet<(ChannelId, &'static str)> {
-        plan.steps.iter().map(|step| (step.id, step.action.word())).collect()
+    // To be enabled anew for a longer life is another step than the one that was granted a short one.
+    let key = |plan: &Plan| -> BTreeSet<(ChannelId, &'static str, bool)> {
+        plan.steps.iter().map(|step| (step.id, step.action.word(), step.reason == Reason::ShortGrant)).collect()
     };
     let (tried, left) = (key(before), key(after_plan));
     let soon = if left.is_empty() {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
-use crate::model::time::{Timestamp, whole_seconds};
+use crate::model::time::{Timestamp, brief, whole_seconds};
 use crate::plan::decide::{self, Facts};
 use crate::plan::drift::{self, Drift};
+use crate::plan::render::counted;
 use crate::plan::renewal::{Life, Phase};
 use crate::plan::step::{Plan, Step};
 use crate::store::{Store, StoreError};
@@ -42,6 +43,8 @@ pub struct AccountReport {
     pub skew_ms: Option<i64>,
     /// The last look that saw the whole list.
     pub looked_at: Option<Timestamp>,
+    /// What is not to be had of the account although the config says so, one sentence each.
+    pub limits: Vec<String>,
     /// What was done.
     pub outcomes: Vec<(Step, Outcome)>,
     /// What is left to do after the pass: nothing, when all went well.
@@ -116,6 +119,24 @@ pub fn channels(facts: &Facts<'_>, conflicts: &[ChannelId]) -> BTreeMap<ChannelI
     facts.specs.iter().map(report).collect()
 }
 
+/// Where the account was found to be smaller than the config says.
+pub fn limits(facts: &Facts<'_>) -> Vec<String> {
+    let Facts { policy, specs, state, now, .. } = facts;
+    let lifetime = state.learned.lifetime_max(policy, *now);
+    let wanted = specs.values().map(|spec| spec.lifetime).max().unwrap_or_default().min(policy.lifetime_max);
+    let lifetime = (wanted > lifetime).then(|| {
+        let (max, wanted) = (brief(lifetime), brief(wanted));
+        format!(
+            "this account grants at most {max}; lifetime = \"{wanted}\" is not to be had: set lifetime or lifetime_max"
+        )
+    });
+    let batch = state.learned.batch_max(policy, *now);
+    let batch = (batch < policy.batch_max).then(|| {
+        format!("this account takes {} in one write at most, not {}", counted(batch, "channel"), policy.batch_max)
+    });
+    lifetime.into_iter().chain(batch).collect()
+}
+
 /// The earliest end of all, if all have one to come.
 pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option<Timestamp> {
     let ends = channels.values().map(|channel| channel.expiry.filter(|_| channel.delivers()));
@@ -162,6 +183,7 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
         needs_a_person: false,
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
+        limits: limits(&facts),
         outcomes: Vec::new(),
         guaranteed_until: guaranteed_until(&channels),
         channels,

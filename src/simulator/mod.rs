@@ -42,7 +42,7 @@ pub use counters::Counters;
 pub use deliveries::{Change, Delivery};
 pub use faults::{Fault, Rule};
 pub use hands::Hand;
-pub use knobs::Knobs;
+pub use knobs::{Knobs, Length, PostConflict};
 pub use org::{Edition, Org};
 pub use reply::{Answer, Reply};
 pub use state::Zoho;

@@ -4,9 +4,12 @@
 //! `v`; a later shape reads the earlier ones. Conversions name every field, so that a new one breaks the build here and
 //! not the data.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, ChannelName};
+use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
@@ -125,6 +128,78 @@ pub(super) struct AccountValue {
     #[serde(default)]
     looked_from: Option<Timestamp>,
     removals_allowed: Option<u64>,
+    #[serde(default)]
+    learned: LearnedValue,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct LearnedValue {
+    lifetime: Option<LifetimeLearnedValue>,
+    post_refused: Option<Timestamp>,
+    batch: Option<BatchLearnedValue>,
+    refusing: Option<RefusingValue>,
+    short_grants: AttemptsValue,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LifetimeLearnedValue {
+    max: Duration,
+    asked: Duration,
+    granted: Duration,
+    configured: Duration,
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BatchLearnedValue {
+    max: usize,
+    configured: usize,
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RefusingValue {
+    code: String,
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct AttemptsValue {
+    count: u32,
+    since: Option<Timestamp>,
+}
+
+impl LearnedValue {
+    fn of(learned: &Learned) -> LearnedValue {
+        let Learned { lifetime, post_refused, batch, refusing, short_grants } = learned.clone();
+        let Attempts { count, since } = short_grants;
+        let batch = batch.map(|BatchLearned { max, configured, at }| BatchLearnedValue { max, configured, at });
+        let refusing = refusing.map(|Refusing { code, at }| RefusingValue { code, at });
+        let lifetime = lifetime.map(|LifetimeLearned { max, asked, granted, configured, at }| LifetimeLearnedValue {
+            max,
+            asked,
+            granted,
+            configured,
+            at,
+        });
+        LearnedValue { lifetime, post_refused, batch, refusing, short_grants: AttemptsValue { count, since } }
+    }
+
+    fn into_learned(self) -> Learned {
+        let LearnedValue { lifetime, post_refused, batch, refusing, short_grants } = self;
+        let AttemptsValue { count, since } = short_grants;
+        let batch = batch.map(|BatchLearnedValue { max, configured, at }| BatchLearned { max, configured, at });
+        let refusing = refusing.map(|RefusingValue { code, at }| Refusing { code, at });
+        let lifetime = lifetime.map(|LifetimeLearnedValue { max, asked, granted, configured, at }| LifetimeLearned {
+            max,
+            asked,
+            granted,
+            configured,
+            at,
+        });
+        Learned { lifetime, post_refused, batch, refusing, short_grants: Attempts { count, since } }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,7 +224,7 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -158,11 +233,12 @@ impl AccountValue {
             looked_at: *looked_at,
             looked_from: *looked_from,
             removals_allowed: removals_allowed.map(|fingerprint| fingerprint.0),
+            learned: LearnedValue::of(learned),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removals_allowed } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
@@ -170,6 +246,7 @@ impl AccountValue {
             looked_at,
             looked_from,
             removals_allowed: removals_allowed.map(Fingerprint),
+            learned: learned.into_learned(),
         }
     }
 }
@@ -257,7 +334,6 @@ pub(super) mod as_text {
 mod tests {
     use super::*;
     use crate::model::time::after;
-    use std::time::Duration;
 
     fn at() -> Timestamp {
         "2026-01-01T00:00:00Z".parse().unwrap()
@@ -311,6 +387,19 @@ mod tests {
             looked_at: Some(at()),
             looked_from: Some(at()),
             removals_allowed: Some(Fingerprint(3)),
+            learned: Learned {
+                lifetime: Some(LifetimeLearned {
+                    max: Duration::from_secs(86_400),
+                    asked: Duration::from_secs(604_770),
+                    granted: Duration::from_millis(3_599_500),
+                    configured: Duration::from_secs(604_800),
+                    at: at(),
+                }),
+                post_refused: Some(at()),
+                batch: Some(BatchLearned { max: 6, configured: 50, at: at() }),
+                refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
+                short_grants: Attempts { count: 1, since: Some(at()) },
+            },
         };
         let text = serde_json::to_string(&AccountValue::of(&state)).unwrap();
         assert_eq!(serde_json::from_str::<AccountValue>(&text).unwrap().into_state(), state);

@@ -96,6 +96,7 @@ fn phrase(step: &Step, outcome: &Outcome) -> (String, Option<Timestamp>) {
         Reason::Missing => "enables".to_owned(),
         Reason::NotSubscribed => "enables anew".to_owned(),
         Reason::Renew | Reason::Together | Reason::Asked => "renews".to_owned(),
+        Reason::ShortGrant => "asks for a longer life of".to_owned(),
         Reason::Emergency | Reason::EmergencyBlind => "renews in the last moment".to_owned(),
         Reason::Drift(drift) => {
             let drift: Vec<String> = drift.iter().map(Drift::to_string).collect();

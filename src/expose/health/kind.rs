@@ -41,6 +41,8 @@ pub enum Kind {
     Config,
     /// Zoho gave far less life than was asked for.
     ShortGrant,
+    /// An account was found to be smaller than the config says.
+    Limits,
     /// One channel could not be looked at.
     Unknown,
     /// A step waits because its account is in trouble.
@@ -86,6 +88,7 @@ impl Kind {
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
             Kind::ShortGrant => "short-grant",
+            Kind::Limits => "limits",
             Kind::Unknown => "unknown",
             Kind::BackOff => "back-off",
             Kind::Orphans => "orphans",

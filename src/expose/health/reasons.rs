@@ -84,6 +84,7 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
     if let Some(skew_ms) = report.skew_ms.filter(|skew_ms| skew_ms.unsigned_abs() > SKEW_MAX_MS) {
         add(Kind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
     }
+    report.limits.iter().for_each(|text| add(Kind::Limits, text.clone()));
     reasons.extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
     reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
     reasons

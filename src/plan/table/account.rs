@@ -281,6 +281,7 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
         Reason::NotSubscribed,
         Reason::Renew,
         Reason::Together,
+        Reason::ShortGrant,
         Reason::Emergency,
         Reason::EmergencyBlind,
         Reason::Drift(Vec::new()),

@@ -3,6 +3,8 @@
 use expect_test::expect;
 
 use super::*;
+use crate::model::learned::Attempts;
+use crate::plan::learn::ATTEMPTS_MAX;
 use crate::plan::step::{Action, Reason};
 
 #[test]
@@ -88,6 +90,7 @@ fn a_short_grant_is_scheduled_by_the_grant() {
     world.record(1).grant = Some(Grant { at: hours(0), asked: hours(24), expiry: hours(1) });
     world.observed(1).expiry = Some(hours(1));
     world.now = after(hours(0), MINUTE * 20);
+    world.state.learned.short_grants = Attempts { count: ATTEMPTS_MAX, since: Some(hours(0)) };
     world.check(&expect![[r#"
         account acme: 0 steps, 0 held, 1 kept, 0 foreign
           next wake in 9m 23s

@@ -1,0 +1,150 @@
+//! What an account's own replies taught: where Zoho is smaller than its documents.
+//!
+//! A lesson outranks the config where it is the smaller of the two, is shown as a warning, and is forgotten after a while
+//! or when the config says something new, so that an account that was mended recovers by itself. A lesson from the future
+//! was written down while the clock was wrong, and does not count.
+
+use std::time::Duration;
+
+use super::policy::Policy;
+use super::time::{Timestamp, after};
+use super::version::{DAY, WEEK};
+
+/// The lessons of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Learned {
+    /// The longest life that is to be had, where it is less than the config says.
+    pub lifetime: Option<LifetimeLearned>,
+    /// When POST of a live channel was last refused because it is live.
+    pub post_refused: Option<Timestamp>,
+    /// The most channels in one write, where it is less than the config says.
+    pub batch: Option<BatchLearned>,
+    /// Batch after batch was refused as a whole, whatever was in it.
+    pub refusing: Option<Refusing>,
+    /// Attempts to mend short grants, counted by the day.
+    pub short_grants: Attempts,
+}
+
+/// The longest life that an account grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LifetimeLearned {
+    /// This much.
+    pub max: Duration,
+    /// What was asked for when it was learned.
+    pub asked: Duration,
+    /// What was granted instead.
+    pub granted: Duration,
+    /// The maximum that the config gave then.
+    pub configured: Duration,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The most channels that an account takes in one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLearned {
+    /// So many.
+    pub max: usize,
+    /// The maximum that the config gave then.
+    pub configured: usize,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An account that refuses every batch with one and the same code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusing {
+    /// Zoho's code.
+    pub code: String,
+    /// When it last did.
+    pub at: Timestamp,
+}
+
+/// Attempts since the first one of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Attempts {
+    /// How many.
+    pub count: u32,
+    /// The first of them.
+    pub since: Option<Timestamp>,
+}
+
+impl Learned {
+    /// The longest life that may be asked for, by config and by what was learned.
+    pub fn lifetime_max(&self, policy: &Policy, now: Timestamp) -> Duration {
+        let learned = self.lifetime.filter(|learned| learned.holds(policy, now));
+        learned.map_or(policy.lifetime_max, |learned| learned.max.min(policy.lifetime_max))
+    }
+
+    /// The most channels in one write, by config and by what was learned.
+    pub fn batch_max(&self, policy: &Policy, now: Timestamp) -> usize {
+        let holds = |batch: &BatchLearned| batch.configured == policy.batch_max && is_recent(batch.at, WEEK, now);
+        let learned = self.batch.filter(holds).map_or(policy.batch_max, |batch| batch.max.min(policy.batch_max));
+        learned.max(1)
+    }
+
+    /// Whether live channels are given a new life by PUT, because POST of them is refused.
+    pub fn renews_by_put(&self, now: Timestamp) -> bool {
+        self.post_refused.is_some_and(|at| is_recent(at, WEEK, now))
+    }
+}
+
+impl LifetimeLearned {
+    /// Whether it still counts. Less than a day contradicts every source, and leaves little slack, so it is doubted
+    /// after a day already.
+    pub fn holds(&self, policy: &Policy, now: Timestamp) -> bool {
+        let kept_for = if self.max < DAY { DAY } else { WEEK };
+        self.configured == policy.lifetime_max && is_recent(self.at, kept_for, now)
+    }
+}
+
+impl Attempts {
+    /// How many there were within a day.
+    pub fn today(&self, now: Timestamp) -> u32 {
+        self.since.filter(|since| is_recent(*since, DAY, now)).map_or(0, |_| self.count)
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn again(&self, now: Timestamp) -> Attempts {
+        match self.today(now) {
+            0 => Attempts { count: 1, since: Some(now) },
+            count => Attempts { count: count.saturating_add(1), since: self.since },
+        }
+    }
+}
+
+fn is_recent(at: Timestamp, kept_for: Duration, now: Timestamp) -> bool {
+    at <= now && now < after(at, kept_for)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::{Mode, Removed};
+
+    fn at() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_lesson_is_forgotten_after_a_while_and_when_the_config_changes() {
+        let policy = Policy { mode: Mode::Sync, removed: Removed::Disable, batch_max: 50, lifetime_max: WEEK };
+        let lesson = |max| LifetimeLearned { max, asked: WEEK, granted: DAY / 24, configured: WEEK, at: at() };
+        let learned = |max| Learned { lifetime: Some(lesson(max)), ..Learned::default() };
+        assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), DAY * 6)), DAY);
+        assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), WEEK)), WEEK);
+        assert_eq!(learned(DAY / 24).lifetime_max(&policy, after(at(), DAY)), WEEK);
+        assert_eq!(learned(DAY).lifetime_max(&policy, at() - jiff::SignedDuration::from_secs(1)), WEEK);
+        let changed = Policy { lifetime_max: DAY * 3, ..policy };
+        assert_eq!(learned(DAY).lifetime_max(&changed, at()), DAY * 3);
+    }
+
+    #[test]
+    fn attempts_count_by_the_day() {
+        let twice = Attempts::default().again(at()).again(after(at(), DAY / 2));
+        assert_eq!(twice.today(after(at(), DAY / 2)), 2);
+        assert_eq!(twice.today(after(at(), DAY)), 0);
+        assert_eq!(twice.again(after(at(), DAY)).count, 1);
+    }
+}

@@ -1,0 +1,125 @@
+//! What a pass teaches of its account.
+//!
+//! A short grant (Zoho gives one hour, in silence, to who asks for more than it allows) is taken as news of the
+//! account's real maximum, unless the clock may be to blame:
+//!
+//! | asked | granted | then |
+//! | --- | --- | --- |
+//! | any, and Zoho's time was not measured in this pass | far less | ask again with measured skew, once |
+//! | more than one day | one day or more | what was granted is the maximum |
+//! | more than one day less a guard | under one day | one day is the maximum: every source agrees that it is granted |
+//! | that or less | under that | ask again, once; then what was granted is the maximum |
+//!
+//! A POST of a live channel that is refused because the channel is live teaches that renewals go by PUT.
+//!
+//! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that batches must be smaller.
+//!
+//! Asking again for a longer life is a step of the next plan (`short-grant`), at most [`ATTEMPTS_MAX`] passes a day.
+
+use std::time::Duration;
+
+use crate::model::learned::{BatchLearned, Learned, LifetimeLearned, Refusing};
+use crate::model::policy::Policy;
+use crate::model::record::Grant;
+use crate::model::time::Timestamp;
+use crate::model::version::DAY;
+
+use super::decide::{LIFETIME_GUARD, is_taken};
+use super::step::{Action, Reason, Step};
+
+/// What Zoho said to a step.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// Yes, until then.
+    Granted(Grant),
+    /// No, with this code.
+    Refused(&'a str),
+}
+
+/// What is known once these steps were answered so. `measured` is whether this pass saw Zoho's time.
+#[must_use]
+pub fn learn(
+    learned: &Learned,
+    policy: &Policy,
+    said: &[(&Step, Said<'_>)],
+    measured: bool,
+    now: Timestamp,
+) -> Learned {
+    let mut learned = learned.clone();
+    if said.iter().any(|(step, said)| is_live_and_taken(step, *said)) {
+        learned.post_refused = Some(now);
+    }
+    if said.iter().any(|(step, _)| step.reason == Reason::ShortGrant) {
+        learned.short_grants = learned.short_grants.again(now);
+    }
+    let attempts = learned.short_grants.today(now);
+    let short = said.iter().filter_map(|(_, said)| said.grant()).filter(Grant::is_short);
+    let Some(grant) = short.min_by_key(Grant::length) else { return learned };
+    if let Some(max) = lifetime_max(grant, measured, attempts) {
+        let (asked, granted, configured) = (grant.asked_length(), grant.length(), policy.lifetime_max);
+        learned.lifetime = (max <= configured).then_some(LifetimeLearned { max, asked, granted, configured, at: now });
+    }
+    learned
+}
+
+/// What became of a pass's writes as whole calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Whether one was accepted.
+    pub accepted: bool,
+    /// The size at which batches that were refused as a whole are accepted, all that was in them.
+    pub size: Option<usize>,
+    /// The code with which one after the other was refused, until the pass gave up.
+    pub refusing: Option<String>,
+}
+
+/// What is known once the calls of a pass went so.
+#[must_use]
+pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timestamp) -> Learned {
+    let Calls { accepted, size, refusing } = calls;
+    let batch = size.map(|max| BatchLearned { max, configured: policy.batch_max, at: now }).or(learned.batch);
+    let refusing = match refusing {
+        Some(code) => Some(Refusing { code: code.clone(), at: now }),
+        None if *accepted => None,
+        None => learned.refusing,
+    };
+    Learned { batch, refusing, ..learned }
+}
+
+impl Said<'_> {
+    fn grant(self) -> Option<Grant> {
+        match self {
+            Said::Granted(grant) => Some(grant),
+            Said::Refused(_) => None,
+        }
+    }
+}
+
+/// POST of a channel that we know to be live, refused because it is. A missing one that is refused so says nothing of the
+/// account: its id may be somebody else's.
+fn is_live_and_taken(step: &Step, said: Said<'_>) -> bool {
+    let of_live = matches!(step.action, Action::Enable(_)) && step.reason != Reason::Missing;
+    of_live && matches!(said, Said::Refused(code) if is_taken(code))
+}
+
+/// The table above.
+fn lifetime_max(grant: Grant, measured: bool, attempts: u32) -> Option<Duration> {
+    let (asked, granted) = (grant.asked_length(), grant.length());
+    match (measured || attempts > 0, asked > DAY.saturating_sub(LIFETIME_GUARD)) {
+        (false, _) => None,
+        (true, true) => Some(granted.max(DAY)),
+        (true, false) if attempts < DOUBTED => None,
+        (true, false) => Some(granted),
+    }
+}
+
+/// Whether a life this short is worth another call: there is more to be had by now, and the day's attempts are not used up.
+pub(super) fn can_do_better(grant: Grant, asks: Duration, learned: &Learned, now: Timestamp) -> bool {
+    let much_more = asks > grant.length().saturating_add(grant.length() / 4);
+    grant.is_short() && much_more && learned.short_grants.today(now) < ATTEMPTS_MAX
+}
+
+/// Passes a day in which a channel is enabled for nothing but a longer life.
+pub const ATTEMPTS_MAX: u32 = 4;
+/// A grant of under a day is believed to be the maximum at this attempt.
+const DOUBTED: u32 = 2;
