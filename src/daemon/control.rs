@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +48,7 @@ pub struct Desk {
 
 /// The body of `POST /apply`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ApplyRequest {
     /// Which accounts.
     #[serde(default)]
@@ -56,6 +60,7 @@ pub struct ApplyRequest {
 
 /// The body of `POST /adopt`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AdoptRequest {
     /// The channel's name.
     pub channel: String,
@@ -117,14 +122,14 @@ async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> R
 }
 
 /// What `apply` would do: the config file is read afresh and not put in force.
-async fn plan(State(desk): State<Desk>, Json(which): Json<Which>) -> Result<Json<Vec<PlanView>>, Refusal> {
+async fn plan(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<Vec<PlanView>>, Refusal> {
     let former = desk.links.fleet.borrow().clone();
     let fleet = desk.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet;
     let plans = verbs::plans(&fleet, &desk.store, &which).await?;
     Ok(Json(plans.iter().map(PlanView::of).collect()))
 }
 
-async fn apply(State(desk): State<Desk>, Json(request): Json<ApplyRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+async fn apply(State(desk): State<Desk>, Asked(request): Asked<ApplyRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
     desk.reload().await?;
     if request.allow_removals {
         let former = desk.links.fleet.borrow().clone();
@@ -134,13 +139,13 @@ async fn apply(State(desk): State<Desk>, Json(request): Json<ApplyRequest>) -> R
     desk.pass("apply", &request.which).await
 }
 
-async fn renew(State(desk): State<Desk>, Json(which): Json<Which>) -> Result<Json<Vec<Applied>>, Refusal> {
+async fn renew(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<Vec<Applied>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     verbs::ask_renewal(&fleet, &desk.store, &which, desk.clock.now())?;
     desk.pass("renew", &which).await
 }
 
-async fn adopt(State(desk): State<Desk>, Json(request): Json<AdoptRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+async fn adopt(State(desk): State<Desk>, Asked(request): Asked<AdoptRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     verbs::adopt(&fleet, &desk.store, &request.channel).await?;
     desk.pass("adopt", &Which { account: None, channel: Some(request.channel) }).await
@@ -168,6 +173,31 @@ impl Desk {
         }
         let reports = chosen.keys().filter_map(|name| overview.accounts.get(name)?.as_deref());
         Ok(Json(reports.map(Applied::of).collect()))
+    }
+}
+
+/// A body, read strictly; what cannot be read is refused in words like everything else.
+struct Asked<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Asked<T>, Refusal> {
+        let Json(body): Json<Map<String, Value>> = Json::from_request(request, state).await?;
+        let body = serde_json::from_value(Value::Object(body));
+        let bad = |error: serde_json::Error| Refusal { status: StatusCode::BAD_REQUEST, why: error.to_string() };
+        body.map(Asked).map_err(bad)
+    }
+}
+
+impl From<JsonRejection> for Refusal {
+    fn from(rejection: JsonRejection) -> Refusal {
+        let status = match rejection.status() {
+            // That word is kept for the config.
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            other => other,
+        };
+        Refusal { status, why: rejection.body_text() }
     }
 }
 

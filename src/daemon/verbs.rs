@@ -57,6 +57,7 @@ pub enum VerbError {
 
 /// Which accounts a verb is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Which {
     /// This one; all of them when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

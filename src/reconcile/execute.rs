@@ -98,6 +98,7 @@ pub async fn execute(
         match result {
             Ok(outcomes) => {
                 failures = 0;
+                execution.meet(unsure_item(&outcomes));
                 refusals = Refusals::default();
                 execution.calls.accepted |= batch.is_remote();
                 execution.calls.size = accepted_size(&batch, &outcomes, &mut batches).or(execution.calls.size);
@@ -144,6 +145,15 @@ impl Execution {
         let deferred = batch.steps.into_iter().map(|step| (step, Outcome::Deferred(why.to_owned())));
         self.outcomes.extend(deferred);
     }
+}
+
+/// An answer that leaves channels open is no failed call, but what can wait must not be sent again at once and for ever.
+fn unsure_item(outcomes: &[Outcome]) -> Option<AccountTrouble> {
+    let why = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Unsure(why) => Some(why),
+        Outcome::Done(_) | Outcome::Refused(_) | Outcome::Deferred(_) => None,
+    })?;
+    Some(AccountTrouble { what: format!("an answer was unsure: {why}"), retry_after: None, needs_a_person: false })
 }
 
 /// Why the rest is left to the next pass.

@@ -86,7 +86,7 @@ impl Store {
 /// Reads all of it once.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
     let _: Option<Current> = store.meta.read(CURRENT)?;
-    store.desired.check::<Entry>()
+    store.desired.check::<Entry>(|entry, key| key.split_once('/').is_some_and(|(_, rest)| rest == entry.key()))
 }
 
 impl Restored {
@@ -129,6 +129,17 @@ enum Entry {
     Settings(SettingsValue),
     Account(AccountValue),
     Channel(ChannelValue),
+}
+
+impl Entry {
+    /// Below its generation.
+    fn key(&self) -> String {
+        match self {
+            Entry::Settings(_) => "settings".to_owned(),
+            Entry::Account(account) => format!("account/{}", account.name),
+            Entry::Channel(channel) => format!("channel/{}", keys::record(&channel.account, channel.id)),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -229,15 +240,12 @@ impl SecretValue {
 
 fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
     let Desired { settings, accounts } = desired;
-    let mut entries = vec![("settings".to_owned(), Entry::Settings(SettingsValue::of(settings)))];
+    let mut entries = vec![Entry::Settings(SettingsValue::of(settings))];
     for (name, AccountDesired { account, specs }) in accounts {
-        entries.push((format!("account/{name}"), Entry::Account(AccountValue::of(account))));
-        entries.extend(specs.values().map(|spec| {
-            let key = format!("channel/{}", keys::record(name, spec.id));
-            (key, Entry::Channel(ChannelValue::of(name, spec)))
-        }));
+        entries.push(Entry::Account(AccountValue::of(account)));
+        entries.extend(specs.values().map(|spec| Entry::Channel(ChannelValue::of(name, spec))));
     }
-    entries
+    entries.into_iter().map(|entry| (entry.key(), entry)).collect()
 }
 
 fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {

@@ -7,6 +7,11 @@ pub(super) fn record(account: &AccountName, id: ChannelId) -> String {
     format!("{account}/{:019}", id.number())
 }
 
+/// Whether this is the key of a record of this channel, in whichever account.
+pub(super) fn is_of(key: &str, id: ChannelId) -> bool {
+    account_of(key.as_bytes()).is_some_and(|account| record(&account, id) == key)
+}
+
 /// `ACCOUNT/`: before every record of an account and of no other.
 pub(super) fn records_of(account: &AccountName) -> String {
     format!("{account}/")
@@ -33,5 +38,7 @@ mod tests {
         assert!(key(9) < key(10) && key(10) < key(i64::MAX));
         assert_eq!(account_of(key(9).as_bytes()), Some(acme.clone()));
         assert!(key(1).starts_with(&records_of(&acme)));
+        assert!(is_of(&key(9), ChannelId::new(9).unwrap()) && !is_of(&key(9), ChannelId::new(10).unwrap()));
+        assert!(!is_of("0000000000000000009", ChannelId::new(9).unwrap()));
     }
 }

@@ -61,7 +61,7 @@ pub fn outdated(ledgers: &BTreeMap<ChannelId, Ledger>, now: Timestamp) -> Vec<Ch
 
 /// Reads all of it once.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
-    store.ledgers.check::<LedgerValue>()
+    store.ledgers.check::<LedgerValue>(|ledger, key| keys::is_of(key, ledger.id))
 }
 
 #[derive(Serialize, Deserialize)]

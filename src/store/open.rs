@@ -7,7 +7,8 @@
 //! | a layout newer than this program | [`OpenError::Newer`]: nothing is touched |
 //! | sled reports corruption, or panics | moved aside as `db.corrupt-TIME`, a new database, and a word in [`Opened::moved_aside`] |
 //! | a database without its layout | the same: sled takes a log that it cannot read for an empty one |
-//! | a value that cannot be read | the same: a record that cannot be read may be the one that says *ours* |
+//! | the same, and its beginning was cut short (`db.begun` is still there) | begun again: nothing else was in it yet |
+//! | a value that cannot be read, or that belongs under another key | moved aside: a record that cannot be read may be the one that says *ours* |
 //! | no permission, no space, no directory | [`OpenError::Io`] |
 
 use std::collections::BTreeMap;
@@ -175,11 +176,12 @@ impl Store {
         self.tokens.write(&[(account.to_string(), Some(TokenValue::of(state)))])
     }
 
-    /// Reads everything once, so that a value that cannot be read is found before anything relies on it.
+    /// Reads everything once, so that a value that cannot be read is found before anything relies on it. A record of one
+    /// channel under the key of another would make ours what is not.
     fn verify(&self) -> Result<(), StoreError> {
-        self.records.check::<RecordValue>()?;
-        self.accounts.check::<AccountValue>()?;
-        self.tokens.check::<TokenValue>()?;
+        self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id()))?;
+        self.accounts.check::<AccountValue>(|_, _| true)?;
+        self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
         desired::verify(self)
     }
@@ -219,14 +221,17 @@ fn try_open(path: &Path) -> Result<Store, Trouble> {
 }
 
 fn open_and_verify(path: &Path) -> Result<Store, Trouble> {
-    let is_new = !path.join(SLED_LOG).exists();
+    let begun = path.with_extension(BEGUN);
+    if !path.join(SLED_LOG).exists() {
+        std::fs::File::create(&begun).map_err(|source| file_trouble(path, source))?;
+    }
     let db = config().path(path).open().map_err(|error| sled_trouble(path, error))?;
-    restrict_files(path).map_err(|source| Trouble::Final(OpenError::Io { path: path.to_owned(), source }))?;
+    restrict_files(path).map_err(|source| file_trouble(path, source))?;
     let found = layout(&db).map_err(|error| value_trouble(path, error))?;
     if let Some(found) = found.filter(|found| *found > SCHEMA) {
         return Err(Trouble::Final(OpenError::Newer { path: path.to_owned(), found }));
     }
-    if found.is_none() && !is_new {
+    if found.is_none() && !begun.exists() {
         return Err(Trouble::Corrupt("the database was there, but nothing of what was kept in it".to_owned()));
     }
     let checked = Store::of(db).and_then(|store| {
@@ -236,7 +241,15 @@ fn open_and_verify(path: &Path) -> Result<Store, Trouble> {
         }
         Ok(store)
     });
-    checked.map_err(|error| value_trouble(path, error))
+    let store = checked.map_err(|error| value_trouble(path, error))?;
+    match std::fs::remove_file(&begun) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(file_trouble(path, source)),
+        Ok(()) | Err(_) => Ok(store),
+    }
+}
+
+fn file_trouble(path: &Path, source: io::Error) -> Trouble {
+    Trouble::Final(OpenError::Io { path: path.to_owned(), source })
 }
 
 /// The layout that the database was written in, if it was written at all. Opening a tree makes it, so this comes before
@@ -307,6 +320,8 @@ fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
 const DATABASE: &str = "db";
 /// The file in its directory in which sled keeps everything.
 const SLED_LOG: &str = "db";
+/// `db.begun` is there from before the database until its layout is in it, and nothing else is written before that.
+const BEGUN: &str = "begun";
 const SCHEMA_KEY: &str = "schema";
 /// The layout that this program writes.
 pub const SCHEMA: u32 = 1;

@@ -58,11 +58,15 @@ impl Tree {
         Ok(entries)
     }
 
-    /// Reads every entry, and keeps none.
-    pub(super) fn check<T: DeserializeOwned>(&self) -> Result<(), StoreError> {
+    /// Reads every entry, and keeps none; each has to belong where it is.
+    pub(super) fn check<T: DeserializeOwned>(&self, belongs: fn(&T, &str) -> bool) -> Result<(), StoreError> {
         for entry in self.tree.iter() {
             let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
-            let _: T = self.parse(&key, &bytes)?;
+            let value: T = self.parse(&key, &bytes)?;
+            let key = String::from_utf8_lossy(&key);
+            if !belongs(&value, &key) {
+                return Err(self.bad(&key, &"it belongs under another key"));
+            }
         }
         Ok(())
     }
@@ -113,7 +117,7 @@ impl Tree {
         serde_json::to_vec(value).map_err(|error| self.bad(key, &error))
     }
 
-    fn bad(&self, key: &str, error: &serde_json::Error) -> StoreError {
-        StoreError::Value { tree: self.name, key: key.to_owned(), why: error.to_string() }
+    fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Value { tree: self.name, key: key.to_owned(), why: why.to_string() }
     }
 }

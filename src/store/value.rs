@@ -88,6 +88,10 @@ impl RecordValue {
         }
     }
 
+    pub(super) fn id(&self) -> ChannelId {
+        self.id
+    }
+
     pub(super) fn into_record(self) -> Record {
         let RecordValue { v: _, id, name, notify_url, grant, refusal, repairs, renewal_asked, last } = self;
         Record {

@@ -1,13 +1,15 @@
 //! The one integration binary.
 //!
+//! - `arbitrary`: whatever comes in over sockets or out of the database;
+//! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
-//! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
 //! - `world`: the world that scenarios and seeds play in.
 
+mod arbitrary;
 mod hostile;
 mod ledger;
 mod process;

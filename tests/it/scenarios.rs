@@ -272,6 +272,23 @@ async fn a_drift_that_keeps_coming_back_is_contested_and_renewals_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repair_of_which_the_answer_says_nothing_backs_off() {
+    let world = running(Knobs::default()).await;
+    world.zoho().add_fault(Rule { method: Some("PATCH".to_owned()), ..Rule::always(Fault::ItemMissing) });
+    let (_, id) = world.declared()[0].clone();
+    for _ in 0..6 {
+        // Somebody undoes what the repair did, so that there is always something to repair.
+        for _ in 0..120 {
+            world.hand("acme", &Hand::SetToken { channel: id.number(), token: Some("not-ours".to_owned()) });
+            world.pass_time(Duration::from_secs(30)).await;
+        }
+        assert_all_covered(&world);
+    }
+    let patches = world.zoho().counters("acme").unwrap().calls.get("PATCH").copied().unwrap_or_default();
+    assert!((1..=40).contains(&patches), "{patches} PATCH in six hours");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revoked_token_fails_its_account_and_no_other() {
     let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8), ("globex", ApiVersion::V8)]);
     world.declare("acme", "deals", &["Deals.all"]);

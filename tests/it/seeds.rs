@@ -19,6 +19,8 @@ fn all_hold(seeds: std::ops::Range<u64>, length: Duration) {
 fn the_same_seed_gives_the_same_trace() {
     let week = LENGTH / 4;
     let (one, other) = (play(4711, week), play(4711, week));
+    let differ = one.log.iter().zip(&other.log).find(|(one, other)| one != other);
+    assert_eq!(differ, None);
     assert_eq!(one.trace, other.trace);
     assert_eq!(one.faults, other.faults);
 }

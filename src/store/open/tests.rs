@@ -163,8 +163,35 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
     }
 }
 
+/// Else the record of a retired channel, under another key, would have somebody else's channel of that id disabled.
+#[test]
+fn a_record_under_another_channels_key_moves_the_database_aside() {
+    let dir = filled();
+    let db = raw(&dir);
+    let records = db.open_tree("records").unwrap();
+    let other = records.get("acme/0000000000000000002").unwrap().unwrap();
+    records.insert("acme/0000000000000000001", other).unwrap();
+    db.flush().unwrap();
+    drop((db, records));
+    let (_, why) = Store::open(dir.path(), now()).unwrap().moved_aside.unwrap();
+    assert!(why.ends_with("records/acme/0000000000000000001: it belongs under another key"), "{why}");
+}
+
 /// Damages one file of a closed store.
 type Damage = fn(Vec<u8>) -> Vec<u8>;
+
+#[test]
+fn a_beginning_that_was_cut_short_is_begun_again() {
+    let dir = TempDir::new().unwrap();
+    let begun = dir.path().join("db.begun");
+    drop(raw(&dir));
+    fs::write(&begun, "").unwrap();
+    let store = open(&dir);
+    assert!(!begun.exists());
+    store.write_records(&acme(), &changes([1])).unwrap();
+    drop(store);
+    assert_eq!(open(&dir).records(&acme()).unwrap().len(), 1);
+}
 
 #[test]
 fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -33,16 +33,33 @@ impl Daemon {
     /// Starts one and waits until its health endpoints are open.
     #[track_caller]
     pub(super) fn spawn(place: &Place) -> Daemon {
+        let mut daemon = Daemon::begin(place);
+        let opened = daemon.hears("health endpoints are open");
+        daemon.http = opened["address"].as_str().unwrap().to_owned();
+        daemon
+    }
+
+    /// Starts one and waits for nothing.
+    pub(super) fn begin(place: &Place) -> Daemon {
         let mut command = place.command(&["--log-format", "json", "run", "--listen", "127.0.0.1:0"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = channel();
         // It ends with the pipe, which ends with the daemon.
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        let mut daemon = Daemon { child, lines, log: Vec::new(), http: String::new() };
-        let opened = daemon.hears("health endpoints are open");
-        daemon.http = opened["address"].as_str().unwrap().to_owned();
-        daemon
+        Daemon { child, lines, log: Vec::new(), http: String::new() }
+    }
+
+    /// Reads what is in the log by now. Fails when the daemon has ended.
+    #[track_caller]
+    pub(super) fn read_on(&mut self) {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => self.log.push(line),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => panic!("it ended by itself:\n{}", self.log.join("\n")),
+            }
+        }
     }
 
     /// Reads the log up to the next line with this message.

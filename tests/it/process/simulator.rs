@@ -20,8 +20,14 @@ pub(super) struct Simulator {
 impl Simulator {
     /// One org, four declared channels.
     pub(super) fn start() -> Simulator {
+        Simulator::with(1, 4)
+    }
+
+    /// Orgs `sim1`, `sim2` and so on, over which the declared channels are spread.
+    pub(super) fn with(orgs: usize, declared: usize) -> Simulator {
         let mut child = Command::new(env!("CARGO_BIN_EXE_channelkeeper"))
             .args(["simulator", "--listen", "127.0.0.1:0", "--print-config"])
+            .args(["--accounts", &orgs.to_string(), "--channels", &declared.to_string()])
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -29,7 +35,7 @@ impl Simulator {
             .unwrap();
         let mut config = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        while config.matches("\ntoken = ").count() < DECLARED {
+        while config.matches("\ntoken = ").count() < declared {
             let read = stdout.read_line(&mut config).unwrap();
             assert_ne!(read, 0, "the simulator ended after {config:?}");
         }
@@ -59,7 +65,13 @@ impl Simulator {
     /// Somebody else edits a channel.
     #[track_caller]
     pub(super) fn hand(&self, hand: &Value) {
-        self.tell("POST", "/_sim/hands", &json!({ "hand": hand }));
+        self.hand_in("sim1", hand);
+    }
+
+    /// The same in this org.
+    #[track_caller]
+    pub(super) fn hand_in(&self, org: &str, hand: &Value) {
+        self.tell("POST", "/_sim/hands", &json!({ "org": org, "hand": hand }));
     }
 
     /// Calls go wrong from here on.
@@ -70,7 +82,12 @@ impl Simulator {
 
     /// What was asked of it.
     pub(super) fn counters(&self) -> Value {
-        self.see("/_sim/counters")["orgs"]["sim1"].take()
+        self.counters_by_org()["sim1"].take()
+    }
+
+    /// What was asked of it, by org.
+    pub(super) fn counters_by_org(&self) -> Value {
+        self.see("/_sim/counters")["orgs"].take()
     }
 
     /// How many POST, PUT, PATCH and DELETE calls there were.
@@ -78,16 +95,32 @@ impl Simulator {
         self.counters()["writes"].as_u64().unwrap()
     }
 
+    /// How many requests there were, for tokens and of the watch API.
+    pub(super) fn requests(&self) -> u64 {
+        let Value::Object(orgs) = self.counters_by_org() else { panic!("no orgs") };
+        let counted = |counts: &Value| -> u64 { counts.as_object().unwrap().values().filter_map(Value::as_u64).sum() };
+        orgs.values().map(|org| counted(&org["calls"]) + counted(&org["token_outcomes"])).sum()
+    }
+
     /// Its live channels, by id.
     pub(super) fn channels(&self) -> BTreeMap<String, Value> {
-        let mut state = self.see("/_sim/state");
-        let Value::Array(channels) = state["orgs"]["sim1"]["channels"].take() else { panic!("no channels: {state}") };
-        channels
-            .into_iter()
-            .filter(|channel| channel["live"] == true)
-            .map(|channel| (channel["channel_id"].as_str().unwrap().to_owned(), channel))
-            .collect()
+        self.channels_by_org().remove("sim1").unwrap()
     }
+
+    /// The live channels of each org, by id.
+    pub(super) fn channels_by_org(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
+        let Value::Object(orgs) = self.see("/_sim/state")["orgs"].take() else { panic!("no orgs") };
+        orgs.into_iter().map(|(name, mut org)| (name, live(org["channels"].take()))).collect()
+    }
+}
+
+fn live(channels: Value) -> BTreeMap<String, Value> {
+    let Value::Array(channels) = channels else { panic!("no channels: {channels}") };
+    channels
+        .into_iter()
+        .filter(|channel| channel["live"] == true)
+        .map(|channel| (channel["channel_id"].as_str().unwrap().to_owned(), channel))
+        .collect()
 }
 
 impl Drop for Simulator {
@@ -97,6 +130,3 @@ impl Drop for Simulator {
         let _reaped = self.child.wait();
     }
 }
-
-/// Channels that are declared without `--channels`.
-const DECLARED: usize = 4;

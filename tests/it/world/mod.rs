@@ -369,6 +369,8 @@ impl Wire {
             Reply::Truncated(..) => "truncated".to_owned(),
             Reply::Hang => "hang".to_owned(),
         };
+        // tokio's timers tick in milliseconds, from an instant of the real clock: what is below them is no part of the run.
+        let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         let line = format!("{now} {} {} {} -> {outcome}", request.method, request.path, request.body.len());
         self.trace.lock().unwrap().push(line);
     }

@@ -1,0 +1,218 @@
+//! Values in the database that are not what was written.
+//!
+//! Each case damages one or two values of a store at rest, then starts a world on it. A store that can be read is read, one
+//! that cannot is moved aside, one that says it is newer is left alone; whichever it was, nothing foreign is written, nothing
+//! undeclared is made, and everything declared is covered after the next audit.
+
+use std::path::Path;
+use std::time::Duration;
+
+use channelkeeper::clock::Clock;
+use channelkeeper::model::secret::Origin;
+use channelkeeper::model::time::after;
+use channelkeeper::model::version::ApiVersion;
+use channelkeeper::simulator::{Channel, Hand, Knobs};
+use channelkeeper::store::{OpenError, Store};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::{any_json, cases};
+use crate::world::World;
+
+#[test]
+fn no_stored_value_makes_the_store_panic_or_the_daemon_write_what_is_not_its_own() {
+    cases(256)
+        .run(&prop::collection::vec(damages(), 1..3), |damages| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.unwrap().block_on(case(&damages))
+        })
+        .unwrap();
+}
+
+async fn case(damages: &[Damage]) -> Result<(), TestCaseError> {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    for (n, name) in ["a", "b", "c", "d"].iter().enumerate() {
+        let id = world.declare("acme", name, &["Deals.all", "Leads.create"]);
+        // Every second one has a neighbour that is somebody else's.
+        foreign(&world, if n % 2 == 0 { id.number() + 1 } else { FOREIGN + n as i64 });
+    }
+    let theirs = channels(&world, false);
+    world.start();
+    world.audit().await;
+    let ours = channels(&world, true);
+    assert_eq!((theirs.len(), ours.len()), (4, 4));
+    world.stop().await;
+    for damage in damages {
+        damage.do_it(world.state_dir());
+    }
+    match Store::open(world.state_dir(), world.host_clock.now()) {
+        Ok(opened) => {
+            let fetch = |_: &Origin| Err("not here".to_owned());
+            prop_assert!(opened.store.restore_desired(&fetch).is_ok());
+        }
+        Err(OpenError::Newer { .. }) if damages.iter().any(|damage| damage.tree == "meta") => return Ok(()),
+        Err(other) => return Err(TestCaseError::fail(format!("{other:?}"))),
+    }
+    world.start();
+    for _ in 0..2 {
+        world.audit().await;
+        world.pass_time(Duration::from_secs(1800)).await;
+    }
+    prop_assert_eq!(channels(&world, false), theirs, "{:?}", world.trace());
+    let left: Vec<i64> = channels(&world, true).iter().map(|channel| channel.id).collect();
+    prop_assert_eq!(left, ours.iter().map(|channel| channel.id).collect::<Vec<_>>());
+    for (account, id) in world.declared() {
+        prop_assert!(world.is_covered(&account, id, world.now()), "{} is not covered", id);
+    }
+    prop_assert!(world.trace().len() < CALLS_MAX, "{} calls", world.trace().len());
+    world.crash().await;
+    Ok(())
+}
+
+fn foreign(world: &World, channel: i64) {
+    let hand = Hand::Create {
+        channel,
+        events: vec!["Deals.all".to_owned()],
+        notify_url: "https://other.example.com/".to_owned(),
+        token: Some("theirs".to_owned()),
+        expiry: after(world.now(), Duration::from_secs(6 * 24 * 3600)),
+    };
+    assert!(world.hand("acme", &hand));
+}
+
+/// Ours, or the others.
+fn channels(world: &World, ours: bool) -> Vec<Channel> {
+    let now = world.now();
+    let zoho = world.zoho();
+    let all = zoho.channels("acme", now).into_iter().cloned();
+    all.filter(|channel| channel.notify_url.contains("hooks.example.com") == ours).collect()
+}
+
+/// What becomes of one value.
+#[derive(Clone, Debug)]
+struct Damage {
+    tree: &'static str,
+    /// Which of the tree's values.
+    which: prop::sample::Index,
+    how: How,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    Bytes(Vec<u8>),
+    Json(Value),
+    /// One byte of it.
+    Byte(prop::sample::Index, u8),
+    /// One leaf of its JSON.
+    Leaf(prop::sample::Index, Value),
+    /// The value of another key.
+    Other(prop::sample::Index),
+    /// A digit is another one.
+    Digit(prop::sample::Index, u8),
+}
+
+fn damages() -> impl Strategy<Value = Damage> {
+    let tree = prop::sample::select(vec![
+        "records", "records", "records", "ledger", "ledger", "accounts", "tokens", "desired", "meta",
+    ]);
+    let words = &[
+        "9999-12-30T22:00:00.999999999Z",
+        "-009999-01-02T01:59:59Z",
+        "2026-03-01T00:00:01Z",
+        "2026-03-02T00:00:00Z",
+        "700001",
+        "acme",
+        "a",
+        "records",
+        "INVALID_DATA",
+        "NOT_SUBSCRIBED",
+    ];
+    let how = prop_oneof![
+        1 => prop::collection::vec(any::<u8>(), 0..80).prop_map(How::Bytes),
+        1 => any_json(words).prop_map(How::Json),
+        2 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| How::Byte(at, byte)),
+        4 => (any::<prop::sample::Index>(), leaf(words)).prop_map(|(at, value)| How::Leaf(at, value)),
+        2 => any::<prop::sample::Index>().prop_map(How::Other),
+        3 => (any::<prop::sample::Index>(), b'0'..=b'9').prop_map(|(at, digit)| How::Digit(at, digit)),
+    ];
+    (tree, any::<prop::sample::Index>(), how).prop_map(|(tree, which, how)| Damage { tree, which, how })
+}
+
+fn leaf(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => prop::sample::select(words).prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => any::<u64>().prop_map(Value::from),
+        1 => prop::sample::select(vec![0_u64, 1, 2, 3, u64::from(u32::MAX)]).prop_map(Value::from),
+    ]
+}
+
+impl Damage {
+    fn do_it(&self, state_dir: &Path) {
+        let db = opened(&state_dir.join("db"));
+        let tree = db.open_tree(self.tree).unwrap();
+        let entries: Vec<_> = tree.iter().map(Result::unwrap).collect();
+        if entries.is_empty() {
+            return;
+        }
+        let (key, value) = &entries[self.which.index(entries.len())];
+        let mut bytes = value.to_vec();
+        let damaged = match &self.how {
+            How::Bytes(bytes) => bytes.clone(),
+            How::Json(value) => value.to_string().into_bytes(),
+            How::Other(other) => entries[other.index(entries.len())].1.to_vec(),
+            How::Byte(at, byte) => {
+                let at = at.index(bytes.len().max(1));
+                bytes.iter_mut().skip(at).take(1).for_each(|old| *old = *byte);
+                bytes
+            }
+            How::Digit(at, digit) => {
+                let mut digits: Vec<&mut u8> = bytes.iter_mut().filter(|byte| byte.is_ascii_digit()).collect();
+                if !digits.is_empty() {
+                    let at = at.index(digits.len());
+                    *digits[at] = *digit;
+                }
+                bytes
+            }
+            How::Leaf(at, new) => with_leaf(&bytes, *at, new),
+        };
+        tree.insert(key, damaged).unwrap();
+        db.flush().unwrap();
+    }
+}
+
+/// The same JSON with another leaf; the same bytes, when they are no JSON any more.
+fn with_leaf(bytes: &[u8], at: prop::sample::Index, new: &Value) -> Vec<u8> {
+    let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return bytes.to_vec() };
+    let mut leaves = Vec::new();
+    leaves_of(&mut value, &mut leaves);
+    if !leaves.is_empty() {
+        let at = at.index(leaves.len());
+        *leaves[at] = new.clone();
+    }
+    value.to_string().into_bytes()
+}
+
+fn leaves_of<'a>(value: &'a mut Value, leaves: &mut Vec<&'a mut Value>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| leaves_of(item, leaves)),
+        Value::Object(map) => map.values_mut().for_each(|item| leaves_of(item, leaves)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => leaves.push(value),
+    }
+}
+
+/// The database behind the store's back; its former user lets go of the lock a moment after it was dropped.
+fn opened(path: &Path) -> sled::Db {
+    for _ in 0..500 {
+        match sled::Config::default().path(path).open() {
+            Ok(db) => return db,
+            Err(_) => std::thread::park_timeout(Duration::from_millis(10)),
+        }
+    }
+    panic!("{} stays locked", path.display());
+}
+
+const FOREIGN: i64 = 700_000;
+/// In an hour that has nothing to do: far more than a look and a repair take, far fewer than a loop that spins.
+const CALLS_MAX: usize = 200;
