@@ -15,6 +15,8 @@
 //! IDs in keys have 19 digits, so that they sort as numbers do.
 //!
 //! Write order and crash story:
+//! - A new database gets its layout first, and until that is flushed `db.begun` lies beside it: a crash in between is told
+//!   from a database that lost everything.
 //! - A desired state is written under a new generation and flushed; then `meta/desired` is set to it and flushed; then the
 //!   old generation is dropped. A crash leaves the old or the new one, whole. Leftovers of another generation are dropped
 //!   at the next write.

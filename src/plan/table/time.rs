@@ -5,6 +5,7 @@ use expect_test::expect;
 use super::*;
 use crate::model::learned::Attempts;
 use crate::plan::learn::ATTEMPTS_MAX;
+use crate::plan::renewal::{Life, Phase, slack};
 use crate::plan::step::{Action, Reason};
 
 #[test]
@@ -27,6 +28,19 @@ fn what_is_asked_for_counts_from_zohos_clock_when_ours_is_behind() {
           + enable        c1 (missing, 1d 1h left, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
     "#]]);
+}
+
+/// What `check` promises of an outage holds only if the loop's own period and a call that times out are taken off.
+#[test]
+fn slack_is_the_margin_without_the_loops_period_and_one_time_out() {
+    let (spec, account) = (spec(1), "acme".parse().unwrap());
+    for request_timeout in [Duration::ZERO, Duration::from_secs(30)] {
+        let slack = slack(&spec, &account, request_timeout);
+        assert_eq!(slack.margin - slack.outage, Duration::from_secs(30) + request_timeout);
+        let life = Life { length: spec.lifetime, expiry: Timestamp::UNIX_EPOCH };
+        let due = life.due_at(spec.renew_before, Phase::of(&account));
+        assert_eq!(slack.margin, crate::model::time::span(due, life.expiry));
+    }
 }
 
 #[test]

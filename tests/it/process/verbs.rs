@@ -30,6 +30,14 @@ fn removing_too_much_is_held_until_it_is_allowed() {
         assert_eq!(zoho.channels().into_keys().collect::<Vec<_>>(), ["101", "102"]);
         place.done(&["plan"]);
 
+        // It was allowed once: the same removals are held again when they come again.
+        place.write(&(zoho.account().to_owned() + &channels.concat()));
+        place.done(&["apply"]);
+        place.write(&(zoho.account().to_owned() + &channels[..2].concat()));
+        assert_eq!(place.verb(&["apply"]).code, 1);
+        assert_eq!(zoho.channels().len(), 4);
+        place.done(&["apply", "--allow-removals"]);
+
         place.write(zoho.account());
         assert_ne!(place.verb(&["apply"]).code, 0);
         assert_eq!(zoho.channels().len(), 2, "an empty config disables nothing");
