@@ -64,7 +64,7 @@ fn main() -> ExitCode {
                 say(&mut out, &format!("seed {}: {violation}", run.seed));
             }
             if args.seeds == 1 && !run.violations.is_empty() {
-                run.log.iter().rev().take(400).rev().for_each(|line| say(&mut out, &format!("  {line}")));
+                run.log.iter().rev().take(3000).rev().for_each(|line| say(&mut out, &format!("  {line}")));
             }
             if !run.violations.is_empty() {
                 let command = format!("cargo run --release --example soak -- --seeds 1 --first {}", run.seed);

@@ -8,7 +8,10 @@
 //! | any, and Zoho's time was not measured in this pass | far less | ask again with measured skew, once |
 //! | more than one day | one day or more | what was granted is the maximum |
 //! | more than one day less a guard | under one day | one day is the maximum: every source agrees that it is granted |
-//! | that or less | under that | ask again, once; then what was granted is the maximum |
+//! | that or less | under that | nothing is learned: the day is asked for again and again, and the life is scheduled by its grant |
+//!
+//! A life of under a day is never believed to be the maximum: if a day can be had again an hour later, an account that had
+//! learned an hour would live from hour to hour, with no slack, for as long as it remembered.
 //!
 //! A POST of a live channel that is refused because the channel is live teaches that renewals go by PUT.
 //!
@@ -108,8 +111,7 @@ fn lifetime_max(grant: Grant, measured: bool, attempts: u32) -> Option<Duration>
     match (measured || attempts > 0, asked > DAY.saturating_sub(LIFETIME_GUARD)) {
         (false, _) => None,
         (true, true) => Some(granted.max(DAY)),
-        (true, false) if attempts < DOUBTED => None,
-        (true, false) => Some(granted),
+        (true, false) => None,
     }
 }
 
@@ -121,5 +123,3 @@ pub(super) fn can_do_better(grant: Grant, asks: Duration, learned: &Learned, now
 
 /// Passes a day in which a channel is enabled for nothing but a longer life.
 pub const ATTEMPTS_MAX: u32 = 4;
-/// A grant of under a day is believed to be the maximum at this attempt.
-const DOUBTED: u32 = 2;

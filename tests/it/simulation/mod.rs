@@ -26,6 +26,7 @@ use channelkeeper::model::secret::Fingerprint;
 use channelkeeper::model::time::{Timestamp, after, before};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::plan::render::PlanView;
+use channelkeeper::plan::step::Reason;
 use channelkeeper::reconcile::execute::Outcome;
 use channelkeeper::simulator::{Channel, Fault, Hand, Rule};
 
@@ -344,7 +345,9 @@ impl Simulation {
         for report in &reports {
             let clean = report.look_failed.is_none()
                 && report.outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
-            if clean && !report.after.steps.is_empty() {
+            // A grant that was shorter than asked is asked for again: that is what its pass leaves.
+            let left = report.after.steps.iter().filter(|step| step.reason != Reason::ShortGrant).count();
+            if clean && left > 0 {
                 self.violation(&format!("after a clean pass this is left: {}", PlanView::of(&report.after).to_text()));
             }
             // Printing a whole report takes longer than the pass did: every failure is read, and a part of the rest.
