@@ -90,11 +90,9 @@ impl Learned {
 }
 
 impl LifetimeLearned {
-    /// Whether it still counts. Less than a day contradicts every source, and leaves little slack, so it is doubted
-    /// after a day already.
+    /// Whether it still counts: for a week, and while the config says the same maximum.
     pub fn holds(&self, policy: &Policy, now: Timestamp) -> bool {
-        let kept_for = if self.max < DAY { DAY } else { WEEK };
-        self.configured == policy.lifetime_max && is_recent(self.at, kept_for, now)
+        self.configured == policy.lifetime_max && is_recent(self.at, WEEK, now)
     }
 }
 
@@ -134,7 +132,6 @@ mod tests {
         let learned = |max| Learned { lifetime: Some(lesson(max)), ..Learned::default() };
         assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), DAY * 6)), DAY);
         assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), WEEK)), WEEK);
-        assert_eq!(learned(DAY / 24).lifetime_max(&policy, after(at(), DAY)), WEEK);
         assert_eq!(learned(DAY).lifetime_max(&policy, at() - jiff::SignedDuration::from_secs(1)), WEEK);
         let changed = Policy { lifetime_max: DAY * 3, ..policy };
         assert_eq!(learned(DAY).lifetime_max(&changed, at()), DAY * 3);
