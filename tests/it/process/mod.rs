@@ -17,6 +17,7 @@ mod drift;
 mod killed;
 mod life;
 mod plan;
+mod receivers;
 mod refused;
 mod reload;
 mod secrets;
