@@ -13,6 +13,8 @@ mod simulator;
 
 mod clock;
 mod demo;
+#[cfg(target_os = "linux")]
+mod disk;
 mod drift;
 mod killed;
 mod life;
