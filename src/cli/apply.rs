@@ -13,8 +13,11 @@ use crate::reconcile::pass::{Subject, pass};
 use super::way::{self, Here, Use, Way};
 use super::{Common, Exit};
 
-/// Read the config and do what it asks for, now. With a running daemon, the daemon reloads its config and does it.
+/// Do now what the config asks for.
+///
+/// With a running daemon, the daemon reloads its config and does it.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct ApplyArgs {
     /// Only this account
     #[arg(long, value_name = "NAME")]
@@ -83,3 +86,11 @@ pub(super) fn print(applied: &[Applied], common: &Common, stdout: &mut (dyn Writ
 
 /// A pass that wants another one this soon has brought up new work.
 const SOON: std::time::Duration = std::time::Duration::from_secs(2);
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper apply
+  channelkeeper apply --account acme
+  channelkeeper apply --allow-removals
+
+Exit codes: 0 done, or nothing to do; 1 failed, or something is left to do; 3 the config cannot be used.";

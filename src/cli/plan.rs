@@ -10,11 +10,12 @@ use crate::plan::render::PlanView;
 use super::way::{self, Use, Way};
 use super::{Common, Exit};
 
-/// Show what would be done now. Looks at Zoho and changes nothing, there or here.
+/// Show what would be done now, and change nothing.
 ///
-/// Exits 0 when there is nothing to do, 2 when there is. With a running daemon, the daemon's config file is read afresh: the
-/// plan is what `apply` or a reload would do.
+/// Looks at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what `apply` or a reload would
+/// do.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct PlanArgs {
     /// Only this account
     #[arg(long, value_name = "NAME")]
@@ -59,3 +60,10 @@ fn print(plans: &[PlanView], stdout: &mut (dyn Write + Send)) -> std::io::Result
         steps => writeln!(stdout, "{steps} steps to do; `channelkeeper apply` does them"),
     }
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper plan
+  channelkeeper -c config.toml --state-dir state plan --account acme --json
+
+Exit codes: 0 nothing to do; 1 failed, or Zoho could not be looked at; 2 changes are pending; 3 the config cannot be used.";

@@ -14,6 +14,7 @@ mod simulator;
 mod clock;
 mod demo;
 mod drift;
+mod help;
 mod killed;
 mod life;
 mod plan;
