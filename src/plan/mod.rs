@@ -13,7 +13,8 @@
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches, order;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`learn`]: what a pass teaches of its account;
-//! - [`render`]: a plan for people and as JSON.
+//! - [`render`]: a plan for people and as JSON;
+//! - [`explain`]: one channel's decision with everything it was made from.
 //!
 //! What is deliberately not here: any way to do something. Nothing in this folder knows a network, a store, a clock,
 //! randomness or `async`, and a test reads its imports to keep it so.
@@ -21,6 +22,7 @@
 pub mod backoff;
 pub mod decide;
 pub mod drift;
+pub mod explain;
 pub mod filter;
 pub mod learn;
 pub mod render;

@@ -106,7 +106,8 @@ impl PlanView {
 }
 
 impl StepView {
-    fn of(step: &Step) -> StepView {
+    /// Of a step.
+    pub fn of(step: &Step) -> StepView {
         let Step { id, name, action, reason, expiry } = step;
         let drift = match reason {
             Reason::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
@@ -133,7 +134,8 @@ impl StepView {
         }
     }
 
-    fn line(&self, at: Timestamp) -> String {
+    /// As one line, without its end.
+    pub(super) fn line(&self, at: Timestamp) -> String {
         let sign = match self.step.as_str() {
             "disable" | "remove-events" | "forget" => '-',
             "enable" if self.reason == "missing" => '+',
@@ -146,7 +148,8 @@ impl StepView {
 }
 
 impl HeldView {
-    fn of(held: &Held) -> HeldView {
+    /// Of a held channel.
+    pub fn of(held: &Held) -> HeldView {
         let Held { id, name, cause, until } = held;
         HeldView {
             channel: name.to_string(),
