@@ -20,6 +20,7 @@ mod check;
 mod completions;
 #[cfg(feature = "simulator")]
 pub mod demo;
+mod explain;
 mod gaps;
 mod man;
 mod plan;
@@ -62,6 +63,7 @@ enum Verb {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
+    Explain(explain::ExplainArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
     Gaps(gaps::GapsArgs),
@@ -122,6 +124,7 @@ impl Verb {
             Verb::Run(args) => run::run(args, common).await,
             Verb::Check(check::CheckArgs {}) => check::run(common, stdout),
             Verb::Plan(args) => plan::run(args, common, stdout).await,
+            Verb::Explain(args) => explain::run(args, common, stdout).await,
             Verb::Apply(args) => apply::run(args, common, stdout).await,
             Verb::Status(args) => status::run(args, common, stdout).await,
             Verb::Gaps(args) => gaps::run(args, common, stdout).await,
@@ -142,6 +145,7 @@ impl Verb {
             Verb::Run(_) => "info",
             Verb::Check(_)
             | Verb::Plan(_)
+            | Verb::Explain(_)
             | Verb::Apply(_)
             | Verb::Status(_)
             | Verb::Gaps(_)

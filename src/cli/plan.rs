@@ -5,14 +5,14 @@ use std::io::Write;
 use clap::Args;
 
 use crate::daemon::verbs::{self, Which};
-use crate::plan::render::PlanView;
+use crate::plan::render::{PlanView, PlansView};
 
 use super::way::{self, Use, Way};
 use super::{Common, Exit};
 
 /// Show what would be done now, and change nothing.
 ///
-/// Looks at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what `apply` or a reload would
+/// The last line names the plan by a checksum: `apply --plan` does only what has that name. Looks at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what `apply` or a reload would
 /// do.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -24,9 +24,9 @@ pub(super) struct PlanArgs {
 
 pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
-    let plans: Vec<PlanView> = match way::find(common, Use::Look).await? {
+    let plans: PlansView = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.post("/plan", &which).await?,
-        Way::Here(here) => verbs::plans(&here.fleet, &here.store, &which).await?.iter().map(PlanView::of).collect(),
+        Way::Here(here) => PlansView::of(&verbs::plans(&here.fleet, &here.store, &which).await?),
         Way::BadConfig => return Ok(Exit::BadConfig),
     };
     if common.json {
@@ -34,8 +34,8 @@ pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write
     } else {
         print(&plans, stdout)?;
     }
-    let unknown = plans.iter().any(is_unknown);
-    Ok(match plans.iter().any(|plan| !plan.steps.is_empty()) {
+    let unknown = plans.accounts.iter().any(is_unknown);
+    Ok(match plans.accounts.iter().any(|plan| !plan.steps.is_empty()) {
         true => Exit::Pending,
         false if unknown => Exit::Failed,
         false => Exit::Done,
@@ -46,7 +46,8 @@ fn is_unknown(plan: &PlanView) -> bool {
     plan.held.iter().any(|held| held.cause == "unknown")
 }
 
-fn print(plans: &[PlanView], stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+    let PlansView { checksum, accounts: plans } = plans;
     for plan in plans {
         write!(stdout, "{}", plan.to_text())?;
     }
@@ -56,8 +57,10 @@ fn print(plans: &[PlanView], stdout: &mut (dyn Write + Send)) -> std::io::Result
             writeln!(stdout, "what there is to do is not known: Zoho could not be looked at")
         }
         0 => writeln!(stdout, "nothing to do"),
-        1 => writeln!(stdout, "1 step to do; `channelkeeper apply` does it"),
-        steps => writeln!(stdout, "{steps} steps to do; `channelkeeper apply` does them"),
+        1 => writeln!(stdout, "1 step to do; `channelkeeper apply --plan {checksum}` does it and nothing else"),
+        steps => {
+            writeln!(stdout, "{steps} steps to do; `channelkeeper apply --plan {checksum}` does them and nothing else")
+        }
     }
 }
 

@@ -9,8 +9,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, brief, span};
 
+use super::checksum::checksum;
 use super::filter::title;
 use super::step::{Action, Cause, Held, Plan, Reason, Step};
+
+/// The plans of some accounts, and the short name of all they would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlansView {
+    /// What `apply --plan` takes.
+    pub checksum: String,
+    /// By account.
+    pub accounts: Vec<PlanView>,
+}
+
+impl PlansView {
+    /// Of plans, which are given by account.
+    pub fn of(plans: &[Plan]) -> PlansView {
+        PlansView { checksum: checksum(plans), accounts: plans.iter().map(PlanView::of).collect() }
+    }
+}
 
 /// A plan without anything that may not be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
