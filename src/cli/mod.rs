@@ -22,6 +22,7 @@ mod completions;
 pub mod demo;
 mod explain;
 mod gaps;
+mod import;
 mod man;
 mod plan;
 mod renew;
@@ -69,6 +70,7 @@ enum Verb {
     Gaps(gaps::GapsArgs),
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
+    Import(import::ImportArgs),
     #[cfg(feature = "simulator")]
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
@@ -130,6 +132,7 @@ impl Verb {
             Verb::Gaps(args) => gaps::run(args, common, stdout).await,
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
+            Verb::Import(args) => import::run(args, common, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
@@ -151,6 +154,7 @@ impl Verb {
             | Verb::Gaps(_)
             | Verb::Renew(_)
             | Verb::Adopt(_)
+            | Verb::Import(_)
             | Verb::Completions(_)
             | Verb::Man(_) => "error",
             #[cfg(feature = "simulator")]

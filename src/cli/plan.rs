@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use crate::daemon::verbs::{self, Which};
-use crate::plan::render::{PlanView, PlansView};
+use crate::plan::render::{PlanView, PlansView, StepView, counted};
 
 use super::way::{self, Use, Way};
 use super::{Common, Exit};
@@ -35,11 +35,18 @@ pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write
         print(&plans, stdout)?;
     }
     let unknown = plans.accounts.iter().any(is_unknown);
-    Ok(match plans.accounts.iter().any(|plan| !plan.steps.is_empty()) {
+    let is_pending = |plan: &PlanView| plan.steps.iter().any(|step| !is_bookkeeping(step));
+    Ok(match plans.accounts.iter().any(is_pending) {
         true => Exit::Pending,
         false if unknown => Exit::Failed,
         false => Exit::Done,
     })
+}
+
+/// A step that writes nothing at Zoho: a channel is as declared already and is remembered as ours, or one that is gone is
+/// forgotten.
+fn is_bookkeeping(step: &StepView) -> bool {
+    ["take-over", "forget"].contains(&step.step.as_str())
 }
 
 fn is_unknown(plan: &PlanView) -> bool {
@@ -51,12 +58,18 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
     for plan in plans {
         write!(stdout, "{}", plan.to_text())?;
     }
-    let steps: usize = plans.iter().map(|plan| plan.steps.len()).sum();
-    match steps {
+    let steps: Vec<&StepView> = plans.iter().flat_map(|plan| &plan.steps).collect();
+    let all_bookkeeping = steps.iter().all(|step| is_bookkeeping(step));
+    match steps.len() {
         0 if plans.iter().any(is_unknown) => {
             writeln!(stdout, "what there is to do is not known: Zoho could not be looked at")
         }
         0 => writeln!(stdout, "nothing to do"),
+        steps if all_bookkeeping => writeln!(
+            stdout,
+            "nothing to write at Zoho; {} to take note of; `channelkeeper apply` does",
+            counted(steps, "step")
+        ),
         1 => writeln!(stdout, "1 step to do; `channelkeeper apply --plan {checksum}` does it and nothing else"),
         steps => {
             writeln!(stdout, "{steps} steps to do; `channelkeeper apply --plan {checksum}` does them and nothing else")
@@ -69,4 +82,4 @@ Examples:
   channelkeeper plan
   channelkeeper -c config.toml --state-dir state plan --account acme --json
 
-Exit codes: 0 nothing to do; 1 failed, or Zoho could not be looked at; 2 changes are pending; 3 the config cannot be used.";
+Exit codes: 0 nothing to write at Zoho; 1 failed, or Zoho could not be looked at; 2 changes are pending; 3 the config cannot be used.";

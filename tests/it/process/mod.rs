@@ -15,6 +15,7 @@ mod clock;
 mod demo;
 mod drift;
 mod help;
+mod import;
 mod killed;
 mod life;
 mod plan;
