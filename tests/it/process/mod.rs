@@ -16,6 +16,8 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drift;
+mod help;
+mod import;
 mod killed;
 mod life;
 mod plan;
