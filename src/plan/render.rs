@@ -9,8 +9,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, brief, span};
 
+use super::checksum::checksum;
 use super::filter::title;
 use super::step::{Action, Cause, Held, Plan, Reason, Step};
+
+/// The plans of some accounts, and the short name of all they would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlansView {
+    /// What `apply --plan` takes.
+    pub checksum: String,
+    /// By account.
+    pub accounts: Vec<PlanView>,
+}
+
+impl PlansView {
+    /// Of plans, which are given by account.
+    pub fn of(plans: &[Plan]) -> PlansView {
+        PlansView { checksum: checksum(plans), accounts: plans.iter().map(PlanView::of).collect() }
+    }
+}
 
 /// A plan without anything that may not be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +123,8 @@ impl PlanView {
 }
 
 impl StepView {
-    fn of(step: &Step) -> StepView {
+    /// Of a step.
+    pub fn of(step: &Step) -> StepView {
         let Step { id, name, action, reason, expiry } = step;
         let drift = match reason {
             Reason::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
@@ -133,7 +151,8 @@ impl StepView {
         }
     }
 
-    fn line(&self, at: Timestamp) -> String {
+    /// As one line, without its end.
+    pub(super) fn line(&self, at: Timestamp) -> String {
         let sign = match self.step.as_str() {
             "disable" | "remove-events" | "forget" => '-',
             "enable" if self.reason == "missing" => '+',
@@ -146,7 +165,8 @@ impl StepView {
 }
 
 impl HeldView {
-    fn of(held: &Held) -> HeldView {
+    /// Of a held channel.
+    pub fn of(held: &Held) -> HeldView {
         let Held { id, name, cause, until } = held;
         HeldView {
             channel: name.to_string(),

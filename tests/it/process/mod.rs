@@ -16,9 +16,12 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drift;
+mod help;
+mod import;
 mod killed;
 mod life;
 mod plan;
+mod receivers;
 mod refused;
 mod reload;
 mod secrets;
