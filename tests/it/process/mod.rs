@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod chromium;
 mod daemon;
 mod declared;
 mod http;
@@ -17,6 +18,7 @@ mod drift;
 mod help;
 mod killed;
 mod life;
+mod page;
 mod plan;
 mod refused;
 mod reload;
