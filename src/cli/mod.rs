@@ -20,7 +20,9 @@ mod check;
 mod completions;
 #[cfg(feature = "simulator")]
 pub mod demo;
+mod explain;
 mod gaps;
+mod import;
 mod man;
 mod plan;
 mod renew;
@@ -62,11 +64,13 @@ enum Verb {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
+    Explain(explain::ExplainArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
     Gaps(gaps::GapsArgs),
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
+    Import(import::ImportArgs),
     #[cfg(feature = "simulator")]
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
@@ -122,11 +126,13 @@ impl Verb {
             Verb::Run(args) => run::run(args, common).await,
             Verb::Check(check::CheckArgs {}) => check::run(common, stdout),
             Verb::Plan(args) => plan::run(args, common, stdout).await,
+            Verb::Explain(args) => explain::run(args, common, stdout).await,
             Verb::Apply(args) => apply::run(args, common, stdout).await,
             Verb::Status(args) => status::run(args, common, stdout).await,
             Verb::Gaps(args) => gaps::run(args, common, stdout).await,
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
+            Verb::Import(args) => import::run(args, common, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
@@ -142,11 +148,13 @@ impl Verb {
             Verb::Run(_) => "info",
             Verb::Check(_)
             | Verb::Plan(_)
+            | Verb::Explain(_)
             | Verb::Apply(_)
             | Verb::Status(_)
             | Verb::Gaps(_)
             | Verb::Renew(_)
             | Verb::Adopt(_)
+            | Verb::Import(_)
             | Verb::Completions(_)
             | Verb::Man(_) => "error",
             #[cfg(feature = "simulator")]

@@ -13,6 +13,7 @@
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches, order;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`learn`]: what a pass teaches of its account;
+//! - [`checksum`]: a short name for what a plan would write;
 //! - [`render`]: a plan for people and as JSON;
 //! - [`explain`]: one channel's decision with everything it was made from.
 //!
@@ -20,6 +21,7 @@
 //! randomness or `async`, and a test reads its imports to keep it so.
 
 pub mod backoff;
+pub mod checksum;
 pub mod decide;
 pub mod drift;
 pub mod explain;

@@ -5,6 +5,7 @@
 //!
 //! - [`rows`]: the decision table, row by row;
 //! - [`refused`]: what becomes of refusals, and of drift that comes back;
+//! - [`checksums`]: what the short name of a plan covers;
 //! - [`drifts`]: what differs, and which write mends it;
 //! - [`account`]: mode, removal guard, back-off;
 //! - [`batches`]: full batches, order;
@@ -15,6 +16,7 @@
 
 mod account;
 mod batches;
+mod checksums;
 mod drifts;
 mod explained;
 mod laws;

@@ -14,12 +14,16 @@ mod simulator;
 
 mod clock;
 mod demo;
+#[cfg(target_os = "linux")]
+mod disk;
 mod drift;
 mod help;
+mod import;
 mod killed;
 mod life;
 mod page;
 mod plan;
+mod receivers;
 mod refused;
 mod reload;
 mod secrets;
