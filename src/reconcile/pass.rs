@@ -133,6 +133,7 @@ pub async fn pass(
         guaranteed_until: report::guaranteed_until(&channels),
         channels,
         after: after_plan,
+        look: memory.predicted,
         traffic: subject.client.traffic(),
     })
 }

@@ -218,6 +218,12 @@ impl Store {
         [meta, desired, ledgers, records, accounts, tokens]
     }
 
+    /// The record of one channel.
+    pub fn record(&self, account: &AccountName, id: ChannelId) -> Result<Option<Record>, StoreError> {
+        let value: Option<RecordValue> = self.records.read(&keys::record(account, id))?;
+        Ok(value.map(RecordValue::into_record))
+    }
+
     /// The records of one account.
     pub fn records(&self, account: &AccountName) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
         let entries: Vec<(Vec<u8>, RecordValue)> = self.records.scan(&keys::records_of(account))?;

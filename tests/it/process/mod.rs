@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod chromium;
 mod daemon;
 mod declared;
 mod http;
@@ -20,6 +21,7 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod page;
 mod plan;
 mod receivers;
 mod refused;
