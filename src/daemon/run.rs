@@ -21,11 +21,12 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Surroundings};
 use crate::expose::http::{self, Shown};
-use crate::expose::overview::{ConfigState, Overview};
+use crate::expose::overview::{ConfigState, Measured, Overview};
 use crate::model::channel::AccountName;
 use crate::model::desired::{Desired, Settings};
 use crate::reconcile::report::AccountReport;
 use crate::store::{OpenError, Opened, Store, StoreError};
+use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::control::{self, Desk};
@@ -152,7 +153,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         Some(transport) => transport,
         None => network(&settings)?,
     };
-    let means = Means { store: store.clone(), transport, clock: clock.clone() };
+    let timed = Arc::new(Timed::new(transport, clock.clone()));
+    let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
     let fleet = Arc::new(Fleet::new(wanted.desired, wanted.unusable, &means, None)?);
     let store_moved_aside = moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display()));
     let overview = Overview { store_moved_aside, ..Overview::starting(clock.now(), wanted.config) };
@@ -162,7 +164,13 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let closing = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let listening = match listen.or(settings.listen) {
-        Some(address) => Some(serve_http(address, &links, &clock, &closing, &mut tasks).await?),
+        Some(address) => {
+            let measured = Arc::new(move || Measured { latencies: timed.latencies() });
+            let pulse = (links.pulse.clone(), clock.clone());
+            let loop_age = Arc::new(move || pulse.0.age(&*pulse.1));
+            let shown = Shown { overview: links.overview.clone(), loop_age, measured, clock: clock.clone() };
+            Some(serve_http(address, shown, &closing, &mut tasks).await?)
+        }
         None => None,
     };
     let unheard = |source| RunError::Listen { what: "the control socket".to_owned(), source };
@@ -375,7 +383,7 @@ fn wanted(
         config::secrets::fetch(origin, surroundings).map_err(|error| error.to_string())
     };
     let restored = store.restore_desired(&fetch)?.ok_or(RunError::Config(loaded.problems))?;
-    config.loaded_at = None;
+    (config.loaded_at, config.hash) = (None, None);
     for (account, why) in &restored.unusable {
         error!(%account, why, "this account cannot go on");
     }
@@ -387,6 +395,7 @@ fn config_state(file: &Path, loaded: &Loaded, now: crate::model::time::Timestamp
     ConfigState {
         file: file.display().to_string(),
         loaded_at: Some(now),
+        hash: Some(loaded.hash.clone()),
         problems: loaded.problems.iter().map(Problem::one_line).collect(),
         warnings: loaded.warnings.iter().map(Problem::one_line).collect(),
     }
@@ -412,20 +421,13 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
 
 async fn serve_http(
     address: SocketAddr,
-    links: &Links,
-    clock: &Arc<dyn Clock>,
+    shown: Shown,
     closing: &CancellationToken,
     tasks: &mut JoinSet<(&'static str, Result<(), RunError>)>,
 ) -> Result<SocketAddr, RunError> {
     let unheard = move |source| RunError::Listen { what: format!("http://{address}"), source };
     let listener = TcpListener::bind(address).await.map_err(unheard)?;
     let listening = listener.local_addr().map_err(unheard)?;
-    let (pulse, of_pulse) = (links.pulse.clone(), clock.clone());
-    let shown = Shown {
-        overview: links.overview.clone(),
-        loop_age: Arc::new(move || pulse.age(&*of_pulse)),
-        clock: clock.clone(),
-    };
     let (router, stop) = (http::router(shown), closing.clone());
     tasks.spawn(async move { ("HTTP listener", http::serve(listener, router, stop).await.map_err(unheard)) });
     info!(address = %listening, "health endpoints are open");

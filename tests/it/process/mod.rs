@@ -16,6 +16,7 @@ mod demo;
 mod drift;
 mod killed;
 mod life;
+mod metrics;
 mod plan;
 mod refused;
 mod reload;
