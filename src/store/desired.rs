@@ -41,9 +41,11 @@ impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
     pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
         let entries = entries_of(desired);
-        let over = fingerprint(&entries);
+        let over = fingerprint(texts_of(&entries));
         let current: Option<Current> = self.meta.read(CURRENT)?;
-        if current.as_ref().is_some_and(|current| current.over == over.0) {
+        if let Some(current) = current.as_ref().filter(|current| current.over == over.0)
+            && self.fingerprint_of(&keys::generation(current.generation))? == over
+        {
             return Ok(false);
         }
         let generation = current.map_or(1, |current| current.generation + 1);
@@ -60,6 +62,9 @@ impl Store {
     pub fn restore_desired(&self, fetch: Fetch<'_>) -> Result<Option<Restored>, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
         let prefix = keys::generation(current.generation);
+        if self.fingerprint_of(&prefix)?.0 != current.over {
+            return Err(self.desired.bad(&prefix, &"this is not the desired state that was kept here"));
+        }
         let mut restored = Restored::default();
         let mut channels = Vec::new();
         for (_, entry) in self.desired.scan::<Entry>(&prefix)? {
@@ -73,6 +78,11 @@ impl Store {
         let unusable = &restored.unusable;
         restored.desired.accounts.retain(|name, _| !unusable.contains_key(name));
         Ok(Some(restored))
+    }
+
+    /// Of what is there as it was written, and not as it reads: another version may write the same otherwise.
+    fn fingerprint_of(&self, prefix: &str) -> Result<Fingerprint, StoreError> {
+        Ok(fingerprint(self.desired.texts(prefix)?))
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
@@ -248,11 +258,16 @@ fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
     entries.into_iter().map(|entry| (entry.key(), entry)).collect()
 }
 
-fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
-    let texts =
-        entries.iter().map(|(key, entry)| format!("{key} {}", serde_json::to_string(entry).unwrap_or_default()));
-    let texts: Vec<String> = texts.collect();
-    Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+fn texts_of(entries: &[(String, Entry)]) -> Vec<(String, String)> {
+    let text = |entry| serde_json::to_string(entry).unwrap_or_default();
+    entries.iter().map(|(key, entry)| (key.clone(), text(entry))).collect()
+}
+
+/// Over keys and values: a channel that is missing would otherwise be taken for one that is wanted no longer.
+fn fingerprint(mut texts: Vec<(String, String)>) -> Fingerprint {
+    texts.sort();
+    let lines: Vec<String> = texts.iter().map(|(key, text)| format!("{key} {text}")).collect();
+    Fingerprint::of(&lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 impl SettingsValue {

@@ -58,6 +58,16 @@ impl Tree {
         Ok(entries)
     }
 
+    /// Every entry whose key begins so, as it was written: its key after that and its text.
+    pub(super) fn texts(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let entries = self.tree.scan_prefix(prefix).map(|entry| {
+            let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
+            Ok((text(&key[prefix.len()..]), text(&bytes)))
+        });
+        entries.collect()
+    }
+
     /// Reads every entry, and keeps none; each has to belong where it is.
     pub(super) fn check<T: DeserializeOwned>(&self, belongs: fn(&T, &str) -> bool) -> Result<(), StoreError> {
         for entry in self.tree.iter() {
@@ -117,7 +127,7 @@ impl Tree {
         serde_json::to_vec(value).map_err(|error| self.bad(key, &error))
     }
 
-    fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
+    pub(super) fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Value { tree: self.name, key: key.to_owned(), why: why.to_string() }
     }
 }

@@ -105,6 +105,18 @@ fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
 }
 
 #[test]
+fn a_state_that_is_not_whole_is_not_restored() {
+    let store = Store::temporary().unwrap();
+    store.keep_desired(&desired()).unwrap();
+    let lost = store.desired.keys("").unwrap().pop().unwrap();
+    store.desired.remove(&[lost]).unwrap();
+    let error = store.restore_desired(&secret).unwrap_err().to_string();
+    assert!(error.contains("this is not the desired state that was kept here"), "{error}");
+    assert!(store.keep_desired(&desired()).unwrap(), "a config that reads mends it");
+    assert_eq!(restored(&store).desired, desired());
+}
+
+#[test]
 fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     let store = Store::temporary().unwrap();
     let mut plain = desired();
