@@ -71,8 +71,6 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
 pub(super) struct Decision {
     pub(super) id: ChannelId,
     pub(super) verdict: Verdict,
-    /// Its life as far as it is known.
-    pub(super) life: Option<Life>,
     /// The next instant at which its decision may change by itself, by the local clock.
     pub(super) again: Option<Timestamp>,
 }
@@ -80,7 +78,8 @@ pub(super) struct Decision {
 /// The bucket a channel falls into.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    Keep,
+    /// With its life as far as it is known.
+    Keep(Option<Life>),
     /// Steps to take, and perhaps a further one that is held.
     Act(Vec<Step>, Option<Held>),
     Hold(Held),
@@ -145,11 +144,11 @@ impl Table<'_> {
     /// Declared, and Zoho does not have it.
     fn missing(&self, spec: &Arc<Spec>, record: Option<&Record>) -> Decision {
         if let Some(held) = self.refused(spec, record, true) {
-            return Decision { id: spec.id, again: held.until, verdict: Verdict::Hold(held), life: None };
+            return Decision { id: spec.id, again: held.until, verdict: Verdict::Hold(held) };
         }
         let expiry = record.and_then(|record| record.grant).map(|grant| grant.expiry);
         let step = step(spec, self.new_life(spec, record, At::Absent), Reason::Missing, expiry);
-        Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life: None, again: None }
+        Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), again: None }
     }
 
     /// Declared and seen, but not known as ours.
@@ -161,7 +160,7 @@ impl Table<'_> {
         let seen: Vec<String> = observed.notify_urls.iter().map(ToString::to_string).collect();
         let seen = if seen.is_empty() { "a URL that is not said".to_owned() } else { seen.join(" and ") };
         let held = held(spec, Cause::Conflict { seen }, None);
-        Decision { id: spec.id, verdict: Verdict::Hold(held), life: None, again: None }
+        Decision { id: spec.id, verdict: Verdict::Hold(held), again: None }
     }
 
     /// Declared, seen and ours: renew what is due, repair what differs.
@@ -176,12 +175,12 @@ impl Table<'_> {
         let edge = life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
         let edge = edge.map(|edge| self.facts.state.local_time(edge));
         if !wants_renewal && drift.is_empty() {
-            let verdict = if steps.is_empty() { Verdict::Keep } else { Verdict::Act(steps, None) };
-            return Decision { id: spec.id, verdict, life, again: edge };
+            let verdict = if steps.is_empty() { Verdict::Keep(life) } else { Verdict::Act(steps, None) };
+            return Decision { id: spec.id, verdict, again: edge };
         }
         if let Some(refused) = self.refused(spec, record, age == Age::Emergency) {
             let again = earliest([refused.until, edge]);
-            return Decision { id: spec.id, verdict: act_or_hold(steps, Some(refused)), life, again };
+            return Decision { id: spec.id, verdict: act_or_hold(steps, Some(refused)), again };
         }
         if wants_renewal {
             let reason = match age {
@@ -195,14 +194,14 @@ impl Table<'_> {
             let mends_drift = matches!(action, Action::Replace(_));
             steps.push(step(spec, action, reason, observed.expiry));
             if mends_drift {
-                return Decision { id: spec.id, verdict: Verdict::Act(steps, None), life, again: edge };
+                return Decision { id: spec.id, verdict: Verdict::Act(steps, None), again: edge };
             }
         }
         let kept = if wants_renewal { None } else { self.kept_expiry(record, observed) };
         let (repairs, contested) = self.repair(spec, record, observed, drift, kept);
         steps.extend(repairs);
         let again = earliest([contested.as_ref().and_then(|held| held.until), edge]);
-        Decision { id: spec.id, verdict: act_or_hold(steps, contested), life, again }
+        Decision { id: spec.id, verdict: act_or_hold(steps, contested), again }
     }
 
     /// Whether Zoho gave it far less than it would get if it was asked for now.
@@ -260,16 +259,16 @@ impl Table<'_> {
         match life {
             Some(known) if known.age(spec.renew_before, self.phase, self.zoho_now) == Age::Emergency => {
                 if let Some(refused) = self.refused(spec, Some(record), true) {
-                    return Decision { id: spec.id, again: refused.until, verdict: Verdict::Hold(refused), life };
+                    return Decision { id: spec.id, again: refused.until, verdict: Verdict::Hold(refused) };
                 }
                 let expiry = Some(known.expiry);
                 let action = self.new_life(spec, Some(record), At::Live);
                 let step = step(spec, action, Reason::EmergencyBlind, expiry);
-                Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life, again: None }
+                Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), again: None }
             }
             Some(_) | None => {
                 let emergency = life.map(|life| self.facts.state.local_time(life.emergency_at()));
-                Decision { again: emergency, life, ..self.unknown(spec.id, &spec.name, why) }
+                Decision { again: emergency, ..self.unknown(spec.id, &spec.name, why) }
             }
         }
     }
@@ -292,7 +291,7 @@ impl Table<'_> {
             }
         };
         let again = observed.expiry.map(|expiry| after(self.facts.state.local_time(expiry), AFTER_EXPIRY));
-        Decision { id, verdict, life: None, again }
+        Decision { id, verdict, again }
     }
 
     /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds nothing: its answer is POST.
@@ -417,7 +416,7 @@ fn forget(record: &Record) -> Decision {
 }
 
 fn plain(id: ChannelId, verdict: Verdict) -> Decision {
-    Decision { id, verdict, life: None, again: None }
+    Decision { id, verdict, again: None }
 }
 
 fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {

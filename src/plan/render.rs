@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, brief, span};
 
-use super::filter::title;
-use super::step::{Action, Cause, Held, Plan, Reason, Step};
+use super::step::{Cause, Held, Plan, Reason, Step};
 
 /// A plan without anything that may not be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +128,7 @@ impl StepView {
             reason: reason.word().to_owned(),
             drift,
             expiry: *expiry,
-            asks: asked(action),
+            asks: action.ask().map(|ask| ask.expiry),
         }
     }
 
@@ -188,18 +187,6 @@ pub fn detail(cause: &Cause) -> String {
         ),
         Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
         Cause::LeftToExpire => "not declared any more; left to expire (removed = \"expire\")".to_owned(),
-    }
-}
-
-/// A step for a log line: `enable (renew) deal-sync`.
-pub fn step_line(step: &Step) -> String {
-    format!("{} {}", title(step), step.name)
-}
-
-fn asked(action: &Action) -> Option<Timestamp> {
-    match action {
-        Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask.expiry),
-        Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
     }
 }
 
