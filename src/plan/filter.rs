@@ -72,10 +72,10 @@ struct Kept {
 
 impl Sorted {
     fn add(&mut self, decision: Decision) {
-        let Decision { id, verdict, again } = decision;
+        let Decision { id, row: _, verdict, life, again } = decision;
         self.again.push(again);
         match verdict {
-            Verdict::Keep(life) => self.kept.push(Kept { id, life, due: again }),
+            Verdict::Keep => self.kept.push(Kept { id, life, due: again }),
             Verdict::Act(steps, held) => {
                 self.steps.extend(steps);
                 self.held.extend(held);

@@ -41,10 +41,11 @@ impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
     pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
         let entries = entries_of(desired);
-        let over = fingerprint(texts_of(&entries));
+        let over = fingerprint(&entries);
         let current: Option<Current> = self.meta.read(CURRENT)?;
-        if let Some(current) = current.as_ref().filter(|current| current.over == over.0)
-            && self.fingerprint_of(&keys::generation(current.generation))? == over
+        if let Some(current) = &current
+            && current.over == over.0
+            && self.is_whole(current)?
         {
             return Ok(false);
         }
@@ -61,10 +62,16 @@ impl Store {
     /// The last good desired state, its secrets fetched; `None` when there never was one.
     pub fn restore_desired(&self, fetch: Fetch<'_>) -> Result<Option<Restored>, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
-        let prefix = keys::generation(current.generation);
-        if self.fingerprint_of(&prefix)?.0 != current.over {
-            return Err(self.desired.bad(&prefix, &"this is not the desired state that was kept here"));
+        if !self.is_whole(&current)? {
+            return Err(StoreError::Value {
+                tree: "desired",
+                key: keys::generation(current.generation),
+                why: "it is not what was written (its fingerprint is another); with a config that can be used it is \
+                      written anew"
+                    .to_owned(),
+            });
         }
+        let prefix = keys::generation(current.generation);
         let mut restored = Restored::default();
         let mut channels = Vec::new();
         for (_, entry) in self.desired.scan::<Entry>(&prefix)? {
@@ -80,16 +87,19 @@ impl Store {
         Ok(Some(restored))
     }
 
-    /// Of what is there as it was written, and not as it reads: another version may write the same otherwise.
-    fn fingerprint_of(&self, prefix: &str) -> Result<Fingerprint, StoreError> {
-        Ok(fingerprint(self.desired.texts(prefix)?))
+    /// Whether what is stored is what was written. A channel that got lost would look like one that was taken out.
+    fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
+        let prefix = keys::generation(current.generation);
+        let key = |key: Vec<u8>| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+        let entries = self.desired.scan::<Entry>(&prefix)?.into_iter().map(|(at, entry)| (key(at), entry));
+        Ok(fingerprint(&entries.collect::<Vec<_>>()).0 == current.over)
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
         let kept = kept.map(keys::generation);
         let mut leftovers = self.desired.keys("")?;
         leftovers.retain(|key| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes())));
-        self.desired.remove(&leftovers)
+        self.desired.remove(leftovers)
     }
 }
 
@@ -258,16 +268,13 @@ fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
     entries.into_iter().map(|entry| (entry.key(), entry)).collect()
 }
 
-fn texts_of(entries: &[(String, Entry)]) -> Vec<(String, String)> {
-    let text = |entry| serde_json::to_string(entry).unwrap_or_default();
-    entries.iter().map(|(key, entry)| (key.clone(), text(entry))).collect()
-}
-
-/// Over keys and values: a channel that is missing would otherwise be taken for one that is wanted no longer.
-fn fingerprint(mut texts: Vec<(String, String)>) -> Fingerprint {
-    texts.sort();
-    let lines: Vec<String> = texts.iter().map(|(key, text)| format!("{key} {text}")).collect();
-    Fingerprint::of(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+/// Over the entries as they are in the store, whatever their order here.
+fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
+    let texts =
+        entries.iter().map(|(key, entry)| format!("{key} {}", serde_json::to_string(entry).unwrap_or_default()));
+    let mut texts: Vec<String> = texts.collect();
+    texts.sort_unstable();
+    Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 impl SettingsValue {

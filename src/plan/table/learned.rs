@@ -307,6 +307,11 @@ fn what_sizes_do_not_teach() {
     };
     assert_eq!(learned(None, 25, Some(12), 2), None, "more than was refused went through");
     assert_eq!(learned(None, 12, Some(12), 2), None);
+    assert_eq!(
+        learned(Some((14, 20)), 12, Some(12), 2),
+        Some((14, 20, hours(1))),
+        "as many went through as were refused"
+    );
     assert_eq!(learned(Some((6, 12)), 3, None, 2), Some((6, 12, hours(1))), "less than is known to go through");
     assert_eq!(learned(Some((6, 12)), 12, None, 2), Some((6, 12, hours(1))), "not in a write of this size");
     assert_eq!(learned(Some((6, 12)), 2, Some(5), 2), Some((2, 5, hours(2))), "the account takes less than before");
