@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::model::time::{Timestamp, brief, span};
 
 use super::checksum::checksum;
-use super::filter::title;
 use super::step::{Cause, Held, Plan, Reason, Step};
 
 /// The plans of some accounts, and the short name of all they would do.
