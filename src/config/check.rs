@@ -13,7 +13,7 @@ use super::problem::Notes;
 use super::raw::{Client, Daemon, Document, Http, Reconcile};
 use super::secrets::{self, MissingCredentials, SecretError, Surroundings};
 use super::source::{At, Place, Source};
-use super::values::Reference;
+use super::values::{Reference, is_hasty};
 use crate::model::channel::ChannelName;
 use crate::model::desired::{Desired, Settings};
 use crate::model::secret::{Origin, Secret};
@@ -110,6 +110,11 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
     let Reconcile { audit, passes_max, mode: _, removed: _, lifetime: _, renew_before: _ } = &document.reconcile.value;
     if let Some(at) = state_dir.good().filter(|at| at.value.is_empty()) {
         check.problem(at.place, "an empty path", "leave the key out for the default");
+    }
+    if let Some(at) = audit.good().filter(|at| is_hasty(&at.value)) {
+        let help = "each looks at everything an account has: one a second is 86400 calls a day, for each account; name one \
+                    second, renewals do not wait for it";
+        check.notes.warning(at.place, "more than one audit a minute", help);
     }
     let request = request_timeout.value().copied().unwrap_or(usual.request_timeout);
     let connect = connect_timeout.value().copied().unwrap_or(usual.connect_timeout.min(request));

@@ -473,6 +473,18 @@ fn what_needs_no_mending_but_a_look_is_a_warning() {
         config.toml:1:1: this config declares no channels (config.example.toml shows how an account and a channel are written)
     "#]],
     );
+    for (second, is_hasty) in [("0", false), ("07", false), ("*", true), ("*/15", true), ("0,30", true)] {
+        let loaded = of_text(&format!(
+            "[reconcile]\naudit = \"{second} * * * * *\"\n{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}"
+        ));
+        assert_eq!(loaded.warnings.len(), usize::from(is_hasty), "{second}: {:?}", loaded.warnings);
+    }
+    warnings(
+        &format!("[reconcile]\naudit = \"* * * * * *\"\n{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}"),
+        expect![[r#"
+            config.toml:2:9: more than one audit a minute (each looks at everything an account has: one a second is 86400 calls a day, for each account; name one second, renewals do not wait for it)
+        "#]],
+    );
     warnings(
         ACCOUNT,
         expect![[r#"
