@@ -112,6 +112,18 @@ audit = "*/15 * * * *"
     );
     problems("[http]\nlisten = \"0.0.0.0:1\"\npublic = true\n", expect![""]);
     problems(
+        r#"
+[alerts]
+webhook = "http://hooks.example.com/s3cret"
+heartbeat = { env = "SECRET" }
+grace = "2d"
+repeat = "1s"
+heartbeat_interval = "31d"
+"#,
+        expect![""],
+    );
+    problems("[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n", expect![""]);
+    problems(
         "[reconcile]\naudit = \"0 99 * * * *\"\n",
         expect![[r#"
             config.toml:2:9: a bad cron expression: Number out of bounds (six fields: second minute hour day-of-month month day-of-week)

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +29,7 @@ use crate::store::{OpenError, Opened, Store, StoreError};
 use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
+use super::alerts::{self, Alarm};
 use super::control::{self, Desk};
 use super::cron::{Audits, CronError};
 use super::fleet::{Fleet, Means};
@@ -149,9 +150,9 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     }
     let wanted = wanted(loaded, &config, &store, &surroundings, clock.now())?;
     let settings = wanted.desired.settings.clone();
-    let transport = match transport {
-        Some(transport) => transport,
-        None => network(&settings)?,
+    let (transport, messenger) = match transport {
+        Some(transport) => (transport.clone(), transport),
+        None => (network(&settings)?, messenger(&settings)?),
     };
     let timed = Arc::new(Timed::new(transport, clock.clone()));
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
@@ -163,9 +164,19 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let cancelled = CancellationToken::new();
     let closing = CancellationToken::new();
     let mut tasks = JoinSet::new();
+    let alarm = Alarm::new(&links, clock.clone(), messenger, store.clone());
+    let outbox = alarm.outbox();
+    let stop = closing.clone();
+    tasks.spawn(async move {
+        alarm.run(stop).await;
+        ("alerts", Ok(()))
+    });
     let listening = match listen.or(settings.listen) {
         Some(address) => {
-            let measured = Arc::new(move || Measured { latencies: timed.latencies() });
+            let measured = Arc::new(move || Measured {
+                latencies: timed.latencies(),
+                messages: outbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            });
             let pulse = (links.pulse.clone(), clock.clone());
             let loop_age = Arc::new(move || pulse.0.age(&*pulse.1));
             let shown = Shown { overview: links.overview.clone(), loop_age, measured, clock: clock.clone() };
@@ -384,6 +395,9 @@ fn wanted(
     };
     let restored = store.restore_desired(&fetch)?.ok_or(RunError::Config(loaded.problems))?;
     (config.loaded_at, config.hash) = (None, None);
+    for why in &restored.unalerted {
+        error!(why, "nobody is told what goes wrong");
+    }
     for (account, why) in &restored.unusable {
         error!(%account, why, "this account cannot go on");
     }
@@ -416,6 +430,12 @@ fn log_loaded(loaded: &Loaded) {
 /// When the CA file cannot be used.
 pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     let http = Http::new(settings.connect_timeout, settings.request_timeout, settings.ca_file.as_deref())?;
+    Ok(Arc::new(http))
+}
+
+/// The same for [`alerts`](super::alerts), with connections and limits of its own.
+fn messenger(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
+    let http = Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
     Ok(Arc::new(http))
 }
 

@@ -25,7 +25,7 @@ use crate::model::token::TokenState;
 
 use super::tree::{StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{desired, keys, ledger};
+use super::{desired, keys, ledger, told};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -183,6 +183,7 @@ impl Store {
         self.accounts.check::<AccountValue>(|_, _| true)?;
         self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
+        told::verify(self)?;
         desired::verify(self)
     }
 }

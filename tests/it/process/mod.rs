@@ -11,6 +11,7 @@ mod http;
 mod place;
 mod simulator;
 
+mod alerts;
 mod clock;
 mod demo;
 mod drift;
