@@ -120,7 +120,13 @@ grace = "2d"
 repeat = "1s"
 heartbeat_interval = "31d"
 "#,
-        expect![""],
+        expect![[r#"
+            config.toml:3:11: "webhook": this URL is not https (write https://; http is for loopback hosts only)
+            config.toml:4:13: "heartbeat": this is no URL: it has no scheme (as in "https://hooks.example.com/zoho")
+            config.toml:5:9: a grace out of range (from "0s" to "1d")
+            config.toml:6:10: an interval out of range (from "1m" to "30d")
+            config.toml:7:22: an interval out of range (from "1m" to "30d")
+        "#]],
     );
     problems("[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n", expect![""]);
     problems(

@@ -13,14 +13,18 @@
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches, order;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`learn`]: what a pass teaches of its account;
-//! - [`render`]: a plan for people and as JSON.
+//! - [`checksum`]: a short name for what a plan would write;
+//! - [`render`]: a plan for people and as JSON;
+//! - [`explain`]: one channel's decision with everything it was made from.
 //!
 //! What is deliberately not here: any way to do something. Nothing in this folder knows a network, a store, a clock,
 //! randomness or `async`, and a test reads its imports to keep it so.
 
 pub mod backoff;
+pub mod checksum;
 pub mod decide;
 pub mod drift;
+pub mod explain;
 pub mod filter;
 pub mod learn;
 pub mod render;

@@ -120,7 +120,7 @@ fn a_message_says_what_since_when_until_when_and_what_next() {
     let message = story.look(&overview, 10).unwrap();
     expect![[r#"
         channelkeeper: degraded: 2 problems.
-        Not everything is covered: events are being lost.
+        Not everything is covered.
         - uncovered: account acme: channel c2: not covered
           since 2026-01-01T00:00:00Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
         - look-failed: account acme: the look at Zoho failed: list: HTTP 503 <!channel> https://h/?...
@@ -203,8 +203,7 @@ fn a_clock_that_was_set_back_silences_nothing() {
     story.goes_on(&one_lost(), 0, 400);
     expect![[r#"
         5010: channelkeeper: degraded: 1 problem.
-        0: channelkeeper: still degraded, for 0s: 1 problem.
-        360: channelkeeper: still degraded, for 0s: 1 problem.
+        360: channelkeeper: still degraded, for 6h: 1 problem.
     "#]]
     .assert_eq(&story.said);
 }
