@@ -112,6 +112,24 @@ audit = "*/15 * * * *"
     );
     problems("[http]\nlisten = \"0.0.0.0:1\"\npublic = true\n", expect![""]);
     problems(
+        r#"
+[alerts]
+webhook = "http://hooks.example.com/s3cret"
+heartbeat = { env = "SECRET" }
+grace = "2d"
+repeat = "1s"
+heartbeat_interval = "31d"
+"#,
+        expect![[r#"
+            config.toml:3:11: "webhook": this URL is not https (write https://; http is for loopback hosts only)
+            config.toml:4:13: "heartbeat": this is no URL: it has no scheme (as in "https://hooks.example.com/zoho")
+            config.toml:5:9: a grace out of range (from "0s" to "1d")
+            config.toml:6:10: an interval out of range (from "1m" to "30d")
+            config.toml:7:22: an interval out of range (from "1m" to "30d")
+        "#]],
+    );
+    problems("[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n", expect![""]);
+    problems(
         "[reconcile]\naudit = \"0 99 * * * *\"\n",
         expect![[r#"
             config.toml:2:9: a bad cron expression: Number out of bounds (six fields: second minute hour day-of-month month day-of-week)

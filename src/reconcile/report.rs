@@ -170,15 +170,15 @@ impl ChannelReport {
 }
 
 impl AccountReport {
-    /// Zoho's time at `now` of the local clock.
-    pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
-        AccountState { skew_ms: self.skew_ms, ..AccountState::default() }.zoho_time(now)
-    }
-
     /// Whether the pass saw the account and everything that it tried was done.
     pub fn succeeded(&self) -> bool {
         let done = |(_, outcome): &(Step, Outcome)| matches!(outcome, Outcome::Done(_));
         self.look_failed.is_none() && self.writes_failed.is_none() && self.outcomes.iter().all(done)
+    }
+
+    /// Zoho's time at `now` of the local clock.
+    pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
+        AccountState { skew_ms: self.skew_ms, ..AccountState::default() }.zoho_time(now)
     }
 
     /// The state of a channel at `now`: a report grows old, and a channel that was covered may have ended since.
