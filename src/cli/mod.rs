@@ -24,6 +24,7 @@ mod explain;
 mod gaps;
 mod import;
 mod man;
+mod pause;
 mod plan;
 mod renew;
 mod run;
@@ -71,6 +72,8 @@ enum Verb {
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
     Import(import::ImportArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     #[cfg(feature = "simulator")]
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
@@ -133,6 +136,8 @@ impl Verb {
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             Verb::Import(args) => import::run(args, common, stdout).await,
+            Verb::Pause(args) => pause::pause(args, common, stdout).await,
+            Verb::Resume(args) => pause::resume(args, common, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
@@ -155,6 +160,8 @@ impl Verb {
             | Verb::Renew(_)
             | Verb::Adopt(_)
             | Verb::Import(_)
+            | Verb::Pause(_)
+            | Verb::Resume(_)
             | Verb::Completions(_)
             | Verb::Man(_) => "error",
             #[cfg(feature = "simulator")]

@@ -15,6 +15,7 @@ pub mod events;
 pub mod exchange;
 pub mod learned;
 pub mod observed;
+pub mod pause;
 pub mod policy;
 pub mod record;
 pub mod secret;

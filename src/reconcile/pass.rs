@@ -104,9 +104,12 @@ pub async fn pass(
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now);
-    let removals_allowed = still_allowed(store, subject.name(), &remembered, &look)?;
+    // What an operator wrote down while the pass was under way stays.
+    let stored = store.account_state(subject.name())?;
+    let removals_allowed = still_allowed(&stored, &remembered, &look);
+    let paused = stored.paused.still_held(now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
-    let state = AccountState { removals_allowed, learned, ..state };
+    let state = AccountState { removals_allowed, learned, paused, ..state };
     let facts = subject.facts(&memory.records, &state, &memory.predicted, now);
     let after_plan = decide::plan(&facts);
     if state != remembered {
@@ -139,15 +142,9 @@ pub async fn pass(
 
 /// What the operator allowed is allowed for one pass that saw the account; what was allowed while that pass was under way
 /// is for the next one.
-fn still_allowed(
-    store: &Store,
-    account: &AccountName,
-    remembered: &AccountState,
-    look: &Look,
-) -> Result<Option<Fingerprint>, StoreError> {
-    let stored = store.account_state(account)?.removals_allowed;
-    let is_used = matches!(look, Look::Seen { .. }) && stored == remembered.removals_allowed;
-    Ok(stored.filter(|_| !is_used))
+fn still_allowed(stored: &AccountState, remembered: &AccountState, look: &Look) -> Option<Fingerprint> {
+    let is_used = matches!(look, Look::Seen { .. }) && stored.removals_allowed == remembered.removals_allowed;
+    stored.removals_allowed.filter(|_| !is_used)
 }
 
 /// The account's state once the plan was carried out: writes that went well end their trouble.

@@ -35,6 +35,8 @@ pub enum Kind {
     LookFailed,
     /// The last writes failed.
     WritesFailed,
+    /// The operator paused channels: they are not renewed.
+    Paused,
     /// An account's next pass is long due.
     PassOverdue,
     /// The config cannot be used; the last good one is in force.
@@ -85,6 +87,7 @@ impl Kind {
             Kind::RemovalGuard => "removal-guard",
             Kind::LookFailed => "look-failed",
             Kind::WritesFailed => "writes-failed",
+            Kind::Paused => "paused",
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
             Kind::ShortGrant => "short-grant",

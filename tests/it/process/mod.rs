@@ -18,6 +18,7 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod pause;
 mod plan;
 mod refused;
 mod reload;
