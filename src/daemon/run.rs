@@ -143,6 +143,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
     let loaded = config::load(&config, &surroundings);
     let Opened { store, moved_aside } = Store::open(&state_dir, clock.now())?;
+    let store = store.going_on();
     if let Some((aside, why)) = &moved_aside {
         error!(moved_to = %aside.display(), why, "the database could not be used and a new one was begun");
     }

@@ -17,7 +17,7 @@ use crate::model::time::Timestamp;
 use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
 use crate::plan::filter::removals_fingerprint;
-use crate::plan::render::{PlanView, counted};
+use crate::plan::render::{PlanView, UNKNOWN, counted};
 use crate::plan::step::{Cause, Plan};
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::pass::{Subject, explained, preview};
@@ -451,13 +451,23 @@ impl Applied {
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("account {}: {}", self.account, self.headline())];
         lines.extend(self.done.iter().map(DoneView::line));
-        let left = self.left.to_text();
+        let left = self.left_but_for_the_look().to_text();
         let left: Vec<&str> = left.lines().skip(1).collect();
         if !left.is_empty() {
             lines.push("  left:".to_owned());
             lines.extend(left.into_iter().map(str::to_owned));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// What is left. Why the look failed is in the headline, and is not said of each channel again.
+    fn left_but_for_the_look(&self) -> PlanView {
+        let mut left = self.left.clone();
+        if self.look_failed.is_some() {
+            let unseen = left.held.iter_mut().filter(|held| held.cause == UNKNOWN);
+            unseen.for_each(|held| held.detail = "not seen".to_owned());
+        }
+        left
     }
 
     fn headline(&self) -> String {

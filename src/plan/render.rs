@@ -115,8 +115,8 @@ impl PlanView {
                 write_line(&mut text, &format!("      {drift}"));
             }
         }
-        for held in held {
-            write_line(&mut text, &held.line(self.at));
+        for alike in held.chunk_by(HeldView::is_as_unseen_as) {
+            write_line(&mut text, &alike[0].line(&names(alike), self.at));
         }
         text
     }
@@ -177,13 +177,26 @@ impl HeldView {
         }
     }
 
-    fn line(&self, at: Timestamp) -> String {
+    /// Whether a failed look is all there is to say of both: that is said once.
+    fn is_as_unseen_as(&self, other: &HeldView) -> bool {
+        self.cause == UNKNOWN && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)
+    }
+
+    fn line(&self, channels: &str, at: Timestamp) -> String {
         let until = match self.until {
             Some(until) => format!(" (again in {})", brief(span(at, until))),
             None => String::new(),
         };
-        format!("  ! {:<13} {}: {}{until}", self.cause, self.channel, self.detail)
+        format!("  ! {:<13} {channels}: {}{until}", self.cause, self.detail)
     }
+}
+
+/// `a, b, c`, and how many more there are.
+fn names(held: &[HeldView]) -> String {
+    let shown: Vec<&str> = held.iter().take(NAMES_MAX).map(|held| held.channel.as_str()).collect();
+    let more = held.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &more
 }
 
 /// A cause as a sentence that says what to do where there is something to do.
@@ -232,6 +245,11 @@ fn life_left(at: Timestamp, expiry: Timestamp) -> String {
         format!("ended {} ago", brief(span(expiry, at)))
     }
 }
+
+/// The word of [`Cause::Unknown`].
+pub const UNKNOWN: &str = "unknown";
+/// The most channels named in one line.
+const NAMES_MAX: usize = 10;
 
 /// `1 channel`, `2 channels`.
 pub fn counted(number: usize, noun: &str) -> String {

@@ -13,6 +13,8 @@ mod simulator;
 
 mod clock;
 mod demo;
+#[cfg(target_os = "linux")]
+mod disk;
 mod drift;
 mod help;
 mod import;
@@ -20,6 +22,7 @@ mod killed;
 mod life;
 mod pause;
 mod plan;
+mod receivers;
 mod refused;
 mod reload;
 mod secrets;

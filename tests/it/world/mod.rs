@@ -40,7 +40,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+mod fuse;
 pub mod truth;
+
+pub use fuse::Fuse;
 
 /// When every world begins, by Zoho's clock.
 pub const BEGINS: &str = "2026-03-01T00:00:00Z";
@@ -61,6 +64,8 @@ pub struct World {
     pub zoho: Arc<Mutex<Zoho>>,
     /// What is declared.
     pub desired: Desired,
+    /// Where the daemon dies.
+    pub fuse: Arc<Fuse>,
     wire: Arc<Wire>,
     dir: tempfile::TempDir,
     daemon: Option<Running>,
@@ -92,8 +97,10 @@ impl World {
         }
         let zoho = Arc::new(Mutex::new(zoho));
         let zoho_clock = Arc::new(VirtualClock::new(begins, 1));
+        let fuse = Arc::new(Fuse::default());
         let wire = Arc::new(Wire {
             zoho: zoho.clone(),
+            fuse: fuse.clone(),
             clock: zoho_clock.clone(),
             trace: Mutex::default(),
             cut: Mutex::default(),
@@ -103,6 +110,7 @@ impl World {
             zoho_clock,
             zoho,
             desired,
+            fuse,
             wire,
             dir: scratch(),
             daemon: None,
@@ -138,7 +146,8 @@ impl World {
         let clock: Arc<dyn Clock> = self.host_clock.clone();
         let opened = open(self.dir.path(), &*clock);
         assert!(opened.moved_aside.is_none(), "the database was moved aside: {:?}", opened.moved_aside);
-        let store = opened.store;
+        let gate = self.fuse.clone();
+        let store = opened.store.gated(Arc::new(move || gate.write())).going_on();
         store.keep_desired(&self.desired).expect("the desired state is kept");
         let means = Means { store: store.clone(), transport: self.wire.clone(), clock: clock.clone() };
         let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &means, None).expect("a fleet");
@@ -259,6 +268,16 @@ impl World {
         self.dir.path()
     }
 
+    /// The channels of which the store says that they are ours.
+    pub fn ours(&self, account: &str) -> Vec<ChannelId> {
+        self.daemon().store.records(&account.parse().unwrap()).expect("records").into_keys().collect()
+    }
+
+    /// The store of the running daemon.
+    pub fn store(&self) -> &Store {
+        &self.daemon().store
+    }
+
     /// The last report of an account.
     pub fn report(&self, account: &str) -> Arc<AccountReport> {
         let reports = self.daemon().reports.lock().unwrap();
@@ -325,6 +344,7 @@ pub enum Cut {
 /// Carries requests into the simulator's state.
 struct Wire {
     zoho: Arc<Mutex<Zoho>>,
+    fuse: Arc<Fuse>,
     clock: Arc<VirtualClock>,
     trace: Mutex<Vec<String>>,
     cut: Mutex<Option<(&'static str, Cut)>>,
@@ -334,13 +354,13 @@ impl Wire {
     async fn carry(&self, request: Request) -> Result<channelkeeper::model::exchange::Response, TransportError> {
         pause(TRAVEL).await;
         let cut = self.take_cut(&request);
-        if cut == Some(Cut::Before) {
+        if cut == Some(Cut::Before) || self.fuse.burns() {
             std::future::pending::<()>().await;
         }
         let now = self.clock.now();
         let answer = self.zoho.lock().unwrap().answer(&request, now);
         self.note(&request, &answer.reply, now);
-        if cut == Some(Cut::After) {
+        if cut == Some(Cut::After) || self.fuse.burns() {
             std::future::pending::<()>().await;
         }
         pause(answer.delay + TRAVEL).await;
