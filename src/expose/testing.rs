@@ -7,16 +7,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coverage::Ledger;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operations};
-use crate::model::policy::Mode;
-use crate::model::record::LastStep;
+use crate::model::observed::{Look, Observed};
+use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::record::{AccountState, Grant, LastStep, Record};
 use crate::model::secret::Secret;
-use crate::model::time::{Timestamp, after};
+use crate::model::time::{Times, Timestamp, after};
+use crate::model::version::WEEK;
 use crate::plan::step::{Cause, Held, Plan};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 use crate::zoho::client::Traffic;
 
+use super::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
 use super::overview::{ConfigState, LoopAge, Overview};
 
 pub(crate) const START: &str = "2026-01-01T00:00:00Z";
@@ -47,11 +51,13 @@ pub(crate) fn empty() -> Overview {
     Overview {
         started_at: hours(0),
         accounts: BTreeMap::new(),
+        tallies: BTreeMap::new(),
         unusable: BTreeMap::new(),
         orphans: BTreeMap::new(),
         config: ConfigState {
             file: "/etc/channelkeeper/config.toml".to_owned(),
             loaded_at: Some(hours(0)),
+            hash: Some("0123456789abcdef".to_owned()),
             ..ConfigState::default()
         },
         store_failed: None,
@@ -64,13 +70,18 @@ pub(crate) fn empty() -> Overview {
 /// One account with this many channels, all as declared.
 pub(crate) fn converged(channels: i64) -> Overview {
     let mut overview = empty();
-    overview.accounts.insert(account("acme"), Some(Arc::new(report("acme", 1..=channels))));
+    let report = report("acme", 1..=channels);
+    overview.tallies.entry(account("acme")).or_default().add(&report);
+    overview.accounts.insert(account("acme"), Some(Arc::new(report)));
     overview
 }
 
 pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> AccountReport {
     let channels: BTreeMap<ChannelId, ChannelReport> = channels.map(|n| (id(n), channel(n))).collect();
     let kept = channels.keys().copied().collect();
+    let seen =
+        |(id, channel): (&ChannelId, &ChannelReport)| (*id, Observed::as_declared(&channel.spec, channel.expiry));
+    let look = Look::Seen { channels: channels.iter().map(seen).collect(), at: now() };
     let plan = Plan {
         account: account(name),
         at: now(),
@@ -94,11 +105,14 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         limits: Vec::new(),
         outcomes: Vec::new(),
         after: plan,
+        look,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),
         channels,
+        uncovered: Duration::from_secs(2),
+        unknown: Duration::from_secs(600),
         traffic: Traffic {
             calls: BTreeMap::from([(("list", "ok"), 3), (("enable", "ok"), 1)]),
-            took: Duration::from_millis(1500),
+            tokens: BTreeMap::from([("ok", 1)]),
         },
         next_wake: hours(12),
     }
@@ -121,7 +135,7 @@ fn channel(number: i64) -> ChannelReport {
     }
 }
 
-fn spec(number: i64) -> Spec {
+pub(crate) fn spec(number: i64) -> Spec {
     let mut events = Events::default();
     events.insert("Deals", Operations::ALL);
     Spec {
@@ -137,6 +151,25 @@ fn spec(number: i64) -> Spec {
         conditions: Vec::new(),
         mode: Mode::Sync,
     }
+}
+
+/// A memory with a ledger of every channel, in which the first hour was not enabled, and a record without trouble.
+pub(crate) fn remembering() -> Memory {
+    let of_channel = |_: &AccountName, id: ChannelId| {
+        let spec = spec(id.number());
+        let mut ledger = Ledger::new(&spec, hours(0));
+        ledger.granted(Times { sent: minutes(5), received: minutes(5) }, hours(24));
+        let mut record = Record::new(id, spec.name.clone(), spec.notify_url.fingerprint());
+        record.grant = Some(Grant { at: hours(0), asked: hours(24), expiry: hours(24) });
+        Ok(ChannelMemory { record: Some(record), ledger: Some(ledger) })
+    };
+    let of_account = |_: &AccountName| {
+        let policy = Policy { mode: Mode::Sync, removed: Removed::Disable, batch_max: 50, lifetime_max: WEEK };
+        let state = AccountState { skew_ms: Some(0), ..AccountState::default() };
+        let token = TokenFacts { until: Some(hours(2)), denied: None };
+        Ok(Some(AccountMemory { policy, state, api: "https://www.zohoapis.eu/crm/v8".to_owned(), token }))
+    };
+    Memory { account: Arc::new(of_account), channel: Arc::new(of_channel), request_timeout: Duration::from_secs(30) }
 }
 
 fn name(number: i64) -> ChannelName {

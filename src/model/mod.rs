@@ -13,6 +13,7 @@ pub mod condition;
 pub mod desired;
 pub mod events;
 pub mod exchange;
+pub mod latency;
 pub mod learned;
 pub mod observed;
 pub mod pause;

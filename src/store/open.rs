@@ -151,11 +151,16 @@ impl Store {
         }
         *db = None;
         let Opened { store: fresh, moved_aside: _ } = Store::open(state_dir, now)?;
+        // Before the trees move: a write that fails from here on is trouble anew.
+        let trouble = self.keeper.trouble();
+        self.keeper.set_trouble(None);
         for (tree, fresh) in self.trees().into_iter().zip(fresh.trees()) {
-            tree.move_to(fresh).map_err(failed)?;
+            if let Err(error) = tree.move_to(fresh) {
+                self.keeper.set_trouble(trouble);
+                return Err(failed(error));
+            }
         }
         *db = fresh.db.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.keeper.set_trouble(None);
         Ok(())
     }
 
@@ -207,9 +212,16 @@ impl Store {
         }
     }
 
+    /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
     fn trees(&self) -> [&Tree; 6] {
         let Store { meta, desired, records, accounts, tokens, ledgers, keeper: _, db: _, state_dir: _ } = self;
-        [meta, desired, records, accounts, tokens, ledgers]
+        [meta, desired, ledgers, records, accounts, tokens]
+    }
+
+    /// The record of one channel.
+    pub fn record(&self, account: &AccountName, id: ChannelId) -> Result<Option<Record>, StoreError> {
+        let value: Option<RecordValue> = self.records.read(&keys::record(account, id))?;
+        Ok(value.map(RecordValue::into_record))
     }
 
     /// The records of one account.

@@ -183,16 +183,21 @@ impl Tree {
     fn put(&self, changes: &[Change]) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         for chunk in changes.chunks(BATCH_MAX) {
-            let failed = match &*place {
-                Place::Disk(tree) => self.to_disk(tree, chunk).err().map(|error| (error, everything(tree))),
+            let unwritten = match &*place {
+                // The other trees are not there any more: what is on the disk stays of one time.
+                Place::Disk(tree) if self.keeper.trouble().is_some() => Some(everything(tree)?),
+                Place::Disk(tree) => match self.to_disk(tree, chunk) {
+                    Ok(()) => None,
+                    Err(error) if self.keeper.goes_on => {
+                        self.keeper.set_trouble(Some(error.chain()));
+                        Some(everything(tree)?)
+                    }
+                    Err(error) => return Err(error),
+                },
                 Place::Memory(_) => None,
             };
-            if let Some((error, read)) = failed {
-                if !self.keeper.goes_on {
-                    return Err(error);
-                }
-                *place = Place::Memory(read?);
-                self.keeper.set_trouble(Some(error.chain()));
+            if let Some(entries) = unwritten {
+                *place = Place::Memory(entries);
             }
             if let Place::Memory(entries) = &mut *place {
                 for (key, value) in chunk.iter().cloned() {

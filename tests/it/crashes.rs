@@ -31,11 +31,11 @@ struct End {
     deleted: u64,
 }
 
-/// Plays a story at every point of it. `prepare` makes the world and is not cut; `act` is; `again` is what an operator
-/// does who finds the daemon dead and started again.
+/// Plays a story at every point of it. `prepare` makes the world and is not cut; `act` is; then the host is `down`, and
+/// `again` is what an operator does who finds the daemon started again.
 #[expect(clippy::print_stdout, reason = "how many points a story has is worth knowing")]
 async fn everywhere<P, A, G>(
-    name: &str,
+    (name, down): (&str, Duration),
     prepare: impl Fn() -> P,
     act: impl AsyncFn(&mut World) -> A,
     again: impl AsyncFn(&mut World) -> G,
@@ -60,10 +60,16 @@ async fn everywhere<P, A, G>(
         assert!(fuse.is_burned(), "{what}: it was not reached");
         world.crash().await;
         fuse.lay(None);
+        world.pass_time(down).await;
         world.start();
         world.audit().await;
         again(&mut world).await;
-        assert_eq!(end(&mut world, &what).await, undisturbed, "{what}");
+        let came_to = end(&mut world, &what).await;
+        assert_eq!(came_to.channels, undisturbed.channels, "{what}");
+        // What lapsed while the host was down is created anew.
+        if down.is_zero() {
+            assert_eq!(came_to, undisturbed, "{what}");
+        }
     }
     println!("{name}: {points} points");
 }
@@ -153,24 +159,33 @@ async fn nothing(_: &mut World) {}
 
 #[tokio::test(start_paused = true)]
 async fn in_the_first_start() {
-    everywhere("first start", async || declared(Knobs::default()), start, nothing).await;
+    everywhere(("first start", Duration::ZERO), async || declared(Knobs::default()), start, nothing).await;
+}
+
+/// An hour or two before it is renewed.
+async fn soon_due() -> World {
+    let world = running().await;
+    world.pass_time(9 * HOUR).await;
+    world
+}
+
+async fn renewal(world: &mut World) {
+    let before = world.writes("acme");
+    while world.writes("acme") == before {
+        world.pass_time(10 * SECOND).await;
+    }
+    world.pass_time(10 * SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_a_renewal() {
-    let prepare = async || {
-        let world = running().await;
-        world.pass_time(9 * HOUR).await;
-        world
-    };
-    let renewal = async |world: &mut World| {
-        let before = world.writes("acme");
-        while world.writes("acme") == before {
-            world.pass_time(10 * SECOND).await;
-        }
-        world.pass_time(10 * SECOND).await;
-    };
-    everywhere("renewal", prepare, renewal, nothing).await;
+    everywhere(("renewal", Duration::ZERO), soon_due, renewal, nothing).await;
+}
+
+/// Down until the life before the renewal is over, and the renewed one is not.
+#[tokio::test(start_paused = true)]
+async fn in_a_renewal_and_down_until_the_life_before_it_is_over() {
+    everywhere(("renewal, then down", 18 * HOUR), soon_due, renewal, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +197,7 @@ async fn in_the_repair_of_drift() {
         assert!(world.hand("acme", &Hand::SetToken { channel, token: Some("theirs".to_owned()) }));
         world
     };
-    everywhere("drift repair", prepare, audit, nothing).await;
+    everywhere(("drift repair", Duration::ZERO), prepare, audit, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,7 +217,7 @@ async fn in_a_repair_by_put_because_patch_did_not_last() {
         audit(world).await;
         assert_eq!(world.zoho().counters("acme").expect("an org").calls.get("PUT"), Some(&1));
     };
-    everywhere("PUT escalation", prepare, put, nothing).await;
+    everywhere(("PUT escalation", Duration::ZERO), prepare, put, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +229,7 @@ async fn in_a_retirement_by_config() {
         audit(world).await;
         audit(world).await;
     };
-    everywhere("retirement", running, retire, nothing).await;
+    everywhere(("retirement", Duration::ZERO), running, retire, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +240,7 @@ async fn in_a_take_over() {
         std::fs::remove_dir_all(world.state_dir().join("db")).expect("the database goes");
         world
     };
-    everywhere("take over", prepare, start, nothing).await;
+    everywhere(("take over", Duration::ZERO), prepare, start, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,7 +267,7 @@ async fn in_an_adoption() {
         verbs::adopt(&fleet, world.store(), "cases").await.expect("it is there");
         audit(world).await;
     };
-    everywhere("adoption", prepare, adopt, adopt).await;
+    everywhere(("adoption", Duration::ZERO), prepare, adopt, adopt).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,7 +278,7 @@ async fn in_the_look_that_finds_a_channel_gone() {
         world.pass_time(60 * SECOND).await;
         world
     };
-    everywhere("gap by a hand", prepare, audit, nothing).await;
+    everywhere(("gap by a hand", Duration::ZERO), prepare, audit, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +289,7 @@ async fn in_the_start_after_everything_had_lapsed() {
         world.pass_time(30 * HOUR).await;
         world
     };
-    everywhere("gap by a lapse", prepare, start, nothing).await;
+    everywhere(("gap by a lapse", Duration::ZERO), prepare, start, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +304,7 @@ async fn in_learning_that_batches_must_be_small() {
         start(world).await;
         assert!(!world.report("acme").limits.is_empty(), "the limit is known");
     };
-    everywhere("learned batch size", prepare, learned, nothing).await;
+    everywhere(("learned batch size", Duration::ZERO), prepare, learned, nothing).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,7 +314,7 @@ async fn in_learning_that_a_day_is_all_there_is() {
         world.declare_spec("acme", Spec { lifetime: 7 * DAY, ..spec("acme", "deals", &["Deals.all"]) });
         world
     };
-    everywhere("learned lifetime", prepare, start, nothing).await;
+    everywhere(("learned lifetime", Duration::ZERO), prepare, start, nothing).await;
 }
 
 /// What a lost first reply leaves is ours by its notify_url alone: with another one it may be somebody else's.

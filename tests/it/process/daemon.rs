@@ -106,6 +106,11 @@ impl Daemon {
         panic!("it never came about that {what}:\n{}", self.log.join("\n"));
     }
 
+    /// Where its health endpoints are: `127.0.0.1:PORT`.
+    pub(super) fn listens(&self) -> &str {
+        &self.http
+    }
+
     /// Asks the health endpoints.
     pub(super) fn get(&self, path: &str) -> Answer {
         http::get(&self.http, path)

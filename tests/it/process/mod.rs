@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod chromium;
 mod daemon;
 mod declared;
 mod http;
@@ -20,6 +21,8 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod metrics;
+mod page;
 mod pause;
 mod plan;
 mod receivers;
