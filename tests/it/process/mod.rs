@@ -20,6 +20,7 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod login;
 mod pause;
 mod plan;
 mod receivers;
