@@ -23,6 +23,7 @@ pub mod demo;
 mod explain;
 mod gaps;
 mod import;
+mod login;
 mod man;
 mod pause;
 mod plan;
@@ -72,6 +73,7 @@ enum Verb {
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
     Import(import::ImportArgs),
+    Login(login::LoginArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     #[cfg(feature = "simulator")]
@@ -136,6 +138,7 @@ impl Verb {
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             Verb::Import(args) => import::run(args, common, stdout).await,
+            Verb::Login(args) => login::run(args, common, stdout).await,
             Verb::Pause(args) => pause::pause(args, common, stdout).await,
             Verb::Resume(args) => pause::resume(args, common, stdout).await,
             #[cfg(feature = "simulator")]
@@ -160,6 +163,7 @@ impl Verb {
             | Verb::Renew(_)
             | Verb::Adopt(_)
             | Verb::Import(_)
+            | Verb::Login(_)
             | Verb::Pause(_)
             | Verb::Resume(_)
             | Verb::Completions(_)

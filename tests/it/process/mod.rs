@@ -21,6 +21,7 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod login;
 mod metrics;
 mod page;
 mod pause;
