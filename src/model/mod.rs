@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod latency;
 pub mod learned;
 pub mod observed;
+pub mod pause;
 pub mod policy;
 pub mod record;
 pub mod secret;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::channel::{ChannelId, ChannelName};
 use super::learned::Learned;
+use super::pause::Pauses;
 use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
 
@@ -137,6 +138,8 @@ pub struct AccountState {
     pub removals_allowed: BTreeSet<ChannelId>,
     /// What its replies taught.
     pub learned: Learned,
+    /// What the operator paused.
+    pub paused: Pauses,
 }
 
 impl AccountState {

@@ -2,15 +2,16 @@
 //!
 //! In this order, each a plain function from steps to steps:
 //! 1. the mode takes out what is not allowed;
-//! 2. the removal guard takes out disabling too much at once;
-//! 3. back-off takes out what can wait while the account is in trouble;
-//! 4. a call that is made anyway is filled with the channels that are due next;
-//! 5. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
+//! 2. a pause takes out whatever would be written;
+//! 3. the removal guard takes out disabling too much at once;
+//! 4. back-off takes out what can wait while the account is in trouble;
+//! 5. a call that is made anyway is filled with the channels that are due next;
+//! 6. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
 //!    expiry first.
 //!
 //! What is taken out is held, with its cause, and shown. Nothing is dropped in silence.
 //!
-//! Filling (4) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
+//! Filling (5) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
 //! renewed alone later rides along in a batch that has room now, and is in step with it from then on. A batch that only
 //! enables new channels is not filled: an operator who adds one channel reads a plan of one step.
 
@@ -35,6 +36,7 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
     }
     let Sorted { mut steps, mut held, mut kept, foreign, mut again } = sorted;
     hold_by_mode(facts, &mut steps, &mut held);
+    hold_paused(facts, &mut steps, &mut kept, &mut held);
     hold_removals(facts, &mut steps, &mut held);
     hold_in_trouble(facts, &mut steps, &mut held);
     fill_batches(facts, &mut steps, &mut kept);
@@ -99,6 +101,28 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
             Mode::Observe => step.action == Action::Forget,
         };
         (!allowed).then(|| Cause::Mode { mode, step: title(step) })
+    });
+}
+
+/// What the operator paused is not written, however urgent. A channel that needs nothing yet is shown as paused all the
+/// same: it will not be renewed in time either.
+fn hold_paused(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>, held: &mut Vec<Held>) {
+    let pause = |id| facts.state.paused.of(id, facts.now);
+    steps.retain(|step| match pause(step.id).filter(|_| step.action.is_remote()) {
+        Some(pause) => {
+            let cause = Cause::Paused { step: Some(title(step)) };
+            held.push(Held { id: step.id, name: step.name.clone(), cause, until: pause.until });
+            false
+        }
+        None => true,
+    });
+    kept.retain(|kept| match (pause(kept.id), facts.specs.get(&kept.id)) {
+        (Some(pause), Some(spec)) => {
+            let cause = Cause::Paused { step: None };
+            held.push(Held { id: kept.id, name: spec.name.clone(), cause, until: pause.until });
+            false
+        }
+        _ => true,
     });
 }
 

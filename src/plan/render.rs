@@ -219,6 +219,8 @@ pub fn detail(cause: &Cause) -> String {
             "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
         ),
         Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
+        Cause::Paused { step: Some(step) } => format!("{step} waits: it is paused; `channelkeeper resume` ends that"),
+        Cause::Paused { step: None } => "it is paused; `channelkeeper resume` ends that".to_owned(),
         Cause::LeftToExpire => "not declared any more; left to expire (removed = \"expire\")".to_owned(),
     }
 }

@@ -255,6 +255,11 @@ pub enum Cause {
     },
     /// Its spec was taken out of the config and the policy is to let it expire.
     LeftToExpire,
+    /// The operator paused it, or its account.
+    Paused {
+        /// The step that waits, as `enable (renew)`, if one does.
+        step: Option<String>,
+    },
 }
 
 impl Cause {
@@ -273,6 +278,7 @@ impl Cause {
             Cause::RemovalGuard { .. } => "removal-guard",
             Cause::Mode { .. } => "mode",
             Cause::LeftToExpire => "left-to-expire",
+            Cause::Paused { .. } => "paused",
         }
     }
 }

@@ -104,10 +104,12 @@ pub async fn pass(
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now);
-    let allowed = store.account_state(subject.name())?.removals_allowed;
-    let removals_allowed = still_to_remove(allowed, &memory.records, &subject.desired.specs);
+    // What an operator wrote down while the pass was under way stays.
+    let stored = store.account_state(subject.name())?;
+    let removals_allowed = still_to_remove(stored.removals_allowed, &memory.records, &subject.desired.specs);
+    let paused = stored.paused.still_held(now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
-    let state = AccountState { removals_allowed, learned, ..state };
+    let state = AccountState { removals_allowed, learned, paused, ..state };
     let facts = subject.facts(&memory.records, &state, &memory.predicted, now);
     let after_plan = decide::plan(&facts);
     if state != remembered {

@@ -35,6 +35,8 @@ pub enum Kind {
     LookFailed,
     /// The last writes failed.
     WritesFailed,
+    /// The operator paused channels: they are not renewed.
+    Paused,
     /// An account's next pass is long due.
     PassOverdue,
     /// The config cannot be used; the last good one is in force.
@@ -90,6 +92,7 @@ impl Kind {
             Kind::Drifted => "nothing, if it is mended by the next pass; else `channelkeeper plan` says why not",
             Kind::RemovalGuard => "`channelkeeper apply --allow-removals`, if they are to go",
             Kind::LookFailed | Kind::WritesFailed => "nothing, if Zoho is down; else look at the reason",
+            Kind::Paused => "`channelkeeper resume`, once whatever it is paused for is over",
             Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
             Kind::Config => "`channelkeeper check` shows the place",
             Kind::ShortGrant | Kind::Limits => "set lifetime or lifetime_max to what the account grants",
@@ -121,6 +124,7 @@ impl Kind {
             Kind::RemovalGuard => "removal-guard",
             Kind::LookFailed => "look-failed",
             Kind::WritesFailed => "writes-failed",
+            Kind::Paused => "paused",
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
             Kind::ShortGrant => "short-grant",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 
 use super::*;
+use crate::model::pause::Pause;
 use crate::plan::step::{Cause, Reason};
 
 #[test]
@@ -336,4 +337,35 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
     ];
     let words: BTreeSet<&str> = causes.iter().map(Cause::word).collect();
     assert_eq!(words.len(), causes.len());
+}
+
+#[test]
+fn a_paused_account_is_looked_at_and_not_written_until_the_pause_is_over() {
+    let mut world = World::converged(2);
+    world.now = hours(22);
+    world.lose(2);
+    world.state.paused.account = Some(Pause { at: hours(21), until: Some(hours(23)) });
+    world.check(&expect![[r#"
+        account acme: 0 steps, 2 held, 0 kept, 0 foreign
+          ! paused        c1: enable (emergency) waits: it is paused; `channelkeeper resume` ends that (again in 1h)
+          ! paused        c2: enable (missing) waits: it is paused; `channelkeeper resume` ends that (again in 1h)
+          next wake in 1h
+    "#]]);
+    world.now = hours(23);
+    assert_eq!(world.titles(), ["enable (emergency)", "enable (missing)"]);
+}
+
+#[test]
+fn a_paused_channel_is_no_rider_and_leaves_its_neighbours_alone() {
+    let mut world = World::converged(2);
+    world.record(2).grant = Some(Grant { at: hours(5), asked: hours(29), expiry: hours(29) });
+    world.observed(2).expiry = Some(hours(29));
+    world.now = hours(13);
+    world.state.paused.channels = [(id(2), Pause { at: hours(12), until: None })].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 0 kept, 0 foreign
+          ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
+          ! paused        c2: it is paused; `channelkeeper resume` ends that
+          next wake in 30s
+    "#]]);
 }
