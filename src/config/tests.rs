@@ -733,6 +733,15 @@ fn a_hundred_thousand_channels_load() {
     assert_eq!(loaded.desired.unwrap().accounts[&"acme".parse().unwrap()].specs.len(), 100_000);
 }
 
+/// A line break by mistake makes of the rest of a secret what begins like a table's header.
+#[test]
+fn the_rest_of_a_broken_string_is_no_header() {
+    let shown =
+        |broken: &str| render(&of_text(&format!("[accounts.acme]\nclient_secret = {broken}\n")).problems, Look::Plain);
+    assert!(!shown("\"\n[aXq7Xq7Xq7Xq7\"").contains("Xq7"));
+    assert!(shown("\"a\"\n[accounts.acme]").contains("[accounts.acme]"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -43,7 +43,7 @@ impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
     pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
         let entries = entries_of(desired);
-        let over = fingerprint(&entries);
+        let over = fingerprint(entries.iter().map(|(key, entry)| (key.clone(), as_value(entry))));
         let current: Option<Current> = self.meta.read(CURRENT)?;
         if let Some(current) = &current
             && current.over == over.0
@@ -95,8 +95,8 @@ impl Store {
     fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
         let prefix = keys::generation(current.generation);
         let key = |key: Vec<u8>| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let entries = self.desired.scan::<Entry>(&prefix)?.into_iter().map(|(at, entry)| (key(at), entry));
-        Ok(fingerprint(&entries.collect::<Vec<_>>()).0 == current.over)
+        let entries = self.desired.scan::<serde_json::Value>(&prefix)?.into_iter();
+        Ok(fingerprint(entries.map(|(at, entry)| (key(at), entry))).0 == current.over)
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
@@ -283,13 +283,15 @@ fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
     entries.into_iter().map(|entry| (entry.key(), entry)).collect()
 }
 
-/// Over the entries as they are in the store, whatever their order here.
-fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
-    let texts =
-        entries.iter().map(|(key, entry)| format!("{key} {}", serde_json::to_string(entry).unwrap_or_default()));
-    let mut texts: Vec<String> = texts.collect();
+/// Over the entries as they are in the store, whatever their order here, and whatever a later version makes of them.
+fn fingerprint(entries: impl Iterator<Item = (String, serde_json::Value)>) -> Fingerprint {
+    let mut texts: Vec<String> = entries.map(|(key, entry)| format!("{key} {entry}")).collect();
     texts.sort_unstable();
     Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn as_value(entry: &Entry) -> serde_json::Value {
+    serde_json::to_value(entry).unwrap_or_default()
 }
 
 impl SettingsValue {
