@@ -125,8 +125,7 @@ async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> R
 async fn plan(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<Vec<PlanView>>, Refusal> {
     let former = desk.links.fleet.borrow().clone();
     let fleet = desk.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet;
-    let plans = verbs::plans(&fleet, &desk.store, &which).await?;
-    Ok(Json(plans.iter().map(PlanView::of).collect()))
+    Ok(Json(verbs::plan_views(&fleet, &desk.store, &which).await?))
 }
 
 async fn apply(State(desk): State<Desk>, Asked(request): Asked<ApplyRequest>) -> Result<Json<Vec<Applied>>, Refusal> {

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::config::audits_per_day;
 use crate::coverage::render::{GapView, views};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::desired::AccountDesired;
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
+use crate::plan::calls::{self, CallsView};
 use crate::plan::filter::removals_fingerprint;
 use crate::plan::render::PlanView;
 use crate::plan::step::{Cause, Plan};
@@ -88,7 +91,7 @@ impl GapsRequest {
 }
 
 /// What a pass did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
     /// The account.
     pub account: String,
@@ -174,6 +177,24 @@ pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Pl
     }
     plans.sort_by(|one, other| one.account.cmp(&other.account));
     Ok(plans)
+}
+
+/// What passes would do now, for people and programs, with what each account is expected to take.
+///
+/// # Errors
+/// As [`plans`].
+pub async fn plan_views(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<PlanView>, VerbError> {
+    let audits = f64::from(audits_per_day(&fleet.settings.audit));
+    let mut views = Vec::new();
+    for plan in plans(fleet, store, which).await? {
+        let view = PlanView::of(&plan);
+        let Some(subject) = fleet.subjects.get(&plan.account) else { continue };
+        let AccountDesired { account, specs } = &subject.desired;
+        let learned = store.account_state(&plan.account)?.learned;
+        let calls = calls::expected(&account.name, &learned.within(&account.policy, plan.at), specs, audits);
+        views.push(view.expecting(CallsView::of(&account.name, &calls, account.policy.credits_per_day)));
+    }
+    Ok(views)
 }
 
 /// The gaps of the declared accounts, by account, channel and time; also of channels that are declared no longer.

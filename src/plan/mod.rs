@@ -13,12 +13,14 @@
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches, order;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`learn`]: what a pass teaches of its account;
+//! - [`calls`]: how many calls a day an account is expected to take;
 //! - [`render`]: a plan for people and as JSON.
 //!
 //! What is deliberately not here: any way to do something. Nothing in this folder knows a network, a store, a clock,
 //! randomness or `async`, and a test reads its imports to keep it so.
 
 pub mod backoff;
+pub mod calls;
 pub mod decide;
 pub mod drift;
 pub mod filter;

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, brief, span};
 
+use super::calls::CallsView;
 use super::filter::title;
 use super::step::{Action, Cause, Held, Plan, Reason, Step};
 
 /// A plan without anything that may not be shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanView {
     /// The account.
     pub account: String,
@@ -29,6 +30,9 @@ pub struct PlanView {
     pub foreign: Vec<String>,
     /// When the account is looked at next.
     pub next_wake: Timestamp,
+    /// How many calls a day the account is expected to take once all is well, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<CallsView>,
 }
 
 /// One step.
@@ -78,13 +82,20 @@ impl PlanView {
             kept: kept.len(),
             foreign: foreign.iter().map(ToString::to_string).collect(),
             next_wake: *next_wake,
+            calls: None,
         }
+    }
+
+    /// With what the account is expected to take.
+    #[must_use]
+    pub fn expecting(self, calls: CallsView) -> PlanView {
+        PlanView { calls: Some(calls), ..self }
     }
 
     /// As text, one line a step.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        let PlanView { account, at: _, steps, held, kept, foreign, next_wake: _ } = self;
+        let PlanView { account, at: _, steps, held, kept, foreign, next_wake: _, calls } = self;
         let summary = format!(
             "account {account}: {}, {} held, {kept} kept, {} foreign",
             counted(steps.len(), "step"),
@@ -100,6 +111,9 @@ impl PlanView {
         }
         for held in held {
             write_line(&mut text, &held.line(self.at));
+        }
+        if let Some(calls) = calls {
+            write_line(&mut text, &format!("  {}", calls.line()));
         }
         text
     }

@@ -18,13 +18,13 @@ use crate::model::observed::{Observed, merge};
 use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp, span};
 use crate::model::token::TokenState;
-use crate::model::version::Limits;
+use crate::model::version::{Limits, PAGE_ROWS};
 
 use super::auth::{Remember, Tokens};
 use super::error::{Error, Kind};
 use super::time::ZohoTime;
 use super::transport::Transport;
-use super::wire::{self, Answer, Item, PAGE_ROWS, Refused, bounded};
+use super::wire::{self, Answer, Item, Refused, bounded};
 
 pub use super::wire::Verdict;
 

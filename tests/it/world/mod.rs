@@ -423,6 +423,7 @@ fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
             removed: Removed::Disable,
             batch_max: limits.batch_max,
             lifetime_max: limits.lifetime_max,
+            credits_per_day: None,
         },
     }
 }
