@@ -92,6 +92,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         skew_ms: Some(0),
         looked_at: Some(now()),
         limits: Vec::new(),
+        credits: None,
         outcomes: Vec::new(),
         after: plan,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),

@@ -79,15 +79,15 @@ pub enum CreditsNews {
     /// It served a call and said nothing of them: half of the day's credits or more are left.
     Plenty,
     /// So many are left.
-    Left(CreditsLeft),
+    Left(u64),
 }
 
 impl CreditsNews {
-    /// What is known after it.
-    pub const fn left(self) -> Option<CreditsLeft> {
+    /// What is known after it, when it came at `at`.
+    pub const fn left(self, at: Timestamp) -> Option<CreditsLeft> {
         match self {
             CreditsNews::Plenty => None,
-            CreditsNews::Left(left) => Some(left),
+            CreditsNews::Left(remaining) => Some(CreditsLeft { remaining, at }),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::channel::{ChannelId, ChannelName};
+use super::credits::{CreditsLeft, CreditsNews};
 use super::learned::Learned;
 use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
@@ -136,12 +137,20 @@ pub struct AccountState {
     pub removals_allowed: Option<Fingerprint>,
     /// What its replies taught.
     pub learned: Learned,
+    /// What is left of the day's credits; none when half of them or more are.
+    pub credits: Option<CreditsLeft>,
 }
 
 impl AccountState {
     /// Zoho's time at `now` of the local clock.
     pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
         shifted(now, self.skew_ms.unwrap_or(0))
+    }
+
+    /// With what Zoho has said of credits by `now`, if it has said anything.
+    #[must_use]
+    pub fn told(self, news: Option<CreditsNews>, now: Timestamp) -> AccountState {
+        AccountState { credits: news.map_or(self.credits, |news| news.left(now)), ..self }
     }
 
     /// The local clock's time at Zoho's `instant`.

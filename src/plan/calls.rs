@@ -17,9 +17,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::observed::Look;
 use crate::model::policy::{Mode, Policy};
 use crate::model::version::{DAY, PAGE_ROWS};
 
+use super::decide::Facts;
 use super::renewal::{Life, Phase};
 
 /// Calls a day, by kind.
@@ -109,6 +111,20 @@ pub fn expected(account: &AccountName, policy: &Policy, specs: &BTreeMap<Channel
     let length = |spec: &Spec| spec.lifetime.min(policy.lifetime_max);
     let intervals = intervals(account, policy, specs, length);
     calls(&intervals, rows(specs), policy.batch_max, audits)
+}
+
+/// Of renewals alone, as things are: with the lives that were granted, and the list that was seen.
+pub(super) fn of_renewals(facts: &Facts<'_>) -> Calls {
+    let Facts { account, policy, specs, records, state, look, now } = *facts;
+    let length = |spec: &Spec| {
+        let granted = records.get(&spec.id).and_then(|record| record.grant).map(|grant| grant.length());
+        granted.map_or(spec.lifetime, |granted| granted.min(spec.lifetime))
+    };
+    let rows = match look {
+        Look::Seen { channels, at: _ } => channels.values().map(|seen| seen.events.iter().count()).sum(),
+        Look::Unknown(_) => rows(specs),
+    };
+    calls(&intervals(account, policy, specs, length), rows, state.learned.batch_max(policy, now), 0.0)
 }
 
 /// How long each channel that is renewed goes from one renewal to the next, the shortest first.

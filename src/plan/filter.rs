@@ -4,13 +4,14 @@
 //! 1. the mode takes out what is not allowed;
 //! 2. the removal guard takes out disabling too much at once;
 //! 3. back-off takes out what can wait while the account is in trouble;
-//! 4. a call that is made anyway is filled with the channels that are due next;
-//! 5. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
+//! 4. where credits run low, what can wait is taken out;
+//! 5. a call that is made anyway is filled with the channels that are due next;
+//! 6. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
 //!    expiry first.
 //!
 //! What is taken out is held, with its cause, and shown. Nothing is dropped in silence.
 //!
-//! Filling (4) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
+//! Filling (5) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
 //! renewed alone later rides along in a batch that has room now, and is in step with it from then on. A batch that only
 //! enables new channels is not filled: an operator who adds one channel reads a plan of one step.
 
@@ -24,6 +25,7 @@ use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, after};
 
 use super::backoff;
+use super::credits::{Credits, LOOK_AGAIN, can_wait, credits};
 use super::decide::{Decision, Facts, Verdict, earliest, fill_step};
 use super::renewal::Life;
 use super::step::{Action, Cause, Held, Plan, Reason, Step};
@@ -38,9 +40,11 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
     hold_by_mode(facts, &mut steps, &mut held);
     hold_removals(facts, &mut steps, &mut held);
     hold_in_trouble(facts, &mut steps, &mut held);
+    let tight = credits(facts).filter(|credits| credits.are_tight(facts.now));
+    hold_for_credits(tight, &mut steps, &mut held);
     fill_batches(facts, &mut steps, &mut kept);
     put_in_order(&mut steps);
-    again.push(retry(facts, &steps));
+    again.push(retry(facts, &steps, tight.is_some()));
     again.extend(held.iter().map(|held| held.until));
     let next_wake = earliest(again).unwrap_or(Timestamp::MAX).min(after(facts.now, WAKE_MAX));
     Plan {
@@ -159,6 +163,14 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     });
 }
 
+/// While credits are tight they are kept for renewals.
+fn hold_for_credits(tight: Option<Credits>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    let Some(Credits { remaining, reserve, until, .. }) = tight else { return };
+    hold(steps, held, Some(until), |step| {
+        can_wait(step).then(|| Cause::Credits { step: title(step), remaining, reserve })
+    });
+}
+
 /// Moves the steps for which there is a cause from one list to the other.
 fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, cause: impl Fn(&Step) -> Option<Cause>) {
     steps.retain(|step| match cause(step) {
@@ -194,14 +206,15 @@ fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) 
 
 /// When to try again what may fail: a plan does not know how its steps will fare. After a pass in which all went well the
 /// next plan has none of them, and sleeps for as long as it may.
-fn retry(facts: &Facts<'_>, steps: &[Step]) -> Option<Timestamp> {
+fn retry(facts: &Facts<'_>, steps: &[Step], tight: bool) -> Option<Timestamp> {
     let soon = after(facts.now, backoff::URGENT);
     match facts.look {
         _ if steps.iter().any(|step| step.action.is_remote()) => Some(soon),
         Look::Seen { .. } => None,
         Look::Unknown(_) => {
             let by_table = backoff::after_trouble(&facts.state.looks, facts.now);
-            Some(by_table.filter(|at| *at > facts.now).unwrap_or(soon))
+            let retry = by_table.filter(|at| *at > facts.now).unwrap_or(soon);
+            Some(if tight { retry.max(after(facts.now, LOOK_AGAIN)) } else { retry })
         }
     }
 }

@@ -14,6 +14,7 @@
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`learn`]: what a pass teaches of its account;
 //! - [`calls`]: how many calls a day an account is expected to take;
+//! - [`credits`]: what waits when Zoho's credits run low;
 //! - [`render`]: a plan for people and as JSON.
 //!
 //! What is deliberately not here: any way to do something. Nothing in this folder knows a network, a store, a clock,
@@ -21,6 +22,7 @@
 
 pub mod backoff;
 pub mod calls;
+pub mod credits;
 pub mod decide;
 pub mod drift;
 pub mod filter;

@@ -197,6 +197,9 @@ pub fn detail(cause: &Cause) -> String {
             format!("came back after {writes} accepted repairs, so somebody else edits it: {}", drift.join("; "))
         }
         Cause::BackOff { step, trouble } => format!("{step} waits: {trouble}"),
+        Cause::Credits { step, remaining, reserve } => {
+            format!("{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals")
+        }
         Cause::RemovalGuard { removals, channels } => format!(
             "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
         ),

@@ -14,6 +14,7 @@ use crate::model::record::{AccountState, Grant, Trouble};
 use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
+use crate::plan::credits::credits;
 use crate::plan::decide::{self, Facts};
 use crate::plan::filter::title;
 use crate::plan::learn::{Said, learn, learn_calls};
@@ -88,7 +89,7 @@ pub async fn pass(
     let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
-    let state = after_execution(state, &execution, &plan, now);
+    let state = after_execution(state, &execution, &plan, now).told(subject.client.take_credits_news(), now);
     let removals_allowed = still_allowed(store, subject.name(), &remembered, &look)?;
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
     let state = AccountState { removals_allowed, learned, ..state };
@@ -113,6 +114,7 @@ pub async fn pass(
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
         limits: report::limits(&facts),
+        credits: credits(&facts),
         next_wake: next_wake(&plan, &after_plan, now),
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, ChannelName};
+use crate::model::credits::CreditsLeft;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
 use crate::model::secret::{Fingerprint, Secret};
@@ -130,6 +131,14 @@ pub(super) struct AccountValue {
     removals_allowed: Option<u64>,
     #[serde(default)]
     learned: LearnedValue,
+    #[serde(default)]
+    credits: Option<CreditsValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CreditsValue {
+    remaining: u64,
+    at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -224,7 +233,7 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned, credits } = state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -234,11 +243,13 @@ impl AccountValue {
             looked_from: *looked_from,
             removals_allowed: removals_allowed.map(|fingerprint| fingerprint.0),
             learned: LearnedValue::of(learned),
+            credits: credits.map(|CreditsLeft { remaining, at }| CreditsValue { remaining, at }),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned, credits } =
+            self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
@@ -247,6 +258,7 @@ impl AccountValue {
             looked_from,
             removals_allowed: removals_allowed.map(Fingerprint),
             learned: learned.into_learned(),
+            credits: credits.map(|CreditsValue { remaining, at }| CreditsLeft { remaining, at }),
         }
     }
 }
@@ -400,6 +412,7 @@ mod tests {
                 refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
                 short_grants: Attempts { count: 1, since: Some(at()) },
             },
+            credits: Some(CreditsLeft { remaining: 40, at: at() }),
         };
         let text = serde_json::to_string(&AccountValue::of(&state)).unwrap();
         assert_eq!(serde_json::from_str::<AccountValue>(&text).unwrap().into_state(), state);

@@ -43,6 +43,8 @@ pub enum Kind {
     ShortGrant,
     /// An account was found to be smaller than the config says.
     Limits,
+    /// Few API credits are left: only what cannot wait is done.
+    Credits,
     /// One channel could not be looked at.
     Unknown,
     /// A step waits because its account is in trouble.
@@ -89,6 +91,7 @@ impl Kind {
             Kind::Config => "config",
             Kind::ShortGrant => "short-grant",
             Kind::Limits => "limits",
+            Kind::Credits => "credits",
             Kind::Unknown => "unknown",
             Kind::BackOff => "back-off",
             Kind::Orphans => "orphans",
