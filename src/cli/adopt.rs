@@ -10,9 +10,12 @@ use crate::daemon::verbs::{self, Which};
 use super::way::{self, Use, Way};
 use super::{Common, Exit, apply};
 
-/// Make a declared channel that already exists at Zoho, with another notify_url, ours. It is then repaired to what is
+/// Make a declared channel that already exists at Zoho ours.
+///
+/// It has another notify_url than the declared one, so it is held as a conflict until then. It is then repaired to what is
 /// declared.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct AdoptArgs {
     /// The channel
     channel: String,
@@ -31,3 +34,9 @@ pub(super) async fn run(args: AdoptArgs, common: &Common, stdout: &mut (dyn Writ
     };
     apply::print(&applied, common, stdout)
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper adopt deal-sync
+
+Exit codes: 0 it is ours and as declared; 1 failed, or something is left to do; 3 the config cannot be used.";

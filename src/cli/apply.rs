@@ -13,8 +13,12 @@ use crate::reconcile::pass::{Subject, pass};
 use super::way::{self, Here, Use, Way};
 use super::{Common, Exit};
 
-/// Read the config and do what it asks for, now. With a running daemon, the daemon reloads its config and does it.
+/// Do now what the config asks for.
+///
+/// With a running daemon, the daemon reloads its config and does it. With --plan, the plan is made anew and compared first;
+/// where it is another one by now, nothing is written and the config is not reloaded.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct ApplyArgs {
     /// Only this account
     #[arg(long, value_name = "NAME")]
@@ -22,16 +26,22 @@ pub(super) struct ApplyArgs {
     /// Disable also what the removal guard holds: everything, or more than a third of an account's channels
     #[arg(long)]
     allow_removals: bool,
+    /// Only if the plan made now has this checksum, which `plan` printed; else nothing is written
+    #[arg(long, value_name = "CHECKSUM", conflicts_with = "allow_removals")]
+    plan: Option<String>,
 }
 
 pub(super) async fn run(args: ApplyArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
     let applied: Vec<Applied> = match way::find(common, Use::Change).await? {
         Way::Daemon(daemon) => {
-            let request = ApplyRequest { which, allow_removals: args.allow_removals };
+            let request = ApplyRequest { which, allow_removals: args.allow_removals, plan: args.plan };
             daemon.post("/apply", &request).await?
         }
         Way::Here(here) => {
+            if let Some(wanted) = &args.plan {
+                verbs::expect_plan(&here.fleet, &here.store, &which, wanted).await?;
+            }
             here.keep_desired()?;
             if args.allow_removals {
                 verbs::allow_removals(&here.fleet, &here.store, &which).await?;
@@ -83,3 +93,12 @@ pub(super) fn print(applied: &[Applied], common: &Common, stdout: &mut (dyn Writ
 
 /// A pass that wants another one this soon has brought up new work.
 const SOON: std::time::Duration = std::time::Duration::from_secs(2);
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper apply
+  channelkeeper apply --account acme
+  channelkeeper apply --allow-removals
+  channelkeeper apply --plan 3f2a91c07be4     # as `channelkeeper plan` said
+
+Exit codes: 0 done, or nothing to do; 1 failed, or something is left to do; 3 the config cannot be used.";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 
 use crate::config::{self, Surroundings, audits_per_day};
@@ -17,6 +18,13 @@ use crate::plan::renewal::{Slack, slack};
 
 use super::way::print_problems;
 use super::{Common, Exit, complain};
+
+/// Say everything that is wrong with the config, and what each channel's renewal survives.
+///
+/// Asks nobody: neither Zoho nor a running daemon.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct CheckArgs {}
 
 /// What the channels of one account that renew alike survive.
 #[derive(Debug, Serialize)]
@@ -122,3 +130,9 @@ fn print(desired: &Desired, checked: &Checked, stdout: &mut (dyn Write + Send)) 
 
 /// With fewer, one bad minute is a gap.
 const FAILED_PASSES_MIN: u32 = 2;
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper -c config.toml check
+
+Exit codes: 0 the config is good; 3 it cannot be used, or a renewal could not fail twice.";

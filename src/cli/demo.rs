@@ -33,8 +33,9 @@ use script::Director;
 
 /// Watch days of renewals, a repair and an outage in a minute, without a Zoho account.
 ///
-/// The real daemon runs against the simulator on a fast clock. Exits 0 only if no channel lapsed that should not have.
+/// The real daemon runs against the simulator on a fast clock.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct DemoArgs {
     /// Stop after so many simulated days; without it, go on until interrupted
     #[arg(long, value_name = "N")]
@@ -169,3 +170,9 @@ impl Drop for ScratchDir {
         let _removed = std::fs::remove_dir_all(&self.0);
     }
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper demo --days 3
+
+Exit codes: 0 no channel lapsed that should not have; 1 one did, or it failed.";

@@ -13,9 +13,11 @@ use crate::model::time::{Timestamp, before};
 use super::way::{self, Use, Way};
 use super::{Common, Exit};
 
-/// Show which events were not covered, or may not have been, from when to when and why. All instants are in UTC by
-/// Zoho's clock.
+/// Show which events were not covered, from when to when and why.
+///
+/// Or may not have been, which is said. All instants are in UTC by Zoho's clock.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct GapsArgs {
     /// Only gaps that had not ended then: an instant (2026-03-01T00:00:00Z) or how long ago (7d)
     #[arg(long, value_name = "TIME")]
@@ -83,6 +85,13 @@ impl std::str::FromStr for Since {
         length.map(Since::Ago).context("neither an instant (2026-03-01T00:00:00Z) nor a length of time (7d)")
     }
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper gaps
+  channelkeeper gaps --since 7d --channel deal-sync
+
+Exit codes: 0 printed, gaps or none; 1 failed; 3 the config cannot be used.";
 
 #[cfg(test)]
 mod tests {

@@ -17,9 +17,13 @@ use crate::telemetry::{self, LogFormat};
 mod adopt;
 mod apply;
 mod check;
+mod completions;
 #[cfg(feature = "simulator")]
 pub mod demo;
+mod explain;
 mod gaps;
+mod import;
+mod man;
 mod plan;
 mod renew;
 mod run;
@@ -57,28 +61,22 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Hold the declared channels, until stopped
     Run(run::RunArgs),
-    /// Read the config, say everything that is wrong with it, and what each channel's renewal survives
-    Check,
-    /// Show what would be done now; changes nothing; exits 2 when there is something to do
+    Check(check::CheckArgs),
     Plan(plan::PlanArgs),
-    /// Do it now
+    Explain(explain::ExplainArgs),
     Apply(apply::ApplyArgs),
-    /// Show every channel and until when it is covered
     Status(status::StatusArgs),
-    /// Show which events were not covered, from when to when
     Gaps(gaps::GapsArgs),
-    /// Renew channels now, due or not
     Renew(renew::RenewArgs),
-    /// Make a declared channel that already exists at Zoho ours
     Adopt(adopt::AdoptArgs),
-    /// Run an in-memory Zoho to try things against
+    Import(import::ImportArgs),
     #[cfg(feature = "simulator")]
     Simulator(simulator::SimulatorArgs),
-    /// Watch days of renewals, a repair and an outage in a minute, without a Zoho account
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// What a process ends with.
@@ -126,17 +124,21 @@ impl Verb {
     async fn run(self, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
         match self {
             Verb::Run(args) => run::run(args, common).await,
-            Verb::Check => check::run(common, stdout),
+            Verb::Check(check::CheckArgs {}) => check::run(common, stdout),
             Verb::Plan(args) => plan::run(args, common, stdout).await,
+            Verb::Explain(args) => explain::run(args, common, stdout).await,
             Verb::Apply(args) => apply::run(args, common, stdout).await,
             Verb::Status(args) => status::run(args, common, stdout).await,
             Verb::Gaps(args) => gaps::run(args, common, stdout).await,
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
+            Verb::Import(args) => import::run(args, common, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Demo(args) => demo::run(args, stdout).await,
+            Verb::Completions(args) => completions::run(&args, stdout),
+            Verb::Man(args) => man::run(&args, stdout),
         }
     }
 
@@ -144,13 +146,17 @@ impl Verb {
     fn log_level(&self) -> &'static str {
         match self {
             Verb::Run(_) => "info",
-            Verb::Check
+            Verb::Check(_)
             | Verb::Plan(_)
+            | Verb::Explain(_)
             | Verb::Apply(_)
             | Verb::Status(_)
             | Verb::Gaps(_)
             | Verb::Renew(_)
-            | Verb::Adopt(_) => "error",
+            | Verb::Adopt(_)
+            | Verb::Import(_)
+            | Verb::Completions(_)
+            | Verb::Man(_) => "error",
             #[cfg(feature = "simulator")]
             Verb::Simulator(_) => "info",
             #[cfg(feature = "simulator")]

@@ -5,16 +5,17 @@ use std::io::Write;
 use clap::Args;
 
 use crate::daemon::verbs::{self, Which};
-use crate::plan::render::PlanView;
+use crate::plan::render::{PlanView, PlansView, StepView, counted};
 
 use super::way::{self, Use, Way};
 use super::{Common, Exit};
 
-/// Show what would be done now. Looks at Zoho and changes nothing, there or here.
+/// Show what would be done now, and change nothing.
 ///
-/// Exits 0 when there is nothing to do, 2 when there is. With a running daemon, the daemon's config file is read afresh: the
-/// plan is what `apply` or a reload would do.
+/// The last line names the plan by a checksum: `apply --plan` does only what has that name. Looks at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what `apply` or a reload would
+/// do.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct PlanArgs {
     /// Only this account
     #[arg(long, value_name = "NAME")]
@@ -23,7 +24,7 @@ pub(super) struct PlanArgs {
 
 pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
-    let plans: Vec<PlanView> = match way::find(common, Use::Look).await? {
+    let plans: PlansView = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.post("/plan", &which).await?,
         Way::Here(here) => verbs::plan_views(&here.fleet, &here.store, &which).await?,
         Way::BadConfig => return Ok(Exit::BadConfig),
@@ -33,29 +34,52 @@ pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write
     } else {
         print(&plans, stdout)?;
     }
-    let unknown = plans.iter().any(is_unknown);
-    Ok(match plans.iter().any(|plan| !plan.steps.is_empty()) {
+    let unknown = plans.accounts.iter().any(is_unknown);
+    let is_pending = |plan: &PlanView| plan.steps.iter().any(|step| !is_bookkeeping(step));
+    Ok(match plans.accounts.iter().any(is_pending) {
         true => Exit::Pending,
         false if unknown => Exit::Failed,
         false => Exit::Done,
     })
 }
 
+/// A step that writes nothing at Zoho: a channel is as declared already and is remembered as ours, or one that is gone is
+/// forgotten.
+fn is_bookkeeping(step: &StepView) -> bool {
+    ["take-over", "forget"].contains(&step.step.as_str())
+}
+
 fn is_unknown(plan: &PlanView) -> bool {
     plan.held.iter().any(|held| held.cause == "unknown")
 }
 
-fn print(plans: &[PlanView], stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+    let PlansView { checksum, accounts: plans } = plans;
     for plan in plans {
         write!(stdout, "{}", plan.to_text())?;
     }
-    let steps: usize = plans.iter().map(|plan| plan.steps.len()).sum();
-    match steps {
+    let steps: Vec<&StepView> = plans.iter().flat_map(|plan| &plan.steps).collect();
+    let all_bookkeeping = steps.iter().all(|step| is_bookkeeping(step));
+    match steps.len() {
         0 if plans.iter().any(is_unknown) => {
             writeln!(stdout, "what there is to do is not known: Zoho could not be looked at")
         }
         0 => writeln!(stdout, "nothing to do"),
-        1 => writeln!(stdout, "1 step to do; `channelkeeper apply` does it"),
-        steps => writeln!(stdout, "{steps} steps to do; `channelkeeper apply` does them"),
+        steps if all_bookkeeping => writeln!(
+            stdout,
+            "nothing to write at Zoho; {} to take note of; `channelkeeper apply` does",
+            counted(steps, "step")
+        ),
+        1 => writeln!(stdout, "1 step to do; `channelkeeper apply --plan {checksum}` does it and nothing else"),
+        steps => {
+            writeln!(stdout, "{steps} steps to do; `channelkeeper apply --plan {checksum}` does them and nothing else")
+        }
     }
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper plan
+  channelkeeper -c config.toml --state-dir state plan --account acme --json
+
+Exit codes: 0 nothing to write at Zoho; 1 failed, or Zoho could not be looked at; 2 changes are pending; 3 the config cannot be used.";

@@ -9,8 +9,11 @@ use crate::daemon::verbs::{self, Which};
 use super::way::{self, Use, Way};
 use super::{Common, Exit, apply};
 
-/// Renew channels now, due or not. It also tries again at once what Zoho had refused.
+/// Renew channels now, due or not.
+///
+/// It also tries again at once what Zoho had refused.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct RenewArgs {
     /// The channel; without it, or --account, every channel
     channel: Option<String>,
@@ -32,3 +35,10 @@ pub(super) async fn run(args: RenewArgs, common: &Common, stdout: &mut (dyn Writ
     };
     apply::print(&applied, common, stdout)
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper renew deal-sync
+  channelkeeper renew --account acme
+
+Exit codes: 0 renewed; 1 failed, or something is left to do; 3 the config cannot be used.";

@@ -16,6 +16,7 @@ use super::{Common, Exit, complain};
 ///
 /// TERM or INT stops after the call under way, a second one at once; HUP reads the config again.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct RunArgs {
     /// Where the health endpoints listen, whatever the config says
     #[arg(long, value_name = "ADDRESS")]
@@ -49,3 +50,10 @@ pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> 
         Err(error) => Err(error.into()),
     }
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper -c config.toml --state-dir state run
+  kill -HUP $(pidof channelkeeper)     # read the config again
+
+Exit codes: 0 stopped when told to; 1 failed; 3 the config cannot be used and the store holds no earlier state.";

@@ -20,8 +20,11 @@ use crate::simulator::http::{self, ClockFn};
 use crate::simulator::knobs::Length;
 use crate::simulator::{Knobs, Org, Zoho};
 
-/// Runs an in-memory Zoho over HTTP: OAuth, the watch API, deliveries, quotas and faults.
+/// Run an in-memory Zoho to test against.
+///
+/// Over HTTP: OAuth, the watch API, deliveries, quotas and faults.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct SimulatorArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
@@ -156,6 +159,13 @@ const EXAMPLES: [(&str, &str); 4] = [
     ("leads", r#""Leads.create""#),
     ("orders", r#""Sales_Orders.all", "Invoices.create""#),
 ];
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper simulator --print-config > config.toml
+  channelkeeper simulator --accounts 3 --version-limits v8=12h
+
+Exit codes: 0 stopped when told to; 1 failed.";
 
 #[cfg(test)]
 mod tests {

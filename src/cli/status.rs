@@ -15,9 +15,9 @@ use super::{Common, Exit};
 
 /// Show every channel and until when it is covered.
 ///
-/// Exits 1 when health is failing. Without a running daemon it shows what the store remembers, and that is failing: nothing
-/// is renewed.
+/// Without a running daemon it shows what the store remembers, and that is failing: nothing is renewed.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct StatusArgs {}
 
 pub(super) async fn run(args: StatusArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
@@ -47,3 +47,10 @@ fn remembered(here: &Here, common: &Common) -> anyhow::Result<StatusView> {
     let overview = Overview { accounts, ..Overview::starting(now, config) };
     Ok(StatusView::of(&overview, LoopAge::NO_LOOP, now))
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper status
+  channelkeeper status --json | jq .health
+
+Exit codes: 0 health is ok or degraded; 1 it is failing, or the verb failed; 3 the config cannot be used.";

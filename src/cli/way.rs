@@ -83,10 +83,30 @@ pub async fn find(common: &Common, purpose: Use) -> anyhow::Result<Way> {
         Use::Look if !Store::exists(&state_dir) => Store::temporary()?,
         Use::Look | Use::Change => open(&state_dir, &*clock)?,
     };
+    Ok(Way::Here(Box::new(here(desired, store, clock)?)))
+}
+
+/// In this process even beside a running daemon, for what concerns no store: then with an empty one. `None` when the config
+/// cannot be used, and it was said why.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub async fn beside(common: &Common) -> anyhow::Result<Option<Here>> {
+    let loaded = config::load(&common.config, &Surroundings::of_process());
+    let state_dir = state_dir(common, &loaded);
+    print_problems(&loaded);
+    let Some(desired) = loaded.desired else { return Ok(None) };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let is_free = Store::exists(&state_dir) && Daemon::connect(&state_dir).await?.is_none();
+    let store = if is_free { open(&state_dir, &*clock)? } else { Store::temporary()? };
+    Ok(Some(here(desired, store, clock)?))
+}
+
+fn here(desired: Desired, store: Store, clock: Arc<dyn Clock>) -> anyhow::Result<Here> {
     let transport = network(&desired.settings)?;
     let means = Means { store: store.clone(), transport, clock: clock.clone() };
     let fleet = Fleet::new(desired.clone(), std::collections::BTreeMap::new(), &means, None)?;
-    Ok(Way::Here(Box::new(Here { desired, fleet, store, clock })))
+    Ok(Here { desired, fleet, store, clock })
 }
 
 /// Where the store is: `--state-dir`, else `$STATE_DIRECTORY`, else `[daemon] state_dir`, else the default. In this order a

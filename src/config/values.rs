@@ -169,6 +169,14 @@ pub(super) fn removed(text: &str) -> Result<Removed, Mistake> {
     found.ok_or_else(|| Mistake::new(unknown("value", text), suggestion(text, &all.map(Removed::as_str))))
 }
 
+/// Whether a channel may be declared with this `notify_url`; if not, why.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn check_notify_url(text: &str) -> Result<(), String> {
+    notify_url(text).map_err(|mistake| mistake.message)
+}
+
 /// A URL that Zoho can deliver to.
 pub(super) fn notify_url(text: &str) -> Result<(), Mistake> {
     let length = text.chars().count();

@@ -1,8 +1,8 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it. Paths:
-//! `GET /status` and `/gaps`; `POST /plan`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, 422
-//! when it is the config that cannot be used, or 500 when the daemon is at fault.
+//! `GET /status` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, 409
+//! when the plan is not the one that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at fault.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::coverage::render::GapView;
 use crate::expose::status::StatusView;
-use crate::plan::render::PlanView;
+use crate::plan::explain::Explanation;
+use crate::plan::render::PlansView;
 use crate::store::Store;
 
+use super::fleet::Fleet;
 use super::run::{Reader, ReloadRequest};
 use super::scheduler::{Links, chain};
 use super::verbs::{self, Applied, GapsRequest, VerbError, Which};
@@ -56,6 +58,17 @@ pub struct ApplyRequest {
     /// Whether the removals that are held now are allowed.
     #[serde(default)]
     pub allow_removals: bool,
+    /// The checksum of the only plan that is to be carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+/// The body of `POST /explain`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// `[ACCOUNT/]CHANNEL`.
+    pub channel: String,
 }
 
 /// The body of `POST /adopt`.
@@ -103,6 +116,7 @@ pub async fn serve(listener: UnixListener, desk: Desk, shutdown: CancellationTok
         .route("/status", get(status))
         .route("/gaps", get(gaps))
         .route("/plan", post(plan))
+        .route("/explain", post(explain))
         .route("/apply", post(apply))
         .route("/renew", post(renew))
         .route("/adopt", post(adopt))
@@ -122,18 +136,25 @@ async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> R
 }
 
 /// What `apply` would do: the config file is read afresh and not put in force.
-async fn plan(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<Vec<PlanView>>, Refusal> {
-    let former = desk.links.fleet.borrow().clone();
-    let fleet = desk.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet;
-    Ok(Json(verbs::plan_views(&fleet, &desk.store, &which).await?))
+async fn plan(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<PlansView>, Refusal> {
+    Ok(Json(verbs::plan_views(&desk.read()?, &desk.store, &which).await?))
+}
+
+/// Of one channel of that same plan.
+async fn explain(
+    State(desk): State<Desk>,
+    Asked(request): Asked<ExplainRequest>,
+) -> Result<Json<Explanation>, Refusal> {
+    Ok(Json(verbs::explain(&desk.read()?, &desk.store, &request.channel).await?))
 }
 
 async fn apply(State(desk): State<Desk>, Asked(request): Asked<ApplyRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+    if let Some(wanted) = &request.plan {
+        verbs::expect_plan(&desk.read()?, &desk.store, &request.which, wanted).await?;
+    }
     desk.reload().await?;
     if request.allow_removals {
-        let former = desk.links.fleet.borrow().clone();
-        let fleet = desk.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet;
-        verbs::allow_removals(&fleet, &desk.store, &request.which).await?;
+        verbs::allow_removals(&desk.read()?, &desk.store, &request.which).await?;
     }
     desk.pass("apply", &request.which).await
 }
@@ -151,6 +172,12 @@ async fn adopt(State(desk): State<Desk>, Asked(request): Asked<AdoptRequest>) ->
 }
 
 impl Desk {
+    /// The fleet of the file as it stands now, which is not put in force.
+    fn read(&self) -> Result<Fleet, Refusal> {
+        let former = self.links.fleet.borrow().clone();
+        Ok(self.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet)
+    }
+
     async fn reload(&self) -> Result<(), Refusal> {
         let stopping = || Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why: "the daemon is stopping".to_owned() };
         let (answer, answered) = oneshot::channel();
@@ -217,6 +244,7 @@ impl From<VerbError> for Refusal {
             | VerbError::NoChannel(_)
             | VerbError::Unusable(..)
             | VerbError::NotThere { .. } => StatusCode::BAD_REQUEST,
+            VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
             VerbError::Zoho(_) | VerbError::Store(_) | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal { status, why: chain(&error) }

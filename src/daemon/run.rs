@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -21,9 +22,11 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Surroundings};
 use crate::expose::http::{self, Shown};
+use crate::expose::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
 use crate::expose::overview::{ConfigState, Overview};
-use crate::model::channel::AccountName;
+use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::{Desired, Settings};
+use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
 use crate::store::{OpenError, Opened, Store, StoreError};
 use crate::zoho::transport::{Http, SetupError, Transport};
@@ -143,6 +146,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
     let loaded = config::load(&config, &surroundings);
     let Opened { store, moved_aside } = Store::open(&state_dir, clock.now())?;
+    let store = store.going_on();
     if let Some((aside, why)) = &moved_aside {
         error!(moved_to = %aside.display(), why, "the database could not be used and a new one was begun");
     }
@@ -162,7 +166,10 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let closing = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let listening = match listen.or(settings.listen) {
-        Some(address) => Some(serve_http(address, &links, &clock, &closing, &mut tasks).await?),
+        Some(address) => {
+            let shown = shown(&links, &store, &clock, settings.request_timeout);
+            Some(serve_http(address, shown, &closing, &mut tasks).await?)
+        }
         None => None,
     };
     let unheard = |source| RunError::Listen { what: "the control socket".to_owned(), source };
@@ -410,22 +417,50 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     Ok(Arc::new(http))
 }
 
+/// What the listener shows.
+fn shown(links: &Links, store: &Store, clock: &Arc<dyn Clock>, request_timeout: Duration) -> Shown {
+    let (pulse, of_pulse) = (links.pulse.clone(), clock.clone());
+    let (fleet, of_accounts, of_channels) = (links.fleet.clone(), store.clone(), store.clone());
+    let account = move |name: &AccountName| {
+        let subject = fleet.borrow().subjects.get(name).cloned();
+        subject.map(|subject| remembered_of(&subject, &of_accounts)).transpose().map_err(|error| chain(&error))
+    };
+    let channel = move |name: &AccountName, id: ChannelId| {
+        let read =
+            || Ok(ChannelMemory { record: of_channels.record(name, id)?, ledger: of_channels.ledger(name, id)? });
+        read().map_err(|error: StoreError| chain(&error))
+    };
+    Shown {
+        overview: links.overview.clone(),
+        loop_age: Arc::new(move || pulse.age(&*of_pulse)),
+        clock: clock.clone(),
+        memory: Memory { account: Arc::new(account), channel: Arc::new(channel), request_timeout },
+    }
+}
+
+fn remembered_of(subject: &Subject, store: &Store) -> Result<AccountMemory, StoreError> {
+    let account = &subject.desired.account;
+    let token = store.token(&account.name)?.map(|token| TokenFacts {
+        until: token.access.map(|(_, until)| until),
+        denied: token.denied.map(|denied| (denied.what, denied.until)),
+    });
+    Ok(AccountMemory {
+        policy: account.policy.clone(),
+        state: store.account_state(&account.name)?,
+        api: format!("{}/crm/{}", account.api_url, account.version),
+        token: token.unwrap_or_default(),
+    })
+}
+
 async fn serve_http(
     address: SocketAddr,
-    links: &Links,
-    clock: &Arc<dyn Clock>,
+    shown: Shown,
     closing: &CancellationToken,
     tasks: &mut JoinSet<(&'static str, Result<(), RunError>)>,
 ) -> Result<SocketAddr, RunError> {
     let unheard = move |source| RunError::Listen { what: format!("http://{address}"), source };
     let listener = TcpListener::bind(address).await.map_err(unheard)?;
     let listening = listener.local_addr().map_err(unheard)?;
-    let (pulse, of_pulse) = (links.pulse.clone(), clock.clone());
-    let shown = Shown {
-        overview: links.overview.clone(),
-        loop_age: Arc::new(move || pulse.age(&*of_pulse)),
-        clock: clock.clone(),
-    };
     let (router, stop) = (http::router(shown), closing.clone());
     tasks.spawn(async move { ("HTTP listener", http::serve(listener, router, stop).await.map_err(unheard)) });
     info!(address = %listening, "health endpoints are open");

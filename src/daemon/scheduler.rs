@@ -124,6 +124,8 @@ pub struct Scheduler {
     pulse: Pulse,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     last_look: (Timestamp, Duration),
+    /// When the store was last tried to be brought back to its disk.
+    last_mend: Duration,
 }
 
 /// What others hold of a scheduler.
@@ -175,6 +177,7 @@ impl Scheduler {
         let Setup { fleet, store, clock, overview, observer } = setup;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let last_look = (clock.now(), clock.elapsed());
+        let last_mend = clock.elapsed();
         let mut scheduler = Scheduler {
             fleet: watch::Sender::new(fleet),
             store,
@@ -187,6 +190,7 @@ impl Scheduler {
             pulse: Pulse::default(),
             observer,
             last_look,
+            last_mend,
         };
         scheduler.pulse.beat(&*scheduler.clock);
         scheduler.hold_fleet("start");
@@ -207,6 +211,9 @@ impl Scheduler {
         while !cancelled.is_cancelled() {
             self.pulse.beat(&*self.clock);
             self.notice_jumps();
+            if self.clock.elapsed().saturating_sub(self.last_mend) >= MEND_EVERY {
+                self.mend_store();
+            }
             self.start_due(&cancelled);
             let (clock, length) = (self.clock.clone(), self.sleep_length());
             tokio::select! {
@@ -220,6 +227,10 @@ impl Scheduler {
         self.publish(|overview| overview.stopping = true);
         while let Some(ended) = self.passes.join_next().await {
             self.ended(ended).await?;
+        }
+        self.mend_store();
+        if let Some(why) = self.store.trouble() {
+            error!(error = why, "the store could not be written to the end, so what it had in memory is lost");
         }
         info!("no pass is under way any more");
         Ok(())
@@ -265,7 +276,7 @@ impl Scheduler {
             Err(error) => {
                 let chain = chain(&error);
                 error!(%account, error = chain, "the store failed, so this pass was given up");
-                self.publish(|overview| overview.store_failed = Some(chain));
+                self.publish(|overview| overview.store_failed = Some(format!("nothing is done: {chain}")));
                 after(now, STORE_RETRY)
             }
         };
@@ -288,8 +299,9 @@ impl Scheduler {
         let report = Arc::new(report);
         let (account, next_wake) = (report.account.clone(), report.next_wake);
         let shown = report.clone();
+        let store_failed = self.store_trouble();
         self.publish(|overview| {
-            overview.store_failed = None;
+            overview.store_failed = store_failed;
             if let Some(entry) = overview.accounts.get_mut(&account) {
                 *entry = Some(shown);
             }
@@ -389,6 +401,34 @@ impl Scheduler {
         counts.into_iter().filter(|(name, _)| !is_declared(name)).collect()
     }
 
+    /// What is said of a store that goes on in memory; told aloud when it begins.
+    fn store_trouble(&self) -> Option<String> {
+        let why = self.store.trouble()?;
+        if self.overview.borrow().store_failed.is_none() {
+            error!(error = why, "the store cannot be written, so channels are held from memory");
+        }
+        Some(format!(
+            "channels are held from memory, and what is learned since is lost with a restart; make room or mend the disk \
+             of the state directory, it is tried again every {} minutes: {why}",
+            MEND_EVERY.as_secs() / 60
+        ))
+    }
+
+    /// A store that went on in memory is brought back to its disk as soon as that can be written again.
+    fn mend_store(&mut self) {
+        if self.store.trouble().is_none() {
+            return;
+        }
+        self.last_mend = self.clock.elapsed();
+        match self.store.mend(self.clock.now()) {
+            Ok(()) => {
+                info!("the store is written to its disk again");
+                self.publish(|overview| overview.store_failed = None);
+            }
+            Err(error) => debug!(error = chain(&error), "the store still cannot be written"),
+        }
+    }
+
     /// Wall time and monotonic time since the last turn should agree. Where they do not, the clock was stepped, or the
     /// machine slept.
     fn notice_jumps(&mut self) {
@@ -432,5 +472,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Messages that may wait; more of them make their sender wait.
 const INBOX_MAX: usize = 64;
 const STORE_RETRY: Duration = Duration::from_secs(30);
+/// Between two attempts to bring the store back to its disk: each opens the database anew.
+const MEND_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Less than this is how clocks and timers are.
 const JUMP_MIN_MS: u64 = 5_000;

@@ -1,6 +1,6 @@
 //! What the command line can ask for, the same with a running daemon and without one.
 //!
-//! `plan` looks and changes nothing. The others write a fact into the store (this removal is allowed, this channel is
+//! `plan` and `explain` look and change nothing. The others write a fact into the store (this removal is allowed, this channel is
 //! ours, this one is to be renewed) and leave it to the next pass to act on it.
 
 use std::collections::BTreeMap;
@@ -16,11 +16,13 @@ use crate::model::desired::AccountDesired;
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
 use crate::plan::calls::{self, CallsView};
+use crate::plan::checksum::checksum;
+use crate::plan::explain::Explanation;
 use crate::plan::filter::removals_fingerprint;
-use crate::plan::render::PlanView;
+use crate::plan::render::{PlanView, PlansView, UNKNOWN};
 use crate::plan::step::{Cause, Plan};
 use crate::reconcile::execute::Outcome;
-use crate::reconcile::pass::{Subject, preview};
+use crate::reconcile::pass::{Subject, explained, preview};
 use crate::reconcile::report::AccountReport;
 use crate::store::{Store, StoreError};
 use crate::zoho::error::Error as ZohoError;
@@ -46,6 +48,17 @@ pub enum VerbError {
         name: ChannelName,
         /// Its id.
         id: ChannelId,
+    },
+    /// The plan is not the one that was looked at.
+    #[error(
+        "the plan is another one by now, so nothing was written: {wanted} was asked for, and {made} is what would be done; \
+         look again with `channelkeeper plan`"
+    )]
+    OtherPlan {
+        /// The checksum that was given.
+        wanted: String,
+        /// That of the plan made now.
+        made: String,
     },
     /// Zoho could not be asked.
     #[error("Zoho could not be asked")]
@@ -183,18 +196,58 @@ pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Pl
 ///
 /// # Errors
 /// As [`plans`].
-pub async fn plan_views(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<PlanView>, VerbError> {
+pub async fn plan_views(fleet: &Fleet, store: &Store, which: &Which) -> Result<PlansView, VerbError> {
     let audits = f64::from(audits_per_day(&fleet.settings.audit));
-    let mut views = Vec::new();
-    for plan in plans(fleet, store, which).await? {
-        let view = PlanView::of(&plan);
+    let plans = plans(fleet, store, which).await?;
+    let mut shown = PlansView::of(&plans);
+    for (view, plan) in shown.accounts.iter_mut().zip(&plans) {
         let Some(subject) = fleet.subjects.get(&plan.account) else { continue };
         let AccountDesired { account, specs } = &subject.desired;
         let learned = store.account_state(&plan.account)?.learned;
         let calls = calls::expected(&account.name, &learned.within(&account.policy, plan.at), specs, audits);
-        views.push(view.expecting(CallsView::of(&account.name, &calls, account.policy.credits_per_day)));
+        view.calls = Some(CallsView::of(&account.name, &calls, account.policy.credits_per_day));
     }
-    Ok(views)
+    Ok(shown)
+}
+
+/// Makes the plan anew and compares its checksum. The pass that follows looks once more: what changes at Zoho in the
+/// moments between is met as in any pass.
+///
+/// # Errors
+/// When it is another one, and as [`plans`].
+pub async fn expect_plan(fleet: &Fleet, store: &Store, which: &Which, wanted: &str) -> Result<(), VerbError> {
+    let made = checksum(&plans(fleet, store, which).await?);
+    if made == wanted { Ok(()) } else { Err(VerbError::OtherPlan { wanted: wanted.to_owned(), made }) }
+}
+
+/// One channel of the plan that would be made now, with everything its decision is made from. `asked` is
+/// `[ACCOUNT/]CHANNEL`: a name that is declared or remembered, or an id.
+///
+/// # Errors
+/// When there is no such account or channel, or the store fails.
+pub async fn explain(fleet: &Fleet, store: &Store, asked: &str) -> Result<Explanation, VerbError> {
+    let (account, channel) = asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name));
+    let which = Which { account: account.map(str::to_owned), channel: None };
+    let chosen = fleet.chosen(&which)?;
+    let id = channel.parse().ok();
+    let mut found = None;
+    for subject in chosen.values() {
+        let declared = subject.desired.specs.values().find(|spec| spec.name.as_str() == channel).map(|spec| spec.id);
+        let records = store.records(subject.name())?;
+        let remembered = records.values().find(|record| record.name.as_str() == channel).map(|record| record.id);
+        let by_id = id.filter(|id| subject.desired.specs.contains_key(id) || records.contains_key(id));
+        // A channel that is not ours is known by its id alone, so its account has to be clear.
+        let foreign = id.filter(|_| chosen.len() == 1);
+        let rank = |place: u8, id: Option<ChannelId>| id.map(|id| (place, id, subject.clone()));
+        let here = rank(0, declared).or(rank(1, remembered)).or(rank(2, by_id)).or(rank(3, foreign));
+        let is_nearer =
+            |best: &Option<(u8, ChannelId, Arc<Subject>)>, place| best.as_ref().is_none_or(|(held, ..)| place < *held);
+        if let Some(here) = here.filter(|(place, ..)| is_nearer(&found, *place)) {
+            found = Some(here);
+        }
+    }
+    let (_, id, subject) = found.ok_or_else(|| VerbError::NoChannel(asked.to_owned()))?;
+    Ok(explained(&subject, store, id, fleet.settings.request_timeout).await?)
 }
 
 /// The gaps of the declared accounts, by account, channel and time; also of channels that are declared no longer.
@@ -294,13 +347,23 @@ impl Applied {
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("account {}: {}", self.account, self.headline())];
         lines.extend(self.done.iter().map(DoneView::line));
-        let left = self.left.to_text();
+        let left = self.left_but_for_the_look().to_text();
         let left: Vec<&str> = left.lines().skip(1).collect();
         if !left.is_empty() {
             lines.push("  left:".to_owned());
             lines.extend(left.into_iter().map(str::to_owned));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// What is left. Why the look failed is in the headline, and is not said of each channel again.
+    fn left_but_for_the_look(&self) -> PlanView {
+        let mut left = self.left.clone();
+        if self.look_failed.is_some() {
+            let unseen = left.held.iter_mut().filter(|held| held.cause == UNKNOWN);
+            unseen.for_each(|held| held.detail = "not seen".to_owned());
+        }
+        left
     }
 
     fn headline(&self) -> String {

@@ -29,9 +29,10 @@ use crate::clock::Clock;
 use crate::model::time::Timestamp;
 
 use super::health::{self, Health, Status};
+use super::memory::Memory;
 use super::metrics;
 use super::overview::{LoopAge, Overview};
-use super::page::page;
+use super::page::{ChannelPage, FrontView, Query, missing, policy};
 use super::status::{ChannelView, HealthView, StatusView};
 
 /// What is shown.
@@ -43,12 +44,15 @@ pub struct Shown {
     pub loop_age: Arc<dyn Fn() -> LoopAge + Send + Sync>,
     /// For `now`.
     pub clock: Arc<dyn Clock>,
+    /// What is remembered, for the pages.
+    pub memory: Memory,
 }
 
 /// Every path.
 pub fn router(shown: Shown) -> Router {
     Router::new()
         .route("/", get(front))
+        .route("/channels/{account}/{name}", get(channel_page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/healthz", get(healthz))
@@ -149,8 +153,18 @@ async fn status(State(shown): State<Shown>) -> Json<StatusView> {
     Json(shown.view())
 }
 
-async fn front(State(shown): State<Shown>) -> Html<String> {
-    Html(page(&shown.view()))
+async fn front(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Html<String> {
+    let query = Query::parse(&query.unwrap_or_default());
+    let age = (shown.loop_age)();
+    Html(FrontView::of(&shown.overview(), age, &shown.memory, query, shown.now()).page())
+}
+
+async fn channel_page(State(shown): State<Shown>, Path((account, name)): Path<(String, String)>) -> Response {
+    let (age, now) = ((shown.loop_age)(), shown.now());
+    match ChannelPage::of(&shown.overview(), age, &shown.memory, (&account, &name), now) {
+        Some(page) => Html(page.page()).into_response(),
+        None => (StatusCode::NOT_FOUND, Html(missing(&account, &name, now))).into_response(),
+    }
 }
 
 fn yes_unless(no: bool) -> StatusCode {
@@ -161,15 +175,13 @@ fn yes_unless(no: bool) -> StatusCode {
 async fn guarded(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy()));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response
 }
 
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// How long an answer that is under way may take at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 

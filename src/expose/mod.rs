@@ -7,7 +7,7 @@
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
-//! - [`page`]: the same facts for a browser: pure;
+//! - [`page`]: the same facts for a browser, with what [`memory`] reads for the channels that are looked at: pure;
 //! - [`http`]: the read-only listener;
 //! - `line`: what keeps a foreign text on one line and its secrets out of sight.
 //!
@@ -16,6 +16,7 @@
 pub mod health;
 pub mod http;
 mod line;
+pub mod memory;
 pub mod metrics;
 pub mod overview;
 pub mod page;

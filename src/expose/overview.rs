@@ -22,7 +22,7 @@ pub struct Overview {
     pub orphans: BTreeMap<AccountName, usize>,
     /// The state of the config.
     pub config: ConfigState,
-    /// Why the store failed, while it does.
+    /// What a failing store means and why it fails, while it does.
     pub store_failed: Option<String>,
     /// Where a database that could not be used was moved to at the start, and why.
     pub store_moved_aside: Option<String>,

@@ -24,7 +24,7 @@ use super::overview::{ConfigState, LoopAge, Overview};
 
 mod text;
 
-pub(super) use text::until;
+pub(super) use text::headline;
 
 /// Everything, at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -227,7 +227,7 @@ impl StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: overview.started_at,
             now,
-            headline: text::headline(health.guarantee, &accounts, now),
+            headline: text::headline(health.guarantee, overview, now),
             health: HealthView::of(&health),
             config: ConfigView::of(&overview.config),
             accounts,
@@ -265,7 +265,7 @@ impl ReasonView {
 }
 
 impl ConfigView {
-    fn of(config: &ConfigState) -> ConfigView {
+    pub(super) fn of(config: &ConfigState) -> ConfigView {
         let ConfigState { file, loaded_at, problems, warnings } = config;
         let lines = |texts: &[String]| texts.iter().take(LINES_MAX).map(|text| line(text)).collect();
         ConfigView { file: line(file), loaded_at: *loaded_at, problems: lines(problems), warnings: lines(warnings) }
@@ -339,7 +339,7 @@ impl AccountView {
 }
 
 /// How many channels are in each state at `now`.
-fn counts(report: &AccountReport, now: Timestamp) -> BTreeMap<String, usize> {
+pub(super) fn counts(report: &AccountReport, now: Timestamp) -> BTreeMap<String, usize> {
     let of = |state: ChannelState| {
         let channels = report.channels.values().filter(|channel| report.state_at(channel, now) == state);
         (state.word().to_owned(), channels.count())
@@ -367,7 +367,7 @@ impl CreditsView {
 }
 
 impl PassView {
-    fn of(report: &AccountReport) -> PassView {
+    pub(super) fn of(report: &AccountReport) -> PassView {
         PassView {
             at: report.at,
             wake: line(&report.wake),
@@ -383,6 +383,12 @@ impl PassView {
 }
 
 impl ChannelView {
+    /// One channel by itself.
+    pub(super) fn alone(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> ChannelView {
+        let held = report.after.held.iter().filter(|held| held.id == channel.spec.id);
+        ChannelView { held: held.map(held_view).collect(), ..ChannelView::of(report, channel, now) }
+    }
+
     /// Without what is held.
     fn of(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> ChannelView {
         let ChannelReport { spec, state: _, expiry, due_at, emergency_at, short_grant, drift, last } = channel;

@@ -7,16 +7,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coverage::Ledger;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operations};
-use crate::model::policy::Mode;
-use crate::model::record::LastStep;
+use crate::model::observed::{Look, Observed};
+use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::record::{AccountState, Grant, LastStep, Record};
 use crate::model::secret::Secret;
-use crate::model::time::{Timestamp, after};
+use crate::model::time::{Times, Timestamp, after};
+use crate::model::version::WEEK;
 use crate::plan::step::{Cause, Held, Plan};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 use crate::zoho::client::Traffic;
 
+use super::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
 use super::overview::{ConfigState, LoopAge, Overview};
 
 pub(crate) const START: &str = "2026-01-01T00:00:00Z";
@@ -71,6 +75,9 @@ pub(crate) fn converged(channels: i64) -> Overview {
 pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> AccountReport {
     let channels: BTreeMap<ChannelId, ChannelReport> = channels.map(|n| (id(n), channel(n))).collect();
     let kept = channels.keys().copied().collect();
+    let seen =
+        |(id, channel): (&ChannelId, &ChannelReport)| (*id, Observed::as_declared(&channel.spec, channel.expiry));
+    let look = Look::Seen { channels: channels.iter().map(seen).collect(), at: now() };
     let plan = Plan {
         account: account(name),
         at: now(),
@@ -95,6 +102,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         credits: None,
         outcomes: Vec::new(),
         after: plan,
+        look,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),
         channels,
         traffic: Traffic {
@@ -122,7 +130,7 @@ fn channel(number: i64) -> ChannelReport {
     }
 }
 
-fn spec(number: i64) -> Spec {
+pub(crate) fn spec(number: i64) -> Spec {
     let mut events = Events::default();
     events.insert("Deals", Operations::ALL);
     Spec {
@@ -138,6 +146,31 @@ fn spec(number: i64) -> Spec {
         conditions: Vec::new(),
         mode: Mode::Sync,
     }
+}
+
+/// A memory with a ledger of every channel, in which the first hour was not enabled, and a record without trouble.
+pub(crate) fn remembering() -> Memory {
+    let of_channel = |_: &AccountName, id: ChannelId| {
+        let spec = spec(id.number());
+        let mut ledger = Ledger::new(&spec, hours(0));
+        ledger.granted(Times { sent: minutes(5), received: minutes(5) }, hours(24));
+        let mut record = Record::new(id, spec.name.clone(), spec.notify_url.fingerprint());
+        record.grant = Some(Grant { at: hours(0), asked: hours(24), expiry: hours(24) });
+        Ok(ChannelMemory { record: Some(record), ledger: Some(ledger) })
+    };
+    let of_account = |_: &AccountName| {
+        let policy = Policy {
+            mode: Mode::Sync,
+            removed: Removed::Disable,
+            batch_max: 50,
+            lifetime_max: WEEK,
+            credits_per_day: None,
+        };
+        let state = AccountState { skew_ms: Some(0), ..AccountState::default() };
+        let token = TokenFacts { until: Some(hours(2)), denied: None };
+        Ok(Some(AccountMemory { policy, state, api: "https://www.zohoapis.eu/crm/v8".to_owned(), token }))
+    };
+    Memory { account: Arc::new(of_account), channel: Arc::new(of_channel), request_timeout: Duration::from_secs(30) }
 }
 
 fn name(number: i64) -> ChannelName {

@@ -6,6 +6,8 @@
 //! | yes | yes | Seen, same, fresh | keep; look again at its renewal time |
 //! | yes | yes | Seen, same, due | Enable (Renew, or Emergency); by PUT where Zoho refuses to POST a live channel |
 //! | yes | yes | Seen, same, given far less life than can be had | Enable (ShortGrant) |
+//! | yes | yes | Seen, same, a renewal was asked for | Enable (Asked) |
+//! | yes | yes | Seen, and NOT_SUBSCRIBED when it was changed | Enable (NotSubscribed) |
 //! | yes | yes | Seen, differs | repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as well: Enable first |
 //! | yes | no | Seen, the spec's notify_url | take over, then as ours |
 //! | yes | no | Seen, another notify_url | held: Conflict |
@@ -61,7 +63,7 @@ pub struct Facts<'a> {
 
 /// The plan for one account at one instant.
 pub fn plan(facts: &Facts<'_>) -> Plan {
-    let table = Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) };
+    let table = Table::of(facts);
     let decisions = every_id(facts).into_iter().map(|id| table.decide(id)).collect();
     filter::settle(facts, decisions)
 }
@@ -70,6 +72,8 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) id: ChannelId,
+    /// The row of the table above that it was made by.
+    pub(super) row: Row,
     pub(super) verdict: Verdict,
     /// Its life as far as it is known.
     pub(super) life: Option<Life>,
@@ -87,6 +91,78 @@ pub(super) enum Verdict {
     Foreign,
     /// No spec, no record, not seen: a record's id that is nobody's.
     Nothing,
+}
+
+/// A row of the table above, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Row {
+    Missing,
+    Fresh,
+    Due,
+    ShortGrant,
+    Asked,
+    NotSubscribed,
+    Differs,
+    Found,
+    Conflict,
+    Unseen,
+    UnseenEmergency,
+    UnseenNew,
+    Rejected,
+    Retired,
+    Gone,
+    UnseenRetired,
+    Foreign,
+    Nothing,
+}
+
+impl Row {
+    /// Its cells: spec, ours, observed, then. `None` for what is in no row, because there is nothing to decide.
+    pub(super) const fn cells(self) -> Option<[&'static str; 4]> {
+        Some(match self {
+            Row::Missing => ["yes", "any", "Absent", "Enable (Missing)"],
+            Row::Fresh => ["yes", "yes", "Seen, same, fresh", "keep; look again at its renewal time"],
+            Row::Due => [
+                "yes",
+                "yes",
+                "Seen, same, due",
+                "Enable (Renew, or Emergency); by PUT where Zoho refuses to POST a live channel",
+            ],
+            Row::ShortGrant => ["yes", "yes", "Seen, same, given far less life than can be had", "Enable (ShortGrant)"],
+            Row::Asked => ["yes", "yes", "Seen, same, a renewal was asked for", "Enable (Asked)"],
+            Row::NotSubscribed => {
+                ["yes", "yes", "Seen, and NOT_SUBSCRIBED when it was changed", "Enable (NotSubscribed)"]
+            }
+            Row::Differs => [
+                "yes",
+                "yes",
+                "Seen, differs",
+                "repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as \
+                 well: Enable first",
+            ],
+            Row::Found => ["yes", "no", "Seen, the spec's notify_url", "take over, then as ours"],
+            Row::Conflict => ["yes", "no", "Seen, another notify_url", "held: Conflict"],
+            Row::Unseen => ["yes", "yes", "Unknown, not yet in emergency", "held: Unknown"],
+            Row::UnseenEmergency => ["yes", "yes", "Unknown, in emergency", "Enable (EmergencyBlind)"],
+            Row::UnseenNew => ["yes", "no", "Unknown", "held: Unknown"],
+            Row::Rejected => [
+                "yes",
+                "any",
+                "refused before, same spec",
+                "held: Rejected, retried on a slow cadence or when the spec changes",
+            ],
+            Row::Retired => ["no", "yes", "Seen", "Disable (Retired), or left to expire, by policy"],
+            Row::Gone => ["no", "yes", "Absent", "Forget"],
+            Row::UnseenRetired => ["no", "yes", "Unknown", "held: Unknown"],
+            Row::Foreign => ["no", "no", "Seen", "foreign: listed, never touched"],
+            Row::Nothing => return None,
+        })
+    }
+}
+
+/// The decision for one channel, as [`plan`] takes it.
+pub(super) fn decide(facts: &Facts<'_>, id: ChannelId) -> Decision {
+    Table::of(facts).decide(id)
 }
 
 /// What is known of a channel at Zoho.
@@ -111,6 +187,12 @@ struct Table<'a> {
     zoho_now: Timestamp,
 }
 
+impl<'a> Table<'a> {
+    fn of(facts: &'a Facts<'a>) -> Table<'a> {
+        Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) }
+    }
+}
+
 impl Table<'_> {
     /// One channel: the table above.
     fn decide(&self, id: ChannelId) -> Decision {
@@ -118,17 +200,17 @@ impl Table<'_> {
         let record = self.facts.records.get(&id);
         match (spec, record, self.seen(id)) {
             (None, Some(record), Sight::Seen(observed)) if is_ours(record, observed) => self.retire(record, observed),
-            (None, Some(record), Sight::Unknown(why)) => self.unknown(id, &record.name, why),
+            (None, Some(record), Sight::Unknown(why)) => self.unknown(id, Row::UnseenRetired, &record.name, why),
             (None, Some(record), Sight::Absent) => forget(record),
-            (None, _, Sight::Seen(_)) => plain(id, Verdict::Foreign),
-            (None, None, Sight::Absent | Sight::Unknown(_)) => plain(id, Verdict::Nothing),
+            (None, _, Sight::Seen(_)) => plain(id, Row::Foreign, Verdict::Foreign),
+            (None, None, Sight::Absent | Sight::Unknown(_)) => plain(id, Row::Nothing, Verdict::Nothing),
             (Some(spec), record, Sight::Absent) => self.missing(spec, record),
             (Some(spec), Some(record), Sight::Seen(observed)) if is_ours(record, observed) => {
                 self.ours(spec, Some(record), observed, Vec::new())
             }
             (Some(spec), _, Sight::Seen(observed)) => self.found(spec, observed),
             (Some(spec), Some(record), Sight::Unknown(why)) => self.blind(spec, record, why),
-            (Some(spec), None, Sight::Unknown(why)) => self.unknown(id, &spec.name, why),
+            (Some(spec), None, Sight::Unknown(why)) => self.unknown(id, Row::UnseenNew, &spec.name, why),
         }
     }
 
@@ -145,23 +227,25 @@ impl Table<'_> {
     /// Declared, and Zoho does not have it.
     fn missing(&self, spec: &Arc<Spec>, record: Option<&Record>) -> Decision {
         if let Some(held) = self.refused(spec, record, true) {
-            return Decision { id: spec.id, again: held.until, verdict: Verdict::Hold(held), life: None };
+            let again = held.until;
+            return Decision { id: spec.id, row: Row::Rejected, verdict: Verdict::Hold(held), life: None, again };
         }
         let expiry = record.and_then(|record| record.grant).map(|grant| grant.expiry);
         let step = step(spec, self.new_life(spec, record, At::Absent), Reason::Missing, expiry);
-        Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life: None, again: None }
+        Decision { id: spec.id, row: Row::Missing, verdict: Verdict::Act(vec![step], None), life: None, again: None }
     }
 
     /// Declared and seen, but not known as ours.
     fn found(&self, spec: &Arc<Spec>, observed: &Observed) -> Decision {
         if observed.notify_urls.iter().any(|url| *url == spec.notify_url) {
             let step = step(spec, Action::TakeOver(spec.clone()), Reason::TakenOver, observed.expiry);
-            return self.ours(spec, None, observed, vec![step]);
+            let as_ours = self.ours(spec, None, observed, vec![step]);
+            return Decision { row: Row::Found, ..as_ours };
         }
         let seen: Vec<String> = observed.notify_urls.iter().map(ToString::to_string).collect();
         let seen = if seen.is_empty() { "a URL that is not said".to_owned() } else { seen.join(" and ") };
         let held = held(spec, Cause::Conflict { seen }, None);
-        Decision { id: spec.id, verdict: Verdict::Hold(held), life: None, again: None }
+        Decision { id: spec.id, row: Row::Conflict, verdict: Verdict::Hold(held), life: None, again: None }
     }
 
     /// Declared, seen and ours: renew what is due, repair what differs.
@@ -177,32 +261,35 @@ impl Table<'_> {
         let edge = edge.map(|edge| self.facts.state.local_time(edge));
         if !wants_renewal && drift.is_empty() {
             let verdict = if steps.is_empty() { Verdict::Keep } else { Verdict::Act(steps, None) };
-            return Decision { id: spec.id, verdict, life, again: edge };
+            return Decision { id: spec.id, row: Row::Fresh, verdict, life, again: edge };
         }
         if let Some(refused) = self.refused(spec, record, age == Age::Emergency) {
             let again = earliest([refused.until, edge]);
-            return Decision { id: spec.id, verdict: act_or_hold(steps, Some(refused)), life, again };
+            let verdict = act_or_hold(steps, Some(refused));
+            return Decision { id: spec.id, row: Row::Rejected, verdict, life, again };
         }
+        let mut row = Row::Differs;
         if wants_renewal {
-            let reason = match age {
-                Age::Emergency => Reason::Emergency,
-                Age::Due | Age::Fresh if not_subscribed => Reason::NotSubscribed,
-                Age::Due => Reason::Renew,
-                Age::Fresh if asked => Reason::Asked,
-                Age::Fresh => Reason::ShortGrant,
+            let (reason, renewal) = match age {
+                Age::Emergency => (Reason::Emergency, Row::Due),
+                Age::Due | Age::Fresh if not_subscribed => (Reason::NotSubscribed, Row::NotSubscribed),
+                Age::Due => (Reason::Renew, Row::Due),
+                Age::Fresh if asked => (Reason::Asked, Row::Asked),
+                Age::Fresh => (Reason::ShortGrant, Row::ShortGrant),
             };
+            row = if drift.is_empty() { renewal } else { Row::Differs };
             let action = self.new_life(spec, record, At::Live);
             let mends_drift = matches!(action, Action::Replace(_));
             steps.push(step(spec, action, reason, observed.expiry));
             if mends_drift {
-                return Decision { id: spec.id, verdict: Verdict::Act(steps, None), life, again: edge };
+                return Decision { id: spec.id, row, verdict: Verdict::Act(steps, None), life, again: edge };
             }
         }
         let kept = if wants_renewal { None } else { self.kept_expiry(record, observed) };
         let (repairs, contested) = self.repair(spec, record, observed, drift, kept);
         steps.extend(repairs);
         let again = earliest([contested.as_ref().and_then(|held| held.until), edge]);
-        Decision { id: spec.id, verdict: act_or_hold(steps, contested), life, again }
+        Decision { id: spec.id, row, verdict: act_or_hold(steps, contested), life, again }
     }
 
     /// Whether Zoho gave it far less than it would get if it was asked for now.
@@ -260,23 +347,25 @@ impl Table<'_> {
         match life {
             Some(known) if known.age(spec.renew_before, self.phase, self.zoho_now) == Age::Emergency => {
                 if let Some(refused) = self.refused(spec, Some(record), true) {
-                    return Decision { id: spec.id, again: refused.until, verdict: Verdict::Hold(refused), life };
+                    let again = refused.until;
+                    return Decision { id: spec.id, row: Row::Rejected, verdict: Verdict::Hold(refused), life, again };
                 }
                 let expiry = Some(known.expiry);
                 let action = self.new_life(spec, Some(record), At::Live);
                 let step = step(spec, action, Reason::EmergencyBlind, expiry);
-                Decision { id: spec.id, verdict: Verdict::Act(vec![step], None), life, again: None }
+                let verdict = Verdict::Act(vec![step], None);
+                Decision { id: spec.id, row: Row::UnseenEmergency, verdict, life, again: None }
             }
             Some(_) | None => {
                 let emergency = life.map(|life| self.facts.state.local_time(life.emergency_at()));
-                Decision { again: emergency, life, ..self.unknown(spec.id, &spec.name, why) }
+                Decision { again: emergency, life, ..self.unknown(spec.id, Row::Unseen, &spec.name, why) }
             }
         }
     }
 
-    fn unknown(&self, id: ChannelId, name: &ChannelName, why: &str) -> Decision {
+    fn unknown(&self, id: ChannelId, row: Row, name: &ChannelName, why: &str) -> Decision {
         let held = Held { id, name: name.clone(), cause: Cause::Unknown(why.to_owned()), until: None };
-        plain(id, Verdict::Hold(held))
+        plain(id, row, Verdict::Hold(held))
     }
 
     /// Not declared any more, seen and ours.
@@ -292,7 +381,7 @@ impl Table<'_> {
             }
         };
         let again = observed.expiry.map(|expiry| after(self.facts.state.local_time(expiry), AFTER_EXPIRY));
-        Decision { id, verdict, life: None, again }
+        Decision { id, row: Row::Retired, verdict, life: None, again }
     }
 
     /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds nothing: its answer is POST.
@@ -356,7 +445,7 @@ impl Table<'_> {
 pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) -> Option<Step> {
     let spec = facts.specs.get(&id)?;
     let mode = facts.policy.mode.min(spec.mode);
-    let table = Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) };
+    let table = Table::of(facts);
     let expiry = life.map(|life| life.expiry);
     let record = facts.records.get(&id);
     let refused = record.is_some_and(|record| record.refusal.is_some());
@@ -413,11 +502,11 @@ fn is_not_subscribed(record: Option<&Record>) -> bool {
 fn forget(record: &Record) -> Decision {
     let step =
         Step { id: record.id, name: record.name.clone(), action: Action::Forget, reason: Reason::Gone, expiry: None };
-    plain(record.id, Verdict::Act(vec![step], None))
+    plain(record.id, Row::Gone, Verdict::Act(vec![step], None))
 }
 
-fn plain(id: ChannelId, verdict: Verdict) -> Decision {
-    Decision { id, verdict, life: None, again: None }
+fn plain(id: ChannelId, row: Row, verdict: Verdict) -> Decision {
+    Decision { id, row, verdict, life: None, again: None }
 }
 
 fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {
@@ -464,3 +553,36 @@ const KEPT_EXPIRY_MIN: Duration = Duration::from_secs(5 * 60);
 const AFTER_EXPIRY: Duration = Duration::from_secs(60);
 /// After this many writes that did not mend it, a drift is mended by PUT.
 const PATCHES_MAX: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_above_and_the_rows_that_decisions_name_are_the_same() {
+        let table = include_str!("decide.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
+        let table: Vec<&str> = table.skip(2).collect();
+        let rows = ROWS.map(|row| row.cells().map(|cells| cells.join(" | ") + " |").unwrap_or_default());
+        assert_eq!(table, rows);
+    }
+
+    const ROWS: [Row; 17] = [
+        Row::Missing,
+        Row::Fresh,
+        Row::Due,
+        Row::ShortGrant,
+        Row::Asked,
+        Row::NotSubscribed,
+        Row::Differs,
+        Row::Found,
+        Row::Conflict,
+        Row::Unseen,
+        Row::UnseenEmergency,
+        Row::UnseenNew,
+        Row::Rejected,
+        Row::Retired,
+        Row::Gone,
+        Row::UnseenRetired,
+        Row::Foreign,
+    ];
+}

@@ -77,7 +77,7 @@ struct Kept {
 
 impl Sorted {
     fn add(&mut self, decision: Decision) {
-        let Decision { id, verdict, life, again } = decision;
+        let Decision { id, row: _, verdict, life, again } = decision;
         self.again.push(again);
         match verdict {
             Verdict::Keep => self.kept.push(Kept { id, life, due: again }),

@@ -15,16 +15,20 @@
 //! - [`learn`]: what a pass teaches of its account;
 //! - [`calls`]: how many calls a day an account is expected to take;
 //! - [`credits`]: what waits when Zoho's credits run low;
-//! - [`render`]: a plan for people and as JSON.
+//! - [`checksum`]: a short name for what a plan would write;
+//! - [`render`]: a plan for people and as JSON;
+//! - [`explain`]: one channel's decision with everything it was made from.
 //!
 //! What is deliberately not here: any way to do something. Nothing in this folder knows a network, a store, a clock,
 //! randomness or `async`, and a test reads its imports to keep it so.
 
 pub mod backoff;
 pub mod calls;
+pub mod checksum;
 pub mod credits;
 pub mod decide;
 pub mod drift;
+pub mod explain;
 pub mod filter;
 pub mod learn;
 pub mod render;

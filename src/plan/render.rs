@@ -10,8 +10,25 @@ use serde::{Deserialize, Serialize};
 use crate::model::time::{Timestamp, brief, span};
 
 use super::calls::CallsView;
+use super::checksum::checksum;
 use super::filter::title;
 use super::step::{Action, Cause, Held, Plan, Reason, Step};
+
+/// The plans of some accounts, and the short name of all they would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlansView {
+    /// What `apply --plan` takes.
+    pub checksum: String,
+    /// By account.
+    pub accounts: Vec<PlanView>,
+}
+
+impl PlansView {
+    /// Of plans, which are given by account.
+    pub fn of(plans: &[Plan]) -> PlansView {
+        PlansView { checksum: checksum(plans), accounts: plans.iter().map(PlanView::of).collect() }
+    }
+}
 
 /// A plan without anything that may not be shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,12 +103,6 @@ impl PlanView {
         }
     }
 
-    /// With what the account is expected to take.
-    #[must_use]
-    pub fn expecting(self, calls: CallsView) -> PlanView {
-        PlanView { calls: Some(calls), ..self }
-    }
-
     /// As text, one line a step.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
@@ -109,8 +120,8 @@ impl PlanView {
                 write_line(&mut text, &format!("      {drift}"));
             }
         }
-        for held in held {
-            write_line(&mut text, &held.line(self.at));
+        for alike in held.chunk_by(HeldView::is_as_unseen_as) {
+            write_line(&mut text, &alike[0].line(&names(alike), self.at));
         }
         if let Some(calls) = calls {
             write_line(&mut text, &format!("  {}", calls.line()));
@@ -120,7 +131,8 @@ impl PlanView {
 }
 
 impl StepView {
-    fn of(step: &Step) -> StepView {
+    /// Of a step.
+    pub fn of(step: &Step) -> StepView {
         let Step { id, name, action, reason, expiry } = step;
         let drift = match reason {
             Reason::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
@@ -147,7 +159,8 @@ impl StepView {
         }
     }
 
-    fn line(&self, at: Timestamp) -> String {
+    /// As one line, without its end.
+    pub(super) fn line(&self, at: Timestamp) -> String {
         let sign = match self.step.as_str() {
             "disable" | "remove-events" | "forget" => '-',
             "enable" if self.reason == "missing" => '+',
@@ -160,7 +173,8 @@ impl StepView {
 }
 
 impl HeldView {
-    fn of(held: &Held) -> HeldView {
+    /// Of a held channel.
+    pub fn of(held: &Held) -> HeldView {
         let Held { id, name, cause, until } = held;
         HeldView {
             channel: name.to_string(),
@@ -171,13 +185,26 @@ impl HeldView {
         }
     }
 
-    fn line(&self, at: Timestamp) -> String {
+    /// Whether a failed look is all there is to say of both: that is said once.
+    fn is_as_unseen_as(&self, other: &HeldView) -> bool {
+        self.cause == UNKNOWN && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)
+    }
+
+    fn line(&self, channels: &str, at: Timestamp) -> String {
         let until = match self.until {
             Some(until) => format!(" (again in {})", brief(span(at, until))),
             None => String::new(),
         };
-        format!("  ! {:<13} {}: {}{until}", self.cause, self.channel, self.detail)
+        format!("  ! {:<13} {channels}: {}{until}", self.cause, self.detail)
     }
+}
+
+/// `a, b, c`, and how many more there are.
+fn names(held: &[HeldView]) -> String {
+    let shown: Vec<&str> = held.iter().take(NAMES_MAX).map(|held| held.channel.as_str()).collect();
+    let more = held.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &more
 }
 
 /// A cause as a sentence that says what to do where there is something to do.
@@ -227,6 +254,11 @@ fn life_left(at: Timestamp, expiry: Timestamp) -> String {
         format!("ended {} ago", brief(span(expiry, at)))
     }
 }
+
+/// The word of [`Cause::Unknown`].
+pub const UNKNOWN: &str = "unknown";
+/// The most channels named in one line.
+const NAMES_MAX: usize = 10;
 
 /// `1 channel`, `2 channels`.
 pub fn counted(number: usize, noun: &str) -> String {

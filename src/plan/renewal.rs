@@ -70,13 +70,13 @@ impl Life {
 
     /// When it is to be renewed.
     pub fn due_at(self, renew_before: Option<Duration>, phase: Phase) -> Timestamp {
-        before(self.expiry, self.lead(renew_before, phase))
+        before(self.expiry, self.lead(renew_before, phase).length())
     }
 
     /// From one renewal to the next of a life of this length.
     pub fn interval(length: Duration, renew_before: Option<Duration>, phase: Phase) -> Duration {
         let life = Life { length, expiry: Timestamp::UNIX_EPOCH };
-        length.saturating_sub(life.lead(renew_before, phase))
+        length.saturating_sub(life.lead(renew_before, phase).length())
     }
 
     /// When it is an emergency.
@@ -104,11 +104,60 @@ impl Life {
         }
     }
 
-    fn lead(self, renew_before: Option<Duration>, phase: Phase) -> Duration {
-        let by_ratio = if self.length < LONG_LIFE { self.length / 2 } else { self.length / 3 };
-        let lead = renew_before.filter(|lead| *lead <= self.length / 4 * 3).unwrap_or(by_ratio);
+    /// How much of it is left when it is renewed, and by which rule.
+    pub fn lead(self, renew_before: Option<Duration>, phase: Phase) -> Lead {
+        let (rule, by_rule) = match renew_before.filter(|lead| *lead <= self.length / 4 * 3) {
+            Some(lead) => (Rule::RenewBefore, lead),
+            None if self.length < LONG_LIFE => (Rule::Half, self.length / 2),
+            None => (Rule::Third, self.length / 3),
+        };
         // Whoever looks again at the due time must not find that the emergency has begun before it.
-        lead.max(self.length / 8) + phase.within(self.length / 32)
+        let eighth = self.length / 8;
+        let (rule, by_rule) = if by_rule < eighth { (Rule::Eighth, eighth) } else { (rule, by_rule) };
+        Lead { rule, by_rule, phase: phase.within(self.length / 32) }
+    }
+}
+
+/// How much of a life is left when it is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// Which rule gave it.
+    pub rule: Rule,
+    /// What the rule gave.
+    pub by_rule: Duration,
+    /// What the account's phase adds.
+    pub phase: Duration,
+}
+
+impl Lead {
+    /// Both together.
+    pub fn length(self) -> Duration {
+        self.by_rule + self.phase
+    }
+}
+
+/// A rule of the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Half of a life of under ten days.
+    Half,
+    /// A third of a longer one.
+    Third,
+    /// `renew_before`.
+    RenewBefore,
+    /// One eighth, because `renew_before` is less.
+    Eighth,
+}
+
+impl Rule {
+    /// In a few words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Rule::Half => "half of a life of under ten days",
+            Rule::Third => "a third of a life of ten days or more",
+            Rule::RenewBefore => "renew_before",
+            Rule::Eighth => "one eighth, because renew_before is less",
+        }
     }
 }
 
@@ -126,7 +175,11 @@ pub struct Slack {
 /// The slack of a spec whose full lifetime is granted, with the loop's own period and one call's time-out taken off.
 pub fn slack(spec: &Spec, account: &AccountName, request_timeout: Duration) -> Slack {
     let life = Life { length: spec.lifetime, expiry: Timestamp::UNIX_EPOCH };
-    let margin = life.lead(spec.renew_before, Phase::of(account));
+    slack_within(life, life.lead(spec.renew_before, Phase::of(account)).length(), request_timeout)
+}
+
+/// The slack of a life of which `margin` is left when it is first tried to renew it.
+pub fn slack_within(life: Life, margin: Duration, request_timeout: Duration) -> Slack {
     let outage = margin.saturating_sub(backoff::URGENT).saturating_sub(request_timeout);
     Slack { margin, failed_passes: failed_passes(margin, life.length / 8, request_timeout), outage }
 }

@@ -5,16 +5,20 @@
 //!
 //! - [`rows`]: the decision table, row by row;
 //! - [`refused`]: what becomes of refusals, and of drift that comes back;
+//! - [`checksums`]: what the short name of a plan covers;
 //! - [`drifts`]: what differs, and which write mends it;
 //! - [`account`]: mode, removal guard, back-off;
 //! - [`batches`]: full batches, order;
 //! - [`time`]: clocks, skew, expiries and the next wake;
 //! - [`learned`]: what an account taught, and what that changes;
+//! - [`explained`]: what is said of one channel's decision;
 //! - [`laws`]: what holds of every plan, in every one of the [`worlds`].
 
 mod account;
 mod batches;
+mod checksums;
 mod drifts;
+mod explained;
 mod laws;
 mod learned;
 mod refused;

@@ -16,6 +16,7 @@ use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
 use crate::plan::credits::credits;
 use crate::plan::decide::{self, Facts};
+use crate::plan::explain::{Explanation, explain};
 use crate::plan::filter::title;
 use crate::plan::learn::{Said, learn, learn_calls};
 use crate::plan::step::{Cause, Plan, Reason};
@@ -61,6 +62,20 @@ pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreErro
     let records = store.records(subject.name())?;
     let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
     Ok(decide::plan(&subject.facts(&records, &observation.state, &observation.look, now)))
+}
+
+/// One channel of what a pass would do now. Looks, and changes nothing.
+pub async fn explained(
+    subject: &Subject,
+    store: &Store,
+    id: ChannelId,
+    request_timeout: Duration,
+) -> Result<Explanation, StoreError> {
+    let now = subject.client.clock().now();
+    let records = store.records(subject.name())?;
+    let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
+    let facts = subject.facts(&records, &observation.state, &observation.look, now);
+    Ok(explain(&facts, &decide::plan(&facts), id, request_timeout))
 }
 
 /// Observe, plan, execute, record, report. `wake` says why, to people.
@@ -120,6 +135,7 @@ pub async fn pass(
         guaranteed_until: report::guaranteed_until(&channels),
         channels,
         after: after_plan,
+        look: memory.predicted,
         traffic: subject.client.traffic(),
     })
 }

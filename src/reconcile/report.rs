@@ -52,6 +52,8 @@ pub struct AccountReport {
     pub outcomes: Vec<(Step, Outcome)>,
     /// What is left to do after the pass: nothing, when all went well.
     pub after: Plan,
+    /// What that was planned from: what the next look should find.
+    pub look: Look,
     /// Every declared channel.
     pub channels: BTreeMap<ChannelId, ChannelReport>,
     /// The instant up to which everything declared stays covered if nothing succeeds any more; `None` when something is
@@ -158,6 +160,11 @@ impl ChannelReport {
 }
 
 impl AccountReport {
+    /// Zoho's time at `now` of the local clock.
+    pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
+        AccountState { skew_ms: self.skew_ms, ..AccountState::default() }.zoho_time(now)
+    }
+
     /// The state of a channel at `now`: a report grows old, and a channel that was covered may have ended since.
     pub fn state_at(&self, channel: &ChannelReport, now: Timestamp) -> ChannelState {
         let ended = channel.expiry.is_none_or(|expiry| expiry <= now);
@@ -193,6 +200,7 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
         channels,
         next_wake: after.next_wake,
         after,
+        look,
         traffic: Traffic::default(),
     })
 }

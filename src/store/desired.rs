@@ -43,7 +43,10 @@ impl Store {
         let entries = entries_of(desired);
         let over = fingerprint(&entries);
         let current: Option<Current> = self.meta.read(CURRENT)?;
-        if current.as_ref().is_some_and(|current| current.over == over.0) {
+        if let Some(current) = &current
+            && current.over == over.0
+            && self.is_whole(current)?
+        {
             return Ok(false);
         }
         let generation = current.map_or(1, |current| current.generation + 1);
@@ -59,6 +62,15 @@ impl Store {
     /// The last good desired state, its secrets fetched; `None` when there never was one.
     pub fn restore_desired(&self, fetch: Fetch<'_>) -> Result<Option<Restored>, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
+        if !self.is_whole(&current)? {
+            return Err(StoreError::Value {
+                tree: "desired",
+                key: keys::generation(current.generation),
+                why: "it is not what was written (its fingerprint is another); with a config that can be used it is \
+                      written anew"
+                    .to_owned(),
+            });
+        }
         let prefix = keys::generation(current.generation);
         let mut restored = Restored::default();
         let mut channels = Vec::new();
@@ -75,11 +87,19 @@ impl Store {
         Ok(Some(restored))
     }
 
+    /// Whether what is stored is what was written. A channel that got lost would look like one that was taken out.
+    fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
+        let prefix = keys::generation(current.generation);
+        let key = |key: Vec<u8>| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+        let entries = self.desired.scan::<Entry>(&prefix)?.into_iter().map(|(at, entry)| (key(at), entry));
+        Ok(fingerprint(&entries.collect::<Vec<_>>()).0 == current.over)
+    }
+
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
         let kept = kept.map(keys::generation);
         let mut leftovers = self.desired.keys("")?;
         leftovers.retain(|key| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes())));
-        self.desired.remove(&leftovers)
+        self.desired.remove(leftovers)
     }
 }
 
@@ -250,10 +270,12 @@ fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
     entries.into_iter().map(|entry| (entry.key(), entry)).collect()
 }
 
+/// Over the entries as they are in the store, whatever their order here.
 fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
     let texts =
         entries.iter().map(|(key, entry)| format!("{key} {}", serde_json::to_string(entry).unwrap_or_default()));
-    let texts: Vec<String> = texts.collect();
+    let mut texts: Vec<String> = texts.collect();
+    texts.sort_unstable();
     Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

@@ -38,6 +38,10 @@
 //! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME` and a new one is begun:
 //! the desired state comes back from the config, and the channels are taken over from Zoho's list. See [`open`].
 //!
+//! A daemon whose disk fails in mid-life (full, read-only, broken) goes on with the whole store in memory, so that nothing
+//! lapses for want of a disk. What is in memory only is lost with the process: the next start then knows what the last
+//! good write knew, and the looks that follow find the rest, as after a crash.
+//!
 //! What is deliberately not here: any interpretation. The interface speaks of accounts, records and desired states, so
 //! that another store could stand in for it.
 
@@ -49,4 +53,4 @@ mod tree;
 mod value;
 
 pub use open::{OpenError, Opened, Store};
-pub use tree::{BATCH_MAX, StoreError};
+pub use tree::{BATCH_MAX, Gate, StoreError};

@@ -10,12 +10,16 @@
 //! | the same, and its beginning was cut short (`db.begun` is still there) | begun again: nothing else was in it yet |
 //! | a value that cannot be read, or that belongs under another key | moved aside: a record that cannot be read may be the one that says *ours* |
 //! | no permission, no space, no directory | [`OpenError::Io`] |
+//!
+//! Once it is open, a write may fail at any time. For a command that is an error. A daemon [goes on](Store::going_on): all
+//! of the store is then in memory, and a new database is opened for it as soon as the disk works ([`Store::mend`]).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::model::channel::{AccountName, ChannelId};
@@ -23,7 +27,7 @@ use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
 use crate::model::token::TokenState;
 
-use super::tree::{StoreError, Tree};
+use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
 use super::{desired, keys, ledger};
 
@@ -36,7 +40,11 @@ pub struct Store {
     accounts: Tree,
     tokens: Tree,
     pub(super) ledgers: Tree,
-    _db: sled::Db,
+    keeper: Keeper,
+    /// `None` while everything is in memory.
+    db: Arc<Mutex<Option<sled::Db>>>,
+    /// `None` when it is temporary.
+    state_dir: Option<PathBuf>,
 }
 
 /// An open store and what had to be done for it.
@@ -51,7 +59,10 @@ pub struct Opened {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process holds the lock.
-    #[error("{}: another channelkeeper is using this state directory", .0.display())]
+    #[error(
+        "{}: another channelkeeper is using this state directory; stop it, or give another --state-dir",
+        .0.display()
+    )]
     Locked(PathBuf),
     /// A newer version of this program has written it.
     #[error(
@@ -66,7 +77,11 @@ pub enum OpenError {
         found: u32,
     },
     /// The file system says no.
-    #[error("{}: the state directory cannot be used", path.display())]
+    #[error(
+        "{}: the state directory cannot be used; it has to be on a disk with room and writable by this user \
+         (or give another --state-dir)",
+        path.display()
+    )]
     Io {
         /// The directory.
         path: PathBuf,
@@ -74,7 +89,10 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Even a new database cannot be used.
-    #[error("{}: the database cannot be used: {why}", path.display())]
+    #[error(
+        "{}: even a new database cannot be used (is its disk failing? give another --state-dir): {why}",
+        path.display()
+    )]
     Broken {
         /// The directory.
         path: PathBuf,
@@ -89,14 +107,61 @@ impl Store {
         make_private(state_dir).map_err(|source| OpenError::Io { path: state_dir.to_owned(), source })?;
         let path = state_dir.join(DATABASE);
         match open_when_free(&path) {
-            Ok(store) => Ok(Opened { store, moved_aside: None }),
+            Ok(store) => Ok(Opened { store: store.of_dir(state_dir), moved_aside: None }),
             Err(Trouble::Final(error)) => Err(error),
             Err(Trouble::Corrupt(why)) => {
                 let aside = move_aside(&path, now).map_err(|source| OpenError::Io { path: path.clone(), source })?;
                 let store = try_open(&path).map_err(|trouble| trouble.after_moving(&path))?;
-                Ok(Opened { store, moved_aside: Some((aside, why)) })
+                Ok(Opened { store: store.of_dir(state_dir), moved_aside: Some((aside, why)) })
             }
         }
+    }
+
+    /// A store that goes on in memory when its disk fails, as a daemon needs it: channels are to be renewed whether or not
+    /// there is room on a disk. [`Store::trouble`] says so, and [`Store::mend`] goes back to the disk.
+    #[must_use]
+    pub fn going_on(self) -> Store {
+        let keeper = Keeper { goes_on: true, ..self.keeper.clone() };
+        self.kept_by(keeper)
+    }
+
+    /// A store whose writes are let through by this.
+    #[must_use]
+    pub fn gated(self, gate: Gate) -> Store {
+        let keeper = Keeper { gate: Some(gate), ..self.keeper.clone() };
+        self.kept_by(keeper)
+    }
+
+    /// Why what was written lately is in memory only, if it is.
+    pub fn trouble(&self) -> Option<String> {
+        self.keeper.trouble()
+    }
+
+    /// Brings what is in memory back to the disk. The database has to be opened anew for that: sled writes nothing any more
+    /// once a write has failed (seen with 0.34.7).
+    ///
+    /// # Errors
+    /// When the disk still fails. Then everything stays in memory.
+    pub fn mend(&self, now: Timestamp) -> Result<(), OpenError> {
+        let Some(state_dir) = self.state_dir.as_ref().filter(|_| self.trouble().is_some()) else { return Ok(()) };
+        let failed = |error| value_trouble(state_dir, error).after_moving(state_dir);
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        for tree in self.trees() {
+            tree.leave_disk().map_err(failed)?;
+        }
+        *db = None;
+        let Opened { store: fresh, moved_aside: _ } = Store::open(state_dir, now)?;
+        // Before the trees move: a write that fails from here on is trouble anew.
+        let trouble = self.keeper.trouble();
+        self.keeper.set_trouble(None);
+        for (tree, fresh) in self.trees().into_iter().zip(fresh.trees()) {
+            if let Err(error) = tree.move_to(fresh) {
+                self.keeper.set_trouble(trouble);
+                return Err(failed(error));
+            }
+        }
+        *db = fresh.db.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(())
     }
 
     /// A store that is gone when it is dropped: for a `plan` before anything is installed.
@@ -122,8 +187,41 @@ impl Store {
             accounts: tree("accounts")?,
             tokens: tree("tokens")?,
             ledgers: tree("ledger")?,
-            _db: db,
+            keeper: Keeper::default(),
+            db: Arc::new(Mutex::new(Some(db))),
+            state_dir: None,
         })
+    }
+
+    fn of_dir(self, state_dir: &Path) -> Store {
+        Store { state_dir: Some(state_dir.to_owned()), ..self }
+    }
+
+    fn kept_by(self, keeper: Keeper) -> Store {
+        let Store { meta, desired, records, accounts, tokens, ledgers, keeper: _, db, state_dir } = self;
+        Store {
+            meta: meta.kept_by(&keeper),
+            desired: desired.kept_by(&keeper),
+            records: records.kept_by(&keeper),
+            accounts: accounts.kept_by(&keeper),
+            tokens: tokens.kept_by(&keeper),
+            ledgers: ledgers.kept_by(&keeper),
+            keeper,
+            db,
+            state_dir,
+        }
+    }
+
+    /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
+    fn trees(&self) -> [&Tree; 6] {
+        let Store { meta, desired, records, accounts, tokens, ledgers, keeper: _, db: _, state_dir: _ } = self;
+        [meta, desired, ledgers, records, accounts, tokens]
+    }
+
+    /// The record of one channel.
+    pub fn record(&self, account: &AccountName, id: ChannelId) -> Result<Option<Record>, StoreError> {
+        let value: Option<RecordValue> = self.records.read(&keys::record(account, id))?;
+        Ok(value.map(RecordValue::into_record))
     }
 
     /// The records of one account.

@@ -1,4 +1,11 @@
 //! Reading and writing one tree: values as JSON, batches bounded, errors that name the key.
+//!
+//! A tree is on the disk, or, once a write to the disk has failed and its store [goes on](super::Store::going_on), whole
+//! in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,83 +36,215 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// With its cause, in one line.
+    fn chain(&self) -> String {
+        match self {
+            StoreError::Sled { doing: _, source } => format!("{self}: {source}"),
+            StoreError::Value { .. } => self.to_string(),
+        }
+    }
+}
+
+/// Asked before each batch that is written to the disk; an error is the disk's. It is how a disk that is full, and a
+/// process that dies at this very point, are played; a daemon has none.
+pub type Gate = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
 /// One tree with its name.
 #[derive(Clone)]
 pub(super) struct Tree {
     name: &'static str,
-    tree: sled::Tree,
+    place: Arc<RwLock<Place>>,
+    keeper: Keeper,
+}
+
+/// What the trees of a store have in common.
+#[derive(Clone, Default)]
+pub(super) struct Keeper {
+    /// Whether to go on in memory when the disk fails.
+    pub(super) goes_on: bool,
+    pub(super) gate: Option<Gate>,
+    /// Why something is in memory only.
+    pub(super) trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// Where a tree's entries are.
+enum Place {
+    Disk(sled::Tree),
+    Memory(Entries),
+}
+
+/// Values by key, as bytes.
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+/// An entry to be set, or removed (`None`).
+type Change = (Vec<u8>, Option<Vec<u8>>);
+
+impl Keeper {
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
 }
 
 impl Tree {
     pub(super) fn open(db: &sled::Db, name: &'static str) -> Result<Tree, StoreError> {
         let tree = db.open_tree(name).map_err(|source| StoreError::Sled { doing: "open a tree", source })?;
-        Ok(Tree { name, tree })
+        Ok(Tree { name, place: Arc::new(RwLock::new(Place::Disk(tree))), keeper: Keeper::default() })
+    }
+
+    /// The same tree under another keeper.
+    pub(super) fn kept_by(self, keeper: &Keeper) -> Tree {
+        Tree { keeper: keeper.clone(), ..self }
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        let value = self.tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
-        value.map(|bytes| self.parse(key.as_bytes(), &bytes)).transpose()
+        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+            Place::Disk(tree) => {
+                let value = tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
+                value.map(|bytes| self.parse(key.as_bytes(), &bytes)).transpose()
+            }
+            Place::Memory(entries) => {
+                entries.get(key.as_bytes()).map(|bytes| self.parse(key.as_bytes(), bytes)).transpose()
+            }
+        }
     }
 
     /// Every entry whose key begins so, in the order of keys.
     pub(super) fn scan<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut entries = Vec::new();
-        for entry in self.tree.scan_prefix(prefix) {
-            let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
-            let value = self.parse(&key, &bytes)?;
-            entries.push((key.to_vec(), value));
-        }
+        self.visit(prefix, |key, bytes| {
+            entries.push((key.to_vec(), self.parse(key, bytes)?));
+            Ok(())
+        })?;
         Ok(entries)
     }
 
     /// Reads every entry, and keeps none; each has to belong where it is.
     pub(super) fn check<T: DeserializeOwned>(&self, belongs: fn(&T, &str) -> bool) -> Result<(), StoreError> {
-        for entry in self.tree.iter() {
-            let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
-            let value: T = self.parse(&key, &bytes)?;
-            let key = String::from_utf8_lossy(&key);
-            if !belongs(&value, &key) {
-                return Err(self.bad(&key, &"it belongs under another key"));
-            }
-        }
-        Ok(())
+        self.visit("", |key, bytes| {
+            let value: T = self.parse(key, bytes)?;
+            let key = String::from_utf8_lossy(key);
+            if belongs(&value, &key) { Ok(()) } else { Err(self.bad(&key, &"it belongs under another key")) }
+        })
     }
 
     /// The keys that begin so.
-    pub(super) fn keys(&self, prefix: &str) -> Result<Vec<sled::IVec>, StoreError> {
-        let keys = self.tree.scan_prefix(prefix).keys();
-        keys.collect::<Result<_, _>>().map_err(|source| StoreError::Sled { doing: "scan", source })
+    pub(super) fn keys(&self, prefix: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut keys = Vec::new();
+        self.visit(prefix, |key, _| {
+            keys.push(key.to_vec());
+            Ok(())
+        })?;
+        Ok(keys)
     }
 
     /// Sets and removes (`None`) entries, in batches, and flushes.
     pub(super) fn write<T: Serialize>(&self, entries: &[(String, Option<T>)]) -> Result<(), StoreError> {
-        for chunk in entries.chunks(BATCH_MAX) {
-            let mut batch = sled::Batch::default();
-            for (key, value) in chunk {
-                match value {
-                    Some(value) => batch.insert(key.as_bytes(), self.json(key, value)?),
-                    None => batch.remove(key.as_bytes()),
-                }
-            }
-            self.tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })?;
-            self.flush()?;
-        }
-        Ok(())
+        let change = |(key, value): &(String, Option<T>)| -> Result<Change, StoreError> {
+            let json = value.as_ref().map(|value| self.json(key, value)).transpose()?;
+            Ok((key.as_bytes().to_vec(), json))
+        };
+        self.put(&entries.iter().map(change).collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Removes keys, in batches, and flushes.
-    pub(super) fn remove(&self, keys: &[sled::IVec]) -> Result<(), StoreError> {
-        for chunk in keys.chunks(BATCH_MAX) {
-            let mut batch = sled::Batch::default();
-            chunk.iter().for_each(|key| batch.remove(key));
-            self.tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })?;
-            self.flush()?;
+    pub(super) fn remove(&self, keys: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        self.put(&keys.into_iter().map(|key| (key, None)).collect::<Vec<_>>())
+    }
+
+    /// Takes the entries off the disk, so that nothing holds its files.
+    pub(super) fn leave_disk(&self) -> Result<(), StoreError> {
+        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        if let Place::Disk(tree) = &*place {
+            *place = Place::Memory(everything(tree)?);
         }
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), StoreError> {
-        self.tree.flush().map_err(|source| StoreError::Sled { doing: "flush", source })?;
+    /// Writes what is in memory into a tree on the disk, and is that tree from then on.
+    pub(super) fn move_to(&self, fresh: &Tree) -> Result<(), StoreError> {
+        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        let Place::Memory(entries) = &*place else { return Ok(()) };
+        let gone = fresh.keys("")?.into_iter().filter(|key| !entries.contains_key(key)).map(|key| (key, None));
+        let kept = entries.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
+        let changes: Vec<Change> = gone.chain(kept).collect();
+        let mut there = fresh.place.write().unwrap_or_else(PoisonError::into_inner);
+        let Place::Disk(tree) = &*there else { return Ok(()) };
+        for chunk in changes.chunks(BATCH_MAX) {
+            self.to_disk(tree, chunk)?;
+        }
+        std::mem::swap(&mut *place, &mut *there);
+        Ok(())
+    }
+
+    fn put(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        for chunk in changes.chunks(BATCH_MAX) {
+            let unwritten = match &*place {
+                // The other trees are not there any more: what is on the disk stays of one time.
+                Place::Disk(tree) if self.keeper.trouble().is_some() => Some(everything(tree)?),
+                Place::Disk(tree) => match self.to_disk(tree, chunk) {
+                    Ok(()) => None,
+                    Err(error) if self.keeper.goes_on => {
+                        self.keeper.set_trouble(Some(error.chain()));
+                        Some(everything(tree)?)
+                    }
+                    Err(error) => return Err(error),
+                },
+                Place::Memory(_) => None,
+            };
+            if let Some(entries) = unwritten {
+                *place = Place::Memory(entries);
+            }
+            if let Place::Memory(entries) = &mut *place {
+                for (key, value) in chunk.iter().cloned() {
+                    match value {
+                        Some(value) => entries.insert(key, value),
+                        None => entries.remove(&key),
+                    };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn to_disk(&self, tree: &sled::Tree, changes: &[Change]) -> Result<(), StoreError> {
+        let gate = self.keeper.gate.as_ref().map_or(Ok(()), |gate| gate());
+        gate.map_err(|source| StoreError::Sled { doing: "write", source: source.into() })?;
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })?;
+        tree.flush().map_err(|source| StoreError::Sled { doing: "flush", source })?;
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        prefix: &str,
+        mut see: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+            Place::Disk(tree) => {
+                for entry in tree.scan_prefix(prefix) {
+                    let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
+                    see(&key, &bytes)?;
+                }
+            }
+            Place::Memory(entries) => {
+                let from = entries.range(prefix.as_bytes().to_vec()..);
+                for (key, bytes) in from.take_while(|(key, _)| key.starts_with(prefix.as_bytes())) {
+                    see(key, bytes)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -120,4 +259,13 @@ impl Tree {
     fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Value { tree: self.name, key: key.to_owned(), why: why.to_string() }
     }
+}
+
+/// Every entry of a tree on the disk.
+fn everything(tree: &sled::Tree) -> Result<Entries, StoreError> {
+    let entry = |entry: Result<(sled::IVec, sled::IVec), sled::Error>| {
+        let (key, value) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
+        Ok((key.to_vec(), value.to_vec()))
+    };
+    tree.iter().map(entry).collect()
 }

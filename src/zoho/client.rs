@@ -139,12 +139,19 @@ impl Client {
 
     /// GET: every channel, page by page.
     pub async fn list(&self) -> Result<Listing, Error> {
-        self.read(None).await
+        self.read(None, |_| {}).await
+    }
+
+    /// GET: every channel, and beside it the tokens themselves, which nothing but a declaration made from them needs.
+    pub async fn list_with_tokens(&self) -> Result<(Listing, BTreeMap<ChannelId, Secret>), Error> {
+        let mut tokens = BTreeMap::new();
+        let listing = self.read(None, |body| tokens.extend(wire::read_tokens(body).unwrap_or_default())).await?;
+        Ok((listing, tokens))
     }
 
     /// GET with `channel_id`: one channel, `None` when Zoho does not have it.
     pub async fn look_at(&self, id: ChannelId) -> Result<Option<Observed>, Error> {
-        let mut listing = self.read(Some(id)).await?;
+        let mut listing = self.read(Some(id), |_| {}).await?;
         Ok(listing.channels.remove(&id))
     }
 
@@ -207,7 +214,7 @@ impl Client {
         }
     }
 
-    async fn read(&self, only: Option<ChannelId>) -> Result<Listing, Error> {
+    async fn read(&self, only: Option<ChannelId>, mut heard: impl FnMut(&[u8])) -> Result<Listing, Error> {
         let mut rows = Vec::new();
         let sent = self.clock.elapsed();
         for page in 1..=PAGES_MAX {
@@ -218,6 +225,7 @@ impl Client {
             if !read.is_empty() && rows.ends_with(&read) {
                 return Err(unreadable_list(&response, "a page came twice"));
             }
+            heard(&response.body);
             rows.extend(read);
             if !more {
                 return Ok(Listing { channels: merge(rows), times: self.times_since(sent) });

@@ -62,7 +62,10 @@ pub enum Kind {
         why: String,
     },
     /// The OAuth server says no to the credentials.
-    #[error("the OAuth server refuses the credentials: {0}")]
+    #[error(
+        "the OAuth server refuses the credentials: {0} (a refresh token that was revoked needs a new one, see \
+         \"With a real account\" in the README; it is tried again every hour, and at once when the config gives others)"
+    )]
     Credentials(String),
     /// No token is asked for now, so that Zoho does not lock the refresh token out.
     #[error("no access token before {until}: {why}")]

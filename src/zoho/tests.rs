@@ -83,6 +83,28 @@ async fn a_token_that_stays_dead_is_fetched_once_a_call() {
     assert_eq!(sim.calls(), ["POST token", "GET watch", "POST token", "GET watch"]);
 }
 
+/// Fifteen access tokens of one refresh token live at once: other programs that use it end ours.
+#[tokio::test(start_paused = true)]
+async fn the_sixteenth_live_token_ends_ours_in_mid_use_and_one_new_one_is_fetched() {
+    let sim = Sim::new(Knobs { tokens_in_ten_minutes: 1000, ..Knobs::default() });
+    let client = sim.client();
+    client.list().await.unwrap();
+    for others in 1..=14 {
+        sim.client().list().await.unwrap();
+        sim.calls();
+        client.list().await.unwrap();
+        assert_eq!(sim.calls(), ["GET watch"], "{others} others");
+    }
+    sim.client().list().await.unwrap();
+    sim.calls();
+    client.list().await.unwrap();
+    assert_eq!(sim.calls(), ["GET watch", "POST token", "GET watch"]);
+    for _ in 0..10 {
+        client.list().await.unwrap();
+    }
+    assert_eq!(sim.calls(), ["GET watch"; 10], "no storm");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_missing_scope_is_not_tried_again() {
     let sim = sim();
@@ -99,7 +121,12 @@ async fn an_oauth_error_inside_a_200_is_the_accounts_and_asked_again_slowly() {
     sim.fault_once(Fault::OauthError { error: "invalid_code".to_owned() });
     let client = sim.client();
     let error = client.list().await.unwrap_err();
-    assert_eq!(error.to_string(), "token: the OAuth server refuses the credentials: invalid_code");
+    let said = error.to_string();
+    assert!(
+        said.starts_with("token: the OAuth server refuses the credentials: invalid_code (a refresh token"),
+        "{said}"
+    );
+    assert!(said.contains("needs a new one") && said.contains("at once when the config gives others"), "{said}");
     assert_eq!(class(&error), "account");
     sim.clock.sleep(Duration::from_secs(119)).await;
     assert_eq!(class(&client.list().await.unwrap_err()), "account");

@@ -94,6 +94,19 @@ pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     Ok(Page { rows, count, more: said.unwrap_or(count >= PAGE_ROWS) })
 }
 
+/// The tokens of one page, one for each row that has one. [`read_page`] keeps only their fingerprints.
+///
+/// # Errors
+/// When the body is no page.
+pub fn read_tokens(body: &[u8]) -> Result<Vec<(ChannelId, Secret)>, serde_json::Error> {
+    let reply: ListReply = serde_json::from_slice(body)?;
+    let token = |row: &Value| {
+        let text = row.get("token")?.as_str().filter(|text| !text.is_empty())?;
+        Some((read_id(row.get("channel_id")?)?, Secret::new(text)))
+    };
+    Ok(reply.watch.iter().filter_map(token).collect())
+}
+
 #[derive(Deserialize)]
 struct ListReply {
     watch: Vec<Value>,

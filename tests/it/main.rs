@@ -1,6 +1,8 @@
 //! The one integration binary.
 //!
 //! - `arbitrary`: whatever comes in over sockets or out of the database;
+//! - `crashes`: death at every point of a pass;
+//! - `disk`: a disk that cannot be written in mid-life;
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
@@ -11,6 +13,8 @@
 //! - `world`: the world that scenarios and seeds play in.
 
 mod arbitrary;
+mod crashes;
+mod disk;
 mod hostile;
 mod ledger;
 mod process;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use channelkeeper::model::policy::Mode;
+use channelkeeper::model::secret::Secret;
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::reconcile::report::ChannelState;
 use channelkeeper::simulator::{Fault, Hand, Knobs, Rule};
@@ -210,6 +211,27 @@ async fn a_clock_that_steps_in_either_direction_lapses_nothing() {
     }
 }
 
+/// While a host sleeps, its monotonic clock stands still and the world goes on.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_was_suspended_looks_at_once_when_it_wakes() {
+    for (slept, lapsed) in [(10, false), (30, true)] {
+        let world = running(Knobs::default()).await;
+        world.pass_time(6 * HOUR).await;
+        let writes = world.writes("acme");
+        world.zoho_clock.step(slept * 3_600_000);
+        world.host_clock.step(slept * 3_600_000);
+        let (account, id) = world.declared()[0].clone();
+        assert_eq!(world.is_covered(&account, id, world.now()), !lapsed);
+        world.pass_time(Duration::from_secs(60)).await;
+        assert_all_covered(&world);
+        assert_eq!(world.writes("acme"), writes + 1, "what fell due meanwhile is renewed within a minute");
+        let overview = world.daemon().links.overview.borrow().clone();
+        assert_eq!(overview.clock_jump.map(|(_, by_ms)| by_ms / 60_000), Some(slept * 60), "and the jump is said");
+        let wrong = crate::world::truth::check_ledger(&world);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_that_boots_in_1970_keeps_its_channels() {
     let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
@@ -305,4 +327,39 @@ async fn a_revoked_token_fails_its_account_and_no_other() {
     assert!(report.needs_a_person, "{:?}", report.look_failed);
     let asked: u64 = world.zoho().counters("acme").unwrap().token_outcomes.values().sum();
     assert!(asked < 60, "refused credentials are tried slowly: {asked} requests in 40 hours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_refresh_token_is_used_at_once_however_long_the_old_one_was_refused() {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    world.declare("acme", "deals", &["Deals.all"]);
+    let good = world.account_mut("acme").account.credentials.refresh_token.clone();
+    world.account_mut("acme").account.credentials.refresh_token = Secret::new("1000.another");
+    world.start();
+    world.pass_time(30 * HOUR).await;
+    assert!(world.report("acme").needs_a_person);
+    world.account_mut("acme").account.credentials.refresh_token = good;
+    world.reload().await;
+    world.pass_time(Duration::from_secs(5)).await;
+    assert_all_covered(&world);
+    assert!(!world.report("acme").needs_a_person);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_patch_does_not_find_is_posted() {
+    let world = running(Knobs::default()).await;
+    let (_, id) = world.declared()[0].clone();
+    let lost = Fault::RefuseChannel {
+        channel: id.to_string(),
+        code: "NOT_SUBSCRIBED".to_owned(),
+        details: serde_json::json!({}),
+    };
+    world.zoho().add_fault(Rule { method: Some("PATCH".to_owned()), ..Rule::once(lost) });
+    assert!(world.hand("acme", &Hand::SetToken { channel: id.number(), token: Some("theirs".to_owned()) }));
+    let posts = world.zoho().counters("acme").unwrap().calls["POST"];
+    world.audit().await;
+    world.pass_time(Duration::from_secs(5)).await;
+    assert_eq!(world.zoho().counters("acme").unwrap().calls["POST"], posts + 1);
+    assert_all_covered(&world);
+    assert!(world.report("acme").after.steps.is_empty());
 }

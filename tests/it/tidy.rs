@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("coverage", &["model"]),
     ("zoho", &["model", "clock"]),
     ("reconcile", &["model", "clock", "plan", "store", "coverage", "zoho"]),
-    ("expose", &["model", "clock", "plan", "reconcile"]),
+    ("expose", &["model", "clock", "plan", "coverage", "reconcile"]),
     ("simulator", &["model"]),
 ];
 

@@ -7,7 +7,7 @@ use super::Status;
 pub enum Kind {
     /// The scheduler's loop does not turn.
     NotLive,
-    /// The store failed: nothing is done, because what came of it could not be remembered.
+    /// The store failed: channels are held from memory while they can be, and a restart loses what was not written.
     StoreFailed,
     /// An account's trouble that only a person can mend: credentials, scopes.
     NeedsAPerson,

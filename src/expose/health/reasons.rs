@@ -39,7 +39,7 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         add(Kind::NotLive, None, format!("the loop last turned {} ago", brief(loop_age.0)));
     }
     if let Some(why) = store_failed {
-        add(Kind::StoreFailed, None, format!("the store failed, so nothing is done: {why}"));
+        add(Kind::StoreFailed, None, format!("the store failed: {why}"));
     }
     for (name, why) in unusable {
         add(Kind::Unusable, Some(name), format!("cannot be worked on: {why}"));

@@ -109,7 +109,7 @@ fn a_store_that_failed_fails() {
         |overview| overview.store_failed = Some("no space left".to_owned()),
         &expect![[r#"
         failing, live, not ready: the store failed
-        store-failed: the store failed, so nothing is done: no space left"#]],
+        store-failed: the store failed: no space left"#]],
     );
 }
 

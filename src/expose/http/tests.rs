@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::super::testing::{START, converged, empty, hold, lose, rejected};
+use super::super::testing::{START, converged, empty, hold, lose, rejected, remembering};
 use super::*;
 use crate::clock::VirtualClock;
 
@@ -33,6 +33,7 @@ impl Face {
             overview: receiver,
             loop_age: Arc::new(move || LoopAge(*seen.lock().unwrap())),
             clock: Arc::new(VirtualClock::new(START.parse().unwrap(), 1)),
+            memory: remembering(),
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
@@ -66,7 +67,17 @@ fn one_refused() -> Overview {
 #[tokio::test]
 async fn a_daemon_that_is_well_says_yes_everywhere() {
     let face = Face::of(converged(3)).await;
-    for path in ["/livez", "/readyz", "/healthz", "/healthz?strict", "/healthz/channels/c1", "/metrics", "/"] {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/healthz?strict",
+        "/healthz/channels/c1",
+        "/metrics",
+        "/",
+        "/channels/acme/c1",
+        "/channels/%61cme/c%31",
+    ] {
         assert_eq!(face.status(path).await, 200, "{path}");
     }
     assert_eq!(face.ask("GET", "/livez").await.body, "ok\n");
@@ -126,7 +137,7 @@ async fn metrics_status_and_page_have_their_types_and_guards() {
     assert_eq!(view.accounts[0].channels[0].name, "c1");
     let answer = face.ask("GET", "/").await;
     assert!(answer.head.contains("content-type: text/html; charset=utf-8"), "{}", answer.head);
-    assert!(answer.head.contains("content-security-policy: default-src 'none'"), "{}", answer.head);
+    assert!(answer.head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"), "{}", answer.head);
     assert!(answer.head.contains("x-content-type-options: nosniff"), "{}", answer.head);
     assert!(answer.body.contains("everything is covered until"));
 }
@@ -134,7 +145,16 @@ async fn metrics_status_and_page_have_their_types_and_guards() {
 #[tokio::test]
 async fn nothing_secret_is_shown_on_any_path() {
     let face = Face::of(one_refused()).await;
-    for path in ["/readyz", "/healthz", "/healthz/channels/c7", "/metrics", "/api/v1/status", "/"] {
+    for path in [
+        "/readyz",
+        "/healthz",
+        "/healthz/channels/c7",
+        "/metrics",
+        "/api/v1/status",
+        "/",
+        "/?q=s3cre",
+        "/channels/acme/c7",
+    ] {
         assert!(!face.ask("GET", path).await.body.contains("s3cret"), "{path}");
     }
 }
@@ -142,7 +162,9 @@ async fn nothing_secret_is_shown_on_any_path() {
 #[tokio::test]
 async fn only_reading_is_possible() {
     let face = Face::of(empty()).await;
-    for path in ["/", "/livez", "/healthz", "/metrics", "/api/v1/status"] {
+    assert_eq!(face.status("/channels/acme/c1").await, 404);
+    assert_eq!(face.ask("POST", "/channels/acme/c1").await.status, 405);
+    for path in ["/", "/?page=x&state=y&period=%zz&q=%ff", "/livez", "/healthz", "/metrics", "/api/v1/status"] {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             assert_eq!(face.ask(method, path).await.status, 405, "{method} {path}");
         }

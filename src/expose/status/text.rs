@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::expose::health::{is_covered, usable};
+use crate::expose::overview::Overview;
+use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 
 use super::{AccountView, ChannelView, CreditsView, Guarantee, PassView, ReasonView, StatusView, counted};
@@ -38,32 +41,35 @@ impl StatusView {
 }
 
 /// The answer in one sentence: up to when everything stays covered, or what is not covered.
-pub(super) fn headline(guarantee: Guarantee, accounts: &[AccountView], now: Timestamp) -> String {
-    let names = |is: fn(&AccountView) -> bool| {
-        let named: Vec<&str> = accounts.iter().filter(|account| is(account)).map(|it| it.name.as_str()).collect();
-        first_of(&named)
-    };
+pub(in crate::expose) fn headline(guarantee: Guarantee, overview: &Overview, now: Timestamp) -> String {
     match guarantee {
         Guarantee::Nothing => "nothing is declared".to_owned(),
         Guarantee::Unknown => {
-            format!("not known yet: no pass has ended for {}", names(|it| it.pass.is_none() && it.unusable.is_none()))
+            let waiting = usable(overview).filter(|(_, report)| report.is_none()).map(|(name, _)| name.as_str());
+            format!("not known yet: no pass has ended for {}", first_of(&waiting.collect::<Vec<_>>()))
         }
         Guarantee::Until(until) => format!(
             "everything is covered until {until} (in {}), even if nothing succeeds any more",
             brief(span(now, until))
         ),
-        Guarantee::Broken => broken(accounts, &names(|it| it.unusable.is_some())),
+        Guarantee::Broken => broken(overview, now),
     }
 }
 
-fn broken(accounts: &[AccountView], unusable: &str) -> String {
-    let usable = || accounts.iter().filter(|account| account.unusable.is_none());
-    let channels = || usable().flat_map(|account| &account.channels);
-    let uncovered: Vec<&str> = channels().filter(|it| !it.covered).map(|it| it.name.as_str()).collect();
+fn broken(overview: &Overview, now: Timestamp) -> String {
+    let unusable = first_of(&overview.unusable.keys().map(AccountName::as_str).collect::<Vec<_>>());
+    let (mut uncovered, mut channels) = (Vec::new(), 0);
+    for report in usable(overview).filter_map(|(_, report)| report) {
+        let lost = report.channels.values().filter(|channel| !is_covered(report, channel, now));
+        let mut names: Vec<&str> = lost.map(|channel| channel.spec.name.as_str()).collect();
+        names.sort_unstable();
+        uncovered.extend(names);
+        channels += report.channels.len();
+    }
     if uncovered.is_empty() {
         return format!("NOT known: cannot be worked on: {unusable}");
     }
-    let of = format!("{} of {}", uncovered.len(), counted(channels().count(), "channel"));
+    let of = format!("{} of {}", uncovered.len(), counted(channels, "channel"));
     let also = if unusable.is_empty() { String::new() } else { format!("; cannot be worked on: {unusable}") };
     format!("NOT covered: {of}: {}{also}", first_of(&uncovered))
 }
@@ -201,7 +207,6 @@ mod tests {
         report,
     };
     use super::*;
-    use crate::expose::overview::Overview;
     use crate::plan::drift::Drift;
     use crate::plan::step::Cause;
     use crate::reconcile::report::ChannelState;

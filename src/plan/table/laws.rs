@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::worlds::{odd_worlds, worlds};
 use super::*;
 use crate::model::secret::Fingerprint;
+use crate::plan::explain::explain;
 use crate::plan::renewal::{Life, Phase};
 use crate::plan::step::{Action, Ask, Cause, Reason, Step};
 
@@ -18,6 +19,16 @@ proptest! {
         let plan = world.plan();
         prop_assert!(plan.next_wake >= plan.at);
         prop_assert!(!PlanView::of(&plan).to_text().is_empty());
+    }
+
+    #[test]
+    fn every_channel_can_be_explained_and_a_step_or_a_hold_stands_in_some_row(world in odd_worlds()) {
+        let (facts, plan) = (world.facts(), world.plan());
+        let ids = plan.steps.iter().map(|step| step.id).chain(plan.held.iter().map(|held| held.id));
+        for id in ids.chain(plan.kept.iter().copied()).chain(plan.foreign.iter().copied()) {
+            let explained = explain(&facts, &plan, id, SECOND);
+            prop_assert!(explained.row.is_some() && !explained.to_text().is_empty(), "{explained:?}");
+        }
     }
 
     #[test]
@@ -133,7 +144,9 @@ proptest! {
         let plan = world.plan();
         let view = PlanView::of(&plan);
         let lines = |prefix: &str| view.to_text().lines().filter(|line| line.starts_with(prefix)).count();
-        prop_assert_eq!(lines("  ! "), plan.held.len());
+        let unseen = plan.held.iter().filter(|held| held.cause.word() == crate::plan::render::UNKNOWN).count();
+        prop_assert_eq!(lines("  ! ") - lines("  ! unknown "), plan.held.len() - unseen);
+        prop_assert!(lines("  ! unknown ") <= unseen && (unseen == 0) == (lines("  ! unknown ") == 0));
         prop_assert_eq!(lines("  + ") + lines("  ~ ") + lines("  - "), plan.steps.len());
         let counts = format!("{} held, {} kept, {} foreign", plan.held.len(), plan.kept.len(), plan.foreign.len());
         prop_assert!(view.to_text().lines().next().unwrap().ends_with(&counts));

@@ -264,9 +264,7 @@ fn nothing_is_decided_when_the_look_failed() {
     world.look_fails();
     world.check(&expect![[r#"
         account acme: 0 steps, 3 held, 0 kept, 0 foreign
-          ! unknown       c1: the look at Zoho failed: HTTP 503
-          ! unknown       c2: the look at Zoho failed: HTTP 503
-          ! unknown       c3: the look at Zoho failed: HTTP 503
+          ! unknown       c1, c2, c3: the look at Zoho failed: HTTP 503
           next wake in 30s
     "#]]);
 }

@@ -167,6 +167,23 @@ async fn a_429_stops_at_once_even_behind_another_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_403_a_404_or_a_missing_scope_ends_the_pass_at_its_first_call_and_needs_a_person() {
+    for (fault, said) in [
+        (Fault::Forbidden, "HTTP 403"),
+        (Fault::NotFound, "HTTP 404"),
+        (Fault::ScopeMismatch, "HTTP 401 OAUTH_SCOPE_MISMATCH"),
+    ] {
+        let desk = Desk::new();
+        desk.sim.fault(fault);
+        let (execution, _) = desk.run(desk.enables(1..=200)).await;
+        assert_eq!(desk.calls().len(), 1, "{said}");
+        let trouble = execution.trouble.clone().unwrap();
+        assert!(trouble.needs_a_person && trouble.what.contains(said), "{said}: {}", trouble.what);
+        assert!(matches!(of(&execution, 200), Outcome::Deferred(_)), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn credentials_that_fail_behind_another_failure_need_a_person() {
     let desk = Desk::new();
     desk.sim.fault_once(Fault::ResetBefore);

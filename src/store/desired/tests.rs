@@ -110,6 +110,21 @@ fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
     assert_eq!(store.desired.keys("").unwrap().len(), 2);
 }
 
+/// A channel that got lost would look like one that was taken out of the config, and be disabled.
+#[test]
+fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_config_mends_it() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    store.keep_desired(&desired()).unwrap();
+    let lost =
+        store.desired.keys("").unwrap().into_iter().find(|key| String::from_utf8_lossy(key).contains("/channel/"));
+    store.desired.remove(lost.into_iter().collect()).unwrap();
+    let error = store.restore_desired(&secret).unwrap_err().to_string();
+    assert!(error.contains("desired/0000") && error.contains("with a config that can be used"), "{error}");
+    assert!(store.keep_desired(&desired()).unwrap());
+    assert_eq!(restored(&store).desired, desired());
+}
+
 #[test]
 fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     let store = Store::temporary().unwrap();

@@ -177,6 +177,68 @@ fn a_record_under_another_channels_key_moves_the_database_aside() {
     assert!(why.ends_with("records/acme/0000000000000000001: it belongs under another key"), "{why}");
 }
 
+/// A disk that is full while this is `true`.
+fn disk() -> (Arc<std::sync::atomic::AtomicBool>, Gate) {
+    let full = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let of_gate = full.clone();
+    let gate = move || match of_gate.load(std::sync::atomic::Ordering::Relaxed) {
+        true => Err(io::ErrorKind::StorageFull.into()),
+        false => Ok(()),
+    };
+    (full, Arc::new(gate))
+}
+
+#[test]
+fn a_write_to_a_full_disk_is_an_error_unless_the_store_goes_on() {
+    let dir = filled();
+    let (full, gate) = disk();
+    let store = open(&dir).gated(gate);
+    full.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = store.write_records(&acme(), &changes([301])).unwrap_err();
+    assert!(matches!(error, StoreError::Sled { doing: "write", .. }), "{error:?}");
+    assert_eq!((store.records(&acme()).unwrap().len(), store.trouble()), (300, None));
+}
+
+#[test]
+fn a_store_that_goes_on_keeps_everything_in_memory_until_its_disk_has_room() {
+    let dir = filled();
+    let (full, gate) = disk();
+    let store = open(&dir).gated(gate).going_on();
+    let other_hand = store.clone();
+    full.store(true, std::sync::atomic::Ordering::Relaxed);
+    let gone = ChannelId::new(7).unwrap();
+    store.write_records(&acme(), &changes(301..=700)).unwrap();
+    store.write_records(&acme(), &[(gone, None)].into()).unwrap();
+    assert!(store.trouble().unwrap().contains("the store could not write"), "{:?}", store.trouble());
+    assert_eq!(other_hand.records(&acme()).unwrap().len(), 699);
+    assert_eq!(other_hand.token(&acme()).unwrap(), Some(token()), "what was not written since is there too");
+    assert!(store.mend(now()).is_err(), "it is still full");
+    assert_eq!(store.records(&acme()).unwrap().len(), 699);
+
+    full.store(false, std::sync::atomic::Ordering::Relaxed);
+    store.mend(now()).unwrap();
+    assert_eq!((store.trouble(), other_hand.trouble()), (None, None));
+    other_hand.write_records(&acme(), &changes([701])).unwrap();
+    assert!(matches!(why_not(dir.path()), OpenError::Locked(_)), "it holds its database again");
+    drop((store, other_hand));
+    let records = open(&dir).records(&acme()).unwrap();
+    assert_eq!((records.len(), records.contains_key(&gone)), (700, false));
+}
+
+#[test]
+fn a_database_that_was_damaged_meanwhile_is_moved_aside_and_written_anew_from_memory() {
+    let dir = filled();
+    let (full, gate) = disk();
+    let store = open(&dir).gated(gate).going_on();
+    full.store(true, std::sync::atomic::Ordering::Relaxed);
+    store.write_records(&acme(), &changes([301])).unwrap();
+    fs::write(dir.path().join(DATABASE).join(SLED_LOG), "").unwrap();
+    full.store(false, std::sync::atomic::Ordering::Relaxed);
+    store.mend(now()).unwrap();
+    drop(store);
+    assert_eq!(open(&dir).records(&acme()).unwrap().len(), 301);
+}
+
 /// Damages one file of a closed store.
 type Damage = fn(Vec<u8>) -> Vec<u8>;
 

@@ -66,6 +66,21 @@ async fn a_request_that_never_left_was_not_sent() {
     }
 }
 
+/// A server that speaks no TLS, one that is silent, and one that breaks off the handshake with an alert.
+#[tokio::test]
+async fn a_tls_handshake_that_fails_was_not_sent_and_says_why() {
+    let alert = "\u{15}\u{3}\u{3}\u{0}\u{2}\u{2}\u{28}";
+    let servers = [
+        (Server::Says("HTTP/1.1 400 Bad Request\r\n\r\n"), "corrupt message"),
+        (Server::Says(alert), "HandshakeFailure"),
+        (Server::IsSilent, "timed out"),
+    ];
+    for (server, why) in servers {
+        let error = get(serve(server).await.replace("http://", "https://")).await.unwrap_err();
+        assert!(matches!(&error, TransportError::NotSent(said) if said.contains(why)), "{why}: {error:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_reply_that_does_not_arrive_whole_is_lost() {
     for text in [

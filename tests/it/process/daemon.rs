@@ -1,7 +1,7 @@
 //! The daemon as a process: its log is how a test learns that something happened.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
@@ -33,7 +33,13 @@ impl Daemon {
     /// Starts one and waits until its health endpoints are open.
     #[track_caller]
     pub(super) fn spawn(place: &Place) -> Daemon {
-        let mut daemon = Daemon::begin(place);
+        Daemon::spawn_by(run(place))
+    }
+
+    /// The same, by a command that comes to the same.
+    #[track_caller]
+    pub(super) fn spawn_by(command: Command) -> Daemon {
+        let mut daemon = Daemon::begin_by(command);
         let opened = daemon.hears("health endpoints are open");
         daemon.http = opened["address"].as_str().unwrap().to_owned();
         daemon
@@ -41,7 +47,10 @@ impl Daemon {
 
     /// Starts one and waits for nothing.
     pub(super) fn begin(place: &Place) -> Daemon {
-        let mut command = place.command(&["--log-format", "json", "run", "--listen", "127.0.0.1:0"]);
+        Daemon::begin_by(run(place))
+    }
+
+    fn begin_by(mut command: Command) -> Daemon {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = channel();
@@ -97,14 +106,24 @@ impl Daemon {
         panic!("it never came about that {what}:\n{}", self.log.join("\n"));
     }
 
+    /// Where its health endpoints are: `127.0.0.1:PORT`.
+    pub(super) fn listens(&self) -> &str {
+        &self.http
+    }
+
     /// Asks the health endpoints.
     pub(super) fn get(&self, path: &str) -> Answer {
         http::get(&self.http, path)
     }
 
+    /// Its process.
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Sends a signal.
     pub(super) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits for its end: the exit code, nothing when a signal killed it, and the whole log.
@@ -138,6 +157,11 @@ impl Daemon {
         self.signal(Signal::KILL);
         assert_eq!(self.ends().0, None);
     }
+}
+
+/// The command that runs one.
+pub(super) fn run(place: &Place) -> Command {
+    place.command(&["--log-format", "json", "run", "--listen", "127.0.0.1:0"])
 }
 
 impl Drop for Daemon {

@@ -21,7 +21,7 @@ fn a_plan_names_exactly_the_fields_that_were_edited_and_apply_puts_them_right() 
     let place = Place::new(&(zoho.account().to_owned() + &declared.concat()));
     place.done(&["apply"]);
     let as_declared = zoho.channels();
-    assert_eq!(place.done(&["plan", "--json"]).json()[0]["kept"], 6);
+    assert_eq!(place.done(&["plan", "--json"]).json()["accounts"][0]["kept"], 6);
 
     zoho.hand(&json!({"remove_event": {"channel": 101, "event": "Deals.edit"}}));
     zoho.hand(&json!({"add_event": {"channel": 102, "event": "Contacts.delete"}}));
@@ -33,7 +33,7 @@ fn a_plan_names_exactly_the_fields_that_were_edited_and_apply_puts_them_right() 
     assert_eq!(plan.code, 2, "{plan:#?}");
     let plan = plan.json();
     let mut named: Vec<(&Value, &Value)> = Vec::new();
-    for step in plan[0]["steps"].as_array().unwrap() {
+    for step in plan["accounts"][0]["steps"].as_array().unwrap() {
         assert_eq!(step["reason"], "drift", "{step}");
         named.push((&step["channel"], &step["drift"]));
     }
@@ -49,7 +49,7 @@ fn a_plan_names_exactly_the_fields_that_were_edited_and_apply_puts_them_right() 
     assert_eq!(named, expected.iter().map(|(name, drift)| (name, drift)).collect::<Vec<_>>());
 
     place.done(&["apply"]);
-    assert_eq!(place.done(&["plan", "--json"]).json()[0]["kept"], 6);
+    assert_eq!(place.done(&["plan", "--json"]).json()["accounts"][0]["kept"], 6);
     let repaired = zoho.channels();
     for (id, channel) in &as_declared {
         for field in ["events", "notify_url", "token"] {
@@ -86,8 +86,8 @@ fn all_never_drifts_and_a_channel_cut_by_a_page_is_read_whole() {
     place.done(&["apply"]);
     let looks = || zoho.counters()["calls"]["GET"].as_u64().unwrap();
     let before = looks();
-    assert_eq!(place.done(&["plan", "--json"]).json()[0]["kept"], 70);
+    assert_eq!(place.done(&["plan", "--json"]).json()["accounts"][0]["kept"], 70);
     assert_eq!(looks() - before, 2);
     zoho.tell("PATCH", "/_sim/knobs", &json!({"page_max": 10}));
-    assert_eq!(place.done(&["plan", "--json"]).json()[0]["kept"], 70);
+    assert_eq!(place.done(&["plan", "--json"]).json()["accounts"][0]["kept"], 70);
 }

@@ -241,7 +241,7 @@ impl Trial {
         let is_settled = (0..6).any(|_| {
             self.place.verb(&["apply"]);
             let plans = self.place.verb(&["plan", "--json"]).json();
-            plans.as_array().unwrap().iter().all(|plan| left(plan) == 0)
+            plans["accounts"].as_array().unwrap().iter().all(|plan| left(plan) == 0)
         });
         assert!(is_settled, "{}", self.place.verb(&["plan"]).out);
         self.granted.extend(self.declared.iter().map(|declared| declared.id.clone()));

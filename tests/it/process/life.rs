@@ -48,6 +48,6 @@ fn without_its_store_it_takes_over_its_own_creates_nothing_twice_and_leaves_the_
     assert_eq!(status["accounts"][0]["counts"]["covered"], 4, "{status:#}");
     assert_eq!(status["accounts"][0]["foreign_ids"], json!(["7"]));
     let plan = place.done(&["plan", "--json"]).json();
-    assert_eq!((&plan[0]["kept"], &plan[0]["foreign"]), (&json!(4), &json!(["7"])));
+    assert_eq!((&plan["accounts"][0]["kept"], &plan["accounts"][0]["foreign"]), (&json!(4), &json!(["7"])));
     daemon.stop();
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod chromium;
 mod daemon;
 mod declared;
 mod http;
@@ -13,10 +14,16 @@ mod simulator;
 
 mod clock;
 mod demo;
+#[cfg(target_os = "linux")]
+mod disk;
 mod drift;
+mod help;
+mod import;
 mod killed;
 mod life;
+mod page;
 mod plan;
+mod receivers;
 mod refused;
 mod reload;
 mod secrets;

@@ -28,10 +28,10 @@ fn the_text_of_a_plan_and_its_json_say_the_same() {
     let zoho = Simulator::start();
     let place = Place::new(&zoho.config);
     let (text, json) = (place.verb(&["plan"]).out, place.verb(&["plan", "--json"]).json());
-    let steps = json[0]["steps"].as_array().unwrap();
+    let steps = json["accounts"][0]["steps"].as_array().unwrap();
     let told: Vec<&str> = text.lines().filter(|line| line.starts_with("  + ")).collect();
     assert_eq!((steps.len(), told.len()), (4, 4), "{text}\n{json:#}");
-    let renewals = json[0]["calls"]["renewals"].as_f64().unwrap();
+    let renewals = json["accounts"][0]["calls"]["renewals"].as_f64().unwrap();
     assert!(text.contains(&format!("{renewals:.1} renewals")), "{text}\n{json:#}");
     for (step, line) in steps.iter().zip(told) {
         for field in ["step", "channel", "reason"] {
@@ -53,7 +53,7 @@ fn with_a_daemon_running_a_plan_is_of_the_edited_file_and_puts_nothing_in_force(
     assert_eq!(plan.code, 2, "{plan:#?}");
     let plan = plan.json();
     let mut steps: Vec<(&Value, &Value, &Value)> = Vec::new();
-    for step in plan[0]["steps"].as_array().unwrap() {
+    for step in plan["accounts"][0]["steps"].as_array().unwrap() {
         steps.push((&step["channel"], &step["reason"], &step["drift"]));
     }
     let (none, missing) = (Value::Null, json!(["events: missing Leads.edit"]));
@@ -65,6 +65,80 @@ fn with_a_daemon_running_a_plan_is_of_the_edited_file_and_puts_nothing_in_force(
 
     place.done(&["apply"]);
     daemon.hears("the config was read again and is in force");
-    assert_eq!(place.done(&["plan", "--json"]).json()[0]["kept"], 5);
+    assert_eq!(place.done(&["plan", "--json"]).json()["accounts"][0]["kept"], 5);
     daemon.stop();
+}
+
+#[test]
+fn apply_does_the_plan_that_was_looked_at_and_no_other() {
+    for with_daemon in [false, true] {
+        let zoho = Simulator::start();
+        let place = Place::new(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all"])));
+        place.done(&["apply"]);
+        let daemon = with_daemon.then(|| Daemon::start(&place));
+        place.write(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all", "Leads.create"])));
+        let looked_at = checksum(&place);
+        assert_eq!(checksum(&place), looked_at, "the same plan a moment later has the same checksum");
+
+        place.write(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all", "Leads.edit"])));
+        let writes = zoho.writes();
+        let refused = place.verb(&["apply", "--plan", &looked_at]);
+        assert_eq!((refused.code, zoho.writes()), (1, writes), "{refused:#?}");
+        let made = checksum(&place);
+        for word in [&looked_at, &made, "channelkeeper plan"] {
+            assert!(refused.err.contains(word), "{word}: {refused:#?}");
+        }
+        assert_eq!(zoho.channels()["101"]["events"], json!(["Deals.all"]));
+
+        place.done(&["apply", "--plan", &made]);
+        assert_eq!(zoho.channels()["101"]["events"], json!(["Deals.all", "Leads.edit"]));
+        let nothing = place.done(&["plan", "--json"]).json();
+        place.done(&["apply", "--plan", nothing["checksum"].as_str().unwrap()]);
+        assert_eq!(place.verb(&["apply", "--plan", &made]).code, 1, "it is done, so it is not what is left to do");
+        assert_eq!(place.verb(&["apply", "--plan", &made, "--allow-removals"]).code, 1);
+        daemon.map(Daemon::stop);
+    }
+}
+
+/// Of the plan as it is now, from the text, which has to say the same as the JSON.
+fn checksum(place: &Place) -> String {
+    let (text, json) = (place.verb(&["plan"]).out, place.verb(&["plan", "--json"]).json());
+    let checksum = json["checksum"].as_str().unwrap().to_owned();
+    assert!(text.contains(&format!("channelkeeper apply --plan {checksum}")), "{text}");
+    checksum
+}
+
+#[test]
+fn a_channel_is_explained_with_a_daemon_and_without_one_in_text_and_as_json() {
+    let zoho = Simulator::start();
+    let place = Place::new(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all"])));
+    assert_eq!(place.done(&["explain", "one", "--json"]).json()["row"]["then"], "Enable (Missing)");
+    place.done(&["apply"]);
+    zoho.hand(&json!({"create": {
+        "channel": 7, "events": ["Calls.all"], "notify_url": "https://other.example.com/", "token": null,
+        "expiry": "2100-01-01T00:00:00Z",
+    }}));
+    let writes = zoho.writes();
+    for with_daemon in [false, true] {
+        let daemon = with_daemon.then(|| Daemon::start(&place));
+        for name in ["one", "sim1/one", "sim1/101", "101"] {
+            let told = place.done(&["explain", name, "--json"]).json();
+            assert_eq!((&told["channel"], &told["id"]), (&json!("one"), &json!("101")), "{told:#}");
+            assert_eq!((&told["observed"]["look"], &told["renewal"]["age"]), (&json!("seen"), &json!("fresh")));
+            assert!(told["slack"]["failed_passes"].as_u64().unwrap() > 10, "{told:#}");
+        }
+        let text = place.done(&["explain", "one"]).out;
+        for word in
+            ["declared  Deals.all", "row       spec yes, ours yes", "decision  none", "renewal   fresh", "slack "]
+        {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        assert!(!text.contains("token-one"), "{text}");
+        assert!(place.done(&["explain", "7"]).out.contains("it is not ours"));
+        for nobody in ["nobody", "sim1/nobody", "sim9/one"] {
+            assert_eq!(place.verb(&["explain", nobody]).code, 1);
+        }
+        daemon.map(Daemon::stop);
+    }
+    assert_eq!(zoho.writes(), writes);
 }

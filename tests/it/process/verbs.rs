@@ -148,19 +148,6 @@ fn what_a_killed_daemon_left_behind_stops_no_verb() {
 }
 
 #[test]
-fn every_verb_has_a_help() {
-    let place = Place::new("");
-    let verbs = ["run", "check", "plan", "apply", "status", "renew", "adopt", "simulator", "demo"];
-    let all = place.done(&["--help"]);
-    for verb in verbs {
-        assert!(all.out.contains(&format!("\n  {verb} ")), "{verb} is not in\n{}", all.out);
-        let help = place.done(&[verb, "--help"]);
-        assert!(help.out.contains(&format!("Usage: channelkeeper {verb}")), "{help:#?}");
-        assert_eq!(help.err, "");
-    }
-}
-
-#[test]
 fn a_mistake_on_the_command_line_is_told_on_stderr_with_exit_code_1() {
     let place = Place::new("");
     for args in [&["frobnicate"][..], &["plan", "--frobnicate"], &["adopt"], &["demo", "--speed", "0"]] {

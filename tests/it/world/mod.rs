@@ -33,7 +33,7 @@ use channelkeeper::model::policy::{Mode, Policy, Removed};
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
-use channelkeeper::plan::render::PlanView;
+use channelkeeper::plan::render::PlansView;
 use channelkeeper::reconcile::report::AccountReport;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
 use channelkeeper::store::{OpenError, Opened, Store};
@@ -42,7 +42,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+mod fuse;
 pub mod truth;
+
+pub use fuse::Fuse;
 
 /// When every world begins, by Zoho's clock.
 pub const BEGINS: &str = "2026-03-01T00:00:00Z";
@@ -63,6 +66,8 @@ pub struct World {
     pub zoho: Arc<Mutex<Zoho>>,
     /// What is declared.
     pub desired: Desired,
+    /// Where the daemon dies.
+    pub fuse: Arc<Fuse>,
     wire: Arc<Wire>,
     dir: tempfile::TempDir,
     daemon: Option<Running>,
@@ -94,8 +99,10 @@ impl World {
         }
         let zoho = Arc::new(Mutex::new(zoho));
         let zoho_clock = Arc::new(VirtualClock::new(begins, 1));
+        let fuse = Arc::new(Fuse::default());
         let wire = Arc::new(Wire {
             zoho: zoho.clone(),
+            fuse: fuse.clone(),
             clock: zoho_clock.clone(),
             trace: Mutex::default(),
             cut: Mutex::default(),
@@ -105,6 +112,7 @@ impl World {
             zoho_clock,
             zoho,
             desired,
+            fuse,
             wire,
             dir: scratch(),
             daemon: None,
@@ -140,7 +148,8 @@ impl World {
         let clock: Arc<dyn Clock> = self.host_clock.clone();
         let opened = open(self.dir.path(), &*clock);
         assert!(opened.moved_aside.is_none(), "the database was moved aside: {:?}", opened.moved_aside);
-        let store = opened.store;
+        let gate = self.fuse.clone();
+        let store = opened.store.gated(Arc::new(move || gate.write())).going_on();
         store.keep_desired(&self.desired).expect("the desired state is kept");
         let means = Means { store: store.clone(), transport: self.wire.clone(), clock: clock.clone() };
         let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &means, None).expect("a fleet");
@@ -245,7 +254,7 @@ impl World {
     }
 
     /// What the accounts' plans are, as `plan` asks for it: beside whatever the daemon does.
-    pub async fn preview(&self) -> Vec<PlanView> {
+    pub async fn preview(&self) -> PlansView {
         let daemon = self.daemon();
         let fleet = daemon.links.fleet.borrow().clone();
         plan_views(&fleet, &daemon.store, &Which::default()).await.expect("plans")
@@ -272,6 +281,16 @@ impl World {
     /// What is in the store, once no daemon holds it.
     pub fn state_dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The channels of which the store says that they are ours.
+    pub fn ours(&self, account: &str) -> Vec<ChannelId> {
+        self.daemon().store.records(&account.parse().unwrap()).expect("records").into_keys().collect()
+    }
+
+    /// The store of the running daemon.
+    pub fn store(&self) -> &Store {
+        &self.daemon().store
     }
 
     /// The last report of an account.
@@ -340,6 +359,7 @@ pub enum Cut {
 /// Carries requests into the simulator's state.
 struct Wire {
     zoho: Arc<Mutex<Zoho>>,
+    fuse: Arc<Fuse>,
     clock: Arc<VirtualClock>,
     trace: Mutex<Vec<String>>,
     cut: Mutex<Option<(&'static str, Cut)>>,
@@ -349,14 +369,14 @@ impl Wire {
     async fn carry(&self, request: Request) -> Result<channelkeeper::model::exchange::Response, TransportError> {
         pause(TRAVEL).await;
         let cut = self.take_cut(&request);
-        if cut == Some(Cut::Before) {
+        if cut == Some(Cut::Before) || self.fuse.burns() {
             std::future::pending::<()>().await;
         }
         let now = self.clock.now();
         let under_way = UnderWay::enter(&self.zoho, &request);
         let answer = self.zoho.lock().unwrap().answer(&request, now);
         self.note(&request, &answer.reply, now);
-        if cut == Some(Cut::After) {
+        if cut == Some(Cut::After) || self.fuse.burns() {
             std::future::pending::<()>().await;
         }
         pause(answer.delay + TRAVEL).await;

@@ -1,0 +1,46 @@
+//! `explain`: why a channel is treated as it is.
+
+use std::io::Write;
+
+use clap::Args;
+
+use crate::daemon::control::ExplainRequest;
+use crate::daemon::verbs;
+use crate::plan::explain::Explanation;
+
+use super::way::{self, Use, Way};
+use super::{Common, Exit};
+
+/// Show why a channel is treated as it is.
+///
+/// What is declared, what Zoho says, what is remembered and by which rules; the row of the decision table; what follows from
+/// it now; how its renewal is reckoned and how much trouble that survives. Looks at Zoho as `plan` does, and changes
+/// nothing.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct ExplainArgs {
+    /// The channel: its name, declared or remembered, or its id
+    #[arg(value_name = "[ACCOUNT/]CHANNEL")]
+    channel: String,
+}
+
+pub(super) async fn run(args: ExplainArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+    let explanation: Explanation = match way::find(common, Use::Look).await? {
+        Way::Daemon(daemon) => daemon.post("/explain", &ExplainRequest { channel: args.channel }).await?,
+        Way::Here(here) => verbs::explain(&here.fleet, &here.store, &args.channel).await?,
+        Way::BadConfig => return Ok(Exit::BadConfig),
+    };
+    if common.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&explanation)?)?;
+    } else {
+        write!(stdout, "{}", explanation.to_text())?;
+    }
+    Ok(Exit::Done)
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper explain deal-sync
+  channelkeeper explain acme/1234567890123456 --json
+
+Exit codes: 0 explained; 1 failed, or there is no such channel; 3 the config cannot be used.";

@@ -1,0 +1,60 @@
+//! What the store remembers, read for a page when somebody looks at it: ten thousand channels cost nothing when nobody does.
+//!
+//! The overview says how everything is; the ledger, the record and the token say how it came to be. They are read through
+//! functions that the daemon gives, so that nothing here knows a store. A failure to read is a sentence that is shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::coverage::Ledger;
+use crate::model::channel::{AccountName, ChannelId};
+use crate::model::policy::Policy;
+use crate::model::record::{AccountState, Record};
+use crate::model::time::Timestamp;
+
+/// Reads what is remembered.
+#[derive(Clone)]
+pub struct Memory {
+    /// Of one account; nothing when it is not held.
+    pub account: Arc<Reads<AccountMemory>>,
+    /// Of one channel.
+    pub channel: Arc<ReadsChannel>,
+    /// How long one call to Zoho may take, for what a renewal survives.
+    pub request_timeout: Duration,
+}
+
+/// Reads something of an account; an error is a sentence.
+pub type Reads<T> = dyn Fn(&AccountName) -> Result<Option<T>, String> + Send + Sync;
+/// Reads what is remembered of a channel; an error is a sentence.
+pub type ReadsChannel = dyn Fn(&AccountName, ChannelId) -> Result<ChannelMemory, String> + Send + Sync;
+
+/// What is declared and remembered of one account.
+#[derive(Clone, Debug)]
+pub struct AccountMemory {
+    /// The rules its plans are made under.
+    pub policy: Policy,
+    /// Its state.
+    pub state: AccountState,
+    /// The API with its version, as `https://www.zohoapis.eu/crm/v8`.
+    pub api: String,
+    /// Its access token.
+    pub token: TokenFacts,
+}
+
+/// What may be said of an access token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// When the cached one ends; nothing when there is none.
+    pub until: Option<Timestamp>,
+    /// The OAuth server's last no, in its words, and when it is asked again.
+    pub denied: Option<(String, Timestamp)>,
+}
+
+/// What is remembered of one channel.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelMemory {
+    /// Its record.
+    pub record: Option<Record>,
+    /// Its ledger, in Zoho's time.
+    pub ledger: Option<Ledger>,
+}

@@ -1,0 +1,504 @@
+//! The page of one channel: what is declared, what Zoho gave, why it is treated as it is, what was covered, and what to do
+//! about what was not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use crate::coverage::backfill::{Backfill, SCOPES, backfill};
+use crate::coverage::ledger::Ledger;
+use crate::coverage::render::{GapView, views};
+use crate::model::channel::{ChannelId, Spec};
+use crate::model::events::Events;
+use crate::model::observed::Look;
+use crate::model::record::Grant;
+use crate::model::time::{Timestamp, brief, span, whole_seconds};
+use crate::plan::decide::Facts;
+use crate::plan::explain::{Explanation, Renewal, Sighted, explain};
+use crate::reconcile::report::{AccountReport, ChannelReport};
+
+use super::super::health::{LOOP_AGE_MAX, Status, counted};
+use super::super::line::line;
+use super::super::memory::{AccountMemory, ChannelMemory, Memory};
+use super::super::overview::{LoopAge, Overview};
+use super::super::status::ChannelView;
+use super::bar::Bar;
+use super::frame::{Frame, at, from_now, legend, state};
+use super::front::last_outcome;
+use super::query::{Period, Query};
+use super::strip::Strip;
+
+/// What the page of a channel shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelPage {
+    /// The instant of which it speaks.
+    pub now: Timestamp,
+    /// Its account.
+    pub account: String,
+    /// How it is.
+    pub channel: ChannelView,
+    /// What is declared, key by key; no secret.
+    pub declared: Vec<(&'static str, String)>,
+    /// What Zoho gave last.
+    pub grant: Option<Grant>,
+    /// When it was decided last, and why so.
+    pub explanation: Option<Explanation>,
+    /// Its coverage over every period.
+    pub strips: Vec<Strip>,
+    /// Its gaps with what to do about them, the latest first, at most [`GAPS_MAX`].
+    pub gaps: Vec<(GapView, Backfill)>,
+    /// How many more there are.
+    pub gaps_left_out: usize,
+    /// What happened, the latest first, at most [`HISTORY_MAX`].
+    pub history: Vec<Happened>,
+    /// What could not be read, or is otherwise to be known before the rest is believed.
+    pub warnings: Vec<String>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// When.
+    pub at: Timestamp,
+    /// What, in a sentence.
+    pub what: String,
+}
+
+impl ChannelPage {
+    /// Of one declared channel; nothing when there is none, or its account has not had a pass.
+    pub fn of(
+        overview: &Overview,
+        loop_age: LoopAge,
+        memory: &Memory,
+        (account, channel): (&str, &str),
+        now: Timestamp,
+    ) -> Option<ChannelPage> {
+        let (name, report) = overview.accounts.iter().find(|(name, _)| name.as_str() == account)?;
+        let report = report.as_deref()?;
+        let channel = report.channels.values().find(|one| one.spec.name.as_str() == channel)?;
+        let id = channel.spec.id;
+        let mut warnings = warnings(overview, loop_age);
+        let mut unread = |why: String| warnings.push(format!("what is remembered could not be read: {}", line(&why)));
+        let remembered = (memory.channel)(name, id).unwrap_or_else(|why| {
+            unread(why);
+            ChannelMemory::default()
+        });
+        let of_account = (memory.account)(name).unwrap_or_else(|why| {
+            unread(why);
+            None
+        });
+        let ChannelMemory { record, ledger } = &remembered;
+        let explanation = of_account
+            .as_ref()
+            .map(|of_account| explained((report, channel), of_account, &remembered, memory.request_timeout));
+        let zoho_now = report.zoho_time(now);
+        let api = of_account.as_ref().map_or("https://www.zohoapis.com/crm/v8", |account| account.api.as_str());
+        let (gaps, gaps_left_out) = gaps(account, ledger.as_ref(), zoho_now, api);
+        let grant = record.as_ref().and_then(|record| record.grant);
+        Some(ChannelPage {
+            now,
+            account: account.to_owned(),
+            channel: ChannelView::alone(report, channel, now),
+            declared: declared(&channel.spec),
+            grant,
+            explanation,
+            strips: Period::ALL.into_iter().map(|period| Strip::of(ledger.as_ref(), period, zoho_now)).collect(),
+            history: history(channel, grant, ledger.as_ref(), &gaps),
+            gaps,
+            gaps_left_out,
+            warnings,
+        })
+    }
+
+    /// As HTML.
+    pub fn page(&self) -> String {
+        let channel = &self.channel;
+        let status = if channel.covered { Status::Ok } else { Status::Failing };
+        let frame = Frame {
+            title: format!("{} ({}) - channelkeeper", channel.name, channel.state),
+            status: Some(status),
+            follow: false,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: self.now,
+        };
+        let body = html! {
+            header class=(status.word()) { (self.heading()) }
+            main {
+                (self.decision())
+                (self.coverage())
+                (self.gap_list())
+                div.columns { (self.life()) (self.declaration()) }
+                (self.happened())
+            }
+        };
+        frame.around(&body)
+    }
+
+    fn heading(&self) -> Markup {
+        let ChannelPage { now, account, channel, .. } = self;
+        let of_account = Query::default().with(|query| query.account = Some(account.clone())).href();
+        html! {
+            nav.brand aria-label="Where this is" { a href="/" { "channelkeeper" } " / " a href=(of_account) { (account) } " / " (channel.name) }
+            h1.named {
+                @match channel.expiry.filter(|_| channel.covered) {
+                    Some(expiry) => { (channel.name) " is covered until " (at(expiry)) " even if nothing succeeds any more" }
+                    None => { (channel.name) " is not covered" }
+                }
+            }
+            p.sub {
+                (state(&channel.state))
+                @if let Some(expiry) = channel.expiry.filter(|expiry| expiry > now) { span { "ends " (from_now(expiry, *now)) } }
+                span { "as of " (at(*now)) }
+                span { a href=(format!("{}", super::query::channel_href(account, &channel.name))) { "reload" } }
+            }
+            @for warning in &self.warnings { p.note { (state("warning")) " " (warning) } }
+        }
+    }
+
+    fn decision(&self) -> Markup {
+        let Some(explanation) = &self.explanation else { return html! {} };
+        let Explanation { at: decided, row, verdict, steps, held, .. } = explanation;
+        html! {
+            section aria-labelledby="decision" {
+                h2 #decision { "Why it is treated so" }
+                p.conclusion { (line(verdict)) }
+                p.quiet { "Decided by the pass of " (at(*decided)) ", from these facts:" }
+                dl { @for (name, value) in facts(explanation) { dt { (name) } dd { (line(&value)) } } }
+                @if let Some(row) = row {
+                    table.rule {
+                        caption { "The row of the decision table that they fall into" }
+                        thead { tr {
+                            th scope="col" { "Declared" } th scope="col" { "Ours" } th scope="col" { "Observed" } th scope="col" { "Then" }
+                        } }
+                        tbody { tr {
+                            td data-label="Declared" { (row.spec) } td data-label="Ours" { (row.ours) }
+                            td data-label="Observed" { (row.observed) } td data-label="Then" { (row.then) }
+                        } }
+                    }
+                }
+                @if !steps.is_empty() || !held.is_empty() {
+                    ul {
+                        @for step in steps {
+                            li { b { (step.step) } " (" (step.reason) ")"
+                                @if let Some(asks) = step.asks { ", asks for " (at(asks)) }
+                                @for drift in &step.drift { "; " (line(drift)) } }
+                        }
+                        @for held in held {
+                            li { b { "held" } " (" (held.cause) "): " (line(&held.detail))
+                                @if let Some(until) = held.until { ", again " (from_now(until, self.now)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn coverage(&self) -> Markup {
+        html! {
+            section aria-labelledby="coverage" {
+                h2 #coverage { "Coverage" }
+                @for strip in &self.strips {
+                    figure {
+                        figcaption { b { "last " (strip.period.title()) } " " (strip.share()) span.quiet { " " (strip.sentence()) } }
+                        (strip.svg())
+                        p.ends { (at(strip.from)) span { (at(strip.to)) } }
+                    }
+                }
+                (legend())
+            }
+        }
+    }
+
+    fn gap_list(&self) -> Markup {
+        html! {
+            section aria-labelledby="gaps" {
+                h2 #gaps { "Gaps" }
+                @if self.gaps.is_empty() { p.quiet { "None: nothing is known to have been missed since it was declared." } } @else {
+                    p.quiet {
+                        "Instants are in UTC by Zoho's clock. The requests need a token with the scopes " (SCOPES)
+                        ": the daemon's own is good for notifications only."
+                    }
+                    @for (place, (gap, backfill)) in self.gaps.iter().enumerate() {
+                        (one_gap(gap, backfill, place == 0 && self.gaps.len() == 1))
+                    }
+                    @if self.gaps_left_out > 0 {
+                        p.quiet { "and " (self.gaps_left_out) " older: channelkeeper gaps --channel " (self.channel.name) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn life(&self) -> Markup {
+        let (channel, now) = (&self.channel, self.now);
+        let slack = self.explanation.as_ref().and_then(|explanation| explanation.slack.as_ref());
+        html! {
+            section aria-labelledby="life" {
+                h2 #life { "Life" }
+                (Bar::of(channel, now).svg(channel, now))
+                dl {
+                    dt { "ends" } dd { @match channel.expiry { Some(expiry) => { (at(expiry)) ", " (from_now(expiry, now)) } None => "not enabled" } }
+                    dt { "next renewal" } dd { @match channel.due_at { Some(due) => { (at(due)) ", " (from_now(due, now)) } None => "-" } }
+                    dt { "emergency from" } dd { @match channel.emergency_at { Some(edge) => { (at(edge)) ", " (from_now(edge, now)) } None => "-" } }
+                    dt { "granted" } dd {
+                        @match self.grant {
+                            Some(grant) => {
+                                (brief(grant.length())) " at " (at(grant.at)) ", until " (at(grant.expiry)) ", asked for " (brief(grant.asked_length()))
+                                @if grant.is_short() { " " (state("degraded")) " a short grant" }
+                            }
+                            None => "never",
+                        }
+                    }
+                    @if let Some(slack) = slack {
+                        dt { "survives" } dd {
+                            (slack.failed_passes) " failed passes in a row, or an outage of "
+                            (brief(Duration::from_secs(slack.outage_s))) ", from just before it is renewed"
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn declaration(&self) -> Markup {
+        html! {
+            section aria-labelledby="declared" {
+                h2 #declared { "As declared" }
+                dl {
+                    @for (key, value) in &self.declared { dt { (key) } dd { (value) } }
+                    @for drift in &self.channel.drift { dt { (state("drifted")) } dd { (drift) } }
+                }
+            }
+        }
+    }
+
+    fn happened(&self) -> Markup {
+        html! {
+            section aria-labelledby="history" {
+                h2 #history { "History" }
+                p { "Last outcome: " (last_outcome(&self.channel, self.now)) }
+                ol.history { @for one in &self.history { li { (at(one.at)) " " span { (one.what) } } } }
+            }
+        }
+    }
+}
+
+/// The page for a channel that is not there.
+pub fn missing(account: &str, channel: &str, now: Timestamp) -> String {
+    let frame = Frame {
+        title: "no such channel - channelkeeper".to_owned(),
+        status: None,
+        follow: false,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now,
+    };
+    let search = Query::default().with(|query| query.q = line(channel)).href();
+    let body = html! {
+        header {
+            nav.brand aria-label="Where this is" { a href="/" { "channelkeeper" } }
+            h1 { "no channel of this name" }
+        }
+        main {
+            p { "Account " q { (line(account)) } " declares no channel " q { (line(channel)) } ", or has not had its first pass." }
+            p { a href=(search) { "Search for it" } ". What is remembered of a channel that is declared no longer is shown by "
+                code { "channelkeeper gaps --channel NAME" } "." }
+        }
+    };
+    frame.around(&body)
+}
+
+fn warnings(overview: &Overview, loop_age: LoopAge) -> Vec<String> {
+    let still =
+        (loop_age.0 > LOOP_AGE_MAX).then(|| "the scheduler's loop does not turn: nothing is renewed".to_owned());
+    let store = overview.store_failed.as_ref().map(|why| format!("the store failed: {}", line(why)));
+    still.into_iter().chain(store).collect()
+}
+
+/// The decision as the account's last pass took it.
+fn explained(
+    (report, channel): (&AccountReport, &ChannelReport),
+    account: &AccountMemory,
+    memory: &ChannelMemory,
+    request_timeout: Duration,
+) -> Explanation {
+    let id = channel.spec.id;
+    let specs = [(id, channel.spec.clone())].into();
+    let records: BTreeMap<ChannelId, _> = memory.record.clone().into_iter().map(|record| (id, record)).collect();
+    let look = match &report.look {
+        Look::Unknown(why) => Look::Unknown(why.clone()),
+        Look::Seen { channels, at } => {
+            let seen = channels.get(&id).map(|observed| (id, observed.clone()));
+            Look::Seen { channels: seen.into_iter().collect(), at: *at }
+        }
+    };
+    let facts = Facts {
+        account: &report.account,
+        policy: &account.policy,
+        specs: &specs,
+        records: &records,
+        state: &account.state,
+        look: &look,
+        now: report.at,
+    };
+    explain(&facts, &report.after, id, request_timeout)
+}
+
+/// What a decision was made from, in the order of the table's columns.
+fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
+    let Explanation { declared, observed, record, rules, drift, renewal, .. } = explanation;
+    let length = |seconds: u64| brief(Duration::from_secs(seconds));
+    let declared = declared.as_ref().map(|it| format!("yes: {} for {}", it.events.join(", "), length(it.lifetime_s)));
+    let observed = match observed {
+        Sighted::Seen { events, expiry, .. } => {
+            let ends = expiry.map(|expiry| format!(", ends {}", whole_seconds(expiry))).unwrap_or_default();
+            format!("seen: {}{ends}", events.join(", "))
+        }
+        Sighted::Absent => "absent: Zoho does not list it".to_owned(),
+        Sighted::Unknown { why } => format!("unknown: {why}"),
+    };
+    let grant = record.as_ref().map(|record| match &record.grant {
+        Some(grant) => format!("yes: granted until {}", whole_seconds(grant.expiry)),
+        None => "recorded, and never granted: ours if it has the URL that was intended".to_owned(),
+    });
+    let life = renewal.as_ref().map(|it| {
+        let Renewal { age, lead_s, rule, phase_s, .. } = it;
+        format!(
+            "{age}: renewed when {} are left ({rule}), {} of it this account's phase",
+            length(lead_s + phase_s),
+            length(*phase_s)
+        )
+    });
+    let refusal = record.as_ref().and_then(|record| record.refusal.as_ref());
+    let refusal = refusal
+        .map(|it| format!("with {}, {} in a row: {}", it.code, counted(it.attempts as usize, "time"), it.message));
+    let differs = matches!(explanation.observed, Sighted::Seen { .. }).then(|| match drift.is_empty() {
+        true => "in nothing".to_owned(),
+        false => drift.join("; "),
+    });
+    [
+        ("declared", Some(declared.unwrap_or_else(|| "no".to_owned()))),
+        ("ours", Some(grant.unwrap_or_else(|| "no: the store has no record of it".to_owned()))),
+        ("observed", Some(observed)),
+        ("life", life),
+        ("differs", differs),
+        ("refused", refusal),
+        ("looks failed", rules.looks_failed.clone()),
+        ("writes failed", rules.writes_failed.clone()),
+        ("mode", Some(rules.mode.clone())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect()
+}
+
+fn gaps(account: &str, ledger: Option<&Ledger>, now: Timestamp, api: &str) -> (Vec<(GapView, Backfill)>, usize) {
+    let mut gaps = ledger.map(|ledger| views(account, ledger, None, now)).unwrap_or_default();
+    let left_out = gaps.len().saturating_sub(GAPS_MAX);
+    gaps.reverse();
+    gaps.truncate(GAPS_MAX);
+    let with_backfill = gaps.into_iter().map(|gap| {
+        let events: Events = gap.events.iter().map(String::as_str).collect();
+        let backfill = backfill(&events, gap.from, gap.to, now, api);
+        (gap, backfill)
+    });
+    (with_backfill.collect(), left_out)
+}
+
+fn one_gap(gap: &GapView, backfill: &Backfill, open: bool) -> Markup {
+    html! {
+        details.gap open[open] {
+            summary {
+                (state(&gap.kind)) " " (at(gap.from)) " to "
+                @match gap.to { Some(to) => (at(to)), None => "now" }
+                span.quiet { " " (brief(Duration::from_secs(gap.seconds))) ", " (gap.cause) ": " (gap.events.join(", ")) }
+            }
+            p { (why(&gap.cause)) }
+            h3 { "What finds what was missed" }
+            @for request in &backfill.requests {
+                p { b { (request.module) } ": " (request.finds) }
+                pre tabindex="0" { @for line in request.lines() { (line) "\n" } }
+            }
+            h3 { "What stays lost" }
+            ul { @for lost in &backfill.lost { li { (lost) } } }
+        }
+    }
+}
+
+/// A cause as a sentence.
+fn why(cause: &str) -> &'static str {
+    match cause {
+        "expired" => "The channel came to its end before it was renewed.",
+        "absent" => "The channel was gone before its end: somebody deleted it at Zoho.",
+        "event-missing" => "The channel was there, and did not cover these events.",
+        "wrong-url" => "The channel delivered to another URL than the declared one.",
+        "conflict" => "The id was somebody else's channel.",
+        "not-enabled" => "It was declared, and not enabled yet.",
+        "refused" => "It was declared, and Zoho refused it.",
+        "unseen" => "It was declared, and nobody could look yet.",
+        "restored" => "A look found it covered again, and nobody knows since when.",
+        "unsure-write" => "A write may have been applied, and its answer was lost.",
+        "merged" => "Older gaps, put together so that what is remembered stays bounded.",
+        _ => "",
+    }
+}
+
+fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
+    let Spec {
+        id,
+        name: _,
+        events,
+        notify_url,
+        token,
+        lifetime,
+        renew_before,
+        notify_on_related_action,
+        return_affected_field_values,
+        conditions,
+        mode,
+    } = spec;
+    let yes = |it: &bool| if *it { "yes" } else { "no" }.to_owned();
+    let mut declared = vec![
+        ("id", id.to_string()),
+        ("events", events.to_string()),
+        ("notify_url", line(&notify_url.to_string())),
+        ("token", if token.is_some() { "set, and not shown" } else { "none" }.to_owned()),
+        ("lifetime", brief(*lifetime)),
+        ("renew_before", renew_before.map_or("half or a third of its life".to_owned(), brief)),
+        ("notify_on_related_action", yes(notify_on_related_action)),
+        ("return_affected_field_values", yes(return_affected_field_values)),
+        ("mode", mode.to_string()),
+    ];
+    declared.extend(conditions.iter().map(|condition| ("condition", line(&condition.describe()))));
+    declared
+}
+
+/// What happened, as far as it is remembered: gaps, the last grant, the declaration.
+fn history(
+    channel: &ChannelReport,
+    grant: Option<Grant>,
+    ledger: Option<&Ledger>,
+    gaps: &[(GapView, Backfill)],
+) -> Vec<Happened> {
+    let happened = |at: Timestamp, what: String| Happened { at, what };
+    let of_gap = |(gap, _): &(GapView, Backfill)| {
+        let length = brief(Duration::from_secs(gap.seconds));
+        let open = if gap.to.is_none() { ", and still is" } else { "" };
+        happened(gap.from, format!("{} for {length}{open} ({}): {}", gap.kind, gap.cause, gap.events.join(", ")))
+    };
+    let since = ledger.and_then(|ledger| ledger.tracks.iter().map(|track| track.since).min());
+    let granted =
+        grant.map(|grant| happened(grant.at, format!("granted a life of {}", brief(span(grant.at, grant.expiry)))));
+    let last = channel.last.as_ref().map(|last| happened(last.at, line(&format!("{}: {}", last.step, last.outcome))));
+    let declared = since.map(|since| happened(since, "declared".to_owned()));
+    let mut history: Vec<Happened> = gaps.iter().map(of_gap).collect();
+    history.extend(granted.into_iter().chain(last).chain(declared));
+    history.sort_by_key(|one| std::cmp::Reverse(one.at));
+    history.truncate(HISTORY_MAX);
+    history
+}
+
+/// The most gaps in the page.
+pub const GAPS_MAX: usize = 50;
+/// The most entries of the history.
+pub const HISTORY_MAX: usize = 40;

@@ -1,0 +1,295 @@
+//! What a page is asked for: the query of its URL, read and written.
+//!
+//! Anything can stand in a URL, so nothing in it is an error: what is not understood is as if it were not there.
+
+use crate::reconcile::report::ChannelState;
+
+/// What the front page is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Words that a channel must have in its name, id, account or events.
+    pub q: String,
+    /// Only channels that are so.
+    pub state: Option<StateFilter>,
+    /// Only channels of this account.
+    pub account: Option<String>,
+    /// In which order.
+    pub sort: Sort,
+    /// Which stretch of the coverage is shown.
+    pub period: Shows,
+    /// Which page, from 1.
+    pub page: usize,
+    /// Whether the page loads itself anew.
+    pub follow: bool,
+}
+
+/// Which channels are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateFilter {
+    /// In this state.
+    Is(ChannelState),
+    /// In any state but covered.
+    Failing,
+}
+
+/// The order of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// What is not as it should be first, then the shortest life.
+    #[default]
+    Worst,
+    /// The shortest life first.
+    Life,
+    /// By name.
+    Name,
+}
+
+/// A stretch of time up to now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// 24 hours.
+    Day,
+    /// 7 days.
+    Week,
+    /// 30 days.
+    Month,
+}
+
+/// Which periods are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shows {
+    /// All three.
+    #[default]
+    All,
+    /// This one.
+    One(Period),
+}
+
+impl StateFilter {
+    /// All of them, with their words.
+    pub const ALL: [StateFilter; 5] = [
+        StateFilter::Failing,
+        StateFilter::Is(ChannelState::Uncovered),
+        StateFilter::Is(ChannelState::Drifted),
+        StateFilter::Is(ChannelState::Unverified),
+        StateFilter::Is(ChannelState::Covered),
+    ];
+
+    /// One word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            StateFilter::Is(state) => state.word(),
+            StateFilter::Failing => "failing",
+        }
+    }
+
+    /// Whether a channel in this state is shown.
+    pub fn shows(self, state: ChannelState) -> bool {
+        match self {
+            StateFilter::Is(wanted) => state == wanted,
+            StateFilter::Failing => state != ChannelState::Covered,
+        }
+    }
+}
+
+impl Sort {
+    /// All of them.
+    pub const ALL: [Sort; 3] = [Sort::Worst, Sort::Life, Sort::Name];
+
+    /// One word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Sort::Worst => "worst",
+            Sort::Life => "life",
+            Sort::Name => "name",
+        }
+    }
+
+    /// As people read it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Sort::Worst => "worst first",
+            Sort::Life => "shortest life first",
+            Sort::Name => "by name",
+        }
+    }
+}
+
+impl Period {
+    /// All of them, the shortest first.
+    pub const ALL: [Period; 3] = [Period::Day, Period::Week, Period::Month];
+
+    /// As it stands in a URL and beside a timeline.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Period::Day => "24h",
+            Period::Week => "7d",
+            Period::Month => "30d",
+        }
+    }
+
+    /// As people read it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Period::Day => "24 hours",
+            Period::Week => "7 days",
+            Period::Month => "30 days",
+        }
+    }
+
+    /// How long it is.
+    pub const fn length(self) -> std::time::Duration {
+        let hours = match self {
+            Period::Day => 24,
+            Period::Week => 7 * 24,
+            Period::Month => 30 * 24,
+        };
+        std::time::Duration::from_secs(hours * 3600)
+    }
+}
+
+impl Shows {
+    /// The periods.
+    pub fn periods(self) -> Vec<Period> {
+        match self {
+            Shows::All => Period::ALL.to_vec(),
+            Shows::One(period) => vec![period],
+        }
+    }
+
+    /// One word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Shows::All => "all",
+            Shows::One(period) => period.word(),
+        }
+    }
+}
+
+impl Query {
+    /// Of a URL's query, without the `?`.
+    pub fn parse(text: &str) -> Query {
+        let mut query = Query { page: 1, ..Query::default() };
+        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+            query.set(&key, &value);
+        }
+        query
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        match key {
+            "q" => self.q = value.chars().take(WORDS_MAX).collect::<String>().trim().to_owned(),
+            "state" => self.state = StateFilter::ALL.into_iter().find(|state| state.word() == value),
+            "account" => self.account = (!value.is_empty()).then(|| value.chars().take(WORDS_MAX).collect()),
+            "sort" => self.sort = Sort::ALL.into_iter().find(|sort| sort.word() == value).unwrap_or_default(),
+            "period" => {
+                let one = Period::ALL.into_iter().find(|period| period.word() == value);
+                self.period = one.map_or(Shows::All, Shows::One);
+            }
+            "page" => self.page = value.parse().unwrap_or(1).max(1),
+            "follow" => self.follow = value == "1",
+            _ => {}
+        }
+    }
+
+    /// As a link: what is as it would be anyway is left out.
+    pub fn href(&self) -> String {
+        let Query { q, state, account, sort, period, page, follow } = self;
+        let mut link = form_urlencoded::Serializer::new(String::new());
+        let state = state.map(StateFilter::word);
+        let sort = (*sort != Sort::default()).then_some(sort.word());
+        let period = (*period != Shows::default()).then_some(period.word());
+        let texts =
+            [("q", Some(q.as_str()).filter(|q| !q.is_empty())), ("state", state), ("account", account.as_deref())];
+        for (key, value) in texts.into_iter().chain([("sort", sort), ("period", period)]) {
+            value.map(|value| link.append_pair(key, value));
+        }
+        if *page > 1 {
+            link.append_pair("page", &page.to_string());
+        }
+        if *follow {
+            link.append_pair("follow", "1");
+        }
+        let link = link.finish();
+        if link.is_empty() { "/".to_owned() } else { format!("/?{link}") }
+    }
+
+    /// The same from its first page on, changed.
+    #[must_use]
+    pub fn with(&self, change: impl FnOnce(&mut Query)) -> Query {
+        let mut changed = Query { page: 1, ..self.clone() };
+        change(&mut changed);
+        changed
+    }
+}
+
+/// The URL of a channel's page.
+pub fn channel_href(account: &str, channel: &str) -> String {
+    format!("/channels/{}/{}", segment(account), segment(channel))
+}
+
+/// One segment of a path.
+fn segment(text: &str) -> String {
+    let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    // In a query a space is a plus; in a path it is not. A plus that was in the text is encoded already.
+    encoded.replace('+', "%20")
+}
+
+/// The most characters of a search.
+const WORDS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn queries() -> impl Strategy<Value = Query> {
+        let state = prop::option::of(prop::sample::select(StateFilter::ALL.to_vec()));
+        let account = prop::option::of("\\PC{1,20}");
+        let sort = prop::sample::select(Sort::ALL.to_vec());
+        let period = prop::sample::select(vec![Shows::All, Shows::One(Period::Day), Shows::One(Period::Month)]);
+        ("\\PC{0,20}", state, account, sort, period, 1..5000_usize, any::<bool>()).prop_map(
+            |(q, state, account, sort, period, page, follow)| Query {
+                q: q.trim().to_owned(),
+                state,
+                account,
+                sort,
+                period,
+                page,
+                follow,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_link_is_read_as_it_was_written(query in queries()) {
+            let href = query.href();
+            prop_assert!(href.is_ascii() && !href.contains(['"', '<', '>', ' ', '\'']), "{href}");
+            prop_assert_eq!(Query::parse(href.trim_start_matches('/').trim_start_matches('?')), query);
+        }
+
+        #[test]
+        fn nothing_in_a_url_is_an_error(text in "\\PC{0,200}") {
+            let query = Query::parse(&text);
+            prop_assert!(query.page >= 1 && query.q.chars().count() <= WORDS_MAX);
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_as_if_it_were_not_there() {
+        let bad = "q=&state=purple&account=&sort=-1&period=1y&page=-3&follow=yes&x=%zz&=&&";
+        assert_eq!(Query::parse(bad), Query { page: 1, ..Query::default() });
+        assert_eq!(Query::parse("page=99999999999999999999").page, 1);
+        assert_eq!(Query::parse(bad).href(), "/");
+    }
+
+    #[test]
+    fn a_path_has_no_way_out_of_its_segment() {
+        assert_eq!(channel_href("acme", "deal-sync"), "/channels/acme/deal-sync");
+        assert_eq!(channel_href("a/b", "?#<\"+ é"), "/channels/a%2Fb/%3F%23%3C%22%2B%20%C3%A9");
+    }
+}

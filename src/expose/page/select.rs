@@ -1,0 +1,189 @@
+//! Which channels are on a page: searched, filtered, sorted, cut into pages.
+//!
+//! Works on the reports themselves; a view is made only of what is on the page, so that ten thousand channels cost a
+//! comparison each and no text.
+
+use crate::model::channel::{AccountName, Spec};
+use crate::model::time::Timestamp;
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+
+use super::super::health::is_covered;
+use super::super::overview::Overview;
+use super::query::{Query, Sort};
+
+/// One channel that is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit<'a> {
+    /// Its account.
+    pub report: &'a AccountReport,
+    /// The channel.
+    pub channel: &'a ChannelReport,
+    /// Its state at the moment.
+    pub state: ChannelState,
+}
+
+/// What a query selects.
+#[derive(Clone, Debug)]
+pub struct Selection<'a> {
+    /// The channels of the page, in order.
+    pub hits: Vec<Hit<'a>>,
+    /// How many channels there are on all pages.
+    pub found: usize,
+    /// Which page this is, from 1: the last one when there are fewer than was asked for.
+    pub page: usize,
+    /// How many pages there are, at least one.
+    pub pages: usize,
+    /// How many channels are in each state, whatever state is asked for, in the order of [`ChannelState::ALL`].
+    pub by_state: [usize; 4],
+}
+
+/// What `query` selects at `now`.
+pub fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) -> Selection<'a> {
+    let words: Vec<String> = query.q.split_whitespace().map(str::to_lowercase).collect();
+    let mut by_state = [0; 4];
+    let mut hits = Vec::new();
+    for (name, report) in overview.accounts.iter().filter_map(|(name, report)| Some((name, report.as_ref()?))) {
+        if query.account.as_ref().is_some_and(|account| account != name.as_str()) {
+            continue;
+        }
+        for channel in report.channels.values().filter(|channel| matches(name, &channel.spec, &words)) {
+            let state = report.state_at(channel, now);
+            by_state[place(state)] += 1;
+            if query.state.is_none_or(|filter| filter.shows(state)) {
+                hits.push(Hit { report, channel, state });
+            }
+        }
+    }
+    sort(&mut hits, query.sort, now);
+    let (found, pages) = (hits.len(), hits.len().div_ceil(PAGE).max(1));
+    let page = query.page.clamp(1, pages);
+    let hits = hits.into_iter().skip((page - 1) * PAGE).take(PAGE).collect();
+    Selection { hits, found, page, pages, by_state }
+}
+
+fn place(state: ChannelState) -> usize {
+    ChannelState::ALL.iter().position(|one| *one == state).unwrap_or_default()
+}
+
+fn sort(hits: &mut [Hit<'_>], sort: Sort, now: Timestamp) {
+    fn name<'a>(hit: &Hit<'a>) -> (&'a str, &'a str) {
+        (hit.channel.spec.name.as_str(), hit.report.account.as_str())
+    }
+    let life = |hit: &Hit<'_>| hit.channel.expiry.unwrap_or(Timestamp::MIN);
+    let badness = |hit: &Hit<'_>| {
+        let emergency = hit.channel.emergency_at.is_some_and(|at| at <= now);
+        (is_covered(hit.report, hit.channel, now), std::cmp::Reverse(hit.state), !emergency)
+    };
+    match sort {
+        Sort::Name => hits.sort_unstable_by_key(name),
+        Sort::Life => hits.sort_unstable_by_key(|hit| (life(hit), name(hit))),
+        Sort::Worst => hits.sort_unstable_by_key(|hit| (badness(hit), life(hit), name(hit))),
+    }
+}
+
+/// Whether a channel has every word somewhere: in its name, id, account or events.
+fn matches(account: &AccountName, spec: &Spec, words: &[String]) -> bool {
+    words.iter().all(|word| {
+        has(spec.name.as_str(), word)
+            || has(account.as_str(), word)
+            || spec.events.iter().any(|(module, _)| has(module, word))
+            || (word.bytes().all(|byte| byte.is_ascii_digit()) && spec.id.to_string().contains(word.as_str()))
+    })
+}
+
+/// Names and modules are ASCII.
+fn has(text: &str, word: &str) -> bool {
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    text.windows(word.len().max(1)).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// Channels on one page.
+pub const PAGE: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::super::super::testing::{account, change_channel, converged, hours, lose, now, report};
+    use super::super::query::StateFilter;
+    use super::*;
+
+    fn fleet(channels: i64, others: i64) -> Overview {
+        let mut overview = converged(channels);
+        let beta = report("beta", 1001..=1000 + others);
+        overview.accounts.insert(account("beta"), Some(Arc::new(beta)));
+        overview
+    }
+
+    fn names(selection: &Selection<'_>) -> Vec<String> {
+        selection.hits.iter().map(|hit| format!("{}/{}", hit.report.account, hit.channel.spec.name)).collect()
+    }
+
+    fn asked(text: &str) -> Query {
+        Query::parse(text)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_channel_is_on_exactly_one_page(
+            channels in 0..130_i64,
+            others in 0..90_i64,
+            lost in prop::collection::btree_set(1..130_i64, 0..20),
+            sort in prop::sample::select(Sort::ALL.to_vec()),
+            state in prop::option::of(prop::sample::select(StateFilter::ALL.to_vec())),
+        ) {
+            let mut overview = fleet(channels, others);
+            lost.iter().filter(|number| **number <= channels).for_each(|number| lose(&mut overview, *number));
+            let query = Query { sort, state, page: 1, ..Query::default() };
+            let first = select(&overview, &query, now());
+            let pages: Vec<String> = (1..=first.pages)
+                .flat_map(|page| names(&select(&overview, &Query { page, ..query.clone() }, now())))
+                .collect();
+            let once: BTreeSet<&String> = pages.iter().collect();
+            prop_assert_eq!(once.len(), pages.len(), "twice");
+            prop_assert_eq!(pages.len(), first.found);
+            let all = (channels + others) as usize;
+            prop_assert_eq!(first.by_state.iter().sum::<usize>(), all);
+            if state.is_none() {
+                prop_assert_eq!(first.found, all);
+            }
+        }
+    }
+
+    #[test]
+    fn the_worst_come_first_then_the_shortest_life() {
+        let mut overview = fleet(3, 1);
+        lose(&mut overview, 3);
+        change_channel(&mut overview, 2, |channel| channel.expiry = Some(hours(5)));
+        let names = |text: &str| names(&select(&overview, &asked(text), now()));
+        assert_eq!(names(""), ["acme/c3", "acme/c2", "acme/c1", "beta/c1001"]);
+        assert_eq!(names("sort=name"), ["acme/c1", "beta/c1001", "acme/c2", "acme/c3"]);
+        assert_eq!(names("sort=life"), ["acme/c3", "acme/c2", "acme/c1", "beta/c1001"]);
+        assert_eq!(names("state=failing"), ["acme/c3"]);
+        assert_eq!(names("state=covered&account=acme"), ["acme/c2", "acme/c1"]);
+        assert_eq!(names("account=none"), [""; 0]);
+    }
+
+    #[test]
+    fn a_search_looks_at_name_account_modules_and_id() {
+        let overview = fleet(12, 2);
+        let found = |text: &str| select(&overview, &asked(text), now()).found;
+        assert_eq!((found("q=C1"), found("q=c1+beta"), found("q=deals"), found("q=1002")), (6, 2, 14, 1));
+        assert_eq!((found("q=+"), found("q=nothing"), found("q=%F0%9F%92%A9")), (14, 0, 0));
+    }
+
+    #[test]
+    fn a_page_too_far_is_the_last_one() {
+        let overview = fleet(101, 0);
+        let selection = select(&overview, &asked("page=77"), now());
+        assert_eq!((selection.page, selection.pages, selection.hits.len()), (3, 3, 1));
+        let nothing = fleet(0, 0);
+        let selection = select(&nothing, &asked("page=77"), now());
+        assert_eq!((selection.page, selection.pages, selection.found), (1, 1, 0));
+    }
+}

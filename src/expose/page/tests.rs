@@ -1,0 +1,215 @@
+//! The pages as HTML.
+
+use std::sync::Arc;
+
+use expect_test::expect;
+use proptest::prelude::*;
+
+use super::super::memory::Memory;
+use super::super::overview::Overview;
+use super::super::testing::{
+    TURNING, change, change_channel, converged, hold, hours, lose, minutes, rejected, remembering,
+};
+use super::*;
+use crate::model::time::Timestamp;
+
+const FOUL: &str = "<script>alert(1)</script>\"'&\u{202e}";
+
+fn front_of(overview: &Overview, query: &str, now: Timestamp) -> FrontView {
+    FrontView::of(overview, TURNING, &remembering(), Query::parse(query), now)
+}
+
+fn front(overview: &Overview, query: &str) -> String {
+    front_of(overview, query, minutes(90)).page()
+}
+
+fn channel_of(overview: &Overview, name: &str) -> ChannelPage {
+    ChannelPage::of(overview, TURNING, &remembering(), ("acme", name), minutes(90)).unwrap()
+}
+
+fn troubled() -> Overview {
+    let mut overview = converged(60);
+    lose(&mut overview, 7);
+    hold(&mut overview, 7, rejected());
+    change(&mut overview, |report| report.look_failed = Some("HTTP 503".to_owned()));
+    overview
+}
+
+/// What holds of every page.
+#[track_caller]
+fn is_sound(page: &str) {
+    for bad in ["<script", "javascript:", " style=", " onclick", "s3cret", "\u{202e}"] {
+        assert!(!page.contains(bad), "{bad} in {page}");
+    }
+    let links =
+        page.split(" href=\"").skip(1).chain(page.split(" src=\"").skip(1)).chain(page.split(" action=\"").skip(1));
+    for link in links.map(|rest| rest.split('"').next().unwrap()) {
+        assert!(link.starts_with('/') && !link.starts_with("//") || link.starts_with("data:image/svg+xml,"), "{link}");
+    }
+}
+
+#[test]
+fn the_headline_comes_first() {
+    let page = front(&converged(3), "");
+    let h1 = page.split("<h1>").nth(1).unwrap().split("</h1>").next().unwrap();
+    expect![[r#"everything is covered until <time datetime="2026-01-02T00:00:00Z" title="2026-01-02T00:00:00Z">2 Jan 2026, 00:00:00 UTC</time> even if nothing succeeds any more"#]].assert_eq(h1);
+    let lost = front(&troubled(), "");
+    assert!(lost.contains("<h1>NOT covered: 1 of 60 channels: c7</h1>"), "{lost}");
+    is_sound(&page);
+}
+
+#[test]
+fn a_row_says_state_life_outcome_and_coverage() {
+    let page = front(&converged(1), "");
+    let row = page.split("<tbody>").nth(2).unwrap().split("</tbody>").next().unwrap();
+    expect![[r#"
+        <tr><th scope="row"><a href="/channels/acme/c1">c1</a> <span class="quiet">acme</span></th>
+        <td data-label="State"><span class="state covered"><span class="sign" aria-hidden="true">●</span> covered</span></td>
+        <td data-label="Life left"><svg class="bar" viewBox="0 0 1000 12" preserveAspectRatio="none" role="img"><title>22h 30m left of 1d; renewed when 12h are left, emergency at 3h</title><rect class="track" width="1000" height="12"></rect><rect class="fresh" width="937" height="12"></rect><rect class="panic" width="125" height="3"></rect><rect class="mark" x="496" width="8" height="12"></rect></svg><span class="quiet">ends <time datetime="2026-01-02T00:00:00Z" title="2026-01-02T00:00:00Z">in 22h 30m</time>, renewed <time datetime="2026-01-01T12:00:00Z" title="2026-01-01T12:00:00Z">in 10h 30m</time></span></td>
+        <td data-label="Last outcome"><span class="words">done until 2026-01-02T00:00:00Z</span> <span class="quiet">enable (missing), <time datetime="2026-01-01T00:00:00Z" title="2026-01-01T00:00:00Z">1h 30m ago</time></span></td>
+        <td data-label="Coverage">
+        <div class="cover"><span>24h</span><svg class="strip" viewBox="0 0 240 12" preserveAspectRatio="none" role="img"><title>unknown for 5m in the last 24 hours</title><rect class="covered" x="225" y="4" width="15" height="4"></rect><rect class="unknown" x="225" width="1" height="12"><title>unknown from 2026-01-01T00:00:00Z to 2026-01-01T00:05:00Z: unseen</title></rect></svg><span>94.4%</span></div>
+        <div class="cover"><span>7d</span><svg class="strip" viewBox="0 0 240 12" preserveAspectRatio="none" role="img"><title>unknown for 5m in the last 7 days</title><rect class="covered" x="237" y="4" width="3" height="4"></rect><rect class="unknown" x="237" width="1" height="12"><title>unknown from 2026-01-01T00:00:00Z to 2026-01-01T00:05:00Z: unseen</title></rect></svg><span>94.4%</span></div>
+        <div class="cover"><span>30d</span><svg class="strip" viewBox="0 0 240 12" preserveAspectRatio="none" role="img"><title>unknown for 5m in the last 30 days</title><rect class="covered" x="239" y="4" width="1" height="4"></rect><rect class="unknown" x="239" width="1" height="12"><title>unknown from 2026-01-01T00:00:00Z to 2026-01-01T00:05:00Z: unseen</title></rect></svg><span>94.4%</span></div></td></tr>"#]].assert_eq(&row.replace("<td", "\n<td").replace("<div", "\n<div"));
+}
+
+#[test]
+fn what_is_wrong_links_to_its_channel_and_quotes_zoho() {
+    let page = front(&troubled(), "");
+    assert!(page.contains("<a href=\"/channels/acme/c7\">acme/c7</a>: Zoho refused it with INVALID_DATA"), "{page}");
+    assert!(page.contains("look failed: <q>HTTP 503</q>"), "{page}");
+    let first_row = page.split("<table class=\"channels\">").nth(1).unwrap().split("<tr>").nth(2).unwrap();
+    assert!(first_row.contains(">c7</a>"), "the worst is first: {first_row}");
+}
+
+#[test]
+fn a_page_keeps_its_search_and_turns() {
+    let page = front(&converged(120), "q=c1&state=covered&sort=name&period=7d&page=2");
+    assert!(page.contains("value=\"c1\"") && page.contains("<option selected>covered</option>"), "{page}");
+    assert!(
+        page.contains("href=\"/?q=c1&amp;state=covered&amp;sort=name&amp;period=7d\">clear")
+            || page.contains(">clear</a>")
+    );
+    let page = front(&converged(120), "page=2&sort=name");
+    assert!(page.contains("Channels 51 to 100 of 120, by name"), "{page}");
+    assert!(page.contains("href=\"/?sort=name&amp;page=3\" rel=\"next\""), "{page}");
+    assert!(page.contains("href=\"/?sort=name\" rel=\"prev\""), "{page}");
+}
+
+#[test]
+fn a_page_loads_itself_anew_only_when_told_and_then_has_nothing_to_type_in() {
+    let (still, following) = (front(&converged(2), "q=c1"), front(&converged(2), "q=c1&follow=1"));
+    assert!(!still.contains("http-equiv") && still.contains("<form"));
+    assert!(following.contains("http-equiv=\"refresh\" content=\"60\"") && !following.contains("<form"));
+    assert!(still.contains("href=\"/?q=c1&amp;follow=1\"") && following.contains("href=\"/?q=c1\""));
+}
+
+#[test]
+fn a_period_can_be_chosen_and_all_are_shown_otherwise() {
+    let strips = |query: &str| front(&converged(1), query).matches("<svg class=\"strip\"").count();
+    assert_eq!((strips(""), strips("period=24h"), strips("period=nonsense")), (3, 1, 3));
+}
+
+#[test]
+fn a_text_is_escaped_wherever_it_stands() {
+    let mut overview = troubled();
+    overview.store_failed = Some(FOUL.to_owned());
+    overview.config.warnings = vec![FOUL.to_owned()];
+    change(&mut overview, |report| {
+        report.wake = FOUL.to_owned();
+        report.writes_failed = Some(FOUL.to_owned());
+    });
+    change_channel(&mut overview, 7, |channel| channel.last.as_mut().unwrap().outcome = FOUL.to_owned());
+    let page = front(&overview, "q=%3Cscript%3E%22%27");
+    is_sound(&page);
+    assert!(page.contains("value=\"&lt;script&gt;&quot;'\""), "{page}");
+    is_sound(&front(&overview, "account=%3Cscript%3E"));
+    is_sound(&channel_of(&overview, "c7").page());
+    is_sound(&missing(FOUL, FOUL, hours(1)));
+}
+
+#[test]
+fn a_hostile_name_stays_a_name() {
+    let long = "x".repeat(5000);
+    for name in [FOUL.replace('\u{202e}', "").as_str(), "../../etc", "\u{5e9}\u{5dc}\u{5d5}\u{5dd}", &long] {
+        let mut view = front_of(&converged(1), "", hours(1));
+        view.channels[0].channel.name = name.to_owned();
+        view.channels[0].account = name.to_owned();
+        view.accounts[0].name = name.to_owned();
+        view.account_names = vec![name.to_owned()];
+        is_sound(&view.page());
+        let mut page = channel_of(&converged(1), "c1");
+        (page.account, page.channel.name) = (name.to_owned(), name.to_owned());
+        is_sound(&page.page());
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_hides_nothing_else() {
+    let memory = Memory {
+        account: Arc::new(|_| Err("no space left".to_owned())),
+        channel: Arc::new(|_, _| Err("no space left".to_owned())),
+        ..remembering()
+    };
+    let page = FrontView::of(&converged(1), TURNING, &memory, Query::parse(""), hours(1)).page();
+    assert!(page.contains("could not be read: no space left") && page.contains("everything is covered"), "{page}");
+    let page = ChannelPage::of(&converged(1), TURNING, &memory, ("acme", "c1"), hours(1)).unwrap().page();
+    assert!(page.contains("could not be read: no space left") && page.contains("is covered until"), "{page}");
+}
+
+#[test]
+fn ten_thousand_channels_are_a_small_page() {
+    let mut overview = converged(10_000);
+    (1..=400).for_each(|number| lose(&mut overview, number * 25));
+    let page = front(&overview, "");
+    assert!(page.len() < 200_000, "{}", page.len());
+    assert!(page.contains("page 1 of 200") && page.contains("NOT covered: 400 of 10000 channels"));
+}
+
+#[test]
+fn a_channel_s_page_explains_the_decision_and_what_to_ask_after_a_gap() {
+    let page = channel_of(&converged(1), "c1").page();
+    is_sound(&page);
+    for part in [
+        "c1 is covered until",
+        "none: it is as declared and has life enough",
+        "keep; look again at its renewal time",
+        "failed passes in a row",
+        "https://hooks.example.com/zoho?...",
+        "set, and not shown",
+        "If-Modified-Since: 2025-12-31T23:59:59+00:00",
+        "https://www.zohoapis.eu/crm/v8/Deals/deleted?type=all",
+        "What stays lost",
+        "enable (missing): done until 2026-01-02T00:00:00Z",
+        "granted a life of 1d",
+    ] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    assert_eq!(page.matches("<svg class=\"strip\"").count(), 3);
+}
+
+#[test]
+fn a_lost_channel_s_page_says_so() {
+    let page = channel_of(&troubled(), "c7").page();
+    assert!(
+        page.contains("c7 is not covered") && page.contains("(rejected): Zoho refused it with INVALID_DATA"),
+        "{page}"
+    );
+}
+
+#[test]
+fn there_is_no_page_for_what_is_not_declared() {
+    let of = |account, channel| ChannelPage::of(&converged(1), TURNING, &remembering(), (account, channel), hours(1));
+    assert!(of("acme", "c2").is_none() && of("none", "c1").is_none() && of("", "").is_none());
+    let page = missing("acme", "c2", hours(1));
+    assert!(page.contains("no channel of this name") && page.contains("href=\"/?q=c2\""), "{page}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_query_breaks_the_page(query in "(q|state|account|sort|period|page|follow|x)=\\PC{0,12}(&(q|page|period)=\\PC{0,12}){0,3}") {
+        is_sound(&front(&converged(3), &query.replace('\u{202e}', "")));
+    }
+}

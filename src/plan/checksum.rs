@@ -1,0 +1,56 @@
+//! A short name for a plan: the same as long as the plan would write the same.
+//!
+//! It covers, account by account and step by step in their order: the account, the channel, what is done, why, every field
+//! that differs, the events that are dropped, and the whole of what is declared and would be written (as a fingerprint,
+//! the token in it). It covers no instant: not when the plan was made, nor when a channel ends, nor the expiry that is
+//! asked for, which is another in each second. What is held or kept is not in it either: nothing is done there.
+
+use crate::model::secret::Fingerprint;
+
+use super::step::{Action, Plan, Reason, Step};
+
+/// Over the plans of some accounts, which are given by name.
+pub fn checksum(plans: &[Plan]) -> String {
+    let parts: Vec<String> = plans.iter().flat_map(parts).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let mut text = Fingerprint::of(&parts).to_string();
+    text.truncate(LENGTH);
+    text
+}
+
+fn parts(plan: &Plan) -> Vec<String> {
+    let steps = plan.steps.iter().flat_map(of_step);
+    [plan.account.to_string(), plan.steps.len().to_string()].into_iter().chain(steps).collect()
+}
+
+fn of_step(step: &Step) -> [String; 6] {
+    let Step { id, name, action, reason, expiry: _ } = step;
+    let written = action.spec().map(|spec| spec.fingerprint().to_string()).unwrap_or_default();
+    [id.to_string(), name.to_string(), action.word().to_owned(), because(reason), dropped(action), written]
+}
+
+/// The reason with what it was drawn from.
+fn because(reason: &Reason) -> String {
+    let drift = match reason {
+        Reason::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
+        Reason::Missing
+        | Reason::NotSubscribed
+        | Reason::Renew
+        | Reason::Together
+        | Reason::Asked
+        | Reason::ShortGrant
+        | Reason::Emergency
+        | Reason::EmergencyBlind
+        | Reason::TakenOver
+        | Reason::Retired
+        | Reason::Gone => Vec::new(),
+    };
+    format!("{} {}", reason.word(), drift.join("; "))
+}
+
+fn dropped(action: &Action) -> String {
+    action.removed_events().map(ToString::to_string).unwrap_or_default()
+}
+
+/// So many hexadecimal digits: enough that no two plans of a day are taken for each other, few enough to be typed.
+const LENGTH: usize = 12;

@@ -1,0 +1,420 @@
+//! One channel's decision with everything it was made from: what `explain` prints and the channel's page shows.
+//!
+//! The decision is not made again here. The row is the one that `decide` names when it decides, the steps and what holds
+//! them are those of the account's plan, and the arithmetic is that of `renewal`: what is explained is what is done.
+//!
+//! An [`Explanation`] holds no secret and no query of a URL. Lengths are whole seconds (`_s`), skew is milliseconds (`_ms`),
+//! instants are UTC by the local clock, those of grants by Zoho's.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::channel::{ChannelId, Spec};
+use crate::model::condition::{Condition, Seen};
+use crate::model::observed::{Look, Observed, TokenSeen};
+use crate::model::policy::Mode;
+use crate::model::record::{Record, Trouble};
+use crate::model::time::{Timestamp, span, whole_seconds};
+
+use super::decide::{Decision, Facts, Row, decide};
+use super::drift::drift;
+use super::render::{HeldView, StepView};
+use super::renewal::{Age, Life, Phase, slack, slack_within};
+use super::step::Plan;
+
+mod text;
+
+/// One channel, its facts, and what they lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The account.
+    pub account: String,
+    /// The channel's name; its id where no name is known.
+    pub channel: String,
+    /// Its id.
+    pub id: String,
+    /// The instant of which this speaks.
+    pub at: Timestamp,
+    /// As it is declared, if it is.
+    pub declared: Option<Declared>,
+    /// What Zoho says of it.
+    pub observed: Sighted,
+    /// What the store remembers of it; being there means that it is ours.
+    pub record: Option<Recorded>,
+    /// The rules of its account.
+    pub rules: Rules,
+    /// What differs between what is declared and what is seen, one line a field.
+    pub drift: Vec<String>,
+    /// The row of the decision table.
+    pub row: Option<TableRow>,
+    /// What is done about it now, in a sentence.
+    pub verdict: String,
+    /// The steps of the account's plan that are about it.
+    pub steps: Vec<StepView>,
+    /// What is held of it, and why.
+    pub held: Vec<HeldView>,
+    /// When its decision may change by itself.
+    pub again: Option<Timestamp>,
+    /// How its renewal is reckoned, when it has a life.
+    pub renewal: Option<Renewal>,
+    /// What that renewal survives.
+    pub slack: Option<Survives>,
+}
+
+/// A channel as declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// What it covers.
+    pub events: Vec<String>,
+    /// Where deliveries go, without query.
+    pub notify_url: String,
+    /// Whether a token is declared.
+    pub token: bool,
+    /// The life to ask for.
+    pub lifetime_s: u64,
+    /// `renew_before`, if it is set.
+    pub renew_before_s: Option<u64>,
+    /// Whether a change of a related record notifies too.
+    pub notify_on_related_action: bool,
+    /// Whether deliveries carry the new values.
+    pub return_affected_field_values: bool,
+    /// Its conditions, one line each.
+    pub conditions: Vec<String>,
+    /// How far the daemon may go with it.
+    pub mode: String,
+}
+
+/// What Zoho says of a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "look", rename_all = "kebab-case")]
+pub enum Sighted {
+    /// It is in Zoho's list.
+    Seen {
+        /// What is covered.
+        events: Vec<String>,
+        /// Where deliveries go, without query: one, unless its rows disagree.
+        notify_urls: Vec<String>,
+        /// `none`, `set`, `not said`; several when its rows disagree.
+        token: Vec<String>,
+        /// Its conditions, one line each.
+        conditions: Vec<String>,
+        /// When it ends, by Zoho's clock.
+        expiry: Option<Timestamp>,
+    },
+    /// It is not in Zoho's list.
+    Absent,
+    /// The look failed.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the store remembers of a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The last expiry that Zoho gave.
+    pub grant: Option<Granted>,
+    /// Zoho's last no.
+    pub refusal: Option<Refused>,
+    /// How often the same drift was mended lately.
+    pub repairs: u32,
+    /// When the operator asked for a renewal.
+    pub renewal_asked: Option<Timestamp>,
+    /// The last step and what came of it.
+    pub last: Option<Last>,
+}
+
+/// A grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// When.
+    pub at: Timestamp,
+    /// The expiry that was asked for.
+    pub asked: Timestamp,
+    /// The expiry that was given.
+    pub expiry: Timestamp,
+    /// Whether that was far less.
+    pub short: bool,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Zoho's code.
+    pub code: String,
+    /// Zoho's words.
+    pub message: String,
+    /// How often in a row.
+    pub attempts: u32,
+    /// The last time.
+    pub at: Timestamp,
+}
+
+/// A step taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// When.
+    pub at: Timestamp,
+    /// What and why.
+    pub step: String,
+    /// What came of it.
+    pub outcome: String,
+}
+
+/// The rules of an account, as they are now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// The tighter of the account's mode and the channel's.
+    pub mode: String,
+    /// What becomes of a channel that is declared no longer.
+    pub removed: String,
+    /// The most channels in one write, as configured or as learned.
+    pub batch_max: usize,
+    /// The longest life that is asked for, as configured or as learned.
+    pub lifetime_max_s: u64,
+    /// How far Zoho's clock is ahead of ours.
+    pub skew_ms: Option<i64>,
+    /// Looks that failed in a row, and the last failure.
+    pub looks_failed: Option<String>,
+    /// Passes in a row in which writes failed, and the last failure.
+    pub writes_failed: Option<String>,
+}
+
+/// A row of the decision table: its cells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRow {
+    /// Whether it is declared.
+    pub spec: String,
+    /// Whether it is ours.
+    pub ours: String,
+    /// What Zoho says of it.
+    pub observed: String,
+    /// What then is done.
+    pub then: String,
+}
+
+/// How a renewal is reckoned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// `fresh`, `due` or `emergency`.
+    pub age: String,
+    /// How long its life is from grant to end.
+    pub life_s: u64,
+    /// How much of it is left.
+    pub left_s: u64,
+    /// How much is left when it is renewed, by the rule.
+    pub lead_s: u64,
+    /// The rule.
+    pub rule: String,
+    /// What the account's phase adds to that.
+    pub phase_s: u64,
+    /// When it is renewed.
+    pub due_at: Timestamp,
+    /// When that becomes an emergency.
+    pub emergency_at: Timestamp,
+    /// When it ends.
+    pub expiry: Timestamp,
+}
+
+/// What a renewal survives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survives {
+    /// Between the first attempt to renew and the end.
+    pub margin_s: u64,
+    /// How many passes in a row may fail.
+    pub failed_passes: u32,
+    /// How long an outage may last that begins with the first attempt.
+    pub outage_s: u64,
+}
+
+/// Explains one channel. `plan` is the plan of the same facts.
+pub fn explain(facts: &Facts<'_>, plan: &Plan, id: ChannelId, request_timeout: Duration) -> Explanation {
+    let decision = decide(facts, id);
+    let spec = facts.specs.get(&id);
+    let record = facts.records.get(&id);
+    let steps: Vec<StepView> = plan.steps.iter().filter(|step| step.id == id).map(StepView::of).collect();
+    let held: Vec<HeldView> = plan.held.iter().filter(|held| held.id == id).map(HeldView::of).collect();
+    let name = spec.map(|spec| &spec.name).or(record.map(|record| &record.name));
+    Explanation {
+        account: facts.account.to_string(),
+        channel: name.map_or_else(|| id.to_string(), ToString::to_string),
+        id: id.to_string(),
+        at: facts.now,
+        declared: spec.map(|spec| declared(spec)),
+        observed: sighted(facts, id),
+        record: record.map(recorded),
+        rules: rules(facts, id),
+        drift: drifts(facts, id),
+        row: table_row(decision.row),
+        verdict: verdict(&decision, &steps, &held),
+        renewal: decision.life.map(|life| renewal(facts, id, life)),
+        slack: spec.map(|spec| survives(facts, spec, decision.life, request_timeout)),
+        again: decision.again.map(whole_seconds),
+        steps,
+        held,
+    }
+}
+
+fn declared(spec: &Spec) -> Declared {
+    let Spec {
+        id: _,
+        name: _,
+        events,
+        notify_url,
+        token,
+        lifetime,
+        renew_before,
+        notify_on_related_action,
+        return_affected_field_values,
+        conditions,
+        mode,
+    } = spec;
+    Declared {
+        events: events.to_wire(),
+        notify_url: notify_url.to_string(),
+        token: token.is_some(),
+        lifetime_s: lifetime.as_secs(),
+        renew_before_s: renew_before.map(|lead| lead.as_secs()),
+        notify_on_related_action: *notify_on_related_action,
+        return_affected_field_values: *return_affected_field_values,
+        conditions: conditions.iter().map(Condition::describe).collect(),
+        mode: mode.to_string(),
+    }
+}
+
+fn sighted(facts: &Facts<'_>, id: ChannelId) -> Sighted {
+    match facts.look {
+        Look::Unknown(why) => Sighted::Unknown { why: why.clone() },
+        Look::Seen { channels, at: _ } => channels.get(&id).map_or(Sighted::Absent, seen),
+    }
+}
+
+fn seen(observed: &Observed) -> Sighted {
+    let Observed {
+        events,
+        notify_urls,
+        tokens,
+        expiry,
+        notify_on_related_action: _,
+        return_affected_field_values: _,
+        conditions,
+    } = observed;
+    let token = |token: &TokenSeen| match token {
+        TokenSeen::Unsaid => "not said".to_owned(),
+        TokenSeen::Null => "none".to_owned(),
+        TokenSeen::Set(_) => "set".to_owned(),
+    };
+    let condition = |seen: &Seen| match seen {
+        Seen::Unsaid => Vec::new(),
+        Seen::Known(conditions) => conditions.iter().map(Condition::describe).collect(),
+        Seen::Opaque => vec!["one that cannot be declared here".to_owned()],
+    };
+    Sighted::Seen {
+        events: events.to_wire(),
+        notify_urls: notify_urls.iter().map(ToString::to_string).collect(),
+        token: tokens.iter().map(token).collect(),
+        conditions: conditions.iter().flat_map(condition).collect(),
+        expiry: *expiry,
+    }
+}
+
+fn recorded(record: &Record) -> Recorded {
+    let Record { id: _, name: _, notify_url: _, grant, refusal, repairs, renewal_asked, last } = record;
+    Recorded {
+        grant: grant.map(|grant| Granted {
+            at: grant.at,
+            asked: grant.asked,
+            expiry: grant.expiry,
+            short: grant.is_short(),
+        }),
+        refusal: refusal.as_ref().map(|refusal| Refused {
+            code: refusal.code.clone(),
+            message: refusal.message.clone(),
+            attempts: refusal.attempts,
+            at: refusal.at,
+        }),
+        repairs: repairs.map_or(0, |repairs| repairs.writes),
+        renewal_asked: *renewal_asked,
+        last: last.as_ref().map(|last| Last { at: last.at, step: last.step.clone(), outcome: last.outcome.clone() }),
+    }
+}
+
+fn rules(facts: &Facts<'_>, id: ChannelId) -> Rules {
+    let Facts { policy, specs, state, now, .. } = facts;
+    let of_channel = specs.get(&id).map_or(Mode::Sync, |spec| spec.mode);
+    let failed =
+        |trouble: &Trouble| (trouble.attempts > 0).then(|| format!("{} in a row: {}", trouble.attempts, trouble.what));
+    Rules {
+        mode: policy.mode.min(of_channel).to_string(),
+        removed: policy.removed.as_str().to_owned(),
+        batch_max: state.learned.batch_max(policy, *now),
+        lifetime_max_s: state.learned.lifetime_max(policy, *now).as_secs(),
+        skew_ms: state.skew_ms,
+        looks_failed: failed(&state.looks),
+        writes_failed: failed(&state.writes),
+    }
+}
+
+fn drifts(facts: &Facts<'_>, id: ChannelId) -> Vec<String> {
+    match (facts.specs.get(&id), facts.look) {
+        (Some(spec), Look::Seen { channels, at: _ }) => {
+            let observed = channels.get(&id).into_iter();
+            observed.flat_map(|observed| drift(spec, observed)).map(|drift| drift.to_string()).collect()
+        }
+        (Some(_), Look::Unknown(_)) | (None, _) => Vec::new(),
+    }
+}
+
+fn table_row(row: Row) -> Option<TableRow> {
+    let [spec, ours, observed, then] = row.cells()?.map(str::to_owned);
+    Some(TableRow { spec, ours, observed, then })
+}
+
+fn verdict(decision: &Decision, steps: &[StepView], held: &[HeldView]) -> String {
+    let steps: Vec<String> = steps.iter().map(|step| format!("{} ({})", step.step, step.reason)).collect();
+    match (steps.is_empty(), held.first(), decision.row) {
+        (false, _, _) => steps.join(", then "),
+        (true, Some(held), _) => format!("held: {}", held.cause),
+        (true, None, Row::Foreign) => "none: it is not ours".to_owned(),
+        (true, None, Row::Nothing) => "none: it is not declared, not remembered and not seen".to_owned(),
+        (true, None, _) => "none: it is as declared and has life enough".to_owned(),
+    }
+}
+
+fn renewal(facts: &Facts<'_>, id: ChannelId, life: Life) -> Renewal {
+    let (phase, zoho_now) = (Phase::of(facts.account), facts.state.zoho_time(facts.now));
+    let renew_before = facts.specs.get(&id).and_then(|spec| spec.renew_before);
+    let lead = life.lead(renew_before, phase);
+    let local = |instant: Timestamp| whole_seconds(facts.state.local_time(instant));
+    let age = match life.age(renew_before, phase, zoho_now) {
+        Age::Fresh => "fresh",
+        Age::Due => "due",
+        Age::Emergency => "emergency",
+    };
+    Renewal {
+        age: age.to_owned(),
+        life_s: life.length.as_secs(),
+        left_s: span(zoho_now, life.expiry).as_secs(),
+        lead_s: lead.by_rule.as_secs(),
+        rule: lead.rule.words().to_owned(),
+        phase_s: lead.phase.as_secs(),
+        due_at: local(life.due_at(renew_before, phase)),
+        emergency_at: local(life.emergency_at()),
+        expiry: local(life.expiry),
+    }
+}
+
+/// Of the life that it has, as far as it is left; of the one that it will ask for when it has none.
+fn survives(facts: &Facts<'_>, spec: &Spec, life: Option<Life>, request_timeout: Duration) -> Survives {
+    let zoho_now = facts.state.zoho_time(facts.now);
+    let slack = match life {
+        Some(life) => {
+            let lead = life.lead(spec.renew_before, Phase::of(facts.account)).length();
+            slack_within(life, lead.min(span(zoho_now, life.expiry)), request_timeout)
+        }
+        None => slack(spec, facts.account, request_timeout),
+    };
+    Survives { margin_s: slack.margin.as_secs(), failed_passes: slack.failed_passes, outage_s: slack.outage.as_secs() }
+}
