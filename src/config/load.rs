@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::check::{self, Check};
@@ -32,6 +33,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Every file that was read, the named one first.
     pub files: Vec<PathBuf>,
+    /// The first 16 hexadecimal digits of the SHA-256 over the content of those files: `cat FILES | sha256sum`.
+    pub hash: String,
 }
 
 /// Reads, checks and resolves a config with all it includes.
@@ -171,7 +174,7 @@ impl Loading {
             .then(|| check::desired(documents, &mut Check { sources: &sources, surroundings, notes: &mut notes }));
         let desired = desired.filter(|_| !notes.any_problem());
         let (problems, warnings) = notes.sort_out(&sources);
-        Loaded { desired, state_dir, problems, warnings, files }
+        Loaded { desired, state_dir, problems, warnings, files, hash: hash(&sources) }
     }
 }
 
@@ -219,6 +222,12 @@ fn syntax_help(message: &str) -> &'static str {
     } else {
         "one key = value to a line; text stands in quotes"
     }
+}
+
+fn hash(sources: &[Source]) -> String {
+    let mut hash = Sha256::new();
+    sources.iter().for_each(|source| hash.update(&source.text));
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn identity(path: &Path) -> PathBuf {

@@ -23,12 +23,13 @@ use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Surroundings};
 use crate::expose::http::{self, Shown};
 use crate::expose::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
-use crate::expose::overview::{ConfigState, Overview};
+use crate::expose::overview::{ConfigState, Measured, Overview};
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::{Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
 use crate::store::{OpenError, Opened, Store, StoreError};
+use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::control::{self, Desk};
@@ -156,7 +157,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         Some(transport) => transport,
         None => network(&settings)?,
     };
-    let means = Means { store: store.clone(), transport, clock: clock.clone() };
+    let timed = Arc::new(Timed::new(transport, clock.clone()));
+    let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
     let fleet = Arc::new(Fleet::new(wanted.desired, wanted.unusable, &means, None)?);
     let store_moved_aside = moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display()));
     let overview = Overview { store_moved_aside, ..Overview::starting(clock.now(), wanted.config) };
@@ -167,7 +169,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let mut tasks = JoinSet::new();
     let listening = match listen.or(settings.listen) {
         Some(address) => {
-            let shown = shown(&links, &store, &clock, settings.request_timeout);
+            let shown = shown(&links, &store, &clock, &timed, settings.request_timeout);
             Some(serve_http(address, shown, &closing, &mut tasks).await?)
         }
         None => None,
@@ -382,7 +384,7 @@ fn wanted(
         config::secrets::fetch(origin, surroundings).map_err(|error| error.to_string())
     };
     let restored = store.restore_desired(&fetch)?.ok_or(RunError::Config(loaded.problems))?;
-    config.loaded_at = None;
+    (config.loaded_at, config.hash) = (None, None);
     for (account, why) in &restored.unusable {
         error!(%account, why, "this account cannot go on");
     }
@@ -394,6 +396,7 @@ fn config_state(file: &Path, loaded: &Loaded, now: crate::model::time::Timestamp
     ConfigState {
         file: file.display().to_string(),
         loaded_at: Some(now),
+        hash: Some(loaded.hash.clone()),
         problems: loaded.problems.iter().map(Problem::one_line).collect(),
         warnings: loaded.warnings.iter().map(Problem::one_line).collect(),
     }
@@ -418,7 +421,8 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
 }
 
 /// What the listener shows.
-fn shown(links: &Links, store: &Store, clock: &Arc<dyn Clock>, request_timeout: Duration) -> Shown {
+fn shown(links: &Links, store: &Store, clock: &Arc<dyn Clock>, timed: &Arc<Timed>, request_timeout: Duration) -> Shown {
+    let timed = timed.clone();
     let (pulse, of_pulse) = (links.pulse.clone(), clock.clone());
     let (fleet, of_accounts, of_channels) = (links.fleet.clone(), store.clone(), store.clone());
     let account = move |name: &AccountName| {
@@ -433,6 +437,7 @@ fn shown(links: &Links, store: &Store, clock: &Arc<dyn Clock>, request_timeout: 
     Shown {
         overview: links.overview.clone(),
         loop_age: Arc::new(move || pulse.age(&*of_pulse)),
+        measured: Arc::new(move || Measured { latencies: timed.latencies() }),
         clock: clock.clone(),
         memory: Memory { account: Arc::new(account), channel: Arc::new(channel), request_timeout },
     }

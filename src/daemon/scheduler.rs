@@ -303,6 +303,7 @@ impl Scheduler {
         self.publish(|overview| {
             overview.store_failed = store_failed;
             if let Some(entry) = overview.accounts.get_mut(&account) {
+                overview.tallies.entry(account).or_default().add(&shown);
                 *entry = Some(shown);
             }
         });
@@ -383,6 +384,7 @@ impl Scheduler {
         let orphans = self.orphans(&fleet);
         self.publish(|overview| {
             overview.accounts.retain(|name, _| fleet.subjects.contains_key(name));
+            overview.tallies.retain(|name, _| fleet.subjects.contains_key(name));
             for name in fleet.subjects.keys() {
                 overview.accounts.entry(name.clone()).or_default();
             }

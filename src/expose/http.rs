@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
@@ -31,7 +31,7 @@ use crate::model::time::Timestamp;
 use super::health::{self, Health, Status};
 use super::memory::Memory;
 use super::metrics;
-use super::overview::{LoopAge, Overview};
+use super::overview::{LoopAge, Measured, Overview};
 use super::page::{ChannelPage, FrontView, Query, missing, policy};
 use super::status::{ChannelView, HealthView, StatusView};
 
@@ -42,6 +42,8 @@ pub struct Shown {
     pub overview: watch::Receiver<Arc<Overview>>,
     /// How long ago the loop last turned.
     pub loop_age: Arc<dyn Fn() -> LoopAge + Send + Sync>,
+    /// What is measured beside the passes.
+    pub measured: Arc<dyn Fn() -> Measured + Send + Sync>,
     /// For `now`.
     pub clock: Arc<dyn Clock>,
     /// What is remembered, for the pages.
@@ -144,9 +146,11 @@ async fn channel(State(shown): State<Shown>, Path(name): Path<String>) -> Respon
     }
 }
 
-async fn scrape(State(shown): State<Shown>) -> Response {
-    let body = metrics::encode(&shown.overview(), (shown.loop_age)(), shown.now());
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], body).into_response()
+async fn scrape(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let format = metrics::Format::asked(&accept.join(","));
+    let body = metrics::encode(&shown.overview(), &(shown.measured)(), (shown.loop_age)(), shown.now());
+    ([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], format.of(body)).into_response()
 }
 
 async fn status(State(shown): State<Shown>) -> Json<StatusView> {

@@ -1,46 +1,54 @@
-//! The overview in OpenMetrics text.
+//! The overview as metrics, in OpenMetrics or in Prometheus's older text, as the scraper asks.
 //!
 //! A registry is filled for each scrape and thrown away, so that nothing is kept in two places and a series of a channel
 //! that is declared no longer is gone at once. Families and their samples come in a fixed order.
 //!
 //! Instants are timestamps and not countdowns: `guaranteed_until - time()` stays right when scrapes fail. Zero stands for
 //! *it is over already*, because a series that vanishes fires no alert; a series is left out only where there is nothing to
-//! say (nothing declared, no pass yet). Each help text says what to alert on.
+//! say (nothing declared, no pass yet). `docs/monitoring.md` describes every metric, and a test holds it to that.
 //!
-//! Labels are names from the config and words from the code: nothing from Zoho becomes a label, and the number of series
-//! is bounded by [`CHANNEL_SERIES_MAX`].
+//! Labels are names from the config and words from the code: nothing from Zoho becomes a label. What is needed for an alert
+//! is there by account; series of single channels are for looking at, and bounded by [`CHANNEL_SERIES_MAX`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prometheus_client::encoding::text;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
+use crate::model::channel::{AccountName, ChannelId};
+use crate::model::latency::Server;
 use crate::model::time::Timestamp;
+use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{Guarantee, Health, Status, account_guarantee, health, usable};
-use super::overview::{LoopAge, Overview};
+use super::overview::{LoopAge, Measured, Overview, Steps, Tally};
 
 mod family;
+mod format;
 
-use family::{Families, Family, Labels, Sample, counter, gauge, info, seconds};
+use family::{Families, Family, Labels, Sample, counter, gauge, histograms, info, seconds};
+pub use format::Format;
 
-/// The content type of [`encode`]'s text.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Everything, at `now`.
-pub fn encode(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> String {
-    let mut families = daemon(overview, &health(overview, loop_age, now), loop_age);
-    let reports: Vec<&AccountReport> = usable(overview).filter_map(|(_, report)| report).collect();
-    families.extend(accounts(&reports, now));
-    families.extend(calls(&reports));
-    families.extend(channels(&reports));
-    families.extend(orphans(overview));
-    let mut registry = Registry::with_prefix("channelkeeper");
-    registry.register_collector(Box::new(Families(families)));
+/// Everything, at `now`, in OpenMetrics.
+pub fn encode(overview: &Overview, measured: &Measured, loop_age: LoopAge, now: Timestamp) -> String {
+    let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(Families(families(overview, measured, loop_age, now))));
     let mut body = String::new();
     text::encode(&mut body, &registry).expect("writing to a String cannot fail");
     body
+}
+
+fn families(overview: &Overview, measured: &Measured, loop_age: LoopAge, now: Timestamp) -> Vec<Family> {
+    let mut families = daemon(overview, &health(overview, loop_age, now), loop_age);
+    let reports: Vec<&AccountReport> = usable(overview).filter_map(|(_, report)| report).collect();
+    families.extend(accounts(&reports, now));
+    families.extend(tallies(&overview.tallies));
+    families.extend(calls(&reports));
+    families.push(latencies(measured));
+    families.extend(channels(&reports));
+    families.extend(orphans(overview));
+    families
 }
 
 fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family> {
@@ -48,7 +56,7 @@ fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family
     let status = |status: Status| (vec![("status", status.word().to_owned())], truth(health.status == status));
     let accounts = overview.accounts.keys().chain(overview.unusable.keys()).collect::<std::collections::BTreeSet<_>>();
     vec![
-        info("build", "The program's version.", "version", env!("CARGO_PKG_VERSION")),
+        info("build", "The program's version.", "version", Some(env!("CARGO_PKG_VERSION"))),
         seconds("start_timestamp", "When the daemon started.").one(seconds_of(overview.started_at)),
         gauge("live", "1 while the scheduler's loop turns. Alert on 0.").one(truth(health.live)),
         gauge("ready", "1 while the daemon is ready. Alert on 0 for 10 minutes.").one(truth(health.ready())),
@@ -61,16 +69,17 @@ fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family
         seconds(
             "guaranteed_until_timestamp",
             "The headline: up to when everything declared stays covered if nothing succeeds any more; 0 when something is \
-             not covered already. Alert when less than an eighth of a lifetime is left (3 hours of a day).",
+             not covered already.",
         )
         .maybe(guarantee(health.guarantee)),
         gauge("store_ok", "1 while the store works. Alert on 0.").one(truth(overview.store_failed.is_none())),
         gauge("store_moved_aside", "1 when the database could not be used at the start. Look at it.")
             .one(truth(overview.store_moved_aside.is_some())),
-        gauge("config_ok", "1 when the config as last read can be used. Alert on 0 for an hour.")
+        gauge("config_ok", "1 when the config as last read can be used. Alert on 0 for 15 minutes.")
             .one(truth(config.problems.is_empty())),
         seconds("config_last_load_timestamp", "When the desired state in force was read; 0 when it is the store's.")
             .one(config.loaded_at.map_or(0.0, seconds_of)),
+        info("config", "The config in force: 16 digits of its files' SHA-256.", "hash", config.hash.as_deref()),
         seconds("clock_jump_timestamp", "When the wall clock last jumped.")
             .maybe(overview.clock_jump.map(|(at, _)| seconds_of(at))),
         gauge("accounts", "How many accounts are declared.").one(accounts.len() as f64),
@@ -96,8 +105,7 @@ fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
             "Declared channels by state. Alert on uncovered above 0 for 5 minutes, on drifted for an hour.",
         )
         .with(states(reports, now)),
-        gauge("held", "Channels for which something is not done, by cause. Look at rejected, conflict and contested.")
-            .with(held(reports)),
+        gauge("held_channels", "Channels for which something is not done, by cause.").with(held(reports)),
         gauge("foreign_channels", "Channels at Zoho that are not ours; they are never touched.")
             .with(each(&|report| Some(report.after.foreign.len() as f64))),
         gauge("needs_a_person", "1 when only a person can mend an account's failure. Alert on 1.")
@@ -115,6 +123,30 @@ fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
         seconds("last_pass_duration", "How long it took.").with(each(&|report| Some(report.took.as_secs_f64()))),
         seconds("next_pass_timestamp", "When the next pass is due. Alert on 10 minutes ago.")
             .with(each(&|report| Some(seconds_of(report.next_wake)))),
+        seconds("account_nearest_expiry_timestamp", "The earliest end of its channels that Zoho has.")
+            .with(each(&|report| earliest(report, |_, channel| channel.expiry))),
+        seconds(
+            "account_renewal_due_timestamp",
+            "The earliest instant at which one of its channels is to be renewed. Alert on an hour ago.",
+        )
+        .with(each(&|report| earliest(report, |mine, channel| channel.due_at.filter(|_| mine)))),
+        seconds(
+            "account_emergency_timestamp",
+            "The earliest instant from which such a renewal is an emergency. Alert when it is past.",
+        )
+        .with(each(&|report| earliest(report, |mine, channel| channel.emergency_at.filter(|_| mine)))),
+        gauge(
+            "short_grants",
+            "Channels to which Zoho gave far less life than was asked for. Alert above 0 for an hour.",
+        )
+        .with(each(&|report| Some(short_grants(report)))),
+        seconds(
+            "uncovered",
+            "How long declared events were certainly not covered, summed over events, for all that `gaps` still knows.",
+        )
+        .with(each(&|report| Some(report.uncovered.as_secs_f64()))),
+        seconds("coverage_unknown", "The same for events of which nobody can say.")
+            .with(each(&|report| Some(report.unknown.as_secs_f64()))),
         seconds("clock_skew", "How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.")
             .with(each(&|report| report.skew_ms.map(|skew_ms| skew_ms as f64 / 1000.0))),
         gauge(
@@ -144,7 +176,7 @@ fn states(reports: &[&AccountReport], now: Timestamp) -> Vec<Sample> {
 fn held(reports: &[&AccountReport]) -> Vec<Sample> {
     let mut samples = Vec::new();
     for report in reports {
-        let mut causes: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut causes: BTreeMap<&str, usize> = Cause::WORDS.into_iter().map(|word| (word, 0)).collect();
         for held in &report.after.held {
             *causes.entry(held.cause.word()).or_default() += 1;
         }
@@ -154,26 +186,73 @@ fn held(reports: &[&AccountReport]) -> Vec<Sample> {
     samples
 }
 
+/// The earliest of some instant over an account's channels; `mine` says whether the mode lets the daemon write the channel.
+fn earliest(report: &AccountReport, instant: impl Fn(bool, &ChannelReport) -> Option<Timestamp>) -> Option<f64> {
+    let by_mode = |held: &&Held| matches!(held.cause, Cause::Mode { .. });
+    let watched: BTreeSet<ChannelId> = report.after.held.iter().filter(by_mode).map(|held| held.id).collect();
+    let instants = report.channels.iter().filter_map(|(id, channel)| instant(!watched.contains(id), channel));
+    instants.min().map(seconds_of)
+}
+
+fn short_grants(report: &AccountReport) -> f64 {
+    report.channels.values().filter(|channel| channel.short_grant).count() as f64
+}
+
+/// What the passes of this process came to.
+fn tallies(tallies: &BTreeMap<AccountName, Tally>) -> Vec<Family> {
+    let name = |account: &AccountName| vec![("account", account.to_string())];
+    let each = |value: fn(&Tally) -> u64| -> Vec<Sample> {
+        tallies.iter().map(|(account, tally)| (name(account), value(tally) as f64)).collect()
+    };
+    let steps = |value: fn(&Steps) -> u64| -> Vec<Sample> {
+        let of = |(account, tally): (&AccountName, &Tally)| -> Vec<Sample> {
+            let labels = |step, reason| with(with(name(account), "step", step), "reason", reason);
+            let steps = tally.steps.iter();
+            steps.map(|((step, reason), steps)| (labels(step, reason), value(steps) as f64)).collect()
+        };
+        tallies.iter().flat_map(of).collect()
+    };
+    vec![
+        counter("passes", "Passes that ended.").with(each(|tally| tally.passes)),
+        counter("successful_passes", "Those that saw the account and did everything that they tried.")
+            .with(each(|tally| tally.successes)),
+        seconds(
+            "last_successful_pass_timestamp",
+            "When the last of those began; 0 when this process had none. Alert on 2 hours ago.",
+        )
+        .with(tallies.iter().map(|(account, tally)| (name(account), tally.succeeded_at.map_or(0.0, seconds_of)))),
+        counter("step_attempts", "Steps that were tried: done, refused, or in doubt.").with(steps(|it| it.attempts)),
+        counter("step_successes", "Those of them that were done.").with(steps(|it| it.successes)),
+    ]
+}
+
 fn calls(reports: &[&AccountReport]) -> Vec<Family> {
-    let mut made = Vec::new();
+    let (mut made, mut tokens) = (Vec::new(), Vec::new());
     for report in reports {
         for ((operation, outcome), number) in &report.traffic.calls {
             let labels = with(with(account(report), "operation", operation), "outcome", outcome);
             made.push((labels, *number as f64));
         }
+        let asked = report.traffic.tokens.iter();
+        tokens.extend(asked.map(|(outcome, number)| (with(account(report), "outcome", outcome), *number as f64)));
     }
-    let took = reports.iter().map(|report| (account(report), report.traffic.took.as_secs_f64()));
     vec![
-        counter("calls", "Calls made to Zoho by this process. Alert on a rate of outcomes other than ok.", None)
-            .with(made),
-        counter("calls_duration", "The sum of their lengths.", Some(Unit::Seconds)).with(took),
+        counter("calls", "Calls of Zoho's watch API made by this process.").with(made),
+        counter("token_requests", "Access tokens asked for by this process: Zoho gives ten in ten minutes.")
+            .with(tokens),
     ]
 }
 
-/// Series of single channels, unless there are too many, and the earliest end of all.
+/// How long calls took, over all accounts.
+fn latencies(measured: &Measured) -> Family {
+    let labels = |server: Server, method: &str| with(vec![("server", server.word().to_owned())], "method", method);
+    let taken = measured.latencies.iter().map(|((server, method), taken)| (labels(*server, method), taken.clone()));
+    histograms("call_duration", "How long calls to Zoho took, whatever came of them.", taken)
+}
+
+/// Series of single channels, unless there are too many.
 fn channels(reports: &[&AccountReport]) -> Vec<Family> {
     let all = || reports.iter().flat_map(|report| report.channels.values().map(|channel| (*report, channel)));
-    let nearest = all().filter_map(|(_, channel)| channel.expiry).min();
     let is_left_out = all().count() > CHANNEL_SERIES_MAX;
     let each = |value: fn(&ChannelReport) -> f64| -> Vec<Sample> {
         let shown = all().take(if is_left_out { 0 } else { CHANNEL_SERIES_MAX });
@@ -181,30 +260,17 @@ fn channels(reports: &[&AccountReport]) -> Vec<Family> {
         shown.map(|(report, channel)| (labels(report, channel), value(channel))).collect()
     };
     vec![
-        seconds(
-            "nearest_expiry_timestamp",
-            "The earliest end of all channels that Zoho has. Alert when it is less than 3 hours away.",
-        )
-        .maybe(nearest.map(seconds_of)),
         gauge(
             "channel_series_left_out",
-            "1 when there are more than 10000 channels, so that none has series of its own.",
+            "1 when there are more than 1000 channels, so that none has series of its own.",
         )
         .one(truth(is_left_out)),
         seconds("channel_expiry_timestamp", "When the channel ends, or ended; 0 when Zoho does not have it.")
             .with(each(|channel| channel.expiry.map_or(0.0, seconds_of))),
-        seconds(
-            "channel_renewal_due_timestamp",
-            "When the channel is renewed. Alert on an hour ago; 0 when Zoho does not have it.",
-        )
-        .with(each(|channel| channel.due_at.map_or(0.0, seconds_of))),
-        seconds(
-            "channel_emergency_timestamp",
-            "When a renewal becomes an emergency. Alert when it is past; 0 when Zoho does not have it.",
-        )
-        .with(each(|channel| channel.emergency_at.map_or(0.0, seconds_of))),
-        gauge("channel_short_grant", "1 when Zoho gave far less life than was asked for. Alert on 1.")
-            .with(each(|channel| truth(channel.short_grant))),
+        seconds("channel_renewal_due_timestamp", "When the channel is renewed; 0 when Zoho does not have it.")
+            .with(each(|channel| channel.due_at.map_or(0.0, seconds_of))),
+        seconds("channel_emergency_timestamp", "When its renewal becomes an emergency; 0 when Zoho does not have it.")
+            .with(each(|channel| channel.emergency_at.map_or(0.0, seconds_of))),
     ]
 }
 
@@ -239,11 +305,15 @@ fn truth(is: bool) -> f64 {
     if is { 1.0 } else { 0.0 }
 }
 
+/// Every name begins with it.
+const PREFIX: &str = "channelkeeper";
 /// Up to so many channels, each has series of its own; beyond, only sums are shown, and a gauge says so.
-pub const CHANNEL_SERIES_MAX: usize = 10_000;
+pub const CHANNEL_SERIES_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use expect_test::expect;
 
     use super::super::testing::{
@@ -254,7 +324,15 @@ mod tests {
     use crate::plan::credits::Credits;
 
     fn scrape(overview: &Overview, now: Timestamp) -> String {
-        encode(overview, TURNING, now)
+        encode(overview, &measured(), TURNING, now)
+    }
+
+    fn measured() -> Measured {
+        let mut measured = Measured::default();
+        for millis in [40, 200, 45_000] {
+            measured.latencies.entry((Server::Api, "GET")).or_default().add(Duration::from_millis(millis));
+        }
+        measured
     }
 
     fn samples<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
@@ -269,6 +347,8 @@ mod tests {
         hold(&mut overview, 2, rejected());
         change(&mut overview, |report| report.after.foreign = vec![id(77)]);
         overview.orphans.insert(account("old"), 3);
+        let steps = Steps { attempts: 3, successes: 2 };
+        overview.tallies.get_mut(&account("acme")).unwrap().steps.insert(("enable", "renew"), steps);
         let text = scrape(&overview, minutes(90));
         expect![[r##"
             # HELP channelkeeper_build The program's version.
@@ -296,7 +376,7 @@ mod tests {
             # TYPE channelkeeper_loop_age_seconds gauge
             # UNIT channelkeeper_loop_age_seconds seconds
             channelkeeper_loop_age_seconds 5.0
-            # HELP channelkeeper_guaranteed_until_timestamp_seconds The headline: up to when everything declared stays covered if nothing succeeds any more; 0 when something is not covered already. Alert when less than an eighth of a lifetime is left (3 hours of a day).
+            # HELP channelkeeper_guaranteed_until_timestamp_seconds The headline: up to when everything declared stays covered if nothing succeeds any more; 0 when something is not covered already.
             # TYPE channelkeeper_guaranteed_until_timestamp_seconds gauge
             # UNIT channelkeeper_guaranteed_until_timestamp_seconds seconds
             channelkeeper_guaranteed_until_timestamp_seconds 0.0
@@ -306,13 +386,16 @@ mod tests {
             # HELP channelkeeper_store_moved_aside 1 when the database could not be used at the start. Look at it.
             # TYPE channelkeeper_store_moved_aside gauge
             channelkeeper_store_moved_aside 0.0
-            # HELP channelkeeper_config_ok 1 when the config as last read can be used. Alert on 0 for an hour.
+            # HELP channelkeeper_config_ok 1 when the config as last read can be used. Alert on 0 for 15 minutes.
             # TYPE channelkeeper_config_ok gauge
             channelkeeper_config_ok 1.0
             # HELP channelkeeper_config_last_load_timestamp_seconds When the desired state in force was read; 0 when it is the store's.
             # TYPE channelkeeper_config_last_load_timestamp_seconds gauge
             # UNIT channelkeeper_config_last_load_timestamp_seconds seconds
             channelkeeper_config_last_load_timestamp_seconds 1767225600.0
+            # HELP channelkeeper_config The config in force: 16 digits of its files' SHA-256.
+            # TYPE channelkeeper_config info
+            channelkeeper_config_info{hash="0123456789abcdef"} 1
             # HELP channelkeeper_accounts How many accounts are declared.
             # TYPE channelkeeper_accounts gauge
             channelkeeper_accounts 1.0
@@ -332,9 +415,16 @@ mod tests {
             channelkeeper_channels{account="acme",state="unverified"} 0.0
             channelkeeper_channels{account="acme",state="drifted"} 0.0
             channelkeeper_channels{account="acme",state="uncovered"} 1.0
-            # HELP channelkeeper_held Channels for which something is not done, by cause. Look at rejected, conflict and contested.
-            # TYPE channelkeeper_held gauge
-            channelkeeper_held{account="acme",cause="rejected"} 1.0
+            # HELP channelkeeper_held_channels Channels for which something is not done, by cause.
+            # TYPE channelkeeper_held_channels gauge
+            channelkeeper_held_channels{account="acme",cause="back-off"} 0.0
+            channelkeeper_held_channels{account="acme",cause="conflict"} 0.0
+            channelkeeper_held_channels{account="acme",cause="contested"} 0.0
+            channelkeeper_held_channels{account="acme",cause="left-to-expire"} 0.0
+            channelkeeper_held_channels{account="acme",cause="mode"} 0.0
+            channelkeeper_held_channels{account="acme",cause="rejected"} 1.0
+            channelkeeper_held_channels{account="acme",cause="removal-guard"} 0.0
+            channelkeeper_held_channels{account="acme",cause="unknown"} 0.0
             # HELP channelkeeper_foreign_channels Channels at Zoho that are not ours; they are never touched.
             # TYPE channelkeeper_foreign_channels gauge
             channelkeeper_foreign_channels{account="acme"} 1.0
@@ -363,23 +453,72 @@ mod tests {
             # TYPE channelkeeper_next_pass_timestamp_seconds gauge
             # UNIT channelkeeper_next_pass_timestamp_seconds seconds
             channelkeeper_next_pass_timestamp_seconds{account="acme"} 1767268800.0
+            # HELP channelkeeper_account_nearest_expiry_timestamp_seconds The earliest end of its channels that Zoho has.
+            # TYPE channelkeeper_account_nearest_expiry_timestamp_seconds gauge
+            # UNIT channelkeeper_account_nearest_expiry_timestamp_seconds seconds
+            channelkeeper_account_nearest_expiry_timestamp_seconds{account="acme"} 1767312000.0
+            # HELP channelkeeper_account_renewal_due_timestamp_seconds The earliest instant at which one of its channels is to be renewed. Alert on an hour ago.
+            # TYPE channelkeeper_account_renewal_due_timestamp_seconds gauge
+            # UNIT channelkeeper_account_renewal_due_timestamp_seconds seconds
+            channelkeeper_account_renewal_due_timestamp_seconds{account="acme"} 1767268800.0
+            # HELP channelkeeper_account_emergency_timestamp_seconds The earliest instant from which such a renewal is an emergency. Alert when it is past.
+            # TYPE channelkeeper_account_emergency_timestamp_seconds gauge
+            # UNIT channelkeeper_account_emergency_timestamp_seconds seconds
+            channelkeeper_account_emergency_timestamp_seconds{account="acme"} 1767301200.0
+            # HELP channelkeeper_short_grants Channels to which Zoho gave far less life than was asked for. Alert above 0 for an hour.
+            # TYPE channelkeeper_short_grants gauge
+            channelkeeper_short_grants{account="acme"} 0.0
+            # HELP channelkeeper_uncovered_seconds How long declared events were certainly not covered, summed over events, for all that `gaps` still knows.
+            # TYPE channelkeeper_uncovered_seconds gauge
+            # UNIT channelkeeper_uncovered_seconds seconds
+            channelkeeper_uncovered_seconds{account="acme"} 2.0
+            # HELP channelkeeper_coverage_unknown_seconds The same for events of which nobody can say.
+            # TYPE channelkeeper_coverage_unknown_seconds gauge
+            # UNIT channelkeeper_coverage_unknown_seconds seconds
+            channelkeeper_coverage_unknown_seconds{account="acme"} 600.0
             # HELP channelkeeper_clock_skew_seconds How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.
             # TYPE channelkeeper_clock_skew_seconds gauge
             # UNIT channelkeeper_clock_skew_seconds seconds
             channelkeeper_clock_skew_seconds{account="acme"} 0.0
-            # HELP channelkeeper_calls Calls made to Zoho by this process. Alert on a rate of outcomes other than ok.
+            # HELP channelkeeper_passes Passes that ended.
+            # TYPE channelkeeper_passes counter
+            channelkeeper_passes_total{account="acme"} 1.0
+            # HELP channelkeeper_successful_passes Those that saw the account and did everything that they tried.
+            # TYPE channelkeeper_successful_passes counter
+            channelkeeper_successful_passes_total{account="acme"} 1.0
+            # HELP channelkeeper_last_successful_pass_timestamp_seconds When the last of those began; 0 when this process had none. Alert on 2 hours ago.
+            # TYPE channelkeeper_last_successful_pass_timestamp_seconds gauge
+            # UNIT channelkeeper_last_successful_pass_timestamp_seconds seconds
+            channelkeeper_last_successful_pass_timestamp_seconds{account="acme"} 1767229200.0
+            # HELP channelkeeper_step_attempts Steps that were tried: done, refused, or in doubt.
+            # TYPE channelkeeper_step_attempts counter
+            channelkeeper_step_attempts_total{account="acme",step="enable",reason="renew"} 3.0
+            # HELP channelkeeper_step_successes Those of them that were done.
+            # TYPE channelkeeper_step_successes counter
+            channelkeeper_step_successes_total{account="acme",step="enable",reason="renew"} 2.0
+            # HELP channelkeeper_calls Calls of Zoho's watch API made by this process.
             # TYPE channelkeeper_calls counter
             channelkeeper_calls_total{account="acme",operation="enable",outcome="ok"} 1.0
             channelkeeper_calls_total{account="acme",operation="list",outcome="ok"} 3.0
-            # HELP channelkeeper_calls_duration_seconds The sum of their lengths.
-            # TYPE channelkeeper_calls_duration_seconds counter
-            # UNIT channelkeeper_calls_duration_seconds seconds
-            channelkeeper_calls_duration_seconds_total{account="acme"} 1.5
-            # HELP channelkeeper_nearest_expiry_timestamp_seconds The earliest end of all channels that Zoho has. Alert when it is less than 3 hours away.
-            # TYPE channelkeeper_nearest_expiry_timestamp_seconds gauge
-            # UNIT channelkeeper_nearest_expiry_timestamp_seconds seconds
-            channelkeeper_nearest_expiry_timestamp_seconds 1767312000.0
-            # HELP channelkeeper_channel_series_left_out 1 when there are more than 10000 channels, so that none has series of its own.
+            # HELP channelkeeper_token_requests Access tokens asked for by this process: Zoho gives ten in ten minutes.
+            # TYPE channelkeeper_token_requests counter
+            channelkeeper_token_requests_total{account="acme",outcome="ok"} 1.0
+            # HELP channelkeeper_call_duration_seconds How long calls to Zoho took, whatever came of them.
+            # TYPE channelkeeper_call_duration_seconds histogram
+            # UNIT channelkeeper_call_duration_seconds seconds
+            channelkeeper_call_duration_seconds_sum{server="api",method="GET"} 45.24
+            channelkeeper_call_duration_seconds_count{server="api",method="GET"} 3
+            channelkeeper_call_duration_seconds_bucket{le="0.05",server="api",method="GET"} 1
+            channelkeeper_call_duration_seconds_bucket{le="0.1",server="api",method="GET"} 1
+            channelkeeper_call_duration_seconds_bucket{le="0.25",server="api",method="GET"} 2
+            channelkeeper_call_duration_seconds_bucket{le="0.5",server="api",method="GET"} 2
+            channelkeeper_call_duration_seconds_bucket{le="1.0",server="api",method="GET"} 2
+            channelkeeper_call_duration_seconds_bucket{le="2.5",server="api",method="GET"} 2
+            channelkeeper_call_duration_seconds_bucket{le="5.0",server="api",method="GET"} 2
+            channelkeeper_call_duration_seconds_bucket{le="10.0",server="api",method="GET"} 2
+            channelkeeper_call_duration_seconds_bucket{le="30.0",server="api",method="GET"} 2
+            channelkeeper_call_duration_seconds_bucket{le="+Inf",server="api",method="GET"} 3
+            # HELP channelkeeper_channel_series_left_out 1 when there are more than 1000 channels, so that none has series of its own.
             # TYPE channelkeeper_channel_series_left_out gauge
             channelkeeper_channel_series_left_out 0.0
             # HELP channelkeeper_channel_expiry_timestamp_seconds When the channel ends, or ended; 0 when Zoho does not have it.
@@ -387,20 +526,16 @@ mod tests {
             # UNIT channelkeeper_channel_expiry_timestamp_seconds seconds
             channelkeeper_channel_expiry_timestamp_seconds{account="acme",channel="c1"} 1767312000.0
             channelkeeper_channel_expiry_timestamp_seconds{account="acme",channel="c2"} 0.0
-            # HELP channelkeeper_channel_renewal_due_timestamp_seconds When the channel is renewed. Alert on an hour ago; 0 when Zoho does not have it.
+            # HELP channelkeeper_channel_renewal_due_timestamp_seconds When the channel is renewed; 0 when Zoho does not have it.
             # TYPE channelkeeper_channel_renewal_due_timestamp_seconds gauge
             # UNIT channelkeeper_channel_renewal_due_timestamp_seconds seconds
             channelkeeper_channel_renewal_due_timestamp_seconds{account="acme",channel="c1"} 1767268800.0
             channelkeeper_channel_renewal_due_timestamp_seconds{account="acme",channel="c2"} 0.0
-            # HELP channelkeeper_channel_emergency_timestamp_seconds When a renewal becomes an emergency. Alert when it is past; 0 when Zoho does not have it.
+            # HELP channelkeeper_channel_emergency_timestamp_seconds When its renewal becomes an emergency; 0 when Zoho does not have it.
             # TYPE channelkeeper_channel_emergency_timestamp_seconds gauge
             # UNIT channelkeeper_channel_emergency_timestamp_seconds seconds
             channelkeeper_channel_emergency_timestamp_seconds{account="acme",channel="c1"} 1767301200.0
             channelkeeper_channel_emergency_timestamp_seconds{account="acme",channel="c2"} 0.0
-            # HELP channelkeeper_channel_short_grant 1 when Zoho gave far less life than was asked for. Alert on 1.
-            # TYPE channelkeeper_channel_short_grant gauge
-            channelkeeper_channel_short_grant{account="acme",channel="c1"} 0.0
-            channelkeeper_channel_short_grant{account="acme",channel="c2"} 0.0
             # HELP channelkeeper_orphaned_channels Channels of an account declared no longer, left to expire.
             # TYPE channelkeeper_orphaned_channels gauge
             channelkeeper_orphaned_channels{account="old"} 3.0
@@ -447,11 +582,32 @@ mod tests {
 
     #[test]
     fn too_many_channels_have_no_series_of_their_own() {
-        let many = scrape(&converged(10_001), now());
+        let many = scrape(&converged(1_001), now());
         assert!(samples(&many, "channel_expiry").is_empty());
         assert_eq!(samples(&many, "channel_series_left_out"), ["channel_series_left_out 1.0"]);
-        assert_eq!(samples(&many, "nearest_expiry"), ["nearest_expiry_timestamp_seconds 1767312000.0"]);
-        let few = scrape(&converged(10_000), now());
-        assert_eq!(samples(&few, "channel_expiry").len(), 10_000);
+        let earliest = "account_nearest_expiry_timestamp_seconds{account=\"acme\"} 1767312000.0";
+        assert_eq!(samples(&many, "account_nearest_expiry"), [earliest]);
+        let few = scrape(&converged(1_000), now());
+        assert_eq!(samples(&few, "channel_expiry").len(), 1_000);
+    }
+
+    #[test]
+    fn every_metric_is_described_and_no_other() {
+        let document = include_str!("../../docs/monitoring.md");
+        let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let described: BTreeSet<&str> = rows.collect();
+        let families = families(&empty(), &measured(), TURNING, now());
+        let names: Vec<String> = families.iter().map(|family| family.full_name(PREFIX)).collect();
+        assert_eq!(described, names.iter().map(String::as_str).collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn what_the_mode_leaves_to_others_is_not_overdue() {
+        let due = |overview: &Overview| samples(&scrape(overview, now()), "account_renewal_due").join(" ");
+        let mut overview = converged(1);
+        assert_ne!(due(&overview), "");
+        let step = "enable (renew)".to_owned();
+        hold(&mut overview, 1, Cause::Mode { mode: crate::model::policy::Mode::Observe, step });
+        assert_eq!(due(&overview), "");
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::channel::AccountName;
+use crate::model::latency::Latencies;
 use crate::model::time::Timestamp;
+use crate::reconcile::execute::Outcome;
 use crate::reconcile::report::AccountReport;
 
 /// A snapshot. The scheduler publishes a new one after each pass and each reload.
@@ -15,6 +17,8 @@ pub struct Overview {
     pub started_at: Timestamp,
     /// Every declared account; `None` until its first pass has ended.
     pub accounts: BTreeMap<AccountName, Option<Arc<AccountReport>>>,
+    /// What the passes of this process came to, by account.
+    pub tallies: BTreeMap<AccountName, Tally>,
     /// Declared accounts that cannot be worked on, and why: their secrets could not be restored.
     pub unusable: BTreeMap<AccountName, String>,
     /// Accounts that are declared no longer and of which channels are still remembered, with how many: they are left to
@@ -38,6 +42,7 @@ impl Overview {
         Overview {
             started_at,
             accounts: BTreeMap::new(),
+            tallies: BTreeMap::new(),
             unusable: BTreeMap::new(),
             orphans: BTreeMap::new(),
             config,
@@ -49,6 +54,49 @@ impl Overview {
     }
 }
 
+/// The passes of one account in this process, added up: what only grows, for the counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Passes.
+    pub passes: u64,
+    /// Those that saw the account and did everything that they tried.
+    pub successes: u64,
+    /// When the last of those began.
+    pub succeeded_at: Option<Timestamp>,
+    /// Steps by action and reason.
+    pub steps: BTreeMap<(&'static str, &'static str), Steps>,
+}
+
+/// Steps of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Tried: done, refused, or in doubt.
+    pub attempts: u64,
+    /// Done.
+    pub successes: u64,
+}
+
+impl Tally {
+    /// Takes in one pass.
+    pub fn add(&mut self, report: &AccountReport) {
+        self.passes += 1;
+        if report.succeeded() {
+            self.successes += 1;
+            self.succeeded_at = Some(report.at);
+        }
+        for (step, outcome) in &report.outcomes {
+            let (tried, done) = match outcome {
+                Outcome::Done(_) => (1, 1),
+                Outcome::Refused(_) | Outcome::Unsure(_) => (1, 0),
+                Outcome::Deferred(_) => continue,
+            };
+            let steps = self.steps.entry((step.action.word(), step.reason.word())).or_default();
+            steps.attempts += tried;
+            steps.successes += done;
+        }
+    }
+}
+
 /// The state of the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigState {
@@ -56,11 +104,21 @@ pub struct ConfigState {
     pub file: String,
     /// When the desired state in force was read from it; `None` while it comes from the store.
     pub loaded_at: Option<Timestamp>,
+    /// The first 16 hexadecimal digits of the SHA-256 of that file and all it includes, in that order; `None` while the
+    /// desired state comes from the store.
+    pub hash: Option<String>,
     /// What is wrong with the file as it was last read, one line each with file, line and remedy. While there is
     /// anything, the last good desired state is in force.
     pub problems: Vec<String>,
     /// What is not wrong but worth a word.
     pub warnings: Vec<String>,
+}
+
+/// What is measured beside the passes. It is kept in memory only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// How long calls to Zoho took.
+    pub latencies: Latencies,
 }
 
 /// How long ago the scheduler's loop last turned, by the monotonic clock. It turns at least every

@@ -51,11 +51,13 @@ pub(crate) fn empty() -> Overview {
     Overview {
         started_at: hours(0),
         accounts: BTreeMap::new(),
+        tallies: BTreeMap::new(),
         unusable: BTreeMap::new(),
         orphans: BTreeMap::new(),
         config: ConfigState {
             file: "/etc/channelkeeper/config.toml".to_owned(),
             loaded_at: Some(hours(0)),
+            hash: Some("0123456789abcdef".to_owned()),
             ..ConfigState::default()
         },
         store_failed: None,
@@ -68,7 +70,9 @@ pub(crate) fn empty() -> Overview {
 /// One account with this many channels, all as declared.
 pub(crate) fn converged(channels: i64) -> Overview {
     let mut overview = empty();
-    overview.accounts.insert(account("acme"), Some(Arc::new(report("acme", 1..=channels))));
+    let report = report("acme", 1..=channels);
+    overview.tallies.entry(account("acme")).or_default().add(&report);
+    overview.accounts.insert(account("acme"), Some(Arc::new(report)));
     overview
 }
 
@@ -105,9 +109,11 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         look,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),
         channels,
+        uncovered: Duration::from_secs(2),
+        unknown: Duration::from_secs(600),
         traffic: Traffic {
             calls: BTreeMap::from([(("list", "ok"), 3), (("enable", "ok"), 1)]),
-            took: Duration::from_millis(1500),
+            tokens: BTreeMap::from([("ok", 1)]),
         },
         next_wake: hours(12),
     }

@@ -14,6 +14,7 @@ pub mod credits;
 pub mod desired;
 pub mod events;
 pub mod exchange;
+pub mod latency;
 pub mod learned;
 pub mod observed;
 pub mod policy;

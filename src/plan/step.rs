@@ -262,6 +262,10 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every word there is.
+    pub const WORDS: [&'static str; 8] =
+        ["unknown", "conflict", "rejected", "contested", "back-off", "removal-guard", "mode", "left-to-expire"];
+
     /// One word, for logs and as a label.
     pub const fn word(&self) -> &'static str {
         match self {

@@ -51,6 +51,11 @@ impl<'a> Ledgers<'a> {
         Ok(Ledgers { store, account, ledgers: store.ledgers(account)?, before: BTreeMap::new() })
     }
 
+    /// As they are now.
+    pub(super) fn all(&self) -> &BTreeMap<ChannelId, Ledger> {
+        &self.ledgers
+    }
+
     /// Takes in what a look found and what is declared: the look is judged by what was declared until then.
     pub(super) fn look(&mut self, sighting: &Sighting<'_>) -> Result<(), StoreError> {
         let mut changed: Vec<ChannelId> = Vec::new();

@@ -114,6 +114,7 @@ pub async fn pass(
         store.write_account_state(subject.name(), &state)?;
     }
     let channels = report::channels(&facts, &conflicts(&after_plan));
+    let (uncovered, unknown) = report::lost(memory.ledgers(), zoho_now);
     let trouble = execution.trouble.as_ref();
     Ok(AccountReport {
         account: subject.name().clone(),
@@ -134,6 +135,8 @@ pub async fn pass(
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),
         channels,
+        uncovered,
+        unknown,
         after: after_plan,
         look: memory.predicted,
         traffic: subject.client.traffic(),

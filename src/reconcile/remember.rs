@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::coverage::Ledger;
 use crate::model::channel::{ChannelId, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::record::{Grant, LastStep, Record, Refusal, Repairs};
@@ -43,6 +44,11 @@ impl<'a> Memory<'a> {
         (now, zoho_now): (Timestamp, Timestamp),
     ) -> Memory<'a> {
         Memory { ledgers, records, predicted: look, now, zoho_now }
+    }
+
+    /// The ledgers as they are now.
+    pub(super) fn ledgers(&self) -> &BTreeMap<ChannelId, Ledger> {
+        self.ledgers.all()
     }
 
     /// Writes down, before anything is sent, that these channels are ours: a channel whose first reply is lost must not

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coverage::Ledger;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
@@ -59,6 +60,10 @@ pub struct AccountReport {
     /// The instant up to which everything declared stays covered if nothing succeeds any more; `None` when something is
     /// uncovered already, or nothing is declared.
     pub guaranteed_until: Option<Timestamp>,
+    /// How long declared events were certainly not covered, each event for itself, for all that the ledgers still know.
+    pub uncovered: Duration,
+    /// The same for events of which nobody can say.
+    pub unknown: Duration,
     /// Calls made by this process.
     pub traffic: Traffic,
     /// When the next pass is due.
@@ -148,6 +153,12 @@ pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option
     ends.collect::<Option<Vec<Timestamp>>>()?.into_iter().min()
 }
 
+/// How long events were not covered, and how long nobody knows, up to `zoho_now`.
+pub fn lost(ledgers: &BTreeMap<ChannelId, Ledger>, zoho_now: Timestamp) -> (Duration, Duration) {
+    let each = ledgers.values().map(|ledger| ledger.lost(Timestamp::MIN, zoho_now));
+    each.fold(Default::default(), |(uncovered, unknown), (more, doubt)| (uncovered + more, unknown + doubt))
+}
+
 impl ChannelReport {
     /// Whether what is declared arrived when this was reported: a drift that loses no deliveries is no gap.
     pub fn delivers(&self) -> bool {
@@ -163,6 +174,12 @@ impl AccountReport {
     /// Zoho's time at `now` of the local clock.
     pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
         AccountState { skew_ms: self.skew_ms, ..AccountState::default() }.zoho_time(now)
+    }
+
+    /// Whether the pass saw the account and everything that it tried was done.
+    pub fn succeeded(&self) -> bool {
+        let done = |(_, outcome): &(Step, Outcome)| matches!(outcome, Outcome::Done(_));
+        self.look_failed.is_none() && self.writes_failed.is_none() && self.outcomes.iter().all(done)
     }
 
     /// The state of a channel at `now`: a report grows old, and a channel that was covered may have ended since.
@@ -183,6 +200,7 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
     let facts = subject.facts(&records, &state, &look, now);
     let after = decide::plan(&facts);
     let channels = channels(&facts, &[]);
+    let (uncovered, unknown) = lost(&store.ledgers(account)?, state.zoho_time(now));
     Ok(AccountReport {
         account: account.clone(),
         at: now,
@@ -198,6 +216,8 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
         outcomes: Vec::new(),
         guaranteed_until: guaranteed_until(&channels),
         channels,
+        uncovered,
+        unknown,
         next_wake: after.next_wake,
         after,
         look,

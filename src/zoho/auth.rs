@@ -8,7 +8,8 @@
 //!
 //! Errors of the OAuth server may come with HTTP 200; a reply without `access_token` is an error whatever its status.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,7 +32,12 @@ pub type Remember = Arc<dyn Fn(&TokenState) -> Result<(), String> + Send + Sync>
 pub struct Tokens {
     state: tokio::sync::Mutex<TokenState>,
     remember: Remember,
+    asked: std::sync::Mutex<Asked>,
 }
+
+/// How often this process asked for a token, by outcome: `ok`, `denied` (the OAuth server said no), `throttled` (it said
+/// too often) or `failed` (no usable answer).
+pub type Asked = BTreeMap<&'static str, u64>;
 
 impl TokenState {
     /// Of credentials of which nothing is known.
@@ -86,7 +92,7 @@ impl Tokens {
         let credentials = credentials_fingerprint(account);
         let state = remembered.filter(|state| state.credentials == credentials);
         let state = state.unwrap_or_else(|| TokenState::new(credentials));
-        Tokens { state: tokio::sync::Mutex::new(state), remember }
+        Tokens { state: tokio::sync::Mutex::new(state), remember, asked: std::sync::Mutex::default() }
     }
 
     /// The token: the cached one while it is good, else a new one.
@@ -109,6 +115,7 @@ impl Tokens {
         self.keep(&noted)?;
         *state = noted;
         let fetched = fetch(account, transport, now).await;
+        self.count(&fetched);
         match &fetched {
             Ok((secret, ends)) => {
                 state.denied = None;
@@ -135,6 +142,21 @@ impl Tokens {
         if state.access.as_ref().is_some_and(|(secret, _)| secret == refused) {
             state.access = None;
         }
+    }
+
+    /// How often this process asked for one.
+    pub fn asked(&self) -> Asked {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, fetched: &Result<(Secret, Timestamp), Refusal>) {
+        let outcome = match fetched {
+            Ok(_) => "ok",
+            Err(Refusal::Denied { throttled: false, .. }) => "denied",
+            Err(Refusal::Denied { throttled: true, .. }) => "throttled",
+            Err(Refusal::Other(_)) => "failed",
+        };
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
     }
 
     /// What is known of it now.
@@ -182,7 +204,7 @@ fn token_request(account: &Account) -> Request {
     Request {
         method: "POST",
         base: account.accounts_url.clone(),
-        path: "/oauth/v2/token".to_owned(),
+        path: TOKEN_PATH.to_owned(),
         query: Vec::new(),
         headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
         body: form.into_bytes(),
@@ -255,6 +277,8 @@ fn token_error(kind: Kind) -> Error {
     Error { operation: "token", writing: false, kind }
 }
 
+/// Where tokens are asked for.
+pub(super) const TOKEN_PATH: &str = "/oauth/v2/token";
 /// A token is replaced this long before it ends.
 const EARLY: Duration = Duration::from_secs(60);
 /// Zoho counts ten tokens in this window; two are left for people and other programs.

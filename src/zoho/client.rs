@@ -21,7 +21,7 @@ use crate::model::time::{Times, Timestamp, span};
 use crate::model::token::TokenState;
 use crate::model::version::{Limits, PAGE_ROWS};
 
-use super::auth::{Remember, Tokens};
+use super::auth::{Asked, Remember, Tokens};
 use super::error::{Error, Kind};
 use super::time::ZohoTime;
 use super::transport::Transport;
@@ -36,7 +36,7 @@ pub struct Client {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
-    traffic: Mutex<Traffic>,
+    calls: Mutex<Calls>,
     time: Mutex<ZohoTime>,
     credits: Mutex<Option<CreditsNews>>,
     /// Held for as long as a call is under way: an account has one at a time, whoever makes it.
@@ -52,13 +52,17 @@ pub struct Listing {
     pub times: Times,
 }
 
-/// Calls made, by operation and outcome. The one place where they are counted.
+/// (operation, outcome) and how many.
+pub type Calls = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Calls made by this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// (operation, outcome) and how many: outcome is `ok`, `refused`, `lost` or `not-sent`.
-    pub calls: BTreeMap<(&'static str, &'static str), u64>,
-    /// The sum of their lengths.
-    pub took: Duration,
+    /// Of the watch API, (operation, outcome) and how many: outcome is `ok`, `refused` (another 4xx), `throttled` (429),
+    /// `failed` (5xx), `lost` (no usable reply) or `not-sent`.
+    pub calls: Calls,
+    /// Tokens asked for, by outcome.
+    pub tokens: Asked,
 }
 
 impl Client {
@@ -78,7 +82,7 @@ impl Client {
             transport,
             clock,
             tokens,
-            traffic: Mutex::default(),
+            calls: Mutex::default(),
             time: Mutex::default(),
             credits: Mutex::default(),
             under_way: tokio::sync::Mutex::default(),
@@ -97,7 +101,8 @@ impl Client {
 
     /// Calls made so far.
     pub fn traffic(&self) -> Traffic {
-        self.traffic.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        let calls = self.calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        Traffic { calls, tokens: self.tokens.asked() }
     }
 
     /// How far Zoho's clock was ahead of ours at its last answer, whatever that answer was, in milliseconds.
@@ -275,13 +280,17 @@ impl Client {
         let started = self.clock.elapsed();
         let result = self.transport.send(request).await;
         let outcome = match &result {
-            Ok(response) if response.status < 400 => "ok",
-            Ok(_) => "refused",
+            Ok(response) => match response.status {
+                ..400 => "ok",
+                429 => "throttled",
+                400..500 => "refused",
+                500.. => "failed",
+            },
             Err(super::transport::TransportError::NotSent(_)) => "not-sent",
             Err(super::transport::TransportError::Lost(_)) => "lost",
         };
         let elapsed = self.clock.elapsed();
-        self.count(operation, outcome, elapsed.saturating_sub(started));
+        self.count(operation, outcome);
         if let Ok(response) = &result {
             let mut time = self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             time.hear(response, started, elapsed, self.clock.now());
@@ -292,10 +301,9 @@ impl Client {
         result.map_err(|error| Error { operation, writing, kind: Kind::Transport(error) })
     }
 
-    fn count(&self, operation: &'static str, outcome: &'static str, took: Duration) {
-        let mut traffic = self.traffic.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *traffic.calls.entry((operation, outcome)).or_default() += 1;
-        traffic.took += took;
+    fn count(&self, operation: &'static str, outcome: &'static str) {
+        let mut calls = self.calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *calls.entry((operation, outcome)).or_default() += 1;
     }
 }
 

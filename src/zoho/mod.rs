@@ -9,7 +9,8 @@
 //! - [`wire`]: the bodies, in both directions;
 //! - [`error`]: what went wrong, and the one match that says what it means;
 //! - `time`: Zoho's time, as its answers tell it;
-//! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself.
+//! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
+//! - [`timed`]: how long that took, for the metrics.
 //!
 //! What is deliberately not here: any decision. Whether a channel should be written is `plan`'s to say, and what a failure
 //! means for the account is `reconcile`'s.
@@ -18,6 +19,7 @@ pub mod auth;
 pub mod client;
 pub mod error;
 mod time;
+pub mod timed;
 pub mod transport;
 pub mod wire;
 

@@ -32,6 +32,7 @@ impl Face {
         let shown = Shown {
             overview: receiver,
             loop_age: Arc::new(move || LoopAge(*seen.lock().unwrap())),
+            measured: Arc::new(Measured::default),
             clock: Arc::new(VirtualClock::new(START.parse().unwrap(), 1)),
             memory: remembering(),
         };
@@ -42,8 +43,13 @@ impl Face {
     }
 
     async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.ask_for(method, path, "*/*").await
+    }
+
+    async fn ask_for(&self, method: &str, path: &str, accept: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let head = format!("host: localhost\r\naccept: {accept}\r\nconnection: close");
+        let request = format!("{method} {path} HTTP/1.1\r\n{head}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
@@ -130,9 +136,12 @@ async fn a_channel_has_its_own_answer() {
 #[tokio::test]
 async fn metrics_status_and_page_have_their_types_and_guards() {
     let face = Face::of(converged(1)).await;
+    let answer = face.ask_for("GET", "/metrics", "application/openmetrics-text; version=1.0.0, */*; q=0.1").await;
+    assert!(answer.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", answer.head);
+    assert!(answer.body.contains("# TYPE channelkeeper_passes counter\n") && answer.body.ends_with("# EOF\n"));
     let answer = face.ask("GET", "/metrics").await;
-    assert!(answer.head.contains(&format!("content-type: {}", metrics::CONTENT_TYPE)), "{}", answer.head);
-    assert!(answer.body.ends_with("# EOF\n"));
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+    assert!(answer.body.contains("# TYPE channelkeeper_passes_total counter\n") && !answer.body.contains("# EOF"));
     let view: StatusView = serde_json::from_str(&face.ask("GET", "/api/v1/status").await.body).unwrap();
     assert_eq!(view.accounts[0].channels[0].name, "c1");
     let answer = face.ask("GET", "/").await;

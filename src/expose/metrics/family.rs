@@ -8,6 +8,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Unit;
 
+use crate::model::latency::Histogram;
+
 /// Names and values, in the order in which they are shown.
 pub(super) type Labels = Vec<(&'static str, String)>;
 pub(super) type Sample = (Labels, f64);
@@ -20,10 +22,11 @@ pub(super) struct Family {
     unit: Option<Unit>,
     metric: MetricType,
     samples: Vec<Sample>,
+    histograms: Vec<(Labels, Histogram)>,
 }
 
 pub(super) fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family { name, help, unit: None, metric: MetricType::Gauge, samples: Vec::new() }
+    Family { name, help, unit: None, metric: MetricType::Gauge, samples: Vec::new(), histograms: Vec::new() }
 }
 
 /// A gauge in seconds: `_seconds` is added to its name.
@@ -31,13 +34,25 @@ pub(super) fn seconds(name: &'static str, help: &'static str) -> Family {
     Family { unit: Some(Unit::Seconds), ..gauge(name, help) }
 }
 
-pub(super) fn counter(name: &'static str, help: &'static str, unit: Option<Unit>) -> Family {
-    Family { unit, metric: MetricType::Counter, ..gauge(name, help) }
+/// What only grows: `_total` is added to its name.
+pub(super) fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { metric: MetricType::Counter, ..gauge(name, help) }
 }
 
-pub(super) fn info(name: &'static str, help: &'static str, label: &'static str, value: &str) -> Family {
-    let samples = vec![(vec![(label, value.to_owned())], 1.0)];
+/// A label that stands for a fact; left out while there is none. `_info` is added to its name.
+pub(super) fn info(name: &'static str, help: &'static str, label: &'static str, value: Option<&str>) -> Family {
+    let samples = value.map(|value| (vec![(label, value.to_owned())], 1.0)).into_iter().collect();
     Family { metric: MetricType::Info, samples, ..gauge(name, help) }
+}
+
+/// Lengths in seconds: `_seconds` is added to its name.
+pub(super) fn histograms(
+    name: &'static str,
+    help: &'static str,
+    histograms: impl IntoIterator<Item = (Labels, Histogram)>,
+) -> Family {
+    let histograms = histograms.into_iter().collect();
+    Family { metric: MetricType::Histogram, histograms, ..seconds(name, help) }
 }
 
 impl Family {
@@ -53,6 +68,18 @@ impl Family {
         self.with(value.map(|value| (Vec::new(), value)))
     }
 
+    /// The name of its samples.
+    #[cfg(test)]
+    pub(super) fn full_name(&self, prefix: &str) -> String {
+        let unit = self.unit.as_ref().map_or(String::new(), |unit| format!("_{}", unit.as_str()));
+        let suffix = match self.metric {
+            MetricType::Counter => "_total",
+            MetricType::Info => "_info",
+            MetricType::Gauge | MetricType::Histogram | MetricType::Unknown => "",
+        };
+        format!("{prefix}_{}{unit}{suffix}", self.name)
+    }
+
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.metric)?;
         for (labels, value) in &self.samples {
@@ -61,6 +88,11 @@ impl Family {
             } else {
                 self.sample(&mut metric.encode_family(labels)?, labels, *value)?;
             }
+        }
+        for (labels, histogram) in &self.histograms {
+            let (sum, buckets) = (histogram.sum.as_secs_f64(), histogram.buckets());
+            let mut metric = metric.encode_family(labels)?;
+            metric.encode_histogram::<Labels>(sum, histogram.count(), &buckets, None)?;
         }
         Ok(())
     }
@@ -80,7 +112,7 @@ pub(super) struct Families(pub(super) Vec<Family>);
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut told = self.0.iter().filter(|family| !family.samples.is_empty());
+        let mut told = self.0.iter().filter(|family| !(family.samples.is_empty() && family.histograms.is_empty()));
         told.try_for_each(|family| family.encode(&mut encoder))
     }
 }

@@ -21,6 +21,7 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod metrics;
 mod page;
 mod plan;
 mod receivers;
