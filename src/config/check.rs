@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use super::accounts::Frames;
 use super::given::Given;
 use super::problem::Notes;
-use super::raw::{Client, Daemon, Document, Http, Reconcile};
+use super::raw::{self, Client, Daemon, Document, Http, Reconcile};
 use super::secrets::{self, MissingCredentials, SecretError, Surroundings};
 use super::source::{At, Place, Source};
-use super::values::Reference;
+use super::values::{self, Reference, is_hasty};
 use crate::model::channel::ChannelName;
-use crate::model::desired::{Desired, Settings};
+use crate::model::desired::{Alerts, Desired, Settings};
 use crate::model::secret::{Origin, Secret};
 
 /// The desired state that all documents together declare.
@@ -111,6 +111,11 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
     if let Some(at) = state_dir.good().filter(|at| at.value.is_empty()) {
         check.problem(at.place, "an empty path", "leave the key out for the default");
     }
+    if let Some(at) = audit.good().filter(|at| is_hasty(&at.value)) {
+        let help = "each looks at everything an account has: one a second is 86400 calls a day, for each account; name one \
+                    second, renewals do not wait for it";
+        check.notes.warning(at.place, "more than one audit a minute", help);
+    }
     let request = request_timeout.value().copied().unwrap_or(usual.request_timeout);
     let connect = connect_timeout.value().copied().unwrap_or(usual.connect_timeout.min(request));
     if let Some(at) = connect_timeout.good().filter(|_| connect > request) {
@@ -124,7 +129,32 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
         request_timeout: request,
         connect_timeout: connect,
         ca_file: ca_file.good().map(|at| certificates(at, check)),
+        alerts: alerts(&document.alerts.value, check),
     }
+}
+
+fn alerts(given: &raw::Alerts, check: &mut Check<'_>) -> Alerts {
+    let raw::Alerts { webhook, grace, repeat, heartbeat, heartbeat_interval } = given;
+    let usual = Alerts::default();
+    Alerts {
+        webhook: told_url("webhook", webhook, check),
+        grace: grace.value().copied().unwrap_or(usual.grace),
+        repeat: repeat.value().copied().unwrap_or(usual.repeat),
+        heartbeat: told_url("heartbeat", heartbeat, check),
+        heartbeat_interval: heartbeat_interval.value().copied().unwrap_or(usual.heartbeat_interval),
+    }
+}
+
+/// A URL that is a secret; one that was tolerated to be missing is empty.
+fn told_url(key: &str, given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
+    let at = check.secret(key, given)?;
+    if at.value.expose().is_empty() {
+        return None;
+    }
+    if let Err(mistake) = values::told_url(at.value.expose()) {
+        check.problem(at.place, format!("\"{key}\": {}", mistake.message), mistake.help);
+    }
+    Some(at.value)
 }
 
 fn owner_name(given: &Given<String>, check: &mut Check<'_>) -> Option<String> {

@@ -3,7 +3,7 @@
 //! `plan` and `explain` look and change nothing. The others write a fact into the store (this removal is allowed, this channel is
 //! ours, this one is to be renewed) and leave it to the next pass to act on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,6 @@ use crate::model::time::Timestamp;
 use crate::plan::calls::{self, CallsView};
 use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
-use crate::plan::filter::removals_fingerprint;
 use crate::plan::render::{PlanView, PlansView, UNKNOWN};
 use crate::plan::step::{Cause, Plan};
 use crate::reconcile::execute::Outcome;
@@ -278,11 +277,10 @@ pub fn gaps(fleet: &Fleet, store: &Store, request: &GapsRequest, now: Timestamp)
 pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Result<(), VerbError> {
     for plan in plans(fleet, store, which).await? {
         let guarded = plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
-        let removals: std::collections::BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
+        let removals: BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
         if !removals.is_empty() {
             let state = store.account_state(&plan.account)?;
-            let allowed = Some(removals_fingerprint(&removals));
-            let state = AccountState { removals_allowed: allowed, ..state };
+            let state = AccountState { removals_allowed: removals, ..state };
             store.write_account_state(&plan.account, &state)?;
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! - [`overview`]: what the daemon knows of itself and of its accounts: the one input;
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
+//! - [`alert`]: what of that is told, when, and how often: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
 //! - [`page`]: the same facts for a browser, with what [`memory`] reads for the channels that are looked at: pure;
@@ -13,6 +14,7 @@
 //!
 //! What is deliberately not here: any way to change something. The control socket's verbs live in `daemon`.
 
+pub mod alert;
 pub mod health;
 pub mod http;
 mod line;
@@ -22,4 +24,4 @@ pub mod overview;
 pub mod page;
 pub mod status;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -22,4 +22,5 @@ pub mod record;
 pub mod secret;
 pub mod time;
 pub mod token;
+pub mod told;
 pub mod version;

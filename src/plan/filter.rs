@@ -21,7 +21,6 @@ use std::time::Duration;
 use crate::model::channel::ChannelId;
 use crate::model::observed::Look;
 use crate::model::policy::Mode;
-use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, after};
 
 use super::backoff;
@@ -54,7 +53,7 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
         held,
         kept: kept.into_iter().map(|kept| kept.id).collect(),
         foreign,
-        batch_max: facts.state.learned.batch_max(facts.policy, facts.now),
+        batch_max: batch_max(facts),
         next_wake: next_wake.max(facts.now),
     }
 }
@@ -108,7 +107,7 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
 }
 
 /// An empty config disables nothing; more than a third of an account's channels, of four or more, is held as well, unless
-/// the operator allowed exactly these.
+/// the operator allowed each of these: some of them may be done by now.
 ///
 /// The account's channels are those declared and those to be disabled. Records are not counted: other steps of the same
 /// plan add and forget some, and a guard that counts them lifts itself in the next pass.
@@ -119,7 +118,7 @@ fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>)
     let channels = facts.specs.len() + unwanted;
     let too_many = channels >= GUARDED_FROM && unwanted * 3 > channels;
     let everything = facts.specs.is_empty();
-    let allowed = facts.state.removals_allowed == Some(removals_fingerprint(&removals));
+    let allowed = removals.is_subset(&facts.state.removals_allowed);
     if removals.is_empty() || allowed || !(too_many || everything) {
         return;
     }
@@ -132,14 +131,8 @@ fn is_refused_removal(facts: &Facts<'_>, held: &Held) -> bool {
     matches!(held.cause, Cause::Rejected { .. }) && !facts.specs.contains_key(&held.id)
 }
 
-/// What `apply --allow-removals` stores: it allows these channels and no others.
-pub fn removals_fingerprint(removals: &BTreeSet<ChannelId>) -> Fingerprint {
-    let ids: Vec<String> = removals.iter().map(ChannelId::to_string).collect();
-    Fingerprint::of(&["removals", &ids.join(",")])
-}
-
 /// The channels these steps disable.
-pub fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
+fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
     steps.iter().filter(|step| step.action == Action::Disable).map(|step| step.id).collect()
 }
 
@@ -153,13 +146,14 @@ fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held
     });
 }
 
-/// An account that refuses whatever it is sent is not sent more of it at once, urgent or not.
+/// An account that refuses whatever it is sent is not sent more of it at once, not even what is missing. Nothing delays an
+/// emergency: see [`batch_max`] for what keeps it from becoming a storm.
 fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
-    let Some(refusing) = &facts.state.learned.refusing else { return };
-    let Some(until) = backoff::after_refusing(refusing, facts.now) else { return };
-    let trouble = format!("every batch is refused with {}", refusing.code);
+    let Some((code, until)) = refusing(facts) else { return };
+    let trouble = format!("every batch is refused with {code}");
     hold(steps, held, Some(until), |step| {
-        step.action.is_remote().then(|| Cause::BackOff { step: title(step), trouble: trouble.clone() })
+        let can_wait = step.action.is_remote() && !step.reason.is_emergency();
+        can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.clone() })
     });
 }
 
@@ -169,6 +163,21 @@ fn hold_for_credits(tight: Option<Credits>, steps: &mut Vec<Step>, held: &mut Ve
     hold(steps, held, Some(until), |step| {
         can_wait(step).then(|| Cause::Credits { step: title(step), remaining, reserve })
     });
+}
+
+/// The code with which the account refuses whatever it is sent, and until when that is believed.
+fn refusing<'a>(facts: &Facts<'a>) -> Option<(&'a str, Timestamp)> {
+    let refusing = facts.state.learned.refusing.as_ref()?;
+    Some((&refusing.code, backoff::after_refusing(refusing, facts.now)?))
+}
+
+/// The most channels in one write. Where every batch is refused, an emergency goes out alone: so each channel is refused by
+/// its own name, and then waits for five minutes, or is accepted, and none spoils the batch of another.
+fn batch_max(facts: &Facts<'_>) -> usize {
+    match refusing(facts) {
+        Some(_) => 1,
+        None => facts.state.learned.batch_max(facts.policy, facts.now),
+    }
 }
 
 /// Moves the steps for which there is a cause from one list to the other.
@@ -184,14 +193,11 @@ fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, c
 
 /// Where routine renewals leave room in their last call, the channels that would be due next are renewed with them.
 fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) {
-    let renewals = steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
-    let kind = renewals.map(|step| step.action.word());
-    let enables = steps.iter().filter(|step| Some(step.action.word()) == kind).count();
-    let batch = facts.state.learned.batch_max(facts.policy, facts.now);
+    let renewal = steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
+    let Some(kind) = renewal.map(|step| step.action.word()) else { return };
+    let enables = steps.iter().filter(|step| step.action.word() == kind).count();
+    let batch = batch_max(facts);
     let room = (batch - enables % batch) % batch;
-    if renewals.is_none() || room == 0 {
-        return;
-    }
     kept.sort_by_key(|kept| (kept.due, kept.id));
     let mut riders = Vec::new();
     kept.retain(|kept| {

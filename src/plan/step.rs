@@ -117,6 +117,11 @@ impl Reason {
         }
     }
 
+    /// Whether little of a life is left: nothing at all delays such a step.
+    pub const fn is_emergency(&self) -> bool {
+        matches!(self, Reason::Emergency | Reason::EmergencyBlind)
+    }
+
     /// Whether something is uncovered, or soon will be: no back-off delays such a step.
     pub const fn is_urgent(&self) -> bool {
         match self {

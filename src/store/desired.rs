@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match};
-use crate::model::desired::{AccountDesired, Desired, Settings};
+use crate::model::desired::{AccountDesired, Alerts, Desired, Settings};
 use crate::model::events::Events;
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::secret::{Fingerprint, Origin, Secret};
@@ -32,6 +32,8 @@ pub struct Restored {
     pub desired: Desired,
     /// Accounts that cannot go on, and why.
     pub unusable: BTreeMap<AccountName, String>,
+    /// Why some of whom to tell cannot be told.
+    pub unalerted: Vec<String>,
 }
 
 /// Fetches a secret again from where it came from.
@@ -76,7 +78,9 @@ impl Store {
         let mut channels = Vec::new();
         for (_, entry) in self.desired.scan::<Entry>(&prefix)? {
             match entry {
-                Entry::Settings(settings) => restored.desired.settings = settings.into_settings(),
+                Entry::Settings(settings) => {
+                    restored.desired.settings = settings.into_settings(fetch, &mut restored.unalerted);
+                }
                 Entry::Account(account) => restored.add_account(account, fetch),
                 Entry::Channel(channel) => channels.push(channel),
             }
@@ -171,6 +175,17 @@ struct SettingsValue {
     request_timeout: Duration,
     connect_timeout: Duration,
     ca_file: Option<PathBuf>,
+    #[serde(default)]
+    alerts: Option<AlertsValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AlertsValue {
+    webhook: Option<SecretValue>,
+    grace: Duration,
+    repeat: Duration,
+    heartbeat: Option<SecretValue>,
+    heartbeat_interval: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -281,13 +296,45 @@ fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
 
 impl SettingsValue {
     fn of(settings: &Settings) -> SettingsValue {
-        let Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file } = settings.clone();
-        SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file }
+        let Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts } =
+            settings.clone();
+        let alerts = Some(AlertsValue::of(&alerts));
+        SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts }
     }
 
-    fn into_settings(self) -> Settings {
-        let SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file } = self;
-        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file }
+    fn into_settings(self, fetch: Fetch<'_>, unalerted: &mut Vec<String>) -> Settings {
+        let SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts } =
+            self;
+        let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, unalerted)).unwrap_or_default();
+        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts }
+    }
+}
+
+impl AlertsValue {
+    fn of(alerts: &Alerts) -> AlertsValue {
+        let Alerts { webhook, grace, repeat, heartbeat, heartbeat_interval } = alerts;
+        AlertsValue {
+            webhook: webhook.as_ref().map(SecretValue::of),
+            grace: *grace,
+            repeat: *repeat,
+            heartbeat: heartbeat.as_ref().map(SecretValue::of),
+            heartbeat_interval: *heartbeat_interval,
+        }
+    }
+
+    /// A URL that cannot be fetched is left out: channels are kept all the same.
+    fn into_alerts(self, fetch: Fetch<'_>, unalerted: &mut Vec<String>) -> Alerts {
+        let AlertsValue { webhook, grace, repeat, heartbeat, heartbeat_interval } = self;
+        let mut fetched = |what: &str, secret: Option<SecretValue>| {
+            secret?.fetch(what, fetch).map_err(|why| unalerted.push(why)).ok()
+        };
+        Alerts {
+            webhook: fetched("the webhook of [alerts]", webhook),
+            grace,
+            repeat,
+            heartbeat: fetched("the heartbeat of [alerts]", heartbeat),
+            heartbeat_interval,
+        }
     }
 }
 

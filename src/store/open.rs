@@ -29,7 +29,7 @@ use crate::model::token::TokenState;
 
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{desired, keys, ledger};
+use super::{desired, keys, ledger, told};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -281,6 +281,7 @@ impl Store {
         self.accounts.check::<AccountValue>(|_, _| true)?;
         self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
+        told::verify(self)?;
         desired::verify(self)
     }
 }

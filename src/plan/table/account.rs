@@ -7,7 +7,6 @@ use expect_test::expect;
 use crate::model::credits::CreditsLeft;
 
 use super::*;
-use crate::plan::filter::removals_fingerprint;
 use crate::plan::step::{Cause, Reason};
 
 #[test]
@@ -119,6 +118,22 @@ fn a_third_of_the_channels_may_be_disabled_and_more_may_not() {
 }
 
 #[test]
+fn what_is_held_and_no_removal_does_not_count_for_the_guard() {
+    let mut world = World::converged(6);
+    world.retire(1);
+    world.retire(2);
+    world.observed(3).notify_on_related_action = [false].into();
+    world.refuse(3, "INVALID_DATA", 1);
+    world.check(&expect![[r#"
+        account acme: 2 steps, 1 held, 3 kept, 0 foreign
+          - disable       c1 (retired, 23h left)
+          - disable       c2 (retired, 23h left)
+          ! rejected      c3: Zoho refused it with INVALID_DATA: no (again in 15m)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
 fn with_three_channels_two_may_be_disabled() {
     let mut world = World::converged(3);
     world.retire(1);
@@ -131,12 +146,27 @@ fn removals_that_were_allowed_are_done_and_no_others() {
     let mut world = World::converged(4);
     world.retire(1);
     world.retire(2);
-    world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(2)].into()));
+    world.state.removals_allowed = [id(1), id(2)].into();
     assert_eq!(world.titles(), ["disable (retired)", "disable (retired)"]);
-    world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(3)].into()));
+    world.state.removals_allowed = [id(1), id(3)].into();
     assert!(world.titles().is_empty());
-    world.state.removals_allowed = Some(removals_fingerprint(&BTreeSet::new()));
+    world.state.removals_allowed = BTreeSet::new();
     assert!(world.titles().is_empty());
+}
+
+#[test]
+fn what_is_left_of_the_removals_that_were_allowed_is_allowed() {
+    let mut world = World::converged(6);
+    for number in 1..=4 {
+        world.retire(number);
+    }
+    world.state.removals_allowed = [1, 2, 3, 4].map(id).into();
+    assert_eq!(world.titles().len(), 4);
+    world.lose(1);
+    world.disown(1);
+    assert_eq!(world.titles(), ["disable (retired)"; 3], "one is done, and the call for the others was lost");
+    world.retire(5);
+    assert!(world.titles().is_empty(), "nobody said so of the fifth");
 }
 
 #[test]
@@ -234,12 +264,12 @@ fn trouble_that_lies_in_the_future_holds_nothing() {
 #[test]
 fn trouble_never_sleeps_past_the_emergency_and_never_delays_it() {
     let mut world = World::converged(1);
-    world.now = hours(20);
+    world.now = seconds_before(hours(21), 600);
     world.writes_fail(Some(DAY));
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
-          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1d)
-          next wake in 1h
+          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1h)
+          next wake in 10m
     "#]]);
     world.now = hours(21);
     assert_eq!(world.titles(), ["enable (emergency)"]);
@@ -263,17 +293,19 @@ fn a_failed_look_is_repeated_by_the_table_and_soon_when_it_is_not_known_to_have_
     assert_eq!(world.sleep(), MINUTE * 2);
     world.state.looks = Trouble::default();
     assert_eq!(world.sleep(), SECOND * 30);
-    world.state.looks = Trouble::default().again(hours(0), "long ago", None);
-    assert_eq!(world.sleep(), SECOND * 30);
+    for failed_at in [hours(0), seconds_before(world.now, 30)] {
+        world.state.looks = Trouble::default().again(failed_at, "its wait is over", None);
+        assert_eq!(world.sleep(), SECOND * 30, "{failed_at}");
+    }
 }
 
 #[test]
 fn a_failed_look_never_sleeps_past_the_emergency() {
     let mut world = World::converged(1);
-    world.now = hours(20);
+    world.now = seconds_before(hours(21), 600);
     world.look_fails();
     world.state.looks = Trouble::default().again(world.now, "", Some(DAY));
-    assert_eq!(world.sleep(), HOUR);
+    assert_eq!(world.sleep(), MINUTE * 10);
 }
 
 #[test]

@@ -57,7 +57,12 @@ fn desired() -> Desired {
         mode: Mode::Observe,
     };
     let specs = (1..=450).map(|number| (ChannelId::new(number).unwrap(), Arc::new(spec(number)))).collect();
-    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, ..Settings::default() };
+    let alerts = Alerts {
+        webhook: Some(secret(&Origin::Credential("webhook".into())).unwrap()),
+        grace: Duration::from_secs(1),
+        ..Alerts::default()
+    };
+    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, alerts, ..Settings::default() };
     Desired { settings, accounts: [(account.name.clone(), AccountDesired { account, specs })].into() }
 }
 
@@ -70,8 +75,8 @@ fn a_desired_state_comes_back_with_its_secrets() {
     let dir = TempDir::new().unwrap();
     assert!(open(&dir).restore_desired(&secret).unwrap().is_none());
     assert!(open(&dir).keep_desired(&desired()).unwrap());
-    let Restored { desired: back, unusable } = restored(&open(&dir));
-    assert_eq!((back, unusable.len()), (desired(), 0));
+    let Restored { desired: back, unusable, unalerted } = restored(&open(&dir));
+    assert_eq!((back, unusable.len(), unalerted.len()), (desired(), 0, 0));
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     let account = plain.accounts.values_mut().next().unwrap();
     account.account.credentials.client_secret = Secret::new(SECRETS[0]);
     store.keep_desired(&plain).unwrap();
-    let Restored { desired: back, unusable } = restored(&store);
+    let Restored { desired: back, unusable, unalerted: _ } = restored(&store);
     assert!(back.accounts.is_empty());
     let why = &unusable[&"acme".parse().unwrap()];
     assert_eq!(
@@ -150,7 +155,7 @@ fn a_secret_that_cannot_be_fetched_is_named() {
         Origin::Credential(name) => Err(format!("no credential {name}")),
         Origin::Env(_) | Origin::File(_) | Origin::Plain => secret(origin),
     };
-    let Restored { desired: back, unusable } = store.restore_desired(&no_credential).unwrap().unwrap();
+    let Restored { desired: back, unusable, unalerted: _ } = store.restore_desired(&no_credential).unwrap().unwrap();
     assert!(back.accounts.is_empty());
     assert_eq!(unusable[&"acme".parse().unwrap()], "the token of channel c1: no credential channel");
 }

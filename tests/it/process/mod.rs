@@ -12,6 +12,7 @@ mod http;
 mod place;
 mod simulator;
 
+mod alerts;
 mod clock;
 mod demo;
 #[cfg(target_os = "linux")]
