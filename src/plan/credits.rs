@@ -13,10 +13,9 @@
 //! | a look that failed | is tried again once an hour, if nothing is urgent |
 //! | new channels, renewals, drifts that lose deliveries, what an operator asks for | go on as ever |
 //!
-//! What fails is tried again no sooner than what is left allows, spread over the time in which it comes back
-//! ([`Credits::pace`]), from the moment on at which Zoho says what is left. Not even an emergency is tried every thirty
-//! seconds then: within a day that would use up the credits of an account by itself, and with them the renewals of all of its
-//! other channels.
+//! What fails is tried again no sooner than the credits allow ([`pace`]): those of a day where the config says how many there
+//! are, and those that are left where Zoho does. Not even an emergency goes faster: every thirty seconds for a day would by
+//! itself use up what a small edition has, and with it the renewals of all other channels.
 //!
 //! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. What was told counts for a day at
 //! most, because all that was spent by then has come back.
@@ -45,21 +44,12 @@ pub struct Credits {
     pub reserve: u64,
     /// The credits of a day, when the config says so.
     pub per_day: Option<u64>,
-    /// So many calls a try of everything takes.
-    pub per_try: u64,
 }
 
 impl Credits {
     /// Whether only what cannot wait is done at `now`.
     pub fn are_tight(&self, now: Timestamp) -> bool {
         self.remaining < self.reserve && now < self.until
-    }
-
-    /// The time between two tries of what fails, with which what is left lasts until it has come back: from [`URGENT`] to
-    /// [`LOOK_AGAIN`].
-    pub fn pace(&self, now: Timestamp) -> Duration {
-        let tries = u32::try_from(self.remaining / self.per_try.max(1)).unwrap_or(u32::MAX);
-        (span(now, self.until) / tries.max(1)).clamp(URGENT, LOOK_AGAIN)
     }
 }
 
@@ -71,9 +61,18 @@ pub fn credits(facts: &Facts<'_>) -> Option<Credits> {
     let renewals = (calls::of_renewals(facts).credits() * days * SAFETY).ceil() as u64;
     let per_day = facts.policy.credits_per_day;
     let reserve = renewals.max(per_day.unwrap_or(0) / 10).max(RESERVE_MIN);
-    let batches = facts.specs.len().div_ceil(facts.state.learned.batch_max(facts.policy, facts.now).max(1)) as u64;
-    let per_try = LOOKS_A_TRY + batches;
-    Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day, per_try })
+    Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day })
+}
+
+/// The shortest time between two tries of what fails: with it the credits of a day last for a day, and what is left of them
+/// lasts until it has come back. From [`URGENT`] to [`LOOK_AGAIN`].
+pub(super) fn pace(facts: &Facts<'_>) -> Duration {
+    let batch_max = facts.state.learned.batch_max(facts.policy, facts.now).max(1);
+    let per_try = LOOKS_A_TRY + facts.specs.len().div_ceil(batch_max) as u64;
+    let spread = |time: Duration, calls: u64| time / u32::try_from(calls / per_try).unwrap_or(u32::MAX).max(1);
+    let of_day = facts.policy.credits_per_day.map(|calls| spread(DAY, calls));
+    let of_rest = credits(facts).map(|credits| spread(span(facts.now, credits.until), credits.remaining));
+    of_day.max(of_rest).unwrap_or(URGENT).clamp(URGENT, LOOK_AGAIN)
 }
 
 /// What cannot be done without while credits are tight is the rest.

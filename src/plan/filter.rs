@@ -25,7 +25,7 @@ use crate::model::policy::Mode;
 use crate::model::time::{Timestamp, after};
 
 use super::backoff;
-use super::credits::{Credits, LOOK_AGAIN, can_wait, credits};
+use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
 use super::decide::{Decision, Facts, Verdict, earliest, fill_step};
 use super::renewal::Life;
 use super::step::{Action, Cause, Held, Plan, Reason, Step};
@@ -185,9 +185,9 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
 /// What failed is not tried again before the credits that are left allow it, whatever it is. Only an operator may ask for it.
 fn hold_to_spare_credits(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let trouble = &facts.state.writes;
-    let Some((credits, at)) = credits(facts).zip(trouble.at.filter(|at| *at <= facts.now)) else { return };
-    let until = after(at, credits.pace(facts.now));
-    if until <= facts.now {
+    let Some(at) = trouble.at.filter(|at| *at <= facts.now) else { return };
+    let (pace, until) = (pace(facts), after(at, pace(facts)));
+    if pace == backoff::URGENT || until <= facts.now {
         return;
     }
     hold(steps, held, Some(until), |step| {
