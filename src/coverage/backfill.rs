@@ -158,6 +158,8 @@ fn up(instant: Timestamp) -> Timestamp {
     if floor == instant { floor } else { after(floor, Duration::from_secs(1)) }
 }
 
+/// The base for an account of which the API is not known: one whose secrets could not be restored.
+pub const BASE_UNKNOWN: &str = "https://www.zohoapis.com/crm/v8";
 /// The scopes that these requests need, which the daemon itself does without.
 pub const SCOPES: &str = "ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL";
 /// Records in one page: more cost more API credits in COQL, and *Get Records* gives no more.
@@ -190,7 +192,7 @@ mod tests {
     #[test]
     fn a_gap_of_all_operations_has_a_list_a_query_and_the_deleted() {
         expect![[r#"
-            Deals: every record changed since the gap began, oldest first, with its state as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
+            Deals: every record changed since the gap began, by Modified_Time and as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
               GET https://www.zohoapis.eu/crm/v8/Deals?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page=200
               If-Modified-Since: 2026-01-01T09:59:59+00:00
             Deals: the records changed within the gap alone, those aside that were changed again after it; then again with offset 200 and so on
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn creations_are_looked_for_by_their_creation_and_an_open_gap_reaches_up_to_now() {
         expect![[r#"
-            Leads: every record created since the gap began, oldest first, with its state as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
+            Leads: every record changed since the gap began, by Created_Time and as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
               GET https://www.zohoapis.eu/crm/v8/Leads?fields=id,Created_Time,Modified_Time&sort_by=Created_Time&sort_order=asc&per_page=200
               If-Modified-Since: 2026-01-01T09:59:59+00:00
             Leads: the records created within the gap alone; then again with offset 200 and so on

@@ -6,6 +6,7 @@
 //! - [`overview`]: what the daemon knows of itself and of its accounts: the one input;
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
+//! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`], which judges them: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
 //! - [`page`]: the same facts for a browser, with what [`memory`] reads for the channels that are looked at: pure;
 //! - [`http`]: the read-only listener;
@@ -20,6 +21,8 @@ pub mod memory;
 pub mod metrics;
 pub mod overview;
 pub mod page;
+pub mod probe;
 pub mod status;
+pub mod summary;
 #[cfg(test)]
 mod testing;

@@ -171,6 +171,9 @@ struct SettingsValue {
     request_timeout: Duration,
     connect_timeout: Duration,
     ca_file: Option<PathBuf>,
+    /// Left out when there is none: what is stored without it keeps its fingerprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status_file: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -279,13 +282,15 @@ fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
 
 impl SettingsValue {
     fn of(settings: &Settings) -> SettingsValue {
-        let Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file } = settings.clone();
-        SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file }
+        let Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file } =
+            settings.clone();
+        SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file }
     }
 
     fn into_settings(self) -> Settings {
-        let SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file } = self;
-        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file }
+        let SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file } =
+            self;
+        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file }
     }
 }
 

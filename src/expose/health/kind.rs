@@ -39,6 +39,8 @@ pub enum Kind {
     PassOverdue,
     /// The config cannot be used; the last good one is in force.
     Config,
+    /// The status file cannot be written: a check on another host will take the daemon to be gone.
+    StatusFile,
     /// Zoho gave far less life than was asked for.
     ShortGrant,
     /// An account was found to be smaller than the config says.
@@ -87,6 +89,7 @@ impl Kind {
             Kind::WritesFailed => "writes-failed",
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
+            Kind::StatusFile => "status-file",
             Kind::ShortGrant => "short-grant",
             Kind::Limits => "limits",
             Kind::Unknown => "unknown",

@@ -22,6 +22,7 @@ mod import;
 mod killed;
 mod life;
 mod metrics;
+mod outside;
 mod page;
 mod plan;
 mod receivers;
