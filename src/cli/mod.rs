@@ -25,7 +25,9 @@ pub mod demo;
 mod explain;
 mod gaps;
 mod import;
+mod login;
 mod man;
+mod pause;
 mod plan;
 mod probe;
 mod renew;
@@ -75,6 +77,9 @@ enum Verb {
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
     Import(import::ImportArgs),
+    Login(login::LoginArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     #[cfg(feature = "simulator")]
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
@@ -146,6 +151,9 @@ impl Verb {
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             Verb::Import(args) => import::run(args, common, stdout).await,
+            Verb::Login(args) => login::run(args, common, stdout).await,
+            Verb::Pause(args) => pause::pause(args, common, stdout).await,
+            Verb::Resume(args) => pause::resume(args, common, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
@@ -169,6 +177,9 @@ impl Verb {
             | Verb::Renew(_)
             | Verb::Adopt(_)
             | Verb::Import(_)
+            | Verb::Login(_)
+            | Verb::Pause(_)
+            | Verb::Resume(_)
             | Verb::Completions(_)
             | Verb::Man(_) => "error",
             #[cfg(feature = "simulator")]

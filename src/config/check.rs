@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use super::accounts::Frames;
 use super::given::Given;
 use super::problem::Notes;
-use super::raw::{Client, Daemon, Document, Http, Reconcile};
+use super::raw::{self, Client, Daemon, Document, Http, Reconcile};
 use super::secrets::{self, MissingCredentials, SecretError, Surroundings};
 use super::source::{At, Place, Source};
-use super::values::Reference;
+use super::values::{self, Reference, is_hasty};
 use crate::model::channel::ChannelName;
-use crate::model::desired::{Desired, Settings};
+use crate::model::desired::{Alerts, Desired, Settings};
 use crate::model::secret::{Origin, Secret};
 
 /// The desired state that all documents together declare.
@@ -84,8 +84,25 @@ impl Check<'_> {
     }
 
     fn unfetched(&mut self, at: &At<Reference>, origin: Origin, error: &SecretError) -> Option<At<Secret>> {
-        let tolerated = self.surroundings.missing == MissingCredentials::Tolerate;
-        if tolerated && matches!(error, SecretError::NoCredentials(_)) {
+        let is_outside = matches!(error, SecretError::NoCredentials(_));
+        let is_absent = match error {
+            SecretError::NoCredentials(_) | SecretError::NotSet(_) | SecretError::Empty(_) => true,
+            SecretError::Unreadable { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            SecretError::BadCredentialName(_)
+            | SecretError::TooLarge(_)
+            | SecretError::NotText(_)
+            | SecretError::Plain => false,
+        };
+        let tolerated = match self.surroundings.missing {
+            MissingCredentials::Refuse => false,
+            MissingCredentials::Tolerate => is_outside,
+            MissingCredentials::TolerateAll => is_absent,
+        };
+        if tolerated && !is_outside {
+            self.notes.warning(at.place, error.to_string(), error.help());
+            return Some(at.with(Secret::from_origin("", origin)));
+        }
+        if tolerated {
             self.notes.warning(at.place, error.to_string(), "it was not checked; the unit gets it from systemd");
             return Some(at.with(Secret::from_origin("", origin)));
         }
@@ -118,6 +135,11 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
             "as in \"/run/channelkeeper/status.json\"; leave the key out for none",
         );
     }
+    if let Some(at) = audit.good().filter(|at| is_hasty(&at.value)) {
+        let help = "each looks at everything an account has: one a second is 86400 calls a day, for each account; name one \
+                    second, renewals do not wait for it";
+        check.notes.warning(at.place, "more than one audit a minute", help);
+    }
     let request = request_timeout.value().copied().unwrap_or(usual.request_timeout);
     let connect = connect_timeout.value().copied().unwrap_or(usual.connect_timeout.min(request));
     if let Some(at) = connect_timeout.good().filter(|_| connect > request) {
@@ -132,7 +154,32 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
         connect_timeout: connect,
         ca_file: ca_file.good().map(|at| certificates(at, check)),
         status_file: status_file.good().map(|at| check.path(at)),
+        alerts: alerts(&document.alerts.value, check),
     }
+}
+
+fn alerts(given: &raw::Alerts, check: &mut Check<'_>) -> Alerts {
+    let raw::Alerts { webhook, grace, repeat, heartbeat, heartbeat_interval } = given;
+    let usual = Alerts::default();
+    Alerts {
+        webhook: told_url("webhook", webhook, check),
+        grace: grace.value().copied().unwrap_or(usual.grace),
+        repeat: repeat.value().copied().unwrap_or(usual.repeat),
+        heartbeat: told_url("heartbeat", heartbeat, check),
+        heartbeat_interval: heartbeat_interval.value().copied().unwrap_or(usual.heartbeat_interval),
+    }
+}
+
+/// A URL that is a secret; one that was tolerated to be missing is empty.
+fn told_url(key: &str, given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
+    let at = check.secret(key, given)?;
+    if at.value.expose().is_empty() {
+        return None;
+    }
+    if let Err(mistake) = values::told_url(at.value.expose()) {
+        check.problem(at.place, format!("\"{key}\": {}", mistake.message), mistake.help);
+    }
+    Some(at.value)
 }
 
 fn owner_name(given: &Given<String>, check: &mut Check<'_>) -> Option<String> {

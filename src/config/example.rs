@@ -31,6 +31,13 @@ fn the_example_loads_as_it_stands() {
             connect_timeout: 10s,
             ca_file: None,
             status_file: None,
+            alerts: Alerts {
+                webhook: None,
+                grace: 600s,
+                repeat: 21600s,
+                heartbeat: None,
+                heartbeat_interval: 300s,
+            },
         }
         Account {
             name: "acme",
@@ -192,6 +199,8 @@ fn loaded(text: &str) -> Loaded {
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
     write("config.toml", text);
     write("secrets/closing-token", "closing\n");
+    write("alert-webhook", "https://hooks.example.com/alerts\n");
+    write("alert-heartbeat", "https://heartbeat.example.com/abc\n");
     write("acme-client-secret", "s\n");
     write("acme-refresh-token", "r\n");
     write("proxy-ca.pem", "-----BEGIN CERTIFICATE-----\n");

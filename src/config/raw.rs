@@ -33,6 +33,9 @@ pub(super) struct Document {
     /// The HTTP client towards Zoho.
     #[schemars(with = "Option<Client>")]
     pub(super) client: At<Client>,
+    /// Whom to tell what goes wrong, without a monitoring system.
+    #[schemars(with = "Option<Alerts>")]
+    pub(super) alerts: At<Alerts>,
     /// How channels are kept.
     #[schemars(with = "Option<Reconcile>")]
     pub(super) reconcile: At<Reconcile>,
@@ -84,6 +87,27 @@ pub(super) struct Client {
     /// A PEM file of certificates to trust beside the system's, for a proxy that looks into TLS.
     #[schemars(with = "Option<String>")]
     pub(super) ca_file: Given<String>,
+}
+
+/// Whom to tell what goes wrong, without a monitoring system.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Alerts {
+    /// Where messages are posted as JSON with a "text", which Slack and what is compatible with it shows: https.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) webhook: Given<Reference>,
+    /// How long something has to be bad before it is told, and to be good before that is told.
+    #[schemars(with = "Option<String>", extend("default" = "10m"))]
+    pub(super) grace: Given<Duration>,
+    /// How often it is told again while it is bad.
+    #[schemars(with = "Option<String>", extend("default" = "6h"))]
+    pub(super) repeat: Given<Duration>,
+    /// A dead-man's switch: called with GET after a pass that proved that everything is covered; https.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) heartbeat: Given<Reference>,
+    /// The least time between two such calls; they come with the passes, so no more often than `audit` at rest.
+    #[schemars(with = "Option<String>", extend("default" = "5m"))]
+    pub(super) heartbeat_interval: Given<Duration>,
 }
 
 /// How channels are kept, wherever an account or a channel does not say otherwise.
@@ -257,7 +281,7 @@ impl Document {
         let accounts = fields.named("accounts", Account::read);
         let channels = fields.tables(("channels", "channel"), Channel::read);
         if role == Role::Included {
-            for key in ["include", "daemon", "http", "client", "reconcile"] {
+            for key in ["include", "daemon", "http", "client", "alerts", "reconcile"] {
                 fields.misplaced(key, "write it in the main file; included files hold accounts and channels");
             }
             return Document { accounts, channels, ..Document::default() };
@@ -267,6 +291,7 @@ impl Document {
             daemon: fields.table("daemon", Daemon::read),
             http: fields.table("http", Http::read),
             client: fields.table("client", Client::read),
+            alerts: fields.table("alerts", Alerts::read),
             reconcile: fields.table("reconcile", Reconcile::read),
             accounts,
             channels,
@@ -296,6 +321,18 @@ impl Client {
             request_timeout: fields.duration("request_timeout", values::timeout),
             connect_timeout: fields.duration("connect_timeout", values::timeout),
             ca_file: fields.text("ca_file"),
+        }
+    }
+}
+
+impl Alerts {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Alerts {
+        Alerts {
+            webhook: fields.secret("webhook"),
+            grace: fields.duration("grace", values::grace),
+            repeat: fields.duration("repeat", values::repeat),
+            heartbeat: fields.secret("heartbeat"),
+            heartbeat_interval: fields.duration("heartbeat_interval", values::repeat),
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Surroundings {
 /// From the name of an environment variable to its value.
 pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What `{ credential = "name" }` means in a process that systemd has handed no credentials to.
+/// What a secret means that is not there, above all in a process that systemd has handed no credentials to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MissingCredentials {
     /// The config cannot be used.
@@ -30,6 +30,8 @@ pub enum MissingCredentials {
     Refuse,
     /// A warning; the secret is empty. For `check` in an administrator's shell.
     Tolerate,
+    /// A secret that is not there, wherever it should be, is empty, with a warning. For `login`, which makes one.
+    TolerateAll,
 }
 
 impl Surroundings {
@@ -40,6 +42,12 @@ impl Surroundings {
             credentials_dir: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             missing: MissingCredentials::Refuse,
         }
+    }
+
+    /// The same, for what makes a secret that is not there yet.
+    #[must_use]
+    pub fn tolerating_missing_secrets(self) -> Surroundings {
+        Surroundings { missing: MissingCredentials::TolerateAll, ..self }
     }
 
     /// The same, for a process that is not the unit.

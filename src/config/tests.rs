@@ -112,6 +112,24 @@ audit = "*/15 * * * *"
     );
     problems("[http]\nlisten = \"0.0.0.0:1\"\npublic = true\n", expect![""]);
     problems(
+        r#"
+[alerts]
+webhook = "http://hooks.example.com/s3cret"
+heartbeat = { env = "SECRET" }
+grace = "2d"
+repeat = "1s"
+heartbeat_interval = "31d"
+"#,
+        expect![[r#"
+            config.toml:3:11: "webhook": this URL is not https (write https://; http is for loopback hosts only)
+            config.toml:4:13: "heartbeat": this is no URL: it has no scheme (as in "https://hooks.example.com/zoho")
+            config.toml:5:9: a grace out of range (from "0s" to "1d")
+            config.toml:6:10: an interval out of range (from "1m" to "30d")
+            config.toml:7:22: an interval out of range (from "1m" to "30d")
+        "#]],
+    );
+    problems("[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n", expect![""]);
+    problems(
         "[reconcile]\naudit = \"0 99 * * * *\"\n",
         expect![[r#"
             config.toml:2:9: a bad cron expression: Number out of bounds (six fields: second minute hour day-of-month month day-of-week)
@@ -473,6 +491,18 @@ fn what_needs_no_mending_but_a_look_is_a_warning() {
         config.toml:1:1: this config declares no channels (config.example.toml shows how an account and a channel are written)
     "#]],
     );
+    for (second, is_hasty) in [("0", false), ("07", false), ("*", true), ("*/15", true), ("0,30", true)] {
+        let loaded = of_text(&format!(
+            "[reconcile]\naudit = \"{second} * * * * *\"\n{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}"
+        ));
+        assert_eq!(loaded.warnings.len(), usize::from(is_hasty), "{second}: {:?}", loaded.warnings);
+    }
+    warnings(
+        &format!("[reconcile]\naudit = \"* * * * * *\"\n{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}"),
+        expect![[r#"
+            config.toml:2:9: more than one audit a minute (each looks at everything an account has: one a second is 86400 calls a day, for each account; name one second, renewals do not wait for it)
+        "#]],
+    );
     warnings(
         ACCOUNT,
         expect![[r#"
@@ -701,6 +731,15 @@ fn a_hundred_thousand_channels_load() {
     let loaded = loading.finish(&surroundings());
     assert_eq!(lines(&loaded.problems), "");
     assert_eq!(loaded.desired.unwrap().accounts[&"acme".parse().unwrap()].specs.len(), 100_000);
+}
+
+/// A line break by mistake makes of the rest of a secret what begins like a table's header.
+#[test]
+fn the_rest_of_a_broken_string_is_no_header() {
+    let shown =
+        |broken: &str| render(&of_text(&format!("[accounts.acme]\nclient_secret = {broken}\n")).problems, Look::Plain);
+    assert!(!shown("\"\n[aXq7Xq7Xq7Xq7\"").contains("Xq7"));
+    assert!(shown("\"a\"\n[accounts.acme]").contains("[accounts.acme]"));
 }
 
 proptest! {

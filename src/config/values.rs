@@ -72,6 +72,35 @@ pub(super) fn timeout(text: &str) -> Result<Duration, Mistake> {
     Err(Mistake::new("a timeout out of range", "from \"1s\" to \"10m\""))
 }
 
+/// Whether a cron expression ticks more than once a minute: it names more than one second.
+pub(super) fn is_hasty(cron: &str) -> bool {
+    let seconds = cron.split_whitespace().next().unwrap_or_default();
+    seconds.parse::<u8>().is_err()
+}
+
+/// How long to wait before something is told: up to a day.
+pub(super) fn grace(text: &str) -> Result<Duration, Mistake> {
+    let span = duration(text)?;
+    if span <= GRACE_MAX {
+        return Ok(span);
+    }
+    Err(Mistake::new("a grace out of range", "from \"0s\" to \"1d\""))
+}
+
+/// How often something is told: from once a minute to once a month.
+pub(super) fn repeat(text: &str) -> Result<Duration, Mistake> {
+    let span = duration(text)?;
+    if (REPEAT_MIN..=REPEAT_MAX).contains(&span) {
+        return Ok(span);
+    }
+    Err(Mistake::new("an interval out of range", "from \"1m\" to \"30d\""))
+}
+
+/// A URL that the daemon itself calls to tell something.
+pub(super) fn told_url(text: &str) -> Result<(), Mistake> {
+    url(text).map(|_| ())
+}
+
 /// A cron expression of six fields.
 pub(super) fn cron(text: &str) -> Result<String, Mistake> {
     let fields = text.split_whitespace().count();
@@ -241,6 +270,9 @@ fn unknown(what: &str, text: &str) -> String {
 const NOTIFY_URL_MAX: usize = 255;
 const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+const GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
+const REPEAT_MIN: Duration = Duration::from_secs(60);
+const REPEAT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 const CRON_FIELDS: &str = "six fields: second minute hour day-of-month month day-of-week";
 
 #[cfg(test)]

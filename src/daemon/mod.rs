@@ -3,6 +3,7 @@
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - [`cron`]: the audit, which only ever says "look for drift now";
+//! - [`alerts`]: the webhook and the heartbeat;
 //! - [`verbs`]: what the command line can ask for, with or without a running daemon;
 //! - [`status_file`]: how everything is, where another host can fetch it;
 //! - [`control`]: the same verbs over a Unix socket;
@@ -16,6 +17,7 @@
 //! Architecture invariant: a wake carries no instruction. What an operator allows or asks for is written into the store,
 //! as a fact that the next pass reads, and then an account is woken like by anything else.
 
+pub mod alerts;
 pub mod control;
 pub mod cron;
 pub mod fleet;

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -32,6 +32,7 @@ use crate::store::{OpenError, Opened, Store, StoreError};
 use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
+use super::alerts::{self, Alarm};
 use super::control::{self, Desk};
 use super::cron::{Audits, CronError};
 use super::fleet::{Fleet, Means};
@@ -154,9 +155,9 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     }
     let wanted = wanted(loaded, &config, &store, &surroundings, clock.now())?;
     let settings = wanted.desired.settings.clone();
-    let transport = match transport {
-        Some(transport) => transport,
-        None => network(&settings)?,
+    let (transport, messenger) = match transport {
+        Some(transport) => (transport.clone(), transport),
+        None => (network(&settings)?, messenger(&settings)?),
     };
     let timed = Arc::new(Timed::new(transport, clock.clone()));
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
@@ -168,9 +169,20 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let cancelled = CancellationToken::new();
     let closing = CancellationToken::new();
     let mut tasks = JoinSet::new();
+    let alarm = Alarm::new(&links, clock.clone(), messenger, store.clone());
+    let outbox = alarm.outbox();
+    let stop = closing.clone();
+    tasks.spawn(async move {
+        alarm.run(stop).await;
+        ("alerts", Ok(()))
+    });
     let listening = match listen.or(settings.listen) {
         Some(address) => {
-            let shown = shown(&links, &store, &clock, &timed, settings.request_timeout);
+            let measured = move || Measured {
+                latencies: timed.latencies(),
+                messages: outbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            };
+            let shown = shown(&links, &store, &clock, settings.request_timeout, Arc::new(measured));
             Some(serve_http(address, shown, &closing, &mut tasks).await?)
         }
         None => None,
@@ -391,6 +403,9 @@ fn wanted(
     };
     let restored = store.restore_desired(&fetch)?.ok_or(RunError::Config(loaded.problems))?;
     (config.loaded_at, config.hash) = (None, None);
+    for why in &restored.unalerted {
+        error!(why, "nobody is told what goes wrong");
+    }
     for (account, why) in &restored.unusable {
         error!(%account, why, "this account cannot go on");
     }
@@ -426,9 +441,20 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     Ok(Arc::new(http))
 }
 
+/// The same for [`alerts`](super::alerts), with connections and limits of its own.
+fn messenger(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
+    let http = Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
+    Ok(Arc::new(http))
+}
+
 /// What the listener shows.
-fn shown(links: &Links, store: &Store, clock: &Arc<dyn Clock>, timed: &Arc<Timed>, request_timeout: Duration) -> Shown {
-    let timed = timed.clone();
+fn shown(
+    links: &Links,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    request_timeout: Duration,
+    measured: Arc<dyn Fn() -> Measured + Send + Sync>,
+) -> Shown {
     let (pulse, of_pulse) = (links.pulse.clone(), clock.clone());
     let (fleet, of_accounts, of_channels) = (links.fleet.clone(), store.clone(), store.clone());
     let account = move |name: &AccountName| {
@@ -445,7 +471,7 @@ fn shown(links: &Links, store: &Store, clock: &Arc<dyn Clock>, timed: &Arc<Timed
     Shown {
         overview: links.overview.clone(),
         loop_age: Arc::new(move || pulse.age(&*of_pulse)),
-        measured: Arc::new(move || Measured { latencies: timed.latencies() }),
+        measured,
         clock: clock.clone(),
         memory: Memory { account: Arc::new(account), channel: Arc::new(channel), request_timeout },
     }

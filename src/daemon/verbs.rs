@@ -4,7 +4,7 @@
 //! channel is ours, this one is to be renewed, this gap was seen to) and leave it to the next pass to act on it, if there is
 //! anything to be done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,12 @@ use crate::coverage::backfill::{BASE_UNKNOWN, Backfill, backfill};
 use crate::coverage::render::{GapView, views};
 use crate::coverage::{Acks, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::pause::{Pause, Pauses};
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
 use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
-use crate::plan::filter::removals_fingerprint;
-use crate::plan::render::{PlanView, UNKNOWN};
+use crate::plan::render::{PlanView, UNKNOWN, counted};
 use crate::plan::step::{Cause, Plan};
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::pass::{Subject, explained, preview};
@@ -42,6 +42,12 @@ pub enum VerbError {
     /// An account that cannot be worked on.
     #[error("account {0} cannot be used: {1}")]
     Unusable(AccountName, String),
+    /// No such account or channel.
+    #[error("no account and no channel is named {0}")]
+    NeitherNor(String),
+    /// A name that is an account's and a channel's.
+    #[error("{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them another name")]
+    Ambiguous(String),
     /// The channel to adopt is not there.
     #[error("channel {name} ({id}) is not at Zoho, so there is nothing to adopt; `apply` enables it")]
     NotThere {
@@ -280,11 +286,11 @@ pub async fn explain(fleet: &Fleet, store: &Store, asked: &str) -> Result<Explan
 /// When no channel has that name, or the store fails.
 pub fn gaps(fleet: &Fleet, store: &Store, request: &GapsRequest, now: Timestamp) -> Result<Vec<Missed>, VerbError> {
     let mut missed = Vec::new();
-    for told in told(fleet, store, request.channel.as_deref(), now)? {
-        let api = fleet.subjects.get(&told.account).map(|subject| subject.desired.account.api());
-        for gap in told.views(request.since) {
+    for kept in ledgers(fleet, store, request.channel.as_deref(), now)? {
+        let api = fleet.subjects.get(&kept.account).map(|subject| subject.desired.account.api());
+        for gap in kept.views(request.since) {
             let events = gap.events.iter().map(String::as_str).collect();
-            let backfill = backfill(&events, gap.from, gap.to, told.zoho_now, api.as_deref().unwrap_or(BASE_UNKNOWN));
+            let backfill = backfill(&events, gap.from, gap.to, kept.zoho_now, api.as_deref().unwrap_or(BASE_UNKNOWN));
             missed.push(Missed { gap, backfill });
         }
     }
@@ -298,14 +304,14 @@ pub fn gaps(fleet: &Fleet, store: &Store, request: &GapsRequest, now: Timestamp)
 pub fn ack(fleet: &Fleet, store: &Store, request: &AckRequest, now: Timestamp) -> Result<Vec<Acked>, VerbError> {
     let note = request.note.as_deref().map(str::parse::<Note>).transpose()?;
     let mut acked = Vec::new();
-    for mut told in told(fleet, store, request.channel.as_deref(), now)? {
-        let before = told.unacknowledged();
-        if told.acks.acknowledge(&told.ledger, request.until, told.zoho_now, note.clone()) {
-            store.write_acks(&told.account, &[(told.ledger.id, told.acks.clone())].into())?;
+    for mut kept in ledgers(fleet, store, request.channel.as_deref(), now)? {
+        let before = kept.unacknowledged();
+        if kept.acks.acknowledge(&kept.ledger, request.until, kept.zoho_now, note.clone()) {
+            store.write_acks(&kept.account, &[(kept.ledger.id, kept.acks.clone())].into())?;
         }
-        let left = told.unacknowledged();
+        let left = kept.unacknowledged();
         if before > 0 {
-            let (account, channel) = (told.account.to_string(), told.ledger.name.to_string());
+            let (account, channel) = (kept.account.to_string(), kept.ledger.name.to_string());
             acked.push(Acked { account, channel, acknowledged: before.saturating_sub(left), left });
         }
     }
@@ -313,7 +319,7 @@ pub fn ack(fleet: &Fleet, store: &Store, request: &AckRequest, now: Timestamp) -
 }
 
 /// One channel's ledger with what was said of it.
-struct Told {
+struct Kept {
     account: AccountName,
     ledger: Ledger,
     acks: Acks,
@@ -321,7 +327,7 @@ struct Told {
     zoho_now: Timestamp,
 }
 
-impl Told {
+impl Kept {
     fn views(&self, since: Option<Timestamp>) -> Vec<GapView> {
         views(self.account.as_str(), (&self.ledger, &self.acks), since, self.zoho_now)
     }
@@ -332,7 +338,7 @@ impl Told {
 }
 
 /// The ledgers of the declared accounts, or those of one channel, `[ACCOUNT/]CHANNEL`.
-fn told(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) -> Result<Vec<Told>, VerbError> {
+fn ledgers(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) -> Result<Vec<Kept>, VerbError> {
     let parts = asked.map(|asked| asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name)));
     let (only, channel) = parts.map_or((None, None), |(account, name)| (account, Some(name)));
     let (mut all, mut found) = (Vec::new(), asked.is_none());
@@ -348,7 +354,7 @@ fn told(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) -> Re
         found |= !ledgers.is_empty();
         for ledger in ledgers {
             let acks = store.acks(account, ledger.id)?;
-            all.push(Told { account: account.clone(), ledger, acks, zoho_now });
+            all.push(Kept { account: account.clone(), ledger, acks, zoho_now });
         }
     }
     match asked.filter(|_| !found) {
@@ -364,11 +370,10 @@ fn told(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) -> Re
 pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Result<(), VerbError> {
     for plan in plans(fleet, store, which).await? {
         let guarded = plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
-        let removals: std::collections::BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
+        let removals: BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
         if !removals.is_empty() {
             let state = store.account_state(&plan.account)?;
-            let allowed = Some(removals_fingerprint(&removals));
-            let state = AccountState { removals_allowed: allowed, ..state };
+            let state = AccountState { removals_allowed: removals, ..state };
             store.write_account_state(&plan.account, &state)?;
         }
     }
@@ -409,6 +414,124 @@ pub fn ask_renewal(fleet: &Fleet, store: &Store, which: &Which, now: Timestamp) 
     Ok(())
 }
 
+/// What a pause is about: some accounts, or one channel of one.
+pub struct Target {
+    /// The accounts.
+    pub accounts: BTreeMap<AccountName, Arc<Subject>>,
+    /// The one channel, if it is about one.
+    pub channel: Option<ChannelId>,
+}
+
+/// The account or channel of this name, `ACCOUNT/CHANNEL`, or without a name everything.
+///
+/// # Errors
+/// When there is none of that name, or two.
+pub fn target(fleet: &Fleet, name: Option<&str>) -> Result<Target, VerbError> {
+    let Some(name) = name else { return Ok(Target { accounts: fleet.chosen(&Which::default())?, channel: None }) };
+    let (account, channel) = name.split_once('/').map_or((None, name), |(account, name)| (Some(account), name));
+    let found = fleet
+        .channel(channel)
+        .ok()
+        .filter(|(subject, _)| account.is_none_or(|account| subject.name().as_str() == account));
+    let is_account = account.is_none() && fleet.subjects.keys().any(|known| known.as_str() == name);
+    match (found, is_account) {
+        (Some(_), true) => Err(VerbError::Ambiguous(name.to_owned())),
+        (Some((subject, spec)), false) => {
+            Ok(Target { accounts: [(subject.name().clone(), subject.clone())].into(), channel: Some(spec.id) })
+        }
+        (None, true) => {
+            let which = Which { account: Some(name.to_owned()), channel: None };
+            Ok(Target { accounts: fleet.chosen(&which)?, channel: None })
+        }
+        (None, false) => Err(VerbError::NeitherNor(name.to_owned())),
+    }
+}
+
+/// Pauses a target; without `until`, for as long as nobody resumes it. A pause of the same thing replaces an earlier one.
+///
+/// # Errors
+/// When the store fails.
+pub fn pause(store: &Store, target: &Target, now: Timestamp, until: Option<Timestamp>) -> Result<(), VerbError> {
+    change_pauses(store, target, |pauses| match target.channel {
+        Some(id) => drop(pauses.channels.insert(id, Pause { at: now, until })),
+        None => pauses.account = Some(Pause { at: now, until }),
+    })
+}
+
+/// Ends the pause of a target; that of an account with those of all its channels.
+///
+/// # Errors
+/// When the store fails.
+pub fn resume(store: &Store, target: &Target) -> Result<(), VerbError> {
+    change_pauses(store, target, |pauses| match target.channel {
+        Some(id) => drop(pauses.channels.remove(&id)),
+        None => *pauses = Pauses::default(),
+    })
+}
+
+fn change_pauses(store: &Store, target: &Target, change: impl Fn(&mut Pauses)) -> Result<(), VerbError> {
+    for account in target.accounts.keys() {
+        let mut state = store.account_state(account)?;
+        change(&mut state.paused);
+        store.write_account_state(account, &state)?;
+    }
+    Ok(())
+}
+
+/// An account, or one channel of it, that is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// The account.
+    pub account: String,
+    /// The one channel, if it is about one.
+    pub channel: Option<String>,
+    /// When the pause ends; nothing when it lasts until it is resumed.
+    pub until: Option<Timestamp>,
+    /// Up to when all that is paused stays covered; nothing when something is uncovered already, or not known.
+    pub covered_until: Option<Timestamp>,
+    /// Channels that end before the pause does, the first to end first.
+    pub lapse: Vec<String>,
+}
+
+impl PauseView {
+    /// Of what is known of an account.
+    pub fn of(report: &AccountReport, target: &Target, until: Option<Timestamp>) -> PauseView {
+        let paused = report.channels.values().filter(|channel| target.channel.is_none_or(|id| id == channel.spec.id));
+        let mut ends: Vec<(Option<Timestamp>, String)> =
+            paused.map(|channel| (channel.expiry, channel.spec.name.to_string())).collect();
+        ends.sort();
+        let lapses = |end: &Option<Timestamp>| end.is_none_or(|end| until.is_none_or(|until| end < until));
+        PauseView {
+            account: report.account.to_string(),
+            channel: target.channel.and_then(|id| Some(report.channels.get(&id)?.spec.name.to_string())),
+            until,
+            covered_until: ends.first().and_then(|(end, _)| *end),
+            lapse: ends.iter().filter(|(end, _)| lapses(end)).map(|(_, name)| name.clone()).collect(),
+        }
+    }
+
+    /// As text.
+    pub fn to_text(&self) -> String {
+        let PauseView { account, channel, until, covered_until, lapse } = self;
+        let what =
+            channel.as_ref().map_or_else(|| format!("account {account}"), |channel| format!("channel {channel}"));
+        let until = until.map_or_else(|| "it is resumed".to_owned(), |until| until.to_string());
+        let covered = match covered_until {
+            Some(end) => format!("everything of it stays covered until {end}"),
+            None => "something of it is not covered".to_owned(),
+        };
+        let mut text = format!("{what} is paused until {until}; {covered}\n");
+        if !lapse.is_empty() {
+            let more = if lapse.len() > LAPSES_SHOWN_MAX { ", ..." } else { "" };
+            let names = lapse.iter().take(LAPSES_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+            text += &format!("  {} may lapse before that: {names}{more}\n", counted(lapse.len(), "channel"));
+        }
+        text
+    }
+}
+
+const LAPSES_SHOWN_MAX: usize = 10;
+
 impl Applied {
     /// Of a report.
     pub fn of(report: &AccountReport) -> Applied {
@@ -424,7 +547,7 @@ impl Applied {
     /// Whether everything is as declared, or held for a reason that somebody chose.
     pub fn is_settled(&self) -> bool {
         let refused = self.done.iter().any(|done| done.outcome == "refused");
-        let chosen = ["mode", "left-to-expire"];
+        let chosen = ["mode", "left-to-expire", "paused"];
         let held = self.left.held.iter().any(|held| !chosen.contains(&held.cause.as_str()));
         self.look_failed.is_none() && self.writes_failed.is_none() && !refused && !held && self.left.steps.is_empty()
     }

@@ -22,7 +22,7 @@ use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{Guarantee, Health, Status, account_guarantee, health, usable};
-use super::overview::{LoopAge, Measured, Overview, Steps, Tally};
+use super::overview::{LoopAge, Measured, Overview, Receiver, Sent, Steps, Tally};
 
 mod family;
 mod format;
@@ -46,6 +46,7 @@ fn families(overview: &Overview, measured: &Measured, loop_age: LoopAge, now: Ti
     families.extend(tallies(&overview.tallies));
     families.extend(calls(&reports));
     families.push(latencies(measured));
+    families.extend(messages(measured));
     families.extend(channels(&reports));
     families.extend(orphans(overview));
     families
@@ -239,6 +240,26 @@ fn latencies(measured: &Measured) -> Family {
     histograms("call_duration", "How long calls to Zoho took, whatever came of them.", taken)
 }
 
+/// What `[alerts]` sent.
+fn messages(measured: &Measured) -> Vec<Family> {
+    let to = |receiver: &Receiver| vec![("to", receiver.word().to_owned())];
+    let outcomes = |(receiver, sent): (&Receiver, &Sent)| {
+        let outcome = |outcome, number: u64| (with(to(receiver), "outcome", outcome), number as f64);
+        [outcome("delivered", sent.delivered), outcome("failed", sent.failed)]
+    };
+    let each = |value: fn(&Sent) -> f64| -> Vec<Sample> {
+        measured.messages.iter().map(|(receiver, sent)| (to(receiver), value(sent))).collect()
+    };
+    vec![
+        counter("messages", "Messages and heartbeats that [alerts] sent.")
+            .with(measured.messages.iter().flat_map(outcomes)),
+        gauge("messages_ok", "1 unless the last of them was not delivered. Alert on 0 for 30 minutes.")
+            .with(each(|sent| truth(!sent.is_failing))),
+        seconds("last_message_timestamp", "When the last of them was delivered; 0 when none was.")
+            .with(each(|sent| sent.delivered_at.map_or(0.0, seconds_of))),
+    ]
+}
+
 /// Series of single channels, unless there are too many.
 fn channels(reports: &[&AccountReport]) -> Vec<Family> {
     let all = || reports.iter().flat_map(|report| report.channels.values().map(|channel| (*report, channel)));
@@ -319,6 +340,7 @@ mod tests {
         for millis in [40, 200, 45_000] {
             measured.latencies.entry((Server::Api, "GET")).or_default().add(Duration::from_millis(millis));
         }
+        measured.messages.entry(Receiver::Webhook).or_default().add(false, now());
         measured
     }
 
@@ -505,6 +527,17 @@ mod tests {
             channelkeeper_call_duration_seconds_bucket{le="10.0",server="api",method="GET"} 2
             channelkeeper_call_duration_seconds_bucket{le="30.0",server="api",method="GET"} 2
             channelkeeper_call_duration_seconds_bucket{le="+Inf",server="api",method="GET"} 3
+            # HELP channelkeeper_messages Messages and heartbeats that [alerts] sent.
+            # TYPE channelkeeper_messages counter
+            channelkeeper_messages_total{to="webhook",outcome="delivered"} 0.0
+            channelkeeper_messages_total{to="webhook",outcome="failed"} 1.0
+            # HELP channelkeeper_messages_ok 1 unless the last of them was not delivered. Alert on 0 for 30 minutes.
+            # TYPE channelkeeper_messages_ok gauge
+            channelkeeper_messages_ok{to="webhook"} 0.0
+            # HELP channelkeeper_last_message_timestamp_seconds When the last of them was delivered; 0 when none was.
+            # TYPE channelkeeper_last_message_timestamp_seconds gauge
+            # UNIT channelkeeper_last_message_timestamp_seconds seconds
+            channelkeeper_last_message_timestamp_seconds{to="webhook"} 0.0
             # HELP channelkeeper_channel_series_left_out 1 when there are more than 1000 channels, so that none has series of its own.
             # TYPE channelkeeper_channel_series_left_out gauge
             channelkeeper_channel_series_left_out 0.0

@@ -5,6 +5,7 @@
 //!
 //! - [`overview`]: what the daemon knows of itself and of its accounts: the one input;
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
+//! - [`alert`]: what of that is told, when, and how often: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
 //! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`], which judges them: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
@@ -14,6 +15,7 @@
 //!
 //! What is deliberately not here: any way to change something. The control socket's verbs live in `daemon`.
 
+pub mod alert;
 pub mod health;
 pub mod http;
 mod line;
@@ -25,4 +27,4 @@ pub mod probe;
 pub mod status;
 pub mod summary;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -122,6 +122,53 @@ pub struct ConfigState {
 pub struct Measured {
     /// How long calls to Zoho took.
     pub latencies: Latencies,
+    /// What `[alerts]` sent.
+    pub messages: BTreeMap<Receiver, Sent>,
+}
+
+/// Who is told by `[alerts]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Receiver {
+    /// The webhook.
+    Webhook,
+    /// The dead-man's switch.
+    Heartbeat,
+}
+
+impl Receiver {
+    /// One word, for logs and as a label.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Receiver::Webhook => "webhook",
+            Receiver::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+/// What one of them was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Requests that were answered with 2xx.
+    pub delivered: u64,
+    /// The others.
+    pub failed: u64,
+    /// When the last was delivered.
+    pub delivered_at: Option<Timestamp>,
+    /// Whether the last attempt failed.
+    pub is_failing: bool,
+}
+
+impl Sent {
+    /// Takes in one attempt.
+    pub fn add(&mut self, delivered: bool, now: Timestamp) {
+        self.is_failing = !delivered;
+        if delivered {
+            self.delivered += 1;
+            self.delivered_at = Some(now);
+        } else {
+            self.failed += 1;
+        }
+    }
 }
 
 /// How long ago the scheduler's loop last turned, by the monotonic clock. It turns at least every

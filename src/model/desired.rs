@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::account::Account;
 use super::channel::{AccountName, ChannelId, Spec};
+use super::secret::Secret;
 
 /// The desired state. It is replaced as a whole, never edited.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -45,6 +46,35 @@ pub struct Settings {
     pub ca_file: Option<std::path::PathBuf>,
     /// Where the summary for other hosts is written, if anywhere.
     pub status_file: Option<std::path::PathBuf>,
+    /// Whom to tell what goes wrong.
+    pub alerts: Alerts,
+}
+
+/// Whom to tell what goes wrong, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alerts {
+    /// A URL that takes messages. Whoever knows it can write there, so it is a secret.
+    pub webhook: Option<Secret>,
+    /// How long something has to be bad before it is told, and good before that is.
+    pub grace: Duration,
+    /// How long nothing is told of what is bad still.
+    pub repeat: Duration,
+    /// A URL that is called while everything is covered.
+    pub heartbeat: Option<Secret>,
+    /// The least time between two such calls.
+    pub heartbeat_interval: Duration,
+}
+
+impl Default for Alerts {
+    fn default() -> Alerts {
+        Alerts {
+            webhook: None,
+            grace: Duration::from_secs(10 * 60),
+            repeat: Duration::from_secs(6 * 3600),
+            heartbeat: None,
+            heartbeat_interval: Duration::from_secs(5 * 60),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -58,6 +88,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             ca_file: None,
             status_file: None,
+            alerts: Alerts::default(),
         }
     }
 }

@@ -40,11 +40,13 @@ pub struct LifetimeLearned {
     pub at: Timestamp,
 }
 
-/// The most channels that an account takes in one write.
+/// The most channels that an account takes in one write: it is known once `refused` is one more than `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLearned {
-    /// So many.
+    /// So many were accepted.
     pub max: usize,
+    /// So many were refused because of their number.
+    pub refused: usize,
     /// The maximum that the config gave then.
     pub configured: usize,
     /// When.
@@ -56,7 +58,7 @@ pub struct BatchLearned {
 pub struct Refusing {
     /// Zoho's code.
     pub code: String,
-    /// When it last did.
+    /// When it did, and its wait began.
     pub at: Timestamp,
 }
 
@@ -76,11 +78,12 @@ impl Learned {
         learned.map_or(policy.lifetime_max, |learned| learned.max.min(policy.lifetime_max))
     }
 
-    /// The most channels in one write, by config and by what was learned.
+    /// The most channels in one write, by config and by what was learned. Where that is not known to the channel, half way
+    /// between what was accepted and what was refused: the next write tells.
     pub fn batch_max(&self, policy: &Policy, now: Timestamp) -> usize {
-        let holds = |batch: &BatchLearned| batch.configured == policy.batch_max && is_recent(batch.at, WEEK, now);
-        let learned = self.batch.filter(holds).map_or(policy.batch_max, |batch| batch.max.min(policy.batch_max));
-        learned.max(1)
+        let learned = self.batch.filter(|batch| batch.holds(policy, now));
+        let learned = learned.map(|batch| half_way(batch.max, batch.refused).min(policy.batch_max));
+        learned.unwrap_or(policy.batch_max).max(1)
     }
 
     /// Whether live channels are given a new life by PUT, because POST of them is refused.
@@ -94,6 +97,18 @@ impl LifetimeLearned {
     pub fn holds(&self, policy: &Policy, now: Timestamp) -> bool {
         self.configured == policy.lifetime_max && is_recent(self.at, WEEK, now)
     }
+}
+
+impl BatchLearned {
+    /// Whether it still counts: for a week, and while the config says the same maximum.
+    pub fn holds(&self, policy: &Policy, now: Timestamp) -> bool {
+        self.configured == policy.batch_max && is_recent(self.at, WEEK, now)
+    }
+}
+
+/// The size to try between one that was accepted and one that was refused; the accepted one when there is none between.
+pub const fn half_way(accepted: usize, refused: usize) -> usize {
+    accepted + refused.saturating_sub(accepted) / 2
 }
 
 impl Attempts {

@@ -3,10 +3,12 @@
 //! What can be observed is not remembered. A record exists from just before the first write of a channel until the
 //! channel is known to be gone, so that a crash between the two never leaves a channel at Zoho that nobody knows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::channel::{ChannelId, ChannelName};
 use super::learned::Learned;
+use super::pause::Pauses;
 use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
 
@@ -132,10 +134,12 @@ pub struct AccountState {
     pub looked_at: Option<Timestamp>,
     /// When that look was sent, in Zoho's time: up to here the coverage ledgers are certain.
     pub looked_from: Option<Timestamp>,
-    /// The removals that the operator allowed: the fingerprint of exactly their ids.
-    pub removals_allowed: Option<Fingerprint>,
+    /// The channels that the operator allowed to be disabled, until that is done or they are declared again.
+    pub removals_allowed: BTreeSet<ChannelId>,
     /// What its replies taught.
     pub learned: Learned,
+    /// What the operator paused.
+    pub paused: Pauses,
 }
 
 impl AccountState {

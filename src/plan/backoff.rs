@@ -2,7 +2,7 @@
 //!
 //! Pure tables over stored facts, so that a restart neither forgets a back-off nor repeats it. None of them delays what is
 //! urgent: a channel that is uncovered, or in its emergency window, is tried again every [`URGENT`]; every five minutes
-//! where Zoho refuses it by name, or refuses whatever it is sent.
+//! where Zoho refuses it by name, or, outside of its emergency window, where Zoho refuses whatever it is sent.
 //!
 //! A failure that lies in the future was stored while the clock was wrong. Nothing can be counted from it, so it delays
 //! nothing: otherwise a clock that was ahead by a year for a minute would hold a channel for a year.
@@ -17,6 +17,9 @@ use crate::model::time::{Timestamp, after, before};
 pub const URGENT: Duration = Duration::from_secs(30);
 /// Between two attempts at an urgent channel that Zoho refuses by name: trying harder does not help.
 const URGENT_REFUSED: Duration = Duration::from_secs(5 * 60);
+/// The longest wait that is granted to whoever asks for one. Zoho is said to ask for none: what does is a proxy, or a value
+/// that was damaged, and a call an hour is no burden to either.
+const ASKED_MAX: Duration = mins(60);
 /// A drift counts as repaired before only for this long.
 const REPAIRS_REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// From this many accepted writes on, a drift that is still there is contested.
@@ -31,7 +34,8 @@ pub fn after_trouble(trouble: &Trouble, now: Timestamp) -> Option<Timestamp> {
     let at = trouble.at.filter(|at| *at <= now)?;
     let wait = pick(&TROUBLE, trouble.attempts)?;
     let retry = after(at, wait);
-    Some(trouble.not_before.map_or(retry, |not_before| retry.max(not_before)))
+    let asked = trouble.not_before.map(|not_before| not_before.min(after(at, ASKED_MAX)));
+    Some(asked.map_or(retry, |asked| asked.max(retry)))
 }
 
 /// The n-th wait after trouble, counted from one; for the slack that `check` proves.
@@ -48,7 +52,7 @@ pub fn after_refusal(refusal: &Refusal, urgent: bool, now: Timestamp) -> Timesta
     after(refusal.at, if urgent { slow.min(URGENT_REFUSED) } else { slow })
 }
 
-/// When an account that refused batch after batch is written again, urgent or not.
+/// When an account that refused batch after batch is written again; an emergency does not wait for it.
 pub fn after_refusing(refusing: &Refusing, now: Timestamp) -> Option<Timestamp> {
     Some(after(refusing.at, URGENT_REFUSED)).filter(|until| refusing.at <= now && *until > now)
 }
@@ -106,6 +110,14 @@ mod tests {
     }
 
     #[test]
+    fn no_wait_that_somebody_asks_for_is_longer_than_an_hour() {
+        for asked in [Duration::from_secs(3601), Duration::from_secs(1_000_000_000), Duration::MAX] {
+            let trouble = Trouble::default().again(at(), "429", Some(asked));
+            assert_eq!(after_trouble(&trouble, at()), Some(after(at(), mins(60))), "{asked:?}");
+        }
+    }
+
+    #[test]
     fn a_refused_channel_is_asked_for_slowly_and_a_little_faster_when_it_is_urgent() {
         let refusal = |attempts| Refusal {
             code: "INVALID_DATA".into(),
@@ -124,8 +136,9 @@ mod tests {
     fn the_fourth_write_of_the_same_drift_waits_an_hour() {
         let repairs = |writes| Repairs { drift: Fingerprint(1), writes, at: at() };
         assert_eq!(after_repairs(&repairs(2)), None);
-        assert_eq!(after_repairs(&repairs(3)), Some(after(at(), mins(60))));
-        assert_eq!(after_repairs(&repairs(99)), Some(after(at(), mins(480))));
+        let waits = [60, 120, 240, 480, 480].map(|minutes| Some(after(at(), mins(minutes))));
+        assert_eq!([3, 4, 5, 6, 99].map(|writes| after_repairs(&repairs(writes))), waits);
+        assert!(is_remembered(&repairs(3), after(at(), mins(24 * 60 - 1))));
         assert!(!is_remembered(&repairs(3), after(at(), mins(24 * 60))));
     }
 }

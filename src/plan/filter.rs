@@ -2,15 +2,16 @@
 //!
 //! In this order, each a plain function from steps to steps:
 //! 1. the mode takes out what is not allowed;
-//! 2. the removal guard takes out disabling too much at once;
-//! 3. back-off takes out what can wait while the account is in trouble;
-//! 4. a call that is made anyway is filled with the channels that are due next;
-//! 5. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
+//! 2. a pause takes out whatever would be written;
+//! 3. the removal guard takes out disabling too much at once;
+//! 4. back-off takes out what can wait while the account is in trouble;
+//! 5. a call that is made anyway is filled with the channels that are due next;
+//! 6. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
 //!    expiry first.
 //!
 //! What is taken out is held, with its cause, and shown. Nothing is dropped in silence.
 //!
-//! Filling (4) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
+//! Filling (5) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
 //! renewed alone later rides along in a batch that has room now, and is in step with it from then on. A batch that only
 //! enables new channels is not filled: an operator who adds one channel reads a plan of one step.
 
@@ -20,7 +21,6 @@ use std::time::Duration;
 use crate::model::channel::ChannelId;
 use crate::model::observed::Look;
 use crate::model::policy::Mode;
-use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, after};
 
 use super::backoff;
@@ -36,6 +36,7 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
     }
     let Sorted { mut steps, mut held, mut kept, foreign, mut again } = sorted;
     hold_by_mode(facts, &mut steps, &mut held);
+    hold_paused(facts, &mut steps, &mut kept, &mut held);
     hold_removals(facts, &mut steps, &mut held);
     hold_in_trouble(facts, &mut steps, &mut held);
     fill_batches(facts, &mut steps, &mut kept);
@@ -50,7 +51,7 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
         held,
         kept: kept.into_iter().map(|kept| kept.id).collect(),
         foreign,
-        batch_max: facts.state.learned.batch_max(facts.policy, facts.now),
+        batch_max: batch_max(facts),
         next_wake: next_wake.max(facts.now),
     }
 }
@@ -103,8 +104,30 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     });
 }
 
+/// What the operator paused is not written, however urgent. A channel that needs nothing yet is shown as paused all the
+/// same: it will not be renewed in time either.
+fn hold_paused(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>, held: &mut Vec<Held>) {
+    let pause = |id| facts.state.paused.of(id, facts.now);
+    steps.retain(|step| match pause(step.id).filter(|_| step.action.is_remote()) {
+        Some(pause) => {
+            let cause = Cause::Paused { step: Some(title(step)) };
+            held.push(Held { id: step.id, name: step.name.clone(), cause, until: pause.until });
+            false
+        }
+        None => true,
+    });
+    kept.retain(|kept| match (pause(kept.id), facts.specs.get(&kept.id)) {
+        (Some(pause), Some(spec)) => {
+            let cause = Cause::Paused { step: None };
+            held.push(Held { id: kept.id, name: spec.name.clone(), cause, until: pause.until });
+            false
+        }
+        _ => true,
+    });
+}
+
 /// An empty config disables nothing; more than a third of an account's channels, of four or more, is held as well, unless
-/// the operator allowed exactly these.
+/// the operator allowed each of these: some of them may be done by now.
 ///
 /// The account's channels are those declared and those to be disabled. Records are not counted: other steps of the same
 /// plan add and forget some, and a guard that counts them lifts itself in the next pass.
@@ -115,7 +138,7 @@ fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>)
     let channels = facts.specs.len() + unwanted;
     let too_many = channels >= GUARDED_FROM && unwanted * 3 > channels;
     let everything = facts.specs.is_empty();
-    let allowed = facts.state.removals_allowed == Some(removals_fingerprint(&removals));
+    let allowed = removals.is_subset(&facts.state.removals_allowed);
     if removals.is_empty() || allowed || !(too_many || everything) {
         return;
     }
@@ -128,14 +151,8 @@ fn is_refused_removal(facts: &Facts<'_>, held: &Held) -> bool {
     matches!(held.cause, Cause::Rejected { .. }) && !facts.specs.contains_key(&held.id)
 }
 
-/// What `apply --allow-removals` stores: it allows these channels and no others.
-pub fn removals_fingerprint(removals: &BTreeSet<ChannelId>) -> Fingerprint {
-    let ids: Vec<String> = removals.iter().map(ChannelId::to_string).collect();
-    Fingerprint::of(&["removals", &ids.join(",")])
-}
-
 /// The channels these steps disable.
-pub fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
+fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
     steps.iter().filter(|step| step.action == Action::Disable).map(|step| step.id).collect()
 }
 
@@ -149,14 +166,30 @@ fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held
     });
 }
 
-/// An account that refuses whatever it is sent is not sent more of it at once, urgent or not.
+/// An account that refuses whatever it is sent is not sent more of it at once, not even what is missing. Nothing delays an
+/// emergency: see [`batch_max`] for what keeps it from becoming a storm.
 fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
-    let Some(refusing) = &facts.state.learned.refusing else { return };
-    let Some(until) = backoff::after_refusing(refusing, facts.now) else { return };
-    let trouble = format!("every batch is refused with {}", refusing.code);
+    let Some((code, until)) = refusing(facts) else { return };
+    let trouble = format!("every batch is refused with {code}");
     hold(steps, held, Some(until), |step| {
-        step.action.is_remote().then(|| Cause::BackOff { step: title(step), trouble: trouble.clone() })
+        let can_wait = step.action.is_remote() && !step.reason.is_emergency();
+        can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.clone() })
     });
+}
+
+/// The code with which the account refuses whatever it is sent, and until when that is believed.
+fn refusing<'a>(facts: &Facts<'a>) -> Option<(&'a str, Timestamp)> {
+    let refusing = facts.state.learned.refusing.as_ref()?;
+    Some((&refusing.code, backoff::after_refusing(refusing, facts.now)?))
+}
+
+/// The most channels in one write. Where every batch is refused, an emergency goes out alone: so each channel is refused by
+/// its own name, and then waits for five minutes, or is accepted, and none spoils the batch of another.
+fn batch_max(facts: &Facts<'_>) -> usize {
+    match refusing(facts) {
+        Some(_) => 1,
+        None => facts.state.learned.batch_max(facts.policy, facts.now),
+    }
 }
 
 /// Moves the steps for which there is a cause from one list to the other.
@@ -172,14 +205,11 @@ fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, c
 
 /// Where routine renewals leave room in their last call, the channels that would be due next are renewed with them.
 fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) {
-    let renewals = steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
-    let kind = renewals.map(|step| step.action.word());
-    let enables = steps.iter().filter(|step| Some(step.action.word()) == kind).count();
-    let batch = facts.state.learned.batch_max(facts.policy, facts.now);
+    let renewal = steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
+    let Some(kind) = renewal.map(|step| step.action.word()) else { return };
+    let enables = steps.iter().filter(|step| step.action.word() == kind).count();
+    let batch = batch_max(facts);
     let room = (batch - enables % batch) % batch;
-    if renewals.is_none() || room == 0 {
-        return;
-    }
     kept.sort_by_key(|kept| (kept.due, kept.id));
     let mut riders = Vec::new();
     kept.retain(|kept| {

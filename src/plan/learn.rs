@@ -15,7 +15,9 @@
 //!
 //! A POST of a live channel that is refused because the channel is live teaches that renewals go by PUT.
 //!
-//! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that batches must be smaller.
+//! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that batches must be smaller:
+//! than that batch, and no smaller than the largest that is accepted. What lies between is halved by the writes that come
+//! up anyway, until the limit is known to the channel.
 //!
 //! Asking again for a longer life is a step of the next plan (`short-grant`), at most [`ATTEMPTS_MAX`] passes a day.
 
@@ -27,6 +29,7 @@ use crate::model::record::Grant;
 use crate::model::time::Timestamp;
 use crate::model::version::DAY;
 
+use super::backoff;
 use super::decide::{LIFETIME_GUARD, is_taken};
 use super::step::{Action, Reason, Step};
 
@@ -70,8 +73,10 @@ pub fn learn(
 pub struct Calls {
     /// Whether one was accepted.
     pub accepted: bool,
-    /// The size at which batches that were refused as a whole are accepted, all that was in them.
-    pub size: Option<usize>,
+    /// The largest write that was accepted with all the channels in it.
+    pub whole: usize,
+    /// The smallest that was refused because of its size: both its halves were accepted.
+    pub too_large: Option<usize>,
     /// The code with which one after the other was refused, until the pass gave up.
     pub refusing: Option<String>,
 }
@@ -79,14 +84,24 @@ pub struct Calls {
 /// What is known once the calls of a pass went so.
 #[must_use]
 pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timestamp) -> Learned {
-    let Calls { accepted, size, refusing } = calls;
-    let batch = size.map(|max| BatchLearned { max, configured: policy.batch_max, at: now }).or(learned.batch);
-    let refusing = match refusing {
-        Some(code) => Some(Refusing { code: code.clone(), at: now }),
-        None if *accepted => None,
-        None => learned.refusing,
+    let refusing = match (&calls.refusing, &learned.refusing) {
+        // Emergencies are sent in spite of the wait: they do not draw it out for the others.
+        (Some(_), Some(known)) if backoff::after_refusing(known, now).is_some() => learned.refusing,
+        (Some(code), _) => Some(Refusing { code: code.clone(), at: now }),
+        (None, _) if calls.accepted => None,
+        (None, _) => learned.refusing,
     };
-    Learned { batch, refusing, ..learned }
+    let known = learned.batch.filter(|batch| batch.holds(policy, now));
+    Learned { batch: batch_learned(known, policy, calls, now), refusing, ..learned }
+}
+
+/// A size that was refused although a larger one was accepted in the same pass says nothing of sizes.
+fn batch_learned(known: Option<BatchLearned>, policy: &Policy, calls: &Calls, now: Timestamp) -> Option<BatchLearned> {
+    let too_large = calls.too_large.filter(|size| *size > calls.whole);
+    let refused = known.map(|known| known.refused).into_iter().chain(too_large).min()?;
+    let max = known.map(|known| known.max).into_iter().chain([calls.whole]).filter(|max| *max < refused).max()?;
+    let unchanged = known.filter(|known| (known.max, known.refused) == (max, refused));
+    Some(unchanged.unwrap_or(BatchLearned { max, refused, configured: policy.batch_max, at: now }))
 }
 
 impl Said<'_> {

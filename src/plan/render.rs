@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::time::{Timestamp, brief, span};
 
 use super::checksum::checksum;
-use super::filter::title;
-use super::step::{Action, Cause, Held, Plan, Reason, Step};
+use super::step::{Cause, Held, Plan, Reason, Step};
 
 /// The plans of some accounts, and the short name of all they would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +146,7 @@ impl StepView {
             reason: reason.word().to_owned(),
             drift,
             expiry: *expiry,
-            asks: asked(action),
+            asks: action.ask().map(|ask| ask.expiry),
         }
     }
 
@@ -220,19 +219,9 @@ pub fn detail(cause: &Cause) -> String {
             "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
         ),
         Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
+        Cause::Paused { step: Some(step) } => format!("{step} waits: it is paused; `channelkeeper resume` ends that"),
+        Cause::Paused { step: None } => "it is paused; `channelkeeper resume` ends that".to_owned(),
         Cause::LeftToExpire => "not declared any more; left to expire (removed = \"expire\")".to_owned(),
-    }
-}
-
-/// A step for a log line: `enable (renew) deal-sync`.
-pub fn step_line(step: &Step) -> String {
-    format!("{} {}", title(step), step.name)
-}
-
-fn asked(action: &Action) -> Option<Timestamp> {
-    match action {
-        Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask.expiry),
-        Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
     }
 }
 

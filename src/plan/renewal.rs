@@ -222,6 +222,39 @@ mod tests {
     }
 
     #[test]
+    fn ten_days_are_a_long_life_and_a_second_less_is_not() {
+        let left = |length| {
+            let life = Life { length, expiry: at("2026-01-31T00:00:00Z") };
+            (span(life.due_at(None, Phase(0)), life.expiry), length)
+        };
+        let (ten, short) = (240 * HOUR, 240 * HOUR - Duration::from_secs(1));
+        assert_eq!([left(ten), left(short)], [(ten / 3, ten), (short / 2, short)]);
+    }
+
+    /// `check` prints this, and refuses fewer than two. An attempt that can only end when the life does is none.
+    #[test]
+    fn how_many_passes_may_fail_in_a_row() {
+        let secs = Duration::from_secs;
+        let passes = |margin, emergency, timeout| failed_passes(secs(margin), secs(emergency), secs(timeout));
+        assert_eq!(passes(0, 0, 30), 0);
+        assert_eq!(passes(60, 60, 30), 0, "begun with exactly one time-out left");
+        assert_eq!(passes(61, 61, 30), 1);
+        assert_eq!(passes(300, 300, 0), 9, "every thirty seconds in an emergency");
+        assert_eq!(passes(300, 300, 60), 3, "a call that times out lasts longer than that");
+        // 30 s, 1, 2, 5 and 10 min, and every quarter of an hour from then on; the last waits are cut to the emergency.
+        assert_eq!(passes(3600, 0, 0), 7);
+        assert_eq!(passes(3600, 1800, 0), 65);
+        assert_eq!(passes(1_000_000, 1_000_000, 0), FAILED_PASSES_SHOWN_MAX - 1);
+    }
+
+    #[test]
+    fn the_waits_of_the_slack_are_those_of_trouble() {
+        let waits = [1, 2, 3, 4, 5, 6, 7].map(|attempt| backoff::trouble_wait(attempt).as_secs());
+        assert_eq!(waits, [30, 60, 120, 300, 600, 900, 900]);
+        assert_eq!(backoff::trouble_wait(0), Duration::ZERO);
+    }
+
+    #[test]
     fn a_long_life_is_renewed_when_two_thirds_are_over() {
         let life = Life { length: 30 * 24 * HOUR, expiry: at("2026-01-31T00:00:00Z") };
         let left = span(life.due_at(None, phase()), life.expiry);

@@ -117,6 +117,11 @@ impl Reason {
         }
     }
 
+    /// Whether little of a life is left: nothing at all delays such a step.
+    pub const fn is_emergency(&self) -> bool {
+        matches!(self, Reason::Emergency | Reason::EmergencyBlind)
+    }
+
     /// Whether something is uncovered, or soon will be: no back-off delays such a step.
     pub const fn is_urgent(&self) -> bool {
         match self {
@@ -250,6 +255,11 @@ pub enum Cause {
     },
     /// Its spec was taken out of the config and the policy is to let it expire.
     LeftToExpire,
+    /// The operator paused it, or its account.
+    Paused {
+        /// The step that waits, as `enable (renew)`, if one does.
+        step: Option<String>,
+    },
 }
 
 impl Cause {
@@ -268,6 +278,7 @@ impl Cause {
             Cause::RemovalGuard { .. } => "removal-guard",
             Cause::Mode { .. } => "mode",
             Cause::LeftToExpire => "left-to-expire",
+            Cause::Paused { .. } => "paused",
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::channel::{Ask, ChannelId};
 use crate::model::events::Events;
+use crate::model::learned::half_way;
 use crate::model::time::Timestamp;
 use crate::plan::decide::NOT_SUBSCRIBED;
 use crate::plan::learn::Calls;
@@ -101,7 +102,7 @@ pub async fn execute(
                 execution.meet(unsure_item(&outcomes));
                 refusals = Refusals::default();
                 execution.calls.accepted |= batch.is_remote();
-                execution.calls.size = accepted_size(&batch, &outcomes, &mut batches).or(execution.calls.size);
+                learn_size(&mut execution.calls, &batch, &outcomes, &mut batches);
                 memory.outcomes(&batch.steps, &outcomes, times)?;
                 execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
             }
@@ -182,23 +183,25 @@ impl Refusals {
     }
 }
 
-/// The size at which batches are accepted, when this was the second half of one that was refused as a whole and both went
-/// through with all that was in them. What is still to be sent is then cut to it.
-fn accepted_size(batch: &Batch, outcomes: &[Outcome], batches: &mut VecDeque<Batch>) -> Option<usize> {
-    let whole = batch.has_ask() && outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done(_)));
-    match (batch.half, whole) {
-        (Half::First, true) => {
-            if let Some(second) = batches.front_mut() {
-                second.half = Half::Second { first_accepted: true };
+/// Takes in a call that was accepted. When it was the second half of one that was refused as a whole, and both went through
+/// with all that was in them, it was the size: what is still to be sent is then cut to what is not known to be too much.
+fn learn_size(calls: &mut Calls, batch: &Batch, outcomes: &[Outcome], batches: &mut VecDeque<Batch>) {
+    if !batch.has_ask() || outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Done(_))) {
+        return;
+    }
+    calls.whole = calls.whole.max(batch.steps.len());
+    match batch.half {
+        Half::First => {
+            if let Some(Batch { half: Half::Second { first_accepted, .. }, .. }) = batches.front_mut() {
+                *first_accepted = true;
             }
-            None
         }
-        (Half::Second { first_accepted: true }, true) => {
-            let size = batch.steps.len();
+        Half::Second { of, first_accepted: true } => {
+            calls.too_large = Some(calls.too_large.map_or(of, |size| size.min(of)));
+            let size = half_way(calls.whole, of);
             *batches = std::mem::take(batches).into_iter().flat_map(|batch| batch.cut_to(size)).collect();
-            Some(size)
         }
-        (Half::None | Half::First | Half::Second { .. }, _) => None,
+        Half::None | Half::Second { first_accepted: false, .. } => {}
     }
 }
 
@@ -246,6 +249,8 @@ enum Half {
     First,
     /// The second one.
     Second {
+        /// How many channels were in the whole.
+        of: usize,
         /// Whether the first went through with all that was in it.
         first_accepted: bool,
     },
@@ -255,8 +260,9 @@ impl Batch {
     /// Both halves go to the front, so that the order of the plan is kept.
     fn halve(self, batches: &mut VecDeque<Batch>) {
         let mut first = self.steps;
+        let of = first.len();
         let second = first.split_off(first.len() / 2);
-        batches.push_front(Batch { steps: second, half: Half::Second { first_accepted: false } });
+        batches.push_front(Batch { steps: second, half: Half::Second { of, first_accepted: false } });
         batches.push_front(Batch { steps: first, half: Half::First });
     }
 

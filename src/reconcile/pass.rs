@@ -1,17 +1,17 @@
 //! The pass.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::model::channel::{AccountName, ChannelId};
+use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::desired::AccountDesired;
 use crate::model::learned::Learned;
 use crate::model::observed::Look;
-use crate::model::record::{AccountState, Grant, Trouble};
-use crate::model::secret::Fingerprint;
+use crate::model::record::{AccountState, Grant, Record, Trouble};
 use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
 use crate::plan::decide::{self, Facts};
@@ -45,7 +45,7 @@ impl Subject {
     /// With what is remembered and seen, everything a decision is made from.
     pub(super) fn facts<'a>(
         &'a self,
-        records: &'a std::collections::BTreeMap<ChannelId, crate::model::record::Record>,
+        records: &'a BTreeMap<ChannelId, Record>,
         state: &'a AccountState,
         look: &'a Look,
         now: Timestamp,
@@ -104,9 +104,12 @@ pub async fn pass(
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now);
-    let removals_allowed = still_allowed(store, subject.name(), &remembered, &look)?;
+    // What an operator wrote down while the pass was under way stays.
+    let stored = store.account_state(subject.name())?;
+    let removals_allowed = still_to_remove(stored.removals_allowed, &memory.records, &subject.desired.specs);
+    let paused = stored.paused.still_held(now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
-    let state = AccountState { removals_allowed, learned, ..state };
+    let state = AccountState { removals_allowed, learned, paused, ..state };
     let facts = subject.facts(&memory.records, &state, &memory.predicted, now);
     let after_plan = decide::plan(&facts);
     if state != remembered {
@@ -141,17 +144,14 @@ pub async fn pass(
     })
 }
 
-/// What the operator allowed is allowed for one pass that saw the account; what was allowed while that pass was under way
-/// is for the next one.
-fn still_allowed(
-    store: &Store,
-    account: &AccountName,
-    remembered: &AccountState,
-    look: &Look,
-) -> Result<Option<Fingerprint>, StoreError> {
-    let stored = store.account_state(account)?.removals_allowed;
-    let is_used = matches!(look, Look::Seen { .. }) && stored == remembered.removals_allowed;
-    Ok(stored.filter(|_| !is_used))
+/// What the operator allowed stays allowed until it is done, however many passes that takes, or until the channel is declared
+/// again. It is read when the pass is over, because it may have been allowed while the pass was under way.
+fn still_to_remove(
+    allowed: BTreeSet<ChannelId>,
+    records: &BTreeMap<ChannelId, Record>,
+    specs: &BTreeMap<ChannelId, Arc<Spec>>,
+) -> BTreeSet<ChannelId> {
+    allowed.into_iter().filter(|id| records.contains_key(id) && !specs.contains_key(id)).collect()
 }
 
 /// The account's state once the plan was carried out: writes that went well end their trouble.
@@ -242,3 +242,36 @@ fn log_outcomes(account: &AccountName, execution: &Execution) {
 }
 
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::channel::NotifyUrl;
+    use crate::model::policy::Mode;
+    use crate::model::secret::Fingerprint;
+    use crate::model::version::DAY;
+
+    #[test]
+    fn what_was_allowed_is_allowed_until_it_is_done_or_declared_again() {
+        let id = |number| ChannelId::new(number).unwrap();
+        let record = |number| (id(number), Record::new(id(number), "c".parse().unwrap(), Fingerprint(0)));
+        let spec = |number| {
+            let spec = Spec {
+                id: id(number),
+                name: "c".parse().unwrap(),
+                events: ["Deals.all"].into_iter().collect(),
+                notify_url: NotifyUrl::new("https://hooks.example.com"),
+                token: None,
+                lifetime: DAY,
+                renew_before: None,
+                notify_on_related_action: true,
+                return_affected_field_values: false,
+                conditions: Vec::new(),
+                mode: Mode::Sync,
+            };
+            (id(number), Arc::new(spec))
+        };
+        let (records, specs) = ([2, 3].map(record).into(), [spec(3)].into());
+        assert_eq!(still_to_remove([1, 2, 3].map(id).into(), &records, &specs), [id(2)].into());
+    }
+}

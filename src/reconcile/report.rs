@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::coverage::Ledger;
 use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::learned::BatchLearned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::time::{Timestamp, brief, whole_seconds};
@@ -137,10 +138,11 @@ pub fn limits(facts: &Facts<'_>) -> Vec<String> {
             "this account grants at most {max}; lifetime = \"{wanted}\" is not to be had: set lifetime or lifetime_max"
         )
     });
-    let batch = state.learned.batch_max(policy, *now);
-    let batch = (batch < policy.batch_max).then(|| {
-        format!("this account takes {} in one write at most, not {}", counted(batch, "channel"), policy.batch_max)
-    });
+    let batch =
+        state.learned.batch.filter(|batch| batch.holds(policy, *now)).map(|BatchLearned { max, refused, .. }| {
+            let (max, configured) = (counted(max, "channel"), policy.batch_max);
+            format!("this account takes {max} in one write and refuses {refused}: the config says {configured}")
+        });
     lifetime.into_iter().chain(batch).collect()
 }
 
@@ -168,15 +170,15 @@ impl ChannelReport {
 }
 
 impl AccountReport {
-    /// Zoho's time at `now` of the local clock.
-    pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
-        AccountState { skew_ms: self.skew_ms, ..AccountState::default() }.zoho_time(now)
-    }
-
     /// Whether the pass saw the account and everything that it tried was done.
     pub fn succeeded(&self) -> bool {
         let done = |(_, outcome): &(Step, Outcome)| matches!(outcome, Outcome::Done(_));
         self.look_failed.is_none() && self.writes_failed.is_none() && self.outcomes.iter().all(done)
+    }
+
+    /// Zoho's time at `now` of the local clock.
+    pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
+        AccountState { skew_ms: self.skew_ms, ..AccountState::default() }.zoho_time(now)
     }
 
     /// The state of a channel at `now`: a report grows old, and a channel that was covered may have ended since.

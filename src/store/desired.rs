@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match};
-use crate::model::desired::{AccountDesired, Desired, Settings};
+use crate::model::desired::{AccountDesired, Alerts, Desired, Settings};
 use crate::model::events::Events;
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::secret::{Fingerprint, Origin, Secret};
@@ -32,6 +32,8 @@ pub struct Restored {
     pub desired: Desired,
     /// Accounts that cannot go on, and why.
     pub unusable: BTreeMap<AccountName, String>,
+    /// Why some of whom to tell cannot be told.
+    pub unalerted: Vec<String>,
 }
 
 /// Fetches a secret again from where it came from.
@@ -41,7 +43,7 @@ impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
     pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
         let entries = entries_of(desired);
-        let over = fingerprint(&entries);
+        let over = fingerprint(entries.iter().map(|(key, entry)| (key.clone(), as_value(entry))));
         let current: Option<Current> = self.meta.read(CURRENT)?;
         if let Some(current) = &current
             && current.over == over.0
@@ -76,7 +78,9 @@ impl Store {
         let mut channels = Vec::new();
         for (_, entry) in self.desired.scan::<Entry>(&prefix)? {
             match entry {
-                Entry::Settings(settings) => restored.desired.settings = settings.into_settings(),
+                Entry::Settings(settings) => {
+                    restored.desired.settings = settings.into_settings(fetch, &mut restored.unalerted);
+                }
                 Entry::Account(account) => restored.add_account(account, fetch),
                 Entry::Channel(channel) => channels.push(channel),
             }
@@ -91,8 +95,8 @@ impl Store {
     fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
         let prefix = keys::generation(current.generation);
         let key = |key: Vec<u8>| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let entries = self.desired.scan::<Entry>(&prefix)?.into_iter().map(|(at, entry)| (key(at), entry));
-        Ok(fingerprint(&entries.collect::<Vec<_>>()).0 == current.over)
+        let entries = self.desired.scan::<serde_json::Value>(&prefix)?.into_iter();
+        Ok(fingerprint(entries.map(|(at, entry)| (key(at), entry))).0 == current.over)
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
@@ -171,9 +175,19 @@ struct SettingsValue {
     request_timeout: Duration,
     connect_timeout: Duration,
     ca_file: Option<PathBuf>,
-    /// Left out when there is none: what is stored without it keeps its fingerprint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
+    alerts: Option<AlertsValue>,
+    #[serde(default)]
     status_file: Option<PathBuf>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AlertsValue {
+    webhook: Option<SecretValue>,
+    grace: Duration,
+    repeat: Duration,
+    heartbeat: Option<SecretValue>,
+    heartbeat_interval: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -271,26 +285,86 @@ fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
     entries.into_iter().map(|entry| (entry.key(), entry)).collect()
 }
 
-/// Over the entries as they are in the store, whatever their order here.
-fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
-    let texts =
-        entries.iter().map(|(key, entry)| format!("{key} {}", serde_json::to_string(entry).unwrap_or_default()));
-    let mut texts: Vec<String> = texts.collect();
+/// Over the entries as they are in the store, whatever their order here, and whatever a later version makes of them.
+fn fingerprint(entries: impl Iterator<Item = (String, serde_json::Value)>) -> Fingerprint {
+    let mut texts: Vec<String> = entries.map(|(key, entry)| format!("{key} {entry}")).collect();
     texts.sort_unstable();
     Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+fn as_value(entry: &Entry) -> serde_json::Value {
+    serde_json::to_value(entry).unwrap_or_default()
+}
+
 impl SettingsValue {
     fn of(settings: &Settings) -> SettingsValue {
-        let Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file } =
-            settings.clone();
-        SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file }
+        let Settings {
+            owner,
+            listen,
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+        } = settings.clone();
+        let alerts = Some(AlertsValue::of(&alerts));
+        SettingsValue {
+            owner,
+            listen,
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+        }
     }
 
-    fn into_settings(self) -> Settings {
-        let SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file } =
-            self;
-        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, status_file }
+    fn into_settings(self, fetch: Fetch<'_>, unalerted: &mut Vec<String>) -> Settings {
+        let SettingsValue {
+            owner,
+            listen,
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+        } = self;
+        let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, unalerted)).unwrap_or_default();
+        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts, status_file }
+    }
+}
+
+impl AlertsValue {
+    fn of(alerts: &Alerts) -> AlertsValue {
+        let Alerts { webhook, grace, repeat, heartbeat, heartbeat_interval } = alerts;
+        AlertsValue {
+            webhook: webhook.as_ref().map(SecretValue::of),
+            grace: *grace,
+            repeat: *repeat,
+            heartbeat: heartbeat.as_ref().map(SecretValue::of),
+            heartbeat_interval: *heartbeat_interval,
+        }
+    }
+
+    /// A URL that cannot be fetched is left out: channels are kept all the same.
+    fn into_alerts(self, fetch: Fetch<'_>, unalerted: &mut Vec<String>) -> Alerts {
+        let AlertsValue { webhook, grace, repeat, heartbeat, heartbeat_interval } = self;
+        let mut fetched = |what: &str, secret: Option<SecretValue>| {
+            secret?.fetch(what, fetch).map_err(|why| unalerted.push(why)).ok()
+        };
+        Alerts {
+            webhook: fetched("the webhook of [alerts]", webhook),
+            grace,
+            repeat,
+            heartbeat: fetched("the heartbeat of [alerts]", heartbeat),
+            heartbeat_interval,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | `meta` | `schema` | the layout's version, a number as text |
 //! | `meta` | `desired` | which generation of `desired` is the current one, and over what |
+//! | `meta` | `told` | what the alert webhook was told to be bad and is not over |
 //! | `desired` | `GENERATION/settings`, `GENERATION/account/NAME`, `GENERATION/channel/ACCOUNT/ID` | the last good desired state; secrets as reference and fingerprint, never as value |
 //! | `records` | `ACCOUNT/ID` | what is remembered of a channel: being there means that it is ours |
 //! | `accounts` | `NAME` | what is remembered of an account |
@@ -51,6 +52,7 @@ pub mod desired;
 mod keys;
 pub mod ledger;
 pub mod open;
+mod told;
 mod tree;
 mod value;
 

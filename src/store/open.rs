@@ -29,7 +29,7 @@ use crate::model::token::TokenState;
 
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{acks, desired, keys, ledger};
+use super::{acks, desired, keys, ledger, told};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -285,6 +285,7 @@ impl Store {
         self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
         acks::verify(self)?;
+        told::verify(self)?;
         desired::verify(self)
     }
 }

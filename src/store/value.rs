@@ -4,12 +4,14 @@
 //! `v`; a later shape reads the earlier ones. Conversions name every field, so that a new one breaks the build here and
 //! not the data.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, ChannelName};
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
+use crate::model::pause::{Pause, Pauses};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
@@ -127,9 +129,45 @@ pub(super) struct AccountValue {
     looked_at: Option<Timestamp>,
     #[serde(default)]
     looked_from: Option<Timestamp>,
-    removals_allowed: Option<u64>,
+    #[serde(default)]
+    removable: Vec<i64>,
     #[serde(default)]
     learned: LearnedValue,
+    #[serde(default)]
+    paused: PausesValue,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct PausesValue {
+    account: Option<PauseValue>,
+    /// By channel id, as text.
+    channels: BTreeMap<String, PauseValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PauseValue {
+    at: Timestamp,
+    until: Option<Timestamp>,
+}
+
+impl PausesValue {
+    fn of(pauses: &Pauses) -> PausesValue {
+        let Pauses { account, channels } = pauses;
+        let value = |pause: &Pause| {
+            let Pause { at, until } = *pause;
+            PauseValue { at, until }
+        };
+        let channels = channels.iter().map(|(id, pause)| (id.to_string(), value(pause)));
+        PausesValue { account: account.as_ref().map(value), channels: channels.collect() }
+    }
+
+    fn into_pauses(self) -> Pauses {
+        let PausesValue { account, channels } = self;
+        let pause = |PauseValue { at, until }| Pause { at, until };
+        let channels = channels.into_iter().filter_map(|(id, value)| Some((id.parse().ok()?, pause(value))));
+        Pauses { account: account.map(pause), channels: channels.collect() }
+    }
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -154,6 +192,8 @@ struct LifetimeLearnedValue {
 #[derive(Serialize, Deserialize)]
 struct BatchLearnedValue {
     max: usize,
+    #[serde(default)]
+    refused: Option<usize>,
     configured: usize,
     at: Timestamp,
 }
@@ -174,7 +214,12 @@ impl LearnedValue {
     fn of(learned: &Learned) -> LearnedValue {
         let Learned { lifetime, post_refused, batch, refusing, short_grants } = learned.clone();
         let Attempts { count, since } = short_grants;
-        let batch = batch.map(|BatchLearned { max, configured, at }| BatchLearnedValue { max, configured, at });
+        let batch = batch.map(|BatchLearned { max, refused, configured, at }| BatchLearnedValue {
+            max,
+            refused: Some(refused),
+            configured,
+            at,
+        });
         let refusing = refusing.map(|Refusing { code, at }| RefusingValue { code, at });
         let lifetime = lifetime.map(|LifetimeLearned { max, asked, granted, configured, at }| LifetimeLearnedValue {
             max,
@@ -189,7 +234,12 @@ impl LearnedValue {
     fn into_learned(self) -> Learned {
         let LearnedValue { lifetime, post_refused, batch, refusing, short_grants } = self;
         let AttemptsValue { count, since } = short_grants;
-        let batch = batch.map(|BatchLearnedValue { max, configured, at }| BatchLearned { max, configured, at });
+        let batch = batch.map(|BatchLearnedValue { max, refused, configured, at }| BatchLearned {
+            max,
+            refused: refused.unwrap_or(max.saturating_add(1)),
+            configured,
+            at,
+        });
         let refusing = refusing.map(|RefusingValue { code, at }| Refusing { code, at });
         let lifetime = lifetime.map(|LifetimeLearnedValue { max, asked, granted, configured, at }| LifetimeLearned {
             max,
@@ -224,7 +274,7 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned, paused } = state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -232,21 +282,23 @@ impl AccountValue {
             writes: TroubleValue::of(writes),
             looked_at: *looked_at,
             looked_from: *looked_from,
-            removals_allowed: removals_allowed.map(|fingerprint| fingerprint.0),
+            removable: removals_allowed.iter().map(|id| id.number()).collect(),
             learned: LearnedValue::of(learned),
+            paused: PausesValue::of(paused),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removable, learned, paused } = self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
             writes: writes.into_trouble(),
             looked_at,
             looked_from,
-            removals_allowed: removals_allowed.map(Fingerprint),
+            removals_allowed: removable.into_iter().filter_map(|id| ChannelId::new(id).ok()).collect(),
             learned: learned.into_learned(),
+            paused: paused.into_pauses(),
         }
     }
 }
@@ -386,7 +438,7 @@ mod tests {
             writes: Trouble::default(),
             looked_at: Some(at()),
             looked_from: Some(at()),
-            removals_allowed: Some(Fingerprint(3)),
+            removals_allowed: [ChannelId::new(3).unwrap(), ChannelId::new(i64::MAX).unwrap()].into(),
             learned: Learned {
                 lifetime: Some(LifetimeLearned {
                     max: Duration::from_secs(86_400),
@@ -396,13 +448,23 @@ mod tests {
                     at: at(),
                 }),
                 post_refused: Some(at()),
-                batch: Some(BatchLearned { max: 6, configured: 50, at: at() }),
+                batch: Some(BatchLearned { max: 6, refused: 12, configured: 50, at: at() }),
                 refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
                 short_grants: Attempts { count: 1, since: Some(at()) },
+            },
+            paused: Pauses {
+                account: Some(Pause { at: at(), until: Some(at()) }),
+                channels: [(ChannelId::new(7).unwrap(), Pause { at: at(), until: None })].into(),
             },
         };
         let text = serde_json::to_string(&AccountValue::of(&state)).unwrap();
         assert_eq!(serde_json::from_str::<AccountValue>(&text).unwrap().into_state(), state);
+        let stored = r#"{"v":1,"skew_ms":null,"looks":{"attempts":0,"at":null,"not_before":null,"what":""},
+            "writes":{"attempts":0,"at":null,"not_before":null,"what":""},"looked_at":null,"removals_allowed":7,
+            "learned":{"batch":{"max":6,"configured":50,"at":"2026-01-01T00:00:00Z"}}}"#;
+        let early = serde_json::from_str::<AccountValue>(stored).unwrap().into_state();
+        let batch = BatchLearned { max: 6, refused: 7, configured: 50, at: at() };
+        assert_eq!(early.learned, Learned { batch: Some(batch), ..Learned::default() });
         let token = TokenState {
             credentials: Fingerprint(1),
             access: Some((Secret::new("1000.token"), at())),

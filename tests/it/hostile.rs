@@ -12,6 +12,7 @@ use crate::world::{World, spec};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const MINUTE: Duration = Duration::from_secs(60);
 const SECONDS: Duration = Duration::from_secs(5);
 
 /// One account with this many channels of this life; not started.
@@ -182,22 +183,30 @@ async fn a_live_channel_that_the_list_leaves_out_is_put_where_it_may_not_be_post
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_smaller_batch_limit_is_learned_and_kept_to() {
+async fn a_smaller_batch_limit_is_learned_to_the_channel_and_kept_to() {
     let mut world = declared(Knobs { batch_max: 10, ..Knobs::default() }, 60, DAY);
     world.start();
     world.audit().await;
     assert_all_covered(&world);
-    assert!(world.writes("acme") <= 3 + 12, "50, 25 and 12 are refused, then six at a time: {}", world.writes("acme"));
-    let limits = world.report("acme").limits.clone();
-    assert!(limits.iter().any(|text| text.contains("6 channels in one write")), "{limits:?}");
-    let before = world.writes("acme");
+    assert!(
+        world.writes("acme") <= 3 + 9,
+        "50, 25 and 12 are refused, twice six go, then nine: {}",
+        world.writes("acme")
+    );
     world.crash().await;
     world.start();
+    for _ in 0..2 * 24 {
+        world.pass_time(HOUR).await;
+        assert_all_covered(&world);
+    }
+    let limits = world.report("acme").limits.clone();
+    assert!(limits.iter().any(|text| text.contains("takes 10 channels in one write and refuses 11")), "{limits:?}");
+    let before = world.writes("acme");
     for _ in 0..24 {
         world.pass_time(HOUR).await;
         assert_all_covered(&world);
     }
-    assert_eq!(world.writes("acme") - before, 2 * 10, "twice a day at the floor of sixty by six");
+    assert_eq!(world.writes("acme") - before, 2 * 6, "twice a day at the floor of sixty by ten");
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,6 +223,26 @@ async fn an_account_that_refuses_every_batch_alike_is_not_bisected_to_the_last_c
     world.pass_time(HOUR / 4).await;
     assert_all_covered(&world);
     assert!(world.report("acme").writes_failed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emergency_goes_on_alone_where_every_batch_is_refused_and_does_not_storm() {
+    let mut world = declared(Knobs::default(), 50, DAY);
+    world.start();
+    world.pass_time(11 * HOUR).await;
+    world.zoho().set_knobs(Knobs { batch_max: 0, ..Knobs::default() }).expect("good knobs");
+    world.pass_time(11 * HOUR).await;
+    let before = world.writes("acme");
+    world.pass_time(HOUR).await;
+    let writes = world.writes("acme") - before;
+    let (each, halving) = (50 * 12, 50 * 12);
+    assert!(
+        (each..=each + halving).contains(&writes),
+        "each channel every five minutes, and to find that out: {writes}"
+    );
+    world.zoho().set_knobs(Knobs::default()).expect("good knobs");
+    world.pass_time(6 * MINUTE).await;
+    assert!(shortest(&world) > 23 * HOUR, "{:?}", shortest(&world));
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,6 +35,8 @@ pub enum Kind {
     LookFailed,
     /// The last writes failed.
     WritesFailed,
+    /// The operator paused channels: they are not renewed.
+    Paused,
     /// An account's next pass is long due.
     PassOverdue,
     /// The config cannot be used; the last good one is in force.
@@ -69,6 +71,44 @@ impl Kind {
         if self <= Kind::FirstPassOverdue { Status::Failing } else { Status::Degraded }
     }
 
+    /// Whether it is worth a message. What passes by itself within minutes, or goes with another reason, is not.
+    pub const fn is_told(self) -> bool {
+        !matches!(self, Kind::FirstPass | Kind::BackOff | Kind::ClockJump | Kind::Orphans)
+    }
+
+    /// What a person should do about it, as part of a sentence.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Kind::NotLive => "restart the daemon, and keep its log",
+            Kind::StoreFailed => "make room on its disk, or make it writable",
+            Kind::NeedsAPerson => "check the account's client, refresh token and scopes",
+            Kind::Unusable => "mend the config, or make the account's secrets readable",
+            Kind::NothingCovered | Kind::Uncovered => {
+                "see the other reasons; what was missed is listed by `channelkeeper gaps`"
+            }
+            Kind::FirstPassOverdue => "look at the log, and whether Zoho can be reached from here",
+            Kind::Emergency => "see why it was not renewed: the other reasons, or `channelkeeper plan`",
+            Kind::Rejected => "change the channel as Zoho asks",
+            Kind::Conflict => "choose another id, or `channelkeeper adopt` it",
+            Kind::Contested => "find out who else changes this channel at Zoho",
+            Kind::Drifted => "nothing, if it is mended by the next pass; else `channelkeeper plan` says why not",
+            Kind::RemovalGuard => "`channelkeeper apply --allow-removals`, if they are to go",
+            Kind::LookFailed | Kind::WritesFailed => "nothing, if Zoho is down; else look at the reason",
+            Kind::Paused => "`channelkeeper resume`, once whatever it is paused for is over",
+            Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
+            Kind::Config => "`channelkeeper check` shows the place",
+            Kind::StatusFile => "make room in its directory, or let the daemon's user write there",
+            Kind::ShortGrant | Kind::Limits => "set lifetime or lifetime_max to what the account grants",
+            Kind::Unknown => "nothing, if the next look succeeds",
+            Kind::BackOff => "nothing: it is tried again by itself",
+            Kind::Orphans => "nothing, if the account was taken out on purpose",
+            Kind::StoreMovedAside => "keep or delete the database that was moved aside, and restart",
+            Kind::ClockJump | Kind::Skew => "look after the clock of this machine",
+            Kind::FirstPass => "wait",
+            Kind::NothingDeclared => "declare channels",
+        }
+    }
+
     /// One word, for programs.
     pub const fn word(self) -> &'static str {
         match self {
@@ -87,6 +127,7 @@ impl Kind {
             Kind::RemovalGuard => "removal-guard",
             Kind::LookFailed => "look-failed",
             Kind::WritesFailed => "writes-failed",
+            Kind::Paused => "paused",
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
             Kind::StatusFile => "status-file",

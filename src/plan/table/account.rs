@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 
 use super::*;
-use crate::plan::filter::removals_fingerprint;
+use crate::model::pause::Pause;
 use crate::plan::step::{Cause, Reason};
 
 #[test]
@@ -117,6 +117,22 @@ fn a_third_of_the_channels_may_be_disabled_and_more_may_not() {
 }
 
 #[test]
+fn what_is_held_and_no_removal_does_not_count_for_the_guard() {
+    let mut world = World::converged(6);
+    world.retire(1);
+    world.retire(2);
+    world.observed(3).notify_on_related_action = [false].into();
+    world.refuse(3, "INVALID_DATA", 1);
+    world.check(&expect![[r#"
+        account acme: 2 steps, 1 held, 3 kept, 0 foreign
+          - disable       c1 (retired, 23h left)
+          - disable       c2 (retired, 23h left)
+          ! rejected      c3: Zoho refused it with INVALID_DATA: no (again in 15m)
+          next wake in 30s
+    "#]]);
+}
+
+#[test]
 fn with_three_channels_two_may_be_disabled() {
     let mut world = World::converged(3);
     world.retire(1);
@@ -129,12 +145,27 @@ fn removals_that_were_allowed_are_done_and_no_others() {
     let mut world = World::converged(4);
     world.retire(1);
     world.retire(2);
-    world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(2)].into()));
+    world.state.removals_allowed = [id(1), id(2)].into();
     assert_eq!(world.titles(), ["disable (retired)", "disable (retired)"]);
-    world.state.removals_allowed = Some(removals_fingerprint(&[id(1), id(3)].into()));
+    world.state.removals_allowed = [id(1), id(3)].into();
     assert!(world.titles().is_empty());
-    world.state.removals_allowed = Some(removals_fingerprint(&BTreeSet::new()));
+    world.state.removals_allowed = BTreeSet::new();
     assert!(world.titles().is_empty());
+}
+
+#[test]
+fn what_is_left_of_the_removals_that_were_allowed_is_allowed() {
+    let mut world = World::converged(6);
+    for number in 1..=4 {
+        world.retire(number);
+    }
+    world.state.removals_allowed = [1, 2, 3, 4].map(id).into();
+    assert_eq!(world.titles().len(), 4);
+    world.lose(1);
+    world.disown(1);
+    assert_eq!(world.titles(), ["disable (retired)"; 3], "one is done, and the call for the others was lost");
+    world.retire(5);
+    assert!(world.titles().is_empty(), "nobody said so of the fifth");
 }
 
 #[test]
@@ -232,12 +263,12 @@ fn trouble_that_lies_in_the_future_holds_nothing() {
 #[test]
 fn trouble_never_sleeps_past_the_emergency_and_never_delays_it() {
     let mut world = World::converged(1);
-    world.now = hours(20);
+    world.now = seconds_before(hours(21), 600);
     world.writes_fail(Some(DAY));
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
-          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1d)
-          next wake in 1h
+          ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1h)
+          next wake in 10m
     "#]]);
     world.now = hours(21);
     assert_eq!(world.titles(), ["enable (emergency)"]);
@@ -261,17 +292,19 @@ fn a_failed_look_is_repeated_by_the_table_and_soon_when_it_is_not_known_to_have_
     assert_eq!(world.sleep(), MINUTE * 2);
     world.state.looks = Trouble::default();
     assert_eq!(world.sleep(), SECOND * 30);
-    world.state.looks = Trouble::default().again(hours(0), "long ago", None);
-    assert_eq!(world.sleep(), SECOND * 30);
+    for failed_at in [hours(0), seconds_before(world.now, 30)] {
+        world.state.looks = Trouble::default().again(failed_at, "its wait is over", None);
+        assert_eq!(world.sleep(), SECOND * 30, "{failed_at}");
+    }
 }
 
 #[test]
 fn a_failed_look_never_sleeps_past_the_emergency() {
     let mut world = World::converged(1);
-    world.now = hours(20);
+    world.now = seconds_before(hours(21), 600);
     world.look_fails();
     world.state.looks = Trouble::default().again(world.now, "", Some(DAY));
-    assert_eq!(world.sleep(), HOUR);
+    assert_eq!(world.sleep(), MINUTE * 10);
 }
 
 #[test]
@@ -304,4 +337,35 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
     ];
     let words: BTreeSet<&str> = causes.iter().map(Cause::word).collect();
     assert_eq!(words.len(), causes.len());
+}
+
+#[test]
+fn a_paused_account_is_looked_at_and_not_written_until_the_pause_is_over() {
+    let mut world = World::converged(2);
+    world.now = hours(22);
+    world.lose(2);
+    world.state.paused.account = Some(Pause { at: hours(21), until: Some(hours(23)) });
+    world.check(&expect![[r#"
+        account acme: 0 steps, 2 held, 0 kept, 0 foreign
+          ! paused        c1: enable (emergency) waits: it is paused; `channelkeeper resume` ends that (again in 1h)
+          ! paused        c2: enable (missing) waits: it is paused; `channelkeeper resume` ends that (again in 1h)
+          next wake in 1h
+    "#]]);
+    world.now = hours(23);
+    assert_eq!(world.titles(), ["enable (emergency)", "enable (missing)"]);
+}
+
+#[test]
+fn a_paused_channel_is_no_rider_and_leaves_its_neighbours_alone() {
+    let mut world = World::converged(2);
+    world.record(2).grant = Some(Grant { at: hours(5), asked: hours(29), expiry: hours(29) });
+    world.observed(2).expiry = Some(hours(29));
+    world.now = hours(13);
+    world.state.paused.channels = [(id(2), Pause { at: hours(12), until: None })].into();
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 0 kept, 0 foreign
+          ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
+          ! paused        c2: it is paused; `channelkeeper resume` ends that
+          next wake in 30s
+    "#]]);
 }

@@ -9,7 +9,41 @@ use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::Events;
 use crate::model::observed::TokenSeen;
 use crate::plan::drift;
-use crate::plan::step::Reason;
+use crate::plan::step::{Action, Reason};
+
+#[test]
+fn what_drift_loses_deliveries() {
+    let loses = |change: fn(&mut World)| {
+        let mut world = World::converged(1);
+        change(&mut world);
+        let drift = drift::drift(&world.specs[&id(1)].clone(), world.observed(1));
+        assert_eq!(drift.len(), 1);
+        drift[0].loses_deliveries()
+    };
+    assert!(loses(|world| world.observed(1).events = events(&["Deals.create"])));
+    assert!(
+        !loses(|world| world.observed(1).events = events(&["Deals.all", "Contacts.all"])),
+        "extra ones cost nothing"
+    );
+    assert!(loses(|world| world.observed(1).notify_urls = [NotifyUrl::new("https://elsewhere.example")].into()));
+    assert!(loses(|world| world.observed(1).tokens = [TokenSeen::Null].into()));
+    assert!(loses(|world| world.observed(1).conditions = [Seen::Opaque].into()));
+    assert!(!loses(|world| world.observed(1).notify_on_related_action = [false].into()));
+    assert!(!loses(|world| world.observed(1).return_affected_field_values = [true].into()));
+}
+
+#[test]
+fn a_write_says_which_declared_channel_it_is_of() {
+    let mut world = World::converged(3);
+    world.now = hours(12);
+    world.observed(1).events = events(&["Deals.all", "Leads.all"]);
+    world.disown(2);
+    world.retire(3);
+    for step in world.plan().steps {
+        let spec = step.action.spec().map(|spec| spec.id);
+        assert_eq!(spec, (step.action != Action::Disable).then_some(step.id), "{step:?}");
+    }
+}
 
 #[test]
 fn missing_events_are_added_by_patch() {

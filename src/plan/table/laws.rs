@@ -52,7 +52,7 @@ proptest! {
     #[test]
     fn an_empty_config_never_disables(mut world in worlds()) {
         world.specs.clear();
-        world.state.removals_allowed = None;
+        world.state.removals_allowed.clear();
         prop_assert!(world.plan().steps.iter().all(|step| step.action == Action::Forget));
     }
 
@@ -133,7 +133,7 @@ proptest! {
     fn every_expiry_asked_for_is_whole_and_within_what_zoho_gives(world in worlds()) {
         let latest = after(world.state.zoho_time(world.now), world.policy.lifetime_max - SECOND * 30);
         for step in world.plan().steps {
-            if let Some(Ask { expiry, .. }) = asked(&step.action) {
+            if let Some(Ask { expiry, .. }) = step.action.ask() {
                 prop_assert!(*expiry <= latest && expiry.subsec_nanosecond() == 0, "{step:?}");
             }
         }
@@ -226,12 +226,5 @@ impl World {
         let life = Life::of(spec, record.grant, seen)?;
         let due = life.due_at(spec.renew_before, Phase::of(&self.account));
         Some((self.state.local_time(due), self.state.local_time(life.emergency_at())))
-    }
-}
-
-fn asked(action: &Action) -> Option<&Ask> {
-    match action {
-        Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask),
-        Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
     }
 }

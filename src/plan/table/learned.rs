@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::*;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::plan::decide::{LIFETIME_GUARD, NOT_SUBSCRIBED};
-use crate::plan::learn::{ATTEMPTS_MAX, Calls, Said, learn, learn_calls};
+use crate::plan::learn::{ATTEMPTS_MAX, Calls, Said, can_do_better, learn, learn_calls};
 use crate::plan::step::{Action, Ask, Reason, Step};
 
 /// One channel that wants a week and was given an hour, two minutes ago.
@@ -80,6 +80,14 @@ fn a_life_that_is_all_there_is_to_be_had_is_not_asked_for_again() {
 }
 
 #[test]
+fn a_quarter_more_life_is_not_worth_a_call_and_a_second_more_than_that_is() {
+    let world = short();
+    let grant = world.records[&id(1)].grant.unwrap();
+    let worth = |asks| can_do_better(grant, asks, &Learned::default(), world.now);
+    assert_eq!([MINUTE * 75, MINUTE * 75 + SECOND].map(worth), [false, true]);
+}
+
+#[test]
 fn a_day_has_only_so_many_attempts_at_a_longer_life() {
     let mut world = short();
     assert_eq!(world.titles(), ["enable (short-grant)"]);
@@ -113,6 +121,28 @@ fn a_live_channel_that_may_not_be_posted_is_put_and_so_are_its_neighbours_from_t
     assert_eq!(world.titles(), ["enable (not-subscribed)", "replace (renew)"]);
     world.state.learned.post_refused = Some(hours(13));
     assert_eq!(world.titles(), ["enable (not-subscribed)", "enable (renew)"], "what is in the future does not count");
+}
+
+#[test]
+fn only_a_refusal_that_says_taken_leads_to_put() {
+    let mut world = World::converged(1);
+    world.now = hours(12);
+    for (code, live, gone) in [
+        ("ALREADY_USED", "replace (renew)", "replace (missing)"),
+        ("DUPLICATE_DATA", "replace (renew)", "replace (missing)"),
+        ("INVALID_DATA", "enable (renew)", "enable (missing)"),
+    ] {
+        let mut world = world.clone();
+        world.refuse(1, code, 1);
+        world.now = after(world.now, HOUR);
+        assert_eq!(world.titles(), [live], "{code}");
+        world.lose(1);
+        assert_eq!(world.titles(), [gone], "{code}");
+    }
+    world.lose(1);
+    world.now = hours(24);
+    world.refuse(1, "ALREADY_USED", 1);
+    assert!(world.titles().is_empty(), "the grant is over, so it may be somebody else's: {}", world.text());
 }
 
 #[test]
@@ -157,7 +187,7 @@ fn a_missing_channel_whose_id_is_taken_teaches_nothing_of_the_account() {
 }
 
 #[test]
-fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_urgent() {
+fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_missing() {
     let mut world = World::converged(2);
     world.now = hours(12);
     world.lose(1);
@@ -175,13 +205,46 @@ fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_urgent() 
 }
 
 #[test]
+fn an_emergency_does_not_wait_for_an_account_that_refuses_and_goes_out_alone() {
+    let mut world = World::converged(4);
+    world.now = hours(21);
+    world.state.learned.refusing = Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(21) });
+    world.observed(3).expiry = Some(hours(40));
+    world.lose(4);
+    world.refuse(2, "INVALID_DATA", 1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 2 held, 1 kept, 0 foreign
+          ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
+          ! rejected      c2: Zoho refused it with INVALID_DATA: no (again in 5m)
+          ! back-off      c4: enable (missing) waits: every batch is refused with INVALID_DATA (again in 5m)
+          next wake in 30s
+    "#]]);
+    assert_eq!(world.plan().batch_max, 1, "none may spoil the batch of another");
+    world.look_fails();
+    assert_eq!(world.titles(), ["enable (emergency-blind)"; 3]);
+}
+
+#[test]
+fn the_wait_of_an_account_that_refuses_is_not_drawn_out_by_emergencies() {
+    let world = World::converged(1);
+    let refused = |learned: Learned, now| {
+        let calls = Calls { refusing: Some("INVALID_DATA".to_owned()), ..Calls::default() };
+        learn_calls(learned, &world.policy, &calls, now)
+    };
+    let since = |learned: &Learned| learned.refusing.as_ref().map(|refusing| refusing.at);
+    let first = refused(Learned::default(), hours(1));
+    assert_eq!(since(&refused(first.clone(), after(hours(1), MINUTE * 4))), Some(hours(1)));
+    assert_eq!(since(&refused(first, after(hours(1), MINUTE * 5))), Some(after(hours(1), MINUTE * 5)));
+}
+
+#[test]
 fn a_call_is_filled_up_to_the_size_that_was_learned() {
     let mut world = World::converged(9);
     world.spec(1).renew_before = Some(HOUR * 14);
     world.now = hours(11);
     assert_eq!(world.plan().batch_max, 50);
     assert_eq!(world.titles().len(), 9);
-    world.state.learned.batch = Some(BatchLearned { max: 4, configured: 50, at: hours(0) });
+    world.state.learned.batch = Some(BatchLearned { max: 4, refused: 5, configured: 50, at: hours(0) });
     assert_eq!((world.plan().batch_max, world.titles().len()), (4, 4));
     world.policy.batch_max = 40;
     assert_eq!(world.plan().batch_max, 40, "the config says something new");
@@ -195,7 +258,62 @@ fn what_calls_teach() {
     assert_eq!(learned.refusing.as_ref().map(|refusing| refusing.at), Some(world.now));
     let nothing = learn_calls(learned.clone(), &world.policy, &Calls::default(), hours(2));
     assert_eq!(nothing, learned);
-    let accepted = Calls { accepted: true, size: Some(6), refusing: None };
+    let accepted = Calls { accepted: true, ..Calls::default() };
     let learned = learn_calls(learned, &world.policy, &accepted, hours(3));
-    assert_eq!((learned.refusing, learned.batch.map(|batch| batch.max)), (None, Some(6)));
+    assert_eq!(learned, Learned::default());
+}
+
+/// What is known after each pass of an account that takes `limit` channels in one write, and has one such write to make
+/// in a pass: a pass that has more to write knows it sooner.
+fn sizes(limit: usize) -> Vec<(usize, usize)> {
+    let (world, mut learned) = (World::empty(), Learned::default());
+    let mut known = Vec::new();
+    for hour in 0..100 {
+        let (mut size, mut calls) = (learned.batch_max(&world.policy, hours(hour)), Calls::default());
+        while size > limit {
+            calls.too_large = Some(size);
+            size /= 2;
+        }
+        calls.whole = size;
+        learned = learn_calls(learned, &world.policy, &calls, hours(hour));
+        known.extend(learned.batch.map(|batch| (batch.max, batch.refused)));
+        known.dedup();
+    }
+    known
+}
+
+#[test]
+fn the_most_channels_of_a_write_are_found_by_halves_and_never_less_than_was_accepted() {
+    assert_eq!(sizes(10), [(6, 12), (9, 12), (10, 12), (10, 11)]);
+    assert_eq!(sizes(7), [(6, 12), (6, 9), (7, 9), (7, 8)]);
+    assert_eq!(sizes(6), [(6, 12), (6, 9), (6, 7)]);
+    assert_eq!(sizes(1), [(1, 3), (1, 2)]);
+    assert_eq!(sizes(50), []);
+    for limit in 1..50 {
+        let sizes = sizes(limit);
+        assert!(sizes.len() <= 6 && sizes.last() == Some(&(limit, limit + 1)), "{limit}: {sizes:?}");
+        assert!(sizes.is_sorted_by_key(|(accepted, _)| *accepted), "{limit}: {sizes:?}");
+    }
+}
+
+#[test]
+fn what_sizes_do_not_teach() {
+    let world = World::converged(1);
+    let learned = |known: Option<(usize, usize)>, whole, too_large, hour| {
+        let batch = known.map(|(max, refused)| BatchLearned { max, refused, configured: 50, at: hours(1) });
+        let calls = Calls { whole, too_large, ..Calls::default() };
+        let learned = learn_calls(Learned { batch, ..Learned::default() }, &world.policy, &calls, hours(hour));
+        learned.batch.map(|batch| (batch.max, batch.refused, batch.at))
+    };
+    assert_eq!(learned(None, 25, Some(12), 2), None, "more than was refused went through");
+    assert_eq!(learned(None, 12, Some(12), 2), None);
+    assert_eq!(
+        learned(Some((14, 20)), 12, Some(12), 2),
+        Some((14, 20, hours(1))),
+        "as many went through as were refused"
+    );
+    assert_eq!(learned(Some((6, 12)), 3, None, 2), Some((6, 12, hours(1))), "less than is known to go through");
+    assert_eq!(learned(Some((6, 12)), 12, None, 2), Some((6, 12, hours(1))), "not in a write of this size");
+    assert_eq!(learned(Some((6, 12)), 2, Some(5), 2), Some((2, 5, hours(2))), "the account takes less than before");
+    assert_eq!(learned(Some((6, 12)), 9, None, 200), None, "too long ago");
 }

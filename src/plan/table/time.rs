@@ -40,6 +40,8 @@ fn slack_is_the_margin_without_the_loops_period_and_one_time_out() {
         let life = Life { length: spec.lifetime, expiry: Timestamp::UNIX_EPOCH };
         let due = life.due_at(spec.renew_before, Phase::of(&account));
         assert_eq!(slack.margin, crate::model::time::span(due, life.expiry));
+        let emergencies = (DAY / 8).as_secs() / 30;
+        assert!((emergencies as u32..999).contains(&slack.failed_passes), "{slack:?}");
     }
 }
 

@@ -51,7 +51,12 @@ fn desired() -> Desired {
         mode: Mode::Observe,
     };
     let specs = (1..=450).map(|number| (ChannelId::new(number).unwrap(), Arc::new(spec(number)))).collect();
-    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, ..Settings::default() };
+    let alerts = Alerts {
+        webhook: Some(secret(&Origin::Credential("webhook".into())).unwrap()),
+        grace: Duration::from_secs(1),
+        ..Alerts::default()
+    };
+    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, alerts, ..Settings::default() };
     Desired { settings, accounts: [(account.name.clone(), AccountDesired { account, specs })].into() }
 }
 
@@ -64,8 +69,8 @@ fn a_desired_state_comes_back_with_its_secrets() {
     let dir = TempDir::new().unwrap();
     assert!(open(&dir).restore_desired(&secret).unwrap().is_none());
     assert!(open(&dir).keep_desired(&desired()).unwrap());
-    let Restored { desired: back, unusable } = restored(&open(&dir));
-    assert_eq!((back, unusable.len()), (desired(), 0));
+    let Restored { desired: back, unusable, unalerted } = restored(&open(&dir));
+    assert_eq!((back, unusable.len(), unalerted.len()), (desired(), 0, 0));
 }
 
 #[test]
@@ -119,6 +124,28 @@ fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_confi
     assert_eq!(restored(&store).desired, desired());
 }
 
+/// What another version wrote is whole although this one knows other keys.
+#[test]
+fn a_desired_state_with_keys_of_another_version_is_restored() {
+    let store = Store::temporary().unwrap();
+    store.keep_desired(&desired()).unwrap();
+    let entries: Vec<(Vec<u8>, serde_json::Value)> = store.desired.scan("").unwrap();
+    let entries: Vec<(String, serde_json::Value)> = entries
+        .into_iter()
+        .map(|(key, mut entry)| {
+            let said = entry.as_object_mut().unwrap().values_mut().next().unwrap();
+            said.as_object_mut().unwrap().insert("zebra".to_owned(), serde_json::json!(7));
+            (String::from_utf8(key).unwrap(), entry)
+        })
+        .collect();
+    let changed: Vec<_> = entries.iter().map(|(key, entry)| (key.clone(), Some(entry.clone()))).collect();
+    store.desired.write(&changed).unwrap();
+    let bare = |key: &str| key.split_once('/').unwrap().1.to_owned();
+    let over = fingerprint(entries.into_iter().map(|(key, entry)| (bare(&key), entry))).0;
+    store.meta.write(&[(CURRENT.to_owned(), Some(Current { generation: 1, over }))]).unwrap();
+    assert_eq!(restored(&store).desired, desired());
+}
+
 #[test]
 fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     let store = Store::temporary().unwrap();
@@ -126,7 +153,7 @@ fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     let account = plain.accounts.values_mut().next().unwrap();
     account.account.credentials.client_secret = Secret::new(SECRETS[0]);
     store.keep_desired(&plain).unwrap();
-    let Restored { desired: back, unusable } = restored(&store);
+    let Restored { desired: back, unusable, unalerted: _ } = restored(&store);
     assert!(back.accounts.is_empty());
     let why = &unusable[&"acme".parse().unwrap()];
     assert_eq!(
@@ -144,7 +171,7 @@ fn a_secret_that_cannot_be_fetched_is_named() {
         Origin::Credential(name) => Err(format!("no credential {name}")),
         Origin::Env(_) | Origin::File(_) | Origin::Plain => secret(origin),
     };
-    let Restored { desired: back, unusable } = store.restore_desired(&no_credential).unwrap().unwrap();
+    let Restored { desired: back, unusable, unalerted: _ } = store.restore_desired(&no_credential).unwrap().unwrap();
     assert!(back.accounts.is_empty());
     assert_eq!(unusable[&"acme".parse().unwrap()], "the token of channel c1: no credential channel");
 }

@@ -78,7 +78,7 @@ fn what_was_written_is_there_after_a_restart() {
     let state = AccountState {
         skew_ms: Some(-5),
         looks: Failures::default().again(now(), "HTTP 500", None),
-        removals_allowed: Some(Fingerprint(3)),
+        removals_allowed: [ChannelId::new(3).unwrap()].into(),
         ..AccountState::default()
     };
     open(&dir).write_account_state(&acme(), &state).unwrap();

@@ -12,6 +12,7 @@ mod http;
 mod place;
 mod simulator;
 
+mod alerts;
 mod clock;
 mod demo;
 #[cfg(target_os = "linux")]
@@ -21,9 +22,11 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod login;
 mod metrics;
 mod outside;
 mod page;
+mod pause;
 mod plan;
 mod receivers;
 mod refused;

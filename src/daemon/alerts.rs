@@ -1,0 +1,231 @@
+//! Tells what goes wrong: the webhook and the heartbeat of `[alerts]`.
+//!
+//! A task of its own, which watches the overview and has its own connections: passes neither wait for it nor know of it.
+//! What is to be told is decided by [`Teller`] and [`proof`], from how things are at that moment, so nothing queues up: a
+//! message that cannot be delivered is made anew, later. At most one request is under way; it ends after
+//! [`REQUEST_TIMEOUT`], no redirect is followed, and of the answer only the status counts.
+//!
+//! What was told is kept in the store when it was delivered. A crash in between tells it twice, and never not at all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock::{Clock, LOOK_AT_CLOCK};
+use crate::expose::alert::{News, Retry, Teller, proof};
+use crate::expose::health::health;
+use crate::expose::overview::{Overview, Receiver, Sent};
+use crate::model::desired::{Alerts, Settings};
+use crate::model::exchange::Request;
+use crate::model::secret::Secret;
+use crate::model::time::{Timestamp, span};
+use crate::store::Store;
+use crate::zoho::transport::Transport;
+
+use super::fleet::Fleet;
+use super::scheduler::{Links, Pulse, chain};
+
+/// What was sent, for the metrics.
+pub type Outbox = Arc<Mutex<BTreeMap<Receiver, Sent>>>;
+
+/// The task.
+pub struct Alarm {
+    overview: watch::Receiver<Arc<Overview>>,
+    fleet: watch::Receiver<Arc<Fleet>>,
+    pulse: Pulse,
+    clock: Arc<dyn Clock>,
+    transport: Arc<dyn Transport>,
+    store: Store,
+    outbox: Outbox,
+    teller: Teller,
+    beat: Beat,
+}
+
+/// The heartbeat.
+#[derive(Default)]
+struct Beat {
+    /// The pass that the last one stood for.
+    of: Option<Timestamp>,
+    at: Option<Timestamp>,
+    retry: Retry,
+}
+
+impl Alarm {
+    /// Goes on where an earlier process ended. `transport` must bound its requests.
+    pub fn new(links: &Links, clock: Arc<dyn Clock>, transport: Arc<dyn Transport>, store: Store) -> Alarm {
+        let told = store.told().unwrap_or_else(|error| {
+            warn!(error = chain(&error), "what was told last cannot be read, and may be told again");
+            None
+        });
+        Alarm {
+            overview: links.overview.clone(),
+            fleet: links.fleet.clone(),
+            pulse: links.pulse.clone(),
+            clock,
+            transport,
+            store,
+            outbox: Outbox::default(),
+            teller: told.map(Teller::restored).unwrap_or_default(),
+            beat: Beat::default(),
+        }
+    }
+
+    /// What it has sent.
+    pub fn outbox(&self) -> Outbox {
+        self.outbox.clone()
+    }
+
+    /// Looks and tells until `closing`.
+    pub async fn run(mut self, closing: CancellationToken) {
+        let turns = async {
+            loop {
+                self.turn().await;
+                self.wait().await;
+            }
+        };
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = turns => {}
+        }
+    }
+
+    /// Until there may be something to tell: after a pass or a reload, and now and then, since things also turn bad by time
+    /// passing. A little longer, so that a thousand accounts are not looked over for each of their passes.
+    async fn wait(&mut self) {
+        let (clock, breath) = (self.clock.clone(), self.clock.clone());
+        tokio::select! {
+            () = changed(&mut self.overview) => {}
+            () = changed(&mut self.fleet) => {}
+            () = clock.sleep(LOOK_AT_CLOCK) => {}
+        }
+        breath.sleep(BREATH).await;
+    }
+
+    async fn turn(&mut self) {
+        let Settings { owner, alerts, .. } = self.fleet.borrow_and_update().settings.clone();
+        let overview = self.overview.borrow_and_update().clone();
+        match &alerts.webhook {
+            Some(webhook) => self.tell(webhook, &overview, &owner, &alerts).await,
+            None => self.forget(),
+        }
+        if let Some(heartbeat) = &alerts.heartbeat {
+            self.beat(heartbeat, &overview, alerts.heartbeat_interval).await;
+        }
+    }
+
+    async fn tell(&mut self, webhook: &Secret, overview: &Overview, owner: &str, alerts: &Alerts) {
+        let now = self.clock.now();
+        let health = health(overview, self.pulse.age(&*self.clock), now);
+        let Some(message) = self.teller.look(&health, &who(owner), alerts, now) else { return };
+        let body = serde_json::json!({ "text": escaped(&message.text) }).to_string();
+        if self.send(Receiver::Webhook, request("POST", webhook, body)).await {
+            self.teller.delivered(&message, now);
+            info!(news = news(message.news), "the webhook was told");
+            self.keep();
+        } else {
+            self.teller.failed(self.clock.now());
+        }
+    }
+
+    async fn beat(&mut self, heartbeat: &Secret, overview: &Overview, interval: Duration) {
+        let now = self.clock.now();
+        let Some(pass) = proof(overview, now).filter(|pass| self.beat.is_due(*pass, interval, now)) else { return };
+        if self.send(Receiver::Heartbeat, request("GET", heartbeat, String::new())).await {
+            self.beat = Beat { of: Some(pass), at: Some(now), retry: Retry::default() };
+        } else {
+            self.beat.retry.again(self.clock.now());
+        }
+    }
+
+    /// Whether it was delivered.
+    async fn send(&self, to: Receiver, request: Request) -> bool {
+        let failure = match self.transport.send(request).await {
+            Ok(response) if response.status / 100 == 2 => None,
+            Ok(response) => Some(format!("HTTP {}", response.status)),
+            Err(error) => Some(error.to_string()),
+        };
+        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        outbox.entry(to).or_default().add(failure.is_none(), self.clock.now());
+        if let Some(why) = &failure {
+            warn!(to = to.word(), why, "a message of [alerts] was not delivered");
+        }
+        failure.is_none()
+    }
+
+    /// Nobody is to be told any more.
+    fn forget(&mut self) {
+        if std::mem::take(&mut self.teller).told().is_some() {
+            self.keep();
+        }
+    }
+
+    fn keep(&self) {
+        if let Err(error) = self.store.write_told(self.teller.told().as_ref()) {
+            warn!(error = chain(&error), "what was told cannot be kept, and may be told again after a restart");
+        }
+    }
+}
+
+impl Beat {
+    /// For a pass that it did not stand for yet, and not too often.
+    fn is_due(&self, pass: Timestamp, interval: Duration, now: Timestamp) -> bool {
+        let is_new = self.of != Some(pass);
+        let is_time = self.at.is_none_or(|at| at > now || span(at, now) >= interval);
+        is_new && is_time && !self.retry.waits(now)
+    }
+}
+
+/// Returns at the next change; never when there will be none.
+async fn changed<T>(watched: &mut watch::Receiver<T>) {
+    if watched.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn who(owner: &str) -> String {
+    let program = env!("CARGO_PKG_NAME");
+    if owner == program { program.to_owned() } else { format!("{program} ({owner})") }
+}
+
+fn news(news: News) -> &'static str {
+    match news {
+        News::Bad => "bad",
+        News::StillBad => "still bad",
+        News::Good => "good",
+    }
+}
+
+/// As Slack wants it: else what somebody else wrote could mention a whole channel
+/// (<https://docs.slack.dev/messaging/formatting-message-text>).
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The URL is sent as it is written: what follows the host is the path, its query included.
+fn request(method: &'static str, url: &Secret, body: String) -> Request {
+    let url = url.expose();
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
+    let content_type = ("content-type".to_owned(), "application/json".to_owned());
+    Request {
+        method,
+        base: url[..end].to_owned(),
+        path: url[end..].to_owned(),
+        query: Vec::new(),
+        headers: if body.is_empty() { Vec::new() } else { vec![content_type] },
+        body: body.into_bytes(),
+    }
+}
+
+/// How long connecting may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const BREATH: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

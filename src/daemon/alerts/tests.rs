@@ -1,0 +1,91 @@
+//! The parts that touch the world; the whole is in `tests/it/process/alerts.rs`.
+
+use super::super::scheduler::Wakes;
+use super::*;
+use crate::clock::VirtualClock;
+use crate::expose::testing::{START, converged};
+use crate::model::exchange::Response;
+use crate::zoho::transport::Exchange;
+
+#[test]
+fn a_url_is_sent_as_it_is_written() {
+    for (url, base, path) in [
+        ("https://h.example/a/b?c=%20d", "https://h.example", "/a/b?c=%20d"),
+        ("http://127.0.0.1:80", "http://127.0.0.1:80", ""),
+        ("https://h.example?x", "https://h.example", "?x"),
+    ] {
+        let request = request("POST", &Secret::new(url), "{}".to_owned());
+        assert_eq!((request.base.as_str(), request.path.as_str()), (base, path));
+    }
+}
+
+#[test]
+fn a_foreign_text_mentions_nobody() {
+    assert_eq!(escaped("a <!channel> & b"), "a &lt;!channel&gt; &amp; b");
+}
+
+#[test]
+fn the_heartbeat_stands_for_one_pass_and_keeps_its_interval() {
+    let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+    let interval = Duration::from_secs(300);
+    let mut beat = Beat::default();
+    assert!(beat.is_due(at(0), interval, at(0)));
+    beat = Beat { of: Some(at(0)), at: Some(at(0)), retry: Retry::default() };
+    assert!(!beat.is_due(at(0), interval, at(10)), "the same pass");
+    assert!(!beat.is_due(at(4), interval, at(4)), "too soon");
+    assert!(beat.is_due(at(4), interval, at(5)));
+    assert!(beat.is_due(at(-9), interval, at(-9)), "the clock was set back");
+    beat.retry.again(at(5));
+    assert!(!beat.is_due(at(4), interval, at(5)), "it failed just now");
+    assert!(beat.is_due(at(4), interval, at(6)));
+}
+
+/// Takes every request, and notes when.
+struct Recorder {
+    clock: Arc<dyn Clock>,
+    sent: Mutex<Vec<String>>,
+}
+
+impl Transport for Recorder {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        let hours = self.clock.elapsed().as_secs() / 3600;
+        let body = String::from_utf8(request.body).unwrap();
+        let first = body.split(['.', '\n']).next().unwrap().to_owned();
+        self.sent.lock().unwrap().push(format!("{hours} h: {} {} {first}", request.method, request.path));
+        Box::pin(async { Ok(Response::empty(204)) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
+    let store = Store::open(dir.path(), clock.now()).unwrap().store;
+    let url = |path: &str| Some(Secret::new(format!("https://h.example{path}")));
+    let alerts = Alerts { webhook: url("/hook"), heartbeat: url("/beat"), ..Alerts::default() };
+    let settings = Settings { alerts, ..Settings::default() };
+    let fleet = Fleet { settings, subjects: BTreeMap::new(), unusable: BTreeMap::new() };
+    let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
+    let (_fleets, fleet) = watch::channel(Arc::new(fleet));
+    let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
+    let links = Links { wakes, overview, fleet, pulse: Pulse::default() };
+    let recorder = Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default() });
+    let closing = CancellationToken::new();
+    let alarm = Alarm::new(&links, clock.clone(), recorder.clone(), store.clone());
+    let outbox = alarm.outbox();
+    let task = tokio::spawn(alarm.run(closing.clone()));
+    clock.sleep(Duration::from_secs(20 * 3600)).await;
+    closing.cancel();
+    task.await.unwrap();
+    let sent = recorder.sent.lock().unwrap().clone();
+    let told = |hour: u64, title: &str| format!("{hour} h: POST /hook {{\"text\":\"channelkeeper: {title}");
+    assert_eq!(sent.len(), 5, "{sent:#?}");
+    assert_eq!(sent[0], "0 h: GET /beat ");
+    assert!(sent[1].starts_with(&told(0, "failing: 1 problem")), "{sent:#?}");
+    for (place, hour) in [(2, 6), (3, 12), (4, 18)] {
+        assert!(sent[place].starts_with(&told(hour, "still failing")), "{sent:#?}");
+    }
+    assert_eq!(outbox.lock().unwrap()[&Receiver::Webhook].delivered, 4);
+    let topics = store.told().unwrap().unwrap().topics;
+    assert!(topics.contains_key("not-live"), "{topics:?}");
+}

@@ -1,0 +1,264 @@
+//! What the alert webhook is told, and when the heartbeat may go out: pure.
+//!
+//! [`Teller`] is asked again and again how things are, and says what there is to tell. It tells
+//!
+//! - once, that something turned bad, when it has been bad for `grace`;
+//! - again, when it is bad still and nothing was told for `repeat`;
+//! - once, that all is well, when nothing of what was told has been there for `grace`.
+//!
+//! So what comes and goes within `grace` is never told, what comes and goes more slowly is told at most once in twice
+//! that long, and a message that could not be delivered is not queued: what there is to say is said anew, as it is then,
+//! after a wait that grows ([`RETRIES`]). A message counts as told when it was delivered, and that is what is kept over a
+//! restart ([`Told`]).
+//!
+//! Not everything that health mentions is worth a message: see [`Kind::is_told`].
+//!
+//! [`proof`] says whether the passes prove that everything is covered, which is what the heartbeat stands for.
+//!
+//! What is deliberately not here: who is told, and the sending.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::desired::Alerts;
+use crate::model::time::{Timestamp, after, brief, span};
+use crate::model::told::Told;
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+
+use super::health::{Guarantee, Health, HealthReason, Kind, PASS_OVERDUE, counted, is_covered};
+use super::line::line;
+use super::overview::Overview;
+
+/// Remembers what was told, and says what is to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Teller {
+    topics: BTreeMap<String, Topic>,
+    /// While something that was told is not over: since when, and when the last message was delivered.
+    told: Option<(Timestamp, Timestamp)>,
+    /// When the last message of all was delivered.
+    told_at: Option<Timestamp>,
+    retry: Retry,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Topic {
+    since: Timestamp,
+    told: bool,
+    /// Since when it is there no more.
+    gone_since: Option<Timestamp>,
+}
+
+/// What there is to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Which news it is.
+    pub news: News,
+    /// In plain text, of several lines.
+    pub text: String,
+}
+
+/// Which news a message brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Something turned bad.
+    Bad,
+    /// It is bad still.
+    StillBad,
+    /// All is well again.
+    Good,
+}
+
+/// Attempts that failed in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    failures: usize,
+    not_before: Option<Timestamp>,
+}
+
+impl Teller {
+    /// Goes on where an earlier process ended.
+    pub fn restored(told: Told) -> Teller {
+        let Told { at, bad_since, topics } = told;
+        let topic = |(name, since)| (name, Topic { since, told: true, gone_since: None });
+        Teller {
+            topics: topics.into_iter().map(topic).collect(),
+            told: Some((bad_since, at)),
+            told_at: Some(at),
+            retry: Retry::default(),
+        }
+    }
+
+    /// What a restart has to know; `None` when nothing is told to be bad.
+    pub fn told(&self) -> Option<Told> {
+        let (bad_since, at) = self.told?;
+        let told = self.topics.iter().filter(|(_, topic)| topic.told);
+        Some(Told { at, bad_since, topics: told.map(|(name, topic)| (name.clone(), topic.since)).collect() })
+    }
+
+    /// How things are at `now`, and what there is to tell of it. `who` is the daemon's name.
+    pub fn look(&mut self, health: &Health, who: &str, pacing: &Alerts, now: Timestamp) -> Option<Message> {
+        self.live_at(now);
+        self.see(health, pacing.grace, now);
+        let gap = pacing.grace * 2;
+        if self.retry.waits(now) || self.told_at.is_some_and(|at| span(at, now) < gap) {
+            return None;
+        }
+        let there = || self.topics.values().filter(|topic| topic.gone_since.is_none());
+        let turned_bad = there().any(|topic| !topic.told && span(topic.since, now) >= pacing.grace);
+        let news = match self.told {
+            _ if turned_bad => News::Bad,
+            Some(_) if self.topics.is_empty() => News::Good,
+            Some((_, at)) if there().any(|topic| topic.told) && span(at, now) >= pacing.repeat => News::StillBad,
+            Some(_) | None => return None,
+        };
+        Some(Message { news, text: self.text(news, health, who, now) })
+    }
+
+    /// A message was delivered.
+    pub fn delivered(&mut self, message: &Message, now: Timestamp) {
+        self.retry = Retry::default();
+        self.told_at = Some(now);
+        match message.news {
+            News::Good => self.told = None,
+            News::Bad | News::StillBad => {
+                let listed = self.topics.values_mut().filter(|topic| topic.gone_since.is_none());
+                listed.for_each(|topic| topic.told = true);
+                let earliest = self.topics.values().map(|topic| topic.since).min().unwrap_or(now);
+                self.told = Some((self.told.map_or(earliest, |(since, _)| since), now));
+            }
+        }
+    }
+
+    /// It was not.
+    pub fn failed(&mut self, now: Timestamp) {
+        self.retry.again(now);
+    }
+
+    /// The clock may have been set back: what lies ahead is taken to be now.
+    fn live_at(&mut self, now: Timestamp) {
+        let not_ahead = |at: Timestamp| at.min(now);
+        self.told = self.told.map(|(since, at)| (not_ahead(since), not_ahead(at)));
+        self.told_at = self.told_at.map(not_ahead);
+        for topic in self.topics.values_mut() {
+            topic.since = not_ahead(topic.since);
+            topic.gone_since = topic.gone_since.map(not_ahead);
+        }
+    }
+
+    fn see(&mut self, health: &Health, grace: Duration, now: Timestamp) {
+        let there: BTreeMap<String, &HealthReason> = reasons(health).map(|reason| (name(reason), reason)).collect();
+        for name in there.keys() {
+            let topic = Topic { since: now, told: false, gone_since: None };
+            let topic = self.topics.entry(name.clone()).or_insert(topic);
+            topic.gone_since = None;
+        }
+        // What is not listed may be there all the same: of an account that nobody has looked at yet, or beyond the list.
+        let unseen = |reason: &HealthReason| matches!(reason.kind, Kind::FirstPass | Kind::FirstPassOverdue);
+        let is_whole = health.reasons_left_out == 0 && !health.reasons.iter().any(unseen);
+        self.topics.retain(|name, topic| {
+            if !there.contains_key(name) {
+                topic.gone_since = topic.gone_since.filter(|_| is_whole).or(Some(now));
+            }
+            topic.gone_since.is_none_or(|at| topic.told && (!is_whole || span(at, now) < grace))
+        });
+    }
+
+    fn text(&self, news: News, health: &Health, who: &str, now: Timestamp) -> String {
+        let since = self.told.map_or(now, |(since, _)| since);
+        let lasted = brief(span(since, now));
+        let covered = covered(health.guarantee);
+        let shown: Vec<&HealthReason> = reasons(health).collect();
+        let title = match news {
+            News::Good => return format!("{who}: all is well again, after {lasted}.\n{covered}"),
+            News::Bad => format!("{who}: {}: {}.", health.status.word(), counted(shown.len(), "problem")),
+            News::StillBad => {
+                format!("{who}: still {}, for {lasted}: {}.", health.status.word(), counted(shown.len(), "problem"))
+            }
+        };
+        let mut lines = vec![title, covered];
+        for reason in shown.iter().take(SHOWN_MAX) {
+            let since = self.topics.get(&name(reason)).map_or(now, |topic| topic.since);
+            lines.push(format!("- {}", line(&reason.to_string())));
+            lines.push(format!("  since {}. Next: {}.", rounded(since), reason.kind.remedy()));
+        }
+        let more = shown.len().saturating_sub(SHOWN_MAX) + health.reasons_left_out;
+        if more > 0 {
+            lines.push(format!("- and {more} more: see `channelkeeper status`"));
+        }
+        lines.join("\n")
+    }
+}
+
+impl Retry {
+    /// Whether the next attempt is not due at `now`.
+    pub fn waits(&self, now: Timestamp) -> bool {
+        // A wait that is longer than any was made while the clock was wrong.
+        self.not_before.is_some_and(|at| at > now && span(now, at) <= RETRIES[RETRIES.len() - 1])
+    }
+
+    /// An attempt failed.
+    pub fn again(&mut self, now: Timestamp) {
+        self.not_before = Some(after(now, RETRIES[self.failures.min(RETRIES.len() - 1)]));
+        self.failures += 1;
+    }
+}
+
+/// When the latest pass began, if the passes prove at `now` that everything declared is covered: every account was seen
+/// whole by its last pass, that pass failed in nothing and the next is not overdue, and every channel was found to
+/// deliver, with its end beyond the emergency's edge. No proof without a declared channel.
+pub fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
+    if !overview.unusable.is_empty() || overview.store_failed.is_some() || overview.stopping {
+        return None;
+    }
+    let proving = overview.accounts.values().map(|report| report.as_deref().filter(|report| proves(report, now)));
+    let reports = proving.collect::<Option<Vec<&AccountReport>>>()?;
+    let declared = reports.iter().any(|report| !report.channels.is_empty());
+    reports.iter().map(|report| report.at).max().filter(|_| declared)
+}
+
+fn proves(report: &AccountReport, now: Timestamp) -> bool {
+    let is_safe = |channel: &ChannelReport| {
+        let seen = report.state_at(channel, now) != ChannelState::Unverified;
+        seen && is_covered(report, channel, now) && channel.emergency_at.is_some_and(|at| at > now)
+    };
+    let failed = report.look_failed.is_some() || report.writes_failed.is_some() || report.needs_a_person;
+    !failed && now <= after(report.next_wake, PASS_OVERDUE) && report.channels.values().all(is_safe)
+}
+
+/// What is worth a message, the most serious first.
+fn reasons(health: &Health) -> impl Iterator<Item = &HealthReason> {
+    health.reasons.iter().filter(|reason| reason.kind.is_told())
+}
+
+/// As `uncovered/acme/deal-sync`; names hold no slash.
+fn name(reason: &HealthReason) -> String {
+    let HealthReason { kind, account, channel, text: _ } = reason;
+    let account = account.as_ref().map(|account| format!("/{account}"));
+    let channel = channel.as_ref().map(|channel| format!("/{channel}"));
+    format!("{}{}{}", kind.word(), account.unwrap_or_default(), channel.unwrap_or_default())
+}
+
+fn covered(guarantee: Guarantee) -> String {
+    match guarantee {
+        Guarantee::Until(until) => {
+            format!("Everything stays covered until {} even if nothing succeeds any more.", rounded(until))
+        }
+        Guarantee::Broken => "Not everything is covered.".to_owned(),
+        Guarantee::Unknown => "Nobody knows yet what is covered.".to_owned(),
+        Guarantee::Nothing => "No channel is declared.".to_owned(),
+    }
+}
+
+fn rounded(instant: Timestamp) -> Timestamp {
+    crate::model::time::whole_seconds(instant)
+}
+
+/// How long to wait after each failure in a row to deliver something; after the last, again and again.
+pub const RETRIES: [Duration; 4] =
+    [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(15 * 60), Duration::from_secs(3600)];
+/// The most problems that a message lists: a chat shows a few thousand characters.
+const SHOWN_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests;
