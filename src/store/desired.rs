@@ -205,6 +205,8 @@ struct AccountValue {
     removed_expire: bool,
     batch_max: usize,
     lifetime_max: Duration,
+    #[serde(default)]
+    credits_per_day: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -372,7 +374,7 @@ impl AccountValue {
     fn of(account: &Account) -> AccountValue {
         let Account { name, version, api_url, accounts_url, credentials, policy } = account;
         let Credentials { client_id, client_secret, refresh_token } = credentials;
-        let Policy { mode, removed, batch_max, lifetime_max } = policy;
+        let Policy { mode, removed, batch_max, lifetime_max, credits_per_day } = policy;
         AccountValue {
             name: name.clone(),
             version: *version,
@@ -385,6 +387,7 @@ impl AccountValue {
             removed_expire: *removed == Removed::Expire,
             batch_max: *batch_max,
             lifetime_max: *lifetime_max,
+            credits_per_day: *credits_per_day,
         }
     }
 
@@ -401,6 +404,7 @@ impl AccountValue {
             removed_expire,
             batch_max,
             lifetime_max,
+            credits_per_day,
         } = self;
         let credentials = Credentials {
             client_id,
@@ -412,6 +416,7 @@ impl AccountValue {
             removed: if removed_expire { Removed::Expire } else { Removed::Disable },
             batch_max,
             lifetime_max,
+            credits_per_day,
         };
         Ok(Account { name, version, api_url, accounts_url, credentials, policy })
     }

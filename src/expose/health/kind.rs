@@ -47,6 +47,8 @@ pub enum Kind {
     ShortGrant,
     /// An account was found to be smaller than the config says.
     Limits,
+    /// Few API credits are left: only what cannot wait is done.
+    Credits,
     /// One channel could not be looked at.
     Unknown,
     /// A step waits because its account is in trouble.
@@ -99,6 +101,7 @@ impl Kind {
             Kind::Config => "`channelkeeper check` shows the place",
             Kind::StatusFile => "make room in its directory, or let the daemon's user write there",
             Kind::ShortGrant | Kind::Limits => "set lifetime or lifetime_max to what the account grants",
+            Kind::Credits => "find out what uses the API credits; audit less often, or add credits",
             Kind::Unknown => "nothing, if the next look succeeds",
             Kind::BackOff => "nothing: it is tried again by itself",
             Kind::Orphans => "nothing, if the account was taken out on purpose",
@@ -133,6 +136,7 @@ impl Kind {
             Kind::StatusFile => "status-file",
             Kind::ShortGrant => "short-grant",
             Kind::Limits => "limits",
+            Kind::Credits => "credits",
             Kind::Unknown => "unknown",
             Kind::BackOff => "back-off",
             Kind::Orphans => "orphans",

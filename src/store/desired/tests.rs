@@ -34,7 +34,13 @@ fn desired() -> Desired {
             client_secret: secret(&Origin::Env("CLIENT".into())).unwrap(),
             refresh_token: secret(&Origin::File("/run/refresh".into())).unwrap(),
         },
-        policy: Policy { mode: Mode::NoDisable, removed: Removed::Expire, batch_max: 33, lifetime_max: WEEK },
+        policy: Policy {
+            mode: Mode::NoDisable,
+            removed: Removed::Expire,
+            batch_max: 33,
+            lifetime_max: WEEK,
+            credits_per_day: Some(52_500),
+        },
     };
     let condition = |matching| Condition { module: "Deals".into(), matching, fields: ["A".into(), "B".into()].into() };
     let spec = |number| Spec {
