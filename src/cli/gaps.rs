@@ -1,108 +1,318 @@
-//! `gaps`: what was not covered, and from when to when.
+//! `gaps`: what was not covered, from when to when, and what to ask Zoho for after it; `gaps ack`: somebody has seen to it.
+//!
+//! With few gaps the requests stand below them, because whoever looks for a gap wants to fill it; with many they are one
+//! option away. What is acknowledged is counted, and shown with `--all`. JSON has everything always.
 
 use std::io::Write;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use crate::coverage::render::GapView;
-use crate::daemon::verbs::{self, GapsRequest};
-use crate::model::channel::ChannelName;
+use crate::coverage::backfill::{Backfill, SCOPES};
+use crate::daemon::verbs::{self, AckRequest, Acked, GapsRequest, Missed};
+use crate::model::channel::{AccountName, ChannelName};
 use crate::model::time::{Timestamp, before};
+use crate::plan::render::counted;
 
 use super::way::{self, Use, Way};
 use super::{Common, Exit};
 
 /// Show which events were not covered, from when to when and why.
 ///
-/// Or may not have been, which is said. All instants are in UTC by Zoho's clock.
+/// Or may not have been, which is said. All instants are in UTC by Zoho's clock. The requests that find what was missed, and
+/// what none of them brings back, stand below a few gaps, and with --hints below each.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct GapsArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Only gaps that had not ended then: an instant (2026-03-01T00:00:00Z) or how long ago (7d)
     #[arg(long, value_name = "TIME")]
-    since: Option<Since>,
-    /// Only this channel, also when it is declared no longer
+    since: Option<When>,
+    /// Only this channel, [ACCOUNT/]NAME, also when it is declared no longer
     #[arg(long, value_name = "NAME")]
-    channel: Option<ChannelName>,
+    channel: Option<Named>,
+    /// Also gaps that are acknowledged
+    #[arg(long)]
+    all: bool,
+    /// The requests that find what was missed, below each gap
+    #[arg(long)]
+    hints: bool,
+    /// Exit with 2 when there is a gap that nobody has acknowledged
+    #[arg(long)]
+    exit_code: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    Ack(AckArgs),
+}
+
+/// Acknowledge gaps: somebody has seen to them.
+///
+/// Only gaps that have ended, and are there now. One that is open, or found later, is shown until it is acknowledged
+/// itself. Nothing else changes: metrics go on counting what was not covered.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = ACK_AFTER_HELP)]
+struct AckArgs {
+    /// The channel, [ACCOUNT/]NAME, also when it is declared no longer
+    #[arg(required_unless_present = "all")]
+    channel: Option<Named>,
+    /// Those of every channel
+    #[arg(long, conflicts_with = "channel")]
+    all: bool,
+    /// Only gaps that had ended then: an instant (2026-03-01T00:00:00Z) or how long ago (7d)
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
+    /// What was done about them, in one line
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
 }
 
 pub(super) async fn run(args: GapsArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
-    let GapsArgs { since, channel } = args;
-    let channel = channel.map(|channel| channel.to_string());
+    let GapsArgs { action, since, channel, all, hints, exit_code } = args;
+    if let Some(Action::Ack(args)) = action {
+        return ack(args, common, stdout).await;
+    }
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
-    let request = GapsRequest { channel, since: since.map(|since| since.at(now)) };
-    let gaps: Vec<GapView> = match way::find(common, Use::Look).await? {
+    let request = GapsRequest { channel: channel.map(|Named(name)| name), since: since.map(|since| since.at(now)) };
+    let missed: Vec<Missed> = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.get(&request.path()).await?,
         Way::Here(here) => verbs::gaps(&here.fleet, &here.store, &request, now)?,
         Way::BadConfig => return Ok(Exit::BadConfig),
     };
     if common.json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&gaps)?)?;
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&missed)?)?;
     } else {
-        print(&gaps, stdout)?;
+        write!(stdout, "{}", text(&missed, all, hints))?;
+    }
+    let is_pending = exit_code && missed.iter().any(|missed| missed.gap.acknowledged.is_none());
+    Ok(if is_pending { Exit::Pending } else { Exit::Done })
+}
+
+async fn ack(args: AckArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+    let AckArgs { channel, all: _, until, note } = args;
+    let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
+    let (channel, until) = (channel.map(|Named(name)| name), until.map(|until| until.at(now)));
+    let request = AckRequest { channel, until, note };
+    let acked: Vec<Acked> = match way::find(common, Use::Change).await? {
+        Way::Daemon(daemon) => daemon.post("/gaps/ack", &request).await?,
+        Way::Here(here) => verbs::ack(&here.fleet, &here.store, &request, now)?,
+        Way::BadConfig => return Ok(Exit::BadConfig),
+    };
+    if common.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&acked)?)?;
+        return Ok(Exit::Done);
+    }
+    if acked.is_empty() {
+        writeln!(stdout, "no gap that is not acknowledged already")?;
+    }
+    for Acked { account, channel, acknowledged, left } in &acked {
+        let left = match left {
+            0 => String::new(),
+            left => format!("; {left} not, because they are open or ended too late"),
+        };
+        writeln!(stdout, "{account}/{channel}: {} acknowledged{left}", counted(*acknowledged, "gap"))?;
     }
     Ok(Exit::Done)
 }
 
-fn print(gaps: &[GapView], stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
-    if gaps.is_empty() {
-        return writeln!(stdout, "no gaps");
-    }
-    for (place, gap) in gaps.iter().enumerate() {
-        if place == 0 || gaps[place - 1].account != gap.account {
-            writeln!(stdout, "account {}", gap.account)?;
+fn text(missed: &[Missed], all: bool, hints: bool) -> String {
+    let shown: Vec<&Missed> = missed.iter().filter(|missed| all || missed.gap.acknowledged.is_none()).collect();
+    let hints = hints || shown.len() <= HINTED_MAX;
+    let mut lines = vec![headline(&shown, missed.len() - shown.len())];
+    for (place, Missed { gap, backfill }) in shown.iter().enumerate() {
+        if place == 0 || shown[place - 1].gap.account != gap.account {
+            lines.push(format!("account {}", gap.account));
         }
-        writeln!(stdout, "  {}", gap.line())?;
+        lines.push(format!("  {}", gap.line()));
+        if hints {
+            lines.extend(hint_lines(backfill));
+        }
     }
-    Ok(())
+    if !hints {
+        lines.push("the requests that find what was missed: channelkeeper gaps --hints, or --channel NAME".to_owned());
+    }
+    lines.join("\n") + "\n"
+}
+
+fn headline(shown: &[&Missed], left_out: usize) -> String {
+    let open = shown.iter().filter(|missed| missed.gap.to.is_none()).count();
+    let gaps = if shown.is_empty() { "no gaps".to_owned() } else { counted(shown.len(), "gap") };
+    let open = if open > 0 { format!(", {open} still open") } else { String::new() };
+    let left_out =
+        if left_out > 0 { format!(", and {left_out} acknowledged, shown with --all") } else { String::new() };
+    format!("{gaps}{open}{left_out}")
+}
+
+fn hint_lines(backfill: &Backfill) -> Vec<String> {
+    let Backfill { requests, lost } = backfill;
+    let mut lines = vec![format!("    finds what was missed, with a token for {SCOPES}:")];
+    for request in requests {
+        lines.push(format!("      {}: {}", request.module, request.finds));
+        lines.extend(request.lines().into_iter().map(|line| format!("        {line}")));
+    }
+    lines.push("    stays lost:".to_owned());
+    lines.extend(lost.iter().map(|lost| format!("      {lost}")));
+    lines
+}
+
+/// `[ACCOUNT/]NAME`.
+#[derive(Clone, Debug)]
+struct Named(String);
+
+impl std::str::FromStr for Named {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Named> {
+        let name = match text.split_once('/') {
+            Some((account, name)) => {
+                account.parse::<AccountName>()?;
+                name
+            }
+            None => text,
+        };
+        name.parse::<ChannelName>()?;
+        Ok(Named(text.to_owned()))
+    }
 }
 
 /// An instant, or how long ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
+enum When {
     Instant(Timestamp),
     Ago(std::time::Duration),
 }
 
-impl Since {
+impl When {
     fn at(self, now: Timestamp) -> Timestamp {
         match self {
-            Since::Instant(instant) => instant,
-            Since::Ago(length) => before(now, length),
+            When::Instant(instant) => instant,
+            When::Ago(length) => before(now, length),
         }
     }
 }
 
-impl std::str::FromStr for Since {
+impl std::str::FromStr for When {
     type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> anyhow::Result<Since> {
+    fn from_str(text: &str) -> anyhow::Result<When> {
         if let Ok(instant) = text.parse() {
-            return Ok(Since::Instant(instant));
+            return Ok(When::Instant(instant));
         }
         let length = humantime::parse_duration(text);
-        length.map(Since::Ago).context("neither an instant (2026-03-01T00:00:00Z) nor a length of time (7d)")
+        length.map(When::Ago).context("neither an instant (2026-03-01T00:00:00Z) nor a length of time (7d)")
     }
 }
+
+/// With no more gaps than this their requests stand below them unasked.
+const HINTED_MAX: usize = 3;
 
 const AFTER_HELP: &str = "\
 Examples:
   channelkeeper gaps
   channelkeeper gaps --since 7d --channel deal-sync
+  channelkeeper gaps --hints | less
+  channelkeeper gaps ack acme/deal-sync --note 'fetched by hand'
+  channelkeeper gaps --exit-code >/dev/null || echo 'somebody has to look'
 
-Exit codes: 0 printed, gaps or none; 1 failed; 3 the config cannot be used.";
+Exit codes: 0 printed, gaps or none; 1 failed; 2 with --exit-code: a gap that nobody has acknowledged; 3 the config cannot
+be used.";
+const ACK_AFTER_HELP: &str = "\
+Examples:
+  channelkeeper gaps ack deal-sync --note 'fetched by hand'
+  channelkeeper gaps ack --all --until 2026-03-01T00:00:00Z
+
+Exit codes: 0 acknowledged, or nothing to acknowledge; 1 failed; 3 the config cannot be used.";
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect;
+
     use super::*;
+    use crate::coverage::backfill::backfill;
+    use crate::coverage::render::{AckView, GapView};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn missed(channel: &str, open: bool, acknowledged: bool) -> Missed {
+        let (from, to) = (at("2026-03-01T00:00:00Z"), (!open).then(|| at("2026-03-01T01:00:00Z")));
+        let events = vec!["Leads.delete".to_owned()];
+        let base = "https://www.zohoapis.eu/crm/v8";
+        let backfill = backfill(&["Leads.delete"].into_iter().collect(), from, to, at("2026-03-01T02:00:00Z"), base);
+        let acknowledged =
+            acknowledged.then(|| AckView { at: at("2026-03-01T02:00:00Z"), note: Some("done".to_owned()) });
+        let gap = GapView {
+            account: "acme".to_owned(),
+            channel: channel.to_owned(),
+            events,
+            from,
+            to,
+            seconds: if open { 7200 } else { 3600 },
+            kind: "uncovered".to_owned(),
+            cause: "expired".to_owned(),
+            acknowledged,
+        };
+        Missed { gap, backfill }
+    }
 
     #[test]
-    fn since_is_an_instant_or_how_long_ago() {
-        let now: Timestamp = "2026-03-08T00:00:00Z".parse().unwrap();
-        let at = |text: &str| text.parse::<Since>().unwrap().at(now).to_string();
+    fn an_instant_or_how_long_ago() {
+        let now = at("2026-03-08T00:00:00Z");
+        let at = |text: &str| text.parse::<When>().unwrap().at(now).to_string();
         assert_eq!(at("7d"), "2026-03-01T00:00:00Z");
         assert_eq!(at("2026-02-01T00:00:00+01:00"), "2026-01-31T23:00:00Z");
-        assert!("yesterday".parse::<Since>().is_err());
+        assert!("yesterday".parse::<When>().is_err());
+    }
+
+    #[test]
+    fn a_channel_may_be_named_with_its_account() {
+        let is_named = |text: &str| text.parse::<Named>().is_ok();
+        assert!(is_named("deal-sync") && is_named("acme/deal-sync"));
+        assert!(!is_named("acme/") && !is_named("/deal-sync") && !is_named("a/b/c") && !is_named("a&since=x"));
+    }
+
+    #[test]
+    fn a_few_gaps_come_with_their_requests_and_acknowledged_ones_are_counted() {
+        let missed = [missed("a", false, false), missed("b", true, false), missed("c", false, true)];
+        expect![[r#"
+            2 gaps, 1 still open, and 1 acknowledged, shown with --all
+            account acme
+              uncovered a  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete
+                finds what was missed, with a token for ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL:
+                  Leads: every record deleted since the gap began, by id: those with a deleted_time before 2026-03-01T01:00:00+00:00 were deleted in it; then again with &page=2 and so on
+                    GET https://www.zohoapis.eu/crm/v8/Leads/deleted?type=all&per_page=200
+                    If-Modified-Since: 2026-02-28T23:59:59+00:00
+                stays lost:
+                  what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+                  which notifications would have been sent, in which order, and under which notification_condition
+              uncovered b  2026-03-01T00:00:00Z to still open (2h, expired): Leads.delete
+                finds what was missed, with a token for ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL:
+                  Leads: every record deleted since the gap began, by id: those with a deleted_time before 2026-03-01T02:00:00+00:00 were deleted in it; then again with &page=2 and so on
+                    GET https://www.zohoapis.eu/crm/v8/Leads/deleted?type=all&per_page=200
+                    If-Modified-Since: 2026-02-28T23:59:59+00:00
+                stays lost:
+                  what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+                  which notifications would have been sent, in which order, and under which notification_condition
+        "#]]
+        .assert_eq(&text(&missed, false, false));
+    }
+
+    #[test]
+    fn many_gaps_come_without_their_requests() {
+        let missed: Vec<Missed> = ["a", "b", "c", "d"].map(|name| missed(name, false, name == "d")).into();
+        expect![[r#"
+            4 gaps
+            account acme
+              uncovered a  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete
+              uncovered b  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete
+              uncovered c  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete
+              uncovered d  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete; acknowledged 2026-03-01T02:00:00Z: done
+            the requests that find what was missed: channelkeeper gaps --hints, or --channel NAME
+        "#]].assert_eq(&text(&missed, true, false));
+        assert!(text(&missed, true, true).contains("GET https://"));
+        assert_eq!(text(&[], false, false), "no gaps\n");
     }
 }

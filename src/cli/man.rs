@@ -35,7 +35,7 @@ pub(super) fn run(args: &ManArgs, stdout: &mut (dyn Write + Send)) -> anyhow::Re
 fn pages(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut main = Cli::command().disable_help_subcommand(true);
     main.build();
-    let verbs: Vec<Command> = main.get_subcommands().cloned().collect();
+    let verbs: Vec<Command> = main.get_subcommands().flat_map(with_its_own).collect();
     let write = |command: Command| {
         let name = command.get_display_name().unwrap_or(command.get_name());
         let path = dir.join(format!("{name}.1"));
@@ -44,6 +44,11 @@ fn pages(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         Ok(path)
     };
     std::iter::once(main).chain(verbs).map(write).collect()
+}
+
+/// A verb, and those that it has.
+fn with_its_own(verb: &Command) -> Vec<Command> {
+    std::iter::once(verb).chain(verb.get_subcommands()).cloned().collect()
 }
 
 fn page(command: Command) -> anyhow::Result<Vec<u8>> {

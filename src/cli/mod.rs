@@ -1,7 +1,8 @@
 //! The command line: one file per verb.
 //!
 //! stdout is the result, stderr the log. `--json` prints the same value that the text is written from. Exit codes: 0 done,
-//! or nothing to do; 1 failed; 2 changes are pending (`plan`); 3 the config cannot be used.
+//! or nothing to do; 1 failed; 2 changes are pending (`plan`), or gaps that nobody has acknowledged (`gaps --exit-code`); 3 the
+//! config cannot be used. `probe` alone has others: those of a monitoring plugin.
 //!
 //! A verb that needs the store goes to the running daemon, over its socket, or does the same in this process when no
 //! daemon holds the store: see [`way`].
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::expose::probe::Grade;
 use crate::telemetry::{self, LogFormat};
 
 mod adopt;
@@ -27,6 +29,7 @@ mod login;
 mod man;
 mod pause;
 mod plan;
+mod probe;
 mod renew;
 mod run;
 #[cfg(feature = "simulator")]
@@ -70,6 +73,7 @@ enum Verb {
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
     Gaps(gaps::GapsArgs),
+    Probe(probe::ProbeArgs),
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
     Import(import::ImportArgs),
@@ -91,10 +95,12 @@ pub enum Exit {
     Done,
     /// Failed.
     Failed,
-    /// Changes are pending.
+    /// Changes are pending, or gaps that nobody has acknowledged.
     Pending,
     /// The config cannot be used.
     BadConfig,
+    /// What a monitoring plugin ends with.
+    Probed(Grade),
 }
 
 impl Exit {
@@ -105,15 +111,21 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Pending => 2,
             Exit::BadConfig => 3,
+            Exit::Probed(grade) => grade.code(),
         }
     }
 }
 
 /// Runs a command line. What goes wrong is printed to stderr, with its causes.
 pub async fn main(args: impl IntoIterator<Item = OsString>, stdout: &mut (dyn Write + Send)) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let is_probe = args.iter().any(|arg| arg == "probe");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => {
+            let exit = usage(&error);
+            return if is_probe && exit == Exit::Failed { probe::misused(stdout) } else { exit };
+        }
     };
     telemetry::begin(cli.common.log_format, cli.verb.log_level());
     match cli.verb.run(&cli.common, stdout).await {
@@ -135,6 +147,7 @@ impl Verb {
             Verb::Apply(args) => apply::run(args, common, stdout).await,
             Verb::Status(args) => status::run(args, common, stdout).await,
             Verb::Gaps(args) => gaps::run(args, common, stdout).await,
+            Verb::Probe(args) => probe::run(args, common, stdout).await,
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             Verb::Import(args) => import::run(args, common, stdout).await,
@@ -160,6 +173,7 @@ impl Verb {
             | Verb::Apply(_)
             | Verb::Status(_)
             | Verb::Gaps(_)
+            | Verb::Probe(_)
             | Verb::Renew(_)
             | Verb::Adopt(_)
             | Verb::Import(_)
@@ -203,7 +217,8 @@ pub(crate) fn complain(text: &str) {
 
 const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan); 3 the config cannot be used.
+Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan); 3 the config cannot be used. Those of probe
+are a monitoring plugin's: see channelkeeper probe --help.
 
 Try it without a Zoho account:   channelkeeper demo --days 3
 See what a config would do:      channelkeeper -c config.toml plan

@@ -7,8 +7,9 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -84,6 +85,39 @@ pub async fn find(common: &Common, purpose: Use) -> anyhow::Result<Way> {
         Use::Look | Use::Change => open(&state_dir, &*clock)?,
     };
     Ok(Way::Here(Box::new(here(desired, store, clock)?)))
+}
+
+/// The running daemon, whatever the config is worth.
+///
+/// # Errors
+/// When it may not be talked to.
+pub async fn daemon(common: &Common) -> anyhow::Result<Option<Daemon>> {
+    let loaded = config::load(&common.config, &Surroundings::of_process());
+    Daemon::connect(&state_dir(common, &loaded)).await
+}
+
+/// What a URL answers; `path` is asked for when the URL names none. At most so long, and so many bytes.
+///
+/// # Errors
+/// When it is no URL, does not answer in time, or answers anything but 200 or more than that.
+pub async fn fetch(url: &str, path: &str, (patience, size_max): (Duration, usize)) -> anyhow::Result<Vec<u8>> {
+    let mut url: reqwest::Url = url.parse().with_context(|| format!("{url} is no URL"))?;
+    if url.path() == "/" {
+        url.set_path(path);
+    }
+    crate::zoho::transport::install_crypto();
+    let client = reqwest::Client::builder().timeout(patience).build()?;
+    // reqwest's errors name the URL, which may hold a password.
+    let silent = |error: reqwest::Error| anyhow::Error::from(error.without_url());
+    let named = url.host_str().unwrap_or("it").to_owned();
+    let mut reply = client.get(url).send().await.map_err(silent).with_context(|| format!("{named} does not answer"))?;
+    ensure!(reply.status() == reqwest::StatusCode::OK, "{named} answered HTTP {}", reply.status());
+    let mut body = Vec::new();
+    while let Some(chunk) = reply.chunk().await.map_err(silent).with_context(|| format!("{named} broke off"))? {
+        body.extend_from_slice(&chunk);
+        ensure!(body.len() <= size_max, "{named} answered more than {} KiB", size_max / 1024);
+    }
+    Ok(body)
 }
 
 /// In this process even beside a running daemon, for what concerns no store: then with an empty one. `None` when the config

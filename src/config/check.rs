@@ -121,12 +121,19 @@ impl Check<'_> {
 
 fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
     let usual = Settings::default();
-    let Daemon { state_dir, owner } = &document.daemon.value;
+    let Daemon { state_dir, owner, status_file } = &document.daemon.value;
     let Http { listen, public } = &document.http.value;
     let Client { request_timeout, connect_timeout, ca_file } = &document.client.value;
     let Reconcile { audit, passes_max, mode: _, removed: _, lifetime: _, renew_before: _ } = &document.reconcile.value;
     if let Some(at) = state_dir.good().filter(|at| at.value.is_empty()) {
         check.problem(at.place, "an empty path", "leave the key out for the default");
+    }
+    if let Some(at) = status_file.good().filter(|at| Path::new(&at.value).file_name().is_none()) {
+        check.problem(
+            at.place,
+            "no path of a file",
+            "as in \"/run/channelkeeper/status.json\"; leave the key out for none",
+        );
     }
     if let Some(at) = audit.good().filter(|at| is_hasty(&at.value)) {
         let help = "each looks at everything an account has: one a second is 86400 calls a day, for each account; name one \
@@ -146,6 +153,7 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
         request_timeout: request,
         connect_timeout: connect,
         ca_file: ca_file.good().map(|at| certificates(at, check)),
+        status_file: status_file.good().map(|at| check.path(at)),
         alerts: alerts(&document.alerts.value, check),
     }
 }

@@ -30,6 +30,7 @@ fn the_example_loads_as_it_stands() {
             request_timeout: 30s,
             connect_timeout: 10s,
             ca_file: None,
+            status_file: None,
             alerts: Alerts {
                 webhook: None,
                 grace: 600s,

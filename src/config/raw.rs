@@ -58,6 +58,9 @@ pub(super) struct Daemon {
     /// Part of every derived channel id: give two daemons that share an org two owners.
     #[schemars(with = "Option<String>", extend("default" = "channelkeeper"))]
     pub(super) owner: Given<String>,
+    /// A small file that says until when everything is covered, for a check on another host; it is readable by all.
+    #[schemars(with = "Option<String>", extend("examples" = ["/run/channelkeeper/status.json"]))]
+    pub(super) status_file: Given<String>,
 }
 
 /// The health endpoints, metrics and the page for people.
@@ -308,7 +311,11 @@ impl Document {
 
 impl Daemon {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Daemon {
-        Daemon { state_dir: fields.text("state_dir"), owner: fields.text("owner") }
+        Daemon {
+            state_dir: fields.text("state_dir"),
+            owner: fields.text("owner"),
+            status_file: fields.text("status_file"),
+        }
     }
 }
 

@@ -158,6 +158,8 @@ fn up(instant: Timestamp) -> Timestamp {
     if floor == instant { floor } else { after(floor, Duration::from_secs(1)) }
 }
 
+/// The base for an account of which the API is not known: one whose secrets could not be restored.
+pub const BASE_UNKNOWN: &str = "https://www.zohoapis.com/crm/v8";
 /// The scopes that these requests need, which the daemon itself does without.
 pub const SCOPES: &str = "ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL";
 /// Records in one page: more cost more API credits in COQL, and *Get Records* gives no more.

@@ -25,6 +25,7 @@
 //! What is deliberately not here: the time of the last good look, which is one per account and not one per channel (see
 //! [`crate::model::record::AccountState::looked_from`]), so that a channel that is kept costs no write; and the store.
 
+pub mod ack;
 pub mod backfill;
 pub mod gap;
 pub mod ledger;
@@ -36,6 +37,7 @@ pub mod track;
 #[cfg(test)]
 mod walk;
 
+pub use ack::Acks;
 pub use gap::{Cause, Gap, Kind};
 pub use ledger::Ledger;
 pub use track::Track;

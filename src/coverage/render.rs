@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::events::{Events, Operations};
 use crate::model::time::{Timestamp, brief, span};
 
+use super::ack::{Ack, Acks};
 use super::gap::{Cause, Kind};
 use super::ledger::Ledger;
 
@@ -29,18 +30,40 @@ pub struct GapView {
     pub kind: String,
     /// Why.
     pub cause: String,
+    /// Who has seen to it, if somebody has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<AckView>,
 }
 
+/// That somebody has seen to a gap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AckView {
+    /// When that was said.
+    pub at: Timestamp,
+    /// In which words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What all events of one line have in common; the last is the place of their acknowledgement.
+type Shared = (Timestamp, Option<Timestamp>, Kind, Cause, Option<usize>);
+
 /// A channel's gaps that had not ended at `since`, oldest first.
-pub fn views(account: &str, ledger: &Ledger, since: Option<Timestamp>, now: Timestamp) -> Vec<GapView> {
-    let mut shared: BTreeMap<(Timestamp, Option<Timestamp>, Kind, Cause), Events> = BTreeMap::new();
+pub fn views(
+    account: &str,
+    (ledger, acks): (&Ledger, &Acks),
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<GapView> {
+    let mut shared: BTreeMap<Shared, Events> = BTreeMap::new();
     for gap in ledger.gaps(now) {
         if since.is_none_or(|since| gap.to.is_none_or(|to| to > since)) {
-            let events = shared.entry((gap.from, gap.to, gap.kind, gap.cause)).or_default();
+            let ack = acks.place_of(&gap);
+            let events = shared.entry((gap.from, gap.to, gap.kind, gap.cause, ack)).or_default();
             events.insert(gap.module, Operations::default().with(gap.operation));
         }
     }
-    let view = |((from, to, kind, cause), events): ((Timestamp, Option<Timestamp>, Kind, Cause), Events)| GapView {
+    let view = |((from, to, kind, cause, ack), events): (Shared, Events)| GapView {
         account: account.to_owned(),
         channel: ledger.name.to_string(),
         events: events.to_wire(),
@@ -49,6 +72,7 @@ pub fn views(account: &str, ledger: &Ledger, since: Option<Timestamp>, now: Time
         seconds: span(from, to.unwrap_or(now)).as_secs(),
         kind: kind.word().to_owned(),
         cause: cause.word().to_owned(),
+        acknowledged: ack.and_then(|place| acks.0.get(place)).map(AckView::of),
     };
     shared.into_iter().map(view).collect()
 }
@@ -56,9 +80,24 @@ pub fn views(account: &str, ledger: &Ledger, since: Option<Timestamp>, now: Time
 impl GapView {
     /// As one line.
     pub fn line(&self) -> String {
-        let GapView { account: _, channel, events, from, to, seconds, kind, cause } = self;
+        let GapView { account: _, channel, events, from, to, seconds, kind, cause, acknowledged } = self;
         let to = to.map_or("still open".to_owned(), |to| format!("{to:.0}"));
         let length = brief(std::time::Duration::from_secs(*seconds));
-        format!("{kind:<9} {channel}  {from:.0} to {to} ({length}, {cause}): {}", events.join(", "))
+        let seen_to = acknowledged.as_ref().map(|ack| format!("; {}", ack.line())).unwrap_or_default();
+        format!("{kind:<9} {channel}  {from:.0} to {to} ({length}, {cause}): {}{seen_to}", events.join(", "))
+    }
+}
+
+impl AckView {
+    fn of(ack: &Ack) -> AckView {
+        let Ack { at, note, ends: _ } = ack;
+        AckView { at: *at, note: note.as_ref().map(ToString::to_string) }
+    }
+
+    /// As `acknowledged 2026-03-01T00:00:00Z: fetched by hand`.
+    pub fn line(&self) -> String {
+        let AckView { at, note } = self;
+        let note = note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+        format!("acknowledged {at:.0}{note}")
     }
 }

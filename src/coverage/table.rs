@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::gap::Kind;
 use super::ledger::{Ledger, Sight};
 use super::track::{GAPS_MAX, Open, Stretch, Track};
-use super::{Cause, render};
+use super::{Acks, Cause, render};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operation};
 use crate::model::observed::Observed;
@@ -271,10 +271,10 @@ fn events_that_share_a_gap_share_a_line() {
     let mut told = Told::new(&["Deals.all", "Leads.create"]);
     told.look(0, None);
     told.granted(100, 100, DAY);
-    let views = render::views("acme", &told.ledger, None, at(200));
+    let views = render::views("acme", (&told.ledger, &Acks::default()), None, at(200));
     let lines: Vec<String> = views.iter().map(render::GapView::line).collect();
     let line =
         "uncovered deals  1970-01-01T00:00:00Z to 1970-01-01T00:01:40Z (1m 40s, not-enabled): Deals.all, Leads.create";
     assert_eq!(lines, [line]);
-    assert_eq!(render::views("acme", &told.ledger, Some(at(150)), at(200)), []);
+    assert_eq!(render::views("acme", (&told.ledger, &Acks::default()), Some(at(150)), at(200)), []);
 }

@@ -1,8 +1,8 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it. Paths:
-//! `GET /status` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
-//! `/adopt`, `/pause` and `/resume`. An error is `{"error": "..."}` with status 400, 409
+//! `GET /status`, `/summary` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
+//! `/adopt`, `/pause`, `/resume` and `/gaps/ack`. An error is `{"error": "..."}` with status 400, 409
 //! when the plan is not the one that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at fault.
 
 use std::os::unix::fs::PermissionsExt;
@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::coverage::render::GapView;
 use crate::expose::status::StatusView;
+use crate::expose::summary::Summary;
 use crate::model::time::after;
 use crate::plan::explain::Explanation;
 use crate::plan::render::PlansView;
@@ -34,7 +34,7 @@ use crate::store::Store;
 use super::fleet::Fleet;
 use super::run::{Reader, ReloadRequest};
 use super::scheduler::{Links, chain};
-use super::verbs::{self, Applied, GapsRequest, PauseView, Target, VerbError, Which};
+use super::verbs::{self, AckRequest, Acked, Applied, GapsRequest, Missed, PauseView, Target, VerbError, Which};
 
 /// What the verbs need of the daemon.
 #[derive(Clone)]
@@ -138,7 +138,9 @@ pub fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
 pub async fn serve(listener: UnixListener, desk: Desk, shutdown: CancellationToken) -> std::io::Result<()> {
     let router = axum::Router::new()
         .route("/status", get(status))
+        .route("/summary", get(summary))
         .route("/gaps", get(gaps))
+        .route("/gaps/ack", post(ack))
         .route("/plan", post(plan))
         .route("/explain", post(explain))
         .route("/apply", post(apply))
@@ -156,9 +158,19 @@ async fn status(State(desk): State<Desk>) -> Json<StatusView> {
     Json(StatusView::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
 }
 
-async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> Result<Json<Vec<GapView>>, Refusal> {
+async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> Result<Json<Vec<Missed>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     Ok(Json(verbs::gaps(&fleet, &desk.store, &request, desk.clock.now())?))
+}
+
+async fn summary(State(desk): State<Desk>) -> Json<Summary> {
+    let overview = desk.links.overview.borrow().clone();
+    Json(Summary::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
+}
+
+async fn ack(State(desk): State<Desk>, Asked(request): Asked<AckRequest>) -> Result<Json<Vec<Acked>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    Ok(Json(verbs::ack(&fleet, &desk.store, &request, desk.clock.now())?))
 }
 
 /// What `apply` would do: the config file is read afresh and not put in force.
@@ -296,6 +308,7 @@ impl From<VerbError> for Refusal {
             | VerbError::Unusable(..)
             | VerbError::Ambiguous(_)
             | VerbError::NeitherNor(_)
+            | VerbError::BadNote(_)
             | VerbError::NotThere { .. } => StatusCode::BAD_REQUEST,
             VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
             VerbError::Zoho(_) | VerbError::Store(_) | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,6 +5,7 @@
 //! - [`cron`]: the audit, which only ever says "look for drift now";
 //! - [`alerts`]: the webhook and the heartbeat;
 //! - [`verbs`]: what the command line can ask for, with or without a running daemon;
+//! - [`status_file`]: how everything is, where another host can fetch it;
 //! - [`control`]: the same verbs over a Unix socket;
 //! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
 //! - [`run`]: the order of starting and of stopping.
@@ -24,4 +25,5 @@ pub mod notify;
 pub mod run;
 pub mod scheduler;
 pub mod signals;
+pub mod status_file;
 pub mod verbs;

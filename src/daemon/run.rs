@@ -39,6 +39,7 @@ use super::fleet::{Fleet, Means};
 use super::notify;
 use super::scheduler::{Links, Message, PassDied, Scheduler, Setup, chain};
 use super::signals::{Asked, Incoming};
+use super::status_file;
 
 /// What a daemon is started with.
 pub struct Options {
@@ -190,6 +191,11 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let socket = control::bind(&state_dir).map_err(unheard)?;
     let reader = Arc::new(Reader { config, surroundings, means });
     let (ask_reload, reloads) = mpsc::channel(1);
+    let (stop, of_file) = (closing.clone(), (links.clone(), clock.clone()));
+    tasks.spawn(async move {
+        status_file::keep(of_file.0, of_file.1, stop).await;
+        ("status file", Ok(()))
+    });
     let desk = Desk { links: links.clone(), store, clock, reader: reader.clone(), reloads: ask_reload.clone() };
     let stop = closing.clone();
     tasks.spawn(async move { ("control socket", control::serve(socket, desk, stop).await.map_err(unheard)) });
@@ -456,8 +462,10 @@ fn shown(
         subject.map(|subject| remembered_of(&subject, &of_accounts)).transpose().map_err(|error| chain(&error))
     };
     let channel = move |name: &AccountName, id: ChannelId| {
-        let read =
-            || Ok(ChannelMemory { record: of_channels.record(name, id)?, ledger: of_channels.ledger(name, id)? });
+        let read = || {
+            let (record, ledger) = (of_channels.record(name, id)?, of_channels.ledger(name, id)?);
+            Ok(ChannelMemory { record, ledger, acks: of_channels.acks(name, id)? })
+        };
         read().map_err(|error: StoreError| chain(&error))
     };
     Shown {
@@ -478,7 +486,7 @@ fn remembered_of(subject: &Subject, store: &Store) -> Result<AccountMemory, Stor
     Ok(AccountMemory {
         policy: account.policy.clone(),
         state: store.account_state(&account.name)?,
-        api: format!("{}/crm/{}", account.api_url, account.version),
+        api: account.api(),
         token: token.unwrap_or_default(),
     })
 }

@@ -52,6 +52,8 @@ pub enum Message {
     },
     /// The config was read and is not used; this is what is wrong with it.
     ConfigRefused(Vec<String>),
+    /// Why the status file cannot be written; `None` when it was.
+    StatusFile(Option<String>),
 }
 
 /// The way to the scheduler.
@@ -334,6 +336,7 @@ impl Scheduler {
             Message::ConfigRefused(problems) => {
                 self.publish(|overview| overview.config.problems = problems);
             }
+            Message::StatusFile(failed) => self.publish(|overview| overview.status_file_failed = failed),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the command line can ask for, the same with a running daemon and without one.
 //!
-//! `plan` and `explain` look and change nothing. The others write a fact into the store (this removal is allowed, this channel is
-//! ours, this one is to be renewed) and leave it to the next pass to act on it.
+//! `plan`, `explain` and `gaps` look and change nothing. The others write a fact into the store (this removal is allowed, this
+//! channel is ours, this one is to be renewed, this gap was seen to) and leave it to the next pass to act on it, if there is
+//! anything to be done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::config::audits_per_day;
+use crate::coverage::ack::{BadNote, Note};
+use crate::coverage::backfill::{BASE_UNKNOWN, Backfill, backfill};
 use crate::coverage::render::{GapView, views};
+use crate::coverage::{Acks, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::desired::AccountDesired;
 use crate::model::pause::{Pause, Pauses};
@@ -66,6 +70,9 @@ pub enum VerbError {
         /// That of the plan made now.
         made: String,
     },
+    /// Words that cannot be kept.
+    #[error(transparent)]
+    BadNote(#[from] BadNote),
     /// Zoho could not be asked.
     #[error("Zoho could not be asked")]
     Zoho(#[from] ZohoError),
@@ -92,7 +99,7 @@ pub struct Which {
 /// Which gaps are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapsRequest {
-    /// Those of this channel, declared or not; all of them when it is left out.
+    /// Those of this channel, `[ACCOUNT/]CHANNEL`, declared or not; all of them when it is left out.
     #[serde(default)]
     pub channel: Option<String>,
     /// Those that had not ended then.
@@ -107,6 +114,44 @@ impl GapsRequest {
         let since = self.since.map(|since| format!("since={since}"));
         format!("/gaps?{}", channel.into_iter().chain(since).collect::<Vec<_>>().join("&"))
     }
+}
+
+/// A gap, with what to ask Zoho for after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// The gap.
+    #[serde(flatten)]
+    pub gap: GapView,
+    /// What finds what was missed, and what does not.
+    pub backfill: Backfill,
+}
+
+/// Which gaps somebody has seen to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AckRequest {
+    /// Those of this channel, `[ACCOUNT/]CHANNEL`, declared or not; all of them when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// Those that had ended by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// One line, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What came of it for one channel that had gaps nobody had seen to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acked {
+    /// The account.
+    pub account: String,
+    /// The channel's name.
+    pub channel: String,
+    /// How many gaps are acknowledged with this.
+    pub acknowledged: usize,
+    /// How many are not: they are open, or ended too late.
+    pub left: usize,
 }
 
 /// What a pass did.
@@ -260,20 +305,82 @@ pub async fn explain(fleet: &Fleet, store: &Store, asked: &str) -> Result<Explan
 ///
 /// # Errors
 /// When no channel has that name, or the store fails.
-pub fn gaps(fleet: &Fleet, store: &Store, request: &GapsRequest, now: Timestamp) -> Result<Vec<GapView>, VerbError> {
-    let GapsRequest { channel, since } = request;
-    let (mut gaps, mut found) = (Vec::new(), channel.as_ref().is_none_or(|name| fleet.channel(name).is_ok()));
-    for account in fleet.subjects.keys().chain(fleet.unusable.keys()) {
+pub fn gaps(fleet: &Fleet, store: &Store, request: &GapsRequest, now: Timestamp) -> Result<Vec<Missed>, VerbError> {
+    let mut missed = Vec::new();
+    for kept in ledgers(fleet, store, request.channel.as_deref(), now)? {
+        let api = fleet.subjects.get(&kept.account).map(|subject| subject.desired.account.api());
+        for gap in kept.views(request.since) {
+            let events = gap.events.iter().map(String::as_str).collect();
+            let backfill = backfill(&events, gap.from, gap.to, kept.zoho_now, api.as_deref().unwrap_or(BASE_UNKNOWN));
+            missed.push(Missed { gap, backfill });
+        }
+    }
+    Ok(missed)
+}
+
+/// Acknowledges gaps that have ended. What is open, and what comes later, is not acknowledged with them.
+///
+/// # Errors
+/// When no channel has that name, the note cannot be kept, or the store fails.
+pub fn ack(fleet: &Fleet, store: &Store, request: &AckRequest, now: Timestamp) -> Result<Vec<Acked>, VerbError> {
+    let note = request.note.as_deref().map(str::parse::<Note>).transpose()?;
+    let mut acked = Vec::new();
+    for mut kept in ledgers(fleet, store, request.channel.as_deref(), now)? {
+        let before = kept.unacknowledged();
+        if kept.acks.acknowledge(&kept.ledger, request.until, kept.zoho_now, note.clone()) {
+            store.write_acks(&kept.account, &[(kept.ledger.id, kept.acks.clone())].into())?;
+        }
+        let left = kept.unacknowledged();
+        if before > 0 {
+            let (account, channel) = (kept.account.to_string(), kept.ledger.name.to_string());
+            acked.push(Acked { account, channel, acknowledged: before.saturating_sub(left), left });
+        }
+    }
+    Ok(acked)
+}
+
+/// One channel's ledger with what was said of it.
+struct Kept {
+    account: AccountName,
+    ledger: Ledger,
+    acks: Acks,
+    /// Now, by Zoho's clock.
+    zoho_now: Timestamp,
+}
+
+impl Kept {
+    fn views(&self, since: Option<Timestamp>) -> Vec<GapView> {
+        views(self.account.as_str(), (&self.ledger, &self.acks), since, self.zoho_now)
+    }
+
+    fn unacknowledged(&self) -> usize {
+        self.views(None).iter().filter(|gap| gap.acknowledged.is_none()).count()
+    }
+}
+
+/// The ledgers of the declared accounts, or those of one channel, `[ACCOUNT/]CHANNEL`.
+fn ledgers(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) -> Result<Vec<Kept>, VerbError> {
+    let parts = asked.map(|asked| asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name)));
+    let (only, channel) = parts.map_or((None, None), |(account, name)| (account, Some(name)));
+    let (mut all, mut found) = (Vec::new(), asked.is_none());
+    let accounts = fleet.subjects.keys().chain(fleet.unusable.keys());
+    for account in accounts.filter(|account| only.is_none_or(|only| only == account.as_str())) {
+        let subject = fleet.subjects.get(account);
+        let mut declared = subject.into_iter().flat_map(|subject| subject.desired.specs.values());
+        found |= declared.any(|spec| Some(spec.name.as_str()) == channel);
         let zoho_now = store.account_state(account)?.zoho_time(now);
         let mut ledgers: Vec<_> = store.ledgers(account)?.into_values().collect();
-        ledgers.retain(|ledger| channel.as_ref().is_none_or(|name| ledger.name.as_str() == name));
+        ledgers.retain(|ledger| channel.is_none_or(|name| ledger.name.as_str() == name));
         ledgers.sort_by(|one, other| one.name.cmp(&other.name));
         found |= !ledgers.is_empty();
-        gaps.extend(ledgers.iter().flat_map(|ledger| views(account.as_str(), ledger, *since, zoho_now)));
+        for ledger in ledgers {
+            let acks = store.acks(account, ledger.id)?;
+            all.push(Kept { account: account.clone(), ledger, acks, zoho_now });
+        }
     }
-    match channel {
-        Some(name) if !found => Err(VerbError::NoChannel(name.clone())),
-        Some(_) | None => Ok(gaps),
+    match asked.filter(|_| !found) {
+        Some(asked) => Err(VerbError::NoChannel(asked.to_owned())),
+        None => Ok(all),
     }
 }
 

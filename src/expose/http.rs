@@ -34,6 +34,7 @@ use super::metrics;
 use super::overview::{LoopAge, Measured, Overview};
 use super::page::{ChannelPage, FrontView, Query, missing, policy};
 use super::status::{ChannelView, HealthView, StatusView};
+use super::summary::Summary;
 
 /// What is shown.
 #[derive(Clone)]
@@ -61,6 +62,7 @@ pub fn router(shown: Shown) -> Router {
         .route("/healthz/channels/{name}", get(channel))
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/summary", get(summary))
         .layer(map_response(guarded))
         .with_state(shown)
 }
@@ -155,6 +157,10 @@ async fn scrape(State(shown): State<Shown>, headers: HeaderMap) -> Response {
 
 async fn status(State(shown): State<Shown>) -> Json<StatusView> {
     Json(shown.view())
+}
+
+async fn summary(State(shown): State<Shown>) -> Json<Summary> {
+    Json(Summary::of(&shown.overview(), (shown.loop_age)(), shown.now()))
 }
 
 async fn front(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Html<String> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::Ledger;
+use crate::coverage::{Acks, Ledger};
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::policy::Policy;
 use crate::model::record::{AccountState, Record};
@@ -57,4 +57,6 @@ pub struct ChannelMemory {
     pub record: Option<Record>,
     /// Its ledger, in Zoho's time.
     pub ledger: Option<Ledger>,
+    /// Which of its gaps somebody has seen to.
+    pub acks: Acks,
 }

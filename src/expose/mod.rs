@@ -7,6 +7,7 @@
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
 //! - [`alert`]: what of that is told, when, and how often: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
+//! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`], which judges them: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
 //! - [`page`]: the same facts for a browser, with what [`memory`] reads for the channels that are looked at: pure;
 //! - [`http`]: the read-only listener;
@@ -22,6 +23,8 @@ pub mod memory;
 pub mod metrics;
 pub mod overview;
 pub mod page;
+pub mod probe;
 pub mod status;
+pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;

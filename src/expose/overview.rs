@@ -30,6 +30,8 @@ pub struct Overview {
     pub store_failed: Option<String>,
     /// Where a database that could not be used was moved to at the start, and why.
     pub store_moved_aside: Option<String>,
+    /// Why the status file is not written, while it is not.
+    pub status_file_failed: Option<String>,
     /// The last jump of the wall clock: when it was noticed, and by how many milliseconds it went ahead (negative: back).
     pub clock_jump: Option<(Timestamp, i64)>,
     /// Whether the daemon is stopping.
@@ -48,6 +50,7 @@ impl Overview {
             config,
             store_failed: None,
             store_moved_aside: None,
+            status_file_failed: None,
             clock_jump: None,
             stopping: false,
         }

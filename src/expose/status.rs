@@ -252,7 +252,7 @@ impl HealthView {
 }
 
 impl ReasonView {
-    fn of(reason: &HealthReason) -> ReasonView {
+    pub(super) fn of(reason: &HealthReason) -> ReasonView {
         let HealthReason { kind, account, channel, text } = reason;
         ReasonView {
             status: kind.status(),

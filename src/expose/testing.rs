@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::Ledger;
+use crate::coverage::{Acks, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Look, Observed};
@@ -62,6 +62,7 @@ pub(crate) fn empty() -> Overview {
         },
         store_failed: None,
         store_moved_aside: None,
+        status_file_failed: None,
         clock_jump: None,
         stopping: false,
     }
@@ -162,7 +163,7 @@ pub(crate) fn remembering() -> Memory {
         ledger.granted(Times { sent: minutes(5), received: minutes(5) }, hours(24));
         let mut record = Record::new(id, spec.name.clone(), spec.notify_url.fingerprint());
         record.grant = Some(Grant { at: hours(0), asked: hours(24), expiry: hours(24) });
-        Ok(ChannelMemory { record: Some(record), ledger: Some(ledger) })
+        Ok(ChannelMemory { record: Some(record), ledger: Some(ledger), acks: Acks::default() })
     };
     let of_account = |_: &AccountName| {
         let policy = Policy {

@@ -22,6 +22,13 @@ pub struct Account {
     pub policy: Policy,
 }
 
+impl Account {
+    /// The CRM API with its version, as `https://www.zohoapis.eu/crm/v8`.
+    pub fn api(&self) -> String {
+        format!("{}/crm/{}", self.api_url, self.version)
+    }
+}
+
 /// An OAuth client with what it was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// A file of PEM certificates to trust beside the system's.
     pub ca_file: Option<std::path::PathBuf>,
+    /// Where the summary for other hosts is written, if anywhere.
+    pub status_file: Option<std::path::PathBuf>,
     /// Whom to tell what goes wrong.
     pub alerts: Alerts,
 }
@@ -85,6 +87,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             ca_file: None,
+            status_file: None,
             alerts: Alerts::default(),
         }
     }

@@ -177,6 +177,8 @@ struct SettingsValue {
     ca_file: Option<PathBuf>,
     #[serde(default)]
     alerts: Option<AlertsValue>,
+    #[serde(default)]
+    status_file: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -298,17 +300,45 @@ fn as_value(entry: &Entry) -> serde_json::Value {
 
 impl SettingsValue {
     fn of(settings: &Settings) -> SettingsValue {
-        let Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts } =
-            settings.clone();
+        let Settings {
+            owner,
+            listen,
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+        } = settings.clone();
         let alerts = Some(AlertsValue::of(&alerts));
-        SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts }
+        SettingsValue {
+            owner,
+            listen,
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+        }
     }
 
     fn into_settings(self, fetch: Fetch<'_>, unalerted: &mut Vec<String>) -> Settings {
-        let SettingsValue { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts } =
-            self;
+        let SettingsValue {
+            owner,
+            listen,
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+        } = self;
         let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, unalerted)).unwrap_or_default();
-        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts }
+        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts, status_file }
     }
 }
 

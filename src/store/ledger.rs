@@ -44,6 +44,8 @@ impl Store {
             .iter()
             .map(|(id, ledger)| (keys::record(account, *id), ledger.as_ref().map(LedgerValue::of)))
             .collect();
+        // Before the ledger: the other way round a crash would leave them for good.
+        self.forget_acks(account, changes.iter().filter(|(_, ledger)| ledger.is_none()).map(|(id, _)| *id))?;
         self.ledgers.write(&entries)
     }
 }
@@ -175,7 +177,7 @@ impl TrackValue {
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Operation", rename_all = "kebab-case")]
-enum OperationValue {
+pub(super) enum OperationValue {
     Create,
     Edit,
     Delete,

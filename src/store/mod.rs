@@ -11,6 +11,7 @@
 //! | `records` | `ACCOUNT/ID` | what is remembered of a channel: being there means that it is ours |
 //! | `accounts` | `NAME` | what is remembered of an account |
 //! | `ledger` | `ACCOUNT/ID` | what was covered of a channel and what was not: gaps only; outlives the channel's record |
+//! | `acks` | `ACCOUNT/ID` | which gaps of its ledger somebody has acknowledged; goes with the ledger |
 //! | `tokens` | `NAME` | the cached access token and when tokens were asked for |
 //!
 //! IDs in keys have 19 digits, so that they sort as numbers do.
@@ -46,6 +47,7 @@
 //! What is deliberately not here: any interpretation. The interface speaks of accounts, records and desired states, so
 //! that another store could stand in for it.
 
+mod acks;
 pub mod desired;
 mod keys;
 pub mod ledger;

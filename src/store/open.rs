@@ -29,7 +29,7 @@ use crate::model::token::TokenState;
 
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{desired, keys, ledger, told};
+use super::{acks, desired, keys, ledger, told};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ pub struct Store {
     accounts: Tree,
     tokens: Tree,
     pub(super) ledgers: Tree,
+    pub(super) acks: Tree,
     keeper: Keeper,
     /// `None` while everything is in memory.
     db: Arc<Mutex<Option<sled::Db>>>,
@@ -187,6 +188,7 @@ impl Store {
             accounts: tree("accounts")?,
             tokens: tree("tokens")?,
             ledgers: tree("ledger")?,
+            acks: tree("acks")?,
             keeper: Keeper::default(),
             db: Arc::new(Mutex::new(Some(db))),
             state_dir: None,
@@ -198,7 +200,7 @@ impl Store {
     }
 
     fn kept_by(self, keeper: Keeper) -> Store {
-        let Store { meta, desired, records, accounts, tokens, ledgers, keeper: _, db, state_dir } = self;
+        let Store { meta, desired, records, accounts, tokens, ledgers, acks, keeper: _, db, state_dir } = self;
         Store {
             meta: meta.kept_by(&keeper),
             desired: desired.kept_by(&keeper),
@@ -206,6 +208,7 @@ impl Store {
             accounts: accounts.kept_by(&keeper),
             tokens: tokens.kept_by(&keeper),
             ledgers: ledgers.kept_by(&keeper),
+            acks: acks.kept_by(&keeper),
             keeper,
             db,
             state_dir,
@@ -213,9 +216,9 @@ impl Store {
     }
 
     /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
-    fn trees(&self) -> [&Tree; 6] {
-        let Store { meta, desired, records, accounts, tokens, ledgers, keeper: _, db: _, state_dir: _ } = self;
-        [meta, desired, ledgers, records, accounts, tokens]
+    fn trees(&self) -> [&Tree; 7] {
+        let Store { meta, desired, records, accounts, tokens, ledgers, acks, keeper: _, db: _, state_dir: _ } = self;
+        [meta, desired, ledgers, acks, records, accounts, tokens]
     }
 
     /// The record of one channel.
@@ -281,6 +284,7 @@ impl Store {
         self.accounts.check::<AccountValue>(|_, _| true)?;
         self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
+        acks::verify(self)?;
         told::verify(self)?;
         desired::verify(self)
     }

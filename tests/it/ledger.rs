@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use channelkeeper::coverage::{Cause, Gap, Kind};
+use channelkeeper::daemon::verbs::{self, AckRequest, GapsRequest};
 use channelkeeper::model::channel::ChannelId;
 use channelkeeper::model::time::{Timestamp, span};
 use channelkeeper::model::version::ApiVersion;
@@ -305,5 +306,38 @@ async fn a_lost_store_claims_nothing_of_what_it_has_not_seen() {
     world.pass_time(30 * HOUR).await;
     world.zoho().clear_faults();
     world.pass_time(HOUR).await;
+    assert_true(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is_not_until_it_is_over_and_said() {
+    let mut world = running().await;
+    let seen_to = |world: &World| {
+        let fleet = world.daemon().links.fleet.borrow().clone();
+        let request = AckRequest { note: Some("fetched".to_owned()), ..AckRequest::default() };
+        verbs::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
+    };
+    let left = |world: &World| {
+        let fleet = world.daemon().links.fleet.borrow().clone();
+        let gaps = verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
+        gaps.into_iter().filter(|missed| missed.gap.acknowledged.is_none()).map(|missed| missed.gap).collect::<Vec<_>>()
+    };
+    assert!(!left(&world).is_empty(), "each channel was not covered before it was enabled");
+    seen_to(&world);
+    assert_eq!(left(&world), []);
+    world.pass_time(7 * HOUR).await;
+    world.zoho().add_fault(Rule::always(Fault::Refused));
+    world.pass_time(25 * HOUR).await;
+    seen_to(&world);
+    assert!(left(&world).len() >= 3 && left(&world).iter().all(|gap| gap.to.is_none()), "{:?}", left(&world));
+    world.zoho().clear_faults();
+    world.pass_time(2 * HOUR).await;
+    let over = left(&world);
+    assert!(over.len() >= 3 && over.iter().all(|gap| gap.to.is_some()), "{over:?}");
+    seen_to(&world);
+    world.crash().await;
+    world.start();
+    world.pass_time(30 * HOUR).await;
+    assert_eq!(left(&world), []);
     assert_true(&world);
 }

@@ -41,6 +41,8 @@ pub enum Kind {
     PassOverdue,
     /// The config cannot be used; the last good one is in force.
     Config,
+    /// The status file cannot be written: a check on another host will take the daemon to be gone.
+    StatusFile,
     /// Zoho gave far less life than was asked for.
     ShortGrant,
     /// An account was found to be smaller than the config says.
@@ -97,6 +99,7 @@ impl Kind {
             Kind::Paused => "`channelkeeper resume`, once whatever it is paused for is over",
             Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
             Kind::Config => "`channelkeeper check` shows the place",
+            Kind::StatusFile => "make room in its directory, or let the daemon's user write there",
             Kind::ShortGrant | Kind::Limits => "set lifetime or lifetime_max to what the account grants",
             Kind::Credits => "find out what uses the API credits; audit less often, or add credits",
             Kind::Unknown => "nothing, if the next look succeeds",
@@ -130,6 +133,7 @@ impl Kind {
             Kind::Paused => "paused",
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
+            Kind::StatusFile => "status-file",
             Kind::ShortGrant => "short-grant",
             Kind::Limits => "limits",
             Kind::Credits => "credits",

@@ -29,7 +29,8 @@ pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) ->
 
 /// What holds of all accounts, or of what is no account any more.
 fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
-    let Overview { unusable, orphans, config, store_failed, store_moved_aside, clock_jump, .. } = overview;
+    let Overview { unusable, orphans, config, store_failed, store_moved_aside, status_file_failed, clock_jump, .. } =
+        overview;
     let mut reasons = Vec::new();
     let mut add = |kind, account: Option<&AccountName>, text: String| {
         reasons.push(HealthReason { kind, account: account.cloned(), channel: None, text: line(&text) });
@@ -47,6 +48,11 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
     }
     for problem in &config.problems {
         add(Kind::Config, None, format!("the last good desired state is in force: {problem}"));
+    }
+    if let Some(why) = status_file_failed {
+        let text =
+            format!("the status file cannot be written, so whoever reads it will take the daemon to be gone: {why}");
+        add(Kind::StatusFile, None, text);
     }
     for (name, channels) in orphans {
         let text = format!("declared no longer: {} left to expire", counted(*channels, "channel"));

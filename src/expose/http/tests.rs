@@ -160,6 +160,7 @@ async fn nothing_secret_is_shown_on_any_path() {
         "/healthz/channels/c7",
         "/metrics",
         "/api/v1/status",
+        "/api/v1/summary",
         "/",
         "/?q=s3cre",
         "/channels/acme/c7",
@@ -173,7 +174,15 @@ async fn only_reading_is_possible() {
     let face = Face::of(empty()).await;
     assert_eq!(face.status("/channels/acme/c1").await, 404);
     assert_eq!(face.ask("POST", "/channels/acme/c1").await.status, 405);
-    for path in ["/", "/?page=x&state=y&period=%zz&q=%ff", "/livez", "/healthz", "/metrics", "/api/v1/status"] {
+    for path in [
+        "/",
+        "/?page=x&state=y&period=%zz&q=%ff",
+        "/livez",
+        "/healthz",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/summary",
+    ] {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             assert_eq!(face.ask(method, path).await.status, 405, "{method} {path}");
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::coverage::backfill::{Backfill, SCOPES, backfill};
+use crate::coverage::Acks;
+use crate::coverage::backfill::{BASE_UNKNOWN, Backfill, SCOPES, backfill};
 use crate::coverage::ledger::Ledger;
 use crate::coverage::render::{GapView, views};
 use crate::model::channel::{ChannelId, Spec};
@@ -88,13 +89,13 @@ impl ChannelPage {
             unread(why);
             None
         });
-        let ChannelMemory { record, ledger } = &remembered;
+        let ChannelMemory { record, ledger, acks } = &remembered;
         let explanation = of_account
             .as_ref()
             .map(|of_account| explained((report, channel), of_account, &remembered, memory.request_timeout));
         let zoho_now = report.zoho_time(now);
-        let api = of_account.as_ref().map_or("https://www.zohoapis.com/crm/v8", |account| account.api.as_str());
-        let (gaps, gaps_left_out) = gaps(account, ledger.as_ref(), zoho_now, api);
+        let api = of_account.as_ref().map_or(BASE_UNKNOWN, |account| account.api.as_str());
+        let (gaps, gaps_left_out) = gaps(account, (ledger.as_ref(), acks), zoho_now, api);
         let grant = record.as_ref().and_then(|record| record.grant);
         Some(ChannelPage {
             now,
@@ -392,8 +393,13 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     .collect()
 }
 
-fn gaps(account: &str, ledger: Option<&Ledger>, now: Timestamp, api: &str) -> (Vec<(GapView, Backfill)>, usize) {
-    let mut gaps = ledger.map(|ledger| views(account, ledger, None, now)).unwrap_or_default();
+fn gaps(
+    account: &str,
+    (ledger, acks): (Option<&Ledger>, &Acks),
+    now: Timestamp,
+    api: &str,
+) -> (Vec<(GapView, Backfill)>, usize) {
+    let mut gaps = ledger.map(|ledger| views(account, (ledger, acks), None, now)).unwrap_or_default();
     let left_out = gaps.len().saturating_sub(GAPS_MAX);
     gaps.reverse();
     gaps.truncate(GAPS_MAX);
@@ -412,8 +418,10 @@ fn one_gap(gap: &GapView, backfill: &Backfill, open: bool) -> Markup {
                 (state(&gap.kind)) " " (at(gap.from)) " to "
                 @match gap.to { Some(to) => (at(to)), None => "now" }
                 span.quiet { " " (brief(Duration::from_secs(gap.seconds))) ", " (gap.cause) ": " (gap.events.join(", ")) }
+                @if gap.acknowledged.is_some() { span.quiet { ", acknowledged" } }
             }
             p { (why(&gap.cause)) }
+            @if let Some(ack) = &gap.acknowledged { p { (line(&ack.line())) } }
             h3 { "What finds what was missed" }
             @for request in &backfill.requests {
                 p { b { (request.module) } ": " (request.finds) }

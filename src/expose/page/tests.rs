@@ -49,6 +49,22 @@ fn is_sound(page: &str) {
 }
 
 #[test]
+fn a_gap_that_somebody_has_seen_to_says_so() {
+    let mut memory = remembering();
+    let before = memory.channel.clone();
+    memory.channel = Arc::new(move |account, id| {
+        let mut remembered = before(account, id)?;
+        let ledger = remembered.ledger.clone().unwrap();
+        remembered.acks.acknowledge(&ledger, None, minutes(80), "fetched <by hand>".parse().ok());
+        Ok(remembered)
+    });
+    let page = ChannelPage::of(&converged(1), TURNING, &memory, ("acme", "c1"), minutes(90)).unwrap().page();
+    assert!(page.contains(", acknowledged") && page.contains("fetched &lt;by hand&gt;"), "{page}");
+    assert!(!channel_of(&converged(1), "c1").page().contains("acknowledged"));
+    is_sound(&page);
+}
+
+#[test]
 fn the_headline_comes_first() {
     let page = front(&converged(3), "");
     let h1 = page.split("<h1>").nth(1).unwrap().split("</h1>").next().unwrap();

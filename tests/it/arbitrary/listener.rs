@@ -9,7 +9,17 @@ use super::requests::requests;
 #[test]
 fn no_request_makes_the_health_listener_panic_write_or_tell_a_secret() {
     let besieged = Besieged::new();
-    let paths = &["/", "/livez", "/readyz", "/healthz", "/healthz/channels/c1", "/metrics", "/api/v1/status", "/renew"];
+    let paths = &[
+        "/",
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/healthz/channels/c1",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/summary",
+        "/renew",
+    ];
     cases(768)
         .run(&requests(paths), |sent| {
             let answered = besieged.http(&sent.bytes());

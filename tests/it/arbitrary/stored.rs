@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use channelkeeper::clock::Clock;
+use channelkeeper::daemon::verbs::{self, AckRequest};
 use channelkeeper::model::secret::Origin;
 use channelkeeper::model::time::after;
 use channelkeeper::model::version::ApiVersion;
@@ -41,6 +42,10 @@ async fn case(damages: &[Damage]) -> Result<(), TestCaseError> {
     world.audit().await;
     let ours = channels(&world, true);
     assert_eq!((theirs.len(), ours.len()), (4, 4));
+    let fleet = world.daemon().links.fleet.borrow().clone();
+    let acked = verbs::ack(&fleet, world.store(), &AckRequest::default(), world.now());
+    assert_eq!(acked.map(|acked| acked.len()).ok(), Some(4));
+    drop(fleet);
     world.stop().await;
     for damage in damages {
         damage.do_it(world.state_dir());
@@ -115,7 +120,7 @@ enum How {
 
 fn damages() -> impl Strategy<Value = Damage> {
     let tree = prop::sample::select(vec![
-        "records", "records", "records", "ledger", "ledger", "accounts", "tokens", "desired", "meta",
+        "records", "records", "records", "ledger", "ledger", "acks", "accounts", "tokens", "desired", "meta",
     ]);
     let words = &[
         "9999-12-30T22:00:00.999999999Z",

@@ -14,13 +14,16 @@ fn verbs(place: &Place) -> Vec<String> {
     names.filter(|name| name != "help").collect()
 }
 
+/// Verbs below verbs.
+const NESTED: [&str; 1] = ["gaps ack"];
+
 #[test]
 fn every_verb_has_a_help_with_examples_and_exit_codes() {
     let place = Place::new("");
     let verbs = verbs(&place);
     assert!(verbs.len() > 10, "{verbs:?}");
-    for verb in verbs {
-        let help = place.done(&[&verb, "--help"]);
+    for verb in verbs.into_iter().chain(NESTED.map(str::to_owned)) {
+        let help = place.done(&verb.split(' ').chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(help.err, "");
         let usage = help.out.find(&format!("Usage: channelkeeper {verb}")).unwrap_or_else(|| panic!("{}", help.out));
         let what = help.out[..usage].lines().next().unwrap_or_default();
@@ -69,9 +72,12 @@ fn there_is_a_manual_page_for_each_verb_and_it_renders_without_a_warning() {
     let place = Place::new("");
     let dir = place.path().join("man1");
     let written = place.done(&["man", "--dir", dir.to_str().unwrap()]).out;
-    let mut expected: Vec<String> = verbs(&place).iter().map(|verb| format!("channelkeeper-{verb}.1")).collect();
-    expected.insert(0, "channelkeeper.1".to_owned());
-    let pages: Vec<&str> = written.lines().map(|path| path.rsplit('/').next().unwrap()).collect();
+    let names = verbs(&place).into_iter().chain(NESTED.map(|verb| verb.replace(' ', "-")));
+    let mut expected: Vec<String> = names.map(|verb| format!("channelkeeper-{verb}.1")).collect();
+    expected.push("channelkeeper.1".to_owned());
+    expected.sort();
+    let mut pages: Vec<&str> = written.lines().map(|path| path.rsplit('/').next().unwrap()).collect();
+    pages.sort_unstable();
     assert_eq!(pages, expected);
     for page in written.lines() {
         let text = fs::read_to_string(page).unwrap();

@@ -24,6 +24,7 @@ mod killed;
 mod life;
 mod login;
 mod metrics;
+mod outside;
 mod page;
 mod pause;
 mod plan;

@@ -81,7 +81,16 @@ fn place(zoho: &Simulator) -> Place {
 }
 
 fn serve(daemon: &Daemon, place: &Place, seen: &mut Vec<(&'static str, String)>) {
-    for path in ["/", "/livez", "/readyz", "/healthz", "/healthz/channels/by-env", "/metrics", "/api/v1/status"] {
+    for path in [
+        "/",
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/healthz/channels/by-env",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/summary",
+    ] {
         seen.push((path, daemon.get(path).body));
     }
     for verb in [["status", "--json"], ["plan", "--json"], ["renew", "by-env"], ["adopt", "by-plain"]] {

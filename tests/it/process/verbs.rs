@@ -162,7 +162,17 @@ fn a_config_that_cannot_be_used_is_exit_code_3_for_every_verb_that_reads_it() {
     let place = Place::new("[accounts.a]\nclient_id = 7\n");
     let renamed = Place::new("");
     fs::remove_file(renamed.config()).unwrap();
-    for verb in [&["run"][..], &["check"], &["plan"], &["apply"], &["status"], &["renew"], &["adopt", "x"]] {
+    for verb in [
+        &["run"][..],
+        &["check"],
+        &["plan"],
+        &["apply"],
+        &["status"],
+        &["gaps"],
+        &["gaps", "ack", "x"],
+        &["renew"],
+        &["adopt", "x"],
+    ] {
         let ran = place.verb(verb);
         assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{verb:?}: {ran:#?}");
         assert!(ran.err.contains("config.toml:2:"), "{verb:?}: {ran:#?}");

@@ -1,0 +1,126 @@
+//! `probe`: the check of a monitoring system, of a daemon here or, by its status file or over HTTP, of one elsewhere.
+//!
+//! Its exit codes are those of such plugins and not those of the other verbs. Whatever goes wrong is UNKNOWN, on stdout.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use crate::clock::{Clock, SystemClock};
+use crate::expose::probe::{Grade, Limits, Verdict, judge, read};
+use crate::expose::summary::Summary;
+
+use super::way;
+use super::{Common, Exit};
+
+/// Check until when everything is covered, as a monitoring plugin.
+///
+/// Asks the daemon of this host, unless --file or --url names another source. It prints one line with numbers for a graph,
+/// then what is not as it should be. Its exit codes are those of monitoring plugins.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct ProbeArgs {
+    /// The status file of a daemon, or a copy of it
+    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    file: Option<PathBuf>,
+    /// The health endpoints of a daemon (http://127.0.0.1:8470), or the whole URL of a copy of its status file
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Warn when everything is covered for less than this
+    #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
+    warning: Duration,
+    /// Critical when it is less than this
+    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = humantime::parse_duration)]
+    critical: Duration,
+    /// Critical when the source is older than this; a status file is written every minute
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
+    stale: Duration,
+}
+
+pub(super) async fn run(args: ProbeArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+    let ProbeArgs { file, url, warning, critical, stale } = args;
+    let limits = Limits { warning, critical, stale };
+    let source = match (file, url) {
+        (Some(path), _) => Source::File(path),
+        (None, Some(url)) => Source::Url(url),
+        (None, None) => Source::Daemon,
+    };
+    let verdict = match source.summary(common).await {
+        Ok(Some(summary)) => judge(&summary, &limits, SystemClock::new().now()),
+        Ok(None) => Verdict::of(Grade::Critical, "no daemon is running, so nothing is renewed"),
+        Err(error) => Verdict::of(Grade::Unknown, &format!("{error:#}")),
+    };
+    if common.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&verdict)?)?;
+    } else {
+        write!(stdout, "{}", verdict.to_text(&limits))?;
+    }
+    Ok(Exit::Probed(verdict.grade))
+}
+
+/// For a command line that cannot be read.
+pub(super) fn misused(stdout: &mut (dyn Write + Send)) -> Exit {
+    // There is nowhere to say that stdout is closed.
+    let _printed =
+        writeln!(stdout, "CHANNELKEEPER UNKNOWN - the command line cannot be used: see channelkeeper probe --help");
+    Exit::Probed(Grade::Unknown)
+}
+
+enum Source {
+    File(PathBuf),
+    Url(String),
+    Daemon,
+}
+
+impl Source {
+    /// What it says; nothing when no daemon runs.
+    async fn summary(&self, common: &Common) -> anyhow::Result<Option<Summary>> {
+        match self {
+            Source::File(path) => {
+                let bytes = read_file(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                parsed(&bytes).with_context(|| path.display().to_string()).map(Some)
+            }
+            Source::Url(url) => {
+                let bytes = way::fetch(url, SUMMARY, (PATIENCE, SIZE_MAX)).await?;
+                parsed(&bytes).context("what it answered").map(Some)
+            }
+            Source::Daemon => {
+                let Some(daemon) = way::daemon(common).await? else { return Ok(None) };
+                let asked = tokio::time::timeout(PATIENCE, daemon.get("/summary")).await;
+                asked.with_context(|| format!("the daemon does not answer within {} s", PATIENCE.as_secs()))?.map(Some)
+            }
+        }
+    }
+}
+
+fn parsed(bytes: &[u8]) -> anyhow::Result<Summary> {
+    read(bytes).map_err(anyhow::Error::msg)
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    ensure!(std::fs::metadata(path)?.is_file(), "it is no file");
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(SIZE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() <= SIZE_MAX, "it is larger than {} KiB", SIZE_MAX / 1024);
+    Ok(bytes)
+}
+
+/// Where the health endpoints show it.
+const SUMMARY: &str = "/api/v1/summary";
+/// How long a source may take to answer: less than monitoring systems wait for a plugin.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// No summary is larger.
+const SIZE_MAX: usize = 1024 * 1024;
+
+const AFTER_HELP: &str = "\
+Examples:
+  channelkeeper probe
+  channelkeeper probe --url http://127.0.0.1:8470 --warning 8h --critical 4h
+  channelkeeper probe --file /var/spool/copied/status.json --stale 30m
+
+Exit codes: 0 OK; 1 WARNING: degraded, or covered for less than --warning; 2 CRITICAL: failing, something is not covered,
+covered for less than --critical, the source is stale, or no daemon is running; 3 UNKNOWN: the source cannot be read, or is
+from the future.";
