@@ -84,8 +84,12 @@ impl Check<'_> {
     }
 
     fn unfetched(&mut self, at: &At<Reference>, origin: Origin, error: &SecretError) -> Option<At<Secret>> {
-        let tolerated = self.surroundings.missing == MissingCredentials::Tolerate;
-        if tolerated && matches!(error, SecretError::NoCredentials(_)) {
+        let tolerated = match self.surroundings.missing {
+            MissingCredentials::Refuse => false,
+            MissingCredentials::Tolerate => matches!(error, SecretError::NoCredentials(_)),
+            MissingCredentials::TolerateAll => true,
+        };
+        if tolerated {
             self.notes.warning(at.place, error.to_string(), "it was not checked; the unit gets it from systemd");
             return Some(at.with(Secret::from_origin("", origin)));
         }

@@ -30,6 +30,8 @@ pub enum MissingCredentials {
     Refuse,
     /// A warning; the secret is empty. For `check` in an administrator's shell.
     Tolerate,
+    /// The same of every secret that cannot be fetched, whatever it refers to. For `listen` in a developer's shell.
+    TolerateAll,
 }
 
 impl Surroundings {
@@ -46,6 +48,12 @@ impl Surroundings {
     #[must_use]
     pub fn tolerating_missing_credentials(self) -> Surroundings {
         Surroundings { missing: MissingCredentials::Tolerate, ..self }
+    }
+
+    /// The same, for a process that can do with the secrets there are.
+    #[must_use]
+    pub fn tolerating_missing_secrets(self) -> Surroundings {
+        Surroundings { missing: MissingCredentials::TolerateAll, ..self }
     }
 }
 

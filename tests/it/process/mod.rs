@@ -22,6 +22,7 @@ mod help;
 mod import;
 mod killed;
 mod life;
+mod listen;
 mod metrics;
 mod page;
 mod plan;
