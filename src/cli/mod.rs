@@ -31,6 +31,7 @@ mod run;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod status;
+mod token;
 pub mod way;
 
 /// Keeps Zoho CRM notification channels alive.
@@ -73,6 +74,7 @@ enum Verb {
     Adopt(adopt::AdoptArgs),
     Import(import::ImportArgs),
     Listen(listen::ListenArgs),
+    Token(token::TokenArgs),
     #[cfg(feature = "simulator")]
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
@@ -136,6 +138,7 @@ impl Verb {
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             Verb::Import(args) => import::run(args, common, stdout).await,
             Verb::Listen(args) => listen::run(args, common, stdout).await,
+            Verb::Token(args) => token::run(&args, common, stdout),
             #[cfg(feature = "simulator")]
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
@@ -159,6 +162,7 @@ impl Verb {
             | Verb::Adopt(_)
             | Verb::Import(_)
             | Verb::Listen(_)
+            | Verb::Token(_)
             | Verb::Completions(_)
             | Verb::Man(_) => "error",
             #[cfg(feature = "simulator")]

@@ -18,6 +18,7 @@ pub mod learned;
 pub mod observed;
 pub mod policy;
 pub mod record;
+pub mod rotation;
 pub mod secret;
 pub mod time;
 pub mod token;

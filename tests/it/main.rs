@@ -6,6 +6,7 @@
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
+//! - `rotation`: tokens that rotate, over two months;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
@@ -17,6 +18,7 @@ mod disk;
 mod hostile;
 mod ledger;
 mod process;
+mod rotation;
 mod scenarios;
 mod seeds;
 mod simulation;

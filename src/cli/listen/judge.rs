@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::desired::Desired;
 use crate::model::events::Operation;
-use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
 /// What a delivery is worth; the first of two is worth more.
@@ -132,7 +131,7 @@ impl Declared {
         let candidates = id.and_then(|id: ChannelId| self.by_id.get(&id)).map_or(&[][..], Vec::as_slice);
         let found = candidates
             .iter()
-            .map(|channel| (channel.verdict(token, &module, &operation), channel))
+            .map(|channel| (channel.verdict(token, (&module, &operation), at), channel))
             .min_by_key(|(verdict, _)| *verdict);
         let ids = said.get("ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         Ok(Judged {
@@ -150,22 +149,21 @@ impl Declared {
 }
 
 impl Channel {
-    /// Whether its deliveries can be verified here.
+    /// Whether its deliveries can be verified here: it has a token, or the key of one, and that could be fetched.
     pub(super) fn has_usable_token(&self) -> bool {
-        self.token().is_some()
+        let key = self.spec.rotation.as_ref().map(|rotation| &rotation.key);
+        self.spec.token.as_ref().or(key).is_some_and(|secret| !secret.expose().is_empty())
     }
 
-    /// The declared token; none when there is none, or it could not be fetched.
-    fn token(&self) -> Option<&Secret> {
-        self.spec.token.as_ref().filter(|token| !token.expose().is_empty())
-    }
-
-    fn verdict(&self, given: Option<&str>, module: &str, operation: &str) -> Verdict {
-        let proved = match (self.token(), given) {
-            (None, _) => Verdict::ByIdOnly,
-            (Some(_), None) => return Verdict::NoToken,
-            (Some(own), Some(given)) if own.is(given) => Verdict::Verified,
-            (Some(_), Some(_)) => return Verdict::TokenWrong,
+    fn verdict(&self, given: Option<&str>, (module, operation): (&str, &str), at: Timestamp) -> Verdict {
+        let proved = match given {
+            _ if !self.has_usable_token() => Verdict::ByIdOnly,
+            None => return Verdict::NoToken,
+            // Every one is compared, whichever fits.
+            Some(given) => match self.spec.accepted_at(at).iter().filter(|own| own.is(given)).count() {
+                0 => return Verdict::TokenWrong,
+                _ => Verdict::Verified,
+            },
         };
         if self.event(module, operation).is_some() { proved } else { Verdict::NotDeclared }
     }

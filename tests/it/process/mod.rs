@@ -31,4 +31,5 @@ mod refused;
 mod reload;
 mod secrets;
 mod signals;
+mod token;
 mod verbs;

@@ -10,6 +10,9 @@ use crate::cli::listen::summary::Summary;
 use crate::model::channel::NotifyUrl;
 use crate::model::events::Events;
 use crate::model::policy::Mode;
+use crate::model::rotation::Rotation;
+use crate::model::secret::Secret;
+use crate::model::time::{after, before};
 
 use super::*;
 
@@ -30,6 +33,7 @@ fn channel(account: &str, name: &str, id: ChannelId, token: Option<&str>) -> Cha
         events: ["Deals.create", "Deals.edit", "Contacts.all"].into_iter().collect::<Events>(),
         notify_url: NotifyUrl::new("https://hooks.test/zoho"),
         token: token.map(Secret::from),
+        rotation: None,
         lifetime: Duration::from_secs(86_400),
         renew_before: None,
         notify_on_related_action: true,
@@ -127,6 +131,24 @@ fn of_two_accounts_with_one_id_the_token_tells_which() {
     let body = br#"{"channel_id": "7", "token": "two", "module": "Deals", "operation": "insert"}"#;
     let judged = declared.judge(body, at(0)).unwrap();
     assert_eq!((judged.channel.as_deref(), judged.verdict), (Some("other/deals-2"), Verdict::Verified));
+}
+
+#[test]
+fn both_generations_of_a_token_that_rotates_are_believed() {
+    let id = ChannelId::new(7).unwrap();
+    let week = Duration::from_secs(7 * 86_400);
+    let rotation = Rotation::new(Secret::from("0123456789abcdef0123456789abcdef"), week);
+    let mut rotating = channel("acme", "deals", id, None);
+    rotating.spec = Arc::new(Spec { rotation: Some(rotation), ..Spec::clone(&rotating.spec) });
+    let written = |at| rotating.spec.at(at).unwrap().token.unwrap();
+    let table = [(0, true), (7, true), (15, false)];
+    for (days, accepted) in table {
+        let token = written(before(at(0), Duration::from_secs(days * 86_400)));
+        let verdict = rotating.verdict(Some(token.expose()), ("Deals", "insert"), at(0));
+        assert_eq!(verdict == Verdict::Verified, accepted, "{days} days old");
+    }
+    let future = written(after(at(0), 2 * week));
+    assert_eq!(rotating.verdict(Some(future.expose()), ("Deals", "insert"), at(0)), Verdict::TokenWrong);
 }
 
 #[test]
