@@ -65,7 +65,7 @@ pub(super) async fn run(args: ListenArgs, common: &Common, stdout: &mut (dyn Wri
     if !listen.ip().is_loopback() && !public {
         bail!("other hosts can reach {listen}: listen on 127.0.0.1 behind a proxy, or give --public");
     }
-    let loaded = config::load(&common.config, &Surroundings::of_process().tolerating_missing_secrets());
+    let loaded = config::load(&common.config, &Surroundings::of_process().doing_without_secrets());
     // Of what it warns of, only tokens matter here, and those are told below.
     let loaded = Loaded { warnings: Vec::new(), ..loaded };
     print_problems(&loaded);

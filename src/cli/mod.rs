@@ -24,7 +24,9 @@ mod explain;
 mod gaps;
 mod import;
 mod listen;
+mod login;
 mod man;
+mod pause;
 mod plan;
 mod renew;
 mod run;
@@ -75,6 +77,9 @@ enum Verb {
     Import(import::ImportArgs),
     Listen(listen::ListenArgs),
     Token(token::TokenArgs),
+    Login(login::LoginArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     #[cfg(feature = "simulator")]
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
@@ -139,6 +144,9 @@ impl Verb {
             Verb::Import(args) => import::run(args, common, stdout).await,
             Verb::Listen(args) => listen::run(args, common, stdout).await,
             Verb::Token(args) => token::run(&args, common, stdout),
+            Verb::Login(args) => login::run(args, common, stdout).await,
+            Verb::Pause(args) => pause::pause(args, common, stdout).await,
+            Verb::Resume(args) => pause::resume(args, common, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
@@ -163,6 +171,9 @@ impl Verb {
             | Verb::Import(_)
             | Verb::Listen(_)
             | Verb::Token(_)
+            | Verb::Login(_)
+            | Verb::Pause(_)
+            | Verb::Resume(_)
             | Verb::Completions(_)
             | Verb::Man(_) => "error",
             #[cfg(feature = "simulator")]

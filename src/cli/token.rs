@@ -66,7 +66,7 @@ struct TokenView {
 }
 
 pub(super) fn run(args: &TokenArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
-    let loaded = config::load(&common.config, &Surroundings::of_process().tolerating_missing_secrets());
+    let loaded = config::load(&common.config, &Surroundings::of_process().doing_without_secrets());
     // Of what it warns of, only this channel's secret matters here, and that is told below.
     let loaded = Loaded { warnings: Vec::new(), ..loaded };
     print_problems(&loaded);

@@ -84,11 +84,25 @@ impl Check<'_> {
     }
 
     fn unfetched(&mut self, at: &At<Reference>, origin: Origin, error: &SecretError) -> Option<At<Secret>> {
+        let is_outside = matches!(error, SecretError::NoCredentials(_));
+        let is_absent = match error {
+            SecretError::NoCredentials(_) | SecretError::NotSet(_) | SecretError::Empty(_) => true,
+            SecretError::Unreadable { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            SecretError::BadCredentialName(_)
+            | SecretError::TooLarge(_)
+            | SecretError::NotText(_)
+            | SecretError::Plain => false,
+        };
         let tolerated = match self.surroundings.missing {
             MissingCredentials::Refuse => false,
-            MissingCredentials::Tolerate => matches!(error, SecretError::NoCredentials(_)),
-            MissingCredentials::TolerateAll => true,
+            MissingCredentials::Tolerate => is_outside,
+            MissingCredentials::TolerateAll => is_absent,
+            MissingCredentials::DoWithout => true,
         };
+        if tolerated && !is_outside {
+            self.notes.warning(at.place, error.to_string(), error.help());
+            return Some(at.with(Secret::from_origin("", origin)));
+        }
         if tolerated {
             self.notes.warning(at.place, error.to_string(), "it was not checked; the unit gets it from systemd");
             return Some(at.with(Secret::from_origin("", origin)));

@@ -22,7 +22,7 @@ pub struct Surroundings {
 /// From the name of an environment variable to its value.
 pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What `{ credential = "name" }` means in a process that systemd has handed no credentials to.
+/// What a secret means that is not there, above all in a process that systemd has handed no credentials to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MissingCredentials {
     /// The config cannot be used.
@@ -30,8 +30,11 @@ pub enum MissingCredentials {
     Refuse,
     /// A warning; the secret is empty. For `check` in an administrator's shell.
     Tolerate,
-    /// The same of every secret that cannot be fetched, whatever it refers to. For `listen` in a developer's shell.
+    /// A secret that is not there, wherever it should be, is empty, with a warning. For `login`, which makes one.
     TolerateAll,
+    /// Whatever cannot be fetched, for whatever reason, is empty, with a warning. For `listen` and `token`, which use what
+    /// they can read.
+    DoWithout,
 }
 
 impl Surroundings {
@@ -44,6 +47,12 @@ impl Surroundings {
         }
     }
 
+    /// The same, for what makes a secret that is not there yet.
+    #[must_use]
+    pub fn tolerating_missing_secrets(self) -> Surroundings {
+        Surroundings { missing: MissingCredentials::TolerateAll, ..self }
+    }
+
     /// The same, for a process that is not the unit.
     #[must_use]
     pub fn tolerating_missing_credentials(self) -> Surroundings {
@@ -52,8 +61,8 @@ impl Surroundings {
 
     /// The same, for a process that can do with the secrets there are.
     #[must_use]
-    pub fn tolerating_missing_secrets(self) -> Surroundings {
-        Surroundings { missing: MissingCredentials::TolerateAll, ..self }
+    pub fn doing_without_secrets(self) -> Surroundings {
+        Surroundings { missing: MissingCredentials::DoWithout, ..self }
     }
 }
 

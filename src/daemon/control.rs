@@ -1,12 +1,14 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it. Paths:
-//! `GET /status` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew` and `/adopt`. An error is `{"error": "..."}` with status 400, 409
+//! `GET /status` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
+//! `/adopt`, `/pause` and `/resume`. An error is `{"error": "..."}` with status 400, 409
 //! when the plan is not the one that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at fault.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::coverage::render::GapView;
 use crate::expose::status::StatusView;
+use crate::model::time::after;
 use crate::plan::explain::Explanation;
 use crate::plan::render::PlansView;
 use crate::store::Store;
@@ -31,7 +34,7 @@ use crate::store::Store;
 use super::fleet::Fleet;
 use super::run::{Reader, ReloadRequest};
 use super::scheduler::{Links, chain};
-use super::verbs::{self, Applied, GapsRequest, VerbError, Which};
+use super::verbs::{self, Applied, GapsRequest, PauseView, Target, VerbError, Which};
 
 /// What the verbs need of the daemon.
 #[derive(Clone)]
@@ -69,6 +72,27 @@ pub struct ApplyRequest {
 pub struct ExplainRequest {
     /// `[ACCOUNT/]CHANNEL`.
     pub channel: String,
+}
+
+/// The body of `POST /pause`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// An account, a channel, or everything.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// For how many seconds; until it is resumed when it is left out.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+}
+
+/// The body of `POST /resume`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// An account, a channel, or everything.
+    #[serde(default)]
+    pub target: Option<String>,
 }
 
 /// The body of `POST /adopt`.
@@ -120,6 +144,8 @@ pub async fn serve(listener: UnixListener, desk: Desk, shutdown: CancellationTok
         .route("/apply", post(apply))
         .route("/renew", post(renew))
         .route("/adopt", post(adopt))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(desk);
     axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
@@ -137,7 +163,7 @@ async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> R
 
 /// What `apply` would do: the config file is read afresh and not put in force.
 async fn plan(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<PlansView>, Refusal> {
-    Ok(Json(PlansView::of(&verbs::plans(&desk.read()?, &desk.store, &which).await?)))
+    Ok(Json(verbs::plan_views(&desk.read()?, &desk.store, &which).await?))
 }
 
 /// Of one channel of that same plan.
@@ -171,7 +197,32 @@ async fn adopt(State(desk): State<Desk>, Asked(request): Asked<AdoptRequest>) ->
     desk.pass("adopt", &Which { account: None, channel: Some(request.channel) }).await
 }
 
+async fn pause(State(desk): State<Desk>, Asked(request): Asked<PauseRequest>) -> Result<Json<Vec<PauseView>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    let target = verbs::target(&fleet, request.target.as_deref())?;
+    let now = desk.clock.now();
+    let until = request.seconds.map(|seconds| after(now, Duration::from_secs(seconds)));
+    verbs::pause(&desk.store, &target, now, until)?;
+    let Json(_passes) = desk.pass_over(&target, "pause").await?;
+    let overview = desk.links.overview.borrow().clone();
+    let reports = target.accounts.keys().filter_map(|name| overview.accounts.get(name)?.as_deref());
+    Ok(Json(reports.map(|report| PauseView::of(report, &target, until)).collect()))
+}
+
+async fn resume(State(desk): State<Desk>, Asked(request): Asked<ResumeRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+    let fleet = desk.links.fleet.borrow().clone();
+    let target = verbs::target(&fleet, request.target.as_deref())?;
+    verbs::resume(&desk.store, &target)?;
+    desk.pass_over(&target, "resume").await
+}
+
 impl Desk {
+    async fn pass_over(&self, target: &Target, why: &str) -> Result<Json<Vec<Applied>>, Refusal> {
+        let only = target.accounts.keys().next().filter(|_| target.accounts.len() == 1);
+        let which = Which { account: only.map(ToString::to_string), channel: None };
+        self.pass(why, &which).await
+    }
+
     /// The fleet of the file as it stands now, which is not put in force.
     fn read(&self) -> Result<Fleet, Refusal> {
         let former = self.links.fleet.borrow().clone();
@@ -243,6 +294,8 @@ impl From<VerbError> for Refusal {
             VerbError::NoAccount(..)
             | VerbError::NoChannel(_)
             | VerbError::Unusable(..)
+            | VerbError::Ambiguous(_)
+            | VerbError::NeitherNor(_)
             | VerbError::NotThere { .. } => StatusCode::BAD_REQUEST,
             VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
             VerbError::Zoho(_) | VerbError::Store(_) | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,

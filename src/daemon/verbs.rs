@@ -9,13 +9,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::config::audits_per_day;
 use crate::coverage::render::{GapView, views};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::desired::AccountDesired;
+use crate::model::pause::{Pause, Pauses};
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
+use crate::plan::calls::{self, CallsView};
 use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
-use crate::plan::render::{PlanView, UNKNOWN};
+use crate::plan::render::{PlanView, PlansView, UNKNOWN, counted};
 use crate::plan::step::{Cause, Plan};
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::pass::{Subject, explained, preview};
@@ -37,6 +41,12 @@ pub enum VerbError {
     /// An account that cannot be worked on.
     #[error("account {0} cannot be used: {1}")]
     Unusable(AccountName, String),
+    /// No such account or channel.
+    #[error("no account and no channel is named {0}")]
+    NeitherNor(String),
+    /// A name that is an account's and a channel's.
+    #[error("{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them another name")]
+    Ambiguous(String),
     /// The channel to adopt is not there.
     #[error("channel {name} ({id}) is not at Zoho, so there is nothing to adopt; `apply` enables it")]
     NotThere {
@@ -100,7 +110,7 @@ impl GapsRequest {
 }
 
 /// What a pass did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
     /// The account.
     pub account: String,
@@ -186,6 +196,24 @@ pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Pl
     }
     plans.sort_by(|one, other| one.account.cmp(&other.account));
     Ok(plans)
+}
+
+/// What passes would do now, for people and programs, with what each account is expected to take.
+///
+/// # Errors
+/// As [`plans`].
+pub async fn plan_views(fleet: &Fleet, store: &Store, which: &Which) -> Result<PlansView, VerbError> {
+    let audits = f64::from(audits_per_day(&fleet.settings.audit));
+    let plans = plans(fleet, store, which).await?;
+    let mut shown = PlansView::of(&plans);
+    for (view, plan) in shown.accounts.iter_mut().zip(&plans) {
+        let Some(subject) = fleet.subjects.get(&plan.account) else { continue };
+        let AccountDesired { account, specs } = &subject.desired;
+        let learned = store.account_state(&plan.account)?.learned;
+        let calls = calls::expected(&account.name, &learned.within(&account.policy, plan.at), specs, audits);
+        view.calls = Some(CallsView::of(&account.name, &calls, account.policy.credits_per_day));
+    }
+    Ok(shown)
 }
 
 /// Makes the plan anew and compares its checksum. The pass that follows looks once more: what changes at Zoho in the
@@ -300,6 +328,124 @@ pub fn ask_renewal(fleet: &Fleet, store: &Store, which: &Which, now: Timestamp) 
     Ok(())
 }
 
+/// What a pause is about: some accounts, or one channel of one.
+pub struct Target {
+    /// The accounts.
+    pub accounts: BTreeMap<AccountName, Arc<Subject>>,
+    /// The one channel, if it is about one.
+    pub channel: Option<ChannelId>,
+}
+
+/// The account or channel of this name, `ACCOUNT/CHANNEL`, or without a name everything.
+///
+/// # Errors
+/// When there is none of that name, or two.
+pub fn target(fleet: &Fleet, name: Option<&str>) -> Result<Target, VerbError> {
+    let Some(name) = name else { return Ok(Target { accounts: fleet.chosen(&Which::default())?, channel: None }) };
+    let (account, channel) = name.split_once('/').map_or((None, name), |(account, name)| (Some(account), name));
+    let found = fleet
+        .channel(channel)
+        .ok()
+        .filter(|(subject, _)| account.is_none_or(|account| subject.name().as_str() == account));
+    let is_account = account.is_none() && fleet.subjects.keys().any(|known| known.as_str() == name);
+    match (found, is_account) {
+        (Some(_), true) => Err(VerbError::Ambiguous(name.to_owned())),
+        (Some((subject, spec)), false) => {
+            Ok(Target { accounts: [(subject.name().clone(), subject.clone())].into(), channel: Some(spec.id) })
+        }
+        (None, true) => {
+            let which = Which { account: Some(name.to_owned()), channel: None };
+            Ok(Target { accounts: fleet.chosen(&which)?, channel: None })
+        }
+        (None, false) => Err(VerbError::NeitherNor(name.to_owned())),
+    }
+}
+
+/// Pauses a target; without `until`, for as long as nobody resumes it. A pause of the same thing replaces an earlier one.
+///
+/// # Errors
+/// When the store fails.
+pub fn pause(store: &Store, target: &Target, now: Timestamp, until: Option<Timestamp>) -> Result<(), VerbError> {
+    change_pauses(store, target, |pauses| match target.channel {
+        Some(id) => drop(pauses.channels.insert(id, Pause { at: now, until })),
+        None => pauses.account = Some(Pause { at: now, until }),
+    })
+}
+
+/// Ends the pause of a target; that of an account with those of all its channels.
+///
+/// # Errors
+/// When the store fails.
+pub fn resume(store: &Store, target: &Target) -> Result<(), VerbError> {
+    change_pauses(store, target, |pauses| match target.channel {
+        Some(id) => drop(pauses.channels.remove(&id)),
+        None => *pauses = Pauses::default(),
+    })
+}
+
+fn change_pauses(store: &Store, target: &Target, change: impl Fn(&mut Pauses)) -> Result<(), VerbError> {
+    for account in target.accounts.keys() {
+        let mut state = store.account_state(account)?;
+        change(&mut state.paused);
+        store.write_account_state(account, &state)?;
+    }
+    Ok(())
+}
+
+/// An account, or one channel of it, that is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// The account.
+    pub account: String,
+    /// The one channel, if it is about one.
+    pub channel: Option<String>,
+    /// When the pause ends; nothing when it lasts until it is resumed.
+    pub until: Option<Timestamp>,
+    /// Up to when all that is paused stays covered; nothing when something is uncovered already, or not known.
+    pub covered_until: Option<Timestamp>,
+    /// Channels that end before the pause does, the first to end first.
+    pub lapse: Vec<String>,
+}
+
+impl PauseView {
+    /// Of what is known of an account.
+    pub fn of(report: &AccountReport, target: &Target, until: Option<Timestamp>) -> PauseView {
+        let paused = report.channels.values().filter(|channel| target.channel.is_none_or(|id| id == channel.spec.id));
+        let mut ends: Vec<(Option<Timestamp>, String)> =
+            paused.map(|channel| (channel.expiry, channel.spec.name.to_string())).collect();
+        ends.sort();
+        let lapses = |end: &Option<Timestamp>| end.is_none_or(|end| until.is_none_or(|until| end < until));
+        PauseView {
+            account: report.account.to_string(),
+            channel: target.channel.and_then(|id| Some(report.channels.get(&id)?.spec.name.to_string())),
+            until,
+            covered_until: ends.first().and_then(|(end, _)| *end),
+            lapse: ends.iter().filter(|(end, _)| lapses(end)).map(|(_, name)| name.clone()).collect(),
+        }
+    }
+
+    /// As text.
+    pub fn to_text(&self) -> String {
+        let PauseView { account, channel, until, covered_until, lapse } = self;
+        let what =
+            channel.as_ref().map_or_else(|| format!("account {account}"), |channel| format!("channel {channel}"));
+        let until = until.map_or_else(|| "it is resumed".to_owned(), |until| until.to_string());
+        let covered = match covered_until {
+            Some(end) => format!("everything of it stays covered until {end}"),
+            None => "something of it is not covered".to_owned(),
+        };
+        let mut text = format!("{what} is paused until {until}; {covered}\n");
+        if !lapse.is_empty() {
+            let more = if lapse.len() > LAPSES_SHOWN_MAX { ", ..." } else { "" };
+            let names = lapse.iter().take(LAPSES_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+            text += &format!("  {} may lapse before that: {names}{more}\n", counted(lapse.len(), "channel"));
+        }
+        text
+    }
+}
+
+const LAPSES_SHOWN_MAX: usize = 10;
+
 impl Applied {
     /// Of a report.
     pub fn of(report: &AccountReport) -> Applied {
@@ -315,7 +461,7 @@ impl Applied {
     /// Whether everything is as declared, or held for a reason that somebody chose.
     pub fn is_settled(&self) -> bool {
         let refused = self.done.iter().any(|done| done.outcome == "refused");
-        let chosen = ["mode", "left-to-expire"];
+        let chosen = ["mode", "left-to-expire", "paused"];
         let held = self.left.held.iter().any(|held| !chosen.contains(&held.cause.as_str()));
         self.look_failed.is_none() && self.writes_failed.is_none() && !refused && !held && self.left.steps.is_empty()
     }

@@ -10,12 +10,14 @@
 pub mod account;
 pub mod channel;
 pub mod condition;
+pub mod credits;
 pub mod desired;
 pub mod events;
 pub mod exchange;
 pub mod latency;
 pub mod learned;
 pub mod observed;
+pub mod pause;
 pub mod policy;
 pub mod record;
 pub mod rotation;

@@ -239,6 +239,15 @@ pub enum Cause {
         /// The trouble.
         trouble: String,
     },
+    /// Credits are low, and the step can wait.
+    Credits {
+        /// The step, as `update (drift)`.
+        step: String,
+        /// So many credits are left.
+        remaining: u64,
+        /// So many are kept for renewals.
+        reserve: u64,
+    },
     /// Too many channels would be disabled in one go, or all of them.
     RemovalGuard {
         /// How many.
@@ -255,6 +264,11 @@ pub enum Cause {
     },
     /// Its spec was taken out of the config and the policy is to let it expire.
     LeftToExpire,
+    /// The operator paused it, or its account.
+    Paused {
+        /// The step that waits, as `enable (renew)`, if one does.
+        step: Option<String>,
+    },
 }
 
 impl Cause {
@@ -270,9 +284,11 @@ impl Cause {
             Cause::Rejected { .. } => "rejected",
             Cause::Contested { .. } => "contested",
             Cause::BackOff { .. } => "back-off",
+            Cause::Credits { .. } => "credits",
             Cause::RemovalGuard { .. } => "removal-guard",
             Cause::Mode { .. } => "mode",
             Cause::LeftToExpire => "left-to-expire",
+            Cause::Paused { .. } => "paused",
         }
     }
 }

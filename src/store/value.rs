@@ -4,12 +4,15 @@
 //! `v`; a later shape reads the earlier ones. Conversions name every field, so that a new one breaks the build here and
 //! not the data.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, ChannelName};
+use crate::model::credits::CreditsLeft;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
+use crate::model::pause::{Pause, Pauses};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
@@ -131,6 +134,49 @@ pub(super) struct AccountValue {
     removable: Vec<i64>,
     #[serde(default)]
     learned: LearnedValue,
+    #[serde(default)]
+    paused: PausesValue,
+    #[serde(default)]
+    credits: Option<CreditsValue>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct PausesValue {
+    account: Option<PauseValue>,
+    /// By channel id, as text.
+    channels: BTreeMap<String, PauseValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PauseValue {
+    at: Timestamp,
+    until: Option<Timestamp>,
+}
+
+impl PausesValue {
+    fn of(pauses: &Pauses) -> PausesValue {
+        let Pauses { account, channels } = pauses;
+        let value = |pause: &Pause| {
+            let Pause { at, until } = *pause;
+            PauseValue { at, until }
+        };
+        let channels = channels.iter().map(|(id, pause)| (id.to_string(), value(pause)));
+        PausesValue { account: account.as_ref().map(value), channels: channels.collect() }
+    }
+
+    fn into_pauses(self) -> Pauses {
+        let PausesValue { account, channels } = self;
+        let pause = |PauseValue { at, until }| Pause { at, until };
+        let channels = channels.into_iter().filter_map(|(id, value)| Some((id.parse().ok()?, pause(value))));
+        Pauses { account: account.map(pause), channels: channels.collect() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct CreditsValue {
+    remaining: u64,
+    at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -237,7 +283,8 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned, paused, credits } =
+            state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -247,11 +294,14 @@ impl AccountValue {
             looked_from: *looked_from,
             removable: removals_allowed.iter().map(|id| id.number()).collect(),
             learned: LearnedValue::of(learned),
+            paused: PausesValue::of(paused),
+            credits: credits.map(|CreditsLeft { remaining, at }| CreditsValue { remaining, at }),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removable, learned } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removable, learned, paused, credits } =
+            self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
@@ -260,6 +310,8 @@ impl AccountValue {
             looked_from,
             removals_allowed: removable.into_iter().filter_map(|id| ChannelId::new(id).ok()).collect(),
             learned: learned.into_learned(),
+            paused: paused.into_pauses(),
+            credits: credits.map(|CreditsValue { remaining, at }| CreditsLeft { remaining, at }),
         }
     }
 }
@@ -413,6 +465,11 @@ mod tests {
                 refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
                 short_grants: Attempts { count: 1, since: Some(at()) },
             },
+            paused: Pauses {
+                account: Some(Pause { at: at(), until: Some(at()) }),
+                channels: [(ChannelId::new(7).unwrap(), Pause { at: at(), until: None })].into(),
+            },
+            credits: Some(CreditsLeft { remaining: 40, at: at() }),
         };
         let text = serde_json::to_string(&AccountValue::of(&state)).unwrap();
         assert_eq!(serde_json::from_str::<AccountValue>(&text).unwrap().into_state(), state);

@@ -192,14 +192,126 @@ async fn fetch(account: &Account, transport: &dyn Transport, now: Timestamp) -> 
     read_token(&response, now)
 }
 
+/// What a grant code was exchanged for.
+#[derive(Debug)]
+pub struct Exchanged {
+    /// What `refresh_token` of the config is.
+    pub refresh_token: Secret,
+    /// The scopes that go with it, if the reply says them.
+    pub scope: Option<String>,
+}
+
+/// A grant code that was not exchanged, and what to do then.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// There is no usable answer.
+    #[error(
+        "the OAuth server {0} could not be asked; the code may have been used up: if a second attempt fails, make a new one"
+    )]
+    Unasked(String, #[source] super::transport::TransportError),
+    /// The OAuth server says no.
+    #[error("{error}: {help}")]
+    Refused {
+        /// Its word.
+        error: String,
+        /// What it means and what mends it.
+        help: String,
+    },
+    /// An answer without what was asked for.
+    #[error("the OAuth server answered HTTP {0} without a refresh token; make a new code and try again")]
+    NoToken(u16),
+    /// The code was made for too little.
+    #[error(
+        "this code is for the scope {granted}, which lacks what is needed to {missing}; make a new one with the scope \
+         ZohoCRM.notifications.ALL"
+    )]
+    Scope {
+        /// What it is for.
+        granted: String,
+        /// What would fail.
+        missing: String,
+    },
+}
+
+/// Exchanges a self client's grant code, which can be used once and within minutes, for a refresh token.
+///
+/// # Errors
+/// See [`CodeError`]: each says what to do next.
+pub async fn exchange_code(
+    account: &Account,
+    code: &Secret,
+    transport: &dyn Transport,
+) -> Result<Exchanged, CodeError> {
+    let asked = transport.send(grant_request(account, ("authorization_code", "code", code))).await;
+    let response = asked.map_err(|error| CodeError::Unasked(account.accounts_url.clone(), error))?;
+    read_exchange(account, &response)
+}
+
+fn read_exchange(account: &Account, response: &Response) -> Result<Exchanged, CodeError> {
+    let body: Value = serde_json::from_slice(&response.body).map_err(|_| CodeError::NoToken(response.status))?;
+    let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let Some(error) = text("error") {
+        let error = bounded(error);
+        return Err(CodeError::Refused { help: code_help(account, &error), error });
+    }
+    let refresh_token = text("refresh_token").ok_or(CodeError::NoToken(response.status))?;
+    let scope = text("scope").map(bounded);
+    let missing = scope.as_deref().map(missing_scopes).unwrap_or_default();
+    match scope {
+        Some(granted) if !missing.is_empty() => Err(CodeError::Scope { granted, missing: missing.join(" and ") }),
+        scope => Ok(Exchanged { refresh_token: Secret::new(refresh_token), scope }),
+    }
+}
+
+/// What cannot be done with a scope (the table of methods and scopes in the API notes).
+fn missing_scopes(granted: &str) -> Vec<&'static str> {
+    let needed: [(&str, &[&str]); 4] = [
+        ("look", &["READ"]),
+        ("enable", &["CREATE", "WRITE"]),
+        ("repair", &["UPDATE", "WRITE"]),
+        ("disable", &["DELETE"]),
+    ];
+    let held: Vec<String> = granted
+        .split([' ', ','])
+        .filter_map(|scope| scope.strip_prefix("ZohoCRM.notifications."))
+        .map(str::to_ascii_uppercase)
+        .collect();
+    let holds = |suffix: &str| held.iter().any(|held| held == suffix);
+    let lacking = needed.into_iter().filter(|(_, any)| !holds("ALL") && !any.iter().any(|suffix| holds(suffix)));
+    lacking.map(|(what, _)| what).collect()
+}
+
+fn code_help(account: &Account, error: &str) -> String {
+    let url = &account.accounts_url;
+    match error {
+        "invalid_code" => {
+            "the code is mistyped, was used before, or is older than the minutes it was made for; make a new one and use \
+             it at once"
+                .to_owned()
+        }
+        "invalid_client" => format!(
+            "{url} does not know client_id {}; compare it with Zoho's API console, and data_center with where the org lives",
+            account.credentials.client_id
+        ),
+        "invalid_client_secret" => "client_secret is not that of this client; copy it anew from Zoho's API console".to_owned(),
+        "Access Denied" => "Zoho was asked too often; wait ten minutes, make a new code and try again".to_owned(),
+        _ => format!("make a new code in Zoho's API console for the data centre of {url}, and try again"),
+    }
+}
+
 /// Form-encoded, as Zoho's own SDKs send it; the secrets are in the body and in no URL.
 fn token_request(account: &Account) -> Request {
+    grant_request(account, ("refresh_token", "refresh_token", &account.credentials.refresh_token))
+}
+
+/// A grant by its type, with the name and the value of what is handed in.
+fn grant_request(account: &Account, (grant_type, name, given): (&str, &str, &Secret)) -> Request {
     let credentials = &account.credentials;
     let form = form_body(&[
-        ("refresh_token", credentials.refresh_token.expose()),
+        (name, given.expose()),
         ("client_id", &credentials.client_id),
         ("client_secret", credentials.client_secret.expose()),
-        ("grant_type", "refresh_token"),
+        ("grant_type", grant_type),
     ]);
     Request {
         method: "POST",
@@ -368,6 +480,17 @@ mod tests {
         }
         let throttled = read_token(&reply(429, html), now());
         assert!(matches!(throttled, Err(Refusal::Denied { throttled: true, .. })));
+    }
+
+    #[test]
+    fn a_scope_that_is_too_small_says_what_could_not_be_done() {
+        assert!(missing_scopes("ZohoCRM.users.READ ZohoCRM.notifications.ALL").is_empty());
+        assert!(
+            missing_scopes("ZohoCRM.notifications.READ,ZohoCRM.notifications.WRITE,ZohoCRM.notifications.delete")
+                .is_empty()
+        );
+        assert_eq!(missing_scopes("ZohoCRM.notifications.READ"), ["enable", "repair", "disable"]);
+        assert_eq!(missing_scopes("ZohoCRM.modules.ALL").len(), 4);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub enum Kind {
     LookFailed,
     /// The last writes failed.
     WritesFailed,
+    /// The operator paused channels: they are not renewed.
+    Paused,
     /// An account's next pass is long due.
     PassOverdue,
     /// The config cannot be used; the last good one is in force.
@@ -43,6 +45,8 @@ pub enum Kind {
     ShortGrant,
     /// An account was found to be smaller than the config says.
     Limits,
+    /// Few API credits are left: only what cannot wait is done.
+    Credits,
     /// One channel could not be looked at.
     Unknown,
     /// A step waits because its account is in trouble.
@@ -90,9 +94,11 @@ impl Kind {
             Kind::Drifted => "nothing, if it is mended by the next pass; else `channelkeeper plan` says why not",
             Kind::RemovalGuard => "`channelkeeper apply --allow-removals`, if they are to go",
             Kind::LookFailed | Kind::WritesFailed => "nothing, if Zoho is down; else look at the reason",
+            Kind::Paused => "`channelkeeper resume`, once whatever it is paused for is over",
             Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
             Kind::Config => "`channelkeeper check` shows the place",
             Kind::ShortGrant | Kind::Limits => "set lifetime or lifetime_max to what the account grants",
+            Kind::Credits => "find out what uses the API credits; audit less often, or add credits",
             Kind::Unknown => "nothing, if the next look succeeds",
             Kind::BackOff => "nothing: it is tried again by itself",
             Kind::Orphans => "nothing, if the account was taken out on purpose",
@@ -121,10 +127,12 @@ impl Kind {
             Kind::RemovalGuard => "removal-guard",
             Kind::LookFailed => "look-failed",
             Kind::WritesFailed => "writes-failed",
+            Kind::Paused => "paused",
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
             Kind::ShortGrant => "short-grant",
             Kind::Limits => "limits",
+            Kind::Credits => "credits",
             Kind::Unknown => "unknown",
             Kind::BackOff => "back-off",
             Kind::Orphans => "orphans",

@@ -1,9 +1,11 @@
 //! The reasons why not everything is well: one sentence each, about the daemon, an account, or a channel.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::channel::{AccountName, ChannelName};
+use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::time::{Timestamp, after, brief, span};
+use crate::plan::credits::Credits;
 use crate::plan::render::detail;
 use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
@@ -84,10 +86,35 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
     if let Some(skew_ms) = report.skew_ms.filter(|skew_ms| skew_ms.unsigned_abs() > SKEW_MAX_MS) {
         add(Kind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
     }
+    if let Some(text) = paused(report) {
+        add(Kind::Paused, text);
+    }
+    if let Some(credits) = report.credits.filter(|credits| credits.are_tight(now)) {
+        add(Kind::Credits, credits_text(&credits, now));
+    }
     report.limits.iter().for_each(|text| add(Kind::Limits, text.clone()));
     reasons.extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
     reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
     reasons
+}
+
+fn paused(report: &AccountReport) -> Option<String> {
+    let held = report.after.held.iter().filter(|held| matches!(held.cause, Cause::Paused { .. }));
+    let held: BTreeMap<ChannelId, &Held> = held.map(|held| (held.id, held)).collect();
+    let last = held.values().map(|held| held.until.unwrap_or(Timestamp::MAX)).max()?;
+    let until = if last == Timestamp::MAX { "resumed".to_owned() } else { last.to_string() };
+    Some(format!("{} paused until {until}: neither renewed nor repaired", counted(held.len(), "channel")))
+}
+
+fn credits_text(credits: &Credits, now: Timestamp) -> String {
+    let Credits { remaining, told_at, until, reserve, per_day } = credits;
+    let of = per_day.map(|all| format!(" of {all}")).unwrap_or_default();
+    format!(
+        "{remaining}{of} API credits were left {} ago, and {reserve} are kept for renewals: audits, and repairs that lose \
+         no deliveries, wait for {} at most",
+        brief(span(*told_at, now)),
+        brief(span(now, *until))
+    )
 }
 
 /// What went wrong in the last pass. What needs a person is said once, whatever it hit.
@@ -146,7 +173,8 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
         // The account says once that its look failed.
         Cause::Unknown(_) if report.look_failed.is_some() => return None,
         Cause::Unknown(_) => Kind::Unknown,
-        Cause::Mode { .. } | Cause::LeftToExpire => return None,
+        // The account says once what is paused of it, and that its credits are low.
+        Cause::Credits { .. } | Cause::Mode { .. } | Cause::LeftToExpire | Cause::Paused { .. } => return None,
     };
     Some(HealthReason::channel(report, &held.name, kind, &detail(&held.cause)))
 }

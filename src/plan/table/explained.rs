@@ -81,3 +81,12 @@ fn a_channel_that_is_nobody_s_is_explained_too() {
     let nothing = world.explained(8);
     assert_eq!((nothing.row, nothing.renewal, nothing.slack), (None, None, None));
 }
+
+#[test]
+fn a_channel_that_cannot_be_seen_is_explained_by_its_grant() {
+    let mut world = World::converged(1);
+    let seen = world.explained(1).renewal;
+    world.look_fails();
+    assert!(seen.is_some());
+    assert_eq!(world.explained(1).renewal, seen);
+}

@@ -10,7 +10,7 @@ use super::requests::requests;
 #[test]
 fn no_request_makes_the_control_socket_panic_or_write_what_was_not_asked_for() {
     let besieged = Besieged::new();
-    let paths = &["/status", "/gaps", "/plan", "/explain", "/apply", "/renew", "/adopt"];
+    let paths = &["/status", "/gaps", "/plan", "/explain", "/apply", "/renew", "/adopt", "/resume"];
     cases(768)
         .run(&requests(paths), |sent| {
             let before = besieged.writes();
