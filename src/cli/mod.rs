@@ -25,6 +25,7 @@ pub mod demo;
 mod explain;
 mod gaps;
 mod import;
+mod listen;
 mod login;
 mod man;
 mod pause;
@@ -35,6 +36,7 @@ mod run;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod status;
+mod token;
 pub mod way;
 
 /// Keeps Zoho CRM notification channels alive.
@@ -77,6 +79,8 @@ enum Verb {
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
     Import(import::ImportArgs),
+    Listen(listen::ListenArgs),
+    Token(token::TokenArgs),
     Login(login::LoginArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -151,6 +155,8 @@ impl Verb {
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             Verb::Import(args) => import::run(args, common, stdout).await,
+            Verb::Listen(args) => listen::run(args, common, stdout).await,
+            Verb::Token(args) => token::run(&args, common, stdout),
             Verb::Login(args) => login::run(args, common, stdout).await,
             Verb::Pause(args) => pause::pause(args, common, stdout).await,
             Verb::Resume(args) => pause::resume(args, common, stdout).await,
@@ -177,6 +183,8 @@ impl Verb {
             | Verb::Renew(_)
             | Verb::Adopt(_)
             | Verb::Import(_)
+            | Verb::Listen(_)
+            | Verb::Token(_)
             | Verb::Login(_)
             | Verb::Pause(_)
             | Verb::Resume(_)

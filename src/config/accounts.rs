@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::channels::{self, Proof};
 use super::check::Check;
 use super::given::Given;
 use super::raw::{self, Reconcile};
@@ -34,7 +35,7 @@ pub(super) struct Frame {
     pub(super) policy: Policy,
     pub(super) lifetime: Option<At<Duration>>,
     pub(super) renew_before: Option<At<Duration>>,
-    pub(super) token: Option<Secret>,
+    pub(super) proof: Option<Proof>,
     pub(super) defaults: raw::Defaults,
     /// Whether a channel names it, a good one or not.
     pub(super) has_channels: bool,
@@ -98,7 +99,7 @@ impl Frame {
             policy,
             lifetime: defaults.lifetime.good().or(reconcile.lifetime.good()).cloned(),
             renew_before: defaults.renew_before.good().or(reconcile.renew_before.good()).cloned(),
-            token: super::channels::token(&defaults.token, check),
+            proof: channels::proof(&defaults.token, &defaults.token_key, check),
             defaults,
             has_channels: false,
             desired: AccountDesired { account: model, specs: BTreeMap::new() },

@@ -13,7 +13,9 @@ use super::source::{At, Place};
 use super::values::{self, Reference};
 use crate::model::channel::{BadName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{BadEvent, Events};
+use crate::model::rotation::Rotation;
 use crate::model::secret::Secret;
+use crate::model::version::DAY;
 
 impl Frames {
     /// Checks a channel and gives it to its account.
@@ -81,7 +83,7 @@ impl Frame {
         let events = events(&channel.events, check);
         let notify_url = self.notify_url(channel, check);
         let (lifetime, renew_before) = self.life(channel, check);
-        let token = token(&channel.token, check).or_else(|| self.token.clone());
+        let (token, rotation) = self.token(channel, lifetime, check);
         let conditions = self.conditions(channel, &events, check);
         let return_affected_field_values = self.affected_values(channel, check);
         let related = channel.notify_on_related_action.value().or(self.defaults.notify_on_related_action.value());
@@ -94,6 +96,7 @@ impl Frame {
             events,
             notify_url: notify_url?,
             token,
+            rotation,
             lifetime,
             renew_before,
             notify_on_related_action: related.copied().unwrap_or(true),
@@ -166,6 +169,39 @@ impl Frame {
         (lifetime, renew.map(|at| at.value))
     }
 
+    /// The token, or how it is made.
+    fn token(
+        &self,
+        channel: &Channel,
+        lifetime: Duration,
+        check: &mut Check<'_>,
+    ) -> (Option<Secret>, Option<Rotation>) {
+        let own = proof(&channel.token, &channel.token_key, check);
+        let key = match own.or_else(|| self.proof.clone()) {
+            Some(Proof::Key(key)) => key,
+            given => {
+                if let Some(at) = channel.token_rotate.good() {
+                    check.problem(at.place, "this channel's token does not rotate", "token_rotate goes with token_key");
+                }
+                return (given.and_then(Proof::into_token), None);
+            }
+        };
+        let rotate = channel.token_rotate.good().or(self.defaults.token_rotate.good());
+        let every = rotate.map_or(ROTATE, |at| at.value);
+        let least = lifetime.saturating_mul(2).max(DAY);
+        if every < least || every > ROTATE_MAX {
+            let (every, life) = (values::short(every), values::short(lifetime));
+            let message = format!("token_rotate of {every} does not go with a lifetime of {life}");
+            let (least, most) = (values::short(least), values::short(ROTATE_MAX));
+            let help = format!(
+                "from \"{least}\" to \"{most}\": at least a day and two lifetimes, so that no channel carries a token that receivers \
+                 have ceased to accept"
+            );
+            check.problem(rotate.map_or(channel.place, |at| at.place), message, help);
+        }
+        (None, Some(Rotation::new(key, every)))
+    }
+
     fn affected_values(&self, channel: &Channel, check: &mut Check<'_>) -> bool {
         let given = channel.return_affected_field_values.good().or(self.defaults.return_affected_field_values.good());
         let Some(at) = given else { return false };
@@ -177,8 +213,41 @@ impl Frame {
     }
 }
 
+/// By what deliveries prove their origin.
+#[derive(Clone, Debug)]
+pub(super) enum Proof {
+    /// A token.
+    Token(Secret),
+    /// What tokens are derived of.
+    Key(Secret),
+}
+
+impl Proof {
+    fn into_token(self) -> Option<Secret> {
+        match self {
+            Proof::Token(token) => Some(token),
+            Proof::Key(_) => None,
+        }
+    }
+}
+
+/// The token or the key that is given; none when there is none, or when that was reported.
+pub(super) fn proof(token_given: &Given<Reference>, key: &Given<Reference>, check: &mut Check<'_>) -> Option<Proof> {
+    if let Some(at) = key.good().filter(|_| !token_given.is_absent()) {
+        check.problem(at.place, "a token_key beside a token", "leave out one of them");
+    }
+    let token = token(token_given, check).map(Proof::Token);
+    let Some(At { value: key, place }) = check.secret("token_key", key) else { return token };
+    // One that was tolerated to be missing is empty.
+    if !key.expose().is_empty() && key.expose().chars().count() < KEY_MIN {
+        let message = format!("this key has fewer than {KEY_MIN} characters");
+        check.problem(place, message, "make a random one: head -c 32 /dev/urandom | base64");
+    }
+    Some(token.unwrap_or(Proof::Key(key)))
+}
+
 /// A channel's token: 1 to 50 printable characters; none when there is none, or when that was reported.
-pub(super) fn token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
+fn token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
     let at = check.secret("token", given)?;
     let length = at.value.expose().chars().count();
     if length > TOKEN_MAX {
@@ -261,6 +330,11 @@ fn check_share(before: Duration, lifetime: Duration, place: Place, check: &mut C
 
 /// Zoho's limits (Kaizen #14 for tokens; zoho/crm-oas, v8.0, for events).
 const TOKEN_MAX: usize = 50;
+/// A key is guessed at leisure by whoever sees a delivery.
+const KEY_MIN: usize = 32;
+/// How long one derived token is written unless the config says otherwise, and at most.
+const ROTATE: Duration = Duration::from_secs(30 * 86_400);
+const ROTATE_MAX: Duration = Duration::from_secs(366 * 86_400);
 const EVENTS_MAX: usize = 50;
 const EVENT_LENGTH_MAX: usize = 128;
 /// Accounts that a help text lists.

@@ -97,6 +97,7 @@ impl Check<'_> {
             MissingCredentials::Refuse => false,
             MissingCredentials::Tolerate => is_outside,
             MissingCredentials::TolerateAll => is_absent,
+            MissingCredentials::DoWithout => true,
         };
         if tolerated && !is_outside {
             self.notes.warning(at.place, error.to_string(), error.help());

@@ -75,6 +75,7 @@ fn the_example_loads_as_it_stands() {
                 token: Some(
                     [redacted],
                 ),
+                rotation: None,
                 lifetime: 86400s,
                 renew_before: None,
                 notify_on_related_action: true,
@@ -96,6 +97,7 @@ fn the_example_loads_as_it_stands() {
                 token: Some(
                     [redacted],
                 ),
+                rotation: None,
                 lifetime: 604800s,
                 renew_before: Some(
                     259200s,

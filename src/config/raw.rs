@@ -202,6 +202,12 @@ pub(super) struct Defaults {
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
     /// As in a channel.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) token_key: Given<Reference>,
+    /// As in a channel.
+    #[schemars(with = "Option<String>")]
+    pub(super) token_rotate: Given<Duration>,
+    /// As in a channel.
     #[schemars(with = "Option<String>")]
     pub(super) lifetime: Given<Duration>,
     /// As in a channel.
@@ -240,6 +246,12 @@ pub(super) struct Channel {
     /// What Zoho repeats in each delivery, the only proof of its origin: at most 50 characters.
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
+    /// In place of `token`: a key of which tokens are derived, another one every `token_rotate`; at least 32 characters.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) token_key: Given<Reference>,
+    /// How long one derived token is written: at least two lifetimes, and a day.
+    #[schemars(with = "Option<String>", extend("default" = "30d"))]
+    pub(super) token_rotate: Given<Duration>,
     /// The life that is asked for; without it, as under `[reconcile]`.
     #[schemars(with = "Option<String>")]
     pub(super) lifetime: Given<Duration>,
@@ -393,6 +405,8 @@ impl Defaults {
         Defaults {
             notify_url: fields.url("notify_url"),
             token: fields.secret("token"),
+            token_key: fields.secret("token_key"),
+            token_rotate: fields.duration("token_rotate", values::life),
             lifetime: fields.duration("lifetime", values::life),
             renew_before: fields.duration("renew_before", values::life),
             notify_on_related_action: fields.flag("notify_on_related_action"),
@@ -414,6 +428,8 @@ impl Channel {
             events: fields.texts("events"),
             notify_url: fields.url("notify_url"),
             token: fields.secret("token"),
+            token_key: fields.secret("token_key"),
+            token_rotate: fields.duration("token_rotate", values::life),
             lifetime: fields.duration("lifetime", values::life),
             renew_before: fields.duration("renew_before", values::life),
             notify_on_related_action: fields.flag("notify_on_related_action"),

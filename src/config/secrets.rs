@@ -32,6 +32,9 @@ pub enum MissingCredentials {
     Tolerate,
     /// A secret that is not there, wherever it should be, is empty, with a warning. For `login`, which makes one.
     TolerateAll,
+    /// Whatever cannot be fetched, for whatever reason, is empty, with a warning. For `listen` and `token`, which use what
+    /// they can read.
+    DoWithout,
 }
 
 impl Surroundings {
@@ -54,6 +57,12 @@ impl Surroundings {
     #[must_use]
     pub fn tolerating_missing_credentials(self) -> Surroundings {
         Surroundings { missing: MissingCredentials::Tolerate, ..self }
+    }
+
+    /// The same, for a process that can do with the secrets there are.
+    #[must_use]
+    pub fn doing_without_secrets(self) -> Surroundings {
+        Surroundings { missing: MissingCredentials::DoWithout, ..self }
     }
 }
 

@@ -399,6 +399,69 @@ fn a_token_is_1_to_50_printable_characters() {
 }
 
 #[test]
+fn a_key_is_in_place_of_a_token_and_goes_with_the_life() {
+    let key = "a key of thirty-two characters..";
+    let rotation = |keys: &str, expected: Expect| channel(&format!("{GOOD}\n{keys}"), expected);
+    rotation(&format!("token_key = \"{key}\"\ntoken_rotate = \"2d\""), expect![""]);
+    rotation(
+        &format!("token_key = \"{key}\"\ntoken = \"t\""),
+        expect![[r#"
+        config.toml:10:13: a token_key beside a token (leave out one of them)
+    "#]],
+    );
+    rotation(
+        "token_key = \"short\"",
+        expect![[r#"
+        config.toml:10:13: this key has fewer than 32 characters (make a random one: head -c 32 /dev/urandom | base64)
+    "#]],
+    );
+    rotation(
+        &format!("token_key = \"{key}\"\ntoken_rotate = \"47h\""),
+        expect![[r#"
+        config.toml:11:16: token_rotate of 1d 23h does not go with a lifetime of 1d (from "2d" to "366d": at least a day and two lifetimes, so that no channel carries a token that receivers have ceased to accept)
+    "#]],
+    );
+    rotation(
+        &format!("token_key = \"{key}\"\nlifetime = \"5m\"\ntoken_rotate = \"23h\""),
+        expect![[r#"
+        config.toml:12:16: token_rotate of 23h does not go with a lifetime of 5m (from "1d" to "366d": at least a day and two lifetimes, so that no channel carries a token that receivers have ceased to accept)
+    "#]],
+    );
+    rotation(
+        &format!("token_key = \"{key}\"\ntoken_rotate = \"367d\""),
+        expect![[r#"
+        config.toml:11:16: token_rotate of 367d does not go with a lifetime of 1d (from "2d" to "366d": at least a day and two lifetimes, so that no channel carries a token that receivers have ceased to accept)
+    "#]],
+    );
+    rotation(
+        "token = \"t\"\ntoken_rotate = \"30d\"",
+        expect![[r#"
+        config.toml:11:16: this channel's token does not rotate (token_rotate goes with token_key)
+    "#]],
+    );
+}
+
+#[test]
+fn of_channel_and_defaults_the_nearer_one_gives_the_token_or_the_key() {
+    let key = "a key of thirty-two characters..";
+    let config = |defaults: &str, own: &str| {
+        let text = format!(
+            "{ACCOUNT}[accounts.acme.channel_defaults]\n{defaults}\n[[channels]]\nname = \"a\"\n{GOOD}\n{own}\n"
+        );
+        let desired = desired(&text);
+        let spec = desired.accounts.values().next().unwrap().specs.values().next().unwrap().clone();
+        let rotation = spec.rotation.as_ref().map(|rotation| rotation.every.as_secs() / 86_400);
+        (spec.token.as_ref().map(|token| token.expose().to_owned()), rotation)
+    };
+    let keyed = format!("token_key = \"{key}\"");
+    assert_eq!(config(&keyed, ""), (None, Some(30)));
+    assert_eq!(config(&format!("{keyed}\ntoken_rotate = \"10d\""), ""), (None, Some(10)));
+    assert_eq!(config(&format!("{keyed}\ntoken_rotate = \"10d\""), "token_rotate = \"9d\""), (None, Some(9)));
+    assert_eq!(config(&keyed, "token = \"t\""), (Some("t".to_owned()), None));
+    assert_eq!(config("token = \"t\"", &keyed), (None, Some(30)));
+}
+
+#[test]
 fn a_life_fits_the_version_and_its_renewal() {
     let life = |keys: &str, expected: Expect| channel(&format!("{GOOD}\n{keys}"), expected);
     life(

@@ -27,6 +27,7 @@ pub(super) fn spec(events: &[&str], url: &str) -> Spec {
         events: events.iter().copied().collect::<Events>(),
         notify_url: NotifyUrl::new(url),
         token: None,
+        rotation: None,
         lifetime: std::time::Duration::from_secs(86_400),
         renew_before: None,
         notify_on_related_action: true,

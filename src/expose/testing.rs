@@ -146,6 +146,7 @@ pub(crate) fn spec(number: i64) -> Spec {
         events,
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?key=s3cret"),
         token: Some(Secret::new("s3cret-token")),
+        rotation: None,
         lifetime: Duration::from_secs(24 * 3600),
         renew_before: None,
         notify_on_related_action: true,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::events::Events;
 use super::policy::Mode;
+use super::rotation::Rotation;
 use super::secret::{Fingerprint, Secret};
 use super::time::Timestamp;
 
@@ -195,8 +196,10 @@ pub struct Spec {
     pub events: Events,
     /// Where deliveries go.
     pub notify_url: NotifyUrl,
-    /// What Zoho echoes in each delivery: the only proof of its origin.
+    /// What Zoho echoes in each delivery: the only proof of its origin. One that rotates is here from [`Spec::at`] on.
     pub token: Option<Secret>,
+    /// How the token is made, if it rotates.
+    pub rotation: Option<Rotation>,
     /// The life to ask for.
     pub lifetime: Duration,
     /// Renew when this much of its life is left; without it, at half of a granted life.
@@ -212,7 +215,24 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Over everything that is sent to Zoho, the expiry aside: a refusal holds for as long as this stays the same.
+    /// As it is to be written at an instant of Zoho's clock; none when that is how it is declared.
+    pub fn at(&self, zoho_now: Timestamp) -> Option<Spec> {
+        let declared = self.rotation.as_ref()?;
+        let generation = declared.written(self.id, zoho_now);
+        let neighbours = [generation - 1, generation + 1].map(|beside| declared.token(self.id, beside)).to_vec();
+        let token = Some(declared.token(self.id, generation));
+        Some(Spec { token, rotation: Some(Rotation { neighbours, ..declared.clone() }), ..self.clone() })
+    }
+
+    /// The tokens that a receiver should accept at an instant of its own clock, the newest first.
+    pub fn accepted_at(&self, at: Timestamp) -> Vec<Secret> {
+        let Some(rotation) = &self.rotation else { return self.token.iter().cloned().collect() };
+        let generation = rotation.generation(self.id, at);
+        [generation, generation - 1].map(|generation| rotation.token(self.id, generation)).to_vec()
+    }
+
+    /// Over everything that is sent to Zoho, the expiry aside: a refusal holds for as long as this stays the same. Of a
+    /// token that rotates it is over the key: the generation changes nothing about a refusal.
     pub fn fingerprint(&self) -> Fingerprint {
         let Spec {
             id,
@@ -220,6 +240,7 @@ impl Spec {
             events,
             notify_url,
             token,
+            rotation,
             lifetime,
             renew_before: _,
             notify_on_related_action,
@@ -227,14 +248,19 @@ impl Spec {
             conditions,
             mode: _,
         } = self;
+        let secret = match rotation {
+            Some(Rotation { key, every, neighbours: _ }) => format!("{} {}", key.fingerprint(), every.as_secs()),
+            None => token.as_ref().map_or("", Secret::expose).to_owned(),
+        };
+        let has_token = token.is_some() || rotation.is_some();
         Fingerprint::of(&[
             "spec",
             &id.to_string(),
             &events.to_string(),
             notify_url.full(),
-            token.as_ref().map_or("", Secret::expose),
+            &secret,
             &lifetime.as_secs().to_string(),
-            &format!("{notify_on_related_action} {return_affected_field_values} {}", token.is_some()),
+            &format!("{notify_on_related_action} {return_affected_field_values} {has_token}"),
             &format!("{conditions:?}"),
         ])
     }

@@ -1,5 +1,6 @@
 //! Everything that is wanted, as one value: what a config says once it has been read, checked and resolved.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::channel::{AccountName, ChannelId, Spec};
 use super::secret::Secret;
+use super::time::Timestamp;
 
 /// The desired state. It is replaced as a whole, never edited.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -25,6 +27,17 @@ pub struct AccountDesired {
     pub account: Account,
     /// Its channels by id.
     pub specs: BTreeMap<ChannelId, Arc<Spec>>,
+}
+
+impl AccountDesired {
+    /// Its channels as they are to be written at an instant of Zoho's clock: tokens that rotate are those of then.
+    pub fn specs_at(&self, zoho_now: Timestamp) -> Cow<'_, BTreeMap<ChannelId, Arc<Spec>>> {
+        if self.specs.values().all(|spec| spec.rotation.is_none()) {
+            return Cow::Borrowed(&self.specs);
+        }
+        let then = |spec: &Arc<Spec>| spec.at(zoho_now).map_or_else(|| spec.clone(), Arc::new);
+        Cow::Owned(self.specs.iter().map(|(id, spec)| (*id, then(spec))).collect())
+    }
 }
 
 /// What does not belong to one account.

@@ -20,6 +20,7 @@ pub mod observed;
 pub mod pause;
 pub mod policy;
 pub mod record;
+pub mod rotation;
 pub mod secret;
 pub mod time;
 pub mod token;

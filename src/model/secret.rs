@@ -63,6 +63,12 @@ impl Secret {
         self.value.expose_secret()
     }
 
+    /// Whether this is the value. How long that takes tells nothing of it: the whole hashes are compared, whatever differs.
+    pub fn is(&self, given: &str) -> bool {
+        let (own, other) = (Sha256::digest(self.expose()), Sha256::digest(given));
+        own.iter().zip(&other).fold(0, |differing, (own, other)| differing | (own ^ other)) == 0
+    }
+
     /// What may be stored, compared and printed in its place.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
@@ -127,6 +133,15 @@ mod tests {
     #[test]
     fn a_secret_prints_nothing_of_itself() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "[redacted]");
+    }
+
+    #[test]
+    fn a_secret_is_its_value_and_nothing_else() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.is("hunter2"));
+        for other in ["", "hunter", "hunter22", "Hunter2", "hunter2\0"] {
+            assert!(!secret.is(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -184,6 +184,7 @@ mod tests {
             events: ["Deals.all", "Contacts.create"].into_iter().collect(),
             notify_url: NotifyUrl::new("https://hooks.example.com/zoho"),
             token: None,
+            rotation: None,
             lifetime,
             renew_before: Some(lifetime / 2),
             notify_on_related_action: true,

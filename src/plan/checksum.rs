@@ -5,6 +5,7 @@
 //! the token in it). It covers no instant: not when the plan was made, nor when a channel ends, nor the expiry that is
 //! asked for, which is another in each second. What is held or kept is not in it either: nothing is done there.
 
+use crate::model::channel::Spec;
 use crate::model::secret::Fingerprint;
 
 use super::step::{Action, Plan, Reason, Step};
@@ -25,8 +26,14 @@ fn parts(plan: &Plan) -> Vec<String> {
 
 fn of_step(step: &Step) -> [String; 6] {
     let Step { id, name, action, reason, expiry: _ } = step;
-    let written = action.spec().map(|spec| spec.fingerprint().to_string()).unwrap_or_default();
+    let written = action.spec().map(|spec| written(spec)).unwrap_or_default();
     [id.to_string(), name.to_string(), action.word().to_owned(), because(reason), dropped(action), written]
+}
+
+/// What is declared; of a token that rotates also the generation, which its declaration does not tell.
+fn written(spec: &Spec) -> String {
+    let token = spec.token.as_ref().filter(|_| spec.rotation.is_some());
+    format!("{}{}", spec.fingerprint(), token.map(|token| token.fingerprint().to_string()).unwrap_or_default())
 }
 
 /// The reason with what it was drawn from.

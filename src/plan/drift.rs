@@ -70,7 +70,7 @@ pub fn drift(spec: &Spec, observed: &Observed) -> Vec<Drift> {
     [
         events_drift(&spec.events, events),
         url_drift(&spec.notify_url, notify_urls),
-        token_drift(spec.token.as_ref(), tokens),
+        token_drift(spec, tokens),
         differs(notify_on_related_action, &spec.notify_on_related_action)
             .then_some(Drift::NotifyOnRelatedAction { wanted: spec.notify_on_related_action }),
         differs(return_affected_field_values, &spec.return_affected_field_values)
@@ -154,9 +154,16 @@ fn url_drift(wanted: &NotifyUrl, seen: &BTreeSet<NotifyUrl>) -> Option<Drift> {
     differs(seen, wanted).then(|| Drift::NotifyUrl { seen: seen.clone(), wanted: wanted.clone() })
 }
 
-fn token_drift(wanted: Option<&Secret>, seen: &BTreeSet<TokenSeen>) -> Option<Drift> {
-    let declared = wanted.map_or(TokenSeen::Null, |secret| TokenSeen::Set(secret.fingerprint()));
-    let as_declared = seen.iter().all(|token| *token == TokenSeen::Unsaid || *token == declared);
+fn token_drift(spec: &Spec, seen: &BTreeSet<TokenSeen>) -> Option<Drift> {
+    let wanted = spec.token.as_ref();
+    let set = |secret: &Secret| TokenSeen::Set(secret.fingerprint());
+    let declared = wanted.map_or(TokenSeen::Null, set);
+    // Another generation goes with the next renewal.
+    let neighbours = spec.rotation.as_ref().map_or(&[][..], |rotation| &rotation.neighbours);
+    let is_fine = |token: &TokenSeen| {
+        *token == TokenSeen::Unsaid || *token == declared || neighbours.iter().any(|beside| set(beside) == *token)
+    };
+    let as_declared = seen.iter().all(is_fine);
     (!as_declared).then(|| Drift::Token {
         seen: token_words(seen, wanted.is_some()),
         wanted: if wanted.is_some() { "the declared one" } else { "none" },

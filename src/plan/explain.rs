@@ -264,6 +264,7 @@ fn declared(spec: &Spec) -> Declared {
         events,
         notify_url,
         token,
+        rotation: _,
         lifetime,
         renew_before,
         notify_on_related_action,

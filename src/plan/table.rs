@@ -200,6 +200,7 @@ fn spec(number: i64) -> Spec {
         events: ["Deals.all", "Contacts.create"].into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho"),
         token: Some(Secret::from("s3cret")),
+        rotation: None,
         lifetime: DAY,
         renew_before: None,
         notify_on_related_action: true,

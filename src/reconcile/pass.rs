@@ -43,15 +43,17 @@ impl Subject {
         &self.desired.account.name
     }
 
-    /// With what is remembered and seen, everything a decision is made from.
+    /// With what is remembered and seen, everything a decision is made from. `specs` are those of the pass's instant:
+    /// [`AccountDesired::specs_at`].
     pub(super) fn facts<'a>(
         &'a self,
+        specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
         records: &'a BTreeMap<ChannelId, Record>,
         state: &'a AccountState,
         look: &'a Look,
         now: Timestamp,
     ) -> Facts<'a> {
-        let AccountDesired { account, specs } = &self.desired;
+        let account = &self.desired.account;
         Facts { account: &account.name, policy: &account.policy, specs, records, state, look, now }
     }
 }
@@ -61,7 +63,8 @@ pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreErro
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
     let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
-    Ok(decide::plan(&subject.facts(&records, &observation.state, &observation.look, now)))
+    let specs = subject.desired.specs_at(observation.state.zoho_time(now));
+    Ok(decide::plan(&subject.facts(&specs, &records, &observation.state, &observation.look, now)))
 }
 
 /// One channel of what a pass would do now. Looks, and changes nothing.
@@ -74,7 +77,8 @@ pub async fn explained(
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
     let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
-    let facts = subject.facts(&records, &observation.state, &observation.look, now);
+    let specs = subject.desired.specs_at(observation.state.zoho_time(now));
+    let facts = subject.facts(&specs, &records, &observation.state, &observation.look, now);
     Ok(explain(&facts, &decide::plan(&facts), id, request_timeout))
 }
 
@@ -96,22 +100,22 @@ pub async fn pass(
     let Observation { look, state, needs_a_person, times, measured } =
         observe(&subject.client, remembered.clone(), now).await;
     let mut ledgers = Ledgers::read(store, subject.name())?;
-    let (specs, looked_from) = (&subject.desired.specs, remembered.looked_from);
-    ledgers.look(&Sighting { specs, records: &records, look: &look, times, looked_from })?;
-    let plan = decide::plan(&subject.facts(&records, &state, &look, now));
-    log_plan(subject.name(), wake, &plan, &look);
     let zoho_now = state.zoho_time(now);
+    let (specs, looked_from) = (subject.desired.specs_at(zoho_now), remembered.looked_from);
+    ledgers.look(&Sighting { specs: &specs, records: &records, look: &look, times, looked_from })?;
+    let plan = decide::plan(&subject.facts(&specs, &records, &state, &look, now));
+    log_plan(subject.name(), wake, &plan, &look);
     let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now).told(subject.client.take_credits_news(), now);
     // What an operator wrote down while the pass was under way stays.
     let stored = store.account_state(subject.name())?;
-    let removals_allowed = still_to_remove(stored.removals_allowed, &memory.records, &subject.desired.specs);
+    let removals_allowed = still_to_remove(stored.removals_allowed, &memory.records, &specs);
     let paused = stored.paused.still_held(now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
     let state = AccountState { removals_allowed, learned, paused, ..state };
-    let facts = subject.facts(&memory.records, &state, &memory.predicted, now);
+    let facts = subject.facts(&specs, &memory.records, &state, &memory.predicted, now);
     let after_plan = decide::plan(&facts);
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
@@ -264,6 +268,7 @@ mod tests {
                 events: ["Deals.all"].into_iter().collect(),
                 notify_url: NotifyUrl::new("https://hooks.example.com"),
                 token: None,
+                rotation: None,
                 lifetime: DAY,
                 renew_before: None,
                 notify_on_related_action: true,

@@ -199,7 +199,8 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
     let account = subject.name();
     let (records, state) = (store.records(account)?, store.account_state(account)?);
     let look = Look::Unknown("no daemon is running, so nobody has looked".to_owned());
-    let facts = subject.facts(&records, &state, &look, now);
+    let specs = subject.desired.specs_at(state.zoho_time(now));
+    let facts = subject.facts(&specs, &records, &state, &look, now);
     let after = decide::plan(&facts);
     let channels = channels(&facts, &[]);
     let (uncovered, unknown) = lost(&store.ledgers(account)?, state.zoho_time(now));

@@ -17,6 +17,7 @@ use crate::model::condition::{Condition, Match};
 use crate::model::desired::{AccountDesired, Alerts, Desired, Settings};
 use crate::model::events::Events;
 use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::rotation::Rotation;
 use crate::model::secret::{Fingerprint, Origin, Secret};
 use crate::model::version::ApiVersion;
 
@@ -220,12 +221,21 @@ struct ChannelValue {
     events: Vec<String>,
     notify_url: String,
     token: Option<SecretValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotation: Option<RotationValue>,
     lifetime: Duration,
     renew_before: Option<Duration>,
     notify_on_related_action: bool,
     return_affected_field_values: bool,
     conditions: Vec<ConditionValue>,
     mode: String,
+}
+
+/// How tokens are made, without the key.
+#[derive(Serialize, Deserialize)]
+struct RotationValue {
+    key: SecretValue,
+    every: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -430,6 +440,7 @@ impl ChannelValue {
             events,
             notify_url,
             token,
+            rotation,
             lifetime,
             renew_before,
             notify_on_related_action,
@@ -444,6 +455,7 @@ impl ChannelValue {
             events: events.to_wire(),
             notify_url: notify_url.full().to_owned(),
             token: token.as_ref().map(SecretValue::of),
+            rotation: rotation.as_ref().map(RotationValue::of),
             lifetime: *lifetime,
             renew_before: *renew_before,
             notify_on_related_action: *notify_on_related_action,
@@ -461,6 +473,7 @@ impl ChannelValue {
             events,
             notify_url,
             token,
+            rotation,
             lifetime,
             renew_before,
             notify_on_related_action,
@@ -468,13 +481,14 @@ impl ChannelValue {
             conditions,
             mode,
         } = self;
-        let what = format!("the token of channel {name}");
+        let (what, of_key) = (format!("the token of channel {name}"), format!("the token_key of channel {name}"));
         Ok(Spec {
             id,
             name,
             events: events.iter().map(String::as_str).collect::<Events>(),
             notify_url: NotifyUrl::new(&notify_url),
             token: token.map(|token| token.fetch(&what, fetch)).transpose()?,
+            rotation: rotation.map(|rotation| rotation.into_rotation(&of_key, fetch)).transpose()?,
             lifetime,
             renew_before,
             notify_on_related_action,
@@ -482,6 +496,18 @@ impl ChannelValue {
             conditions: conditions.into_iter().map(ConditionValue::into_condition).collect(),
             mode: read_mode(&mode),
         })
+    }
+}
+
+impl RotationValue {
+    fn of(rotation: &Rotation) -> RotationValue {
+        let Rotation { key, every, neighbours: _ } = rotation;
+        RotationValue { key: SecretValue::of(key), every: *every }
+    }
+
+    fn into_rotation(self, what: &str, fetch: Fetch<'_>) -> Result<Rotation, String> {
+        let RotationValue { key, every } = self;
+        Ok(Rotation::new(key.fetch(what, fetch)?, every))
     }
 }
 

@@ -164,6 +164,7 @@ pub(crate) fn spec(number: i64, events: &[&str]) -> Spec {
         events: events.iter().copied().collect(),
         notify_url: NotifyUrl::new("https://hooks.test/zoho"),
         token: Some(Secret::new("t0")),
+        rotation: None,
         lifetime: DAY,
         renew_before: None,
         notify_on_related_action: true,

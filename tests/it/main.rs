@@ -7,6 +7,7 @@
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `quota`: what calls cost, and what becomes of it when credits run low;
+//! - `rotation`: tokens that rotate, over two months;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
@@ -19,6 +20,7 @@ mod hostile;
 mod ledger;
 mod process;
 mod quota;
+mod rotation;
 mod scenarios;
 mod seeds;
 mod simulation;

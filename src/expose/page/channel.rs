@@ -458,6 +458,7 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
         events,
         notify_url,
         token,
+        rotation,
         lifetime,
         renew_before,
         notify_on_related_action,
@@ -466,11 +467,15 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
         mode,
     } = spec;
     let yes = |it: &bool| if *it { "yes" } else { "no" }.to_owned();
+    let of_token = match rotation {
+        Some(rotation) => format!("set, another one every {}, and not shown", brief(rotation.every)),
+        None => if token.is_some() { "set, and not shown" } else { "none" }.to_owned(),
+    };
     let mut declared = vec![
         ("id", id.to_string()),
         ("events", events.to_string()),
         ("notify_url", line(&notify_url.to_string())),
-        ("token", if token.is_some() { "set, and not shown" } else { "none" }.to_owned()),
+        ("token", of_token),
         ("lifetime", brief(*lifetime)),
         ("renew_before", renew_before.map_or("half or a third of its life".to_owned(), brief)),
         ("notify_on_related_action", yes(notify_on_related_action)),

@@ -8,6 +8,7 @@ use super::*;
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::Events;
 use crate::model::observed::TokenSeen;
+use crate::model::rotation::Rotation;
 use crate::plan::drift;
 use crate::plan::step::{Action, Reason};
 
@@ -219,6 +220,26 @@ fn with_one_field_any_and_all_are_the_same_condition() {
               notification_condition: Deals: all of Amount, Stage instead of Deals: any of Amount, Stage
           next wake in 30s
     "#]]);
+}
+
+#[test]
+fn a_token_of_the_generation_beside_has_not_drifted_and_one_further_off_has() {
+    let mut world = World::converged(1);
+    let rotation = Rotation::new(Secret::from("a key of thirty-two characters.."), WEEK);
+    let declared = Spec { token: None, rotation: Some(rotation), ..world.specs[&id(1)].as_ref().clone() };
+    let written = |weeks: u64| declared.at(hours(weeks * 7 * 24)).unwrap();
+    *world.spec(1) = written(3);
+    for weeks in [2, 3, 4] {
+        world.observed(1).tokens =
+            written(weeks).token.map(|token| TokenSeen::Set(token.fingerprint())).into_iter().collect();
+        assert_kept(&world);
+    }
+    for weeks in [1, 5] {
+        world.observed(1).tokens =
+            written(weeks).token.map(|token| TokenSeen::Set(token.fingerprint())).into_iter().collect();
+        assert_eq!(drift::drift(&world.specs[&id(1)].clone(), world.observed(1)).len(), 1, "{weeks}");
+    }
+    assert_eq!(written(3).fingerprint(), written(4).fingerprint(), "a refusal holds over generations");
 }
 
 #[test]

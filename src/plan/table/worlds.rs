@@ -144,6 +144,7 @@ fn specs(lengths: BoxedStrategy<Duration>) -> impl Strategy<Value = Spec> {
             events: if events.is_empty() { ["Deals.all"].into_iter().collect() } else { events },
             notify_url,
             token,
+            rotation: None,
             lifetime,
             renew_before,
             notify_on_related_action: related,

@@ -49,6 +49,7 @@ fn desired() -> Desired {
         events: ["Deals.all", "Contacts.create"].into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?a=b"),
         token: Some(secret(&Origin::Credential("channel".into())).unwrap()),
+        rotation: (number % 2 == 0).then(|| Rotation::new(secret(&Origin::File("/run/key".into())).unwrap(), WEEK)),
         lifetime: DAY,
         renew_before: Some(Duration::from_secs(7)),
         notify_on_related_action: false,

@@ -18,6 +18,7 @@ fn spec() -> Spec {
         events: ["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"].into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?key=a%20b&x=\"y\""),
         token: Some(Secret::new("t\u{f6}ken")),
+        rotation: None,
         lifetime: Duration::from_secs(86_400),
         renew_before: None,
         notify_on_related_action: false,

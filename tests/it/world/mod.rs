@@ -449,6 +449,7 @@ pub fn spec(account: &str, name: &str, events: &[&str]) -> Spec {
         id: ChannelId::derived("channelkeeper", &account, &name),
         notify_url: NotifyUrl::new(&format!("https://hooks.example.com/{account}/{name}")),
         token: Some(Secret::new(format!("channel-token-{name}"))),
+        rotation: None,
         name,
         events: events.iter().copied().collect::<Events>(),
         lifetime: Duration::from_secs(24 * 3600),

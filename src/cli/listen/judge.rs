@@ -1,0 +1,230 @@
+//! One delivery, held against the declared channels: pure, and what anybody may have sent.
+//!
+//! A receiver believes the token and nothing else. So what a delivery says of itself is judged in this order: whose
+//! channel, whose token, and only then whether the channel is declared for it. Nothing of its values is kept, and of its
+//! words only what could be a name or an id.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::desired::Desired;
+use crate::model::events::Operation;
+use crate::model::time::Timestamp;
+
+/// What a delivery is worth; the first of two is worth more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// A declared channel, its token, and an event that it covers.
+    Verified,
+    /// A declared channel and an event that it covers; there is no token here to verify it by.
+    ByIdOnly,
+    /// A declared channel that does not cover this operation of this module.
+    NotDeclared,
+    /// A declared channel with another token.
+    TokenWrong,
+    /// A declared channel that has a token, and a delivery that has none.
+    NoToken,
+    /// No declared channel has this id.
+    UnknownChannel,
+}
+
+impl Verdict {
+    /// Whether a channel of ours delivered, as far as can be told.
+    pub(super) fn counts(self) -> bool {
+        self <= Verdict::ByIdOnly
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Verified => "verified",
+            Verdict::ByIdOnly => "matched by channel_id only",
+            Verdict::NotDeclared => "not declared for this module",
+            Verdict::TokenWrong => "token wrong",
+            Verdict::NoToken => "no token",
+            Verdict::UnknownChannel => "unknown channel",
+        })
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One delivery, judged: one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Judged {
+    /// When it came.
+    pub(super) at: Timestamp,
+    /// `account/name` of the channel; none when it is unknown.
+    pub(super) channel: Option<String>,
+    /// As it was sent, made plain.
+    pub(super) channel_id: String,
+    /// As it was sent, made plain.
+    pub(super) module: String,
+    /// As it was sent, made plain: `insert`, `update`, `delete`.
+    pub(super) operation: String,
+    /// The declared event that it matches, as in `Deals.edit`.
+    pub(super) event: Option<String>,
+    /// The first [`IDS_MAX`] records.
+    pub(super) ids: Vec<String>,
+    /// How many records there are besides.
+    pub(super) more_ids: usize,
+    /// What it is worth.
+    pub(super) verdict: Verdict,
+}
+
+/// The declared channels by id. Two accounts may use the same.
+#[derive(Debug, Default)]
+pub(super) struct Declared {
+    by_id: BTreeMap<ChannelId, Vec<Channel>>,
+}
+
+/// One declared channel.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    /// Whose it is.
+    pub(super) account: AccountName,
+    /// As it is declared.
+    pub(super) spec: Arc<Spec>,
+}
+
+/// The body is no delivery: no JSON object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoDelivery;
+
+impl Declared {
+    /// Every channel of every account.
+    pub(super) fn of(desired: &Desired) -> Declared {
+        let mut declared = Declared::default();
+        for (account, held) in &desired.accounts {
+            for (id, spec) in &held.specs {
+                let channel = Channel { account: account.clone(), spec: spec.clone() };
+                declared.by_id.entry(*id).or_default().push(channel);
+            }
+        }
+        declared
+    }
+
+    /// Every channel, by account and name.
+    pub(super) fn channels(&self) -> Vec<&Channel> {
+        let mut channels: Vec<&Channel> = self.by_id.values().flatten().collect();
+        channels.sort_by_key(|channel| (&channel.account, &channel.spec.name));
+        channels
+    }
+
+    /// Judges the body of a delivery that came at `at`.
+    pub(super) fn judge(&self, body: &[u8], at: Timestamp) -> Result<Judged, NoDelivery> {
+        let Ok(Value::Object(said)) = serde_json::from_slice(body) else { return Err(NoDelivery) };
+        let text = |key: &str| said.get(key).map(text_of).unwrap_or_default();
+        let (channel_id, module, operation) = (text("channel_id"), text("module"), text("operation"));
+        let token = said.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
+        let id = channel_id.parse().ok();
+        let candidates = id.and_then(|id: ChannelId| self.by_id.get(&id)).map_or(&[][..], Vec::as_slice);
+        let found = candidates
+            .iter()
+            .map(|channel| (channel.verdict(token, (&module, &operation), at), channel))
+            .min_by_key(|(verdict, _)| *verdict);
+        let ids = said.get("ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        Ok(Judged {
+            at,
+            channel: found.map(|(_, channel)| channel.to_string()),
+            channel_id: plain(&channel_id),
+            event: found.and_then(|(_, channel)| channel.event(&module, &operation)),
+            module: plain(&module),
+            operation: plain(&operation),
+            ids: ids.iter().take(IDS_MAX).map(|id| plain(&text_of(id))).collect(),
+            more_ids: ids.len().saturating_sub(IDS_MAX),
+            verdict: found.map_or(Verdict::UnknownChannel, |(verdict, _)| verdict),
+        })
+    }
+}
+
+impl Channel {
+    /// Whether its deliveries can be verified here: it has a token, or the key of one, and that could be fetched.
+    pub(super) fn has_usable_token(&self) -> bool {
+        let key = self.spec.rotation.as_ref().map(|rotation| &rotation.key);
+        self.spec.token.as_ref().or(key).is_some_and(|secret| !secret.expose().is_empty())
+    }
+
+    fn verdict(&self, given: Option<&str>, (module, operation): (&str, &str), at: Timestamp) -> Verdict {
+        let proved = match given {
+            _ if !self.has_usable_token() => Verdict::ByIdOnly,
+            None => return Verdict::NoToken,
+            // Every one is compared, whichever fits.
+            Some(given) => match self.spec.accepted_at(at).iter().filter(|own| own.is(given)).count() {
+                0 => return Verdict::TokenWrong,
+                _ => Verdict::Verified,
+            },
+        };
+        if self.event(module, operation).is_some() { proved } else { Verdict::NotDeclared }
+    }
+
+    /// The declared event behind an operation as a delivery names it.
+    fn event(&self, module: &str, operation: &str) -> Option<String> {
+        let operation = Operation::ALL.into_iter().find(|known| known.delivered_as() == operation)?;
+        let covered = self.spec.events.of(module).contains(operation);
+        covered.then(|| format!("{module}.{}", operation.as_str()))
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.spec.name)
+    }
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Judged { at, channel, channel_id, module, operation, event, ids, more_ids, verdict } = self;
+        write!(f, "{at:.0}  ")?;
+        match channel {
+            Some(channel) => write!(f, "{channel}")?,
+            None => write!(f, "channel_id {}", or_none(channel_id))?,
+        }
+        write!(f, "  {}  {}", or_none(module), or_none(operation))?;
+        if let Some(event) = event {
+            write!(f, " ({event})")?;
+        }
+        write!(f, "  ids {}", or_none(&ids.join(" ")))?;
+        if *more_ids > 0 {
+            write!(f, " and {more_ids} more")?;
+        }
+        write!(f, "  {verdict}")
+    }
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+/// A string or a number as text; nothing else can be a name or an id.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => String::new(),
+    }
+}
+
+/// What may be shown of a text that anybody may have sent: one word, as names and ids are.
+fn plain(text: &str) -> String {
+    let word = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '?' };
+    text.chars().take(WORD_MAX).map(word).collect()
+}
+
+/// Records that a line names.
+const IDS_MAX: usize = 10;
+/// Characters of one name or id; no event is longer.
+const WORD_MAX: usize = 128;
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,134 @@
+//! What came, by declared channel and module: the end of `listen`, and what has never delivered.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::model::time::Timestamp;
+use crate::plan::render::counted;
+
+use super::judge::{Declared, Judged};
+
+/// The counts, for each declared channel and module and for nothing else: what is sent cannot make it grow.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    rows: Vec<Row>,
+    /// Deliveries, accepted or not.
+    deliveries: u64,
+    /// Those among them that counted for no row.
+    not_accepted: u64,
+    /// Requests that were no deliveries.
+    refused: u64,
+    #[serde(skip)]
+    places: BTreeMap<(String, String), usize>,
+}
+
+/// One module of one channel.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    channel: String,
+    module: String,
+    /// How many deliveries counted.
+    pub(super) deliveries: u64,
+    last: Option<Timestamp>,
+}
+
+impl Summary {
+    /// Nothing has come yet.
+    pub(super) fn of(declared: &Declared) -> Summary {
+        let mut rows = Vec::new();
+        for channel in declared.channels() {
+            let modules = channel.spec.events.iter().map(|(module, _)| module.to_owned());
+            rows.extend(modules.map(|module| Row { channel: channel.to_string(), module, deliveries: 0, last: None }));
+        }
+        let key = |(place, row): (usize, &Row)| ((row.channel.clone(), row.module.clone()), place);
+        let places = rows.iter().enumerate().map(key).collect();
+        Summary { rows, deliveries: 0, not_accepted: 0, refused: 0, places }
+    }
+
+    /// Takes in one delivery.
+    pub(super) fn count(&mut self, judged: &Judged) {
+        self.deliveries += 1;
+        let key = judged.channel.clone().filter(|_| judged.verdict.counts()).map(|name| (name, judged.module.clone()));
+        match key.and_then(|key| self.places.get(&key)) {
+            Some(place) => {
+                let row = &mut self.rows[*place];
+                row.deliveries += 1;
+                row.last = row.last.max(Some(judged.at));
+            }
+            None => self.not_accepted += 1,
+        }
+    }
+
+    /// Takes in that a request was no delivery.
+    pub(super) fn refuse(&mut self) {
+        self.refused += 1;
+    }
+
+    /// How many deliveries came, accepted or not.
+    pub(super) fn deliveries(&self) -> u64 {
+        self.deliveries
+    }
+
+    /// The rows, by account, channel and module.
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter()
+    }
+
+    /// The table, and a sentence.
+    pub(super) fn to_text(&self) -> String {
+        let Summary { rows, deliveries, not_accepted, refused, places: _ } = self;
+        let wide = |title: &str, of: fn(&Row) -> &str| {
+            rows.iter().map(|row| of(row).len()).chain([title.len()]).max().unwrap_or_default()
+        };
+        let (channels, modules) = (wide("CHANNEL", |row| &row.channel), wide("MODULE", |row| &row.module));
+        let mut text = format!("{:channels$}  {:modules$}  DELIVERIES  LAST\n", "CHANNEL", "MODULE");
+        for Row { channel, module, deliveries, last } in rows {
+            let last = last.map_or_else(|| "never delivered".to_owned(), |last| format!("{last:.0}"));
+            // Writing to a string cannot fail.
+            let _infallible = writeln!(text, "{channel:channels$}  {module:modules$}  {deliveries:>10}  {last}");
+        }
+        let came = match deliveries {
+            1 => "1 delivery".to_owned(),
+            many => format!("{many} deliveries"),
+        };
+        let others = counted(usize::try_from(*refused).unwrap_or(usize::MAX), "request");
+        let _infallible = writeln!(text, "{came}, {not_accepted} of them not accepted; {others} besides, refused");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::super::judge::tests::{at, declared};
+    use super::*;
+
+    #[test]
+    fn each_declared_module_says_how_often_and_when_last_or_never() {
+        let declared = declared();
+        let mut summary = Summary::of(&declared);
+        let sent = [("7", "t-deals", "Deals", 5), ("7", "t-deals", "Deals", 3), ("7", "wrong", "Contacts", 9)];
+        let others = [("8", "", "Contacts", 4), ("7", "t-deals", "Leads", 8), ("99", "", "Deals", 1)];
+        for (id, token, module, second) in sent.into_iter().chain(others) {
+            let body = json!({"channel_id": id, "token": token, "module": module, "operation": "insert"});
+            summary.count(&declared.judge(body.to_string().as_bytes(), at(second)).unwrap());
+        }
+        summary.refuse();
+        expect![[r#"
+            CHANNEL      MODULE    DELIVERIES  LAST
+            acme/bare    Contacts           1  2026-11-23T16:00:04Z
+            acme/bare    Deals              0  never delivered
+            acme/deals   Contacts           0  never delivered
+            acme/deals   Deals              2  2026-11-23T16:00:05Z
+            acme/locked  Contacts           0  never delivered
+            acme/locked  Deals              0  never delivered
+            6 deliveries, 3 of them not accepted; 1 request besides, refused
+        "#]]
+        .assert_eq(&summary.to_text());
+    }
+}
