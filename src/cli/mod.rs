@@ -25,8 +25,12 @@ mod gaps;
 mod import;
 mod login;
 mod man;
+#[cfg(feature = "simulator")]
+mod narrate;
 mod pause;
 mod plan;
+#[cfg(feature = "simulator")]
+mod rehearse;
 mod renew;
 mod run;
 #[cfg(feature = "simulator")]
@@ -80,6 +84,8 @@ enum Verb {
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
+    #[cfg(feature = "simulator")]
+    Rehearse(rehearse::RehearseArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -145,6 +151,8 @@ impl Verb {
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Demo(args) => demo::run(args, stdout).await,
+            #[cfg(feature = "simulator")]
+            Verb::Rehearse(args) => rehearse::run(args, common, stdout).await,
             Verb::Completions(args) => completions::run(&args, stdout),
             Verb::Man(args) => man::run(&args, stdout),
         }
@@ -171,7 +179,7 @@ impl Verb {
             #[cfg(feature = "simulator")]
             Verb::Simulator(_) => "info",
             #[cfg(feature = "simulator")]
-            Verb::Demo(_) => "off",
+            Verb::Demo(_) | Verb::Rehearse(_) => "off",
         }
     }
 }
@@ -207,4 +215,5 @@ Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan); 3 
 
 Try it without a Zoho account:   channelkeeper demo --days 3
 See what a config would do:      channelkeeper -c config.toml plan
+See what it would survive:       channelkeeper -c config.toml rehearse
 Hold it:                         channelkeeper -c config.toml run";

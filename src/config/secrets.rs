@@ -32,6 +32,8 @@ pub enum MissingCredentials {
     Tolerate,
     /// A secret that is not there, wherever it should be, is empty, with a warning. For `login`, which makes one.
     TolerateAll,
+    /// None is fetched, and each is empty, without a word: for `rehearse`, which uses none.
+    FetchNone,
 }
 
 impl Surroundings {
@@ -48,6 +50,12 @@ impl Surroundings {
     #[must_use]
     pub fn tolerating_missing_secrets(self) -> Surroundings {
         Surroundings { missing: MissingCredentials::TolerateAll, ..self }
+    }
+
+    /// The same, for what uses no secret.
+    #[must_use]
+    pub fn fetching_no_secrets(self) -> Surroundings {
+        Surroundings { missing: MissingCredentials::FetchNone, ..self }
     }
 
     /// The same, for a process that is not the unit.
