@@ -1,4 +1,5 @@
-//! `check`: everything that is wrong with the config, and what each channel's renewal survives.
+//! `check`: everything that is wrong with the config, what each channel's renewal survives, and how many calls a day each
+//! account takes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,9 +8,11 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::config::{self, Surroundings};
-use crate::model::desired::Desired;
+use crate::config::{self, Surroundings, audits_per_day};
+use crate::model::channel::AccountName;
+use crate::model::desired::{AccountDesired, Desired};
 use crate::model::time::brief;
+use crate::plan::calls::{self, CallsView};
 use crate::plan::render::counted;
 use crate::plan::renewal::{Slack, slack};
 
@@ -34,17 +37,28 @@ struct SlackView {
     outage_seconds: u64,
 }
 
+/// What `check` says of a config that is good.
+#[derive(Debug, Serialize)]
+struct Checked {
+    renewals: Vec<SlackView>,
+    calls: Vec<CallsView>,
+}
+
 pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
     let loaded = config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
-    let slacks = slacks(&desired);
+    let checked = Checked { renewals: slacks(&desired), calls: calls(&desired) };
     if common.json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&slacks)?)?;
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&checked)?)?;
     } else {
-        print(&desired, &slacks, stdout)?;
+        print(&desired, &checked, stdout)?;
     }
-    let thin: Vec<&SlackView> = slacks.iter().filter(|slack| slack.failed_passes < FAILED_PASSES_MIN).collect();
+    for warning in checked.calls.iter().filter_map(CallsView::warning) {
+        complain(&format!("warning: {warning}"));
+    }
+    let thin: Vec<&SlackView> =
+        checked.renewals.iter().filter(|slack| slack.failed_passes < FAILED_PASSES_MIN).collect();
     for slack in &thin {
         complain(&format!(
             "error: account {}: a renewal that may fail {} times leaves no second chance; give a longer lifetime or renew_before",
@@ -77,7 +91,17 @@ fn slacks(desired: &Desired) -> Vec<SlackView> {
     alike.into_iter().map(view).collect()
 }
 
-fn print(desired: &Desired, slacks: &[SlackView], stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+fn calls(desired: &Desired) -> Vec<CallsView> {
+    let audits = f64::from(audits_per_day(&desired.settings.audit));
+    let of = |(name, held): (&AccountName, &AccountDesired)| {
+        let AccountDesired { account, specs } = held;
+        let calls = calls::expected(name, &account.policy, specs, audits);
+        CallsView::of(name, &calls, account.policy.credits_per_day)
+    };
+    desired.accounts.iter().map(of).collect()
+}
+
+fn print(desired: &Desired, checked: &Checked, stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
     let channels: usize = desired.accounts.values().map(|account| account.specs.len()).sum();
     writeln!(
         stdout,
@@ -85,7 +109,7 @@ fn print(desired: &Desired, slacks: &[SlackView], stdout: &mut (dyn Write + Send
         counted(desired.accounts.len(), "account"),
         counted(channels, "channel")
     )?;
-    for slack in slacks {
+    for slack in &checked.renewals {
         let SlackView { account, channels, lifetime_seconds, margin_seconds, failed_passes, outage_seconds } = slack;
         let seconds = |seconds: &u64| brief(Duration::from_secs(*seconds));
         writeln!(
@@ -97,6 +121,9 @@ fn print(desired: &Desired, slacks: &[SlackView], stdout: &mut (dyn Write + Send
             seconds(margin_seconds),
             seconds(outage_seconds)
         )?;
+    }
+    for calls in &checked.calls {
+        writeln!(stdout, "  {}", calls.line())?;
     }
     Ok(())
 }

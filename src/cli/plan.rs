@@ -26,7 +26,7 @@ pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write
     let which = Which { account: args.account, channel: None };
     let plans: PlansView = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.post("/plan", &which).await?,
-        Way::Here(here) => PlansView::of(&verbs::plans(&here.fleet, &here.store, &which).await?),
+        Way::Here(here) => verbs::plan_views(&here.fleet, &here.store, &which).await?,
         Way::BadConfig => return Ok(Exit::BadConfig),
     };
     if common.json {

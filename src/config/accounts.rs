@@ -160,7 +160,24 @@ fn policy(account: &raw::Account, version: ApiVersion, reconcile: &Reconcile, ch
         removed: account.removed.value().or(reconcile.removed.value()).copied().unwrap_or_default(),
         batch_max: account.batch_max.value().map_or(limits.batch_max, |channels| *channels as usize),
         lifetime_max,
+        credits_per_day: credits_per_day(account, check),
     }
+}
+
+/// As it is written, else by edition and users; none when nothing is said.
+fn credits_per_day(account: &raw::Account, check: &mut Check<'_>) -> Option<u64> {
+    let raw::Account { edition, users, credits_per_day, .. } = account;
+    if !credits_per_day.is_absent() {
+        return credits_per_day.value().map(|credits| *credits as u64);
+    }
+    if let Some(at) = users.good().filter(|_| edition.is_absent()) {
+        check.problem(at.place, "users without edition", "add edition, or write credits_per_day in place of both");
+    }
+    if let Some(at) = edition.good().filter(|at| at.value.counts_users() && users.is_absent()) {
+        let message = format!("the credits of edition \"{}\" depend on users", at.value.key);
+        check.problem(at.place, message, "add users, the number of user licences");
+    }
+    edition.value().map(|edition| edition.credits_per_day(users.value().map_or(0, |users| *users as u64)))
 }
 
 fn credentials(account: &raw::Account, check: &mut Check<'_>) -> Credentials {

@@ -53,6 +53,7 @@ fn the_example_loads_as_it_stands() {
                 removed: Disable,
                 batch_max: 50,
                 lifetime_max: 604800s,
+                credits_per_day: None,
             },
         }
         [

@@ -46,4 +46,5 @@ pub use load::{Loaded, STATE_DIR_DEFAULT, load};
 pub use problem::{Look, Problem, Severity, render};
 pub use schema::schema;
 pub use secrets::{MissingCredentials, Surroundings};
+pub use values::audits_per_day;
 pub use values::check_notify_url;

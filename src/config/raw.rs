@@ -14,6 +14,7 @@ use super::given::Given;
 use super::source::{At, Place};
 use super::values::{self, Reference};
 use crate::model::account::{DataCenter, Environment};
+use crate::model::credits::Edition;
 use crate::model::policy::{Mode, Removed};
 use crate::model::version::ApiVersion;
 
@@ -171,6 +172,15 @@ pub(super) struct Account {
     /// The longest life Zoho grants; without it, one day before API v4 and seven from v4 on.
     #[schemars(with = "Option<String>", extend("examples" = ["1d"]))]
     pub(super) lifetime_max: Given<Duration>,
+    /// The org's edition: with `users` it says how many API credits a day has.
+    #[schemars(with = "Option<String>", extend("enum" = Edition::ALL.map(|edition| edition.key)))]
+    pub(super) edition: Given<Edition>,
+    /// The org's user licences.
+    #[schemars(with = "Option<u32>", extend("minimum" = 1, "maximum" = USERS_MAX))]
+    pub(super) users: Given<i64>,
+    /// The org's API credits of a day, where they are not what `edition` and `users` give; without either, nothing is assumed.
+    #[schemars(with = "Option<u64>", extend("minimum" = 1, "maximum" = CREDITS_MAX))]
+    pub(super) credits_per_day: Given<i64>,
     /// Whatever a channel of this account leaves out.
     #[schemars(with = "Option<Defaults>")]
     pub(super) channel_defaults: At<Defaults>,
@@ -358,6 +368,9 @@ impl Account {
             removed: fields.parsed("removed", values::removed),
             batch_max: fields.whole("batch_max", 1..=100),
             lifetime_max: fields.duration("lifetime_max", values::life),
+            edition: fields.parsed("edition", values::edition),
+            users: fields.whole("users", 1..=USERS_MAX),
+            credits_per_day: fields.whole("credits_per_day", 1..=CREDITS_MAX),
             channel_defaults: fields.table("channel_defaults", Defaults::read),
             place: fields.anchor(),
         };
@@ -418,3 +431,8 @@ impl Condition {
 
 /// A channel id: a string of digits or a whole number.
 pub(super) struct Id;
+
+/// No org has more user licences.
+const USERS_MAX: i64 = 1_000_000;
+/// No org has more credits of a day.
+const CREDITS_MAX: i64 = 10_000_000_000;

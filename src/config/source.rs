@@ -142,8 +142,10 @@ impl Source {
         let header = words.trim_start_matches('[');
         let is_header = words.starts_with('[') && header.starts_with(|c: char| c.is_ascii_lowercase());
         if is_header {
+            // What is not closed at once may as well be the rest of a string that a line break cut in two.
             let name = header.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
-            return start + indent + (words.len() - header.len()) + name.unwrap_or(header.len());
+            let name = name.filter(|end| header[*end..].starts_with(']')).unwrap_or_default();
+            return start + indent + (words.len() - header.len()) + name;
         }
         let key = words.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(words.len());
         let is_key = (1..=KEY_MAX).contains(&key) && words[key..].trim_start().starts_with('=');

@@ -438,6 +438,49 @@ fn a_life_fits_the_version_and_its_renewal() {
 }
 
 #[test]
+fn the_credits_of_a_day_follow_from_edition_and_users_or_are_given() {
+    let with = |keys: &str| format!("{}{keys}", ACCOUNT.trim_start());
+    problems(
+        &with("edition = \"enterprize\"\nusers = 0\n"),
+        expect![[r#"
+        config.toml:6:11: unknown edition "enterprize" (did you mean "enterprise"?)
+        config.toml:7:9: "users" is out of range (from 1 to 1000000)
+    "#]],
+    );
+    problems(
+        &with("edition = \"Gold\"\ncredits_per_day = -1\n"),
+        expect![[r#"
+        config.toml:6:11: unknown edition "Gold" (one of free, standard, starter, professional, enterprise, zoho-one, ultimate, crm-plus)
+        config.toml:7:19: "credits_per_day" is out of range (from 1 to 10000000000)
+    "#]],
+    );
+    problems(
+        &with("edition = \"enterprise\"\n"),
+        expect![[r#"
+        config.toml:6:11: the credits of edition "enterprise" depend on users (add users, the number of user licences)
+    "#]],
+    );
+    problems(
+        &with("users = 5\n"),
+        expect![[r#"
+        config.toml:6:9: users without edition (add edition, or write credits_per_day in place of both)
+    "#]],
+    );
+    for (keys, credits) in [
+        ("", None),
+        ("edition = \"free\"\n", Some(5_000)),
+        ("edition = \"enterprise\"\nusers = 25\n", Some(75_000)),
+        ("credits_per_day = 9000\n", Some(9_000)),
+        ("edition = \"enterprise\"\ncredits_per_day = 9000\n", Some(9_000)),
+    ] {
+        let channel = "[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\nnotify_url = \"https://h.example/\"\n";
+        let state = desired(&format!("{}{channel}", with(keys)));
+        let account = &state.accounts[&"acme".parse().unwrap()].account;
+        assert_eq!(account.policy.credits_per_day, credits, "{keys}");
+    }
+}
+
+#[test]
 fn keys_that_a_version_does_not_know_are_refused() {
     let old = format!("{ACCOUNT}api_version = \"v2.1\"\n[[channels]]\nname = \"a\"\n{GOOD}\n");
     let keys = "return_affected_field_values = true\nconditions = [{ module = \"Deals\", any_of = [\"Stage\"] }]\n";
@@ -731,6 +774,15 @@ fn a_hundred_thousand_channels_load() {
     let loaded = loading.finish(&surroundings());
     assert_eq!(lines(&loaded.problems), "");
     assert_eq!(loaded.desired.unwrap().accounts[&"acme".parse().unwrap()].specs.len(), 100_000);
+}
+
+/// A line break by mistake makes of the rest of a secret what begins like a table's header.
+#[test]
+fn the_rest_of_a_broken_string_is_no_header() {
+    let shown =
+        |broken: &str| render(&of_text(&format!("[accounts.acme]\nclient_secret = {broken}\n")).problems, Look::Plain);
+    assert!(!shown("\"\n[aXq7Xq7Xq7Xq7\"").contains("Xq7"));
+    assert!(shown("\"a\"\n[accounts.acme]").contains("[accounts.acme]"));
 }
 
 proptest! {

@@ -4,11 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use croner::Cron;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 
 use super::near::suggestion;
 use crate::model::account::{DataCenter, Environment};
+use crate::model::credits::Edition;
 use crate::model::policy::{Mode, Removed};
 use crate::model::secret::Secret;
 use crate::model::version::ApiVersion;
@@ -112,8 +114,7 @@ pub(super) fn cron(text: &str) -> Result<String, Mistake> {
         };
         return Err(Mistake::new(message, help));
     }
-    // The same parser, set up in the same way, as in the scheduler that will be handed the text.
-    match CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build().parse(text) {
+    match cron_of(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
             let why = match error {
@@ -128,6 +129,23 @@ pub(super) fn cron(text: &str) -> Result<String, Mistake> {
             Err(Mistake::new(format!("a bad cron expression: {}", why.trim_end_matches('.')), CRON_FIELDS))
         }
     }
+}
+
+/// How often a cron expression fires on a day on which it does; never, when it is none.
+pub fn audits_per_day(expression: &str) -> u32 {
+    let Ok(cron) = cron_of(expression) else { return 0 };
+    let count = |up_to: u32, fires: &dyn Fn(u32) -> Result<bool, CronError>| {
+        (0..up_to).filter(|at| fires(*at).unwrap_or(false)).count() as u32
+    };
+    let pattern = &cron.pattern;
+    let seconds = count(60, &|second| pattern.second_match(second));
+    let minutes = count(60, &|minute| pattern.minute_match(minute));
+    seconds * minutes * count(24, &|hour| pattern.hour_match(hour))
+}
+
+/// The same parser, set up in the same way, as in the scheduler that will be handed the text.
+fn cron_of(text: &str) -> Result<Cron, CronError> {
+    CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build().parse(text)
 }
 
 /// Where to listen; none when it is "off".
@@ -153,6 +171,12 @@ pub(super) fn environment(text: &str) -> Result<Environment, Mistake> {
     let keys = Environment::ALL.map(Environment::as_str);
     let found = Environment::ALL.into_iter().find(|environment| environment.as_str() == text);
     found.ok_or_else(|| Mistake::new(unknown("environment", text), suggestion(text, &keys)))
+}
+
+/// One of the editions.
+pub(super) fn edition(text: &str) -> Result<Edition, Mistake> {
+    let keys = Edition::ALL.map(|edition| edition.key);
+    Edition::find(text).ok_or_else(|| Mistake::new(unknown("edition", text), suggestion(text, &keys)))
 }
 
 /// One of the API versions.
@@ -322,6 +346,20 @@ mod tests {
         }
         assert!(notify_url(&format!("https://h.example/{}", "x".repeat(237))).is_ok());
         assert!(notify_url(&format!("https://h.example/{}", "x".repeat(238))).is_err());
+    }
+
+    #[test]
+    fn audits_are_counted_by_the_day() {
+        for (expression, audits) in [
+            ("0 */15 * * * *", 96),
+            ("0 0 * * * *", 24),
+            ("30 5 3 * * *", 1),
+            ("0 0,30 8-17 * * MON-FRI", 20),
+            ("* * * * * *", 86_400),
+            ("nonsense", 0),
+        ] {
+            assert_eq!(audits_per_day(expression), audits, "{expression}");
+        }
     }
 
     #[test]

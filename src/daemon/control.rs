@@ -163,7 +163,7 @@ async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> R
 
 /// What `apply` would do: the config file is read afresh and not put in force.
 async fn plan(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<PlansView>, Refusal> {
-    Ok(Json(PlansView::of(&verbs::plans(&desk.read()?, &desk.store, &which).await?)))
+    Ok(Json(verbs::plan_views(&desk.read()?, &desk.store, &which).await?))
 }
 
 /// Of one channel of that same plan.

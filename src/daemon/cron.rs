@@ -1,4 +1,4 @@
-//! The audit: at each tick of a cron expression every account is woken to look for drift.
+//! The audit: at each tick of a cron expression every account is woken to look for drift, unless its credits are low.
 //!
 //! Renewal never depends on it. The job's body sends one wake and returns, because the cron crate starts a job again while
 //! its last run is still going, and does not wait for jobs when it stops.
@@ -27,7 +27,7 @@ impl Audits {
         let scheduler = JobScheduler::new().await.map_err(failed)?;
         let job = Job::new_async(expression, move |_, _| {
             let wakes = wakes.clone();
-            Box::pin(async move { wakes.wake(None, "audit").await })
+            Box::pin(async move { wakes.audit().await })
         });
         scheduler.add(job.map_err(failed)?).await.map_err(failed)?;
         scheduler.start().await.map_err(failed)?;

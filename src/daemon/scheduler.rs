@@ -41,6 +41,8 @@ pub enum Message {
         /// Told when each of them has had a whole pass since.
         done: Option<oneshot::Sender<()>>,
     },
+    /// Look for drift, at those accounts that have credits for it.
+    Audit,
     /// Hold another fleet from now on.
     Replace {
         /// The fleet.
@@ -62,6 +64,13 @@ impl Wakes {
         let message = Message::Wake { account, why: why.into(), done: None };
         if self.0.send(message).await.is_err() {
             debug!("a wake came after the scheduler had stopped");
+        }
+    }
+
+    /// Wakes the accounts that have credits for a look that nothing asks for.
+    pub async fn audit(&self) {
+        if self.0.send(Message::Audit).await.is_err() {
+            debug!("an audit came after the scheduler had stopped");
         }
     }
 
@@ -316,6 +325,7 @@ impl Scheduler {
                     self.wake(name, &why, waiter.as_ref());
                 }
             }
+            Message::Audit => self.audit(),
             Message::Replace { fleet, config } => {
                 self.fleet.send_replace(fleet);
                 self.publish(|overview| overview.config = config);
@@ -323,6 +333,23 @@ impl Scheduler {
             }
             Message::ConfigRefused(problems) => {
                 self.publish(|overview| overview.config.problems = problems);
+            }
+        }
+    }
+
+    /// An account whose credits are low is not looked at before its plan asks for it.
+    fn audit(&mut self) {
+        let (now, overview) = (self.clock.now(), self.overview.borrow().clone());
+        let is_tight = |name: &AccountName| {
+            let report = overview.accounts.get(name).and_then(Option::as_ref);
+            report.and_then(|report| report.credits).is_some_and(|credits| credits.are_tight(now))
+        };
+        let names: Vec<AccountName> = self.slots.keys().cloned().collect();
+        for name in names {
+            if is_tight(&name) {
+                debug!(account = %name, "an audit is left out, because credits are low");
+            } else {
+                self.wake(&name, "audit", None);
             }
         }
     }

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::config::audits_per_day;
 use crate::coverage::render::{GapView, views};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::desired::AccountDesired;
 use crate::model::pause::{Pause, Pauses};
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
+use crate::plan::calls::{self, CallsView};
 use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
-use crate::plan::render::{PlanView, UNKNOWN, counted};
+use crate::plan::render::{PlanView, PlansView, UNKNOWN, counted};
 use crate::plan::step::{Cause, Plan};
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::pass::{Subject, explained, preview};
@@ -107,7 +110,7 @@ impl GapsRequest {
 }
 
 /// What a pass did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
     /// The account.
     pub account: String,
@@ -193,6 +196,24 @@ pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Pl
     }
     plans.sort_by(|one, other| one.account.cmp(&other.account));
     Ok(plans)
+}
+
+/// What passes would do now, for people and programs, with what each account is expected to take.
+///
+/// # Errors
+/// As [`plans`].
+pub async fn plan_views(fleet: &Fleet, store: &Store, which: &Which) -> Result<PlansView, VerbError> {
+    let audits = f64::from(audits_per_day(&fleet.settings.audit));
+    let plans = plans(fleet, store, which).await?;
+    let mut shown = PlansView::of(&plans);
+    for (view, plan) in shown.accounts.iter_mut().zip(&plans) {
+        let Some(subject) = fleet.subjects.get(&plan.account) else { continue };
+        let AccountDesired { account, specs } = &subject.desired;
+        let learned = store.account_state(&plan.account)?.learned;
+        let calls = calls::expected(&account.name, &learned.within(&account.policy, plan.at), specs, audits);
+        view.calls = Some(CallsView::of(&account.name, &calls, account.policy.credits_per_day));
+    }
+    Ok(shown)
 }
 
 /// Makes the plan anew and compares its checksum. The pass that follows looks once more: what changes at Zoho in the

@@ -94,6 +94,7 @@ fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
     let each = |value: &dyn Fn(&AccountReport) -> Option<f64>| -> Vec<Sample> {
         reports.iter().filter_map(|report| Some((account(report), value(report)?))).collect()
     };
+    let known = |report: &AccountReport| report.credits.filter(|credits| now < credits.until);
     vec![
         seconds(
             "account_guaranteed_until_timestamp",
@@ -149,6 +150,16 @@ fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
             .with(each(&|report| Some(report.unknown.as_secs_f64()))),
         seconds("clock_skew", "How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.")
             .with(each(&|report| report.skew_ms.map(|skew_ms| skew_ms as f64 / 1000.0))),
+        gauge(
+            "credits_remaining",
+            "API credits left when Zoho last said so; absent while half of the day's or more are left. Alert below \
+             credits_reserve.",
+        )
+        .with(each(&|report| Some(known(report)?.remaining as f64))),
+        seconds("credits_remaining_timestamp", "When Zoho said so.")
+            .with(each(&|report| Some(seconds_of(known(report)?.told_at)))),
+        gauge("credits_reserve", "API credits that are kept for renewals: with fewer left, audits and repairs wait.")
+            .with(each(&|report| Some(known(report)?.reserve as f64))),
     ]
 }
 
@@ -330,6 +341,8 @@ mod tests {
         TURNING, account, change, converged, empty, hold, hours, id, lose, minutes, now, rejected,
     };
     use super::*;
+    use crate::expose::status::StatusView;
+    use crate::plan::credits::Credits;
 
     fn scrape(overview: &Overview, now: Timestamp) -> String {
         encode(overview, &measured(), TURNING, now)
@@ -579,6 +592,25 @@ mod tests {
         assert_eq!(until(&converged(1), now()), "guaranteed_until_timestamp_seconds 1767312000.0");
         assert_eq!(until(&converged(1), hours(24)), "guaranteed_until_timestamp_seconds 0.0");
         assert_eq!(until(&empty(), now()), "");
+    }
+
+    #[test]
+    fn what_is_left_of_credits_is_there_while_it_is_known_and_health_says_when_it_is_little() {
+        let mut overview = converged(1);
+        assert!(samples(&scrape(&overview, now()), "credits").is_empty());
+        let credits = Credits { remaining: 40, told_at: now(), until: hours(25), reserve: 50, per_day: Some(500) };
+        change(&mut overview, |report| report.credits = Some(credits));
+        expect![[r#"
+            credits_remaining{account="acme"} 40.0
+            credits_remaining_timestamp_seconds{account="acme"} 1767229200.0
+            credits_reserve{account="acme"} 50.0"#]]
+        .assert_eq(&samples(&scrape(&overview, hours(2)), "credits").join("\n"));
+        assert!(samples(&scrape(&overview, hours(25)), "credits").is_empty());
+        let reasons = |now| health(&overview, TURNING, now).reasons.iter().map(ToString::to_string).collect::<Vec<_>>();
+        expect!["credits: account acme: 40 of 500 API credits were left 1h ago, and 50 are kept for renewals: audits, and repairs that lose no deliveries, wait for 23h at most"]
+            .assert_eq(&reasons(hours(2)).join("\n"));
+        let text = StatusView::of(&overview, TURNING, hours(2)).to_text(None);
+        assert!(text.contains(", 40 of 500 API credits left 1h ago (kept for renewals: 50)"), "{text}");
     }
 
     #[test]

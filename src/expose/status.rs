@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::record::LastStep;
 use crate::model::time::Timestamp;
+use crate::plan::credits::Credits;
 use crate::plan::render::{HeldView, detail};
 use crate::plan::step::Held;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
@@ -119,6 +120,26 @@ pub struct AccountView {
     pub foreign_ids: Vec<String>,
     /// Calls made by this process.
     pub calls: Vec<CallsView>,
+    /// What is left of the day's API credits; nothing when Zoho has not said that half of them are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<CreditsView>,
+}
+
+/// What is left of the day's API credits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreditsView {
+    /// So many.
+    pub remaining: u64,
+    /// When Zoho said so.
+    pub told_at: Timestamp,
+    /// When that is out of date.
+    pub until: Timestamp,
+    /// So many are kept for renewals.
+    pub reserve: u64,
+    /// The credits of a day, when the config says so.
+    pub per_day: Option<u64>,
+    /// Whether audits, and repairs that lose no deliveries, wait.
+    pub tight: bool,
 }
 
 /// The last pass of an account.
@@ -281,6 +302,7 @@ impl AccountView {
             foreign: 0,
             foreign_ids: Vec::new(),
             calls: Vec::new(),
+            credits: None,
         }
     }
 
@@ -310,6 +332,7 @@ impl AccountView {
             foreign: foreign.len(),
             foreign_ids: foreign.iter().take(FOREIGN_MAX).map(ToString::to_string).collect(),
             calls: calls.collect(),
+            credits: report.credits.filter(|credits| now < credits.until).map(|credits| CreditsView::of(credits, now)),
             ..AccountView::unseen(&report.account)
         }
     }
@@ -332,6 +355,14 @@ fn held_view(held: &Held) -> HeldView {
         cause: cause.word().to_owned(),
         detail: line(&detail(cause)),
         until: *until,
+    }
+}
+
+impl CreditsView {
+    fn of(credits: Credits, now: Timestamp) -> CreditsView {
+        let tight = credits.are_tight(now);
+        let Credits { remaining, told_at, until, reserve, per_day } = credits;
+        CreditsView { remaining, told_at, until, reserve, per_day, tight }
     }
 }
 

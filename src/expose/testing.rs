@@ -103,6 +103,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         skew_ms: Some(0),
         looked_at: Some(now()),
         limits: Vec::new(),
+        credits: None,
         outcomes: Vec::new(),
         after: plan,
         look,
@@ -164,7 +165,13 @@ pub(crate) fn remembering() -> Memory {
         Ok(ChannelMemory { record: Some(record), ledger: Some(ledger) })
     };
     let of_account = |_: &AccountName| {
-        let policy = Policy { mode: Mode::Sync, removed: Removed::Disable, batch_max: 50, lifetime_max: WEEK };
+        let policy = Policy {
+            mode: Mode::Sync,
+            removed: Removed::Disable,
+            batch_max: 50,
+            lifetime_max: WEEK,
+            credits_per_day: None,
+        };
         let state = AccountState { skew_ms: Some(0), ..AccountState::default() };
         let token = TokenFacts { until: Some(hours(2)), denied: None };
         Ok(Some(AccountMemory { policy, state, api: "https://www.zohoapis.eu/crm/v8".to_owned(), token }))

@@ -86,6 +86,12 @@ impl Learned {
         learned.unwrap_or(policy.batch_max).max(1)
     }
 
+    /// The rules, cut down to what is to be had.
+    pub fn within(&self, policy: &Policy, now: Timestamp) -> Policy {
+        let (lifetime_max, batch_max) = (self.lifetime_max(policy, now), self.batch_max(policy, now));
+        Policy { lifetime_max, batch_max, ..policy.clone() }
+    }
+
     /// Whether live channels are given a new life by PUT, because POST of them is refused.
     pub fn renews_by_put(&self, now: Timestamp) -> bool {
         self.post_refused.is_some_and(|at| is_recent(at, WEEK, now))
@@ -142,7 +148,13 @@ mod tests {
 
     #[test]
     fn a_lesson_is_forgotten_after_a_while_and_when_the_config_changes() {
-        let policy = Policy { mode: Mode::Sync, removed: Removed::Disable, batch_max: 50, lifetime_max: WEEK };
+        let policy = Policy {
+            mode: Mode::Sync,
+            removed: Removed::Disable,
+            batch_max: 50,
+            lifetime_max: WEEK,
+            credits_per_day: None,
+        };
         let lesson = |max| LifetimeLearned { max, asked: WEEK, granted: DAY / 24, configured: WEEK, at: at() };
         let learned = |max| Learned { lifetime: Some(lesson(max)), ..Learned::default() };
         assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), DAY * 6)), DAY);

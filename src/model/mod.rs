@@ -10,6 +10,7 @@
 pub mod account;
 pub mod channel;
 pub mod condition;
+pub mod credits;
 pub mod desired;
 pub mod events;
 pub mod exchange;

@@ -75,4 +75,6 @@ pub struct Policy {
     pub batch_max: usize,
     /// The longest life Zoho grants; a lifetime of exactly this much is asked for less a guard.
     pub lifetime_max: Duration,
+    /// The account's credits of a day; none when that is not known, and then nothing is assumed.
+    pub credits_per_day: Option<u64>,
 }

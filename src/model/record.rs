@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::channel::{ChannelId, ChannelName};
+use super::credits::{CreditsLeft, CreditsNews};
 use super::learned::Learned;
 use super::pause::Pauses;
 use super::secret::Fingerprint;
@@ -140,12 +141,20 @@ pub struct AccountState {
     pub learned: Learned,
     /// What the operator paused.
     pub paused: Pauses,
+    /// What is left of the day's credits; none when half of them or more are.
+    pub credits: Option<CreditsLeft>,
 }
 
 impl AccountState {
     /// Zoho's time at `now` of the local clock.
     pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
         shifted(now, self.skew_ms.unwrap_or(0))
+    }
+
+    /// With what Zoho has said of credits by `now`, if it has said anything.
+    #[must_use]
+    pub fn told(self, news: Option<CreditsNews>, now: Timestamp) -> AccountState {
+        AccountState { credits: news.map_or(self.credits, |news| news.left(now)), ..self }
     }
 
     /// The local clock's time at Zoho's `instant`.

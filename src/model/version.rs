@@ -50,6 +50,9 @@ pub const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// What a channel gets that asked for nothing, or for more than the maximum (Kaizen #14; v7 *Enable Notifications*).
 pub const FALLBACK_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
+/// Rows on one page of a list, default and maximum (Kaizen #14; v7 *Get Notification Details*).
+pub const PAGE_ROWS: usize = 200;
+
 impl ApiVersion {
     /// Every version, oldest first.
     pub const ALL: [ApiVersion; 8] = [

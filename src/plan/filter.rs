@@ -5,8 +5,9 @@
 //! 2. a pause takes out whatever would be written;
 //! 3. the removal guard takes out disabling too much at once;
 //! 4. back-off takes out what can wait while the account is in trouble;
-//! 5. a call that is made anyway is filled with the channels that are due next;
-//! 6. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
+//! 5. where credits run low, what can wait is taken out;
+//! 6. a call that is made anyway is filled with the channels that are due next;
+//! 7. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
 //!    expiry first.
 //!
 //! What is taken out is held, with its cause, and shown. Nothing is dropped in silence.
@@ -24,6 +25,7 @@ use crate::model::policy::Mode;
 use crate::model::time::{Timestamp, after};
 
 use super::backoff;
+use super::credits::{Credits, LOOK_AGAIN, can_wait, credits};
 use super::decide::{Decision, Facts, Verdict, earliest, fill_step};
 use super::renewal::Life;
 use super::step::{Action, Cause, Held, Plan, Reason, Step};
@@ -39,9 +41,11 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
     hold_paused(facts, &mut steps, &mut kept, &mut held);
     hold_removals(facts, &mut steps, &mut held);
     hold_in_trouble(facts, &mut steps, &mut held);
+    let tight = credits(facts).filter(|credits| credits.are_tight(facts.now));
+    hold_for_credits(tight, &mut steps, &mut held);
     fill_batches(facts, &mut steps, &mut kept);
     put_in_order(&mut steps);
-    again.push(retry(facts, &steps));
+    again.push(retry(facts, &steps, tight.is_some()));
     again.extend(held.iter().map(|held| held.until));
     let next_wake = earliest(again).unwrap_or(Timestamp::MAX).min(after(facts.now, WAKE_MAX));
     Plan {
@@ -177,6 +181,14 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     });
 }
 
+/// While credits are tight they are kept for renewals.
+fn hold_for_credits(tight: Option<Credits>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    let Some(Credits { remaining, reserve, until, .. }) = tight else { return };
+    hold(steps, held, Some(until), |step| {
+        can_wait(step).then(|| Cause::Credits { step: title(step), remaining, reserve })
+    });
+}
+
 /// The code with which the account refuses whatever it is sent, and until when that is believed.
 fn refusing<'a>(facts: &Facts<'a>) -> Option<(&'a str, Timestamp)> {
     let refusing = facts.state.learned.refusing.as_ref()?;
@@ -224,14 +236,15 @@ fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) 
 
 /// When to try again what may fail: a plan does not know how its steps will fare. After a pass in which all went well the
 /// next plan has none of them, and sleeps for as long as it may.
-fn retry(facts: &Facts<'_>, steps: &[Step]) -> Option<Timestamp> {
+fn retry(facts: &Facts<'_>, steps: &[Step], tight: bool) -> Option<Timestamp> {
     let soon = after(facts.now, backoff::URGENT);
     match facts.look {
         _ if steps.iter().any(|step| step.action.is_remote()) => Some(soon),
         Look::Seen { .. } => None,
         Look::Unknown(_) => {
             let by_table = backoff::after_trouble(&facts.state.looks, facts.now);
-            Some(by_table.filter(|at| *at > facts.now).unwrap_or(soon))
+            let retry = by_table.filter(|at| *at > facts.now).unwrap_or(soon);
+            Some(if tight { retry.max(after(facts.now, LOOK_AGAIN)) } else { retry })
         }
     }
 }

@@ -13,6 +13,8 @@
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches, order;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`learn`]: what a pass teaches of its account;
+//! - [`calls`]: how many calls a day an account is expected to take;
+//! - [`credits`]: what waits when Zoho's credits run low;
 //! - [`checksum`]: a short name for what a plan would write;
 //! - [`render`]: a plan for people and as JSON;
 //! - [`explain`]: one channel's decision with everything it was made from.
@@ -21,7 +23,9 @@
 //! randomness or `async`, and a test reads its imports to keep it so.
 
 pub mod backoff;
+pub mod calls;
 pub mod checksum;
+pub mod credits;
 pub mod decide;
 pub mod drift;
 pub mod explain;

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, brief, span};
 
+use super::calls::CallsView;
 use super::checksum::checksum;
 use super::step::{Cause, Held, Plan, Reason, Step};
 
 /// The plans of some accounts, and the short name of all they would do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlansView {
     /// What `apply --plan` takes.
     pub checksum: String,
@@ -29,7 +30,7 @@ impl PlansView {
 }
 
 /// A plan without anything that may not be shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanView {
     /// The account.
     pub account: String,
@@ -45,6 +46,9 @@ pub struct PlanView {
     pub foreign: Vec<String>,
     /// When the account is looked at next.
     pub next_wake: Timestamp,
+    /// How many calls a day the account is expected to take once all is well, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<CallsView>,
 }
 
 /// One step.
@@ -94,13 +98,14 @@ impl PlanView {
             kept: kept.len(),
             foreign: foreign.iter().map(ToString::to_string).collect(),
             next_wake: *next_wake,
+            calls: None,
         }
     }
 
     /// As text, one line a step.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        let PlanView { account, at: _, steps, held, kept, foreign, next_wake: _ } = self;
+        let PlanView { account, at: _, steps, held, kept, foreign, next_wake: _, calls } = self;
         let summary = format!(
             "account {account}: {}, {} held, {kept} kept, {} foreign",
             counted(steps.len(), "step"),
@@ -116,6 +121,9 @@ impl PlanView {
         }
         for alike in held.chunk_by(HeldView::is_as_unseen_as) {
             write_line(&mut text, &alike[0].line(&names(alike), self.at));
+        }
+        if let Some(calls) = calls {
+            write_line(&mut text, &format!("  {}", calls.line()));
         }
         text
     }
@@ -215,6 +223,9 @@ pub fn detail(cause: &Cause) -> String {
             format!("came back after {writes} accepted repairs, so somebody else edits it: {}", drift.join("; "))
         }
         Cause::BackOff { step, trouble } => format!("{step} waits: {trouble}"),
+        Cause::Credits { step, remaining, reserve } => {
+            format!("{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals")
+        }
         Cause::RemovalGuard { removals, channels } => format!(
             "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
         ),

@@ -73,6 +73,12 @@ impl Life {
         before(self.expiry, self.lead(renew_before, phase).length())
     }
 
+    /// From one renewal to the next of a life of this length.
+    pub fn interval(length: Duration, renew_before: Option<Duration>, phase: Phase) -> Duration {
+        let life = Life { length, expiry: Timestamp::UNIX_EPOCH };
+        length.saturating_sub(life.lead(renew_before, phase).length())
+    }
+
     /// When it is an emergency.
     pub fn emergency_at(self) -> Timestamp {
         before(self.expiry, self.length / 8)

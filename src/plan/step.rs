@@ -239,6 +239,15 @@ pub enum Cause {
         /// The trouble.
         trouble: String,
     },
+    /// Credits are low, and the step can wait.
+    Credits {
+        /// The step, as `update (drift)`.
+        step: String,
+        /// So many credits are left.
+        remaining: u64,
+        /// So many are kept for renewals.
+        reserve: u64,
+    },
     /// Too many channels would be disabled in one go, or all of them.
     RemovalGuard {
         /// How many.
@@ -275,6 +284,7 @@ impl Cause {
             Cause::Rejected { .. } => "rejected",
             Cause::Contested { .. } => "contested",
             Cause::BackOff { .. } => "back-off",
+            Cause::Credits { .. } => "credits",
             Cause::RemovalGuard { .. } => "removal-guard",
             Cause::Mode { .. } => "mode",
             Cause::LeftToExpire => "left-to-expire",

@@ -75,7 +75,13 @@ impl World {
     }
 
     fn empty() -> World {
-        let policy = Policy { mode: Mode::Sync, removed: Removed::Disable, batch_max: 50, lifetime_max: WEEK };
+        let policy = Policy {
+            mode: Mode::Sync,
+            removed: Removed::Disable,
+            batch_max: 50,
+            lifetime_max: WEEK,
+            credits_per_day: None,
+        };
         World {
             account: "acme".parse().unwrap(),
             policy,

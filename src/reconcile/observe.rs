@@ -27,7 +27,8 @@ pub async fn observe(client: &Client, state: AccountState, now: Timestamp) -> Ob
     let sent = client.clock().elapsed();
     let listed = client.list().await;
     let measured = client.skew_ms().is_some();
-    let state = AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state };
+    let state =
+        AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state }.told(client.take_credits_news(), now);
     match listed {
         Ok(Listing { channels, times }) => {
             let (looks, looked_from) = (Trouble::default(), Some(times.sent));

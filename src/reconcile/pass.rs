@@ -14,6 +14,7 @@ use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
 use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
+use crate::plan::credits::credits;
 use crate::plan::decide::{self, Facts};
 use crate::plan::explain::{Explanation, explain};
 use crate::plan::filter::title;
@@ -103,7 +104,7 @@ pub async fn pass(
     let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     log_outcomes(subject.name(), &execution);
-    let state = after_execution(state, &execution, &plan, now);
+    let state = after_execution(state, &execution, &plan, now).told(subject.client.take_credits_news(), now);
     // What an operator wrote down while the pass was under way stays.
     let stored = store.account_state(subject.name())?;
     let removals_allowed = still_to_remove(stored.removals_allowed, &memory.records, &subject.desired.specs);
@@ -132,6 +133,7 @@ pub async fn pass(
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
         limits: report::limits(&facts),
+        credits: credits(&facts),
         next_wake: next_wake(&plan, &after_plan, now),
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),

@@ -13,6 +13,7 @@ use crate::model::learned::BatchLearned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::time::{Timestamp, brief, whole_seconds};
+use crate::plan::credits::{Credits, credits};
 use crate::plan::decide::{self, Facts};
 use crate::plan::drift::{self, Drift};
 use crate::plan::render::counted;
@@ -47,6 +48,8 @@ pub struct AccountReport {
     pub looked_at: Option<Timestamp>,
     /// What is not to be had of the account although the config says so, one sentence each.
     pub limits: Vec<String>,
+    /// What is left of the day's credits; none when Zoho has not said that half of them are used.
+    pub credits: Option<Credits>,
     /// What was done.
     pub outcomes: Vec<(Step, Outcome)>,
     /// What is left to do after the pass: nothing, when all went well.
@@ -211,6 +214,7 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
         limits: limits(&facts),
+        credits: credits(&facts),
         outcomes: Vec::new(),
         guaranteed_until: guaranteed_until(&channels),
         channels,

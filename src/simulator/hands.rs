@@ -1,4 +1,4 @@
-//! Hands: what somebody else does to channels behind the daemon's back. No call is counted for it.
+//! Hands: what somebody else does to channels, or with credits, behind the daemon's back. No call is counted for it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub enum Hand {
     Delete { channel: i64 },
     /// Creates a channel, or puts another in its place.
     Create { channel: i64, events: Vec<String>, notify_url: String, token: Option<String>, expiry: Timestamp },
+    /// Another program makes calls until no more than this many credits are left.
+    LeaveCredits { credits: u64 },
 }
 
 /// The hand found nothing to take hold of.
@@ -91,6 +93,11 @@ impl Zoho {
                     condition: None,
                 };
                 state.put(made, now);
+                Ok(())
+            }
+            Hand::LeaveCredits { credits } => {
+                let left = state.org.credits_per_day().saturating_sub(state.credits.used(now));
+                state.credits.spend(left.saturating_sub(*credits), now);
                 Ok(())
             }
         }

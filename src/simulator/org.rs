@@ -187,9 +187,9 @@ pub(crate) struct Credits {
 }
 
 impl Credits {
-    /// Counts one call; gives what is used with it.
-    pub(crate) fn spend(&mut self, now: Timestamp) -> u64 {
-        let minute = now.as_second().div_euclid(60);
+    /// What was used in the last 24 hours.
+    pub(crate) fn used(&mut self, now: Timestamp) -> u64 {
+        let minute = minute_of(now);
         while let Some((oldest, calls)) = self.minutes.front().copied() {
             if oldest > minute - MINUTES_PER_DAY {
                 break;
@@ -197,13 +197,24 @@ impl Credits {
             self.minutes.pop_front();
             self.used -= calls;
         }
-        match self.minutes.back_mut() {
-            Some((newest, calls)) if *newest == minute => *calls += 1,
-            Some(_) | None => self.minutes.push_back((minute, 1)),
-        }
-        self.used += 1;
         self.used
     }
+
+    /// Counts so many calls; gives what is used with them.
+    pub(crate) fn spend(&mut self, calls: u64, now: Timestamp) -> u64 {
+        self.used(now);
+        let minute = minute_of(now);
+        match self.minutes.back_mut() {
+            Some((newest, made)) if *newest == minute => *made += calls,
+            Some(_) | None => self.minutes.push_back((minute, calls)),
+        }
+        self.used += calls;
+        self.used
+    }
+}
+
+fn minute_of(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(60)
 }
 
 /// How long an expired channel is remembered, for GETs that show it by knob or by fault.
@@ -234,9 +245,9 @@ mod tests {
     fn credits_come_back_after_a_day() {
         let start: Timestamp = "2026-01-01T00:00:30Z".parse().unwrap();
         let mut credits = Credits::default();
-        assert_eq!(credits.spend(start), 1);
-        assert_eq!(credits.spend(start), 2);
-        assert_eq!(credits.spend(time::after(start, Duration::from_secs(86_000))), 3);
-        assert_eq!(credits.spend(time::after(start, Duration::from_secs(86_400))), 2);
+        assert_eq!(credits.spend(1, start), 1);
+        assert_eq!(credits.spend(1, start), 2);
+        assert_eq!(credits.spend(1, time::after(start, Duration::from_secs(86_000))), 3);
+        assert_eq!(credits.spend(1, time::after(start, Duration::from_secs(86_400))), 2);
     }
 }

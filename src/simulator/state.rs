@@ -119,6 +119,12 @@ impl Zoho {
         self.orgs.get(org).map(|state| &state.counters)
     }
 
+    /// The credits that an org has left.
+    pub fn credits_left(&mut self, org: &str, now: Timestamp) -> Option<u64> {
+        let state = self.orgs.get_mut(org)?;
+        Some(state.org.credits_per_day().saturating_sub(state.credits.used(now)))
+    }
+
     /// When changes in an org would have been delivered, and where to.
     pub fn truth(&self, org: &str) -> Vec<Covered> {
         self.orgs.get(org).map(|state| state.ledger.all()).unwrap_or_default()
@@ -183,15 +189,18 @@ impl Zoho {
 }
 
 impl OrgState {
-    /// Counts a call against the quotas: the headers that say so, and whether it is within them.
+    /// Counts a call against the quotas: the headers that say so, and whether it is within them. A call that is refused costs
+    /// nothing; no source says.
     fn spend(&mut self, request: &Request, knobs: &Knobs, now: Timestamp) -> (Vec<(String, String)>, bool) {
         let mut headers = vec![("x-accesstoken-reset".to_owned(), oauth::ends(self, request, knobs))];
-        let used = self.credits.spend(now);
         let allowed = self.org.credits_per_day();
-        if used > allowed || self.in_flight > self.org.concurrency_max() {
+        let gone = self.credits.used(now) >= allowed;
+        if gone || self.in_flight > self.org.concurrency_max() {
             self.counters.throttled += 1;
+            self.counters.out_of_credits += u64::from(gone);
             return (headers, false);
         }
+        let used = self.credits.spend(1, now);
         if used * 2 > allowed {
             headers.push(("x-api-credits-remaining".to_owned(), (allowed - used).to_string()));
         }
@@ -432,7 +441,7 @@ mod tests {
                 "channels_deleted": 1,
                 "items_ok": 2,
                 "items_refused": {"INVALID_DATA": 1},
-                "throttled": 0,
+                "throttled": 0, "out_of_credits": 0,
                 "in_flight_max": 0,
             })
         );

@@ -43,7 +43,7 @@ impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
     pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
         let entries = entries_of(desired);
-        let over = fingerprint(&entries);
+        let over = fingerprint(entries.iter().map(|(key, entry)| (key.clone(), as_value(entry))));
         let current: Option<Current> = self.meta.read(CURRENT)?;
         if let Some(current) = &current
             && current.over == over.0
@@ -95,8 +95,8 @@ impl Store {
     fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
         let prefix = keys::generation(current.generation);
         let key = |key: Vec<u8>| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let entries = self.desired.scan::<Entry>(&prefix)?.into_iter().map(|(at, entry)| (key(at), entry));
-        Ok(fingerprint(&entries.collect::<Vec<_>>()).0 == current.over)
+        let entries = self.desired.scan::<serde_json::Value>(&prefix)?.into_iter();
+        Ok(fingerprint(entries.map(|(at, entry)| (key(at), entry))).0 == current.over)
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
@@ -203,6 +203,8 @@ struct AccountValue {
     removed_expire: bool,
     batch_max: usize,
     lifetime_max: Duration,
+    #[serde(default)]
+    credits_per_day: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -283,13 +285,15 @@ fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
     entries.into_iter().map(|entry| (entry.key(), entry)).collect()
 }
 
-/// Over the entries as they are in the store, whatever their order here.
-fn fingerprint(entries: &[(String, Entry)]) -> Fingerprint {
-    let texts =
-        entries.iter().map(|(key, entry)| format!("{key} {}", serde_json::to_string(entry).unwrap_or_default()));
-    let mut texts: Vec<String> = texts.collect();
+/// Over the entries as they are in the store, whatever their order here, and whatever a later version makes of them.
+fn fingerprint(entries: impl Iterator<Item = (String, serde_json::Value)>) -> Fingerprint {
+    let mut texts: Vec<String> = entries.map(|(key, entry)| format!("{key} {entry}")).collect();
     texts.sort_unstable();
     Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn as_value(entry: &Entry) -> serde_json::Value {
+    serde_json::to_value(entry).unwrap_or_default()
 }
 
 impl SettingsValue {
@@ -340,7 +344,7 @@ impl AccountValue {
     fn of(account: &Account) -> AccountValue {
         let Account { name, version, api_url, accounts_url, credentials, policy } = account;
         let Credentials { client_id, client_secret, refresh_token } = credentials;
-        let Policy { mode, removed, batch_max, lifetime_max } = policy;
+        let Policy { mode, removed, batch_max, lifetime_max, credits_per_day } = policy;
         AccountValue {
             name: name.clone(),
             version: *version,
@@ -353,6 +357,7 @@ impl AccountValue {
             removed_expire: *removed == Removed::Expire,
             batch_max: *batch_max,
             lifetime_max: *lifetime_max,
+            credits_per_day: *credits_per_day,
         }
     }
 
@@ -369,6 +374,7 @@ impl AccountValue {
             removed_expire,
             batch_max,
             lifetime_max,
+            credits_per_day,
         } = self;
         let credentials = Credentials {
             client_id,
@@ -380,6 +386,7 @@ impl AccountValue {
             removed: if removed_expire { Removed::Expire } else { Removed::Disable },
             batch_max,
             lifetime_max,
+            credits_per_day,
         };
         Ok(Account { name, version, api_url, accounts_url, credentials, policy })
     }

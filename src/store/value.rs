@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, ChannelName};
+use crate::model::credits::CreditsLeft;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::model::pause::{Pause, Pauses};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
@@ -135,6 +136,8 @@ pub(super) struct AccountValue {
     learned: LearnedValue,
     #[serde(default)]
     paused: PausesValue,
+    #[serde(default)]
+    credits: Option<CreditsValue>,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -168,6 +171,12 @@ impl PausesValue {
         let channels = channels.into_iter().filter_map(|(id, value)| Some((id.parse().ok()?, pause(value))));
         Pauses { account: account.map(pause), channels: channels.collect() }
     }
+}
+
+#[derive(Serialize, Deserialize)]
+struct CreditsValue {
+    remaining: u64,
+    at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -274,7 +283,8 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned, paused } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned, paused, credits } =
+            state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -285,11 +295,13 @@ impl AccountValue {
             removable: removals_allowed.iter().map(|id| id.number()).collect(),
             learned: LearnedValue::of(learned),
             paused: PausesValue::of(paused),
+            credits: credits.map(|CreditsLeft { remaining, at }| CreditsValue { remaining, at }),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removable, learned, paused } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removable, learned, paused, credits } =
+            self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
@@ -299,6 +311,7 @@ impl AccountValue {
             removals_allowed: removable.into_iter().filter_map(|id| ChannelId::new(id).ok()).collect(),
             learned: learned.into_learned(),
             paused: paused.into_pauses(),
+            credits: credits.map(|CreditsValue { remaining, at }| CreditsLeft { remaining, at }),
         }
     }
 }
@@ -456,6 +469,7 @@ mod tests {
                 account: Some(Pause { at: at(), until: Some(at()) }),
                 channels: [(ChannelId::new(7).unwrap(), Pause { at: at(), until: None })].into(),
             },
+            credits: Some(CreditsLeft { remaining: 40, at: at() }),
         };
         let text = serde_json::to_string(&AccountValue::of(&state)).unwrap();
         assert_eq!(serde_json::from_str::<AccountValue>(&text).unwrap().into_state(), state);

@@ -12,19 +12,20 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::model::account::Account;
 use crate::model::channel::{Ask, ChannelId};
+use crate::model::credits::CreditsNews;
 use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::observed::{Observed, merge};
 use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp, span};
 use crate::model::token::TokenState;
-use crate::model::version::Limits;
+use crate::model::version::{Limits, PAGE_ROWS};
 
 use super::auth::{Asked, Remember, Tokens};
 use super::error::{Error, Kind};
 use super::time::ZohoTime;
 use super::transport::Transport;
-use super::wire::{self, Answer, Item, PAGE_ROWS, Refused, bounded};
+use super::wire::{self, Answer, Item, Refused, bounded};
 
 pub use super::wire::Verdict;
 
@@ -37,6 +38,9 @@ pub struct Client {
     tokens: Tokens,
     calls: Mutex<Calls>,
     time: Mutex<ZohoTime>,
+    credits: Mutex<Option<CreditsNews>>,
+    /// Held for as long as a call is under way: an account has one at a time, whoever makes it.
+    under_way: tokio::sync::Mutex<()>,
 }
 
 /// What the whole list said.
@@ -72,7 +76,17 @@ impl Client {
     ) -> Client {
         let tokens = Tokens::new(&account, remembered, remember);
         let limits = account.version.limits();
-        Client { account, limits, transport, clock, tokens, calls: Mutex::default(), time: Mutex::default() }
+        Client {
+            account,
+            limits,
+            transport,
+            clock,
+            tokens,
+            calls: Mutex::default(),
+            time: Mutex::default(),
+            credits: Mutex::default(),
+            under_way: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The account.
@@ -94,6 +108,11 @@ impl Client {
     /// How far Zoho's clock was ahead of ours at its last answer, whatever that answer was, in milliseconds.
     pub fn skew_ms(&self) -> Option<i64> {
         self.zoho_time().skew_ms()
+    }
+
+    /// What Zoho last said of the day's credits, since this was last asked.
+    pub fn take_credits_news(&self) -> Option<CreditsNews> {
+        self.credits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
     /// Takes a skew that was measured before this process had an answer of its own.
@@ -257,6 +276,7 @@ impl Client {
     }
 
     async fn exchange(&self, operation: &'static str, writing: bool, request: Request) -> Result<Response, Error> {
+        let _one_at_a_time = self.under_way.lock().await;
         let started = self.clock.elapsed();
         let result = self.transport.send(request).await;
         let outcome = match &result {
@@ -274,6 +294,9 @@ impl Client {
         if let Ok(response) = &result {
             let mut time = self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             time.hear(response, started, elapsed, self.clock.now());
+            if let Some(news) = credits_news(response) {
+                *self.credits.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(news);
+            }
         }
         result.map_err(|error| Error { operation, writing, kind: Kind::Transport(error) })
     }
@@ -333,6 +356,15 @@ fn retry_after(response: &Response) -> Option<Duration> {
         Err(_) => span(date(response.header("date")?)?, date(asked)?),
     };
     Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// What a response says of credits, if it says anything. `X-API-CREDITS-REMAINING` appears only once half of the day's
+/// credits are used, so that a call that was served without it says that they are not.
+fn credits_news(response: &Response) -> Option<CreditsNews> {
+    let Some(said) = response.header("x-api-credits-remaining") else {
+        return (response.status / 100 == 2).then_some(CreditsNews::Plenty);
+    };
+    said.trim().parse().ok().map(CreditsNews::Left)
 }
 
 fn date(text: &str) -> Option<Timestamp> {

@@ -142,7 +142,13 @@ pub(crate) fn account() -> Account {
             client_secret: Secret::new("secret-a"),
             refresh_token: Secret::new("1000.refresh-a"),
         },
-        policy: Policy { mode: Mode::Sync, removed: Removed::Disable, batch_max: 50, lifetime_max: WEEK },
+        policy: Policy {
+            mode: Mode::Sync,
+            removed: Removed::Disable,
+            batch_max: 50,
+            lifetime_max: WEEK,
+            credits_per_day: None,
+        },
     }
 }
 

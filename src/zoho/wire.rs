@@ -18,7 +18,7 @@ use crate::model::events::{Events, Operations};
 use crate::model::observed::{Row, TokenSeen};
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
-use crate::model::version::Limits;
+use crate::model::version::{Limits, PAGE_ROWS};
 
 /// `{"watch": [..]}` for POST, PUT and PATCH.
 pub fn write_body(asks: &[&Ask], limits: Limits) -> Vec<u8> {
@@ -313,9 +313,6 @@ fn read_id(value: &Value) -> Option<ChannelId> {
 fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
-
-/// Zoho's page size, default and maximum (Kaizen #14; v7 *Get Notification Details*).
-pub const PAGE_ROWS: usize = 200;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `process`: the real binary, against the real simulator, with real signals;
+//! - `quota`: what calls cost, and what becomes of it when credits run low;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
@@ -17,6 +18,7 @@ mod disk;
 mod hostile;
 mod ledger;
 mod process;
+mod quota;
 mod scenarios;
 mod seeds;
 mod simulation;

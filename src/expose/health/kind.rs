@@ -45,6 +45,8 @@ pub enum Kind {
     ShortGrant,
     /// An account was found to be smaller than the config says.
     Limits,
+    /// Few API credits are left: only what cannot wait is done.
+    Credits,
     /// One channel could not be looked at.
     Unknown,
     /// A step waits because its account is in trouble.
@@ -96,6 +98,7 @@ impl Kind {
             Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
             Kind::Config => "`channelkeeper check` shows the place",
             Kind::ShortGrant | Kind::Limits => "set lifetime or lifetime_max to what the account grants",
+            Kind::Credits => "find out what uses the API credits; audit less often, or add credits",
             Kind::Unknown => "nothing, if the next look succeeds",
             Kind::BackOff => "nothing: it is tried again by itself",
             Kind::Orphans => "nothing, if the account was taken out on purpose",
@@ -129,6 +132,7 @@ impl Kind {
             Kind::Config => "config",
             Kind::ShortGrant => "short-grant",
             Kind::Limits => "limits",
+            Kind::Credits => "credits",
             Kind::Unknown => "unknown",
             Kind::BackOff => "back-off",
             Kind::Orphans => "orphans",

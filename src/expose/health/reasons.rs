@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::time::{Timestamp, after, brief, span};
+use crate::plan::credits::Credits;
 use crate::plan::render::detail;
 use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
@@ -88,6 +89,9 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
     if let Some(text) = paused(report) {
         add(Kind::Paused, text);
     }
+    if let Some(credits) = report.credits.filter(|credits| credits.are_tight(now)) {
+        add(Kind::Credits, credits_text(&credits, now));
+    }
     report.limits.iter().for_each(|text| add(Kind::Limits, text.clone()));
     reasons.extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
     reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
@@ -100,6 +104,17 @@ fn paused(report: &AccountReport) -> Option<String> {
     let last = held.values().map(|held| held.until.unwrap_or(Timestamp::MAX)).max()?;
     let until = if last == Timestamp::MAX { "resumed".to_owned() } else { last.to_string() };
     Some(format!("{} paused until {until}: neither renewed nor repaired", counted(held.len(), "channel")))
+}
+
+fn credits_text(credits: &Credits, now: Timestamp) -> String {
+    let Credits { remaining, told_at, until, reserve, per_day } = credits;
+    let of = per_day.map(|all| format!(" of {all}")).unwrap_or_default();
+    format!(
+        "{remaining}{of} API credits were left {} ago, and {reserve} are kept for renewals: audits, and repairs that lose \
+         no deliveries, wait for {} at most",
+        brief(span(*told_at, now)),
+        brief(span(now, *until))
+    )
 }
 
 /// What went wrong in the last pass. What needs a person is said once, whatever it hit.
@@ -158,8 +173,8 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
         // The account says once that its look failed.
         Cause::Unknown(_) if report.look_failed.is_some() => return None,
         Cause::Unknown(_) => Kind::Unknown,
-        // The account says once what is paused of it.
-        Cause::Mode { .. } | Cause::LeftToExpire | Cause::Paused { .. } => return None,
+        // The account says once what is paused of it, and that its credits are low.
+        Cause::Credits { .. } | Cause::Mode { .. } | Cause::LeftToExpire | Cause::Paused { .. } => return None,
     };
     Some(HealthReason::channel(report, &held.name, kind, &detail(&held.cause)))
 }

@@ -7,7 +7,7 @@ use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 
-use super::{AccountView, ChannelView, Guarantee, PassView, ReasonView, StatusView, counted};
+use super::{AccountView, ChannelView, CreditsView, Guarantee, PassView, ReasonView, StatusView, counted};
 
 impl StatusView {
     /// As text. Lines are cut to `width` characters, if there is a width; there is no colour in it.
@@ -94,7 +94,7 @@ impl ReasonView {
 impl AccountView {
     /// In one line: how many channels in which state, and its last pass.
     pub fn line(&self, now: Timestamp) -> String {
-        let AccountView { name, unusable, pass, counts, channels, foreign, .. } = self;
+        let AccountView { name, unusable, pass, counts, channels, foreign, credits, .. } = self;
         if let Some(why) = unusable {
             return format!("account {name}: cannot be worked on: {why}");
         }
@@ -103,7 +103,17 @@ impl AccountView {
         let states: Vec<String> = states.map(|(state, number)| format!("{number} {state}")).collect();
         let states = if states.is_empty() { String::new() } else { format!(" ({})", states.join(", ")) };
         let foreign = if *foreign > 0 { format!(", {foreign} foreign") } else { String::new() };
-        format!("account {name}: {}{states}{foreign}; {}", counted(channels.len(), "channel"), pass.line(now))
+        let credits = credits.as_ref().map(|credits| credits.words(now)).unwrap_or_default();
+        format!("account {name}: {}{states}{foreign}; {}{credits}", counted(channels.len(), "channel"), pass.line(now))
+    }
+}
+
+impl CreditsView {
+    fn words(&self, now: Timestamp) -> String {
+        let CreditsView { remaining, told_at, until: _, reserve, per_day, tight } = self;
+        let of = per_day.map(|all| format!(" of {all}")).unwrap_or_default();
+        let kept = if *tight { format!(" (kept for renewals: {reserve})") } else { String::new() };
+        format!(", {remaining}{of} API credits left {} ago{kept}", ago(*told_at, now))
     }
 }
 

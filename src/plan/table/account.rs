@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 
+use crate::model::credits::CreditsLeft;
+
 use super::*;
 use crate::model::pause::Pause;
 use crate::plan::step::{Cause, Reason};
@@ -368,4 +370,44 @@ fn a_paused_channel_is_no_rider_and_leaves_its_neighbours_alone() {
           ! paused        c2: it is paused; `channelkeeper resume` ends that
           next wake in 30s
     "#]]);
+}
+
+#[test]
+fn when_credits_are_low_what_loses_nothing_waits() {
+    let mut world = World::converged(5);
+    world.observed(1).notify_on_related_action = [false].into();
+    world.observed(2).events = ["Deals.all"].into_iter().collect();
+    world.retire(3);
+    world.lose(4);
+    world.state.credits = Some(CreditsLeft { remaining: 19, at: hours(0) });
+    world.check(&expect![[r#"
+        account acme: 2 steps, 2 held, 1 kept, 0 foreign
+          + enable        c4 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
+          ~ update        c2 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              events: missing Contacts.create
+          ! credits       c1: update (drift) waits: 19 API credits are left, and 20 are kept for renewals (again in 23h)
+          ! credits       c3: disable (retired) waits: 19 API credits are left, and 20 are kept for renewals (again in 23h)
+          next wake in 30s
+    "#]]);
+    world.state.credits = Some(CreditsLeft { remaining: 20, at: hours(0) });
+    assert_eq!(world.plan().held, []);
+    world.policy.credits_per_day = Some(5_000);
+    assert_eq!(world.plan().held.len(), 2, "a tenth of the day's credits is kept");
+    world.now = hours(24);
+    let held = world.plan().held;
+    assert!(held.iter().all(|held| held.cause.word() != "credits"), "all of them are back: {held:?}");
+}
+
+#[test]
+fn when_credits_are_low_a_look_that_failed_is_made_again_in_an_hour_unless_it_is_an_emergency() {
+    let mut world = World::converged(1);
+    world.state.credits = Some(CreditsLeft { remaining: 0, at: hours(1) });
+    world.look_fails();
+    assert_eq!(world.sleep(), HOUR);
+    world.now = hours(20);
+    world.look_fails();
+    assert_eq!(world.sleep(), HOUR, "to the edge of the emergency");
+    world.now = hours(22);
+    assert_eq!(world.titles(), ["enable (emergency-blind)"]);
+    assert_eq!(world.sleep(), SECOND * 30);
 }

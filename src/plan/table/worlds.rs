@@ -102,8 +102,15 @@ fn lifetimes() -> impl Strategy<Value = Duration> {
 
 fn policies(lengths: BoxedStrategy<Duration>) -> impl Strategy<Value = Policy> {
     let mode = select(vec![Mode::Sync, Mode::Sync, Mode::NoDisable, Mode::Observe]);
-    (mode, select(vec![Removed::Disable, Removed::Expire]), 0..5_usize, lengths)
-        .prop_map(|(mode, removed, batch_max, lifetime_max)| Policy { mode, removed, batch_max, lifetime_max })
+    (mode, select(vec![Removed::Disable, Removed::Expire]), 0..5_usize, lengths).prop_map(
+        |(mode, removed, batch_max, lifetime_max)| Policy {
+            mode,
+            removed,
+            batch_max,
+            lifetime_max,
+            credits_per_day: None,
+        },
+    )
 }
 
 fn events() -> impl Strategy<Value = Events> {

@@ -34,7 +34,13 @@ fn desired() -> Desired {
             client_secret: secret(&Origin::Env("CLIENT".into())).unwrap(),
             refresh_token: secret(&Origin::File("/run/refresh".into())).unwrap(),
         },
-        policy: Policy { mode: Mode::NoDisable, removed: Removed::Expire, batch_max: 33, lifetime_max: WEEK },
+        policy: Policy {
+            mode: Mode::NoDisable,
+            removed: Removed::Expire,
+            batch_max: 33,
+            lifetime_max: WEEK,
+            credits_per_day: Some(52_500),
+        },
     };
     let condition = |matching| Condition { module: "Deals".into(), matching, fields: ["A".into(), "B".into()].into() };
     let spec = |number| Spec {
@@ -121,6 +127,28 @@ fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_confi
     let error = store.restore_desired(&secret).unwrap_err().to_string();
     assert!(error.contains("desired/0000") && error.contains("with a config that can be used"), "{error}");
     assert!(store.keep_desired(&desired()).unwrap());
+    assert_eq!(restored(&store).desired, desired());
+}
+
+/// What another version wrote is whole although this one knows other keys.
+#[test]
+fn a_desired_state_with_keys_of_another_version_is_restored() {
+    let store = Store::temporary().unwrap();
+    store.keep_desired(&desired()).unwrap();
+    let entries: Vec<(Vec<u8>, serde_json::Value)> = store.desired.scan("").unwrap();
+    let entries: Vec<(String, serde_json::Value)> = entries
+        .into_iter()
+        .map(|(key, mut entry)| {
+            let said = entry.as_object_mut().unwrap().values_mut().next().unwrap();
+            said.as_object_mut().unwrap().insert("zebra".to_owned(), serde_json::json!(7));
+            (String::from_utf8(key).unwrap(), entry)
+        })
+        .collect();
+    let changed: Vec<_> = entries.iter().map(|(key, entry)| (key.clone(), Some(entry.clone()))).collect();
+    store.desired.write(&changed).unwrap();
+    let bare = |key: &str| key.split_once('/').unwrap().1.to_owned();
+    let over = fingerprint(entries.into_iter().map(|(key, entry)| (bare(&key), entry))).0;
+    store.meta.write(&[(CURRENT.to_owned(), Some(Current { generation: 1, over }))]).unwrap();
     assert_eq!(restored(&store).desired, desired());
 }
 

@@ -17,7 +17,9 @@ fn a_plan_needs_no_store_and_no_daemon_leaves_nothing_behind_and_says_by_its_exi
     place.done(&["apply"]);
     let writes = zoho.writes();
     let plan = place.done(&["plan"]);
-    assert_eq!(plan.out, "account sim1: 0 steps, 0 held, 4 kept, 0 foreign\nnothing to do\n");
+    let lines: Vec<&str> = plan.out.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("account sim1: 0 steps, 0 held, 4 kept, 0 foreign", "nothing to do"));
+    assert!(lines[1].starts_with("  sim1: about ") && lines[1].contains(" calls a day: "), "{}", lines[1]);
     assert_eq!(zoho.writes(), writes);
 }
 
@@ -29,6 +31,8 @@ fn the_text_of_a_plan_and_its_json_say_the_same() {
     let steps = json["accounts"][0]["steps"].as_array().unwrap();
     let told: Vec<&str> = text.lines().filter(|line| line.starts_with("  + ")).collect();
     assert_eq!((steps.len(), told.len()), (4, 4), "{text}\n{json:#}");
+    let renewals = json["accounts"][0]["calls"]["renewals"].as_f64().unwrap();
+    assert!(text.contains(&format!("{renewals:.1} renewals")), "{text}\n{json:#}");
     for (step, line) in steps.iter().zip(told) {
         for field in ["step", "channel", "reason"] {
             assert!(line.contains(step[field].as_str().unwrap()), "{field}: {line}\n{step:#}");

@@ -1,7 +1,7 @@
 //! Deterministic simulation: a month of several accounts, with everything going wrong that can, from one seed.
 //!
 //! A seed makes a schedule: faults of Zoho's, hands that edit channels behind the daemon's back, crashes, stops of the
-//! host, steps of its clock, edits of the config. The real scheduler, passes, client and store run through it on virtual
+//! host, steps of its clock, edits of the config, other programs that use an org's API credits. The real scheduler, passes, client and store run through it on virtual
 //! time. After every hour the invariants are checked, and at the end, when Zoho has worked for a while, that everything is
 //! as declared. The same seed gives the same trace, request by request.
 //!
@@ -57,6 +57,8 @@ pub struct Run {
 pub const LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 const STEP: Duration = Duration::from_secs(3600);
 const LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Credits come back a day after they were used, and what waited for them is done within an hour.
+const DAY_AND_A_BIT: Duration = Duration::from_secs(26 * 3600);
 /// The last day is quiet, so that everything must have come right by its end.
 const QUIET: Duration = Duration::from_secs(36 * 3600);
 
@@ -84,6 +86,10 @@ struct Simulation {
     /// When a channel was last declared otherwise; its gaps before that are not its own.
     declared_at: BTreeMap<ChannelId, Timestamp>,
     names: u32,
+    /// Orgs whose credits others have used up, and until when.
+    poor: Vec<(&'static str, Timestamp)>,
+    /// Calls refused for want of credits, as last counted.
+    out_of_credits: BTreeMap<&'static str, u64>,
     /// Something happened that a look cannot tell from nothing: somebody took something away and a write without a look
     /// put it back; a lost reply was to a write with a shorter grant; a list left a live channel out.
     blurred: bool,
@@ -103,7 +109,10 @@ impl Simulation {
         let mut rng = Rng::new(seed);
         let knobs = schedule::knobs(&mut rng);
         let accounts = [("acme", ApiVersion::V8), ("globex", ApiVersion::V2), ("initech", ApiVersion::V7)];
-        let world = World::new(knobs, &accounts);
+        let mut world = World::new(knobs, &accounts);
+        // Of one account the config says what its org may use.
+        world.account_mut("globex").account.policy.credits_per_day = Some(1_000);
+        world.allow_credits("globex", 1_000);
         let run = Run { seed, ..Run::default() };
         Simulation {
             world,
@@ -114,6 +123,8 @@ impl Simulation {
             retired: BTreeSet::new(),
             declared_at: BTreeMap::new(),
             names: 0,
+            poor: Vec::new(),
+            out_of_credits: BTreeMap::new(),
             blurred: false,
         }
     }
@@ -180,6 +191,32 @@ impl Simulation {
             }
             Act::ClockStep(milliseconds) => self.world.host_clock.step(milliseconds),
             Act::ConfigEdit => self.edit_config().await,
+            Act::Credits(org, left) => self.use_credits(org, left),
+        }
+    }
+
+    /// Others use an org's credits. As long as they leave enough, the daemon must make do with the rest.
+    fn use_credits(&mut self, org: &'static str, left: u64) {
+        let now = self.world.now();
+        let credits = self.world.zoho().credits_left(org, now).unwrap_or_default();
+        self.world.hand(org, &Hand::LeaveCredits { credits: left });
+        if left.min(credits) < schedule::CREDITS_ENOUGH {
+            // What lapses meanwhile is enabled again within minutes of their return; a look is tried once an hour.
+            self.poor.push((org, after(now, DAY_AND_A_BIT)));
+            self.excuse(None, now, after(now, DAY_AND_A_BIT), "others used all credits");
+        }
+    }
+
+    /// Credits that others left suffice: no call is refused for want of them.
+    fn check_credits(&mut self) {
+        let now = self.world.now();
+        for org in ["acme", "globex", "initech"] {
+            let refused = self.world.zoho().counters(org).map_or(0, |counters| counters.out_of_credits);
+            let before = self.out_of_credits.insert(org, refused).unwrap_or_default();
+            let is_poor = self.poor.iter().any(|(poor, until)| *poor == org && now < *until);
+            if refused > before && !is_poor {
+                self.violation(&format!("{org} was refused {} calls for want of credits", refused - before));
+            }
         }
     }
 
@@ -299,6 +336,7 @@ impl Simulation {
         self.check_foreign();
         self.check_reports();
         self.check_tokens();
+        self.check_credits();
         self.check_ledger();
         self.excuses.retain(|excuse| after(excuse.to, LIFE * 2) > self.world.now());
     }

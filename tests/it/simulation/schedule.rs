@@ -67,6 +67,8 @@ pub enum Act {
     ClockStep(i64),
     /// The config is edited and reloaded.
     ConfigEdit,
+    /// Other programs use the credits of an org until so many are left; they come back a day after.
+    Credits(&'static str, u64),
 }
 
 impl Act {
@@ -82,6 +84,7 @@ impl Act {
             Act::Stop(_) => "stop",
             Act::ClockStep(_) => "clock-step",
             Act::ConfigEdit => "config-edit",
+            Act::Credits(..) => "credits-used",
         }
     }
 }
@@ -107,7 +110,9 @@ impl Schedule {
                 Act::Fault(_, until) => *until,
                 Act::Crash(down) | Act::Stop(down) => after(at, *down + UP_MIN),
                 Act::CutAndCrash(..) => after(at, CUT_MAX + UP_MIN),
-                Act::FaultsEnd | Act::Hand | Act::Foreign | Act::ClockStep(_) | Act::ConfigEdit => at,
+                Act::FaultsEnd | Act::Hand | Act::Foreign | Act::ClockStep(_) | Act::ConfigEdit | Act::Credits(..) => {
+                    at
+                }
             };
             acts.push((at, act));
             at = after(next, rng.seconds(60, 90_000));
@@ -133,11 +138,17 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
             Act::CutAndCrash(method, *rng.pick(&[Cut::Before, Cut::After]).unwrap())
         }
         85..=87 => Act::Stop(rng.seconds(1, 9_000)),
-        88..=92 => Act::ClockStep(clock_step(rng)),
+        88..=91 => Act::ClockStep(clock_step(rng)),
+        92..=95 => {
+            let left = if rng.chance(25) { rng.between(0, 5) } else { rng.between(CREDITS_ENOUGH, 4 * CREDITS_ENOUGH) };
+            Act::Credits(rng.pick(&["acme", "globex", "initech"]).unwrap(), left)
+        }
         _ => Act::ConfigEdit,
     }
 }
 
+/// With so many credits left for a day nothing may lapse, and no call may be refused for want of them.
+pub const CREDITS_ENOUGH: u64 = 150;
 /// A call that is to be cut off is waited for no longer than this.
 pub const CUT_MAX: Duration = Duration::from_secs(2 * 3600);
 const UP_MIN: Duration = Duration::from_secs(300);

@@ -22,6 +22,7 @@ use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::fleet::{Fleet, Means};
 use channelkeeper::daemon::scheduler::{Links, Message, Scheduler, Setup};
+use channelkeeper::daemon::verbs::{Which, plan_views};
 use channelkeeper::expose::overview::{ConfigState, Overview};
 use channelkeeper::model::account::{Account, Credentials};
 use channelkeeper::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
@@ -32,6 +33,7 @@ use channelkeeper::model::policy::{Mode, Policy, Removed};
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
+use channelkeeper::plan::render::PlansView;
 use channelkeeper::reconcile::report::AccountReport;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
 use channelkeeper::store::{OpenError, Opened, Store};
@@ -167,7 +169,7 @@ impl World {
         let ticking = tokio::spawn(async move {
             loop {
                 pause(AUDIT).await;
-                wakes.wake(None, "audit").await;
+                wakes.audit().await;
             }
         });
         self.daemon =
@@ -249,6 +251,19 @@ impl World {
     /// Somebody edits at Zoho, behind the daemon's back. `false` when there was nothing to take hold of.
     pub fn hand(&self, org: &str, hand: &Hand) -> bool {
         self.zoho().hand(org, hand, self.now()).is_ok()
+    }
+
+    /// What the accounts' plans are, as `plan` asks for it: beside whatever the daemon does.
+    pub async fn preview(&self) -> PlansView {
+        let daemon = self.daemon();
+        let fleet = daemon.links.fleet.borrow().clone();
+        plan_views(&fleet, &daemon.store, &Which::default()).await.expect("plans")
+    }
+
+    /// Puts an org with these credits of a day, and nothing in it, in the place of the one that is there.
+    pub fn allow_credits(&self, org: &str, per_day: u64) {
+        let known = self.zoho().orgs().find(|known| known.name == org).cloned().expect("an org");
+        self.zoho().add_org(Org { credits: Some(per_day), ..known });
     }
 
     /// Write calls that an org has had.
@@ -358,12 +373,14 @@ impl Wire {
             std::future::pending::<()>().await;
         }
         let now = self.clock.now();
+        let under_way = UnderWay::enter(&self.zoho, &request);
         let answer = self.zoho.lock().unwrap().answer(&request, now);
         self.note(&request, &answer.reply, now);
         if cut == Some(Cut::After) || self.fuse.burns() {
             std::future::pending::<()>().await;
         }
         pause(answer.delay + TRAVEL).await;
+        drop(under_way);
         match answer.reply {
             Reply::Response(response) => Ok(response),
             Reply::Reset => Err(TransportError::Lost("connection reset".to_owned())),
@@ -393,6 +410,23 @@ impl Wire {
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         let line = format!("{now} {} {} {} -> {outcome}", request.method, request.path, request.body.len());
         self.trace.lock().unwrap().push(line);
+    }
+}
+
+/// A call that Zoho is at work on.
+struct UnderWay<'a>(&'a Mutex<Zoho>, Option<String>);
+
+impl UnderWay<'_> {
+    fn enter<'a>(zoho: &'a Mutex<Zoho>, request: &Request) -> UnderWay<'a> {
+        UnderWay(zoho, zoho.lock().unwrap().enter(request))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(org) = &self.1 {
+            self.0.lock().unwrap().leave(org);
+        }
     }
 }
 
@@ -443,6 +477,7 @@ fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
             removed: Removed::Disable,
             batch_max: limits.batch_max,
             lifetime_max: limits.lifetime_max,
+            credits_per_day: None,
         },
     }
 }

@@ -1,0 +1,89 @@
+//! What is done when credits run low: nothing that can wait.
+//!
+//! Zoho says how many calls are left of the day's once half of them are used. Credits are *tight* when fewer are left than
+//! are kept for renewals, which is the most of
+//! - twice what the renewals until they have all come back are expected to take ([`calls`]);
+//! - a tenth of the day's credits, where the config says how many those are;
+//! - [`RESERVE_MIN`], for what goes wrong on the way.
+//!
+//! | while they are tight | |
+//! | --- | --- |
+//! | audits | are left out |
+//! | a drift that loses no deliveries, a channel to disable | waits: held, `credits` |
+//! | a look that failed | is tried again once an hour, if nothing is urgent |
+//! | new channels, renewals, drifts that lose deliveries, what an operator asks for | go on as ever |
+//!
+//! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. What was told counts for a day at
+//! most, because all that was spent by then has come back.
+
+use std::time::Duration;
+
+use crate::model::time::{Timestamp, span};
+use crate::model::version::DAY;
+
+use super::calls;
+use super::decide::Facts;
+use super::drift::Drift;
+use super::step::{Action, Reason, Step};
+
+/// What is left of the day's credits, and what of it is kept for renewals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credits {
+    /// So many calls are left.
+    pub remaining: u64,
+    /// When Zoho said so, by the local clock.
+    pub told_at: Timestamp,
+    /// When that is out of date, by the local clock.
+    pub until: Timestamp,
+    /// So many are kept.
+    pub reserve: u64,
+    /// The credits of a day, when the config says so.
+    pub per_day: Option<u64>,
+}
+
+impl Credits {
+    /// Whether only what cannot wait is done at `now`.
+    pub fn are_tight(&self, now: Timestamp) -> bool {
+        self.remaining < self.reserve && now < self.until
+    }
+}
+
+/// What is known of an account's credits; none when Zoho has not said that half of them are used.
+pub fn credits(facts: &Facts<'_>) -> Option<Credits> {
+    let left = facts.state.credits.filter(|left| left.holds(facts.now))?;
+    let until = left.until();
+    let days = span(facts.now, until).as_secs_f64() / DAY.as_secs_f64();
+    let renewals = (calls::of_renewals(facts).credits() * days * SAFETY).ceil() as u64;
+    let per_day = facts.policy.credits_per_day;
+    let reserve = renewals.max(per_day.unwrap_or(0) / 10).max(RESERVE_MIN);
+    Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day })
+}
+
+/// What cannot be done without while credits are tight is the rest.
+pub(super) fn can_wait(step: &Step) -> bool {
+    match (&step.action, &step.reason) {
+        (Action::TakeOver(_) | Action::Forget, _) => false,
+        (_, Reason::Drift(drift)) => !drift.iter().any(Drift::loses_deliveries),
+        (_, Reason::Retired) => true,
+        (
+            _,
+            Reason::Missing
+            | Reason::NotSubscribed
+            | Reason::Renew
+            | Reason::Together
+            | Reason::Asked
+            | Reason::ShortGrant
+            | Reason::Emergency
+            | Reason::EmergencyBlind
+            | Reason::TakenOver
+            | Reason::Gone,
+        ) => false,
+    }
+}
+
+/// Between two looks that fail, while credits are tight and nothing is urgent.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// So many times what renewals are expected to take is kept for them.
+const SAFETY: f64 = 2.0;
+/// So many credits are kept whatever is expected: for restarts, and for calls that fail.
+pub const RESERVE_MIN: u64 = 20;
