@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::narrate::stamp;
+use crate::config::audits_per_day;
 use crate::coverage::Kind;
 use crate::coverage::render::GapView;
-use crate::model::desired::Desired;
+use crate::model::desired::{AccountDesired, Desired};
 use crate::model::time::{Timestamp, brief, whole_seconds};
+use crate::plan::calls;
 use crate::plan::render::counted;
 
 use super::log::{Line, Voice};
@@ -31,11 +33,13 @@ pub(super) struct Rehearsal {
 }
 
 /// What became of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct AccountView {
     /// By method, and token requests as `token`.
     calls: BTreeMap<&'static str, u64>,
     calls_failed: u64,
+    /// What `plan` expects of so many days when all is well: looks, renewals, tokens.
+    calls_expected: [u64; 3],
     renewals: u64,
     /// The least life that was left at a renewal.
     slack_seconds: Option<u64>,
@@ -56,22 +60,27 @@ impl Rehearsal {
             trouble: trouble.lines(),
             observed: observed.map(|(_, spec)| spec.name.to_string()).collect(),
             timeline: Vec::new(),
-            accounts: BTreeMap::new(),
+            accounts: desired
+                .accounts
+                .iter()
+                .map(|(name, held)| (name.to_string(), expected(desired, held, days)))
+                .collect(),
         }
     }
 
     /// Once it is over.
     pub(super) fn with(self, played: Played) -> Rehearsal {
         let Played { lines, accounts } = played;
-        let view = |(name, (tally, gaps)): (_, (super::log::Tally, _))| {
-            let slack_seconds = tally.tightest.map(|left| left.as_secs());
-            let (calls, calls_failed, renewals) = (tally.calls, tally.failed, tally.renewals);
-            (name, AccountView { calls, calls_failed, renewals, slack_seconds, gaps })
-        };
-        let named = accounts.into_iter().map(|(name, account)| (name.to_string(), account));
+        let mut views = self.accounts;
+        for (name, (tally, gaps)) in accounts {
+            let view = views.entry(name.to_string()).or_default();
+            view.slack_seconds = tally.tightest.map(|left| left.as_secs());
+            (view.calls, view.calls_failed, view.renewals, view.gaps) =
+                (tally.calls, tally.failed, tally.renewals, gaps);
+        }
         // Finer instants than these are of tokio's timers, and say nothing.
         let timeline = lines.into_iter().map(|line| Line { at: whole_seconds(line.at), ..line }).collect();
-        Rehearsal { timeline, accounts: named.map(view).collect(), ..self }
+        Rehearsal { timeline, accounts: views, ..self }
     }
 
     /// Whether everything was covered, and known to be.
@@ -135,7 +144,8 @@ impl Rehearsal {
 
 impl AccountView {
     fn line(&self, name: &str) -> String {
-        let AccountView { calls, calls_failed, renewals, slack_seconds, gaps } = self;
+        let AccountView { calls, calls_failed, calls_expected: [looks, posts, tokens], renewals, slack_seconds, gaps } =
+            self;
         let calls: Vec<String> = calls.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let calls = if calls.is_empty() { "no calls".to_owned() } else { calls.join(", ") };
         let failed = if *calls_failed > 0 { format!(" ({calls_failed} failed)") } else { String::new() };
@@ -143,8 +153,20 @@ impl AccountView {
             slack_seconds.map(|left| format!(", at the least {} before the end", brief(Duration::from_secs(left))));
         let gaps = if gaps.is_empty() { "no gaps".to_owned() } else { counted(gaps.len(), "gap") };
         let renewals = counted(*renewals as usize, "renewal");
-        format!("account {name}: {calls}{failed}; {renewals}{}; {gaps}", slack.unwrap_or_default())
+        format!(
+            "account {name}: {calls}{failed}; expected were {looks} looks, {posts} renewal calls, {tokens} tokens; {renewals}{}; {gaps}",
+            slack.unwrap_or_default()
+        )
     }
+}
+
+/// Of an account that nothing has happened to.
+fn expected(desired: &Desired, held: &AccountDesired, days: u32) -> AccountView {
+    let audits = f64::from(audits_per_day(&desired.settings.audit));
+    let daily = calls::expected(&held.account.name, &held.account.policy, &held.specs, audits);
+    let calls_expected =
+        [daily.looks, daily.renewals, daily.tokens].map(|calls| (calls * f64::from(days)).round() as u64);
+    AccountView { calls_expected, ..AccountView::default() }
 }
 
 /// A line, and what belongs below it.
