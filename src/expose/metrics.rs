@@ -598,7 +598,8 @@ mod tests {
     fn what_is_left_of_credits_is_there_while_it_is_known_and_health_says_when_it_is_little() {
         let mut overview = converged(1);
         assert!(samples(&scrape(&overview, now()), "credits").is_empty());
-        let credits = Credits { remaining: 40, told_at: now(), until: hours(25), reserve: 50, per_day: Some(500) };
+        let credits =
+            Credits { remaining: 40, told_at: now(), until: hours(25), reserve: 50, per_day: Some(500), per_try: 3 };
         change(&mut overview, |report| report.credits = Some(credits));
         expect![[r#"
             credits_remaining{account="acme"} 40.0

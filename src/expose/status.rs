@@ -361,7 +361,7 @@ fn held_view(held: &Held) -> HeldView {
 impl CreditsView {
     fn of(credits: Credits, now: Timestamp) -> CreditsView {
         let tight = credits.are_tight(now);
-        let Credits { remaining, told_at, until, reserve, per_day } = credits;
+        let Credits { remaining, told_at, until, reserve, per_day, per_try: _ } = credits;
         CreditsView { remaining, told_at, until, reserve, per_day, tight }
     }
 }

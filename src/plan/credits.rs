@@ -13,6 +13,11 @@
 //! | a look that failed | is tried again once an hour, if nothing is urgent |
 //! | new channels, renewals, drifts that lose deliveries, what an operator asks for | go on as ever |
 //!
+//! What fails is tried again no sooner than what is left allows, spread over the time in which it comes back
+//! ([`Credits::pace`]), from the moment on at which Zoho says what is left. Not even an emergency is tried every thirty
+//! seconds then: within a day that would use up the credits of an account by itself, and with them the renewals of all of its
+//! other channels.
+//!
 //! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. What was told counts for a day at
 //! most, because all that was spent by then has come back.
 
@@ -21,6 +26,7 @@ use std::time::Duration;
 use crate::model::time::{Timestamp, span};
 use crate::model::version::DAY;
 
+use super::backoff::URGENT;
 use super::calls;
 use super::decide::Facts;
 use super::drift::Drift;
@@ -39,12 +45,21 @@ pub struct Credits {
     pub reserve: u64,
     /// The credits of a day, when the config says so.
     pub per_day: Option<u64>,
+    /// So many calls a try of everything takes.
+    pub per_try: u64,
 }
 
 impl Credits {
     /// Whether only what cannot wait is done at `now`.
     pub fn are_tight(&self, now: Timestamp) -> bool {
         self.remaining < self.reserve && now < self.until
+    }
+
+    /// The time between two tries of what fails, with which what is left lasts until it has come back: from [`URGENT`] to
+    /// [`LOOK_AGAIN`].
+    pub fn pace(&self, now: Timestamp) -> Duration {
+        let tries = u32::try_from(self.remaining / self.per_try.max(1)).unwrap_or(u32::MAX);
+        (span(now, self.until) / tries.max(1)).clamp(URGENT, LOOK_AGAIN)
     }
 }
 
@@ -56,7 +71,9 @@ pub fn credits(facts: &Facts<'_>) -> Option<Credits> {
     let renewals = (calls::of_renewals(facts).credits() * days * SAFETY).ceil() as u64;
     let per_day = facts.policy.credits_per_day;
     let reserve = renewals.max(per_day.unwrap_or(0) / 10).max(RESERVE_MIN);
-    Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day })
+    let batches = facts.specs.len().div_ceil(facts.state.learned.batch_max(facts.policy, facts.now).max(1)) as u64;
+    let per_try = LOOKS_A_TRY + batches;
+    Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day, per_try })
 }
 
 /// What cannot be done without while credits are tight is the rest.
@@ -85,5 +102,7 @@ pub(super) fn can_wait(step: &Step) -> bool {
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// So many times what renewals are expected to take is kept for them.
 const SAFETY: f64 = 2.0;
+/// So many looks are counted for a try, the second one for what an answer left open.
+const LOOKS_A_TRY: u64 = 2;
 /// So many credits are kept whatever is expected: for restarts, and for calls that fail.
-pub const RESERVE_MIN: u64 = 20;
+pub const RESERVE_MIN: u64 = 100;

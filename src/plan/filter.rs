@@ -162,6 +162,7 @@ fn disabled(steps: &[Step]) -> BTreeSet<ChannelId> {
 
 fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     hold_refused(facts, steps, held);
+    hold_to_spare_credits(facts, steps, held);
     let trouble = &facts.state.writes;
     let Some(until) = backoff::after_trouble(trouble, facts.now).filter(|until| *until > facts.now) else { return };
     hold(steps, held, Some(until), |step| {
@@ -178,6 +179,20 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     hold(steps, held, Some(until), |step| {
         let can_wait = step.action.is_remote() && !step.reason.is_emergency();
         can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.clone() })
+    });
+}
+
+/// What failed is not tried again before the credits that are left allow it, whatever it is. Only an operator may ask for it.
+fn hold_to_spare_credits(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    let trouble = &facts.state.writes;
+    let Some((credits, at)) = credits(facts).zip(trouble.at.filter(|at| *at <= facts.now)) else { return };
+    let until = after(at, credits.pace(facts.now));
+    if until <= facts.now {
+        return;
+    }
+    hold(steps, held, Some(until), |step| {
+        let waits = step.action.is_remote() && step.reason != Reason::Asked;
+        waits.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
     });
 }
 

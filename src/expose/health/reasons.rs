@@ -107,7 +107,7 @@ fn paused(report: &AccountReport) -> Option<String> {
 }
 
 fn credits_text(credits: &Credits, now: Timestamp) -> String {
-    let Credits { remaining, told_at, until, reserve, per_day } = credits;
+    let Credits { remaining, told_at, until, reserve, per_day, per_try: _ } = credits;
     let of = per_day.map(|all| format!(" of {all}")).unwrap_or_default();
     format!(
         "{remaining}{of} API credits were left {} ago, and {reserve} are kept for renewals: audits, and repairs that lose \

@@ -379,23 +379,41 @@ fn when_credits_are_low_what_loses_nothing_waits() {
     world.observed(2).events = ["Deals.all"].into_iter().collect();
     world.retire(3);
     world.lose(4);
-    world.state.credits = Some(CreditsLeft { remaining: 19, at: hours(0) });
+    world.state.credits = Some(CreditsLeft { remaining: 99, at: hours(0) });
     world.check(&expect![[r#"
         account acme: 2 steps, 2 held, 1 kept, 0 foreign
           + enable        c4 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
           ~ update        c2 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               events: missing Contacts.create
-          ! credits       c1: update (drift) waits: 19 API credits are left, and 20 are kept for renewals (again in 23h)
-          ! credits       c3: disable (retired) waits: 19 API credits are left, and 20 are kept for renewals (again in 23h)
+          ! credits       c1: update (drift) waits: 99 API credits are left, and 100 are kept for renewals (again in 23h)
+          ! credits       c3: disable (retired) waits: 99 API credits are left, and 100 are kept for renewals (again in 23h)
           next wake in 30s
     "#]]);
-    world.state.credits = Some(CreditsLeft { remaining: 20, at: hours(0) });
+    world.state.credits = Some(CreditsLeft { remaining: 100, at: hours(0) });
     assert_eq!(world.plan().held, []);
     world.policy.credits_per_day = Some(5_000);
     assert_eq!(world.plan().held.len(), 2, "a tenth of the day's credits is kept");
     world.now = hours(24);
     let held = world.plan().held;
     assert!(held.iter().all(|held| held.cause.word() != "credits"), "all of them are back: {held:?}");
+}
+
+#[test]
+fn what_fails_is_tried_at_the_pace_that_the_credits_left_allow_even_an_emergency() {
+    let mut world = World::converged(1);
+    world.now = hours(22);
+    world.state.writes = Trouble::default().again(hours(22), "HTTP 500".to_owned(), None);
+    let waits = |world: &mut World, remaining: Option<u64>| {
+        world.state.credits = remaining.map(|remaining| CreditsLeft { remaining, at: hours(22) });
+        world.now = after(hours(22), SECOND * 30);
+        (world.titles().is_empty(), world.sleep().as_secs())
+    };
+    assert_eq!(waits(&mut world, None), (false, 30));
+    assert_eq!(waits(&mut world, Some(100_000)), (false, 30));
+    assert_eq!(waits(&mut world, Some(2_500)), (true, 73), "833 tries in what is left of a day");
+    assert_eq!(waits(&mut world, Some(0)), (true, 3570), "once an hour at the slowest");
+    world.now = hours(23);
+    assert_eq!(world.titles(), ["enable (emergency)"]);
 }
 
 #[test]
