@@ -28,9 +28,13 @@ mod import;
 mod listen;
 mod login;
 mod man;
+#[cfg(feature = "simulator")]
+mod narrate;
 mod pause;
 mod plan;
 mod probe;
+#[cfg(feature = "simulator")]
+mod rehearse;
 mod renew;
 mod run;
 #[cfg(feature = "simulator")]
@@ -88,6 +92,8 @@ enum Verb {
     Simulator(simulator::SimulatorArgs),
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
+    #[cfg(feature = "simulator")]
+    Rehearse(rehearse::RehearseArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -164,6 +170,8 @@ impl Verb {
             Verb::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
             Verb::Demo(args) => demo::run(args, stdout).await,
+            #[cfg(feature = "simulator")]
+            Verb::Rehearse(args) => rehearse::run(args, common, stdout).await,
             Verb::Completions(args) => completions::run(&args, stdout),
             Verb::Man(args) => man::run(&args, stdout),
         }
@@ -193,7 +201,7 @@ impl Verb {
             #[cfg(feature = "simulator")]
             Verb::Simulator(_) => "info",
             #[cfg(feature = "simulator")]
-            Verb::Demo(_) => "off",
+            Verb::Demo(_) | Verb::Rehearse(_) => "off",
         }
     }
 }
@@ -230,4 +238,5 @@ are a monitoring plugin's: see channelkeeper probe --help.
 
 Try it without a Zoho account:   channelkeeper demo --days 3
 See what a config would do:      channelkeeper -c config.toml plan
+See what it would survive:       channelkeeper -c config.toml rehearse
 Hold it:                         channelkeeper -c config.toml run";

@@ -77,6 +77,9 @@ impl Check<'_> {
             Reference::File(path) => Origin::File(self.path(&at.with(path.clone()))),
             Reference::Credential(name) => Origin::Credential(name.clone()),
         };
+        if self.surroundings.missing == MissingCredentials::FetchNone {
+            return Some(at.with(Secret::from_origin("", origin)));
+        }
         match secrets::fetch(&origin, self.surroundings) {
             Ok(secret) => Some(at.with(secret)),
             Err(error) => self.unfetched(at, origin, &error),
@@ -94,7 +97,7 @@ impl Check<'_> {
             | SecretError::Plain => false,
         };
         let tolerated = match self.surroundings.missing {
-            MissingCredentials::Refuse => false,
+            MissingCredentials::Refuse | MissingCredentials::FetchNone => false,
             MissingCredentials::Tolerate => is_outside,
             MissingCredentials::TolerateAll => is_absent,
             MissingCredentials::DoWithout => true,

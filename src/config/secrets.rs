@@ -35,6 +35,8 @@ pub enum MissingCredentials {
     /// Whatever cannot be fetched, for whatever reason, is empty, with a warning. For `listen` and `token`, which use what
     /// they can read.
     DoWithout,
+    /// None is fetched, and each is empty, without a word: for `rehearse`, which uses none.
+    FetchNone,
 }
 
 impl Surroundings {
@@ -51,6 +53,12 @@ impl Surroundings {
     #[must_use]
     pub fn tolerating_missing_secrets(self) -> Surroundings {
         Surroundings { missing: MissingCredentials::TolerateAll, ..self }
+    }
+
+    /// The same, for what uses no secret.
+    #[must_use]
+    pub fn fetching_no_secrets(self) -> Surroundings {
+        Surroundings { missing: MissingCredentials::FetchNone, ..self }
     }
 
     /// The same, for a process that is not the unit.

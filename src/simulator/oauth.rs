@@ -34,6 +34,13 @@ impl Zoho {
         }
     }
 
+    /// Lets a refresh token in, as when somebody has gone through Zoho's consent once more.
+    pub fn admit(&mut self, org: &str, refresh_token: &str) {
+        if let Some(state) = self.orgs.get_mut(org) {
+            state.refresh_tokens.push_back(refresh_token.to_owned());
+        }
+    }
+
     /// Ends every access token of an org at once; its refresh tokens stay good.
     pub fn end_access_tokens(&mut self, org: &str, now: Timestamp) {
         for token in self.orgs.get_mut(org).into_iter().flat_map(|state| state.tokens.iter_mut()) {

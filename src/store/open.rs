@@ -174,6 +174,17 @@ impl Store {
         Store::of(db)
     }
 
+    /// A store that is in memory from the start, for a rehearsal: what is written there is gone with the process.
+    ///
+    /// # Errors
+    /// As [`Store::temporary`].
+    pub fn in_memory() -> Result<Store, StoreError> {
+        let store = Store::temporary()?;
+        store.trees().into_iter().try_for_each(Tree::leave_disk)?;
+        store.db.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(store)
+    }
+
     /// Whether there is a database in `state_dir`.
     pub fn exists(state_dir: &Path) -> bool {
         state_dir.join(DATABASE).exists()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cli::narrate::stamp;
 use crate::clock::Clock;
 use crate::daemon::run::ReloadRequest;
 use crate::daemon::scheduler::Wakes;
@@ -161,10 +162,4 @@ fn acts(begins: Timestamp) -> Vec<(Timestamp, Scene)> {
 fn derived(account: &str, channel: &str) -> i64 {
     let names: Option<(AccountName, ChannelName)> = account.parse().ok().zip(channel.parse().ok());
     names.map_or(0, |(account, channel)| ChannelId::derived("channelkeeper", &account, &channel).number())
-}
-
-/// `day 2 07:30`.
-pub(super) fn stamp(begins: Timestamp, at: Timestamp) -> String {
-    let minutes = span(begins, at).as_secs() / 60;
-    format!("day {} {:02}:{:02}", minutes / 1440 + 1, minutes / 60 % 24, minutes % 60)
 }

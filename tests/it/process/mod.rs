@@ -31,6 +31,7 @@ mod pause;
 mod plan;
 mod receivers;
 mod refused;
+mod rehearse;
 mod reload;
 mod secrets;
 mod signals;

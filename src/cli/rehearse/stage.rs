@@ -1,0 +1,355 @@
+//! The world of a rehearsal: the real scheduler with its passes, client and store, and the real alarm, against the
+//! simulator's state, in a runtime whose time is paused. It goes on when everybody waits, so days take seconds.
+//!
+//! The daemon has run for a while when the first day begins, for how long says the seed: what is enabled by then is nothing to
+//! look at, and where in their lives trouble meets the channels is different for each seed.
+//!
+//! Nothing leaves the process, and no secret of the config is used: each account has an org of its own in the simulator,
+//! with its credentials.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::narrate::stamp;
+use crate::clock::{Clock, VirtualClock};
+use crate::coverage::ack::Acks;
+use crate::coverage::render::{GapView, views};
+use crate::daemon::alerts::Alarm;
+use crate::daemon::fleet::{Fleet, Means};
+use crate::daemon::scheduler::{Links, Message, Scheduler, Setup};
+use crate::expose::overview::{ConfigState, Overview};
+use crate::model::account::{Account, Credentials};
+use crate::model::channel::{AccountName, Spec};
+use crate::model::desired::{Alerts, Desired};
+use crate::model::exchange::{Request, Response};
+use crate::model::policy::Mode;
+use crate::model::secret::Secret;
+use crate::model::time::{Timestamp, after, before, brief, span};
+use crate::simulator::faults::Endpoint;
+use crate::simulator::{Hand, Knobs, Org, Reply, Rule, Zoho};
+use crate::store::Store;
+use crate::zoho::transport::{Exchange, Transport, TransportError};
+
+use super::audits::Audits;
+use super::dice::Dice;
+use super::log::{Line, Log, Tally};
+use super::trouble::{Act, HOW, Trouble};
+
+/// What is rehearsed.
+pub(super) struct Script {
+    pub(super) desired: Desired,
+    pub(super) days: u32,
+    pub(super) seed: u64,
+    pub(super) trouble: Trouble,
+}
+
+/// What came of it.
+pub(super) struct Played {
+    pub(super) lines: Vec<Line>,
+    /// By account: what became of it, and what was not covered.
+    pub(super) accounts: BTreeMap<AccountName, (Tally, Vec<GapView>)>,
+}
+
+/// When the first day begins: a Monday.
+pub(super) const BEGINS: Timestamp = Timestamp::constant(1_767_571_200, 0);
+
+/// Plays it, on this thread.
+pub(super) fn play(script: Script) -> anyhow::Result<Played> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    runtime.block_on(async move { Stage::new(script)?.play().await })
+}
+
+/// Whether a channel is looked at and never written: nobody holds it.
+pub(super) fn is_observed(account: &Account, spec: &Spec) -> bool {
+    account.policy.mode.min(spec.mode) == Mode::Observe
+}
+
+struct Stage {
+    desired: Desired,
+    days: u32,
+    acts: Vec<(Timestamp, Act)>,
+    dice: Dice,
+    clock: Arc<VirtualClock>,
+    zoho: Arc<Mutex<Zoho>>,
+    means: Means,
+    log: Log,
+}
+
+impl Stage {
+    fn new(script: Script) -> anyhow::Result<Stage> {
+        let Script { desired, days, seed, trouble } = script;
+        let desired = without_secrets(desired);
+        let mut dice = Dice::new(seed);
+        let starts = before(BEGINS, Duration::from_secs(3600 + dice.below(LEAD_MAX.as_secs())));
+        let acts = trouble.acts(BEGINS, &mut dice);
+        let clock = Arc::new(VirtualClock::new(starts, 1));
+        let zoho = Arc::new(Mutex::new(simulated(&desired, &acts)));
+        let log = Log::new(BEGINS);
+        let wire = Wire {
+            zoho: zoho.clone(),
+            clock: clock.clone(),
+            dice: Mutex::new(dice.clone()),
+            timeout: desired.settings.request_timeout,
+            log: log.clone(),
+        };
+        let means = Means { store: Store::in_memory()?, transport: Arc::new(wire), clock: clock.clone() };
+        means.store.keep_desired(&desired)?;
+        Ok(Stage { desired, days, acts, dice, clock, zoho, means, log })
+    }
+
+    async fn play(mut self) -> anyhow::Result<Played> {
+        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &self.means, None)?;
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let overview = Overview::starting(clock.now(), ConfigState::default());
+        let (observer, mut reports) = mpsc::channel(16);
+        let (store, fleet) = (self.means.store.clone(), Arc::new(fleet));
+        let setup = Setup { fleet, store: store.clone(), clock: clock.clone(), overview, observer: Some(observer) };
+        let (scheduler, links) = Scheduler::new(setup);
+        let mailbox = Arc::new(Mailbox { log: self.log.clone(), clock: clock.clone() });
+        let alarm = Alarm::new(&links, clock.clone(), mailbox, store);
+        let audits = Audits::new(&self.desired.settings.audit).context("audit")?;
+        let stop = CancellationToken::new();
+        let turning = tokio::spawn(scheduler.run(stop.clone()));
+        let alarming = tokio::spawn(alarm.run(stop.clone()));
+        let log = self.log.clone();
+        let listening = tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                log.report(&report);
+            }
+        });
+        let wakes = links.wakes.clone();
+        let ticking = tokio::spawn(async move {
+            while let Some(tick) = audits.next_after(clock.now()) {
+                clock.sleep(span(clock.now(), tick)).await;
+                wakes.wake(None, "audit").await;
+            }
+        });
+        for (at, act) in std::mem::take(&mut self.acts) {
+            self.wait_until(at.min(self.ends())).await;
+            if at < self.ends() {
+                self.act(at, act, &links).await?;
+            }
+        }
+        self.wait_until(self.ends()).await;
+        ticking.abort();
+        stop.cancel();
+        turning.await.context("the daemon died")??;
+        alarming.await.context("the alarm died")?;
+        drop(links);
+        listening.await.context("nobody listened")?;
+        self.played()
+    }
+
+    fn ends(&self) -> Timestamp {
+        after(BEGINS, DAY * self.days)
+    }
+
+    async fn wait_until(&self, at: Timestamp) {
+        self.clock.sleep(span(self.clock.now(), at)).await;
+    }
+
+    async fn act(&mut self, at: Timestamp, act: Act, links: &Links) -> anyhow::Result<()> {
+        match act {
+            Act::Down { until, how } => {
+                let looks = HOW.iter().find(|(fault, _)| *fault == how).map_or("", |(_, looks)| looks);
+                self.log.world(at, format!("Zoho is down for {}: {looks}", brief(span(at, until))));
+            }
+            Act::Back => self.log.world(at, "Zoho is back".to_owned()),
+            Act::Revoke(account) => self.chosen(account).iter().for_each(|account| self.revoke(account, at)),
+            Act::Restore(account) => self.restore(&self.chosen(account), links, at).await?,
+            Act::Edit(account) => self.edit(account, at),
+        }
+        Ok(())
+    }
+
+    fn chosen(&self, account: Option<AccountName>) -> Vec<AccountName> {
+        account.map_or_else(|| self.desired.accounts.keys().cloned().collect(), |account| vec![account])
+    }
+
+    fn revoke(&self, account: &AccountName, at: Timestamp) {
+        let Some(held) = self.desired.accounts.get(account) else { return };
+        let name = account.as_str();
+        let mut zoho = lock(&self.zoho);
+        zoho.revoke(name, held.account.credentials.refresh_token.expose());
+        let first = zoho.channels(name, at).iter().map(|channel| channel.expiry).min();
+        let lost = match first {
+            Some(first) => format!("unless somebody acts, coverage is lost from {} on", stamp(BEGINS, first)),
+            None => "nothing of it is live".to_owned(),
+        };
+        let remedy = format!("`channelkeeper login --account {name}` puts a new one in place");
+        self.log.world(at, format!("the refresh token of {name} is revoked: {lost}; {remedy}"));
+    }
+
+    async fn restore(&mut self, accounts: &[AccountName], links: &Links, at: Timestamp) -> anyhow::Result<()> {
+        for name in accounts {
+            let Some(held) = self.desired.accounts.get_mut(name) else { continue };
+            let token = format!("{}-next", held.account.credentials.refresh_token.expose());
+            lock(&self.zoho).admit(name.as_str(), &token);
+            held.account.credentials.refresh_token = Secret::new(token);
+            self.log.world(at, format!("{name} has a new refresh token, and the config is read again"));
+        }
+        self.means.store.keep_desired(&self.desired)?;
+        let former = links.fleet.borrow().clone();
+        let fleet = Arc::new(Fleet::new(self.desired.clone(), BTreeMap::new(), &self.means, Some(&former))?);
+        let message = Message::Replace { fleet, config: ConfigState::default() };
+        links.wakes.0.send(message).await.ok().context("the daemon died")
+    }
+
+    fn edit(&mut self, account: Option<AccountName>, at: Timestamp) {
+        let held = self.chosen(account).into_iter().filter_map(|name| self.desired.accounts.get(&name));
+        let held: Vec<(String, Arc<Spec>)> = held
+            .flat_map(|held| held.specs.values().map(move |spec| (&held.account, spec)))
+            .filter(|(account, spec)| !is_observed(account, spec))
+            .map(|(account, spec)| (account.name.to_string(), spec.clone()))
+            .collect();
+        let chosen = held.get(self.dice.below(held.len().max(1) as u64) as usize);
+        let Some((org, spec, event)) =
+            chosen.and_then(|(org, spec)| Some((org, spec, spec.events.to_wire().into_iter().next()?)))
+        else {
+            return self.log.world(at, "somebody looks for a channel to edit at Zoho, and finds none".to_owned());
+        };
+        let hand = Hand::RemoveEvent { channel: spec.id.number(), event: event.clone() };
+        let done = lock(&self.zoho).hand(org, &hand, at);
+        let what = if done.is_ok() { "takes" } else { "would take" };
+        let why = done.err().map(|error| format!(" ({error})")).unwrap_or_default();
+        self.log.world(at, format!("somebody {what} {event} from {} at Zoho{why}", spec.name));
+    }
+
+    fn played(self) -> anyhow::Result<Played> {
+        let now = self.ends();
+        let names: Vec<AccountName> = self.desired.accounts.keys().cloned().collect();
+        let (lines, tallies) = self.log.take(&names);
+        let mut accounts = BTreeMap::new();
+        for (tally, (name, held)) in tallies.into_iter().zip(&self.desired.accounts) {
+            let zoho_now = self.means.store.account_state(name)?.zoho_time(now);
+            let ledgers = self.means.store.ledgers(name)?;
+            let is_held = |spec: &Arc<Spec>| !is_observed(&held.account, spec);
+            let ledgers = ledgers.iter().filter(|(id, _)| held.specs.get(id).is_some_and(is_held));
+            let gaps = ledgers
+                .flat_map(|(_, ledger)| views(name.as_str(), (ledger, &Acks::default()), Some(BEGINS), zoho_now))
+                .collect();
+            accounts.insert(name.clone(), (tally, gaps));
+        }
+        Ok(Played { lines, accounts })
+    }
+}
+
+/// The same declaration with credentials of the simulator's, every channel token another one, and alarms that go nowhere.
+/// Each account has a host of its own, by which its calls are told apart. What is bad is told once, and not again and again.
+fn without_secrets(mut desired: Desired) -> Desired {
+    desired.settings.alerts = Alerts {
+        webhook: Some(Secret::new("https://webhook.invalid/")),
+        repeat: Duration::MAX,
+        heartbeat: None,
+        ..desired.settings.alerts
+    };
+    for (name, held) in &mut desired.accounts {
+        let org = org(name);
+        let Account { api_url, accounts_url, credentials, .. } = &mut held.account;
+        *api_url = format!("{HOST}{name}");
+        accounts_url.clone_from(api_url);
+        let refresh_token = Secret::new(org.refresh_tokens.into_iter().next().unwrap_or_default());
+        let client_secret = Secret::new(org.client_secret);
+        *credentials = Credentials { client_id: org.client_id, client_secret, refresh_token };
+        for spec in held.specs.values_mut() {
+            let token = spec.token.as_ref().map(|_| Secret::new("rehearsal"));
+            *spec = Arc::new(Spec { token, ..Spec::clone(spec) });
+        }
+    }
+    desired
+}
+
+/// Names tell capitals and small letters apart; the client of a simulated org usually does not.
+fn org(name: &AccountName) -> Org {
+    Org { client_id: format!("1000.{name}"), ..Org::new(name.as_str()) }
+}
+
+/// A Zoho that has every module that is declared, and is down when the script says so.
+fn simulated(desired: &Desired, acts: &[(Timestamp, Act)]) -> Zoho {
+    let mut knobs = Knobs::default();
+    let specs = desired.accounts.values().flat_map(|held| held.specs.values());
+    knobs.modules.extend(specs.flat_map(|spec| spec.events.iter().map(|(module, _)| module.to_owned())));
+    let mut zoho = Zoho::new(knobs);
+    desired.accounts.keys().for_each(|name| zoho.add_org(org(name)));
+    for (from, act) in acts {
+        if let Act::Down { until, how } = act {
+            for endpoint in [Endpoint::Token, Endpoint::Watch] {
+                let (from, until) = (Some(*from), Some(*until));
+                zoho.add_fault(Rule { path: Some(endpoint), from, until, ..Rule::always(how.clone()) });
+            }
+        }
+    }
+    zoho
+}
+
+/// Carries requests into the simulator's state, and takes a while.
+struct Wire {
+    zoho: Arc<Mutex<Zoho>>,
+    clock: Arc<VirtualClock>,
+    dice: Mutex<Dice>,
+    timeout: Duration,
+    log: Log,
+}
+
+impl Wire {
+    async fn carry(&self, request: Request) -> Result<Response, TransportError> {
+        let travel = TRAVEL_MIN + Duration::from_millis(lock(&self.dice).below(TRAVEL_JITTER_MS));
+        self.clock.sleep(travel).await;
+        let now = self.clock.now();
+        let answer = lock(&self.zoho).answer(&request, now);
+        let account = request.base.strip_prefix(HOST).unwrap_or_default();
+        let kind = if request.path.starts_with("/oauth/") { "token" } else { request.method };
+        let is_good = matches!(&answer.reply, Reply::Response(response) if response.status < 300);
+        self.log.call(account, kind, is_good, now);
+        self.clock.sleep(answer.delay + travel).await;
+        match answer.reply {
+            Reply::Response(response) => Ok(response),
+            Reply::Refused => Err(TransportError::NotSent("connection refused".to_owned())),
+            Reply::Reset => Err(TransportError::Lost("connection reset".to_owned())),
+            Reply::Truncated(..) => Err(TransportError::Lost("the reply was cut short".to_owned())),
+            Reply::Hang => {
+                self.clock.sleep(self.timeout).await;
+                Err(TransportError::Lost("timed out".to_owned()))
+            }
+        }
+    }
+}
+
+impl Transport for Wire {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        Box::pin(self.carry(request))
+    }
+}
+
+/// Where alarms arrive.
+struct Mailbox {
+    log: Log,
+    clock: Arc<dyn Clock>,
+}
+
+impl Transport for Mailbox {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let text = body["text"].as_str().unwrap_or_default();
+        let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        self.log.alarm(self.clock.now(), text);
+        Box::pin(std::future::ready(Ok(Response::empty(200))))
+    }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How much longer than an hour the daemon has run at most when the first day begins.
+const LEAD_MAX: Duration = DAY;
+/// The least time that a request travels, each way, and how much more it may be.
+const TRAVEL_MIN: Duration = Duration::from_millis(20);
+const TRAVEL_JITTER_MS: u64 = 280;
+const HOST: &str = "https://simulator.invalid/";

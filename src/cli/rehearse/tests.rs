@@ -1,0 +1,230 @@
+//! Rehearsals of the example config. Their texts are golden, so they are also the same on every machine.
+
+use std::path::Path;
+
+use clap::Parser;
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::cli::{Cli, Verb};
+use crate::config::MissingCredentials;
+
+fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
+    let cli = Cli::try_parse_from(["channelkeeper", "rehearse"].iter().chain(args))?;
+    let Verb::Rehearse(args) = cli.verb else { panic!("{:?} is another verb", cli.verb) };
+    let surroundings =
+        Surroundings { env: Box::new(|_| None), credentials_dir: None, missing: MissingCredentials::FetchNone };
+    let loaded = config::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")), &surroundings);
+    args.rehearse(loaded.desired.expect("the example is good"))
+}
+
+fn golden(args: &[&str], is_covered: bool, expected: &Expect) {
+    let rehearsal = rehearse(args).unwrap();
+    expected.assert_eq(&rehearsal.to_text());
+    assert_eq!(rehearsal.is_covered(), is_covered);
+}
+
+#[test]
+fn an_outage_of_a_night_lets_nothing_lapse() {
+    golden(
+        &["--days", "4"],
+        true,
+        &expect![[r#"
+            rehearsal: 1 account, 2 channels, 4 days from 2026-01-05T00:00:00Z (day 1, simulated), seed 1
+              day 3 01:00 for 7h: an outage
+              only observed, so not enabled here, and not counted: closing-deals
+            [lines with ** are the world's doing, !! is what the alert webhook would be sent, reminders left out]
+
+            before       !! channelkeeper: degraded: 1 problem.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+            day 3 01:00  ** Zoho is down for 7h: no connection is accepted
+            day 3 01:00     acme: cannot look at Zoho (list: could not connect: connection refused); something is uncovered
+            day 3 01:10  !! channelkeeper: degraded: 2 problems.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - look-failed: account acme: the look at Zoho failed: list: could not connect: connection refused
+                              since 2026-01-07T01:00:00Z. Next: nothing, if Zoho is down; else look at the reason.
+            day 3 08:00  ** Zoho is back
+            day 3 08:00     acme: can look at Zoho again, after 32 failed passes
+
+            account acme: 371 GET, 8 POST, 114 token (32 failed); expected were 400 looks, 8 renewal calls, 98 tokens; 8 renewals, at the least 12h 14m before the end; no gaps
+            nothing would have lapsed
+        "#]],
+    );
+}
+
+#[test]
+fn a_revoked_token_is_alarmed_and_what_lapses_until_there_is_another_is_a_gap() {
+    let args =
+        ["--outage", "day 3 01:00 for 7h", "--revoke-token", "day 5 00:00", "--restore-token", "day 6 00:00 of acme"];
+    golden(
+        &args,
+        false,
+        &expect![[r#"
+            rehearsal: 1 account, 2 channels, 14 days from 2026-01-05T00:00:00Z (day 1, simulated), seed 1
+              day 3 01:00 for 7h: an outage
+              day 5 00:00: the refresh token is revoked
+              day 6 00:00 of acme: a new refresh token is put in place
+              only observed, so not enabled here, and not counted: closing-deals
+            [lines with ** are the world's doing, !! is what the alert webhook would be sent, reminders left out]
+
+            before       !! channelkeeper: degraded: 1 problem.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+            day 3 01:00  ** Zoho is down for 7h: no connection is accepted
+            day 3 01:00     acme: cannot look at Zoho (list: could not connect: connection refused); something is uncovered
+            day 3 01:10  !! channelkeeper: degraded: 2 problems.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - look-failed: account acme: the look at Zoho failed: list: could not connect: connection refused
+                              since 2026-01-07T01:00:00Z. Next: nothing, if Zoho is down; else look at the reason.
+            day 3 08:00  ** Zoho is back
+            day 3 08:00     acme: can look at Zoho again, after 32 failed passes
+            day 5 00:00  ** the refresh token of acme is revoked: unless somebody acts, coverage is lost from day 5 19:28 on; `channelkeeper login --account acme` puts a new one in place
+            day 5 00:00     acme: cannot look at Zoho (token: the OAuth server refuses the credentials: invalid_code (a refresh token that was revoked needs a new one, see "With a real account" in the README; it is tried again every hour, and at once when the config gives others)); something is uncovered
+            day 5 00:10  !! channelkeeper: failing: 2 problems.
+                            Not everything is covered.
+                            - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (a refresh token that was revoked needs a new one, see "With a real account" in the README; it is tried again every hour, and at once when the config gives others)
+                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+            day 5 16:28     acme: renews in the last moment later: deal-sync
+            day 5 16:38  !! channelkeeper: failing: 3 problems.
+                            Not everything is covered.
+                            - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (a refresh token that was revoked needs a new one, see "With a real account" in the README; it is tried again every hour, and at once when the config gives others); writes failed: token: the OAuth server refuses the credentials: invalid_code (a refresh token that was revoked needs a new one, see "With a real account" in the README; it is tried again every hour, and...
+                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - emergency: account acme: channel deal-sync: not renewed yet, and ends in 2h 49m
+                              since 2026-01-09T16:28:27Z. Next: see why it was not renewed: the other reasons, or `channelkeeper plan`.
+            day 5 19:38  !! channelkeeper: failing: 4 problems.
+                            Not everything is covered.
+                            - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (a refresh token that was revoked needs a new one, see "With a real account" in the README; it is tried again every hour, and at once when the config gives others); writes failed: token: the OAuth server refuses the credentials: invalid_code (a refresh token that was revoked needs a new one, see "With a real account" in the README; it is tried again every hour, and...
+                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes.
+                            - nothing-covered: account acme: none of 2 channels is covered
+                              since 2026-01-09T19:28:31Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - uncovered: account acme: channel deal-sync: not covered
+                              since 2026-01-09T19:28:31Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+            day 6 00:00  ** acme has a new refresh token, and the config is read again
+            day 6 00:00     acme: can look at Zoho again, after 974 failed passes
+            day 6 00:00     acme: enables deal-sync, for 1d
+
+            account acme: 1254 GET, 27 POST, 357 token (32 failed); expected were 1401 looks, 29 renewal calls, 342 tokens; 26 renewals, at the least 12h 14m before the end; 2 gaps
+              unknown   deal-sync  day 4 23:45 to day 5 19:28 (19h 43m, absent): Contacts.create, Deals.all
+              uncovered deal-sync  day 5 19:28 to day 6 00:00 (4h 31m, expired): Contacts.create, Deals.all
+            1 channel would have been uncovered for 4h 31m at a stretch; 1 channel may have been uncovered for 19h 43m at a stretch
+        "#]],
+    );
+}
+
+#[test]
+fn an_outage_that_outlasts_a_life_is_a_gap_from_its_end_to_the_end_of_the_outage() {
+    golden(
+        &["--days", "4", "--outage", "day 2 00:00 for 30h", "--seed", "2"],
+        false,
+        &expect![[r#"
+            rehearsal: 1 account, 2 channels, 4 days from 2026-01-05T00:00:00Z (day 1, simulated), seed 2
+              day 2 00:00 for 1d 6h: an outage
+              only observed, so not enabled here, and not counted: closing-deals
+            [lines with ** are the world's doing, !! is what the alert webhook would be sent, reminders left out]
+
+            before       !! channelkeeper: degraded: 1 problem.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T13:24:51Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+            day 2 00:00  ** Zoho is down for 1d 6h: no call is answered
+            day 2 00:00     acme: cannot look at Zoho (list: no usable reply: timed out); something is uncovered
+            day 2 00:10  !! channelkeeper: degraded: 2 problems.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T13:24:51Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - look-failed: account acme: the look at Zoho failed: list: no usable reply: timed out
+                              since 2026-01-06T00:00:30Z. Next: nothing, if Zoho is down; else look at the reason.
+            day 2 09:55     acme: renews in the last moment later: deal-sync
+            day 2 10:06  !! channelkeeper: degraded: 4 problems.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T13:24:51Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - emergency: account acme: channel deal-sync: not renewed yet, and ends in 2h 49m
+                              since 2026-01-06T09:55:50Z. Next: see why it was not renewed: the other reasons, or `channelkeeper plan`.
+                            - look-failed: account acme: the look at Zoho failed: token: no access token before 2026-01-06T10:05:49.676Z: 8 tokens were asked for in 10 minutes
+                              since 2026-01-06T00:00:30Z. Next: nothing, if Zoho is down; else look at the reason.
+                            - writes-failed: account acme: writes failed: token: no access token before 2026-01-06T10:05:49.676Z: 8 tokens were asked for in 10 minutes
+                              since 2026-01-06T09:56:51Z. Next: nothing, if Zoho is down; else look at the reason.
+            day 2 13:06  !! channelkeeper: failing: 5 problems.
+                            Not everything is covered.
+                            - nothing-covered: account acme: none of 2 channels is covered
+                              since 2026-01-06T12:56:03Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T13:24:51Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - uncovered: account acme: channel deal-sync: not covered
+                              since 2026-01-06T12:56:03Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+                            - look-failed: account acme: the look at Zoho failed: token: no access token before 2026-01-06T13:08:32.736Z: 8 tokens were asked for in 10 minutes
+                              since 2026-01-06T00:00:30Z. Next: nothing, if Zoho is down; else look at the reason.
+                            - writes-failed: account acme: writes failed: token: no access token before 2026-01-06T13:08:32.736Z: 8 tokens were asked for in 10 minutes
+                              since 2026-01-06T09:56:51Z. Next: nothing, if Zoho is down; else look at the reason.
+            day 3 05:59     acme: renews in the last moment deal-sync, for 1d
+            day 3 06:00  ** Zoho is back
+            day 3 06:00     acme: can look at Zoho again, after 2050 failed passes
+
+            account acme: 277 GET, 6 POST, 1050 token (990 failed); expected were 400 looks, 8 renewal calls, 98 tokens; 6 renewals, at the least 0s before the end; 1 gap
+              uncovered deal-sync  day 2 12:55 to day 3 06:00 (17h 4m, expired): Contacts.create, Deals.all
+            1 channel would have been uncovered for 17h 4m at a stretch
+        "#]],
+    );
+}
+
+#[test]
+fn an_edit_is_a_gap_until_the_next_audit() {
+    golden(
+        &["--days", "2", "--edit", "day 1 12:05"],
+        false,
+        &expect![[r#"
+            rehearsal: 1 account, 2 channels, 2 days from 2026-01-05T00:00:00Z (day 1, simulated), seed 1
+              day 1 12:05: somebody takes an event from a channel
+              only observed, so not enabled here, and not counted: closing-deals
+            [lines with ** are the world's doing, !! is what the alert webhook would be sent, reminders left out]
+
+            before       !! channelkeeper: degraded: 1 problem.
+                            Not everything is covered.
+                            - uncovered: account acme: channel closing-deals: not covered
+                              since 2026-01-04T09:38:56Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+            day 1 12:05  ** somebody takes Contacts.create from deal-sync at Zoho
+            day 1 12:15     acme: repairs (events: missing Contacts.create) deal-sync, for 20h 54m
+
+            account acme: 196 GET, 1 PATCH, 4 POST, 48 token; expected were 200 looks, 4 renewal calls, 49 tokens; 4 renewals, at the least 12h 14m before the end; 1 gap
+              unknown   deal-sync  day 1 12:00 to day 1 12:15 (15m, event-missing): Contacts.create
+            1 channel may have been uncovered for 15m at a stretch
+        "#]],
+    );
+}
+
+#[test]
+fn the_same_seed_plays_the_same_and_another_one_does_not() {
+    let play = |seed: &str| rehearse(&["--days", "2", "--seed", seed]).unwrap();
+    let (first, again, other) = (play("5"), play("5"), play("6"));
+    assert_eq!(serde_json::to_string(&first).unwrap(), serde_json::to_string(&again).unwrap());
+    assert_ne!(first, other);
+}
+
+#[test]
+fn trouble_that_would_never_come_to_pass_is_refused() {
+    let refused = |args: &[&str]| rehearse(args).unwrap_err().to_string();
+    assert_eq!(refused(&["--edit", "day 15 00:00"]), "day 15 00:00 is after the last of 14 days: give more --days");
+    assert_eq!(
+        refused(&["--revoke-token", "day 1 00:00 of globex"]),
+        "there is no account globex: the config has acme"
+    );
+    for bad in ["day 3", "3 01:00", "day 0 01:00", "day 1 24:00", "day 1 00:60", "day 1 00:00 or so"] {
+        assert!(refused(&["--edit", bad]).contains("not of the form \"day 3 01:00\""), "{bad}");
+    }
+    assert!(refused(&["--outage", "day 1 00:00"]).contains("not of the form \"day 3 01:00 for 7h\""));
+    assert!(refused(&["--outage", "day 1 00:00 for ever"]).contains("as in \"for 7h\""));
+}
