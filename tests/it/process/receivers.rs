@@ -69,7 +69,10 @@ impl Drop for Receiver {
 
 #[expect(clippy::print_stderr, reason = "a test that could not run says so")]
 fn absent(interpreter: &str) {
-    assert!(std::env::var_os("CI_HAS_ALL").is_none(), "{interpreter} is missing: .ci/run installs it");
+    assert!(
+        std::env::var_os("CHANNELKEEPER_REQUIRE_INTERPRETERS").is_none(),
+        "{interpreter} is missing: .ci/run installs it"
+    );
     eprintln!("not run: there is no {interpreter} on this machine");
 }
 
