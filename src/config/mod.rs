@@ -14,7 +14,7 @@
 //! | `check`, `accounts`, `channels`, `conditions` | what only shows between keys; builds the desired state |
 //! | `secrets` | fetches what a secret refers to |
 //! | `source`, `problem` | positions, masking, and how a problem is shown |
-//! | `schema` | the key set as a JSON Schema |
+//! | `schema`, `reference` | the key set as a JSON Schema, and as a page for people |
 //!
 //! Invariant: no problem shows a secret. What is shown of a file is an allow list: keys, and the values of keys that
 //! were read and are known to be harmless. Everything else on a shown line is `***`.
@@ -32,6 +32,7 @@ mod load;
 mod near;
 mod problem;
 mod raw;
+mod reference;
 mod schema;
 pub mod secrets;
 mod source;
@@ -44,6 +45,7 @@ mod tests;
 
 pub use load::{Loaded, STATE_DIR_DEFAULT, load};
 pub use problem::{Look, Problem, Severity, render};
+pub use reference::reference;
 pub use schema::schema;
 pub use secrets::{MissingCredentials, Surroundings};
 pub use values::audits_per_day;

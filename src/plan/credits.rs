@@ -13,7 +13,7 @@
 //! | a look that failed | is tried again once an hour, if nothing is urgent |
 //! | new channels, renewals, drifts that lose deliveries, what an operator asks for | go on as ever |
 //!
-//! What fails is tried again no sooner than the credits allow ([`pace`]): those of a day where the config says how many there
+//! What fails is tried again no sooner than the credits allow (`pace`): those of a day where the config says how many there
 //! are, and those that are left where Zoho does. Not even an emergency goes faster: every thirty seconds for a day would by
 //! itself use up what a small edition has, and with it the renewals of all other channels.
 //!

@@ -1,0 +1,130 @@
+//! The key set as a page for people, `docs/configuration.md`: made from the [schema](super::schema), so that what an editor
+//! offers, what is read and what the page says are one.
+//!
+//! It lists keys. What they are good for, with a whole file to start from, is `config.example.toml`.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use super::schema;
+
+/// The page as it is published in `docs/configuration.md`.
+pub fn reference() -> String {
+    let schema: Value = serde_json::from_str(&schema::schema()).unwrap_or_default();
+    let mut page = HEAD.to_owned();
+    for (heading, pointer) in TABLES {
+        let table = if pointer.is_empty() { &schema } else { &schema["$defs"][pointer] };
+        section(&mut page, heading, table);
+    }
+    page.push_str(SECRETS);
+    page
+}
+
+fn section(page: &mut String, heading: &str, table: &Value) {
+    let none = Map::new();
+    let keys = table["properties"].as_object().unwrap_or(&none);
+    let is_required = |key: &str| table["required"].as_array().is_some_and(|keys| keys.iter().any(|name| name == key));
+    let mut rows = String::new();
+    for (key, about) in keys {
+        // What has a table of its own is a heading of this page.
+        if TABLES.iter().any(|(heading, _)| heading.split('`').any(|part| part == format!("[{key}]"))) {
+            continue;
+        }
+        let default = match (about.get("default"), about["examples"].get(0)) {
+            _ if is_required(key) => "**required**".to_owned(),
+            (Some(default), _) => code(default),
+            (None, Some(example)) => format!("e.g. {}", code(example)),
+            (None, None) => String::new(),
+        };
+        let text = about["description"].as_str().unwrap_or_default().replace('|', "\\|");
+        // Writing to a String cannot fail.
+        let _ok = writeln!(rows, "| `{key}` | {} | {default} | {text} |", kind(about));
+    }
+    let said = table["description"].as_str().unwrap_or_default();
+    let _ok = writeln!(
+        page,
+        "\n## {heading}\n\n{said}\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n{rows}"
+    );
+    page.pop();
+}
+
+/// What a value looks like, in words.
+fn kind(about: &Value) -> String {
+    if let Some(words) = about["enum"].as_array() {
+        return words.iter().map(code).collect::<Vec<_>>().join(", ");
+    }
+    if let Some(name) = about["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
+        return match name {
+            "Secret" => "[secret](#secrets)".to_owned(),
+            "ChannelId" => "digits".to_owned(),
+            _ => "table".to_owned(),
+        };
+    }
+    match about["type"].as_str() {
+        Some("array") => format!("list of {}s", kind(&about["items"])),
+        Some("object") => "table".to_owned(),
+        Some("integer") => "number".to_owned(),
+        Some("boolean") => "true, false".to_owned(),
+        Some(word) => word.to_owned(),
+        None => "text".to_owned(),
+    }
+}
+
+fn code(value: &Value) -> String {
+    format!("`{value}`")
+}
+
+/// The tables of a config file, each with the schema's name for it.
+const TABLES: [(&str, &str); 10] = [
+    ("The file", ""),
+    ("`[accounts.NAME]`", "Account"),
+    ("`[accounts.NAME.channel_defaults]`", "Defaults"),
+    ("`[[channels]]`", "Channel"),
+    ("`conditions` of a channel", "Condition"),
+    ("`[daemon]`", "Daemon"),
+    ("`[http]`", "Http"),
+    ("`[client]`", "Client"),
+    ("`[reconcile]`", "Reconcile"),
+    ("`[alerts]`", "Alerts"),
+];
+
+const HEAD: &str = "\
+# Every key of the config
+
+[config.example.toml](../config.example.toml) is a whole file to start from; [config.schema.json](config.schema.json) is this
+page for editors. Durations have a unit: `\"30s\"`, `\"90m\"`, `\"8h\"`, `\"1d\"`. A key that is not listed is an error, and
+`channelkeeper check` says everything that is wrong with a file, with line and remedy.
+";
+
+const SECRETS: &str = "
+## Secrets
+
+| written as | is |
+| --- | --- |
+| `{ credential = \"name\" }` | what systemd hands over by `LoadCredential=` |
+| `{ file = \"path\" }` | a file, relative to the config file; a line break at its end is left out |
+| `{ env = \"NAME\" }` | an environment variable |
+| `\"...\"` | the secret itself: then nobody else may read the file |
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_reference_is_the_one_of_the_code() {
+        expect_test::expect_file!["../../docs/configuration.md"].assert_eq(&reference());
+    }
+
+    #[test]
+    fn it_has_every_key_of_the_schema() {
+        let schema: Value = serde_json::from_str(&schema::schema()).unwrap();
+        let page = reference();
+        let tables = schema["$defs"].as_object().unwrap().values();
+        let keys: Vec<&String> =
+            tables.filter_map(|table| table["properties"].as_object()).flat_map(Map::keys).collect();
+        assert!(keys.len() > 50, "{keys:?}");
+        assert!(keys.iter().all(|key| page.contains(&format!("| `{key}` |")) || page.contains(&format!(".{key}]`"))));
+    }
+}
