@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::daemon::control::{PauseRequest, ResumeRequest};
 use crate::daemon::verbs::{self, Applied, PauseView, Which};
-use crate::model::time::after;
+use crate::model::time::{after, whole_seconds};
 use crate::reconcile::report;
 
 use super::way::{self, Use, Way};
@@ -55,7 +55,7 @@ pub(super) async fn pause(args: PauseArgs, common: &Common, stdout: &mut (dyn Wr
             here.keep_desired()?;
             let target = verbs::target(&here.fleet, target.as_deref())?;
             let now = here.clock.now();
-            let until = length.map(|length| after(now, length));
+            let until = length.map(|length| whole_seconds(after(now, length)));
             verbs::pause(&here.store, &target, now, until)?;
             let reports = target.accounts.values().map(|subject| report::remembered(subject, &here.store, now));
             reports.map(|report| Ok(PauseView::of(&report?, &target, until))).collect::<anyhow::Result<_>>()?

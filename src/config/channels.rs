@@ -17,6 +17,17 @@ use crate::model::rotation::Rotation;
 use crate::model::secret::Secret;
 use crate::model::version::DAY;
 
+/// A URL whose query says who keeps the channel. An owner is made of letters that need no encoding.
+fn marked(url: &str, owner: &str) -> String {
+    let (place, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+    let joint = match place.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    format!("{place}{joint}channelkeeper={owner}{fragment}")
+}
+
 impl Frames {
     /// Checks a channel and gives it to its account.
     pub(super) fn add(&mut self, channel: At<Channel>, owner: &str, check: &mut Check<'_>) {
@@ -81,7 +92,7 @@ impl Frame {
         check: &mut Check<'_>,
     ) -> Option<Spec> {
         let events = events(&channel.events, check);
-        let notify_url = self.notify_url(channel, check);
+        let notify_url = self.notify_url(channel, owner, check);
         let (lifetime, renew_before) = self.life(channel, check);
         let (token, rotation) = self.token(channel, lifetime, check);
         let conditions = self.conditions(channel, &events, check);
@@ -124,7 +135,8 @@ impl Frame {
         }
     }
 
-    fn notify_url(&self, channel: &Channel, check: &mut Check<'_>) -> Option<NotifyUrl> {
+    /// Where to deliver to, with the mark of its owner if there is to be one.
+    fn notify_url(&self, channel: &Channel, owner: &str, check: &mut Check<'_>) -> Option<NotifyUrl> {
         if channel.notify_url.is_absent() && self.defaults.notify_url.is_absent() {
             let help = format!("add it here or to [accounts.{}.channel_defaults]", self.name);
             check.problem(channel.place, "this channel has no \"notify_url\"", help);
@@ -133,8 +145,10 @@ impl Frame {
             return None;
         }
         let at = channel.notify_url.good().or(self.defaults.notify_url.good())?;
-        match values::notify_url(&at.value) {
-            Ok(()) => Some(NotifyUrl::new(&at.value)),
+        let is_marked = channel.mark_owner.value().or(self.defaults.mark_owner.value()).copied().unwrap_or_default();
+        let url = if is_marked { marked(&at.value, owner) } else { at.value.clone() };
+        match values::notify_url(&url) {
+            Ok(()) => Some(NotifyUrl::new(&url)),
             Err(mistake) => {
                 check.problem(at.place, mistake.message, mistake.help);
                 None

@@ -199,6 +199,9 @@ pub(super) struct Defaults {
     #[schemars(with = "Option<String>")]
     pub(super) notify_url: Given<String>,
     /// As in a channel.
+    #[schemars(with = "Option<bool>")]
+    pub(super) mark_owner: Given<bool>,
+    /// As in a channel.
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
     /// As in a channel.
@@ -243,6 +246,9 @@ pub(super) struct Channel {
     /// Where Zoho delivers to: https, at most 255 characters.
     #[schemars(with = "Option<String>", extend("maxLength" = 255))]
     pub(super) notify_url: Given<String>,
+    /// Whether `channelkeeper=OWNER` is added to the query of `notify_url`, so that whoever looks at Zoho sees whose it is.
+    #[schemars(with = "Option<bool>", extend("default" = false))]
+    pub(super) mark_owner: Given<bool>,
     /// What Zoho repeats in each delivery, the only proof of its origin: at most 50 characters.
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
@@ -404,6 +410,7 @@ impl Defaults {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Defaults {
         Defaults {
             notify_url: fields.url("notify_url"),
+            mark_owner: fields.flag("mark_owner"),
             token: fields.secret("token"),
             token_key: fields.secret("token_key"),
             token_rotate: fields.duration("token_rotate", values::life),
@@ -427,6 +434,7 @@ impl Channel {
             id: fields.id("id"),
             events: fields.texts("events"),
             notify_url: fields.url("notify_url"),
+            mark_owner: fields.flag("mark_owner"),
             token: fields.secret("token"),
             token_key: fields.secret("token_key"),
             token_rotate: fields.duration("token_rotate", values::life),

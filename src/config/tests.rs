@@ -544,6 +544,33 @@ fn the_credits_of_a_day_follow_from_edition_and_users_or_are_given() {
 }
 
 #[test]
+fn an_owner_is_marked_where_it_is_asked_for_and_the_mark_counts_for_the_length() {
+    let url = |url: &str, keys: &str| {
+        let channel = format!("[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\nnotify_url = \"{url}\"\n{keys}");
+        let state = desired(&format!("{ACCOUNT}{channel}"));
+        let specs = &state.accounts[&"acme".parse().unwrap()].specs;
+        specs.values().next().unwrap().notify_url.full().to_owned()
+    };
+    assert_eq!(url("https://h.example/", ""), "https://h.example/");
+    assert_eq!(url("https://h.example/", "mark_owner = true"), "https://h.example/?channelkeeper=channelkeeper");
+    assert_eq!(url("https://h.example/?", "mark_owner = true"), "https://h.example/?channelkeeper=channelkeeper");
+    assert_eq!(
+        url("https://h.example/?a=1#b", "mark_owner = true"),
+        "https://h.example/?a=1&channelkeeper=channelkeeper#b"
+    );
+    let long = format!("https://h.example/{}", "x".repeat(230));
+    assert_eq!(url(&long, ""), long);
+    problems(
+        &format!(
+            "{ACCOUNT}[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\nnotify_url = \"{long}\"\nmark_owner = true"
+        ),
+        expect![[r#"
+            config.toml:10:14: this URL has 276 characters, Zoho takes 255 at most (shorten its path or its query)
+        "#]],
+    );
+}
+
+#[test]
 fn keys_that_a_version_does_not_know_are_refused() {
     let old = format!("{ACCOUNT}api_version = \"v2.1\"\n[[channels]]\nname = \"a\"\n{GOOD}\n");
     let keys = "return_affected_field_values = true\nconditions = [{ module = \"Deals\", any_of = [\"Stage\"] }]\n";

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::expose::status::StatusView;
 use crate::expose::summary::Summary;
-use crate::model::time::after;
+use crate::model::time::{after, whole_seconds};
 use crate::plan::explain::Explanation;
 use crate::plan::render::PlansView;
 use crate::store::Store;
@@ -213,7 +213,7 @@ async fn pause(State(desk): State<Desk>, Asked(request): Asked<PauseRequest>) ->
     let fleet = desk.links.fleet.borrow().clone();
     let target = verbs::target(&fleet, request.target.as_deref())?;
     let now = desk.clock.now();
-    let until = request.seconds.map(|seconds| after(now, Duration::from_secs(seconds)));
+    let until = request.seconds.map(|seconds| whole_seconds(after(now, Duration::from_secs(seconds))));
     verbs::pause(&desk.store, &target, now, until)?;
     let Json(_passes) = desk.pass_over(&target, "pause").await?;
     let overview = desk.links.overview.borrow().clone();

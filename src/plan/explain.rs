@@ -241,7 +241,7 @@ pub fn explain(facts: &Facts<'_>, plan: &Plan, id: ChannelId, request_timeout: D
         account: facts.account.to_string(),
         channel: name.map_or_else(|| id.to_string(), ToString::to_string),
         id: id.to_string(),
-        at: facts.now,
+        at: whole_seconds(facts.now),
         declared: spec.map(|spec| declared(spec)),
         observed: sighted(facts, id),
         record: record.map(recorded),
@@ -325,7 +325,7 @@ fn recorded(record: &Record) -> Recorded {
     let Record { id: _, name: _, notify_url: _, grant, refusal, repairs, renewal_asked, last } = record;
     Recorded {
         grant: grant.map(|grant| Granted {
-            at: grant.at,
+            at: whole_seconds(grant.at),
             asked: grant.asked,
             expiry: grant.expiry,
             short: grant.is_short(),
@@ -334,11 +334,15 @@ fn recorded(record: &Record) -> Recorded {
             code: refusal.code.clone(),
             message: refusal.message.clone(),
             attempts: refusal.attempts,
-            at: refusal.at,
+            at: whole_seconds(refusal.at),
         }),
         repairs: repairs.map_or(0, |repairs| repairs.writes),
         renewal_asked: *renewal_asked,
-        last: last.as_ref().map(|last| Last { at: last.at, step: last.step.clone(), outcome: last.outcome.clone() }),
+        last: last.as_ref().map(|last| Last {
+            at: whole_seconds(last.at),
+            step: last.step.clone(),
+            outcome: last.outcome.clone(),
+        }),
     }
 }
 
