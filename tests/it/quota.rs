@@ -122,7 +122,7 @@ async fn while_credits_are_low_nothing_lapses_audits_stop_and_what_loses_nothing
     let before = calls(&world);
     let report = world.report("acme");
     let credits = report.credits.expect("what is left is known");
-    assert_eq!((credits.remaining, credits.reserve), (17, 20));
+    assert_eq!((credits.remaining, credits.reserve), (17, 100));
     assert!(credits.are_tight(world.now()));
     assert!(world.hand("acme", &Hand::AddEvent { channel: id.number(), event: "Cases.edit".to_owned() }));
     hours_covered(&world, 20).await;
