@@ -2,7 +2,8 @@
 //!
 //! Pure tables over stored facts, so that a restart neither forgets a back-off nor repeats it. None of them delays what is
 //! urgent: a channel that is uncovered, or in its emergency window, is tried again every [`URGENT`]; every five minutes
-//! where Zoho refuses it by name, or, outside of its emergency window, where Zoho refuses whatever it is sent.
+//! where Zoho refuses it by name, or, outside of its emergency window, where Zoho refuses whatever it is sent. Only credits
+//! that would not last make it slower: see [`credits`](super::credits).
 //!
 //! A failure that lies in the future was stored while the clock was wrong. Nothing can be counted from it, so it delays
 //! nothing: otherwise a clock that was ahead by a year for a minute would hold a channel for a year.

@@ -38,20 +38,7 @@ fn written(spec: &Spec) -> String {
 
 /// The reason with what it was drawn from.
 fn because(reason: &Reason) -> String {
-    let drift = match reason {
-        Reason::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
-        Reason::Missing
-        | Reason::NotSubscribed
-        | Reason::Renew
-        | Reason::Together
-        | Reason::Asked
-        | Reason::ShortGrant
-        | Reason::Emergency
-        | Reason::EmergencyBlind
-        | Reason::TakenOver
-        | Reason::Retired
-        | Reason::Gone => Vec::new(),
-    };
+    let drift: Vec<String> = reason.drift().iter().map(ToString::to_string).collect();
     format!("{} {}", reason.word(), drift.join("; "))
 }
 

@@ -171,7 +171,7 @@ fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held
     });
 }
 
-/// An account that refuses whatever it is sent is not sent more of it at once, not even what is missing. Nothing delays an
+/// An account that refuses whatever it is sent is not sent more of it at once, not even what is missing. That delays no
 /// emergency: see [`batch_max`] for what keeps it from becoming a storm.
 fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let Some((code, until)) = refusing(facts) else { return };
@@ -186,7 +186,8 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
 fn hold_to_spare_credits(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let trouble = &facts.state.writes;
     let Some(at) = trouble.at.filter(|at| *at <= facts.now) else { return };
-    let (pace, until) = (pace(facts), after(at, pace(facts)));
+    let pace = pace(facts);
+    let until = after(at, pace);
     if pace == backoff::URGENT || until <= facts.now {
         return;
     }

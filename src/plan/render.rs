@@ -11,7 +11,7 @@ use crate::model::time::{Timestamp, brief, span};
 
 use super::calls::CallsView;
 use super::checksum::checksum;
-use super::step::{Cause, Held, Plan, Reason, Step};
+use super::step::{Cause, Held, Plan, Step};
 
 /// The plans of some accounts, and the short name of all they would do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,26 +133,12 @@ impl StepView {
     /// Of a step.
     pub fn of(step: &Step) -> StepView {
         let Step { id, name, action, reason, expiry } = step;
-        let drift = match reason {
-            Reason::Drift(drift) => drift.iter().map(ToString::to_string).collect(),
-            Reason::Missing
-            | Reason::NotSubscribed
-            | Reason::Renew
-            | Reason::Together
-            | Reason::Asked
-            | Reason::ShortGrant
-            | Reason::Emergency
-            | Reason::EmergencyBlind
-            | Reason::TakenOver
-            | Reason::Retired
-            | Reason::Gone => Vec::new(),
-        };
         StepView {
             channel: name.to_string(),
             id: id.to_string(),
             step: action.word().to_owned(),
             reason: reason.word().to_owned(),
-            drift,
+            drift: reason.drift().iter().map(ToString::to_string).collect(),
             expiry: *expiry,
             asks: action.ask().map(|ask| ask.expiry),
         }

@@ -117,12 +117,31 @@ impl Reason {
         }
     }
 
-    /// Whether little of a life is left: nothing at all delays such a step.
+    /// What differs; nothing unless it is a drift.
+    pub fn drift(&self) -> &[Drift] {
+        match self {
+            Reason::Drift(drift) => drift,
+            Reason::Missing
+            | Reason::NotSubscribed
+            | Reason::Renew
+            | Reason::Together
+            | Reason::Asked
+            | Reason::ShortGrant
+            | Reason::Emergency
+            | Reason::EmergencyBlind
+            | Reason::TakenOver
+            | Reason::Retired
+            | Reason::Gone => &[],
+        }
+    }
+
+    /// Whether little of a life is left: nothing but credits that would not last delays such a step.
     pub const fn is_emergency(&self) -> bool {
         matches!(self, Reason::Emergency | Reason::EmergencyBlind)
     }
 
-    /// Whether something is uncovered, or soon will be: no back-off delays such a step.
+    /// Whether something is uncovered, or soon will be: nothing but credits that would not last delays such a step, when an
+    /// earlier one failed.
     pub const fn is_urgent(&self) -> bool {
         match self {
             Reason::Missing | Reason::NotSubscribed | Reason::Emergency | Reason::EmergencyBlind => true,
