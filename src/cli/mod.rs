@@ -228,7 +228,7 @@ fn usage(error: &clap::Error) -> Exit {
 /// One line, or several, to stderr.
 pub(crate) fn complain(text: &str) {
     // There is nowhere to say that stderr is closed.
-    let _printed = writeln!(std::io::stderr(), "{text}");
+    let _printed = writeln!(std::io::stderr(), "{}", telemetry::said(text));
 }
 
 const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";

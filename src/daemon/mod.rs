@@ -8,6 +8,8 @@
 //! - [`status_file`]: how everything is, where another host can fetch it;
 //! - [`control`]: the same verbs over a Unix socket;
 //! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
+//! - [`watchdog`]: that the loop turns, told by the loop itself;
+//! - [`inherited`]: the HTTP socket that systemd opened;
 //! - [`run`]: the order of starting and of stopping.
 //!
 //! The order of stopping: no new pass is begun; passes under way end after the call they are in, and the steps they have
@@ -21,9 +23,11 @@ pub mod alerts;
 pub mod control;
 pub mod cron;
 pub mod fleet;
+pub mod inherited;
 pub mod notify;
 pub mod run;
 pub mod scheduler;
 pub mod signals;
 pub mod status_file;
 pub mod verbs;
+pub mod watchdog;

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Surroundings};
+use crate::expose::health::health;
 use crate::expose::http::{self, Shown};
 use crate::expose::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
 use crate::expose::overview::{ConfigState, Measured, Overview};
@@ -36,10 +37,12 @@ use super::alerts::{self, Alarm};
 use super::control::{self, Desk};
 use super::cron::{Audits, CronError};
 use super::fleet::{Fleet, Means};
+use super::inherited;
 use super::notify;
 use super::scheduler::{Links, Message, PassDied, Scheduler, Setup, chain};
 use super::signals::{Asked, Incoming};
 use super::status_file;
+use super::watchdog::Watchdog;
 
 /// What a daemon is started with.
 pub struct Options {
@@ -110,6 +113,10 @@ pub struct Daemon {
     reloads: mpsc::Receiver<ReloadRequest>,
     incoming: Option<Incoming>,
     owns_process: bool,
+    /// Whether every account has been looked at once.
+    ready: bool,
+    /// What systemd was told last of how everything is.
+    line: String,
 }
 
 /// Puts a config that was read again in force.
@@ -147,6 +154,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let Options { config, state_dir, listen, clock, surroundings, transport, owns_process, observer } = options;
     // Before anything else: a signal that comes during the start waits for it to end, and kills nothing.
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
+    let unusable = |source| RunError::Listen { what: "the socket that systemd handed over".to_owned(), source };
+    let inherited = if owns_process { inherited::http().map_err(unusable)? } else { None };
     let loaded = config::load(&config, &surroundings);
     let Opened { store, moved_aside } = Store::open(&state_dir, clock.now())?;
     let store = store.going_on();
@@ -165,7 +174,12 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let store_moved_aside = moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display()));
     let overview = Overview { store_moved_aside, ..Overview::starting(clock.now(), wanted.config) };
     let setup = Setup { fleet, store: store.clone(), clock: clock.clone(), overview, observer };
-    let (scheduler, links) = Scheduler::new(setup);
+    let (mut scheduler, links) = Scheduler::new(setup);
+    if owns_process {
+        let overview = links.overview.clone();
+        let alive = move || notify::alive(!overview.borrow().accounts.values().all(Option::is_some));
+        scheduler = scheduler.watched(Watchdog::new(notify::within(), alive));
+    }
     let cancelled = CancellationToken::new();
     let closing = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -176,14 +190,18 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         alarm.run(stop).await;
         ("alerts", Ok(()))
     });
-    let listening = match listen.or(settings.listen) {
-        Some(address) => {
+    let listener = match inherited {
+        Some(socket) => Some(TcpListener::from_std(socket).map_err(unusable)?),
+        None => listen_on(listen.or(settings.listen)).await?,
+    };
+    let listening = match listener {
+        Some(listener) => {
             let measured = move || Measured {
                 latencies: timed.latencies(),
                 messages: outbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             };
             let shown = shown(&links, &store, &clock, settings.request_timeout, Arc::new(measured));
-            Some(serve_http(address, shown, &closing, &mut tasks).await?)
+            Some(serve_http(listener, shown, &closing, &mut tasks)?)
         }
         None => None,
     };
@@ -207,7 +225,20 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     });
     let audits = Audits::start(&settings.audit, links.wakes.clone()).await?;
     let reloader = Reloader { reader, links: links.clone(), settings };
-    Ok(Daemon { links, tasks, audits, reloader, cancelled, listening, ask_reload, reloads, incoming, owns_process })
+    Ok(Daemon {
+        links,
+        tasks,
+        audits,
+        reloader,
+        cancelled,
+        listening,
+        ask_reload,
+        reloads,
+        incoming,
+        owns_process,
+        ready: false,
+        line: String::new(),
+    })
 }
 
 impl Daemon {
@@ -247,7 +278,8 @@ impl Daemon {
     /// When a part of it ended by itself.
     pub async fn run(mut self) -> Result<(), RunError> {
         let mut incoming = self.incoming.take();
-        let mut first_passes = Some(self.links.overview.clone());
+        let mut overview = self.links.overview.clone();
+        overview.mark_changed();
         let result = loop {
             tokio::select! {
                 // Being stopped goes first: what ends because of it did not end by itself.
@@ -270,10 +302,8 @@ impl Daemon {
                     }
                     Some(Asked::Abort) | None => return Err(RunError::Ended("the wait for passes under way")),
                 },
-                () = all_looked_at(first_passes.as_mut()) => {
-                    first_passes = None;
-                    self.tell_ready();
-                }
+                // Once it cannot change any more, the scheduler has ended, and that ends this too.
+                Ok(()) = overview.changed() => self.tell_overview(),
             }
         };
         self.stop(incoming, result).await
@@ -302,22 +332,35 @@ impl Daemon {
         }
     }
 
-    fn tell_ready(&self) {
-        info!(accounts = self.links.overview.borrow().accounts.len(), "every account has been looked at");
+    /// Says what the overview is now: the first time that every account has been looked at, and what reads differently.
+    fn tell_overview(&mut self) {
+        let overview = self.links.overview.borrow().clone();
+        if !self.ready && overview.accounts.values().all(Option::is_some) {
+            self.ready = true;
+            info!(accounts = overview.accounts.len(), "every account has been looked at");
+            if self.owns_process {
+                notify::ready();
+            }
+        }
         if self.owns_process {
-            notify::ready();
-            notify::status(&status_line(&self.links.overview.borrow()));
+            let clock = &*self.reloader.reader.means.clock;
+            let line = notify::line(&overview, &health(&overview, self.links.pulse.age(clock), clock.now()));
+            if self.line != line {
+                notify::status(&line);
+                self.line = line;
+            }
         }
     }
 
+    /// A reload, of which systemd is told. It is not while the daemon starts: the end of a reload would be READY.
     async fn reload_for_systemd(&mut self) -> Result<(), Vec<String>> {
-        if self.owns_process {
+        let is_told = self.owns_process && self.ready;
+        if is_told {
             notify::reloading();
         }
         let reloaded = self.reload().await;
-        if self.owns_process {
+        if is_told {
             notify::ready();
-            notify::status(&status_line(&self.links.overview.borrow()));
         }
         reloaded
     }
@@ -491,14 +534,19 @@ fn remembered_of(subject: &Subject, store: &Store) -> Result<AccountMemory, Stor
     })
 }
 
-async fn serve_http(
-    address: SocketAddr,
+async fn listen_on(address: Option<SocketAddr>) -> Result<Option<TcpListener>, RunError> {
+    let Some(address) = address else { return Ok(None) };
+    let unheard = |source| RunError::Listen { what: format!("http://{address}"), source };
+    TcpListener::bind(address).await.map(Some).map_err(unheard)
+}
+
+fn serve_http(
+    listener: TcpListener,
     shown: Shown,
     closing: &CancellationToken,
     tasks: &mut JoinSet<(&'static str, Result<(), RunError>)>,
 ) -> Result<SocketAddr, RunError> {
-    let unheard = move |source| RunError::Listen { what: format!("http://{address}"), source };
-    let listener = TcpListener::bind(address).await.map_err(unheard)?;
+    let unheard = |source| RunError::Listen { what: "the HTTP socket".to_owned(), source };
     let listening = listener.local_addr().map_err(unheard)?;
     let (router, stop) = (http::router(shown), closing.clone());
     tasks.spawn(async move { ("HTTP listener", http::serve(listener, router, stop).await.map_err(unheard)) });
@@ -526,31 +574,11 @@ async fn next_signal(incoming: Option<&mut Incoming>) -> Option<Asked> {
     }
 }
 
-/// Returns once every account has had a pass; never again without an overview to watch.
-async fn all_looked_at(overview: Option<&mut tokio::sync::watch::Receiver<Arc<Overview>>>) {
-    let Some(overview) = overview else { return std::future::pending().await };
-    let done = |overview: &Arc<Overview>| overview.accounts.values().all(Option::is_some);
-    let gone = overview.wait_for(done).await.is_err();
-    if gone {
-        std::future::pending().await
-    }
-}
-
 fn ended_early(ended: Result<(&'static str, Result<(), RunError>), tokio::task::JoinError>) -> RunError {
     match ended {
         Ok((_, Err(error))) => error,
         Ok((what, Ok(()))) => RunError::Ended(what),
         Err(error) => RunError::Died(PassDied(error)),
-    }
-}
-
-fn status_line(overview: &Overview) -> String {
-    let reports = overview.accounts.values().flatten();
-    let channels: usize = reports.clone().map(|report| report.channels.len()).sum();
-    let ends = reports.map(|report| report.guaranteed_until).collect::<Option<Vec<_>>>();
-    match ends.and_then(|ends| ends.into_iter().min()) {
-        Some(until) => format!("{channels} channels, covered until {until} even if nothing succeeds any more"),
-        None => format!("{channels} channels, not all of them covered: see `channelkeeper status`"),
     }
 }
 

@@ -4,7 +4,7 @@
 //! moves its slot to *now*: wakes coalesce, and one that comes during a pass leads to one more pass after it. When a
 //! pass ends, its report says when the next one is due.
 //!
-//! It never sleeps longer than [`LOOK_AT_CLOCK`] and reads wall time anew each time, so that a suspended machine, a paused
+//! It never sleeps longer than [`LOOK_AT_CLOCK`], or than its [`Watchdog`] wants, and reads wall time anew each time, so that a suspended machine, a paused
 //! virtual machine or a step of the clock is noticed. After a jump every account is looked at: a slot that was computed
 //! under another time means nothing.
 //!
@@ -29,6 +29,7 @@ use crate::reconcile::report::AccountReport;
 use crate::store::{Store, StoreError};
 
 use super::fleet::Fleet;
+use super::watchdog::Watchdog;
 
 /// What the scheduler is told.
 pub enum Message {
@@ -124,6 +125,7 @@ pub struct Scheduler {
     overview: watch::Sender<Arc<Overview>>,
     inbox: mpsc::Receiver<Message>,
     pulse: Pulse,
+    watchdog: Option<Watchdog>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     last_look: (Timestamp, Duration),
     /// When the store was last tried to be brought back to its disk.
@@ -190,6 +192,7 @@ impl Scheduler {
             overview: watch::Sender::new(Arc::new(overview)),
             inbox,
             pulse: Pulse::default(),
+            watchdog: None,
             observer,
             last_look,
             last_mend,
@@ -205,13 +208,18 @@ impl Scheduler {
         (scheduler, links)
     }
 
+    /// The same, with somebody who is told that it turns.
+    pub fn watched(self, watchdog: Watchdog) -> Scheduler {
+        Scheduler { watchdog: Some(watchdog), ..self }
+    }
+
     /// Turns until `cancelled`, then waits for the passes under way.
     ///
     /// # Errors
     /// When a pass panicked.
     pub async fn run(mut self, cancelled: CancellationToken) -> Result<(), PassDied> {
         while !cancelled.is_cancelled() {
-            self.pulse.beat(&*self.clock);
+            self.beat();
             self.notice_jumps();
             if self.clock.elapsed().saturating_sub(self.last_mend) >= MEND_EVERY {
                 self.mend_store();
@@ -227,8 +235,13 @@ impl Scheduler {
             }
         }
         self.publish(|overview| overview.stopping = true);
-        while let Some(ended) = self.passes.join_next().await {
-            self.ended(ended).await?;
+        while !self.passes.is_empty() {
+            self.beat();
+            let (clock, length) = (self.clock.clone(), self.rest());
+            tokio::select! {
+                Some(ended) = self.passes.join_next() => self.ended(ended).await?,
+                () = clock.sleep(length) => {}
+            }
         }
         self.mend_store();
         if let Some(why) = self.store.trouble() {
@@ -238,10 +251,23 @@ impl Scheduler {
         Ok(())
     }
 
+    /// The loop turns.
+    fn beat(&mut self) {
+        self.pulse.beat(&*self.clock);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.turned(self.clock.elapsed());
+        }
+    }
+
+    /// The longest sleep between two turns.
+    fn rest(&self) -> Duration {
+        self.watchdog.as_ref().map_or(LOOK_AT_CLOCK, |watchdog| watchdog.rest().min(LOOK_AT_CLOCK))
+    }
+
     fn sleep_length(&self) -> Duration {
         let full = self.passes.len() >= self.passes_max();
         let next = self.queue.first().filter(|_| !full).map(|(due, _)| span(self.clock.now(), *due));
-        next.unwrap_or(LOOK_AT_CLOCK).min(LOOK_AT_CLOCK)
+        next.unwrap_or(LOOK_AT_CLOCK).min(self.rest())
     }
 
     fn passes_max(&self) -> usize {

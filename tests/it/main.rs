@@ -11,6 +11,8 @@
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
+//! - `units`: what is held in `systemd/`;
+//! - `watchdog`: who is told that the loop turns, and when not;
 //! - `world`: the world that scenarios and seeds play in.
 
 mod arbitrary;
@@ -25,4 +27,6 @@ mod scenarios;
 mod seeds;
 mod simulation;
 mod tidy;
+mod units;
+mod watchdog;
 mod world;
