@@ -29,7 +29,7 @@ use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::{Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
-use crate::store::{OpenError, Opened, Store, StoreError};
+use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
 use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
@@ -157,8 +157,11 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let unusable = |source| RunError::Listen { what: "the socket that systemd handed over".to_owned(), source };
     let inherited = if owns_process { inherited::http().map_err(unusable)? } else { None };
     let loaded = config::load(&config, &surroundings);
-    let Opened { store, moved_aside } = Store::open(&state_dir, clock.now())?;
+    let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
     let store = store.going_on();
+    if let Some(Migrated { from, kept }) = &migrated {
+        info!(from, to = SCHEMA, kept = %kept.display(), "the database of an earlier release was brought to this one's layout");
+    }
     if let Some((aside, why)) = &moved_aside {
         error!(moved_to = %aside.display(), why, "the database could not be used and a new one was begun");
     }
