@@ -335,7 +335,7 @@ fn open_or_migrate(path: &Path, now: Timestamp, steps: &[Step]) -> Result<(Store
     let _opening = when_free(|| lock(path))?;
     migrate::finish(state_dir).map_err(|source| file_trouble(path, source))?;
     let from = match when_free(|| open_and_verify(path, layout))? {
-        Found::This(store) => return Ok((store, None)),
+        Found::This(store) => return Ok((*store, None)),
         Found::Older(from) => from,
     };
     let steps = steps.get(from as usize - 1..).unwrap_or_default();
@@ -347,7 +347,7 @@ fn open_or_migrate(path: &Path, now: Timestamp, steps: &[Step]) -> Result<(Store
         })
     })?;
     match when_free(|| open_and_verify(path, layout))? {
-        Found::This(store) => Ok((store, Some(migrated))),
+        Found::This(store) => Ok((*store, Some(migrated))),
         Found::Older(from) => Err(Trouble::Corrupt(format!("it has layout {from} after it was migrated"))),
     }
 }
@@ -385,7 +385,7 @@ fn lock(path: &Path) -> Result<std::fs::File, Trouble> {
 
 /// What an opened database turned out to be.
 enum Found {
-    This(Store),
+    This(Box<Store>),
     Older(u32),
 }
 
@@ -418,7 +418,7 @@ fn open_and_verify(path: &Path, layout: u32) -> Result<Found, Trouble> {
     let store = checked.map_err(|error| value_trouble(path, error))?;
     match std::fs::remove_file(&begun) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(file_trouble(path, source)),
-        Ok(()) | Err(_) => Ok(Found::This(store)),
+        Ok(()) | Err(_) => Ok(Found::This(Box::new(store))),
     }
 }
 
