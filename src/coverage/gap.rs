@@ -103,6 +103,20 @@ impl Cause {
         }
     }
 
+    /// Whether it says no more than that what was declared is not there yet.
+    pub(super) const fn is_of_a_beginning(self) -> bool {
+        match self {
+            Cause::NotEnabled | Cause::Unseen | Cause::EventMissing | Cause::Absent => true,
+            Cause::Expired
+            | Cause::WrongUrl
+            | Cause::Conflict
+            | Cause::Refused
+            | Cause::Restored
+            | Cause::UnsureWrite
+            | Cause::Merged => false,
+        }
+    }
+
     /// Whether Zoho has the channel at all, for all that this cause says.
     pub(super) const fn has_channel(self) -> bool {
         match self {

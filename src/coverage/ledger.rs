@@ -139,6 +139,7 @@ impl Ledger {
     /// A write was accepted, of the channel as it is declared.
     pub fn granted(&mut self, times: Times, expiry: Timestamp) {
         let Times { sent, received } = times;
+        self.tracks.iter_mut().for_each(|track| track.begin_life(received));
         if let Some(doubt) = self.doubt {
             let (from, to) = (after(doubt.since, SHORTEST_GRANT), self.expiry.map_or(sent, |end| end.min(sent)));
             for track in self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none()) {

@@ -76,12 +76,16 @@ impl<'a> Ledgers<'a> {
         }
         let closed = changed.iter().any(|id| self.ledgers.get(id).is_some_and(|ledger| ledger.closed_at().is_some()));
         if closed {
-            for id in outdated(&self.ledgers, sighting.times.received) {
-                self.ledgers.remove(&id);
-                changed.push(id);
-            }
+            changed.extend(self.forget_outdated(sighting.times.received));
         }
         self.write(changed)
+    }
+
+    /// Drops what is closed for too long, or too much. Returns which.
+    fn forget_outdated(&mut self, at: Timestamp) -> Vec<ChannelId> {
+        let gone = outdated(&self.ledgers, at);
+        gone.iter().for_each(|id| drop(self.ledgers.remove(id)));
+        gone
     }
 
     /// These steps are about to be sent.
@@ -145,6 +149,21 @@ impl<'a> Ledgers<'a> {
         let changes = changed.into_iter().map(|id| (id, self.ledgers.get(&id).cloned())).collect();
         self.store.write_ledgers(self.account, &changes)
     }
+}
+
+/// Ends the ledgers of an account that is declared no longer, as of `now` of the local clock, and forgets the outdated.
+/// There are no credentials for a last look: from the last one on, nobody knows.
+///
+/// # Errors
+/// When the store fails.
+pub fn retire(store: &Store, account: &AccountName, now: Timestamp) -> Result<(), StoreError> {
+    let state = store.account_state(account)?;
+    let (at, unseen_from) = (state.zoho_time(now), state.looked_from.or(Some(Timestamp::MIN)));
+    let mut ledgers = Ledgers::read(store, account)?;
+    let retired = ledgers.ledgers.values_mut().filter_map(|ledger| ledger.retire(at, unseen_from).then_some(ledger.id));
+    let mut changed: Vec<ChannelId> = retired.collect();
+    changed.extend(ledgers.forget_outdated(at));
+    ledgers.write(changed)
 }
 
 impl Sighting<'_> {

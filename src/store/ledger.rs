@@ -3,7 +3,7 @@
 //! A ledger outlives its channel's record, because what was missed is asked for later. Those of channels that are
 //! declared no longer are bounded: the longest closed go first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,11 @@ impl Store {
     pub fn ledgers(&self, account: &AccountName) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
         let entries: Vec<(Vec<u8>, LedgerValue)> = self.ledgers.scan(&keys::records_of(account))?;
         Ok(entries.into_iter().map(|(_, value)| value.into_ledger()).map(|ledger| (ledger.id, ledger)).collect())
+    }
+
+    /// The accounts that have ledgers: also those that are declared no longer.
+    pub fn ledger_accounts(&self) -> Result<BTreeSet<AccountName>, StoreError> {
+        Ok(self.ledgers.keys("")?.iter().filter_map(|key| keys::account_of(key)).collect())
     }
 
     /// Sets and removes (`None`) ledgers of one account, and flushes.
