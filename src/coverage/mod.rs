@@ -31,6 +31,7 @@ pub mod backfill;
 pub mod gap;
 pub mod ledger;
 mod look;
+pub mod reception;
 pub mod render;
 #[cfg(test)]
 mod table;

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use crate::coverage::Ledger;
 use crate::coverage::ledger::{Doubt, Sight};
+use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::Look;
 use crate::model::record::Record;
+use crate::model::secret::Fingerprint;
 use crate::model::time::{Times, Timestamp};
 use crate::plan::step::Step;
 use crate::store::ledger::outdated;
@@ -40,6 +42,8 @@ pub struct Sighting<'a> {
     pub times: Times,
     /// The last good look before it.
     pub looked_from: Option<Timestamp>,
+    /// What became of the account's canaries, by where they went.
+    pub canaries: &'a BTreeMap<Fingerprint, Canaries>,
 }
 
 impl<'a> Ledgers<'a> {
@@ -62,7 +66,8 @@ impl<'a> Ledgers<'a> {
         for ledger in self.ledgers.values_mut() {
             let seen = sighting.apply(ledger);
             let declared = sighting.declare(ledger);
-            if seen | declared {
+            let heard = sighting.hear(ledger);
+            if seen | declared | heard {
                 changed.push(ledger.id);
             }
         }
@@ -70,6 +75,7 @@ impl<'a> Ledgers<'a> {
             if !self.ledgers.contains_key(id) {
                 let mut ledger = Ledger::new(spec, sighting.times.received);
                 sighting.apply(&mut ledger);
+                sighting.hear(&mut ledger);
                 self.ledgers.insert(*id, ledger);
                 changed.push(*id);
             }
@@ -173,6 +179,11 @@ impl Sighting<'_> {
         let ours = self.records.contains_key(&ledger.id);
         let Sighting { times, looked_from, .. } = *self;
         ledger.look(&Sight { observed: channels.get(&ledger.id), ours, times, looked_from })
+    }
+
+    /// What canaries told, whether or not Zoho could be looked at.
+    fn hear(&self, ledger: &mut Ledger) -> bool {
+        ledger.hear(self.canaries.get(&ledger.notify_url), self.times.received)
     }
 
     /// What is declared from now on, and what the same look says of that.
