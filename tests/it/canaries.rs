@@ -1,6 +1,6 @@
 //! Ring 3: canaries to receivers that fail, hang, and come back, and the ledger that says so.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use channelkeeper::clock::{Clock, VirtualClock};
@@ -46,24 +46,24 @@ struct Receivers {
 
 impl Receivers {
     fn do_from_now(&self, does: Does) {
-        *self.does.lock().unwrap() = does;
+        *held(&self.does) = does;
     }
 
     fn instants(&self, path: &str) -> Vec<Timestamp> {
-        let came = self.came.lock().unwrap();
+        let came = held(&self.came);
         came.iter().filter(|(_, to, _)| to == path).map(|(at, ..)| *at).collect()
     }
 
     fn count(&self) -> usize {
-        self.came.lock().unwrap().len()
+        held(&self.came).len()
     }
 
     async fn take(&self, request: Request) -> Result<Response, TransportError> {
         let _under_way = UnderWay::enter(&self.at_once);
         let body = serde_json::from_slice(&request.body).expect("a JSON body");
-        self.came.lock().unwrap().push((self.clock.now(), request.path.clone(), body));
+        held(&self.came).push((self.clock.now(), request.path.clone(), body));
         pause(Duration::from_millis(40)).await;
-        let does = *self.does.lock().unwrap();
+        let does = *held(&self.does);
         match does {
             Does::Answer(status) => Ok(Response::empty(status)),
             Does::Hang => std::future::pending().await,
@@ -72,11 +72,15 @@ impl Receivers {
     }
 }
 
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with it")
+}
+
 struct UnderWay<'a>(&'a Mutex<(usize, usize)>);
 
 impl UnderWay<'_> {
     fn enter(counts: &Mutex<(usize, usize)>) -> UnderWay<'_> {
-        let mut both = counts.lock().unwrap();
+        let mut both = held(counts);
         *both = (both.0 + 1, both.1.max(both.0 + 1));
         UnderWay(counts)
     }
@@ -84,7 +88,7 @@ impl UnderWay<'_> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.lock().unwrap().0 -= 1;
+        held(self.0).0 -= 1;
     }
 }
 
