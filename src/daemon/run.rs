@@ -28,7 +28,7 @@ use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::{Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
-use crate::store::{OpenError, Opened, Store, StoreError};
+use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
 use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
@@ -149,8 +149,11 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     // Before anything else: a signal that comes during the start waits for it to end, and kills nothing.
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
     let loaded = config::load(&config, &surroundings);
-    let Opened { store, moved_aside } = Store::open(&state_dir, clock.now())?;
+    let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
     let store = store.going_on();
+    if let Some(Migrated { from, kept }) = &migrated {
+        info!(from, to = SCHEMA, kept = %kept.display(), "the database of an earlier release was brought to this one's layout");
+    }
     if let Some((aside, why)) = &moved_aside {
         error!(moved_to = %aside.display(), why, "the database could not be used and a new one was begun");
     }
