@@ -34,6 +34,7 @@ use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::alerts::{self, Alarm};
+use super::canaries::{self, Canaries};
 use super::control::{self, Desk};
 use super::cron::{Audits, CronError};
 use super::fleet::{Fleet, Means};
@@ -167,9 +168,9 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     }
     let wanted = wanted(loaded, &config, &store, &surroundings, clock.now())?;
     let settings = wanted.desired.settings.clone();
-    let (transport, messenger) = match transport {
-        Some(transport) => (transport.clone(), transport),
-        None => (network(&settings)?, messenger(&settings)?),
+    let (transport, messenger, poster) = match transport {
+        Some(transport) => (transport.clone(), transport.clone(), transport),
+        None => (network(&settings)?, messenger(&settings)?, poster(&settings)?),
     };
     let timed = Arc::new(Timed::new(transport, clock.clone()));
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
@@ -192,6 +193,11 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     tasks.spawn(async move {
         alarm.run(stop).await;
         ("alerts", Ok(()))
+    });
+    let (canaries, stop) = (Canaries::new(&links, clock.clone(), poster, store.clone()), closing.clone());
+    tasks.spawn(async move {
+        canaries.run(stop).await;
+        ("canaries", Ok(()))
     });
     let listener = match inherited {
         Some(socket) => Some(TcpListener::from_std(socket).map_err(unusable)?),
@@ -491,6 +497,12 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
 fn messenger(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     let http = Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
     Ok(Arc::new(http))
+}
+
+/// The same for [`canaries`](super::canaries).
+fn poster(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
+    let http = Http::new(canaries::CONNECT_TIMEOUT, canaries::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
+    Ok(Arc::new(http.reading_no_body()))
 }
 
 /// What the listener shows.

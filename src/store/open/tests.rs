@@ -440,7 +440,7 @@ fn nobody_opens_a_database_while_another_does() {
 }
 
 /// Every entry, tree by tree.
-fn entries(db: &sled::Db) -> BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>> {
+fn entries(db: &sled::Db) -> migrate::Entries {
     let pair = |entry: Result<(sled::IVec, sled::IVec), sled::Error>| {
         let (key, value) = entry.unwrap();
         (key.to_vec(), value.to_vec())
