@@ -18,6 +18,9 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drift;
+#[cfg(target_os = "linux")]
+mod flood;
+mod foul;
 mod help;
 mod import;
 mod killed;
@@ -29,11 +32,13 @@ mod outside;
 mod page;
 mod pause;
 mod plan;
+mod private;
 mod receivers;
 mod refused;
 mod rehearse;
 mod reload;
 mod secrets;
 mod signals;
+mod tls;
 mod token;
 mod verbs;
