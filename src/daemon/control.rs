@@ -1,7 +1,7 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it, and that
-//! is looked at again when somebody does ([`Peer`]). Who asked for a change is in the log. A body has a size and a time, and
+//! is looked at again when somebody does (`Peer`). Who asked for a change is in the log. A body has a size and a time, and
 //! there are only so many connections. Paths:
 //! `GET /status`, `/summary` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
 //! `/adopt`, `/pause`, `/resume` and `/gaps/ack`. An error is `{"error": "..."}` with status 400, 409

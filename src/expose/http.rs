@@ -2,7 +2,7 @@
 //!
 //! Each answer is computed from the overview as it is at that moment. Nothing can be changed here, and every path knows GET
 //! and HEAD only. Probes read the status code: 200 is yes, 503 is no. Who is answered at all is [`Door`]'s, and how many at
-//! once [`serve`](super::serve)'s.
+//! once [`super::serve`]'s.
 //!
 //! `/livez` is for what restarts the daemon, `/readyz` for what waits for it, `/healthz` for what calls a person:
 //! degraded is 200 there and says so, `?strict` makes it 503.
