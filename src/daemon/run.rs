@@ -34,6 +34,7 @@ use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::alerts::{self, Alarm};
+use super::canaries::{self, Canaries};
 use super::control::{self, Desk};
 use super::cron::{Audits, CronError};
 use super::fleet::{Fleet, Means};
@@ -165,9 +166,9 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     if let Some(address) = listen.filter(|address| !address.ip().is_loopback() && !settings.http.public) {
         return Err(RunError::NotPublic(address));
     }
-    let (transport, messenger) = match transport {
-        Some(transport) => (transport.clone(), transport),
-        None => (network(&settings)?, messenger(&settings)?),
+    let (transport, messenger, poster) = match transport {
+        Some(transport) => (transport.clone(), transport.clone(), transport),
+        None => (network(&settings)?, messenger(&settings)?, poster(&settings)?),
     };
     let timed = Arc::new(Timed::new(transport, clock.clone()));
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
@@ -185,6 +186,11 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     tasks.spawn(async move {
         alarm.run(stop).await;
         ("alerts", Ok(()))
+    });
+    let (canaries, stop) = (Canaries::new(&links, clock.clone(), poster, store.clone()), closing.clone());
+    tasks.spawn(async move {
+        canaries.run(stop).await;
+        ("canaries", Ok(()))
     });
     let listening = match listen.or(settings.listen).filter(|_| wanted.opens) {
         Some(address) => {
@@ -465,6 +471,12 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
 fn messenger(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     let http = Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
     Ok(Arc::new(http))
+}
+
+/// The same for [`canaries`](super::canaries).
+fn poster(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
+    let http = Http::new(canaries::CONNECT_TIMEOUT, canaries::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
+    Ok(Arc::new(http.reading_no_body()))
 }
 
 /// What the listener shows.

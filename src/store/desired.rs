@@ -182,6 +182,8 @@ struct SettingsValue {
     alerts: Option<AlertsValue>,
     #[serde(default)]
     status_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary_every: Option<Duration>,
     #[serde(default)]
     http: HttpValue,
 }
@@ -332,6 +334,7 @@ impl SettingsValue {
             alerts,
             status_file,
             http,
+            canary_every,
         } = settings.clone();
         let http =
             HttpValue { public: http.public, hosts: http.hosts, token: http.token.as_ref().map(SecretValue::of) };
@@ -347,6 +350,7 @@ impl SettingsValue {
             alerts,
             status_file,
             http,
+            canary_every,
         }
     }
 
@@ -361,6 +365,7 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            canary_every,
             http: HttpValue { public, hosts, token },
         } = self;
         let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, &mut restored.unalerted)).unwrap_or_default();
@@ -380,6 +385,7 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            canary_every,
         }
     }
 }

@@ -36,11 +36,14 @@ async fn serve(server: Server) -> String {
 }
 
 async fn get(base: String) -> Result<Response, TransportError> {
-    get_trusting(base, None).await
+    get_by(&http(None), base).await
 }
 
-async fn get_trusting(base: String, ca_file: Option<&Path>) -> Result<Response, TransportError> {
-    let http = Http::new(Duration::from_millis(500), Duration::from_millis(1500), ca_file).unwrap();
+fn http(ca_file: Option<&Path>) -> Http {
+    Http::new(Duration::from_millis(500), Duration::from_millis(1500), ca_file).unwrap()
+}
+
+async fn get_by(http: &Http, base: String) -> Result<Response, TransportError> {
     let request = Request {
         method: "GET",
         base,
@@ -104,6 +107,15 @@ async fn a_reply_that_does_not_arrive_whole_is_lost() {
     assert!(matches!(&silent, TransportError::Lost(why) if why.starts_with("timed out")), "{silent:?}");
     let large = get(serve(Server::SaysMuch(REPLY_MAX + 1)).await).await.unwrap_err();
     assert_eq!(large, TransportError::Lost("the reply is larger than 8388608 bytes".to_owned()));
+}
+
+#[tokio::test]
+async fn where_only_the_status_counts_nothing_behind_it_is_read() {
+    let http = http(None).reading_no_body();
+    for server in [Server::SaysMuch(REPLY_MAX + 1), Server::Says("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx")] {
+        let response = get_by(&http, serve(server).await).await.unwrap();
+        assert_eq!((response.status, response.body.len()), (200, 0));
+    }
 }
 
 #[tokio::test]
@@ -173,7 +185,7 @@ async fn only_a_certificate_that_holds_is_spoken_to() {
             let _written = tls.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
             read
         });
-        let got = get_trusting(url, ca_file).await;
+        let got = get_by(&http(ca_file), url).await;
         match refused {
             None => assert_eq!(got.unwrap().status, 204),
             Some(why) => {
