@@ -73,9 +73,15 @@ pub(super) struct Http {
     /// The address to listen on, or "off".
     #[schemars(with = "Option<String>", extend("default" = "127.0.0.1:8470"))]
     pub(super) listen: Given<Option<SocketAddr>>,
-    /// Allows an address that other hosts can reach: there is no login, so put a proxy in front.
+    /// Allows an address that other hosts can reach: there is no TLS, so put a proxy in front, and set `token`.
     #[schemars(with = "Option<bool>", extend("default" = false))]
     pub(super) public: Given<bool>,
+    /// Names of hosts under which it is reached, beside those of the loopback; a request for any other name is refused.
+    #[schemars(with = "Option<Vec<String>>", extend("default" = Vec::<String>::new(), "examples" = [["status.example.com"]]))]
+    pub(super) hosts: Given<Vec<At<String>>>,
+    /// What a request has to show as `Authorization: Bearer`, but for `/livez`: at least 16 characters.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) token: Given<Reference>,
 }
 
 /// The HTTP client towards Zoho.
@@ -352,7 +358,12 @@ impl Daemon {
 
 impl Http {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Http {
-        Http { listen: fields.parsed("listen", values::listen), public: fields.flag("public") }
+        Http {
+            listen: fields.parsed("listen", values::listen),
+            public: fields.flag("public"),
+            hosts: fields.texts("hosts"),
+            token: fields.secret("token"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::model::events::Operation;
+use crate::model::plain::is_foul;
 use crate::model::time::Timestamp;
 
 use super::gap::{Cause, Gap};
@@ -104,8 +105,7 @@ impl FromStr for Note {
     type Err = BadNote;
 
     fn from_str(text: &str) -> Result<Note, BadNote> {
-        let turns = |c: char| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-        let (text, is_foul) = (text.trim(), |c: char| c.is_control() || turns(c));
+        let text = text.trim();
         let fits = (1..=NOTE_MAX).contains(&text.chars().count());
         if fits && !text.contains(is_foul) { Ok(Note(text.to_owned())) } else { Err(BadNote) }
     }

@@ -21,12 +21,13 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Surroundings};
+use crate::expose::door::Door;
 use crate::expose::health::health;
 use crate::expose::http::{self, Shown};
 use crate::expose::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
 use crate::expose::overview::{ConfigState, Measured, Overview};
 use crate::model::channel::{AccountName, ChannelId};
-use crate::model::desired::{Desired, Settings};
+use crate::model::desired::{self, Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
@@ -91,6 +92,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// `--listen` names an address that the config does not allow.
+    #[error("other hosts can reach {0}: listen on 127.0.0.1, or set public = true under [http] of the config")]
+    NotPublic(SocketAddr),
     /// Signals cannot be handled.
     #[error("signals cannot be handled")]
     Signals(#[source] std::io::Error),
@@ -168,6 +172,10 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     }
     let wanted = wanted(loaded, &config, &store, &surroundings, clock.now())?;
     let settings = wanted.desired.settings.clone();
+    let asked_for = inherited.as_ref().map_or(listen, |socket| socket.local_addr().ok());
+    if let Some(address) = asked_for.filter(|address| !address.ip().is_loopback() && !settings.http.public) {
+        return Err(RunError::NotPublic(address));
+    }
     let (transport, messenger, poster) = match transport {
         Some(transport) => (transport.clone(), transport.clone(), transport),
         None => (network(&settings)?, messenger(&settings)?, poster(&settings)?),
@@ -200,6 +208,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         ("canaries", Ok(()))
     });
     let listener = match inherited {
+        _ if !wanted.opens => None,
         Some(socket) => Some(TcpListener::from_std(socket).map_err(unusable)?),
         None => listen_on(listen.or(settings.listen)).await?,
     };
@@ -210,12 +219,13 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
                 messages: outbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             };
             let shown = shown(&links, &store, &clock, settings.request_timeout, Arc::new(measured));
-            Some(serve_http(listener, shown, &closing, &mut tasks)?)
+            Some(serve_http(listener, (shown, &settings.http), &closing, &mut tasks)?)
         }
         None => None,
     };
     let unheard = |source| RunError::Listen { what: "the control socket".to_owned(), source };
     let socket = control::bind(&state_dir).map_err(unheard)?;
+    let door = control::socket_path(&state_dir);
     let reader = Arc::new(Reader { config, surroundings, means });
     let (ask_reload, reloads) = mpsc::channel(1);
     let (stop, of_file) = (closing.clone(), (links.clone(), clock.clone()));
@@ -225,7 +235,10 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     });
     let desk = Desk { links: links.clone(), store, clock, reader: reader.clone(), reloads: ask_reload.clone() };
     let stop = closing.clone();
-    tasks.spawn(async move { ("control socket", control::serve(socket, desk, stop).await.map_err(unheard)) });
+    tasks.spawn(async move {
+        control::serve(socket, door, desk, stop).await;
+        ("control socket", Ok(()))
+    });
     let stop = cancelled.clone();
     tasks.spawn(async move {
         let ended = scheduler.run(stop).await;
@@ -434,6 +447,8 @@ struct Wanted {
     desired: Desired,
     unusable: BTreeMap<AccountName, String>,
     config: ConfigState,
+    /// Whether the health endpoints may open.
+    opens: bool,
 }
 
 /// The desired state from a good config, kept in the store; else the last good one from there.
@@ -448,7 +463,7 @@ fn wanted(
     let mut config = config_state(file, &loaded, now);
     if let Some(desired) = loaded.desired {
         store.keep_desired(&desired)?;
-        return Ok(Wanted { desired, unusable: BTreeMap::new(), config });
+        return Ok(Wanted { desired, unusable: BTreeMap::new(), config, opens: true });
     }
     let fetch = |origin: &crate::model::secret::Origin| {
         config::secrets::fetch(origin, surroundings).map_err(|error| error.to_string())
@@ -458,11 +473,15 @@ fn wanted(
     for why in &restored.unalerted {
         error!(why, "nobody is told what goes wrong");
     }
+    if let Some(why) = &restored.unopened {
+        error!(why, "the health endpoints stay closed");
+    }
     for (account, why) in &restored.unusable {
         error!(%account, why, "this account cannot go on");
     }
     error!("the config cannot be used; the last good state from the store is in force");
-    Ok(Wanted { desired: restored.desired, unusable: restored.unusable, config })
+    let opens = restored.unopened.is_none();
+    Ok(Wanted { desired: restored.desired, unusable: restored.unusable, config, opens })
 }
 
 fn config_state(file: &Path, loaded: &Loaded, now: crate::model::time::Timestamp) -> ConfigState {
@@ -557,14 +576,17 @@ async fn listen_on(address: Option<SocketAddr>) -> Result<Option<TcpListener>, R
 
 fn serve_http(
     listener: TcpListener,
-    shown: Shown,
+    (shown, door): (Shown, &desired::Http),
     closing: &CancellationToken,
     tasks: &mut JoinSet<(&'static str, Result<(), RunError>)>,
 ) -> Result<SocketAddr, RunError> {
     let unheard = |source| RunError::Listen { what: "the HTTP socket".to_owned(), source };
     let listening = listener.local_addr().map_err(unheard)?;
-    let (router, stop) = (http::router(shown), closing.clone());
-    tasks.spawn(async move { ("HTTP listener", http::serve(listener, router, stop).await.map_err(unheard)) });
+    let (router, stop) = (http::router(shown, Door::new(listening, door)), closing.clone());
+    tasks.spawn(async move {
+        http::serve(listener, router, stop).await;
+        ("HTTP listener", Ok(()))
+    });
     info!(address = %listening, "health endpoints are open");
     Ok(listening)
 }
@@ -573,6 +595,9 @@ fn serve_http(
 fn warn_of_restarts(old: &Settings, new: &Settings) {
     let changed = [
         ("http.listen", old.listen != new.listen),
+        ("http.public", old.http.public != new.http.public),
+        ("http.hosts", old.http.hosts != new.http.hosts),
+        ("http.token", old.http.token != new.http.token),
         ("client.request_timeout", old.request_timeout != new.request_timeout),
         ("client.connect_timeout", old.connect_timeout != new.connect_timeout),
         ("client.ca_file", old.ca_file != new.ca_file),

@@ -19,6 +19,7 @@ pub mod latency;
 pub mod learned;
 pub mod observed;
 pub mod pause;
+pub mod plain;
 pub mod policy;
 pub mod record;
 pub mod rotation;

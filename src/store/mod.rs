@@ -40,7 +40,7 @@
 //! [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is opened with a cache of 16 MiB
 //! (its default is 1 GiB). The directory is made 0700 and its files 0600.
 //!
-//! A database of an earlier release is brought to this layout and kept as it was; a newer one is refused. See [`migrate`].
+//! A database of an earlier release is brought to this layout and kept as it was; a newer one is refused. See `migrate`.
 //!
 //! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME` and a new one is begun:
 //! the desired state comes back from the config, and the channels are taken over from Zoho's list. See [`open`].

@@ -20,6 +20,9 @@ mod demo;
 mod disk;
 mod drift;
 #[cfg(target_os = "linux")]
+mod flood;
+mod foul;
+#[cfg(target_os = "linux")]
 mod hardening;
 mod help;
 mod import;
@@ -34,6 +37,7 @@ mod outside;
 mod page;
 mod pause;
 mod plan;
+mod private;
 mod receivers;
 mod refused;
 mod rehearse;
@@ -41,5 +45,6 @@ mod reload;
 mod secrets;
 mod signals;
 mod socket;
+mod tls;
 mod token;
 mod verbs;
