@@ -46,12 +46,16 @@ impl RunArgs {
 }
 
 pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> {
-    let loaded = config::load(&common.config, &Surroundings::of_process());
+    let (state_dir, clock) = {
+        // It is read once more at the start, and this copy must not last as long as the daemon does.
+        let loaded = config::load(&common.config, &Surroundings::of_process());
+        (state_dir(common, &loaded), args.clock(&loaded)?)
+    };
     let options = Options {
         config: common.config.clone(),
-        state_dir: state_dir(common, &loaded),
+        state_dir,
         listen: args.listen,
-        clock: args.clock(&loaded)?,
+        clock,
         surroundings: Surroundings::of_process(),
         transport: None,
         owns_process: true,
