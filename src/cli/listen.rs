@@ -35,7 +35,7 @@ use super::{Common, Exit, complain};
 mod judge;
 mod summary;
 
-use judge::{Declared, Judged, Verdict};
+use judge::{Declared, Judged};
 use summary::Summary;
 
 /// Receive deliveries, and say what each one is worth.
@@ -156,7 +156,7 @@ async fn receive(State(door): State<Door>, request: Request) -> StatusCode {
         read.and_then(|body| door.declared.judge(&body, at).map_err(|judge::NoDelivery| StatusCode::BAD_REQUEST));
     let (heard, answer) = match judged {
         Ok(judged) => {
-            let answer = if judged.verdict == Verdict::Verified { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+            let answer = if judged.verdict.is_taken() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
             (Heard::Delivery(judged), answer)
         }
         Err(answer) => (Heard::Refused(at, answer), answer),

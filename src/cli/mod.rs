@@ -233,8 +233,8 @@ pub(crate) fn complain(text: &str) {
 
 const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan); 3 the config cannot be used. Those of probe
-are a monitoring plugin's: see channelkeeper probe --help.
+Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan); 3 the config cannot
+be used. Those of probe are a monitoring plugin's: see channelkeeper probe --help.
 
 Try it without a Zoho account:   channelkeeper demo --days 3
 See what a config would do:      channelkeeper -c config.toml plan

@@ -20,7 +20,7 @@ use crate::daemon::fleet::{Fleet, Means};
 use crate::daemon::run::network;
 use crate::daemon::scheduler::chain;
 use crate::model::desired::Desired;
-use crate::store::{Opened, Store};
+use crate::store::{Migrated, Opened, Store};
 
 use super::{Common, complain};
 
@@ -165,7 +165,13 @@ pub fn print_problems(loaded: &Loaded) {
 }
 
 fn open(state_dir: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
-    let Opened { store, moved_aside } = Store::open(state_dir, clock.now())?;
+    let Opened { store, moved_aside, migrated } = Store::open(state_dir, clock.now())?;
+    if let Some(Migrated { from: _, kept }) = migrated {
+        complain(&format!(
+            "the database of an earlier release was migrated; it is kept as it was in {}",
+            kept.display()
+        ));
+    }
     if let Some((aside, why)) = moved_aside {
         complain(&format!("warning: the database could not be used ({why}); it was moved to {}", aside.display()));
     }

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::accounts::Frames;
 use super::given::Given;
@@ -159,6 +160,7 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
         ca_file: ca_file.good().map(|at| certificates(at, check)),
         status_file: status_file.good().map(|at| check.path(at)),
         alerts: alerts(&document.alerts.value, check),
+        canary_every: canary_every(&document.canary.value),
     }
 }
 
@@ -172,6 +174,11 @@ fn alerts(given: &raw::Alerts, check: &mut Check<'_>) -> Alerts {
         heartbeat: told_url("heartbeat", heartbeat, check),
         heartbeat_interval: heartbeat_interval.value().copied().unwrap_or(usual.heartbeat_interval),
     }
+}
+
+fn canary_every(given: &raw::Canary) -> Option<Duration> {
+    let raw::Canary { every } = given;
+    every.value().copied()
 }
 
 /// A URL that is a secret; one that was tolerated to be missing is empty.

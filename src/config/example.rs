@@ -38,6 +38,7 @@ fn the_example_loads_as_it_stands() {
                 heartbeat: None,
                 heartbeat_interval: 300s,
             },
+            canary_every: None,
         }
         Account {
             name: "acme",

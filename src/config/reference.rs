@@ -76,7 +76,7 @@ fn code(value: &Value) -> String {
 }
 
 /// The tables of a config file, each with the schema's name for it.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("The file", ""),
     ("`[accounts.NAME]`", "Account"),
     ("`[accounts.NAME.channel_defaults]`", "Defaults"),
@@ -87,13 +87,17 @@ const TABLES: [(&str, &str); 10] = [
     ("`[client]`", "Client"),
     ("`[reconcile]`", "Reconcile"),
     ("`[alerts]`", "Alerts"),
+    ("`[canary]`", "Canary"),
 ];
 
 const HEAD: &str = "\
 # Every key of the config
 
-[config.example.toml](../config.example.toml) is a whole file to start from; [config.schema.json](config.schema.json) is this
-page for editors. Durations have a unit: `\"30s\"`, `\"90m\"`, `\"8h\"`, `\"1d\"`. A key that is not listed is an error, and
+[config.example.toml](../config.example.toml) is a whole file to start from. [config.schema.json](config.schema.json) is this
+page for editors: with Taplo's language server (in VS Code: Even Better TOML) and `#:schema` followed by its path or URL
+as the file's first line, keys and values are completed and mistakes underlined.
+
+Durations have a unit: `\"30s\"`, `\"90m\"`, `\"8h\"`, `\"1d\"`. A key that is not listed is an error, and
 `channelkeeper check` says everything that is wrong with a file, with line and remedy.
 ";
 

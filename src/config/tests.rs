@@ -130,6 +130,14 @@ heartbeat_interval = "31d"
     );
     problems("[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n", expect![""]);
     problems(
+        "[canary]\nevery = \"10s\"\nurl = \"https://h.example/\"\n",
+        expect![[r#"
+        config.toml:2:9: an interval out of range (from "1m" to "30d")
+        config.toml:3:1: unknown key "url" in [canary] (one of every)
+    "#]],
+    );
+    problems("[canary]\nevery = \"1h\"\n", expect![""]);
+    problems(
         "[reconcile]\naudit = \"0 99 * * * *\"\n",
         expect![[r#"
             config.toml:2:9: a bad cron expression: Number out of bounds (six fields: second minute hour day-of-month month day-of-week)

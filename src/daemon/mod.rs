@@ -4,6 +4,7 @@
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - [`cron`]: the audit, which only ever says "look for drift now";
 //! - [`alerts`]: the webhook and the heartbeat;
+//! - [`canaries`]: whether receivers take what is posted to them;
 //! - [`verbs`]: what the command line can ask for, with or without a running daemon;
 //! - [`status_file`]: how everything is, where another host can fetch it;
 //! - [`control`]: the same verbs over a Unix socket;
@@ -18,6 +19,7 @@
 //! as a fact that the next pass reads, and then an account is woken like by anything else.
 
 pub mod alerts;
+pub mod canaries;
 pub mod control;
 pub mod cron;
 pub mod fleet;

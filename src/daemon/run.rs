@@ -28,11 +28,12 @@ use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::{Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
-use crate::store::{OpenError, Opened, Store, StoreError};
+use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
 use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::alerts::{self, Alarm};
+use super::canaries::{self, Canaries};
 use super::control::{self, Desk};
 use super::cron::{Audits, CronError};
 use super::fleet::{Fleet, Means};
@@ -148,16 +149,19 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     // Before anything else: a signal that comes during the start waits for it to end, and kills nothing.
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
     let loaded = config::load(&config, &surroundings);
-    let Opened { store, moved_aside } = Store::open(&state_dir, clock.now())?;
+    let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
     let store = store.going_on();
+    if let Some(Migrated { from, kept }) = &migrated {
+        info!(from, to = SCHEMA, kept = %kept.display(), "the database of an earlier release was brought to this one's layout");
+    }
     if let Some((aside, why)) = &moved_aside {
         error!(moved_to = %aside.display(), why, "the database could not be used and a new one was begun");
     }
     let wanted = wanted(loaded, &config, &store, &surroundings, clock.now())?;
     let settings = wanted.desired.settings.clone();
-    let (transport, messenger) = match transport {
-        Some(transport) => (transport.clone(), transport),
-        None => (network(&settings)?, messenger(&settings)?),
+    let (transport, messenger, poster) = match transport {
+        Some(transport) => (transport.clone(), transport.clone(), transport),
+        None => (network(&settings)?, messenger(&settings)?, poster(&settings)?),
     };
     let timed = Arc::new(Timed::new(transport, clock.clone()));
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
@@ -175,6 +179,11 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     tasks.spawn(async move {
         alarm.run(stop).await;
         ("alerts", Ok(()))
+    });
+    let (canaries, stop) = (Canaries::new(&links, clock.clone(), poster, store.clone()), closing.clone());
+    tasks.spawn(async move {
+        canaries.run(stop).await;
+        ("canaries", Ok(()))
     });
     let listening = match listen.or(settings.listen) {
         Some(address) => {
@@ -445,6 +454,12 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
 fn messenger(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     let http = Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
     Ok(Arc::new(http))
+}
+
+/// The same for [`canaries`](super::canaries).
+fn poster(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
+    let http = Http::new(canaries::CONNECT_TIMEOUT, canaries::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
+    Ok(Arc::new(http.reading_no_body()))
 }
 
 /// What the listener shows.

@@ -24,6 +24,7 @@ use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::overview::{ConfigState, LoopAge, Overview};
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, after, span};
+use crate::reconcile::cover;
 use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Store, StoreError};
@@ -284,6 +285,7 @@ impl Scheduler {
         };
         if !self.fleet.borrow().subjects.contains_key(&account) {
             self.slots.remove(&account);
+            self.retire_ledgers();
             return Ok(());
         }
         let Some(slot) = self.slots.get_mut(&account) else { return Ok(()) };
@@ -384,6 +386,7 @@ impl Scheduler {
             self.slots.entry(name.clone()).or_default();
             self.wake(name, why, None);
         }
+        self.retire_ledgers();
         let orphans = self.orphans(&fleet);
         self.publish(|overview| {
             overview.accounts.retain(|name, _| fleet.subjects.contains_key(name));
@@ -394,6 +397,22 @@ impl Scheduler {
             overview.unusable = fleet.unusable.clone();
             overview.orphans = orphans;
         });
+    }
+
+    /// The ledgers of accounts that are declared no longer come to their end. A pass under way holds its account's ledgers
+    /// and writes them back: they wait for it.
+    fn retire_ledgers(&self) {
+        let fleet = self.fleet.borrow().clone();
+        let is_held = |name: &AccountName| {
+            fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name) || self.slots.contains_key(name)
+        };
+        let retired = self.store.ledger_accounts().and_then(|names| {
+            let mut gone = names.iter().filter(|name| !is_held(name));
+            gone.try_for_each(|name| cover::retire(&self.store, name, self.clock.now()))
+        });
+        if let Err(error) = retired {
+            warn!(error = chain(&error), "ledgers of accounts that are declared no longer could not be ended");
+        }
     }
 
     /// Accounts that are declared no longer and of which channels are remembered.

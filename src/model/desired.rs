@@ -61,6 +61,8 @@ pub struct Settings {
     pub status_file: Option<std::path::PathBuf>,
     /// Whom to tell what goes wrong.
     pub alerts: Alerts,
+    /// How often a canary is sent to each `notify_url`; none are when there is nothing.
+    pub canary_every: Option<Duration>,
 }
 
 /// Whom to tell what goes wrong, and how often.
@@ -102,6 +104,7 @@ impl Default for Settings {
             ca_file: None,
             status_file: None,
             alerts: Alerts::default(),
+            canary_every: None,
         }
     }
 }

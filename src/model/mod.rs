@@ -8,6 +8,7 @@
 //! (`store`). Each of those has types of its own and converts at its edge.
 
 pub mod account;
+pub mod canary;
 pub mod channel;
 pub mod condition;
 pub mod credits;

@@ -1,14 +1,14 @@
 //! A short name for a plan: the same as long as the plan would write the same.
 //!
 //! It covers, account by account and step by step in their order: the account, the channel, what is done, why, every field
-//! that differs, the events that are dropped, and the whole of what is declared and would be written (as a fingerprint,
-//! the token in it). It covers no instant: not when the plan was made, nor when a channel ends, nor the expiry that is
+//! that differs (so also the events that are dropped), and the whole of what is declared and would be written (as a
+//! fingerprint, the token in it). It covers no instant: not when the plan was made, nor when a channel ends, nor the expiry that is
 //! asked for, which is another in each second. What is held or kept is not in it either: nothing is done there.
 
 use crate::model::channel::Spec;
 use crate::model::secret::Fingerprint;
 
-use super::step::{Action, Plan, Reason, Step};
+use super::step::{Plan, Reason, Step};
 
 /// Over the plans of some accounts, which are given by name.
 pub fn checksum(plans: &[Plan]) -> String {
@@ -24,10 +24,10 @@ fn parts(plan: &Plan) -> Vec<String> {
     [plan.account.to_string(), plan.steps.len().to_string()].into_iter().chain(steps).collect()
 }
 
-fn of_step(step: &Step) -> [String; 6] {
+fn of_step(step: &Step) -> [String; 5] {
     let Step { id, name, action, reason, expiry: _ } = step;
     let written = action.spec().map(|spec| written(spec)).unwrap_or_default();
-    [id.to_string(), name.to_string(), action.word().to_owned(), because(reason), dropped(action), written]
+    [id.to_string(), name.to_string(), action.word().to_owned(), because(reason), written]
 }
 
 /// What is declared; of a token that rotates also the generation, which its declaration does not tell.
@@ -40,10 +40,6 @@ fn written(spec: &Spec) -> String {
 fn because(reason: &Reason) -> String {
     let drift: Vec<String> = reason.drift().iter().map(ToString::to_string).collect();
     format!("{} {}", reason.word(), drift.join("; "))
-}
-
-fn dropped(action: &Action) -> String {
-    action.removed_events().map(ToString::to_string).unwrap_or_default()
 }
 
 /// So many hexadecimal digits: enough that no two plans of a day are taken for each other, few enough to be typed.

@@ -180,6 +180,8 @@ struct SettingsValue {
     alerts: Option<AlertsValue>,
     #[serde(default)]
     status_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary_every: Option<Duration>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -320,6 +322,7 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            canary_every,
         } = settings.clone();
         let alerts = Some(AlertsValue::of(&alerts));
         SettingsValue {
@@ -332,6 +335,7 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            canary_every,
         }
     }
 
@@ -346,9 +350,21 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            canary_every,
         } = self;
         let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, unalerted)).unwrap_or_default();
-        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts, status_file }
+        Settings {
+            owner,
+            listen,
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+            canary_every,
+        }
     }
 }
 

@@ -5,18 +5,22 @@
 //! | nothing | a new database |
 //! | another process holds it | [`OpenError::Locked`]: somebody is at work |
 //! | a layout newer than this program | [`OpenError::Newer`]: nothing is touched |
+//! | a layout of an earlier release | brought to this one's, the old database kept, and a word in [`Opened::migrated`] |
 //! | sled reports corruption, or panics | moved aside as `db.corrupt-TIME`, a new database, and a word in [`Opened::moved_aside`] |
 //! | a database without its layout | the same: sled takes a log that it cannot read for an empty one |
 //! | the same, and its beginning was cut short (`db.begun` is still there) | begun again: nothing else was in it yet |
 //! | a value that cannot be read, or that belongs under another key | moved aside: a record that cannot be read may be the one that says *ours* |
 //! | no permission, no space, no directory | [`OpenError::Io`] |
 //!
+//! While a database is being opened, `db.lock` is locked, so that nobody opens one that is being moved.
+//!
 //! Once it is open, a write may fail at any time. For a command that is an error. A daemon [goes on](Store::going_on): all
 //! of the store is then in memory, and a new database is opened for it as soon as the disk works ([`Store::mend`]).
 
 use std::collections::BTreeMap;
+use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,9 +31,10 @@ use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
 use crate::model::token::TokenState;
 
+use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{acks, desired, keys, ledger, told};
+use super::{acks, canaries, desired, keys, ledger, told};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -41,6 +46,7 @@ pub struct Store {
     tokens: Tree,
     pub(super) ledgers: Tree,
     pub(super) acks: Tree,
+    pub(super) canaries: Tree,
     keeper: Keeper,
     /// `None` while everything is in memory.
     db: Arc<Mutex<Option<sled::Db>>>,
@@ -54,6 +60,8 @@ pub struct Opened {
     pub store: Store,
     /// Where a database that could not be used was moved to, and why.
     pub moved_aside: Option<(PathBuf, String)>,
+    /// The database of an earlier release that was brought to this one's layout.
+    pub migrated: Option<Migrated>,
 }
 
 /// Why there is no store.
@@ -105,15 +113,21 @@ pub enum OpenError {
 impl Store {
     /// Opens, or begins, the store in `state_dir`. `now` names a database that has to be moved aside.
     pub fn open(state_dir: &Path, now: Timestamp) -> Result<Opened, OpenError> {
+        Store::open_with(state_dir, now, STEPS)
+    }
+
+    /// As if these were all the steps from layout to layout.
+    fn open_with(state_dir: &Path, now: Timestamp, steps: &[Step]) -> Result<Opened, OpenError> {
         make_private(state_dir).map_err(|source| OpenError::Io { path: state_dir.to_owned(), source })?;
         let path = state_dir.join(DATABASE);
-        match open_when_free(&path) {
-            Ok(store) => Ok(Opened { store: store.of_dir(state_dir), moved_aside: None }),
+        let opened = |store: Store| Opened { store: store.of_dir(state_dir), moved_aside: None, migrated: None };
+        match open_or_migrate(&path, now, steps) {
+            Ok((store, migrated)) => Ok(Opened { migrated, ..opened(store) }),
             Err(Trouble::Final(error)) => Err(error),
             Err(Trouble::Corrupt(why)) => {
                 let aside = move_aside(&path, now).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-                let store = try_open(&path).map_err(|trouble| trouble.after_moving(&path))?;
-                Ok(Opened { store: store.of_dir(state_dir), moved_aside: Some((aside, why)) })
+                let (store, _) = open_or_migrate(&path, now, steps).map_err(|trouble| trouble.after_moving(&path))?;
+                Ok(Opened { moved_aside: Some((aside, why)), ..opened(store) })
             }
         }
     }
@@ -151,7 +165,7 @@ impl Store {
             tree.leave_disk().map_err(failed)?;
         }
         *db = None;
-        let Opened { store: fresh, moved_aside: _ } = Store::open(state_dir, now)?;
+        let Opened { store: fresh, moved_aside: _, migrated: _ } = Store::open(state_dir, now)?;
         // Before the trees move: a write that fails from here on is trouble anew.
         let trouble = self.keeper.trouble();
         self.keeper.set_trouble(None);
@@ -200,6 +214,7 @@ impl Store {
             tokens: tree("tokens")?,
             ledgers: tree("ledger")?,
             acks: tree("acks")?,
+            canaries: tree("canaries")?,
             keeper: Keeper::default(),
             db: Arc::new(Mutex::new(Some(db))),
             state_dir: None,
@@ -211,7 +226,8 @@ impl Store {
     }
 
     fn kept_by(self, keeper: Keeper) -> Store {
-        let Store { meta, desired, records, accounts, tokens, ledgers, acks, keeper: _, db, state_dir } = self;
+        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, db, state_dir } =
+            self;
         Store {
             meta: meta.kept_by(&keeper),
             desired: desired.kept_by(&keeper),
@@ -220,6 +236,7 @@ impl Store {
             tokens: tokens.kept_by(&keeper),
             ledgers: ledgers.kept_by(&keeper),
             acks: acks.kept_by(&keeper),
+            canaries: canaries.kept_by(&keeper),
             keeper,
             db,
             state_dir,
@@ -227,9 +244,10 @@ impl Store {
     }
 
     /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
-    fn trees(&self) -> [&Tree; 7] {
-        let Store { meta, desired, records, accounts, tokens, ledgers, acks, keeper: _, db: _, state_dir: _ } = self;
-        [meta, desired, ledgers, acks, records, accounts, tokens]
+    fn trees(&self) -> [&Tree; 8] {
+        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, db: _, state_dir: _ } =
+            self;
+        [meta, desired, ledgers, acks, canaries, records, accounts, tokens]
     }
 
     /// The record of one channel.
@@ -296,6 +314,7 @@ impl Store {
         self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
         acks::verify(self)?;
+        canaries::verify(self)?;
         told::verify(self)?;
         desired::verify(self)
     }
@@ -315,50 +334,97 @@ impl Trouble {
     }
 }
 
+/// Opens the database, after it was brought to the layout to which these steps lead.
+fn open_or_migrate(path: &Path, now: Timestamp, steps: &[Step]) -> Result<(Store, Option<Migrated>), Trouble> {
+    let state_dir = path.parent().unwrap_or(path);
+    let layout = layout_after(steps);
+    let _opening = when_free(|| lock(path))?;
+    migrate::finish(state_dir).map_err(|source| file_trouble(path, source))?;
+    let from = match when_free(|| open_and_verify(path, layout))? {
+        Found::This(store) => return Ok((*store, None)),
+        Found::Older(from) => from,
+    };
+    let steps = steps.get(from as usize - 1..).unwrap_or_default();
+    let migrated = when_free(|| {
+        migrate::migrate(state_dir, from, steps, now, |db| write_layout(db, layout)).map_err(|error| match error {
+            MigrateError::Store(error) => value_trouble(path, error),
+            MigrateError::Value(why) => Trouble::Corrupt(format!("its layout {from} cannot be migrated: {why}")),
+            MigrateError::File(source) => file_trouble(path, source),
+        })
+    })?;
+    match when_free(|| open_and_verify(path, layout))? {
+        Found::This(store) => Ok((*store, Some(migrated))),
+        Found::Older(from) => Err(Trouble::Corrupt(format!("it has layout {from} after it was migrated"))),
+    }
+}
+
 /// A database that was just dropped, in this process or by one that is ending, holds its lock for a moment longer: sled's
 /// own threads let go of it last (seen with 0.34.7 on 2026-11-23). So a lock is believed only when it lasts.
-fn open_when_free(path: &Path) -> Result<Store, Trouble> {
+///
+/// sled may panic instead of returning an error on some corruptions (measured with 0.34.7), so it is opened, and read
+/// once from end to end, where a panic can be caught.
+fn when_free<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    let mut once = || {
+        let result = catch_unwind(AssertUnwindSafe(&mut attempt));
+        result.unwrap_or_else(|_| Err(Trouble::Corrupt("the database panicked while it was opened".to_owned())))
+    };
     for _ in 1..LOCK_TRIES {
-        match try_open(path) {
+        match once() {
             Err(Trouble::Final(OpenError::Locked(_))) => std::thread::park_timeout(LOCK_WAIT),
             result @ (Ok(_) | Err(Trouble::Final(_) | Trouble::Corrupt(_))) => return result,
         }
     }
-    try_open(path)
+    once()
 }
 
-/// sled may panic instead of returning an error on some corruptions (measured with 0.34.7), so it is opened, and read
-/// once from end to end, where a panic can be caught.
-fn try_open(path: &Path) -> Result<Store, Trouble> {
-    let attempt = catch_unwind(AssertUnwindSafe(|| open_and_verify(path)));
-    attempt.unwrap_or_else(|_| Err(Trouble::Corrupt("the database panicked while it was opened".to_owned())))
+/// Held while the database is opened, and maybe moved.
+fn lock(path: &Path) -> Result<std::fs::File, Trouble> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(path.with_extension(LOCK));
+    let file = file.map_err(|source| file_trouble(path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Trouble::Final(OpenError::Locked(path.to_owned()))),
+        Err(TryLockError::Error(source)) => Err(file_trouble(path, source)),
+    }
 }
 
-fn open_and_verify(path: &Path) -> Result<Store, Trouble> {
+/// What an opened database turned out to be.
+enum Found {
+    This(Box<Store>),
+    Older(u32),
+}
+
+fn open_and_verify(path: &Path, layout: u32) -> Result<Found, Trouble> {
     let begun = path.with_extension(BEGUN);
     if !path.join(SLED_LOG).exists() {
         std::fs::File::create(&begun).map_err(|source| file_trouble(path, source))?;
     }
     let db = config().path(path).open().map_err(|error| sled_trouble(path, error))?;
     restrict_files(path).map_err(|source| file_trouble(path, source))?;
-    let found = layout(&db).map_err(|error| value_trouble(path, error))?;
-    if let Some(found) = found.filter(|found| *found > SCHEMA) {
-        return Err(Trouble::Final(OpenError::Newer { path: path.to_owned(), found }));
+    let found = layout_of(&db).map_err(|error| value_trouble(path, error))?;
+    match found {
+        Some(found) if found > layout => {
+            return Err(Trouble::Final(OpenError::Newer { path: path.to_owned(), found }));
+        }
+        Some(0) => return Err(Trouble::Corrupt("no release has written layout 0".to_owned())),
+        Some(found) if found < layout => return Ok(Found::Older(found)),
+        None if !begun.exists() => {
+            return Err(Trouble::Corrupt("the database was there, but nothing of what was kept in it".to_owned()));
+        }
+        Some(_) | None => {}
     }
-    if found.is_none() && !begun.exists() {
-        return Err(Trouble::Corrupt("the database was there, but nothing of what was kept in it".to_owned()));
-    }
-    let checked = Store::of(db).and_then(|store| {
+    let checked = Store::of(db.clone()).and_then(|store| {
         store.verify()?;
         if found.is_none() {
-            store.meta.write(&[(SCHEMA_KEY.to_owned(), Some(SCHEMA))])?;
+            write_layout(&db, layout)?;
         }
         Ok(store)
     });
     let store = checked.map_err(|error| value_trouble(path, error))?;
     match std::fs::remove_file(&begun) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(file_trouble(path, source)),
-        Ok(()) | Err(_) => Ok(store),
+        Ok(()) | Err(_) => Ok(Found::This(Box::new(store))),
     }
 }
 
@@ -368,8 +434,12 @@ fn file_trouble(path: &Path, source: io::Error) -> Trouble {
 
 /// The layout that the database was written in, if it was written at all. Opening a tree makes it, so this comes before
 /// any other: a newer layout is left as it is.
-fn layout(db: &sled::Db) -> Result<Option<u32>, StoreError> {
+fn layout_of(db: &sled::Db) -> Result<Option<u32>, StoreError> {
     Tree::open(db, "meta")?.read(SCHEMA_KEY)
+}
+
+fn write_layout(db: &sled::Db, layout: u32) -> Result<(), StoreError> {
+    Tree::open(db, "meta")?.write(&[(SCHEMA_KEY.to_owned(), Some(layout))])
 }
 
 fn sled_trouble(path: &Path, error: sled::Error) -> Trouble {
@@ -403,7 +473,7 @@ fn value_trouble(path: &Path, error: StoreError) -> Trouble {
     }
 }
 
-fn config() -> sled::Config {
+pub(super) fn config() -> sled::Config {
     sled::Config::default().cache_capacity(CACHE_BYTES).flush_every_ms(None).print_profile_on_drop(false)
 }
 
@@ -431,14 +501,22 @@ fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-const DATABASE: &str = "db";
+pub(super) const DATABASE: &str = "db";
 /// The file in its directory in which sled keeps everything.
 const SLED_LOG: &str = "db";
 /// `db.begun` is there from before the database until its layout is in it, and nothing else is written before that.
 const BEGUN: &str = "begun";
 const SCHEMA_KEY: &str = "schema";
 /// The layout that this program writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = layout_after(STEPS);
+/// `db.lock` is locked while the database is being opened.
+const LOCK: &str = "lock";
+
+/// The layout to which these steps lead from the first one.
+const fn layout_after(steps: &[Step]) -> u32 {
+    1 + steps.len() as u32
+}
+
 const LOCK_TRIES: u32 = 10;
 const LOCK_WAIT: Duration = Duration::from_millis(20);
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;

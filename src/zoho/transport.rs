@@ -38,6 +38,7 @@ pub const REPLY_MAX: usize = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
+    reads_body: bool,
 }
 
 /// Why there is no HTTP client.
@@ -71,7 +72,13 @@ impl Http {
             let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(SetupError::Client)?;
             builder = builder.tls_certs_merge(roots);
         }
-        Ok(Http { client: builder.build().map_err(SetupError::Client)? })
+        Ok(Http { client: builder.build().map_err(SetupError::Client)?, reads_body: true })
+    }
+
+    /// The same, for replies of which only the status counts: nothing behind their head is read.
+    #[must_use]
+    pub fn reading_no_body(self) -> Http {
+        Http { reads_body: false, ..self }
     }
 
     async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
@@ -89,7 +96,7 @@ impl Http {
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
         let headers = headers.collect();
-        let body = bounded_body(reply).await?;
+        let body = if self.reads_body { bounded_body(reply).await? } else { Vec::new() };
         Ok(Response { status, headers, body })
     }
 }

@@ -14,6 +14,7 @@
 //! - `world`: the world that scenarios and seeds play in.
 
 mod arbitrary;
+mod canaries;
 mod crashes;
 mod disk;
 mod hostile;

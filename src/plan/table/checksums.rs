@@ -2,6 +2,7 @@
 
 use super::super::checksum::checksum;
 use super::*;
+use crate::model::rotation::Rotation;
 
 impl World {
     fn checksum(&self) -> String {
@@ -45,6 +46,31 @@ fn whatever_would_be_written_or_is_its_reason_is_in_the_checksum() {
     ];
     for (place, other) in others.iter().enumerate() {
         assert_ne!(*other, renewals, "{place}");
+        assert!(!others[..place].contains(other), "{place} is as one before it");
+    }
+}
+
+#[test]
+fn the_whole_of_what_a_missing_channel_would_be_given_is_in_the_checksum() {
+    let mut world = World::converged(1);
+    world.lose(1);
+    let missing = world.checksum();
+    let changed = |change: &dyn Fn(&mut Spec)| {
+        let mut world = world.clone();
+        change(world.spec(1));
+        world.checksum()
+    };
+    let token = |token: &str| Some(Secret::from(token));
+    let rotation = || Some(Rotation::new(Secret::from("a key of thirty-two characters.."), WEEK));
+    let others = [
+        changed(&|spec| spec.events = ["Deals.create"].into_iter().collect()),
+        changed(&|spec| spec.lifetime = 2 * HOUR),
+        changed(&|spec| spec.token = token("other")),
+        changed(&|spec| (spec.token, spec.rotation) = (token("one generation"), rotation())),
+        changed(&|spec| (spec.token, spec.rotation) = (token("the next one"), rotation())),
+    ];
+    for (place, other) in others.iter().enumerate() {
+        assert_ne!(*other, missing, "{place}");
         assert!(!others[..place].contains(other), "{place} is as one before it");
     }
 }

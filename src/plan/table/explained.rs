@@ -4,6 +4,8 @@ use expect_test::expect;
 
 use super::super::explain::{Explanation, explain};
 use super::*;
+use crate::model::record::Repairs;
+use crate::model::secret::Fingerprint;
 
 impl World {
     fn explained(&self, number: i64) -> Explanation {
@@ -89,4 +91,16 @@ fn a_channel_that_cannot_be_seen_is_explained_by_its_grant() {
     world.look_fails();
     assert!(seen.is_some());
     assert_eq!(world.explained(1).renewal, seen);
+}
+
+#[test]
+fn failures_and_repairs_are_counted_where_there_were_any() {
+    let mut world = World::converged(1);
+    let quiet = world.explained(1).to_text();
+    assert!(!quiet.contains("in a row:") && !quiet.contains("was mended"), "{quiet}");
+    let drift = Fingerprint::of(&["events"]);
+    world.record(1).repairs = Some(Repairs { drift, writes: 2, at: hours(0) });
+    world.look_fails();
+    let told = world.explained(1).to_text();
+    assert!(told.contains("1 in a row: HTTP 503") && told.contains("the same drift was mended 2 times"), "{told}");
 }

@@ -32,8 +32,8 @@ fn changes(numbers: impl IntoIterator<Item = i64>) -> BTreeMap<ChannelId, Option
 }
 
 fn open(dir: &TempDir) -> Store {
-    let Opened { store, moved_aside } = Store::open(dir.path(), now()).unwrap();
-    assert_eq!(moved_aside, None);
+    let Opened { store, moved_aside, migrated } = Store::open(dir.path(), now()).unwrap();
+    assert_eq!((moved_aside, migrated), (None, None));
     store
 }
 
@@ -132,7 +132,7 @@ fn a_newer_layout_is_left_as_it_is() {
     assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error}");
     let db = raw(&dir);
     assert_eq!(trees(&db), before);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(names(dir.path()), ["db", "db.lock"]);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
             }
             db.flush().unwrap();
             drop(db);
-            let Opened { store, moved_aside } = Store::open(dir.path(), now()).unwrap();
+            let Opened { store, moved_aside, migrated: _ } = Store::open(dir.path(), now()).unwrap();
             let (aside, why) = moved_aside.unwrap();
             let expected =
                 if schema_is_there { format!("{tree}/{key}") } else { "nothing of what was kept".to_owned() };
@@ -279,7 +279,7 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
             for path in paths.iter().filter(|path| kind_of(path) == name) {
                 fs::write(path, damage(fs::read(path).unwrap())).unwrap();
             }
-            let Opened { store, moved_aside } =
+            let Opened { store, moved_aside, migrated: _ } =
                 Store::open(dir.path(), now()).unwrap_or_else(|error| panic!("{name} {what}: {error:?}"));
             // sled takes a log that ends early for one whose last writes never came: what they held is taken over again.
             let whole = store.records(&acme()).unwrap().len() == 300;
@@ -288,6 +288,14 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
             assert_eq!(store.records(&acme()).unwrap()[&ChannelId::new(1).unwrap()], record(1), "{name} {what}");
         }
     }
+}
+
+/// What is in a directory, by name.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
+    names.sort();
+    names
 }
 
 /// Every file below `path`.
@@ -329,4 +337,114 @@ fn a_place_that_cannot_hold_a_directory_is_an_error_of_the_file_system() {
     fs::write(state.join(DATABASE), "a file where the database should be").unwrap();
     let error = why_not(&state);
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
+}
+
+/// To layouts 2 and 3: records move into a tree of another name, and back; a word is left in `meta` each time.
+const TO_3: &[Step] = &[
+    |mut entries| {
+        let records = entries.remove(b"records".as_slice()).ok_or("no records")?;
+        entries.insert(b"channels".to_vec(), records);
+        entries.entry(b"meta".to_vec()).or_default().insert(b"second".to_vec(), b"\"2\"".to_vec());
+        Ok(entries)
+    },
+    |mut entries| {
+        let records = entries.remove(b"channels".as_slice()).ok_or("no channels")?;
+        entries.insert(b"records".to_vec(), records);
+        entries.entry(b"meta".to_vec()).or_default().insert(b"third".to_vec(), b"\"3\"".to_vec());
+        Ok(entries)
+    },
+];
+
+fn open_as_layout_3(dir: &TempDir) -> Opened {
+    Store::open_with(dir.path(), now(), TO_3).unwrap()
+}
+
+/// Everything of a database, and nothing left of a migration beside it.
+fn assert_migrated(dir: &TempDir, store: &Store) {
+    assert_eq!(
+        store.records(&acme()).unwrap().into_values().collect::<Vec<_>>(),
+        (1..=300).map(record).collect::<Vec<_>>()
+    );
+    assert_eq!(store.token(&acme()).unwrap(), Some(token()));
+    let words = ["schema", "second", "third"].map(|key| store.meta.read::<serde_json::Value>(key).unwrap().unwrap());
+    assert_eq!(words, [serde_json::json!(3), "2".into(), "3".into()]);
+    assert_eq!(names(dir.path()), ["db", "db.layout-1-2026-01-01T00-00-00Z", "db.lock"]);
+}
+
+#[test]
+fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
+    let dir = filled();
+    let before = entries(&raw(&dir));
+    let Opened { store, moved_aside, migrated } = open_as_layout_3(&dir);
+    assert_migrated(&dir, &store);
+    let Migrated { from, kept } = migrated.unwrap();
+    assert_eq!((from, moved_aside), (1, None));
+    drop(store);
+
+    let Opened { store, moved_aside: None, migrated: None } = open_as_layout_3(&dir) else { panic!("migrated twice") };
+    assert_migrated(&dir, &store);
+    drop(store);
+    let error = why_not(dir.path());
+    assert!(matches!(error, OpenError::Newer { found: 3, .. }), "{error}");
+
+    // Back to the release before, as its document says.
+    fs::remove_dir_all(dir.path().join(DATABASE)).unwrap();
+    fs::rename(kept, dir.path().join(DATABASE)).unwrap();
+    assert_eq!(entries(&raw(&dir)), before);
+    assert_eq!(open(&dir).records(&acme()).unwrap().len(), 300);
+}
+
+#[test]
+fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
+    let moved: [(&str, &[(&str, &str)]); 3] = [
+        ("half written", &[("db", "db.migrating"), ("db.layout-1-2026-01-01T00-00-00Z", "db")]),
+        ("whole, the old one in place", &[("db", "db.migrated"), ("db.layout-1-2026-01-01T00-00-00Z", "db")]),
+        ("whole, the old one away", &[("db", "db.migrated")]),
+    ];
+    for (crash, moves) in moved {
+        let dir = filled();
+        drop(open_as_layout_3(&dir));
+        drop(raw(&dir));
+        for (from, to) in moves {
+            fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+        }
+        if crash == "half written" {
+            fs::write(dir.path().join("db.migrating/db"), "cut short").unwrap();
+        }
+        let Opened { store, moved_aside, .. } = open_as_layout_3(&dir);
+        assert_eq!(moved_aside, None, "{crash}");
+        assert_migrated(&dir, &store);
+    }
+}
+
+#[test]
+fn what_cannot_be_migrated_is_moved_aside_and_said() {
+    let dir = TempDir::new().unwrap();
+    let db = raw(&dir);
+    db.open_tree("meta").unwrap().insert(SCHEMA_KEY, "1").unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let Opened { moved_aside, migrated, .. } = open_as_layout_3(&dir);
+    let (aside, why) = moved_aside.unwrap();
+    assert!(aside.exists() && why.contains("layout 1 cannot be migrated: no records"), "{why}");
+    assert_eq!(migrated, None);
+}
+
+#[test]
+fn nobody_opens_a_database_while_another_does() {
+    let dir = filled();
+    let held = lock(&dir.path().join(DATABASE)).unwrap_or_else(|_| panic!("it is locked"));
+    assert!(matches!(why_not(dir.path()), OpenError::Locked(_)));
+    drop(held);
+    open(&dir);
+}
+
+/// Every entry, tree by tree.
+fn entries(db: &sled::Db) -> migrate::Entries {
+    let pair = |entry: Result<(sled::IVec, sled::IVec), sled::Error>| {
+        let (key, value) = entry.unwrap();
+        (key.to_vec(), value.to_vec())
+    };
+    let names = db.tree_names().into_iter();
+    names.map(|name| (name.to_vec(), db.open_tree(&name).unwrap().iter().map(pair).collect())).collect()
 }

@@ -34,7 +34,14 @@ async fn serve(server: Server) -> String {
 }
 
 async fn get(base: String) -> Result<Response, TransportError> {
-    let http = Http::new(Duration::from_millis(500), Duration::from_millis(1500), None).unwrap();
+    get_by(&http(), base).await
+}
+
+fn http() -> Http {
+    Http::new(Duration::from_millis(500), Duration::from_millis(1500), None).unwrap()
+}
+
+async fn get_by(http: &Http, base: String) -> Result<Response, TransportError> {
     let request = Request {
         method: "GET",
         base,
@@ -98,6 +105,15 @@ async fn a_reply_that_does_not_arrive_whole_is_lost() {
     assert!(matches!(&silent, TransportError::Lost(why) if why.starts_with("timed out")), "{silent:?}");
     let large = get(serve(Server::SaysMuch(REPLY_MAX + 1)).await).await.unwrap_err();
     assert_eq!(large, TransportError::Lost("the reply is larger than 8388608 bytes".to_owned()));
+}
+
+#[tokio::test]
+async fn where_only_the_status_counts_nothing_behind_it_is_read() {
+    let http = http().reading_no_body();
+    for server in [Server::SaysMuch(REPLY_MAX + 1), Server::Says("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx")] {
+        let response = get_by(&http, serve(server).await).await.unwrap();
+        assert_eq!((response.status, response.body.len()), (200, 0));
+    }
 }
 
 #[tokio::test]

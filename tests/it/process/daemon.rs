@@ -77,6 +77,12 @@ impl Daemon {
         self.hears_that(message, |line| line["message"] == message)
     }
 
+    /// Whether it was said already, also while it started.
+    pub(super) fn has_said(&self, message: &str) -> bool {
+        let is_it = |line: &String| serde_json::from_str(line).is_ok_and(|line: Value| line["message"] == message);
+        self.log.iter().any(is_it)
+    }
+
     /// Reads the log up to the next line that `is_it`.
     #[track_caller]
     pub(super) fn hears_that(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
