@@ -67,7 +67,7 @@ impl Lateness {
 
 impl Measured {
     /// Says something of this phase only.
-    pub(crate) fn note(&mut self, what: &str, value: impl Shown) {
+    pub(crate) fn note(&mut self, what: &str, value: &dyn Shown) {
         self.notes.push((what.to_owned(), value.shown()));
     }
 

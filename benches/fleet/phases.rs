@@ -27,7 +27,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Figures> {
     daemon.stop()?;
     bench.restart().await?.stop()?;
     if args.days > 0 {
-        let (daemon, pace) = bench.to_pace().await?;
+        let (daemon, pace) = bench.paced().await?;
         let daemon = bench.steady(daemon, pace).await?;
         let daemon = bench.storm(daemon, pace).await?;
         bench.outage(daemon, pace).await?.stop()?;
@@ -95,7 +95,7 @@ impl Bench<'_> {
         let calls = self.world.take_calls();
         let mut measured = self.measured("restart", &daemon, &mark, &calls)?;
         let first = calls.iter().map(|call| call.at).min().unwrap_or(mark.shown);
-        measured.note("first call after", span(mark.shown, first));
+        measured.note("first call after", &span(mark.shown, first));
         measured.floor_writes = Some(0.0);
         measured.floor_reads = Some(self.world.reads_once() as f64);
         measured.must("no write", measured.writes() == 0);
@@ -105,7 +105,7 @@ impl Bench<'_> {
     }
 
     /// Once more, on a clock at a pace; that is not measured.
-    async fn to_pace(&mut self) -> anyhow::Result<(Daemon, Pace)> {
+    async fn paced(&mut self) -> anyhow::Result<(Daemon, Pace)> {
         let pace = self.world.run_at(self.args.speed);
         self.write_config(Some(pace))?;
         let mut daemon = Daemon::start(self.args, &self.world, &self.place, Some(pace))?;
@@ -165,8 +165,8 @@ impl Bench<'_> {
         // At a pace some of the edited channels fall due meanwhile, and are renewed and mended in calls of their own.
         measured.must("drift is mended in batches", patches <= 2 * updates as u64);
         measured.must("an emergency is the first write of its account", leads(&seen, &ending));
-        measured.note("the last emergency, after its account was looked at", waits(&seen, &ending) / pace.speed);
-        measured.note("the last repair, after its account was looked at", waits(&seen, &edited) / pace.speed);
+        measured.note("the last emergency, after its account was looked at", &(waits(&seen, &ending) / pace.speed));
+        measured.note("the last repair, after its account was looked at", &(waits(&seen, &edited) / pace.speed));
         measured.lateness = Some(Lateness::of(&self.lives.renewals(&seen), pace.speed));
         self.keep("drift storm", measured, seen);
         Ok(daemon)
@@ -217,11 +217,11 @@ impl Bench<'_> {
         let recovered = elapsed(&self.world);
         let calls = self.world.take_calls();
         let mut measured = self.measured("outage", &daemon, &mark, &calls)?;
-        measured.note("calls of each account in an hour of the outage", per_hour(during.len(), self.world.accounts));
-        measured.note("channels in their emergency when it ended", urgent);
-        measured.note("emergencies over after", last.map(|last| last - back).unwrap_or_default());
-        measured.note("everything renewed after", recovered - back);
-        measured.note("by the clock at its pace", span(back_at, self.world.now()));
+        measured.note("calls of each account in an hour of the outage", &per_hour(during.len(), self.world.accounts));
+        measured.note("channels in their emergency when it ended", &urgent);
+        measured.note("emergencies over after", &last.map(|last| last - back).unwrap_or_default());
+        measured.note("everything renewed after", &(recovered - back));
+        measured.note("by the clock at its pace", &span(back_at, self.world.now()));
         measured.must("no channel lapsed", lapsed == 0);
         self.lives.renewals(&calls);
         self.keep("outage", measured, Vec::new());
