@@ -68,14 +68,20 @@ fn the_example_loads_as_it_stands() {
                 id: 1494649041044012,
                 name: "deal-sync",
                 events: Events(
-                    {
-                        "Contacts": Operations(
-                            1,
+                    [
+                        (
+                            "Contacts",
+                            Operations(
+                                1,
+                            ),
                         ),
-                        "Deals": Operations(
-                            7,
+                        (
+                            "Deals",
+                            Operations(
+                                7,
+                            ),
                         ),
-                    },
+                    ],
                 ),
                 notify_url: https://hooks.example.com/zoho,
                 token: Some(
@@ -93,11 +99,14 @@ fn the_example_loads_as_it_stands() {
                 id: 4150958758436190,
                 name: "closing-deals",
                 events: Events(
-                    {
-                        "Deals": Operations(
-                            2,
+                    [
+                        (
+                            "Deals",
+                            Operations(
+                                2,
+                            ),
                         ),
-                    },
+                    ],
                 ),
                 notify_url: https://hooks.example.com/zoho/closing,
                 token: Some(

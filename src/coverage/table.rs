@@ -1,7 +1,5 @@
 //! Each rule as a row: facts in, gaps out. Times are seconds; a channel is `Deals.edit` with `Leads.create`.
 
-use std::collections::BTreeSet;
-
 use super::gap::Kind;
 use super::ledger::{Ledger, Sight};
 use super::track::{GAPS_MAX, Open, Stretch, Track};
@@ -56,7 +54,7 @@ impl Told {
     fn look_elsewhere(&mut self, second: i64, found: Option<(&[&str], i64)>, urls: &[&str]) -> bool {
         let observed = found.map(|(events, expiry)| {
             let seen = Observed::as_declared(&spec(events, "u"), Some(at(expiry)));
-            Observed { notify_urls: urls.iter().map(|url| NotifyUrl::new(url)).collect::<BTreeSet<_>>(), ..seen }
+            Observed { notify_urls: urls.iter().map(|url| NotifyUrl::new(url)).collect(), ..seen }
         });
         let times = Times { sent: at(second), received: at(second) };
         let sight = Sight { observed: observed.as_ref(), ours: true, times, looked_from: self.looked };

@@ -412,7 +412,7 @@ pub async fn adopt(fleet: &Fleet, store: &Store, channel: &str) -> Result<Accoun
     let records = store.records(&account)?;
     let observed = subject.client.look_at(spec.id).await?;
     let missing = || VerbError::NotThere { name: spec.name.clone(), id: spec.id };
-    let url = observed.and_then(|observed| observed.notify_urls.into_iter().next()).ok_or_else(missing)?;
+    let url = observed.and_then(|observed| observed.notify_urls.iter().next().cloned()).ok_or_else(missing)?;
     let known = records.get(&spec.id).cloned();
     let record = known.unwrap_or_else(|| Record::new(spec.id, spec.name.clone(), url.fingerprint()));
     let record = Record { notify_url: url.fingerprint(), ..record };

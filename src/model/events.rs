@@ -4,7 +4,6 @@
 //! not come back: a GET lists `Deals.edit`, `Deals.create`, `Deals.delete` for what was enabled as `Deals.all` (v7 *Get
 //! Notification Details*). So a set is always kept expanded, and only its way out is shortened.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What can happen to a record.
@@ -91,9 +90,10 @@ impl Operations {
     }
 }
 
-/// Operations by module: never holds a module with no operation.
+/// Operations by module: never holds a module with no operation. A channel has one module or a few, so they are a sorted
+/// list: a tree has room for eleven.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Events(BTreeMap<String, Operations>);
+pub struct Events(Vec<(Box<str>, Operations)>);
 
 /// Why a text is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -134,8 +134,19 @@ impl Events {
         if operations.is_empty() {
             return;
         }
-        let held = self.0.entry(module.into()).or_default();
-        *held = held.union(operations);
+        let module = module.into();
+        match self.place(&module) {
+            Ok(at) => self.0[at].1 = self.0[at].1.union(operations),
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (module.into_boxed_str(), operations));
+            }
+        }
+    }
+
+    /// Where a module is, or belongs.
+    fn place(&self, module: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(held, _)| (**held).cmp(module))
     }
 
     /// Whether it holds none.
@@ -145,7 +156,7 @@ impl Events {
 
     /// How many single (module, operation) pairs it holds.
     pub fn len(&self) -> usize {
-        self.0.values().map(|operations| operations.iter().count()).sum()
+        self.iter().map(|(_, operations)| operations.iter().count()).sum()
     }
 
     /// What this holds and the other does not.
@@ -153,19 +164,19 @@ impl Events {
     pub fn minus(&self, other: &Events) -> Events {
         let mut left = Events::default();
         for (module, operations) in &self.0 {
-            left.insert(module.clone(), operations.minus(other.of(module)));
+            left.insert(&**module, operations.minus(other.of(module)));
         }
         left
     }
 
     /// The operations of one module.
     pub fn of(&self, module: &str) -> Operations {
-        self.0.get(module).copied().unwrap_or_default()
+        self.place(module).map(|at| self.0[at].1).unwrap_or_default()
     }
 
     /// Modules with their operations, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Operations)> {
-        self.0.iter().map(|(module, operations)| (module.as_str(), *operations))
+        self.0.iter().map(|(module, operations)| (&**module, *operations))
     }
 
     /// As they go out, `.all` for all three: `["Contacts.create", "Deals.all"]`.

@@ -15,6 +15,7 @@ pub mod credits;
 pub mod desired;
 pub mod events;
 pub mod exchange;
+pub mod few;
 pub mod latency;
 pub mod learned;
 pub mod observed;

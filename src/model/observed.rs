@@ -4,11 +4,12 @@
 //! Details*). Merged, they are one [`Observed`]. Rows of one channel that disagree, about the URL say, are kept as they
 //! are: a set with two members equals no spec, so disagreement is drift by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::channel::{ChannelId, NotifyUrl, Spec};
 use super::condition;
 use super::events::{Events, Operations};
+use super::few::Few;
 use super::secret::Fingerprint;
 use super::time::Timestamp;
 
@@ -52,17 +53,17 @@ pub struct Observed {
     /// What is covered, over all rows.
     pub events: Events,
     /// Where deliveries go: one, unless the rows disagree.
-    pub notify_urls: BTreeSet<NotifyUrl>,
+    pub notify_urls: Few<NotifyUrl>,
     /// The tokens: one, unless the rows disagree.
-    pub tokens: BTreeSet<TokenSeen>,
+    pub tokens: Few<TokenSeen>,
     /// The earliest end of its rows.
     pub expiry: Option<Timestamp>,
     /// What the rows say of related changes.
-    pub notify_on_related_action: BTreeSet<bool>,
+    pub notify_on_related_action: Few<bool>,
     /// What the rows say of values.
-    pub return_affected_field_values: BTreeSet<bool>,
+    pub return_affected_field_values: Few<bool>,
     /// What the rows say of conditions.
-    pub conditions: BTreeSet<condition::Seen>,
+    pub conditions: Few<condition::Seen>,
 }
 
 impl Observed {

@@ -4,12 +4,12 @@
 //! a key that is missing) is taken to be as declared. A field in which the rows of one channel disagree has drifted.
 //! Tokens are compared by fingerprint and shown as set or not set only.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::model::channel::{NotifyUrl, Spec};
 use crate::model::condition::{Condition, Seen};
 use crate::model::events::Events;
+use crate::model::few::Few;
 use crate::model::observed::{Observed, TokenSeen};
 use crate::model::secret::{Fingerprint, Secret};
 
@@ -26,7 +26,7 @@ pub enum Drift {
     /// Deliveries go elsewhere.
     NotifyUrl {
         /// Where they go.
-        seen: BTreeSet<NotifyUrl>,
+        seen: Few<NotifyUrl>,
         /// Where they should go.
         wanted: NotifyUrl,
     },
@@ -150,11 +150,11 @@ fn events_drift(wanted: &Events, seen: &Events) -> Option<Drift> {
     Some(Drift::Events { missing, extra })
 }
 
-fn url_drift(wanted: &NotifyUrl, seen: &BTreeSet<NotifyUrl>) -> Option<Drift> {
+fn url_drift(wanted: &NotifyUrl, seen: &Few<NotifyUrl>) -> Option<Drift> {
     differs(seen, wanted).then(|| Drift::NotifyUrl { seen: seen.clone(), wanted: wanted.clone() })
 }
 
-fn token_drift(spec: &Spec, seen: &BTreeSet<TokenSeen>) -> Option<Drift> {
+fn token_drift(spec: &Spec, seen: &Few<TokenSeen>) -> Option<Drift> {
     let wanted = spec.token.as_ref();
     let set = |secret: &Secret| TokenSeen::Set(secret.fingerprint());
     let declared = wanted.map_or(TokenSeen::Null, set);
@@ -170,7 +170,7 @@ fn token_drift(spec: &Spec, seen: &BTreeSet<TokenSeen>) -> Option<Drift> {
     })
 }
 
-fn token_words(seen: &BTreeSet<TokenSeen>, one_is_declared: bool) -> &'static str {
+fn token_words(seen: &Few<TokenSeen>, one_is_declared: bool) -> &'static str {
     let said: Vec<TokenSeen> = seen.iter().copied().filter(|token| *token != TokenSeen::Unsaid).collect();
     match said.as_slice() {
         [TokenSeen::Null] => "none",
@@ -180,7 +180,7 @@ fn token_words(seen: &BTreeSet<TokenSeen>, one_is_declared: bool) -> &'static st
     }
 }
 
-fn conditions_drift(wanted: &[Condition], seen: &BTreeSet<Seen>) -> Option<Drift> {
+fn conditions_drift(wanted: &[Condition], seen: &Few<Seen>) -> Option<Drift> {
     let as_declared = seen.iter().all(|seen| match seen {
         Seen::Unsaid => true,
         Seen::Known(conditions) => conditions == wanted,
@@ -202,6 +202,6 @@ fn describe(seen: &Seen) -> Vec<String> {
 }
 
 /// Whether the rows say something else than exactly this. Saying nothing is not a difference.
-fn differs<T: Ord>(seen: &BTreeSet<T>, wanted: &T) -> bool {
+fn differs<T: Ord>(seen: &Few<T>, wanted: &T) -> bool {
     seen.iter().any(|said| said != wanted)
 }

@@ -17,7 +17,7 @@ fn an_account_that_is_only_observed_is_not_written() {
     world.now = hours(12);
     world.lose(1);
     world.retire(2);
-    world.observed(3).tokens.clear();
+    world.observed(3).tokens = [].into();
     world.observed(3).notify_on_related_action = [false].into();
     world.disown(4);
     world.check(&expect![[r#"

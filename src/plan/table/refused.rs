@@ -180,7 +180,7 @@ fn another_drift_than_the_contested_one_is_mended_at_once() {
     let mut world = World::converged(1);
     world.observed(1).notify_on_related_action = [false].into();
     repaired(&mut world, 3);
-    world.observed(1).tokens.clear();
+    world.observed(1).tokens = [].into();
     world.observed(1).events = ["Deals.all"].into_iter().collect();
     assert!(matches!(world.plan().steps[0].action, Action::Update(_)));
 }

@@ -128,7 +128,7 @@ fn a_channel_that_differs_and_is_due_is_renewed_first() {
 fn a_channel_that_differs_in_an_emergency_is_renewed_first() {
     let mut world = World::converged(1);
     world.now = hours(22);
-    world.observed(1).tokens.clear();
+    world.observed(1).tokens = [].into();
     world.observed(1).notify_on_related_action = [false].into();
     world.check(&expect![[r#"
         account acme: 2 steps, 0 held, 0 kept, 0 foreign
@@ -206,7 +206,7 @@ fn a_declared_id_with_another_url_is_a_conflict() {
 fn a_declared_id_whose_url_is_not_said_is_a_conflict() {
     let mut world = World::converged(1);
     world.disown(1);
-    world.observed(1).notify_urls.clear();
+    world.observed(1).notify_urls = [].into();
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
           ! conflict      c1: Zoho has a channel with this id that delivers to a URL that is not said, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone

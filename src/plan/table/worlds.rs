@@ -10,6 +10,7 @@ use proptest::sample::select;
 use super::*;
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::Events;
+use crate::model::few::Few;
 use crate::model::observed::TokenSeen;
 use crate::model::record::Repairs;
 use crate::model::secret::Fingerprint;
@@ -156,23 +157,19 @@ fn specs(lengths: BoxedStrategy<Duration>) -> impl Strategy<Value = Spec> {
     )
 }
 
+fn few<T: Ord + std::fmt::Debug>(member: impl Strategy<Value = T>) -> impl Strategy<Value = Few<T>> {
+    btree_set(member, 0..3).prop_map(Few::from_iter)
+}
+
 fn observed(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Observed> {
     let token = prop_oneof![
         Just(TokenSeen::Unsaid),
         tokens().prop_map(|token| token.map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()))),
     ];
     let condition = prop_oneof![Just(Seen::Unsaid), Just(Seen::Opaque), conditions().prop_map(Seen::Known)];
-    let flags = || btree_set(any::<bool>(), 0..3);
-    (
-        events(),
-        btree_set(urls(), 0..3),
-        btree_set(token, 0..3),
-        option::of(instants),
-        flags(),
-        flags(),
-        btree_set(condition, 0..3),
-    )
-        .prop_map(|(events, notify_urls, tokens, expiry, related, values, conditions)| Observed {
+    let flags = || few(any::<bool>());
+    (events(), few(urls()), few(token), option::of(instants), flags(), flags(), few(condition)).prop_map(
+        |(events, notify_urls, tokens, expiry, related, values, conditions)| Observed {
             events,
             notify_urls,
             tokens,
@@ -180,7 +177,8 @@ fn observed(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Observe
             notify_on_related_action: related,
             return_affected_field_values: values,
             conditions,
-        })
+        },
+    )
 }
 
 fn records(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Record> {
