@@ -133,6 +133,7 @@ fn options(
     let env = Box::new(|_: &str| None);
     Options {
         config: stage.config.clone(),
+        loaded: None,
         state_dir: dir.join("state"),
         listen: Some(listen),
         clock: stage.clock.clone(),

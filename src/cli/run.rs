@@ -46,17 +46,16 @@ impl RunArgs {
 }
 
 pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> {
-    let (state_dir, clock) = {
-        // It is read once more at the start, and this copy must not last as long as the daemon does.
-        let loaded = config::load(&common.config, &Surroundings::of_process());
-        (state_dir(common, &loaded), args.clock(&loaded)?)
-    };
+    let surroundings = Surroundings::of_process();
+    let loaded = config::load(&common.config, &surroundings);
+    let (state_dir, clock) = (state_dir(common, &loaded), args.clock(&loaded)?);
     let options = Options {
         config: common.config.clone(),
+        loaded: Some(loaded),
         state_dir,
         listen: args.listen,
         clock,
-        surroundings: Surroundings::of_process(),
+        surroundings,
         transport: None,
         owns_process: true,
         observer: None,

@@ -50,6 +50,8 @@ use super::watchdog::Watchdog;
 pub struct Options {
     /// The config file.
     pub config: PathBuf,
+    /// What was just read from it, by whoever needed to know it before; `None` to read it.
+    pub loaded: Option<Loaded>,
     /// The state directory.
     pub state_dir: PathBuf,
     /// Listen here, whatever the config says.
@@ -156,12 +158,12 @@ pub type ReloadRequest = oneshot::Sender<Result<(), Vec<String>>>;
 /// # Errors
 /// See [`RunError`]. A broken config is one only when there is no earlier state to go on with.
 pub async fn start(options: Options) -> Result<Daemon, RunError> {
-    let Options { config, state_dir, listen, clock, surroundings, transport, owns_process, observer } = options;
+    let Options { config, loaded, state_dir, listen, clock, surroundings, transport, owns_process, observer } = options;
     // Before anything else: a signal that comes during the start waits for it to end, and kills nothing.
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
     let unusable = |source| RunError::Listen { what: "the socket that systemd handed over".to_owned(), source };
     let inherited = if owns_process { inherited::http().map_err(unusable)? } else { None };
-    let loaded = config::load(&config, &surroundings);
+    let loaded = loaded.unwrap_or_else(|| config::load(&config, &surroundings));
     let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
     let store = store.going_on();
     if let Some(Migrated { from, kept }) = &migrated {

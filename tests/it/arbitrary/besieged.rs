@@ -152,6 +152,7 @@ impl Transport for Straight {
 fn options(config: PathBuf, state_dir: PathBuf, transport: Arc<Straight>) -> Options {
     Options {
         config,
+        loaded: None,
         state_dir,
         listen: Some(([127, 0, 0, 1], 0).into()),
         clock: Arc::new(SystemClock::new()),
