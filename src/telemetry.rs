@@ -1,13 +1,22 @@
-//! Logs: to stderr, as text on a terminal, as JSON by flag, and without timestamps of our own under systemd, whose
-//! journal has its own.
+//! Logs: to stderr, as text on a terminal, as JSON by flag, and for the journal without timestamps of our own and with the
+//! priority of each line, so that `journalctl -p warning` finds what it should.
+//!
+//! An entry is one line, whatever is in it: text of Zoho's, of the config or of the system is escaped where it would end the
+//! line, command a terminal or turn its direction. (JSON escapes by itself.)
 //!
 //! `RUST_LOG` filters as usual; without it everything of ours is shown from `info` on, and of the libraries what needs a
 //! person. The cron crate logs `Uninited` at info at each start, and reqwest's and hyper's finer levels would show URLs.
 
+use std::fmt::{self, Debug, Write};
 use std::io::IsTerminal;
 
+use tracing::field::Field;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{FmtSpan, Writer, debug_fn};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,17 +32,143 @@ pub enum LogFormat {
 pub fn begin(format: LogFormat, default_level: &str) {
     let default = format!("warn,channelkeeper={default_level},tokio_cron_scheduler=warn");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_span_events(FmtSpan::NONE)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let fields = debug_fn(write_field).delimited(" ");
     // An error only says that logging has begun already.
-    let _already = match (format, under_systemd) {
-        (LogFormat::Json, _) => builder.json().flatten_event(true).try_init().is_err(),
-        (LogFormat::Text, true) => builder.without_time().try_init().is_err(),
-        (LogFormat::Text, false) => builder.try_init().is_err(),
+    let _already = match (format, is_journal()) {
+        (LogFormat::Text, false) => builder.fmt_fields(fields).try_init(),
+        (LogFormat::Text, true) => builder.fmt_fields(fields).without_time().map_event_format(Prioritized).try_init(),
+        (LogFormat::Json, false) => builder.json().flatten_event(true).try_init(),
+        (LogFormat::Json, true) => {
+            builder.json().flatten_event(true).without_time().map_event_format(Prioritized).try_init()
+        }
     };
+}
+
+/// Whether stderr leads to the journal itself: the variable is inherited by whatever is started with another stderr.
+pub fn is_journal() -> bool {
+    let Some(named) = std::env::var_os("JOURNAL_STREAM") else { return false };
+    let stderr = rustix::fs::fstat(std::io::stderr());
+    stderr.is_ok_and(|it| named.to_str() == Some(&format!("{}:{}", it.st_dev, it.st_ino)))
+}
+
+/// Lines that are no log entries, as they are said to whoever reads stderr: for the journal each is an error, or a warning
+/// where it says so.
+pub fn said(text: &str) -> String {
+    if !is_journal() {
+        return text.to_owned();
+    }
+    let level = if text.starts_with("warning: ") { Level::WARN } else { Level::ERROR };
+    let lines: Vec<String> = text.lines().map(|line| format!("{}{line}", priority(level))).collect();
+    lines.join("\n")
+}
+
+/// A line with its priority in front, which the journal takes off again.
+struct Prioritized<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Prioritized<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        writer.write_str(priority(*event.metadata().level()))?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+/// As `syslog` numbers them.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
+    }
+}
+
+/// `name=value`, or the message.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    match (field.name(), writer.has_ansi_escapes()) {
+        ("message", _) => {}
+        (name, false) => write!(writer, "{name}=")?,
+        (name, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m")?,
+    }
+    write!(OneLine(writer), "{value:?}")
+}
+
+/// What is written through it stays on its line.
+struct OneLine<'a, 'w>(&'a mut Writer<'w>);
+
+impl Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| {
+            let turns =
+                matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+            if character.is_control() || turns {
+                write!(self.0, "{}", character.escape_default())
+            } else {
+                self.0.write_char(character)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_entry_is_one_line_with_its_priority_and_plain_fields_whatever_is_in_it() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_max_level(Level::TRACE)
+            .with_target(false)
+            .with_ansi(false)
+            .without_time()
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .map_event_format(Prioritized)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let hostile = "a\n<0>forged\r\u{1b}[2J\u{202e}b\0";
+            tracing::error!(account = %"acme", why = %hostile, "shown as it is");
+            tracing::warn!(why = hostile, "a text is quoted");
+            tracing::info!(count = 3, "{hostile}");
+            tracing::debug!("small");
+            tracing::trace!("smaller");
+        });
+        let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        expect_test::expect![[r#"
+            <3>ERROR shown as it is account=acme why=a\n<0>forged\r\u{1b}[2J\u{202e}b\u{0}
+            <4> WARN a text is quoted why="a\n<0>forged\r\u{1b}[2J\u{202e}b\0"
+            <6> INFO a\n<0>forged\r\u{1b}[2J\u{202e}b\u{0} count=3
+            <7>DEBUG small
+            <7>TRACE smaller
+        "#]]
+        .assert_eq(&written);
+    }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Surroundings};
 use crate::daemon::signals;
-use crate::expose::http::serve;
+use crate::expose::serve::{BRISK, serve};
 use crate::model::time::Timestamp;
 
 use super::way::print_problems;
@@ -35,7 +35,7 @@ use super::{Common, Exit, complain};
 mod judge;
 mod summary;
 
-use judge::{Declared, Judged, Verdict};
+use judge::{Declared, Judged};
 use summary::Summary;
 
 /// Receive deliveries, and say what each one is worth.
@@ -81,7 +81,7 @@ pub(super) async fn run(args: ListenArgs, common: &Common, stdout: &mut (dyn Wri
     let door = Door { declared: declared.clone(), clock: clock.clone(), heard };
     let closing = CancellationToken::new();
     let router = Router::new().fallback(receive).with_state(door);
-    let mut server = tokio::spawn(serve(listener, router, closing.clone()));
+    let mut server = tokio::spawn(serve(listener, router, BRISK, |_| Some(()), closing.clone()));
     let _closed_on_the_way_out = closing.clone().drop_guard();
 
     let mut printer = Printer { summary: Summary::of(&declared), json: common.json, stdout };
@@ -109,7 +109,7 @@ pub(super) async fn run(args: ListenArgs, common: &Common, stdout: &mut (dyn Wri
     while let Ok(heard) = came.try_recv() {
         printer.take(&heard)?;
     }
-    ended.context("the receiver's server broke off")?.context("the receiver's server failed")?;
+    ended.context("the receiver's server broke off")?;
     printer.end()?;
     Ok(Exit::Done)
 }
@@ -156,7 +156,7 @@ async fn receive(State(door): State<Door>, request: Request) -> StatusCode {
         read.and_then(|body| door.declared.judge(&body, at).map_err(|judge::NoDelivery| StatusCode::BAD_REQUEST));
     let (heard, answer) = match judged {
         Ok(judged) => {
-            let answer = if judged.verdict == Verdict::Verified { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+            let answer = if judged.verdict.is_taken() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
             (Heard::Delivery(judged), answer)
         }
         Err(answer) => (Heard::Refused(at, answer), answer),

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::expose::probe::Grade;
+use crate::model::plain::plain_lines;
 use crate::telemetry::{self, LogFormat};
 
 mod adopt;
@@ -227,8 +228,13 @@ fn usage(error: &clap::Error) -> Exit {
 
 /// One line, or several, to stderr.
 pub(crate) fn complain(text: &str) {
+    complain_in_colour(&plain_lines(text));
+}
+
+/// The same for a text whose foreign parts are plain already, so that what steers the terminal in it is ours.
+pub(crate) fn complain_in_colour(text: &str) {
     // There is nowhere to say that stderr is closed.
-    let _printed = writeln!(std::io::stderr(), "{text}");
+    let _printed = writeln!(std::io::stderr(), "{}", telemetry::said(text));
 }
 
 const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";

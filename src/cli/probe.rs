@@ -10,8 +10,11 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::clock::{Clock, SystemClock};
+use crate::config::Surroundings;
+use crate::config::secrets::fetch;
 use crate::expose::probe::{Grade, Limits, Verdict, judge, read};
 use crate::expose::summary::Summary;
+use crate::model::secret::Origin;
 
 use super::way;
 use super::{Common, Exit};
@@ -29,6 +32,9 @@ pub(super) struct ProbeArgs {
     /// The health endpoints of a daemon (http://127.0.0.1:8470), or the whole URL of a copy of its status file
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// A file with the token that the health endpoints at --url ask for ([http] token)
+    #[arg(long, value_name = "PATH", requires = "url")]
+    token_file: Option<PathBuf>,
     /// Warn when everything is covered for less than this
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     warning: Duration,
@@ -41,11 +47,11 @@ pub(super) struct ProbeArgs {
 }
 
 pub(super) async fn run(args: ProbeArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
-    let ProbeArgs { file, url, warning, critical, stale } = args;
+    let ProbeArgs { file, url, token_file, warning, critical, stale } = args;
     let limits = Limits { warning, critical, stale };
     let source = match (file, url) {
         (Some(path), _) => Source::File(path),
-        (None, Some(url)) => Source::Url(url),
+        (None, Some(url)) => Source::Url(url, token_file),
         (None, None) => Source::Daemon,
     };
     let verdict = match source.summary(common).await {
@@ -71,7 +77,8 @@ pub(super) fn misused(stdout: &mut (dyn Write + Send)) -> Exit {
 
 enum Source {
     File(PathBuf),
-    Url(String),
+    /// With the file of the token for it.
+    Url(String, Option<PathBuf>),
     Daemon,
 }
 
@@ -83,8 +90,10 @@ impl Source {
                 let bytes = read_file(path).with_context(|| format!("{} cannot be read", path.display()))?;
                 parsed(&bytes).with_context(|| path.display().to_string()).map(Some)
             }
-            Source::Url(url) => {
-                let bytes = way::fetch(url, SUMMARY, (PATIENCE, SIZE_MAX)).await?;
+            Source::Url(url, token_file) => {
+                let token = token_file.clone().map(|path| fetch(&Origin::File(path), &Surroundings::of_process()));
+                let token = token.transpose()?;
+                let bytes = way::fetch((url, token.as_ref()), SUMMARY, (PATIENCE, SIZE_MAX)).await?;
                 parsed(&bytes).context("what it answered").map(Some)
             }
             Source::Daemon => {
@@ -119,6 +128,7 @@ const AFTER_HELP: &str = "\
 Examples:
   channelkeeper probe
   channelkeeper probe --url http://127.0.0.1:8470 --warning 8h --critical 4h
+  channelkeeper probe --url https://status.example.com --token-file token
   channelkeeper probe --file /var/spool/copied/status.json --stale 30m
 
 Exit codes: 0 OK; 1 WARNING: degraded, or covered for less than --warning; 2 CRITICAL: failing, something is not covered,

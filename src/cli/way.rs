@@ -20,9 +20,10 @@ use crate::daemon::fleet::{Fleet, Means};
 use crate::daemon::run::network;
 use crate::daemon::scheduler::chain;
 use crate::model::desired::Desired;
+use crate::model::secret::Secret;
 use crate::store::{Migrated, Opened, Store};
 
-use super::{Common, complain};
+use super::{Common, complain, complain_in_colour};
 
 /// The way to the store.
 pub enum Way {
@@ -96,21 +97,28 @@ pub async fn daemon(common: &Common) -> anyhow::Result<Option<Daemon>> {
     Daemon::connect(&state_dir(common, &loaded)).await
 }
 
-/// What a URL answers; `path` is asked for when the URL names none. At most so long, and so many bytes.
+/// What a URL answers, to whom it is shown a token, if there is one; `path` is asked for when the URL names none. At most so
+/// long, and so many bytes.
 ///
 /// # Errors
 /// When it is no URL, does not answer in time, or answers anything but 200 or more than that.
-pub async fn fetch(url: &str, path: &str, (patience, size_max): (Duration, usize)) -> anyhow::Result<Vec<u8>> {
-    let mut url: reqwest::Url = url.parse().with_context(|| format!("{url} is no URL"))?;
+pub async fn fetch(
+    (url, token): (&str, Option<&Secret>),
+    path: &str,
+    (patience, size_max): (Duration, usize),
+) -> anyhow::Result<Vec<u8>> {
+    // The URL may hold a password.
+    let mut url: reqwest::Url = url.parse().context("--url is no URL")?;
     if url.path() == "/" {
         url.set_path(path);
     }
-    crate::zoho::transport::install_crypto();
-    let client = reqwest::Client::builder().timeout(patience).build()?;
+    let client = crate::zoho::transport::client()?.timeout(patience).build()?;
     // reqwest's errors name the URL, which may hold a password.
     let silent = |error: reqwest::Error| anyhow::Error::from(error.without_url());
     let named = url.host_str().unwrap_or("it").to_owned();
-    let mut reply = client.get(url).send().await.map_err(silent).with_context(|| format!("{named} does not answer"))?;
+    let request = client.get(url);
+    let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token.expose()));
+    let mut reply = request.send().await.map_err(silent).with_context(|| format!("{named} does not answer"))?;
     ensure!(reply.status() == reqwest::StatusCode::OK, "{named} answered HTTP {}", reply.status());
     let mut body = Vec::new();
     while let Some(chunk) = reply.chunk().await.map_err(silent).with_context(|| format!("{named} broke off"))? {
@@ -160,7 +168,7 @@ pub fn print_problems(loaded: &Loaded) {
     };
     let all: Vec<_> = loaded.problems.iter().chain(&loaded.warnings).cloned().collect();
     if !all.is_empty() {
-        complain(config::render(&all, look).trim_end());
+        complain_in_colour(config::render(&all, look).trim_end());
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::accounts::Frames;
 use super::given::Given;
@@ -15,7 +16,7 @@ use super::secrets::{self, MissingCredentials, SecretError, Surroundings};
 use super::source::{At, Place, Source};
 use super::values::{self, Reference, is_hasty};
 use crate::model::channel::ChannelName;
-use crate::model::desired::{Alerts, Desired, Settings};
+use crate::model::desired::{self, Alerts, Desired, Settings};
 use crate::model::secret::{Origin, Secret};
 
 /// The desired state that all documents together declare.
@@ -126,7 +127,7 @@ impl Check<'_> {
 fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
     let usual = Settings::default();
     let Daemon { state_dir, owner, status_file } = &document.daemon.value;
-    let Http { listen, public } = &document.http.value;
+    let Http { listen, public, hosts, token } = &document.http.value;
     let Client { request_timeout, connect_timeout, ca_file } = &document.client.value;
     let Reconcile { audit, passes_max, mode: _, removed: _, lifetime: _, renew_before: _ } = &document.reconcile.value;
     if let Some(at) = state_dir.good().filter(|at| at.value.is_empty()) {
@@ -152,6 +153,11 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
     Settings {
         owner: owner_name(owner, check).unwrap_or(usual.owner),
         listen: address(listen, public, check).unwrap_or(usual.listen),
+        http: desired::Http {
+            public: public.value() == Some(&true),
+            hosts: host_names(hosts, check),
+            token: http_token(token, check),
+        },
         audit: audit.value().cloned().unwrap_or(usual.audit),
         passes_max: passes_max.value().map_or(usual.passes_max, |passes| *passes as usize),
         request_timeout: request,
@@ -159,6 +165,7 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
         ca_file: ca_file.good().map(|at| certificates(at, check)),
         status_file: status_file.good().map(|at| check.path(at)),
         alerts: alerts(&document.alerts.value, check),
+        canary_every: canary_every(&document.canary.value),
     }
 }
 
@@ -172,6 +179,11 @@ fn alerts(given: &raw::Alerts, check: &mut Check<'_>) -> Alerts {
         heartbeat: told_url("heartbeat", heartbeat, check),
         heartbeat_interval: heartbeat_interval.value().copied().unwrap_or(usual.heartbeat_interval),
     }
+}
+
+fn canary_every(given: &raw::Canary) -> Option<Duration> {
+    let raw::Canary { every } = given;
+    every.value().copied()
 }
 
 /// A URL that is a secret; one that was tolerated to be missing is empty.
@@ -205,8 +217,33 @@ fn address(
     let at = listen.good()?;
     let reachable = at.value.is_some_and(|address| !address.ip().is_loopback());
     if reachable && public.value() != Some(&true) {
-        let help = "there is no login: listen on 127.0.0.1 behind a proxy, or set public = true";
+        let help = "there is no TLS: listen on 127.0.0.1 behind a proxy, or set public = true, and better a token too";
         check.problem(at.place, "other hosts can reach this address", help);
+    }
+    Some(at.value)
+}
+
+fn host_names(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for at in given.value().into_iter().flatten() {
+        match values::host_name(&at.value) {
+            Ok(name) => names.push(name),
+            Err(mistake) => check.problem(at.place, mistake.message, mistake.help),
+        }
+    }
+    names
+}
+
+/// A token that is sent in a header; one that was tolerated to be missing is empty, and asked of nobody here.
+fn http_token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
+    let at = check.secret("token", given)?;
+    let token = at.value.expose();
+    if token.is_empty() {
+        return None;
+    }
+    if token.len() < TOKEN_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let help = format!("at least {TOKEN_MIN} characters of ASCII, as from: openssl rand -hex 32");
+        check.problem(at.place, "\"token\" is too short, or cannot be sent in a header", help);
     }
     Some(at.value)
 }
@@ -226,3 +263,6 @@ fn holds_certificates(path: &Path) -> Result<(), String> {
     }
     Err("the file must hold PEM: -----BEGIN CERTIFICATE-----".to_owned())
 }
+
+/// So that it cannot be guessed over the network.
+const TOKEN_MIN: usize = 16;

@@ -25,6 +25,11 @@ fn the_example_loads_as_it_stands() {
             listen: Some(
                 127.0.0.1:8470,
             ),
+            http: Http {
+                public: false,
+                hosts: [],
+                token: None,
+            },
             audit: "0 */15 * * * *",
             passes_max: 8,
             request_timeout: 30s,
@@ -38,6 +43,7 @@ fn the_example_loads_as_it_stands() {
                 heartbeat: None,
                 heartbeat_interval: 300s,
             },
+            canary_every: None,
         }
         Account {
             name: "acme",
@@ -205,6 +211,7 @@ fn loaded(text: &str) -> Loaded {
     write("alert-webhook", "https://hooks.example.com/alerts\n");
     write("alert-heartbeat", "https://heartbeat.example.com/abc\n");
     write("acme-client-secret", "s\n");
+    write("http-token", "0123456789abcdef\n");
     write("acme-refresh-token", "r\n");
     write("proxy-ca.pem", "-----BEGIN CERTIFICATE-----\n");
     let surroundings = Surroundings {

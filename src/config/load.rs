@@ -42,7 +42,7 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Loaded {
     let main = match Source::open(path, path.display().to_string()) {
         Ok(main) => main,
         Err(why) => {
-            let problem = Problem::of_file(&path.display().to_string(), why, "name another with --config FILE");
+            let problem = Problem::of_file(&path.display().to_string(), &why, "name another with --config FILE");
             return Loaded { problems: vec![problem], ..Loaded::default() };
         }
     };

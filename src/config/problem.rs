@@ -9,6 +9,7 @@ use miette::{
 };
 
 use super::source::{Place, Snippet, Source};
+use crate::model::plain::plain;
 
 /// One thing that is wrong, at its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +76,12 @@ pub fn render(problems: &[Problem], look: Look) -> String {
 
 impl Problem {
     /// About a file as a whole.
-    pub(super) fn of_file(file: &str, message: String, help: &str) -> Problem {
+    pub(super) fn of_file(file: &str, message: &str, help: &str) -> Problem {
         Problem {
-            file: file.to_owned(),
+            file: shown(file),
             line: 0,
             column: 0,
-            message,
+            message: shown(message),
             help: Some(help.to_owned()),
             severity: Severity::Error,
             snippet: None,
@@ -186,7 +187,7 @@ impl Notes {
             found.into_iter().partition(|problem| problem.severity == Severity::Error);
         if let (true, Some(source)) = (self.left_out > 0, sources.first()) {
             let message = format!("{} more problems are not listed", self.left_out);
-            problems.push(Problem::of_file(&source.name, message, "mend these first"));
+            problems.push(Problem::of_file(&source.name, &message, "mend these first"));
         }
         (problems, warnings)
     }
@@ -207,8 +208,14 @@ impl Note {
         let source = &sources[place.file as usize];
         let (line, column) = source.position(place);
         let snippet = Some(source.snippet(place));
-        Problem { file: source.name.clone(), line, column, message, help, severity, snippet }
+        let (file, message, help) = (shown(&source.name), shown(&message), help.as_deref().map(shown));
+        Problem { file, line, column, message, help, severity, snippet }
     }
+}
+
+/// Names of files, of variables and of whatever else stands in it are anybody's: it stays on one line.
+fn shown(text: &str) -> String {
+    text.chars().map(plain).collect()
 }
 
 /// The most that is listed; the rest is counted.

@@ -37,6 +37,9 @@ pub(super) struct Document {
     /// Whom to tell what goes wrong, without a monitoring system.
     #[schemars(with = "Option<Alerts>")]
     pub(super) alerts: At<Alerts>,
+    /// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body there itself.
+    #[schemars(with = "Option<Canary>")]
+    pub(super) canary: At<Canary>,
     /// How channels are kept.
     #[schemars(with = "Option<Reconcile>")]
     pub(super) reconcile: At<Reconcile>,
@@ -70,9 +73,15 @@ pub(super) struct Http {
     /// The address to listen on, or "off".
     #[schemars(with = "Option<String>", extend("default" = "127.0.0.1:8470"))]
     pub(super) listen: Given<Option<SocketAddr>>,
-    /// Allows an address that other hosts can reach: there is no login, so put a proxy in front.
+    /// Allows an address that other hosts can reach: there is no TLS, so put a proxy in front, and set `token`.
     #[schemars(with = "Option<bool>", extend("default" = false))]
     pub(super) public: Given<bool>,
+    /// Names of hosts under which it is reached, beside those of the loopback; a request for any other name is refused.
+    #[schemars(with = "Option<Vec<String>>", extend("default" = Vec::<String>::new(), "examples" = [["status.example.com"]]))]
+    pub(super) hosts: Given<Vec<At<String>>>,
+    /// What a request has to show as `Authorization: Bearer`, but for `/livez`: at least 16 characters.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) token: Given<Reference>,
 }
 
 /// The HTTP client towards Zoho.
@@ -109,6 +118,15 @@ pub(super) struct Alerts {
     /// The least time between two such calls; they come with the passes, so no more often than `audit` at rest.
     #[schemars(with = "Option<String>", extend("default" = "5m"))]
     pub(super) heartbeat_interval: Given<Duration>,
+}
+
+/// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body there itself.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Canary {
+    /// How often each `notify_url` gets one, with the token of a channel; without it, none is sent.
+    #[schemars(with = "Option<String>", extend("examples" = ["1h"]))]
+    pub(super) every: Given<Duration>,
 }
 
 /// How channels are kept, wherever an account or a channel does not say otherwise.
@@ -309,7 +327,7 @@ impl Document {
         let accounts = fields.named("accounts", Account::read);
         let channels = fields.tables(("channels", "channel"), Channel::read);
         if role == Role::Included {
-            for key in ["include", "daemon", "http", "client", "alerts", "reconcile"] {
+            for key in ["include", "daemon", "http", "client", "alerts", "canary", "reconcile"] {
                 fields.misplaced(key, "write it in the main file; included files hold accounts and channels");
             }
             return Document { accounts, channels, ..Document::default() };
@@ -320,6 +338,7 @@ impl Document {
             http: fields.table("http", Http::read),
             client: fields.table("client", Client::read),
             alerts: fields.table("alerts", Alerts::read),
+            canary: fields.table("canary", Canary::read),
             reconcile: fields.table("reconcile", Reconcile::read),
             accounts,
             channels,
@@ -339,7 +358,12 @@ impl Daemon {
 
 impl Http {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Http {
-        Http { listen: fields.parsed("listen", values::listen), public: fields.flag("public") }
+        Http {
+            listen: fields.parsed("listen", values::listen),
+            public: fields.flag("public"),
+            hosts: fields.texts("hosts"),
+            token: fields.secret("token"),
+        }
     }
 }
 
@@ -362,6 +386,12 @@ impl Alerts {
             heartbeat: fields.secret("heartbeat"),
             heartbeat_interval: fields.duration("heartbeat_interval", values::repeat),
         }
+    }
+}
+
+impl Canary {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Canary {
+        Canary { every: fields.duration("every", values::repeat) }
     }
 }
 

@@ -76,7 +76,7 @@ fn code(value: &Value) -> String {
 }
 
 /// The tables of a config file, each with the schema's name for it.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("The file", ""),
     ("`[accounts.NAME]`", "Account"),
     ("`[accounts.NAME.channel_defaults]`", "Defaults"),
@@ -87,6 +87,7 @@ const TABLES: [(&str, &str); 10] = [
     ("`[client]`", "Client"),
     ("`[reconcile]`", "Reconcile"),
     ("`[alerts]`", "Alerts"),
+    ("`[canary]`", "Canary"),
 ];
 
 const HEAD: &str = "\

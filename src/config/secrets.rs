@@ -7,6 +7,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use secrecy::zeroize::Zeroizing;
+
 use crate::model::secret::{Origin, Secret};
 
 /// Where references lead: the environment and systemd's credentials. A test gives its own.
@@ -142,12 +144,12 @@ impl SecretError {
 
 /// The secret that an origin leads to.
 pub fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, SecretError> {
-    let value = match origin {
+    let value = Zeroizing::new(match origin {
         Origin::Env(name) => (surroundings.env)(name).ok_or_else(|| SecretError::NotSet(name.clone()))?,
         Origin::File(path) => content(path, origin)?,
         Origin::Credential(name) => content(&credential(name, surroundings)?, origin)?,
         Origin::Plain => return Err(SecretError::Plain),
-    };
+    });
     let value = value.trim_end();
     if value.is_empty() {
         return Err(SecretError::Empty(origin.clone()));
@@ -167,13 +169,14 @@ fn credential(name: &str, surroundings: &Surroundings) -> Result<PathBuf, Secret
 
 fn content(path: &Path, origin: &Origin) -> Result<String, SecretError> {
     let unreadable = |source| SecretError::Unreadable { origin: origin.clone(), source };
-    let mut bytes = Vec::new();
+    // With room for all of it from the start: growing would leave pieces of it behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * SIZE_MAX as usize));
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(SIZE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > SIZE_MAX {
         return Err(SecretError::TooLarge(origin.clone()));
     }
-    String::from_utf8(bytes).map_err(|_| SecretError::NotText(origin.clone()))
+    std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| SecretError::NotText(origin.clone()))
 }
 
 /// No token is longer; a wrong path may lead to anything.

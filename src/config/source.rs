@@ -7,6 +7,8 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
+use crate::model::plain::plain;
+
 /// A stretch of one of the files, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Place {
@@ -97,7 +99,7 @@ impl Source {
                     masked = false;
                 }
                 if at < keys_until || PUNCTUATION.contains(character) || self.is_safe(at) {
-                    text.push(if character.is_control() { ' ' } else { character });
+                    text.push(plain(character));
                     masked = false;
                 } else if !masked {
                     text.push_str(MASK);

@@ -61,11 +61,11 @@ fn unknown_keys_are_told_with_what_was_meant() {
     problems(
         "[reconcil]\n[http]\nlistn = \"off\"\nzebra = 1\n[daemon]\nstate-dir = \"/x\"\n",
         expect![[r#"
-        config.toml:1:2: unknown key "reconcil" (did you mean "reconcile"?)
-        config.toml:3:1: unknown key "listn" in [http] (did you mean "listen"?)
-        config.toml:4:1: unknown key "zebra" in [http] (one of listen, public)
-        config.toml:6:1: unknown key "state-dir" in [daemon] (did you mean "state_dir"?)
-    "#]],
+            config.toml:1:2: unknown key "reconcil" (did you mean "reconcile"?)
+            config.toml:3:1: unknown key "listn" in [http] (did you mean "listen"?)
+            config.toml:4:1: unknown key "zebra" in [http] (one of listen, public, hosts, token)
+            config.toml:6:1: unknown key "state-dir" in [daemon] (did you mean "state_dir"?)
+        "#]],
     );
     with_account(
         "[[channels]]\nname = \"a\"\nevent = [\"Deals.all\"]\nnotify_url = \"https://h.example/\"\n",
@@ -96,7 +96,7 @@ audit = "*/15 * * * *"
         expect![[r#"
             config.toml:3:9: a bad name for an owner (a name is 1 to 64 letters, digits, "-", "_" and ".", beginning with a letter or digit, as in "deal-sync")
             config.toml:4:13: an empty path (leave the key out for the default)
-            config.toml:6:10: other hosts can reach this address (there is no login: listen on 127.0.0.1 behind a proxy, or set public = true)
+            config.toml:6:10: other hosts can reach this address (there is no TLS: listen on 127.0.0.1 behind a proxy, or set public = true, and better a token too)
             config.toml:9:19: connecting may take longer than the whole call (raise request_timeout)
             config.toml:10:11: no certificates to trust in /nonexistent/ca.pem (No such file or directory (os error 2))
             config.toml:12:14: "passes_max" is out of range (from 1 to 256)
@@ -129,6 +129,14 @@ heartbeat_interval = "31d"
         "#]],
     );
     problems("[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n", expect![""]);
+    problems(
+        "[canary]\nevery = \"10s\"\nurl = \"https://h.example/\"\n",
+        expect![[r#"
+        config.toml:2:9: an interval out of range (from "1m" to "30d")
+        config.toml:3:1: unknown key "url" in [canary] (one of every)
+    "#]],
+    );
+    problems("[canary]\nevery = \"1h\"\n", expect![""]);
     problems(
         "[reconcile]\naudit = \"0 99 * * * *\"\n",
         expect![[r#"
@@ -936,6 +944,70 @@ fn channel(keys: &str, expected: Expect) {
 
 fn with_account(text: &str, expected: Expect) {
     problems(&format!("{}{text}", ACCOUNT.trim_start()), expected);
+}
+
+/// The API, the OAuth server, a receiver, the webhook and the heartbeat: all that is called, or is given a token.
+#[test]
+fn every_url_is_https_or_the_loopback_s() {
+    let with = |url: &str| {
+        let text = format!(
+            "[alerts]\nwebhook = \"{url}\"\nheartbeat = \"{url}\"\n[accounts.acme]\napi_url = \"{url}\"\n\
+             accounts_url = \"{url}\"\nclient_id = \"c\"\nclient_secret = \"s\"\nrefresh_token = \"r\"\n\
+             [[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\nnotify_url = \"{url}\"\n"
+        );
+        let loaded = of_text(&text);
+        loaded.problems.iter().filter(|problem| problem.one_line().contains("URL")).count()
+    };
+    for bad in [
+        "http://h.example",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "http://2130706433",
+        "http://0x7f.1",
+        "http://[::ffff:127.0.0.1]",
+        "http://0.0.0.0",
+        "http://10.0.0.1",
+        "http://localhost@h.example",
+        "HTTP://h.example",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+        "unix:///run/x.sock",
+        "//h.example",
+        "https://",
+        "https://user:hunter2@h.example",
+        "https://h.example\\n",
+    ] {
+        assert_eq!(with(bad), 5, "{bad}");
+    }
+    for good in
+        ["https://h.example", "http://localhost:1", "http://a.localhost", "http://127.1.2.3:1", "http://[::1]:1"]
+    {
+        assert_eq!(with(good), 0, "{good}");
+    }
+}
+
+#[test]
+fn the_door_of_the_health_endpoints_is_checked() {
+    problems(
+        "[http]\nhosts = [\"https://x.example\", \"x.example:80\", \"\", \"[::1]\", \"a b\", \"*.example\"]\ntoken = \"hunter2\"\n",
+        expect![[r#"
+            config.toml:2:10: "https://x.example" is no name of a host (write the name alone, as in "status.example.com": no scheme, no port)
+            config.toml:2:31: "x.example:80" is no name of a host (write the name alone, as in "status.example.com": no scheme, no port)
+            config.toml:2:47: "" is no name of a host (write the name alone, as in "status.example.com": no scheme, no port)
+            config.toml:2:51: "[::1]" is no name of a host (write the name alone, as in "status.example.com": no scheme, no port)
+            config.toml:2:60: "a b" is no name of a host (write the name alone, as in "status.example.com": no scheme, no port)
+            config.toml:2:67: "*.example" is no name of a host (write the name alone, as in "status.example.com": no scheme, no port)
+            config.toml:3:9: "token" is too short, or cannot be sent in a header (at least 16 characters of ASCII, as from: openssl rand -hex 32)
+        "#]],
+    );
+    problems(
+        "[http]\ntoken = \"hunter2-hunter2 hunter2\"\n",
+        expect![[r#"
+        config.toml:2:9: "token" is too short, or cannot be sent in a header (at least 16 characters of ASCII, as from: openssl rand -hex 32)
+    "#]],
+    );
+    let settings = desired("[http]\nhosts = [\"X.Example.\"]\ntoken = \"0123456789abcdef\"\n").settings;
+    assert_eq!((settings.http.hosts, settings.http.token.is_some()), (vec!["x.example".to_owned()], true));
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a row of a table reads better without an ampersand")]

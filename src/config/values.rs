@@ -158,6 +158,16 @@ pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, Mistake> {
     address.map_err(|_| Mistake::new(format!("\"{}\" is no address to listen on", text.escape_debug()), help))
 }
 
+/// The name of a host, in lower case.
+pub(super) fn host_name(text: &str) -> Result<String, Mistake> {
+    let help = "write the name alone, as in \"status.example.com\": no scheme, no port";
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_name = host(name) == Some(name) && !name.starts_with('[');
+    is_name
+        .then(|| name.to_ascii_lowercase())
+        .ok_or_else(|| Mistake::new(format!("\"{}\" is no name of a host", text.escape_debug()), help))
+}
+
 /// One of the data centres.
 pub(super) fn data_center(text: &str) -> Result<DataCenter, Mistake> {
     let keys = DataCenter::ALL.map(|center| center.key);

@@ -12,9 +12,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::model::events::Operation;
+use crate::model::plain::is_foul;
 use crate::model::time::Timestamp;
 
-use super::gap::Gap;
+use super::gap::{Cause, Gap};
 use super::ledger::Ledger;
 
 /// What was acknowledged of one channel, oldest first; at most [`ACKS_MAX`].
@@ -30,6 +31,8 @@ pub struct Ack {
     pub note: Option<Note>,
     /// For each event the end of its last gap that is acknowledged.
     pub ends: BTreeMap<(String, Operation), Timestamp>,
+    /// The same of what was covered and not deliverable, which is kept once for all events.
+    pub reception: Option<Timestamp>,
 }
 
 /// One line of at most [`NOTE_MAX`] characters.
@@ -46,7 +49,11 @@ impl Acks {
     pub fn place_of(&self, gap: &Gap) -> Option<usize> {
         let to = gap.to?;
         let event = (gap.module.clone(), gap.operation);
-        self.0.iter().position(|ack| ack.ends.get(&event).is_some_and(|end| to <= *end))
+        let end = |ack: &Ack| {
+            let of_event = || ack.ends.get(&event).copied();
+            if gap.cause == Cause::CanaryRefused { ack.reception } else { of_event() }
+        };
+        self.0.iter().position(|ack| end(ack).is_some_and(|end| to <= end))
     }
 
     /// Acknowledges every gap of a ledger that has ended, by `until` if there is one. Returns whether there was any that
@@ -68,9 +75,12 @@ impl Acks {
                 *later = end.max(*later);
             }
         }
-        let any = !ends.is_empty();
+        let ended = ledger.reception.gaps.iter().map(|gap| gap.to).filter(|to| until.is_none_or(|until| *to <= until));
+        let known = self.0.iter().filter_map(|ack| ack.reception).max();
+        let reception = ended.max().filter(|end| known.is_none_or(|known| *end > known));
+        let any = !ends.is_empty() || reception.is_some();
         if any {
-            self.0.push(Ack { at, note, ends });
+            self.0.push(Ack { at, note, ends, reception });
         }
         if self.0.len() > ACKS_MAX {
             self.merge_oldest();
@@ -86,6 +96,7 @@ impl Acks {
                 let later = second.ends.entry(event).or_insert(end);
                 *later = end.max(*later);
             }
+            second.reception = second.reception.max(first.reception);
         }
     }
 }
@@ -94,8 +105,7 @@ impl FromStr for Note {
     type Err = BadNote;
 
     fn from_str(text: &str) -> Result<Note, BadNote> {
-        let turns = |c: char| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-        let (text, is_foul) = (text.trim(), |c: char| c.is_control() || turns(c));
+        let text = text.trim();
         let fits = (1..=NOTE_MAX).contains(&text.chars().count());
         if fits && !text.contains(is_foul) { Ok(Note(text.to_owned())) } else { Err(BadNote) }
     }
@@ -114,7 +124,7 @@ pub const NOTE_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {
-    use super::super::gap::{Cause, Kind};
+    use super::super::gap::Kind;
     use super::super::table::{at, spec};
     use super::super::track::{Open, Stretch};
     use super::*;

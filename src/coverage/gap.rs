@@ -26,6 +26,8 @@ pub struct Gap {
 pub enum Kind {
     /// Changes were not delivered.
     Uncovered,
+    /// The channel was covered, and what it delivered was not taken where it goes.
+    Undeliverable,
     /// They may have been, and may not.
     Unknown,
 }
@@ -55,16 +57,19 @@ pub enum Cause {
     UnsureWrite,
     /// Old gaps, put together so that the ledger stays bounded.
     Merged,
+    /// The receiver refused canaries.
+    CanaryRefused,
 }
 
 impl Kind {
-    /// Both.
-    pub const ALL: [Kind; 2] = [Kind::Uncovered, Kind::Unknown];
+    /// All of them, the worst first.
+    pub const ALL: [Kind; 3] = [Kind::Uncovered, Kind::Undeliverable, Kind::Unknown];
 
     /// One word.
     pub const fn word(self) -> &'static str {
         match self {
             Kind::Uncovered => "uncovered",
+            Kind::Undeliverable => "undeliverable",
             Kind::Unknown => "unknown",
         }
     }
@@ -72,7 +77,7 @@ impl Kind {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 11] = [
+    pub const ALL: [Cause; 12] = [
         Cause::Expired,
         Cause::Absent,
         Cause::EventMissing,
@@ -84,6 +89,7 @@ impl Cause {
         Cause::Restored,
         Cause::UnsureWrite,
         Cause::Merged,
+        Cause::CanaryRefused,
     ];
 
     /// One word.
@@ -100,6 +106,22 @@ impl Cause {
             Cause::Restored => "restored",
             Cause::UnsureWrite => "unsure-write",
             Cause::Merged => "merged",
+            Cause::CanaryRefused => "canary-refused",
+        }
+    }
+
+    /// Whether it says no more than that what was declared is not there yet.
+    pub(super) const fn is_of_a_beginning(self) -> bool {
+        match self {
+            Cause::NotEnabled | Cause::Unseen | Cause::EventMissing | Cause::Absent => true,
+            Cause::Expired
+            | Cause::WrongUrl
+            | Cause::Conflict
+            | Cause::Refused
+            | Cause::Restored
+            | Cause::UnsureWrite
+            | Cause::Merged
+            | Cause::CanaryRefused => false,
         }
     }
 
@@ -114,7 +136,8 @@ impl Cause {
             | Cause::Unseen
             | Cause::Restored
             | Cause::UnsureWrite
-            | Cause::Merged => false,
+            | Cause::Merged
+            | Cause::CanaryRefused => false,
         }
     }
 }

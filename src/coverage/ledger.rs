@@ -1,15 +1,18 @@
 //! One channel's ledger, and what each fact does to it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::model::canary::Canaries;
 use crate::model::channel::{ChannelId, ChannelName, Spec};
 use crate::model::events::Operation;
 use crate::model::observed::Observed;
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Times, Timestamp, after, is_same_second};
+use crate::model::time::{Times, Timestamp, after, is_same_second, span};
 
 use super::gap::{Cause, Gap, Kind};
 use super::look::{Context, SHORTEST_GRANT};
+use super::reception::{Reception, Span};
 use super::track::{Open, Stretch, Track};
 
 /// What was covered of one channel, and what was not.
@@ -29,6 +32,8 @@ pub struct Ledger {
     pub doubt: Option<Doubt>,
     /// Its events, those that are declared no longer among them.
     pub tracks: Vec<Track>,
+    /// What canaries told of where it delivers to.
+    pub reception: Reception,
 }
 
 /// Writes that may have been applied.
@@ -66,6 +71,7 @@ impl Ledger {
             sure: at,
             doubt: None,
             tracks: Vec::new(),
+            reception: Reception::default(),
         };
         ledger.declare(spec, at, None);
         ledger
@@ -83,6 +89,9 @@ impl Ledger {
     pub fn declare(&mut self, spec: &Spec, at: Timestamp, unseen_from: Option<Timestamp>) -> bool {
         let url = spec.notify_url.fingerprint();
         let moved = url != self.notify_url;
+        if moved {
+            self.reception.end(at);
+        }
         let is_wanted = |track: &Track| !moved && spec.events.of(&track.module).contains(track.operation);
         let mut changed = self.close(at, unseen_from, |track| !is_wanted(track));
         for (module, operations) in spec.events.iter() {
@@ -99,7 +108,18 @@ impl Ledger {
 
     /// The channel is declared no longer. Returns whether anything changed.
     pub fn retire(&mut self, at: Timestamp, unseen_from: Option<Timestamp>) -> bool {
-        self.close(at, unseen_from, |_| true)
+        let closed = self.close(at, unseen_from, |_| true);
+        if closed {
+            self.reception.end(at);
+        }
+        closed
+    }
+
+    /// What became of the canaries to its URL, as known at `at`; nothing when none are sent. Returns whether anything
+    /// changed.
+    pub fn hear(&mut self, canaries: Option<&Canaries>, at: Timestamp) -> bool {
+        let declared = self.tracks.iter().filter(|track| track.is_live()).map(|track| track.since).min();
+        declared.is_some_and(|since| self.reception.hear(canaries, since, at))
     }
 
     /// A good look. Returns whether anything changed.
@@ -139,6 +159,7 @@ impl Ledger {
     /// A write was accepted, of the channel as it is declared.
     pub fn granted(&mut self, times: Times, expiry: Timestamp) {
         let Times { sent, received } = times;
+        self.tracks.iter_mut().for_each(|track| track.begin_life(received));
         if let Some(doubt) = self.doubt {
             let (from, to) = (after(doubt.since, SHORTEST_GRANT), self.expiry.map_or(sent, |end| end.min(sent)));
             for track in self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none()) {
@@ -169,11 +190,15 @@ impl Ledger {
         }
     }
 
-    /// Every gap up to `now`, by event and time. What has passed its known end since the last fact is a gap too.
+    /// Every gap up to `now`, by event and time, and behind those of an event what was covered and not deliverable. What
+    /// has passed its known end since the last fact is a gap too.
     pub fn gaps(&self, now: Timestamp) -> Vec<Gap> {
         let of_track = |track: &Track| {
             let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to), gap.kind, gap.cause));
-            let all: Vec<_> = ended.chain(self.pending(track, now)).collect();
+            let mut all: Vec<_> = ended.chain(self.pending(track, now)).collect();
+            let own: Vec<Span> = all.iter().map(|(from, to, ..)| (*from, *to)).collect();
+            let refused = self.reception.beside((track.since, track.until), &own);
+            all.extend(refused.into_iter().map(|((from, to), kind)| (from, to, kind, Cause::CanaryRefused)));
             let (module, operation) = (track.module.clone(), track.operation);
             let gap = move |(from, to, kind, cause)| Gap { module: module.clone(), operation, from, to, kind, cause };
             all.into_iter().map(gap)
@@ -181,13 +206,13 @@ impl Ledger {
         self.tracks.iter().flat_map(of_track).collect()
     }
 
-    /// How long events were uncovered, and how long nobody knows, from `since` to `now`: each the sum over the events.
-    pub fn lost(&self, since: Timestamp, now: Timestamp) -> (Duration, Duration) {
-        let length = |wanted: Kind| {
-            let gaps = self.gaps(now).into_iter().filter(|gap| gap.kind == wanted);
-            gaps.map(|gap| crate::model::time::span(gap.from.max(since), gap.to.unwrap_or(now))).sum()
-        };
-        (length(Kind::Uncovered), length(Kind::Unknown))
+    /// How long each kind of gap was, up to `now`: the sum over the events.
+    pub fn lost(&self, now: Timestamp) -> BTreeMap<Kind, Duration> {
+        let mut lost = BTreeMap::new();
+        for gap in self.gaps(now) {
+            *lost.entry(gap.kind).or_insert(Duration::ZERO) += span(gap.from, gap.to.unwrap_or(now));
+        }
+        lost
     }
 
     /// What is still open at `now`, with what follows from the known end and from writes in doubt.
@@ -196,7 +221,9 @@ impl Ledger {
             return Vec::new();
         }
         let (from, cause) = match (track.open, self.expiry) {
-            (Some(Open { from, kind: Kind::Unknown, cause }), _) => return vec![(from, None, Kind::Unknown, cause)],
+            (Some(Open { from, kind: kind @ (Kind::Undeliverable | Kind::Unknown), cause }), _) => {
+                return vec![(from, None, kind, cause)];
+            }
             (Some(Open { from, kind: Kind::Uncovered, cause }), _) => (from, cause),
             (None, Some(end)) if end <= now => (end, Cause::Expired),
             (None, _) => return Vec::new(),

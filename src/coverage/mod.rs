@@ -14,6 +14,7 @@
 //! | a look that does not see it, after one that did | the known end lies before the look: Unknown up to that end, Uncovered (expired) from it; it lies after: Unknown between the looks, Uncovered from the second |
 //! | a look that sees it, after one that did not | Unknown since the earlier look |
 //! | a write that may have been applied | in doubt from when it was sent, until the next fact: absent although the expiry that was asked for is still to come refutes it |
+//! | the first accepted write, within a minute of the declaration and with nothing in its way | the event begins with it: that was no gap |
 //! | a failed look | nothing; when the known end passes, the gap that begins there is shown without being stored |
 //!
 //! So a gap is never taken for covered: what is claimed since the last good look is claimed for as long as the next look
@@ -30,6 +31,7 @@ pub mod backfill;
 pub mod gap;
 pub mod ledger;
 mod look;
+pub mod reception;
 pub mod render;
 #[cfg(test)]
 mod table;

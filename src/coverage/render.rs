@@ -90,7 +90,7 @@ impl GapView {
 
 impl AckView {
     fn of(ack: &Ack) -> AckView {
-        let Ack { at, note, ends: _ } = ack;
+        let Ack { at, note, ends: _, reception: _ } = ack;
         AckView { at: *at, note: note.as_ref().map(ToString::to_string) }
     }
 

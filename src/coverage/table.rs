@@ -96,8 +96,34 @@ fn an_event_is_uncovered_from_its_declaration_until_a_write_is_answered() {
     told.check(5, &["0..open unknown unseen"]);
     told.look(0, None);
     told.check(5, &["0..open uncovered not-enabled"]);
-    told.granted(10, 20, DAY);
-    told.check(50, &["0..10 uncovered not-enabled", "10..20 unknown unsure-write"]);
+    told.granted(100, 110, DAY);
+    told.check(150, &["0..100 uncovered not-enabled", "100..110 unknown unsure-write"]);
+}
+
+#[test]
+fn an_event_that_is_enabled_within_a_minute_of_its_declaration_begins_then() {
+    let mut told = Told::new(&["Deals.edit"]);
+    told.look(0, None);
+    told.granted(10, 60, DAY);
+    told.check(70, &[]);
+    assert_eq!(told.ledger.tracks[0].since, at(60));
+    told.ledger.declare(&spec(&["Deals.edit", "Leads.create"], "u"), at(100), None);
+    told.look(100, SEEN);
+    told.granted(101, 102, DAY);
+    told.check(200, &[]);
+}
+
+#[test]
+fn a_beginning_that_was_refused_or_delivered_elsewhere_is_a_gap_however_short() {
+    let mut told = Told::new(&["Deals.edit"]);
+    told.look(0, None);
+    told.ledger.refused();
+    told.granted(10, 10, DAY);
+    told.check(20, &["0..10 uncovered refused"]);
+    told.ledger.declare(&spec(&["Deals.edit"], "v"), at(100), None);
+    told.look_elsewhere(100, SEEN, &["u"]);
+    told.granted(110, 110, DAY);
+    told.check(200, &["0..10 uncovered refused", "100..110 uncovered wrong-url"]);
 }
 
 #[test]

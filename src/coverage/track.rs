@@ -14,7 +14,7 @@ pub struct Track {
     pub module: String,
     /// The operation.
     pub operation: Operation,
-    /// When it was declared.
+    /// When it was declared, or covered for the first time if that was at once ([`Track::begin_life`]).
     pub since: Timestamp,
     /// When it was declared no longer.
     pub until: Option<Timestamp>,
@@ -102,6 +102,16 @@ impl Track {
         }
     }
 
+    /// It is covered for the first time. If that was soon after its declaration, and nothing stood in the way, it begins
+    /// with it: nobody could have had anything before, and a gap would say that something was lost.
+    pub fn begin_life(&mut self, covered_from: Timestamp) {
+        let is_first = |open: &mut Open| open.from <= self.since && open.cause.is_of_a_beginning();
+        let is_soon = self.gaps.is_empty() && span(self.since, covered_from) <= BEGINNING_MAX;
+        if self.until.is_none() && is_soon && self.open.take_if(is_first).is_some() {
+            self.since = self.since.max(covered_from);
+        }
+    }
+
     /// Begins a gap; one that was open ends where it begins.
     pub fn begin(&mut self, open: Open) {
         self.end(open.from);
@@ -119,3 +129,5 @@ pub const GAPS_MAX: usize = 128;
 /// Zoho's `Date` has whole seconds, so no edge but an expiry is known better. A gap no longer than this that touches
 /// another one (the way of a request there and back) is taken into it.
 pub const BLINK: Duration = Duration::from_secs(1);
+/// How long the first enabling of an event may take without being a gap: a look and some writes.
+pub const BEGINNING_MAX: Duration = Duration::from_secs(60);

@@ -96,7 +96,8 @@ impl Model {
     fn check(&self) {
         for (index, event) in EVENTS.iter().enumerate() {
             let gaps: Vec<_> = self.told.ledger.gaps(at(self.looked)).into_iter().collect();
-            for second in 0..self.looked {
+            let begins = self.told.ledger.tracks[index].since.as_second();
+            for second in begins..self.looked {
                 let here = |gap: &&super::Gap| {
                     format!("{}.{}", gap.module, gap.operation.as_str()) == *event
                         && gap.from <= at(second)

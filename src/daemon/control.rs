@@ -1,29 +1,34 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
-//! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it. Paths:
+//! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it, and that
+//! is looked at again when somebody does (`Peer`). Who asked for a change is in the log. A body has a size and a time, and
+//! there are only so many connections. Paths:
 //! `GET /status`, `/summary` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
 //! `/adopt`, `/pause`, `/resume` and `/gaps/ack`. An error is `{"error": "..."}` with status 400, 409
 //! when the plan is not the one that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at fault.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequest, Query, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::expose::serve::{self, Limits};
 use crate::expose::status::StatusView;
 use crate::expose::summary::Summary;
 use crate::model::time::{after, whole_seconds};
@@ -131,26 +136,60 @@ pub fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers until `shutdown`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: UnixListener, desk: Desk, shutdown: CancellationToken) -> std::io::Result<()> {
-    let router = axum::Router::new()
-        .route("/status", get(status))
-        .route("/summary", get(summary))
-        .route("/gaps", get(gaps))
+/// Answers until `shutdown`, whoever may open the socket at `door`.
+pub async fn serve(listener: UnixListener, door: PathBuf, desk: Desk, shutdown: CancellationToken) {
+    let changes = axum::Router::new()
         .route("/gaps/ack", post(ack))
-        .route("/plan", post(plan))
-        .route("/explain", post(explain))
         .route("/apply", post(apply))
         .route("/renew", post(renew))
         .route("/adopt", post(adopt))
         .route("/pause", post(pause))
         .route("/resume", post(resume))
+        .route_layer(from_fn(noted));
+    let router = axum::Router::new()
+        .route("/status", get(status))
+        .route("/summary", get(summary))
+        .route("/gaps", get(gaps))
+        .route("/plan", post(plan))
+        .route("/explain", post(explain))
+        .merge(changes)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(desk);
-    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+    serve::serve(listener, router, LIMITS, |stream| Peer::admitted(stream, &door), shutdown).await;
+}
+
+/// The process at the other end, as the kernel names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Peer {
+    uid: u32,
+    pid: Option<i32>,
+}
+
+impl Peer {
+    /// The one at the other end, if it may use the socket.
+    fn admitted(stream: &UnixStream, door: &Path) -> Option<Peer> {
+        let credentials = stream.peer_cred().ok()?;
+        let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
+        let file = std::fs::symlink_metadata(door).map(|file| (file.mode(), file.gid())).ok();
+        if may_use((peer.uid, credentials.gid()), rustix::process::geteuid().as_raw(), file) {
+            return Some(peer);
+        }
+        warn!(uid = peer.uid, pid = peer.pid, "somebody who may not was at the control socket");
+        None
+    }
+}
+
+/// Whether a user and group may use a socket with this mode and group: its owner, root, and its group. The kernel has let in
+/// whoever the mode lets in, supplementary groups and all; so only a mode that was opened to others has to be made up for.
+fn may_use((uid, gid): (u32, u32), own: u32, file: Option<(u32, u32)>) -> bool {
+    let by_group = |(mode, group): (u32, u32)| mode & 0o007 == 0 || gid == group;
+    uid == own || uid == 0 || file.is_some_and(by_group)
+}
+
+/// Says who asked for a change.
+async fn noted(Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
+    info!(verb = request.uri().path(), uid = peer.uid, pid = peer.pid, "a change was asked for");
+    next.run(request).await
 }
 
 async fn status(State(desk): State<Desk>) -> Json<StatusView> {
@@ -272,7 +311,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Asked<T>, Refusal> {
-        let Json(body): Json<Map<String, Value>> = Json::from_request(request, state).await?;
+        let read = tokio::time::timeout(BODY_TIMEOUT, Json::from_request(request, state)).await;
+        let late = |_elapsed| Refusal { status: StatusCode::REQUEST_TIMEOUT, why: "the body took too long".to_owned() };
+        let Json(body): Json<Map<String, Value>> = read.map_err(late)??;
         let body = serde_json::from_value(Value::Object(body));
         let bad = |error: serde_json::Error| Refusal { status: StatusCode::BAD_REQUEST, why: error.to_string() };
         body.map(Asked).map_err(bad)
@@ -324,3 +365,31 @@ impl IntoResponse for Refusal {
 }
 
 const BODY_MAX: usize = 64 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A pass that somebody waits for takes as long as it takes.
+const LIMITS: Limits = Limits { connections: 32, life: None };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_for_its_owner_its_group_and_root() {
+        let (own, group) = (1000, 2000);
+        let table = [
+            ((1000, 5), 0o140_660, true),
+            ((0, 0), 0o140_660, true),
+            ((0, 0), 0o140_666, true),
+            ((1001, 2000), 0o140_660, true),
+            // By a supplementary group, which the kernel has looked at.
+            ((1001, 1001), 0o140_660, true),
+            ((1001, 2000), 0o140_666, true),
+            ((1001, 1001), 0o140_666, false),
+            ((65534, 65534), 0o140_777, false),
+        ];
+        for (peer, mode, may) in table {
+            assert_eq!(may_use(peer, own, Some((mode, group))), may, "{peer:?} {mode:o}");
+        }
+        assert!(may_use((1000, 5), own, None) && !may_use((1001, 2000), own, None));
+    }
+}

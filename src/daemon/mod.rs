@@ -4,10 +4,13 @@
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - [`cron`]: the audit, which only ever says "look for drift now";
 //! - [`alerts`]: the webhook and the heartbeat;
+//! - [`canaries`]: whether receivers take what is posted to them;
 //! - [`verbs`]: what the command line can ask for, with or without a running daemon;
 //! - [`status_file`]: how everything is, where another host can fetch it;
 //! - [`control`]: the same verbs over a Unix socket;
 //! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
+//! - [`watchdog`]: that the loop turns, told by the loop itself;
+//! - [`inherited`]: the HTTP socket that systemd opened;
 //! - [`run`]: the order of starting and of stopping.
 //!
 //! The order of stopping: no new pass is begun; passes under way end after the call they are in, and the steps they have
@@ -18,12 +21,15 @@
 //! as a fact that the next pass reads, and then an account is woken like by anything else.
 
 pub mod alerts;
+pub mod canaries;
 pub mod control;
 pub mod cron;
 pub mod fleet;
+pub mod inherited;
 pub mod notify;
 pub mod run;
 pub mod scheduler;
 pub mod signals;
 pub mod status_file;
 pub mod verbs;
+pub mod watchdog;

@@ -1,21 +1,36 @@
-//! What systemd is told: READY, RELOADING, STATUS and STOPPING. Without `$NOTIFY_SOCKET` nobody is told anything.
+//! What systemd is told: READY, RELOADING, STOPPING, that the loop turns, and one line for `systemctl status`. Without
+//! `$NOTIFY_SOCKET` nobody is told anything.
+//!
+//! READY is told once every account has been looked at, and again at the end of each reload. The line is told whenever it
+//! reads differently; it holds no time that passes ("2 h left"), because nobody would take it back.
+
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// The daemon does its work: every account has been looked at once.
+use crate::clock::LOOK_AT_CLOCK;
+use crate::expose::health::{Guarantee, Health};
+use crate::expose::overview::Overview;
+use crate::model::time::whole_seconds;
+
+/// The daemon does its work: every account has been looked at once, or the config has been read again.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
 /// The config is being read again; [`ready`] ends it.
 pub fn reloading() {
-    tell(&[NotifyState::Reloading]);
+    // Later versions of systemd want to know that this was not said before they asked.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
 }
 
 /// The daemon is stopping.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping: calls under way come to their end")]);
 }
 
 /// One line for `systemctl status`.
@@ -23,8 +38,49 @@ pub fn status(line: &str) {
     tell(&[NotifyState::Status(line)]);
 }
 
+/// The loop turns: the watchdog is put off and, while the daemon is `starting`, so is the end of the start's patience.
+pub fn alive(starting: bool) {
+    let watchdog = sd_notify::watchdog_enabled().map(|_| NotifyState::Watchdog);
+    let patience = starting.then_some(NotifyState::ExtendTimeoutUsec(PATIENCE_US));
+    let states: Vec<NotifyState<'_>> = watchdog.into_iter().chain(patience).collect();
+    if !states.is_empty() {
+        tell(&states);
+    }
+}
+
+/// How long [`alive`] may stay away: half of what the watchdog waits, as its protocol has it.
+pub fn within() -> Duration {
+    sd_notify::watchdog_enabled().map_or(LOOK_AT_CLOCK, |limit| limit / 2)
+}
+
+/// How everything is, in one line that stays true until it is told again: of what is wrong it names the kinds, since their
+/// texts say for how long.
+pub fn line(overview: &Overview, health: &Health) -> String {
+    let channels: usize = overview.accounts.values().flatten().map(|report| report.channels.len()).sum();
+    let mut line = match health.guarantee {
+        Guarantee::Nothing => "nothing is declared".to_owned(),
+        Guarantee::Unknown => {
+            let (looked_at, all) = (overview.accounts.values().flatten().count(), overview.accounts.len());
+            format!("{looked_at} of {all} accounts have been looked at")
+        }
+        Guarantee::Until(until) => {
+            format!("{channels} channels, covered until {} even if nothing succeeds any more", whole_seconds(until))
+        }
+        Guarantee::Broken => format!("{channels} channels, not all of them covered: see `channelkeeper status`"),
+    };
+    let mut kinds: Vec<&str> = health.reasons.iter().map(|reason| reason.kind.word()).collect();
+    kinds.dedup();
+    if !kinds.is_empty() {
+        line.push_str(&format!("; {}: {}", health.status.word(), kinds.join(", ")));
+    }
+    line
+}
+
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         debug!(%error, "systemd could not be told");
     }
 }
+
+/// How long the start may go on after each turn of the loop: some turns.
+const PATIENCE_US: u32 = 5 * 60 * 1_000_000;

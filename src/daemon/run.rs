@@ -21,11 +21,13 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Surroundings};
+use crate::expose::door::Door;
+use crate::expose::health::health;
 use crate::expose::http::{self, Shown};
 use crate::expose::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
 use crate::expose::overview::{ConfigState, Measured, Overview};
 use crate::model::channel::{AccountName, ChannelId};
-use crate::model::desired::{Desired, Settings};
+use crate::model::desired::{self, Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
@@ -33,13 +35,16 @@ use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::alerts::{self, Alarm};
+use super::canaries::{self, Canaries};
 use super::control::{self, Desk};
 use super::cron::{Audits, CronError};
 use super::fleet::{Fleet, Means};
+use super::inherited;
 use super::notify;
 use super::scheduler::{Links, Message, PassDied, Scheduler, Setup, chain};
 use super::signals::{Asked, Incoming};
 use super::status_file;
+use super::watchdog::Watchdog;
 
 /// What a daemon is started with.
 pub struct Options {
@@ -87,6 +92,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// `--listen` names an address that the config does not allow.
+    #[error("other hosts can reach {0}: listen on 127.0.0.1, or set public = true under [http] of the config")]
+    NotPublic(SocketAddr),
     /// Signals cannot be handled.
     #[error("signals cannot be handled")]
     Signals(#[source] std::io::Error),
@@ -110,6 +118,10 @@ pub struct Daemon {
     reloads: mpsc::Receiver<ReloadRequest>,
     incoming: Option<Incoming>,
     owns_process: bool,
+    /// Whether every account has been looked at once.
+    ready: bool,
+    /// What systemd was told last of how everything is.
+    line: String,
 }
 
 /// Puts a config that was read again in force.
@@ -147,6 +159,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let Options { config, state_dir, listen, clock, surroundings, transport, owns_process, observer } = options;
     // Before anything else: a signal that comes during the start waits for it to end, and kills nothing.
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
+    let unusable = |source| RunError::Listen { what: "the socket that systemd handed over".to_owned(), source };
+    let inherited = if owns_process { inherited::http().map_err(unusable)? } else { None };
     let loaded = config::load(&config, &surroundings);
     let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
     let store = store.going_on();
@@ -158,9 +172,13 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     }
     let wanted = wanted(loaded, &config, &store, &surroundings, clock.now())?;
     let settings = wanted.desired.settings.clone();
-    let (transport, messenger) = match transport {
-        Some(transport) => (transport.clone(), transport),
-        None => (network(&settings)?, messenger(&settings)?),
+    let asked_for = inherited.as_ref().map_or(listen, |socket| socket.local_addr().ok());
+    if let Some(address) = asked_for.filter(|address| !address.ip().is_loopback() && !settings.http.public) {
+        return Err(RunError::NotPublic(address));
+    }
+    let (transport, messenger, poster) = match transport {
+        Some(transport) => (transport.clone(), transport.clone(), transport),
+        None => (network(&settings)?, messenger(&settings)?, poster(&settings)?),
     };
     let timed = Arc::new(Timed::new(transport, clock.clone()));
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
@@ -168,7 +186,12 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let store_moved_aside = moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display()));
     let overview = Overview { store_moved_aside, ..Overview::starting(clock.now(), wanted.config) };
     let setup = Setup { fleet, store: store.clone(), clock: clock.clone(), overview, observer };
-    let (scheduler, links) = Scheduler::new(setup);
+    let (mut scheduler, links) = Scheduler::new(setup);
+    if owns_process {
+        let overview = links.overview.clone();
+        let alive = move || notify::alive(!overview.borrow().accounts.values().all(Option::is_some));
+        scheduler = scheduler.watched(Watchdog::new(notify::within(), alive));
+    }
     let cancelled = CancellationToken::new();
     let closing = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -179,19 +202,30 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         alarm.run(stop).await;
         ("alerts", Ok(()))
     });
-    let listening = match listen.or(settings.listen) {
-        Some(address) => {
+    let (canaries, stop) = (Canaries::new(&links, clock.clone(), poster, store.clone()), closing.clone());
+    tasks.spawn(async move {
+        canaries.run(stop).await;
+        ("canaries", Ok(()))
+    });
+    let listener = match inherited {
+        _ if !wanted.opens => None,
+        Some(socket) => Some(TcpListener::from_std(socket).map_err(unusable)?),
+        None => listen_on(listen.or(settings.listen)).await?,
+    };
+    let listening = match listener {
+        Some(listener) => {
             let measured = move || Measured {
                 latencies: timed.latencies(),
                 messages: outbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             };
             let shown = shown(&links, &store, &clock, settings.request_timeout, Arc::new(measured));
-            Some(serve_http(address, shown, &closing, &mut tasks).await?)
+            Some(serve_http(listener, (shown, &settings.http), &closing, &mut tasks)?)
         }
         None => None,
     };
     let unheard = |source| RunError::Listen { what: "the control socket".to_owned(), source };
     let socket = control::bind(&state_dir).map_err(unheard)?;
+    let door = control::socket_path(&state_dir);
     let reader = Arc::new(Reader { config, surroundings, means });
     let (ask_reload, reloads) = mpsc::channel(1);
     let (stop, of_file) = (closing.clone(), (links.clone(), clock.clone()));
@@ -201,7 +235,10 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     });
     let desk = Desk { links: links.clone(), store, clock, reader: reader.clone(), reloads: ask_reload.clone() };
     let stop = closing.clone();
-    tasks.spawn(async move { ("control socket", control::serve(socket, desk, stop).await.map_err(unheard)) });
+    tasks.spawn(async move {
+        control::serve(socket, door, desk, stop).await;
+        ("control socket", Ok(()))
+    });
     let stop = cancelled.clone();
     tasks.spawn(async move {
         let ended = scheduler.run(stop).await;
@@ -210,7 +247,20 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     });
     let audits = Audits::start(&settings.audit, links.wakes.clone()).await?;
     let reloader = Reloader { reader, links: links.clone(), settings };
-    Ok(Daemon { links, tasks, audits, reloader, cancelled, listening, ask_reload, reloads, incoming, owns_process })
+    Ok(Daemon {
+        links,
+        tasks,
+        audits,
+        reloader,
+        cancelled,
+        listening,
+        ask_reload,
+        reloads,
+        incoming,
+        owns_process,
+        ready: false,
+        line: String::new(),
+    })
 }
 
 impl Daemon {
@@ -250,7 +300,8 @@ impl Daemon {
     /// When a part of it ended by itself.
     pub async fn run(mut self) -> Result<(), RunError> {
         let mut incoming = self.incoming.take();
-        let mut first_passes = Some(self.links.overview.clone());
+        let mut overview = self.links.overview.clone();
+        overview.mark_changed();
         let result = loop {
             tokio::select! {
                 // Being stopped goes first: what ends because of it did not end by itself.
@@ -273,10 +324,8 @@ impl Daemon {
                     }
                     Some(Asked::Abort) | None => return Err(RunError::Ended("the wait for passes under way")),
                 },
-                () = all_looked_at(first_passes.as_mut()) => {
-                    first_passes = None;
-                    self.tell_ready();
-                }
+                // Once it cannot change any more, the scheduler has ended, and that ends this too.
+                Ok(()) = overview.changed() => self.tell_overview(),
             }
         };
         self.stop(incoming, result).await
@@ -305,22 +354,35 @@ impl Daemon {
         }
     }
 
-    fn tell_ready(&self) {
-        info!(accounts = self.links.overview.borrow().accounts.len(), "every account has been looked at");
+    /// Says what the overview is now: the first time that every account has been looked at, and what reads differently.
+    fn tell_overview(&mut self) {
+        let overview = self.links.overview.borrow().clone();
+        if !self.ready && overview.accounts.values().all(Option::is_some) {
+            self.ready = true;
+            info!(accounts = overview.accounts.len(), "every account has been looked at");
+            if self.owns_process {
+                notify::ready();
+            }
+        }
         if self.owns_process {
-            notify::ready();
-            notify::status(&status_line(&self.links.overview.borrow()));
+            let clock = &*self.reloader.reader.means.clock;
+            let line = notify::line(&overview, &health(&overview, self.links.pulse.age(clock), clock.now()));
+            if self.line != line {
+                notify::status(&line);
+                self.line = line;
+            }
         }
     }
 
+    /// A reload, of which systemd is told. It is not while the daemon starts: the end of a reload would be READY.
     async fn reload_for_systemd(&mut self) -> Result<(), Vec<String>> {
-        if self.owns_process {
+        let is_told = self.owns_process && self.ready;
+        if is_told {
             notify::reloading();
         }
         let reloaded = self.reload().await;
-        if self.owns_process {
+        if is_told {
             notify::ready();
-            notify::status(&status_line(&self.links.overview.borrow()));
         }
         reloaded
     }
@@ -385,6 +447,8 @@ struct Wanted {
     desired: Desired,
     unusable: BTreeMap<AccountName, String>,
     config: ConfigState,
+    /// Whether the health endpoints may open.
+    opens: bool,
 }
 
 /// The desired state from a good config, kept in the store; else the last good one from there.
@@ -399,7 +463,7 @@ fn wanted(
     let mut config = config_state(file, &loaded, now);
     if let Some(desired) = loaded.desired {
         store.keep_desired(&desired)?;
-        return Ok(Wanted { desired, unusable: BTreeMap::new(), config });
+        return Ok(Wanted { desired, unusable: BTreeMap::new(), config, opens: true });
     }
     let fetch = |origin: &crate::model::secret::Origin| {
         config::secrets::fetch(origin, surroundings).map_err(|error| error.to_string())
@@ -409,11 +473,15 @@ fn wanted(
     for why in &restored.unalerted {
         error!(why, "nobody is told what goes wrong");
     }
+    if let Some(why) = &restored.unopened {
+        error!(why, "the health endpoints stay closed");
+    }
     for (account, why) in &restored.unusable {
         error!(%account, why, "this account cannot go on");
     }
     error!("the config cannot be used; the last good state from the store is in force");
-    Ok(Wanted { desired: restored.desired, unusable: restored.unusable, config })
+    let opens = restored.unopened.is_none();
+    Ok(Wanted { desired: restored.desired, unusable: restored.unusable, config, opens })
 }
 
 fn config_state(file: &Path, loaded: &Loaded, now: crate::model::time::Timestamp) -> ConfigState {
@@ -448,6 +516,12 @@ pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
 fn messenger(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     let http = Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
     Ok(Arc::new(http))
+}
+
+/// The same for [`canaries`](super::canaries).
+fn poster(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
+    let http = Http::new(canaries::CONNECT_TIMEOUT, canaries::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
+    Ok(Arc::new(http.reading_no_body()))
 }
 
 /// What the listener shows.
@@ -494,17 +568,25 @@ fn remembered_of(subject: &Subject, store: &Store) -> Result<AccountMemory, Stor
     })
 }
 
-async fn serve_http(
-    address: SocketAddr,
-    shown: Shown,
+async fn listen_on(address: Option<SocketAddr>) -> Result<Option<TcpListener>, RunError> {
+    let Some(address) = address else { return Ok(None) };
+    let unheard = |source| RunError::Listen { what: format!("http://{address}"), source };
+    TcpListener::bind(address).await.map(Some).map_err(unheard)
+}
+
+fn serve_http(
+    listener: TcpListener,
+    (shown, door): (Shown, &desired::Http),
     closing: &CancellationToken,
     tasks: &mut JoinSet<(&'static str, Result<(), RunError>)>,
 ) -> Result<SocketAddr, RunError> {
-    let unheard = move |source| RunError::Listen { what: format!("http://{address}"), source };
-    let listener = TcpListener::bind(address).await.map_err(unheard)?;
+    let unheard = |source| RunError::Listen { what: "the HTTP socket".to_owned(), source };
     let listening = listener.local_addr().map_err(unheard)?;
-    let (router, stop) = (http::router(shown), closing.clone());
-    tasks.spawn(async move { ("HTTP listener", http::serve(listener, router, stop).await.map_err(unheard)) });
+    let (router, stop) = (http::router(shown, Door::new(listening, door)), closing.clone());
+    tasks.spawn(async move {
+        http::serve(listener, router, stop).await;
+        ("HTTP listener", Ok(()))
+    });
     info!(address = %listening, "health endpoints are open");
     Ok(listening)
 }
@@ -513,6 +595,9 @@ async fn serve_http(
 fn warn_of_restarts(old: &Settings, new: &Settings) {
     let changed = [
         ("http.listen", old.listen != new.listen),
+        ("http.public", old.http.public != new.http.public),
+        ("http.hosts", old.http.hosts != new.http.hosts),
+        ("http.token", old.http.token != new.http.token),
         ("client.request_timeout", old.request_timeout != new.request_timeout),
         ("client.connect_timeout", old.connect_timeout != new.connect_timeout),
         ("client.ca_file", old.ca_file != new.ca_file),
@@ -529,31 +614,11 @@ async fn next_signal(incoming: Option<&mut Incoming>) -> Option<Asked> {
     }
 }
 
-/// Returns once every account has had a pass; never again without an overview to watch.
-async fn all_looked_at(overview: Option<&mut tokio::sync::watch::Receiver<Arc<Overview>>>) {
-    let Some(overview) = overview else { return std::future::pending().await };
-    let done = |overview: &Arc<Overview>| overview.accounts.values().all(Option::is_some);
-    let gone = overview.wait_for(done).await.is_err();
-    if gone {
-        std::future::pending().await
-    }
-}
-
 fn ended_early(ended: Result<(&'static str, Result<(), RunError>), tokio::task::JoinError>) -> RunError {
     match ended {
         Ok((_, Err(error))) => error,
         Ok((what, Ok(()))) => RunError::Ended(what),
         Err(error) => RunError::Died(PassDied(error)),
-    }
-}
-
-fn status_line(overview: &Overview) -> String {
-    let reports = overview.accounts.values().flatten();
-    let channels: usize = reports.clone().map(|report| report.channels.len()).sum();
-    let ends = reports.map(|report| report.guaranteed_until).collect::<Option<Vec<_>>>();
-    match ends.and_then(|ends| ends.into_iter().min()) {
-        Some(until) => format!("{channels} channels, covered until {until} even if nothing succeeds any more"),
-        None => format!("{channels} channels, not all of them covered: see `channelkeeper status`"),
     }
 }
 

@@ -4,7 +4,7 @@
 //! moves its slot to *now*: wakes coalesce, and one that comes during a pass leads to one more pass after it. When a
 //! pass ends, its report says when the next one is due.
 //!
-//! It never sleeps longer than [`LOOK_AT_CLOCK`] and reads wall time anew each time, so that a suspended machine, a paused
+//! It never sleeps longer than [`LOOK_AT_CLOCK`], or than its [`Watchdog`] wants, and reads wall time anew each time, so that a suspended machine, a paused
 //! virtual machine or a step of the clock is noticed. After a jump every account is looked at: a slot that was computed
 //! under another time means nothing.
 //!
@@ -24,11 +24,13 @@ use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::overview::{ConfigState, LoopAge, Overview};
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, after, span};
+use crate::reconcile::cover;
 use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Store, StoreError};
 
 use super::fleet::Fleet;
+use super::watchdog::Watchdog;
 
 /// What the scheduler is told.
 pub enum Message {
@@ -124,6 +126,7 @@ pub struct Scheduler {
     overview: watch::Sender<Arc<Overview>>,
     inbox: mpsc::Receiver<Message>,
     pulse: Pulse,
+    watchdog: Option<Watchdog>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     last_look: (Timestamp, Duration),
     /// When the store was last tried to be brought back to its disk.
@@ -190,6 +193,7 @@ impl Scheduler {
             overview: watch::Sender::new(Arc::new(overview)),
             inbox,
             pulse: Pulse::default(),
+            watchdog: None,
             observer,
             last_look,
             last_mend,
@@ -205,13 +209,18 @@ impl Scheduler {
         (scheduler, links)
     }
 
+    /// The same, with somebody who is told that it turns.
+    pub fn watched(self, watchdog: Watchdog) -> Scheduler {
+        Scheduler { watchdog: Some(watchdog), ..self }
+    }
+
     /// Turns until `cancelled`, then waits for the passes under way.
     ///
     /// # Errors
     /// When a pass panicked.
     pub async fn run(mut self, cancelled: CancellationToken) -> Result<(), PassDied> {
         while !cancelled.is_cancelled() {
-            self.pulse.beat(&*self.clock);
+            self.beat();
             self.notice_jumps();
             if self.clock.elapsed().saturating_sub(self.last_mend) >= MEND_EVERY {
                 self.mend_store();
@@ -227,8 +236,13 @@ impl Scheduler {
             }
         }
         self.publish(|overview| overview.stopping = true);
-        while let Some(ended) = self.passes.join_next().await {
-            self.ended(ended).await?;
+        while !self.passes.is_empty() {
+            self.beat();
+            let (clock, length) = (self.clock.clone(), self.rest());
+            tokio::select! {
+                Some(ended) = self.passes.join_next() => self.ended(ended).await?,
+                () = clock.sleep(length) => {}
+            }
         }
         self.mend_store();
         if let Some(why) = self.store.trouble() {
@@ -238,10 +252,23 @@ impl Scheduler {
         Ok(())
     }
 
+    /// The loop turns.
+    fn beat(&mut self) {
+        self.pulse.beat(&*self.clock);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.turned(self.clock.elapsed());
+        }
+    }
+
+    /// The longest sleep between two turns.
+    fn rest(&self) -> Duration {
+        self.watchdog.as_ref().map_or(LOOK_AT_CLOCK, |watchdog| watchdog.rest().min(LOOK_AT_CLOCK))
+    }
+
     fn sleep_length(&self) -> Duration {
         let full = self.passes.len() >= self.passes_max();
         let next = self.queue.first().filter(|_| !full).map(|(due, _)| span(self.clock.now(), *due));
-        next.unwrap_or(LOOK_AT_CLOCK).min(LOOK_AT_CLOCK)
+        next.unwrap_or(LOOK_AT_CLOCK).min(self.rest())
     }
 
     fn passes_max(&self) -> usize {
@@ -284,6 +311,7 @@ impl Scheduler {
         };
         if !self.fleet.borrow().subjects.contains_key(&account) {
             self.slots.remove(&account);
+            self.retire_ledgers();
             return Ok(());
         }
         let Some(slot) = self.slots.get_mut(&account) else { return Ok(()) };
@@ -384,6 +412,7 @@ impl Scheduler {
             self.slots.entry(name.clone()).or_default();
             self.wake(name, why, None);
         }
+        self.retire_ledgers();
         let orphans = self.orphans(&fleet);
         self.publish(|overview| {
             overview.accounts.retain(|name, _| fleet.subjects.contains_key(name));
@@ -394,6 +423,22 @@ impl Scheduler {
             overview.unusable = fleet.unusable.clone();
             overview.orphans = orphans;
         });
+    }
+
+    /// The ledgers of accounts that are declared no longer come to their end. A pass under way holds its account's ledgers
+    /// and writes them back: they wait for it.
+    fn retire_ledgers(&self) {
+        let fleet = self.fleet.borrow().clone();
+        let is_held = |name: &AccountName| {
+            fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name) || self.slots.contains_key(name)
+        };
+        let retired = self.store.ledger_accounts().and_then(|names| {
+            let mut gone = names.iter().filter(|name| !is_held(name));
+            gone.try_for_each(|name| cover::retire(&self.store, name, self.clock.now()))
+        });
+        if let Err(error) = retired {
+            warn!(error = chain(&error), "ledgers of accounts that are declared no longer could not be ended");
+        }
     }
 
     /// Accounts that are declared no longer and of which channels are remembered.

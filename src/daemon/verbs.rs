@@ -301,7 +301,7 @@ pub async fn explain(fleet: &Fleet, store: &Store, asked: &str) -> Result<Explan
     Ok(explained(&subject, store, id, fleet.settings.request_timeout).await?)
 }
 
-/// The gaps of the declared accounts, by account, channel and time; also of channels that are declared no longer.
+/// The gaps of every account, by account, channel and time; also of accounts and channels that are declared no longer.
 ///
 /// # Errors
 /// When no channel has that name, or the store fails.
@@ -358,13 +358,14 @@ impl Kept {
     }
 }
 
-/// The ledgers of the declared accounts, or those of one channel, `[ACCOUNT/]CHANNEL`.
+/// The ledgers of every account, declared or not, or those of one channel, `[ACCOUNT/]CHANNEL`.
 fn ledgers(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) -> Result<Vec<Kept>, VerbError> {
     let parts = asked.map(|asked| asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name)));
     let (only, channel) = parts.map_or((None, None), |(account, name)| (account, Some(name)));
     let (mut all, mut found) = (Vec::new(), asked.is_none());
-    let accounts = fleet.subjects.keys().chain(fleet.unusable.keys());
-    for account in accounts.filter(|account| only.is_none_or(|only| only == account.as_str())) {
+    let mut accounts = store.ledger_accounts()?;
+    accounts.extend(fleet.subjects.keys().chain(fleet.unusable.keys()).cloned());
+    for account in accounts.iter().filter(|account| only.is_none_or(|only| only == account.as_str())) {
         let subject = fleet.subjects.get(account);
         let mut declared = subject.into_iter().flat_map(|subject| subject.desired.specs.values());
         found |= declared.any(|spec| Some(spec.name.as_str()) == channel);

@@ -1,23 +1,22 @@
 //! The read-only listener: health, metrics, status and the page.
 //!
 //! Each answer is computed from the overview as it is at that moment. Nothing can be changed here, and every path knows GET
-//! and HEAD only. Probes read the status code: 200 is yes, 503 is no.
+//! and HEAD only. Probes read the status code: 200 is yes, 503 is no. Who is answered at all is [`Door`]'s, and how many at
+//! once [`super::serve`]'s.
 //!
 //! `/livez` is for what restarts the daemon, `/readyz` for what waits for it, `/healthz` for what calls a person:
 //! degraded is 200 there and says so, `?strict` makes it 503.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Serialize;
@@ -28,11 +27,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::model::time::Timestamp;
 
+use super::door::Door;
 use super::health::{self, Health, Status};
 use super::memory::Memory;
 use super::metrics;
 use super::overview::{LoopAge, Measured, Overview};
 use super::page::{ChannelPage, FrontView, Query, missing, policy};
+use super::serve::{self, BRISK};
 use super::status::{ChannelView, HealthView, StatusView};
 use super::summary::Summary;
 
@@ -51,8 +52,8 @@ pub struct Shown {
     pub memory: Memory,
 }
 
-/// Every path.
-pub fn router(shown: Shown) -> Router {
+/// Every path, behind a door.
+pub fn router(shown: Shown, door: Door) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/channels/{account}/{name}", get(channel_page))
@@ -63,25 +64,13 @@ pub fn router(shown: Shown) -> Router {
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(status))
         .route("/api/v1/summary", get(summary))
-        .layer(map_response(guarded))
+        .layer(from_fn_with_state(Arc::new(door), guarded))
         .with_state(shown)
 }
 
-/// Serves until `shutdown`, then lets what is under way end, for two seconds at most.
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let cut_off = async {
-        shutdown.cancelled().await;
-        let never = std::future::pending::<()>();
-        tokio::time::timeout(GRACE, never).await
-    };
-    tokio::select! {
-        result = server => result,
-        _elapsed = cut_off => Ok(()),
-    }
+/// Serves until `shutdown`, then lets what is under way end.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    serve::serve(listener, router, BRISK, |_| Some(()), shutdown).await;
 }
 
 /// One channel, as `/healthz/channels/{name}` answers it.
@@ -181,19 +170,30 @@ fn yes_unless(no: bool) -> StatusCode {
     if no { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-/// No answer is kept, guessed at, framed, or allowed to load or run anything.
-async fn guarded(mut response: Response) -> Response {
+/// Who is not let in gets no answer of a path; and no answer is kept, guessed at, framed, read by another site, or allowed
+/// to load or run anything.
+async fn guarded(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let mut response = match door.refuses(&request) {
+        None => next.run(request).await,
+        Some(refused) => refused.into_response(),
+    };
+    let is_unauthorized = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
+    if is_unauthorized {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy()));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     response
 }
 
-/// How long an answer that is under way may take at shutdown.
-const GRACE: Duration = Duration::from_secs(2);
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 #[cfg(test)]
 mod tests;

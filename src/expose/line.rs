@@ -3,6 +3,8 @@
 //! Zoho's words are cleaned where they are read; a path, a system error or a line of the config is not. Everything that is
 //! shown passes here, so that no view has to know where a text came from.
 
+use crate::model::plain::plain;
+
 /// `text` on one line: what would break it, or turn its direction, is a space; what follows the `?` or `#` of a URL is
 /// `?...`; what is longer than [`LENGTH_MAX`] is cut.
 pub(crate) fn line(text: &str) -> String {
@@ -47,11 +49,6 @@ impl Place {
             Place::Outside => Place::Outside,
         }
     }
-}
-
-fn plain(character: char) -> char {
-    let turns = matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-    if character.is_control() || turns { ' ' } else { character }
 }
 
 /// The most characters of one text.

@@ -11,10 +11,12 @@
 //! is there by account; series of single channels are for looking at, and bounded by [`CHANNEL_SERIES_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+use crate::coverage::Kind;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::latency::Server;
 use crate::model::time::Timestamp;
@@ -145,9 +147,13 @@ fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
             "uncovered",
             "How long declared events were certainly not covered, summed over events, for all that `gaps` still knows.",
         )
-        .with(each(&|report| Some(report.uncovered.as_secs_f64()))),
+        .with(each(&|report| lost(report, Kind::Uncovered))),
         seconds("coverage_unknown", "The same for events of which nobody can say.")
-            .with(each(&|report| Some(report.unknown.as_secs_f64()))),
+            .with(each(&|report| lost(report, Kind::Unknown))),
+        seconds("undeliverable", "The same for events that were covered while their receiver refused canaries.")
+            .with(each(&|report| lost(report, Kind::Undeliverable))),
+        gauge("undeliverable_channels", "Channels whose receiver refuses canaries now. Alert above 0.")
+            .with(each(&|report| Some(undeliverable(report)))),
         seconds("clock_skew", "How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.")
             .with(each(&|report| report.skew_ms.map(|skew_ms| skew_ms as f64 / 1000.0))),
         gauge(
@@ -197,6 +203,14 @@ fn earliest(report: &AccountReport, instant: impl Fn(bool, &ChannelReport) -> Op
 
 fn short_grants(report: &AccountReport) -> f64 {
     report.channels.values().filter(|channel| channel.short_grant).count() as f64
+}
+
+fn undeliverable(report: &AccountReport) -> f64 {
+    report.channels.values().filter(|channel| channel.undeliverable.is_some()).count() as f64
+}
+
+fn lost(report: &AccountReport, kind: Kind) -> Option<f64> {
+    report.lost.get(&kind).map(Duration::as_secs_f64)
 }
 
 /// What the passes of this process came to.
@@ -498,6 +512,13 @@ mod tests {
             # TYPE channelkeeper_coverage_unknown_seconds gauge
             # UNIT channelkeeper_coverage_unknown_seconds seconds
             channelkeeper_coverage_unknown_seconds{account="acme"} 600.0
+            # HELP channelkeeper_undeliverable_seconds The same for events that were covered while their receiver refused canaries.
+            # TYPE channelkeeper_undeliverable_seconds gauge
+            # UNIT channelkeeper_undeliverable_seconds seconds
+            channelkeeper_undeliverable_seconds{account="acme"} 60.0
+            # HELP channelkeeper_undeliverable_channels Channels whose receiver refuses canaries now. Alert above 0.
+            # TYPE channelkeeper_undeliverable_channels gauge
+            channelkeeper_undeliverable_channels{account="acme"} 0.0
             # HELP channelkeeper_clock_skew_seconds How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.
             # TYPE channelkeeper_clock_skew_seconds gauge
             # UNIT channelkeeper_clock_skew_seconds seconds

@@ -205,6 +205,9 @@ pub struct ChannelView {
     pub held: Vec<HeldView>,
     /// The last step taken.
     pub last: Option<LastView>,
+    /// Since when its `notify_url` refuses canaries; absent while it does not, and while none are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undeliverable_since: Option<Timestamp>,
 }
 
 /// The last step taken for a channel.
@@ -391,7 +394,8 @@ impl ChannelView {
 
     /// Without what is held.
     fn of(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> ChannelView {
-        let ChannelReport { spec, state: _, expiry, due_at, emergency_at, short_grant, drift, last } = channel;
+        let ChannelReport { spec, state: _, expiry, due_at, emergency_at, short_grant, drift, last, undeliverable } =
+            channel;
         let last = last.as_ref().map(|LastStep { at, step, outcome }| LastView {
             at: *at,
             step: line(step),
@@ -410,6 +414,7 @@ impl ChannelView {
             drift: drift.iter().map(|drift| line(&drift.to_string())).collect(),
             held: Vec::new(),
             last,
+            undeliverable_since: undeliverable.as_ref().map(|(since, _)| *since),
         }
     }
 }

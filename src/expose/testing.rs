@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::{Acks, Ledger};
+use crate::coverage::{Acks, Kind, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Look, Observed};
@@ -110,8 +110,9 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         look,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),
         channels,
-        uncovered: Duration::from_secs(2),
-        unknown: Duration::from_secs(600),
+        lost: [(Kind::Uncovered, 2), (Kind::Undeliverable, 60), (Kind::Unknown, 600)]
+            .map(|(kind, seconds)| (kind, Duration::from_secs(seconds)))
+            .into(),
         traffic: Traffic {
             calls: BTreeMap::from([(("list", "ok"), 3), (("enable", "ok"), 1)]),
             tokens: BTreeMap::from([("ok", 1)]),
@@ -134,6 +135,7 @@ fn channel(number: i64) -> ChannelReport {
             step: "enable (missing)".to_owned(),
             outcome: "done until 2026-01-02T00:00:00Z".to_owned(),
         }),
+        undeliverable: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::condition::Condition;
 use super::events::Events;
+use super::plain::plain;
 use super::policy::Mode;
 use super::rotation::Rotation;
 use super::secret::{Fingerprint, Secret};
@@ -164,11 +165,12 @@ impl NotifyUrl {
 }
 
 impl fmt::Display for NotifyUrl {
-    /// Without user name, password, query and fragment.
+    /// Without user name, password, query and fragment, and plain: what Zoho answered may be anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (shown, hidden) = match self.0.find(['?', '#']) {
-            Some(at) => (&self.0[..at], "?..."),
-            None => (&self.0[..], ""),
+        let url: String = self.0.chars().map(plain).collect();
+        let (shown, hidden) = match url.find(['?', '#']) {
+            Some(at) => (&url[..at], "?..."),
+            None => (&url[..], ""),
         };
         match (shown.find("://"), shown.rfind('@')) {
             (Some(scheme), Some(at)) if at > scheme => {
@@ -304,6 +306,7 @@ mod tests {
         assert_eq!(shown("https://h.example/zoho?key=s3cret"), "https://h.example/zoho?...");
         assert_eq!(shown("https://me:s3cret@h.example/zoho"), "https://...@h.example/zoho");
         assert_eq!(shown("https://h.example/a#s3cret"), "https://h.example/a?...");
+        assert_eq!(shown("https://h.example/a\u{1b}[2J\n\u{202e}b"), "https://h.example/a [2J  b");
     }
 
     #[test]

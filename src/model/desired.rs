@@ -47,6 +47,8 @@ pub struct Settings {
     pub owner: String,
     /// Where the health endpoints listen; none when they are off.
     pub listen: Option<SocketAddr>,
+    /// Who may read there.
+    pub http: Http,
     /// When to look for drift: a cron expression of six fields, in UTC.
     pub audit: String,
     /// The most passes in flight.
@@ -61,6 +63,19 @@ pub struct Settings {
     pub status_file: Option<std::path::PathBuf>,
     /// Whom to tell what goes wrong.
     pub alerts: Alerts,
+    /// How often a canary is sent to each `notify_url`; none are when there is nothing.
+    pub canary_every: Option<Duration>,
+}
+
+/// Who may read at the health endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Http {
+    /// Whether they may listen where other hosts can reach them.
+    pub public: bool,
+    /// The names by which they are reached besides the loopback's, in lower case.
+    pub hosts: Vec<String>,
+    /// What has to be shown, if anything.
+    pub token: Option<Secret>,
 }
 
 /// Whom to tell what goes wrong, and how often.
@@ -95,6 +110,7 @@ impl Default for Settings {
         Settings {
             owner: "channelkeeper".to_owned(),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 8470))),
+            http: Http::default(),
             audit: "0 */15 * * * *".to_owned(),
             passes_max: 8,
             request_timeout: Duration::from_secs(30),
@@ -102,6 +118,7 @@ impl Default for Settings {
             ca_file: None,
             status_file: None,
             alerts: Alerts::default(),
+            canary_every: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! (`store`). Each of those has types of its own and converts at its edge.
 
 pub mod account;
+pub mod canary;
 pub mod channel;
 pub mod condition;
 pub mod credits;
@@ -18,6 +19,7 @@ pub mod latency;
 pub mod learned;
 pub mod observed;
 pub mod pause;
+pub mod plain;
 pub mod policy;
 pub mod record;
 pub mod rotation;

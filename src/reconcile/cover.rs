@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use crate::coverage::Ledger;
 use crate::coverage::ledger::{Doubt, Sight};
+use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::Look;
 use crate::model::record::Record;
+use crate::model::secret::Fingerprint;
 use crate::model::time::{Times, Timestamp};
 use crate::plan::step::Step;
 use crate::store::ledger::outdated;
@@ -40,6 +42,8 @@ pub struct Sighting<'a> {
     pub times: Times,
     /// The last good look before it.
     pub looked_from: Option<Timestamp>,
+    /// What became of the account's canaries, by where they went.
+    pub canaries: &'a BTreeMap<Fingerprint, Canaries>,
 }
 
 impl<'a> Ledgers<'a> {
@@ -62,7 +66,8 @@ impl<'a> Ledgers<'a> {
         for ledger in self.ledgers.values_mut() {
             let seen = sighting.apply(ledger);
             let declared = sighting.declare(ledger);
-            if seen | declared {
+            let heard = sighting.hear(ledger);
+            if seen | declared | heard {
                 changed.push(ledger.id);
             }
         }
@@ -70,18 +75,23 @@ impl<'a> Ledgers<'a> {
             if !self.ledgers.contains_key(id) {
                 let mut ledger = Ledger::new(spec, sighting.times.received);
                 sighting.apply(&mut ledger);
+                sighting.hear(&mut ledger);
                 self.ledgers.insert(*id, ledger);
                 changed.push(*id);
             }
         }
         let closed = changed.iter().any(|id| self.ledgers.get(id).is_some_and(|ledger| ledger.closed_at().is_some()));
         if closed {
-            for id in outdated(&self.ledgers, sighting.times.received) {
-                self.ledgers.remove(&id);
-                changed.push(id);
-            }
+            changed.extend(self.forget_outdated(sighting.times.received));
         }
         self.write(changed)
+    }
+
+    /// Drops what is closed for too long, or too much. Returns which.
+    fn forget_outdated(&mut self, at: Timestamp) -> Vec<ChannelId> {
+        let gone = outdated(&self.ledgers, at);
+        gone.iter().for_each(|id| drop(self.ledgers.remove(id)));
+        gone
     }
 
     /// These steps are about to be sent.
@@ -147,6 +157,21 @@ impl<'a> Ledgers<'a> {
     }
 }
 
+/// Ends the ledgers of an account that is declared no longer, as of `now` of the local clock, and forgets the outdated.
+/// There are no credentials for a last look: from the last one on, nobody knows.
+///
+/// # Errors
+/// When the store fails.
+pub fn retire(store: &Store, account: &AccountName, now: Timestamp) -> Result<(), StoreError> {
+    let state = store.account_state(account)?;
+    let (at, unseen_from) = (state.zoho_time(now), state.looked_from.or(Some(Timestamp::MIN)));
+    let mut ledgers = Ledgers::read(store, account)?;
+    let retired = ledgers.ledgers.values_mut().filter_map(|ledger| ledger.retire(at, unseen_from).then_some(ledger.id));
+    let mut changed: Vec<ChannelId> = retired.collect();
+    changed.extend(ledgers.forget_outdated(at));
+    ledgers.write(changed)
+}
+
 impl Sighting<'_> {
     /// The look, if it saw anything.
     fn apply(&self, ledger: &mut Ledger) -> bool {
@@ -154,6 +179,11 @@ impl Sighting<'_> {
         let ours = self.records.contains_key(&ledger.id);
         let Sighting { times, looked_from, .. } = *self;
         ledger.look(&Sight { observed: channels.get(&ledger.id), ours, times, looked_from })
+    }
+
+    /// What canaries told, whether or not Zoho could be looked at.
+    fn hear(&self, ledger: &mut Ledger) -> bool {
+        ledger.hear(self.canaries.get(&ledger.notify_url), self.times.received)
     }
 
     /// What is declared from now on, and what the same look says of that.

@@ -102,7 +102,8 @@ pub async fn pass(
     let mut ledgers = Ledgers::read(store, subject.name())?;
     let zoho_now = state.zoho_time(now);
     let (specs, looked_from) = (subject.desired.specs_at(zoho_now), remembered.looked_from);
-    ledgers.look(&Sighting { specs: &specs, records: &records, look: &look, times, looked_from })?;
+    let canaries = &store.canaries(subject.name())?;
+    ledgers.look(&Sighting { specs: &specs, records: &records, look: &look, times, looked_from, canaries })?;
     let plan = decide::plan(&subject.facts(&specs, &records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
@@ -120,8 +121,8 @@ pub async fn pass(
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
     }
-    let channels = report::channels(&facts, &conflicts(&after_plan));
-    let (uncovered, unknown) = report::lost(memory.ledgers(), zoho_now);
+    let channels = report::channels(&facts, &conflicts(&after_plan), canaries);
+    let lost = report::lost(memory.ledgers(), zoho_now);
     let trouble = execution.trouble.as_ref();
     Ok(AccountReport {
         account: subject.name().clone(),
@@ -142,8 +143,7 @@ pub async fn pass(
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),
         channels,
-        uncovered,
-        unknown,
+        lost,
         after: after_plan,
         look: memory.predicted,
         traffic: subject.client.traffic(),

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::Ledger;
+use crate::coverage::{Kind, Ledger};
+use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::learned::BatchLearned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
+use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, brief, whole_seconds};
 use crate::plan::credits::{Credits, credits};
 use crate::plan::decide::{self, Facts};
@@ -61,10 +63,8 @@ pub struct AccountReport {
     /// The instant up to which everything declared stays covered if nothing succeeds any more; `None` when something is
     /// uncovered already, or nothing is declared.
     pub guaranteed_until: Option<Timestamp>,
-    /// How long declared events were certainly not covered, each event for itself, for all that the ledgers still know.
-    pub uncovered: Duration,
-    /// The same for events of which nobody can say.
-    pub unknown: Duration,
+    /// How long declared events were in gaps of each kind, each event for itself, for all that the ledgers still know.
+    pub lost: BTreeMap<Kind, Duration>,
     /// Calls made by this process.
     pub traffic: Traffic,
     /// When the next pass is due.
@@ -90,6 +90,8 @@ pub struct ChannelReport {
     pub drift: Vec<Drift>,
     /// The last step taken and what came of it.
     pub last: Option<LastStep>,
+    /// Since when its `notify_url` refuses canaries, by the local clock, and why; nothing while it does not.
+    pub undeliverable: Option<(Timestamp, String)>,
 }
 
 /// Whether a channel's events are delivered.
@@ -121,11 +123,20 @@ impl ChannelState {
     }
 }
 
-/// Every declared channel, as the facts after a pass have it.
-pub fn channels(facts: &Facts<'_>, conflicts: &[ChannelId]) -> BTreeMap<ChannelId, ChannelReport> {
+/// Every declared channel, as the facts after a pass have it, and as canaries told of where it delivers to.
+pub fn channels(
+    facts: &Facts<'_>,
+    conflicts: &[ChannelId],
+    canaries: &BTreeMap<Fingerprint, Canaries>,
+) -> BTreeMap<ChannelId, ChannelReport> {
     let phase = Phase::of(facts.account);
+    let undeliverable = |spec: &Spec| {
+        let refused = canaries.get(&spec.notify_url.fingerprint())?.refusing()?;
+        Some((whole_seconds(facts.state.local_time(refused.first)), refused.why.clone()))
+    };
     let report = |(id, spec): (&ChannelId, &Arc<Spec>)| {
-        (*id, channel(facts, spec, facts.records.get(id), phase, conflicts.contains(id)))
+        let channel = channel(facts, spec, facts.records.get(id), phase, conflicts.contains(id));
+        (*id, ChannelReport { undeliverable: undeliverable(spec), ..channel })
     };
     facts.specs.iter().map(report).collect()
 }
@@ -155,10 +166,13 @@ pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option
     ends.collect::<Option<Vec<Timestamp>>>()?.into_iter().min()
 }
 
-/// How long events were not covered, and how long nobody knows, up to `zoho_now`.
-pub fn lost(ledgers: &BTreeMap<ChannelId, Ledger>, zoho_now: Timestamp) -> (Duration, Duration) {
-    let each = ledgers.values().map(|ledger| ledger.lost(Timestamp::MIN, zoho_now));
-    each.fold(Default::default(), |(uncovered, unknown), (more, doubt)| (uncovered + more, unknown + doubt))
+/// How long events were in gaps of each kind, up to `zoho_now`; every kind is there.
+pub fn lost(ledgers: &BTreeMap<ChannelId, Ledger>, zoho_now: Timestamp) -> BTreeMap<Kind, Duration> {
+    let mut lost: BTreeMap<Kind, Duration> = Kind::ALL.map(|kind| (kind, Duration::ZERO)).into();
+    for (kind, length) in ledgers.values().flat_map(|ledger| ledger.lost(zoho_now)) {
+        *lost.entry(kind).or_default() += length;
+    }
+    lost
 }
 
 impl ChannelReport {
@@ -202,8 +216,8 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
     let specs = subject.desired.specs_at(state.zoho_time(now));
     let facts = subject.facts(&specs, &records, &state, &look, now);
     let after = decide::plan(&facts);
-    let channels = channels(&facts, &[]);
-    let (uncovered, unknown) = lost(&store.ledgers(account)?, state.zoho_time(now));
+    let channels = channels(&facts, &[], &store.canaries(account)?);
+    let lost = lost(&store.ledgers(account)?, state.zoho_time(now));
     Ok(AccountReport {
         account: account.clone(),
         at: now,
@@ -219,8 +233,7 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
         outcomes: Vec::new(),
         guaranteed_until: guaranteed_until(&channels),
         channels,
-        uncovered,
-        unknown,
+        lost,
         next_wake: after.next_wake,
         after,
         look,
@@ -265,5 +278,6 @@ fn channel(
         short_grant: grant.is_some_and(|grant| grant.is_short()),
         drift,
         last: record.and_then(|record| record.last.clone()),
+        undeliverable: None,
     }
 }

@@ -65,6 +65,8 @@ struct AckValue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<NoteValue>,
     ends: Vec<EndValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reception: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,15 +95,15 @@ impl AcksValue {
 
 impl AckValue {
     fn of(ack: &Ack) -> AckValue {
-        let Ack { at, note, ends } = ack.clone();
+        let Ack { at, note, ends, reception } = ack.clone();
         let end = |((module, operation), end)| EndValue { module, operation, end };
-        AckValue { at, note: note.map(NoteValue), ends: ends.into_iter().map(end).collect() }
+        AckValue { at, note: note.map(NoteValue), ends: ends.into_iter().map(end).collect(), reception }
     }
 
     fn into_ack(self) -> Ack {
-        let AckValue { at, note, ends } = self;
+        let AckValue { at, note, ends, reception } = self;
         let end = |EndValue { module, operation, end }: EndValue| ((module, operation), end);
-        Ack { at, note: note.map(|NoteValue(note)| note), ends: ends.into_iter().map(end).collect() }
+        Ack { at, note: note.map(|NoteValue(note)| note), ends: ends.into_iter().map(end).collect(), reception }
     }
 }
 
@@ -114,7 +116,12 @@ mod tests {
     fn acks() -> Acks {
         let end = "2026-01-01T01:00:00Z".parse().unwrap();
         let ends = [(("Deals".to_owned(), Operation::Edit), end)].into();
-        Acks(vec![Ack { at: "2026-01-02T00:00:00Z".parse().unwrap(), note: "fetched".parse().ok(), ends }])
+        Acks(vec![Ack {
+            at: "2026-01-02T00:00:00Z".parse().unwrap(),
+            note: "fetched".parse().ok(),
+            ends,
+            reception: None,
+        }])
     }
 
     #[test]

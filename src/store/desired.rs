@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match};
-use crate::model::desired::{AccountDesired, Alerts, Desired, Settings};
+use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
 use crate::model::events::Events;
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::rotation::Rotation;
@@ -35,6 +35,8 @@ pub struct Restored {
     pub unusable: BTreeMap<AccountName, String>,
     /// Why some of whom to tell cannot be told.
     pub unalerted: Vec<String>,
+    /// Why the health endpoints have to stay closed: the token that they ask for cannot be fetched.
+    pub unopened: Option<String>,
 }
 
 /// Fetches a secret again from where it came from.
@@ -80,7 +82,7 @@ impl Store {
         for (_, entry) in self.desired.scan::<Entry>(&prefix)? {
             match entry {
                 Entry::Settings(settings) => {
-                    restored.desired.settings = settings.into_settings(fetch, &mut restored.unalerted);
+                    restored.desired.settings = settings.into_settings(fetch, &mut restored);
                 }
                 Entry::Account(account) => restored.add_account(account, fetch),
                 Entry::Channel(channel) => channels.push(channel),
@@ -180,6 +182,17 @@ struct SettingsValue {
     alerts: Option<AlertsValue>,
     #[serde(default)]
     status_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary_every: Option<Duration>,
+    #[serde(default)]
+    http: HttpValue,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct HttpValue {
+    public: bool,
+    hosts: Vec<String>,
+    token: Option<SecretValue>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -320,7 +333,11 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            http,
+            canary_every,
         } = settings.clone();
+        let http =
+            HttpValue { public: http.public, hosts: http.hosts, token: http.token.as_ref().map(SecretValue::of) };
         let alerts = Some(AlertsValue::of(&alerts));
         SettingsValue {
             owner,
@@ -332,10 +349,12 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            http,
+            canary_every,
         }
     }
 
-    fn into_settings(self, fetch: Fetch<'_>, unalerted: &mut Vec<String>) -> Settings {
+    fn into_settings(self, fetch: Fetch<'_>, restored: &mut Restored) -> Settings {
         let SettingsValue {
             owner,
             listen,
@@ -346,9 +365,28 @@ impl SettingsValue {
             ca_file,
             alerts,
             status_file,
+            canary_every,
+            http: HttpValue { public, hosts, token },
         } = self;
-        let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, unalerted)).unwrap_or_default();
-        Settings { owner, listen, audit, passes_max, request_timeout, connect_timeout, ca_file, alerts, status_file }
+        let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, &mut restored.unalerted)).unwrap_or_default();
+        let token = token.map(|token| token.fetch("the token of [http]", fetch)).transpose();
+        let token = token.unwrap_or_else(|why| {
+            restored.unopened = Some(why);
+            None
+        });
+        Settings {
+            owner,
+            listen,
+            http: Http { public, hosts, token },
+            audit,
+            passes_max,
+            request_timeout,
+            connect_timeout,
+            ca_file,
+            alerts,
+            status_file,
+            canary_every,
+        }
     }
 }
 

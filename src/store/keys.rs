@@ -1,6 +1,7 @@
 //! Keys: text, with `/` between names that cannot hold one.
 
 use crate::model::channel::{AccountName, ChannelId};
+use crate::model::secret::Fingerprint;
 
 /// `ACCOUNT/ID`, the id with all its 19 digits.
 pub(super) fn record(account: &AccountName, id: ChannelId) -> String {
@@ -15,6 +16,11 @@ pub(super) fn is_of(key: &str, id: ChannelId) -> bool {
 /// `ACCOUNT/`: before every record of an account and of no other.
 pub(super) fn records_of(account: &AccountName) -> String {
     format!("{account}/")
+}
+
+/// `ACCOUNT/FINGERPRINT`: of what became of the canaries to one URL.
+pub(super) fn canaries(account: &AccountName, url: Fingerprint) -> String {
+    format!("{account}/{:020}", url.0)
 }
 
 /// The account of a record's key.

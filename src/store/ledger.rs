@@ -3,13 +3,14 @@
 //! A ledger outlives its channel's record, because what was missed is asked for later. Those of channels that are
 //! declared no longer are bounded: the longest closed go first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::gap::{Cause, Kind};
 use crate::coverage::ledger::{Doubt, Ledger};
+use crate::coverage::reception::Reception;
 use crate::coverage::track::{Open, Stretch, Track};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::events::Operation;
@@ -32,6 +33,11 @@ impl Store {
     pub fn ledgers(&self, account: &AccountName) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
         let entries: Vec<(Vec<u8>, LedgerValue)> = self.ledgers.scan(&keys::records_of(account))?;
         Ok(entries.into_iter().map(|(_, value)| value.into_ledger()).map(|ledger| (ledger.id, ledger)).collect())
+    }
+
+    /// The accounts that have ledgers: also those that are declared no longer.
+    pub fn ledger_accounts(&self) -> Result<BTreeSet<AccountName>, StoreError> {
+        Ok(self.ledgers.keys("")?.iter().filter_map(|key| keys::account_of(key)).collect())
     }
 
     /// Sets and removes (`None`) ledgers of one account, and flushes.
@@ -79,6 +85,16 @@ struct LedgerValue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     doubt: Option<DoubtValue>,
     tracks: Vec<TrackValue>,
+    #[serde(default, skip_serializing_if = "ReceptionValue::is_empty")]
+    reception: ReceptionValue,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct ReceptionValue {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<GapValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    open: Option<GapValue>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,7 +132,7 @@ struct GapValue {
 
 impl LedgerValue {
     fn of(ledger: &Ledger) -> LedgerValue {
-        let Ledger { id, name, notify_url, expiry, sure, doubt, tracks } = ledger;
+        let Ledger { id, name, notify_url, expiry, sure, doubt, tracks, reception } = ledger;
         LedgerValue {
             v: V,
             id: *id,
@@ -126,11 +142,12 @@ impl LedgerValue {
             sure: *sure,
             doubt: doubt.map(|Doubt { since, first, last }| DoubtValue { since, first, last }),
             tracks: tracks.iter().map(TrackValue::of).collect(),
+            reception: ReceptionValue::of(reception),
         }
     }
 
     fn into_ledger(self) -> Ledger {
-        let LedgerValue { v: _, id, name, notify_url, expiry, sure, doubt, tracks } = self;
+        let LedgerValue { v: _, id, name, notify_url, expiry, sure, doubt, tracks, reception } = self;
         Ledger {
             id,
             name,
@@ -139,6 +156,7 @@ impl LedgerValue {
             sure,
             doubt: doubt.map(|DoubtValue { since, first, last }| Doubt { since, first, last }),
             tracks: tracks.into_iter().map(TrackValue::into_track).collect(),
+            reception: reception.into_reception(),
         }
     }
 }
@@ -146,32 +164,64 @@ impl LedgerValue {
 impl TrackValue {
     fn of(track: &Track) -> TrackValue {
         let Track { module, operation, since, until, gaps, open } = track;
-        let ended = |gap: &Stretch| {
-            let Stretch { from, to, kind, cause } = *gap;
-            GapValue { from, to: Some(to), kind, cause }
-        };
         TrackValue {
             module: module.clone(),
             operation: *operation,
             since: *since,
             until: *until,
-            gaps: gaps.iter().map(ended).collect(),
-            open: open.map(|Open { from, kind, cause }| GapValue { from, to: None, kind, cause }),
+            gaps: gaps.iter().copied().map(GapValue::ended).collect(),
+            open: open.map(GapValue::open),
         }
     }
 
     fn into_track(self) -> Track {
         let TrackValue { module, operation, since, until, gaps, open } = self;
-        let ended =
-            |GapValue { from, to, kind, cause }: GapValue| Stretch { from, to: to.unwrap_or(from), kind, cause };
         Track {
             module,
             operation,
             since,
             until,
-            gaps: gaps.into_iter().map(ended).collect(),
-            open: open.map(|GapValue { from, to: _, kind, cause }| Open { from, kind, cause }),
+            gaps: gaps.into_iter().map(GapValue::into_stretch).collect(),
+            open: open.map(GapValue::into_open),
         }
+    }
+}
+
+impl ReceptionValue {
+    fn of(reception: &Reception) -> ReceptionValue {
+        let Reception { gaps, open } = reception;
+        ReceptionValue { gaps: gaps.iter().copied().map(GapValue::ended).collect(), open: open.map(GapValue::open) }
+    }
+
+    fn into_reception(self) -> Reception {
+        let ReceptionValue { gaps, open } = self;
+        Reception { gaps: gaps.into_iter().map(GapValue::into_stretch).collect(), open: open.map(GapValue::into_open) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.gaps.is_empty() && self.open.is_none()
+    }
+}
+
+impl GapValue {
+    const fn ended(gap: Stretch) -> GapValue {
+        let Stretch { from, to, kind, cause } = gap;
+        GapValue { from, to: Some(to), kind, cause }
+    }
+
+    const fn open(gap: Open) -> GapValue {
+        let Open { from, kind, cause } = gap;
+        GapValue { from, to: None, kind, cause }
+    }
+
+    fn into_stretch(self) -> Stretch {
+        let GapValue { from, to, kind, cause } = self;
+        Stretch { from, to: to.unwrap_or(from), kind, cause }
+    }
+
+    fn into_open(self) -> Open {
+        let GapValue { from, to: _, kind, cause } = self;
+        Open { from, kind, cause }
     }
 }
 
@@ -187,6 +237,7 @@ pub(super) enum OperationValue {
 #[serde(remote = "Kind", rename_all = "kebab-case")]
 enum KindValue {
     Uncovered,
+    Undeliverable,
     Unknown,
 }
 
@@ -204,6 +255,7 @@ enum CauseValue {
     Restored,
     UnsureWrite,
     Merged,
+    CanaryRefused,
 }
 
 const V: u32 = 1;
@@ -236,6 +288,10 @@ mod tests {
                 gaps: vec![Stretch { from: at(0), to: at(1), kind: Kind::Uncovered, cause: Cause::NotEnabled }],
                 open: Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::UnsureWrite }),
             }],
+            reception: Reception {
+                gaps: vec![Stretch { from: at(6), to: at(7), kind: Kind::Unknown, cause: Cause::CanaryRefused }],
+                open: Some(Open { from: at(7), kind: Kind::Undeliverable, cause: Cause::CanaryRefused }),
+            },
         }
     }
 
@@ -247,7 +303,10 @@ mod tests {
             "tracks":[{"module":"Deals","operation":"edit","since":"2026-01-01T00:00:00Z","until":"2026-01-01T09:00:00Z",
                 "gaps":[{"from":"2026-01-01T00:00:00Z","to":"2026-01-01T01:00:00Z","kind":"uncovered",
                     "cause":"not-enabled"}],
-                "open":{"from":"2026-01-01T05:00:00Z","kind":"unknown","cause":"unsure-write"}}]}"#;
+                "open":{"from":"2026-01-01T05:00:00Z","kind":"unknown","cause":"unsure-write"}}],
+            "reception":{"gaps":[{"from":"2026-01-01T06:00:00Z","to":"2026-01-01T07:00:00Z","kind":"unknown",
+                    "cause":"canary-refused"}],
+                "open":{"from":"2026-01-01T07:00:00Z","kind":"undeliverable","cause":"canary-refused"}}}"#;
         let value: LedgerValue = serde_json::from_str(stored).unwrap();
         assert_eq!(value.into_ledger(), full(1_000_000_068_001));
         let written = serde_json::to_string(&LedgerValue::of(&full(1_000_000_068_001))).unwrap();

@@ -12,9 +12,10 @@
 //! | `accounts` | `NAME` | what is remembered of an account |
 //! | `ledger` | `ACCOUNT/ID` | what was covered of a channel and what was not: gaps only; outlives the channel's record |
 //! | `acks` | `ACCOUNT/ID` | which gaps of its ledger somebody has acknowledged; goes with the ledger |
+//! | `canaries` | `ACCOUNT/FINGERPRINT` | what became of the canaries to one `notify_url` |
 //! | `tokens` | `NAME` | the cached access token and when tokens were asked for |
 //!
-//! IDs in keys have 19 digits, so that they sort as numbers do.
+//! IDs in keys have 19 digits and fingerprints 20, so that they sort as numbers do.
 //!
 //! Write order and crash story:
 //! - A new database gets its layout first, and until that is flushed `db.begun` lies beside it: a crash in between is told
@@ -31,13 +32,15 @@
 //!   certain. A crash in between makes a stretch unknown that somebody knew for a moment, and hides none: a write whose
 //!   reply was lost is in doubt until the next look, and a look that was not written down is made again, with the one
 //!   before it as the last certainty.
+//! - What became of a canary is written when it was answered, by the task that sends them. A crash before that sends it
+//!   again; one between it and the pass that takes it into the ledgers loses nothing, as the next pass does.
 //! - A token fetch is remembered and flushed before it is made.
 //!
 //! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold at most
 //! [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is opened with a cache of 16 MiB
 //! (its default is 1 GiB). The directory is made 0700 and its files 0600.
 //!
-//! A database of an earlier release is brought to this layout and kept as it was; a newer one is refused. See [`migrate`].
+//! A database of an earlier release is brought to this layout and kept as it was; a newer one is refused. See `migrate`.
 //!
 //! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME` and a new one is begun:
 //! the desired state comes back from the config, and the channels are taken over from Zoho's list. See [`open`].
@@ -50,6 +53,7 @@
 //! that another store could stand in for it.
 
 mod acks;
+mod canaries;
 pub mod desired;
 mod keys;
 pub mod ledger;

@@ -34,7 +34,7 @@ use crate::model::token::TokenState;
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, RecordValue, TokenValue};
-use super::{acks, desired, keys, ledger, told};
+use super::{acks, canaries, desired, keys, ledger, told};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -46,6 +46,7 @@ pub struct Store {
     tokens: Tree,
     pub(super) ledgers: Tree,
     pub(super) acks: Tree,
+    pub(super) canaries: Tree,
     keeper: Keeper,
     /// `None` while everything is in memory.
     db: Arc<Mutex<Option<sled::Db>>>,
@@ -213,6 +214,7 @@ impl Store {
             tokens: tree("tokens")?,
             ledgers: tree("ledger")?,
             acks: tree("acks")?,
+            canaries: tree("canaries")?,
             keeper: Keeper::default(),
             db: Arc::new(Mutex::new(Some(db))),
             state_dir: None,
@@ -224,7 +226,8 @@ impl Store {
     }
 
     fn kept_by(self, keeper: Keeper) -> Store {
-        let Store { meta, desired, records, accounts, tokens, ledgers, acks, keeper: _, db, state_dir } = self;
+        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, db, state_dir } =
+            self;
         Store {
             meta: meta.kept_by(&keeper),
             desired: desired.kept_by(&keeper),
@@ -233,6 +236,7 @@ impl Store {
             tokens: tokens.kept_by(&keeper),
             ledgers: ledgers.kept_by(&keeper),
             acks: acks.kept_by(&keeper),
+            canaries: canaries.kept_by(&keeper),
             keeper,
             db,
             state_dir,
@@ -240,9 +244,10 @@ impl Store {
     }
 
     /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
-    fn trees(&self) -> [&Tree; 7] {
-        let Store { meta, desired, records, accounts, tokens, ledgers, acks, keeper: _, db: _, state_dir: _ } = self;
-        [meta, desired, ledgers, acks, records, accounts, tokens]
+    fn trees(&self) -> [&Tree; 8] {
+        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, db: _, state_dir: _ } =
+            self;
+        [meta, desired, ledgers, acks, canaries, records, accounts, tokens]
     }
 
     /// The record of one channel.
@@ -309,6 +314,7 @@ impl Store {
         self.tokens.check::<TokenValue>(|_, _| true)?;
         ledger::verify(self)?;
         acks::verify(self)?;
+        canaries::verify(self)?;
         told::verify(self)?;
         desired::verify(self)
     }

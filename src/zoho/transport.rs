@@ -2,12 +2,18 @@
 //!
 //! [`Transport`] is the seam between the daemon and the network. [`Http`] is reqwest: no redirects (a redirect would
 //! carry the token elsewhere), time-outs on connecting and on the whole exchange, certificates always verified against the
-//! system's roots and, if configured, a private CA. Bodies are bounded before they are read.
+//! system's roots and, if configured, a private CA: there is no way not to. Bodies are bounded as they are unpacked, before
+//! they are read.
+//!
+//! What is https goes through the proxy that `HTTPS_PROXY`, or else `ALL_PROXY`, names, unless `NO_PROXY` excepts its host. What
+//! is http is for the loopback, so it goes through none, whatever `HTTP_PROXY` says: a proxy would read the secrets in it.
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
+
+use reqwest::header::HeaderValue;
 
 use crate::model::exchange::{Request, Response};
 
@@ -38,6 +44,7 @@ pub const REPLY_MAX: usize = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
+    reads_body: bool,
 }
 
 /// Why there is no HTTP client.
@@ -51,16 +58,28 @@ pub enum SetupError {
         /// Why.
         source: std::io::Error,
     },
-    /// The CA file is no PEM bundle, or the TLS set-up failed.
-    #[error("the HTTP client cannot be set up (is ca_file a PEM bundle?)")]
+    /// The CA file is no PEM bundle.
+    #[error("ca_file {path}: it holds no certificates that can be used, which have to be PEM")]
+    BadCa {
+        /// The file.
+        path: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The variable is no URL. It may hold a password, so it is not shown.
+    #[error("the environment variable {0} names no proxy: write it as in http://proxy.example.com:3128")]
+    BadProxy(&'static str),
+    /// The TLS set-up failed.
+    #[error(
+        "the HTTP client cannot be set up (are the system's certificates there, as of the package ca-certificates?)"
+    )]
     Client(#[source] reqwest::Error),
 }
 
 impl Http {
     /// A client for all accounts: they share its connections.
     pub fn new(connect: Duration, total: Duration, ca_file: Option<&Path>) -> Result<Http, SetupError> {
-        install_crypto();
-        let mut builder = reqwest::Client::builder()
+        let mut builder = client()?
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(connect)
             .timeout(total)
@@ -68,10 +87,18 @@ impl Http {
         if let Some(path) = ca_file {
             let unreadable = |source| SetupError::CaUnreadable { path: path.display().to_string(), source };
             let pem = std::fs::read(path).map_err(unreadable)?;
-            let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(SetupError::Client)?;
+            let bad = |source| SetupError::BadCa { path: path.display().to_string(), source };
+            let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(bad)?;
             builder = builder.tls_certs_merge(roots);
+            return Ok(Http { client: builder.build().map_err(bad)?, reads_body: true });
         }
-        Ok(Http { client: builder.build().map_err(SetupError::Client)? })
+        Ok(Http { client: builder.build().map_err(SetupError::Client)?, reads_body: true })
+    }
+
+    /// The same, for replies of which only the status counts: nothing behind their head is read.
+    #[must_use]
+    pub fn reading_no_body(self) -> Http {
+        Http { reads_body: false, ..self }
     }
 
     async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
@@ -80,7 +107,7 @@ impl Http {
             .map_err(|error| TransportError::NotSent(error.to_string()))?;
         let mut builder = self.client.request(method, url).query(&request.query).body(request.body);
         for (name, value) in request.headers {
-            builder = builder.header(name, value);
+            builder = builder.header(&name, header_value(&name, value)?);
         }
         let reply = builder.send().await.map_err(|error| classify(&error))?;
         let status = reply.status().as_u16();
@@ -89,7 +116,7 @@ impl Http {
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
         let headers = headers.collect();
-        let body = bounded_body(reply).await?;
+        let body = if self.reads_body { bounded_body(reply).await? } else { Vec::new() };
         Ok(Response { status, headers, body })
     }
 }
@@ -98,6 +125,36 @@ impl Transport for Http {
     fn send(&self, request: Request) -> Exchange<'_> {
         Box::pin(self.exchange(request))
     }
+}
+
+/// What every HTTP client of this process begins with: the crypto, and the proxy of the environment.
+///
+/// # Errors
+/// When the environment names a proxy that is none.
+pub fn client() -> Result<reqwest::ClientBuilder, SetupError> {
+    install_crypto();
+    let builder = reqwest::Client::builder().no_proxy();
+    Ok(match proxy(|name| std::env::var(name).ok())? {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    })
+}
+
+/// The proxy for https, with those who need none.
+fn proxy(env: impl Fn(&str) -> Option<String>) -> Result<Option<reqwest::Proxy>, SetupError> {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty());
+    let Some((name, url)) = PROXIES.into_iter().find_map(|name| Some((name, set(name)?))) else { return Ok(None) };
+    let proxy = reqwest::Proxy::https(&url).map_err(|_| SetupError::BadProxy(name))?;
+    let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(set);
+    Ok(Some(proxy.no_proxy(excepted.as_deref().and_then(reqwest::NoProxy::from_string))))
+}
+
+/// A credential is marked, so that no library shows it or keeps it in a table of headers.
+fn header_value(name: &str, value: String) -> Result<HeaderValue, TransportError> {
+    let bad = |_| TransportError::NotSent(format!("the header {name} holds what no header can"));
+    let mut value = HeaderValue::try_from(value).map_err(bad)?;
+    value.set_sensitive(name == "authorization");
+    Ok(value)
 }
 
 /// Makes ring the process's TLS provider, once; a second call changes nothing.
@@ -131,8 +188,16 @@ fn chain(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     words.dedup();
+    if words.iter().any(|word| word.contains(UNTRUSTED)) {
+        words.push("if it is right, its CA belongs in ca_file under [client]".to_owned());
+    }
     if words.is_empty() { "the exchange failed".to_owned() } else { words.join(": ") }
 }
+
+/// The variables that name a proxy for https, the first that is set.
+const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// How rustls says that nobody vouches for a certificate.
+const UNTRUSTED: &str = "UnknownIssuer";
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Row, TokenSeen};
+use crate::model::plain::plain;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::model::version::{Limits, PAGE_ROWS};
@@ -291,10 +292,10 @@ fn read_refused(value: &Value) -> Refused {
     Refused { code: bounded(&code), message: bounded(&message), json_path: json_path.map(|path| bounded(&path)) }
 }
 
-/// What Zoho said, cut to a length that fits a log line, and without control characters.
+/// What Zoho said, cut to a length that fits a log line, and with nothing in it that breaks a line or steers a terminal.
 pub fn bounded(text: &str) -> String {
     const MAX: usize = 300;
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let clean = text.chars().map(plain);
     let mut cut: String = clean.clone().take(MAX).collect();
     if clean.count() > MAX {
         cut.push_str("...");

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use channelkeeper::coverage::render::GapView;
 use channelkeeper::coverage::{Cause, Gap, Kind};
 use channelkeeper::daemon::verbs::{self, AckRequest, GapsRequest};
 use channelkeeper::model::channel::ChannelId;
-use channelkeeper::model::time::{Timestamp, span};
+use channelkeeper::model::time::{Timestamp, after, span};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Fault, Hand, Knobs, Rule};
 
@@ -309,6 +310,60 @@ async fn a_lost_store_claims_nothing_of_what_it_has_not_seen() {
     assert_true(&world);
 }
 
+/// What `gaps` lists and nobody has acknowledged.
+fn left(world: &World) -> Vec<GapView> {
+    let fleet = world.daemon().links.fleet.borrow().clone();
+    let gaps = verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
+    gaps.into_iter().filter(|missed| missed.gap.acknowledged.is_none()).map(|missed| missed.gap).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_enabled_at_once_when_it_is_declared_has_no_gap_and_one_that_has_to_wait_has() {
+    let mut world = running().await;
+    assert_eq!(left(&world), []);
+    world.zoho().add_fault(Rule::always(Fault::Refused));
+    world.declare("acme", "late", &["Cases.create"]);
+    world.reload().await;
+    world.pass_time(HOUR).await;
+    world.zoho().clear_faults();
+    world.pass_time(HOUR).await;
+    assert!(left(&world).iter().all(|gap| gap.channel == "late") && !left(&world).is_empty(), "{:?}", left(&world));
+    assert_true(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_until_they_are_too_old() {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8), ("globex", ApiVersion::V8)]);
+    world.declare("acme", "deals", &["Deals.all"]);
+    let gone = world.declare("globex", "orders", &["Sales_Orders.edit"]);
+    world.start();
+    world.audit().await;
+    world.pass_time(7 * HOUR).await;
+    assert!(world.hand("globex", &Hand::Delete { channel: gone.number() }));
+    world.pass_time(2 * HOUR).await;
+    let lapse = left(&world);
+    assert!(!lapse.is_empty() && lapse.iter().all(|gap| gap.account == "globex" && gap.to.is_some()), "{lapse:?}");
+    // The pass that is under way when the config changes writes its ledgers back.
+    world.daemon().links.wakes.wake(Some("globex".parse().unwrap()), "test").await;
+    world.pass_time(Duration::from_millis(50)).await;
+    world.desired.accounts.remove(&"globex".parse().unwrap());
+    world.reload().await;
+    world.pass_time(50 * HOUR).await;
+    let listed = left(&world);
+    assert!(lapse.iter().all(|gap| listed.contains(gap)), "{listed:?}");
+    let ended_by = |hours: u32| Some(after(crate::world::BEGINS.parse().unwrap(), hours * HOUR));
+    assert!(listed.iter().all(|gap| gap.to.is_some() && gap.to < ended_by(10)), "none is open for ever: {listed:?}");
+    let fleet = world.daemon().links.fleet.borrow().clone();
+    let request = AckRequest { channel: Some("globex/orders".to_owned()), ..AckRequest::default() };
+    verbs::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
+    assert_eq!(left(&world), []);
+    assert!(world.ledgers("globex").0[&gone].closed_at().is_some());
+    world.host_clock.step(401 * 24 * 3_600_000);
+    world.reload().await;
+    world.pass_time(SECOND).await;
+    assert_eq!(world.ledgers("globex").0.len(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is_not_until_it_is_over_and_said() {
     let mut world = running().await;
@@ -317,14 +372,7 @@ async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is
         let request = AckRequest { note: Some("fetched".to_owned()), ..AckRequest::default() };
         verbs::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
     };
-    let left = |world: &World| {
-        let fleet = world.daemon().links.fleet.borrow().clone();
-        let gaps = verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
-        gaps.into_iter().filter(|missed| missed.gap.acknowledged.is_none()).map(|missed| missed.gap).collect::<Vec<_>>()
-    };
-    assert!(!left(&world).is_empty(), "each channel was not covered before it was enabled");
-    seen_to(&world);
-    assert_eq!(left(&world), []);
+    assert_eq!(left(&world), [], "to be enabled for the first time is no gap");
     world.pass_time(7 * HOUR).await;
     world.zoho().add_fault(Rule::always(Fault::Refused));
     world.pass_time(25 * HOUR).await;

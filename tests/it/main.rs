@@ -11,9 +11,12 @@
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
+//! - `units`: what is held in `systemd/`;
+//! - `watchdog`: who is told that the loop turns, and when not;
 //! - `world`: the world that scenarios and seeds play in.
 
 mod arbitrary;
+mod canaries;
 mod crashes;
 mod disk;
 mod hostile;
@@ -25,4 +28,6 @@ mod scenarios;
 mod seeds;
 mod simulation;
 mod tidy;
+mod units;
+mod watchdog;
 mod world;

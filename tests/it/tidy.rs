@@ -68,11 +68,12 @@ fn the_core_is_pure() {
 
 #[test]
 fn a_crate_stays_in_its_place() {
-    let places: [(&str, &[&str]); 4] = [
+    let places: [(&str, &[&str]); 5] = [
         ("sled", &["src/store/"]),
         ("reqwest", &["src/zoho/transport.rs", "src/cli/way.rs", "src/simulator/"]),
         ("tokio_cron_scheduler", &["src/daemon/cron.rs"]),
         ("sd_notify", &["src/daemon/notify.rs"]),
+        ("listenfd", &["src/daemon/inherited.rs"]),
     ];
     none(in_program(|file, text| {
         let strays = places
@@ -164,15 +165,35 @@ fn links_between_documents_lead_somewhere() {
 }
 
 #[test]
-fn every_test_that_failures_md_names_exists() {
-    let document = source("docs/failures.md");
-    let spans = document.text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-    let named: BTreeSet<(&str, &str)> = spans.filter_map(|span| span.split_once(".rs::")).collect();
-    assert!(named.len() > 30, "only {} tests found: does this test still read them?", named.len());
-    none(named.into_iter().filter_map(|(path, test)| {
-        let file = format!("{path}.rs");
-        let exists = root().join(&file).exists() && source(&file).text.contains(&format!("fn {test}("));
-        (!exists).then(|| format!("docs/failures.md: {file} has no test {test}"))
+fn every_test_that_failures_md_and_security_md_name_exists() {
+    for name in ["docs/failures.md", "docs/security.md"] {
+        let document = source(name);
+        let named: BTreeSet<(&str, &str)> = document.text.lines().flat_map(tests_named).collect();
+        assert!(named.len() > 30, "only {} tests found in {name}: does this test still read them?", named.len());
+        none(named.into_iter().filter_map(|(path, test)| {
+            let file = format!("{path}.rs");
+            let exists = root().join(&file).exists() && source(&file).text.contains(&format!("fn {test}("));
+            (!exists).then(|| format!("{name}: {file} has no test {test}"))
+        }));
+    }
+}
+
+#[test]
+fn every_hostile_input_of_security_md_has_a_test_and_there_are_forty() {
+    let document = source("docs/security.md");
+    let list = document.text.split("## Hostile inputs").nth(1).unwrap_or_default();
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| input ") && !line.starts_with("| --- ");
+    let rows: Vec<&str> = list.lines().filter(is_row).collect();
+    assert!(rows.len() >= 40, "only {} hostile inputs", rows.len());
+    none(rows.iter().filter(|row| tests_named(row).next().is_none()).map(|row| format!("no test: {row}")));
+}
+
+/// There is no setting for it, and no code that a setting could reach.
+#[test]
+fn certificates_are_verified_always() {
+    let ways = ["danger_accept", "tls_danger", "dangerous()", "ServerCertVerifier", "verify_mode"];
+    none(in_program(|_, text| {
+        ways.iter().find(|way| text.contains(**way)).map(|way| format!("`{way}`: certificates are verified"))
     }));
 }
 
@@ -338,6 +359,11 @@ fn files_under(folder: &str, extension: &str) -> impl Iterator<Item = File> {
         }
     }
     names.into_iter().map(|name| source(&name))
+}
+
+/// The tests that a line of a document names: path without its end, and function.
+fn tests_named(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split('`').skip(1).step_by(2).filter_map(|span| span.split_once(".rs::"))
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

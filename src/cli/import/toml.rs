@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use toml::Value;
 
 use super::declare::{ConditionDeclared, Declaration, Imported, LeftOut};
+use crate::model::plain::plain;
 use crate::plan::render::counted;
 
 /// The whole text; `written` says whether the tokens are in the files that are named.
@@ -91,8 +92,8 @@ fn line(text: &mut String, line: &str) {
 
 /// One line, whatever stands in it.
 fn comment(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("# {plain}")
+    let text: String = text.chars().map(plain).collect();
+    format!("# {text}")
 }
 
 /// A name with a dot in it has to be quoted.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::daemon::canaries::MARK;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::desired::Desired;
 use crate::model::events::Operation;
@@ -23,6 +24,8 @@ pub(super) enum Verdict {
     Verified,
     /// A declared channel and an event that it covers; there is no token here to verify it by.
     ByIdOnly,
+    /// A declared channel, its token, and a test of the daemon's own: nothing happened.
+    Canary,
     /// A declared channel that does not cover this operation of this module.
     NotDeclared,
     /// A declared channel with another token.
@@ -38,12 +41,18 @@ impl Verdict {
     pub(super) fn counts(self) -> bool {
         self <= Verdict::ByIdOnly
     }
+
+    /// Whether a receiver answers it with 200.
+    pub(super) fn is_taken(self) -> bool {
+        matches!(self, Verdict::Verified | Verdict::Canary)
+    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Verdict::Verified => "verified",
+            Verdict::Canary => "canary",
             Verdict::ByIdOnly => "matched by channel_id only",
             Verdict::NotDeclared => "not declared for this module",
             Verdict::TokenWrong => "token wrong",
@@ -97,6 +106,15 @@ pub(super) struct Channel {
     pub(super) spec: Arc<Spec>,
 }
 
+/// What a delivery says that happened.
+#[derive(Clone, Copy)]
+enum Said<'a> {
+    /// Nothing: it is a test.
+    Canary,
+    /// This operation of this module.
+    Event(&'a str, &'a str),
+}
+
 /// The body is no delivery: no JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoDelivery;
@@ -127,11 +145,15 @@ impl Declared {
         let text = |key: &str| said.get(key).map(text_of).unwrap_or_default();
         let (channel_id, module, operation) = (text("channel_id"), text("module"), text("operation"));
         let token = said.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
+        let event = match said.get(MARK) {
+            Some(Value::Bool(true)) => Said::Canary,
+            Some(_) | None => Said::Event(&module, &operation),
+        };
         let id = channel_id.parse().ok();
         let candidates = id.and_then(|id: ChannelId| self.by_id.get(&id)).map_or(&[][..], Vec::as_slice);
         let found = candidates
             .iter()
-            .map(|channel| (channel.verdict(token, (&module, &operation), at), channel))
+            .map(|channel| (channel.verdict(token, event, at), channel))
             .min_by_key(|(verdict, _)| *verdict);
         let ids = said.get("ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         Ok(Judged {
@@ -155,7 +177,7 @@ impl Channel {
         self.spec.token.as_ref().or(key).is_some_and(|secret| !secret.expose().is_empty())
     }
 
-    fn verdict(&self, given: Option<&str>, (module, operation): (&str, &str), at: Timestamp) -> Verdict {
+    fn verdict(&self, given: Option<&str>, said: Said<'_>, at: Timestamp) -> Verdict {
         let proved = match given {
             _ if !self.has_usable_token() => Verdict::ByIdOnly,
             None => return Verdict::NoToken,
@@ -165,7 +187,12 @@ impl Channel {
                 _ => Verdict::Verified,
             },
         };
-        if self.event(module, operation).is_some() { proved } else { Verdict::NotDeclared }
+        match said {
+            Said::Canary if proved == Verdict::Verified => Verdict::Canary,
+            Said::Canary => proved,
+            Said::Event(module, operation) if self.event(module, operation).is_some() => proved,
+            Said::Event(..) => Verdict::NotDeclared,
+        }
     }
 
     /// The declared event behind an operation as a delivery names it.

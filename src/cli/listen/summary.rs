@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::model::time::Timestamp;
 use crate::plan::render::counted;
 
-use super::judge::{Declared, Judged};
+use super::judge::{Declared, Judged, Verdict};
 
 /// The counts, for each declared channel and module and for nothing else: what is sent cannot make it grow.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,8 @@ pub(super) struct Summary {
     not_accepted: u64,
     /// Requests that were no deliveries.
     refused: u64,
+    /// The daemon's own tests, which are no deliveries either.
+    canaries: u64,
     #[serde(skip)]
     places: BTreeMap<(String, String), usize>,
 }
@@ -44,11 +46,15 @@ impl Summary {
         }
         let key = |(place, row): (usize, &Row)| ((row.channel.clone(), row.module.clone()), place);
         let places = rows.iter().enumerate().map(key).collect();
-        Summary { rows, deliveries: 0, not_accepted: 0, refused: 0, places }
+        Summary { rows, deliveries: 0, not_accepted: 0, refused: 0, canaries: 0, places }
     }
 
     /// Takes in one delivery.
     pub(super) fn count(&mut self, judged: &Judged) {
+        if judged.verdict == Verdict::Canary {
+            self.canaries += 1;
+            return;
+        }
         self.deliveries += 1;
         let key = judged.channel.clone().filter(|_| judged.verdict.counts()).map(|name| (name, judged.module.clone()));
         match key.and_then(|key| self.places.get(&key)) {
@@ -79,7 +85,7 @@ impl Summary {
 
     /// The table, and a sentence.
     pub(super) fn to_text(&self) -> String {
-        let Summary { rows, deliveries, not_accepted, refused, places: _ } = self;
+        let Summary { rows, deliveries, not_accepted, refused, canaries, places: _ } = self;
         let wide = |title: &str, of: fn(&Row) -> &str| {
             rows.iter().map(|row| of(row).len()).chain([title.len()]).max().unwrap_or_default()
         };
@@ -95,7 +101,13 @@ impl Summary {
             many => format!("{many} deliveries"),
         };
         let others = counted(usize::try_from(*refused).unwrap_or(usize::MAX), "request");
-        let _infallible = writeln!(text, "{came}, {not_accepted} of them not accepted; {others} besides, refused");
+        let tests = match canaries {
+            0 => String::new(),
+            1 => "; 1 canary".to_owned(),
+            many => format!("; {many} canaries"),
+        };
+        let _infallible =
+            writeln!(text, "{came}, {not_accepted} of them not accepted; {others} besides, refused{tests}");
         text
     }
 }

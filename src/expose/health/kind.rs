@@ -19,6 +19,8 @@ pub enum Kind {
     FirstPassOverdue,
     /// A channel is not covered.
     Uncovered,
+    /// Channels are covered, and what they deliver is refused where it goes.
+    Undeliverable,
     /// A channel should have been renewed long ago and has little life left.
     Emergency,
     /// Zoho refused a channel.
@@ -88,6 +90,9 @@ impl Kind {
             Kind::NothingCovered | Kind::Uncovered => {
                 "see the other reasons; what was missed is listed by `channelkeeper gaps`"
             }
+            Kind::Undeliverable => {
+                "see why the receiver refuses what is posted to it; what was missed is listed by `channelkeeper gaps`"
+            }
             Kind::FirstPassOverdue => "look at the log, and whether Zoho can be reached from here",
             Kind::Emergency => "see why it was not renewed: the other reasons, or `channelkeeper plan`",
             Kind::Rejected => "change the channel as Zoho asks",
@@ -122,6 +127,7 @@ impl Kind {
             Kind::NothingCovered => "nothing-covered",
             Kind::FirstPassOverdue => "first-pass-overdue",
             Kind::Uncovered => "uncovered",
+            Kind::Undeliverable => "undeliverable",
             Kind::Emergency => "emergency",
             Kind::Rejected => "rejected",
             Kind::Conflict => "conflict",

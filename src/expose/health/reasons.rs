@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::channel::{AccountName, ChannelId, ChannelName};
+use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl};
 use crate::model::time::{Timestamp, after, brief, span};
 use crate::plan::credits::Credits;
 use crate::plan::render::detail;
@@ -98,6 +98,9 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
     if let Some(credits) = report.credits.filter(|credits| credits.are_tight(now)) {
         add(Kind::Credits, credits_text(&credits, now));
     }
+    for text in undeliverable(report) {
+        add(Kind::Undeliverable, text);
+    }
     report.limits.iter().for_each(|text| add(Kind::Limits, text.clone()));
     reasons.extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
     reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
@@ -110,6 +113,21 @@ fn paused(report: &AccountReport) -> Option<String> {
     let last = held.values().map(|held| held.until.unwrap_or(Timestamp::MAX)).max()?;
     let until = if last == Timestamp::MAX { "resumed".to_owned() } else { last.to_string() };
     Some(format!("{} paused until {until}: neither renewed nor repaired", counted(held.len(), "channel")))
+}
+
+/// One sentence for each URL that refuses canaries: a receiver that is down says so once, however many channels it has.
+fn undeliverable(report: &AccountReport) -> Vec<String> {
+    let mut urls: BTreeMap<&NotifyUrl, (&(Timestamp, String), usize)> = BTreeMap::new();
+    for channel in report.channels.values() {
+        if let Some(refused) = &channel.undeliverable {
+            urls.entry(&channel.spec.notify_url).or_insert((refused, 0)).1 += 1;
+        }
+    }
+    let text = |(url, ((since, why), channels)): (&NotifyUrl, (&(Timestamp, String), usize))| {
+        let channels = counted(channels, "channel");
+        format!("{url} refuses canaries since {since} ({why}), so what {channels} would deliver is taken to be lost")
+    };
+    urls.into_iter().map(text).collect()
 }
 
 fn credits_text(credits: &Credits, now: Timestamp) -> String {

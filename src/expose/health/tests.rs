@@ -50,6 +50,30 @@ fn fifty_channels_with_one_refused_are_degraded_and_not_dead() {
 }
 
 #[test]
+fn a_receiver_that_refuses_canaries_is_told_once_for_all_its_channels_and_they_stay_covered() {
+    let refuse = |overview: &mut Overview, number: i64, url: &str| {
+        change_channel(overview, number, |channel| {
+            let url = crate::model::channel::NotifyUrl::new(url);
+            channel.spec = Arc::new(crate::model::channel::Spec { notify_url: url, ..(*channel.spec).clone() });
+            channel.undeliverable = Some((minutes(30), "HTTP 500".to_owned()));
+        });
+    };
+    let mut overview = converged(4);
+    refuse(&mut overview, 1, "https://hooks.example.com/zoho?key=s3cret");
+    refuse(&mut overview, 2, "https://hooks.example.com/zoho?key=s3cret");
+    refuse(&mut overview, 3, "https://other.example.com/");
+    check_at(
+        &overview,
+        now(),
+        &expect![[r#"
+        degraded, live, ready
+        undeliverable: account acme: https://hooks.example.com/zoho?... refuses canaries since 2026-01-01T00:30:00Z (HTTP 500), so what 2 channels would deliver is taken to be lost
+        undeliverable: account acme: https://other.example.com/ refuses canaries since 2026-01-01T00:30:00Z (HTTP 500), so what 1 channel would deliver is taken to be lost"#]],
+    );
+    assert_eq!(health(&overview, TURNING, now()).guaranteed_until(), Some(hours(24)));
+}
+
+#[test]
 fn an_account_of_which_nothing_is_covered_fails() {
     check(
         |overview| (1..=3).for_each(|number| lose(overview, number)),

@@ -1,6 +1,7 @@
 //! Over a real loopback socket.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -8,6 +9,7 @@ use tokio::net::TcpStream;
 use super::super::testing::{START, converged, empty, hold, lose, rejected, remembering};
 use super::*;
 use crate::clock::VirtualClock;
+use crate::model::desired::Http;
 
 /// A listener with a daemon's overview behind it.
 struct Face {
@@ -15,7 +17,7 @@ struct Face {
     overview: watch::Sender<Arc<Overview>>,
     loop_age: Arc<Mutex<Duration>>,
     shutdown: CancellationToken,
-    served: tokio::task::JoinHandle<io::Result<()>>,
+    served: tokio::task::JoinHandle<()>,
 }
 
 struct Answer {
@@ -38,7 +40,8 @@ impl Face {
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let served = tokio::spawn(serve(listener, router(shown), shutdown.clone()));
+        let door = Door::new(address, &Http::default());
+        let served = tokio::spawn(serve(listener, router(shown, door), shutdown.clone()));
         Face { address, overview, loop_age, shutdown, served }
     }
 
@@ -47,8 +50,16 @@ impl Face {
     }
 
     async fn ask_for(&self, method: &str, path: &str, accept: &str) -> Answer {
+        self.request(method, path, &format!("host: localhost\r\naccept: {accept}")).await
+    }
+
+    async fn ask_at(&self, host: &str, path: &str) -> Answer {
+        self.request("GET", path, &format!("host: {host}")).await
+    }
+
+    async fn request(&self, method: &str, path: &str, headers: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!("host: localhost\r\naccept: {accept}\r\nconnection: close");
+        let head = format!("{headers}\r\nconnection: close");
         let request = format!("{method} {path} HTTP/1.1\r\n{head}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
@@ -151,6 +162,41 @@ async fn metrics_status_and_page_have_their_types_and_guards() {
     assert!(answer.body.contains("everything is covered until"));
 }
 
+/// Whatever the answer is, also one that refuses.
+#[tokio::test]
+async fn every_answer_forbids_what_a_browser_might_do_with_it() {
+    let face = Face::of(converged(1)).await;
+    let mut answers = Vec::new();
+    for (method, path) in [("GET", "/"), ("GET", "/livez"), ("GET", "/metrics"), ("GET", "/nothing"), ("POST", "/")] {
+        answers.push((path, face.ask(method, path).await));
+    }
+    answers.push(("by another name", face.ask_at("evil.example", "/api/v1/status").await));
+    for (path, answer) in answers {
+        for header in [
+            "cache-control: no-store",
+            "content-security-policy: default-src 'none'; ",
+            "cross-origin-opener-policy: same-origin",
+            "cross-origin-resource-policy: same-origin",
+            "referrer-policy: no-referrer",
+            "x-content-type-options: nosniff",
+            "x-frame-options: DENY",
+        ] {
+            assert!(answer.head.contains(header), "{path}: no {header} in {}", answer.head);
+        }
+        assert!(!answer.head.contains("access-control-"), "{}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn by_a_name_that_somebody_made_lead_here_nothing_is_read() {
+    let face = Face::of(converged(1)).await;
+    for path in ["/", "/livez", "/metrics", "/api/v1/status", "/channels/acme/c1", "/nothing"] {
+        let answer = face.ask_at("evil.example:8470", path).await;
+        assert_eq!(answer.status, 421, "{path}");
+        assert!(answer.body.contains("hosts under [http]") && !answer.body.contains("c1"), "{}", answer.body);
+    }
+}
+
 #[tokio::test]
 async fn nothing_secret_is_shown_on_any_path() {
     let face = Face::of(one_refused()).await;
@@ -199,5 +245,5 @@ async fn a_client_that_never_ends_its_request_does_not_hold_up_the_end() {
     stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     face.ask("GET", "/livez").await;
     face.shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(20), face.served).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), face.served).await.unwrap().unwrap();
 }

@@ -446,6 +446,7 @@ fn why(cause: &str) -> &'static str {
         "unseen" => "It was declared, and nobody could look yet.",
         "restored" => "A look found it covered again, and nobody knows since when.",
         "unsure-write" => "A write may have been applied, and its answer was lost.",
+        "canary-refused" => "The channel was covered, and its receiver refused canaries.",
         "merged" => "Older gaps, put together so that what is remembered stays bounded.",
         _ => "",
     }

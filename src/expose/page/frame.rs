@@ -97,6 +97,7 @@ pub(super) fn legend() -> Markup {
         p.legend {
             span { (sample("covered", "4", "4")) " covered" }
             span { (sample("uncovered", "0", "12")) " uncovered: deliveries did not happen" }
+            span { (sample("undeliverable", "0", "12")) " undeliverable: the receiver refused canaries" }
             span { (sample("unknown", "0", "12")) " unknown: they may have" }
             span { "empty: not declared yet" }
             span { (sample("mark", "0", "12")) " renewal" }

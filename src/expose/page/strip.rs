@@ -2,9 +2,9 @@
 //!
 //! A strip has [`CELLS`] cells. A gap colours every cell that it touches, so that none is too short to be seen; where more
 //! than [`RUNS_MAX`] stretches would have to be drawn, cells are put together until they fit. The worst in a cell wins:
-//! uncovered, then unknown. What it sums up ([`Lost`]) is exact.
+//! uncovered, then undeliverable, then unknown. What it sums up ([`Lost`]) is exact.
 //!
-//! Colour is not the only sign: covered time is a thin band, uncovered a full block, unknown a striped one, and time
+//! Colour is not the only sign: covered time is a thin band, uncovered and undeliverable full blocks, unknown a striped one, and time
 //! before the declaration is empty. Each gap says what it is when it is pointed at.
 
 use std::collections::BTreeSet;
@@ -57,7 +57,9 @@ pub struct Run {
 pub struct Lost {
     /// Something was not covered for so long.
     pub uncovered: Duration,
-    /// Beside that, nobody knows of something for so long.
+    /// Beside that, something was covered and not deliverable for so long.
+    pub undeliverable: Duration,
+    /// Beside both, nobody knows of something for so long.
     pub unknown: Duration,
     /// How long something was declared.
     pub declared: Duration,
@@ -85,8 +87,8 @@ impl Strip {
 
     /// The share that was covered, in words: never 100 % while anything was lost.
     pub fn share(&self) -> String {
-        let Lost { uncovered, unknown, declared } = self.lost;
-        let lost = uncovered + unknown;
+        let Lost { uncovered, undeliverable, unknown, declared } = self.lost;
+        let lost = uncovered + undeliverable + unknown;
         if declared.is_zero() {
             return "-".to_owned();
         }
@@ -99,15 +101,16 @@ impl Strip {
 
     /// What it shows, in a sentence.
     pub fn sentence(&self) -> String {
-        let Lost { uncovered, unknown, declared } = self.lost;
+        let Lost { uncovered, undeliverable, unknown, declared } = self.lost;
         let period = self.period.title();
-        match (declared.is_zero(), uncovered.is_zero(), unknown.is_zero()) {
-            (true, _, _) => format!("nothing known of the last {period}"),
-            (false, true, true) => format!("covered without a gap in the last {period}"),
-            (false, _, _) => {
+        match (declared.is_zero(), (uncovered + undeliverable + unknown).is_zero()) {
+            (true, _) => format!("nothing known of the last {period}"),
+            (false, true) => format!("covered without a gap in the last {period}"),
+            (false, false) => {
                 let part =
                     |length: Duration, word: &str| (!length.is_zero()).then(|| format!("{word} for {}", brief(length)));
-                let parts = [part(uncovered, "uncovered"), part(unknown, "unknown")];
+                let parts =
+                    [part(uncovered, "uncovered"), part(undeliverable, "undeliverable"), part(unknown, "unknown")];
                 format!("{} in the last {period}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
             }
         }
@@ -192,7 +195,13 @@ impl Window {
     fn lost(self, gaps: &[Gap], since: Timestamp) -> Lost {
         let all = self.union(gaps.iter());
         let uncovered = self.union(gaps.iter().filter(|gap| gap.kind == Kind::Uncovered));
-        Lost { uncovered, unknown: all.saturating_sub(uncovered), declared: span(since.max(self.from), self.to) }
+        let certain = self.union(gaps.iter().filter(|gap| gap.kind != Kind::Unknown));
+        Lost {
+            uncovered,
+            undeliverable: certain.saturating_sub(uncovered),
+            unknown: all.saturating_sub(certain),
+            declared: span(since.max(self.from), self.to),
+        }
     }
 
     /// How much of the window the gaps take together.

@@ -169,7 +169,8 @@ impl ChannelView {
             }
             Some(_) | None => format!("{}: {}", held.cause, held.detail),
         });
-        let notes = emergency.then(|| "emergency".to_owned()).into_iter().chain(short).chain(held);
+        let refused = self.undeliverable_since.map(|since| format!("undeliverable for {}", ago(since, now)));
+        let notes = emergency.then(|| "emergency".to_owned()).into_iter().chain(refused).chain(short).chain(held);
         notes.chain(self.drift.iter().cloned()).collect::<Vec<_>>().join("; ")
     }
 }

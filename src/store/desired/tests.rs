@@ -63,7 +63,12 @@ fn desired() -> Desired {
         grace: Duration::from_secs(1),
         ..Alerts::default()
     };
-    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, alerts, ..Settings::default() };
+    let http = Http {
+        public: true,
+        hosts: vec!["status.example.com".to_owned()],
+        token: Some(secret(&Origin::File("http".into())).unwrap()),
+    };
+    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, http, alerts, ..Settings::default() };
     Desired { settings, accounts: [(account.name.clone(), AccountDesired { account, specs })].into() }
 }
 
@@ -76,8 +81,8 @@ fn a_desired_state_comes_back_with_its_secrets() {
     let dir = TempDir::new().unwrap();
     assert!(open(&dir).restore_desired(&secret).unwrap().is_none());
     assert!(open(&dir).keep_desired(&desired()).unwrap());
-    let Restored { desired: back, unusable, unalerted } = restored(&open(&dir));
-    assert_eq!((back, unusable.len(), unalerted.len()), (desired(), 0, 0));
+    let Restored { desired: back, unusable, unalerted, unopened } = restored(&open(&dir));
+    assert_eq!((back, unusable.len(), unalerted.len(), unopened), (desired(), 0, 0, None));
 }
 
 #[test]
@@ -160,7 +165,7 @@ fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     let account = plain.accounts.values_mut().next().unwrap();
     account.account.credentials.client_secret = Secret::new(SECRETS[0]);
     store.keep_desired(&plain).unwrap();
-    let Restored { desired: back, unusable, unalerted: _ } = restored(&store);
+    let Restored { desired: back, unusable, .. } = restored(&store);
     assert!(back.accounts.is_empty());
     let why = &unusable[&"acme".parse().unwrap()];
     assert_eq!(
@@ -178,7 +183,7 @@ fn a_secret_that_cannot_be_fetched_is_named() {
         Origin::Credential(name) => Err(format!("no credential {name}")),
         Origin::Env(_) | Origin::File(_) | Origin::Plain => secret(origin),
     };
-    let Restored { desired: back, unusable, unalerted: _ } = store.restore_desired(&no_credential).unwrap().unwrap();
+    let Restored { desired: back, unusable, .. } = store.restore_desired(&no_credential).unwrap().unwrap();
     assert!(back.accounts.is_empty());
     assert_eq!(unusable[&"acme".parse().unwrap()], "the token of channel c1: no credential channel");
 }
@@ -208,4 +213,18 @@ fn no_secret_is_in_any_file() {
     for secret in SECRETS {
         assert!(!holds(secret), "{secret}");
     }
+}
+
+/// Else whoever makes its file unreadable would open them.
+#[test]
+fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    store.keep_desired(&desired()).unwrap();
+    let no_file = |origin: &Origin| match origin {
+        Origin::File(_) => Err("gone".to_owned()),
+        Origin::Env(_) | Origin::Credential(_) | Origin::Plain => secret(origin),
+    };
+    let back = store.restore_desired(&no_file).unwrap().unwrap();
+    assert_eq!(back.unopened.as_deref(), Some("the token of [http]: gone"));
 }

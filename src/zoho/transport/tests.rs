@@ -9,6 +9,7 @@ use super::*;
 enum Server {
     Says(&'static str),
     SaysMuch(usize),
+    SaysBytes(Vec<u8>),
     IsSilent,
 }
 
@@ -22,6 +23,7 @@ async fn serve(server: Server) -> String {
         let _read = socket.read(&mut request).await;
         match server {
             Server::Says(text) => drop(socket.write_all(text.as_bytes()).await),
+            Server::SaysBytes(bytes) => drop(socket.write_all(&bytes).await),
             Server::SaysMuch(bytes) => {
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n");
                 let _written = socket.write_all(head.as_bytes()).await;
@@ -34,7 +36,14 @@ async fn serve(server: Server) -> String {
 }
 
 async fn get(base: String) -> Result<Response, TransportError> {
-    let http = Http::new(Duration::from_millis(500), Duration::from_millis(1500), None).unwrap();
+    get_by(&http(None), base).await
+}
+
+fn http(ca_file: Option<&Path>) -> Http {
+    Http::new(Duration::from_millis(500), Duration::from_millis(1500), ca_file).unwrap()
+}
+
+async fn get_by(http: &Http, base: String) -> Result<Response, TransportError> {
     let request = Request {
         method: "GET",
         base,
@@ -101,6 +110,15 @@ async fn a_reply_that_does_not_arrive_whole_is_lost() {
 }
 
 #[tokio::test]
+async fn where_only_the_status_counts_nothing_behind_it_is_read() {
+    let http = http(None).reading_no_body();
+    for server in [Server::SaysMuch(REPLY_MAX + 1), Server::Says("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx")] {
+        let response = get_by(&http, serve(server).await).await.unwrap();
+        assert_eq!((response.status, response.body.len()), (200, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_a_response_and_not_followed() {
     let text = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/elsewhere\r\ncontent-length: 0\r\n\r\n";
     let response = said(text).await.unwrap();
@@ -112,4 +130,90 @@ async fn any_content_type_is_read() {
     let text = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\nDate: Mon, 23 Nov 2026 16:00:00 GMT\r\ncontent-length: 2\r\n\r\n{}";
     let response = said(text).await.unwrap();
     assert_eq!((response.body.as_slice(), response.header("date").is_some()), (b"{}".as_slice(), true));
+}
+
+/// 64 MiB of blanks, packed into 64 KiB: counted as they are unpacked.
+#[tokio::test]
+async fn a_reply_that_unpacks_to_far_more_than_it_is_is_cut_off() {
+    use std::io::Write;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..64 {
+        packer.write_all(&vec![b' '; 1 << 20]).unwrap();
+    }
+    let bomb = packer.finish().unwrap();
+    assert!(bomb.len() < 128 * 1024, "{}", bomb.len());
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
+    let url = serve(Server::SaysBytes([head.into_bytes(), bomb].concat())).await;
+    let error = get(url).await.unwrap_err();
+    assert_eq!(error, TransportError::Lost("the reply is larger than 8388608 bytes".to_owned()));
+}
+
+/// A CA with a certificate that holds, one that is over, and one that vouches for itself.
+#[tokio::test]
+async fn only_a_certificate_that_holds_is_spoken_to() {
+    use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+    install_crypto();
+    let server = || CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "a CA of this test");
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("ca.pem");
+    std::fs::write(&trusted, ca.self_signed(&ca_key).unwrap().pem()).unwrap();
+    let ca = Issuer::new(ca, ca_key);
+    let mut over = server();
+    (over.not_before, over.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+    let cases: [(Certificate, Option<&Path>, Option<&str>); 5] = [
+        (server().signed_by(&key, &ca).unwrap(), Some(&trusted), None),
+        (server().signed_by(&key, &ca).unwrap(), None, Some("UnknownIssuer")),
+        (over.signed_by(&key, &ca).unwrap(), Some(&trusted), Some("certificate expired")),
+        (server().self_signed(&key).unwrap(), Some(&trusted), Some("UnknownIssuer")),
+        (server().self_signed(&key).unwrap(), None, Some("UnknownIssuer")),
+    ];
+    for (certificate, ca_file, refused) in cases {
+        let config = rustls::ServerConfig::builder().with_no_client_auth();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let served = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+            let Ok(mut tls) = acceptor.accept(socket).await else { return 0 };
+            let read = tls.read(&mut [0; 4096]).await.unwrap_or(0);
+            let _written = tls.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            read
+        });
+        let got = get_by(&http(ca_file), url).await;
+        match refused {
+            None => assert_eq!(got.unwrap().status, 204),
+            Some(why) => {
+                assert!(matches!(&got, Err(TransportError::NotSent(said)) if said.contains(why)), "{why}: {got:?}");
+                assert_eq!(served.await.unwrap(), 0, "{why}: something was sent");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_proxy_is_for_https_and_is_a_url() {
+    let with = |name: &'static str, value: &'static str| proxy(move |asked| (asked == name).then(|| value.to_owned()));
+    for name in PROXIES {
+        assert!(with(name, "http://proxy.example.com:3128").unwrap().is_some(), "{name}");
+        assert!(with(name, "").unwrap().is_none(), "{name}");
+        let error = with(name, "http://hush@:3128").unwrap_err().to_string();
+        assert!(error.contains(name) && !error.contains("hush"), "{error}");
+    }
+    for name in ["HTTP_PROXY", "http_proxy"] {
+        assert!(with(name, "http://proxy.example.com:3128").unwrap().is_none(), "{name}");
+    }
+}
+
+#[test]
+fn credentials_are_marked_as_such() {
+    assert!(header_value("authorization", "Zoho-oauthtoken x".to_owned()).unwrap().is_sensitive());
+    assert!(!header_value("content-type", "x".to_owned()).unwrap().is_sensitive());
+    let error = header_value("authorization", "hush\n".to_owned()).unwrap_err().to_string();
+    assert!(error.contains("authorization") && !error.contains("hush"), "{error}");
 }

@@ -34,7 +34,7 @@ impl Sent {
             Body::Huge(byte, length) => (vec![*byte; *length], *length),
             Body::Liar(bytes, length) => (bytes.clone(), *length),
         };
-        let mut text = format!("{} {} HTTP/1.1\r\nhost: x\r\n{CLOSES}", self.method, self.path);
+        let mut text = format!("{} {} HTTP/1.1\r\nhost: localhost\r\n{CLOSES}", self.method, self.path);
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }

@@ -15,6 +15,7 @@ use super::place::Place;
 /// A running daemon; it is killed with this value.
 pub(super) struct Daemon {
     child: Child,
+    pid: Pid,
     lines: Receiver<String>,
     /// Every line of the log that was read so far.
     pub(super) log: Vec<String>,
@@ -39,7 +40,13 @@ impl Daemon {
     /// The same, by a command that comes to the same.
     #[track_caller]
     pub(super) fn spawn_by(command: Command) -> Daemon {
-        let mut daemon = Daemon::begin_by(command);
+        Daemon::spawn_on(command, Stdio::null())
+    }
+
+    /// The same, with this as its stdin.
+    #[track_caller]
+    pub(super) fn spawn_on(command: Command, stdin: impl Into<Stdio>) -> Daemon {
+        let mut daemon = Daemon::begin_on(command, stdin);
         let opened = daemon.hears("health endpoints are open");
         daemon.http = opened["address"].as_str().unwrap().to_owned();
         daemon
@@ -47,16 +54,18 @@ impl Daemon {
 
     /// Starts one and waits for nothing.
     pub(super) fn begin(place: &Place) -> Daemon {
-        Daemon::begin_by(run(place))
+        Daemon::begin_on(run(place), Stdio::null())
     }
 
-    fn begin_by(mut command: Command) -> Daemon {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    /// Starts one by a command, with this as its stdin, and waits for nothing.
+    pub(super) fn begin_on(mut command: Command, stdin: impl Into<Stdio>) -> Daemon {
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = channel();
         // It ends with the pipe, which ends with the daemon.
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        Daemon { child, lines, log: Vec::new(), http: String::new() }
+        let pid = Pid::from_child(&child);
+        Daemon { child, pid, lines, log: Vec::new(), http: String::new() }
     }
 
     /// Reads what is in the log by now. Fails when the daemon has ended.
@@ -75,6 +84,12 @@ impl Daemon {
     #[track_caller]
     pub(super) fn hears(&mut self, message: &str) -> Value {
         self.hears_that(message, |line| line["message"] == message)
+    }
+
+    /// Whether it was said already, also while it started.
+    pub(super) fn has_said(&self, message: &str) -> bool {
+        let is_it = |line: &String| serde_json::from_str(line).is_ok_and(|line: Value| line["message"] == message);
+        self.log.iter().any(is_it)
     }
 
     /// Reads the log up to the next line that `is_it`.
@@ -118,7 +133,12 @@ impl Daemon {
 
     /// Its process.
     pub(super) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        self.pid
+    }
+
+    /// Signals are for this process, which the one that was started has started.
+    pub(super) fn is_process(&mut self, pid: Pid) {
+        self.pid = pid;
     }
 
     /// Sends a signal.

@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::daemon::Daemon;
 use super::http;
 use super::place::Place;
 use super::simulator::Simulator;
@@ -113,6 +114,34 @@ fn what_the_simulator_delivers_is_verified_and_a_module_that_never_delivered_is_
     assert_eq!(table[2], "sim1/orders  Invoices           0  never delivered");
     assert_eq!(table[3], "3 deliveries, 1 of them not accepted; 0 requests besides, refused");
     assert!(!out.contains("hush") && !err.contains("hush"), "{out}{err}");
+}
+
+#[test]
+fn a_daemon_s_canary_is_recognised_and_one_that_is_refused_is_said() {
+    let zoho = Simulator::start();
+    let place = Place::new(zoho.account());
+    let good = |address: &str, token: &str| {
+        let url = format!("http://{address}/zoho?key=hush-url");
+        zoho.account().to_owned() + "\n[canary]\nevery = \"1h\"\n" + &declared("deals", 101, &DEALS, &url, token)
+    };
+    place.write(&good("127.0.0.1:1", "\"hush-deals\""));
+    let listener = Listener::start(&place, &[]);
+    place.write(&good(&listener.address, "\"hush-deals\""));
+    let place = place.with_env("RUST_LOG", "debug");
+    let mut daemon = Daemon::start(&place);
+    daemon.until("a canary was accepted", |daemon| daemon.has_said("a canary was accepted"));
+    // Another URL is asked at once; whoever listens there believes another token.
+    place.write(&good(&format!("{}/other", listener.address), "\"hush-other\""));
+    daemon.signal(Signal::HUP);
+    let refused = daemon.hears("a canary was refused");
+    assert_eq!((&refused["why"], &refused["account"]), (&json!("HTTP 401"), &json!("sim1")));
+    let log = daemon.stop().join("\n");
+    listener.interrupt();
+    let (out, err) = listener.ends();
+    let lines: Vec<&str> = out.lines().take(2).map(timeless).collect();
+    assert_eq!(lines, ["sim1/deals  none  none  ids none  canary", "sim1/deals  none  none  ids none  token wrong"]);
+    assert!(out.ends_with("1 delivery, 1 of them not accepted; 0 requests besides, refused; 1 canary\n"), "{out}");
+    assert!(![out, err, log].concat().contains("hush"));
 }
 
 #[test]

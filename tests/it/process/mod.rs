@@ -11,6 +11,7 @@ mod declared;
 mod http;
 mod place;
 mod simulator;
+mod systemd;
 
 mod alerts;
 mod clock;
@@ -18,22 +19,32 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drift;
+#[cfg(target_os = "linux")]
+mod flood;
+mod foul;
+#[cfg(target_os = "linux")]
+mod hardening;
 mod help;
 mod import;
+mod journal;
 mod killed;
 mod life;
 mod listen;
 mod login;
 mod metrics;
+mod notified;
 mod outside;
 mod page;
 mod pause;
 mod plan;
+mod private;
 mod receivers;
 mod refused;
 mod rehearse;
 mod reload;
 mod secrets;
 mod signals;
+mod socket;
+mod tls;
 mod token;
 mod verbs;

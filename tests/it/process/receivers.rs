@@ -98,6 +98,9 @@ fn does_what_the_guide_says(receiver: &Receiver) {
     for not_a_delivery in ["[]", "null", "3", "\"new-token\""] {
         assert_eq!(receiver.post(not_a_delivery), 401, "{not_a_delivery}");
     }
+    let canary = |token: &str| delivery(token).replacen('{', "{\"channelkeeper_canary\": true, ", 1);
+    assert_eq!(receiver.post(&canary("\"new-token\"").replace("1763925600000", "1763925600001")), 200, "and not taken");
+    assert_eq!(receiver.post(&canary("\"other\"")), 401);
     assert_eq!(receiver.post("{"), 400);
     assert_eq!(receiver.post(&delivery("\"new-token\"").replace("update", "delete")), 200);
 }

@@ -59,6 +59,8 @@ const STEP: Duration = Duration::from_secs(3600);
 const LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Credits come back a day after they were used, and what waited for them is done within an hour.
 const DAY_AND_A_BIT: Duration = Duration::from_secs(26 * 3600);
+/// Why a channel may lapse while Zoho fails, or because it did.
+const ZOHO: &str = "a fault of Zoho's";
 /// The last day is quiet, so that everything must have come right by its end.
 const QUIET: Duration = Duration::from_secs(36 * 3600);
 
@@ -221,14 +223,14 @@ impl Simulation {
     }
 
     /// A fault that keeps a channel from being renewed for longer than its slack excuses what lapses under it, and a
-    /// minute more.
+    /// minute more. So does one of any length while channels live for an hour only.
     fn fault(&mut self, rule: Rule, until: Timestamp) {
         let now = self.world.now();
         self.blurred |=
             rule.method.as_deref() == Some("GET") || matches!(rule.kind, Fault::ShortGrant | Fault::ItemMissing);
         let long = channelkeeper::model::time::span(now, until) > LIFE / 8;
-        if long || schedule::hides_or_shortens(&rule.kind) {
-            self.excuse(None, now, after(until, AUDIT + Duration::from_secs(120)), "a fault of Zoho's");
+        if long || schedule::hides_or_shortens(&rule.kind) || self.lives_may_be_short() {
+            self.excuse(None, now, after(until, AUDIT + Duration::from_secs(120)), ZOHO);
         }
         self.world.zoho().add_fault(Rule { from: Some(now), until: Some(until), ..rule });
     }
@@ -317,9 +319,16 @@ impl Simulation {
 
     /// A host that is down, or a clock that is wrong, for a while excuses what ends meanwhile.
     fn excuse_down(&mut self, now: Timestamp, down: Duration) {
-        if down > LIFE / 8 {
+        if down > LIFE / 8 || self.lives_may_be_short() {
             self.excuse(None, now, after(now, down + Duration::from_secs(120)), "the host was down");
         }
+    }
+
+    /// What Zoho granted under a fault of its own may end before a good reply made it longer: an hour has half an hour of
+    /// slack.
+    fn lives_may_be_short(&self) -> bool {
+        let now = self.world.now();
+        self.excuses.iter().any(|excuse| excuse.why == ZOHO && excuse.from <= now && now < excuse.to)
     }
 
     fn excuse(&mut self, channel: Option<ChannelId>, from: Timestamp, to: Timestamp, why: &'static str) {

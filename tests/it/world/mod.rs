@@ -23,6 +23,7 @@ use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::fleet::{Fleet, Means};
 use channelkeeper::daemon::scheduler::{Links, Message, Scheduler, Setup};
 use channelkeeper::daemon::verbs::{Which, plan_views};
+use channelkeeper::daemon::watchdog::Watchdog;
 use channelkeeper::expose::overview::{ConfigState, Overview};
 use channelkeeper::model::account::{Account, Credentials};
 use channelkeeper::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
@@ -38,7 +39,7 @@ use channelkeeper::reconcile::report::AccountReport;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
 use channelkeeper::store::{OpenError, Opened, Store};
 use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,8 @@ pub struct World {
     pub desired: Desired,
     /// Where the daemon dies.
     pub fuse: Arc<Fuse>,
+    /// Makes the watchdog of each daemon that is started.
+    pub watchdog: Option<Box<dyn Fn() -> Watchdog>>,
     wire: Arc<Wire>,
     dir: tempfile::TempDir,
     daemon: Option<Running>,
@@ -81,6 +84,7 @@ pub struct Running {
     pub reports: Arc<Mutex<Vec<Arc<AccountReport>>>>,
     store: Store,
     means: Means,
+    held: watch::Sender<bool>,
     cancelled: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -113,6 +117,7 @@ impl World {
             zoho,
             desired,
             fuse,
+            watchdog: None,
             wire,
             dir: scratch(),
             daemon: None,
@@ -157,13 +162,21 @@ impl World {
         let overview = Overview::starting(clock.now(), ConfigState::default());
         let setup = Setup { fleet: Arc::new(fleet), store: store.clone(), clock, overview, observer: Some(observer) };
         let (scheduler, links) = Scheduler::new(setup);
+        let scheduler = match &self.watchdog {
+            Some(watchdog) => scheduler.watched(watchdog()),
+            None => scheduler,
+        };
         let cancelled = CancellationToken::new();
         let reports: Arc<Mutex<Vec<Arc<AccountReport>>>> = Arc::default();
         let (kept, stop, wakes) = (reports.clone(), cancelled.clone(), links.wakes.clone());
         let running = tokio::spawn(async move { scheduler.run(stop).await.expect("no pass panics") });
+        let (held, mut is_held) = watch::channel(false);
         let listening = tokio::spawn(async move {
             while let Some(report) = heard.recv().await {
                 kept.lock().unwrap().push(report);
+                if is_held.wait_for(|held| !held).await.is_err() {
+                    return;
+                }
             }
         });
         let ticking = tokio::spawn(async move {
@@ -173,7 +186,7 @@ impl World {
             }
         });
         self.daemon =
-            Some(Running { links, reports, store, means, cancelled, tasks: vec![running, listening, ticking] });
+            Some(Running { links, reports, store, means, held, cancelled, tasks: vec![running, listening, ticking] });
     }
 
     /// Drops the daemon where it stands.
@@ -226,6 +239,11 @@ impl World {
         if let Some(daemon) = &self.daemon {
             assert!(!daemon.tasks[0].is_finished(), "the daemon has died");
         }
+    }
+
+    /// Reports are taken from the loop no longer, or again. It stands still as soon as some wait.
+    pub fn hold_reports(&self, held: bool) {
+        self.daemon().held.send_replace(held);
     }
 
     /// The running daemon.

@@ -144,11 +144,35 @@ fn both_generations_of_a_token_that_rotates_are_believed() {
     let table = [(0, true), (7, true), (15, false)];
     for (days, accepted) in table {
         let token = written(before(at(0), Duration::from_secs(days * 86_400)));
-        let verdict = rotating.verdict(Some(token.expose()), ("Deals", "insert"), at(0));
+        let verdict = rotating.verdict(Some(token.expose()), Said::Event("Deals", "insert"), at(0));
         assert_eq!(verdict == Verdict::Verified, accepted, "{days} days old");
     }
     let future = written(after(at(0), 2 * week));
-    assert_eq!(rotating.verdict(Some(future.expose()), ("Deals", "insert"), at(0)), Verdict::TokenWrong);
+    assert_eq!(rotating.verdict(Some(future.expose()), Said::Event("Deals", "insert"), at(0)), Verdict::TokenWrong);
+}
+
+#[test]
+fn a_canary_needs_the_token_and_says_of_no_module_that_it_delivers() {
+    let canary = |id: &str, token: &str, mark: Value| {
+        let body = json!({"channelkeeper_canary": mark, "channel_id": id, "token": token, "module": "",
+            "operation": "", "ids": []});
+        declared().judge(body.to_string().as_bytes(), at(0)).unwrap()
+    };
+    let good = canary("7", "t-deals", json!(true));
+    assert_eq!(good.to_string(), "2026-11-23T16:00:00Z  acme/deals  none  none  ids none  canary");
+    assert!(good.verdict.is_taken() && !good.verdict.counts());
+    let verdict = |id, token, mark| canary(id, token, mark).verdict;
+    assert_eq!(verdict("7", "wrong", json!(true)), Verdict::TokenWrong);
+    assert_eq!(verdict("7", "", json!(true)), Verdict::NoToken);
+    assert_eq!(verdict("8", "any", json!(true)), Verdict::ByIdOnly);
+    assert_eq!(verdict("99", "t-deals", json!(true)), Verdict::UnknownChannel);
+    assert_eq!(verdict("7", "t-deals", json!("true")), Verdict::NotDeclared);
+    let mut summary = Summary::of(&declared());
+    summary.count(&good);
+    assert_eq!(summary.deliveries(), 0);
+    assert!(
+        summary.to_text().ends_with("0 deliveries, 0 of them not accepted; 0 requests besides, refused; 1 canary\n")
+    );
 }
 
 #[test]
