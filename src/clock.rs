@@ -2,7 +2,8 @@
 //!
 //! Everything else is given `now`. [`SystemClock`] is the machine's wall clock. [`VirtualClock`] starts at a chosen
 //! instant, may run faster than the world (the demo), can be stepped (the tests of clock trouble), and follows tokio's
-//! paused time, so that a test of three days takes milliseconds and nothing in it sleeps.
+//! paused time, so that a test of three days takes milliseconds and nothing in it sleeps. [`PacedClock`] is the machine's
+//! clock run faster, so that processes which are told the same [`Pace`] agree about the time.
 //!
 //! A sleep towards a wall-clock deadline must never be longer than [`LOOK_AT_CLOCK`]: timers use the monotonic clock,
 //! which stands still while the machine sleeps and knows nothing of a step.
@@ -10,10 +11,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::model::time::{Timestamp, after, before};
+use crate::model::time::{Timestamp, after, before, span};
 
 /// The longest sleep before wall time is read again.
 pub const LOOK_AT_CLOCK: Duration = Duration::from_secs(30);
@@ -109,9 +111,81 @@ impl Clock for VirtualClock {
     }
 }
 
+/// From which instant on a clock runs how many times as fast as the world. As text: `60@2026-01-01T00:00:00Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How many times as fast.
+    pub speed: u32,
+    /// The instant, in the world's time and in the clock's.
+    pub since: Timestamp,
+}
+
+impl Pace {
+    /// What the clock shows at an instant of the world.
+    pub fn shown(self, world: Timestamp) -> Timestamp {
+        if world <= self.since { world } else { after(self.since, span(self.since, world).saturating_mul(self.speed)) }
+    }
+}
+
+impl FromStr for Pace {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Pace, &'static str> {
+        let parsed = text.split_once('@').and_then(|(speed, since)| Some((speed.parse().ok()?, since.parse().ok()?)));
+        let (speed, since) = parsed.ok_or("written SPEED@INSTANT, as in 60@2026-01-01T00:00:00Z")?;
+        if speed == 0 { Err("a clock that stands still is none") } else { Ok(Pace { speed, since }) }
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.speed, self.since)
+    }
+}
+
+/// The machine's clock at a pace: for measurements of days, against a simulator of the same pace.
+#[derive(Debug)]
+pub struct PacedClock {
+    inner: SystemClock,
+    pace: Pace,
+}
+
+impl PacedClock {
+    /// Begins counting [`Clock::elapsed`].
+    pub fn new(pace: Pace) -> PacedClock {
+        PacedClock { inner: SystemClock::new(), pace }
+    }
+}
+
+impl Clock for PacedClock {
+    fn now(&self) -> Timestamp {
+        self.pace.shown(self.inner.now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.inner.elapsed().saturating_mul(self.pace.speed)
+    }
+
+    fn sleep(&self, length: Duration) -> Sleep<'_> {
+        self.inner.sleep(length / self.pace.speed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pace_shows_the_same_time_to_whoever_is_told_it() {
+        let pace: Pace = "60@2026-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(pace.to_string().parse(), Ok(pace));
+        let shown = |world: &str| pace.shown(world.parse().unwrap()).to_string();
+        assert_eq!(shown("2025-12-31T23:00:00Z"), "2025-12-31T23:00:00Z");
+        assert_eq!(shown("2026-01-01T00:01:00Z"), "2026-01-01T01:00:00Z");
+        for bad in ["60", "0@2026-01-01T00:00:00Z", "fast@2026-01-01T00:00:00Z", "60@soon"] {
+            assert!(bad.parse::<Pace>().is_err(), "{bad}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_virtual_clock_runs_at_its_speed_and_steps_both_ways() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::clock::SystemClock;
-use crate::config::{self, Look, Surroundings};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Loaded, Look, Surroundings};
 use crate::daemon::run::{Options, RunError, start};
 
 use super::way::state_dir;
@@ -21,15 +21,41 @@ pub(super) struct RunArgs {
     /// Where the health endpoints listen, whatever the config says
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Run the clock faster, for measurements against a simulator on this machine: SPEED@INSTANT
+    #[cfg(feature = "simulator")]
+    #[arg(long, value_name = "PACE", hide = true)]
+    pace: Option<crate::clock::Pace>,
+}
+
+impl RunArgs {
+    #[cfg(feature = "simulator")]
+    fn clock(&self, loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
+        let Some(pace) = self.pace else { return Ok(Arc::new(SystemClock::new())) };
+        let accounts = loaded.desired.iter().flat_map(|desired| desired.accounts.values());
+        let abroad = accounts.map(|account| account.account.api()).find(|api| !api.starts_with("http://127.0.0.1:"));
+        match abroad.or(loaded.desired.is_none().then(String::new)) {
+            None => Ok(Arc::new(crate::clock::PacedClock::new(pace))),
+            Some(_) => anyhow::bail!("--pace: every account has to lead to a simulator at http://127.0.0.1"),
+        }
+    }
+
+    #[cfg(not(feature = "simulator"))]
+    fn clock(&self, _loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
+        Ok(Arc::new(SystemClock::new()))
+    }
 }
 
 pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> {
-    let loaded = config::load(&common.config, &Surroundings::of_process());
+    let (state_dir, clock) = {
+        // It is read once more at the start, and this copy must not last as long as the daemon does.
+        let loaded = config::load(&common.config, &Surroundings::of_process());
+        (state_dir(common, &loaded), args.clock(&loaded)?)
+    };
     let options = Options {
         config: common.config.clone(),
-        state_dir: state_dir(common, &loaded),
+        state_dir,
         listen: args.listen,
-        clock: Arc::new(SystemClock::new()),
+        clock,
         surroundings: Surroundings::of_process(),
         transport: None,
         owns_process: true,

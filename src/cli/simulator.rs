@@ -15,6 +15,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
+use crate::clock::Pace;
 use crate::model::version::ApiVersion;
 use crate::simulator::http::{self, ClockFn};
 use crate::simulator::knobs::Length;
@@ -50,6 +51,9 @@ pub struct SimulatorArgs {
     /// What its clock shows at the start; the real time when left out.
     #[arg(long, value_name = "TIME")]
     pub start: Option<Timestamp>,
+    /// Run the clock faster, along with a daemon that is told the same: SPEED@INSTANT.
+    #[arg(long, value_name = "PACE", hide = true, conflicts_with = "start")]
+    pub pace: Option<Pace>,
 }
 
 /// `v6=1d`.
@@ -92,7 +96,7 @@ pub async fn run(
         writeln!(stdout, "listening on {base}")?;
     }
     stdout.flush()?;
-    let clock = started(clock, args.start);
+    let clock = paced(started(clock, args.start), args.pace);
     http::serve(listener, Arc::new(Mutex::new(zoho)), clock, shutdown).await.context("the simulator's server failed")
 }
 
@@ -120,6 +124,12 @@ fn started(clock: ClockFn, start: Option<Timestamp>) -> ClockFn {
     let Some(start) = start else { return clock };
     let ahead = start.duration_since(clock());
     Arc::new(move || clock().checked_add(ahead).unwrap_or(Timestamp::MAX))
+}
+
+/// The clock at a pace.
+fn paced(clock: ClockFn, pace: Option<Pace>) -> ClockFn {
+    let Some(pace) = pace else { return clock };
+    Arc::new(move || pace.shown(clock()))
 }
 
 fn names(accounts: u16) -> impl Iterator<Item = String> {

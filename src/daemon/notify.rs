@@ -4,6 +4,9 @@
 //! READY is told once every account has been looked at, and again at the end of each reload. The line is told whenever it
 //! reads differently; it holds no time that passes ("2 h left"), because nobody would take it back.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -77,10 +80,21 @@ pub fn line(overview: &Overview, health: &Health) -> String {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+    if let Err(error) = send(&socket, &text) {
         debug!(%error, "systemd could not be told");
     }
 }
 
+/// As `sd_notify::notify`, which would wait as long as nobody reads: a manager that hangs must hold up no renewal.
+fn send(socket: &OsStr, text: &str) -> io::Result<()> {
+    let sender = UnixDatagram::unbound()?;
+    sender.set_write_timeout(Some(SEND_MAX))?;
+    sender.send_to(text.as_bytes(), socket).map(drop)
+}
+
+/// A manager that takes longer hangs, and is not told.
+const SEND_MAX: Duration = Duration::from_millis(200);
 /// How long the start may go on after each turn of the loop: some turns.
 const PATIENCE_US: u32 = 5 * 60 * 1_000_000;

@@ -17,6 +17,7 @@ use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp, after};
 use crate::model::version::WEEK;
 use crate::plan::step::{Cause, Held, Plan};
+use crate::reconcile::gist::Gist;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 use crate::zoho::client::Traffic;
 
@@ -82,7 +83,8 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
     let kept = channels.keys().copied().collect();
     let seen =
         |(id, channel): (&ChannelId, &ChannelReport)| (*id, Observed::as_declared(&channel.spec, channel.expiry));
-    let look = Look::Seen { channels: channels.iter().map(seen).collect(), at: now() };
+    let specs = channels.iter().map(|(id, channel)| (*id, channel.spec.clone())).collect();
+    let look = Gist::of(Look::Seen { channels: channels.iter().map(seen).collect(), at: now() }, &specs);
     let plan = Plan {
         account: account(name),
         at: now(),

@@ -25,6 +25,7 @@ use crate::zoho::client::Client;
 
 use super::cover::{Ledgers, Sighting};
 use super::execute::{self, AccountTrouble, Execution, Outcome};
+use super::gist::Gist;
 use super::observe::{Observation, observe};
 use super::remember::Memory;
 use super::report::{self, AccountReport};
@@ -145,7 +146,7 @@ pub async fn pass(
         channels,
         lost,
         after: after_plan,
-        look: memory.predicted,
+        look: Gist::of(memory.predicted, &specs),
         traffic: subject.client.traffic(),
     })
 }

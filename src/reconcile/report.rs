@@ -25,6 +25,7 @@ use crate::store::{Store, StoreError};
 use crate::zoho::client::Traffic;
 
 use super::execute::Outcome;
+use super::gist::Gist;
 use super::pass::Subject;
 
 /// One account after a pass.
@@ -57,7 +58,7 @@ pub struct AccountReport {
     /// What is left to do after the pass: nothing, when all went well.
     pub after: Plan,
     /// What that was planned from: what the next look should find.
-    pub look: Look,
+    pub look: Gist,
     /// Every declared channel.
     pub channels: BTreeMap<ChannelId, ChannelReport>,
     /// The instant up to which everything declared stays covered if nothing succeeds any more; `None` when something is
@@ -236,7 +237,7 @@ pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<Ac
         lost,
         next_wake: after.next_wake,
         after,
-        look,
+        look: Gist::of(look, &specs),
         traffic: Traffic::default(),
     })
 }

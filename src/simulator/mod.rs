@@ -45,5 +45,5 @@ pub use hands::Hand;
 pub use knobs::{Knobs, Length, PostConflict};
 pub use org::{Edition, Org};
 pub use reply::{Answer, Reply};
-pub use state::Zoho;
+pub use state::{Heard, Zoho};
 pub use truth::Covered;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::form;
 use super::knobs::{ApiDomain, Knobs};
-use super::org::{AccessToken, OrgState};
+use super::org::{AccessToken, Org, OrgState};
 use super::reply::{bare, json_response};
 use super::state::{Operation, Zoho};
 use crate::model::exchange::{Request, Response};
@@ -58,21 +58,21 @@ pub(crate) fn token(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Respo
     params.extend(request.query.iter().cloned());
     let param = |name: &str| params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
     let client = param("client_id");
-    let Some(state) = zoho.orgs.values_mut().find(|state| state.org.client_id == client) else {
+    let knobs = zoho.knobs.clone();
+    let Some(state) = zoho.of_client(client) else {
         return refused("invalid_client");
     };
     if state.org.client_secret != param("client_secret") {
         return refused("invalid_client_secret");
     }
-    let knobs = &zoho.knobs;
     let grant = match param("grant_type") {
-        "refresh_token" => state.refreshed(param("refresh_token"), knobs, now),
-        "authorization_code" => state.exchanged(param("code"), knobs, now),
-        "client_credentials" => state.credentialed(param("soid"), param("scope"), knobs, now),
+        "refresh_token" => state.refreshed(param("refresh_token"), &knobs, now),
+        "authorization_code" => state.exchanged(param("code"), &knobs, now),
+        "client_credentials" => state.credentialed(param("soid"), param("scope"), &knobs, now),
         _ => Err(refused("unsupported_grant_type")),
     };
     match grant {
-        Ok(grant) => json_response(200, &reply(&grant, knobs, &request.base)),
+        Ok(grant) => json_response(200, &reply(&grant, &knobs, &request.base)),
         Err(response) => response,
     }
 }
@@ -89,7 +89,7 @@ pub(crate) fn admitted(
         let token = state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
         Some((state.org.name.clone(), token.scopes.clone()))
     };
-    let (name, scopes) = zoho.orgs.values().find_map(find).ok_or_else(|| invalid_token(&zoho.knobs))?;
+    let (name, scopes) = zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))?;
     let suffices = |scope: &String| {
         scope.strip_prefix(SCOPE).is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
     };
@@ -212,8 +212,18 @@ impl OrgState {
         self.made += 1;
         let serial = self.made.to_string();
         let half = |part: &str| Fingerprint::of(&[what, &self.org.name, &serial, part]);
-        format!("1000.{}{}.{}{}", half("a"), half("b"), half("c"), half("d"))
+        format!("{PREFIX}{}{}.{}{}", mark(&self.org), half("b"), half("c"), half("d"))
     }
+}
+
+/// What every token of an org begins with, behind [`PREFIX`].
+pub(crate) fn mark(org: &Org) -> String {
+    Fingerprint::of(&["org", &org.name]).to_string()
+}
+
+/// The mark of the org that a token is of, if it is one of ours.
+pub(crate) fn mark_of(token: &str) -> Option<&str> {
+    token.strip_prefix(PREFIX)?.get(..MARK_LENGTH)
 }
 
 fn reply(grant: &Grant, knobs: &Knobs, base: &str) -> Value {
@@ -256,6 +266,8 @@ fn suffices(operation: Operation) -> &'static [&'static str] {
     }
 }
 
+const PREFIX: &str = "1000.";
+const MARK_LENGTH: usize = 16;
 const SCOPE: &str = "ZohoCRM.notifications.";
 const THROTTLE_WINDOW: Duration = Duration::from_secs(600);
 const CODE_LIFE: Duration = Duration::from_secs(180);
@@ -263,9 +275,9 @@ const DEAD_TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
+    use super::super::Fault;
     use super::super::knobs::DeadTokenCode;
     use super::super::testing::{BASE, REFRESH, World, body, channel};
-    use super::super::{Fault, Org};
     use super::*;
 
     fn scoped(scopes: &[&str]) -> World {

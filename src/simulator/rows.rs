@@ -21,9 +21,10 @@ pub(crate) fn list(state: &OrgState, request: &Request, write: &Write<'_>) -> Re
         Ok(filter) => filter,
         Err(response) => return response,
     };
-    let rows: Vec<Value> = state.channels.values().flat_map(|channel| filter.rows(channel, write)).collect();
+    let mut rows = filter.rows(state, write);
     let skipped = filter.page.saturating_sub(1).saturating_mul(filter.per_page);
-    let page: Vec<&Value> = rows.iter().skip(skipped).take(filter.per_page).collect();
+    let page = rows.by_ref().skip(skipped).take(filter.per_page);
+    let page: Vec<Value> = page.map(|(channel, module)| row(channel, module, write)).collect();
     if page.is_empty() && write.knobs.empty_list_status == 204 {
         return Response::empty(204);
     }
@@ -31,7 +32,7 @@ pub(crate) fn list(state: &OrgState, request: &Request, write: &Write<'_>) -> Re
         "per_page": filter.per_page,
         "count": page.len(),
         "page": filter.page,
-        "more_records": rows.len() > skipped.saturating_add(page.len()),
+        "more_records": rows.next().is_some(),
     });
     json_response(200, &json!({ "watch": page, "info": info }))
 }
@@ -62,13 +63,13 @@ impl Filter {
         Ok(Filter { channel, module, page: number("page", 1)?, per_page })
     }
 
-    fn rows(&self, channel: &Channel, write: &Write<'_>) -> Vec<Value> {
-        if self.channel.is_some_and(|id| id != channel.id) || !shown(channel, write) {
-            return Vec::new();
-        }
-        let modules = channel.events.iter().map(|(module, _)| module);
-        let wanted = modules.filter(|module| self.module.as_ref().is_none_or(|wanted| wanted == module));
-        wanted.map(|module| row(channel, module, write)).collect()
+    /// What the list is made of: they are counted, and only those of the page become rows.
+    fn rows<'a>(&'a self, state: &'a OrgState, write: &'a Write<'_>) -> impl Iterator<Item = (&'a Channel, &'a str)> {
+        let is_asked_for = |channel: &&Channel| self.channel.is_none_or(|id| id == channel.id) && shown(channel, write);
+        let modules = |channel: &'a Channel| channel.events.iter().map(move |(module, _)| (channel, module));
+        let is_wanted = |module: &str| self.module.as_ref().is_none_or(|wanted| wanted == module);
+        let channels = state.channels.values().filter(is_asked_for).flat_map(modules);
+        channels.filter(move |(_, module)| is_wanted(module))
     }
 }
 

@@ -4,6 +4,7 @@
 //! (429), then the operation. Faults come before all of it, or are laid over what came of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -29,17 +30,58 @@ pub struct Zoho {
     pub(crate) orgs: BTreeMap<String, OrgState>,
     pub(crate) faults: Faults,
     pub(crate) deliveries_made: u64,
+    /// Orgs by their client's id, and by what their access tokens have in common: with thousands of orgs to look through,
+    /// a call would take longer here than on its way.
+    names: BTreeMap<String, String>,
+    listener: Option<Listener>,
+}
+
+/// A call and what came of it, as it is told to [`Zoho::listen`]'s listener.
+#[derive(Debug)]
+pub struct Heard<'a> {
+    /// The org, if the call said which.
+    pub org: Option<&'a str>,
+    /// What was sent.
+    pub request: &'a Request,
+    /// What was answered.
+    pub reply: &'a Reply,
+    /// When, by the simulator's clock.
+    pub at: Timestamp,
+}
+
+/// Told of every call.
+struct Listener(Box<dyn FnMut(Heard<'_>) + Send>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl Zoho {
     /// With no org yet.
     pub fn new(knobs: Knobs) -> Zoho {
-        Zoho { knobs, orgs: BTreeMap::new(), faults: Faults::default(), deliveries_made: 0 }
+        Zoho {
+            knobs,
+            orgs: BTreeMap::new(),
+            faults: Faults::default(),
+            deliveries_made: 0,
+            names: BTreeMap::new(),
+            listener: None,
+        }
     }
 
     /// Adds an org, in the place of one of the same name.
     pub fn add_org(&mut self, org: Org) {
+        for key in [org.client_id.clone(), oauth::mark(&org)] {
+            self.names.insert(key, org.name.clone());
+        }
         self.orgs.insert(org.name.clone(), OrgState::new(org));
+    }
+
+    /// Tells `listener` of every call from here on, as it is answered.
+    pub fn listen(&mut self, listener: impl FnMut(Heard<'_>) + Send + 'static) {
+        self.listener = Some(Listener(Box::new(listener)));
     }
 
     /// What Zoho answers to this request at this instant.
@@ -55,6 +97,9 @@ impl Zoho {
         };
         let answer = mishap::laid_over(reply, &struck, now);
         self.count(&call, request.method, &answer.reply);
+        if let Some(Listener(listener)) = &mut self.listener {
+            listener(Heard { org: call.org.as_deref(), request, reply: &answer.reply, at: now });
+        }
         answer
     }
 
@@ -134,14 +179,21 @@ impl Zoho {
         match endpoint {
             Endpoint::Watch => {
                 let token = oauth::bearer(request)?;
-                let holds = |state: &&OrgState| state.tokens.iter().any(|known| known.value == token);
-                self.orgs.values().find(holds).map(|state| state.org.name.clone())
+                let state = self.of_token(token)?;
+                state.tokens.iter().any(|known| known.value == token).then(|| state.org.name.clone())
             }
-            Endpoint::Token => {
-                let client = faults::client_id(request)?;
-                self.orgs.values().find(|state| state.org.client_id == client).map(|state| state.org.name.clone())
-            }
+            Endpoint::Token => self.names.get(&faults::client_id(request)?).cloned(),
         }
+    }
+
+    /// The org that may have given out this access token.
+    pub(crate) fn of_token(&self, token: &str) -> Option<&OrgState> {
+        self.orgs.get(self.names.get(oauth::mark_of(token)?)?)
+    }
+
+    /// The org of a client.
+    pub(crate) fn of_client(&mut self, client: &str) -> Option<&mut OrgState> {
+        self.orgs.get_mut(self.names.get(client)?)
     }
 
     fn respond(&mut self, request: &Request, endpoint: Endpoint, faults: &[Fault], now: Timestamp) -> Response {

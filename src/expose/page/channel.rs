@@ -12,7 +12,6 @@ use crate::coverage::ledger::Ledger;
 use crate::coverage::render::{GapView, views};
 use crate::model::channel::{ChannelId, Spec};
 use crate::model::events::Events;
-use crate::model::observed::Look;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, brief, span, whole_seconds};
 use crate::plan::decide::Facts;
@@ -326,13 +325,7 @@ fn explained(
     let id = channel.spec.id;
     let specs = [(id, channel.spec.clone())].into();
     let records: BTreeMap<ChannelId, _> = memory.record.clone().into_iter().map(|record| (id, record)).collect();
-    let look = match &report.look {
-        Look::Unknown(why) => Look::Unknown(why.clone()),
-        Look::Seen { channels, at } => {
-            let seen = channels.get(&id).map(|observed| (id, observed.clone()));
-            Look::Seen { channels: seen.into_iter().collect(), at: *at }
-        }
-    };
+    let look = report.look.at(&channel.spec);
     let facts = Facts {
         account: &report.account,
         policy: &account.policy,

@@ -30,6 +30,13 @@ impl Systemd {
         command
     }
 
+    /// Its queue is full, and nobody reads it.
+    pub(super) fn is_deaf(&self) {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        while sender.send_to(b"X_FULL=1\n", &self.path).is_ok() {}
+    }
+
     /// The next message.
     #[track_caller]
     pub(super) fn next(&mut self) -> String {

@@ -1,0 +1,91 @@
+//! What a process took, as `/proc` tells it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// A process that can be asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process(pub(crate) u32);
+
+/// What it has taken so far.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    /// Time on a core, in user and kernel mode.
+    pub(crate) cpu: Duration,
+    /// Bytes that were sent to the disk.
+    pub(crate) written: u64,
+    /// Times that one of its threads waited and was woken.
+    pub(crate) wakeups: u64,
+}
+
+impl Taken {
+    /// What it took since.
+    pub(crate) fn since(self, earlier: Taken) -> Taken {
+        Taken {
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            written: self.written.saturating_sub(earlier.written),
+            wakeups: self.wakeups.saturating_sub(earlier.wakeups),
+        }
+    }
+}
+
+impl Process {
+    /// What it has taken so far.
+    pub(crate) fn taken(self) -> anyhow::Result<Taken> {
+        Ok(Taken { cpu: self.cpu()?, written: self.field("io", "write_bytes")?, wakeups: self.wakeups()? })
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(self) -> anyhow::Result<u64> {
+        Ok(self.field("status", "VmRSS")? * 1024)
+    }
+
+    /// The most resident memory since [`Process::forget_peak`], in bytes.
+    pub(crate) fn peak(self) -> anyhow::Result<u64> {
+        Ok(self.field("status", "VmHWM")? * 1024)
+    }
+
+    /// Counts the peak anew.
+    pub(crate) fn forget_peak(self) -> anyhow::Result<()> {
+        std::fs::write(self.file("clear_refs"), "5").context("the peak of memory cannot be reset")
+    }
+
+    /// From `/proc/PID/stat`, behind the name, which may hold anything.
+    fn cpu(self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(self.file("stat"))?;
+        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+        let ticks = behind.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks = ticks.sum::<Result<u64, _>>()?;
+        Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
+    }
+
+    fn wakeups(self) -> anyhow::Result<u64> {
+        let mut sum = 0;
+        for task in std::fs::read_dir(self.file("task"))? {
+            // A thread may have ended since it was listed.
+            let Ok(status) = std::fs::read_to_string(task?.path().join("status")) else { continue };
+            sum += field_of(&status, "voluntary_ctxt_switches").unwrap_or_default();
+        }
+        Ok(sum)
+    }
+
+    fn field(self, file: &str, name: &str) -> anyhow::Result<u64> {
+        let text = std::fs::read_to_string(self.file(file))?;
+        field_of(&text, name).with_context(|| format!("/proc/{}/{file} has no {name}", self.0))
+    }
+
+    fn file(self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.0))
+    }
+}
+
+fn field_of(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// `USER_HZ`, which is 100 on every Linux that this is built for.
+const TICKS_PER_SECOND: u32 = 100;

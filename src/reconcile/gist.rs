@@ -1,0 +1,108 @@
+//! What is kept of a look between two passes.
+//!
+//! Of a channel that is as declared there is nothing to keep but its expiry: its spec says the rest. Kept whole, the looks
+//! would take most of the memory of a daemon that holds many channels. Nothing is decided from a gist: a pass looks for
+//! itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::channel::{ChannelId, Spec};
+use crate::model::observed::{Look, Observed};
+use crate::model::time::Timestamp;
+
+/// A look at the declared channels of an account, in few words.
+#[derive(Clone, Debug)]
+pub enum Gist {
+    /// The list was read.
+    Seen {
+        /// Channels that are as declared, with their expiry.
+        as_declared: BTreeMap<ChannelId, Option<Timestamp>>,
+        /// Those that are not.
+        otherwise: BTreeMap<ChannelId, Observed>,
+        /// When.
+        at: Timestamp,
+    },
+    /// It could not be read, and why.
+    Unknown(String),
+}
+
+impl Gist {
+    /// Of a look. Channels that are not declared are left out.
+    pub fn of(look: Look, specs: &BTreeMap<ChannelId, Arc<Spec>>) -> Gist {
+        let (channels, at) = match look {
+            Look::Seen { channels, at } => (channels, at),
+            Look::Unknown(why) => return Gist::Unknown(why),
+        };
+        let (mut as_declared, mut otherwise) = (BTreeMap::new(), BTreeMap::new());
+        for (id, observed) in channels {
+            match specs.get(&id) {
+                Some(spec) if observed == Observed::as_declared(spec, observed.expiry) => {
+                    as_declared.insert(id, observed.expiry);
+                }
+                Some(_) => {
+                    otherwise.insert(id, observed);
+                }
+                None => {}
+            }
+        }
+        Gist::Seen { as_declared, otherwise, at }
+    }
+
+    /// The look as far as it is about one declared channel.
+    pub fn at(&self, spec: &Spec) -> Look {
+        match self {
+            Gist::Unknown(why) => Look::Unknown(why.clone()),
+            Gist::Seen { as_declared, otherwise, at } => {
+                let declared = as_declared.get(&spec.id).map(|expiry| Observed::as_declared(spec, *expiry));
+                let seen = declared.or_else(|| otherwise.get(&spec.id).cloned());
+                Look::Seen { channels: seen.map(|observed| (spec.id, observed)).into_iter().collect(), at: *at }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::channel::NotifyUrl;
+    use crate::model::policy::Mode;
+    use crate::model::version::DAY;
+
+    fn spec(id: i64) -> Spec {
+        Spec {
+            id: ChannelId::new(id).unwrap(),
+            name: format!("c{id}").parse().unwrap(),
+            events: ["Deals.all"].into_iter().collect(),
+            notify_url: NotifyUrl::new("https://hooks.example.com"),
+            token: Some("s3cret".into()),
+            rotation: None,
+            lifetime: DAY,
+            renew_before: None,
+            notify_on_related_action: true,
+            return_affected_field_values: false,
+            conditions: Vec::new(),
+            mode: Mode::Sync,
+        }
+    }
+
+    #[test]
+    fn of_a_declared_channel_it_says_what_the_look_said() {
+        let at = Timestamp::UNIX_EPOCH;
+        let as_declared = |id| (spec(id).id, Observed::as_declared(&spec(id), Some(at)));
+        let edited = Observed { events: ["Leads.edit"].into_iter().collect(), ..as_declared(2).1 };
+        let channels = BTreeMap::from([as_declared(1), (spec(2).id, edited), as_declared(9)]);
+        let look = Look::Seen { channels: channels.clone(), at };
+        let specs = [1, 2, 3].map(|id| (spec(id).id, Arc::new(spec(id)))).into();
+        let gist = Gist::of(look, &specs);
+        for id in [1, 2, 3] {
+            let seen = channels.get(&spec(id).id).map(|observed| (spec(id).id, observed.clone()));
+            assert_eq!(gist.at(&spec(id)), Look::Seen { channels: seen.into_iter().collect(), at }, "{id}");
+        }
+        assert!(
+            matches!(&gist, Gist::Seen { otherwise, .. } if otherwise.len() == 1),
+            "only what differs is kept whole"
+        );
+        assert_eq!(Gist::of(Look::Unknown("HTTP 503".into()), &specs).at(&spec(1)), Look::Unknown("HTTP 503".into()));
+    }
+}
