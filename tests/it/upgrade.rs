@@ -1,10 +1,10 @@
 //! The stores that releases wrote, each in `tests/fixtures/store-VERSION`: this release opens all of them and finds in them
 //! what `holds.txt` beside the database says.
 //!
-//! A release adds its own, before its version is raised, from a demo that was played to its end:
+//! A release adds its own before its version is raised: some channels of `channelkeeper simulator`, applied, one of them
+//! deleted behind its back and enabled again, its gap acknowledged, another paused. Then
 //!
 //! ```sh
-//! channelkeeper demo --days 3 --state-dir state
 //! cp -r state/db tests/fixtures/store-VERSION/ && UPDATE_EXPECT=1 cargo test --test it upgrade::
 //! ```
 
@@ -40,7 +40,8 @@ fn holds(store: &Store) -> String {
         let state = store.account_state(name).unwrap();
         let looked = state.looked_from.map(whole_seconds);
         let token = store.token(name).unwrap().and_then(|token| token.access).is_some();
-        writeln!(text, "{name}: {} channels, looked at {looked:?}, skew {:?} ms, a token: {token}", account.specs.len(), state.skew_ms)
+        let channels = account.specs.len();
+        writeln!(text, "{name}: {channels} channels, looked at {looked:?}, a token: {token}, pauses {:?}", state.paused)
             .unwrap();
         for spec in account.specs.values() {
             writeln!(text, "  declared {} {}: {}", spec.id, spec.name, spec.events).unwrap();
@@ -55,6 +56,10 @@ fn holds(store: &Store) -> String {
                 let (kind, cause, from) = (gap.kind.as_str(), gap.cause.as_str(), whole_seconds(gap.from));
                 writeln!(text, "  gap {id} {}.{}: {kind} ({cause}) {from} to {to:?}", gap.module, gap.operation.as_str())
                     .unwrap();
+            }
+            let acknowledged = format!("{:?}", store.acks(name, id).unwrap());
+            if acknowledged.contains("fetched") {
+                writeln!(text, "  acknowledged {id}").unwrap();
             }
         }
     }
