@@ -10,6 +10,7 @@ use crate::daemon::verbs::{self, Applied, Which};
 use crate::model::time::{after, span};
 use crate::reconcile::pass::{Subject, pass};
 
+use super::progress::Progress;
 use super::way::{self, Here, Use, Way};
 use super::{Common, Exit};
 
@@ -55,9 +56,11 @@ pub(super) async fn run(args: ApplyArgs, common: &Common, stdout: &mut (dyn Writ
 
 /// Passes over the chosen accounts, in this process.
 pub(super) async fn passes(here: &Here, which: &Which, why: &str) -> anyhow::Result<Vec<Applied>> {
-    let mut applied = Vec::new();
-    for subject in here.fleet.chosen(which)?.values() {
+    let chosen = here.fleet.chosen(which)?;
+    let (mut applied, mut progress) = (Vec::new(), Progress::new(chosen.len(), "accounts"));
+    for subject in chosen.values() {
         applied.push(until_settled(here, subject, why).await?);
+        progress.step();
     }
     Ok(applied)
 }

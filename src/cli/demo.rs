@@ -53,6 +53,8 @@ struct Stage {
     zoho: Arc<Mutex<Zoho>>,
     clock: Arc<dyn Clock>,
     begins: Timestamp,
+    /// How many times as fast as the world the clock runs.
+    speed: u32,
     config: PathBuf,
     base: String,
 }
@@ -121,7 +123,7 @@ async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::R
     let _detached = tokio::spawn(served);
     let config = dir.join("config.toml");
     std::fs::write(&config, world::config(&base, true)).context("the demo's config cannot be written")?;
-    Ok(Stage { zoho, clock, begins, config, base })
+    Ok(Stage { zoho, clock, begins, speed, config, base })
 }
 
 fn options(

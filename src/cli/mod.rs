@@ -34,6 +34,7 @@ mod narrate;
 mod pause;
 mod plan;
 mod probe;
+mod progress;
 #[cfg(feature = "simulator")]
 mod rehearse;
 mod renew;

@@ -205,9 +205,9 @@ fn default_of(line: &str) -> Option<&str> {
 fn loaded(text: &str) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    std::fs::create_dir(folder.path().join("secrets")).unwrap();
     write("config.toml", text);
-    write("secrets/closing-token", "closing\n");
+    write("acme-channel-token", "channel\n");
+    write("acme-closing-token", "closing\n");
     write("alert-webhook", "https://hooks.example.com/alerts\n");
     write("alert-heartbeat", "https://heartbeat.example.com/abc\n");
     write("acme-client-secret", "s\n");
@@ -215,7 +215,7 @@ fn loaded(text: &str) -> Loaded {
     write("acme-refresh-token", "r\n");
     write("proxy-ca.pem", "-----BEGIN CERTIFICATE-----\n");
     let surroundings = Surroundings {
-        env: Box::new(|name| (name == "ACME_CHANNEL_TOKEN").then(|| "token".to_owned())),
+        env: Box::new(|_| None),
         credentials_dir: Some(folder.path().to_owned()),
         missing: MissingCredentials::Refuse,
     };

@@ -335,7 +335,7 @@ impl AccountView {
             foreign: foreign.len(),
             foreign_ids: foreign.iter().take(FOREIGN_MAX).map(ToString::to_string).collect(),
             calls: calls.collect(),
-            credits: report.credits.filter(|credits| now < credits.until).map(|credits| CreditsView::of(credits, now)),
+            credits: CreditsView::of(report, now),
             ..AccountView::unseen(&report.account)
         }
     }
@@ -362,10 +362,12 @@ fn held_view(held: &Held) -> HeldView {
 }
 
 impl CreditsView {
-    fn of(credits: Credits, now: Timestamp) -> CreditsView {
+    /// Of an account, unless what Zoho said is out of date.
+    pub(super) fn of(report: &AccountReport, now: Timestamp) -> Option<CreditsView> {
+        let credits = report.credits.filter(|credits| now < credits.until)?;
         let tight = credits.are_tight(now);
         let Credits { remaining, told_at, until, reserve, per_day } = credits;
-        CreditsView { remaining, told_at, until, reserve, per_day, tight }
+        Some(CreditsView { remaining, told_at, until, reserve, per_day, tight })
     }
 }
 

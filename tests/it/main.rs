@@ -29,5 +29,6 @@ mod seeds;
 mod simulation;
 mod tidy;
 mod units;
+mod upgrade;
 mod watchdog;
 mod world;

@@ -12,7 +12,7 @@ use super::super::health::{account_guarantee, counted, health};
 use super::super::line::line;
 use super::super::memory::{Memory, TokenFacts};
 use super::super::overview::{LoopAge, Overview};
-use super::super::status::{ChannelView, ConfigView, HealthView, PassView, ReasonView, counts, headline};
+use super::super::status::{ChannelView, ConfigView, CreditsView, HealthView, PassView, ReasonView, counts, headline};
 use super::bar::Bar;
 use super::frame::{Frame, at, from_now, legend, state};
 use super::query::{Query, Shows, Sort, StateFilter, channel_href};
@@ -71,6 +71,8 @@ pub struct AccountRow {
     pub token: TokenFacts,
     /// Calls made by this process.
     pub calls: u64,
+    /// What is left of the day's API credits, when Zoho says it.
+    pub credits: Option<CreditsView>,
 }
 
 /// One channel.
@@ -366,6 +368,7 @@ impl AccountRow {
             until: report.and_then(|report| account_guarantee(report, now).until()),
             token,
             calls: report.map_or(0, calls),
+            credits: report.and_then(|report| CreditsView::of(report, now)),
         }
     }
 
@@ -388,7 +391,12 @@ impl AccountRow {
                 }
                 td data-label="Token" { (token(&self.token, now)) }
                 td data-label="Skew" { (self.pass.as_ref().and_then(|pass| pass.skew_ms).map_or("-".to_owned(), skew)) }
-                td data-label="Calls" { (self.calls) }
+                td data-label="Calls" {
+                    (self.calls)
+                    @if let Some(CreditsView { remaining, per_day, .. }) = &self.credits {
+                        " " span.quiet { "(" (remaining) @if let Some(all) = per_day { " of " (all) } " credits left)" }
+                    }
+                }
                 td data-label="Last pass" { (last_pass(self.pass.as_ref(), now)) }
             }
         }

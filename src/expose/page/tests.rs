@@ -12,6 +12,7 @@ use super::super::testing::{
 };
 use super::*;
 use crate::model::time::Timestamp;
+use crate::plan::credits::Credits;
 
 const FOUL: &str = "<script>alert(1)</script>\"'&\u{202e}";
 
@@ -62,6 +63,19 @@ fn a_gap_that_somebody_has_seen_to_says_so() {
     assert!(page.contains(", acknowledged") && page.contains("fetched &lt;by hand&gt;"), "{page}");
     assert!(!channel_of(&converged(1), "c1").page().contains("acknowledged"));
     is_sound(&page);
+}
+
+#[test]
+fn what_zoho_says_of_credits_stands_beside_the_calls_until_it_is_out_of_date() {
+    let mut overview = converged(1);
+    change(&mut overview, |report| {
+        let (told_at, until) = (minutes(60), minutes(120));
+        report.credits = Some(Credits { remaining: 1_234, told_at, until, reserve: 100, per_day: Some(5_000) });
+    });
+    let page = front_of(&overview, "", minutes(90)).page();
+    assert!(page.contains("(1234 of 5000 credits left)"), "{page}");
+    is_sound(&page);
+    assert!(!front_of(&overview, "", minutes(120)).page().contains("credits left"));
 }
 
 #[test]

@@ -40,6 +40,11 @@ async fn case(damages: &[Damage]) -> Result<(), TestCaseError> {
     let theirs = channels(&world, false);
     world.start();
     world.audit().await;
+    // Somebody deletes ours, and the next look finds that out: each has a gap.
+    for (account, id) in world.declared() {
+        world.hand(&account, &Hand::Delete { channel: id.number() });
+    }
+    world.audit().await;
     let ours = channels(&world, true);
     assert_eq!((theirs.len(), ours.len()), (4, 4));
     let fleet = world.daemon().links.fleet.borrow().clone();

@@ -34,6 +34,7 @@ mod login;
 mod metrics;
 mod notified;
 mod outside;
+mod packaging;
 mod page;
 mod pause;
 mod plan;
