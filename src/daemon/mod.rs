@@ -2,6 +2,7 @@
 //!
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
+//! - `queue`: which account's turn it is;
 //! - [`cron`]: the audit, which only ever says "look for drift now";
 //! - [`alerts`]: the webhook and the heartbeat;
 //! - [`canaries`]: whether receivers take what is posted to them;
@@ -27,6 +28,7 @@ pub mod cron;
 pub mod fleet;
 pub mod inherited;
 pub mod notify;
+mod queue;
 pub mod run;
 pub mod scheduler;
 pub mod signals;

@@ -2,7 +2,7 @@
 //!
 //! The scheduler runs at most one pass per account at a time and a bounded number at once. Whatever wakes an account only
 //! moves its slot to *now*: wakes coalesce, and one that comes during a pass leads to one more pass after it. When a
-//! pass ends, its report says when the next one is due.
+//! pass ends, its report says when the next one is due. Which of those that are due begins first says [`queue`](super::queue).
 //!
 //! It never sleeps longer than [`LOOK_AT_CLOCK`], or than its [`Watchdog`] wants, and reads wall time anew each time, so that a suspended machine, a paused
 //! virtual machine or a step of the clock is noticed. After a jump every account is looked at: a slot that was computed
@@ -10,7 +10,7 @@
 //!
 //! A pass that panics ends the daemon, and systemd restarts it: a process that lives and does nothing is worse.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,13 +23,16 @@ use tracing::{debug, error, info, warn};
 use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::overview::{ConfigState, LoopAge, Overview};
 use crate::model::channel::AccountName;
+use crate::model::record::Grant;
 use crate::model::time::{Timestamp, after, span};
+use crate::plan::renewal::Life;
 use crate::reconcile::cover;
 use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Store, StoreError};
 
 use super::fleet::Fleet;
+use super::queue::Queue;
 use super::watchdog::Watchdog;
 
 /// What the scheduler is told.
@@ -121,7 +124,7 @@ pub struct Scheduler {
     store: Store,
     clock: Arc<dyn Clock>,
     slots: BTreeMap<AccountName, Slot>,
-    queue: BTreeSet<(Timestamp, AccountName)>,
+    queue: Queue,
     passes: JoinSet<(AccountName, Result<AccountReport, StoreError>)>,
     overview: watch::Sender<Arc<Overview>>,
     inbox: mpsc::Receiver<Message>,
@@ -155,6 +158,8 @@ pub struct PassDied(#[source] pub tokio::task::JoinError);
 struct Slot {
     /// When it is due; `None` while a pass runs.
     due: Option<Timestamp>,
+    /// When the first emergency of its channels begins, as the last pass left them, or the store remembers them.
+    emergency_at: Option<Timestamp>,
     why: String,
     running: bool,
     /// A wake that came while a pass ran.
@@ -188,7 +193,7 @@ impl Scheduler {
             store,
             clock,
             slots: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            queue: Queue::default(),
             passes: JoinSet::new(),
             overview: watch::Sender::new(Arc::new(overview)),
             inbox,
@@ -267,7 +272,7 @@ impl Scheduler {
 
     fn sleep_length(&self) -> Duration {
         let full = self.passes.len() >= self.passes_max();
-        let next = self.queue.first().filter(|_| !full).map(|(due, _)| span(self.clock.now(), *due));
+        let next = self.queue.first_due().filter(|_| !full).map(|due| span(self.clock.now(), due));
         next.unwrap_or(LOOK_AT_CLOCK).min(self.rest())
     }
 
@@ -278,8 +283,7 @@ impl Scheduler {
     fn start_due(&mut self, cancelled: &CancellationToken) {
         let now = self.clock.now();
         while self.passes.len() < self.passes_max() {
-            let Some((due, account)) = self.queue.first().cloned().filter(|(due, _)| *due <= now) else { return };
-            self.queue.remove(&(due, account.clone()));
+            let Some(account) = self.queue.take(now) else { return };
             let subject = self.fleet.borrow().subjects.get(&account).cloned();
             let (Some(slot), Some(subject)) = (self.slots.get_mut(&account), subject) else { continue };
             slot.due = None;
@@ -321,13 +325,16 @@ impl Scheduler {
         let due = if again.is_some() { now } else { next };
         slot.why = again.unwrap_or_else(|| "timer".to_owned());
         slot.due = Some(due);
-        self.queue.insert((due, account));
+        self.queue.put(&account, due, slot.emergency_at);
         Ok(())
     }
 
     async fn reported(&mut self, report: AccountReport) -> Timestamp {
         let report = Arc::new(report);
         let (account, next_wake) = (report.account.clone(), report.next_wake);
+        if let Some(slot) = self.slots.get_mut(&account) {
+            slot.emergency_at = report.channels.values().filter_map(|channel| channel.emergency_at).min();
+        }
         let shown = report.clone();
         let store_failed = self.store_trouble();
         self.publish(|overview| {
@@ -393,13 +400,10 @@ impl Scheduler {
             slot.again = Some(why.to_owned());
             return;
         }
-        if let Some(due) = slot.due.filter(|due| *due > now) {
-            self.queue.remove(&(due, account.clone()));
-        }
         if slot.due.is_none_or(|due| due > now) {
             slot.due = Some(now);
             slot.why = why.to_owned();
-            self.queue.insert((now, account.clone()));
+            self.queue.put(account, now, slot.emergency_at);
         }
     }
 
@@ -407,13 +411,16 @@ impl Scheduler {
     fn hold_fleet(&mut self, why: &str) {
         let fleet = self.fleet.borrow().clone();
         self.slots.retain(|name, slot| slot.running || fleet.subjects.contains_key(name));
-        self.queue.retain(|(_, name)| fleet.subjects.contains_key(name));
+        self.queue.retain(|name| fleet.subjects.contains_key(name));
+        let (counts, emergencies) = self.remembered();
         for name in fleet.subjects.keys() {
-            self.slots.entry(name.clone()).or_default();
+            let emergency_at = emergencies.get(name).copied();
+            self.slots.entry(name.clone()).or_insert_with(|| Slot { emergency_at, ..Slot::default() });
             self.wake(name, why, None);
         }
         self.retire_ledgers();
-        let orphans = self.orphans(&fleet);
+        let is_declared = |name: &AccountName| fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name);
+        let orphans = counts.into_iter().filter(|(name, _)| !is_declared(name)).collect();
         self.publish(|overview| {
             overview.accounts.retain(|name, _| fleet.subjects.contains_key(name));
             overview.tallies.retain(|name, _| fleet.subjects.contains_key(name));
@@ -441,14 +448,22 @@ impl Scheduler {
         }
     }
 
-    /// Accounts that are declared no longer and of which channels are remembered.
-    fn orphans(&self, fleet: &Fleet) -> BTreeMap<AccountName, usize> {
-        let counts = self.store.record_counts().unwrap_or_else(|error| {
-            warn!(error = chain(&error), "the store could not be counted");
-            BTreeMap::new()
+    /// How many channels of each account are remembered, and when the first emergency of those begins, by Zoho's clock,
+    /// which is near enough to say which account goes first.
+    fn remembered(&self) -> (BTreeMap<AccountName, usize>, BTreeMap<AccountName, Timestamp>) {
+        let (mut counts, mut emergencies) = (BTreeMap::<_, usize>::new(), BTreeMap::new());
+        let read = self.store.visit_grants(|account, grant| {
+            if let Some(Grant { at, asked: _, expiry }) = grant {
+                let begins = Life { length: span(at, expiry), expiry }.emergency_at();
+                let first = emergencies.entry(account.clone()).or_insert(begins);
+                *first = begins.min(*first);
+            }
+            *counts.entry(account).or_default() += 1;
         });
-        let is_declared = |name: &AccountName| fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name);
-        counts.into_iter().filter(|(name, _)| !is_declared(name)).collect()
+        if let Err(error) = read {
+            warn!(error = chain(&error), "the store could not be counted");
+        }
+        (counts, emergencies)
     }
 
     /// What is said of a store that goes on in memory; told aloud when it begins.

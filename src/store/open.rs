@@ -27,13 +27,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::model::channel::{AccountName, ChannelId};
-use crate::model::record::{AccountState, Record};
+use crate::model::record::{AccountState, Grant, Record};
 use crate::model::time::Timestamp;
 use crate::model::token::TokenState;
 
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
 use super::tree::{Gate, Keeper, StoreError, Tree};
-use super::value::{AccountValue, RecordValue, TokenValue};
+use super::value::{AccountValue, GrantOnly, RecordValue, TokenValue};
 use super::{acks, canaries, desired, keys, ledger, told};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
@@ -262,13 +262,14 @@ impl Store {
         Ok(entries.into_iter().map(|(_, value)| value.into_record()).map(|record| (record.id, record)).collect())
     }
 
-    /// How many records each account has: also of accounts that are declared no longer.
-    pub fn record_counts(&self) -> Result<BTreeMap<AccountName, usize>, StoreError> {
-        let mut counts = BTreeMap::new();
-        for account in self.records.keys("")?.iter().filter_map(|key| keys::account_of(key)) {
-            *counts.entry(account).or_default() += 1;
-        }
-        Ok(counts)
+    /// What was granted to each channel that is remembered, with its account: also of accounts that are declared no
+    /// longer.
+    pub fn visit_grants(&self, mut see: impl FnMut(AccountName, Option<Grant>)) -> Result<(), StoreError> {
+        self.records.each("", |key, record: GrantOnly| {
+            if let Some(account) = keys::account_of(key) {
+                see(account, record.into_grant());
+            }
+        })
     }
 
     /// Sets and removes (`None`) records of one account, and flushes.

@@ -115,11 +115,20 @@ impl Tree {
     /// Every entry whose key begins so, in the order of keys.
     pub(super) fn scan<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut entries = Vec::new();
-        self.visit(prefix, |key, bytes| {
-            entries.push((key.to_vec(), self.parse(key, bytes)?));
-            Ok(())
-        })?;
+        self.each(prefix, |key, value| entries.push((key.to_vec(), value)))?;
         Ok(entries)
+    }
+
+    /// The same, one after the other.
+    pub(super) fn each<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        mut see: impl FnMut(&[u8], T),
+    ) -> Result<(), StoreError> {
+        self.visit(prefix, |key, bytes| {
+            see(key, self.parse(key, bytes)?);
+            Ok(())
+        })
     }
 
     /// Reads every entry, and keeps none; each has to belong where it is.

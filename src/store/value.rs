@@ -37,6 +37,18 @@ pub(super) struct RecordValue {
     last: Option<LastStepValue>,
 }
 
+/// Of a record, only what was granted.
+#[derive(Deserialize)]
+pub(super) struct GrantOnly {
+    grant: Option<GrantValue>,
+}
+
+impl GrantOnly {
+    pub(super) fn into_grant(self) -> Option<Grant> {
+        self.grant.map(|GrantValue { at, asked, expiry }| Grant { at, asked, expiry })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct GrantValue {
     at: Timestamp,

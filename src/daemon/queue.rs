@@ -1,0 +1,139 @@
+//! Which account's turn it is.
+//!
+//! An account waits until it is due. Of those that are, one that has a channel in its emergency goes first, the one whose
+//! emergency began first before the others; the rest goes by when it was due. So nothing routine that came due at once (an
+//! audit, a start, the end of an outage) holds up a renewal that cannot wait, in whichever account that is.
+//!
+//! An emergency that begins while its account waits for its turn counts from then on. One of an account that is not due
+//! changes nothing: it has been tried, and its plan says when it is tried again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::channel::AccountName;
+use crate::model::time::Timestamp;
+
+/// The accounts that wait, each once.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: BTreeMap<AccountName, Wait>,
+    /// Those that were not due when it was last asked.
+    later: BTreeSet<(Timestamp, AccountName)>,
+    /// Those that were, by when they were due.
+    due: BTreeSet<(Timestamp, AccountName)>,
+    /// The same by when their first emergency begins, if they have one to come.
+    urgent: BTreeSet<(Timestamp, AccountName)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    due: Timestamp,
+    emergency_at: Option<Timestamp>,
+}
+
+impl Queue {
+    /// Waits for `due`, and not for what it waited for before. `emergency_at` is when the first emergency of its channels
+    /// begins.
+    pub(super) fn put(&mut self, account: &AccountName, due: Timestamp, emergency_at: Option<Timestamp>) {
+        self.remove(account);
+        self.waiting.insert(account.clone(), Wait { due, emergency_at });
+        self.later.insert((due, account.clone()));
+    }
+
+    /// Waits no longer.
+    pub(super) fn remove(&mut self, account: &AccountName) {
+        let Some((name, Wait { due, emergency_at })) = self.waiting.remove_entry(account) else { return };
+        let entry = (due, name);
+        if !self.later.remove(&entry) {
+            self.due.remove(&entry);
+            emergency_at.map(|at| self.urgent.remove(&(at, entry.1)));
+        }
+    }
+
+    /// Keeps these only.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&AccountName) -> bool) {
+        let gone: Vec<AccountName> = self.waiting.keys().filter(|account| !is_kept(account)).cloned().collect();
+        gone.iter().for_each(|account| self.remove(account));
+    }
+
+    /// The next one, if any is due at `now`; it waits no longer.
+    pub(super) fn take(&mut self, now: Timestamp) -> Option<AccountName> {
+        while let Some((at, account)) = self.later.pop_first() {
+            if at > now {
+                self.later.insert((at, account));
+                break;
+            }
+            let emergency_at = self.waiting.get(&account).and_then(|wait| wait.emergency_at);
+            self.urgent.extend(emergency_at.map(|at| (at, account.clone())));
+            self.due.insert((at, account));
+        }
+        let urgent = self.urgent.first().filter(|(at, _)| *at <= now);
+        let (_, account) = urgent.or_else(|| self.due.first())?.clone();
+        self.remove(&account);
+        Some(account)
+    }
+
+    /// When the first is due; `None` when nothing waits.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        let first = |waiting: &BTreeSet<(Timestamp, AccountName)>| waiting.first().map(|(at, _)| *at);
+        first(&self.due).or_else(|| first(&self.later))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_767_225_600 + minute * 60).unwrap()
+    }
+
+    fn queue(waiting: &[(&str, i64, Option<i64>)]) -> Queue {
+        let mut queue = Queue::default();
+        for (account, due, emergency) in waiting {
+            queue.put(&account.parse().unwrap(), at(*due), emergency.map(at));
+        }
+        queue
+    }
+
+    fn taken(queue: &mut Queue, minute: i64) -> Vec<String> {
+        std::iter::from_fn(|| queue.take(at(minute))).map(|account| account.to_string()).collect()
+    }
+
+    #[test]
+    fn an_emergency_goes_before_whatever_was_due_earlier_and_the_rest_by_when_it_was_due() {
+        let waiting = [
+            ("routine", 1, Some(500)),
+            ("late", 9, Some(4)),
+            ("first", 8, Some(3)),
+            ("none", 0, None),
+            ("not-due", 11, Some(1)),
+        ];
+        let mut queue = queue(&waiting);
+        assert_eq!(taken(&mut queue, 10), ["first", "late", "none", "routine"]);
+        assert_eq!(queue.first_due(), Some(at(11)));
+        assert_eq!(taken(&mut queue, 11), ["not-due"]);
+        assert_eq!(queue.first_due(), None);
+    }
+
+    #[test]
+    fn an_emergency_that_begins_while_its_account_waits_counts_from_then_on() {
+        let mut queue = queue(&[("a", 1, None), ("b", 2, None), ("c", 3, Some(6))]);
+        assert_eq!(queue.take(at(5)).unwrap().as_str(), "a");
+        assert_eq!(queue.take(at(6)).unwrap().as_str(), "c");
+        assert_eq!(queue.take(at(6)).unwrap().as_str(), "b");
+    }
+
+    #[test]
+    fn an_account_waits_once_for_what_it_was_last_put_for() {
+        let mut queue = queue(&[("a", 1, Some(1)), ("b", 2, None)]);
+        assert_eq!(queue.take(at(1)).unwrap().as_str(), "a");
+        queue.put(&"b".parse().unwrap(), at(7), Some(at(0)));
+        queue.put(&"a".parse().unwrap(), at(6), None);
+        assert_eq!((queue.first_due(), queue.take(at(5))), (Some(at(6)), None));
+        queue.put(&"a".parse().unwrap(), at(5), None);
+        queue.put(&"c".parse().unwrap(), at(4), Some(at(4)));
+        queue.retain(|account| account.as_str() != "c");
+        assert_eq!(taken(&mut queue, 9), ["b", "a"]);
+        assert!(queue.urgent.is_empty() && queue.due.is_empty() && queue.later.is_empty());
+    }
+}
