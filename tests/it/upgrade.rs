@@ -8,6 +8,8 @@
 //! cp -r state/db tests/fixtures/store-VERSION/ && UPDATE_EXPECT=1 cargo test --test it upgrade::
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -40,7 +42,7 @@ fn holds(store: &Store) -> String {
     for (name, why) in &restored.unusable {
         writeln!(text, "declared {name}, without its secrets: {why}").unwrap();
     }
-    for name in store.record_counts().unwrap().keys() {
+    for name in &store.ledger_accounts().unwrap() {
         let state = store.account_state(name).unwrap();
         let looked = state.looked_from.map(whole_seconds);
         let token = store.token(name).unwrap().and_then(|token| token.access).is_some();
