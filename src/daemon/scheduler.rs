@@ -2,7 +2,7 @@
 //!
 //! The scheduler runs at most one pass per account at a time and a bounded number at once. Whatever wakes an account only
 //! moves its slot to *now*: wakes coalesce, and one that comes during a pass leads to one more pass after it. When a
-//! pass ends, its report says when the next one is due. Which of those that are due begins first says [`queue`](super::queue).
+//! pass ends, its report says when the next one is due. Which of those that are due begins first says `queue`.
 //!
 //! It never sleeps longer than [`LOOK_AT_CLOCK`], or than its [`Watchdog`] wants, and reads wall time anew each time, so that a suspended machine, a paused
 //! virtual machine or a step of the clock is noticed. After a jump every account is looked at: a slot that was computed
