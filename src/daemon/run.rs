@@ -165,7 +165,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let inherited = if owns_process { inherited::http().map_err(unusable)? } else { None };
     let loaded = loaded.unwrap_or_else(|| config::load(&config, &surroundings));
     let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
-    let store = store.going_on();
+    let store = store.going_on().holding();
     if let Some(Migrated { from, kept }) = &migrated {
         info!(from, to = SCHEMA, kept = %kept.display(), "the database of an earlier release was brought to this one's layout");
     }

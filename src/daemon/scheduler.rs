@@ -29,7 +29,7 @@ use crate::plan::renewal::Life;
 use crate::reconcile::cover;
 use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
-use crate::store::{Store, StoreError};
+use crate::store::{HELD_MAX, Store, StoreError};
 
 use super::fleet::Fleet;
 use super::queue::Queue;
@@ -134,6 +134,8 @@ pub struct Scheduler {
     last_look: (Timestamp, Duration),
     /// When the store was last tried to be brought back to its disk.
     last_mend: Duration,
+    /// When what the store holds was last written.
+    last_written: Duration,
 }
 
 /// What others hold of a scheduler.
@@ -202,6 +204,7 @@ impl Scheduler {
             observer,
             last_look,
             last_mend,
+            last_written: last_mend,
         };
         scheduler.pulse.beat(&*scheduler.clock);
         scheduler.hold_fleet("start");
@@ -230,6 +233,9 @@ impl Scheduler {
             if self.clock.elapsed().saturating_sub(self.last_mend) >= MEND_EVERY {
                 self.mend_store();
             }
+            if self.clock.elapsed().saturating_sub(self.last_written) >= HELD_MAX {
+                self.write_held();
+            }
             self.start_due(&cancelled);
             let (clock, length) = (self.clock.clone(), self.sleep_length());
             tokio::select! {
@@ -249,6 +255,7 @@ impl Scheduler {
                 () = clock.sleep(length) => {}
             }
         }
+        self.write_held();
         self.mend_store();
         if let Some(why) = self.store.trouble() {
             error!(error = why, "the store could not be written to the end, so what it had in memory is lost");
@@ -491,6 +498,14 @@ impl Scheduler {
                 self.publish(|overview| overview.store_failed = None);
             }
             Err(error) => debug!(error = chain(&error), "the store still cannot be written"),
+        }
+    }
+
+    /// What the store holds goes to its disk.
+    fn write_held(&mut self) {
+        self.last_written = self.clock.elapsed();
+        if let Err(error) = self.store.write_held() {
+            warn!(error = chain(&error), "when accounts were last looked at could not be written");
         }
     }
 

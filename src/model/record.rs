@@ -157,11 +157,28 @@ impl AccountState {
         AccountState { credits: news.map_or(self.credits, |news| news.left(now)), ..self }
     }
 
+    /// Whether what a good look says anew each time is all that `later` knows beyond this: when it was, a clock that went
+    /// on as it did, another count of credits.
+    pub fn says_as_much_as(&self, later: &AccountState) -> bool {
+        let skew_ms = match (self.skew_ms, later.skew_ms) {
+            (Some(known), Some(new)) if known.abs_diff(new) < SKEW_NEWS_MS => Some(known),
+            (_, new) => new,
+        };
+        let AccountState { looked_at, looked_from, credits, .. } = *self;
+        let both_or_neither = |known: bool, new: bool| known == new;
+        both_or_neither(looked_from.is_some(), later.looked_from.is_some())
+            && both_or_neither(credits.is_some(), later.credits.is_some())
+            && *self == AccountState { skew_ms, looked_at, looked_from, credits, ..later.clone() }
+    }
+
     /// The local clock's time at Zoho's `instant`.
     pub fn local_time(&self, instant: Timestamp) -> Timestamp {
         shifted(instant, self.skew_ms.unwrap_or(0).saturating_neg())
     }
 }
+
+/// Less than this is how a clock that is read to the second, over a network, differs from itself.
+const SKEW_NEWS_MS: u64 = 5_000;
 
 fn shifted(instant: Timestamp, milliseconds: i64) -> Timestamp {
     let length = Duration::from_millis(milliseconds.unsigned_abs());

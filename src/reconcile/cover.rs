@@ -1,10 +1,10 @@
 //! Facts of a pass into the coverage ledgers.
 //!
-//! [`Ledgers`] holds an account's ledgers during a pass and writes each change through to the store: what a look found
-//! before anything is sent, a write in doubt before it is sent, and its verdict when it came. A channel about which
-//! nothing changed is not written.
+//! [`Ledgers`] holds an account's ledgers during a pass and says what of them is to be written, with the records of the same
+//! channels: what a look found before anything is sent, a write in doubt before it is sent, and its verdict when it came. A
+//! channel about which nothing changed is not written, and one that a look and then a write changed is written once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::coverage::Ledger;
@@ -28,6 +28,8 @@ pub struct Ledgers<'a> {
     ledgers: BTreeMap<ChannelId, Ledger>,
     /// What was in doubt before the write that is under way.
     before: BTreeMap<ChannelId, Option<Doubt>>,
+    /// What is not as it is in the store.
+    unwritten: BTreeSet<ChannelId>,
 }
 
 /// The look of a pass, as the ledgers need it.
@@ -52,7 +54,13 @@ impl<'a> Ledgers<'a> {
     /// # Errors
     /// When the store fails.
     pub fn read(store: &'a Store, account: &'a AccountName) -> Result<Ledgers<'a>, StoreError> {
-        Ok(Ledgers { store, account, ledgers: store.ledgers(account)?, before: BTreeMap::new() })
+        Ok(Ledgers {
+            store,
+            account,
+            ledgers: store.ledgers(account)?,
+            before: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
+        })
     }
 
     /// As they are now.
@@ -61,7 +69,7 @@ impl<'a> Ledgers<'a> {
     }
 
     /// Takes in what a look found and what is declared: the look is judged by what was declared until then.
-    pub(super) fn look(&mut self, sighting: &Sighting<'_>) -> Result<(), StoreError> {
+    pub(super) fn look(&mut self, sighting: &Sighting<'_>) {
         let mut changed: Vec<ChannelId> = Vec::new();
         for ledger in self.ledgers.values_mut() {
             let seen = sighting.apply(ledger);
@@ -84,7 +92,7 @@ impl<'a> Ledgers<'a> {
         if closed {
             changed.extend(self.forget_outdated(sighting.times.received));
         }
-        self.write(changed)
+        self.unwritten.extend(changed);
     }
 
     /// Drops what is closed for too long, or too much. Returns which.
@@ -95,28 +103,28 @@ impl<'a> Ledgers<'a> {
     }
 
     /// These steps are about to be sent.
-    pub(super) fn intend(&mut self, steps: &[Step], sent: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn intend(&mut self, steps: &[Step], sent: Timestamp) {
         self.before.clear();
-        let mut changed = Vec::new();
         for (step, ask) in steps.iter().filter_map(|step| Some((step, step.action.ask()?))) {
             if let Some(ledger) = self.ledgers.get_mut(&step.id) {
                 self.before.insert(step.id, ledger.doubt);
                 ledger.intend(sent, ask.expiry);
-                changed.push(step.id);
+                self.unwritten.insert(step.id);
             }
         }
-        self.write(changed)
     }
 
     /// They were refused as a whole, and nothing came of them.
-    pub(super) fn withdraw(&mut self, steps: &[Step]) -> Result<(), StoreError> {
-        let changed = steps.iter().filter(|step| self.restore(step.id)).map(|step| step.id).collect();
-        self.write(changed)
+    pub(super) fn withdraw(&mut self, steps: &[Step]) {
+        for step in steps {
+            if self.restore(step.id) {
+                self.unwritten.insert(step.id);
+            }
+        }
     }
 
     /// What came of them.
-    pub(super) fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) -> Result<(), StoreError> {
-        let mut changed = Vec::new();
+    pub(super) fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) {
         for (step, outcome) in steps.iter().zip(outcomes).filter(|(step, _)| step.action.ask().is_some()) {
             match outcome {
                 Outcome::Unsure(_) => continue,
@@ -132,9 +140,8 @@ impl<'a> Ledgers<'a> {
                 Outcome::Refused(_) => ledger.refused(),
                 Outcome::Done(None) | Outcome::Deferred(_) | Outcome::Unsure(_) => {}
             }
-            changed.push(step.id);
+            self.unwritten.insert(step.id);
         }
-        self.write(changed)
     }
 
     fn restore(&mut self, id: ChannelId) -> bool {
@@ -148,12 +155,9 @@ impl<'a> Ledgers<'a> {
         }
     }
 
-    fn write(&self, changed: Vec<ChannelId>) -> Result<(), StoreError> {
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let changes = changed.into_iter().map(|id| (id, self.ledgers.get(&id).cloned())).collect();
-        self.store.write_ledgers(self.account, &changes)
+    /// What is to be written; it is the caller's from here on.
+    pub(super) fn take_unwritten(&mut self) -> BTreeMap<ChannelId, Option<Ledger>> {
+        std::mem::take(&mut self.unwritten).into_iter().map(|id| (id, self.ledgers.get(&id).cloned())).collect()
     }
 }
 
@@ -169,7 +173,8 @@ pub fn retire(store: &Store, account: &AccountName, now: Timestamp) -> Result<()
     let retired = ledgers.ledgers.values_mut().filter_map(|ledger| ledger.retire(at, unseen_from).then_some(ledger.id));
     let mut changed: Vec<ChannelId> = retired.collect();
     changed.extend(ledgers.forget_outdated(at));
-    ledgers.write(changed)
+    ledgers.unwritten.extend(changed);
+    store.write_ledgers(account, &ledgers.take_unwritten())
 }
 
 impl Sighting<'_> {

@@ -104,11 +104,12 @@ pub async fn pass(
     let zoho_now = state.zoho_time(now);
     let (specs, looked_from) = (subject.desired.specs_at(zoho_now), remembered.looked_from);
     let canaries = &store.canaries(subject.name())?;
-    ledgers.look(&Sighting { specs: &specs, records: &records, look: &look, times, looked_from, canaries })?;
+    ledgers.look(&Sighting { specs: &specs, records: &records, look: &look, times, looked_from, canaries });
     let plan = decide::plan(&subject.facts(&specs, &records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
+    memory.finish()?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now).told(subject.client.take_credits_news(), now);
     // What an operator wrote down while the pass was under way stays.

@@ -64,18 +64,19 @@ impl<'a> Memory<'a> {
             let record = known.cloned().unwrap_or_else(|| Record::new(step.id, step.name.clone(), url));
             changes.insert(step.id, Some(Record { notify_url: url, ..record }));
         }
-        self.apply(changes)?;
-        self.ledgers.intend(steps, sent)
+        self.ledgers.intend(steps, sent);
+        self.apply(changes)
     }
 
     /// A batch was refused as a whole, and is sent in parts.
     pub fn withdraw(&mut self, steps: &[Step]) -> Result<(), StoreError> {
-        self.ledgers.withdraw(steps)
+        self.ledgers.withdraw(steps);
+        self.apply(BTreeMap::new())
     }
 
     /// Writes down what came of a batch.
     pub fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) -> Result<(), StoreError> {
-        self.ledgers.outcomes(steps, outcomes, times)?;
+        self.ledgers.outcomes(steps, outcomes, times);
         let mut changes = BTreeMap::new();
         for (step, outcome) in steps.iter().zip(outcomes) {
             let record = self.after(step, outcome);
@@ -85,12 +86,15 @@ impl<'a> Memory<'a> {
         self.apply(changes)
     }
 
-    /// Lets go of records, or keeps them, in memory and in the store.
+    /// Writes down what a look said and no write has taken along.
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.apply(BTreeMap::new())
+    }
+
+    /// Lets go of records, or keeps them, in memory and in the store, together with the ledgers that changed.
     fn apply(&mut self, changes: BTreeMap<ChannelId, Option<Record>>) -> Result<(), StoreError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.ledgers.store.write_records(self.ledgers.account, &changes)?;
+        let ledgers = self.ledgers.take_unwritten();
+        self.ledgers.store.write_channels(self.ledgers.account, &ledgers, &changes)?;
         for (id, record) in changes {
             match record {
                 Some(record) => self.records.insert(id, record),

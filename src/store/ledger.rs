@@ -19,7 +19,7 @@ use crate::model::time::{Timestamp, span};
 
 use super::keys;
 use super::open::Store;
-use super::tree::StoreError;
+use super::tree::{Flush, StoreError};
 use super::value::as_text;
 
 impl Store {
@@ -46,13 +46,23 @@ impl Store {
         account: &AccountName,
         changes: &BTreeMap<ChannelId, Option<Ledger>>,
     ) -> Result<(), StoreError> {
+        self.set_ledgers(account, changes, Flush::Now)
+    }
+
+    /// The same, and flushes now or with what is written next.
+    pub(super) fn set_ledgers(
+        &self,
+        account: &AccountName,
+        changes: &BTreeMap<ChannelId, Option<Ledger>>,
+        flush: Flush,
+    ) -> Result<(), StoreError> {
         let entries: Vec<(String, Option<LedgerValue>)> = changes
             .iter()
             .map(|(id, ledger)| (keys::record(account, *id), ledger.as_ref().map(LedgerValue::of)))
             .collect();
         // Before the ledger: the other way round a crash would leave them for good.
         self.forget_acks(account, changes.iter().filter(|(_, ledger)| ledger.is_none()).map(|(id, _)| *id))?;
-        self.ledgers.write(&entries)
+        self.ledgers.set(&entries, flush)
     }
 }
 

@@ -27,13 +27,20 @@
 //!   something that may not exist, which the next pass settles, and never a channel that nobody knows.
 //! - Outcomes are written and flushed after each batch of a pass. A crash before that flush loses what Zoho answered;
 //!   the next look finds it.
-//! - A ledger is changed and flushed before a write is sent (from now on it may have been applied), after its reply came,
-//!   and after a good look; and always before the account's `looked_from`, which says up to where the ledgers are
+//! - A ledger is changed and flushed before a write is sent (from now on it may have been applied) and after its reply
+//!   came, each time with the records of the same channels and in one flush; what a good look says goes with the first of
+//!   these, or with the end of a pass that sends nothing. A crash between the two trees of one flush leaves a ledger that
+//!   is ahead of its record: of a write that was not sent, or of a reply whose channel the next look finds. It is always before the account's `looked_from`, which says up to where the ledgers are
 //!   certain. A crash in between makes a stretch unknown that somebody knew for a moment, and hides none: a write whose
 //!   reply was lost is in doubt until the next look, and a look that was not written down is made again, with the one
 //!   before it as the last certainty.
 //! - What became of a canary is written when it was answered, by the task that sends them. A crash before that sends it
 //!   again; one between it and the pass that takes it into the ledgers loses nothing, as the next pass does.
+//! - What a look of a daemon says of an account beside what is in its ledgers (when it was, how the clocks differ, what is
+//!   left of the day's credits) is held for at most [`HELD_MAX`] and then written, of all accounts in one batch: looks
+//!   are many, and each says what the one before it said. A clean stop writes it. A crash loses it, and then the stretch
+//!   that nobody knows begins up to so much earlier, for a channel whose next look finds something else than its ledger
+//!   says, and for no other. It hides nothing. Whatever else changes of an account is written at once.
 //! - A token fetch is remembered and flushed before it is made.
 //!
 //! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold at most
@@ -55,6 +62,7 @@
 mod acks;
 mod canaries;
 pub mod desired;
+mod held;
 mod keys;
 pub mod ledger;
 mod migrate;
@@ -63,6 +71,7 @@ mod told;
 mod tree;
 mod value;
 
+pub use held::HELD_MAX;
 pub use migrate::Migrated;
 pub use open::{OpenError, Opened, SCHEMA, Store};
 pub use tree::{BATCH_MAX, Gate, StoreError};

@@ -26,13 +26,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::coverage::ledger::Ledger;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::record::{AccountState, Grant, Record};
 use crate::model::time::Timestamp;
 use crate::model::token::TokenState;
 
+use super::held::Held;
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
-use super::tree::{Gate, Keeper, StoreError, Tree};
+use super::tree::{Flush, Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, GrantOnly, RecordValue, TokenValue};
 use super::{acks, canaries, desired, keys, ledger, told};
 
@@ -48,6 +50,8 @@ pub struct Store {
     pub(super) acks: Tree,
     pub(super) canaries: Tree,
     keeper: Keeper,
+    /// `None` when nothing is held.
+    pub(super) held: Option<Held>,
     /// `None` while everything is in memory.
     db: Arc<Mutex<Option<sled::Db>>>,
     /// `None` when it is temporary.
@@ -216,6 +220,7 @@ impl Store {
             acks: tree("acks")?,
             canaries: tree("canaries")?,
             keeper: Keeper::default(),
+            held: None,
             db: Arc::new(Mutex::new(Some(db))),
             state_dir: None,
         })
@@ -226,7 +231,7 @@ impl Store {
     }
 
     fn kept_by(self, keeper: Keeper) -> Store {
-        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, db, state_dir } =
+        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, held, db, state_dir } =
             self;
         Store {
             meta: meta.kept_by(&keeper),
@@ -238,6 +243,7 @@ impl Store {
             acks: acks.kept_by(&keeper),
             canaries: canaries.kept_by(&keeper),
             keeper,
+            held,
             db,
             state_dir,
         }
@@ -245,8 +251,20 @@ impl Store {
 
     /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
     fn trees(&self) -> [&Tree; 8] {
-        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, db: _, state_dir: _ } =
-            self;
+        let Store {
+            meta,
+            desired,
+            records,
+            accounts,
+            tokens,
+            ledgers,
+            acks,
+            canaries,
+            keeper: _,
+            held: _,
+            db: _,
+            state_dir: _,
+        } = self;
         [meta, desired, ledgers, acks, canaries, records, accounts, tokens]
     }
 
@@ -285,15 +303,32 @@ impl Store {
         self.records.write(&entries)
     }
 
-    /// What is remembered of an account.
-    pub fn account_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
+    /// Sets and removes (`None`) ledgers and records of one account, in this order, and flushes both at once.
+    pub fn write_channels(
+        &self,
+        account: &AccountName,
+        ledgers: &BTreeMap<ChannelId, Option<Ledger>>,
+        records: &BTreeMap<ChannelId, Option<Record>>,
+    ) -> Result<(), StoreError> {
+        let flush = if records.is_empty() { Flush::Now } else { Flush::WithNext };
+        self.set_ledgers(account, ledgers, flush)?;
+        self.write_records(account, records)
+    }
+
+    /// What is stored of an account.
+    pub(super) fn stored_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
         let value: Option<AccountValue> = self.accounts.read(account.as_str())?;
         Ok(value.map(AccountValue::into_state).unwrap_or_default())
     }
 
-    /// Remembers an account's state, and flushes.
-    pub fn write_account_state(&self, account: &AccountName, state: &AccountState) -> Result<(), StoreError> {
-        self.accounts.write(&[(account.to_string(), Some(AccountValue::of(state)))])
+    /// Stores accounts' states, and flushes.
+    pub(super) fn store_states<'a>(
+        &self,
+        states: impl IntoIterator<Item = (&'a AccountName, &'a AccountState)>,
+    ) -> Result<(), StoreError> {
+        let entry =
+            |(account, state): (&AccountName, &AccountState)| (account.to_string(), Some(AccountValue::of(state)));
+        self.accounts.write(&states.into_iter().map(entry).collect::<Vec<_>>())
     }
 
     /// What is remembered of an account's token.

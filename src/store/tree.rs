@@ -68,6 +68,13 @@ pub(super) struct Keeper {
     pub(super) trouble: Arc<Mutex<Option<String>>>,
 }
 
+/// When a batch is flushed. sled has one log for all trees: a flush of one flushes what was written to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    Now,
+    WithNext,
+}
+
 /// Where a tree's entries are.
 enum Place {
     Disk(sled::Tree),
@@ -152,16 +159,21 @@ impl Tree {
 
     /// Sets and removes (`None`) entries, in batches, and flushes.
     pub(super) fn write<T: Serialize>(&self, entries: &[(String, Option<T>)]) -> Result<(), StoreError> {
+        self.set(entries, Flush::Now)
+    }
+
+    /// The same, and flushes now or with what is written next, to whichever tree.
+    pub(super) fn set<T: Serialize>(&self, entries: &[(String, Option<T>)], flush: Flush) -> Result<(), StoreError> {
         let change = |(key, value): &(String, Option<T>)| -> Result<Change, StoreError> {
             let json = value.as_ref().map(|value| self.json(key, value)).transpose()?;
             Ok((key.as_bytes().to_vec(), json))
         };
-        self.put(&entries.iter().map(change).collect::<Result<Vec<_>, _>>()?)
+        self.put(&entries.iter().map(change).collect::<Result<Vec<_>, _>>()?, flush)
     }
 
     /// Removes keys, in batches, and flushes.
     pub(super) fn remove(&self, keys: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        self.put(&keys.into_iter().map(|key| (key, None)).collect::<Vec<_>>())
+        self.put(&keys.into_iter().map(|key| (key, None)).collect::<Vec<_>>(), Flush::Now)
     }
 
     /// Takes the entries off the disk, so that nothing holds its files.
@@ -183,19 +195,19 @@ impl Tree {
         let mut there = fresh.place.write().unwrap_or_else(PoisonError::into_inner);
         let Place::Disk(tree) = &*there else { return Ok(()) };
         for chunk in changes.chunks(BATCH_MAX) {
-            self.to_disk(tree, chunk)?;
+            self.to_disk(tree, chunk, Flush::Now)?;
         }
         std::mem::swap(&mut *place, &mut *there);
         Ok(())
     }
 
-    fn put(&self, changes: &[Change]) -> Result<(), StoreError> {
+    fn put(&self, changes: &[Change], flush: Flush) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         for chunk in changes.chunks(BATCH_MAX) {
             let unwritten = match &*place {
                 // The other trees are not there any more: what is on the disk stays of one time.
                 Place::Disk(tree) if self.keeper.trouble().is_some() => Some(everything(tree)?),
-                Place::Disk(tree) => match self.to_disk(tree, chunk) {
+                Place::Disk(tree) => match self.to_disk(tree, chunk, flush) {
                     Ok(()) => None,
                     Err(error) if self.keeper.goes_on => {
                         self.keeper.set_trouble(Some(error.chain()));
@@ -220,7 +232,7 @@ impl Tree {
         Ok(())
     }
 
-    fn to_disk(&self, tree: &sled::Tree, changes: &[Change]) -> Result<(), StoreError> {
+    fn to_disk(&self, tree: &sled::Tree, changes: &[Change], flush: Flush) -> Result<(), StoreError> {
         let gate = self.keeper.gate.as_ref().map_or(Ok(()), |gate| gate());
         gate.map_err(|source| StoreError::Sled { doing: "write", source: source.into() })?;
         let mut batch = sled::Batch::default();
@@ -231,7 +243,12 @@ impl Tree {
             }
         }
         tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })?;
-        tree.flush().map_err(|source| StoreError::Sled { doing: "flush", source })?;
+        match flush {
+            Flush::Now => {
+                tree.flush().map_err(|source| StoreError::Sled { doing: "flush", source })?;
+            }
+            Flush::WithNext => {}
+        }
         Ok(())
     }
 

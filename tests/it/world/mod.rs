@@ -154,7 +154,7 @@ impl World {
         let opened = open(self.dir.path(), &*clock);
         assert!(opened.moved_aside.is_none(), "the database was moved aside: {:?}", opened.moved_aside);
         let gate = self.fuse.clone();
-        let store = opened.store.gated(Arc::new(move || gate.write())).going_on();
+        let store = opened.store.gated(Arc::new(move || gate.write())).going_on().holding();
         store.keep_desired(&self.desired).expect("the desired state is kept");
         let means = Means { store: store.clone(), transport: self.wire.clone(), clock: clock.clone() };
         let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &means, None).expect("a fleet");

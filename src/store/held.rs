@@ -1,0 +1,110 @@
+//! Account states that wait to be written: those of which only what every look says anew has changed.
+//!
+//! Only a daemon's store [holds](Store::holding) them, because only a daemon comes back to them. Everybody who reads an
+//! account's state from that store reads the one that is held.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::model::channel::AccountName;
+use crate::model::record::AccountState;
+
+use super::open::Store;
+use super::tree::StoreError;
+
+/// How long a state is held at most: whoever makes a store hold calls [`Store::write_held`] as often.
+pub const HELD_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The states that are held.
+#[derive(Clone, Default)]
+pub(super) struct Held(Arc<Mutex<BTreeMap<AccountName, AccountState>>>);
+
+impl Store {
+    /// A store that holds account states until [`Store::write_held`].
+    #[must_use]
+    pub fn holding(mut self) -> Store {
+        self.held = Some(Held::default());
+        self
+    }
+
+    /// What is remembered of an account.
+    pub fn account_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
+        let held = self.held.as_ref().and_then(|held| held.states().get(account).cloned());
+        held.map_or_else(|| self.stored_state(account), Ok)
+    }
+
+    /// Remembers an account's state. It is flushed, unless the store holds it: that is where nothing else changed than
+    /// every look says anew.
+    pub fn write_account_state(&self, account: &AccountName, state: &AccountState) -> Result<(), StoreError> {
+        let Some(held) = &self.held else { return self.store_states([(account, state)]) };
+        let mut states = held.states();
+        if self.stored_state(account)?.says_as_much_as(state) {
+            states.insert(account.clone(), state.clone());
+            return Ok(());
+        }
+        self.store_states([(account, state)])?;
+        states.remove(account);
+        Ok(())
+    }
+
+    /// Writes what is held, and flushes.
+    ///
+    /// # Errors
+    /// When the store fails. Then it stays held.
+    pub fn write_held(&self) -> Result<(), StoreError> {
+        let Some(held) = &self.held else { return Ok(()) };
+        let mut states = held.states();
+        self.store_states(&*states)?;
+        states.clear();
+        Ok(())
+    }
+}
+
+impl Held {
+    fn states(&self) -> MutexGuard<'_, BTreeMap<AccountName, AccountState>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::pause::Pause;
+    use crate::model::time::{Timestamp, after};
+
+    fn looked(minute: u64) -> AccountState {
+        let at = after("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(), Duration::from_secs(60 * minute));
+        AccountState { looked_at: Some(at), looked_from: Some(at), skew_ms: Some(0), ..AccountState::default() }
+    }
+
+    #[test]
+    fn a_look_that_says_nothing_new_is_held_and_read_and_written_when_asked() {
+        let acme: AccountName = "acme".parse().unwrap();
+        let store = Store::temporary().unwrap().holding();
+        store.write_account_state(&acme, &looked(0)).unwrap();
+        assert_eq!(store.stored_state(&acme).unwrap(), looked(0), "the first one is news");
+        store.write_account_state(&acme, &looked(1)).unwrap();
+        assert_eq!(store.stored_state(&acme).unwrap(), looked(0));
+        assert_eq!(store.clone().account_state(&acme).unwrap(), looked(1));
+        store.write_held().unwrap();
+        assert_eq!(store.stored_state(&acme).unwrap(), looked(1));
+    }
+
+    #[test]
+    fn what_is_news_is_written_at_once_with_what_was_held_before_it() {
+        let acme: AccountName = "acme".parse().unwrap();
+        let store = Store::temporary().unwrap().holding();
+        store.write_account_state(&acme, &looked(0)).unwrap();
+        store.write_account_state(&acme, &looked(1)).unwrap();
+        let mut paused = looked(1);
+        paused.paused.account = Some(Pause { at: looked(1).looked_at.unwrap(), until: None });
+        store.write_account_state(&acme, &paused).unwrap();
+        assert_eq!(store.stored_state(&acme).unwrap(), paused);
+        store.write_held().unwrap();
+        assert_eq!(store.account_state(&acme).unwrap(), paused, "nothing older comes over it");
+        let skewed = AccountState { skew_ms: Some(90_000), ..paused };
+        store.write_account_state(&acme, &skewed).unwrap();
+        assert_eq!(store.stored_state(&acme).unwrap(), skewed, "another time at Zoho is news");
+    }
+}
