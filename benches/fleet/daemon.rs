@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -30,6 +30,8 @@ pub(crate) struct Said {
     pub(crate) bytes: AtomicU64,
     pub(crate) jumps: AtomicU64,
     pub(crate) warnings: AtomicU64,
+    /// The last line.
+    pub(crate) last: Mutex<String>,
 }
 
 impl Daemon {
@@ -63,7 +65,11 @@ impl Daemon {
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => anyhow::bail!("the daemon ended with {status}"),
+            Some(status) => {
+                // What it says at the very end is heard by a thread of its own.
+                let last = self.said.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                anyhow::bail!("the daemon ended with {status}: {last}")
+            }
         }
     }
 
@@ -102,6 +108,7 @@ impl Said {
                 // It is for whoever looks into it; without it the figures are as good.
                 let _kept = std::fs::write(keep, &line);
             }
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&line);
             line.clear();
         }
     }

@@ -57,7 +57,7 @@ struct Args {
     /// A size at which every phase is over within a minute or two, for CI
     #[arg(long)]
     small: bool,
-    /// One account of 10 to 10,000 channels, and 1 to 1,000 accounts of 10, with plots into this directory
+    /// One account of 1 to 10,000 channels, and 1 to 1,000 accounts of 10, with plots into this directory
     #[arg(long, value_name = "DIR")]
     sweep: Option<PathBuf>,
     /// The figures as JSON as well

@@ -243,7 +243,7 @@ impl Bench<'_> {
 
     fn write_config(&self, pace: Option<Pace>) -> anyhow::Result<()> {
         let audit = pace.map_or_else(|| NEVER.to_owned(), |pace| audit_of(self.args.audit, pace).0);
-        self.world.write_config(&self.place.file("config.toml"), (&audit, self.args.passes_max))
+        self.world.write_config(&self.place, (&audit, self.args.passes_max))
     }
 
     /// Looks often enough to say when it came to pass.

@@ -12,7 +12,7 @@ use super::phases;
 pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let series = [
-        (CHANNELS, "channels of one account", [10, 100, 1_000, 10_000].map(|channels| (1, channels))),
+        (CHANNELS, "channels of one account", [1, 100, 1_000, 10_000].map(|channels| (1, channels))),
         ("fleet-accounts.svg", "accounts of ten channels", [1, 10, 100, 1_000].map(|accounts| (accounts, 10))),
     ];
     for (file, axis, sizes) in series {
@@ -23,6 +23,10 @@ pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
             let size = if file == CHANNELS { channels } else { accounts };
             points.push(Point::of(&figures, size));
         }
+        println!("{axis}: calls a channel and day, and the fewest that could do");
+        for Point { size, values, floor } in &points {
+            println!("  {size:>6}  {:.3}  {floor:.3}", values[CALLS]);
+        }
         std::fs::write(folder.join(file), svg(axis, &points))?;
     }
     Ok(())
@@ -32,6 +36,8 @@ pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
 struct Point {
     size: f64,
     values: [f64; 4],
+    /// The fewest calls of a channel and day.
+    floor: f64,
 }
 
 impl Point {
@@ -42,6 +48,10 @@ impl Point {
         let calls = steady.map_or(0, |steady| steady.calls.values().sum::<u64>());
         let cpu = steady.map_or(Duration::ZERO, |steady| steady.taken.cpu);
         let peak = figures.phases.iter().map(|phase| phase.peak).max().unwrap_or_default();
+        let floor = steady.map_or(0.0, |steady| {
+            let floors = [steady.floor_writes, steady.floor_reads, steady.floor_tokens];
+            floors.into_iter().flatten().sum::<f64>()
+        });
         let late = steady.and_then(|steady| steady.lateness).unwrap_or_default().p99;
         Point {
             size: size as f64,
@@ -51,6 +61,7 @@ impl Point {
                 calls as f64 / days / channels,
                 late.as_secs_f64() * 1000.0,
             ],
+            floor: floor / days / channels,
         }
     }
 }
@@ -124,6 +135,8 @@ impl Scale {
 }
 
 const CHANNELS: &str = "fleet-channels.svg";
+/// Where they stand in [`Point::values`].
+const CALLS: usize = 2;
 const PANELS: [&str; 4] = [
     "CPU of a steady day, in seconds",
     "most memory, in MB",

@@ -133,33 +133,46 @@ impl World {
         periods.sum::<f64>() * self.writes_once() as f64 / self.accounts as f64
     }
 
-    /// Writes the config; `audit` is a cron expression.
-    pub(crate) fn write_config(&self, file: &Path, (audit, passes_max): (&str, usize)) -> anyhow::Result<()> {
-        let mut text = format!("[reconcile]\naudit = \"{audit}\"\npasses_max = {passes_max}\n");
-        for name in self.names() {
-            let Org { client_id, client_secret, refresh_tokens, .. } = Org::new(&name);
-            let base = &self.base;
-            write!(
-                text,
-                "\n[accounts.{name}]\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"v8\"\n\
-                 client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\nrefresh_token = \"{}\"\n\
-                 \n[accounts.{name}.channel_defaults]\nnotify_url = \"{NOTIFY_URL}\"\ntoken = \"token-{name}\"\n",
-                refresh_tokens.first().map_or("", String::as_str),
-            )?;
-            for number in 0..self.channels {
-                let events = EVENTS[..modules(number)].join("\", \"");
-                write!(
-                    text,
-                    "\n[[channels]]\nname = \"{name}-c{number}\"\naccount = \"{name}\"\nevents = [\"{events}\"]\n"
-                )?;
-            }
+    /// Writes the config; `audit` is a cron expression. Accounts stand in files of their own, some in each.
+    pub(crate) fn write_config(&self, place: &Place, (audit, passes_max): (&str, usize)) -> anyhow::Result<()> {
+        let reconcile = format!("[reconcile]\naudit = \"{audit}\"\npasses_max = {passes_max}\n");
+        write_private(&place.file("config.toml"), &format!("include = [\"accounts/*.toml\"]\n{reconcile}"))?;
+        std::fs::create_dir_all(place.file("accounts"))?;
+        let names: Vec<String> = self.names().collect();
+        for (number, names) in names.chunks(CHANNELS_IN_FILE.div_ceil(self.channels)).enumerate() {
+            let mut text = String::new();
+            names.iter().try_for_each(|name| self.write_account(&mut text, name))?;
+            write_private(&place.file(&format!("accounts/{number}.toml")), &text)?;
         }
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut options = std::fs::OpenOptions::new();
-        let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        std::io::Write::write_all(&mut opened, text.as_bytes())?;
         Ok(())
     }
+
+    fn write_account(&self, text: &mut String, name: &str) -> std::fmt::Result {
+        let Org { client_id, client_secret, refresh_tokens, .. } = Org::new(name);
+        let base = &self.base;
+        write!(
+            text,
+            "\n[accounts.{name}]\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"v8\"\n\
+             client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\nrefresh_token = \"{}\"\n\
+             \n[accounts.{name}.channel_defaults]\nnotify_url = \"{NOTIFY_URL}\"\ntoken = \"token-{name}\"\n",
+            refresh_tokens.first().map_or("", String::as_str),
+        )?;
+        for number in 0..self.channels {
+            let events = EVENTS[..modules(number)].join("\", \"");
+            write!(
+                text,
+                "\n[[channels]]\nname = \"{name}-c{number}\"\naccount = \"{name}\"\nevents = [\"{events}\"]\n"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    std::io::Write::write_all(&mut opened, text.as_bytes())
 }
 
 impl Drop for World {
@@ -228,5 +241,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 const EVENTS: [&str; 3] = ["Deals.all", "Contacts.create", "Leads.edit"];
 pub(crate) const NOTIFY_URL: &str = "https://hooks.example.com/zoho";
+/// Channels that stand in one file of the config; a file is 8 MiB at most.
+const CHANNELS_IN_FILE: usize = 10_000;
 /// Rows on one page, which is what the daemon asks for.
 const PAGE: usize = 200;
