@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 /// A secret value: a client secret, a refresh token, an access token, a channel token. `Debug` and `Display` do not show
-/// it, it does not serialise, and its memory is zeroed when it is dropped. Two secrets are equal when their values are,
-/// wherever they came from.
+/// it, it does not serialise, and its memory is zeroed when the last clone is dropped: clones share it, so that the token of
+/// a hundred channels is there once. Two secrets are equal when their values are, wherever they came from.
 #[derive(Clone)]
-pub struct Secret {
+pub struct Secret(Arc<Inner>);
+
+struct Inner {
     value: SecretString,
     fingerprint: Fingerprint,
     origin: Origin,
@@ -50,17 +53,17 @@ impl Secret {
     pub fn from_origin(value: impl Into<String>, origin: Origin) -> Secret {
         let value = SecretString::from(value.into());
         let fingerprint = Fingerprint::of(&["secret", value.expose_secret()]);
-        Secret { value, fingerprint, origin }
+        Secret(Arc::new(Inner { value, fingerprint, origin }))
     }
 
     /// Where it came from.
     pub fn origin(&self) -> &Origin {
-        &self.origin
+        &self.0.origin
     }
 
     /// The value, for the one place that must send it.
     pub fn expose(&self) -> &str {
-        self.value.expose_secret()
+        self.0.value.expose_secret()
     }
 
     /// Whether this is the value. How long that takes tells nothing of it: the whole hashes are compared, whatever differs.
@@ -71,7 +74,7 @@ impl Secret {
 
     /// What may be stored, compared and printed in its place.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        self.0.fingerprint
     }
 }
 
@@ -83,7 +86,7 @@ impl From<&str> for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Secret) -> bool {
-        self.fingerprint == other.fingerprint
+        self.fingerprint() == other.fingerprint()
     }
 }
 
@@ -102,12 +105,26 @@ pub struct Fingerprint(pub u64);
 impl Fingerprint {
     /// Over the parts, each with its length, so that no two lists of parts read the same.
     pub fn of(parts: &[&str]) -> Fingerprint {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        let digest = hash.finalize();
+        let mut all = Parts::default();
+        parts.iter().for_each(|part| all.add(part));
+        all.finish()
+    }
+}
+
+/// A [`Fingerprint`] in the making, for parts that are not there all at once.
+#[derive(Clone, Debug, Default)]
+pub struct Parts(Sha256);
+
+impl Parts {
+    /// The next part.
+    pub fn add(&mut self, part: &str) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part.as_bytes());
+    }
+
+    /// Over all of them.
+    pub fn finish(self) -> Fingerprint {
+        let digest = self.0.finalize();
         let mut first = [0_u8; 8];
         first.copy_from_slice(&digest[..8]);
         Fingerprint(u64::from_be_bytes(first))

@@ -156,8 +156,8 @@ impl<'a> Ledgers<'a> {
     }
 
     /// What is to be written; it is the caller's from here on.
-    pub(super) fn take_unwritten(&mut self) -> BTreeMap<ChannelId, Option<Ledger>> {
-        std::mem::take(&mut self.unwritten).into_iter().map(|id| (id, self.ledgers.get(&id).cloned())).collect()
+    pub(super) fn take_unwritten(&mut self) -> Vec<(ChannelId, Option<&Ledger>)> {
+        std::mem::take(&mut self.unwritten).into_iter().map(|id| (id, self.ledgers.get(&id))).collect()
     }
 }
 

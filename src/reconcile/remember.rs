@@ -31,6 +31,8 @@ pub struct Memory<'a> {
     pub records: BTreeMap<ChannelId, Record>,
     /// What the next look should find.
     pub predicted: Look,
+    /// Whether something is written that may not be on the disk yet.
+    is_unflushed: bool,
     now: Timestamp,
     zoho_now: Timestamp,
 }
@@ -43,7 +45,7 @@ impl<'a> Memory<'a> {
         look: Look,
         (now, zoho_now): (Timestamp, Timestamp),
     ) -> Memory<'a> {
-        Memory { ledgers, records, predicted: look, now, zoho_now }
+        Memory { ledgers, records, predicted: look, is_unflushed: false, now, zoho_now }
     }
 
     /// The ledgers as they are now.
@@ -65,16 +67,17 @@ impl<'a> Memory<'a> {
             changes.insert(step.id, Some(Record { notify_url: url, ..record }));
         }
         self.ledgers.intend(steps, sent);
-        self.apply(changes)
+        self.apply(changes)?;
+        self.flush()
     }
 
-    /// A batch was refused as a whole, and is sent in parts.
+    /// A batch was refused as a whole, and is sent in parts. That is flushed with the first of them.
     pub fn withdraw(&mut self, steps: &[Step]) -> Result<(), StoreError> {
         self.ledgers.withdraw(steps);
         self.apply(BTreeMap::new())
     }
 
-    /// Writes down what came of a batch.
+    /// Writes down what came of a batch. That is flushed with the next one, before it is sent, or with the end of the pass.
     pub fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) -> Result<(), StoreError> {
         self.ledgers.outcomes(steps, outcomes, times);
         let mut changes = BTreeMap::new();
@@ -86,15 +89,22 @@ impl<'a> Memory<'a> {
         self.apply(changes)
     }
 
-    /// Writes down what a look said and no write has taken along.
+    /// Writes down what a look said and no write has taken along, and flushes.
     pub fn finish(&mut self) -> Result<(), StoreError> {
-        self.apply(BTreeMap::new())
+        self.apply(BTreeMap::new())?;
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.is_unflushed) { self.ledgers.store.flush() } else { Ok(()) }
     }
 
     /// Lets go of records, or keeps them, in memory and in the store, together with the ledgers that changed.
     fn apply(&mut self, changes: BTreeMap<ChannelId, Option<Record>>) -> Result<(), StoreError> {
+        let (store, account) = (self.ledgers.store, self.ledgers.account);
         let ledgers = self.ledgers.take_unwritten();
-        self.ledgers.store.write_channels(self.ledgers.account, &ledgers, &changes)?;
+        self.is_unflushed |= !ledgers.is_empty() || !changes.is_empty();
+        store.set_channels(account, &ledgers, &changes)?;
         for (id, record) in changes {
             match record {
                 Some(record) => self.records.insert(id, record),

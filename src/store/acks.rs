@@ -29,7 +29,7 @@ impl Store {
     /// Sets what was acknowledged of channels of one account, and flushes.
     pub fn write_acks(&self, account: &AccountName, changes: &BTreeMap<ChannelId, Acks>) -> Result<(), StoreError> {
         let entry = |(id, acks): (&ChannelId, &Acks)| (keys::record(account, *id), Some(AcksValue::of(*id, acks)));
-        self.acks.write(&changes.iter().map(entry).collect::<Vec<_>>())
+        self.acks.write(changes.iter().map(entry))
     }
 
     /// Forgets what was acknowledged of channels whose ledgers go.
@@ -141,7 +141,7 @@ mod tests {
         let account: AccountName = "acme".parse().unwrap();
         let (one, other) = (ChannelId::new(7).unwrap(), ChannelId::new(8).unwrap());
         store.write_acks(&account, &[(one, acks()), (other, acks())].into()).unwrap();
-        store.write_ledgers(&account, &[(one, None)].into()).unwrap();
+        store.write_ledgers(&account, &[(one, None)]).unwrap();
         assert_eq!(store.acks(&account, one).unwrap(), Acks::default());
         assert_eq!(store.acks(&account, other).unwrap(), acks());
     }

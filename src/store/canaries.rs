@@ -37,7 +37,7 @@ impl Store {
         let entry = |(url, canaries): (&Fingerprint, &Option<Canaries>)| {
             (keys::canaries(account, *url), canaries.as_ref().map(CanariesValue::of))
         };
-        self.canaries.write(&changes.iter().map(entry).collect::<Vec<_>>())
+        self.canaries.write(changes.iter().map(entry))
     }
 }
 

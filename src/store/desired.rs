@@ -18,7 +18,7 @@ use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
 use crate::model::events::Events;
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::rotation::Rotation;
-use crate::model::secret::{Fingerprint, Origin, Secret};
+use crate::model::secret::{Origin, Parts, Secret};
 use crate::model::version::ApiVersion;
 
 use super::keys;
@@ -45,21 +45,22 @@ pub type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
 impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
     pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
-        let entries = entries_of(desired);
-        let over = fingerprint(entries.iter().map(|(key, entry)| (key.clone(), as_value(entry))));
+        let below = |generation| {
+            let prefix = keys::generation(generation);
+            entries_of(desired).map(move |(key, entry)| (format!("{prefix}{key}"), entry))
+        };
         let current: Option<Current> = self.meta.read(CURRENT)?;
-        if let Some(current) = &current
-            && current.over == over.0
-            && self.is_whole(current)?
+        if let Some(Current { generation, over: _ }) = current
+            && self.desired.is(&keys::generation(generation), below(generation))?
         {
             return Ok(false);
         }
         let generation = current.map_or(1, |current| current.generation + 1);
         self.drop_generations_but(generation.checked_sub(1))?;
-        let prefix = keys::generation(generation);
-        let prefixed = entries.into_iter().map(|(key, entry)| (format!("{prefix}{key}"), Some(entry)));
-        self.desired.write(&prefixed.collect::<Vec<_>>())?;
-        self.meta.write(&[(CURRENT.to_owned(), Some(Current { generation, over: over.0 }))])?;
+        let mut over = Over::default();
+        let entries = below(generation).inspect(|(key, entry)| over.add(key, &as_value(entry)));
+        self.desired.write(entries.map(|(key, entry)| (key, Some(entry))))?;
+        self.meta.write([(CURRENT.to_owned(), Some(Current { generation, over: over.finish() }))])?;
         self.drop_generations_but(Some(generation))?;
         Ok(true)
     }
@@ -76,19 +77,13 @@ impl Store {
                     .to_owned(),
             });
         }
-        let prefix = keys::generation(current.generation);
         let mut restored = Restored::default();
-        let mut channels = Vec::new();
-        for (_, entry) in self.desired.scan::<Entry>(&prefix)? {
-            match entry {
-                Entry::Settings(settings) => {
-                    restored.desired.settings = settings.into_settings(fetch, &mut restored);
-                }
-                Entry::Account(account) => restored.add_account(account, fetch),
-                Entry::Channel(channel) => channels.push(channel),
-            }
-        }
-        channels.into_iter().for_each(|channel| restored.add_channel(channel, fetch));
+        // In the order of their keys: an account comes before its channels.
+        self.desired.each(&keys::generation(current.generation), |_, entry| match entry {
+            Entry::Settings(settings) => restored.desired.settings = settings.into_settings(fetch, &mut restored),
+            Entry::Account(account) => restored.add_account(account, fetch),
+            Entry::Channel(channel) => restored.add_channel(channel, fetch),
+        })?;
         let unusable = &restored.unusable;
         restored.desired.accounts.retain(|name, _| !unusable.contains_key(name));
         Ok(Some(restored))
@@ -96,17 +91,17 @@ impl Store {
 
     /// Whether what is stored is what was written. A channel that got lost would look like one that was taken out.
     fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
-        let prefix = keys::generation(current.generation);
-        let key = |key: Vec<u8>| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let entries = self.desired.scan::<serde_json::Value>(&prefix)?.into_iter();
-        Ok(fingerprint(entries.map(|(at, entry)| (key(at), entry))).0 == current.over)
+        let mut over = Over::default();
+        self.desired.each(&keys::generation(current.generation), |key, entry: serde_json::Value| {
+            over.add(&String::from_utf8_lossy(key), &entry);
+        })?;
+        Ok(over.finish() == current.over)
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
         let kept = kept.map(keys::generation);
-        let mut leftovers = self.desired.keys("")?;
-        leftovers.retain(|key| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes())));
-        self.desired.remove(leftovers)
+        let is_left = |key: &[u8]| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes()));
+        self.desired.remove(self.desired.keys_that("", is_left)?)
     }
 }
 
@@ -300,21 +295,35 @@ impl SecretValue {
     }
 }
 
-fn entries_of(desired: &Desired) -> Vec<(String, Entry)> {
+/// In the order of their keys, each made when it is asked for: together they are far larger than what they are made of.
+fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, Entry)> {
     let Desired { settings, accounts } = desired;
-    let mut entries = vec![Entry::Settings(SettingsValue::of(settings))];
-    for (name, AccountDesired { account, specs }) in accounts {
-        entries.push(Entry::Account(AccountValue::of(account)));
-        entries.extend(specs.values().map(|spec| Entry::Channel(ChannelValue::of(name, spec))));
-    }
-    entries.into_iter().map(|entry| (entry.key(), entry)).collect()
+    // In a key a name is followed by what comes after other characters that a name may hold.
+    let by_key: BTreeMap<String, &AccountDesired> =
+        accounts.iter().map(|(name, account)| (keys::records_of(name), account)).collect();
+    let channels = by_key.into_values().flat_map(|AccountDesired { account, specs }| {
+        specs.values().map(|spec| Entry::Channel(ChannelValue::of(&account.name, spec)))
+    });
+    let accounts = accounts.values().map(|desired| Entry::Account(AccountValue::of(&desired.account)));
+    let settings = std::iter::once_with(|| Entry::Settings(SettingsValue::of(settings)));
+    accounts.chain(channels).chain(settings).map(|entry| (entry.key(), entry))
 }
 
-/// Over the entries as they are in the store, whatever their order here, and whatever a later version makes of them.
-fn fingerprint(entries: impl Iterator<Item = (String, serde_json::Value)>) -> Fingerprint {
-    let mut texts: Vec<String> = entries.map(|(key, entry)| format!("{key} {entry}")).collect();
-    texts.sort_unstable();
-    Fingerprint::of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+/// The fingerprint of the entries as they are in the store, in the order of their keys, whatever a later version makes of
+/// them.
+#[derive(Default)]
+struct Over(Parts);
+
+impl Over {
+    /// `key` with its generation, which is left out.
+    fn add(&mut self, key: &str, entry: &serde_json::Value) {
+        let key = key.split_once('/').map_or(key, |(_, key)| key);
+        self.0.add(&format!("{key} {entry}"));
+    }
+
+    fn finish(self) -> u64 {
+        self.0.finish().0
+    }
 }
 
 fn as_value(entry: &Entry) -> serde_json::Value {

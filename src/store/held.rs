@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(store.stored_state(&acme).unwrap(), looked(0), "the first one is news");
         store.write_account_state(&acme, &looked(1)).unwrap();
         assert_eq!(store.stored_state(&acme).unwrap(), looked(0));
-        assert_eq!(store.clone().account_state(&acme).unwrap(), looked(1));
+        assert_eq!(store.account_state(&acme).unwrap(), looked(1));
         store.write_held().unwrap();
         assert_eq!(store.stored_state(&acme).unwrap(), looked(1));
     }

@@ -28,6 +28,12 @@ pub(super) fn account_of(key: &[u8]) -> Option<AccountName> {
     std::str::from_utf8(key).ok()?.split_once('/')?.0.parse().ok()
 }
 
+/// After every record of the account of this key, and before those of any later one.
+pub(super) fn after_account_of(key: &[u8]) -> Vec<u8> {
+    let account = key.split(|byte| *byte == b'/').next().unwrap_or_default();
+    [account, &[b'/' + 1]].concat()
+}
+
 /// `GENERATION/`: before everything of one desired state.
 pub(super) fn generation(generation: u64) -> String {
     format!("{generation:020}/")

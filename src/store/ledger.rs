@@ -19,7 +19,7 @@ use crate::model::time::{Timestamp, span};
 
 use super::keys;
 use super::open::Store;
-use super::tree::{Flush, StoreError};
+use super::tree::StoreError;
 use super::value::as_text;
 
 impl Store {
@@ -37,32 +37,35 @@ impl Store {
 
     /// The accounts that have ledgers: also those that are declared no longer.
     pub fn ledger_accounts(&self) -> Result<BTreeSet<AccountName>, StoreError> {
-        Ok(self.ledgers.keys("")?.iter().filter_map(|key| keys::account_of(key)).collect())
+        let (mut names, mut from) = (BTreeSet::new(), Vec::new());
+        while let Some(key) = self.ledgers.first_key_from(&from)? {
+            from = keys::after_account_of(&key);
+            names.extend(keys::account_of(&key));
+        }
+        Ok(names)
     }
 
     /// Sets and removes (`None`) ledgers of one account, and flushes.
     pub fn write_ledgers(
         &self,
         account: &AccountName,
-        changes: &BTreeMap<ChannelId, Option<Ledger>>,
+        changes: &[(ChannelId, Option<&Ledger>)],
     ) -> Result<(), StoreError> {
-        self.set_ledgers(account, changes, Flush::Now)
+        self.set_ledgers(account, changes)?;
+        self.flush()
     }
 
-    /// The same, and flushes now or with what is written next.
+    /// The same without the flush.
     pub(super) fn set_ledgers(
         &self,
         account: &AccountName,
-        changes: &BTreeMap<ChannelId, Option<Ledger>>,
-        flush: Flush,
+        changes: &[(ChannelId, Option<&Ledger>)],
     ) -> Result<(), StoreError> {
-        let entries: Vec<(String, Option<LedgerValue>)> = changes
-            .iter()
-            .map(|(id, ledger)| (keys::record(account, *id), ledger.as_ref().map(LedgerValue::of)))
-            .collect();
         // Before the ledger: the other way round a crash would leave them for good.
         self.forget_acks(account, changes.iter().filter(|(_, ledger)| ledger.is_none()).map(|(id, _)| *id))?;
-        self.ledgers.set(&entries, flush)
+        let entry =
+            |(id, ledger): &(ChannelId, Option<&Ledger>)| (keys::record(account, *id), ledger.map(LedgerValue::of));
+        self.ledgers.set(changes.iter().map(entry))
     }
 }
 
@@ -336,11 +339,11 @@ mod tests {
     fn ledgers_are_kept_by_account_and_channel_until_they_are_removed() {
         let store = Store::temporary().unwrap();
         let (acme, globex): (AccountName, AccountName) = ("acme".parse().unwrap(), "globex".parse().unwrap());
-        store.write_ledgers(&acme, &[(full(7).id, Some(full(7)))].into()).unwrap();
+        store.write_ledgers(&acme, &[(full(7).id, Some(&full(7)))]).unwrap();
         assert_eq!(store.ledger(&acme, full(7).id).unwrap(), Some(full(7)));
         assert_eq!(store.ledgers(&acme).unwrap(), [(full(7).id, full(7))].into());
         assert!(store.ledgers(&globex).unwrap().is_empty());
-        store.write_ledgers(&acme, &[(full(7).id, None)].into()).unwrap();
+        store.write_ledgers(&acme, &[(full(7).id, None)]).unwrap();
         assert_eq!(store.ledger(&acme, full(7).id).unwrap(), None);
     }
 

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::time::Timestamp;
 
-use super::open::{DATABASE, config};
+use super::open::{DATABASE, config, open_database};
 use super::tree::{BATCH_MAX, StoreError};
 
 /// Every entry: tree, key, value, as bytes, so that what a step does not touch stays as it was to the last byte.
@@ -87,7 +87,7 @@ pub(super) fn migrate(
 
 fn read(path: &Path) -> Result<Entries, MigrateError> {
     let failed = |source| StoreError::Sled { doing: "read the older layout", source };
-    let db = config().path(path).open().map_err(failed)?;
+    let db = open_database(path).map_err(failed)?;
     let mut entries = Entries::new();
     for name in db.tree_names().into_iter().filter(|name| *name != SLEDS_OWN) {
         let tree = entries.entry(name.to_vec()).or_default();

@@ -25,15 +25,15 @@
 //!   at the next write.
 //! - A record is written and flushed *before* the first POST of its channel, so a crash in between leaves a record of
 //!   something that may not exist, which the next pass settles, and never a channel that nobody knows.
-//! - Outcomes are written and flushed after each batch of a pass. A crash before that flush loses what Zoho answered;
-//!   the next look finds it.
-//! - A ledger is changed and flushed before a write is sent (from now on it may have been applied) and after its reply
-//!   came, each time with the records of the same channels and in one flush; what a good look says goes with the first of
-//!   these, or with the end of a pass that sends nothing. A crash between the two trees of one flush leaves a ledger that
-//!   is ahead of its record: of a write that was not sent, or of a reply whose channel the next look finds. It is always before the account's `looked_from`, which says up to where the ledgers are
-//!   certain. A crash in between makes a stretch unknown that somebody knew for a moment, and hides none: a write whose
-//!   reply was lost is in doubt until the next look, and a look that was not written down is made again, with the one
-//!   before it as the last certainty.
+//! - Outcomes are written after each batch of a pass, and flushed before the next batch is sent, or with the end of the
+//!   pass. A crash before that flush loses what Zoho answered; the next look finds it.
+//! - A ledger is changed and flushed before a write is sent (from now on it may have been applied), and changed after its
+//!   reply came, each time with the records of the same channels; what a good look says goes with the first of these, or
+//!   with the end of a pass that sends nothing. A crash between the two trees of one flush leaves a ledger that is ahead of
+//!   its record: of a write that was not sent, or of a reply whose channel the next look finds. All of it is on the disk
+//!   before the account's `looked_from`, which says up to where the ledgers are certain. A crash in between makes a stretch
+//!   unknown that somebody knew for a moment, and hides none: a write whose reply was lost is in doubt until the next look,
+//!   and a look that was not written down is made again, with the one before it as the last certainty.
 //! - What became of a canary is written when it was answered, by the task that sends them. A crash before that sends it
 //!   again; one between it and the pass that takes it into the ledgers loses nothing, as the next pass does.
 //! - What a look of a daemon says of an account beside what is in its ledgers (when it was, how the clocks differ, what is
@@ -44,8 +44,8 @@
 //! - A token fetch is remembered and flushed before it is made.
 //!
 //! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold at most
-//! [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is opened with a cache of 16 MiB
-//! (its default is 1 GiB). The directory is made 0700 and its files 0600.
+//! [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is opened with a cache of 4 MiB
+//! (its default is 1 GiB) and segments of 64 KiB (512): see `docs/performance.md`. The directory is made 0700 and its files 0600.
 //!
 //! A database of an earlier release is brought to this layout and kept as it was; a newer one is refused. See `migrate`.
 //!

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,7 +34,7 @@ use crate::model::token::TokenState;
 
 use super::held::Held;
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
-use super::tree::{Flush, Gate, Keeper, StoreError, Tree};
+use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, GrantOnly, RecordValue, TokenValue};
 use super::{acks, canaries, desired, keys, ledger, told};
 
@@ -296,23 +296,36 @@ impl Store {
         account: &AccountName,
         changes: &BTreeMap<ChannelId, Option<Record>>,
     ) -> Result<(), StoreError> {
-        let entries: Vec<(String, Option<RecordValue>)> = changes
-            .iter()
-            .map(|(id, record)| (keys::record(account, *id), record.as_ref().map(RecordValue::of)))
-            .collect();
-        self.records.write(&entries)
+        self.set_records(account, changes)?;
+        self.flush()
     }
 
-    /// Sets and removes (`None`) ledgers and records of one account, in this order, and flushes both at once.
-    pub fn write_channels(
+    fn set_records(
         &self,
         account: &AccountName,
-        ledgers: &BTreeMap<ChannelId, Option<Ledger>>,
+        changes: &BTreeMap<ChannelId, Option<Record>>,
+    ) -> Result<(), StoreError> {
+        let entry = |(id, record): (&ChannelId, &Option<Record>)| {
+            (keys::record(account, *id), record.as_ref().map(RecordValue::of))
+        };
+        self.records.set(changes.iter().map(entry))
+    }
+
+    /// Sets and removes (`None`) ledgers and records of one account, in this order. They are on the disk once it is
+    /// [flushed](Store::flush).
+    pub fn set_channels(
+        &self,
+        account: &AccountName,
+        ledgers: &[(ChannelId, Option<&Ledger>)],
         records: &BTreeMap<ChannelId, Option<Record>>,
     ) -> Result<(), StoreError> {
-        let flush = if records.is_empty() { Flush::Now } else { Flush::WithNext };
-        self.set_ledgers(account, ledgers, flush)?;
-        self.write_records(account, records)
+        self.set_ledgers(account, ledgers)?;
+        self.set_records(account, records)
+    }
+
+    /// Sees to it that everything that was set is on the disk.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.records.flush()
     }
 
     /// What is stored of an account.
@@ -328,7 +341,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let entry =
             |(account, state): (&AccountName, &AccountState)| (account.to_string(), Some(AccountValue::of(state)));
-        self.accounts.write(&states.into_iter().map(entry).collect::<Vec<_>>())
+        self.accounts.write(states.into_iter().map(entry))
     }
 
     /// What is remembered of an account's token.
@@ -339,20 +352,29 @@ impl Store {
 
     /// Remembers an account's token, and flushes.
     pub fn write_token(&self, account: &AccountName, state: &TokenState) -> Result<(), StoreError> {
-        self.tokens.write(&[(account.to_string(), Some(TokenValue::of(state)))])
+        self.tokens.write([(account.to_string(), Some(TokenValue::of(state)))])
     }
 
     /// Reads everything once, so that a value that cannot be read is found before anything relies on it. A record of one
     /// channel under the key of another would make ours what is not.
+    ///
+    /// What is large is read by threads of its own, as a daemon that starts is waited for.
     fn verify(&self) -> Result<(), StoreError> {
-        self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id()))?;
-        self.accounts.check::<AccountValue>(|_, _| true)?;
-        self.tokens.check::<TokenValue>(|_, _| true)?;
-        ledger::verify(self)?;
-        acks::verify(self)?;
-        canaries::verify(self)?;
-        told::verify(self)?;
-        desired::verify(self)
+        std::thread::scope(|scope| {
+            let records =
+                scope.spawn(|| self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id())));
+            let ledgers = scope.spawn(|| ledger::verify(self));
+            self.accounts.check::<AccountValue>(|_, _| true)?;
+            self.tokens.check::<TokenValue>(|_, _| true)?;
+            acks::verify(self)?;
+            canaries::verify(self)?;
+            told::verify(self)?;
+            desired::verify(self)?;
+            // sled may panic on what is corrupt: that panic is handed on.
+            let ended = |result: std::thread::Result<_>| result.unwrap_or_else(|panic| resume_unwind(panic));
+            ended(records.join())?;
+            ended(ledgers.join())
+        })
     }
 }
 
@@ -436,7 +458,7 @@ fn open_and_verify(path: &Path, layout: u32) -> Result<Found, Trouble> {
     if !path.join(SLED_LOG).exists() {
         std::fs::File::create(&begun).map_err(|source| file_trouble(path, source))?;
     }
-    let db = config().path(path).open().map_err(|error| sled_trouble(path, error))?;
+    let db = open_database(path).map_err(|error| sled_trouble(path, error))?;
     restrict_files(path).map_err(|source| file_trouble(path, source))?;
     let found = layout_of(&db).map_err(|error| value_trouble(path, error))?;
     match found {
@@ -475,7 +497,7 @@ fn layout_of(db: &sled::Db) -> Result<Option<u32>, StoreError> {
 }
 
 fn write_layout(db: &sled::Db, layout: u32) -> Result<(), StoreError> {
-    Tree::open(db, "meta")?.write(&[(SCHEMA_KEY.to_owned(), Some(layout))])
+    Tree::open(db, "meta")?.write([(SCHEMA_KEY.to_owned(), Some(layout))])
 }
 
 fn sled_trouble(path: &Path, error: sled::Error) -> Trouble {
@@ -509,8 +531,17 @@ fn value_trouble(path: &Path, error: StoreError) -> Trouble {
     }
 }
 
+/// sled keeps to the length of segments that a database was begun with, and says so.
+pub(super) fn open_database(path: &Path) -> sled::Result<sled::Db> {
+    match config().path(path).open() {
+        Err(sled::Error::Unsupported(_)) => config().segment_size(SEGMENT_BYTES_ONCE).path(path).open(),
+        result @ (Ok(_) | Err(_)) => result,
+    }
+}
+
 pub(super) fn config() -> sled::Config {
-    sled::Config::default().cache_capacity(CACHE_BYTES).flush_every_ms(None).print_profile_on_drop(false)
+    let config = sled::Config::default().cache_capacity(CACHE_BYTES).flush_every_ms(None).print_profile_on_drop(false);
+    config.segment_size(SEGMENT_BYTES)
 }
 
 /// Made for its owner alone. A directory that is there already may hold other things (somebody's `/tmp`), so its mode is its
@@ -537,6 +568,12 @@ fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// What sled reads and writes at once. Its own 512 KiB are made for far more than a store here holds: each of its buffers
+/// is as long, and so is what a flush of a few bytes may leave empty.
+const SEGMENT_BYTES: usize = 64 * 1024;
+/// What the first databases were begun with: sled's own.
+const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
+
 pub(super) const DATABASE: &str = "db";
 /// The file in its directory in which sled keeps everything.
 const SLED_LOG: &str = "db";
@@ -555,7 +592,7 @@ const fn layout_after(steps: &[Step]) -> u32 {
 
 const LOCK_TRIES: u32 = 10;
 const LOCK_WAIT: Duration = Duration::from_millis(20);
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

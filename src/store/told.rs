@@ -19,7 +19,7 @@ impl Store {
 
     /// Keeps it, and flushes; `None` when all is told to be well.
     pub fn write_told(&self, told: Option<&Told>) -> Result<(), StoreError> {
-        self.meta.write(&[(TOLD.to_owned(), told.map(ToldValue::of))])
+        self.meta.write([(TOLD.to_owned(), told.map(ToldValue::of))])
     }
 }
 

@@ -68,13 +68,6 @@ pub(super) struct Keeper {
     pub(super) trouble: Arc<Mutex<Option<String>>>,
 }
 
-/// When a batch is flushed. sled has one log for all trees: a flush of one flushes what was written to the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flush {
-    Now,
-    WithNext,
-}
-
 /// Where a tree's entries are.
 enum Place {
     Disk(sled::Tree),
@@ -149,31 +142,103 @@ impl Tree {
 
     /// The keys that begin so.
     pub(super) fn keys(&self, prefix: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.keys_that(prefix, |_| true)
+    }
+
+    /// Those of them of which this holds.
+    pub(super) fn keys_that(&self, prefix: &str, holds: impl Fn(&[u8]) -> bool) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut keys = Vec::new();
         self.visit(prefix, |key, _| {
-            keys.push(key.to_vec());
+            if holds(key) {
+                keys.push(key.to_vec());
+            }
             Ok(())
         })?;
         Ok(keys)
     }
 
-    /// Sets and removes (`None`) entries, in batches, and flushes.
-    pub(super) fn write<T: Serialize>(&self, entries: &[(String, Option<T>)]) -> Result<(), StoreError> {
-        self.set(entries, Flush::Now)
+    /// The first key that is this one or comes after it.
+    pub(super) fn first_key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+            Place::Disk(tree) => {
+                let first = tree.range(from..).next().transpose();
+                let first = first.map_err(|source| StoreError::Sled { doing: "scan", source })?;
+                Ok(first.map(|(key, _)| key.to_vec()))
+            }
+            Place::Memory(entries) => Ok(entries.range(from.to_vec()..).next().map(|(key, _)| key.clone())),
+        }
     }
 
-    /// The same, and flushes now or with what is written next, to whichever tree.
-    pub(super) fn set<T: Serialize>(&self, entries: &[(String, Option<T>)], flush: Flush) -> Result<(), StoreError> {
-        let change = |(key, value): &(String, Option<T>)| -> Result<Change, StoreError> {
-            let json = value.as_ref().map(|value| self.json(key, value)).transpose()?;
-            Ok((key.as_bytes().to_vec(), json))
-        };
-        self.put(&entries.iter().map(change).collect::<Result<Vec<_>, _>>()?, flush)
+    /// Sets and removes (`None`) entries, in batches, and flushes.
+    pub(super) fn write<T: Serialize>(
+        &self,
+        entries: impl IntoIterator<Item = (String, Option<T>)>,
+    ) -> Result<(), StoreError> {
+        self.set(entries)?;
+        self.flush()
+    }
+
+    /// The same without the flush. No more entries than a batch has are in memory at a time.
+    pub(super) fn set<T: Serialize>(
+        &self,
+        entries: impl IntoIterator<Item = (String, Option<T>)>,
+    ) -> Result<(), StoreError> {
+        let mut changes = entries.into_iter().map(|(key, value)| -> Result<Change, StoreError> {
+            let json = value.map(|value| self.json(&key, &value)).transpose()?;
+            Ok((key.into_bytes(), json))
+        });
+        loop {
+            let batch = changes.by_ref().take(BATCH_MAX).collect::<Result<Vec<_>, _>>()?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.put(&batch)?;
+        }
     }
 
     /// Removes keys, in batches, and flushes.
     pub(super) fn remove(&self, keys: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        self.put(&keys.into_iter().map(|key| (key, None)).collect::<Vec<_>>(), Flush::Now)
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.put(&keys.into_iter().map(|key| (key, None)).collect::<Vec<_>>())?;
+        self.flush()
+    }
+
+    /// Sees to it that what was set is on the disk. sled has one log for all trees: this is for what was set in the others
+    /// too.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+            Place::Disk(tree) if self.keeper.trouble().is_none() => match flush(tree) {
+                Err(error) if self.keeper.goes_on => {
+                    self.keeper.set_trouble(Some(error.chain()));
+                    Ok(())
+                }
+                result @ (Ok(()) | Err(_)) => result,
+            },
+            // There is nothing to be had of the disk: whatever is set next takes its tree off it.
+            Place::Disk(_) | Place::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Whether these, in the order of their keys, are what is there below `prefix`, byte for byte. They are read side by
+    /// side, and none of them is kept.
+    pub(super) fn is<T: Serialize>(
+        &self,
+        prefix: &str,
+        entries: impl IntoIterator<Item = (String, T)>,
+    ) -> Result<bool, StoreError> {
+        let (mut entries, mut same) = (entries.into_iter(), true);
+        self.visit(prefix, |key, bytes| {
+            same &= match entries.next() {
+                Some((expected, value)) => {
+                    expected.as_bytes() == key && self.json(&expected, &value)?.as_slice() == bytes
+                }
+                None => false,
+            };
+            Ok(())
+        })?;
+        Ok(same && entries.next().is_none())
     }
 
     /// Takes the entries off the disk, so that nothing holds its files.
@@ -195,19 +260,20 @@ impl Tree {
         let mut there = fresh.place.write().unwrap_or_else(PoisonError::into_inner);
         let Place::Disk(tree) = &*there else { return Ok(()) };
         for chunk in changes.chunks(BATCH_MAX) {
-            self.to_disk(tree, chunk, Flush::Now)?;
+            self.to_disk(tree, chunk)?;
         }
+        flush(tree)?;
         std::mem::swap(&mut *place, &mut *there);
         Ok(())
     }
 
-    fn put(&self, changes: &[Change], flush: Flush) -> Result<(), StoreError> {
+    fn put(&self, changes: &[Change]) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         for chunk in changes.chunks(BATCH_MAX) {
             let unwritten = match &*place {
                 // The other trees are not there any more: what is on the disk stays of one time.
                 Place::Disk(tree) if self.keeper.trouble().is_some() => Some(everything(tree)?),
-                Place::Disk(tree) => match self.to_disk(tree, chunk, flush) {
+                Place::Disk(tree) => match self.to_disk(tree, chunk) {
                     Ok(()) => None,
                     Err(error) if self.keeper.goes_on => {
                         self.keeper.set_trouble(Some(error.chain()));
@@ -232,7 +298,7 @@ impl Tree {
         Ok(())
     }
 
-    fn to_disk(&self, tree: &sled::Tree, changes: &[Change], flush: Flush) -> Result<(), StoreError> {
+    fn to_disk(&self, tree: &sled::Tree, changes: &[Change]) -> Result<(), StoreError> {
         let gate = self.keeper.gate.as_ref().map_or(Ok(()), |gate| gate());
         gate.map_err(|source| StoreError::Sled { doing: "write", source: source.into() })?;
         let mut batch = sled::Batch::default();
@@ -242,14 +308,7 @@ impl Tree {
                 None => batch.remove(key.as_slice()),
             }
         }
-        tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })?;
-        match flush {
-            Flush::Now => {
-                tree.flush().map_err(|source| StoreError::Sled { doing: "flush", source })?;
-            }
-            Flush::WithNext => {}
-        }
-        Ok(())
+        tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })
     }
 
     fn visit(
@@ -262,6 +321,7 @@ impl Tree {
                 for entry in tree.scan_prefix(prefix) {
                     let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
                     see(&key, &bytes)?;
+                    touch(tree, &key)?;
                 }
             }
             Place::Memory(entries) => {
@@ -285,6 +345,17 @@ impl Tree {
     fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Value { tree: self.name, key: key.to_owned(), why: why.to_string() }
     }
+}
+
+/// sled lets go of a page only after some 16,000 accesses to pages, whatever its cache may hold: a scan, which accesses each
+/// page once, leaves that many in memory. (Seen with 0.34.7: 300,000 entries read from end to end take 87 MB, and 19 MB
+/// when each is accessed once more, in a fifth more time.)
+fn touch(tree: &sled::Tree, key: &[u8]) -> Result<(), StoreError> {
+    tree.contains_key(key).map(drop).map_err(|source| StoreError::Sled { doing: "scan", source })
+}
+
+fn flush(tree: &sled::Tree) -> Result<(), StoreError> {
+    tree.flush().map(drop).map_err(|source| StoreError::Sled { doing: "flush", source })
 }
 
 /// Every entry of a tree on the disk.

@@ -106,11 +106,9 @@ fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     store.keep_desired(&desired()).unwrap();
-    let mut half = entries_of(&desired());
-    half.truncate(3);
-    let prefix = keys::generation(2);
-    let half: Vec<_> = half.into_iter().map(|(key, entry)| (format!("{prefix}{key}"), Some(entry))).collect();
-    store.desired.write(&half).unwrap();
+    let (whole, prefix) = (desired(), keys::generation(2));
+    let half = entries_of(&whole).take(3).map(|(key, entry)| (format!("{prefix}{key}"), Some(entry)));
+    store.desired.write(half).unwrap();
     drop(store);
     let store = open(&dir);
     assert_eq!(restored(&store).desired, desired());
@@ -150,11 +148,10 @@ fn a_desired_state_with_keys_of_another_version_is_restored() {
             (String::from_utf8(key).unwrap(), entry)
         })
         .collect();
-    let changed: Vec<_> = entries.iter().map(|(key, entry)| (key.clone(), Some(entry.clone()))).collect();
-    store.desired.write(&changed).unwrap();
-    let bare = |key: &str| key.split_once('/').unwrap().1.to_owned();
-    let over = fingerprint(entries.into_iter().map(|(key, entry)| (bare(&key), entry))).0;
-    store.meta.write(&[(CURRENT.to_owned(), Some(Current { generation: 1, over }))]).unwrap();
+    let mut over = Over::default();
+    entries.iter().for_each(|(key, entry)| over.add(key, entry));
+    store.desired.write(entries.into_iter().map(|(key, entry)| (key, Some(entry)))).unwrap();
+    store.meta.write([(CURRENT.to_owned(), Some(Current { generation: 1, over: over.finish() }))]).unwrap();
     assert_eq!(restored(&store).desired, desired());
 }
 

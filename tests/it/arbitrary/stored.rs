@@ -217,7 +217,7 @@ fn leaves_of<'a>(value: &'a mut Value, leaves: &mut Vec<&'a mut Value>) {
 /// The database behind the store's back; its former user lets go of the lock a moment after it was dropped.
 fn opened(path: &Path) -> sled::Db {
     for _ in 0..500 {
-        match sled::Config::default().path(path).open() {
+        match sled::Config::default().segment_size(SEGMENT_BYTES).path(path).open() {
             Ok(db) => return db,
             Err(_) => std::thread::park_timeout(Duration::from_millis(10)),
         }
@@ -226,5 +226,7 @@ fn opened(path: &Path) -> sled::Db {
 }
 
 const FOREIGN: i64 = 700_000;
+/// What the store begins its databases with; sled opens none with another.
+const SEGMENT_BYTES: usize = 64 * 1024;
 /// In an hour that has nothing to do: far more than a look and a repair take, far fewer than a loop that spins.
 const CALLS_MAX: usize = 200;
