@@ -36,6 +36,11 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping: calls under way come to their end")]);
 }
 
+/// Whether anybody is told anything.
+pub fn is_heard() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
 /// One line for `systemctl status`.
 pub fn status(line: &str) {
     tell(&[NotifyState::Status(line)]);

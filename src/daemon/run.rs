@@ -304,6 +304,10 @@ impl Daemon {
         let mut incoming = self.incoming.take();
         let mut overview = self.links.overview.clone();
         overview.mark_changed();
+        let clock = self.reloader.reader.means.clock.clone();
+        // Over when systemd may be told something again.
+        let mut rest = clock.sleep(Duration::ZERO);
+        let (is_heard, mut is_stale) = (self.owns_process && notify::is_heard(), false);
         let result = loop {
             tokio::select! {
                 // Being stopped goes first: what ends because of it did not end by itself.
@@ -327,7 +331,14 @@ impl Daemon {
                     Some(Asked::Abort) | None => return Err(RunError::Ended("the wait for passes under way")),
                 },
                 // Once it cannot change any more, the scheduler has ended, and that ends this too.
-                Ok(()) = overview.changed() => self.tell_overview(),
+                Ok(()) = overview.changed() => {
+                    self.tell_ready();
+                    is_stale = is_heard;
+                }
+                () = &mut rest, if is_stale => {
+                    self.tell_systemd();
+                    (rest, is_stale) = (clock.sleep(BREATH), false);
+                }
             }
         };
         self.stop(incoming, result).await
@@ -356,23 +367,32 @@ impl Daemon {
         }
     }
 
-    /// Says what the overview is now: the first time that every account has been looked at, and what reads differently.
-    fn tell_overview(&mut self) {
-        let overview = self.links.overview.borrow().clone();
-        if !self.ready && overview.accounts.values().all(Option::is_some) {
+    /// Says it the first time that every account has been looked at. Accounts are begun in their order, so that the last ones
+    /// tell soonest.
+    fn tell_ready(&mut self) {
+        let seen = |overview: &Overview| {
+            let are_seen = overview.accounts.values().rev().all(Option::is_some);
+            are_seen.then_some(overview.accounts.len())
+        };
+        if !self.ready
+            && let Some(accounts) = seen(&self.links.overview.borrow())
+        {
             self.ready = true;
-            info!(accounts = overview.accounts.len(), "every account has been looked at");
+            info!(accounts, "every account has been looked at");
             if self.owns_process {
                 notify::ready();
             }
         }
-        if self.owns_process {
-            let clock = &*self.reloader.reader.means.clock;
-            let line = notify::line(&overview, &health(&overview, self.links.pulse.age(clock), clock.now()));
-            if self.line != line {
-                notify::status(&line);
-                self.line = line;
-            }
+    }
+
+    /// Says what the overview is now, if it reads differently. All channels are looked over for it.
+    fn tell_systemd(&mut self) {
+        let overview = self.links.overview.borrow().clone();
+        let clock = &*self.reloader.reader.means.clock;
+        let line = notify::line(&overview, &health(&overview, self.links.pulse.age(clock), clock.now()));
+        if self.line != line {
+            notify::status(&line);
+            self.line = line;
         }
     }
 
@@ -623,6 +643,9 @@ fn ended_early(ended: Result<(&'static str, Result<(), RunError>), tokio::task::
         Err(error) => RunError::Died(PassDied(error)),
     }
 }
+
+/// From one look over all channels for systemd's sake to the next.
+const BREATH: Duration = Duration::from_secs(1);
 
 fn channels(fleet: &Fleet) -> usize {
     fleet.subjects.values().map(|subject| subject.desired.specs.len()).sum()
