@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::Offset;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Match, Seen};
@@ -23,8 +23,7 @@ use crate::model::version::{Limits, PAGE_ROWS};
 
 /// `{"watch": [..]}` for POST, PUT and PATCH.
 pub fn write_body(asks: &[&Ask], limits: Limits) -> Vec<u8> {
-    let channels: Vec<Value> = asks.iter().map(|ask| channel(ask, limits)).collect();
-    bytes(&json!({ "watch": channels }))
+    bytes(&Body { watch: asks.iter().map(|ask| ChannelBody::of(ask, limits)).collect() })
 }
 
 /// `{"watch": [..]}` for PATCH with `_delete_events`.
@@ -36,25 +35,41 @@ pub fn remove_events_body(removals: &[(ChannelId, &Events)]) -> Vec<u8> {
     bytes(&json!({ "watch": channels }))
 }
 
-fn channel(ask: &Ask, limits: Limits) -> Value {
-    let spec = &ask.spec;
-    let mut body = Map::new();
-    body.insert("channel_id".to_owned(), json!(spec.id.to_string()));
-    body.insert("events".to_owned(), json!(spec.events.to_wire()));
-    body.insert("notify_url".to_owned(), json!(spec.notify_url.full()));
-    body.insert("channel_expiry".to_owned(), json!(ask.expiry.display_with_offset(Offset::UTC).to_string()));
-    body.insert("notify_on_related_action".to_owned(), json!(spec.notify_on_related_action));
-    if let Some(token) = &spec.token {
-        body.insert("token".to_owned(), json!(token.expose()));
+#[derive(Serialize)]
+struct Body<'a> {
+    watch: Vec<ChannelBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChannelBody<'a> {
+    channel_expiry: String,
+    channel_id: String,
+    events: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notification_condition: Vec<Value>,
+    notify_on_related_action: bool,
+    notify_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_affected_field_values: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+}
+
+impl ChannelBody<'_> {
+    fn of(ask: &Ask, limits: Limits) -> ChannelBody<'_> {
+        let spec = &ask.spec;
+        let conditions = if limits.conditions { spec.conditions.as_slice() } else { &[] };
+        ChannelBody {
+            channel_expiry: ask.expiry.display_with_offset(Offset::UTC).to_string(),
+            channel_id: spec.id.to_string(),
+            events: spec.events.to_wire(),
+            notification_condition: conditions.iter().map(condition).collect(),
+            notify_on_related_action: spec.notify_on_related_action,
+            notify_url: spec.notify_url.full(),
+            return_affected_field_values: limits.affected_values.then_some(spec.return_affected_field_values),
+            token: spec.token.as_ref().map(Secret::expose),
+        }
     }
-    if limits.affected_values {
-        body.insert("return_affected_field_values".to_owned(), json!(spec.return_affected_field_values));
-    }
-    if limits.conditions && !spec.conditions.is_empty() {
-        let conditions: Vec<Value> = spec.conditions.iter().map(condition).collect();
-        body.insert("notification_condition".to_owned(), json!(conditions));
-    }
-    Value::Object(body)
 }
 
 /// A condition as a tree whose groups hold at most two entries (v7 *Enable Notifications*).
@@ -311,8 +326,9 @@ fn read_id(value: &Value) -> Option<ChannelId> {
     }
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
-    value.to_string().into_bytes()
+/// Texts, numbers, flags and lists under keys that are text: that always serialises.
+fn bytes(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default()
 }
 
 #[cfg(test)]
