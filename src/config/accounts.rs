@@ -11,7 +11,7 @@ use super::raw::{self, Reconcile};
 use super::source::{At, Place};
 use super::values;
 use crate::model::account::{Account, Credentials, Environment};
-use crate::model::channel::{AccountName, ChannelId};
+use crate::model::channel::{AccountName, ChannelId, NotifyUrl};
 use crate::model::desired::{AccountDesired, Desired, Settings};
 use crate::model::policy::Policy;
 use crate::model::secret::Secret;
@@ -41,6 +41,8 @@ pub(super) struct Frame {
     pub(super) has_channels: bool,
     pub(super) desired: AccountDesired,
     pub(super) ids: BTreeMap<ChannelId, Place>,
+    /// The last good one: most channels of an account have the same, and share it.
+    pub(super) last_url: Option<NotifyUrl>,
 }
 
 impl Frames {
@@ -104,6 +106,7 @@ impl Frame {
             has_channels: false,
             desired: AccountDesired { account: model, specs: BTreeMap::new() },
             ids: BTreeMap::new(),
+            last_url: None,
         })
     }
 }

@@ -136,7 +136,7 @@ impl Frame {
     }
 
     /// Where to deliver to, with the mark of its owner if there is to be one.
-    fn notify_url(&self, channel: &Channel, owner: &str, check: &mut Check<'_>) -> Option<NotifyUrl> {
+    fn notify_url(&mut self, channel: &Channel, owner: &str, check: &mut Check<'_>) -> Option<NotifyUrl> {
         if channel.notify_url.is_absent() && self.defaults.notify_url.is_absent() {
             let help = format!("add it here or to [accounts.{}.channel_defaults]", self.name);
             check.problem(channel.place, "this channel has no \"notify_url\"", help);
@@ -147,8 +147,14 @@ impl Frame {
         let at = channel.notify_url.good().or(self.defaults.notify_url.good())?;
         let is_marked = channel.mark_owner.value().or(self.defaults.mark_owner.value()).copied().unwrap_or_default();
         let url = if is_marked { marked(&at.value, owner) } else { at.value.clone() };
+        if let Some(last) = self.last_url.as_ref().filter(|last| last.full() == url) {
+            return Some(last.clone());
+        }
         match values::notify_url(&url) {
-            Ok(()) => Some(NotifyUrl::new(&url)),
+            Ok(()) => {
+                self.last_url = Some(NotifyUrl::new(&url));
+                self.last_url.clone()
+            }
             Err(mistake) => {
                 check.problem(at.place, mistake.message, mistake.help);
                 None

@@ -21,19 +21,20 @@ use crate::model::secret::{Origin, Secret};
 
 /// The desired state that all documents together declare.
 pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> Desired {
-    let mut accounts = Vec::new();
-    let mut channels = Vec::new();
-    for document in &mut documents {
-        accounts.append(&mut document.accounts);
-        if let Given::Is(at) = std::mem::take(&mut document.channels) {
-            channels.extend(at.value);
+    let accounts = documents.iter_mut().flat_map(|document| std::mem::take(&mut document.accounts)).collect();
+    let (settings, mut frames) = match documents.first() {
+        Some(main) => (settings(main, check), Frames::check(accounts, &main.reconcile.value, check)),
+        None => (Settings::default(), Frames::default()),
+    };
+    // What was read of a file is let go of with its last channel.
+    for document in documents {
+        let channels = match document.channels {
+            Given::Is(at) => at.value,
+            Given::Absent | Given::Bad => continue,
+        };
+        for channel in channels {
+            frames.add(channel, &settings.owner, check);
         }
-    }
-    let main = documents.into_iter().next().unwrap_or_default();
-    let settings = settings(&main, check);
-    let mut frames = Frames::check(accounts, &main.reconcile.value, check);
-    for channel in channels {
-        frames.add(channel, &settings.owner, check);
     }
     frames.into_desired(settings, check)
 }

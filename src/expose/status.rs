@@ -416,7 +416,7 @@ impl ChannelView {
             drift: drift.iter().map(|drift| line(&drift.to_string())).collect(),
             held: Vec::new(),
             last,
-            undeliverable_since: undeliverable.as_ref().map(|(since, _)| *since),
+            undeliverable_since: undeliverable.as_ref().map(|refused| refused.0),
         }
     }
 }

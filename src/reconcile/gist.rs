@@ -34,11 +34,11 @@ impl Gist {
             Look::Seen { channels, at } => (channels, at),
             Look::Unknown(why) => return Gist::Unknown(why),
         };
-        let (mut as_declared, mut otherwise) = (BTreeMap::new(), BTreeMap::new());
+        let (mut as_declared, mut otherwise) = (Vec::new(), BTreeMap::new());
         for (id, observed) in channels {
             match specs.get(&id) {
                 Some(spec) if observed == Observed::as_declared(spec, observed.expiry) => {
-                    as_declared.insert(id, observed.expiry);
+                    as_declared.push((id, observed.expiry));
                 }
                 Some(_) => {
                     otherwise.insert(id, observed);
@@ -46,7 +46,8 @@ impl Gist {
                 None => {}
             }
         }
-        Gist::Seen { as_declared, otherwise, at }
+        // Made at once, a map has no room that it does not use.
+        Gist::Seen { as_declared: as_declared.into_iter().collect(), otherwise, at }
     }
 
     /// The look as far as it is about one declared channel.

@@ -53,7 +53,7 @@ pub struct AccountReport {
     pub limits: Vec<String>,
     /// What is left of the day's credits; none when Zoho has not said that half of them are used.
     pub credits: Option<Credits>,
-    /// What was done.
+    /// What was done. A daemon keeps it of the passes only that somebody waited for.
     pub outcomes: Vec<(Step, Outcome)>,
     /// What is left to do after the pass: nothing, when all went well.
     pub after: Plan,
@@ -92,7 +92,7 @@ pub struct ChannelReport {
     /// The last step taken and what came of it.
     pub last: Option<LastStep>,
     /// Since when its `notify_url` refuses canaries, by the local clock, and why; nothing while it does not.
-    pub undeliverable: Option<(Timestamp, String)>,
+    pub undeliverable: Option<Box<(Timestamp, String)>>,
 }
 
 /// Whether a channel's events are delivered.
@@ -133,7 +133,7 @@ pub fn channels(
     let phase = Phase::of(facts.account);
     let undeliverable = |spec: &Spec| {
         let refused = canaries.get(&spec.notify_url.fingerprint())?.refusing()?;
-        Some((whole_seconds(facts.state.local_time(refused.first)), refused.why.clone()))
+        Some(Box::new((whole_seconds(facts.state.local_time(refused.first)), refused.why.clone())))
     };
     let report = |(id, spec): (&ChannelId, &Arc<Spec>)| {
         let channel = channel(facts, spec, facts.records.get(id), phase, conflicts.contains(id));

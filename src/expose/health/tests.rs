@@ -55,7 +55,7 @@ fn a_receiver_that_refuses_canaries_is_told_once_for_all_its_channels_and_they_s
         change_channel(overview, number, |channel| {
             let url = crate::model::channel::NotifyUrl::new(url);
             channel.spec = Arc::new(crate::model::channel::Spec { notify_url: url, ..(*channel.spec).clone() });
-            channel.undeliverable = Some((minutes(30), "HTTP 500".to_owned()));
+            channel.undeliverable = Some(Box::new((minutes(30), "HTTP 500".to_owned())));
         });
     };
     let mut overview = converged(4);
