@@ -1,11 +1,13 @@
 //! Which account's turn it is.
 //!
 //! An account waits until it is due. Of those that are, one that has a channel in its emergency goes first, the one whose
-//! emergency began first before the others; the rest goes by when it was due. So nothing routine that came due at once (an
-//! audit, a start, the end of an outage) holds up a renewal that cannot wait, in whichever account that is.
+//! emergency began first before the others. Then come accounts whose own plan asks for a pass now, which is mostly for a
+//! renewal, and then those that somebody else woke: an audit of everything takes seconds where there is much, and nothing
+//! is lost when it takes one more. Within each of the three the one goes first that has waited longest. So nothing routine
+//! that came due at once (an audit, a start, the end of an outage) holds up a renewal, in whichever account that is.
 //!
-//! An emergency that begins while its account waits for its turn counts from then on. One of an account that is not due
-//! changes nothing: it has been tried, and its plan says when it is tried again.
+//! An emergency or a renewal that comes while its account waits for its turn counts from then on. One of an account that is
+//! not due changes nothing: it has been tried, and its plan says when it is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,30 +24,37 @@ pub(super) struct Queue {
     due: BTreeSet<(Timestamp, AccountName)>,
     /// The same by when their first emergency begins, if they have one to come.
     urgent: BTreeSet<(Timestamp, AccountName)>,
+    /// The same by when their own plan asks for a pass, if it does.
+    planned: BTreeSet<(Timestamp, AccountName)>,
 }
 
+/// What an account waits for.
 #[derive(Clone, Copy, Debug)]
-struct Wait {
-    due: Timestamp,
-    emergency_at: Option<Timestamp>,
+pub(super) struct Wait {
+    /// When its turn may come.
+    pub(super) due: Timestamp,
+    /// When the first emergency of its channels begins.
+    pub(super) emergency_at: Option<Timestamp>,
+    /// When its own plan asks for a pass, whoever else does before.
+    pub(super) planned_at: Option<Timestamp>,
 }
 
 impl Queue {
-    /// Waits for `due`, and not for what it waited for before. `emergency_at` is when the first emergency of its channels
-    /// begins.
-    pub(super) fn put(&mut self, account: &AccountName, due: Timestamp, emergency_at: Option<Timestamp>) {
+    /// Waits for this, and not for what it waited for before.
+    pub(super) fn put(&mut self, account: &AccountName, wait: Wait) {
         self.remove(account);
-        self.waiting.insert(account.clone(), Wait { due, emergency_at });
-        self.later.insert((due, account.clone()));
+        self.waiting.insert(account.clone(), wait);
+        self.later.insert((wait.due, account.clone()));
     }
 
     /// Waits no longer.
     pub(super) fn remove(&mut self, account: &AccountName) {
-        let Some((name, Wait { due, emergency_at })) = self.waiting.remove_entry(account) else { return };
+        let Some((name, Wait { due, emergency_at, planned_at })) = self.waiting.remove_entry(account) else { return };
         let entry = (due, name);
         if !self.later.remove(&entry) {
             self.due.remove(&entry);
-            emergency_at.map(|at| self.urgent.remove(&(at, entry.1)));
+            emergency_at.map(|at| self.urgent.remove(&(at, entry.1.clone())));
+            planned_at.map(|at| self.planned.remove(&(at, entry.1)));
         }
     }
 
@@ -62,12 +71,15 @@ impl Queue {
                 self.later.insert((at, account));
                 break;
             }
-            let emergency_at = self.waiting.get(&account).and_then(|wait| wait.emergency_at);
-            self.urgent.extend(emergency_at.map(|at| (at, account.clone())));
+            if let Some(Wait { due: _, emergency_at, planned_at }) = self.waiting.get(&account) {
+                self.urgent.extend(emergency_at.map(|at| (at, account.clone())));
+                self.planned.extend(planned_at.map(|at| (at, account.clone())));
+            }
             self.due.insert((at, account));
         }
-        let urgent = self.urgent.first().filter(|(at, _)| *at <= now);
-        let (_, account) = urgent.or_else(|| self.due.first())?.clone();
+        let begun = |first: Option<&(Timestamp, AccountName)>| first.filter(|(at, _)| *at <= now).cloned();
+        let first = begun(self.urgent.first()).or_else(|| begun(self.planned.first()));
+        let (_, account) = first.or_else(|| self.due.first().cloned())?;
         self.remove(&account);
         Some(account)
     }
@@ -90,9 +102,14 @@ mod tests {
     fn queue(waiting: &[(&str, i64, Option<i64>)]) -> Queue {
         let mut queue = Queue::default();
         for (account, due, emergency) in waiting {
-            queue.put(&account.parse().unwrap(), at(*due), emergency.map(at));
+            put(&mut queue, account, *due, *emergency, None);
         }
         queue
+    }
+
+    fn put(queue: &mut Queue, account: &str, due: i64, emergency: Option<i64>, planned: Option<i64>) {
+        let wait = Wait { due: at(due), emergency_at: emergency.map(at), planned_at: planned.map(at) };
+        queue.put(&account.parse().unwrap(), wait);
     }
 
     fn taken(queue: &mut Queue, minute: i64) -> Vec<String> {
@@ -127,13 +144,26 @@ mod tests {
     fn an_account_waits_once_for_what_it_was_last_put_for() {
         let mut queue = queue(&[("a", 1, Some(1)), ("b", 2, None)]);
         assert_eq!(queue.take(at(1)).unwrap().as_str(), "a");
-        queue.put(&"b".parse().unwrap(), at(7), Some(at(0)));
-        queue.put(&"a".parse().unwrap(), at(6), None);
+        put(&mut queue, "b", 7, Some(0), Some(0));
+        put(&mut queue, "a", 6, None, Some(6));
         assert_eq!((queue.first_due(), queue.take(at(5))), (Some(at(6)), None));
-        queue.put(&"a".parse().unwrap(), at(5), None);
-        queue.put(&"c".parse().unwrap(), at(4), Some(at(4)));
+        put(&mut queue, "a", 5, None, Some(5));
+        put(&mut queue, "c", 4, Some(4), Some(4));
         queue.retain(|account| account.as_str() != "c");
         assert_eq!(taken(&mut queue, 9), ["b", "a"]);
-        assert!(queue.urgent.is_empty() && queue.due.is_empty() && queue.later.is_empty());
+        let Queue { waiting, later, due, urgent, planned } = queue;
+        assert!(waiting.is_empty() && [later, due, urgent, planned].iter().all(BTreeSet::is_empty));
+    }
+
+    #[test]
+    fn what_its_own_plan_asks_for_goes_before_what_an_audit_asks_for() {
+        let mut queue = Queue::default();
+        // An audit wakes three at once; of one the plan asks for a pass in the next minute, of another in an hour.
+        put(&mut queue, "a", 5, None, None);
+        put(&mut queue, "b", 5, None, Some(65));
+        put(&mut queue, "c", 5, None, Some(6));
+        assert_eq!(queue.take(at(5)).unwrap().as_str(), "a");
+        put(&mut queue, "d", 6, Some(60), Some(6));
+        assert_eq!(taken(&mut queue, 6), ["c", "d", "b"]);
     }
 }

@@ -32,7 +32,7 @@ use crate::reconcile::report::AccountReport;
 use crate::store::{HELD_MAX, Store, StoreError};
 
 use super::fleet::Fleet;
-use super::queue::Queue;
+use super::queue::{Queue, Wait};
 use super::watchdog::Watchdog;
 
 /// What the scheduler is told.
@@ -162,6 +162,8 @@ struct Slot {
     due: Option<Timestamp>,
     /// When the first emergency of its channels begins, as the last pass left them, or the store remembers them.
     emergency_at: Option<Timestamp>,
+    /// When its plan asks for the next pass, whoever else does before.
+    planned_at: Option<Timestamp>,
     why: String,
     running: bool,
     /// A wake that came while a pass ran.
@@ -170,6 +172,12 @@ struct Slot {
     waiting: Vec<Arc<Waiter>>,
     /// Waiting for the end of the pass that runs.
     served: Vec<Arc<Waiter>>,
+}
+
+impl Slot {
+    fn wait(&self, due: Timestamp) -> Wait {
+        Wait { due, emergency_at: self.emergency_at, planned_at: self.planned_at }
+    }
 }
 
 /// Tells its sender when the last slot that holds it lets go of it.
@@ -332,22 +340,30 @@ impl Scheduler {
         let due = if again.is_some() { now } else { next };
         slot.why = again.unwrap_or_else(|| "timer".to_owned());
         slot.due = Some(due);
-        self.queue.put(&account, due, slot.emergency_at);
+        slot.planned_at = Some(next);
+        self.queue.put(&account, slot.wait(due));
         Ok(())
     }
 
     async fn reported(&mut self, report: AccountReport) -> Timestamp {
-        let report = Arc::new(report);
+        let mut report = report;
         let (account, next_wake) = (report.account.clone(), report.next_wake);
+        let mut tally = self.overview.borrow().tallies.get(&account).cloned().unwrap_or_default();
+        tally.add(&report);
         if let Some(slot) = self.slots.get_mut(&account) {
             slot.emergency_at = report.channels.values().filter_map(|channel| channel.emergency_at).min();
+            // Whoever asked for the pass is told what it did. Nobody else is, and of many channels it is a lot.
+            if slot.served.is_empty() && self.observer.is_none() {
+                report.outcomes = Vec::new();
+            }
         }
+        let report = Arc::new(report);
         let shown = report.clone();
         let store_failed = self.store_trouble();
         self.publish(|overview| {
             overview.store_failed = store_failed;
             if let Some(entry) = overview.accounts.get_mut(&account) {
-                overview.tallies.entry(account).or_default().add(&shown);
+                overview.tallies.insert(account, tally);
                 *entry = Some(shown);
             }
         });
@@ -410,7 +426,7 @@ impl Scheduler {
         if slot.due.is_none_or(|due| due > now) {
             slot.due = Some(now);
             slot.why = why.to_owned();
-            self.queue.put(account, now, slot.emergency_at);
+            self.queue.put(account, slot.wait(now));
         }
     }
 
