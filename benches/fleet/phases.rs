@@ -145,6 +145,9 @@ impl Bench<'_> {
     async fn storm(&mut self, mut daemon: Daemon, pace: Pace) -> anyhow::Result<Daemon> {
         daemon.process.forget_peak()?;
         let (edited, ending) = self.edit();
+        // A look that was answered before the edit has not seen it.
+        let earlier = self.world.take_calls();
+        self.lives.renewals(&earlier);
         let mark = Mark::now(&daemon, &self.world)?;
         let mut seen: Vec<Call> = Vec::new();
         let mut open: BTreeSet<i64> = edited.iter().chain(&ending).copied().collect();
