@@ -101,6 +101,23 @@ fn an_unchanged_state_is_not_written_and_a_changed_secret_is_a_change() {
     assert_eq!(generations.len(), 1);
 }
 
+/// "a/" comes after "a-b/", although "a" comes before "a-b".
+#[test]
+fn accounts_whose_names_begin_alike_are_written_in_the_order_of_their_keys() {
+    let store = Store::temporary().unwrap();
+    let mut alike = desired();
+    let AccountDesired { account, specs } = alike.accounts.pop_first().unwrap().1;
+    for name in ["a", "a-b", "a_b", "ab"].map(|name| name.parse::<AccountName>().unwrap()) {
+        let account = Account { name: name.clone(), ..account.clone() };
+        alike.accounts.insert(name, AccountDesired { account, specs: specs.clone() });
+    }
+    let keys: Vec<String> = entries_of(&alike).map(|(key, _)| key).collect();
+    assert!(keys.is_sorted());
+    assert!(store.keep_desired(&alike).unwrap());
+    assert!(!store.keep_desired(&alike).unwrap(), "it is what is there");
+    assert_eq!(restored(&store).desired, alike);
+}
+
 #[test]
 fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
     let dir = TempDir::new().unwrap();
