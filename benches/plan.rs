@@ -1,8 +1,8 @@
 //! How long the pure plan takes: `cargo bench --bench plan`.
 //!
-//! One account with as many channels as the row says. *Converged*: nothing to do, as almost always. *Due*: every channel is
-//! renewed. *Drifted*: somebody edited every channel. The aim is in `docs/performance.md`: linear, and at most a microsecond
-//! a channel when converged.
+//! One account with as many channels as the row says. *Converged*: nothing to do, as almost always.
+//! *Due*: every channel is renewed. *Drifted*: somebody edited every channel. The aim is in
+//! `docs/performance.md`: linear, and at most a microsecond a channel when converged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +67,8 @@ impl World {
     }
 }
 
-/// Channels that were granted a day, `age` ago, and are seen with `seen` of the events that are declared.
+/// Channels that were granted a day, `age` ago, and are seen with `seen` of the events that are
+/// declared.
 fn world(channels: i64, age: Duration, seen: &[&str]) -> World {
     let start = Timestamp::from_second(START).expect("it is this century");
     let (mut specs, mut records, mut look) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());

@@ -1,4 +1,5 @@
-//! Plays as many seeds of a simulated month as one wants: `cargo run --release --example soak -- --seeds 1000 --first 1`.
+//! Plays as many seeds of a simulated month as one wants: `cargo run --release --example soak --
+//! --seeds 1000 --first 1`.
 //!
 //! Exits 1 on a violation, and prints the seed and the command that plays it again.
 
@@ -58,21 +59,35 @@ fn main() -> ExitCode {
         for run in runs {
             played += 1;
             calls += run.calls;
-            run.faults.iter().for_each(|(kind, count)| *total.entry(kind.clone()).or_default() += count);
+            run.faults
+                .iter()
+                .for_each(|(kind, count)| *total.entry(kind.clone()).or_default() += count);
             for violation in &run.violations {
                 violations += 1;
                 say(&mut out, &format!("seed {}: {violation}", run.seed));
             }
             if args.seeds == 1 && !run.violations.is_empty() {
-                run.log.iter().rev().take(3000).rev().for_each(|line| say(&mut out, &format!("  {line}")));
+                run.log
+                    .iter()
+                    .rev()
+                    .take(3000)
+                    .rev()
+                    .for_each(|line| say(&mut out, &format!("  {line}")));
             }
             if !run.violations.is_empty() {
-                let command = format!("cargo run --release --example soak -- --seeds 1 --first {}", run.seed);
+                let command =
+                    format!("cargo run --release --example soak -- --seeds 1 --first {}", run.seed);
                 say(&mut out, &format!("  again: {command} --days {}", args.days));
             }
         }
     });
-    say(&mut out, &format!("{played} seeds of {} simulated days, {calls} calls, {violations} violations", args.days));
+    say(
+        &mut out,
+        &format!(
+            "{played} seeds of {} simulated days, {calls} calls, {violations} violations",
+            args.days
+        ),
+    );
     for (kind, count) in &total {
         say(&mut out, &format!("  {count:>8} {kind}"));
     }

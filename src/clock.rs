@@ -1,12 +1,13 @@
 //! The clock: the only file that reads one.
 //!
-//! Everything else is given `now`. [`SystemClock`] is the machine's wall clock. [`VirtualClock`] starts at a chosen
-//! instant, may run faster than the world (the demo), can be stepped (the tests of clock trouble), and follows tokio's
-//! paused time, so that a test of three days takes milliseconds and nothing in it sleeps. [`PacedClock`] is the machine's
-//! clock run faster, so that processes which are told the same [`Pace`] agree about the time.
+//! Everything else is given `now`. [`SystemClock`] is the machine's wall clock. [`VirtualClock`]
+//! starts at a chosen instant, may run faster than the world (the demo), can be stepped (the tests
+//! of clock trouble), and follows tokio's paused time, so that a test of three days takes
+//! milliseconds and nothing in it sleeps. [`PacedClock`] is the machine's clock run faster, so that
+//! processes which are told the same [`Pace`] agree about the time.
 //!
-//! A sleep towards a wall-clock deadline must never be longer than [`LOOK_AT_CLOCK`]: timers use the monotonic clock,
-//! which stands still while the machine sleeps and knows nothing of a step.
+//! A sleep towards a wall-clock deadline must never be longer than [`LOOK_AT_CLOCK`]: timers use
+//! the monotonic clock, which stands still while the machine sleeps and knows nothing of a step.
 
 use std::fmt;
 use std::future::Future;
@@ -27,8 +28,8 @@ pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Wall time, UTC. It may jump in both directions.
     fn now(&self) -> Timestamp;
-    /// Time since some fixed instant, for "how long did it take". It never jumps, and may stand still while the machine
-    /// sleeps.
+    /// Time since some fixed instant, for "how long did it take". It never jumps, and may stand
+    /// still while the machine sleeps.
     fn elapsed(&self) -> Duration;
     /// Waits for this much of the clock's time.
     fn sleep(&self, length: Duration) -> Sleep<'_>;
@@ -111,7 +112,8 @@ impl Clock for VirtualClock {
     }
 }
 
-/// From which instant on a clock runs how many times as fast as the world. As text: `60@2026-01-01T00:00:00Z`.
+/// From which instant on a clock runs how many times as fast as the world. As text:
+/// `60@2026-01-01T00:00:00Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// How many times as fast.
@@ -123,7 +125,11 @@ pub struct Pace {
 impl Pace {
     /// What the clock shows at an instant of the world.
     pub fn shown(self, world: Timestamp) -> Timestamp {
-        if world <= self.since { world } else { after(self.since, span(self.since, world).saturating_mul(self.speed)) }
+        if world <= self.since {
+            world
+        } else {
+            after(self.since, span(self.since, world).saturating_mul(self.speed))
+        }
     }
 }
 
@@ -131,9 +137,16 @@ impl FromStr for Pace {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Pace, &'static str> {
-        let parsed = text.split_once('@').and_then(|(speed, since)| Some((speed.parse().ok()?, since.parse().ok()?)));
-        let (speed, since) = parsed.ok_or("written SPEED@INSTANT, as in 60@2026-01-01T00:00:00Z")?;
-        if speed == 0 { Err("a clock that stands still is none") } else { Ok(Pace { speed, since }) }
+        let parsed = text
+            .split_once('@')
+            .and_then(|(speed, since)| Some((speed.parse().ok()?, since.parse().ok()?)));
+        let (speed, since) =
+            parsed.ok_or("written SPEED@INSTANT, as in 60@2026-01-01T00:00:00Z")?;
+        if speed == 0 {
+            Err("a clock that stands still is none")
+        } else {
+            Ok(Pace { speed, since })
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! channelkeeper keeps Zoho CRM notification channels alive.
 //!
-//! Start with ARCHITECTURE.md for the map and the invariants. The data flows one way: config, desired, observe, plan,
-//! execute, record, report.
+//! Start with ARCHITECTURE.md for the map and the invariants. The data flows one way: config,
+//! desired, observe, plan, execute, record, report.
 
 pub mod cli;
 pub mod clock;

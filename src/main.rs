@@ -6,10 +6,15 @@ use std::process::ExitCode;
 use channelkeeper::cli;
 
 fn main() -> ExitCode {
-    // Whatever this process makes (the store, its socket) is for its owner alone unless it says otherwise.
+    // Whatever this process makes (the store, its socket) is for its owner alone unless it says
+    // otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     keep_memory_private();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "the runtime cannot be started");
@@ -21,13 +26,14 @@ fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// No core dump has a secret in it, and no other process of this user can look into the memory or the environment. Where
-/// that cannot be had, the rest is no worse for it.
+/// No core dump has a secret in it, and no other process of this user can look into the memory or
+/// the environment. Where that cannot be had, the rest is no worse for it.
 fn keep_memory_private() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let _kept_as_it_was = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(target_os = "linux")]
-    let _kept_as_it_was = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let _kept_as_it_was =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Two are plenty: the work is waiting for Zoho.

@@ -1,11 +1,14 @@
-//! Logs: to stderr, as text on a terminal, as JSON by flag, and for the journal without timestamps of our own and with the
-//! priority of each line, so that `journalctl -p warning` finds what it should.
+//! Logs: to stderr, as text on a terminal, as JSON by flag, and for the journal without timestamps
+//! of our own and with the priority of each line, so that `journalctl -p warning` finds what it
+//! should.
 //!
-//! An entry is one line, whatever is in it: text of Zoho's, of the config or of the system is escaped where it would end the
-//! line, command a terminal or turn its direction. (JSON escapes by itself.)
+//! An entry is one line, whatever is in it: text of Zoho's, of the config or of the system is
+//! escaped where it would end the line, command a terminal or turn its direction. (JSON escapes by
+//! itself.)
 //!
-//! `RUST_LOG` filters as usual; without it everything of ours is shown from `info` on, and of the libraries what needs a
-//! person. The cron crate logs `Uninited` at info at each start, and reqwest's and hyper's finer levels would show URLs.
+//! `RUST_LOG` filters as usual; without it everything of ours is shown from `info` on, and of the
+//! libraries what needs a person. The cron crate logs `Uninited` at info at each start, and
+//! reqwest's and hyper's finer levels would show URLs.
 
 use std::fmt::{self, Debug, Write};
 use std::io::IsTerminal;
@@ -42,29 +45,36 @@ pub fn begin(format: LogFormat, default_level: &str) {
     // An error only says that logging has begun already.
     let _already = match (format, is_journal()) {
         (LogFormat::Text, false) => builder.fmt_fields(fields).try_init(),
-        (LogFormat::Text, true) => builder.fmt_fields(fields).without_time().map_event_format(Prioritized).try_init(),
-        (LogFormat::Json, false) => builder.json().flatten_event(true).try_init(),
-        (LogFormat::Json, true) => {
-            builder.json().flatten_event(true).without_time().map_event_format(Prioritized).try_init()
+        (LogFormat::Text, true) => {
+            builder.fmt_fields(fields).without_time().map_event_format(Prioritized).try_init()
         }
+        (LogFormat::Json, false) => builder.json().flatten_event(true).try_init(),
+        (LogFormat::Json, true) => builder
+            .json()
+            .flatten_event(true)
+            .without_time()
+            .map_event_format(Prioritized)
+            .try_init(),
     };
 }
 
-/// Whether stderr leads to the journal itself: the variable is inherited by whatever is started with another stderr.
+/// Whether stderr leads to the journal itself: the variable is inherited by whatever is started
+/// with another stderr.
 pub fn is_journal() -> bool {
     let Some(named) = std::env::var_os("JOURNAL_STREAM") else { return false };
     let stderr = rustix::fs::fstat(std::io::stderr());
     stderr.is_ok_and(|it| named.to_str() == Some(&format!("{}:{}", it.st_dev, it.st_ino)))
 }
 
-/// Lines that are no log entries, as they are said to whoever reads stderr: for the journal each is an error, or a warning
-/// where it says so.
+/// Lines that are no log entries, as they are said to whoever reads stderr: for the journal each is
+/// an error, or a warning where it says so.
 pub fn said(text: &str) -> String {
     if !is_journal() {
         return text.to_owned();
     }
     let level = if text.starts_with("warning: ") { Level::WARN } else { Level::ERROR };
-    let lines: Vec<String> = text.lines().map(|line| format!("{}{line}", priority(level))).collect();
+    let lines: Vec<String> =
+        text.lines().map(|line| format!("{}{line}", priority(level))).collect();
     lines.join("\n")
 }
 
@@ -77,7 +87,12 @@ where
     N: for<'a> FormatFields<'a> + 'static,
     F: FormatEvent<S, N>,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         writer.write_str(priority(*event.metadata().level()))?;
         self.0.format_event(context, writer, event)
     }

@@ -34,8 +34,13 @@ enum Line {
 }
 
 /// Writes the phases down, plays them against a fresh simulator, and says what each took.
-pub(crate) async fn play(args: &Args, phases: &[(&str, Vec<Call>)], file: &Path) -> anyhow::Result<Vec<Raw>> {
-    let begins = phases.iter().find_map(|(_, calls)| calls.first()).context("nothing was asked")?.at;
+pub(crate) async fn play(
+    args: &Args,
+    phases: &[(&str, Vec<Call>)],
+    file: &Path,
+) -> anyhow::Result<Vec<Raw>> {
+    let begins =
+        phases.iter().find_map(|(_, calls)| calls.first()).context("nothing was asked")?.at;
     let mut out = std::io::BufWriter::new(std::fs::File::create(file)?);
     for (name, calls) in phases {
         writeln!(out, "{}", serde_json::to_string(&Line::Phase((*name).to_owned()))?)?;
@@ -64,7 +69,9 @@ pub(crate) async fn send(script: &Path, base: &str, at_once: usize) -> anyhow::R
     for line in BufReader::new(std::fs::File::open(script)?).lines() {
         match serde_json::from_str(&line?)? {
             Line::Phase(name) => phases.push((name, Vec::new())),
-            Line::Call(call) => phases.last_mut().context("a call before the first phase")?.1.push(call),
+            Line::Call(call) => {
+                phases.last_mut().context("a call before the first phase")?.1.push(call)
+            }
         }
     }
     let process = Process(std::process::id());
@@ -89,7 +96,8 @@ pub(crate) async fn send(script: &Path, base: &str, at_once: usize) -> anyhow::R
         while let Some(ended) = workers.join_next().await {
             ended.context("a worker of the baseline died")??;
         }
-        let raw = Raw { phase, wall: clock.elapsed() - begun, taken: process.taken()?.since(before) };
+        let raw =
+            Raw { phase, wall: clock.elapsed() - begun, taken: process.taken()?.since(before) };
         println!("{}", serde_json::to_string(&raw)?);
     }
     Ok(())
@@ -123,7 +131,9 @@ async fn one(
         request.header("content-type", "application/x-www-form-urlencoded")
     } else {
         let token = lock(tokens).get(&call.org).cloned().unwrap_or_default();
-        request.header("authorization", format!("Zoho-oauthtoken {token}")).header("content-type", "application/json")
+        request
+            .header("authorization", format!("Zoho-oauthtoken {token}"))
+            .header("content-type", "application/json")
     };
     let reply = request.send().await?;
     let status = reply.status().as_u16();

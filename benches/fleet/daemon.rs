@@ -35,7 +35,12 @@ pub(crate) struct Said {
 }
 
 impl Daemon {
-    pub(crate) fn start(args: &Args, world: &World, place: &Place, pace: Option<Pace>) -> anyhow::Result<Daemon> {
+    pub(crate) fn start(
+        args: &Args,
+        world: &World,
+        place: &Place,
+        pace: Option<Pace>,
+    ) -> anyhow::Result<Daemon> {
         let mut command = Command::new(&args.binary);
         command
             .arg("--config")
@@ -49,7 +54,8 @@ impl Daemon {
             command.args(["--pace", &pace.to_string()]);
         }
         let begun = elapsed(world);
-        let mut child = command.spawn().with_context(|| format!("{} cannot be run", args.binary.display()))?;
+        let mut child =
+            command.spawn().with_context(|| format!("{} cannot be run", args.binary.display()))?;
         let said = Arc::new(Said::default());
         let log = BufReader::new(child.stderr.take().context("it has no log")?);
         let (hears, keep) = (said.clone(), place.file("log"));

@@ -33,7 +33,8 @@ pub(crate) struct Measured {
     pub(crate) store_grown: Option<i64>,
     /// Bytes of log.
     pub(crate) log: u64,
-    /// How often the daemon took a pause of its process for a step of the clock: at a pace a few milliseconds are seconds.
+    /// How often the daemon took a pause of its process for a step of the clock: at a pace a few
+    /// milliseconds are seconds.
     pub(crate) jumps: u64,
     pub(crate) calls: BTreeMap<String, u64>,
     pub(crate) floor_writes: Option<f64>,
@@ -59,8 +60,10 @@ pub(crate) struct Lateness {
 impl Lateness {
     pub(crate) fn of(renewals: &Renewals, speed: u32) -> Lateness {
         let Renewals { late, early } = renewals;
-        let at =
-            |share: usize| late.get(late.len().saturating_sub(1) * share / 100).copied().unwrap_or_default() / speed;
+        let at = |share: usize| {
+            late.get(late.len().saturating_sub(1) * share / 100).copied().unwrap_or_default()
+                / speed
+        };
         Lateness { due: late.len(), early: *early, p50: at(50), p99: at(99), max: at(100) }
     }
 }
@@ -100,31 +103,56 @@ impl Measured {
         }
         let core = self.taken.cpu.as_secs_f64() / self.real.as_secs_f64().max(f64::EPSILON);
         line("CPU", format!("{} ({:.2} % of a core)", self.taken.cpu.shown(), core * 100.0));
-        line("wake-ups", format!("{:.1} a second", self.taken.wakeups as f64 / self.real.as_secs_f64()));
+        line(
+            "wake-ups",
+            format!("{:.1} a second", self.taken.wakeups as f64 / self.real.as_secs_f64()),
+        );
         let of_channel = self.peak as f64 / 1000.0 / channels.max(1) as f64;
         line(
             "memory",
-            format!("peak {}, then {} ({of_channel:.2} kB a channel)", bytes(self.peak), bytes(self.resident)),
+            format!(
+                "peak {}, then {} ({of_channel:.2} kB a channel)",
+                bytes(self.peak),
+                bytes(self.resident)
+            ),
         );
-        let grown = self.store_grown.map(|grown| format!(", {grown:+} bytes in this phase")).unwrap_or_default();
-        line("disk", format!("{} written, store {}{grown}", bytes(self.taken.written), bytes(self.store)));
+        let grown = self
+            .store_grown
+            .map(|grown| format!(", {grown:+} bytes in this phase"))
+            .unwrap_or_default();
+        line(
+            "disk",
+            format!("{} written, store {}{grown}", bytes(self.taken.written), bytes(self.store)),
+        );
         line("log", bytes(self.log));
-        let calls: Vec<String> = self.calls.iter().map(|(method, calls)| format!("{calls} {method}")).collect();
+        let calls: Vec<String> =
+            self.calls.iter().map(|(method, calls)| format!("{calls} {method}")).collect();
         line("calls", if calls.is_empty() { "none".to_owned() } else { calls.join(", ") });
         let floors = [
             ("writes / floor", self.writes(), self.floor_writes),
             ("reads / floor", self.reads(), self.floor_reads),
-            ("tokens / floor", self.calls.get("token").copied().unwrap_or_default(), self.floor_tokens),
+            (
+                "tokens / floor",
+                self.calls.get("token").copied().unwrap_or_default(),
+                self.floor_tokens,
+            ),
         ];
         for (what, calls, floor) in floors {
             if let Some(floor) = floor {
-                let ratio = if floor > 0.0 { format!(" = {:.3}", calls as f64 / floor) } else { String::new() };
+                let ratio = if floor > 0.0 {
+                    format!(" = {:.3}", calls as f64 / floor)
+                } else {
+                    String::new()
+                };
                 line(what, format!("{calls} / {floor:.1}{ratio}"));
             }
         }
         if let Some(Lateness { due, early, p50, p99, max }) = self.lateness {
             let late = format!("p50 {}, p99 {}, max {}", p50.shown(), p99.shown(), max.shown());
-            line("renewals late by", format!("{late} (real; {due} were due, {early} came along early)"));
+            line(
+                "renewals late by",
+                format!("{late} (real; {due} were due, {early} came along early)"),
+            );
         }
         if let Some(raw) = &self.baseline {
             line("raw baseline", format!("wall {}", beside(self.real, raw.wall)));
@@ -134,7 +162,9 @@ impl Measured {
             line("clock", format!("seen to jump {} times", self.jumps));
         }
         self.notes.iter().for_each(|(what, value)| line(&format!("{what}:"), value.clone()));
-        self.laws.iter().for_each(|(what, holds)| line(if *holds { "holds" } else { "FAILS" }, what.clone()));
+        self.laws
+            .iter()
+            .for_each(|(what, holds)| line(if *holds { "holds" } else { "FAILS" }, what.clone()));
         text
     }
 }
@@ -142,16 +172,20 @@ impl Measured {
 impl Figures {
     pub(crate) fn to_text(&self) -> String {
         let total = self.accounts * self.channels;
-        let head = format!("{} accounts of {} channels: {total} channels\n", self.accounts, self.channels);
+        let head =
+            format!("{} accounts of {} channels: {total} channels\n", self.accounts, self.channels);
         let phases: Vec<String> = self.phases.iter().map(|phase| phase.to_text(total)).collect();
         format!("{head}\n{}", phases.join("\n"))
     }
 
     /// Fails when something does not hold that has to hold of any run, however slow the machine.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let laws = self.phases.iter().flat_map(|phase| phase.laws.iter().map(|law| (&phase.phase, law)));
-        let broken: Vec<String> =
-            laws.filter(|(_, (_, holds))| !holds).map(|(phase, (what, _))| format!("{phase}: {what}")).collect();
+        let laws =
+            self.phases.iter().flat_map(|phase| phase.laws.iter().map(|law| (&phase.phase, law)));
+        let broken: Vec<String> = laws
+            .filter(|(_, (_, holds))| !holds)
+            .map(|(phase, (what, _))| format!("{phase}: {what}"))
+            .collect();
         anyhow::ensure!(broken.is_empty(), "this does not hold: {}", broken.join("; "));
         Ok(())
     }
@@ -189,10 +223,12 @@ impl Shown for f64 {
     }
 }
 
-/// A time of the baseline, and the daemon's as so many times that, where it is long enough to be told from nothing.
+/// A time of the baseline, and the daemon's as so many times that, where it is long enough to be
+/// told from nothing.
 fn beside(own: Duration, raw: Duration) -> String {
     let ratio = own.as_secs_f64() / raw.as_secs_f64().max(f64::EPSILON);
-    let ratio = if raw < TELLING { String::new() } else { format!(" (the daemon: {ratio:.2} times that)") };
+    let ratio =
+        if raw < TELLING { String::new() } else { format!(" (the daemon: {ratio:.2} times that)") };
     format!("{}{ratio}", raw.shown())
 }
 

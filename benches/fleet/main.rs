@@ -1,17 +1,21 @@
 //! What the daemon takes as a whole: `cargo bench --bench fleet -- --accounts 1000 --channels 100`.
 //!
-//! The real binary, as a process, holds made-up channels against the simulator, which runs in this process, over loopback
-//! HTTP. One after the other: a cold start, a while of idleness, a restart with a full store, days of steady state on a clock
-//! at a pace, an edit of a tenth of the channels, and an outage of ten hours. Of each phase it says how long it took, the
-//! daemon's CPU and memory, its calls beside the fewest that could do, how late renewals were, and what went to the disk.
+//! The real binary, as a process, holds made-up channels against the simulator, which runs in this
+//! process, over loopback HTTP. One after the other: a cold start, a while of idleness, a restart
+//! with a full store, days of steady state on a clock at a pace, an edit of a tenth of the
+//! channels, and an outage of ten hours. Of each phase it says how long it took, the daemon's CPU
+//! and memory, its calls beside the fewest that could do, how late renewals were, and what went to
+//! the disk.
 //!
-//! The *raw baseline* is this program again, as a process that sends the very requests that the daemon sent, as many
-//! accounts at once, to a fresh simulator, and does nothing else with the answers than to read them. Ratios against it say
-//! what the daemon costs beyond its calls; absolute times only say how fast the machine was.
+//! The *raw baseline* is this program again, as a process that sends the very requests that the
+//! daemon sent, as many accounts at once, to a fresh simulator, and does nothing else with the
+//! answers than to read them. Ratios against it say what the daemon costs beyond its calls;
+//! absolute times only say how fast the machine was.
 //!
-//! What is here: [`world`] is the simulator, its clock and the config; [`daemon`] is the binary; [`process`] reads what a process took; [`script`] is the
-//! log of requests; [`baseline`] sends it again; [`phases`] is the order of things; [`figures`] is what is told of it;
-//! [`plot`] draws a sweep. The method and the targets are in `docs/performance.md`.
+//! What is here: [`world`] is the simulator, its clock and the config; [`daemon`] is the binary;
+//! [`process`] reads what a process took; [`script`] is the log of requests; [`baseline`] sends it
+//! again; [`phases`] is the order of things; [`figures`] is what is told of it; [`plot`] draws a
+//! sweep. The method and the targets are in `docs/performance.md`.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
@@ -57,7 +61,8 @@ struct Args {
     /// A size at which every phase is over within a minute or two, for CI
     #[arg(long)]
     small: bool,
-    /// One account of 1 to 10,000 channels, and 1 to 1,000 accounts of 10, with plots into this directory
+    /// One account of 1 to 10,000 channels, and 1 to 1,000 accounts of 10, with plots into this
+    /// directory
     #[arg(long, value_name = "DIR")]
     sweep: Option<PathBuf>,
     /// The figures as JSON as well
@@ -80,12 +85,22 @@ struct Args {
 fn main() -> ExitCode {
     let mut args = Args::parse();
     if args.small {
-        args = Args { accounts: 10, channels: 20, idle: Duration::from_secs(3), days: 1, speed: 7200, ..args };
+        args = Args {
+            accounts: 10,
+            channels: 20,
+            idle: Duration::from_secs(3),
+            days: 1,
+            speed: 7200,
+            ..args
+        };
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let done = match (&args.replay, &args.base, &args.sweep) {
-        (Some(script), Some(base), _) => runtime.block_on(baseline::send(script, base, args.passes_max)),
+        (Some(script), Some(base), _) => {
+            runtime.block_on(baseline::send(script, base, args.passes_max))
+        }
         (_, _, Some(into)) => runtime.block_on(plot::sweep(&args, into)),
         _ => runtime.block_on(one(&args)),
     };

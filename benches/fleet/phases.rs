@@ -20,7 +20,14 @@ use super::world::{NOTIFY_URL, Place, World};
 pub(crate) async fn measure(args: &Args) -> anyhow::Result<Figures> {
     let place = Place::new()?;
     let world = World::new(args, None).await?;
-    let mut bench = Bench { args, place, world, lives: Lives::default(), phases: Vec::new(), scripts: Vec::new() };
+    let mut bench = Bench {
+        args,
+        place,
+        world,
+        lives: Lives::default(),
+        phases: Vec::new(),
+        scripts: Vec::new(),
+    };
     bench.write_config(None)?;
     let daemon = bench.cold().await?;
     let daemon = bench.idle(daemon).await?;
@@ -60,8 +67,10 @@ impl Bench<'_> {
         let mut daemon = Daemon::start(self.args, &self.world, &self.place, None)?;
         let mark = Mark::at_start(&daemon, &self.world);
         let total = self.world.total() as u64;
-        self.wait(&mut daemon, "every channel to be created", |world, _| world.created() >= total).await?;
-        self.wait(&mut daemon, "every account to be looked at", |_, daemon| daemon.is_ready()).await?;
+        self.wait(&mut daemon, "every channel to be created", |world, _| world.created() >= total)
+            .await?;
+        self.wait(&mut daemon, "every account to be looked at", |_, daemon| daemon.is_ready())
+            .await?;
         let calls = self.world.take_calls();
         let mut measured = self.measured("cold start", &daemon, &mark, &calls)?;
         measured.floor_writes = Some(self.world.writes_once() as f64);
@@ -91,7 +100,8 @@ impl Bench<'_> {
     async fn restart(&mut self) -> anyhow::Result<Daemon> {
         let mut daemon = Daemon::start(self.args, &self.world, &self.place, None)?;
         let mark = Mark::at_start(&daemon, &self.world);
-        self.wait(&mut daemon, "the first pass after the restart", |_, daemon| daemon.is_ready()).await?;
+        self.wait(&mut daemon, "the first pass after the restart", |_, daemon| daemon.is_ready())
+            .await?;
         let calls = self.world.take_calls();
         let mut measured = self.measured("restart", &daemon, &mark, &calls)?;
         let first = calls.iter().map(|call| call.at).min().unwrap_or(mark.shown);
@@ -127,16 +137,20 @@ impl Bench<'_> {
         let calls = self.world.take_calls();
         let mut measured = self.measured("steady state", &daemon, &mark, &calls)?;
         let shown = measured.shown;
-        let audits = shown.as_secs_f64() / audit_of(self.args.audit, pace).1.as_secs_f64() / f64::from(pace.speed);
+        let audits = shown.as_secs_f64()
+            / audit_of(self.args.audit, pace).1.as_secs_f64()
+            / f64::from(pace.speed);
         measured.floor_writes = Some(self.world.writes_for(shown));
         measured.floor_reads = Some(self.world.reads_once() as f64 * audits);
         measured.floor_tokens = Some(self.world.accounts as f64 * shown.as_secs_f64() / 3600.0);
         measured.lateness = Some(Lateness::of(&self.lives.renewals(&calls), pace.speed));
-        measured.store_grown = Some(i64::try_from(self.place.store_size())? - i64::try_from(store)?);
+        measured.store_grown =
+            Some(i64::try_from(self.place.store_size())? - i64::try_from(store)?);
         // At either end a renewal may or may not be within.
         let most = 1.05 * self.world.writes_for(shown) + self.world.writes_once() as f64;
         measured.must("writes at the floor", measured.writes() as f64 <= most);
-        measured.must("no channel lapsed", self.world.with_left(Duration::ZERO) == self.world.total());
+        measured
+            .must("no channel lapsed", self.world.with_left(Duration::ZERO) == self.world.total());
         self.keep("steady state", measured, calls);
         Ok(daemon)
     }
@@ -165,22 +179,31 @@ impl Bench<'_> {
         let updates = tenth.div_ceil(BATCH) * self.world.accounts;
         measured.floor_writes = Some((updates + ending.len()) as f64);
         let patches = measured.calls.get("PATCH").copied().unwrap_or_default();
-        // At a pace some of the edited channels fall due meanwhile, and are renewed and mended in calls of their own.
+        // At a pace some of the edited channels fall due meanwhile, and are renewed and mended in
+        // calls of their own.
         measured.must("drift is mended in batches", patches <= 2 * updates as u64);
         measured.must("an emergency is the first write of its account", leads(&seen, &ending));
-        measured.note("the last emergency, after its account was looked at", &(waits(&seen, &ending) / pace.speed));
-        measured.note("the last repair, after its account was looked at", &(waits(&seen, &edited) / pace.speed));
+        measured.note(
+            "the last emergency, after its account was looked at",
+            &(waits(&seen, &ending) / pace.speed),
+        );
+        measured.note(
+            "the last repair, after its account was looked at",
+            &(waits(&seen, &edited) / pace.speed),
+        );
         measured.lateness = Some(Lateness::of(&self.lives.renewals(&seen), pace.speed));
         self.keep("drift storm", measured, seen);
         Ok(daemon)
     }
 
-    /// Points every tenth channel elsewhere, and shortens the life of one channel in every tenth account.
+    /// Points every tenth channel elsewhere, and shortens the life of one channel in every tenth
+    /// account.
     fn edit(&self) -> (BTreeSet<i64>, BTreeSet<i64>) {
         let (now, mut edited, mut ending) = (self.world.now(), BTreeSet::new(), BTreeSet::new());
         let mut zoho = self.world.zoho();
         for (place, name) in self.world.names().enumerate() {
-            let ids: Vec<i64> = zoho.channels(&name, now).iter().map(|channel| channel.id).collect();
+            let ids: Vec<i64> =
+                zoho.channels(&name, now).iter().map(|channel| channel.id).collect();
             let mut hand = |hand: Hand| zoho.hand(&name, &hand, now).expect("the channel is there");
             for channel in ids.iter().copied().step_by(EDITED_EVERY) {
                 let notify_url = format!("{NOTIFY_URL}/elsewhere");
@@ -220,7 +243,10 @@ impl Bench<'_> {
         let recovered = elapsed(&self.world);
         let calls = self.world.take_calls();
         let mut measured = self.measured("outage", &daemon, &mark, &calls)?;
-        measured.note("calls of each account in an hour of the outage", &per_hour(during.len(), self.world.accounts));
+        measured.note(
+            "calls of each account in an hour of the outage",
+            &per_hour(during.len(), self.world.accounts),
+        );
         measured.note("channels in their emergency when it ended", &urgent);
         measured.note("emergencies over after", &last.map(|last| last - back).unwrap_or_default());
         measured.note("everything renewed after", &(recovered - back));
@@ -265,7 +291,13 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn measured(&self, phase: &str, daemon: &Daemon, mark: &Mark, calls: &[Call]) -> anyhow::Result<Measured> {
+    fn measured(
+        &self,
+        phase: &str,
+        daemon: &Daemon,
+        mark: &Mark,
+        calls: &[Call],
+    ) -> anyhow::Result<Measured> {
         let process = daemon.process;
         Ok(Measured {
             phase: phase.to_owned(),
@@ -309,8 +341,8 @@ impl Mark {
     }
 }
 
-/// The cron expression of an audit by a clock at a pace, and what is from one to the next in real time. The cron crate knows
-/// the world's clock only, by the second.
+/// The cron expression of an audit by a clock at a pace, and what is from one to the next in real
+/// time. The cron crate knows the world's clock only, by the second.
 fn audit_of(every: Duration, pace: Pace) -> (String, Duration) {
     let seconds = (every.as_secs() / u64::from(pace.speed)).max(1);
     match seconds {
@@ -333,7 +365,8 @@ fn leads(calls: &[Call], ending: &BTreeSet<i64>) -> bool {
     })
 }
 
-/// The longest from the first look at an account to the last write of these channels, by the clock at its pace.
+/// The longest from the first look at an account to the last write of these channels, by the clock
+/// at its pace.
 fn waits(calls: &[Call], of: &BTreeSet<i64>) -> Duration {
     let mut looked = std::collections::BTreeMap::new();
     let mut longest = Duration::ZERO;
@@ -341,7 +374,8 @@ fn waits(calls: &[Call], of: &BTreeSet<i64>) -> Duration {
         if call.method == "GET" {
             looked.entry(&call.org).or_insert(call.at);
         } else if call.channels().iter().any(|(id, _)| of.contains(id)) {
-            longest = longest.max(looked.get(&call.org).map_or(Duration::ZERO, |looked| span(*looked, call.at)));
+            longest = longest
+                .max(looked.get(&call.org).map_or(Duration::ZERO, |looked| span(*looked, call.at)));
         }
     }
     longest

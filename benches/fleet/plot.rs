@@ -1,4 +1,5 @@
-//! A sweep over sizes, as plots: CPU, memory, calls and lateness against channels, and against accounts.
+//! A sweep over sizes, as plots: CPU, memory, calls and lateness against channels, and against
+//! accounts.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,12 +9,21 @@ use super::Args;
 use super::figures::Figures;
 use super::phases;
 
-/// Measures every size and draws two files into `folder`: `fleet-channels.svg` and `fleet-accounts.svg`.
+/// Measures every size and draws two files into `folder`: `fleet-channels.svg` and
+/// `fleet-accounts.svg`.
 pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let series = [
-        (CHANNELS, "channels of one account", [1, 100, 1_000, 10_000].map(|channels| (1, channels))),
-        ("fleet-accounts.svg", "accounts of ten channels", [1, 10, 100, 1_000].map(|accounts| (accounts, 10))),
+        (
+            CHANNELS,
+            "channels of one account",
+            [1, 100, 1_000, 10_000].map(|channels| (1, channels)),
+        ),
+        (
+            "fleet-accounts.svg",
+            "accounts of ten channels",
+            [1, 10, 100, 1_000].map(|accounts| (accounts, 10)),
+        ),
     ];
     for (file, axis, sizes) in series {
         let mut points = Vec::new();
@@ -80,10 +90,15 @@ fn svg(axis: &str, points: &[Point]) -> String {
 fn panel(place: usize, axis: &str, points: &[Point]) -> String {
     let (left, top) = ((place % 2) as f64 * WIDTH, (place / 2) as f64 * HEIGHT);
     let value = |point: &Point| point.values[place].max(SMALLEST);
-    let scale_x = Scale::over(points.iter().map(|point| point.size), left + MARGIN, left + WIDTH - 20.0);
+    let scale_x =
+        Scale::over(points.iter().map(|point| point.size), left + MARGIN, left + WIDTH - 20.0);
     let scale_y = Scale::over(points.iter().map(value), top + HEIGHT - MARGIN, top + 30.0);
-    let mut text =
-        format!("<text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>\n", left + MARGIN, top + 18.0, PANELS[place]);
+    let mut text = format!(
+        "<text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>\n",
+        left + MARGIN,
+        top + 18.0,
+        PANELS[place]
+    );
     let mut add = |more: String| {
         // Writing to a String cannot fail.
         let _infallible = writeln!(text, "{more}");
@@ -92,20 +107,38 @@ fn panel(place: usize, axis: &str, points: &[Point]) -> String {
     for decade in scale_x.decades() {
         let x = scale_x.at(decade);
         add(format!("<path d=\"M{x:.1} {:.1}V{bottom:.1}\" stroke=\"#ddd\"/>", top + 30.0));
-        add(format!("<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{decade}</text>", bottom + 14.0));
+        add(format!(
+            "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{decade}</text>",
+            bottom + 14.0
+        ));
     }
     for decade in scale_y.decades() {
         let y = scale_y.at(decade);
-        add(format!("<path d=\"M{:.1} {y:.1}H{:.1}\" stroke=\"#ddd\"/>", left + MARGIN, left + WIDTH - 20.0));
-        add(format!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{decade}</text>", left + MARGIN - 5.0, y + 4.0));
+        add(format!(
+            "<path d=\"M{:.1} {y:.1}H{:.1}\" stroke=\"#ddd\"/>",
+            left + MARGIN,
+            left + WIDTH - 20.0
+        ));
+        add(format!(
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{decade}</text>",
+            left + MARGIN - 5.0,
+            y + 4.0
+        ));
     }
     let (middle, below) = (left + (WIDTH + MARGIN) / 2.0, bottom + 30.0);
     add(format!("<text x=\"{middle:.1}\" y=\"{below:.1}\" text-anchor=\"middle\">{axis}</text>"));
-    let spots = points.iter().map(|point| (scale_x.at(point.size), scale_y.at(value(point)), point.values[place]));
+    let spots = points
+        .iter()
+        .map(|point| (scale_x.at(point.size), scale_y.at(value(point)), point.values[place]));
     let line: Vec<String> = spots.clone().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
-    add(format!("<polyline points=\"{}\" fill=\"none\" stroke=\"#06c\" stroke-width=\"2\"/>", line.join(" ")));
+    add(format!(
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"#06c\" stroke-width=\"2\"/>",
+        line.join(" ")
+    ));
     for (x, y, value) in spots {
-        add(format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"#06c\"><title>{value:.3}</title></circle>"));
+        add(format!(
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"#06c\"><title>{value:.3}</title></circle>"
+        ));
     }
     text
 }

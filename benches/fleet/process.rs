@@ -35,7 +35,11 @@ impl Taken {
 impl Process {
     /// What it has taken so far.
     pub(crate) fn taken(self) -> anyhow::Result<Taken> {
-        Ok(Taken { cpu: self.cpu()?, written: self.field("io", "write_bytes")?, wakeups: self.wakeups()? })
+        Ok(Taken {
+            cpu: self.cpu()?,
+            written: self.field("io", "write_bytes")?,
+            wakeups: self.wakeups()?,
+        })
     }
 
     /// Resident memory in bytes.

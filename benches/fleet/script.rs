@@ -60,7 +60,9 @@ impl Call {
         }
         let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
         let items = body["watch"].as_array().cloned().unwrap_or_default();
-        let id = |item: &Value| item["channel_id"].as_i64().or_else(|| item["channel_id"].as_str()?.parse().ok());
+        let id = |item: &Value| {
+            item["channel_id"].as_i64().or_else(|| item["channel_id"].as_str()?.parse().ok())
+        };
         let expiry = |item: &Value| item["channel_expiry"].as_str()?.parse().ok();
         items.iter().filter_map(|item| Some((id(item)?, expiry(item)))).collect()
     }

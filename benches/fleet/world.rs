@@ -40,13 +40,16 @@ enum Shows {
 }
 
 impl World {
-    /// With `at`, its clock stands still there, no credential is refused and no expiry: for requests of another day.
+    /// With `at`, its clock stands still there, no credential is refused and no expiry: for
+    /// requests of another day.
     pub(crate) async fn new(args: &Args, at: Option<Timestamp>) -> anyhow::Result<World> {
         let knobs = match at {
             None => Knobs::default(),
-            Some(_) => {
-                Knobs { past_expiry: PastExpiry::OneHour, tokens_in_ten_minutes: usize::MAX, ..Knobs::default() }
-            }
+            Some(_) => Knobs {
+                past_expiry: PastExpiry::OneHour,
+                tokens_in_ten_minutes: usize::MAX,
+                ..Knobs::default()
+            },
         };
         let mut zoho = Zoho::new(knobs);
         for number in 0..args.accounts {
@@ -66,7 +69,16 @@ impl World {
         let closing = CancellationToken::new();
         tokio::spawn(http::serve(listener, zoho.clone(), clock, closing.clone().cancelled_owned()));
         let Args { accounts, channels, .. } = *args;
-        Ok(World { accounts, channels, base, clock: SystemClock::new(), zoho, calls, shows, closing })
+        Ok(World {
+            accounts,
+            channels,
+            base,
+            clock: SystemClock::new(),
+            zoho,
+            calls,
+            shows,
+            closing,
+        })
     }
 
     pub(crate) fn zoho(&self) -> MutexGuard<'_, Zoho> {
@@ -100,14 +112,20 @@ impl World {
     /// Channels that were ever created.
     pub(crate) fn created(&self) -> u64 {
         let zoho = self.zoho();
-        self.names().filter_map(|name| zoho.counters(&name)).map(|counters| counters.channels_created).sum()
+        self.names()
+            .filter_map(|name| zoho.counters(&name))
+            .map(|counters| counters.channels_created)
+            .sum()
     }
 
     /// The channels that have at least so much of their life left.
     pub(crate) fn with_left(&self, left: Duration) -> usize {
         let (now, zoho) = (self.now(), self.zoho());
         let of_org = |name: String| {
-            zoho.channels(&name, now).into_iter().filter(|channel| span(now, channel.expiry) >= left).count()
+            zoho.channels(&name, now)
+                .into_iter()
+                .filter(|channel| span(now, channel.expiry) >= left)
+                .count()
         };
         self.names().map(of_org).sum()
     }
@@ -126,17 +144,25 @@ impl World {
 
     /// The fewest writes that hold every channel for so long.
     pub(crate) fn writes_for(&self, length: Duration) -> f64 {
-        let periods = self
-            .names()
-            .filter_map(|name| name.parse::<AccountName>().ok())
-            .map(|account| length.as_secs_f64() / Life::interval(DAY, None, Phase::of(&account)).as_secs_f64());
+        let periods =
+            self.names().filter_map(|name| name.parse::<AccountName>().ok()).map(|account| {
+                length.as_secs_f64() / Life::interval(DAY, None, Phase::of(&account)).as_secs_f64()
+            });
         periods.sum::<f64>() * self.writes_once() as f64 / self.accounts as f64
     }
 
-    /// Writes the config; `audit` is a cron expression. Accounts stand in files of their own, some in each.
-    pub(crate) fn write_config(&self, place: &Place, (audit, passes_max): (&str, usize)) -> anyhow::Result<()> {
+    /// Writes the config; `audit` is a cron expression. Accounts stand in files of their own, some
+    /// in each.
+    pub(crate) fn write_config(
+        &self,
+        place: &Place,
+        (audit, passes_max): (&str, usize),
+    ) -> anyhow::Result<()> {
         let reconcile = format!("[reconcile]\naudit = \"{audit}\"\npasses_max = {passes_max}\n");
-        write_private(&place.file("config.toml"), &format!("include = [\"accounts/*.toml\"]\n{reconcile}"))?;
+        write_private(
+            &place.file("config.toml"),
+            &format!("include = [\"accounts/*.toml\"]\n{reconcile}"),
+        )?;
         std::fs::create_dir_all(place.file("accounts"))?;
         let names: Vec<String> = self.names().collect();
         for (number, names) in names.chunks(CHANNELS_IN_FILE.div_ceil(self.channels)).enumerate() {
@@ -186,7 +212,8 @@ pub(crate) struct Place(PathBuf);
 
 impl Place {
     pub(crate) fn new() -> anyhow::Result<Place> {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fleet-{}", std::process::id()));
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fleet-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Place(path))
     }

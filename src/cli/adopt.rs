@@ -12,8 +12,8 @@ use super::{Common, Exit, apply};
 
 /// Make a declared channel that already exists at Zoho ours.
 ///
-/// It has another notify_url than the declared one, so it is held as a conflict until then. It is then repaired to what is
-/// declared.
+/// It has another notify_url than the declared one, so it is held as a conflict until then. It is
+/// then repaired to what is declared.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct AdoptArgs {
@@ -21,9 +21,15 @@ pub(super) struct AdoptArgs {
     channel: String,
 }
 
-pub(super) async fn run(args: AdoptArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: AdoptArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let applied = match way::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => daemon.post("/adopt", &AdoptRequest { channel: args.channel }).await?,
+        Way::Daemon(daemon) => {
+            daemon.post("/adopt", &AdoptRequest { channel: args.channel }).await?
+        }
         Way::Here(here) => {
             here.keep_desired()?;
             verbs::adopt(&here.fleet, &here.store, &args.channel).await?;

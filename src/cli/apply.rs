@@ -16,15 +16,17 @@ use super::{Common, Exit};
 
 /// Do now what the config asks for.
 ///
-/// With a running daemon, the daemon reloads its config and does it. With --plan, the plan is made anew and compared first;
-/// where it is another one by now, nothing is written and the config is not reloaded.
+/// With a running daemon, the daemon reloads its config and does it. With --plan, the plan is made
+/// anew and compared first; where it is another one by now, nothing is written and the config is
+/// not reloaded.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ApplyArgs {
     /// Only this account
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// Disable also what the removal guard holds: everything, or more than a third of an account's channels
+    /// Disable also what the removal guard holds: everything, or more than a third of an account's
+    /// channels
     #[arg(long)]
     allow_removals: bool,
     /// Only if the plan made now has this checksum, which `plan` printed; else nothing is written
@@ -32,11 +34,16 @@ pub(super) struct ApplyArgs {
     plan: Option<String>,
 }
 
-pub(super) async fn run(args: ApplyArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: ApplyArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
     let applied: Vec<Applied> = match way::find(common, Use::Change).await? {
         Way::Daemon(daemon) => {
-            let request = ApplyRequest { which, allow_removals: args.allow_removals, plan: args.plan };
+            let request =
+                ApplyRequest { which, allow_removals: args.allow_removals, plan: args.plan };
             daemon.post("/apply", &request).await?
         }
         Way::Here(here) => {
@@ -82,7 +89,11 @@ async fn until_settled(here: &Here, subject: &Subject, why: &str) -> anyhow::Res
     unreachable!("the loop returns in its last round")
 }
 
-pub(super) fn print(applied: &[Applied], common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) fn print(
+    applied: &[Applied],
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(applied)?)?;
     } else {

@@ -1,5 +1,5 @@
-//! `check`: everything that is wrong with the config, what each channel's renewal survives, and how many calls a day each
-//! account takes.
+//! `check`: everything that is wrong with the config, what each channel's renewal survives, and how
+//! many calls a day each account takes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -45,7 +45,8 @@ struct Checked {
 }
 
 pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
-    let loaded = config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
+    let loaded =
+        config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
     let checked = Checked { renewals: slacks(&desired), calls: calls(&desired) };
@@ -77,7 +78,10 @@ fn slacks(desired: &Desired) -> Vec<SlackView> {
             alike.entry(key).or_insert((slack, 0)).1 += 1;
         }
     }
-    let view = |((account, lifetime, _), (slack, channels)): ((String, Duration, Option<Duration>), (Slack, usize))| {
+    let view = |((account, lifetime, _), (slack, channels)): (
+        (String, Duration, Option<Duration>),
+        (Slack, usize),
+    )| {
         let Slack { margin, failed_passes, outage } = slack;
         SlackView {
             account,
@@ -101,7 +105,11 @@ fn calls(desired: &Desired) -> Vec<CallsView> {
     desired.accounts.iter().map(of).collect()
 }
 
-fn print(desired: &Desired, checked: &Checked, stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+fn print(
+    desired: &Desired,
+    checked: &Checked,
+    stdout: &mut (dyn Write + Send),
+) -> std::io::Result<()> {
     let channels: usize = desired.accounts.values().map(|account| account.specs.len()).sum();
     writeln!(
         stdout,
@@ -110,7 +118,14 @@ fn print(desired: &Desired, checked: &Checked, stdout: &mut (dyn Write + Send)) 
         counted(channels, "channel")
     )?;
     for slack in &checked.renewals {
-        let SlackView { account, channels, lifetime_seconds, margin_seconds, failed_passes, outage_seconds } = slack;
+        let SlackView {
+            account,
+            channels,
+            lifetime_seconds,
+            margin_seconds,
+            failed_passes,
+            outage_seconds,
+        } = slack;
         let seconds = |seconds: &u64| brief(Duration::from_secs(*seconds));
         writeln!(
             stdout,

@@ -10,7 +10,8 @@ use super::{Cli, Exit};
 
 /// Print the completions for a shell.
 ///
-/// They are written from the same definition as this help, so they know every verb and option of this very version.
+/// They are written from the same definition as this help, so they know every verb and option of
+/// this very version.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CompletionsArgs {

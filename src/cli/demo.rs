@@ -1,9 +1,10 @@
 //! `demo`: days of renewals, a repair and an outage in a minute.
 //!
-//! The real daemon, with its real store in a directory that is gone afterwards, against the simulator over loopback HTTP, on
-//! a clock that runs thousands of times as fast as the world. A script plays the world: somebody edits a channel,
-//! somebody deletes one, Zoho is down for a night, a channel is taken out of the config. What happens is told line by
-//! line, and at the end the daemon's work is held against what the simulator knows to be true.
+//! The real daemon, with its real store in a directory that is gone afterwards, against the
+//! simulator over loopback HTTP, on a clock that runs thousands of times as fast as the world. A
+//! script plays the world: somebody edits a channel, somebody deletes one, Zoho is down for a
+//! night, a channel is taken out of the config. What happens is told line by line, and at the end
+//! the daemon's work is held against what the simulator knows to be true.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -68,7 +69,8 @@ pub(super) async fn run(args: DemoArgs, stdout: &mut (dyn Write + Send)) -> anyh
     writeln!(stdout, "{}", world::introduction(&args_line(&args), daemon.listening()))?;
     let director = Director::new(&stage, daemon.links().wakes.clone(), daemon.reloads(), args.days);
     let stopper = daemon.stopper();
-    let played = play((daemon, director, stopper), &stage, story::Story::new(&stage, heard), stdout).await;
+    let played =
+        play((daemon, director, stopper), &stage, story::Story::new(&stage, heard), stdout).await;
     closing.cancel();
     let summary = played?;
     write!(stdout, "{}", summary.to_text())?;
@@ -122,7 +124,8 @@ async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::R
     // It ends with `closing`, at the latest with the process; its failure shows as failed looks.
     let _detached = tokio::spawn(served);
     let config = dir.join("config.toml");
-    std::fs::write(&config, world::config(&base, true)).context("the demo's config cannot be written")?;
+    std::fs::write(&config, world::config(&base, true))
+        .context("the demo's config cannot be written")?;
     Ok(Stage { zoho, clock, begins, speed, config, base })
 }
 
@@ -139,7 +142,11 @@ fn options(
         state_dir: dir.join("state"),
         listen: Some(listen),
         clock: stage.clock.clone(),
-        surroundings: Surroundings { env, credentials_dir: None, missing: MissingCredentials::Refuse },
+        surroundings: Surroundings {
+            env,
+            credentials_dir: None,
+            missing: MissingCredentials::Refuse,
+        },
         transport: None,
         owns_process: false,
         observer: Some(observer),
@@ -147,7 +154,9 @@ fn options(
 }
 
 fn args_line(args: &DemoArgs) -> String {
-    let days = args.days.map_or("until interrupted".to_owned(), |days| format!("for {days} simulated days"));
+    let days = args
+        .days
+        .map_or("until interrupted".to_owned(), |days| format!("for {days} simulated days"));
     format!("{days}, {} times as fast as the world", args.speed)
 }
 
@@ -157,7 +166,8 @@ struct ScratchDir(PathBuf);
 impl ScratchDir {
     fn new() -> anyhow::Result<ScratchDir> {
         let now = SystemClock::new().now().as_nanosecond();
-        let path = std::env::temp_dir().join(format!("channelkeeper-demo-{}-{now}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("channelkeeper-demo-{}-{now}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(ScratchDir(path))
     }

@@ -13,9 +13,9 @@ use super::{Common, Exit};
 
 /// Show why a channel is treated as it is.
 ///
-/// What is declared, what Zoho says, what is remembered and by which rules; the row of the decision table; what follows from
-/// it now; how its renewal is reckoned and how much trouble that survives. Looks at Zoho as `plan` does, and changes
-/// nothing.
+/// What is declared, what Zoho says, what is remembered and by which rules; the row of the decision
+/// table; what follows from it now; how its renewal is reckoned and how much trouble that survives.
+/// Looks at Zoho as `plan` does, and changes nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ExplainArgs {
@@ -24,9 +24,15 @@ pub(super) struct ExplainArgs {
     channel: String,
 }
 
-pub(super) async fn run(args: ExplainArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: ExplainArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let explanation: Explanation = match way::find(common, Use::Look).await? {
-        Way::Daemon(daemon) => daemon.post("/explain", &ExplainRequest { channel: args.channel }).await?,
+        Way::Daemon(daemon) => {
+            daemon.post("/explain", &ExplainRequest { channel: args.channel }).await?
+        }
         Way::Here(here) => verbs::explain(&here.fleet, &here.store, &args.channel).await?,
         Way::BadConfig => return Ok(Exit::BadConfig),
     };

@@ -1,7 +1,9 @@
-//! `gaps`: what was not covered, from when to when, and what to ask Zoho for after it; `gaps ack`: somebody has seen to it.
+//! `gaps`: what was not covered, from when to when, and what to ask Zoho for after it; `gaps ack`:
+//! somebody has seen to it.
 //!
-//! With few gaps the requests stand below them, because whoever looks for a gap wants to fill it; with many they are one
-//! option away. What is acknowledged is counted, and shown with `--all`. JSON has everything always.
+//! With few gaps the requests stand below them, because whoever looks for a gap wants to fill it;
+//! with many they are one option away. What is acknowledged is counted, and shown with `--all`.
+//! JSON has everything always.
 
 use std::io::Write;
 
@@ -19,8 +21,9 @@ use super::{Common, Exit};
 
 /// Show which events were not covered, from when to when and why.
 ///
-/// Or may not have been, which is said. All instants are in UTC by Zoho's clock. The requests that find what was missed, and
-/// what none of them brings back, stand below a few gaps, and with --hints below each.
+/// Or may not have been, which is said. All instants are in UTC by Zoho's clock. The requests that
+/// find what was missed, and what none of them brings back, stand below a few gaps, and with
+/// --hints below each.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct GapsArgs {
@@ -50,8 +53,8 @@ enum Action {
 
 /// Acknowledge gaps: somebody has seen to them.
 ///
-/// Only gaps that have ended, and are there now. One that is open, or found later, is shown until it is acknowledged
-/// itself. Nothing else changes: metrics go on counting what was not covered.
+/// Only gaps that have ended, and are there now. One that is open, or found later, is shown until
+/// it is acknowledged itself. Nothing else changes: metrics go on counting what was not covered.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = ACK_AFTER_HELP)]
 struct AckArgs {
@@ -69,13 +72,20 @@ struct AckArgs {
     note: Option<String>,
 }
 
-pub(super) async fn run(args: GapsArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: GapsArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let GapsArgs { action, since, channel, all, hints, exit_code } = args;
     if let Some(Action::Ack(args)) = action {
         return ack(args, common, stdout).await;
     }
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
-    let request = GapsRequest { channel: channel.map(|Named(name)| name), since: since.map(|since| since.at(now)) };
+    let request = GapsRequest {
+        channel: channel.map(|Named(name)| name),
+        since: since.map(|since| since.at(now)),
+    };
     let missed: Vec<Missed> = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.get(&request.path()).await?,
         Way::Here(here) => verbs::gaps(&here.fleet, &here.store, &request, now)?,
@@ -90,7 +100,11 @@ pub(super) async fn run(args: GapsArgs, common: &Common, stdout: &mut (dyn Write
     Ok(if is_pending { Exit::Pending } else { Exit::Done })
 }
 
-async fn ack(args: AckArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+async fn ack(
+    args: AckArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let AckArgs { channel, all: _, until, note } = args;
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
     let (channel, until) = (channel.map(|Named(name)| name), until.map(|until| until.at(now)));
@@ -112,13 +126,18 @@ async fn ack(args: AckArgs, common: &Common, stdout: &mut (dyn Write + Send)) ->
             0 => String::new(),
             left => format!("; {left} not, because they are open or ended too late"),
         };
-        writeln!(stdout, "{account}/{channel}: {} acknowledged{left}", counted(*acknowledged, "gap"))?;
+        writeln!(
+            stdout,
+            "{account}/{channel}: {} acknowledged{left}",
+            counted(*acknowledged, "gap")
+        )?;
     }
     Ok(Exit::Done)
 }
 
 fn text(missed: &[Missed], all: bool, hints: bool) -> String {
-    let shown: Vec<&Missed> = missed.iter().filter(|missed| all || missed.gap.acknowledged.is_none()).collect();
+    let shown: Vec<&Missed> =
+        missed.iter().filter(|missed| all || missed.gap.acknowledged.is_none()).collect();
     let hints = hints || shown.len() <= HINTED_MAX;
     let mut lines = vec![headline(&shown, missed.len() - shown.len())];
     for (place, Missed { gap, backfill }) in shown.iter().enumerate() {
@@ -131,7 +150,10 @@ fn text(missed: &[Missed], all: bool, hints: bool) -> String {
         }
     }
     if !hints {
-        lines.push("the requests that find what was missed: channelkeeper gaps --hints, or --channel NAME".to_owned());
+        lines.push(
+            "the requests that find what was missed: channelkeeper gaps --hints, or --channel NAME"
+                .to_owned(),
+        );
     }
     lines.join("\n") + "\n"
 }
@@ -140,8 +162,11 @@ fn headline(shown: &[&Missed], left_out: usize) -> String {
     let open = shown.iter().filter(|missed| missed.gap.to.is_none()).count();
     let gaps = if shown.is_empty() { "no gaps".to_owned() } else { counted(shown.len(), "gap") };
     let open = if open > 0 { format!(", {open} still open") } else { String::new() };
-    let left_out =
-        if left_out > 0 { format!(", and {left_out} acknowledged, shown with --all") } else { String::new() };
+    let left_out = if left_out > 0 {
+        format!(", and {left_out} acknowledged, shown with --all")
+    } else {
+        String::new()
+    };
     format!("{gaps}{open}{left_out}")
 }
 
@@ -201,7 +226,9 @@ impl std::str::FromStr for When {
             return Ok(When::Instant(instant));
         }
         let length = humantime::parse_duration(text);
-        length.map(When::Ago).context("neither an instant (2026-03-01T00:00:00Z) nor a length of time (7d)")
+        length
+            .map(When::Ago)
+            .context("neither an instant (2026-03-01T00:00:00Z) nor a length of time (7d)")
     }
 }
 
@@ -241,9 +268,15 @@ mod tests {
         let (from, to) = (at("2026-03-01T00:00:00Z"), (!open).then(|| at("2026-03-01T01:00:00Z")));
         let events = vec!["Leads.delete".to_owned()];
         let base = "https://www.zohoapis.eu/crm/v8";
-        let backfill = backfill(&["Leads.delete"].into_iter().collect(), from, to, at("2026-03-01T02:00:00Z"), base);
-        let acknowledged =
-            acknowledged.then(|| AckView { at: at("2026-03-01T02:00:00Z"), note: Some("done".to_owned()) });
+        let backfill = backfill(
+            &["Leads.delete"].into_iter().collect(),
+            from,
+            to,
+            at("2026-03-01T02:00:00Z"),
+            base,
+        );
+        let acknowledged = acknowledged
+            .then(|| AckView { at: at("2026-03-01T02:00:00Z"), note: Some("done".to_owned()) });
         let gap = GapView {
             account: "acme".to_owned(),
             channel: channel.to_owned(),
@@ -271,12 +304,18 @@ mod tests {
     fn a_channel_may_be_named_with_its_account() {
         let is_named = |text: &str| text.parse::<Named>().is_ok();
         assert!(is_named("deal-sync") && is_named("acme/deal-sync"));
-        assert!(!is_named("acme/") && !is_named("/deal-sync") && !is_named("a/b/c") && !is_named("a&since=x"));
+        assert!(
+            !is_named("acme/")
+                && !is_named("/deal-sync")
+                && !is_named("a/b/c")
+                && !is_named("a&since=x")
+        );
     }
 
     #[test]
     fn a_few_gaps_come_with_their_requests_and_acknowledged_ones_are_counted() {
-        let missed = [missed("a", false, false), missed("b", true, false), missed("c", false, true)];
+        let missed =
+            [missed("a", false, false), missed("b", true, false), missed("c", false, true)];
         expect![[r#"
             2 gaps, 1 still open, and 1 acknowledged, shown with --all
             account acme
@@ -302,7 +341,8 @@ mod tests {
 
     #[test]
     fn many_gaps_come_without_their_requests() {
-        let missed: Vec<Missed> = ["a", "b", "c", "d"].map(|name| missed(name, false, name == "d")).into();
+        let missed: Vec<Missed> =
+            ["a", "b", "c", "d"].map(|name| missed(name, false, name == "d")).into();
         expect![[r#"
             4 gaps
             account acme

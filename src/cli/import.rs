@@ -1,7 +1,7 @@
 //! `import`: the channels that an account has become declarations.
 //!
-//! Looks at Zoho by itself, also beside a running daemon: tokens do not travel over its socket. What a declaration can say
-//! is decided in [`declare`]; how it is written, in [`toml`].
+//! Looks at Zoho by itself, also beside a running daemon: tokens do not travel over its socket.
+//! What a declaration can say is decided in [`declare`]; how it is written, in [`toml`].
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
@@ -26,22 +26,27 @@ use declare::{Found, Imported};
 
 /// Print the channels that an account has as declarations.
 ///
-/// They are TOML to be appended to the config file in which the account stands. Declared so, the channels are taken over
-/// as they are: `plan` has nothing to write. What is declared already is left out, and what cannot be declared is said
-/// in a comment. A notify_url is printed whole, with its query; a token never is. Looks at Zoho and changes nothing there.
+/// They are TOML to be appended to the config file in which the account stands. Declared so, the
+/// channels are taken over as they are: `plan` has nothing to write. What is declared already is
+/// left out, and what cannot be declared is said in a comment. A notify_url is printed whole, with
+/// its query; a token never is. Looks at Zoho and changes nothing there.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ImportArgs {
     /// The account, which has to stand in the config; it may be left out when there is one
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// Write the channels' tokens into files in this directory, for their owner alone; without it, the declarations name
-    /// files that are still to be made
+    /// Write the channels' tokens into files in this directory, for their owner alone; without it,
+    /// the declarations name files that are still to be made
     #[arg(long, value_name = "DIR")]
     secrets_dir: Option<PathBuf>,
 }
 
-pub(super) async fn run(args: ImportArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: ImportArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let Some(here) = way::beside(common).await? else { return Ok(Exit::BadConfig) };
     let chosen = here.fleet.chosen(&Which { account: args.account, channel: None })?;
     let [subject] = chosen.values().collect::<Vec<_>>()[..] else {
@@ -80,14 +85,16 @@ pub(super) async fn run(args: ImportArgs, common: &Common, stdout: &mut (dyn Wri
     Ok(Exit::Done)
 }
 
-/// What `channel_defaults` of the account says in the config file itself, which the declarations have to go with.
+/// What `channel_defaults` of the account says in the config file itself, which the declarations
+/// have to go with.
 fn defaults(common: &Common, account: &str) -> Option<::toml::Table> {
     let text = std::fs::read_to_string(&common.config).ok()?;
     let file: ::toml::Table = text.parse().ok()?;
     file.get("accounts")?.get(account)?.get("channel_defaults")?.as_table().cloned()
 }
 
-/// A directory for its owner alone, as an absolute path: a reference that is relative counts from the config file.
+/// A directory for its owner alone, as an absolute path: a reference that is relative counts from
+/// the config file.
 fn made(dir: &Path) -> anyhow::Result<PathBuf> {
     let unusable = || format!("{} cannot be used for secrets", dir.display());
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(unusable)?;
@@ -106,12 +113,16 @@ fn write_tokens(imported: &Imported, tokens: &BTreeMap<ChannelId, Secret>) -> an
         let (Some(file), Some(token)) = (&channel.token_file, tokens.get(&id)) else { continue };
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
             Ok(mut new) => {
-                new.write_all(token.expose().as_bytes()).with_context(|| format!("{file} cannot be written"))?;
+                new.write_all(token.expose().as_bytes())
+                    .with_context(|| format!("{file} cannot be written"))?;
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let held = std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?;
+                let held = std::fs::read_to_string(file)
+                    .with_context(|| format!("{file} cannot be read"))?;
                 if held.trim_end() != token.expose() {
-                    bail!("{file} is there already and holds something else; move it away, or give another directory");
+                    bail!(
+                        "{file} is there already and holds something else; move it away, or give another directory"
+                    );
                 }
             }
             Err(error) => return Err(error).with_context(|| format!("{file} cannot be made")),

@@ -1,11 +1,12 @@
 //! `listen`: a receiver for development and for proof.
 //!
-//! What a delivery is worth is decided in [`judge`], what came in all is told by [`summary`]; here is the server between
-//! them. It takes a POST on any path, because a proxy or tunnel in front may have its own, reads no more than a delivery
-//! can be, and answers 200 to what is verified and to nothing else.
+//! What a delivery is worth is decided in [`judge`], what came in all is told by [`summary`]; here
+//! is the server between them. It takes a POST on any path, because a proxy or tunnel in front may
+//! have its own, reads no more than a delivery can be, and answers 200 to what is verified and to
+//! nothing else.
 //!
-//! What is deliberately not here: keeping deliveries, dropping doubles, or doing anything with them. It is no receiver to
-//! run a business on: `docs/receivers.md` has those.
+//! What is deliberately not here: keeping deliveries, dropping doubles, or doing anything with
+//! them. It is no receiver to run a business on: `docs/receivers.md` has those.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -40,9 +41,10 @@ use summary::Summary;
 
 /// Receive deliveries, and say what each one is worth.
 ///
-/// Prints one line for each: whose channel it names, which declared event it matches, and whether its token is the declared
-/// one. Ends with a table that says which declared module has never delivered. Bodies and tokens are never shown. Asks
-/// neither Zoho nor a daemon; without a channel's token its deliveries are matched by channel_id only, and not accepted.
+/// Prints one line for each: whose channel it names, which declared event it matches, and whether
+/// its token is the declared one. Ends with a table that says which declared module has never
+/// delivered. Bodies and tokens are never shown. Asks neither Zoho nor a daemon; without a
+/// channel's token its deliveries are matched by channel_id only, and not accepted.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ListenArgs {
@@ -60,10 +62,16 @@ pub(super) struct ListenArgs {
     count: Option<u64>,
 }
 
-pub(super) async fn run(args: ListenArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: ListenArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let ListenArgs { listen, public, length, count } = args;
     if !listen.ip().is_loopback() && !public {
-        bail!("other hosts can reach {listen}: listen on 127.0.0.1 behind a proxy, or give --public");
+        bail!(
+            "other hosts can reach {listen}: listen on 127.0.0.1 behind a proxy, or give --public"
+        );
     }
     let loaded = config::load(&common.config, &Surroundings::of_process().doing_without_secrets());
     // Of what it warns of, only tokens matter here, and those are told below.
@@ -72,7 +80,8 @@ pub(super) async fn run(args: ListenArgs, common: &Common, stdout: &mut (dyn Wri
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
     let declared = Arc::new(Declared::of(&desired));
     let mut ends = signals::Incoming::listen()?;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     tell_unverifiable(&declared);
     complain(&format!("listening on http://{}", listener.local_addr()?));
 
@@ -117,8 +126,11 @@ pub(super) async fn run(args: ListenArgs, common: &Common, stdout: &mut (dyn Wri
 /// Says which channels' deliveries cannot be verified here.
 fn tell_unverifiable(declared: &Declared) {
     let channels = declared.channels();
-    let bare: Vec<String> =
-        channels.iter().filter(|channel| !channel.has_usable_token()).map(|channel| channel.to_string()).collect();
+    let bare: Vec<String> = channels
+        .iter()
+        .filter(|channel| !channel.has_usable_token())
+        .map(|channel| channel.to_string())
+        .collect();
     if bare.is_empty() {
         return;
     }
@@ -150,13 +162,19 @@ enum Heard {
 /// Judges one request, hands on what came of it, and then answers.
 async fn receive(State(door): State<Door>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
-    let read = if parts.method == Method::POST { read(body).await } else { Err(StatusCode::METHOD_NOT_ALLOWED) };
+    let read = if parts.method == Method::POST {
+        read(body).await
+    } else {
+        Err(StatusCode::METHOD_NOT_ALLOWED)
+    };
     let at = door.clock.now();
-    let judged =
-        read.and_then(|body| door.declared.judge(&body, at).map_err(|judge::NoDelivery| StatusCode::BAD_REQUEST));
+    let judged = read.and_then(|body| {
+        door.declared.judge(&body, at).map_err(|judge::NoDelivery| StatusCode::BAD_REQUEST)
+    });
     let (heard, answer) = match judged {
         Ok(judged) => {
-            let answer = if judged.verdict.is_taken() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+            let answer =
+                if judged.verdict.is_taken() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
             (Heard::Delivery(judged), answer)
         }
         Err(answer) => (Heard::Refused(at, answer), answer),

@@ -21,9 +21,9 @@ use super::{Common, Exit, complain};
 
 /// Exchange a self client's grant code for the refresh token.
 ///
-/// The code is made in Zoho's API console, with the scope ZohoCRM.notifications.ALL, and asked for on stdin. The refresh
-/// token goes, for its owner alone, into the file that `refresh_token = { file = ".." }` of the account names; it is never
-/// printed.
+/// The code is made in Zoho's API console, with the scope ZohoCRM.notifications.ALL, and asked for
+/// on stdin. The refresh token goes, for its owner alone, into the file that `refresh_token = {
+/// file = ".." }` of the account names; it is never printed.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct LoginArgs {
@@ -48,9 +48,14 @@ struct LoggedIn {
     scope: Option<String>,
 }
 
-pub(super) async fn run(args: LoginArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: LoginArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let LoginArgs { account, code, out } = args;
-    let loaded = config::load(&common.config, &Surroundings::of_process().tolerating_missing_secrets());
+    let loaded =
+        config::load(&common.config, &Surroundings::of_process().tolerating_missing_secrets());
     let Some(desired) = &loaded.desired else {
         print_problems(&loaded);
         return Ok(Exit::BadConfig);
@@ -66,16 +71,24 @@ pub(super) async fn run(args: LoginArgs, common: &Common, stdout: &mut (dyn Writ
     let code = code.map_or_else(asked, Ok)?;
     let code = Secret::new(code.trim());
     if code.expose().is_empty() {
-        bail!("there is no code: make one in Zoho's API console (self client, Generate Code) and type or pipe it in");
+        bail!(
+            "there is no code: make one in Zoho's API console (self client, Generate Code) and type or pipe it in"
+        );
     }
     let transport = network(&desired.settings)?;
     let exchanged = exchange_code(account, &code, &*transport).await?;
-    replace(&file, &exchanged.refresh_token).with_context(|| format!("{} cannot be written", file.display()))?;
-    let done = LoggedIn { account: account.name.to_string(), file: file.display().to_string(), scope: exchanged.scope };
+    replace(&file, &exchanged.refresh_token)
+        .with_context(|| format!("{} cannot be written", file.display()))?;
+    let done = LoggedIn {
+        account: account.name.to_string(),
+        file: file.display().to_string(),
+        scope: exchanged.scope,
+    };
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&done)?)?;
     } else {
-        let scope = done.scope.as_ref().map(|scope| format!(", good for {scope}")).unwrap_or_default();
+        let scope =
+            done.scope.as_ref().map(|scope| format!(", good for {scope}")).unwrap_or_default();
         writeln!(stdout, "account {}: the refresh token is in {}{scope}", done.account, done.file)?;
         writeln!(
             stdout,
@@ -87,13 +100,18 @@ pub(super) async fn run(args: LoginArgs, common: &Common, stdout: &mut (dyn Writ
 
 fn chosen<'a>(desired: &'a Desired, name: Option<&str>) -> anyhow::Result<&'a Account> {
     let names = || desired.accounts.keys().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut found = desired.accounts.values().filter(|held| name.is_none_or(|name| held.account.name.as_str() == name));
+    let mut found = desired
+        .accounts
+        .values()
+        .filter(|held| name.is_none_or(|name| held.account.name.as_str() == name));
     match (found.next(), found.next(), name) {
         (Some(only), None, _) => Ok(&only.account),
         (Some(_), Some(_), _) => bail!("say which account: --account with one of {}", names()),
         (None, _, Some(name)) => bail!("no account is named {name} (accounts: {})", names()),
         (None, _, None) => {
-            bail!("the config declares no account: add [accounts.NAME] with client_id and client_secret")
+            bail!(
+                "the config declares no account: add [accounts.NAME] with client_id and client_secret"
+            )
         }
     }
 }
@@ -118,7 +136,9 @@ fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBu
 fn asked() -> anyhow::Result<String> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        complain("the code from Zoho's API console (self client, Generate Code, scope ZohoCRM.notifications.ALL):");
+        complain(
+            "the code from Zoho's API console (self client, Generate Code, scope ZohoCRM.notifications.ALL):",
+        );
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line).context("the code cannot be read from stdin")?;
@@ -127,7 +147,8 @@ fn asked() -> anyhow::Result<String> {
 
 /// All of it or nothing: written beside, for its owner alone, and put in place by renaming.
 fn replace(path: &Path, token: &Secret) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");

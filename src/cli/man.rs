@@ -13,7 +13,8 @@ use super::{Cli, Exit};
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ManArgs {
-    /// Write all pages into this directory, which is made if need be: channelkeeper.1, channelkeeper-plan.1 and so on
+    /// Write all pages into this directory, which is made if need be: channelkeeper.1,
+    /// channelkeeper-plan.1 and so on
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -22,7 +23,8 @@ pub(super) fn run(args: &ManArgs, stdout: &mut (dyn Write + Send)) -> anyhow::Re
     match &args.dir {
         None => stdout.write_all(&page(Cli::command())?).context("the page cannot be written")?,
         Some(dir) => {
-            std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+            std::fs::create_dir_all(dir)
+                .with_context(|| format!("{} cannot be made", dir.display()))?;
             for page in pages(dir)? {
                 writeln!(stdout, "{}", page.display())?;
             }
@@ -53,7 +55,9 @@ fn with_its_own(verb: &Command) -> Vec<Command> {
 
 fn page(command: Command) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
-    Man::new(command.disable_help_subcommand(true)).render(&mut text).context("the page cannot be rendered")?;
+    Man::new(command.disable_help_subcommand(true))
+        .render(&mut text)
+        .context("the page cannot be rendered")?;
     Ok(text)
 }
 

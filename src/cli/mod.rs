@@ -1,11 +1,12 @@
 //! The command line: one file per verb.
 //!
-//! stdout is the result, stderr the log. `--json` prints the same value that the text is written from. Exit codes: 0 done,
-//! or nothing to do; 1 failed; 2 changes are pending (`plan`), or gaps that nobody has acknowledged (`gaps --exit-code`); 3 the
-//! config cannot be used. `probe` alone has others: those of a monitoring plugin.
+//! stdout is the result, stderr the log. `--json` prints the same value that the text is written
+//! from. Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (`plan`), or gaps
+//! that nobody has acknowledged (`gaps --exit-code`); 3 the config cannot be used. `probe` alone
+//! has others: those of a monitoring plugin.
 //!
-//! A verb that needs the store goes to the running daemon, over its socket, or does the same in this process when no
-//! daemon holds the store: see [`way`].
+//! A verb that needs the store goes to the running daemon, over its socket, or does the same in
+//! this process when no daemon holds the store: see [`way`].
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -61,7 +62,8 @@ pub struct Common {
     /// The config file
     #[arg(short, long, global = true, value_name = "FILE", default_value = CONFIG_DEFAULT)]
     pub config: PathBuf,
-    /// Where the store is kept; else $STATE_DIRECTORY, else `state_dir` of `[daemon]`, else /var/lib/channelkeeper
+    /// Where the store is kept; else $STATE_DIRECTORY, else `state_dir` of `[daemon]`, else
+    /// /var/lib/channelkeeper
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Print the result as JSON
@@ -129,7 +131,10 @@ impl Exit {
 }
 
 /// Runs a command line. What goes wrong is printed to stderr, with its causes.
-pub async fn main(args: impl IntoIterator<Item = OsString>, stdout: &mut (dyn Write + Send)) -> Exit {
+pub async fn main(
+    args: impl IntoIterator<Item = OsString>,
+    stdout: &mut (dyn Write + Send),
+) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     let is_probe = args.iter().any(|arg| arg == "probe");
     let cli = match Cli::try_parse_from(args) {
@@ -209,7 +214,10 @@ impl Verb {
 }
 
 #[cfg(feature = "simulator")]
-async fn simulate(args: simulator::SimulatorArgs, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+async fn simulate(
+    args: simulator::SimulatorArgs,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     use crate::clock::{Clock, SystemClock};
     let clock = SystemClock::new();
     let mut signals = crate::daemon::signals::Incoming::listen()?;
@@ -232,7 +240,8 @@ pub(crate) fn complain(text: &str) {
     complain_in_colour(&plain_lines(text));
 }
 
-/// The same for a text whose foreign parts are plain already, so that what steers the terminal in it is ours.
+/// The same for a text whose foreign parts are plain already, so that what steers the terminal in
+/// it is ours.
 pub(crate) fn complain_in_colour(text: &str) {
     // There is nowhere to say that stderr is closed.
     let _printed = writeln!(std::io::stderr(), "{}", telemetry::said(text));

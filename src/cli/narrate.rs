@@ -1,4 +1,5 @@
-//! What channelkeeper does, in readable lines, from the reports of its passes: for the verbs that show it at work.
+//! What channelkeeper does, in readable lines, from the reports of its passes: for the verbs that
+//! show it at work.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,11 @@ pub(super) struct Narrator {
 
 impl Narrator {
     /// What there is to tell of a pass, but for steps that are not worth a line.
-    pub(super) fn hear(&mut self, report: &AccountReport, is_worth: impl Fn(&Step, &Outcome) -> bool) -> Vec<String> {
+    pub(super) fn hear(
+        &mut self,
+        report: &AccountReport,
+        is_worth: impl Fn(&Step, &Outcome) -> bool,
+    ) -> Vec<String> {
         self.look(report).into_iter().chain(steps(report, is_worth)).collect()
     }
 
@@ -27,9 +32,10 @@ impl Narrator {
         match (&report.look_failed, self.failing.get_mut(account)) {
             (Some(why), None) => {
                 self.failing.insert(account.clone(), 1);
-                let covered = report.guaranteed_until.map_or("something is uncovered".to_owned(), |until| {
-                    format!("everything stays covered for {}", brief(span(report.at, until)))
-                });
+                let covered =
+                    report.guaranteed_until.map_or("something is uncovered".to_owned(), |until| {
+                        format!("everything stays covered for {}", brief(span(report.at, until)))
+                    });
                 Some(format!("cannot look at Zoho ({why}); {covered}"))
             }
             (Some(_), Some(times)) => {
@@ -56,7 +62,8 @@ pub(super) fn stamp(begins: Timestamp, at: Timestamp) -> String {
 /// Steps told together where they are of one kind: `renews 3 channels (...)`.
 fn steps(report: &AccountReport, is_worth: impl Fn(&Step, &Outcome) -> bool) -> Vec<String> {
     let mut groups: Vec<(String, Vec<String>, Option<Timestamp>)> = Vec::new();
-    for (step, outcome) in report.outcomes.iter().filter(|(step, outcome)| is_worth(step, outcome)) {
+    for (step, outcome) in report.outcomes.iter().filter(|(step, outcome)| is_worth(step, outcome))
+    {
         let (what, granted) = phrase(step, outcome);
         match groups.iter_mut().find(|(known, _, _)| *known == what) {
             Some((_, names, _)) => names.push(step.name.to_string()),
@@ -64,7 +71,9 @@ fn steps(report: &AccountReport, is_worth: impl Fn(&Step, &Outcome) -> bool) -> 
         }
     }
     let line = |(what, names, granted): (String, Vec<String>, Option<Timestamp>)| {
-        let until = granted.map(|granted| format!(", for {}", brief(span(report.at, granted)))).unwrap_or_default();
+        let until = granted
+            .map(|granted| format!(", for {}", brief(span(report.at, granted))))
+            .unwrap_or_default();
         format!("{what} {}{until}", names.join(", "))
     };
     groups.into_iter().map(line).collect()
@@ -87,7 +96,9 @@ fn phrase(step: &Step, outcome: &Outcome) -> (String, Option<Timestamp>) {
     };
     match outcome {
         Outcome::Done(granted) => (verb, *granted),
-        Outcome::Refused(refused) => (format!("{verb} in vain, refused with {}:", refused.code), None),
+        Outcome::Refused(refused) => {
+            (format!("{verb} in vain, refused with {}:", refused.code), None)
+        }
         Outcome::Unsure(_) => (format!("{verb}, with no answer, and will look again:"), None),
         Outcome::Deferred(_) => (format!("{verb} later:"), None),
     }

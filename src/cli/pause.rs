@@ -15,9 +15,10 @@ use super::{Common, Exit, apply};
 
 /// Write nothing at Zoho for a while.
 ///
-/// Neither renewals nor repairs, however urgent, for an account, a channel, or everything; looking and reporting go on. It
-/// survives a restart, shows in `plan`, `status` and health, and ends by itself. While it lasts a channel may lapse: what
-/// is printed says until when everything stays covered.
+/// Neither renewals nor repairs, however urgent, for an account, a channel, or everything; looking
+/// and reporting go on. It survives a restart, shows in `plan`, `status` and health, and ends by
+/// itself. While it lasts a channel may lapse: what is printed says until when everything stays
+/// covered.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = PAUSE_HELP)]
 pub(super) struct PauseArgs {
@@ -43,7 +44,11 @@ pub(super) struct ResumeArgs {
     target: Option<String>,
 }
 
-pub(super) async fn pause(args: PauseArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn pause(
+    args: PauseArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let PauseArgs { target, length, until_resumed } = args;
     let length = (!until_resumed).then_some(length);
     let paused: Vec<PauseView> = match way::find(common, Use::Change).await? {
@@ -57,8 +62,13 @@ pub(super) async fn pause(args: PauseArgs, common: &Common, stdout: &mut (dyn Wr
             let now = here.clock.now();
             let until = length.map(|length| whole_seconds(after(now, length)));
             verbs::pause(&here.store, &target, now, until)?;
-            let reports = target.accounts.values().map(|subject| report::remembered(subject, &here.store, now));
-            reports.map(|report| Ok(PauseView::of(&report?, &target, until))).collect::<anyhow::Result<_>>()?
+            let reports = target
+                .accounts
+                .values()
+                .map(|subject| report::remembered(subject, &here.store, now));
+            reports
+                .map(|report| Ok(PauseView::of(&report?, &target, until)))
+                .collect::<anyhow::Result<_>>()?
         }
         Way::BadConfig => return Ok(Exit::BadConfig),
     };
@@ -72,9 +82,15 @@ pub(super) async fn pause(args: PauseArgs, common: &Common, stdout: &mut (dyn Wr
     Ok(Exit::Done)
 }
 
-pub(super) async fn resume(args: ResumeArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn resume(
+    args: ResumeArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let applied: Vec<Applied> = match way::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => daemon.post("/resume", &ResumeRequest { target: args.target }).await?,
+        Way::Daemon(daemon) => {
+            daemon.post("/resume", &ResumeRequest { target: args.target }).await?
+        }
         Way::Here(here) => {
             here.keep_desired()?;
             let target = verbs::target(&here.fleet, args.target.as_deref())?;

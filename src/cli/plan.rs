@@ -12,8 +12,9 @@ use super::{Common, Exit};
 
 /// Show what would be done now, and change nothing.
 ///
-/// The last line names the plan by a checksum: `apply --plan` does only what has that name. Looks at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what `apply` or a reload would
-/// do.
+/// The last line names the plan by a checksum: `apply --plan` does only what has that name. Looks
+/// at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what
+/// `apply` or a reload would do.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct PlanArgs {
@@ -22,7 +23,11 @@ pub(super) struct PlanArgs {
     account: Option<String>,
 }
 
-pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: PlanArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
     let plans: PlansView = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.post("/plan", &which).await?,
@@ -43,8 +48,8 @@ pub(super) async fn run(args: PlanArgs, common: &Common, stdout: &mut (dyn Write
     })
 }
 
-/// A step that writes nothing at Zoho: a channel is as declared already and is remembered as ours, or one that is gone is
-/// forgotten.
+/// A step that writes nothing at Zoho: a channel is as declared already and is remembered as ours,
+/// or one that is gone is forgotten.
 fn is_bookkeeping(step: &StepView) -> bool {
     ["take-over", "forget"].contains(&step.step.as_str())
 }
@@ -70,9 +75,15 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
             "nothing to write at Zoho; {} to take note of; `channelkeeper apply` does",
             counted(steps, "step")
         ),
-        1 => writeln!(stdout, "1 step to do; `channelkeeper apply --plan {checksum}` does it and nothing else"),
+        1 => writeln!(
+            stdout,
+            "1 step to do; `channelkeeper apply --plan {checksum}` does it and nothing else"
+        ),
         steps => {
-            writeln!(stdout, "{steps} steps to do; `channelkeeper apply --plan {checksum}` does them and nothing else")
+            writeln!(
+                stdout,
+                "{steps} steps to do; `channelkeeper apply --plan {checksum}` does them and nothing else"
+            )
         }
     }
 }

@@ -1,6 +1,8 @@
-//! `probe`: the check of a monitoring system, of a daemon here or, by its status file or over HTTP, of one elsewhere.
+//! `probe`: the check of a monitoring system, of a daemon here or, by its status file or over HTTP,
+//! of one elsewhere.
 //!
-//! Its exit codes are those of such plugins and not those of the other verbs. Whatever goes wrong is UNKNOWN, on stdout.
+//! Its exit codes are those of such plugins and not those of the other verbs. Whatever goes wrong
+//! is UNKNOWN, on stdout.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -21,8 +23,9 @@ use super::{Common, Exit};
 
 /// Check until when everything is covered, as a monitoring plugin.
 ///
-/// Asks the daemon of this host, unless --file or --url names another source. It prints one line with numbers for a graph,
-/// then what is not as it should be. Its exit codes are those of monitoring plugins.
+/// Asks the daemon of this host, unless --file or --url names another source. It prints one line
+/// with numbers for a graph, then what is not as it should be. Its exit codes are those of
+/// monitoring plugins.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ProbeArgs {
@@ -46,7 +49,11 @@ pub(super) struct ProbeArgs {
     stale: Duration,
 }
 
-pub(super) async fn run(args: ProbeArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: ProbeArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let ProbeArgs { file, url, token_file, warning, critical, stale } = args;
     let limits = Limits { warning, critical, stale };
     let source = match (file, url) {
@@ -70,8 +77,10 @@ pub(super) async fn run(args: ProbeArgs, common: &Common, stdout: &mut (dyn Writ
 /// For a command line that cannot be read.
 pub(super) fn misused(stdout: &mut (dyn Write + Send)) -> Exit {
     // There is nowhere to say that stdout is closed.
-    let _printed =
-        writeln!(stdout, "CHANNELKEEPER UNKNOWN - the command line cannot be used: see channelkeeper probe --help");
+    let _printed = writeln!(
+        stdout,
+        "CHANNELKEEPER UNKNOWN - the command line cannot be used: see channelkeeper probe --help"
+    );
     Exit::Probed(Grade::Unknown)
 }
 
@@ -87,19 +96,27 @@ impl Source {
     async fn summary(&self, common: &Common) -> anyhow::Result<Option<Summary>> {
         match self {
             Source::File(path) => {
-                let bytes = read_file(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                let bytes = read_file(path)
+                    .with_context(|| format!("{} cannot be read", path.display()))?;
                 parsed(&bytes).with_context(|| path.display().to_string()).map(Some)
             }
             Source::Url(url, token_file) => {
-                let token = token_file.clone().map(|path| fetch(&Origin::File(path), &Surroundings::of_process()));
+                let token = token_file
+                    .clone()
+                    .map(|path| fetch(&Origin::File(path), &Surroundings::of_process()));
                 let token = token.transpose()?;
-                let bytes = way::fetch((url, token.as_ref()), SUMMARY, (PATIENCE, SIZE_MAX)).await?;
+                let bytes =
+                    way::fetch((url, token.as_ref()), SUMMARY, (PATIENCE, SIZE_MAX)).await?;
                 parsed(&bytes).context("what it answered").map(Some)
             }
             Source::Daemon => {
                 let Some(daemon) = way::daemon(common).await? else { return Ok(None) };
                 let asked = tokio::time::timeout(PATIENCE, daemon.get("/summary")).await;
-                asked.with_context(|| format!("the daemon does not answer within {} s", PATIENCE.as_secs()))?.map(Some)
+                asked
+                    .with_context(|| {
+                        format!("the daemon does not answer within {} s", PATIENCE.as_secs())
+                    })?
+                    .map(Some)
             }
         }
     }

@@ -1,5 +1,6 @@
-//! How far work of many parts has come, for whoever waits at a terminal: one line of stderr, drawn over itself and gone at
-//! the end. In a pipe, in a file, and on a terminal that cannot draw over a line, there is nothing of it.
+//! How far work of many parts has come, for whoever waits at a terminal: one line of stderr, drawn
+//! over itself and gone at the end. In a pipe, in a file, and on a terminal that cannot draw over a
+//! line, there is nothing of it.
 
 use std::io::{IsTerminal, Write};
 
@@ -14,7 +15,8 @@ pub(super) struct Progress {
 impl Progress {
     /// Of so many of these ("accounts"). One alone is not shown.
     pub(super) fn new(total: usize, what: &'static str) -> Progress {
-        let can_draw = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let can_draw = std::io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
         let progress = Progress { what, total, done: 0, is_shown: can_draw && total > 1 };
         progress.draw(&progress.line());
         progress
@@ -29,7 +31,11 @@ impl Progress {
     fn line(&self) -> String {
         let Progress { what, total, done, is_shown: _ } = self;
         let full = done * WIDTH / (*total).max(1);
-        format!("[{}{}] {done} of {total} {what}", "#".repeat(full), ".".repeat(WIDTH.saturating_sub(full)))
+        format!(
+            "[{}{}] {done} of {total} {what}",
+            "#".repeat(full),
+            ".".repeat(WIDTH.saturating_sub(full))
+        )
     }
 
     /// The cursor goes back to the beginning, so that a log line overwrites it.
@@ -61,7 +67,10 @@ mod tests {
         let mut progress = Progress { what: "accounts", total: 3, done: 0, is_shown: false };
         assert_eq!(progress.line(), format!("[{}] 0 of 3 accounts", ".".repeat(30)));
         progress.step();
-        assert_eq!(progress.line(), format!("[{}{}] 1 of 3 accounts", "#".repeat(10), ".".repeat(20)));
+        assert_eq!(
+            progress.line(),
+            format!("[{}{}] 1 of 3 accounts", "#".repeat(10), ".".repeat(20))
+        );
         progress.step();
         progress.step();
         assert_eq!(progress.line(), format!("[{}] 3 of 3 accounts", "#".repeat(30)));

@@ -1,11 +1,12 @@
 //! `rehearse`: what the config in hand would do, and what it would survive.
 //!
-//! The real daemon's parts, from the scheduler to the alarm, with the declared accounts and channels, against the
-//! simulator on virtual time, with trouble as asked for. It says what happened, what was called, and what was not covered,
-//! which it has from the coverage ledger, as `gaps` does. The same config, arguments and seed print the same.
+//! The real daemon's parts, from the scheduler to the alarm, with the declared accounts and
+//! channels, against the simulator on virtual time, with trouble as asked for. It says what
+//! happened, what was called, and what was not covered, which it has from the coverage ledger, as
+//! `gaps` does. The same config, arguments and seed print the same.
 //!
-//! What it deliberately does not do: ask Zoho or a running daemon, read the store, listen, or use a secret. A simulated org
-//! knows nothing of what else is in the real one.
+//! What it deliberately does not do: ask Zoho or a running daemon, read the store, listen, or use a
+//! secret. A simulated org knows nothing of what else is in the real one.
 
 use std::io::Write;
 
@@ -32,22 +33,25 @@ use trouble::{Blow, Outage, Trouble};
 
 /// Play days of the config against the simulator, with trouble, and say what would be covered.
 ///
-/// The real planner and loop on a virtual clock: fourteen days take seconds. It asks neither Zoho nor a running daemon, and
-/// needs no secrets. The trouble is what is asked for; when nothing is, Zoho is down for seven hours of the third night.
-/// Moments are counted from the beginning, day 1 00:00.
+/// The real planner and loop on a virtual clock: fourteen days take seconds. It asks neither Zoho
+/// nor a running daemon, and needs no secrets. The trouble is what is asked for; when nothing is,
+/// Zoho is down for seven hours of the third night. Moments are counted from the beginning, day 1
+/// 00:00.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RehearseArgs {
     /// How many days
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
-    /// What chance decides: where in their lives the channels are, how long calls take, how Zoho is down
+    /// What chance decides: where in their lives the channels are, how long calls take, how Zoho
+    /// is down
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Zoho is down, as in "day 3 01:00 for 7h"; may be repeated
     #[arg(long, value_name = "WHEN")]
     outage: Vec<Outage>,
-    /// The refresh token is revoked, as in "day 5 00:00" (of every account) or "day 5 00:00 of acme"; may be repeated
+    /// The refresh token is revoked, as in "day 5 00:00" (of every account) or "day 5 00:00 of
+    /// acme"; may be repeated
     #[arg(long, value_name = "WHEN")]
     revoke_token: Vec<Blow>,
     /// Somebody puts a new refresh token in place; may be repeated
@@ -58,7 +62,11 @@ pub(super) struct RehearseArgs {
     edit: Vec<Blow>,
 }
 
-pub(super) async fn run(args: RehearseArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: RehearseArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let loaded = config::load(&common.config, &Surroundings::of_process().fetching_no_secrets());
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
@@ -75,7 +83,12 @@ pub(super) async fn run(args: RehearseArgs, common: &Common, stdout: &mut (dyn W
 impl RehearseArgs {
     fn rehearse(self, desired: Desired) -> anyhow::Result<Rehearsal> {
         let RehearseArgs { days, seed, outage, revoke_token, restore_token, edit } = self;
-        let asked = Trouble { outages: outage, revocations: revoke_token, restorations: restore_token, edits: edit };
+        let asked = Trouble {
+            outages: outage,
+            revocations: revoke_token,
+            restorations: restore_token,
+            edits: edit,
+        };
         let trouble = if asked.is_empty() { Trouble::usual(days) } else { asked };
         trouble.check(days, &desired.accounts.keys().collect::<Vec<_>>())?;
         let head = Rehearsal::beginning(&desired, days, seed, &trouble);

@@ -22,7 +22,11 @@ pub(super) struct RenewArgs {
     account: Option<String>,
 }
 
-pub(super) async fn run(args: RenewArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: RenewArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: args.channel };
     let applied = match way::find(common, Use::Change).await? {
         Way::Daemon(daemon) => daemon.post("/renew", &which).await?,

@@ -32,10 +32,14 @@ impl RunArgs {
     fn clock(&self, loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
         let Some(pace) = self.pace else { return Ok(Arc::new(SystemClock::new())) };
         let accounts = loaded.desired.iter().flat_map(|desired| desired.accounts.values());
-        let abroad = accounts.map(|account| account.account.api()).find(|api| !api.starts_with("http://127.0.0.1:"));
+        let abroad = accounts
+            .map(|account| account.account.api())
+            .find(|api| !api.starts_with("http://127.0.0.1:"));
         match abroad.or(loaded.desired.is_none().then(String::new)) {
             None => Ok(Arc::new(crate::clock::PacedClock::new(pace))),
-            Some(_) => anyhow::bail!("--pace: every account has to lead to a simulator at http://127.0.0.1"),
+            Some(_) => anyhow::bail!(
+                "--pace: every account has to lead to a simulator at http://127.0.0.1"
+            ),
         }
     }
 
@@ -69,7 +73,9 @@ pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> 
         Ok(()) => Ok(Exit::Done),
         Err(RunError::Config(problems)) => {
             complain(config::render(&problems, Look::Plain).trim_end());
-            complain("error: the config cannot be used, and the store holds no earlier state to go on with");
+            complain(
+                "error: the config cannot be used, and the store holds no earlier state to go on with",
+            );
             Ok(Exit::BadConfig)
         }
         Err(error) => Err(error.into()),

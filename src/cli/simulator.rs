@@ -1,7 +1,7 @@
 //! `channelkeeper simulator`: the in-memory Zoho as a program.
 //!
-//! stdout says where it listens. With `--print-config` it is a config file for the daemon, in which everything else is a
-//! comment, so that it can be redirected to a file as it is.
+//! stdout says where it listens. With `--print-config` it is a config file for the daemon, in which
+//! everything else is a comment, so that it can be redirected to a file as it is.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -69,9 +69,11 @@ impl FromStr for VersionLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<VersionLimit, String> {
-        let (version, length) = text.split_once('=').ok_or("written VERSION=LENGTH, as in v6=1d")?;
+        let (version, length) =
+            text.split_once('=').ok_or("written VERSION=LENGTH, as in v6=1d")?;
         let version = version.parse().map_err(|error| format!("{error}"))?;
-        let lifetime_max = humantime::parse_duration(length).map(Length).map_err(|error| error.to_string())?;
+        let lifetime_max =
+            humantime::parse_duration(length).map(Length).map_err(|error| error.to_string())?;
         Ok(VersionLimit { version, lifetime_max })
     }
 }
@@ -88,7 +90,9 @@ pub async fn run(
     for name in names(args.accounts) {
         zoho.add_org(Org::new(&name));
     }
-    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
     let base = format!("http://{}", listener.local_addr()?);
     if args.print_config {
         write!(stdout, "# listening on {base}\n{}", config(&base, &args))?;
@@ -97,7 +101,9 @@ pub async fn run(
     }
     stdout.flush()?;
     let clock = paced(started(clock, args.start), args.pace);
-    http::serve(listener, Arc::new(Mutex::new(zoho)), clock, shutdown).await.context("the simulator's server failed")
+    http::serve(listener, Arc::new(Mutex::new(zoho)), clock, shutdown)
+        .await
+        .context("the simulator's server failed")
 }
 
 /// The file's knobs, and above them those of the command line.
@@ -109,13 +115,15 @@ fn knobs(args: &SimulatorArgs) -> anyhow::Result<Knobs> {
     if let Some(zone) = &args.zone {
         knobs.zone.clone_from(zone);
     }
-    let given = args.version_limits.iter().map(|limit| (limit.version.to_string(), limit.lifetime_max));
+    let given =
+        args.version_limits.iter().map(|limit| (limit.version.to_string(), limit.lifetime_max));
     knobs.version_limits.extend(given.collect::<BTreeMap<_, _>>());
     Ok(knobs)
 }
 
 fn from_file(path: &Path) -> anyhow::Result<Knobs> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is no file of knobs", path.display()))
 }
 
@@ -208,11 +216,21 @@ mod tests {
     fn limits_and_zone_of_the_command_line_are_above_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("knobs.json");
-        std::fs::write(&file, r#"{"zone": "UTC", "version_limits": {"v6": "2d", "v7": "3d"}}"#).unwrap();
+        std::fs::write(&file, r#"{"zone": "UTC", "version_limits": {"v6": "2d", "v7": "3d"}}"#)
+            .unwrap();
         let file = file.to_str().unwrap();
-        let knobs = knobs(&args(&["--knobs", file, "--zone", "-08:00", "--version-limits", "v6=1d,v8=12h"])).unwrap();
+        let knobs = knobs(&args(&[
+            "--knobs",
+            file,
+            "--zone",
+            "-08:00",
+            "--version-limits",
+            "v6=1d,v8=12h",
+        ]))
+        .unwrap();
         assert_eq!(knobs.zone, "-08:00");
-        let limits: Vec<String> = knobs.version_limits.iter().map(|(v, l)| format!("{v}={l}")).collect();
+        let limits: Vec<String> =
+            knobs.version_limits.iter().map(|(v, l)| format!("{v}={l}")).collect();
         assert_eq!(limits, ["v6=1day", "v7=3days", "v8=12h"]);
     }
 
@@ -220,7 +238,8 @@ mod tests {
     fn the_clock_starts_where_it_is_told_and_runs_on() {
         let ticks = std::sync::atomic::AtomicI64::new(1_000);
         let clock: ClockFn = Arc::new(move || {
-            Timestamp::from_second(ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
+            Timestamp::from_second(ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                .unwrap_or(Timestamp::MAX)
         });
         let clock = started(clock, Timestamp::from_second(5_000).ok());
         assert_eq!((clock().as_second(), clock().as_second()), (5_001, 5_002));
@@ -230,7 +249,9 @@ mod tests {
     async fn it_says_where_it_listens_and_stops_when_told() {
         let mut stdout = Vec::new();
         let clock: ClockFn = Arc::new(|| Timestamp::UNIX_EPOCH);
-        run(args(&["--listen", "127.0.0.1:0"]), &mut stdout, clock, std::future::ready(())).await.unwrap();
+        run(args(&["--listen", "127.0.0.1:0"]), &mut stdout, clock, std::future::ready(()))
+            .await
+            .unwrap();
         let text = String::from_utf8(stdout).unwrap();
         assert!(text.starts_with("listening on http://127.0.0.1:"), "{text}");
     }

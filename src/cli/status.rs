@@ -15,12 +15,17 @@ use super::{Common, Exit};
 
 /// Show every channel and until when it is covered.
 ///
-/// Without a running daemon it shows what the store remembers, and that is failing: nothing is renewed.
+/// Without a running daemon it shows what the store remembers, and that is failing: nothing is
+/// renewed.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct StatusArgs {}
 
-pub(super) async fn run(args: StatusArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: StatusArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let StatusArgs {} = args;
     let status: StatusView = match way::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.get("/status").await?,
@@ -43,7 +48,8 @@ fn remembered(here: &Here, common: &Common) -> anyhow::Result<StatusView> {
         let report = report::remembered(subject, &here.store, now)?;
         accounts.insert(name.clone(), Some(std::sync::Arc::new(report)));
     }
-    let config = ConfigState { file: common.config.display().to_string(), ..ConfigState::default() };
+    let config =
+        ConfigState { file: common.config.display().to_string(), ..ConfigState::default() };
     let overview = Overview { accounts, ..Overview::starting(now, config) };
     Ok(StatusView::of(&overview, LoopAge::NO_LOOP, now))
 }

@@ -1,7 +1,7 @@
 //! `token`: which tokens a receiver should accept for a channel now.
 //!
-//! Tokens that rotate follow from the config and the time alone, so neither Zoho nor a daemon is asked. A token is printed
-//! with `--show` only; what is printed otherwise is its fingerprint.
+//! Tokens that rotate follow from the config and the time alone, so neither Zoho nor a daemon is
+//! asked. A token is printed with `--show` only; what is printed otherwise is its fingerprint.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -24,8 +24,9 @@ use super::{Common, Exit};
 
 /// Tell which tokens a receiver should accept for a channel now.
 ///
-/// Of a token that rotates these are the current generation and the previous one, by this machine's clock. The tokens
-/// themselves go to a file, or to stdout with --show. Asks neither Zoho nor a daemon.
+/// Of a token that rotates these are the current generation and the previous one, by this machine's
+/// clock. The tokens themselves go to a file, or to stdout with --show. Asks neither Zoho nor a
+/// daemon.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct TokenArgs {
@@ -35,7 +36,8 @@ pub(super) struct TokenArgs {
     /// Only this generation
     #[arg(long, value_enum, value_name = "WHICH")]
     generation: Option<Generation>,
-    /// Write the tokens into this file, one a line, for its owner alone; one that is there is replaced
+    /// Write the tokens into this file, one a line, for its owner alone; one that is there is
+    /// replaced
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print the tokens themselves
@@ -65,7 +67,11 @@ struct TokenView {
     token: Option<String>,
 }
 
-pub(super) fn run(args: &TokenArgs, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    args: &TokenArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let loaded = config::load(&common.config, &Surroundings::of_process().doing_without_secrets());
     // Of what it warns of, only this channel's secret matters here, and that is told below.
     let loaded = Loaded { warnings: Vec::new(), ..loaded };
@@ -86,14 +92,22 @@ pub(super) fn run(args: &TokenArgs, common: &Common, stdout: &mut (dyn Write + S
 }
 
 fn find<'d>(desired: &'d Desired, channel: &str) -> anyhow::Result<&'d Spec> {
-    let (account, name) = channel.split_once('/').map_or((None, channel), |(account, name)| (Some(account), name));
-    let held = desired.accounts.values().filter(|held| account.is_none_or(|name| name == held.account.name.as_str()));
+    let (account, name) =
+        channel.split_once('/').map_or((None, channel), |(account, name)| (Some(account), name));
+    let held = desired
+        .accounts
+        .values()
+        .filter(|held| account.is_none_or(|name| name == held.account.name.as_str()));
     let is_it = |spec: &&Spec| spec.name.as_str() == name || spec.id.to_string() == name;
-    let found: Vec<&Spec> = held.flat_map(|held| held.specs.values()).map(|spec| &**spec).filter(is_it).collect();
+    let found: Vec<&Spec> =
+        held.flat_map(|held| held.specs.values()).map(|spec| &**spec).filter(is_it).collect();
     match found[..] {
         [spec] => Ok(spec),
         [] => bail!("no channel \"{}\" is declared", channel.escape_debug()),
-        _ => bail!("several accounts have a channel {}: write ACCOUNT/CHANNEL", channel.escape_debug()),
+        _ => bail!(
+            "several accounts have a channel {}: write ACCOUNT/CHANNEL",
+            channel.escape_debug()
+        ),
     }
 }
 
@@ -112,14 +126,20 @@ fn tokens(spec: &Spec, asked: Option<Generation>, now: Timestamp) -> anyhow::Res
             bail!("the token of channel {} cannot be read here: {}", spec.name, value.origin());
         }
         return match asked {
-            None | Some(Generation::Current) => Ok(vec![Token { which: Generation::Current, number: None, value }]),
+            None | Some(Generation::Current) => {
+                Ok(vec![Token { which: Generation::Current, number: None, value }])
+            }
             Some(Generation::Previous | Generation::Next) => {
                 bail!("the token of channel {} does not rotate: it has no token_key", spec.name)
             }
         };
     };
     if rotation.key.expose().is_empty() {
-        bail!("the token_key of channel {} cannot be read here: {}", spec.name, rotation.key.origin());
+        bail!(
+            "the token_key of channel {} cannot be read here: {}",
+            spec.name,
+            rotation.key.origin()
+        );
     }
     let current = rotation.generation(spec.id, now);
     let token = |which| {
@@ -139,7 +159,8 @@ fn tokens(spec: &Spec, asked: Option<Generation>, now: Timestamp) -> anyhow::Res
 impl Token {
     fn view(&self, spec: &Spec, show: bool) -> TokenView {
         let Token { which, number, value } = self;
-        let begins = |beyond: i64| Some(spec.rotation.as_ref()?.begins(spec.id, (*number)? + beyond));
+        let begins =
+            |beyond: i64| Some(spec.rotation.as_ref()?.begins(spec.id, (*number)? + beyond));
         TokenView {
             which: *which,
             number: *number,
@@ -160,7 +181,9 @@ impl TokenView {
             Generation::Next => "next",
         };
         let when = match (number, from, until) {
-            (Some(number), Some(from), Some(until)) => format!("generation {number}, from {from} to {until}"),
+            (Some(number), Some(from), Some(until)) => {
+                format!("generation {number}, from {from} to {until}")
+            }
             _ => "does not rotate".to_owned(),
         };
         let token = token.as_ref().map(|token| format!("  {token}")).unwrap_or_default();

@@ -1,8 +1,9 @@
-//! How a verb reaches the store: through the daemon that holds it, or in this process when none does.
+//! How a verb reaches the store: through the daemon that holds it, or in this process when none
+//! does.
 //!
-//! The daemon's socket is tried first. Without a daemon the config is read here, and the store in the state directory is
-//! opened if there is one. A `plan` needs none: before anything is installed it works on an empty store that is gone
-//! when the command ends.
+//! The daemon's socket is tried first. Without a daemon the config is read here, and the store in
+//! the state directory is opened if there is one. A `plan` needs none: before anything is installed
+//! it works on an empty store that is gone when the command ends.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -97,8 +98,8 @@ pub async fn daemon(common: &Common) -> anyhow::Result<Option<Daemon>> {
     Daemon::connect(&state_dir(common, &loaded)).await
 }
 
-/// What a URL answers, to whom it is shown a token, if there is one; `path` is asked for when the URL names none. At most so
-/// long, and so many bytes.
+/// What a URL answers, to whom it is shown a token, if there is one; `path` is asked for when the
+/// URL names none. At most so long, and so many bytes.
 ///
 /// # Errors
 /// When it is no URL, does not answer in time, or answers anything but 200 or more than that.
@@ -117,19 +118,23 @@ pub async fn fetch(
     let silent = |error: reqwest::Error| anyhow::Error::from(error.without_url());
     let named = url.host_str().unwrap_or("it").to_owned();
     let request = client.get(url);
-    let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token.expose()));
-    let mut reply = request.send().await.map_err(silent).with_context(|| format!("{named} does not answer"))?;
+    let request =
+        token.into_iter().fold(request, |request, token| request.bearer_auth(token.expose()));
+    let mut reply =
+        request.send().await.map_err(silent).with_context(|| format!("{named} does not answer"))?;
     ensure!(reply.status() == reqwest::StatusCode::OK, "{named} answered HTTP {}", reply.status());
     let mut body = Vec::new();
-    while let Some(chunk) = reply.chunk().await.map_err(silent).with_context(|| format!("{named} broke off"))? {
+    while let Some(chunk) =
+        reply.chunk().await.map_err(silent).with_context(|| format!("{named} broke off"))?
+    {
         body.extend_from_slice(&chunk);
         ensure!(body.len() <= size_max, "{named} answered more than {} KiB", size_max / 1024);
     }
     Ok(body)
 }
 
-/// In this process even beside a running daemon, for what concerns no store: then with an empty one. `None` when the config
-/// cannot be used, and it was said why.
+/// In this process even beside a running daemon, for what concerns no store: then with an empty
+/// one. `None` when the config cannot be used, and it was said why.
 ///
 /// # Errors
 /// When the store cannot be opened.
@@ -151,10 +156,12 @@ fn here(desired: Desired, store: Store, clock: Arc<dyn Clock>) -> anyhow::Result
     Ok(Here { desired, fleet, store, clock })
 }
 
-/// Where the store is: `--state-dir`, else `$STATE_DIRECTORY`, else `[daemon] state_dir`, else the default. In this order a
-/// config that does not parse does not also hide the store with the last good state.
+/// Where the store is: `--state-dir`, else `$STATE_DIRECTORY`, else `[daemon] state_dir`, else the
+/// default. In this order a config that does not parse does not also hide the store with the last
+/// good state.
 pub fn state_dir(common: &Common, loaded: &Loaded) -> PathBuf {
-    let of_systemd = || std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let of_systemd =
+        || std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let given = common.state_dir.clone().or_else(of_systemd).or_else(|| loaded.state_dir.clone());
     given.unwrap_or_else(|| PathBuf::from(STATE_DIR_DEFAULT))
 }
@@ -181,7 +188,10 @@ fn open(state_dir: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
         ));
     }
     if let Some((aside, why)) = moved_aside {
-        complain(&format!("warning: the database could not be used ({why}); it was moved to {}", aside.display()));
+        complain(&format!(
+            "warning: the database could not be used ({why}); it was moved to {}",
+            aside.display()
+        ));
     }
     Ok(store)
 }
@@ -193,7 +203,10 @@ impl Daemon {
         match tokio::net::UnixStream::connect(&socket).await {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                bail!("{}: no permission to talk to the daemon (its user and group may)", socket.display())
+                bail!(
+                    "{}: no permission to talk to the daemon (its user and group may)",
+                    socket.display()
+                )
             }
             Err(_) => return Ok(None),
         }
@@ -214,11 +227,18 @@ impl Daemon {
     ///
     /// # Errors
     /// The daemon's own words, when it refuses.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         self.read(self.client.post(format!("http://daemon{path}")).json(body)).await
     }
 
-    async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> anyhow::Result<T> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> anyhow::Result<T> {
         let silent = || format!("the daemon at {} does not answer", self.socket.display());
         let reply = request.send().await.with_context(silent)?;
         let status = reply.status();
@@ -228,7 +248,9 @@ impl Daemon {
                 .context("the daemon's answer cannot be read (is it another version?)");
         }
         match serde_json::from_slice::<ErrorReply>(&body) {
-            Ok(ErrorReply { error }) if status == reqwest::StatusCode::UNPROCESSABLE_ENTITY => bail!(BadConfig(error)),
+            Ok(ErrorReply { error }) if status == reqwest::StatusCode::UNPROCESSABLE_ENTITY => {
+                bail!(BadConfig(error))
+            }
             Ok(ErrorReply { error }) => bail!(error),
             Err(_) => bail!("the daemon answered HTTP {status}"),
         }
@@ -236,7 +258,8 @@ impl Daemon {
 }
 
 impl Here {
-    /// Makes the declaration the desired state: what is taken out of it later is then known to have been there.
+    /// Makes the declaration the desired state: what is taken out of it later is then known to have
+    /// been there.
     ///
     /// # Errors
     /// When the store fails.

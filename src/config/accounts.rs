@@ -75,13 +75,19 @@ impl Frames {
             let message = format!("account \"{}\" has no channels", frame.name);
             check.notes.warning(frame.place, message, "add [[channels]], or take the account out");
         }
-        let accounts = self.by_name.into_values().map(|frame| (frame.name, frame.desired)).collect();
+        let accounts =
+            self.by_name.into_values().map(|frame| (frame.name, frame.desired)).collect();
         Desired { settings, accounts }
     }
 }
 
 impl Frame {
-    fn check(name: &At<String>, account: raw::Account, reconcile: &Reconcile, check: &mut Check<'_>) -> Option<Frame> {
+    fn check(
+        name: &At<String>,
+        account: raw::Account,
+        reconcile: &Reconcile,
+        check: &mut Check<'_>,
+    ) -> Option<Frame> {
         let Ok(parsed) = name.value.parse::<AccountName>() else {
             let message = format!("\"{}\" is no name for an account", name.value.escape_debug());
             check.problem(name.place, message, crate::model::channel::BadName.to_string());
@@ -91,8 +97,14 @@ impl Frame {
         let version = account.api_version.value().copied().unwrap_or(VERSION);
         let policy = policy(&account, version, reconcile, check);
         let credentials = credentials(&account, check);
-        let model =
-            Account { name: parsed.clone(), version, api_url, accounts_url, credentials, policy: policy.clone() };
+        let model = Account {
+            name: parsed.clone(),
+            version,
+            api_url,
+            accounts_url,
+            credentials,
+            policy: policy.clone(),
+        };
         let defaults = account.channel_defaults.value;
         Some(Frame {
             name: parsed,
@@ -119,7 +131,11 @@ fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
         check.problem(at.place, "a URL beside data_center", "leave out one of them");
     }
     if let Some(at) = environment.good().filter(|_| explicit.is_some() && data_center.is_absent()) {
-        check.problem(at.place, "environment goes with data_center", "leave it out: api_url says which org it is");
+        check.problem(
+            at.place,
+            "environment goes with data_center",
+            "leave it out: api_url says which org it is",
+        );
     }
     if let Some(center) = data_center.value() {
         let environment = environment.value().copied().unwrap_or(Environment::Production);
@@ -134,12 +150,24 @@ fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
         );
         return (String::new(), String::new());
     }
-    (server("api_url", api_url, account, check), server("accounts_url", accounts_url, account, check))
+    (
+        server("api_url", api_url, account, check),
+        server("accounts_url", accounts_url, account, check),
+    )
 }
 
-fn server(key: &str, given: &Given<String>, account: &raw::Account, check: &mut Check<'_>) -> String {
+fn server(
+    key: &str,
+    given: &Given<String>,
+    account: &raw::Account,
+    check: &mut Check<'_>,
+) -> String {
     if given.is_absent() && account.data_center.is_absent() {
-        check.problem(account.place, format!("this account has no \"{key}\""), "api_url and accounts_url go together");
+        check.problem(
+            account.place,
+            format!("this account has no \"{key}\""),
+            "api_url and accounts_url go together",
+        );
     }
     let Some(at) = given.good() else { return String::new() };
     values::server_url(&at.value).unwrap_or_else(|mistake| {
@@ -148,21 +176,35 @@ fn server(key: &str, given: &Given<String>, account: &raw::Account, check: &mut 
     })
 }
 
-fn policy(account: &raw::Account, version: ApiVersion, reconcile: &Reconcile, check: &mut Check<'_>) -> Policy {
+fn policy(
+    account: &raw::Account,
+    version: ApiVersion,
+    reconcile: &Reconcile,
+    check: &mut Check<'_>,
+) -> Policy {
     let limits = version.limits();
     let lifetime_max = account.lifetime_max.value().copied().unwrap_or(limits.lifetime_max);
     if let Some(at) = account.lifetime_max.good().filter(|at| at.value > limits.lifetime_max) {
         let granted = values::short(limits.lifetime_max);
         let message = format!("Zoho documents {granted} as the longest life on API {version}");
-        check.notes.warning(at.place, message, "asking for more than it grants silently gives one hour");
+        check.notes.warning(
+            at.place,
+            message,
+            "asking for more than it grants silently gives one hour",
+        );
     }
-    if let Some(at) = account.lifetime_max.good().filter(|at| !(LIFETIME_MIN..=YEAR).contains(&at.value)) {
+    if let Some(at) =
+        account.lifetime_max.good().filter(|at| !(LIFETIME_MIN..=YEAR).contains(&at.value))
+    {
         check.problem(at.place, "a longest life out of range", "from \"5m\" to \"366d\"");
     }
     Policy {
         mode: account.mode.value().or(reconcile.mode.value()).copied().unwrap_or_default(),
         removed: account.removed.value().or(reconcile.removed.value()).copied().unwrap_or_default(),
-        batch_max: account.batch_max.value().map_or(limits.batch_max, |channels| *channels as usize),
+        batch_max: account
+            .batch_max
+            .value()
+            .map_or(limits.batch_max, |channels| *channels as usize),
         lifetime_max,
         credits_per_day: credits_per_day(account, check),
     }
@@ -175,18 +217,25 @@ fn credits_per_day(account: &raw::Account, check: &mut Check<'_>) -> Option<u64>
         return credits_per_day.value().map(|credits| *credits as u64);
     }
     if let Some(at) = users.good().filter(|_| edition.is_absent()) {
-        check.problem(at.place, "users without edition", "add edition, or write credits_per_day in place of both");
+        check.problem(
+            at.place,
+            "users without edition",
+            "add edition, or write credits_per_day in place of both",
+        );
     }
     if let Some(at) = edition.good().filter(|at| at.value.counts_users() && users.is_absent()) {
         let message = format!("the credits of edition \"{}\" depend on users", at.value.key);
         check.problem(at.place, message, "add users, the number of user licences");
     }
-    edition.value().map(|edition| edition.credits_per_day(users.value().map_or(0, |users| *users as u64)))
+    edition
+        .value()
+        .map(|edition| edition.credits_per_day(users.value().map_or(0, |users| *users as u64)))
 }
 
 fn credentials(account: &raw::Account, check: &mut Check<'_>) -> Credentials {
     let client_id = account.client_id.good();
-    if let Some(at) = client_id.filter(|at| at.value.is_empty() || at.value.chars().any(not_a_word)) {
+    if let Some(at) = client_id.filter(|at| at.value.is_empty() || at.value.chars().any(not_a_word))
+    {
         check.problem(at.place, "this is no client id", "copy it from Zoho's API console");
     }
     Credentials {

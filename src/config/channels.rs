@@ -49,7 +49,11 @@ impl Frames {
         };
         if let Some(first) = self.names.get(&at.value) {
             let message = format!("channel \"{name}\" is declared twice");
-            check.problem(at.place, message, format!("the other one is at {}", check.locate(*first)));
+            check.problem(
+                at.place,
+                message,
+                format!("the other one is at {}", check.locate(*first)),
+            );
             return None;
         }
         self.names.insert(at.value.clone(), at.place);
@@ -97,8 +101,16 @@ impl Frame {
         let (token, rotation) = self.token(channel, lifetime, check);
         let conditions = self.conditions(channel, &events, check);
         let return_affected_field_values = self.affected_values(channel, check);
-        let related = channel.notify_on_related_action.value().or(self.defaults.notify_on_related_action.value());
-        let mode = channel.mode.value().or(self.defaults.mode.value()).copied().unwrap_or(self.policy.mode);
+        let related = channel
+            .notify_on_related_action
+            .value()
+            .or(self.defaults.notify_on_related_action.value());
+        let mode = channel
+            .mode
+            .value()
+            .or(self.defaults.mode.value())
+            .copied()
+            .unwrap_or(self.policy.mode);
         let id = id(&channel.id, check);
         let name = name?.clone();
         Some(Spec {
@@ -123,10 +135,15 @@ impl Frame {
         };
         match self.ids.entry(spec.id) {
             Entry::Occupied(first) => {
-                let message = format!("two channels of account \"{}\" have the id {}", self.name, spec.id);
+                let message =
+                    format!("two channels of account \"{}\" have the id {}", self.name, spec.id);
                 let other = check.locate(*first.get());
                 let place = channel.id.good().map_or(channel.place, |at| at.place);
-                check.problem(place, message, format!("the other one is at {other}; give one of them another id"));
+                check.problem(
+                    place,
+                    message,
+                    format!("the other one is at {other}; give one of them another id"),
+                );
             }
             Entry::Vacant(free) => {
                 free.insert(channel.place);
@@ -136,7 +153,12 @@ impl Frame {
     }
 
     /// Where to deliver to, with the mark of its owner if there is to be one.
-    fn notify_url(&mut self, channel: &Channel, owner: &str, check: &mut Check<'_>) -> Option<NotifyUrl> {
+    fn notify_url(
+        &mut self,
+        channel: &Channel,
+        owner: &str,
+        check: &mut Check<'_>,
+    ) -> Option<NotifyUrl> {
         if channel.notify_url.is_absent() && self.defaults.notify_url.is_absent() {
             let help = format!("add it here or to [accounts.{}.channel_defaults]", self.name);
             check.problem(channel.place, "this channel has no \"notify_url\"", help);
@@ -145,7 +167,12 @@ impl Frame {
             return None;
         }
         let at = channel.notify_url.good().or(self.defaults.notify_url.good())?;
-        let is_marked = channel.mark_owner.value().or(self.defaults.mark_owner.value()).copied().unwrap_or_default();
+        let is_marked = channel
+            .mark_owner
+            .value()
+            .or(self.defaults.mark_owner.value())
+            .copied()
+            .unwrap_or_default();
         let url = if is_marked { marked(&at.value, owner) } else { at.value.clone() };
         if let Some(last) = self.last_url.as_ref().filter(|last| last.full() == url) {
             return Some(last.clone());
@@ -173,18 +200,28 @@ impl Frame {
         } else if lifetime > most {
             let text = values::short(lifetime);
             let most = values::short(most);
-            let message = format!("a lifetime of {text} is more than the {most} that API {} grants here", self.version);
+            let message = format!(
+                "a lifetime of {text} is more than the {most} that API {} grants here",
+                self.version
+            );
             check.problem(
                 at,
                 message,
-                format!("write \"{most}\" or less: Zoho would not refuse it, but silently give one hour"),
+                format!(
+                    "write \"{most}\" or less: Zoho would not refuse it, but silently give one hour"
+                ),
             );
         }
         let renew = channel.renew_before.good().or(self.renew_before.as_ref());
         if let Some(before) = renew {
             // Of two keys, the one nearer to the channel is the one to mend.
             let own_life = channel.lifetime.good().filter(|_| channel.renew_before.is_absent());
-            check_share(before.value, lifetime, own_life.map_or(before.place, |at| at.place), check);
+            check_share(
+                before.value,
+                lifetime,
+                own_life.map_or(before.place, |at| at.place),
+                check,
+            );
         }
         (lifetime, renew.map(|at| at.value))
     }
@@ -201,7 +238,11 @@ impl Frame {
             Some(Proof::Key(key)) => key,
             given => {
                 if let Some(at) = channel.token_rotate.good() {
-                    check.problem(at.place, "this channel's token does not rotate", "token_rotate goes with token_key");
+                    check.problem(
+                        at.place,
+                        "this channel's token does not rotate",
+                        "token_rotate goes with token_key",
+                    );
                 }
                 return (given.and_then(Proof::into_token), None);
             }
@@ -223,10 +264,14 @@ impl Frame {
     }
 
     fn affected_values(&self, channel: &Channel, check: &mut Check<'_>) -> bool {
-        let given = channel.return_affected_field_values.good().or(self.defaults.return_affected_field_values.good());
+        let given = channel
+            .return_affected_field_values
+            .good()
+            .or(self.defaults.return_affected_field_values.good());
         let Some(at) = given else { return false };
         if at.value && !self.version.limits().affected_values {
-            let message = format!("API {} does not know return_affected_field_values", self.version);
+            let message =
+                format!("API {} does not know return_affected_field_values", self.version);
             check.problem(at.place, message, "it came with v3: raise api_version, or leave it out");
         }
         at.value
@@ -252,7 +297,11 @@ impl Proof {
 }
 
 /// The token or the key that is given; none when there is none, or when that was reported.
-pub(super) fn proof(token_given: &Given<Reference>, key: &Given<Reference>, check: &mut Check<'_>) -> Option<Proof> {
+pub(super) fn proof(
+    token_given: &Given<Reference>,
+    key: &Given<Reference>,
+    check: &mut Check<'_>,
+) -> Option<Proof> {
     if let Some(at) = key.good().filter(|_| !token_given.is_absent()) {
         check.problem(at.place, "a token_key beside a token", "leave out one of them");
     }
@@ -266,7 +315,8 @@ pub(super) fn proof(token_given: &Given<Reference>, key: &Given<Reference>, chec
     Some(token.unwrap_or(Proof::Key(key)))
 }
 
-/// A channel's token: 1 to 50 printable characters; none when there is none, or when that was reported.
+/// A channel's token: 1 to 50 printable characters; none when there is none, or when that was
+/// reported.
 fn token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
     let at = check.secret("token", given)?;
     let length = at.value.expose().chars().count();
@@ -275,7 +325,11 @@ fn token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
         check.problem(at.place, message, "shorten it; 32 random letters and digits are plenty");
     }
     if at.value.expose().chars().any(char::is_control) {
-        check.problem(at.place, "this token holds a character that cannot be printed", "use letters and digits");
+        check.problem(
+            at.place,
+            "this token holds a character that cannot be printed",
+            "use letters and digits",
+        );
     }
     Some(at.value)
 }
@@ -288,7 +342,11 @@ fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
     }
     if list.value.len() > EVENTS_MAX {
         let message = format!("{} events, Zoho takes {EVENTS_MAX} at most", list.value.len());
-        check.problem(list.place, message, "write \".all\" for create, edit and delete, or make two channels of it");
+        check.problem(
+            list.place,
+            message,
+            "write \".all\" for create, edit and delete, or make two channels of it",
+        );
     }
     for at in &list.value {
         match Events::parse(&at.value) {
@@ -317,7 +375,10 @@ fn event_mistake(error: &BadEvent) -> (String, String) {
             };
             (format!("\"{}\" is no operation", operation.escape_debug()), help)
         }
-        BadEvent::Shape => ("this is no event".to_owned(), "write Module.operation, as in \"Deals.create\"".to_owned()),
+        BadEvent::Shape => (
+            "this is no event".to_owned(),
+            "write Module.operation, as in \"Deals.create\"".to_owned(),
+        ),
         BadEvent::Module(module) => {
             let help = "letters, digits and underscores, as in \"Sales_Orders\"";
             (format!("\"{}\" is no module API name", module.escape_debug()), help.to_owned())
@@ -345,7 +406,11 @@ fn check_share(before: Duration, lifetime: Duration, place: Place, check: &mut C
     let (before, life) = (values::short(before), values::short(lifetime));
     let message = format!("renew_before of {before} does not go with a lifetime of {life}");
     let (least, most) = (values::short(least), values::short(most));
-    check.problem(place, message, format!("from one eighth to three quarters of it: {least} to {most}"));
+    check.problem(
+        place,
+        message,
+        format!("from one eighth to three quarters of it: {least} to {most}"),
+    );
 }
 
 /// Zoho's limits (Kaizen #14 for tokens; zoho/crm-oas, v8.0, for events).

@@ -1,8 +1,8 @@
 //! What only shows between keys, and the desired state that comes of it.
 //!
-//! A wrong value has been reported where it was read, and counts as left out from there on, so that one mistake is
-//! reported once and the rest of the file is checked all the same. The state that is built is used only when nothing was
-//! reported.
+//! A wrong value has been reported where it was read, and counts as left out from there on, so that
+//! one mistake is reported once and the rest of the file is checked all the same. The state that is
+//! built is used only when nothing was reported.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,9 +21,12 @@ use crate::model::secret::{Origin, Secret};
 
 /// The desired state that all documents together declare.
 pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> Desired {
-    let accounts = documents.iter_mut().flat_map(|document| std::mem::take(&mut document.accounts)).collect();
+    let accounts =
+        documents.iter_mut().flat_map(|document| std::mem::take(&mut document.accounts)).collect();
     let (settings, mut frames) = match documents.first() {
-        Some(main) => (settings(main, check), Frames::check(accounts, &main.reconcile.value, check)),
+        Some(main) => {
+            (settings(main, check), Frames::check(accounts, &main.reconcile.value, check))
+        }
         None => (Settings::default(), Frames::default()),
     };
     // What was read of a file is let go of with its last channel.
@@ -52,7 +55,12 @@ pub(super) struct Check<'c> {
 
 impl Check<'_> {
     /// Reports what makes the config unusable.
-    pub(super) fn problem(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn problem(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.notes.problem(place, message, help);
     }
 
@@ -88,7 +96,12 @@ impl Check<'_> {
         }
     }
 
-    fn unfetched(&mut self, at: &At<Reference>, origin: Origin, error: &SecretError) -> Option<At<Secret>> {
+    fn unfetched(
+        &mut self,
+        at: &At<Reference>,
+        origin: Origin,
+        error: &SecretError,
+    ) -> Option<At<Secret>> {
         let is_outside = matches!(error, SecretError::NoCredentials(_));
         let is_absent = match error {
             SecretError::NoCredentials(_) | SecretError::NotSet(_) | SecretError::Empty(_) => true,
@@ -109,7 +122,11 @@ impl Check<'_> {
             return Some(at.with(Secret::from_origin("", origin)));
         }
         if tolerated {
-            self.notes.warning(at.place, error.to_string(), "it was not checked; the unit gets it from systemd");
+            self.notes.warning(
+                at.place,
+                error.to_string(),
+                "it was not checked; the unit gets it from systemd",
+            );
             return Some(at.with(Secret::from_origin("", origin)));
         }
         self.problem(at.place, error.to_string(), error.help());
@@ -130,7 +147,8 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
     let Daemon { state_dir, owner, status_file } = &document.daemon.value;
     let Http { listen, public, hosts, token } = &document.http.value;
     let Client { request_timeout, connect_timeout, ca_file } = &document.client.value;
-    let Reconcile { audit, passes_max, mode: _, removed: _, lifetime: _, renew_before: _ } = &document.reconcile.value;
+    let Reconcile { audit, passes_max, mode: _, removed: _, lifetime: _, renew_before: _ } =
+        &document.reconcile.value;
     if let Some(at) = state_dir.good().filter(|at| at.value.is_empty()) {
         check.problem(at.place, "an empty path", "leave the key out for the default");
     }
@@ -149,7 +167,11 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
     let request = request_timeout.value().copied().unwrap_or(usual.request_timeout);
     let connect = connect_timeout.value().copied().unwrap_or(usual.connect_timeout.min(request));
     if let Some(at) = connect_timeout.good().filter(|_| connect > request) {
-        check.problem(at.place, "connecting may take longer than the whole call", "raise request_timeout");
+        check.problem(
+            at.place,
+            "connecting may take longer than the whole call",
+            "raise request_timeout",
+        );
     }
     Settings {
         owner: owner_name(owner, check).unwrap_or(usual.owner),
@@ -235,7 +257,8 @@ fn host_names(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Vec<Stri
     names
 }
 
-/// A token that is sent in a header; one that was tolerated to be missing is empty, and asked of nobody here.
+/// A token that is sent in a header; one that was tolerated to be missing is empty, and asked of
+/// nobody here.
 fn http_token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
     let at = check.secret("token", given)?;
     let token = at.value.expose();
@@ -243,7 +266,8 @@ fn http_token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret>
         return None;
     }
     if token.len() < TOKEN_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let help = format!("at least {TOKEN_MIN} characters of ASCII, as from: openssl rand -hex 32");
+        let help =
+            format!("at least {TOKEN_MIN} characters of ASCII, as from: openssl rand -hex 32");
         check.problem(at.place, "\"token\" is too short, or cannot be sent in a header", help);
     }
     Some(at.value)

@@ -1,5 +1,5 @@
-//! The example is the documentation of the keys, so it is held to the code: it loads, it shows every key, and what it
-//! calls a default is one.
+//! The example is the documentation of the keys, so it is held to the code: it loads, it shows
+//! every key, and what it calls a default is one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -137,7 +137,8 @@ fn the_example_loads_as_it_stands() {
 
 #[test]
 fn what_the_example_calls_a_default_is_one() {
-    let uncommented: String = EXAMPLE.lines().map(|line| format!("{}\n", default_of(line).unwrap_or(line))).collect();
+    let uncommented: String =
+        EXAMPLE.lines().map(|line| format!("{}\n", default_of(line).unwrap_or(line))).collect();
     assert!(EXAMPLE.lines().filter_map(default_of).count() > 20);
     let (plain, spelt_out) = (loaded(EXAMPLE), loaded(&uncommented));
     assert_eq!(plain.desired, spelt_out.desired);
@@ -146,7 +147,8 @@ fn what_the_example_calls_a_default_is_one() {
 
 #[test]
 fn what_the_example_suggests_can_be_set() {
-    let suggestions: Vec<&str> = EXAMPLE.lines().filter(|line| line.starts_with("# e.g. ")).collect();
+    let suggestions: Vec<&str> =
+        EXAMPLE.lines().filter(|line| line.starts_with("# e.g. ")).collect();
     assert!(suggestions.len() > 3);
     for suggestion in suggestions {
         let set = EXAMPLE.replacen(suggestion, &suggestion["# e.g. ".len()..], 1);
@@ -185,7 +187,8 @@ fn the_defaults_of_the_schema_are_those_of_the_example() {
 
 fn shows(key: &str) -> bool {
     let key = format!("{key} = ");
-    let is_header = |line: &str| line.starts_with('[') && line.contains(key.trim_end_matches(" = "));
+    let is_header =
+        |line: &str| line.starts_with('[') && line.contains(key.trim_end_matches(" = "));
     EXAMPLE.lines().any(|line| line.contains(&key) || is_header(line))
         || key == "all_of = " && EXAMPLE.contains("`all_of`")
 }
@@ -208,7 +211,8 @@ fn gather(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
 
 /// `#key = value` without its sign.
 fn default_of(line: &str) -> Option<&str> {
-    line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()) && rest.contains(" = "))
+    line.strip_prefix('#')
+        .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()) && rest.contains(" = "))
 }
 
 fn loaded(text: &str) -> Loaded {

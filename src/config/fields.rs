@@ -1,8 +1,8 @@
 //! One table of a TOML file, taken apart key by key.
 //!
-//! Reading never stops: a key with a wrong type is reported and reads as [`Given::Bad`], what is left over at the end is
-//! an unknown key. On the way it is noted which stretches of the file may be shown in a problem: every key, and every
-//! value of a known key that is no secret.
+//! Reading never stops: a key with a wrong type is reported and reads as [`Given::Bad`], what is
+//! left over at the end is an unknown key. On the way it is noted which stretches of the file may
+//! be shown in a problem: every key, and every value of a known key that is no secret.
 
 use std::ops::RangeInclusive;
 
@@ -69,7 +69,11 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     }
 
     /// A string that stands for a value.
-    pub(super) fn parsed<T>(&mut self, key: &'static str, parse: fn(&str) -> Result<T, Mistake>) -> Given<T> {
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: fn(&str) -> Result<T, Mistake>,
+    ) -> Given<T> {
         self.text(key).then(|at| self.accept(&at, parse(&at.value)))
     }
 
@@ -93,12 +97,18 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     /// A whole number within bounds.
     pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Given<i64> {
         self.shown(key, Reader::show).then(|at| {
-            let DeValue::Integer(_) = &at.value else { return self.wrong_type(key, &at, Wanted::Whole) };
+            let DeValue::Integer(_) = &at.value else {
+                return self.wrong_type(key, &at, Wanted::Whole);
+            };
             match integer(&at.value).filter(|number| range.contains(number)) {
                 Some(number) => Given::Is(at.with(number)),
                 None => {
                     let message = format!("\"{key}\" is out of range");
-                    self.bad(at.place, message, format!("from {} to {}", range.start(), range.end()))
+                    self.bad(
+                        at.place,
+                        message,
+                        format!("from {} to {}", range.start(), range.end()),
+                    )
                 }
             }
         })
@@ -116,7 +126,9 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     pub(super) fn id(&mut self, key: &'static str) -> Given<String> {
         self.shown(key, Reader::show).then(|at| match &at.value {
             DeValue::String(text) => Given::Is(at.with(text.clone().into_owned())),
-            DeValue::Integer(number) if number.radix() == 10 => Given::Is(at.with(number.as_str().to_owned())),
+            DeValue::Integer(number) if number.radix() == 10 => {
+                Given::Is(at.with(number.as_str().to_owned()))
+            }
             DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
@@ -152,9 +164,10 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
             DeValue::String(text) if text.trim().is_empty() => {
                 self.bad(at.place, format!("\"{key}\" is empty"), REFERENCE_HELP)
             }
-            DeValue::String(text) => {
-                Given::Is(At { value: Reference::Plain(Secret::new(text.into_owned())), place: at.place })
-            }
+            DeValue::String(text) => Given::Is(At {
+                value: Reference::Plain(Secret::new(text.into_owned())),
+                place: at.place,
+            }),
             DeValue::Table(table) => self.reference(key, table, at.place),
             DeValue::Integer(_)
             | DeValue::Float(_)
@@ -170,7 +183,11 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         key: &'static str,
         read: impl FnOnce(&mut Fields<'_, 'n, 'i>) -> T,
     ) -> At<T> {
-        let title = if self.title.is_empty() { format!("[{key}]") } else { format!("{key} of {}", self.title) };
+        let title = if self.title.is_empty() {
+            format!("[{key}]")
+        } else {
+            format!("{key} of {}", self.title)
+        };
         match self.take(key) {
             Given::Is(At { value: DeValue::Table(table), place }) => {
                 At { value: Fields::read(self.reader, (title, place), table, read), place }
@@ -205,7 +222,11 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
             self.reader.show(place);
             let title = format!("account \"{}\"", name.value.escape_debug());
             let DeValue::Table(table) = value.value else {
-                self.wrong_type::<()>(&name.value.escape_debug().to_string(), &value, Wanted::Table);
+                self.wrong_type::<()>(
+                    &name.value.escape_debug().to_string(),
+                    &value,
+                    Wanted::Table,
+                );
                 continue;
             };
             let value = Fields::read(self.reader, (title, place), table, &mut read);
@@ -221,7 +242,9 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         mut read: impl FnMut(&mut Fields<'_, 'n, 'i>) -> T,
     ) -> Given<Vec<At<T>>> {
         self.take(key).then(|at| {
-            let DeValue::Array(items) = at.value else { return self.wrong_type(key, &at, Wanted::Tables) };
+            let DeValue::Array(items) = at.value else {
+                return self.wrong_type(key, &at, Wanted::Tables);
+            };
             let mut values = Vec::with_capacity(items.len());
             for item in items {
                 let At { value, place } = self.located(item);
@@ -239,7 +262,11 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     /// Reports a key that must be there and is not.
     pub(super) fn require<T>(&mut self, key: &'static str, given: &Given<T>, help: &str) {
         if given.is_absent() {
-            self.reader.notes.problem(self.anchor, format!("{} has no \"{key}\"", self.title), help);
+            self.reader.notes.problem(
+                self.anchor,
+                format!("{} has no \"{key}\"", self.title),
+                help,
+            );
         }
     }
 
@@ -247,13 +274,22 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     pub(super) fn misplaced(&mut self, key: &'static str, help: &str) {
         if let Some((name, _)) = self.table.remove_entry(key) {
             let place = self.reader.place(name.span());
-            self.reader.notes.problem(place, format!("\"{key}\" does not belong in an included file"), help);
+            self.reader.notes.problem(
+                place,
+                format!("\"{key}\" does not belong in an included file"),
+                help,
+            );
         }
     }
 
-    fn shown(&mut self, key: &'static str, show: impl FnOnce(&mut Reader<'n>, Place)) -> Given<DeValue<'i>> {
+    fn shown(
+        &mut self,
+        key: &'static str,
+        show: impl FnOnce(&mut Reader<'n>, Place),
+    ) -> Given<DeValue<'i>> {
         let given = self.take(key);
-        if let (Some(at), false) = (given.good(), matches!(given.value(), Some(DeValue::Table(_) | DeValue::Array(_))))
+        if let (Some(at), false) =
+            (given.good(), matches!(given.value(), Some(DeValue::Table(_) | DeValue::Array(_))))
         {
             show(self.reader, at.place);
         }
@@ -274,13 +310,17 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     }
 
     fn string(&mut self, key: &str, at: At<DeValue<'i>>) -> Given<String> {
-        let DeValue::String(text) = at.value else { return self.wrong_type(key, &at, Wanted::Text) };
+        let DeValue::String(text) = at.value else {
+            return self.wrong_type(key, &at, Wanted::Text);
+        };
         Given::Is(At { value: text.into_owned(), place: at.place })
     }
 
     fn reference(&mut self, key: &str, table: DeTable<'i>, place: Place) -> Given<Reference> {
         let title = format!("\"{key}\"");
-        let any_unknown = table.keys().any(|key| !["env", "file", "credential"].contains(&key.get_ref().as_ref()));
+        let any_unknown = table
+            .keys()
+            .any(|key| !["env", "file", "credential"].contains(&key.get_ref().as_ref()));
         let (env, file, credential) = Fields::read(self.reader, (title, place), table, |fields| {
             (fields.text("env"), fields.text("file"), fields.text("credential"))
         });
@@ -291,7 +331,13 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
             (None, Some(path), None) => Reference::File(path.clone()),
             (None, None, Some(name)) => Reference::Credential(name.clone()),
             _ if any_bad || any_unknown => return Given::Bad,
-            _ => return self.bad(place, format!("\"{key}\" does not say where one secret is"), REFERENCE_HELP),
+            _ => {
+                return self.bad(
+                    place,
+                    format!("\"{key}\" does not say where one secret is"),
+                    REFERENCE_HELP,
+                );
+            }
         };
         if [env, file, credential].into_iter().flatten().any(|text| text.trim().is_empty()) {
             return self.bad(place, format!("\"{key}\" refers to an empty name"), REFERENCE_HELP);
@@ -312,7 +358,12 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.bad(at.place, format!("\"{key}\" must be {wanted}, not {found}"), help)
     }
 
-    fn bad<T>(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) -> Given<T> {
+    fn bad<T>(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Given<T> {
         self.reader.notes.problem(place, message, help);
         Given::Bad
     }

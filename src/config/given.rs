@@ -106,7 +106,9 @@ impl Wanted {
             Wanted::Id => ("a channel id", "write a string of digits"),
             Wanted::Secret => ("a secret", REFERENCE_HELP),
             Wanted::Table => ("a table", "write it as [header], or between { and }"),
-            Wanted::Tables => ("a list of tables", "write [[header]] above each, or [{ ... }, { ... }]"),
+            Wanted::Tables => {
+                ("a list of tables", "write [[header]] above each, or [{ ... }, { ... }]")
+            }
         }
     }
 }
@@ -131,5 +133,4 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 /// How a secret is written.
-pub(super) const REFERENCE_HELP: &str =
-    "write { env = \"NAME\" }, { file = \"path\" } or { credential = \"name\" }, or the secret itself in quotes";
+pub(super) const REFERENCE_HELP: &str = "write { env = \"NAME\" }, { file = \"path\" } or { credential = \"name\" }, or the secret itself in quotes";

@@ -1,8 +1,8 @@
 //! From a path to a desired state: files, includes, and the stages in their order.
 //!
-//! A file whose syntax is broken hides what it declares, and every reference to that would be reported too. So while the
-//! syntax of any file is broken, the syntax of all files and the shape of the sound ones is reported, and what lies
-//! between keys waits.
+//! A file whose syntax is broken hides what it declares, and every reference to that would be
+//! reported too. So while the syntax of any file is broken, the syntax of all files and the shape
+//! of the sound ones is reported, and what lies between keys waits.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +33,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Every file that was read, the named one first.
     pub files: Vec<PathBuf>,
-    /// The first 16 hexadecimal digits of the SHA-256 over the content of those files: `cat FILES | sha256sum`.
+    /// The first 16 hexadecimal digits of the SHA-256 over the content of those files: `cat FILES
+    /// | sha256sum`.
     pub hash: String,
 }
 
@@ -42,7 +43,11 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Loaded {
     let main = match Source::open(path, path.display().to_string()) {
         Ok(main) => main,
         Err(why) => {
-            let problem = Problem::of_file(&path.display().to_string(), &why, "name another with --config FILE");
+            let problem = Problem::of_file(
+                &path.display().to_string(),
+                &why,
+                "name another with --config FILE",
+            );
             return Loaded { problems: vec![problem], ..Loaded::default() };
         }
     };
@@ -76,9 +81,10 @@ impl Loading {
         let notes = if errors.is_empty() { &mut self.notes } else { &mut unheard };
         let mut reader = Reader { file, text: &source.text, safe: Vec::new(), notes };
         let place = Place { file, start: 0, end: 0 };
-        let document = Fields::read(&mut reader, (String::new(), place), table.into_inner(), |fields| {
-            Document::read(fields, role)
-        });
+        let document =
+            Fields::read(&mut reader, (String::new(), place), table.into_inner(), |fields| {
+                Document::read(fields, role)
+            });
         let mut safe = reader.safe;
         safe.sort_unstable();
         for error in &errors {
@@ -98,7 +104,8 @@ impl Loading {
 
     /// Reads what the first file includes.
     fn follow_includes(&mut self, main: &Path) {
-        let include = self.documents.first_mut().map(|document| std::mem::take(&mut document.include));
+        let include =
+            self.documents.first_mut().map(|document| std::mem::take(&mut document.include));
         let Some(Given::Is(At { value: patterns, .. })) = include else { return };
         let mut seen = vec![identity(main)];
         for pattern in patterns {
@@ -133,7 +140,8 @@ impl Loading {
 
     /// The files that a pattern means, sorted.
     fn matches(&mut self, full: &Path, pattern: &At<String>) -> Vec<PathBuf> {
-        let name = full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let folder = full.parent().unwrap_or(Path::new("."));
         if folder.to_string_lossy().contains('*') || name.is_empty() {
             self.notes.problem(
@@ -159,7 +167,8 @@ impl Loading {
             }
         };
         found.retain(|path| {
-            path.file_name().is_some_and(|file| matches(&name, &file.to_string_lossy())) && path.is_file()
+            path.file_name().is_some_and(|file| matches(&name, &file.to_string_lossy()))
+                && path.is_file()
         });
         found.sort();
         found
@@ -168,10 +177,16 @@ impl Loading {
     /// Checks what was read and sorts out what was found.
     pub(super) fn finish(self, surroundings: &Surroundings) -> Loaded {
         let Loading { sources, documents, mut notes, files, broken } = self;
-        let state_dir = documents.first().and_then(|document| document.daemon.value.state_dir.good());
-        let state_dir = state_dir.filter(|at| !at.value.is_empty()).map(|at| sources[0].folder.join(&at.value));
-        let desired = (!broken)
-            .then(|| check::desired(documents, &mut Check { sources: &sources, surroundings, notes: &mut notes }));
+        let state_dir =
+            documents.first().and_then(|document| document.daemon.value.state_dir.good());
+        let state_dir =
+            state_dir.filter(|at| !at.value.is_empty()).map(|at| sources[0].folder.join(&at.value));
+        let desired = (!broken).then(|| {
+            check::desired(
+                documents,
+                &mut Check { sources: &sources, surroundings, notes: &mut notes },
+            )
+        });
         let desired = desired.filter(|_| !notes.any_problem());
         let (problems, warnings) = notes.sort_out(&sources);
         Loaded { desired, state_dir, problems, warnings, files, hash: hash(&sources) }

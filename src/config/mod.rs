@@ -1,9 +1,10 @@
 //! TOML to values: what an operator wrote, read once, checked whole, and turned into a
 //! [`Desired`](crate::model::desired::Desired) state.
 //!
-//! A config that is wrong is told in one go: every problem of every file, with its line, the text underlined and a way
-//! to mend it. So the files are not read through serde, which stops at the first thing it cannot place, but as a tree
-//! with positions that is walked key by key. The stages, in the order a file goes through them:
+//! A config that is wrong is told in one go: every problem of every file, with its line, the text
+//! underlined and a way to mend it. So the files are not read through serde, which stops at the
+//! first thing it cannot place, but as a tree with positions that is walked key by key. The stages,
+//! in the order a file goes through them:
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -16,11 +17,13 @@
 //! | `source`, `problem` | positions, masking, and how a problem is shown |
 //! | `schema`, `reference` | the key set as a JSON Schema, and as a page for people |
 //!
-//! Invariant: no problem shows a secret. What is shown of a file is an allow list: keys, and the values of keys that
-//! were read and are known to be harmless. Everything else on a shown line is `***`.
+//! Invariant: no problem shows a secret. What is shown of a file is an allow list: keys, and the
+//! values of keys that were read and are known to be harmless. Everything else on a shown line is
+//! `***`.
 //!
-//! What is deliberately not here: anything about Zoho's answers, and the store. A config that breaks does not stop
-//! channels that were fine; going on with the last good state is the daemon's business.
+//! What is deliberately not here: anything about Zoho's answers, and the store. A config that
+//! breaks does not stop channels that were fine; going on with the last good state is the daemon's
+//! business.
 
 mod accounts;
 mod channels;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode,
-    SourceSpan, SpanContents,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, SourceCode, SourceSpan, SpanContents,
 };
 
 use super::source::{Place, Snippet, Source};
@@ -91,7 +91,8 @@ impl Problem {
     /// `config.toml:12:8: message (help)`: for the log, the status and the health page.
     pub fn one_line(&self) -> String {
         let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-        let position = if self.line == 0 { String::new() } else { format!(":{}:{}", self.line, self.column) };
+        let position =
+            if self.line == 0 { String::new() } else { format!(":{}:{}", self.line, self.column) };
         format!("{}{position}: {}{help}", self.file, self.message)
     }
 }
@@ -135,7 +136,8 @@ impl SourceCode for Problem {
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let Some(snippet) = &self.snippet else { return Err(MietteError::OutOfBounds) };
         let read = snippet.text.as_str().read_span(span, before, after)?;
-        // A snippet that was cut or masked has other columns than the file: so the heading is not left to miette.
+        // A snippet that was cut or masked has other columns than the file: so the heading is not
+        // left to miette.
         Ok(Box::new(MietteSpanContents::new_named(
             format!("{}:{}:{}", self.file, self.line, self.column),
             read.data(),
@@ -165,12 +167,22 @@ struct Note {
 
 impl Notes {
     /// Something that makes the config unusable.
-    pub(super) fn problem(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn problem(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.add(place, message.into(), help.into(), Severity::Error);
     }
 
     /// Something that a person should look at.
-    pub(super) fn warning(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn warning(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.add(place, message.into(), help.into(), Severity::Warning);
     }
 
@@ -208,12 +220,14 @@ impl Note {
         let source = &sources[place.file as usize];
         let (line, column) = source.position(place);
         let snippet = Some(source.snippet(place));
-        let (file, message, help) = (shown(&source.name), shown(&message), help.as_deref().map(shown));
+        let (file, message, help) =
+            (shown(&source.name), shown(&message), help.as_deref().map(shown));
         Problem { file, line, column, message, help, severity, snippet }
     }
 }
 
-/// Names of files, of variables and of whatever else stands in it are anybody's: it stays on one line.
+/// Names of files, of variables and of whatever else stands in it are anybody's: it stays on one
+/// line.
 fn shown(text: &str) -> String {
     text.chars().map(plain).collect()
 }

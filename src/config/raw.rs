@@ -1,8 +1,8 @@
-//! Every key of the config, as it is typed. The sentence above a field is what the key does; it stands in the JSON
-//! Schema too.
+//! Every key of the config, as it is typed. The sentence above a field is what the key does; it
+//! stands in the JSON Schema too.
 //!
-//! A value here has the right type and is well-formed by itself. What follows from several keys together (defaults,
-//! limits of an API version, names that refer to each other) is `check`'s.
+//! A value here has the right type and is well-formed by itself. What follows from several keys
+//! together (defaults, limits of an API version, names that refer to each other) is `check`'s.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +22,8 @@ use crate::model::version::ApiVersion;
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "channelkeeper", deny_unknown_fields)]
 pub(super) struct Document {
-    /// More files with accounts and channels, relative to this one; "*" stands for any text in the last part of a path.
+    /// More files with accounts and channels, relative to this one; "*" stands for any text in the
+    /// last part of a path.
     #[schemars(with = "Option<Vec<String>>", extend("default" = Vec::<String>::new(), "examples" = [["conf.d/*.toml"]]))]
     pub(super) include: Given<Vec<At<String>>>,
     /// The daemon itself.
@@ -37,7 +38,8 @@ pub(super) struct Document {
     /// Whom to tell what goes wrong, without a monitoring system.
     #[schemars(with = "Option<Alerts>")]
     pub(super) alerts: At<Alerts>,
-    /// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body there itself.
+    /// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body
+    /// there itself.
     #[schemars(with = "Option<Canary>")]
     pub(super) canary: At<Canary>,
     /// How channels are kept.
@@ -61,7 +63,8 @@ pub(super) struct Daemon {
     /// Part of every derived channel id: give two daemons that share an org two owners.
     #[schemars(with = "Option<String>", extend("default" = "channelkeeper"))]
     pub(super) owner: Given<String>,
-    /// A small file that says until when everything is covered, for a check on another host; it is readable by all.
+    /// A small file that says until when everything is covered, for a check on another host; it is
+    /// readable by all.
     #[schemars(with = "Option<String>", extend("examples" = ["/run/channelkeeper/status.json"]))]
     pub(super) status_file: Given<String>,
 }
@@ -73,13 +76,16 @@ pub(super) struct Http {
     /// The address to listen on, or "off".
     #[schemars(with = "Option<String>", extend("default" = "127.0.0.1:8470"))]
     pub(super) listen: Given<Option<SocketAddr>>,
-    /// Allows an address that other hosts can reach: there is no TLS, so put a proxy in front, and set `token`.
+    /// Allows an address that other hosts can reach: there is no TLS, so put a proxy in front, and
+    /// set `token`.
     #[schemars(with = "Option<bool>", extend("default" = false))]
     pub(super) public: Given<bool>,
-    /// Names of hosts under which it is reached, beside those of the loopback; a request for any other name is refused.
+    /// Names of hosts under which it is reached, beside those of the loopback; a request for any
+    /// other name is refused.
     #[schemars(with = "Option<Vec<String>>", extend("default" = Vec::<String>::new(), "examples" = [["status.example.com"]]))]
     pub(super) hosts: Given<Vec<At<String>>>,
-    /// What a request has to show as `Authorization: Bearer`, but for `/livez`: at least 16 characters.
+    /// What a request has to show as `Authorization: Bearer`, but for `/livez`: at least 16
+    /// characters.
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
 }
@@ -103,7 +109,8 @@ pub(super) struct Client {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Alerts {
-    /// Where messages are posted as JSON with a "text", which Slack and what is compatible with it shows: https.
+    /// Where messages are posted as JSON with a "text", which Slack and what is compatible with it
+    /// shows: https.
     #[schemars(with = "Option<Reference>")]
     pub(super) webhook: Given<Reference>,
     /// How long something has to be bad before it is told, and to be good before that is told.
@@ -112,19 +119,23 @@ pub(super) struct Alerts {
     /// How often it is told again while it is bad.
     #[schemars(with = "Option<String>", extend("default" = "6h"))]
     pub(super) repeat: Given<Duration>,
-    /// A dead-man's switch: called with GET after a pass that proved that everything is covered; https.
+    /// A dead-man's switch: called with GET after a pass that proved that everything is covered;
+    /// https.
     #[schemars(with = "Option<Reference>")]
     pub(super) heartbeat: Given<Reference>,
-    /// The least time between two such calls; they come with the passes, so no more often than `audit` at rest.
+    /// The least time between two such calls; they come with the passes, so no more often than
+    /// `audit` at rest.
     #[schemars(with = "Option<String>", extend("default" = "5m"))]
     pub(super) heartbeat_interval: Given<Duration>,
 }
 
-/// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body there itself.
+/// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body
+/// there itself.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Canary {
-    /// How often each `notify_url` gets one, with the token of a channel; without it, none is sent.
+    /// How often each `notify_url` gets one, with the token of a channel; without it, none is
+    /// sent.
     #[schemars(with = "Option<String>", extend("examples" = ["1h"]))]
     pub(super) every: Given<Duration>,
 }
@@ -133,10 +144,12 @@ pub(super) struct Canary {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Reconcile {
-    /// When to look for drift: second, minute, hour, day of month, month, day of week, in UTC. Renewals do not wait for it.
+    /// When to look for drift: second, minute, hour, day of month, month, day of week, in UTC.
+    /// Renewals do not wait for it.
     #[schemars(with = "Option<String>", extend("default" = "0 */15 * * * *"))]
     pub(super) audit: Given<String>,
-    /// How far the daemon may go: "sync", "no-disable" (never disables a channel) or "observe" (writes nothing at Zoho).
+    /// How far the daemon may go: "sync", "no-disable" (never disables a channel) or "observe"
+    /// (writes nothing at Zoho).
     #[schemars(with = "Option<String>", extend("default" = "sync", "enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
     /// What happens to a channel taken out of the config: "disable" it, or let it "expire".
@@ -184,10 +197,12 @@ pub(super) struct Account {
     /// How far the daemon may go with this account; without it, as under `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
-    /// What happens to this account's channels when taken out of the config; without it, as under `[reconcile]`.
+    /// What happens to this account's channels when taken out of the config; without it, as under
+    /// `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["disable", "expire"]))]
     pub(super) removed: Given<Removed>,
-    /// The most channels in one write; without it, what the API version allows: 50 on v8, else 100.
+    /// The most channels in one write; without it, what the API version allows: 50 on v8, else
+    /// 100.
     #[schemars(with = "Option<u32>", extend("minimum" = 1, "maximum" = 100))]
     pub(super) batch_max: Given<i64>,
     /// The longest life Zoho grants; without it, one day before API v4 and seven from v4 on.
@@ -199,7 +214,8 @@ pub(super) struct Account {
     /// The org's user licences.
     #[schemars(with = "Option<u32>", extend("minimum" = 1, "maximum" = USERS_MAX))]
     pub(super) users: Given<i64>,
-    /// The org's API credits of a day, where they are not what `edition` and `users` give; without either, nothing is assumed.
+    /// The org's API credits of a day, where they are not what `edition` and `users` give; without
+    /// either, nothing is assumed.
     #[schemars(with = "Option<u64>", extend("minimum" = 1, "maximum" = CREDITS_MAX))]
     pub(super) credits_per_day: Given<i64>,
     /// Whatever a channel of this account leaves out.
@@ -264,13 +280,15 @@ pub(super) struct Channel {
     /// Where Zoho delivers to: https, at most 255 characters.
     #[schemars(with = "Option<String>", extend("maxLength" = 255))]
     pub(super) notify_url: Given<String>,
-    /// Whether `channelkeeper=OWNER` is added to the query of `notify_url`, so that whoever looks at Zoho sees whose it is.
+    /// Whether `channelkeeper=OWNER` is added to the query of `notify_url`, so that whoever looks
+    /// at Zoho sees whose it is.
     #[schemars(with = "Option<bool>", extend("default" = false))]
     pub(super) mark_owner: Given<bool>,
     /// What Zoho repeats in each delivery, the only proof of its origin: at most 50 characters.
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
-    /// In place of `token`: a key of which tokens are derived, another one every `token_rotate`; at least 32 characters.
+    /// In place of `token`: a key of which tokens are derived, another one every `token_rotate`;
+    /// at least 32 characters.
     #[schemars(with = "Option<Reference>")]
     pub(super) token_key: Given<Reference>,
     /// How long one derived token is written: at least two lifetimes, and a day.
@@ -328,7 +346,10 @@ impl Document {
         let channels = fields.tables(("channels", "channel"), Channel::read);
         if role == Role::Included {
             for key in ["include", "daemon", "http", "client", "alerts", "canary", "reconcile"] {
-                fields.misplaced(key, "write it in the main file; included files hold accounts and channels");
+                fields.misplaced(
+                    key,
+                    "write it in the main file; included files hold accounts and channels",
+                );
             }
             return Document { accounts, channels, ..Document::default() };
         }
@@ -429,9 +450,21 @@ impl Account {
             channel_defaults: fields.table("channel_defaults", Defaults::read),
             place: fields.anchor(),
         };
-        fields.require("client_id", &account.client_id, "add the client id that Zoho's API console shows");
-        fields.require("client_secret", &account.client_secret, "add client_secret = { credential = \"name\" }");
-        fields.require("refresh_token", &account.refresh_token, "the README says how to obtain one");
+        fields.require(
+            "client_id",
+            &account.client_id,
+            "add the client id that Zoho's API console shows",
+        );
+        fields.require(
+            "client_secret",
+            &account.client_secret,
+            "add client_secret = { credential = \"name\" }",
+        );
+        fields.require(
+            "refresh_token",
+            &account.refresh_token,
+            "the README says how to obtain one",
+        );
         account
     }
 }
@@ -483,8 +516,11 @@ impl Channel {
 
 impl Condition {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Condition {
-        let condition =
-            Condition { module: fields.text("module"), any_of: fields.texts("any_of"), all_of: fields.texts("all_of") };
+        let condition = Condition {
+            module: fields.text("module"),
+            any_of: fields.texts("any_of"),
+            all_of: fields.texts("all_of"),
+        };
         fields.require("module", &condition.module, "add module = \"Deals\"");
         condition
     }

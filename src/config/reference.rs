@@ -1,7 +1,9 @@
-//! The key set as a page for people, `docs/configuration.md`: made from the [schema](super::schema), so that what an editor
-//! offers, what is read and what the page says are one.
+//! The key set as a page for people, `docs/configuration.md`: made from the
+//! [schema](super::schema), so that what an editor offers, what is read and what the page says are
+//! one.
 //!
-//! It lists keys. What they are good for, with a whole file to start from, is `config.example.toml`.
+//! It lists keys. What they are good for, with a whole file to start from, is
+//! `config.example.toml`.
 
 use std::fmt::Write;
 
@@ -24,11 +26,16 @@ pub fn reference() -> String {
 fn section(page: &mut String, heading: &str, table: &Value) {
     let none = Map::new();
     let keys = table["properties"].as_object().unwrap_or(&none);
-    let is_required = |key: &str| table["required"].as_array().is_some_and(|keys| keys.iter().any(|name| name == key));
+    let is_required = |key: &str| {
+        table["required"].as_array().is_some_and(|keys| keys.iter().any(|name| name == key))
+    };
     let mut rows = String::new();
     for (key, about) in keys {
         // What has a table of its own is a heading of this page.
-        if TABLES.iter().any(|(heading, _)| heading.split('`').any(|part| part == format!("[{key}]"))) {
+        if TABLES
+            .iter()
+            .any(|(heading, _)| heading.split('`').any(|part| part == format!("[{key}]")))
+        {
             continue;
         }
         let default = match (about.get("default"), about["examples"].get(0)) {
@@ -126,9 +133,13 @@ mod tests {
         let schema: Value = serde_json::from_str(&schema::schema()).unwrap();
         let page = reference();
         let tables = schema["$defs"].as_object().unwrap().values();
-        let keys: Vec<&String> =
-            tables.filter_map(|table| table["properties"].as_object()).flat_map(Map::keys).collect();
+        let keys: Vec<&String> = tables
+            .filter_map(|table| table["properties"].as_object())
+            .flat_map(Map::keys)
+            .collect();
         assert!(keys.len() > 50, "{keys:?}");
-        assert!(keys.iter().all(|key| page.contains(&format!("| `{key}` |")) || page.contains(&format!(".{key}]`"))));
+        assert!(keys.iter().all(
+            |key| page.contains(&format!("| `{key}` |")) || page.contains(&format!(".{key}]`"))
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! The key set as a JSON Schema, for editors: made from the types that are read, so that it cannot tell another story.
+//! The key set as a JSON Schema, for editors: made from the types that are read, so that it cannot
+//! tell another story.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,8 @@
 //! Fetching what a secret refers to.
 //!
-//! Used when a config is loaded, and again when the desired state is restored from the store, which keeps only where each
-//! secret came from. What was fetched is in no error: an error names the place, never the content.
+//! Used when a config is loaded, and again when the desired state is restored from the store, which
+//! keeps only where each secret came from. What was fetched is in no error: an error names the
+//! place, never the content.
 
 use std::fmt;
 use std::io::Read;
@@ -24,7 +25,8 @@ pub struct Surroundings {
 /// From the name of an environment variable to its value.
 pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What a secret means that is not there, above all in a process that systemd has handed no credentials to.
+/// What a secret means that is not there, above all in a process that systemd has handed no
+/// credentials to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MissingCredentials {
     /// The config cannot be used.
@@ -32,10 +34,11 @@ pub enum MissingCredentials {
     Refuse,
     /// A warning; the secret is empty. For `check` in an administrator's shell.
     Tolerate,
-    /// A secret that is not there, wherever it should be, is empty, with a warning. For `login`, which makes one.
+    /// A secret that is not there, wherever it should be, is empty, with a warning. For `login`,
+    /// which makes one.
     TolerateAll,
-    /// Whatever cannot be fetched, for whatever reason, is empty, with a warning. For `listen` and `token`, which use what
-    /// they can read.
+    /// Whatever cannot be fetched, for whatever reason, is empty, with a warning. For `listen` and
+    /// `token`, which use what they can read.
     DoWithout,
     /// None is fetched, and each is empty, without a word: for `rehearse`, which uses none.
     FetchNone,
@@ -125,17 +128,29 @@ impl SecretError {
     pub fn help(&self) -> String {
         match self {
             SecretError::NotSet(name) => {
-                format!("set {name} where the daemon starts: Environment= or EnvironmentFile= of its unit")
+                format!(
+                    "set {name} where the daemon starts: Environment= or EnvironmentFile= of its unit"
+                )
             }
             SecretError::NoCredentials(name) => {
-                format!("add LoadCredential={name}:/path/to/secret to the unit; only the unit itself can read it")
+                format!(
+                    "add LoadCredential={name}:/path/to/secret to the unit; only the unit itself can read it"
+                )
             }
-            SecretError::BadCredentialName(_) => "write the name alone, as in LoadCredential=".to_owned(),
-            SecretError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            SecretError::BadCredentialName(_) => {
+                "write the name alone, as in LoadCredential=".to_owned()
+            }
+            SecretError::Unreadable { source, .. }
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
                 "there is no such file".to_owned()
             }
-            SecretError::Unreadable { source, .. } => format!("let the daemon's user read it: {source}"),
-            SecretError::TooLarge(_) | SecretError::NotText(_) => "the file must hold the secret alone".to_owned(),
+            SecretError::Unreadable { source, .. } => {
+                format!("let the daemon's user read it: {source}")
+            }
+            SecretError::TooLarge(_) | SecretError::NotText(_) => {
+                "the file must hold the secret alone".to_owned()
+            }
             SecretError::Empty(_) => "put the secret there".to_owned(),
             SecretError::Plain => "write it as { env }, { file } or { credential }".to_owned(),
         }
@@ -145,7 +160,9 @@ impl SecretError {
 /// The secret that an origin leads to.
 pub fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, SecretError> {
     let value = Zeroizing::new(match origin {
-        Origin::Env(name) => (surroundings.env)(name).ok_or_else(|| SecretError::NotSet(name.clone()))?,
+        Origin::Env(name) => {
+            (surroundings.env)(name).ok_or_else(|| SecretError::NotSet(name.clone()))?
+        }
         Origin::File(path) => content(path, origin)?,
         Origin::Credential(name) => content(&credential(name, surroundings)?, origin)?,
         Origin::Plain => return Err(SecretError::Plain),
@@ -209,7 +226,8 @@ mod tests {
     #[test]
     fn what_leads_nowhere_says_so_and_how_to_mend_it() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, content: &[u8]| std::fs::write(folder.path().join(name), content).unwrap();
+        let write =
+            |name: &str, content: &[u8]| std::fs::write(folder.path().join(name), content).unwrap();
         write("empty", b" \n");
         write("large", &vec![b'x'; 64 * 1024 + 1]);
         write("binary", &[0xff, 0xfe]);

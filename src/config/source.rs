@@ -1,8 +1,9 @@
 //! A config file's text, positions in it, and what of it may be shown.
 //!
-//! A shown line is an allow list. What the reader took as a key, or as the value of a key that is no secret, is shown;
-//! the rest is `***`. A file with a syntax error has not been read, so there the words before `=` and in table headers
-//! are all that is shown: enough to find the line, too little to hold a token.
+//! A shown line is an allow list. What the reader took as a key, or as the value of a key that is
+//! no secret, is shown; the rest is `***`. A file with a syntax error has not been read, so there
+//! the words before `=` and in table headers are all that is shown: enough to find the line, too
+//! little to hold a token.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -82,7 +83,8 @@ impl Source {
         let start = self.boundary(place.start as usize);
         let end = self.boundary((place.end as usize).max(start));
         let first_line = self.line_of(start);
-        let last_line = self.line_of(end.saturating_sub(1).max(start)).min(first_line + LINES_MAX - 1);
+        let last_line =
+            self.line_of(end.saturating_sub(1).max(start)).min(first_line + LINES_MAX - 1);
         let mut text = String::new();
         let mut underlined = (None, None);
         for line in first_line..=last_line {
@@ -127,7 +129,8 @@ impl Source {
     fn is_safe(&self, at: usize) -> bool {
         let at = at as u32;
         let next = self.safe.partition_point(|(start, _)| *start <= at);
-        // Stretches are short and few overlap: one may lie within another only as an element of an array.
+        // Stretches are short and few overlap: one may lie within another only as an element of an
+        // array.
         self.safe[..next].iter().rev().take(2).any(|(_, end)| at < *end)
     }
 
@@ -142,14 +145,17 @@ impl Source {
             return start;
         }
         let header = words.trim_start_matches('[');
-        let is_header = words.starts_with('[') && header.starts_with(|c: char| c.is_ascii_lowercase());
+        let is_header =
+            words.starts_with('[') && header.starts_with(|c: char| c.is_ascii_lowercase());
         if is_header {
-            // What is not closed at once may as well be the rest of a string that a line break cut in two.
+            // What is not closed at once may as well be the rest of a string that a line break cut
+            // in two.
             let name = header.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
             let name = name.filter(|end| header[*end..].starts_with(']')).unwrap_or_default();
             return start + indent + (words.len() - header.len()) + name;
         }
-        let key = words.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(words.len());
+        let key =
+            words.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(words.len());
         let is_key = (1..=KEY_MAX).contains(&key) && words[key..].trim_start().starts_with('=');
         if is_key { start + indent + key } else { start }
     }
@@ -190,13 +196,16 @@ fn lines_of(text: &str) -> Vec<Line> {
         };
         let end = (at + width).min(bytes.len());
         let breaks = (at..end).filter(|at| bytes[*at] == b'\n');
-        lines.extend(breaks.map(|at| Line { start: at + 1, in_string: matches!(next, Inside::Many(_)) }));
+        lines.extend(
+            breaks.map(|at| Line { start: at + 1, in_string: matches!(next, Inside::Many(_)) }),
+        );
         // An escaped line break ends a string of one line all the same.
-        inside = if width == 2 && bytes[at..end].contains(&b'\n') && !matches!(next, Inside::Many(_)) {
-            Inside::Plain
-        } else {
-            next
-        };
+        inside =
+            if width == 2 && bytes[at..end].contains(&b'\n') && !matches!(next, Inside::Many(_)) {
+                Inside::Plain
+            } else {
+                next
+            };
         at = end;
     }
     lines

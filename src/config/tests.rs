@@ -1,4 +1,5 @@
-//! The config as tables: text in, problems out as lines. No file is read here but those of the tests on files.
+//! The config as tables: text in, problems out as lines. No file is read here but those of the
+//! tests on files.
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -128,7 +129,10 @@ heartbeat_interval = "31d"
             config.toml:7:22: an interval out of range (from "1m" to "30d")
         "#]],
     );
-    problems("[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n", expect![""]);
+    problems(
+        "[alerts]\nwebhook = \"http://127.0.0.1:9/hook\"\ngrace = \"0s\"\nrepeat = \"1m\"\n",
+        expect![""],
+    );
     problems(
         "[canary]\nevery = \"10s\"\nurl = \"https://h.example/\"\n",
         expect![[r#"
@@ -361,7 +365,8 @@ fn deliveries_go_to_a_url_that_zoho_can_reach() {
 
 #[test]
 fn a_token_is_1_to_50_printable_characters() {
-    let token = |token: &str, expected: Expect| channel(&format!("{GOOD}\ntoken = {token}"), expected);
+    let token =
+        |token: &str, expected: Expect| channel(&format!("{GOOD}\ntoken = {token}"), expected);
     token(
         "\"\"",
         expect![[r#"
@@ -464,7 +469,10 @@ fn of_channel_and_defaults_the_nearer_one_gives_the_token_or_the_key() {
     let keyed = format!("token_key = \"{key}\"");
     assert_eq!(config(&keyed, ""), (None, Some(30)));
     assert_eq!(config(&format!("{keyed}\ntoken_rotate = \"10d\""), ""), (None, Some(10)));
-    assert_eq!(config(&format!("{keyed}\ntoken_rotate = \"10d\""), "token_rotate = \"9d\""), (None, Some(9)));
+    assert_eq!(
+        config(&format!("{keyed}\ntoken_rotate = \"10d\""), "token_rotate = \"9d\""),
+        (None, Some(9))
+    );
     assert_eq!(config(&keyed, "token = \"t\""), (Some("t".to_owned()), None));
     assert_eq!(config("token = \"t\"", &keyed), (None, Some(30)));
 }
@@ -554,14 +562,22 @@ fn the_credits_of_a_day_follow_from_edition_and_users_or_are_given() {
 #[test]
 fn an_owner_is_marked_where_it_is_asked_for_and_the_mark_counts_for_the_length() {
     let url = |url: &str, keys: &str| {
-        let channel = format!("[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\nnotify_url = \"{url}\"\n{keys}");
+        let channel = format!(
+            "[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\nnotify_url = \"{url}\"\n{keys}"
+        );
         let state = desired(&format!("{ACCOUNT}{channel}"));
         let specs = &state.accounts[&"acme".parse().unwrap()].specs;
         specs.values().next().unwrap().notify_url.full().to_owned()
     };
     assert_eq!(url("https://h.example/", ""), "https://h.example/");
-    assert_eq!(url("https://h.example/", "mark_owner = true"), "https://h.example/?channelkeeper=channelkeeper");
-    assert_eq!(url("https://h.example/?", "mark_owner = true"), "https://h.example/?channelkeeper=channelkeeper");
+    assert_eq!(
+        url("https://h.example/", "mark_owner = true"),
+        "https://h.example/?channelkeeper=channelkeeper"
+    );
+    assert_eq!(
+        url("https://h.example/?", "mark_owner = true"),
+        "https://h.example/?channelkeeper=channelkeeper"
+    );
     assert_eq!(
         url("https://h.example/?a=1#b", "mark_owner = true"),
         "https://h.example/?a=1&channelkeeper=channelkeeper#b"
@@ -593,7 +609,8 @@ fn keys_that_a_version_does_not_know_are_refused() {
 
 #[test]
 fn conditions_are_within_zohos_limits() {
-    let conditions = |list: &str, expected: Expect| channel(&format!("{GOOD}\nconditions = [{list}]"), expected);
+    let conditions =
+        |list: &str, expected: Expect| channel(&format!("{GOOD}\nconditions = [{list}]"), expected);
     conditions(
         "{ module = \"Leads\", any_of = [\"Stage\"] }, { module = \"Deals\" }",
         expect![[r#"
@@ -632,14 +649,18 @@ fn what_needs_no_mending_but_a_look_is_a_warning() {
         config.toml:1:1: this config declares no channels (config.example.toml shows how an account and a channel are written)
     "#]],
     );
-    for (second, is_hasty) in [("0", false), ("07", false), ("*", true), ("*/15", true), ("0,30", true)] {
+    for (second, is_hasty) in
+        [("0", false), ("07", false), ("*", true), ("*/15", true), ("0,30", true)]
+    {
         let loaded = of_text(&format!(
             "[reconcile]\naudit = \"{second} * * * * *\"\n{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}"
         ));
         assert_eq!(loaded.warnings.len(), usize::from(is_hasty), "{second}: {:?}", loaded.warnings);
     }
     warnings(
-        &format!("[reconcile]\naudit = \"* * * * * *\"\n{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}"),
+        &format!(
+            "[reconcile]\naudit = \"* * * * * *\"\n{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}"
+        ),
         expect![[r#"
             config.toml:2:9: more than one audit a minute (each looks at everything an account has: one a second is 86400 calls a day, for each account; name one second, renewals do not wait for it)
         "#]],
@@ -651,7 +672,9 @@ fn what_needs_no_mending_but_a_look_is_a_warning() {
     "#]],
     );
     warnings(
-        &format!("{ACCOUNT}api_version = \"v3\"\nlifetime_max = \"7d\"\n[[channels]]\nname = \"a\"\n{GOOD}"),
+        &format!(
+            "{ACCOUNT}api_version = \"v3\"\nlifetime_max = \"7d\"\n[[channels]]\nname = \"a\"\n{GOOD}"
+        ),
         expect![[r#"
             config.toml:8:16: Zoho documents 1d as the longest life on API v3 (asking for more than it grants silently gives one hour)
         "#]],
@@ -695,8 +718,12 @@ events = ["Deals.edit"]
         .map(|spec| {
             let life = humantime::format_duration(spec.lifetime);
             let before = humantime::format_duration(spec.renew_before.unwrap_or_default());
-            let token = spec.token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default();
-            format!("{} {} {} {life} {before} {token} {}", spec.id, spec.name, spec.notify_url, spec.mode)
+            let token =
+                spec.token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default();
+            format!(
+                "{} {} {} {life} {before} {token} {}",
+                spec.id, spec.name, spec.notify_url, spec.mode
+            )
         })
         .collect();
     expect![[r#"
@@ -718,7 +745,9 @@ fn no_secret_is_shown_whatever_is_wrong_around_it() {
         format!("[accounts.a]\nclient-secret = \"{secret}\"\n"),
         format!("[accounts.a]\nclient_secret = \"\"\"\n{secret} = 3\n{secret}\"\"\"\nzebra = 3\n"),
         format!("[accounts.a]\nclient_secret = '''\nx\n{secret} = \nx\n"),
-        format!("[accounts.a]\nclient_secret = \"x\" # {secret}\nzebra = \"{secret}\" # {secret}\n"),
+        format!(
+            "[accounts.a]\nclient_secret = \"x\" # {secret}\nzebra = \"{secret}\" # {secret}\n"
+        ),
         format!("[accounts.a]\n{secret}\n"),
         format!("[accounts.a]\nzebra = {{ a = [\"{secret}\", {{ b = \"{secret}\" }}] }}\n"),
         format!("{secret}\"\n"),
@@ -734,7 +763,8 @@ fn no_secret_is_shown_whatever_is_wrong_around_it() {
         let loaded = of_text(&text);
         assert!(!loaded.problems.is_empty(), "{text}");
         for look in [Look::Plain, Look::Unicode, Look::Colour] {
-            let shown = render(&loaded.problems, look) + &lines(&loaded.problems) + &format!("{loaded:?}");
+            let shown =
+                render(&loaded.problems, look) + &lines(&loaded.problems) + &format!("{loaded:?}");
             assert!(!shown.contains("hunter2"), "{text}\n{shown}");
         }
     }
@@ -783,8 +813,10 @@ fn a_broken_file_still_tells_where_the_store_is() {
 
 #[test]
 fn a_credential_that_only_the_unit_has_can_be_tolerated() {
-    let text =
-        format!("{}[[channels]]\nname = \"a\"\n{GOOD}", ACCOUNT.replace("env = \"SECRET\"", "credential = \"acme\""));
+    let text = format!(
+        "{}[[channels]]\nname = \"a\"\n{GOOD}",
+        ACCOUNT.replace("env = \"SECRET\"", "credential = \"acme\"")
+    );
     let mut loading = Loading::default();
     loading.take(source("config.toml", &text), Role::Main);
     let surroundings = Surroundings { missing: MissingCredentials::Tolerate, ..surroundings() };
@@ -811,7 +843,8 @@ fn included_files_hold_accounts_and_channels_and_are_told_apart() {
     write("conf.d/a.toml", ACCOUNT);
     write("conf.d/.hidden.toml", "zebra");
     write("conf.d/c.conf", "zebra");
-    let shown = |loaded: &Loaded| lines(&loaded.problems).replace(&folder.path().display().to_string(), "");
+    let shown =
+        |loaded: &Loaded| lines(&loaded.problems).replace(&folder.path().display().to_string(), "");
     expect![[r#"
         /config.toml:1:41: "*" may stand in the last part of a path only (as in "conf.d/*.toml")
         /config.toml:1:48: /absent.toml: No such file or directory (os error 2) (every included file must be readable)
@@ -822,7 +855,10 @@ fn included_files_hold_accounts_and_channels_and_are_told_apart() {
 
     write("config.toml", &format!("include = [\"conf.d/*.toml\"]\n{ACCOUNT}"));
     write("conf.d/b.toml", &format!("[[channels]]\nname = \"b\"\n{GOOD}"));
-    write("conf.d/a.toml", &format!("[[channels]]\nname = \"a\"\n{GOOD}\ntoken = {{ file = \"../token\" }}"));
+    write(
+        "conf.d/a.toml",
+        &format!("[[channels]]\nname = \"a\"\n{GOOD}\ntoken = {{ file = \"../token\" }}"),
+    );
     write("token", "t\n");
     let loaded = load(&path, &surroundings());
     assert_eq!(shown(&loaded), "");
@@ -846,12 +882,16 @@ fn a_plain_secret_in_a_readable_file_is_a_warning() {
     let path = folder.path().join("config.toml");
     std::fs::write(
         &path,
-        format!("{}[[channels]]\nname = \"a\"\n{GOOD}", ACCOUNT.replace("{ env = \"SECRET\" }", "\"plain\"")),
+        format!(
+            "{}[[channels]]\nname = \"a\"\n{GOOD}",
+            ACCOUNT.replace("{ env = \"SECRET\" }", "\"plain\"")
+        ),
     )
     .unwrap();
     let warnings = |mode: u32| {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        lines(&load(&path, &surroundings()).warnings).replace(&folder.path().display().to_string(), "")
+        lines(&load(&path, &surroundings()).warnings)
+            .replace(&folder.path().display().to_string(), "")
     };
     assert_eq!(warnings(0o600), "");
     expect![[r#"
@@ -865,8 +905,9 @@ fn a_hundred_thousand_channels_load() {
     let mut loading = Loading::default();
     loading.take(source("config.toml", ACCOUNT), Role::Main);
     for file in 0..4 {
-        let channels: String =
-            (0..25_000).map(|number| format!("[[channels]]\nname = \"c{file}-{number}\"\n{GOOD}\n")).collect();
+        let channels: String = (0..25_000)
+            .map(|number| format!("[[channels]]\nname = \"c{file}-{number}\"\n{GOOD}\n"))
+            .collect();
         loading.take(source("more.toml", &channels), Role::Included);
     }
     let loaded = loading.finish(&surroundings());
@@ -877,8 +918,12 @@ fn a_hundred_thousand_channels_load() {
 /// A line break by mistake makes of the rest of a secret what begins like a table's header.
 #[test]
 fn the_rest_of_a_broken_string_is_no_header() {
-    let shown =
-        |broken: &str| render(&of_text(&format!("[accounts.acme]\nclient_secret = {broken}\n")).problems, Look::Plain);
+    let shown = |broken: &str| {
+        render(
+            &of_text(&format!("[accounts.acme]\nclient_secret = {broken}\n")).problems,
+            Look::Plain,
+        )
+    };
     assert!(!shown("\"\n[aXq7Xq7Xq7Xq7\"").contains("Xq7"));
     assert!(shown("\"a\"\n[accounts.acme]").contains("[accounts.acme]"));
 }
@@ -938,7 +983,8 @@ fn shows(loaded: &Loaded) {
 }
 
 fn channel(keys: &str, expected: Expect) {
-    let url = if keys.contains("notify_url") { "" } else { "notify_url = \"https://h.example/\"\n" };
+    let url =
+        if keys.contains("notify_url") { "" } else { "notify_url = \"https://h.example/\"\n" };
     with_account(&format!("[[channels]]\nname = \"a\"\n{url}{keys}\n"), expected);
 }
 
@@ -946,7 +992,8 @@ fn with_account(text: &str, expected: Expect) {
     problems(&format!("{}{text}", ACCOUNT.trim_start()), expected);
 }
 
-/// The API, the OAuth server, a receiver, the webhook and the heartbeat: all that is called, or is given a token.
+/// The API, the OAuth server, a receiver, the webhook and the heartbeat: all that is called, or is
+/// given a token.
 #[test]
 fn every_url_is_https_or_the_loopback_s() {
     let with = |url: &str| {
@@ -979,9 +1026,13 @@ fn every_url_is_https_or_the_loopback_s() {
     ] {
         assert_eq!(with(bad), 5, "{bad}");
     }
-    for good in
-        ["https://h.example", "http://localhost:1", "http://a.localhost", "http://127.1.2.3:1", "http://[::1]:1"]
-    {
+    for good in [
+        "https://h.example",
+        "http://localhost:1",
+        "http://a.localhost",
+        "http://127.1.2.3:1",
+        "http://[::1]:1",
+    ] {
         assert_eq!(with(good), 0, "{good}");
     }
 }
@@ -1006,11 +1057,18 @@ fn the_door_of_the_health_endpoints_is_checked() {
         config.toml:2:9: "token" is too short, or cannot be sent in a header (at least 16 characters of ASCII, as from: openssl rand -hex 32)
     "#]],
     );
-    let settings = desired("[http]\nhosts = [\"X.Example.\"]\ntoken = \"0123456789abcdef\"\n").settings;
-    assert_eq!((settings.http.hosts, settings.http.token.is_some()), (vec!["x.example".to_owned()], true));
+    let settings =
+        desired("[http]\nhosts = [\"X.Example.\"]\ntoken = \"0123456789abcdef\"\n").settings;
+    assert_eq!(
+        (settings.http.hosts, settings.http.token.is_some()),
+        (vec!["x.example".to_owned()], true)
+    );
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a row of a table reads better without an ampersand")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a row of a table reads better without an ampersand"
+)]
 fn problems(text: &str, expected: Expect) {
     let loaded = of_text(text);
     shows(&loaded);

@@ -51,8 +51,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Mistake> {
 /// A time span as it is written here: "1d 12h".
 pub(super) fn short(span: Duration) -> String {
     let seconds = span.as_secs();
-    let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    let shown: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    let shown: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
     if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
 }
 
@@ -62,7 +68,10 @@ pub(super) fn life(text: &str) -> Result<Duration, Mistake> {
     if span.subsec_nanos() == 0 {
         return Ok(span);
     }
-    Err(Mistake::new("a life is counted in whole seconds", "leave out what is shorter than a second"))
+    Err(Mistake::new(
+        "a life is counted in whole seconds",
+        "leave out what is shorter than a second",
+    ))
 }
 
 /// How long a call may take: from one second to ten minutes.
@@ -107,7 +116,8 @@ pub(super) fn told_url(text: &str) -> Result<(), Mistake> {
 pub(super) fn cron(text: &str) -> Result<String, Mistake> {
     let fields = text.split_whitespace().count();
     if fields != 6 {
-        let message = format!("a cron expression with {fields} field{}", if fields == 1 { "" } else { "s" });
+        let message =
+            format!("a cron expression with {fields} field{}", if fields == 1 { "" } else { "s" });
         let help = match fields {
             5 => format!("{CRON_FIELDS}; with a second in front it reads \"0 {}\"", text.trim()),
             _ => CRON_FIELDS.to_owned(),
@@ -118,15 +128,18 @@ pub(super) fn cron(text: &str) -> Result<String, Mistake> {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
             let why = match error {
-                CronError::ComponentError(why) | CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) => {
-                    why
-                }
+                CronError::ComponentError(why)
+                | CronError::InvalidPattern(why)
+                | CronError::IllegalCharacters(why) => why,
                 CronError::EmptyPattern
                 | CronError::InvalidDate
                 | CronError::InvalidTime
                 | CronError::TimeSearchLimitExceeded => "no such time".to_owned(),
             };
-            Err(Mistake::new(format!("a bad cron expression: {}", why.trim_end_matches('.')), CRON_FIELDS))
+            Err(Mistake::new(
+                format!("a bad cron expression: {}", why.trim_end_matches('.')),
+                CRON_FIELDS,
+            ))
         }
     }
 }
@@ -153,9 +166,12 @@ pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, Mistake> {
     if text == "off" {
         return Ok(None);
     }
-    let help = "write an IP address and a port, as in \"127.0.0.1:8470\" or \"[::1]:8470\", or \"off\"";
+    let help =
+        "write an IP address and a port, as in \"127.0.0.1:8470\" or \"[::1]:8470\", or \"off\"";
     let address = text.parse().map(Some);
-    address.map_err(|_| Mistake::new(format!("\"{}\" is no address to listen on", text.escape_debug()), help))
+    address.map_err(|_| {
+        Mistake::new(format!("\"{}\" is no address to listen on", text.escape_debug()), help)
+    })
 }
 
 /// The name of a host, in lower case.
@@ -163,17 +179,18 @@ pub(super) fn host_name(text: &str) -> Result<String, Mistake> {
     let help = "write the name alone, as in \"status.example.com\": no scheme, no port";
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_name = host(name) == Some(name) && !name.starts_with('[');
-    is_name
-        .then(|| name.to_ascii_lowercase())
-        .ok_or_else(|| Mistake::new(format!("\"{}\" is no name of a host", text.escape_debug()), help))
+    is_name.then(|| name.to_ascii_lowercase()).ok_or_else(|| {
+        Mistake::new(format!("\"{}\" is no name of a host", text.escape_debug()), help)
+    })
 }
 
 /// One of the data centres.
 pub(super) fn data_center(text: &str) -> Result<DataCenter, Mistake> {
     let keys = DataCenter::ALL.map(|center| center.key);
     let other = "; any other is reached with api_url and accounts_url";
-    DataCenter::find(text)
-        .ok_or_else(|| Mistake::new(unknown("data centre", text), format!("{}{other}", suggestion(text, &keys))))
+    DataCenter::find(text).ok_or_else(|| {
+        Mistake::new(unknown("data centre", text), format!("{}{other}", suggestion(text, &keys)))
+    })
 }
 
 /// One of the environments.
@@ -186,13 +203,15 @@ pub(super) fn environment(text: &str) -> Result<Environment, Mistake> {
 /// One of the editions.
 pub(super) fn edition(text: &str) -> Result<Edition, Mistake> {
     let keys = Edition::ALL.map(|edition| edition.key);
-    Edition::find(text).ok_or_else(|| Mistake::new(unknown("edition", text), suggestion(text, &keys)))
+    Edition::find(text)
+        .ok_or_else(|| Mistake::new(unknown("edition", text), suggestion(text, &keys)))
 }
 
 /// One of the API versions.
 pub(super) fn version(text: &str) -> Result<ApiVersion, Mistake> {
     let keys = ApiVersion::ALL.map(ApiVersion::as_str);
-    ApiVersion::from_str(text).map_err(|_| Mistake::new(unknown("API version", text), suggestion(text, &keys)))
+    ApiVersion::from_str(text)
+        .map_err(|_| Mistake::new(unknown("API version", text), suggestion(text, &keys)))
 }
 
 /// One of the modes.
@@ -205,7 +224,9 @@ pub(super) fn mode(text: &str) -> Result<Mode, Mistake> {
 pub(super) fn removed(text: &str) -> Result<Removed, Mistake> {
     let all = [Removed::Disable, Removed::Expire];
     let found = all.into_iter().find(|removed| removed.as_str() == text);
-    found.ok_or_else(|| Mistake::new(unknown("value", text), suggestion(text, &all.map(Removed::as_str))))
+    found.ok_or_else(|| {
+        Mistake::new(unknown("value", text), suggestion(text, &all.map(Removed::as_str)))
+    })
 }
 
 /// Whether a channel may be declared with this `notify_url`; if not, why.
@@ -220,7 +241,8 @@ pub fn check_notify_url(text: &str) -> Result<(), String> {
 pub(super) fn notify_url(text: &str) -> Result<(), Mistake> {
     let length = text.chars().count();
     if length > NOTIFY_URL_MAX {
-        let message = format!("this URL has {length} characters, Zoho takes {NOTIFY_URL_MAX} at most");
+        let message =
+            format!("this URL has {length} characters, Zoho takes {NOTIFY_URL_MAX} at most");
         return Err(Mistake::new(message, "shorten its path or its query"));
     }
     url(text).map(|_| ())
@@ -246,7 +268,10 @@ struct Url<'t> {
 fn url(text: &str) -> Result<Url<'_>, Mistake> {
     let help = "as in \"https://hooks.example.com/zoho\"";
     if text.chars().any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
-        return Err(Mistake::new("this URL holds white space or a character that is not ASCII", "percent-encode it"));
+        return Err(Mistake::new(
+            "this URL holds white space or a character that is not ASCII",
+            "percent-encode it",
+        ));
     }
     let Some((scheme, after)) = text.split_once("://") else {
         return Err(Mistake::new("this is no URL: it has no scheme", help));
@@ -262,7 +287,10 @@ fn url(text: &str) -> Result<Url<'_>, Mistake> {
     match scheme {
         "https" => Ok(Url { rest }),
         "http" if is_loopback(host) => Ok(Url { rest }),
-        "http" => Err(Mistake::new("this URL is not https", "write https://; http is for loopback hosts only")),
+        "http" => Err(Mistake::new(
+            "this URL is not https",
+            "write https://; http is for loopback hosts only",
+        )),
         _ => Err(Mistake::new("this URL is neither https nor http", help)),
     }
 }
@@ -273,17 +301,23 @@ fn host(authority: &str) -> Option<&str> {
         Some(end) => (&authority[..=end], &authority[end + 1..]),
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    let port_ok = port.is_empty() || port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) > Some(0);
+    let port_ok = port.is_empty()
+        || port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) > Some(0);
     let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => host.parse::<Ipv4Addr>().is_ok(),
-        None => host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(is_label),
+        None if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => {
+            host.parse::<Ipv4Addr>().is_ok()
+        }
+        None => {
+            host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(is_label)
+        }
     };
     (port_ok && host_ok).then_some(host)
 }
 
 fn is_label(label: &str) -> bool {
-    let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let inner =
+        label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
 }
 
@@ -374,7 +408,10 @@ mod tests {
 
     #[test]
     fn a_server_is_scheme_and_host() {
-        assert_eq!(server_url("https://www.zohoapis.eu/"), Ok("https://www.zohoapis.eu".to_owned()));
+        assert_eq!(
+            server_url("https://www.zohoapis.eu/"),
+            Ok("https://www.zohoapis.eu".to_owned())
+        );
         assert!(server_url("https://www.zohoapis.eu/crm").is_err());
         assert!(server_url("https://www.zohoapis.eu?x").is_err());
     }

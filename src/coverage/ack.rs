@@ -1,9 +1,10 @@
-//! Gaps that somebody has seen to, or will not: acknowledged ones. They stay in the ledger, and are not held up any more.
+//! Gaps that somebody has seen to, or will not: acknowledged ones. They stay in the ledger, and are
+//! not held up any more.
 //!
-//! What is kept is one instant for each event: the end of its last gap that had ended when it was said. That names exactly
-//! the gaps that were there. A track adds behind its last gap only ([`super::track::Track::add`]), so whatever is found
-//! later, even of the past, ends later. A gap that is still open cannot be acknowledged, and one that grew since it was is
-//! not any more.
+//! What is kept is one instant for each event: the end of its last gap that had ended when it was
+//! said. That names exactly the gaps that were there. A track adds behind its last gap only
+//! ([`super::track::Track::add`]), so whatever is found later, even of the past, ends later. A gap
+//! that is still open cannot be acknowledged, and one that grew since it was is not any more.
 //!
 //! What is deliberately not here: any effect on what is counted. Uncovered seconds stay uncovered.
 
@@ -56,8 +57,8 @@ impl Acks {
         self.0.iter().position(|ack| end(ack).is_some_and(|end| to <= end))
     }
 
-    /// Acknowledges every gap of a ledger that has ended, by `until` if there is one. Returns whether there was any that
-    /// was not acknowledged yet.
+    /// Acknowledges every gap of a ledger that has ended, by `until` if there is one. Returns
+    /// whether there was any that was not acknowledged yet.
     pub fn acknowledge(
         &mut self,
         ledger: &Ledger,
@@ -67,7 +68,11 @@ impl Acks {
     ) -> bool {
         let mut ends: BTreeMap<(String, Operation), Timestamp> = BTreeMap::new();
         for track in &ledger.tracks {
-            let ended = track.gaps.iter().map(|gap| gap.to).filter(|to| until.is_none_or(|until| *to <= until));
+            let ended = track
+                .gaps
+                .iter()
+                .map(|gap| gap.to)
+                .filter(|to| until.is_none_or(|until| *to <= until));
             let event = (track.module.clone(), track.operation);
             let known = self.0.iter().filter_map(|ack| ack.ends.get(&event)).max();
             if let Some(end) = ended.max().filter(|end| known.is_none_or(|known| end > known)) {
@@ -75,7 +80,12 @@ impl Acks {
                 *later = end.max(*later);
             }
         }
-        let ended = ledger.reception.gaps.iter().map(|gap| gap.to).filter(|to| until.is_none_or(|until| *to <= until));
+        let ended = ledger
+            .reception
+            .gaps
+            .iter()
+            .map(|gap| gap.to)
+            .filter(|to| until.is_none_or(|until| *to <= until));
         let known = self.0.iter().filter_map(|ack| ack.reception).max();
         let reception = ended.max().filter(|end| known.is_none_or(|known| *end > known));
         let any = !ends.is_empty() || reception.is_some();
@@ -140,7 +150,12 @@ mod tests {
     }
 
     fn add(ledger: &mut Ledger, track: usize, (from, to): (i64, i64)) {
-        ledger.tracks[track].add(Stretch { from: at(from), to: at(to), kind: Kind::Uncovered, cause: Cause::Absent });
+        ledger.tracks[track].add(Stretch {
+            from: at(from),
+            to: at(to),
+            kind: Kind::Uncovered,
+            cause: Cause::Absent,
+        });
     }
 
     fn said(acks: &mut Acks, ledger: &Ledger, until: Option<i64>, second: i64) -> bool {
@@ -160,7 +175,10 @@ mod tests {
         assert_eq!(acknowledged(&acks, &ledger), [10, 30]);
         add(&mut ledger, 0, (60, 70));
         assert_eq!(acknowledged(&acks, &ledger), [10, 30]);
-        assert!(!said(&mut Acks(acks.0.clone()), &self::ledger(&[(10, 20)]), None, 80), "nothing is new in it");
+        assert!(
+            !said(&mut Acks(acks.0.clone()), &self::ledger(&[(10, 20)]), None, 80),
+            "nothing is new in it"
+        );
     }
 
     #[test]
@@ -174,7 +192,8 @@ mod tests {
     #[test]
     fn an_open_gap_is_not_acknowledged_and_one_that_goes_on_is_not_any_more() {
         let (mut acks, mut ledger) = (Acks::default(), ledger(&[(10, 20)]));
-        ledger.tracks[1].open = Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::Unseen });
+        ledger.tracks[1].open =
+            Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::Unseen });
         said(&mut acks, &ledger, None, 50);
         assert_eq!(acknowledged(&acks, &ledger), [10]);
         add(&mut ledger, 0, (20, 60));

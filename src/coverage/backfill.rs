@@ -1,13 +1,15 @@
-//! What to ask Zoho for after a gap: the requests that find most of what was missed, and what none of them brings back.
+//! What to ask Zoho for after a gap: the requests that find most of what was missed, and what none
+//! of them brings back.
 //!
-//! Pure text, made from a gap's events and bounds; nothing here is sent, because the daemon's own credentials are good for
-//! notifications only. Per module: the records changed since the gap began (*Get Records* with `If-Modified-Since`), those
-//! deleted since (*Get Deleted Records*), and those changed within its bounds (*COQL*), which is exact where the others
-//! reach up to now, and misses what was changed again later. (Zoho's pages *Get Records*, *Get List of Deleted Records*,
-//! *Query API* of v2 to v8, and *Recycle Bin*.)
+//! Pure text, made from a gap's events and bounds; nothing here is sent, because the daemon's own
+//! credentials are good for notifications only. Per module: the records changed since the gap began
+//! (*Get Records* with `If-Modified-Since`), those deleted since (*Get Deleted Records*), and those
+//! changed within its bounds (*COQL*), which is exact where the others reach up to now, and misses
+//! what was changed again later. (Zoho's pages *Get Records*, *Get List of Deleted Records*, *Query
+//! API* of v2 to v8, and *Recycle Bin*.)
 //!
-//! A gap's bounds are in Zoho's time and so are `Modified_Time` and `deleted_time`: no skew has to be reckoned with. They
-//! are widened to whole seconds.
+//! A gap's bounds are in Zoho's time and so are `Modified_Time` and `deleted_time`: no skew has to
+//! be reckoned with. They are widened to whole seconds.
 
 use std::time::Duration;
 
@@ -42,12 +44,20 @@ pub struct Request {
     pub body: Option<String>,
 }
 
-/// For a gap of these events from `from` to `to` (up to `now` while it is open). `base` is the API with its version, as
-/// `https://www.zohoapis.eu/crm/v8`.
-pub fn backfill(events: &Events, from: Timestamp, to: Option<Timestamp>, now: Timestamp, base: &str) -> Backfill {
+/// For a gap of these events from `from` to `to` (up to `now` while it is open). `base` is the API
+/// with its version, as `https://www.zohoapis.eu/crm/v8`.
+pub fn backfill(
+    events: &Events,
+    from: Timestamp,
+    to: Option<Timestamp>,
+    now: Timestamp,
+    base: &str,
+) -> Backfill {
     let bounds = Bounds { from: whole_seconds(from), to: up(to.unwrap_or(now)) };
-    let requests = events.iter().flat_map(|(module, operations)| of_module(module, operations, bounds, base));
-    let all = events.iter().fold(Operations::default(), |all, (_, operations)| all.union(operations));
+    let requests =
+        events.iter().flat_map(|(module, operations)| of_module(module, operations, bounds, base));
+    let all =
+        events.iter().fold(Operations::default(), |all, (_, operations)| all.union(operations));
     Backfill { requests: requests.collect(), lost: lost(all) }
 }
 
@@ -55,7 +65,10 @@ impl Request {
     /// As it goes over the wire, one line each: request, header, body.
     pub fn lines(&self) -> Vec<String> {
         let Request { module: _, finds: _, method, url, header, body } = self;
-        [Some(format!("{method} {url}")), header.clone(), body.clone()].into_iter().flatten().collect()
+        [Some(format!("{method} {url}")), header.clone(), body.clone()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -66,9 +79,11 @@ struct Bounds {
 }
 
 fn of_module(module: &str, operations: Operations, bounds: Bounds, base: &str) -> Vec<Request> {
-    let (creates, edits) = (operations.contains(Operation::Create), operations.contains(Operation::Edit));
+    let (creates, edits) =
+        (operations.contains(Operation::Create), operations.contains(Operation::Edit));
     let changes = (creates || edits).then(|| {
-        let (what, field) = if edits { ("changed", "Modified_Time") } else { ("created", "Created_Time") };
+        let (what, field) =
+            if edits { ("changed", "Modified_Time") } else { ("created", "Created_Time") };
         [listed(module, field, bounds, base), queried(module, what, field, bounds, base)]
     });
     let deletes = operations.contains(Operation::Delete).then(|| deleted(module, bounds, base));
@@ -97,10 +112,16 @@ fn queried(module: &str, what: &str, field: &str, bounds: Bounds, base: &str) ->
         "select id, Created_Time, Modified_Time from {module} where {field} between '{from}' and '{to}' \
          order by {field} asc limit {PER_PAGE} offset 0"
     );
-    let again = if field == "Modified_Time" { ", those aside that were changed again after it" } else { "" };
+    let again = if field == "Modified_Time" {
+        ", those aside that were changed again after it"
+    } else {
+        ""
+    };
     Request {
         module: module.to_owned(),
-        finds: format!("the records {what} within the gap alone{again}; then again with offset {PER_PAGE} and so on"),
+        finds: format!(
+            "the records {what} within the gap alone{again}; then again with offset {PER_PAGE} and so on"
+        ),
         method: "POST".to_owned(),
         url: format!("{base}/coql"),
         header: None,
@@ -125,7 +146,8 @@ fn deleted(module: &str, bounds: Bounds, base: &str) -> Request {
 
 /// What no request brings back.
 fn lost(operations: Operations) -> Vec<String> {
-    let of = |operation: Operation, text: &str| operations.contains(operation).then(|| text.to_owned());
+    let of =
+        |operation: Operation, text: &str| operations.contains(operation).then(|| text.to_owned());
     let edit = of(
         Operation::Edit,
         "what a record was in between: of several changes only the last state is left, without the values before it and \
@@ -186,7 +208,10 @@ mod tests {
             std::iter::once(format!("{module}: {finds}"))
                 .chain(request.lines().into_iter().map(|line| format!("  {line}")))
         });
-        requests.chain(lost.iter().map(|lost| format!("lost: {lost}"))).map(|line| line + "\n").collect()
+        requests
+            .chain(lost.iter().map(|lost| format!("lost: {lost}")))
+            .map(|line| line + "\n")
+            .collect()
     }
 
     #[test]
@@ -226,6 +251,9 @@ mod tests {
     fn each_module_has_requests_of_its_own() {
         let told = told(&["Deals.edit", "Leads.delete"], None);
         assert!(told.contains("/crm/v8/Deals?") && !told.contains("/Deals/deleted"), "{told}");
-        assert!(told.contains("/crm/v8/Leads/deleted?type=all") && !told.contains("/Leads?"), "{told}");
+        assert!(
+            told.contains("/crm/v8/Leads/deleted?type=all") && !told.contains("/Leads?"),
+            "{told}"
+        );
     }
 }

@@ -3,8 +3,8 @@
 use crate::model::events::Operation;
 use crate::model::time::Timestamp;
 
-/// A stretch of time in which changes were not, or may not have been, delivered. Half open: `to` is the first instant
-/// after it.
+/// A stretch of time in which changes were not, or may not have been, delivered. Half open: `to` is
+/// the first instant after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The module's API name.

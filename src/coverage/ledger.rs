@@ -80,19 +80,21 @@ impl Ledger {
     /// When the last of its events was declared no longer; `None` while one is declared.
     pub fn closed_at(&self) -> Option<Timestamp> {
         let ends = self.tracks.iter().map(|track| track.until);
-        ends.collect::<Option<Vec<Timestamp>>>().map(|ends| ends.into_iter().max().unwrap_or(self.sure))
+        ends.collect::<Option<Vec<Timestamp>>>()
+            .map(|ends| ends.into_iter().max().unwrap_or(self.sure))
     }
 
-    /// The channel is declared so at `at`. Events that were not, begin, and events that are not any more, end; when the
-    /// URL is another one, all end and begin anew. `unseen_from` is the last good look, when nobody has looked just now.
-    /// Returns whether anything changed.
+    /// The channel is declared so at `at`. Events that were not, begin, and events that are not any
+    /// more, end; when the URL is another one, all end and begin anew. `unseen_from` is the
+    /// last good look, when nobody has looked just now. Returns whether anything changed.
     pub fn declare(&mut self, spec: &Spec, at: Timestamp, unseen_from: Option<Timestamp>) -> bool {
         let url = spec.notify_url.fingerprint();
         let moved = url != self.notify_url;
         if moved {
             self.reception.end(at);
         }
-        let is_wanted = |track: &Track| !moved && spec.events.of(&track.module).contains(track.operation);
+        let is_wanted =
+            |track: &Track| !moved && spec.events.of(&track.module).contains(track.operation);
         let mut changed = self.close(at, unseen_from, |track| !is_wanted(track));
         for (module, operations) in spec.events.iter() {
             for operation in operations.iter() {
@@ -115,10 +117,11 @@ impl Ledger {
         closed
     }
 
-    /// What became of the canaries to its URL, as known at `at`; nothing when none are sent. Returns whether anything
-    /// changed.
+    /// What became of the canaries to its URL, as known at `at`; nothing when none are sent.
+    /// Returns whether anything changed.
     pub fn hear(&mut self, canaries: Option<&Canaries>, at: Timestamp) -> bool {
-        let declared = self.tracks.iter().filter(|track| track.is_live()).map(|track| track.since).min();
+        let declared =
+            self.tracks.iter().filter(|track| track.is_live()).map(|track| track.since).min();
         declared.is_some_and(|since| self.reception.hear(canaries, since, at))
     }
 
@@ -128,9 +131,17 @@ impl Ledger {
         let sure = sight.looked_from.map_or(self.sure, |looked| looked.max(self.sure));
         let alive = sight.observed.filter(|seen| seen.expiry.is_none_or(|expiry| expiry > sent));
         let seen_expiry = alive.and_then(|seen| seen.expiry);
-        let same_end = self.expiry.zip(seen_expiry).is_some_and(|(known, seen)| is_same_second(known, seen));
+        let same_end =
+            self.expiry.zip(seen_expiry).is_some_and(|(known, seen)| is_same_second(known, seen));
         let ended = self.expiry.filter(|end| *end < received && !same_end);
-        let context = Context { sure, received, ended, same_end, is_alive: alive.is_some(), doubt: self.doubt };
+        let context = Context {
+            sure,
+            received,
+            ended,
+            same_end,
+            is_alive: alive.is_some(),
+            doubt: self.doubt,
+        };
         let mut changed = self.doubt.is_some();
         for index in 0..self.tracks.len() {
             let track = &self.tracks[index];
@@ -153,7 +164,8 @@ impl Ledger {
     pub fn intend(&mut self, sent: Timestamp, asked: Timestamp) {
         let doubt = self.doubt.unwrap_or(Doubt { since: sent, first: asked, last: asked });
         let Doubt { since, first, last } = doubt;
-        self.doubt = Some(Doubt { since: since.min(sent), first: first.min(asked), last: last.max(asked) });
+        self.doubt =
+            Some(Doubt { since: since.min(sent), first: first.min(asked), last: last.max(asked) });
     }
 
     /// A write was accepted, of the channel as it is declared.
@@ -161,8 +173,11 @@ impl Ledger {
         let Times { sent, received } = times;
         self.tracks.iter_mut().for_each(|track| track.begin_life(received));
         if let Some(doubt) = self.doubt {
-            let (from, to) = (after(doubt.since, SHORTEST_GRANT), self.expiry.map_or(sent, |end| end.min(sent)));
-            for track in self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none()) {
+            let (from, to) =
+                (after(doubt.since, SHORTEST_GRANT), self.expiry.map_or(sent, |end| end.min(sent)));
+            for track in
+                self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none())
+            {
                 track.add(Stretch { from, to, kind: Kind::Unknown, cause: Cause::UnsureWrite });
             }
         }
@@ -170,10 +185,19 @@ impl Ledger {
         let ends_meanwhile = self.expiry.filter(|end| *end < received);
         for track in self.tracks.iter_mut().filter(|track| track.is_live()) {
             if let Some(open) = track.open {
-                track.begin(Open { from: sent.max(open.from), kind: Kind::Unknown, cause: Cause::UnsureWrite });
+                track.begin(Open {
+                    from: sent.max(open.from),
+                    kind: Kind::Unknown,
+                    cause: Cause::UnsureWrite,
+                });
                 track.end(received);
             } else if let Some(end) = ends_meanwhile {
-                track.add(Stretch { from: end, to: received, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+                track.add(Stretch {
+                    from: end,
+                    to: received,
+                    kind: Kind::Unknown,
+                    cause: Cause::UnsureWrite,
+                });
             }
         }
         self.sure = self.sure.max(sent);
@@ -190,17 +214,28 @@ impl Ledger {
         }
     }
 
-    /// Every gap up to `now`, by event and time, and behind those of an event what was covered and not deliverable. What
-    /// has passed its known end since the last fact is a gap too.
+    /// Every gap up to `now`, by event and time, and behind those of an event what was covered and
+    /// not deliverable. What has passed its known end since the last fact is a gap too.
     pub fn gaps(&self, now: Timestamp) -> Vec<Gap> {
         let of_track = |track: &Track| {
             let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to), gap.kind, gap.cause));
             let mut all: Vec<_> = ended.chain(self.pending(track, now)).collect();
             let own: Vec<Span> = all.iter().map(|(from, to, ..)| (*from, *to)).collect();
             let refused = self.reception.beside((track.since, track.until), &own);
-            all.extend(refused.into_iter().map(|((from, to), kind)| (from, to, kind, Cause::CanaryRefused)));
+            all.extend(
+                refused
+                    .into_iter()
+                    .map(|((from, to), kind)| (from, to, kind, Cause::CanaryRefused)),
+            );
             let (module, operation) = (track.module.clone(), track.operation);
-            let gap = move |(from, to, kind, cause)| Gap { module: module.clone(), operation, from, to, kind, cause };
+            let gap = move |(from, to, kind, cause)| Gap {
+                module: module.clone(),
+                operation,
+                from,
+                to,
+                kind,
+                cause,
+            };
             all.into_iter().map(gap)
         };
         self.tracks.iter().flat_map(of_track).collect()
@@ -210,7 +245,8 @@ impl Ledger {
     pub fn lost(&self, now: Timestamp) -> BTreeMap<Kind, Duration> {
         let mut lost = BTreeMap::new();
         for gap in self.gaps(now) {
-            *lost.entry(gap.kind).or_insert(Duration::ZERO) += span(gap.from, gap.to.unwrap_or(now));
+            *lost.entry(gap.kind).or_insert(Duration::ZERO) +=
+                span(gap.from, gap.to.unwrap_or(now));
         }
         lost
     }
@@ -254,14 +290,23 @@ impl Ledger {
         }
     }
 
-    /// Ends tracks. No later look will say what became of them since the last good one: that is unknown.
-    fn close(&mut self, at: Timestamp, unseen_from: Option<Timestamp>, which: impl Fn(&Track) -> bool) -> bool {
+    /// Ends tracks. No later look will say what became of them since the last good one: that is
+    /// unknown.
+    fn close(
+        &mut self,
+        at: Timestamp,
+        unseen_from: Option<Timestamp>,
+        which: impl Fn(&Track) -> bool,
+    ) -> bool {
         if !self.tracks.iter().any(|track| track.is_live() && which(track)) {
             return false;
         }
         if let Some(looked) = unseen_from {
             let (from, to) = (looked.max(self.sure), self.expiry.map_or(at, |end| end.min(at)));
-            for track in self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none() && which(track))
+            for track in self
+                .tracks
+                .iter_mut()
+                .filter(|track| track.is_live() && track.open.is_none() && which(track))
             {
                 track.add(Stretch { from, to, kind: Kind::Unknown, cause: Cause::Unseen });
             }
@@ -275,7 +320,9 @@ impl Ledger {
     }
 
     fn open_track(&mut self, module: &str, operation: Operation, at: Timestamp) -> bool {
-        let is_it = |track: &Track| track.is_live() && track.module == module && track.operation == operation;
+        let is_it = |track: &Track| {
+            track.is_live() && track.module == module && track.operation == operation
+        };
         if self.tracks.iter().any(is_it) {
             return false;
         }
@@ -284,7 +331,8 @@ impl Ledger {
     }
 
     fn drop_old_tracks(&mut self) {
-        let mut excess = self.tracks.iter().filter(|track| !track.is_live()).count().saturating_sub(ENDED_MAX);
+        let mut excess =
+            self.tracks.iter().filter(|track| !track.is_live()).count().saturating_sub(ENDED_MAX);
         self.tracks.retain(|track| {
             let goes = !track.is_live() && excess > 0;
             excess -= usize::from(goes);
@@ -298,7 +346,8 @@ impl Ledger {
             let cause = if self.expiry.is_some() { Cause::Absent } else { Cause::NotEnabled };
             return Some((Kind::Uncovered, cause));
         };
-        let there = seen.notify_urls.iter().filter(|url| url.fingerprint() == self.notify_url).count();
+        let there =
+            seen.notify_urls.iter().filter(|url| url.fingerprint() == self.notify_url).count();
         if there == 0 {
             let cause = if ours { Cause::WrongUrl } else { Cause::Conflict };
             return Some((Kind::Uncovered, cause));

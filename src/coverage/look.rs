@@ -34,7 +34,8 @@ impl Context {
 
     fn still_covered(&self, track: &mut Track) -> bool {
         let cause = if self.doubt.is_some() { Cause::UnsureWrite } else { Cause::Restored };
-        // Of several writes in doubt some worked: the first of them may have made the life shorter, a later one long again.
+        // Of several writes in doubt some worked: the first of them may have made the life shorter,
+        // a later one long again.
         let several = self.doubt.filter(|doubt| doubt.first < doubt.last && !self.same_end);
         let shortened = several.map(|doubt| after(doubt.since, SHORTEST_GRANT));
         let Some(from) = self.ended.into_iter().chain(shortened).min() else { return false };
@@ -46,9 +47,19 @@ impl Context {
         match self.ended.filter(|_| !self.is_alive) {
             Some(end) => {
                 let cause = Cause::Expired;
-                track.add(Stretch { from: self.sure, to: end, kind: Kind::Unknown, cause: Cause::Absent });
+                track.add(Stretch {
+                    from: self.sure,
+                    to: end,
+                    kind: Kind::Unknown,
+                    cause: Cause::Absent,
+                });
                 let possible = self.possible_end().unwrap_or(end).max(end);
-                track.add(Stretch { from: end, to: possible, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+                track.add(Stretch {
+                    from: end,
+                    to: possible,
+                    kind: Kind::Unknown,
+                    cause: Cause::UnsureWrite,
+                });
                 track.begin(Open { from: possible, kind: Kind::Uncovered, cause });
             }
             None => {
@@ -62,7 +73,8 @@ impl Context {
     }
 
     fn found_again(&self, track: &mut Track, open: Open) -> bool {
-        // A list that left it out, or somebody who put it back as it was: it may have been there all the time.
+        // A list that left it out, or somebody who put it back as it was: it may have been there
+        // all the time.
         let never_gone = self.same_end && open.cause == Cause::Absent;
         if open.kind == Kind::Uncovered {
             let cut = if never_gone { open.from } else { self.sure.max(open.from) };
@@ -78,7 +90,9 @@ impl Context {
             track.begin(Open { from: self.received, kind, cause });
             return true;
         }
-        if let (Some(doubt), Some(possible), false) = (self.doubt, self.possible_end(), self.is_alive) {
+        if let (Some(doubt), Some(possible), false) =
+            (self.doubt, self.possible_end(), self.is_alive)
+        {
             let from = doubt.since.max(open.from);
             track.begin(Open { from, kind: Kind::Unknown, cause: Cause::UnsureWrite });
             let from = possible.max(from);
@@ -96,13 +110,14 @@ impl Context {
         true
     }
 
-    /// Up to when a channel that is absent may have lived on the strength of writes in doubt; `None` when no such write
-    /// worked, because it would still be there.
+    /// Up to when a channel that is absent may have lived on the strength of writes in doubt;
+    /// `None` when no such write worked, because it would still be there.
     fn possible_end(&self) -> Option<Timestamp> {
         let doubt = self.doubt.filter(|doubt| doubt.first <= self.received)?;
         Some(doubt.last.min(self.received))
     }
 }
 
-/// The least life that Zoho gives, whatever is asked: it gives it in silence when it does not like the expiry.
+/// The least life that Zoho gives, whatever is asked: it gives it in silence when it does not like
+/// the expiry.
 pub(super) const SHORTEST_GRANT: Duration = Duration::from_secs(3600);

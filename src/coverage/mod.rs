@@ -1,9 +1,10 @@
 //! The ledger of what was covered and what was not: promise 3, no lost knowledge.
 //!
-//! Per channel there is one [`ledger::Ledger`], and in it one [`track::Track`] per (module, operation), from the
-//! declaration of the event to its end. A track holds **gaps only**; whatever of its life is in no gap was covered. A
-//! gap is [`gap::Kind::Uncovered`], when deliveries certainly did not happen, or [`gap::Kind::Unknown`], when nobody can
-//! say. All instants are in **Zoho's time**.
+//! Per channel there is one [`ledger::Ledger`], and in it one [`track::Track`] per (module,
+//! operation), from the declaration of the event to its end. A track holds **gaps only**; whatever
+//! of its life is in no gap was covered. A gap is [`gap::Kind::Uncovered`], when deliveries
+//! certainly did not happen, or [`gap::Kind::Unknown`], when nobody can say. All instants are in
+//! **Zoho's time**.
 //!
 //! What is known comes from few facts, and each of them holds at an instant only:
 //!
@@ -17,14 +18,16 @@
 //! | the first accepted write, within a minute of the declaration and with nothing in its way | the event begins with it: that was no gap |
 //! | a failed look | nothing; when the known end passes, the gap that begins there is shown without being stored |
 //!
-//! So a gap is never taken for covered: what is claimed since the last good look is claimed for as long as the next look
-//! does not find otherwise. Three things leave no trace, and are assumed not to happen between
-//! two looks: that what somebody takes away is put back, by them or by an accepted write of ours that did not wait for a
-//! look; that somebody else prolongs a channel that ends before the second look; and that a write in doubt works and is
-//! undone, by a hand or by a grant shorter than what it asked for.
+//! So a gap is never taken for covered: what is claimed since the last good look is claimed for as
+//! long as the next look does not find otherwise. Three things leave no trace, and are assumed not
+//! to happen between two looks: that what somebody takes away is put back, by them or by an
+//! accepted write of ours that did not wait for a look; that somebody else prolongs a channel that
+//! ends before the second look; and that a write in doubt works and is undone, by a hand or by a
+//! grant shorter than what it asked for.
 //!
-//! What is deliberately not here: the time of the last good look, which is one per account and not one per channel (see
-//! [`crate::model::record::AccountState::looked_from`]), so that a channel that is kept costs no write; and the store.
+//! What is deliberately not here: the time of the last good look, which is one per account and not
+//! one per channel (see [`crate::model::record::AccountState::looked_from`]), so that a channel
+//! that is kept costs no write; and the store.
 
 pub mod ack;
 pub mod backfill;

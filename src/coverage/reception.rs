@@ -1,7 +1,9 @@
-//! Whether what Zoho delivers is taken where it goes, as canaries tell: gaps of a channel that is covered.
+//! Whether what Zoho delivers is taken where it goes, as canaries tell: gaps of a channel that is
+//! covered.
 //!
-//! Beside the tracks and not in them: a channel may lapse while its receiver is down, and each of the two ends by itself.
-//! What a canary says holds at an instant only, so of an outage this is known:
+//! Beside the tracks and not in them: a channel may lapse while its receiver is down, and each of
+//! the two ends by itself. What a canary says holds at an instant only, so of an outage this is
+//! known:
 //!
 //! | between | then |
 //! | --- | --- |
@@ -9,8 +11,9 @@
 //! | the first and the last that were refused | Undeliverable |
 //! | the last that was refused, and the first that was accepted | Unknown |
 //!
-//! While it lasts it is Undeliverable up to now. When none was ever accepted it begins with the first refusal. When nobody
-//! asks any more (canaries are turned off, the channel is declared no longer or delivers elsewhere), it ends with that.
+//! While it lasts it is Undeliverable up to now. When none was ever accepted it begins with the
+//! first refusal. When nobody asks any more (canaries are turned off, the channel is declared no
+//! longer or delivers elsewhere), it ends with that.
 
 use crate::model::canary::{Canaries, Outage, Refused};
 use crate::model::time::Timestamp;
@@ -31,11 +34,18 @@ pub struct Reception {
 pub(super) type Span = (Timestamp, Option<Timestamp>);
 
 impl Reception {
-    /// Takes in what is known at `at` of a URL that is this channel's since `since`. Hearing the same twice changes
-    /// nothing. Returns whether anything changed.
-    pub(super) fn hear(&mut self, canaries: Option<&Canaries>, since: Timestamp, at: Timestamp) -> bool {
+    /// Takes in what is known at `at` of a URL that is this channel's since `since`. Hearing the
+    /// same twice changes nothing. Returns whether anything changed.
+    pub(super) fn hear(
+        &mut self,
+        canaries: Option<&Canaries>,
+        since: Timestamp,
+        at: Timestamp,
+    ) -> bool {
         let before = self.clone();
-        for Outage { accepted, first, last, over } in canaries.iter().flat_map(|canaries| &canaries.outages).copied() {
+        for Outage { accepted, first, last, over } in
+            canaries.iter().flat_map(|canaries| &canaries.outages).copied()
+        {
             self.open.take_if(|open| open.from <= over);
             self.add(since, (accepted.unwrap_or(first), first), Kind::Unknown);
             self.add(since, (first, last), Kind::Undeliverable);
@@ -46,7 +56,8 @@ impl Reception {
                 let accepted = canaries.and_then(|canaries| canaries.accepted_at);
                 self.add(since, (accepted.unwrap_or(*first), *first), Kind::Unknown);
                 let from = self.floor(since).max(*first);
-                self.open = Some(Open { from, kind: Kind::Undeliverable, cause: Cause::CanaryRefused });
+                self.open =
+                    Some(Open { from, kind: Kind::Undeliverable, cause: Cause::CanaryRefused });
             }
             Some(_) => {}
             None => self.end(at),
@@ -65,7 +76,10 @@ impl Reception {
     pub(super) fn beside(&self, life: Span, own: &[Span]) -> Vec<(Span, Kind)> {
         let ended = self.gaps.iter().map(|gap| ((gap.from, Some(gap.to)), gap.kind));
         let all = ended.chain(self.open.map(|open| ((open.from, None), open.kind)));
-        all.flat_map(|(span, kind)| minus(both(span, life), own).into_iter().map(move |span| (span, kind))).collect()
+        all.flat_map(|(span, kind)| {
+            minus(both(span, life), own).into_iter().map(move |span| (span, kind))
+        })
+        .collect()
     }
 
     fn floor(&self, since: Timestamp) -> Timestamp {
@@ -167,7 +181,11 @@ mod tests {
         refused(&mut canaries, &[300, 400]);
         assert!(ledger.hear(Some(&canaries), at(450)));
         assert!(!ledger.hear(Some(&canaries), at(460)), "what is known is not told anew");
-        check(&ledger, 460, &["100..200 unknown canary-refused", "200..open undeliverable canary-refused"]);
+        check(
+            &ledger,
+            460,
+            &["100..200 unknown canary-refused", "200..open undeliverable canary-refused"],
+        );
         canaries.accepted(at(500));
         assert!(ledger.hear(Some(&canaries), at(550)) && !ledger.hear(Some(&canaries), at(560)));
         let outage = [
@@ -179,12 +197,17 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_that_no_pass_saw_is_the_same_and_one_without_a_canary_before_it_begins_with_its_first_refusal() {
+    fn an_outage_that_no_pass_saw_is_the_same_and_one_without_a_canary_before_it_begins_with_its_first_refusal()
+     {
         let (mut ledger, mut canaries) = (covered(), asked(None));
         refused(&mut canaries, &[200, 300]);
         canaries.accepted(at(400));
         assert!(ledger.hear(Some(&canaries), at(450)));
-        check(&ledger, 460, &["200..300 undeliverable canary-refused", "300..400 unknown canary-refused"]);
+        check(
+            &ledger,
+            460,
+            &["200..300 undeliverable canary-refused", "300..400 unknown canary-refused"],
+        );
     }
 
     #[test]
@@ -193,7 +216,11 @@ mod tests {
         refused(&mut canaries, &[200, 300]);
         ledger.hear(Some(&canaries), at(350));
         assert!(ledger.hear(None, at(400)));
-        check(&ledger, 460, &["100..200 unknown canary-refused", "200..400 undeliverable canary-refused"]);
+        check(
+            &ledger,
+            460,
+            &["100..200 unknown canary-refused", "200..400 undeliverable canary-refused"],
+        );
 
         let mut late = Ledger::new(&spec(&["Deals.edit"], "u"), at(250));
         late.tracks.iter_mut().for_each(|track| track.open = None);
@@ -212,7 +239,11 @@ mod tests {
         ledger.declare(&spec(&["Deals.edit"], "v"), at(400), None);
         ledger.tracks.iter_mut().for_each(|track| track.open = None);
         ledger.hear(None, at(500));
-        check(&ledger, 600, &["100..200 unknown canary-refused", "200..400 undeliverable canary-refused"]);
+        check(
+            &ledger,
+            600,
+            &["100..200 unknown canary-refused", "200..400 undeliverable canary-refused"],
+        );
     }
 
     #[test]
@@ -220,14 +251,21 @@ mod tests {
         let (mut ledger, mut canaries) = (covered(), asked(Some(100)));
         refused(&mut canaries, &[200, 500]);
         ledger.hear(Some(&canaries), at(550));
-        let stretch = Stretch { from: at(150), to: at(300), kind: Kind::Uncovered, cause: Cause::Absent };
+        let stretch =
+            Stretch { from: at(150), to: at(300), kind: Kind::Uncovered, cause: Cause::Absent };
         ledger.tracks[0].add(stretch);
-        let expected =
-            ["150..300 uncovered absent", "100..150 unknown canary-refused", "300..open undeliverable canary-refused"];
+        let expected = [
+            "150..300 uncovered absent",
+            "100..150 unknown canary-refused",
+            "300..open undeliverable canary-refused",
+        ];
         check(&ledger, 600, &expected);
         ledger.expiry = Some(at(550));
         let gaps = ledger.gaps(at(600));
-        assert!(gaps.iter().any(|gap| gap.kind == Kind::Undeliverable && gap.to == Some(at(550))), "{gaps:?}");
+        assert!(
+            gaps.iter().any(|gap| gap.kind == Kind::Undeliverable && gap.to == Some(at(550))),
+            "{gaps:?}"
+        );
     }
 
     #[test]
@@ -236,11 +274,20 @@ mod tests {
         let left = |ledger: &Ledger, acks: &Acks| {
             ledger.gaps(at(9000)).iter().filter(|gap| acks.place_of(gap).is_none()).count()
         };
-        ledger.tracks[0].add(Stretch { from: at(7000), to: at(8000), kind: Kind::Uncovered, cause: Cause::Absent });
+        ledger.tracks[0].add(Stretch {
+            from: at(7000),
+            to: at(8000),
+            kind: Kind::Uncovered,
+            cause: Cause::Absent,
+        });
         assert!(acks.acknowledge(&ledger, None, at(8500), None));
         refused(&mut canaries, &[200, 300]);
         ledger.hear(Some(&canaries), at(350));
-        assert_eq!(left(&ledger, &acks), 3, "what is found later is not acknowledged, although it is older");
+        assert_eq!(
+            left(&ledger, &acks),
+            3,
+            "what is found later is not acknowledged, although it is older"
+        );
         canaries.accepted(at(400));
         ledger.hear(Some(&canaries), at(450));
         assert!(acks.acknowledge(&ledger, None, at(8600), None));

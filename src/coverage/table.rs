@@ -1,4 +1,5 @@
-//! Each rule as a row: facts in, gaps out. Times are seconds; a channel is `Deals.edit` with `Leads.create`.
+//! Each rule as a row: facts in, gaps out. Times are seconds; a channel is `Deals.edit` with
+//! `Leads.create`.
 
 use super::gap::Kind;
 use super::ledger::{Ledger, Sight};
@@ -51,13 +52,19 @@ impl Told {
         self.look_elsewhere(second, found, &["u"])
     }
 
-    fn look_elsewhere(&mut self, second: i64, found: Option<(&[&str], i64)>, urls: &[&str]) -> bool {
+    fn look_elsewhere(
+        &mut self,
+        second: i64,
+        found: Option<(&[&str], i64)>,
+        urls: &[&str],
+    ) -> bool {
         let observed = found.map(|(events, expiry)| {
             let seen = Observed::as_declared(&spec(events, "u"), Some(at(expiry)));
             Observed { notify_urls: urls.iter().map(|url| NotifyUrl::new(url)).collect(), ..seen }
         });
         let times = Times { sent: at(second), received: at(second) };
-        let sight = Sight { observed: observed.as_ref(), ours: true, times, looked_from: self.looked };
+        let sight =
+            Sight { observed: observed.as_ref(), ours: true, times, looked_from: self.looked };
         let changed = self.ledger.look(&sight);
         self.looked = Some(at(second));
         changed
@@ -191,7 +198,14 @@ fn what_somebody_else_restored_is_unknown_since_the_look_before() {
     told.look(100, Some((&["Leads.create"], DAY)));
     told.look(200, Some((&["Leads.create"], DAY)));
     told.look(300, SEEN);
-    told.check(400, &["0..100 unknown event-missing", "100..200 uncovered event-missing", "200..300 unknown restored"]);
+    told.check(
+        400,
+        &[
+            "0..100 unknown event-missing",
+            "100..200 uncovered event-missing",
+            "200..300 unknown restored",
+        ],
+    );
 }
 
 #[test]
@@ -228,7 +242,11 @@ fn a_renewal_in_doubt_may_have_lasted_as_long_as_it_asked_for() {
     let mut told = Told::enabled();
     told.ledger.intend(at(DAY / 2), at(DAY / 2 + DAY));
     told.check(DAY + 100, &["86400..open unknown unsure-write"]);
-    let settled = ["0..86400 unknown absent", "86400..129600 unknown unsure-write", "129600..open uncovered expired"];
+    let settled = [
+        "0..86400 unknown absent",
+        "86400..129600 unknown unsure-write",
+        "129600..open uncovered expired",
+    ];
     told.look(3 * DAY, None);
     told.check(3 * DAY, &settled);
 }
@@ -275,7 +293,10 @@ fn a_thousand_gaps_are_bounded_and_none_is_forgotten() {
     let oldest = track.gaps[0];
     assert_eq!((oldest.from, oldest.kind, oldest.cause), (at(0), Kind::Unknown, Cause::Merged));
     for n in 0..1000 {
-        assert!(track.gaps.iter().any(|gap| gap.from <= at(n * 100) && at(n * 100 + 50) <= gap.to), "{n}");
+        assert!(
+            track.gaps.iter().any(|gap| gap.from <= at(n * 100) && at(n * 100 + 50) <= gap.to),
+            "{n}"
+        );
     }
 }
 
@@ -298,8 +319,7 @@ fn events_that_share_a_gap_share_a_line() {
     told.granted(100, 100, DAY);
     let views = render::views("acme", (&told.ledger, &Acks::default()), None, at(200));
     let lines: Vec<String> = views.iter().map(render::GapView::line).collect();
-    let line =
-        "uncovered deals  1970-01-01T00:00:00Z to 1970-01-01T00:01:40Z (1m 40s, not-enabled): Deals.all, Leads.create";
+    let line = "uncovered deals  1970-01-01T00:00:00Z to 1970-01-01T00:01:40Z (1m 40s, not-enabled): Deals.all, Leads.create";
     assert_eq!(lines, [line]);
     assert_eq!(render::views("acme", (&told.ledger, &Acks::default()), Some(at(150)), at(200)), []);
 }

@@ -14,7 +14,8 @@ pub struct Track {
     pub module: String,
     /// The operation.
     pub operation: Operation,
-    /// When it was declared, or covered for the first time if that was at once ([`Track::begin_life`]).
+    /// When it was declared, or covered for the first time if that was at once
+    /// ([`Track::begin_life`]).
     pub since: Timestamp,
     /// When it was declared no longer.
     pub until: Option<Timestamp>,
@@ -68,8 +69,9 @@ impl Track {
         self.until.is_none()
     }
 
-    /// Adds a gap that has ended. What it shares with earlier ones stays theirs; one that touches the last and says the
-    /// same makes it longer, and so does one that is too short to be told apart ([`BLINK`]).
+    /// Adds a gap that has ended. What it shares with earlier ones stays theirs; one that touches
+    /// the last and says the same makes it longer, and so does one that is too short to be told
+    /// apart ([`BLINK`]).
     pub fn add(&mut self, gap: Stretch) {
         let floor = self.gaps.last().map_or(self.since, |last| last.to);
         let gap = Stretch { from: gap.from.max(floor), ..gap };
@@ -77,7 +79,9 @@ impl Track {
             return;
         }
         match self.gaps.last_mut().filter(|last| last.to == gap.from) {
-            Some(last) if (last.kind, last.cause) == (gap.kind, gap.cause) || is_blink(gap) => last.to = gap.to,
+            Some(last) if (last.kind, last.cause) == (gap.kind, gap.cause) || is_blink(gap) => {
+                last.to = gap.to
+            }
             Some(last) if is_blink(*last) => *last = Stretch { from: last.from, ..gap },
             Some(_) | None => self.gaps.push(gap),
         }
@@ -86,12 +90,17 @@ impl Track {
         }
     }
 
-    /// Puts the two oldest gaps and what lies between them into one. Nothing uncovered is lost, and what was covered in
-    /// between becomes unknown.
+    /// Puts the two oldest gaps and what lies between them into one. Nothing uncovered is lost, and
+    /// what was covered in between becomes unknown.
     fn merge_oldest(&mut self) {
         let first = self.gaps.remove(0);
         if let Some(second) = self.gaps.first_mut() {
-            *second = Stretch { from: first.from, to: second.to, kind: Kind::Unknown, cause: Cause::Merged };
+            *second = Stretch {
+                from: first.from,
+                to: second.to,
+                kind: Kind::Unknown,
+                cause: Cause::Merged,
+            };
         }
     }
 
@@ -102,8 +111,9 @@ impl Track {
         }
     }
 
-    /// It is covered for the first time. If that was soon after its declaration, and nothing stood in the way, it begins
-    /// with it: nobody could have had anything before, and a gap would say that something was lost.
+    /// It is covered for the first time. If that was soon after its declaration, and nothing stood
+    /// in the way, it begins with it: nobody could have had anything before, and a gap would
+    /// say that something was lost.
     pub fn begin_life(&mut self, covered_from: Timestamp) {
         let is_first = |open: &mut Open| open.from <= self.since && open.cause.is_of_a_beginning();
         let is_soon = self.gaps.is_empty() && span(self.since, covered_from) <= BEGINNING_MAX;
@@ -126,8 +136,8 @@ fn is_blink(gap: Stretch) -> bool {
 
 /// Gaps kept of one event. When there are more, the oldest become one unknown gap.
 pub const GAPS_MAX: usize = 128;
-/// Zoho's `Date` has whole seconds, so no edge but an expiry is known better. A gap no longer than this that touches
-/// another one (the way of a request there and back) is taken into it.
+/// Zoho's `Date` has whole seconds, so no edge but an expiry is known better. A gap no longer than
+/// this that touches another one (the way of a request there and back) is taken into it.
 pub const BLINK: Duration = Duration::from_secs(1);
 /// How long the first enabling of an event may take without being a gap: a look and some writes.
 pub const BEGINNING_MAX: Duration = Duration::from_secs(60);

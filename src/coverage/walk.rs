@@ -51,7 +51,9 @@ impl Model {
         for _ in 0..seconds {
             let now = self.now;
             self.channel.take_if(|(_, end)| *end <= now);
-            let has = |event: &str| self.channel.as_ref().is_some_and(|(events, _)| events.contains(&event));
+            let has = |event: &str| {
+                self.channel.as_ref().is_some_and(|(events, _)| events.contains(&event))
+            };
             self.covered.push(EVENTS.map(has));
             self.now += 1;
         }
@@ -64,13 +66,18 @@ impl Model {
         match act {
             Act::Wait(seconds) => self.wait(*seconds),
             Act::Look => {
-                self.told.look(self.now, self.channel.as_ref().map(|(events, end)| (events.as_slice(), *end)));
+                self.told.look(
+                    self.now,
+                    self.channel.as_ref().map(|(events, end)| (events.as_slice(), *end)),
+                );
                 (self.touched, self.looked) = (false, self.now);
             }
-            // A write after a hand that nobody saw heals it without a trace, and a hand after a write in doubt takes
-            // away what nobody saw.
+            // A write after a hand that nobody saw heals it without a trace, and a hand after a
+            // write in doubt takes away what nobody saw.
             Act::Grant | Act::Unsure(_) if self.touched => self.act(&Act::Look),
-            Act::Delete | Act::RemoveEvent if self.told.ledger.doubt.is_some() => self.act(&Act::Look),
+            Act::Delete | Act::RemoveEvent if self.told.ledger.doubt.is_some() => {
+                self.act(&Act::Look)
+            }
             Act::Grant => {
                 self.told.granted(self.now, self.now, self.now + LIFE);
                 self.channel = Some((all(), self.now + LIFE));
@@ -104,13 +111,21 @@ impl Model {
                         && gap.to.is_none_or(|to| at(second) < to)
                 };
                 let near = (second - 1..=second + 1).map(|second| {
-                    self.covered.get(usize::try_from(second).unwrap_or(0)).is_none_or(|covered| covered[index])
+                    self.covered
+                        .get(usize::try_from(second).unwrap_or(0))
+                        .is_none_or(|covered| covered[index])
                 });
                 let near: Vec<bool> = near.collect();
                 match gaps.iter().find(here) {
-                    None => assert!(near.contains(&true), "{event} at {second}: a gap is taken for covered"),
+                    None => assert!(
+                        near.contains(&true),
+                        "{event} at {second}: a gap is taken for covered"
+                    ),
                     Some(gap) if gap.kind == Kind::Uncovered => {
-                        assert!(near.contains(&false), "{event} at {second}: covered, and said not to be: {gap:?}");
+                        assert!(
+                            near.contains(&false),
+                            "{event} at {second}: covered, and said not to be: {gap:?}"
+                        );
                     }
                     Some(_) => {}
                 }

@@ -1,11 +1,13 @@
 //! Tells what goes wrong: the webhook and the heartbeat of `[alerts]`.
 //!
-//! A task of its own, which watches the overview and has its own connections: passes neither wait for it nor know of it.
-//! What is to be told is decided by [`Teller`] and [`proof`], from how things are at that moment, so nothing queues up: a
-//! message that cannot be delivered is made anew, later. At most one request is under way; it ends after
-//! [`REQUEST_TIMEOUT`], no redirect is followed, and of the answer only the status counts.
+//! A task of its own, which watches the overview and has its own connections: passes neither wait
+//! for it nor know of it. What is to be told is decided by [`Teller`] and [`proof`], from how
+//! things are at that moment, so nothing queues up: a message that cannot be delivered is made
+//! anew, later. At most one request is under way; it ends after [`REQUEST_TIMEOUT`], no redirect is
+//! followed, and of the answer only the status counts.
 //!
-//! What was told is kept in the store when it was delivered. A crash in between tells it twice, and never not at all.
+//! What was told is kept in the store when it was delivered. A crash in between tells it twice, and
+//! never not at all.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,9 +58,17 @@ struct Beat {
 
 impl Alarm {
     /// Goes on where an earlier process ended. `transport` must bound its requests.
-    pub fn new(links: &Links, clock: Arc<dyn Clock>, transport: Arc<dyn Transport>, store: Store) -> Alarm {
+    pub fn new(
+        links: &Links,
+        clock: Arc<dyn Clock>,
+        transport: Arc<dyn Transport>,
+        store: Store,
+    ) -> Alarm {
         let told = store.told().unwrap_or_else(|error| {
-            warn!(error = chain(&error), "what was told last cannot be read, and may be told again");
+            warn!(
+                error = chain(&error),
+                "what was told last cannot be read, and may be told again"
+            );
             None
         });
         Alarm {
@@ -93,8 +103,9 @@ impl Alarm {
         }
     }
 
-    /// Until there may be something to tell: after a pass or a reload, and now and then, since things also turn bad by time
-    /// passing. A little longer, so that a thousand accounts are not looked over for each of their passes.
+    /// Until there may be something to tell: after a pass or a reload, and now and then, since
+    /// things also turn bad by time passing. A little longer, so that a thousand accounts are
+    /// not looked over for each of their passes.
     async fn wait(&mut self) {
         let (clock, breath) = (self.clock.clone(), self.clock.clone());
         tokio::select! {
@@ -133,7 +144,10 @@ impl Alarm {
 
     async fn beat(&mut self, heartbeat: &Secret, overview: &Overview, interval: Duration) {
         let now = self.clock.now();
-        let Some(pass) = proof(overview, now).filter(|pass| self.beat.is_due(*pass, interval, now)) else { return };
+        let Some(pass) = proof(overview, now).filter(|pass| self.beat.is_due(*pass, interval, now))
+        else {
+            return;
+        };
         if self.send(Receiver::Heartbeat, request("GET", heartbeat.expose(), String::new())).await {
             self.beat = Beat { of: Some(pass), at: Some(now), retry: Retry::default() };
         } else {
@@ -165,7 +179,10 @@ impl Alarm {
 
     fn keep(&self) {
         if let Err(error) = self.store.write_told(self.teller.told().as_ref()) {
-            warn!(error = chain(&error), "what was told cannot be kept, and may be told again after a restart");
+            warn!(
+                error = chain(&error),
+                "what was told cannot be kept, and may be told again after a restart"
+            );
         }
     }
 }

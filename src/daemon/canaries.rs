@@ -1,19 +1,21 @@
-//! Sends canaries: a test body to each distinct `notify_url` of each account, every now and then. Off unless `[canary]` says
-//! how often.
+//! Sends canaries: a test body to each distinct `notify_url` of each account, every now and then.
+//! Off unless `[canary]` says how often.
 //!
-//! A task of its own with its own connections; passes neither wait for it nor know of it. What became of a canary is a
-//! fact in the store ([`Canaries`](Facts)), written when it is answered; when it changes what is known of a URL the account is
-//! woken, and its pass takes it into the ledger and the report like any other fact.
+//! A task of its own with its own connections; passes neither wait for it nor know of it. What
+//! became of a canary is a fact in the store ([`Canaries`](Facts)), written when it is answered;
+//! when it changes what is known of a URL the account is woken, and its pass takes it into the
+//! ledger and the report like any other fact.
 //!
-//! A canary is a POST as Zoho would make it, in the name of the first channel (by id) of that URL that is not paused: its
-//! `channel_id` and its `token`, which are what a receiver needs to accept it and are sent there by Zoho as well. Nothing
-//! else that is secret is in it. The header [`HEADER`] and the key [`MARK`] say what it is; `module` and `operation` are
-//! empty. It goes to https, its certificate verified, or in plain text to loopback. Of the answer only the status counts:
-//! 2xx is accepted, and everything else (a redirect, which is not followed, no connection, nothing within
-//! [`REQUEST_TIMEOUT`]) is refused.
+//! A canary is a POST as Zoho would make it, in the name of the first channel (by id) of that URL
+//! that is not paused: its `channel_id` and its `token`, which are what a receiver needs to accept
+//! it and are sent there by Zoho as well. Nothing else that is secret is in it. The header
+//! [`HEADER`] and the key [`MARK`] say what it is; `module` and `operation` are empty. It goes to
+//! https, its certificate verified, or in plain text to loopback. Of the answer only the status
+//! counts: 2xx is accepted, and everything else (a redirect, which is not followed, no connection,
+//! nothing within [`REQUEST_TIMEOUT`]) is refused.
 //!
-//! What is deliberately not here: what refusals mean (that is [`crate::model::canary`] and [`crate::coverage::reception`]),
-//! and any claim that Zoho reaches what is reached from here.
+//! What is deliberately not here: what refusals mean (that is [`crate::model::canary`] and
+//! [`crate::coverage::reception`]), and any claim that Zoho reaches what is reached from here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,7 +62,12 @@ struct Due {
 
 impl Canaries {
     /// Of this daemon.
-    pub fn new(links: &Links, clock: Arc<dyn Clock>, transport: Arc<dyn Transport>, store: Store) -> Canaries {
+    pub fn new(
+        links: &Links,
+        clock: Arc<dyn Clock>,
+        transport: Arc<dyn Transport>,
+        store: Store,
+    ) -> Canaries {
         Canaries { fleet: links.fleet.clone(), wakes: links.wakes.clone(), clock, transport, store }
     }
 
@@ -91,7 +98,10 @@ impl Canaries {
         let mut under_way = JoinSet::new();
         for subject in fleet.subjects.values() {
             let due = self.due(subject, every).unwrap_or_else(|error| {
-                warn!(error = chain(&error), "what became of canaries cannot be read, so none is sent");
+                warn!(
+                    error = chain(&error),
+                    "what became of canaries cannot be read, so none is sent"
+                );
                 Vec::new()
             });
             for due in due {
@@ -118,8 +128,8 @@ impl Canaries {
         for spec in subject.desired.specs_at(zoho_now).values() {
             let url = spec.notify_url.fingerprint();
             let is_due = known.get(&url).is_none_or(|facts| facts.is_due(every, zoho_now));
-            let may_be_sent =
-                state.paused.of(spec.id, now).is_none() && check_notify_url(spec.notify_url.full()).is_ok();
+            let may_be_sent = state.paused.of(spec.id, now).is_none()
+                && check_notify_url(spec.notify_url.full()).is_ok();
             if is_due && may_be_sent && !due.contains_key(&url) {
                 let (account, request) = (account.clone(), canary(spec, zoho_now));
                 due.insert(url, Due { account, url, request, sent_at: zoho_now });
@@ -131,13 +141,16 @@ impl Canaries {
     /// Forgets what nobody is asked about any more, so that nothing of it stays open.
     fn forget(&self, fleet: &Fleet) -> Result<(), StoreError> {
         for account in self.store.canary_accounts()? {
-            let subject = fleet.subjects.get(&account).filter(|_| fleet.settings.canary_every.is_some());
+            let subject =
+                fleet.subjects.get(&account).filter(|_| fleet.settings.canary_every.is_some());
             if subject.is_none() && fleet.unusable.contains_key(&account) {
                 continue;
             }
-            let urls: BTreeSet<Fingerprint> = subject.map(|subject| urls(subject)).unwrap_or_default();
+            let urls: BTreeSet<Fingerprint> =
+                subject.map(|subject| urls(subject)).unwrap_or_default();
             let known = self.store.canaries(&account)?.into_keys();
-            let gone: BTreeMap<_, _> = known.filter(|url| !urls.contains(url)).map(|url| (url, None)).collect();
+            let gone: BTreeMap<_, _> =
+                known.filter(|url| !urls.contains(url)).map(|url| (url, None)).collect();
             if !gone.is_empty() {
                 self.store.write_canaries(&account, &gone)?;
             }
@@ -219,7 +232,9 @@ fn canary(spec: &Spec, zoho_now: Timestamp) -> Request {
 fn query_params(url: &NotifyUrl) -> Map<String, Value> {
     let whole = url.full().split('#').next().unwrap_or_default();
     let query = whole.split_once('?').map_or("", |(_, query)| query);
-    form_urlencoded::parse(query.as_bytes()).map(|(key, value)| (key.into_owned(), json!(value))).collect()
+    form_urlencoded::parse(query.as_bytes())
+        .map(|(key, value)| (key.into_owned(), json!(value)))
+        .collect()
 }
 
 /// The header that marks one.
@@ -272,7 +287,8 @@ mod tests {
             "token": "t",
         });
         assert_eq!(body, expected);
-        let bare: Value = serde_json::from_slice(&canary(&spec("http://127.0.0.1:1/", None), at).body).unwrap();
+        let bare: Value =
+            serde_json::from_slice(&canary(&spec("http://127.0.0.1:1/", None), at).body).unwrap();
         assert_eq!((&bare["token"], &bare["query_params"]), (&Value::Null, &json!({})));
     }
 }

@@ -1,11 +1,12 @@
 //! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
-//! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the socket may use it, and that
-//! is looked at again when somebody does (`Peer`). Who asked for a change is in the log. A body has a size and a time, and
-//! there are only so many connections. Paths:
-//! `GET /status`, `/summary` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
-//! `/adopt`, `/pause`, `/resume` and `/gaps/ack`. An error is `{"error": "..."}` with status 400, 409
-//! when the plan is not the one that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at fault.
+//! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the
+//! socket may use it, and that is looked at again when somebody does (`Peer`). Who asked for a
+//! change is in the log. A body has a size and a time, and there are only so many connections.
+//! Paths: `GET /status`, `/summary` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
+//! `/adopt`, `/pause`, `/resume` and `/gaps/ack`. An error is `{"error": "..."}` with status 400,
+//! 409 when the plan is not the one that was asked for, 422 when it is the config that cannot be
+//! used, or 500 when the daemon is at fault.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,9 @@ use crate::store::Store;
 use super::fleet::Fleet;
 use super::run::{Reader, ReloadRequest};
 use super::scheduler::{Links, chain};
-use super::verbs::{self, AckRequest, Acked, Applied, GapsRequest, Missed, PauseView, Target, VerbError, Which};
+use super::verbs::{
+    self, AckRequest, Acked, Applied, GapsRequest, Missed, PauseView, Target, VerbError, Which,
+};
 
 /// What the verbs need of the daemon.
 #[derive(Clone)]
@@ -120,8 +123,8 @@ pub fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
 }
 
-/// Opens the socket. One that a former process left behind is removed: the store's lock has already shown that nobody
-/// uses it.
+/// Opens the socket. One that a former process left behind is removed: the store's lock has already
+/// shown that nobody uses it.
 ///
 /// # Errors
 /// When the socket cannot be made.
@@ -179,8 +182,9 @@ impl Peer {
     }
 }
 
-/// Whether a user and group may use a socket with this mode and group: its owner, root, and its group. The kernel has let in
-/// whoever the mode lets in, supplementary groups and all; so only a mode that was opened to others has to be made up for.
+/// Whether a user and group may use a socket with this mode and group: its owner, root, and its
+/// group. The kernel has let in whoever the mode lets in, supplementary groups and all; so only a
+/// mode that was opened to others has to be made up for.
 fn may_use((uid, gid): (u32, u32), own: u32, file: Option<(u32, u32)>) -> bool {
     let by_group = |(mode, group): (u32, u32)| mode & 0o007 == 0 || gid == group;
     uid == own || uid == 0 || file.is_some_and(by_group)
@@ -197,7 +201,10 @@ async fn status(State(desk): State<Desk>) -> Json<StatusView> {
     Json(StatusView::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
 }
 
-async fn gaps(State(desk): State<Desk>, Query(request): Query<GapsRequest>) -> Result<Json<Vec<Missed>>, Refusal> {
+async fn gaps(
+    State(desk): State<Desk>,
+    Query(request): Query<GapsRequest>,
+) -> Result<Json<Vec<Missed>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     Ok(Json(verbs::gaps(&fleet, &desk.store, &request, desk.clock.now())?))
 }
@@ -207,13 +214,19 @@ async fn summary(State(desk): State<Desk>) -> Json<Summary> {
     Json(Summary::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
 }
 
-async fn ack(State(desk): State<Desk>, Asked(request): Asked<AckRequest>) -> Result<Json<Vec<Acked>>, Refusal> {
+async fn ack(
+    State(desk): State<Desk>,
+    Asked(request): Asked<AckRequest>,
+) -> Result<Json<Vec<Acked>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     Ok(Json(verbs::ack(&fleet, &desk.store, &request, desk.clock.now())?))
 }
 
 /// What `apply` would do: the config file is read afresh and not put in force.
-async fn plan(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<PlansView>, Refusal> {
+async fn plan(
+    State(desk): State<Desk>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<PlansView>, Refusal> {
     Ok(Json(verbs::plan_views(&desk.read()?, &desk.store, &which).await?))
 }
 
@@ -225,7 +238,10 @@ async fn explain(
     Ok(Json(verbs::explain(&desk.read()?, &desk.store, &request.channel).await?))
 }
 
-async fn apply(State(desk): State<Desk>, Asked(request): Asked<ApplyRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+async fn apply(
+    State(desk): State<Desk>,
+    Asked(request): Asked<ApplyRequest>,
+) -> Result<Json<Vec<Applied>>, Refusal> {
     if let Some(wanted) = &request.plan {
         verbs::expect_plan(&desk.read()?, &desk.store, &request.which, wanted).await?;
     }
@@ -236,23 +252,33 @@ async fn apply(State(desk): State<Desk>, Asked(request): Asked<ApplyRequest>) ->
     desk.pass("apply", &request.which).await
 }
 
-async fn renew(State(desk): State<Desk>, Asked(which): Asked<Which>) -> Result<Json<Vec<Applied>>, Refusal> {
+async fn renew(
+    State(desk): State<Desk>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Vec<Applied>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     verbs::ask_renewal(&fleet, &desk.store, &which, desk.clock.now())?;
     desk.pass("renew", &which).await
 }
 
-async fn adopt(State(desk): State<Desk>, Asked(request): Asked<AdoptRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+async fn adopt(
+    State(desk): State<Desk>,
+    Asked(request): Asked<AdoptRequest>,
+) -> Result<Json<Vec<Applied>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     verbs::adopt(&fleet, &desk.store, &request.channel).await?;
     desk.pass("adopt", &Which { account: None, channel: Some(request.channel) }).await
 }
 
-async fn pause(State(desk): State<Desk>, Asked(request): Asked<PauseRequest>) -> Result<Json<Vec<PauseView>>, Refusal> {
+async fn pause(
+    State(desk): State<Desk>,
+    Asked(request): Asked<PauseRequest>,
+) -> Result<Json<Vec<PauseView>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     let target = verbs::target(&fleet, request.target.as_deref())?;
     let now = desk.clock.now();
-    let until = request.seconds.map(|seconds| whole_seconds(after(now, Duration::from_secs(seconds))));
+    let until =
+        request.seconds.map(|seconds| whole_seconds(after(now, Duration::from_secs(seconds))));
     verbs::pause(&desk.store, &target, now, until)?;
     let Json(_passes) = desk.pass_over(&target, "pause").await?;
     let overview = desk.links.overview.borrow().clone();
@@ -260,7 +286,10 @@ async fn pause(State(desk): State<Desk>, Asked(request): Asked<PauseRequest>) ->
     Ok(Json(reports.map(|report| PauseView::of(report, &target, until)).collect()))
 }
 
-async fn resume(State(desk): State<Desk>, Asked(request): Asked<ResumeRequest>) -> Result<Json<Vec<Applied>>, Refusal> {
+async fn resume(
+    State(desk): State<Desk>,
+    Asked(request): Asked<ResumeRequest>,
+) -> Result<Json<Vec<Applied>>, Refusal> {
     let fleet = desk.links.fleet.borrow().clone();
     let target = verbs::target(&fleet, request.target.as_deref())?;
     verbs::resume(&desk.store, &target)?;
@@ -281,7 +310,10 @@ impl Desk {
     }
 
     async fn reload(&self) -> Result<(), Refusal> {
-        let stopping = || Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why: "the daemon is stopping".to_owned() };
+        let stopping = || Refusal {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            why: "the daemon is stopping".to_owned(),
+        };
         let (answer, answered) = oneshot::channel();
         self.reloads.send(answer).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?.map_err(|problems| bad_config(&problems))
@@ -293,7 +325,10 @@ impl Desk {
         let all = which.account.is_none() && which.channel.is_none();
         let account = chosen.keys().next().filter(|_| !all).cloned();
         if !self.links.wakes.wake_and_wait(account, why).await {
-            return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why: "the daemon is stopping".to_owned() });
+            return Err(Refusal {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                why: "the daemon is stopping".to_owned(),
+            });
         }
         let overview = self.links.overview.borrow().clone();
         if let Some(why) = &overview.store_failed {
@@ -312,10 +347,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Asked<T>, Refusal> {
         let read = tokio::time::timeout(BODY_TIMEOUT, Json::from_request(request, state)).await;
-        let late = |_elapsed| Refusal { status: StatusCode::REQUEST_TIMEOUT, why: "the body took too long".to_owned() };
+        let late = |_elapsed| Refusal {
+            status: StatusCode::REQUEST_TIMEOUT,
+            why: "the body took too long".to_owned(),
+        };
         let Json(body): Json<Map<String, Value>> = read.map_err(late)??;
         let body = serde_json::from_value(Value::Object(body));
-        let bad = |error: serde_json::Error| Refusal { status: StatusCode::BAD_REQUEST, why: error.to_string() };
+        let bad = |error: serde_json::Error| Refusal {
+            status: StatusCode::BAD_REQUEST,
+            why: error.to_string(),
+        };
         body.map(Asked).map_err(bad)
     }
 }
@@ -352,7 +393,9 @@ impl From<VerbError> for Refusal {
             | VerbError::BadNote(_)
             | VerbError::NotThere { .. } => StatusCode::BAD_REQUEST,
             VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
-            VerbError::Zoho(_) | VerbError::Store(_) | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            VerbError::Zoho(_) | VerbError::Store(_) | VerbError::Died(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Refusal { status, why: chain(&error) }
     }

@@ -1,7 +1,8 @@
-//! The audit: at each tick of a cron expression every account is woken to look for drift, unless its credits are low.
+//! The audit: at each tick of a cron expression every account is woken to look for drift, unless
+//! its credits are low.
 //!
-//! Renewal never depends on it. The job's body sends one wake and returns, because the cron crate starts a job again while
-//! its last run is still going, and does not wait for jobs when it stops.
+//! Renewal never depends on it. The job's body sends one wake and returns, because the cron crate
+//! starts a job again while its last run is still going, and does not wait for jobs when it stops.
 
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 

@@ -1,5 +1,5 @@
-//! The accounts to hold, each with its way to Zoho. A reload makes a new fleet; accounts that did not change are taken
-//! over from the old one as they are.
+//! The accounts to hold, each with its way to Zoho. A reload makes a new fleet; accounts that did
+//! not change are taken over from the old one as they are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,7 +71,9 @@ fn subject(desired: AccountDesired, means: &Means) -> Result<Subject, StoreError
     let account = desired.account.clone();
     let remembered = means.store.token(&account.name)?;
     let (store, name) = (means.store.clone(), account.name.clone());
-    let remember: Remember = Arc::new(move |state| store.write_token(&name, state).map_err(|error| error.to_string()));
-    let client = Client::new(account, means.transport.clone(), means.clock.clone(), remembered, remember);
+    let remember: Remember =
+        Arc::new(move |state| store.write_token(&name, state).map_err(|error| error.to_string()));
+    let client =
+        Client::new(account, means.transport.clone(), means.clock.clone(), remembered, remember);
     Ok(Subject { desired, client })
 }

@@ -1,7 +1,9 @@
 //! The socket that systemd opened for the health endpoints, where a socket unit does so.
 //!
-//! It goes before `http.listen`: whoever wrote the socket unit is root and has said where to listen. An address that other hosts
-//! reach needs `http.public` all the same. Whatever else was handed over is refused by name, since a daemon that goes on without the socket that somebody asked for looks as if it were down.
+//! It goes before `http.listen`: whoever wrote the socket unit is root and has said where to
+//! listen. An address that other hosts reach needs `http.public` all the same. Whatever else was
+//! handed over is refused by name, since a daemon that goes on without the socket that somebody
+//! asked for looks as if it were down.
 
 use std::io;
 use std::net::TcpListener;

@@ -14,12 +14,14 @@
 //! - [`inherited`]: the HTTP socket that systemd opened;
 //! - [`run`]: the order of starting and of stopping.
 //!
-//! The order of stopping: no new pass is begun; passes under way end after the call they are in, and the steps they have
-//! left are found again by the next start; listeners close; the store is flushed with the last write and closes with the
-//! process. A second signal does not wait for any of it.
+//! The order of stopping: no new pass is begun; passes under way end after the call they are in,
+//! and the steps they have left are found again by the next start; listeners close; the store is
+//! flushed with the last write and closes with the process. A second signal does not wait for any
+//! of it.
 //!
-//! Architecture invariant: a wake carries no instruction. What an operator allows or asks for is written into the store,
-//! as a fact that the next pass reads, and then an account is woken like by anything else.
+//! Architecture invariant: a wake carries no instruction. What an operator allows or asks for is
+//! written into the store, as a fact that the next pass reads, and then an account is woken like by
+//! anything else.
 
 pub mod alerts;
 pub mod canaries;

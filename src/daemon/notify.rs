@@ -1,8 +1,9 @@
-//! What systemd is told: READY, RELOADING, STOPPING, that the loop turns, and one line for `systemctl status`. Without
-//! `$NOTIFY_SOCKET` nobody is told anything.
+//! What systemd is told: READY, RELOADING, STOPPING, that the loop turns, and one line for
+//! `systemctl status`. Without `$NOTIFY_SOCKET` nobody is told anything.
 //!
-//! READY is told once every account has been looked at, and again at the end of each reload. The line is told whenever it
-//! reads differently; it holds no time that passes ("2 h left"), because nobody would take it back.
+//! READY is told once every account has been looked at, and again at the end of each reload. The
+//! line is told whenever it reads differently; it holds no time that passes ("2 h left"), because
+//! nobody would take it back.
 
 use std::ffi::OsStr;
 use std::io;
@@ -17,7 +18,8 @@ use crate::expose::health::{Guarantee, Health};
 use crate::expose::overview::Overview;
 use crate::model::time::whole_seconds;
 
-/// The daemon does its work: every account has been looked at once, or the config has been read again.
+/// The daemon does its work: every account has been looked at once, or the config has been read
+/// again.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
@@ -33,7 +35,10 @@ pub fn reloading() {
 
 /// The daemon is stopping.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("stopping: calls under way come to their end")]);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("stopping: calls under way come to their end"),
+    ]);
 }
 
 /// Whether anybody is told anything.
@@ -46,7 +51,8 @@ pub fn status(line: &str) {
     tell(&[NotifyState::Status(line)]);
 }
 
-/// The loop turns: the watchdog is put off and, while the daemon is `starting`, so is the end of the start's patience.
+/// The loop turns: the watchdog is put off and, while the daemon is `starting`, so is the end of
+/// the start's patience.
 pub fn alive(starting: bool) {
     let watchdog = sd_notify::watchdog_enabled().map(|_| NotifyState::Watchdog);
     let patience = starting.then_some(NotifyState::ExtendTimeoutUsec(PATIENCE_US));
@@ -61,20 +67,27 @@ pub fn within() -> Duration {
     sd_notify::watchdog_enabled().map_or(LOOK_AT_CLOCK, |limit| limit / 2)
 }
 
-/// How everything is, in one line that stays true until it is told again: of what is wrong it names the kinds, since their
-/// texts say for how long.
+/// How everything is, in one line that stays true until it is told again: of what is wrong it names
+/// the kinds, since their texts say for how long.
 pub fn line(overview: &Overview, health: &Health) -> String {
-    let channels: usize = overview.accounts.values().flatten().map(|report| report.channels.len()).sum();
+    let channels: usize =
+        overview.accounts.values().flatten().map(|report| report.channels.len()).sum();
     let mut line = match health.guarantee {
         Guarantee::Nothing => "nothing is declared".to_owned(),
         Guarantee::Unknown => {
-            let (looked_at, all) = (overview.accounts.values().flatten().count(), overview.accounts.len());
+            let (looked_at, all) =
+                (overview.accounts.values().flatten().count(), overview.accounts.len());
             format!("{looked_at} of {all} accounts have been looked at")
         }
         Guarantee::Until(until) => {
-            format!("{channels} channels, covered until {} even if nothing succeeds any more", whole_seconds(until))
+            format!(
+                "{channels} channels, covered until {} even if nothing succeeds any more",
+                whole_seconds(until)
+            )
         }
-        Guarantee::Broken => format!("{channels} channels, not all of them covered: see `channelkeeper status`"),
+        Guarantee::Broken => {
+            format!("{channels} channels, not all of them covered: see `channelkeeper status`")
+        }
     };
     let mut kinds: Vec<&str> = health.reasons.iter().map(|reason| reason.kind.word()).collect();
     kinds.dedup();
@@ -92,7 +105,8 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// As `sd_notify::notify`, which would wait as long as nobody reads: a manager that hangs must hold up no renewal.
+/// As `sd_notify::notify`, which would wait as long as nobody reads: a manager that hangs must hold
+/// up no renewal.
 fn send(socket: &OsStr, text: &str) -> io::Result<()> {
     let sender = UnixDatagram::unbound()?;
     sender.set_write_timeout(Some(SEND_MAX))?;

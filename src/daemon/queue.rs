@@ -1,13 +1,16 @@
 //! Which account's turn it is.
 //!
-//! An account waits until it is due. Of those that are, one that has a channel in its emergency goes first, the one whose
-//! emergency began first before the others. Then come accounts whose own plan asks for a pass now, which is mostly for a
-//! renewal, and then those that somebody else woke: an audit of everything takes seconds where there is much, and nothing
-//! is lost when it takes one more. Within each of the three the one goes first that has waited longest. So nothing routine
-//! that came due at once (an audit, a start, the end of an outage) holds up a renewal, in whichever account that is.
+//! An account waits until it is due. Of those that are, one that has a channel in its emergency
+//! goes first, the one whose emergency began first before the others. Then come accounts whose own
+//! plan asks for a pass now, which is mostly for a renewal, and then those that somebody else woke:
+//! an audit of everything takes seconds where there is much, and nothing is lost when it takes one
+//! more. Within each of the three the one goes first that has waited longest. So nothing routine
+//! that came due at once (an audit, a start, the end of an outage) holds up a renewal, in whichever
+//! account that is.
 //!
-//! An emergency or a renewal that comes while its account waits for its turn counts from then on. One of an account that is
-//! not due changes nothing: it has been tried, and its plan says when it is tried again.
+//! An emergency or a renewal that comes while its account waits for its turn counts from then on.
+//! One of an account that is not due changes nothing: it has been tried, and its plan says when it
+//! is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +52,11 @@ impl Queue {
 
     /// Waits no longer.
     pub(super) fn remove(&mut self, account: &AccountName) {
-        let Some((name, Wait { due, emergency_at, planned_at })) = self.waiting.remove_entry(account) else { return };
+        let Some((name, Wait { due, emergency_at, planned_at })) =
+            self.waiting.remove_entry(account)
+        else {
+            return;
+        };
         let entry = (due, name);
         if !self.later.remove(&entry) {
             self.due.remove(&entry);
@@ -60,7 +67,8 @@ impl Queue {
 
     /// Keeps these only.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&AccountName) -> bool) {
-        let gone: Vec<AccountName> = self.waiting.keys().filter(|account| !is_kept(account)).cloned().collect();
+        let gone: Vec<AccountName> =
+            self.waiting.keys().filter(|account| !is_kept(account)).cloned().collect();
         gone.iter().for_each(|account| self.remove(account));
     }
 
@@ -77,7 +85,8 @@ impl Queue {
             }
             self.due.insert((at, account));
         }
-        let begun = |first: Option<&(Timestamp, AccountName)>| first.filter(|(at, _)| *at <= now).cloned();
+        let begun =
+            |first: Option<&(Timestamp, AccountName)>| first.filter(|(at, _)| *at <= now).cloned();
         let first = begun(self.urgent.first()).or_else(|| begun(self.planned.first()));
         let (_, account) = first.or_else(|| self.due.first().cloned())?;
         self.remove(&account);
@@ -86,7 +95,8 @@ impl Queue {
 
     /// When the first is due; `None` when nothing waits.
     pub(super) fn first_due(&self) -> Option<Timestamp> {
-        let first = |waiting: &BTreeSet<(Timestamp, AccountName)>| waiting.first().map(|(at, _)| *at);
+        let first =
+            |waiting: &BTreeSet<(Timestamp, AccountName)>| waiting.first().map(|(at, _)| *at);
         first(&self.due).or_else(|| first(&self.later))
     }
 }
@@ -107,8 +117,15 @@ mod tests {
         queue
     }
 
-    fn put(queue: &mut Queue, account: &str, due: i64, emergency: Option<i64>, planned: Option<i64>) {
-        let wait = Wait { due: at(due), emergency_at: emergency.map(at), planned_at: planned.map(at) };
+    fn put(
+        queue: &mut Queue,
+        account: &str,
+        due: i64,
+        emergency: Option<i64>,
+        planned: Option<i64>,
+    ) {
+        let wait =
+            Wait { due: at(due), emergency_at: emergency.map(at), planned_at: planned.map(at) };
         queue.put(&account.parse().unwrap(), wait);
     }
 
@@ -158,7 +175,8 @@ mod tests {
     #[test]
     fn what_its_own_plan_asks_for_goes_before_what_an_audit_asks_for() {
         let mut queue = Queue::default();
-        // An audit wakes three at once; of one the plan asks for a pass in the next minute, of another in an hour.
+        // An audit wakes three at once; of one the plan asks for a pass in the next minute, of
+        // another in an hour.
         put(&mut queue, "a", 5, None, None);
         put(&mut queue, "b", 5, None, Some(65));
         put(&mut queue, "c", 5, None, Some(6));

@@ -1,9 +1,10 @@
 //! The order of starting and of stopping.
 //!
-//! Starting: the config is read; the store is opened; a good config becomes the desired state and is kept in the store,
-//! a broken one is told and the last good state is taken from the store; listeners are opened; the scheduler begins with
-//! every account due. READY goes to systemd when every account has been looked at once, whether or not Zoho could be
-//! reached: a daemon that waits for Zoho to come back is doing its work.
+//! Starting: the config is read; the store is opened; a good config becomes the desired state and
+//! is kept in the store, a broken one is told and the last good state is taken from the store;
+//! listeners are opened; the scheduler begins with every account due. READY goes to systemd when
+//! every account has been looked at once, whether or not Zoho could be reached: a daemon that waits
+//! for Zoho to come back is doing its work.
 //!
 //! A reload (HUP) reads the config afresh and either swaps all of it or none of it.
 
@@ -95,7 +96,9 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// `--listen` names an address that the config does not allow.
-    #[error("other hosts can reach {0}: listen on 127.0.0.1, or set public = true under [http] of the config")]
+    #[error(
+        "other hosts can reach {0}: listen on 127.0.0.1, or set public = true under [http] of the config"
+    )]
     NotPublic(SocketAddr),
     /// Signals cannot be handled.
     #[error("signals cannot be handled")]
@@ -158,10 +161,24 @@ pub type ReloadRequest = oneshot::Sender<Result<(), Vec<String>>>;
 /// # Errors
 /// See [`RunError`]. A broken config is one only when there is no earlier state to go on with.
 pub async fn start(options: Options) -> Result<Daemon, RunError> {
-    let Options { config, loaded, state_dir, listen, clock, surroundings, transport, owns_process, observer } = options;
-    // Before anything else: a signal that comes during the start waits for it to end, and kills nothing.
+    let Options {
+        config,
+        loaded,
+        state_dir,
+        listen,
+        clock,
+        surroundings,
+        transport,
+        owns_process,
+        observer,
+    } = options;
+    // Before anything else: a signal that comes during the start waits for it to end, and kills
+    // nothing.
     let incoming = owns_process.then(Incoming::listen).transpose().map_err(RunError::Signals)?;
-    let unusable = |source| RunError::Listen { what: "the socket that systemd handed over".to_owned(), source };
+    let unusable = |source| RunError::Listen {
+        what: "the socket that systemd handed over".to_owned(),
+        source,
+    };
     let inherited = if owns_process { inherited::http().map_err(unusable)? } else { None };
     let loaded = loaded.unwrap_or_else(|| config::load(&config, &surroundings));
     let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
@@ -175,7 +192,9 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let wanted = wanted(loaded, &config, &store, &surroundings, clock.now())?;
     let settings = wanted.desired.settings.clone();
     let asked_for = inherited.as_ref().map_or(listen, |socket| socket.local_addr().ok());
-    if let Some(address) = asked_for.filter(|address| !address.ip().is_loopback() && !settings.http.public) {
+    if let Some(address) =
+        asked_for.filter(|address| !address.ip().is_loopback() && !settings.http.public)
+    {
         return Err(RunError::NotPublic(address));
     }
     let (transport, messenger, poster) = match transport {
@@ -191,7 +210,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let (mut scheduler, links) = Scheduler::new(setup);
     if owns_process {
         let overview = links.overview.clone();
-        let alive = move || notify::alive(!overview.borrow().accounts.values().all(Option::is_some));
+        let alive =
+            move || notify::alive(!overview.borrow().accounts.values().all(Option::is_some));
         scheduler = scheduler.watched(Watchdog::new(notify::within(), alive));
     }
     let cancelled = CancellationToken::new();
@@ -204,7 +224,8 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         alarm.run(stop).await;
         ("alerts", Ok(()))
     });
-    let (canaries, stop) = (Canaries::new(&links, clock.clone(), poster, store.clone()), closing.clone());
+    let (canaries, stop) =
+        (Canaries::new(&links, clock.clone(), poster, store.clone()), closing.clone());
     tasks.spawn(async move {
         canaries.run(stop).await;
         ("canaries", Ok(()))
@@ -235,7 +256,13 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         status_file::keep(of_file.0, of_file.1, stop).await;
         ("status file", Ok(()))
     });
-    let desk = Desk { links: links.clone(), store, clock, reader: reader.clone(), reloads: ask_reload.clone() };
+    let desk = Desk {
+        links: links.clone(),
+        store,
+        clock,
+        reader: reader.clone(),
+        reloads: ask_reload.clone(),
+    };
     let stop = closing.clone();
     tasks.spawn(async move {
         control::serve(socket, door, desk, stop).await;
@@ -345,7 +372,11 @@ impl Daemon {
     }
 
     /// Lets passes under way come to an end; a second signal does not.
-    async fn stop(self, mut incoming: Option<Incoming>, result: Result<(), RunError>) -> Result<(), RunError> {
+    async fn stop(
+        self,
+        mut incoming: Option<Incoming>,
+        result: Result<(), RunError>,
+    ) -> Result<(), RunError> {
         if self.owns_process {
             notify::stopping();
         }
@@ -367,8 +398,8 @@ impl Daemon {
         }
     }
 
-    /// Says it the first time that every account has been looked at. Accounts are begun in their order, so that the last ones
-    /// tell soonest.
+    /// Says it the first time that every account has been looked at. Accounts are begun in their
+    /// order, so that the last ones tell soonest.
     fn tell_ready(&mut self) {
         let seen = |overview: &Overview| {
             let are_seen = overview.accounts.values().rev().all(Option::is_some);
@@ -389,14 +420,16 @@ impl Daemon {
     fn tell_systemd(&mut self) {
         let overview = self.links.overview.borrow().clone();
         let clock = &*self.reloader.reader.means.clock;
-        let line = notify::line(&overview, &health(&overview, self.links.pulse.age(clock), clock.now()));
+        let line =
+            notify::line(&overview, &health(&overview, self.links.pulse.age(clock), clock.now()));
         if self.line != line {
             notify::status(&line);
             self.line = line;
         }
     }
 
-    /// A reload, of which systemd is told. It is not while the daemon starts: the end of a reload would be READY.
+    /// A reload, of which systemd is told. It is not while the daemon starts: the end of a reload
+    /// would be READY.
     async fn reload_for_systemd(&mut self) -> Result<(), Vec<String>> {
         let is_told = self.owns_process && self.ready;
         if is_told {
@@ -423,7 +456,8 @@ impl Reloader {
         let former = self.links.fleet.borrow().clone();
         let read = self.reader.read(&former).and_then(|fresh| {
             let kept = self.reader.means.store.keep_desired(&fresh.desired);
-            kept.map(|_| fresh).map_err(|error| vec![format!("the store failed: {}", chain(&error))])
+            kept.map(|_| fresh)
+                .map_err(|error| vec![format!("the store failed: {}", chain(&error))])
         });
         match read {
             Ok(Fresh { desired, fleet, config }) => {
@@ -434,7 +468,10 @@ impl Reloader {
                 Ok(())
             }
             Err(problems) => {
-                error!(problems = problems.len(), "the config is not used; the last good one stays in force");
+                error!(
+                    problems = problems.len(),
+                    "the config is not used; the last good one stays in force"
+                );
                 self.send(Message::ConfigRefused(problems.clone())).await;
                 Err(problems)
             }
@@ -530,19 +567,25 @@ fn log_loaded(loaded: &Loaded) {
 /// # Errors
 /// When the CA file cannot be used.
 pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
-    let http = Http::new(settings.connect_timeout, settings.request_timeout, settings.ca_file.as_deref())?;
+    let http =
+        Http::new(settings.connect_timeout, settings.request_timeout, settings.ca_file.as_deref())?;
     Ok(Arc::new(http))
 }
 
 /// The same for [`alerts`](super::alerts), with connections and limits of its own.
 fn messenger(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
-    let http = Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
+    let http =
+        Http::new(alerts::CONNECT_TIMEOUT, alerts::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
     Ok(Arc::new(http))
 }
 
 /// The same for [`canaries`](super::canaries).
 fn poster(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
-    let http = Http::new(canaries::CONNECT_TIMEOUT, canaries::REQUEST_TIMEOUT, settings.ca_file.as_deref())?;
+    let http = Http::new(
+        canaries::CONNECT_TIMEOUT,
+        canaries::REQUEST_TIMEOUT,
+        settings.ca_file.as_deref(),
+    )?;
     Ok(Arc::new(http.reading_no_body()))
 }
 
@@ -558,7 +601,10 @@ fn shown(
     let (fleet, of_accounts, of_channels) = (links.fleet.clone(), store.clone(), store.clone());
     let account = move |name: &AccountName| {
         let subject = fleet.borrow().subjects.get(name).cloned();
-        subject.map(|subject| remembered_of(&subject, &of_accounts)).transpose().map_err(|error| chain(&error))
+        subject
+            .map(|subject| remembered_of(&subject, &of_accounts))
+            .transpose()
+            .map_err(|error| chain(&error))
     };
     let channel = move |name: &AccountName, id: ChannelId| {
         let read = || {
@@ -636,7 +682,9 @@ async fn next_signal(incoming: Option<&mut Incoming>) -> Option<Asked> {
     }
 }
 
-fn ended_early(ended: Result<(&'static str, Result<(), RunError>), tokio::task::JoinError>) -> RunError {
+fn ended_early(
+    ended: Result<(&'static str, Result<(), RunError>), tokio::task::JoinError>,
+) -> RunError {
     match ended {
         Ok((_, Err(error))) => error,
         Ok((what, Ok(()))) => RunError::Ended(what),

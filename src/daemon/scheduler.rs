@@ -1,14 +1,17 @@
 //! One slot per account: when it is looked at next.
 //!
-//! The scheduler runs at most one pass per account at a time and a bounded number at once. Whatever wakes an account only
-//! moves its slot to *now*: wakes coalesce, and one that comes during a pass leads to one more pass after it. When a
-//! pass ends, its report says when the next one is due. Which of those that are due begins first says `queue`.
+//! The scheduler runs at most one pass per account at a time and a bounded number at once. Whatever
+//! wakes an account only moves its slot to *now*: wakes coalesce, and one that comes during a pass
+//! leads to one more pass after it. When a pass ends, its report says when the next one is due.
+//! Which of those that are due begins first says `queue`.
 //!
-//! It never sleeps longer than [`LOOK_AT_CLOCK`], or than its [`Watchdog`] wants, and reads wall time anew each time, so that a suspended machine, a paused
-//! virtual machine or a step of the clock is noticed. After a jump every account is looked at: a slot that was computed
+//! It never sleeps longer than [`LOOK_AT_CLOCK`], or than its [`Watchdog`] wants, and reads wall
+//! time anew each time, so that a suspended machine, a paused virtual machine or a step of the
+//! clock is noticed. After a jump every account is looked at: a slot that was computed
 //! under another time means nothing.
 //!
-//! A pass that panics ends the daemon, and systemd restarts it: a process that lives and does nothing is worse.
+//! A pass that panics ends the daemon, and systemd restarts it: a process that lives and does
+//! nothing is worse.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,7 +69,8 @@ pub enum Message {
 pub struct Wakes(pub mpsc::Sender<Message>);
 
 impl Wakes {
-    /// Wakes accounts. If the scheduler is gone the daemon is stopping, and there is nothing left to wake.
+    /// Wakes accounts. If the scheduler is gone the daemon is stopping, and there is nothing left
+    /// to wake.
     pub async fn wake(&self, account: Option<AccountName>, why: impl Into<String>) {
         let message = Message::Wake { account, why: why.into(), done: None };
         if self.0.send(message).await.is_err() {
@@ -81,8 +85,13 @@ impl Wakes {
         }
     }
 
-    /// Wakes accounts and waits until each has had a whole pass. `false` when the daemon stopped before.
-    pub async fn wake_and_wait(&self, account: Option<AccountName>, why: impl Into<String>) -> bool {
+    /// Wakes accounts and waits until each has had a whole pass. `false` when the daemon stopped
+    /// before.
+    pub async fn wake_and_wait(
+        &self,
+        account: Option<AccountName>,
+        why: impl Into<String>,
+    ) -> bool {
         let (done, waiting) = oneshot::channel();
         let message = Message::Wake { account, why: why.into(), done: Some(done) };
         self.0.send(message).await.is_ok() && waiting.await.is_ok()
@@ -100,7 +109,9 @@ impl Pulse {
 
     /// How long ago the loop last turned.
     pub fn age(&self, clock: &dyn Clock) -> LoopAge {
-        LoopAge(Duration::from_millis(millis(clock.elapsed()).saturating_sub(self.0.load(Ordering::Relaxed))))
+        LoopAge(Duration::from_millis(
+            millis(clock.elapsed()).saturating_sub(self.0.load(Ordering::Relaxed)),
+        ))
     }
 }
 
@@ -160,7 +171,8 @@ pub struct PassDied(#[source] pub tokio::task::JoinError);
 struct Slot {
     /// When it is due; `None` while a pass runs.
     due: Option<Timestamp>,
-    /// When the first emergency of its channels begins, as the last pass left them, or the store remembers them.
+    /// When the first emergency of its channels begins, as the last pass left them, or the store
+    /// remembers them.
     emergency_at: Option<Timestamp>,
     /// When its plan asks for the next pass, whoever else does before.
     planned_at: Option<Timestamp>,
@@ -266,7 +278,10 @@ impl Scheduler {
         self.write_held();
         self.mend_store();
         if let Some(why) = self.store.trouble() {
-            error!(error = why, "the store could not be written to the end, so what it had in memory is lost");
+            error!(
+                error = why,
+                "the store could not be written to the end, so what it had in memory is lost"
+            );
         }
         info!("no pass is under way any more");
         Ok(())
@@ -300,7 +315,9 @@ impl Scheduler {
         while self.passes.len() < self.passes_max() {
             let Some(account) = self.queue.take(now) else { return };
             let subject = self.fleet.borrow().subjects.get(&account).cloned();
-            let (Some(slot), Some(subject)) = (self.slots.get_mut(&account), subject) else { continue };
+            let (Some(slot), Some(subject)) = (self.slots.get_mut(&account), subject) else {
+                continue;
+            };
             slot.due = None;
             slot.running = true;
             slot.served = std::mem::take(&mut slot.waiting);
@@ -324,7 +341,9 @@ impl Scheduler {
             Err(error) => {
                 let chain = chain(&error);
                 error!(%account, error = chain, "the store failed, so this pass was given up");
-                self.publish(|overview| overview.store_failed = Some(format!("nothing is done: {chain}")));
+                self.publish(|overview| {
+                    overview.store_failed = Some(format!("nothing is done: {chain}"))
+                });
                 after(now, STORE_RETRY)
             }
         };
@@ -351,8 +370,10 @@ impl Scheduler {
         let mut tally = self.overview.borrow().tallies.get(&account).cloned().unwrap_or_default();
         tally.add(&report);
         if let Some(slot) = self.slots.get_mut(&account) {
-            slot.emergency_at = report.channels.values().filter_map(|channel| channel.emergency_at).min();
-            // Whoever asked for the pass is told what it did. Nobody else is, and of many channels it is a lot.
+            slot.emergency_at =
+                report.channels.values().filter_map(|channel| channel.emergency_at).min();
+            // Whoever asked for the pass is told what it did. Nobody else is, and of many channels
+            // it is a lot.
             if slot.served.is_empty() && self.observer.is_none() {
                 report.outcomes = Vec::new();
             }
@@ -394,7 +415,9 @@ impl Scheduler {
             Message::ConfigRefused(problems) => {
                 self.publish(|overview| overview.config.problems = problems);
             }
-            Message::StatusFile(failed) => self.publish(|overview| overview.status_file_failed = failed),
+            Message::StatusFile(failed) => {
+                self.publish(|overview| overview.status_file_failed = failed)
+            }
         }
     }
 
@@ -438,11 +461,15 @@ impl Scheduler {
         let (counts, emergencies) = self.remembered();
         for name in fleet.subjects.keys() {
             let emergency_at = emergencies.get(name).copied();
-            self.slots.entry(name.clone()).or_insert_with(|| Slot { emergency_at, ..Slot::default() });
+            self.slots
+                .entry(name.clone())
+                .or_insert_with(|| Slot { emergency_at, ..Slot::default() });
             self.wake(name, why, None);
         }
         self.retire_ledgers();
-        let is_declared = |name: &AccountName| fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name);
+        let is_declared = |name: &AccountName| {
+            fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name)
+        };
         let orphans = counts.into_iter().filter(|(name, _)| !is_declared(name)).collect();
         self.publish(|overview| {
             overview.accounts.retain(|name, _| fleet.subjects.contains_key(name));
@@ -455,24 +482,29 @@ impl Scheduler {
         });
     }
 
-    /// The ledgers of accounts that are declared no longer come to their end. A pass under way holds its account's ledgers
-    /// and writes them back: they wait for it.
+    /// The ledgers of accounts that are declared no longer come to their end. A pass under way
+    /// holds its account's ledgers and writes them back: they wait for it.
     fn retire_ledgers(&self) {
         let fleet = self.fleet.borrow().clone();
         let is_held = |name: &AccountName| {
-            fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name) || self.slots.contains_key(name)
+            fleet.subjects.contains_key(name)
+                || fleet.unusable.contains_key(name)
+                || self.slots.contains_key(name)
         };
         let retired = self.store.ledger_accounts().and_then(|names| {
             let mut gone = names.iter().filter(|name| !is_held(name));
             gone.try_for_each(|name| cover::retire(&self.store, name, self.clock.now()))
         });
         if let Err(error) = retired {
-            warn!(error = chain(&error), "ledgers of accounts that are declared no longer could not be ended");
+            warn!(
+                error = chain(&error),
+                "ledgers of accounts that are declared no longer could not be ended"
+            );
         }
     }
 
-    /// How many channels of each account are remembered, and when the first emergency of those begins, by Zoho's clock,
-    /// which is near enough to say which account goes first.
+    /// How many channels of each account are remembered, and when the first emergency of those
+    /// begins, by Zoho's clock, which is near enough to say which account goes first.
     fn remembered(&self) -> (BTreeMap<AccountName, usize>, BTreeMap<AccountName, Timestamp>) {
         let (mut counts, mut emergencies) = (BTreeMap::<_, usize>::new(), BTreeMap::new());
         let read = self.store.visit_grants(|account, grant| {
@@ -502,7 +534,8 @@ impl Scheduler {
         ))
     }
 
-    /// A store that went on in memory is brought back to its disk as soon as that can be written again.
+    /// A store that went on in memory is brought back to its disk as soon as that can be written
+    /// again.
     fn mend_store(&mut self) {
         if self.store.trouble().is_none() {
             return;
@@ -525,13 +558,14 @@ impl Scheduler {
         }
     }
 
-    /// Wall time and monotonic time since the last turn should agree. Where they do not, the clock was stepped, or the
-    /// machine slept.
+    /// Wall time and monotonic time since the last turn should agree. Where they do not, the clock
+    /// was stepped, or the machine slept.
     fn notice_jumps(&mut self) {
         let (wall, elapsed) = (self.clock.now(), self.clock.elapsed());
         let (wall_before, elapsed_before) = std::mem::replace(&mut self.last_look, (wall, elapsed));
         let by_wall = wall.as_millisecond() - wall_before.as_millisecond();
-        let by_elapsed = i64::try_from((elapsed.saturating_sub(elapsed_before)).as_millis()).unwrap_or(i64::MAX);
+        let by_elapsed =
+            i64::try_from((elapsed.saturating_sub(elapsed_before)).as_millis()).unwrap_or(i64::MAX);
         let jump = by_wall.saturating_sub(by_elapsed);
         if jump.unsigned_abs() < JUMP_MIN_MS {
             return;

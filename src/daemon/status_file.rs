@@ -1,13 +1,14 @@
 //! The status file: the [`Summary`] where another host can fetch it.
 //!
-//! `[daemon] status_file` names it; without that key there is none. It is written after what changes the overview (a pass, a
-//! reload), at most every [`BETWEEN`], and every [`EVERY`] when nothing changes, so that its age tells whether the daemon is
-//! alive. A reader sees the old one or the new one, whole: it is written beside it and renamed. Everybody may read it, and
-//! there is nothing in it that `/healthz` does not say. It is not synced to the disk, because after a power cut it is out of
-//! date anyway.
+//! `[daemon] status_file` names it; without that key there is none. It is written after what
+//! changes the overview (a pass, a reload), at most every [`BETWEEN`], and every [`EVERY`] when
+//! nothing changes, so that its age tells whether the daemon is alive. A reader sees the old one or
+//! the new one, whole: it is written beside it and renamed. Everybody may read it, and
+//! there is nothing in it that `/healthz` does not say. It is not synced to the disk, because after
+//! a power cut it is out of date anyway.
 //!
-//! Nothing waits for it. It is written by a thread of its own, one at a time, and whatever goes wrong (a full disk, a mount
-//! that hangs) is a warning, a reason of health, and tried again.
+//! Nothing waits for it. It is written by a thread of its own, one at a time, and whatever goes
+//! wrong (a full disk, a mount that hangs) is a warning, a reason of health, and tried again.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -75,7 +76,9 @@ impl Keeper {
         }
         let overview = self.links.overview.borrow().clone();
         let summary = Summary::of(&overview, self.links.pulse.age(&*self.clock), self.clock.now());
-        let text = serde_json::to_string_pretty(&summary).map_err(|error| failed(error.to_string()))? + "\n";
+        let text = serde_json::to_string_pretty(&summary)
+            .map_err(|error| failed(error.to_string()))?
+            + "\n";
         let target = path.clone();
         let mut writing = tokio::task::spawn_blocking(move || replace(&target, &text));
         tokio::select! {
@@ -110,7 +113,8 @@ impl Keeper {
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
     let beside = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
-    // What a crash left, or somebody put there to be written through: the new one is made by nobody else.
+    // What a crash left, or somebody put there to be written through: the new one is made by nobody
+    // else.
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -150,7 +154,11 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
-        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine", "nothing is written through a link");
+        assert_eq!(
+            std::fs::read_to_string(&elsewhere).unwrap(),
+            "mine",
+            "nothing is written through a link"
+        );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left beside it");
     }
 

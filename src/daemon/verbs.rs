@@ -1,8 +1,8 @@
 //! What the command line can ask for, the same with a running daemon and without one.
 //!
-//! `plan`, `explain` and `gaps` look and change nothing. The others write a fact into the store (this removal is allowed, this
-//! channel is ours, this one is to be renewed, this gap was seen to) and leave it to the next pass to act on it, if there is
-//! anything to be done.
+//! `plan`, `explain` and `gaps` look and change nothing. The others write a fact into the store
+//! (this removal is allowed, this channel is ours, this one is to be renewed, this gap was seen to)
+//! and leave it to the next pass to act on it, if there is anything to be done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,10 +49,14 @@ pub enum VerbError {
     #[error("no account and no channel is named {0}")]
     NeitherNor(String),
     /// A name that is an account's and a channel's.
-    #[error("{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them another name")]
+    #[error(
+        "{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them another name"
+    )]
     Ambiguous(String),
     /// The channel to adopt is not there.
-    #[error("channel {name} ({id}) is not at Zoho, so there is nothing to adopt; `apply` enables it")]
+    #[error(
+        "channel {name} ({id}) is not at Zoho, so there is nothing to adopt; `apply` enables it"
+    )]
     NotThere {
         /// Its name.
         name: ChannelName,
@@ -99,7 +103,8 @@ pub struct Which {
 /// Which gaps are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapsRequest {
-    /// Those of this channel, `[ACCOUNT/]CHANNEL`, declared or not; all of them when it is left out.
+    /// Those of this channel, `[ACCOUNT/]CHANNEL`, declared or not; all of them when it is left
+    /// out.
     #[serde(default)]
     pub channel: Option<String>,
     /// Those that had not ended then.
@@ -130,7 +135,8 @@ pub struct Missed {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AckRequest {
-    /// Those of this channel, `[ACCOUNT/]CHANNEL`, declared or not; all of them when it is left out.
+    /// Those of this channel, `[ACCOUNT/]CHANNEL`, declared or not; all of them when it is left
+    /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// Those that had ended by then.
@@ -215,7 +221,10 @@ impl Fleet {
     ///
     /// # Errors
     /// When there is none.
-    pub fn channel(&self, name: &str) -> Result<(&Arc<Subject>, &Arc<crate::model::channel::Spec>), VerbError> {
+    pub fn channel(
+        &self,
+        name: &str,
+    ) -> Result<(&Arc<Subject>, &Arc<crate::model::channel::Spec>), VerbError> {
         let parsed = name.parse().ok();
         let found = parsed.and_then(|name| self.find(&name));
         found.ok_or_else(|| VerbError::NoChannel(name.to_owned()))
@@ -247,7 +256,11 @@ pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Pl
 ///
 /// # Errors
 /// As [`plans`].
-pub async fn plan_views(fleet: &Fleet, store: &Store, which: &Which) -> Result<PlansView, VerbError> {
+pub async fn plan_views(
+    fleet: &Fleet,
+    store: &Store,
+    which: &Which,
+) -> Result<PlansView, VerbError> {
     let audits = f64::from(audits_per_day(&fleet.settings.audit));
     let plans = plans(fleet, store, which).await?;
     let mut shown = PlansView::of(&plans);
@@ -255,44 +268,68 @@ pub async fn plan_views(fleet: &Fleet, store: &Store, which: &Which) -> Result<P
         let Some(subject) = fleet.subjects.get(&plan.account) else { continue };
         let AccountDesired { account, specs } = &subject.desired;
         let learned = store.account_state(&plan.account)?.learned;
-        let calls = calls::expected(&account.name, &learned.within(&account.policy, plan.at), specs, audits);
+        let calls = calls::expected(
+            &account.name,
+            &learned.within(&account.policy, plan.at),
+            specs,
+            audits,
+        );
         view.calls = Some(CallsView::of(&account.name, &calls, account.policy.credits_per_day));
     }
     Ok(shown)
 }
 
-/// Makes the plan anew and compares its checksum. The pass that follows looks once more: what changes at Zoho in the
-/// moments between is met as in any pass.
+/// Makes the plan anew and compares its checksum. The pass that follows looks once more: what
+/// changes at Zoho in the moments between is met as in any pass.
 ///
 /// # Errors
 /// When it is another one, and as [`plans`].
-pub async fn expect_plan(fleet: &Fleet, store: &Store, which: &Which, wanted: &str) -> Result<(), VerbError> {
+pub async fn expect_plan(
+    fleet: &Fleet,
+    store: &Store,
+    which: &Which,
+    wanted: &str,
+) -> Result<(), VerbError> {
     let made = checksum(&plans(fleet, store, which).await?);
-    if made == wanted { Ok(()) } else { Err(VerbError::OtherPlan { wanted: wanted.to_owned(), made }) }
+    if made == wanted {
+        Ok(())
+    } else {
+        Err(VerbError::OtherPlan { wanted: wanted.to_owned(), made })
+    }
 }
 
-/// One channel of the plan that would be made now, with everything its decision is made from. `asked` is
-/// `[ACCOUNT/]CHANNEL`: a name that is declared or remembered, or an id.
+/// One channel of the plan that would be made now, with everything its decision is made from.
+/// `asked` is `[ACCOUNT/]CHANNEL`: a name that is declared or remembered, or an id.
 ///
 /// # Errors
 /// When there is no such account or channel, or the store fails.
 pub async fn explain(fleet: &Fleet, store: &Store, asked: &str) -> Result<Explanation, VerbError> {
-    let (account, channel) = asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name));
+    let (account, channel) =
+        asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name));
     let which = Which { account: account.map(str::to_owned), channel: None };
     let chosen = fleet.chosen(&which)?;
     let id = channel.parse().ok();
     let mut found = None;
     for subject in chosen.values() {
-        let declared = subject.desired.specs.values().find(|spec| spec.name.as_str() == channel).map(|spec| spec.id);
+        let declared = subject
+            .desired
+            .specs
+            .values()
+            .find(|spec| spec.name.as_str() == channel)
+            .map(|spec| spec.id);
         let records = store.records(subject.name())?;
-        let remembered = records.values().find(|record| record.name.as_str() == channel).map(|record| record.id);
-        let by_id = id.filter(|id| subject.desired.specs.contains_key(id) || records.contains_key(id));
+        let remembered =
+            records.values().find(|record| record.name.as_str() == channel).map(|record| record.id);
+        let by_id =
+            id.filter(|id| subject.desired.specs.contains_key(id) || records.contains_key(id));
         // A channel that is not ours is known by its id alone, so its account has to be clear.
         let foreign = id.filter(|_| chosen.len() == 1);
         let rank = |place: u8, id: Option<ChannelId>| id.map(|id| (place, id, subject.clone()));
-        let here = rank(0, declared).or(rank(1, remembered)).or(rank(2, by_id)).or(rank(3, foreign));
-        let is_nearer =
-            |best: &Option<(u8, ChannelId, Arc<Subject>)>, place| best.as_ref().is_none_or(|(held, ..)| place < *held);
+        let here =
+            rank(0, declared).or(rank(1, remembered)).or(rank(2, by_id)).or(rank(3, foreign));
+        let is_nearer = |best: &Option<(u8, ChannelId, Arc<Subject>)>, place| {
+            best.as_ref().is_none_or(|(held, ..)| place < *held)
+        };
         if let Some(here) = here.filter(|(place, ..)| is_nearer(&found, *place)) {
             found = Some(here);
         }
@@ -301,28 +338,46 @@ pub async fn explain(fleet: &Fleet, store: &Store, asked: &str) -> Result<Explan
     Ok(explained(&subject, store, id, fleet.settings.request_timeout).await?)
 }
 
-/// The gaps of every account, by account, channel and time; also of accounts and channels that are declared no longer.
+/// The gaps of every account, by account, channel and time; also of accounts and channels that are
+/// declared no longer.
 ///
 /// # Errors
 /// When no channel has that name, or the store fails.
-pub fn gaps(fleet: &Fleet, store: &Store, request: &GapsRequest, now: Timestamp) -> Result<Vec<Missed>, VerbError> {
+pub fn gaps(
+    fleet: &Fleet,
+    store: &Store,
+    request: &GapsRequest,
+    now: Timestamp,
+) -> Result<Vec<Missed>, VerbError> {
     let mut missed = Vec::new();
     for kept in ledgers(fleet, store, request.channel.as_deref(), now)? {
         let api = fleet.subjects.get(&kept.account).map(|subject| subject.desired.account.api());
         for gap in kept.views(request.since) {
             let events = gap.events.iter().map(String::as_str).collect();
-            let backfill = backfill(&events, gap.from, gap.to, kept.zoho_now, api.as_deref().unwrap_or(BASE_UNKNOWN));
+            let backfill = backfill(
+                &events,
+                gap.from,
+                gap.to,
+                kept.zoho_now,
+                api.as_deref().unwrap_or(BASE_UNKNOWN),
+            );
             missed.push(Missed { gap, backfill });
         }
     }
     Ok(missed)
 }
 
-/// Acknowledges gaps that have ended. What is open, and what comes later, is not acknowledged with them.
+/// Acknowledges gaps that have ended. What is open, and what comes later, is not acknowledged with
+/// them.
 ///
 /// # Errors
 /// When no channel has that name, the note cannot be kept, or the store fails.
-pub fn ack(fleet: &Fleet, store: &Store, request: &AckRequest, now: Timestamp) -> Result<Vec<Acked>, VerbError> {
+pub fn ack(
+    fleet: &Fleet,
+    store: &Store,
+    request: &AckRequest,
+    now: Timestamp,
+) -> Result<Vec<Acked>, VerbError> {
     let note = request.note.as_deref().map(str::parse::<Note>).transpose()?;
     let mut acked = Vec::new();
     for mut kept in ledgers(fleet, store, request.channel.as_deref(), now)? {
@@ -359,13 +414,22 @@ impl Kept {
 }
 
 /// The ledgers of every account, declared or not, or those of one channel, `[ACCOUNT/]CHANNEL`.
-fn ledgers(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) -> Result<Vec<Kept>, VerbError> {
-    let parts = asked.map(|asked| asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name)));
+fn ledgers(
+    fleet: &Fleet,
+    store: &Store,
+    asked: Option<&str>,
+    now: Timestamp,
+) -> Result<Vec<Kept>, VerbError> {
+    let parts = asked.map(|asked| {
+        asked.split_once('/').map_or((None, asked), |(account, name)| (Some(account), name))
+    });
     let (only, channel) = parts.map_or((None, None), |(account, name)| (account, Some(name)));
     let (mut all, mut found) = (Vec::new(), asked.is_none());
     let mut accounts = store.ledger_accounts()?;
     accounts.extend(fleet.subjects.keys().chain(fleet.unusable.keys()).cloned());
-    for account in accounts.iter().filter(|account| only.is_none_or(|only| only == account.as_str())) {
+    for account in
+        accounts.iter().filter(|account| only.is_none_or(|only| only == account.as_str()))
+    {
         let subject = fleet.subjects.get(account);
         let mut declared = subject.into_iter().flat_map(|subject| subject.desired.specs.values());
         found |= declared.any(|spec| Some(spec.name.as_str()) == channel);
@@ -391,7 +455,8 @@ fn ledgers(fleet: &Fleet, store: &Store, asked: Option<&str>, now: Timestamp) ->
 /// As [`plans`].
 pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Result<(), VerbError> {
     for plan in plans(fleet, store, which).await? {
-        let guarded = plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
+        let guarded =
+            plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
         let removals: BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
         if !removals.is_empty() {
             let state = store.account_state(&plan.account)?;
@@ -402,7 +467,8 @@ pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Resu
     Ok(())
 }
 
-/// Makes a channel that exists at Zoho ours: what holds it as a conflict is gone, and the next pass repairs what differs.
+/// Makes a channel that exists at Zoho ours: what holds it as a conflict is gone, and the next pass
+/// repairs what differs.
 ///
 /// # Errors
 /// When there is no such channel, here or at Zoho.
@@ -412,25 +478,42 @@ pub async fn adopt(fleet: &Fleet, store: &Store, channel: &str) -> Result<Accoun
     let records = store.records(&account)?;
     let observed = subject.client.look_at(spec.id).await?;
     let missing = || VerbError::NotThere { name: spec.name.clone(), id: spec.id };
-    let url = observed.and_then(|observed| observed.notify_urls.iter().next().cloned()).ok_or_else(missing)?;
+    let url = observed
+        .and_then(|observed| observed.notify_urls.iter().next().cloned())
+        .ok_or_else(missing)?;
     let known = records.get(&spec.id).cloned();
-    let record = known.unwrap_or_else(|| Record::new(spec.id, spec.name.clone(), url.fingerprint()));
+    let record =
+        known.unwrap_or_else(|| Record::new(spec.id, spec.name.clone(), url.fingerprint()));
     let record = Record { notify_url: url.fingerprint(), ..record };
     store.write_records(&account, &[(spec.id, Some(record))].into())?;
     Ok(account)
 }
 
-/// Asks for a renewal of a channel, or of every channel of the chosen accounts, and lifts the wait after a refusal.
+/// Asks for a renewal of a channel, or of every channel of the chosen accounts, and lifts the wait
+/// after a refusal.
 ///
 /// # Errors
 /// When there is no such account or channel.
-pub fn ask_renewal(fleet: &Fleet, store: &Store, which: &Which, now: Timestamp) -> Result<(), VerbError> {
-    let only = which.channel.as_deref().map(|name| fleet.channel(name)).transpose()?.map(|(_, spec)| spec.id);
+pub fn ask_renewal(
+    fleet: &Fleet,
+    store: &Store,
+    which: &Which,
+    now: Timestamp,
+) -> Result<(), VerbError> {
+    let only = which
+        .channel
+        .as_deref()
+        .map(|name| fleet.channel(name))
+        .transpose()?
+        .map(|(_, spec)| spec.id);
     for (account, subject) in fleet.chosen(which)? {
         let declared = &subject.desired.specs;
         let asked = store.records(&account)?.into_values();
-        let asked = asked.filter(|record| declared.contains_key(&record.id) && only.is_none_or(|id| id == record.id));
-        let changes = asked.map(|record| (record.id, Some(Record { renewal_asked: Some(now), ..record })));
+        let asked = asked.filter(|record| {
+            declared.contains_key(&record.id) && only.is_none_or(|id| id == record.id)
+        });
+        let changes =
+            asked.map(|record| (record.id, Some(Record { renewal_asked: Some(now), ..record })));
         store.write_records(&account, &changes.collect())?;
     }
     Ok(())
@@ -449,8 +532,11 @@ pub struct Target {
 /// # Errors
 /// When there is none of that name, or two.
 pub fn target(fleet: &Fleet, name: Option<&str>) -> Result<Target, VerbError> {
-    let Some(name) = name else { return Ok(Target { accounts: fleet.chosen(&Which::default())?, channel: None }) };
-    let (account, channel) = name.split_once('/').map_or((None, name), |(account, name)| (Some(account), name));
+    let Some(name) = name else {
+        return Ok(Target { accounts: fleet.chosen(&Which::default())?, channel: None });
+    };
+    let (account, channel) =
+        name.split_once('/').map_or((None, name), |(account, name)| (Some(account), name));
     let found = fleet
         .channel(channel)
         .ok()
@@ -458,9 +544,10 @@ pub fn target(fleet: &Fleet, name: Option<&str>) -> Result<Target, VerbError> {
     let is_account = account.is_none() && fleet.subjects.keys().any(|known| known.as_str() == name);
     match (found, is_account) {
         (Some(_), true) => Err(VerbError::Ambiguous(name.to_owned())),
-        (Some((subject, spec)), false) => {
-            Ok(Target { accounts: [(subject.name().clone(), subject.clone())].into(), channel: Some(spec.id) })
-        }
+        (Some((subject, spec)), false) => Ok(Target {
+            accounts: [(subject.name().clone(), subject.clone())].into(),
+            channel: Some(spec.id),
+        }),
         (None, true) => {
             let which = Which { account: Some(name.to_owned()), channel: None };
             Ok(Target { accounts: fleet.chosen(&which)?, channel: None })
@@ -469,11 +556,17 @@ pub fn target(fleet: &Fleet, name: Option<&str>) -> Result<Target, VerbError> {
     }
 }
 
-/// Pauses a target; without `until`, for as long as nobody resumes it. A pause of the same thing replaces an earlier one.
+/// Pauses a target; without `until`, for as long as nobody resumes it. A pause of the same thing
+/// replaces an earlier one.
 ///
 /// # Errors
 /// When the store fails.
-pub fn pause(store: &Store, target: &Target, now: Timestamp, until: Option<Timestamp>) -> Result<(), VerbError> {
+pub fn pause(
+    store: &Store,
+    target: &Target,
+    now: Timestamp,
+    until: Option<Timestamp>,
+) -> Result<(), VerbError> {
     change_pauses(store, target, |pauses| match target.channel {
         Some(id) => drop(pauses.channels.insert(id, Pause { at: now, until })),
         None => pauses.account = Some(Pause { at: now, until }),
@@ -491,7 +584,11 @@ pub fn resume(store: &Store, target: &Target) -> Result<(), VerbError> {
     })
 }
 
-fn change_pauses(store: &Store, target: &Target, change: impl Fn(&mut Pauses)) -> Result<(), VerbError> {
+fn change_pauses(
+    store: &Store,
+    target: &Target,
+    change: impl Fn(&mut Pauses),
+) -> Result<(), VerbError> {
     for account in target.accounts.keys() {
         let mut state = store.account_state(account)?;
         change(&mut state.paused);
@@ -509,7 +606,8 @@ pub struct PauseView {
     pub channel: Option<String>,
     /// When the pause ends; nothing when it lasts until it is resumed.
     pub until: Option<Timestamp>,
-    /// Up to when all that is paused stays covered; nothing when something is uncovered already, or not known.
+    /// Up to when all that is paused stays covered; nothing when something is uncovered already,
+    /// or not known.
     pub covered_until: Option<Timestamp>,
     /// Channels that end before the pause does, the first to end first.
     pub lapse: Vec<String>,
@@ -518,25 +616,36 @@ pub struct PauseView {
 impl PauseView {
     /// Of what is known of an account.
     pub fn of(report: &AccountReport, target: &Target, until: Option<Timestamp>) -> PauseView {
-        let paused = report.channels.values().filter(|channel| target.channel.is_none_or(|id| id == channel.spec.id));
+        let paused = report
+            .channels
+            .values()
+            .filter(|channel| target.channel.is_none_or(|id| id == channel.spec.id));
         let mut ends: Vec<(Option<Timestamp>, String)> =
             paused.map(|channel| (channel.expiry, channel.spec.name.to_string())).collect();
         ends.sort();
-        let lapses = |end: &Option<Timestamp>| end.is_none_or(|end| until.is_none_or(|until| end < until));
+        let lapses =
+            |end: &Option<Timestamp>| end.is_none_or(|end| until.is_none_or(|until| end < until));
         PauseView {
             account: report.account.to_string(),
-            channel: target.channel.and_then(|id| Some(report.channels.get(&id)?.spec.name.to_string())),
+            channel: target
+                .channel
+                .and_then(|id| Some(report.channels.get(&id)?.spec.name.to_string())),
             until,
             covered_until: ends.first().and_then(|(end, _)| *end),
-            lapse: ends.iter().filter(|(end, _)| lapses(end)).map(|(_, name)| name.clone()).collect(),
+            lapse: ends
+                .iter()
+                .filter(|(end, _)| lapses(end))
+                .map(|(_, name)| name.clone())
+                .collect(),
         }
     }
 
     /// As text.
     pub fn to_text(&self) -> String {
         let PauseView { account, channel, until, covered_until, lapse } = self;
-        let what =
-            channel.as_ref().map_or_else(|| format!("account {account}"), |channel| format!("channel {channel}"));
+        let what = channel
+            .as_ref()
+            .map_or_else(|| format!("account {account}"), |channel| format!("channel {channel}"));
         let until = until.map_or_else(|| "it is resumed".to_owned(), |until| until.to_string());
         let covered = match covered_until {
             Some(end) => format!("everything of it stays covered until {end}"),
@@ -545,8 +654,16 @@ impl PauseView {
         let mut text = format!("{what} is paused until {until}; {covered}\n");
         if !lapse.is_empty() {
             let more = if lapse.len() > LAPSES_SHOWN_MAX { ", ..." } else { "" };
-            let names = lapse.iter().take(LAPSES_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-            text += &format!("  {} may lapse before that: {names}{more}\n", counted(lapse.len(), "channel"));
+            let names = lapse
+                .iter()
+                .take(LAPSES_SHOWN_MAX)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            text += &format!(
+                "  {} may lapse before that: {names}{more}\n",
+                counted(lapse.len(), "channel")
+            );
         }
         text
     }
@@ -559,7 +676,11 @@ impl Applied {
     pub fn of(report: &AccountReport) -> Applied {
         Applied {
             account: report.account.to_string(),
-            done: report.outcomes.iter().map(|(step, outcome)| DoneView::of(step, outcome)).collect(),
+            done: report
+                .outcomes
+                .iter()
+                .map(|(step, outcome)| DoneView::of(step, outcome))
+                .collect(),
             look_failed: report.look_failed.clone(),
             writes_failed: report.writes_failed.clone(),
             left: PlanView::of(&report.after),
@@ -571,7 +692,11 @@ impl Applied {
         let refused = self.done.iter().any(|done| done.outcome == "refused");
         let chosen = ["mode", "left-to-expire", "paused"];
         let held = self.left.held.iter().any(|held| !chosen.contains(&held.cause.as_str()));
-        self.look_failed.is_none() && self.writes_failed.is_none() && !refused && !held && self.left.steps.is_empty()
+        self.look_failed.is_none()
+            && self.writes_failed.is_none()
+            && !refused
+            && !held
+            && self.left.steps.is_empty()
     }
 
     /// As text, one line a step.
@@ -601,8 +726,12 @@ impl Applied {
         match (&self.look_failed, &self.writes_failed) {
             (Some(why), _) => format!("the look at Zoho failed: {why}"),
             (None, Some(why)) => format!("writes failed: {why}"),
-            (None, None) if self.done.is_empty() => format!("nothing to do, {} kept", self.left.kept),
-            (None, None) => format!("{} done", self.done.iter().filter(|done| done.outcome == "done").count()),
+            (None, None) if self.done.is_empty() => {
+                format!("nothing to do, {} kept", self.left.kept)
+            }
+            (None, None) => {
+                format!("{} done", self.done.iter().filter(|done| done.outcome == "done").count())
+            }
         }
     }
 }
@@ -612,7 +741,11 @@ impl DoneView {
         let (detail, granted) = match outcome {
             Outcome::Done(granted) => (None, *granted),
             Outcome::Refused(refused) => {
-                let path = refused.json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+                let path = refused
+                    .json_path
+                    .as_ref()
+                    .map(|path| format!(" at {path}"))
+                    .unwrap_or_default();
                 (Some(format!("{}{path}: {}", refused.code, refused.message)), None)
             }
             Outcome::Unsure(why) | Outcome::Deferred(why) => (Some(why.clone()), None),
@@ -628,7 +761,8 @@ impl DoneView {
     }
 
     fn line(&self) -> String {
-        let granted = self.granted.map(|granted| format!(", granted until {granted}")).unwrap_or_default();
+        let granted =
+            self.granted.map(|granted| format!(", granted until {granted}")).unwrap_or_default();
         let detail = self.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let DoneView { channel, step, reason, outcome, .. } = self;
         format!("  {outcome:<8} {step} {channel} ({reason}{granted}){detail}")

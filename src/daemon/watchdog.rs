@@ -1,7 +1,7 @@
 //! The watchdog: whoever restarts what stands still is told that the loop turns.
 //!
-//! Only the scheduler's loop has one, and it tells at its own turns. No task beside the loop does, because that would go on
-//! telling while the loop stands still and nothing is renewed.
+//! Only the scheduler's loop has one, and it tells at its own turns. No task beside the loop does,
+//! because that would go on telling while the loop stands still and nothing is renewed.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// While the loop turns, `tell` is called at least once in each `within`, and not more than twice as often.
+    /// While the loop turns, `tell` is called at least once in each `within`, and not more than
+    /// twice as often.
     pub fn new(within: Duration, tell: impl Fn() + Send + 'static) -> Watchdog {
         Watchdog { rest: (within / 2).max(REST_MIN), told: None, tell: Box::new(tell) }
     }
@@ -36,7 +37,10 @@ impl Watchdog {
 
 impl fmt::Debug for Watchdog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watchdog").field("rest", &self.rest).field("told", &self.told).finish_non_exhaustive()
+        f.debug_struct("Watchdog")
+            .field("rest", &self.rest)
+            .field("told", &self.told)
+            .finish_non_exhaustive()
     }
 }
 

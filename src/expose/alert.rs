@@ -6,14 +6,15 @@
 //! - again, when it is bad still and nothing was told for `repeat`;
 //! - once, that all is well, when nothing of what was told has been there for `grace`.
 //!
-//! So what comes and goes within `grace` is never told, what comes and goes more slowly is told at most once in twice
-//! that long, and a message that could not be delivered is not queued: what there is to say is said anew, as it is then,
-//! after a wait that grows ([`RETRIES`]). A message counts as told when it was delivered, and that is what is kept over a
-//! restart ([`Told`]).
+//! So what comes and goes within `grace` is never told, what comes and goes more slowly is told at
+//! most once in twice that long, and a message that could not be delivered is not queued: what
+//! there is to say is said anew, as it is then, after a wait that grows ([`RETRIES`]). A message
+//! counts as told when it was delivered, and that is what is kept over a restart ([`Told`]).
 //!
 //! Not everything that health mentions is worth a message: see [`Kind::is_told`].
 //!
-//! [`proof`] says whether the passes prove that everything is covered, which is what the heartbeat stands for.
+//! [`proof`] says whether the passes prove that everything is covered, which is what the heartbeat
+//! stands for.
 //!
 //! What is deliberately not here: who is told, and the sending.
 
@@ -33,7 +34,8 @@ use super::overview::Overview;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Teller {
     topics: BTreeMap<String, Topic>,
-    /// While something that was told is not over: since when, and when the last message was delivered.
+    /// While something that was told is not over: since when, and when the last message was
+    /// delivered.
     told: Option<(Timestamp, Timestamp)>,
     /// When the last message of all was delivered.
     told_at: Option<Timestamp>,
@@ -93,11 +95,21 @@ impl Teller {
     pub fn told(&self) -> Option<Told> {
         let (bad_since, at) = self.told?;
         let told = self.topics.iter().filter(|(_, topic)| topic.told);
-        Some(Told { at, bad_since, topics: told.map(|(name, topic)| (name.clone(), topic.since)).collect() })
+        Some(Told {
+            at,
+            bad_since,
+            topics: told.map(|(name, topic)| (name.clone(), topic.since)).collect(),
+        })
     }
 
     /// How things are at `now`, and what there is to tell of it. `who` is the daemon's name.
-    pub fn look(&mut self, health: &Health, who: &str, pacing: &Alerts, now: Timestamp) -> Option<Message> {
+    pub fn look(
+        &mut self,
+        health: &Health,
+        who: &str,
+        pacing: &Alerts,
+        now: Timestamp,
+    ) -> Option<Message> {
         self.live_at(now);
         self.see(health, pacing.grace, now);
         let gap = pacing.grace * 2;
@@ -109,7 +121,9 @@ impl Teller {
         let news = match self.told {
             _ if turned_bad => News::Bad,
             Some(_) if self.topics.is_empty() => News::Good,
-            Some((_, at)) if there().any(|topic| topic.told) && span(at, now) >= pacing.repeat => News::StillBad,
+            Some((_, at)) if there().any(|topic| topic.told) && span(at, now) >= pacing.repeat => {
+                News::StillBad
+            }
             Some(_) | None => return None,
         };
         Some(Message { news, text: self.text(news, health, who, now) })
@@ -147,14 +161,17 @@ impl Teller {
     }
 
     fn see(&mut self, health: &Health, grace: Duration, now: Timestamp) {
-        let there: BTreeMap<String, &HealthReason> = reasons(health).map(|reason| (name(reason), reason)).collect();
+        let there: BTreeMap<String, &HealthReason> =
+            reasons(health).map(|reason| (name(reason), reason)).collect();
         for name in there.keys() {
             let topic = Topic { since: now, told: false, gone_since: None };
             let topic = self.topics.entry(name.clone()).or_insert(topic);
             topic.gone_since = None;
         }
-        // What is not listed may be there all the same: of an account that nobody has looked at yet, or beyond the list.
-        let unseen = |reason: &HealthReason| matches!(reason.kind, Kind::FirstPass | Kind::FirstPassOverdue);
+        // What is not listed may be there all the same: of an account that nobody has looked at
+        // yet, or beyond the list.
+        let unseen =
+            |reason: &HealthReason| matches!(reason.kind, Kind::FirstPass | Kind::FirstPassOverdue);
         let is_whole = health.reasons_left_out == 0 && !health.reasons.iter().any(unseen);
         self.topics.retain(|name, topic| {
             if !there.contains_key(name) {
@@ -171,9 +188,15 @@ impl Teller {
         let shown: Vec<&HealthReason> = reasons(health).collect();
         let title = match news {
             News::Good => return format!("{who}: all is well again, after {lasted}.\n{covered}"),
-            News::Bad => format!("{who}: {}: {}.", health.status.word(), counted(shown.len(), "problem")),
+            News::Bad => {
+                format!("{who}: {}: {}.", health.status.word(), counted(shown.len(), "problem"))
+            }
             News::StillBad => {
-                format!("{who}: still {}, for {lasted}: {}.", health.status.word(), counted(shown.len(), "problem"))
+                format!(
+                    "{who}: still {}, for {lasted}: {}.",
+                    health.status.word(),
+                    counted(shown.len(), "problem")
+                )
             }
         };
         let mut lines = vec![title, covered];
@@ -204,14 +227,18 @@ impl Retry {
     }
 }
 
-/// When the latest pass began, if the passes prove at `now` that everything declared is covered: every account was seen
-/// whole by its last pass, that pass failed in nothing and the next is not overdue, and every channel was found to
-/// deliver, with its end beyond the emergency's edge. No proof without a declared channel.
+/// When the latest pass began, if the passes prove at `now` that everything declared is covered:
+/// every account was seen whole by its last pass, that pass failed in nothing and the next is not
+/// overdue, and every channel was found to deliver, with its end beyond the emergency's edge. No
+/// proof without a declared channel.
 pub fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
     if !overview.unusable.is_empty() || overview.store_failed.is_some() || overview.stopping {
         return None;
     }
-    let proving = overview.accounts.values().map(|report| report.as_deref().filter(|report| proves(report, now)));
+    let proving = overview
+        .accounts
+        .values()
+        .map(|report| report.as_deref().filter(|report| proves(report, now)));
     let reports = proving.collect::<Option<Vec<&AccountReport>>>()?;
     let declared = reports.iter().any(|report| !report.channels.is_empty());
     reports.iter().map(|report| report.at).max().filter(|_| declared)
@@ -222,7 +249,8 @@ fn proves(report: &AccountReport, now: Timestamp) -> bool {
         let seen = report.state_at(channel, now) != ChannelState::Unverified;
         seen && is_covered(report, channel, now) && channel.emergency_at.is_some_and(|at| at > now)
     };
-    let failed = report.look_failed.is_some() || report.writes_failed.is_some() || report.needs_a_person;
+    let failed =
+        report.look_failed.is_some() || report.writes_failed.is_some() || report.needs_a_person;
     !failed && now <= after(report.next_wake, PASS_OVERDUE) && report.channels.values().all(is_safe)
 }
 
@@ -242,7 +270,10 @@ fn name(reason: &HealthReason) -> String {
 fn covered(guarantee: Guarantee) -> String {
     match guarantee {
         Guarantee::Until(until) => {
-            format!("Everything stays covered until {} even if nothing succeeds any more.", rounded(until))
+            format!(
+                "Everything stays covered until {} even if nothing succeeds any more.",
+                rounded(until)
+            )
         }
         Guarantee::Broken => "Not everything is covered.".to_owned(),
         Guarantee::Unknown => "Nobody knows yet what is covered.".to_owned(),
@@ -254,9 +285,14 @@ fn rounded(instant: Timestamp) -> Timestamp {
     crate::model::time::whole_seconds(instant)
 }
 
-/// How long to wait after each failure in a row to deliver something; after the last, again and again.
-pub const RETRIES: [Duration; 4] =
-    [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(15 * 60), Duration::from_secs(3600)];
+/// How long to wait after each failure in a row to deliver something; after the last, again and
+/// again.
+pub const RETRIES: [Duration; 4] = [
+    Duration::from_secs(60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(3600),
+];
 /// The most problems that a message lists: a chat shows a few thousand characters.
 const SHOWN_MAX: usize = 5;
 

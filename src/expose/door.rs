@@ -1,9 +1,10 @@
 //! Who may read at the health listener.
 //!
-//! A page of another site, open in a browser on this host, can make a request here; it must not read the answer. Nothing
-//! says that it may (no CORS), and a name of its own that leads here (DNS rebinding) is not one of ours: a request has to
-//! name a host by which this daemon is known. With a token it has to show that too. `/livez` needs none: it says nothing
-//! but whether the process works, to whatever restarts it.
+//! A page of another site, open in a browser on this host, can make a request here; it must not
+//! read the answer. Nothing says that it may (no CORS), and a name of its own that leads here (DNS
+//! rebinding) is not one of ours: a request has to name a host by which this daemon is known. With
+//! a token it has to show that too. `/livez` needs none: it says nothing but whether the process
+//! works, to whatever restarts it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -37,7 +38,8 @@ impl Door {
     pub(super) fn refuses(&self, request: &Request) -> Option<(StatusCode, &'static str)> {
         self.refuses_host(request).or_else(|| {
             let needs_token = request.uri().path() != OPEN;
-            let shows_token = || self.token.as_ref().is_none_or(|token| is_shown(token, request.headers()));
+            let shows_token =
+                || self.token.as_ref().is_none_or(|token| is_shown(token, request.headers()));
             if !request.body().is_end_stream() {
                 Some((StatusCode::PAYLOAD_TOO_LARGE, "nothing is read here: send no body\n"))
             } else if needs_token && !shows_token() {
@@ -63,19 +65,24 @@ impl Door {
         for host in hosts.into_iter().chain(of_uri) {
             match host {
                 None => return Some((StatusCode::BAD_REQUEST, "a request has to name one host\n")),
-                Some(host) if !self.knows(host.host()) => return Some((StatusCode::MISDIRECTED_REQUEST, UNKNOWN)),
+                Some(host) if !self.knows(host.host()) => {
+                    return Some((StatusCode::MISDIRECTED_REQUEST, UNKNOWN));
+                }
                 Some(_) => {}
             }
         }
         None
     }
 
-    /// Whether this daemon is known by a host. An address was not looked up, so nobody can have made it lead here.
+    /// Whether this daemon is known by a host. An address was not looked up, so nobody can have
+    /// made it lead here.
     fn knows(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let is_local = host == "localhost" || host.ends_with(".localhost");
-        address.is_ok_and(|address| self.is_public || address.is_loopback()) || is_local || self.hosts.contains(&host)
+        address.is_ok_and(|address| self.is_public || address.is_loopback())
+            || is_local
+            || self.hosts.contains(&host)
     }
 }
 
@@ -83,7 +90,9 @@ fn is_shown(token: &Secret, headers: &HeaderMap) -> bool {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(first), None) = (given.next(), given.next()) else { return false };
     let bearer = first.to_str().ok().and_then(|text| text.split_once(' '));
-    bearer.is_some_and(|(scheme, shown)| scheme.eq_ignore_ascii_case("bearer") && token.is(shown.trim()))
+    bearer.is_some_and(|(scheme, shown)| {
+        scheme.eq_ignore_ascii_case("bearer") && token.is(shown.trim())
+    })
 }
 
 /// What is answered without a token.
@@ -105,7 +114,9 @@ mod tests {
 
     fn asked(door: &Door, path: &str, headers: &[(&str, &str)], body: &'static str) -> u16 {
         let request =
-            headers.iter().fold(Request::builder().uri(path), |request, (name, value)| request.header(*name, *value));
+            headers.iter().fold(Request::builder().uri(path), |request, (name, value)| {
+                request.header(*name, *value)
+            });
         let request = request.body(Body::from(body)).unwrap();
         door.refuses(&request).map_or(200, |(status, _)| status.as_u16())
     }
@@ -141,7 +152,8 @@ mod tests {
             ("localhost, evil.example", [400, 400, 400]),
         ];
         for (host, expected) in table {
-            let got = [&loopback, &named, &public].map(|door| asked(door, "/", &[("host", host)], ""));
+            let got =
+                [&loopback, &named, &public].map(|door| asked(door, "/", &[("host", host)], ""));
             assert_eq!(got, expected, "{host:?}");
         }
     }
@@ -153,26 +165,38 @@ mod tests {
         assert_eq!(asked(&door, "/", &[("host", "localhost"), ("host", "localhost")], ""), 400);
         assert_eq!(asked(&door, "http://evil.example/", &[("host", "localhost")], ""), 421);
         assert_eq!(asked(&door, "http://localhost/", &[("host", "localhost")], ""), 200);
-        let old = Request::builder().uri("/").version(Version::HTTP_10).body(Body::empty()).unwrap();
+        let old =
+            Request::builder().uri("/").version(Version::HTTP_10).body(Body::empty()).unwrap();
         assert_eq!(door.refuses(&old), None);
     }
 
     #[test]
     fn a_token_has_to_be_shown_but_for_livez() {
         let door = door("127.0.0.1:8470", &[], Some("0123456789abcdef"));
-        let shown =
-            |path: &str, value: &str| asked(&door, path, &[("host", "localhost"), ("authorization", value)], "");
+        let shown = |path: &str, value: &str| {
+            asked(&door, path, &[("host", "localhost"), ("authorization", value)], "")
+        };
         for path in ["/", "/metrics", "/healthz", "/readyz", "/nothing", "/livez/"] {
             assert_eq!(asked(&door, path, &[("host", "localhost")], ""), 401, "{path}");
             assert_eq!(shown(path, "bearer 0123456789abcdef"), 200, "{path}");
         }
         assert_eq!(asked(&door, "/livez", &[("host", "localhost")], ""), 200);
-        let wrong = ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "0123456789abcdef", "Basic 0123456789abcdef"];
+        let wrong = [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer 0123456789abcde",
+            "0123456789abcdef",
+            "Basic 0123456789abcdef",
+        ];
         for value in wrong {
             assert_eq!(shown("/", value), 401, "{value:?}");
         }
-        let twice =
-            [("host", "localhost"), ("authorization", "Bearer 0123456789abcdef"), ("authorization", "Bearer x")];
+        let twice = [
+            ("host", "localhost"),
+            ("authorization", "Bearer 0123456789abcdef"),
+            ("authorization", "Bearer x"),
+        ];
         assert_eq!(asked(&door, "/", &twice, ""), 401);
     }
 

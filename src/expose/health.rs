@@ -1,19 +1,21 @@
 //! Health: computed from the overview and `now` whenever it is asked for, never set.
 //!
-//! **Live**: the scheduler's loop turned within [`LOOP_AGE_MAX`]. When it did not, only a restart helps.
+//! **Live**: the scheduler's loop turned within [`LOOP_AGE_MAX`]. When it did not, only a restart
+//! helps.
 //!
-//! **Ready**: live, not stopping, the store works, every account that can be worked on has had its first pass, and the
-//! credentials of at least one account are accepted (a look has succeeded with them, and nothing since needs a person);
-//! or no account is declared.
+//! **Ready**: live, not stopping, the store works, every account that can be worked on has had its
+//! first pass, and the credentials of at least one account are accepted (a look has succeeded with
+//! them, and nothing since needs a person); or no account is declared.
 //!
-//! **Status** is that of the most serious reason, and each [`Kind`] of reason has one. [`Status::Failing`]: somebody has
-//! to come now: nothing works, or nothing of an account does, or it will not mend itself. [`Status::Degraded`]: something is
-//! not as it should be, and the rest works: of fifty channels with one refused, forty-nine are covered. [`Status::Ok`]: there
+//! **Status** is that of the most serious reason, and each [`Kind`] of reason has one.
+//! [`Status::Failing`]: somebody has to come now: nothing works, or nothing of an account does, or
+//! it will not mend itself. [`Status::Degraded`]: something is not as it should be, and the rest
+//! works: of fifty channels with one refused, forty-nine are covered. [`Status::Ok`]: there
 //! is no reason to say anything.
 //!
-//! A channel is *covered now* when it is granted, has not ended by `now`, and delivered everything it declares when it was last
-//! seen ([`ChannelReport::delivers`]). A report grows old, so everything here asks [`AccountReport::state_at`] and nobody
-//! trusts a state as it was reported.
+//! A channel is *covered now* when it is granted, has not ended by `now`, and delivered everything
+//! it declares when it was last seen ([`ChannelReport::delivers`]). A report grows old, so
+//! everything here asks [`AccountReport::state_at`] and nobody trusts a state as it was reported.
 
 use std::fmt;
 use std::time::Duration;
@@ -96,7 +98,14 @@ pub fn health(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Health 
     let reasons_left_out = reasons.len().saturating_sub(REASONS_MAX);
     reasons.truncate(REASONS_MAX);
     let guarantee = guarantee(overview, now);
-    Health { live, not_ready: not_ready(overview, live), status, reasons, reasons_left_out, guarantee }
+    Health {
+        live,
+        not_ready: not_ready(overview, live),
+        status,
+        reasons,
+        reasons_left_out,
+        guarantee,
+    }
 }
 
 impl Health {
@@ -105,8 +114,8 @@ impl Health {
         self.not_ready.is_none()
     }
 
-    /// The instant up to which everything declared stays covered if nothing succeeds any more; `None` when something is
-    /// uncovered already, nothing is declared, or it is not known yet.
+    /// The instant up to which everything declared stays covered if nothing succeeds any more;
+    /// `None` when something is uncovered already, nothing is declared, or it is not known yet.
     pub const fn guaranteed_until(&self) -> Option<Timestamp> {
         self.guarantee.until()
     }
@@ -133,8 +142,11 @@ fn not_ready(overview: &Overview, live: bool) -> Option<String> {
 }
 
 /// Accounts that can be worked on, with what their last pass said.
-pub(super) fn usable(overview: &Overview) -> impl Iterator<Item = (&AccountName, Option<&AccountReport>)> {
-    let accounts = overview.accounts.iter().filter(|(name, _)| !overview.unusable.contains_key(name));
+pub(super) fn usable(
+    overview: &Overview,
+) -> impl Iterator<Item = (&AccountName, Option<&AccountReport>)> {
+    let accounts =
+        overview.accounts.iter().filter(|(name, _)| !overview.unusable.contains_key(name));
     accounts.map(|(name, report)| (name, report.as_deref()))
 }
 
@@ -154,8 +166,11 @@ pub(super) fn account_guarantee(report: &AccountReport, now: Timestamp) -> Guara
 
 /// Of everything.
 fn guarantee(overview: &Overview, now: Timestamp) -> Guarantee {
-    let unusable = if overview.unusable.is_empty() { Guarantee::Nothing } else { Guarantee::Broken };
-    let of = |report: Option<&AccountReport>| report.map_or(Guarantee::Unknown, |it| account_guarantee(it, now));
+    let unusable =
+        if overview.unusable.is_empty() { Guarantee::Nothing } else { Guarantee::Broken };
+    let of = |report: Option<&AccountReport>| {
+        report.map_or(Guarantee::Unknown, |it| account_guarantee(it, now))
+    };
     usable(overview).map(|(_, report)| of(report)).fold(unusable, Guarantee::and)
 }
 
@@ -211,7 +226,8 @@ pub(super) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// A loop that turned longer ago than this does not turn: it turns at least every [`LOOK_AT_CLOCK`].
+/// A loop that turned longer ago than this does not turn: it turns at least every
+/// [`LOOK_AT_CLOCK`].
 pub const LOOP_AGE_MAX: Duration = Duration::from_secs(3 * LOOK_AT_CLOCK.as_secs());
 /// The most reasons that are listed.
 pub const REASONS_MAX: usize = 100;

@@ -1,19 +1,19 @@
 //! The read-only listener: health, metrics, status and the page.
 //!
-//! Each answer is computed from the overview as it is at that moment. Nothing can be changed here, and every path knows GET
-//! and HEAD only. Probes read the status code: 200 is yes, 503 is no. Who is answered at all is [`Door`]'s, and how many at
-//! once [`super::serve`]'s.
+//! Each answer is computed from the overview as it is at that moment. Nothing can be changed here,
+//! and every path knows GET and HEAD only. Probes read the status code: 200 is yes, 503 is no. Who
+//! is answered at all is [`Door`]'s, and how many at once [`super::serve`]'s.
 //!
-//! `/livez` is for what restarts the daemon, `/readyz` for what waits for it, `/healthz` for what calls a person:
-//! degraded is 200 there and says so, `?strict` makes it 503.
+//! `/livez` is for what restarts the daemon, `/readyz` for what waits for it, `/healthz` for what
+//! calls a person: degraded is 200 there and says so, `?strict` makes it 503.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -116,7 +116,10 @@ fn probe(trouble: Option<String>) -> Response {
 }
 
 async fn healthz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {
-    let strict = query.unwrap_or_default().split('&').any(|key| key == "strict" || key.starts_with("strict="));
+    let strict = query
+        .unwrap_or_default()
+        .split('&')
+        .any(|key| key == "strict" || key.starts_with("strict="));
     let health = shown.health();
     let fails = match health.status {
         Status::Ok => false,
@@ -129,7 +132,10 @@ async fn healthz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Respo
 async fn channel(State(shown): State<Shown>, Path(name): Path<String>) -> Response {
     let mut all = shown.view().accounts.into_iter().flat_map(|account| {
         let name = account.name;
-        account.channels.into_iter().map(move |channel| ChannelHealth { account: name.clone(), channel })
+        account
+            .channels
+            .into_iter()
+            .map(move |channel| ChannelHealth { account: name.clone(), channel })
     });
     match all.find(|one| one.channel.name == name) {
         Some(found) => (yes_unless(!found.channel.covered), Json(found)).into_response(),
@@ -138,9 +144,11 @@ async fn channel(State(shown): State<Shown>, Path(name): Path<String>) -> Respon
 }
 
 async fn scrape(State(shown): State<Shown>, headers: HeaderMap) -> Response {
-    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let accept =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
     let format = metrics::Format::asked(&accept.join(","));
-    let body = metrics::encode(&shown.overview(), &(shown.measured)(), (shown.loop_age)(), shown.now());
+    let body =
+        metrics::encode(&shown.overview(), &(shown.measured)(), (shown.loop_age)(), shown.now());
     ([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], format.of(body)).into_response()
 }
 
@@ -158,7 +166,10 @@ async fn front(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Html<St
     Html(FrontView::of(&shown.overview(), age, &shown.memory, query, shown.now()).page())
 }
 
-async fn channel_page(State(shown): State<Shown>, Path((account, name)): Path<(String, String)>) -> Response {
+async fn channel_page(
+    State(shown): State<Shown>,
+    Path((account, name)): Path<(String, String)>,
+) -> Response {
     let (age, now) = ((shown.loop_age)(), shown.now());
     match ChannelPage::of(&shown.overview(), age, &shown.memory, (&account, &name), now) {
         Some(page) => Html(page.page()).into_response(),
@@ -170,8 +181,8 @@ fn yes_unless(no: bool) -> StatusCode {
     if no { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-/// Who is not let in gets no answer of a path; and no answer is kept, guessed at, framed, read by another site, or allowed
-/// to load or run anything.
+/// Who is not let in gets no answer of a path; and no answer is kept, guessed at, framed, read by
+/// another site, or allowed to load or run anything.
 async fn guarded(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let mut response = match door.refuses(&request) {
         None => next.run(request).await,

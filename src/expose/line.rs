@@ -1,12 +1,12 @@
 //! Texts that somebody else wrote, made fit to be shown: one line, bounded, and no query of a URL.
 //!
-//! Zoho's words are cleaned where they are read; a path, a system error or a line of the config is not. Everything that is
-//! shown passes here, so that no view has to know where a text came from.
+//! Zoho's words are cleaned where they are read; a path, a system error or a line of the config is
+//! not. Everything that is shown passes here, so that no view has to know where a text came from.
 
 use crate::model::plain::plain;
 
-/// `text` on one line: what would break it, or turn its direction, is a space; what follows the `?` or `#` of a URL is
-/// `?...`; what is longer than [`LENGTH_MAX`] is cut.
+/// `text` on one line: what would break it, or turn its direction, is a space; what follows the `?`
+/// or `#` of a URL is `?...`; what is longer than [`LENGTH_MAX`] is cut.
 pub(crate) fn line(text: &str) -> String {
     let mut shown = String::new();
     let mut length = 0;
@@ -65,8 +65,14 @@ mod tests {
 
     #[test]
     fn the_query_of_a_url_is_not_shown() {
-        assert_eq!(line("POST https://h.example/a?key=s3cret failed"), "POST https://h.example/a?... failed");
-        assert_eq!(line("(\"https://h.example/#s3cret\") what?"), "(\"https://h.example/?...\") what?");
+        assert_eq!(
+            line("POST https://h.example/a?key=s3cret failed"),
+            "POST https://h.example/a?... failed"
+        );
+        assert_eq!(
+            line("(\"https://h.example/#s3cret\") what?"),
+            "(\"https://h.example/?...\") what?"
+        );
         assert_eq!(line("https://h.example?a=?b#c"), "https://h.example?...");
     }
 

@@ -1,7 +1,9 @@
-//! What the store remembers, read for a page when somebody looks at it: ten thousand channels cost nothing when nobody does.
+//! What the store remembers, read for a page when somebody looks at it: ten thousand channels cost
+//! nothing when nobody does.
 //!
-//! The overview says how everything is; the ledger, the record and the token say how it came to be. They are read through
-//! functions that the daemon gives, so that nothing here knows a store. A failure to read is a sentence that is shown.
+//! The overview says how everything is; the ledger, the record and the token say how it came to be.
+//! They are read through functions that the daemon gives, so that nothing here knows a store. A
+//! failure to read is a sentence that is shown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +28,8 @@ pub struct Memory {
 /// Reads something of an account; an error is a sentence.
 pub type Reads<T> = dyn Fn(&AccountName) -> Result<Option<T>, String> + Send + Sync;
 /// Reads what is remembered of a channel; an error is a sentence.
-pub type ReadsChannel = dyn Fn(&AccountName, ChannelId) -> Result<ChannelMemory, String> + Send + Sync;
+pub type ReadsChannel =
+    dyn Fn(&AccountName, ChannelId) -> Result<ChannelMemory, String> + Send + Sync;
 
 /// What is declared and remembered of one account.
 #[derive(Clone, Debug)]

@@ -1,14 +1,17 @@
 //! The overview as metrics, in OpenMetrics or in Prometheus's older text, as the scraper asks.
 //!
-//! A registry is filled for each scrape and thrown away, so that nothing is kept in two places and a series of a channel
-//! that is declared no longer is gone at once. Families and their samples come in a fixed order.
+//! A registry is filled for each scrape and thrown away, so that nothing is kept in two places and
+//! a series of a channel that is declared no longer is gone at once. Families and their samples
+//! come in a fixed order.
 //!
-//! Instants are timestamps and not countdowns: `guaranteed_until - time()` stays right when scrapes fail. Zero stands for
-//! *it is over already*, because a series that vanishes fires no alert; a series is left out only where there is nothing to
-//! say (nothing declared, no pass yet). `docs/monitoring.md` describes every metric, and a test holds it to that.
+//! Instants are timestamps and not countdowns: `guaranteed_until - time()` stays right when scrapes
+//! fail. Zero stands for *it is over already*, because a series that vanishes fires no alert; a
+//! series is left out only where there is nothing to say (nothing declared, no pass yet).
+//! `docs/monitoring.md` describes every metric, and a test holds it to that.
 //!
-//! Labels are names from the config and words from the code: nothing from Zoho becomes a label. What is needed for an alert
-//! is there by account; series of single channels are for looking at, and bounded by [`CHANNEL_SERIES_MAX`].
+//! Labels are names from the config and words from the code: nothing from Zoho becomes a label.
+//! What is needed for an alert is there by account; series of single channels are for looking at,
+//! and bounded by [`CHANNEL_SERIES_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,7 +36,12 @@ use family::{Families, Family, Labels, Sample, counter, gauge, histograms, info,
 pub use format::Format;
 
 /// Everything, at `now`, in OpenMetrics.
-pub fn encode(overview: &Overview, measured: &Measured, loop_age: LoopAge, now: Timestamp) -> String {
+pub fn encode(
+    overview: &Overview,
+    measured: &Measured,
+    loop_age: LoopAge,
+    now: Timestamp,
+) -> String {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(Families(families(overview, measured, loop_age, now))));
     let mut body = String::new();
@@ -41,7 +49,12 @@ pub fn encode(overview: &Overview, measured: &Measured, loop_age: LoopAge, now: 
     body
 }
 
-fn families(overview: &Overview, measured: &Measured, loop_age: LoopAge, now: Timestamp) -> Vec<Family> {
+fn families(
+    overview: &Overview,
+    measured: &Measured,
+    loop_age: LoopAge,
+    now: Timestamp,
+) -> Vec<Family> {
     let mut families = daemon(overview, &health(overview, loop_age, now), loop_age);
     let reports: Vec<&AccountReport> = usable(overview).filter_map(|(_, report)| report).collect();
     families.extend(accounts(&reports, now));
@@ -56,8 +69,14 @@ fn families(overview: &Overview, measured: &Measured, loop_age: LoopAge, now: Ti
 
 fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family> {
     let config = &overview.config;
-    let status = |status: Status| (vec![("status", status.word().to_owned())], truth(health.status == status));
-    let accounts = overview.accounts.keys().chain(overview.unusable.keys()).collect::<std::collections::BTreeSet<_>>();
+    let status = |status: Status| {
+        (vec![("status", status.word().to_owned())], truth(health.status == status))
+    };
+    let accounts = overview
+        .accounts
+        .keys()
+        .chain(overview.unusable.keys())
+        .collect::<std::collections::BTreeSet<_>>();
     vec![
         info("build", "The program's version.", "version", Some(env!("CARGO_PKG_VERSION"))),
         seconds("start_timestamp", "When the daemon started.").one(seconds_of(overview.started_at)),
@@ -173,7 +192,8 @@ fn states(reports: &[&AccountReport], now: Timestamp) -> Vec<Sample> {
     let mut samples = Vec::new();
     for report in reports {
         for state in ChannelState::ALL {
-            let channels = report.channels.values().filter(|channel| report.state_at(channel, now) == state);
+            let channels =
+                report.channels.values().filter(|channel| report.state_at(channel, now) == state);
             samples.push((with(account(report), "state", state.word()), channels.count() as f64));
         }
     }
@@ -183,21 +203,31 @@ fn states(reports: &[&AccountReport], now: Timestamp) -> Vec<Sample> {
 fn held(reports: &[&AccountReport]) -> Vec<Sample> {
     let mut samples = Vec::new();
     for report in reports {
-        let mut causes: BTreeMap<&str, usize> = Cause::WORDS.into_iter().map(|word| (word, 0)).collect();
+        let mut causes: BTreeMap<&str, usize> =
+            Cause::WORDS.into_iter().map(|word| (word, 0)).collect();
         for held in &report.after.held {
             *causes.entry(held.cause.word()).or_default() += 1;
         }
-        samples
-            .extend(causes.into_iter().map(|(cause, number)| (with(account(report), "cause", cause), number as f64)));
+        samples.extend(
+            causes
+                .into_iter()
+                .map(|(cause, number)| (with(account(report), "cause", cause), number as f64)),
+        );
     }
     samples
 }
 
-/// The earliest of some instant over an account's channels; `mine` says whether the mode lets the daemon write the channel.
-fn earliest(report: &AccountReport, instant: impl Fn(bool, &ChannelReport) -> Option<Timestamp>) -> Option<f64> {
+/// The earliest of some instant over an account's channels; `mine` says whether the mode lets the
+/// daemon write the channel.
+fn earliest(
+    report: &AccountReport,
+    instant: impl Fn(bool, &ChannelReport) -> Option<Timestamp>,
+) -> Option<f64> {
     let by_mode = |held: &&Held| matches!(held.cause, Cause::Mode { .. });
-    let watched: BTreeSet<ChannelId> = report.after.held.iter().filter(by_mode).map(|held| held.id).collect();
-    let instants = report.channels.iter().filter_map(|(id, channel)| instant(!watched.contains(id), channel));
+    let watched: BTreeSet<ChannelId> =
+        report.after.held.iter().filter(by_mode).map(|held| held.id).collect();
+    let instants =
+        report.channels.iter().filter_map(|(id, channel)| instant(!watched.contains(id), channel));
     instants.min().map(seconds_of)
 }
 
@@ -223,20 +253,30 @@ fn tallies(tallies: &BTreeMap<AccountName, Tally>) -> Vec<Family> {
         let of = |(account, tally): (&AccountName, &Tally)| -> Vec<Sample> {
             let labels = |step, reason| with(with(name(account), "step", step), "reason", reason);
             let steps = tally.steps.iter();
-            steps.map(|((step, reason), steps)| (labels(step, reason), value(steps) as f64)).collect()
+            steps
+                .map(|((step, reason), steps)| (labels(step, reason), value(steps) as f64))
+                .collect()
         };
         tallies.iter().flat_map(of).collect()
     };
     vec![
         counter("passes", "Passes that ended.").with(each(|tally| tally.passes)),
-        counter("successful_passes", "Those that saw the account and did everything that they tried.")
-            .with(each(|tally| tally.successes)),
+        counter(
+            "successful_passes",
+            "Those that saw the account and did everything that they tried.",
+        )
+        .with(each(|tally| tally.successes)),
         seconds(
             "last_successful_pass_timestamp",
             "When the last of those began; 0 when this process had none. Alert on 2 hours ago.",
         )
-        .with(tallies.iter().map(|(account, tally)| (name(account), tally.succeeded_at.map_or(0.0, seconds_of)))),
-        counter("step_attempts", "Steps that were tried: done, refused, or in doubt.").with(steps(|it| it.attempts)),
+        .with(
+            tallies.iter().map(|(account, tally)| {
+                (name(account), tally.succeeded_at.map_or(0.0, seconds_of))
+            }),
+        ),
+        counter("step_attempts", "Steps that were tried: done, refused, or in doubt.")
+            .with(steps(|it| it.attempts)),
         counter("step_successes", "Those of them that were done.").with(steps(|it| it.successes)),
     ]
 }
@@ -249,19 +289,31 @@ fn calls(reports: &[&AccountReport]) -> Vec<Family> {
             made.push((labels, *number as f64));
         }
         let asked = report.traffic.tokens.iter();
-        tokens.extend(asked.map(|(outcome, number)| (with(account(report), "outcome", outcome), *number as f64)));
+        tokens.extend(
+            asked.map(|(outcome, number)| {
+                (with(account(report), "outcome", outcome), *number as f64)
+            }),
+        );
     }
     vec![
         counter("calls", "Calls of Zoho's watch API made by this process.").with(made),
-        counter("token_requests", "Access tokens asked for by this process: Zoho gives ten in ten minutes.")
-            .with(tokens),
+        counter(
+            "token_requests",
+            "Access tokens asked for by this process: Zoho gives ten in ten minutes.",
+        )
+        .with(tokens),
     ]
 }
 
 /// How long calls took, over all accounts.
 fn latencies(measured: &Measured) -> Family {
-    let labels = |server: Server, method: &str| with(vec![("server", server.word().to_owned())], "method", method);
-    let taken = measured.latencies.iter().map(|((server, method), taken)| (labels(*server, method), taken.clone()));
+    let labels = |server: Server, method: &str| {
+        with(vec![("server", server.word().to_owned())], "method", method)
+    };
+    let taken = measured
+        .latencies
+        .iter()
+        .map(|((server, method), taken)| (labels(*server, method), taken.clone()));
     histograms("call_duration", "How long calls to Zoho took, whatever came of them.", taken)
 }
 
@@ -269,7 +321,8 @@ fn latencies(measured: &Measured) -> Family {
 fn messages(measured: &Measured) -> Vec<Family> {
     let to = |receiver: &Receiver| vec![("to", receiver.word().to_owned())];
     let outcomes = |(receiver, sent): (&Receiver, &Sent)| {
-        let outcome = |outcome, number: u64| (with(to(receiver), "outcome", outcome), number as f64);
+        let outcome =
+            |outcome, number: u64| (with(to(receiver), "outcome", outcome), number as f64);
         [outcome("delivered", sent.delivered), outcome("failed", sent.failed)]
     };
     let each = |value: fn(&Sent) -> f64| -> Vec<Sample> {
@@ -278,8 +331,11 @@ fn messages(measured: &Measured) -> Vec<Family> {
     vec![
         counter("messages", "Messages and heartbeats that [alerts] sent.")
             .with(measured.messages.iter().flat_map(outcomes)),
-        gauge("messages_ok", "1 unless the last of them was not delivered. Alert on 0 for 30 minutes.")
-            .with(each(|sent| truth(!sent.is_failing))),
+        gauge(
+            "messages_ok",
+            "1 unless the last of them was not delivered. Alert on 0 for 30 minutes.",
+        )
+        .with(each(|sent| truth(!sent.is_failing))),
         seconds("last_message_timestamp", "When the last of them was delivered; 0 when none was.")
             .with(each(|sent| sent.delivered_at.map_or(0.0, seconds_of))),
     ]
@@ -287,11 +343,15 @@ fn messages(measured: &Measured) -> Vec<Family> {
 
 /// Series of single channels, unless there are too many.
 fn channels(reports: &[&AccountReport]) -> Vec<Family> {
-    let all = || reports.iter().flat_map(|report| report.channels.values().map(|channel| (*report, channel)));
+    let all = || {
+        reports.iter().flat_map(|report| report.channels.values().map(|channel| (*report, channel)))
+    };
     let is_left_out = all().count() > CHANNEL_SERIES_MAX;
     let each = |value: fn(&ChannelReport) -> f64| -> Vec<Sample> {
         let shown = all().take(if is_left_out { 0 } else { CHANNEL_SERIES_MAX });
-        let labels = |report, channel: &ChannelReport| with(account(report), "channel", channel.spec.name.as_str());
+        let labels = |report, channel: &ChannelReport| {
+            with(account(report), "channel", channel.spec.name.as_str())
+        };
         shown.map(|(report, channel)| (labels(report, channel), value(channel))).collect()
     };
     vec![
@@ -300,19 +360,33 @@ fn channels(reports: &[&AccountReport]) -> Vec<Family> {
             "1 when there are more than 1000 channels, so that none has series of its own.",
         )
         .one(truth(is_left_out)),
-        seconds("channel_expiry_timestamp", "When the channel ends, or ended; 0 when Zoho does not have it.")
-            .with(each(|channel| channel.expiry.map_or(0.0, seconds_of))),
-        seconds("channel_renewal_due_timestamp", "When the channel is renewed; 0 when Zoho does not have it.")
-            .with(each(|channel| channel.due_at.map_or(0.0, seconds_of))),
-        seconds("channel_emergency_timestamp", "When its renewal becomes an emergency; 0 when Zoho does not have it.")
-            .with(each(|channel| channel.emergency_at.map_or(0.0, seconds_of))),
+        seconds(
+            "channel_expiry_timestamp",
+            "When the channel ends, or ended; 0 when Zoho does not have it.",
+        )
+        .with(each(|channel| channel.expiry.map_or(0.0, seconds_of))),
+        seconds(
+            "channel_renewal_due_timestamp",
+            "When the channel is renewed; 0 when Zoho does not have it.",
+        )
+        .with(each(|channel| channel.due_at.map_or(0.0, seconds_of))),
+        seconds(
+            "channel_emergency_timestamp",
+            "When its renewal becomes an emergency; 0 when Zoho does not have it.",
+        )
+        .with(each(|channel| channel.emergency_at.map_or(0.0, seconds_of))),
     ]
 }
 
 fn orphans(overview: &Overview) -> Vec<Family> {
-    let samples =
-        overview.orphans.iter().map(|(name, channels)| (vec![("account", name.to_string())], *channels as f64));
-    vec![gauge("orphaned_channels", "Channels of an account declared no longer, left to expire.").with(samples)]
+    let samples = overview
+        .orphans
+        .iter()
+        .map(|(name, channels)| (vec![("account", name.to_string())], *channels as f64));
+    vec![
+        gauge("orphaned_channels", "Channels of an account declared no longer, left to expire.")
+            .with(samples),
+    ]
 }
 
 fn account(report: &AccountReport) -> Labels {
@@ -342,7 +416,8 @@ fn truth(is: bool) -> f64 {
 
 /// Every name begins with it.
 const PREFIX: &str = "channelkeeper";
-/// Up to so many channels, each has series of its own; beyond, only sums are shown, and a gauge says so.
+/// Up to so many channels, each has series of its own; beyond, only sums are shown, and a gauge
+/// says so.
 pub const CHANNEL_SERIES_MAX: usize = 1_000;
 
 #[cfg(test)]
@@ -365,7 +440,11 @@ mod tests {
     fn measured() -> Measured {
         let mut measured = Measured::default();
         for millis in [40, 200, 45_000] {
-            measured.latencies.entry((Server::Api, "GET")).or_default().add(Duration::from_millis(millis));
+            measured
+                .latencies
+                .entry((Server::Api, "GET"))
+                .or_default()
+                .add(Duration::from_millis(millis));
         }
         measured.messages.entry(Receiver::Webhook).or_default().add(false, now());
         measured
@@ -384,7 +463,12 @@ mod tests {
         change(&mut overview, |report| report.after.foreign = vec![id(77)]);
         overview.orphans.insert(account("old"), 3);
         let steps = Steps { attempts: 3, successes: 2 };
-        overview.tallies.get_mut(&account("acme")).unwrap().steps.insert(("enable", "renew"), steps);
+        overview
+            .tallies
+            .get_mut(&account("acme"))
+            .unwrap()
+            .steps
+            .insert(("enable", "renew"), steps);
         let text = scrape(&overview, minutes(90));
         expect![[r##"
             # HELP channelkeeper_build The program's version.
@@ -608,8 +692,9 @@ mod tests {
 
     #[test]
     fn what_is_over_is_zero_and_what_is_not_known_is_left_out() {
-        let until =
-            |overview: &Overview, now| samples(&scrape(overview, now), "guaranteed_until_timestamp_seconds").join("");
+        let until = |overview: &Overview, now| {
+            samples(&scrape(overview, now), "guaranteed_until_timestamp_seconds").join("")
+        };
         assert_eq!(until(&converged(1), now()), "guaranteed_until_timestamp_seconds 1767312000.0");
         assert_eq!(until(&converged(1), hours(24)), "guaranteed_until_timestamp_seconds 0.0");
         assert_eq!(until(&empty(), now()), "");
@@ -619,7 +704,13 @@ mod tests {
     fn what_is_left_of_credits_is_there_while_it_is_known_and_health_says_when_it_is_little() {
         let mut overview = converged(1);
         assert!(samples(&scrape(&overview, now()), "credits").is_empty());
-        let credits = Credits { remaining: 40, told_at: now(), until: hours(25), reserve: 50, per_day: Some(500) };
+        let credits = Credits {
+            remaining: 40,
+            told_at: now(),
+            until: hours(25),
+            reserve: 50,
+            per_day: Some(500),
+        };
         change(&mut overview, |report| report.credits = Some(credits));
         expect![[r#"
             credits_remaining{account="acme"} 40.0
@@ -627,11 +718,20 @@ mod tests {
             credits_reserve{account="acme"} 50.0"#]]
         .assert_eq(&samples(&scrape(&overview, hours(2)), "credits").join("\n"));
         assert!(samples(&scrape(&overview, hours(25)), "credits").is_empty());
-        let reasons = |now| health(&overview, TURNING, now).reasons.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let reasons = |now| {
+            health(&overview, TURNING, now)
+                .reasons
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
         expect!["credits: account acme: 40 of 500 API credits were left 1h ago, and 50 are kept for renewals: audits, and repairs that lose no deliveries, wait for 23h at most"]
             .assert_eq(&reasons(hours(2)).join("\n"));
         let text = StatusView::of(&overview, TURNING, hours(2)).to_text(None);
-        assert!(text.contains(", 40 of 500 API credits left 1h ago (kept for renewals: 50)"), "{text}");
+        assert!(
+            text.contains(", 40 of 500 API credits left 1h ago (kept for renewals: 50)"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -657,7 +757,9 @@ mod tests {
 
     #[test]
     fn what_the_mode_leaves_to_others_is_not_overdue() {
-        let due = |overview: &Overview| samples(&scrape(overview, now()), "account_renewal_due").join(" ");
+        let due = |overview: &Overview| {
+            samples(&scrape(overview, now()), "account_renewal_due").join(" ")
+        };
         let mut overview = converged(1);
         assert_ne!(due(&overview), "");
         let step = "enable (renew)".to_owned();

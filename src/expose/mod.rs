@@ -1,19 +1,26 @@
-//! What others see: health, status, metrics and the page over HTTP, and the control socket for the command line.
+//! What others see: health, status, metrics and the page over HTTP, and the control socket for the
+//! command line.
 //!
-//! Everything shown is computed from one [`overview::Overview`] and `now`, at the moment it is asked for. Nothing here is
-//! set by hand and nothing is cached, so a page cannot say *fine* about something that has since ended.
+//! Everything shown is computed from one [`overview::Overview`] and `now`, at the moment it is
+//! asked for. Nothing here is set by hand and nothing is cached, so a page cannot say *fine* about
+//! something that has since ended.
 //!
 //! - [`overview`]: what the daemon knows of itself and of its accounts: the one input;
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
 //! - [`alert`]: what of that is told, when, and how often: pure;
-//! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of `status`: pure;
-//! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`], which judges them: pure;
+//! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of
+//!   `status`: pure;
+//! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`],
+//!   which judges them: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
-//! - [`page`]: the same facts for a browser, with what [`memory`] reads for the channels that are looked at: pure;
-//! - [`http`]: the read-only listener, with its [`door`], and [`serve`], which bounds its connections and the control socket's;
+//! - [`page`]: the same facts for a browser, with what [`memory`] reads for the channels that are
+//!   looked at: pure;
+//! - [`http`]: the read-only listener, with its [`door`], and [`serve`], which bounds its
+//!   connections and the control socket's;
 //! - `line`: what keeps a foreign text on one line and its secrets out of sight.
 //!
-//! What is deliberately not here: any way to change something. The control socket's verbs live in `daemon`.
+//! What is deliberately not here: any way to change something. The control socket's verbs live in
+//! `daemon`.
 
 pub mod alert;
 pub mod door;

@@ -1,4 +1,5 @@
-//! What the daemon knows of itself and of its accounts at one moment: the one input of everything that is shown.
+//! What the daemon knows of itself and of its accounts at one moment: the one input of everything
+//! that is shown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ pub struct Overview {
     pub tallies: BTreeMap<AccountName, Tally>,
     /// Declared accounts that cannot be worked on, and why: their secrets could not be restored.
     pub unusable: BTreeMap<AccountName, String>,
-    /// Accounts that are declared no longer and of which channels are still remembered, with how many: they are left to
-    /// expire, since there are no credentials to disable them with.
+    /// Accounts that are declared no longer and of which channels are still remembered, with how
+    /// many: they are left to expire, since there are no credentials to disable them with.
     pub orphans: BTreeMap<AccountName, usize>,
     /// The state of the config.
     pub config: ConfigState,
@@ -32,7 +33,8 @@ pub struct Overview {
     pub store_moved_aside: Option<String>,
     /// Why the status file is not written, while it is not.
     pub status_file_failed: Option<String>,
-    /// The last jump of the wall clock: when it was noticed, and by how many milliseconds it went ahead (negative: back).
+    /// The last jump of the wall clock: when it was noticed, and by how many milliseconds it went
+    /// ahead (negative: back).
     pub clock_jump: Option<(Timestamp, i64)>,
     /// Whether the daemon is stopping.
     pub stopping: bool,
@@ -107,11 +109,11 @@ pub struct ConfigState {
     pub file: String,
     /// When the desired state in force was read from it; `None` while it comes from the store.
     pub loaded_at: Option<Timestamp>,
-    /// The first 16 hexadecimal digits of the SHA-256 of that file and all it includes, in that order; `None` while the
-    /// desired state comes from the store.
+    /// The first 16 hexadecimal digits of the SHA-256 of that file and all it includes, in that
+    /// order; `None` while the desired state comes from the store.
     pub hash: Option<String>,
-    /// What is wrong with the file as it was last read, one line each with file, line and remedy. While there is
-    /// anything, the last good desired state is in force.
+    /// What is wrong with the file as it was last read, one line each with file, line and remedy.
+    /// While there is anything, the last good desired state is in force.
     pub problems: Vec<String>,
     /// What is not wrong but worth a word.
     pub warnings: Vec<String>,

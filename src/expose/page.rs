@@ -1,12 +1,14 @@
 //! The pages for people: the front page with every channel, and a page for each channel.
 //!
-//! Written from the overview and from what is remembered of the channels that are looked at ([`super::memory`]), as values
-//! first ([`FrontView`], [`ChannelPage`]) and from these as HTML. Every text goes through maud, which escapes it, and what
-//! somebody else wrote through `line` before that.
+//! Written from the overview and from what is remembered of the channels that are looked at
+//! ([`super::memory`]), as values first ([`FrontView`], [`ChannelPage`]) and from these as HTML.
+//! Every text goes through maud, which escapes it, and what somebody else wrote through `line`
+//! before that.
 //!
-//! There is no script in a page and none is allowed to run; there is one style sheet, in the page, allowed by its hash.
-//! What is chosen stands in the URL ([`query`]), so that a page can be sent to somebody. A page loads itself anew only when
-//! it is told to follow, and then it has no form: what somebody types is never lost.
+//! There is no script in a page and none is allowed to run; there is one style sheet, in the page,
+//! allowed by its hash. What is chosen stands in the URL ([`query`]), so that a page can be sent to
+//! somebody. A page loads itself anew only when it is told to follow, and then it has no form: what
+//! somebody types is never lost.
 //!
 //! - [`query`]: what is asked for;
 //! - [`select`]: which channels that selects, and in which order;

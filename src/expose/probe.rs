@@ -9,8 +9,9 @@
 //! | covered for less than `warning` | WARNING |
 //! | else | by the status: ok is OK, degraded WARNING, failing CRITICAL |
 //!
-//! Of two grades the worse counts. What is asked of a running daemon is a summary of this instant; when no daemon runs that
-//! is CRITICAL. (The format is that of the *Monitoring Plugins Development Guidelines*.)
+//! Of two grades the worse counts. What is asked of a running daemon is a summary of this instant;
+//! when no daemon runs that is CRITICAL. (The format is that of the *Monitoring Plugins Development
+//! Guidelines*.)
 
 use std::time::Duration;
 
@@ -71,7 +72,9 @@ pub fn read(bytes: &[u8]) -> Result<Summary, String> {
     struct Schema {
         schema: u32,
     }
-    let damaged = |error: serde_json::Error| format!("it is damaged, or no summary of channelkeeper's: {error}");
+    let damaged = |error: serde_json::Error| {
+        format!("it is damaged, or no summary of channelkeeper's: {error}")
+    };
     let Schema { schema } = serde_json::from_slice(bytes).map_err(damaged)?;
     if schema != SCHEMA {
         return Err(format!(
@@ -85,7 +88,10 @@ pub fn read(bytes: &[u8]) -> Result<Summary, String> {
 pub fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdict {
     let ahead = span(now, summary.written_at);
     if ahead > CLOCKS_APART_MAX {
-        let text = format!("it was written {} in the future: one of the two clocks is wrong", brief(ahead));
+        let text = format!(
+            "it was written {} in the future: one of the two clocks is wrong",
+            brief(ahead)
+        );
         return Verdict::of(Grade::Unknown, &text);
     }
     let (age, left) = (span(summary.written_at, now), left(summary, now));
@@ -93,7 +99,9 @@ pub fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdict {
     let (grade, text) = if age > limits.stale {
         let (age, stale) = (brief(age), brief(limits.stale));
         let stopped = if summary.stopping { "; the daemon was being stopped" } else { "" };
-        let text = format!("last heard of {age} ago, {stale} at most: nobody says that anything is renewed{stopped}");
+        let text = format!(
+            "last heard of {age} ago, {stale} at most: nobody says that anything is renewed{stopped}"
+        );
         (Grade::Critical, format!("{text}; {covered}"))
     } else {
         let grade = by_guarantee(left, limits).max(by_status(summary.status));
@@ -103,7 +111,8 @@ pub fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdict {
         };
         (grade, text)
     };
-    let mut details: Vec<String> = summary.reasons.iter().take(DETAILS_MAX).map(|it| clean(&it.line())).collect();
+    let mut details: Vec<String> =
+        summary.reasons.iter().take(DETAILS_MAX).map(|it| clean(&it.line())).collect();
     let more = summary.reasons_left_out + summary.reasons.len().saturating_sub(DETAILS_MAX);
     details.extend((more > 0).then(|| format!("and {more} more")));
     Verdict { details, guaranteed_s: left, age_s: Some(age.as_secs()), ..Verdict::of(grade, &text) }
@@ -140,7 +149,8 @@ impl Verdict {
     pub fn to_text(&self, limits: &Limits) -> String {
         let Verdict { grade, text, details, guaranteed_s, age_s } = self;
         let Limits { warning, critical, stale } = limits;
-        let number = |seconds: &Option<u64>| seconds.map_or("U".to_owned(), |seconds| format!("{seconds}s"));
+        let number =
+            |seconds: &Option<u64>| seconds.map_or("U".to_owned(), |seconds| format!("{seconds}s"));
         // "6:" is an alert below 6, "6" is one above.
         let numbers = format!(
             "guaranteed_seconds={};{}:;{}:;0; age_seconds={};;{};0;",
@@ -166,7 +176,9 @@ fn covered(summary: &Summary, now: Timestamp) -> String {
         Some(until) if until > now => {
             format!("everything is covered until {until} ({} left)", brief(span(now, until)))
         }
-        Some(until) => format!("everything was covered until {until}, {} ago", brief(span(until, now))),
+        Some(until) => {
+            format!("everything was covered until {until}, {} ago", brief(span(until, now)))
+        }
         None => summary.headline.clone(),
     }
 }
@@ -202,7 +214,9 @@ pub const DETAILS_MAX: usize = 10;
 mod tests {
     use expect_test::{Expect, expect};
 
-    use super::super::testing::{TURNING, converged, empty, hold, hours, lose, minutes, now, rejected};
+    use super::super::testing::{
+        TURNING, converged, empty, hold, hours, lose, minutes, now, rejected,
+    };
     use super::*;
     use crate::expose::overview::Overview;
 
@@ -374,7 +388,10 @@ mod tests {
         assert!(told(b"").starts_with("it is damaged"));
         assert!(told(&whole.as_bytes()[..whole.len() / 2]).starts_with("it is damaged"));
         assert!(told(b"{\"schema\":1}").contains("missing field"));
-        assert!(told(b"{\"schema\":2,\"anything\":[]}").contains("schema 2, and this program reads schema 1"));
+        assert!(
+            told(b"{\"schema\":2,\"anything\":[]}")
+                .contains("schema 2, and this program reads schema 1")
+        );
         let more = whole.replacen('{', "{\"added\":\"later\",", 1);
         assert!(read(more.as_bytes()).is_ok(), "a key that is added is no other schema");
     }

@@ -1,12 +1,13 @@
 //! Connections within bounds: what the health listener, the control socket and `listen` share.
 //!
-//! Whoever can connect can be slow, or many. So the head of a request has a size and a time, and there are only so many
-//! connections. When one more comes, the one that has been open longest without an answer being made for it is closed:
-//! a thousand clients that say nothing keep nobody out, and `/livez` goes on answering. Only when an answer is being made
-//! for every single one is the newcomer turned away.
+//! Whoever can connect can be slow, or many. So the head of a request has a size and a time, and
+//! there are only so many connections. When one more comes, the one that has been open longest
+//! without an answer being made for it is closed: a thousand clients that say nothing keep nobody
+//! out, and `/livez` goes on answering. Only when an answer is being made for every single one is
+//! the newcomer turned away.
 //!
-//! What is deliberately not here: the size and the time of a body, which are those of whoever reads it. What a handler does
-//! not read is not read at all: its connection is closed after the answer.
+//! What is deliberately not here: the size and the time of a body, which are those of whoever reads
+//! it. What a handler does not read is not read at all: its connection is closed after the answer.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -29,15 +30,17 @@ use tokio_util::sync::CancellationToken;
 pub struct Limits {
     /// The most at once.
     pub connections: usize,
-    /// How long one may be used, however many requests it carries; without it, as long as its requests take.
+    /// How long one may be used, however many requests it carries; without it, as long as its
+    /// requests take.
     pub life: Option<Duration>,
 }
 
 /// Of a listener whose answers are made at once.
 pub const BRISK: Limits = Limits { connections: 64, life: Some(Duration::from_secs(30)) };
 
-/// Serves until `shutdown`, then lets what is under way end, for two seconds at most. `admit` says of each connection who
-/// it is, which handlers find among the request's extensions, or that it is closed unheard.
+/// Serves until `shutdown`, then lets what is under way end, for two seconds at most. `admit` says
+/// of each connection who it is, which handlers find among the request's extensions, or that it is
+/// closed unheard.
 pub async fn serve<L, P>(
     mut listener: L,
     router: Router,
@@ -60,14 +63,27 @@ pub async fn serve<L, P>(
         let Some(peer) = admit(&io) else { continue };
         held.retain(|one| !one.task.is_finished());
         if held.len() >= limits.connections {
-            let Some(waiting) = held.iter().position(|one| !one.is_answered.load(Ordering::Relaxed)) else { continue };
+            let Some(waiting) =
+                held.iter().position(|one| !one.is_answered.load(Ordering::Relaxed))
+            else {
+                continue;
+            };
             held.remove(waiting).task.abort();
         }
         let is_answered = Arc::new(AtomicBool::new(false));
-        let service = Answering { service: TowerToHyperService::new(router.clone()), is_answered: is_answered.clone() };
-        let connection = connection(io, move |request| service.call(request, &peer), limits.life, shutdown.clone());
+        let service = Answering {
+            service: TowerToHyperService::new(router.clone()),
+            is_answered: is_answered.clone(),
+        };
+        let connection = connection(
+            io,
+            move |request| service.call(request, &peer),
+            limits.life,
+            shutdown.clone(),
+        );
         held.push(Held { is_answered, task: tasks.spawn(connection) });
-        // However many wait to be accepted, whoever asks at once is heard before the rest of them comes.
+        // However many wait to be accepted, whoever asks at once is heard before the rest of them
+        // comes.
         tokio::task::yield_now().await;
     }
     drop(listener);

@@ -1,10 +1,12 @@
 //! Status: everything an operator may want to know, as one value.
 //!
-//! [`StatusView`] travels over the control socket, is the body of `/api/v1/status` and what `status --json` prints, and the
-//! text and the page are written from it. It holds no secret and no query of a URL, and no text in it breaks a line. It is
-//! made when it is asked for: a channel that ended since its last pass is uncovered in it.
+//! [`StatusView`] travels over the control socket, is the body of `/api/v1/status` and what `status
+//! --json` prints, and the text and the page are written from it. It holds no secret and no query
+//! of a URL, and no text in it breaks a line. It is made when it is asked for: a channel that ended
+//! since its last pass is uncovered in it.
 //!
-//! Lengths are whole seconds (`_s`), skew is milliseconds (`_ms`), instants are UTC by the local clock.
+//! Lengths are whole seconds (`_s`), skew is milliseconds (`_ms`), instants are UTC by the local
+//! clock.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +59,8 @@ pub struct HealthView {
     /// Why it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
-    /// Up to when everything declared stays covered if nothing succeeds any more; nothing when something is uncovered,
-    /// nothing is declared, or it is not known yet.
+    /// Up to when everything declared stays covered if nothing succeeds any more; nothing when
+    /// something is uncovered, nothing is declared, or it is not known yet.
     pub guaranteed_until: Option<Timestamp>,
     /// What is not as it should be, the most serious first.
     pub reasons: Vec<ReasonView>,
@@ -90,7 +92,8 @@ pub struct ConfigView {
     pub file: String,
     /// When the desired state in force was read from it; nothing while it comes from the store.
     pub loaded_at: Option<Timestamp>,
-    /// What is wrong with the file; while there is anything, the last good desired state is in force.
+    /// What is wrong with the file; while there is anything, the last good desired state is in
+    /// force.
     pub problems: Vec<String>,
     /// What is worth a word.
     pub warnings: Vec<String>,
@@ -120,7 +123,8 @@ pub struct AccountView {
     pub foreign_ids: Vec<String>,
     /// Calls made by this process.
     pub calls: Vec<CallsView>,
-    /// What is left of the day's API credits; nothing when Zoho has not said that half of them are used.
+    /// What is left of the day's API credits; nothing when Zoho has not said that half of them are
+    /// used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<CreditsView>,
 }
@@ -205,7 +209,8 @@ pub struct ChannelView {
     pub held: Vec<HeldView>,
     /// The last step taken.
     pub last: Option<LastView>,
-    /// Since when its `notify_url` refuses canaries; absent while it does not, and while none are sent.
+    /// Since when its `notify_url` refuses canaries; absent while it does not, and while none are
+    /// sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeliverable_since: Option<Timestamp>,
 }
@@ -270,14 +275,21 @@ impl ReasonView {
 impl ConfigView {
     pub(super) fn of(config: &ConfigState) -> ConfigView {
         let ConfigState { file, loaded_at, hash: _, problems, warnings } = config;
-        let lines = |texts: &[String]| texts.iter().take(LINES_MAX).map(|text| line(text)).collect();
-        ConfigView { file: line(file), loaded_at: *loaded_at, problems: lines(problems), warnings: lines(warnings) }
+        let lines =
+            |texts: &[String]| texts.iter().take(LINES_MAX).map(|text| line(text)).collect();
+        ConfigView {
+            file: line(file),
+            loaded_at: *loaded_at,
+            problems: lines(problems),
+            warnings: lines(warnings),
+        }
     }
 }
 
 /// Declared accounts; one that cannot be worked on is among them wherever it is listed.
 fn accounts(overview: &Overview, now: Timestamp) -> Vec<AccountView> {
-    let mut names: Vec<&AccountName> = overview.accounts.keys().chain(overview.unusable.keys()).collect();
+    let mut names: Vec<&AccountName> =
+        overview.accounts.keys().chain(overview.unusable.keys()).collect();
     names.sort();
     names.dedup();
     let view = |name: &AccountName| {
@@ -344,7 +356,8 @@ impl AccountView {
 /// How many channels are in each state at `now`.
 pub(super) fn counts(report: &AccountReport, now: Timestamp) -> BTreeMap<String, usize> {
     let of = |state: ChannelState| {
-        let channels = report.channels.values().filter(|channel| report.state_at(channel, now) == state);
+        let channels =
+            report.channels.values().filter(|channel| report.state_at(channel, now) == state);
         (state.word().to_owned(), channels.count())
     };
     ChannelState::ALL.into_iter().map(of).collect()
@@ -389,15 +402,28 @@ impl PassView {
 
 impl ChannelView {
     /// One channel by itself.
-    pub(super) fn alone(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> ChannelView {
+    pub(super) fn alone(
+        report: &AccountReport,
+        channel: &ChannelReport,
+        now: Timestamp,
+    ) -> ChannelView {
         let held = report.after.held.iter().filter(|held| held.id == channel.spec.id);
         ChannelView { held: held.map(held_view).collect(), ..ChannelView::of(report, channel, now) }
     }
 
     /// Without what is held.
     fn of(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> ChannelView {
-        let ChannelReport { spec, state: _, expiry, due_at, emergency_at, short_grant, drift, last, undeliverable } =
-            channel;
+        let ChannelReport {
+            spec,
+            state: _,
+            expiry,
+            due_at,
+            emergency_at,
+            short_grant,
+            drift,
+            last,
+            undeliverable,
+        } = channel;
         let last = last.as_ref().map(|LastStep { at, step, outcome }| LastView {
             at: *at,
             step: line(step),

@@ -1,8 +1,10 @@
-//! The summary: how everything is, small enough to be copied to another host and judged there by something dumb.
+//! The summary: how everything is, small enough to be copied to another host and judged there by
+//! something dumb.
 //!
-//! It is the content of the status file, the body of `/api/v1/summary`, and what `probe` judges. It says no more than
-//! `/healthz` does: no secret, and no query of a URL. Instants are UTC by the local clock, and stand there twice: to be
-//! read, and in seconds since 1970 (`_epoch`) to be compared.
+//! It is the content of the status file, the body of `/api/v1/summary`, and what `probe` judges. It
+//! says no more than `/healthz` does: no secret, and no query of a URL. Instants are UTC by the
+//! local clock, and stand there twice: to be read, and in seconds since 1970 (`_epoch`) to be
+//! compared.
 //!
 //! Keys are only ever added to a schema. One that changes its meaning is a new [`SCHEMA`].
 
@@ -30,10 +32,11 @@ pub struct Summary {
     pub status: Status,
     /// The answer in one sentence.
     pub headline: String,
-    /// Up to when everything declared stays covered if nothing succeeds any more; nothing when something is not covered
-    /// already, nothing is declared, or it is not known yet.
+    /// Up to when everything declared stays covered if nothing succeeds any more; nothing when
+    /// something is not covered already, nothing is declared, or it is not known yet.
     pub guaranteed_until: Option<Timestamp>,
-    /// The same; 0 when something is not covered already, so that it is in the past for whoever only compares.
+    /// The same; 0 when something is not covered already, so that it is in the past for whoever
+    /// only compares.
     pub guaranteed_until_epoch: Option<i64>,
     /// Whether the daemon is stopping: nobody renews until it is started again.
     pub stopping: bool,
@@ -62,7 +65,8 @@ impl Summary {
     /// Of everything, at `now`.
     pub fn of(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Summary {
         let health = health::health(overview, loop_age, now);
-        let reasons_left_out = health.reasons_left_out + health.reasons.len().saturating_sub(REASONS_MAX);
+        let reasons_left_out =
+            health.reasons_left_out + health.reasons.len().saturating_sub(REASONS_MAX);
         let names = overview.accounts.keys().chain(overview.unusable.keys().filter(|name| {
             // An account that cannot be worked on may be held as well.
             !overview.accounts.contains_key(*name)
@@ -81,7 +85,10 @@ impl Summary {
             reasons: health.reasons.iter().take(REASONS_MAX).map(ReasonView::of).collect(),
             reasons_left_out,
             accounts_left_out: names.clone().count().saturating_sub(ACCOUNTS_MAX),
-            accounts: names.take(ACCOUNTS_MAX).map(|name| AccountSummary::of(overview, name, now)).collect(),
+            accounts: names
+                .take(ACCOUNTS_MAX)
+                .map(|name| AccountSummary::of(overview, name, now))
+                .collect(),
         }
     }
 }
@@ -163,8 +170,12 @@ mod tests {
         overview.accounts.insert(account("beta"), None);
         overview.unusable.insert(account("gone"), "no secret".to_owned());
         let summary = Summary::of(&overview, TURNING, now());
-        let accounts = summary.accounts.iter().map(|it| (it.name.as_str(), it.guaranteed_until_epoch));
-        assert_eq!(accounts.collect::<Vec<_>>(), [("acme", Some(0)), ("beta", None), ("gone", Some(0))]);
+        let accounts =
+            summary.accounts.iter().map(|it| (it.name.as_str(), it.guaranteed_until_epoch));
+        assert_eq!(
+            accounts.collect::<Vec<_>>(),
+            [("acme", Some(0)), ("beta", None), ("gone", Some(0))]
+        );
         assert_eq!((summary.guaranteed_until, summary.guaranteed_until_epoch), (None, Some(0)));
         assert_eq!(summary.headline, "NOT covered: 1 of 2 channels: c1; cannot be worked on: gone");
     }
@@ -175,7 +186,9 @@ mod tests {
         (1..=50).for_each(|number| lose(&mut overview, number));
         for n in 0..1100 {
             let name = format!("a{n}");
-            overview.accounts.insert(account(&name), Some(std::sync::Arc::new(report(&name, 1..=1))));
+            overview
+                .accounts
+                .insert(account(&name), Some(std::sync::Arc::new(report(&name, 1..=1))));
         }
         let summary = Summary::of(&overview, TURNING, minutes(60));
         assert_eq!((summary.reasons.len(), summary.reasons_left_out), (REASONS_MAX, 31));

@@ -1,7 +1,7 @@
 //! Overviews for tests: everything converged, then one thing changed.
 //!
-//! Account `acme`; channel n has id n and the name `c{n}`. Everything was granted one day at [`START`], and the pass was an
-//! hour later, at [`now`].
+//! Account `acme`; channel n has id n and the name `c{n}`. Everything was granted one day at
+//! [`START`], and the pass was an hour later, at [`now`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,12 +79,15 @@ pub(crate) fn converged(channels: i64) -> Overview {
 }
 
 pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> AccountReport {
-    let channels: BTreeMap<ChannelId, ChannelReport> = channels.map(|n| (id(n), channel(n))).collect();
+    let channels: BTreeMap<ChannelId, ChannelReport> =
+        channels.map(|n| (id(n), channel(n))).collect();
     let kept = channels.keys().copied().collect();
-    let seen =
-        |(id, channel): (&ChannelId, &ChannelReport)| (*id, Observed::as_declared(&channel.spec, channel.expiry));
+    let seen = |(id, channel): (&ChannelId, &ChannelReport)| {
+        (*id, Observed::as_declared(&channel.spec, channel.expiry))
+    };
     let specs = channels.iter().map(|(id, channel)| (*id, channel.spec.clone())).collect();
-    let look = Gist::of(Look::Seen { channels: channels.iter().map(seen).collect(), at: now() }, &specs);
+    let look =
+        Gist::of(Look::Seen { channels: channels.iter().map(seen).collect(), at: now() }, &specs);
     let plan = Plan {
         account: account(name),
         at: now(),
@@ -160,7 +163,8 @@ pub(crate) fn spec(number: i64) -> Spec {
     }
 }
 
-/// A memory with a ledger of every channel, in which the first hour was not enabled, and a record without trouble.
+/// A memory with a ledger of every channel, in which the first hour was not enabled, and a record
+/// without trouble.
 pub(crate) fn remembering() -> Memory {
     let of_channel = |_: &AccountName, id: ChannelId| {
         let spec = spec(id.number());
@@ -180,9 +184,18 @@ pub(crate) fn remembering() -> Memory {
         };
         let state = AccountState { skew_ms: Some(0), ..AccountState::default() };
         let token = TokenFacts { until: Some(hours(2)), denied: None };
-        Ok(Some(AccountMemory { policy, state, api: "https://www.zohoapis.eu/crm/v8".to_owned(), token }))
+        Ok(Some(AccountMemory {
+            policy,
+            state,
+            api: "https://www.zohoapis.eu/crm/v8".to_owned(),
+            token,
+        }))
     };
-    Memory { account: Arc::new(of_account), channel: Arc::new(of_channel), request_timeout: Duration::from_secs(30) }
+    Memory {
+        account: Arc::new(of_account),
+        channel: Arc::new(of_channel),
+        request_timeout: Duration::from_secs(30),
+    }
 }
 
 fn name(number: i64) -> ChannelName {
@@ -196,7 +209,11 @@ pub(crate) fn change(overview: &mut Overview, change: impl FnOnce(&mut AccountRe
 }
 
 /// Changes the report of one channel of `acme`.
-pub(crate) fn change_channel(overview: &mut Overview, number: i64, change_it: impl FnOnce(&mut ChannelReport)) {
+pub(crate) fn change_channel(
+    overview: &mut Overview,
+    number: i64,
+    change_it: impl FnOnce(&mut ChannelReport),
+) {
     change(overview, |report| change_it(report.channels.get_mut(&id(number)).unwrap()));
 }
 

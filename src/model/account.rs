@@ -1,4 +1,5 @@
-//! An account: one Zoho org, reached with one OAuth client and refresh token, in one data centre, at one API version.
+//! An account: one Zoho org, reached with one OAuth client and refresh token, in one data centre,
+//! at one API version.
 
 use super::channel::AccountName;
 use super::policy::Policy;
@@ -52,8 +53,8 @@ pub struct DataCenter {
 }
 
 impl DataCenter {
-    /// Every data centre whose hosts are confirmed by Zoho's documentation or SDKs. UK and AE are not: they are reached
-    /// with explicit URLs.
+    /// Every data centre whose hosts are confirmed by Zoho's documentation or SDKs. UK and AE are
+    /// not: they are reached with explicit URLs.
     pub const ALL: [DataCenter; 8] = [
         dc("us", "https://accounts.zoho.com", "https://www.zohoapis.com"),
         dc("eu", "https://accounts.zoho.eu", "https://www.zohoapis.eu"),
@@ -70,8 +71,8 @@ impl DataCenter {
         DataCenter::ALL.into_iter().find(|center| center.key == key)
     }
 
-    /// The API host of one of its environments: sandbox and developer orgs have `sandbox.` or `developer.` in place of
-    /// `www.` and the same OAuth server.
+    /// The API host of one of its environments: sandbox and developer orgs have `sandbox.` or
+    /// `developer.` in place of `www.` and the same OAuth server.
     pub fn api_url_of(self, environment: Environment) -> String {
         match environment {
             Environment::Production => self.api_url.to_owned(),
@@ -99,7 +100,8 @@ pub enum Environment {
 
 impl Environment {
     /// Every environment.
-    pub const ALL: [Environment; 3] = [Environment::Production, Environment::Sandbox, Environment::Developer];
+    pub const ALL: [Environment; 3] =
+        [Environment::Production, Environment::Sandbox, Environment::Developer];
 
     /// As it stands in the config.
     pub const fn as_str(self) -> &'static str {

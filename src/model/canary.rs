@@ -1,7 +1,8 @@
 //! What became of the canaries to one `notify_url`: facts, in Zoho's time.
 //!
-//! A canary is a test body that the daemon posts there by itself. It says one thing about one instant: that it was taken, or
-//! that it was refused. One refusal alone says little (a receiver restarts); two in a row are an [`Outage`].
+//! A canary is a test body that the daemon posts there by itself. It says one thing about one
+//! instant: that it was taken, or that it was refused. One refusal alone says little (a receiver
+//! restarts); two in a row are an [`Outage`].
 
 use std::time::Duration;
 
@@ -59,7 +60,12 @@ impl Canaries {
     pub fn accepted(&mut self, at: Timestamp) -> bool {
         let over = self.refused.take().filter(Refused::is_outage);
         if let Some(Refused { first, last, times: _, why: _ }) = &over {
-            self.outages.push(Outage { accepted: self.accepted_at, first: *first, last: *last, over: at });
+            self.outages.push(Outage {
+                accepted: self.accepted_at,
+                first: *first,
+                last: *last,
+                over: at,
+            });
             let excess = self.outages.len().saturating_sub(OUTAGES_MAX);
             self.outages.drain(..excess);
         }
@@ -70,7 +76,8 @@ impl Canaries {
     /// One that was sent at `at` was refused. Returns whether an outage is known with it.
     pub fn refused(&mut self, at: Timestamp, why: String) -> bool {
         let was_outage = self.refusing().is_some();
-        let (first, times) = self.refused.as_ref().map_or((at, 0), |refused| (refused.first, refused.times));
+        let (first, times) =
+            self.refused.as_ref().map_or((at, 0), |refused| (refused.first, refused.times));
         self.refused = Some(Refused { first, last: at, times: times.saturating_add(1), why });
         self.sent_at = at;
         !was_outage && self.refusing().is_some()
@@ -121,13 +128,15 @@ mod tests {
         assert!(canaries.refused(at(130), "HTTP 500".to_owned()), "it is known now");
         assert!(!canaries.refused(at(190), "timed out".to_owned()), "it was known");
         assert!(canaries.accepted(at(250)));
-        let outage = Outage { accepted: Some(at(65)), first: at(125), last: at(190), over: at(250) };
+        let outage =
+            Outage { accepted: Some(at(65)), first: at(125), last: at(190), over: at(250) };
         assert_eq!((canaries.outages, canaries.refused), (vec![outage], None));
     }
 
     #[test]
     fn a_first_refusal_is_made_sure_of_soon_and_a_clock_that_was_wrong_holds_nothing_up() {
-        let (hour, mut canaries) = (Duration::from_secs(3600), Canaries::new(Fingerprint(1), at(0)));
+        let (hour, mut canaries) =
+            (Duration::from_secs(3600), Canaries::new(Fingerprint(1), at(0)));
         canaries.accepted(at(0));
         assert!(!canaries.is_due(hour, at(59)) && canaries.is_due(hour, at(60)));
         canaries.refused(at(60), String::new());

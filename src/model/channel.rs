@@ -28,10 +28,11 @@ impl ChannelId {
         if id > 0 { Ok(ChannelId(id)) } else { Err(BadChannelId) }
     }
 
-    /// The id of a channel that was not given one: the same for the same owner, account and name, for ever.
+    /// The id of a channel that was not given one: the same for the same owner, account and name,
+    /// for ever.
     ///
-    /// It has 16 digits and stays below 2^53, so that a receiver written in JavaScript reads it exactly; real ids of
-    /// Zoho's go up to 19 digits and do not.
+    /// It has 16 digits and stays below 2^53, so that a receiver written in JavaScript reads it
+    /// exactly; real ids of Zoho's go up to 19 digits and do not.
     pub fn derived(owner: &str, account: &AccountName, name: &ChannelName) -> ChannelId {
         const FIRST: u64 = 1_000_000_000_000_000;
         const END: u64 = 1 << 53;
@@ -50,7 +51,11 @@ impl FromStr for ChannelId {
 
     fn from_str(text: &str) -> Result<ChannelId, BadChannelId> {
         let digits_only = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let id = if digits_only { text.parse().map_err(|_| BadChannelId)? } else { return Err(BadChannelId) };
+        let id = if digits_only {
+            text.parse().map_err(|_| BadChannelId)?
+        } else {
+            return Err(BadChannelId);
+        };
         ChannelId::new(id)
     }
 }
@@ -67,8 +72,8 @@ impl fmt::Debug for ChannelId {
     }
 }
 
-/// A name that stands in the config, in logs and as a label: 1 to 64 letters, digits, `-`, `_` and `.`, beginning with a
-/// letter or digit.
+/// A name that stands in the config, in logs and as a label: 1 to 64 letters, digits, `-`, `_` and
+/// `.`, beginning with a letter or digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a name is 1 to 64 letters, digits, \"-\", \"_\" and \".\", beginning with a letter or digit, as in \"deal-sync\""
@@ -143,7 +148,8 @@ impl fmt::Debug for ChannelName {
     }
 }
 
-/// Where Zoho sends what happened. Its query string may carry a secret, so only [`NotifyUrl::full`] shows it.
+/// Where Zoho sends what happened. Its query string may carry a secret, so only [`NotifyUrl::full`]
+/// shows it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NotifyUrl(Arc<str>);
 
@@ -165,7 +171,8 @@ impl NotifyUrl {
 }
 
 impl fmt::Display for NotifyUrl {
-    /// Without user name, password, query and fragment, and plain: what Zoho answered may be anything.
+    /// Without user name, password, query and fragment, and plain: what Zoho answered may be
+    /// anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url: String = self.0.chars().map(plain).collect();
         let (shown, hidden) = match url.find(['?', '#']) {
@@ -198,7 +205,8 @@ pub struct Spec {
     pub events: Events,
     /// Where deliveries go.
     pub notify_url: NotifyUrl,
-    /// What Zoho echoes in each delivery: the only proof of its origin. One that rotates is here from [`Spec::at`] on.
+    /// What Zoho echoes in each delivery: the only proof of its origin. One that rotates is here
+    /// from [`Spec::at`] on.
     pub token: Option<Secret>,
     /// How the token is made, if it rotates.
     pub rotation: Option<Rotation>,
@@ -221,9 +229,14 @@ impl Spec {
     pub fn at(&self, zoho_now: Timestamp) -> Option<Spec> {
         let declared = self.rotation.as_ref()?;
         let generation = declared.written(self.id, zoho_now);
-        let neighbours = [generation - 1, generation + 1].map(|beside| declared.token(self.id, beside)).to_vec();
+        let neighbours =
+            [generation - 1, generation + 1].map(|beside| declared.token(self.id, beside)).to_vec();
         let token = Some(declared.token(self.id, generation));
-        Some(Spec { token, rotation: Some(Rotation { neighbours, ..declared.clone() }), ..self.clone() })
+        Some(Spec {
+            token,
+            rotation: Some(Rotation { neighbours, ..declared.clone() }),
+            ..self.clone()
+        })
     }
 
     /// The tokens that a receiver should accept at an instant of its own clock, the newest first.
@@ -233,8 +246,9 @@ impl Spec {
         [generation, generation - 1].map(|generation| rotation.token(self.id, generation)).to_vec()
     }
 
-    /// Over everything that is sent to Zoho, the expiry aside: a refusal holds for as long as this stays the same. Of a
-    /// token that rotates it is over the key: the generation changes nothing about a refusal.
+    /// Over everything that is sent to Zoho, the expiry aside: a refusal holds for as long as this
+    /// stays the same. Of a token that rotates it is over the key: the generation changes
+    /// nothing about a refusal.
     pub fn fingerprint(&self) -> Fingerprint {
         let Spec {
             id,
@@ -251,7 +265,9 @@ impl Spec {
             mode: _,
         } = self;
         let secret = match rotation {
-            Some(Rotation { key, every, neighbours: _ }) => format!("{} {}", key.fingerprint(), every.as_secs()),
+            Some(Rotation { key, every, neighbours: _ }) => {
+                format!("{} {}", key.fingerprint(), every.as_secs())
+            }
             None => token.as_ref().map_or("", Secret::expose).to_owned(),
         };
         let has_token = token.is_some() || rotation.is_some();
@@ -293,7 +309,10 @@ mod tests {
     fn a_derived_id_is_stable_and_readable_by_javascript() {
         let account = "acme".parse().unwrap();
         let id = ChannelId::derived("channelkeeper", &account, &"deal-sync".parse().unwrap());
-        assert_eq!(id, ChannelId::derived("channelkeeper", &account, &"deal-sync".parse().unwrap()));
+        assert_eq!(
+            id,
+            ChannelId::derived("channelkeeper", &account, &"deal-sync".parse().unwrap())
+        );
         assert_ne!(id, ChannelId::derived("other", &account, &"deal-sync".parse().unwrap()));
         assert_eq!(id.to_string().len(), 16);
         assert!(id.number() < 1 << 53);

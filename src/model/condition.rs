@@ -1,9 +1,10 @@
 //! `notification_condition`: notify only when one of some fields changed (v6 and later).
 //!
-//! Zoho writes a condition as a tree whose groups hold at most two entries and which names at most ten fields in all
-//! (v7 *Enable Notifications*). A declaration is flatter than that: one module, some fields, any or all of them. The
-//! tree is built on the way out and flattened on the way in, by `zoho::wire`; a tree that mixes operators cannot be
-//! said here and is kept as [`Seen::Opaque`], which differs from every declared condition.
+//! Zoho writes a condition as a tree whose groups hold at most two entries and which names at most
+//! ten fields in all (v7 *Enable Notifications*). A declaration is flatter than that: one module,
+//! some fields, any or all of them. The tree is built on the way out and flattened on the way in,
+//! by `zoho::wire`; a tree that mixes operators cannot be said here and is kept as
+//! [`Seen::Opaque`], which differs from every declared condition.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +34,8 @@ pub struct Condition {
     pub module: String,
     /// Any or all of the fields.
     pub matching: Match,
-    /// The fields' API names, at least one, at most [`FIELDS_MAX`] over all conditions of a channel.
+    /// The fields' API names, at least one, at most [`FIELDS_MAX`] over all conditions of a
+    /// channel.
     pub fields: BTreeSet<String>,
 }
 
@@ -48,7 +50,8 @@ impl Condition {
         format!("{}: {word} of {}", self.module, fields.join(", "))
     }
 
-    /// With one field, any and all are the same: then it is `any`, so that both spellings compare equal.
+    /// With one field, any and all are the same: then it is `any`, so that both spellings compare
+    /// equal.
     #[must_use]
     pub fn normal(mut self) -> Condition {
         if self.fields.len() < 2 {

@@ -1,8 +1,9 @@
 //! API credits: how many calls an org may make in a day, and how many are left.
 //!
-//! A call of the watch API costs one credit. The day is the last 24 hours, whenever one looks, so that credits come back as
-//! the calls that they were spent on grow a day old. Zoho says what is left only once half of the day's credits are used,
-//! and they are used by everything that calls the org, not by this program alone.
+//! A call of the watch API costs one credit. The day is the last 24 hours, whenever one looks, so
+//! that credits come back as the calls that they were spent on grow a day old. Zoho says what is
+//! left only once half of the day's credits are used, and they are used by everything that calls
+//! the org, not by this program alone.
 //!
 //! Source: *API limits*, zoho.com/crm/developer/docs/api/v4/api-limits.html, read 2026-11-23.
 
@@ -102,9 +103,18 @@ mod tests {
         let credits = |key, users| Edition::find(key).unwrap().credits_per_day(users);
         assert_eq!((credits("free", 0), credits("free", 1_000)), (5_000, 5_000));
         assert_eq!((credits("standard", 10), credits("starter", 1_000)), (52_500, 100_000));
-        assert_eq!((credits("professional", 10), credits("professional", 1_000_000)), (55_000, 3_000_000));
-        assert_eq!((credits("enterprise", 10), credits("zoho-one", 1_000_000)), (60_000, 5_000_000));
-        assert_eq!((credits("ultimate", 10), credits("crm-plus", 1_000_000)), (70_000, 2_000_050_000));
+        assert_eq!(
+            (credits("professional", 10), credits("professional", 1_000_000)),
+            (55_000, 3_000_000)
+        );
+        assert_eq!(
+            (credits("enterprise", 10), credits("zoho-one", 1_000_000)),
+            (60_000, 5_000_000)
+        );
+        assert_eq!(
+            (credits("ultimate", 10), credits("crm-plus", 1_000_000)),
+            (70_000, 2_000_050_000)
+        );
         assert_eq!(credits("ultimate", u64::MAX), u64::MAX);
         assert_eq!(Edition::find("Enterprise"), None);
     }

@@ -1,4 +1,5 @@
-//! Everything that is wanted, as one value: what a config says once it has been read, checked and resolved.
+//! Everything that is wanted, as one value: what a config says once it has been read, checked and
+//! resolved.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,7 +31,8 @@ pub struct AccountDesired {
 }
 
 impl AccountDesired {
-    /// Its channels as they are to be written at an instant of Zoho's clock: tokens that rotate are those of then.
+    /// Its channels as they are to be written at an instant of Zoho's clock: tokens that rotate are
+    /// those of then.
     pub fn specs_at(&self, zoho_now: Timestamp) -> Cow<'_, BTreeMap<ChannelId, Arc<Spec>>> {
         if self.specs.values().all(|spec| spec.rotation.is_none()) {
             return Cow::Borrowed(&self.specs);

@@ -1,8 +1,9 @@
 //! Which operations of which modules a channel covers.
 //!
-//! Zoho writes an event as `{Module_API_Name}.{create|edit|delete|all}`. `.all` is short for the three others and does
-//! not come back: a GET lists `Deals.edit`, `Deals.create`, `Deals.delete` for what was enabled as `Deals.all` (v7 *Get
-//! Notification Details*). So a set is always kept expanded, and only its way out is shortened.
+//! Zoho writes an event as `{Module_API_Name}.{create|edit|delete|all}`. `.all` is short for the
+//! three others and does not come back: a GET lists `Deals.edit`, `Deals.create`, `Deals.delete`
+//! for what was enabled as `Deals.all` (v7 *Get Notification Details*). So a set is always kept
+//! expanded, and only its way out is shortened.
 
 use std::fmt;
 
@@ -90,8 +91,8 @@ impl Operations {
     }
 }
 
-/// Operations by module: never holds a module with no operation. A channel has one module or a few, so they are a sorted
-/// list: a tree has room for eleven.
+/// Operations by module: never holds a module with no operation. A channel has one module or a few,
+/// so they are a sorted list: a tree has room for eleven.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Events(Vec<(Box<str>, Operations)>);
 
@@ -105,7 +106,9 @@ pub enum BadEvent {
     #[error("\"{0}\" is no operation (one of create, edit, delete, all)")]
     Operation(String),
     /// What stands before the dot cannot be a module's API name.
-    #[error("\"{0}\" is no module API name (letters, digits and underscores, as in \"Sales_Orders\")")]
+    #[error(
+        "\"{0}\" is no module API name (letters, digits and underscores, as in \"Sales_Orders\")"
+    )]
     Module(String),
 }
 
@@ -186,7 +189,9 @@ impl Events {
             if *operations == Operations::ALL {
                 texts.push(format!("{module}.all"));
             } else {
-                texts.extend(operations.iter().map(|operation| format!("{module}.{}", operation.as_str())));
+                texts.extend(
+                    operations.iter().map(|operation| format!("{module}.{}", operation.as_str())),
+                );
             }
         }
         texts
@@ -194,8 +199,8 @@ impl Events {
 }
 
 impl<'a> FromIterator<&'a str> for Events {
-    /// From well-formed events; anything else is passed over. For tests and examples: the config and the wire parse with
-    /// [`Events::parse`] and report what they refuse.
+    /// From well-formed events; anything else is passed over. For tests and examples: the config
+    /// and the wire parse with [`Events::parse`] and report what they refuse.
     fn from_iter<I: IntoIterator<Item = &'a str>>(texts: I) -> Events {
         let mut events = Events::default();
         for (module, operations) in texts.into_iter().filter_map(|text| Events::parse(text).ok()) {
@@ -238,6 +243,9 @@ mod tests {
         assert_eq!(Events::parse("Deals"), Err(BadEvent::Shape));
         assert_eq!(Events::parse(".create"), Err(BadEvent::Shape));
         assert_eq!(Events::parse("Deals.update"), Err(BadEvent::Operation("update".into())));
-        assert_eq!(Events::parse("Price Books.create"), Err(BadEvent::Module("Price Books".into())));
+        assert_eq!(
+            Events::parse("Price Books.create"),
+            Err(BadEvent::Module("Price Books".into()))
+        );
     }
 }

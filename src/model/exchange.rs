@@ -1,8 +1,9 @@
 //! One HTTP exchange as two values.
 //!
-//! `zoho` builds a [`Request`] and reads a [`Response`]; who carries them is not its business. In the daemon that is
-//! reqwest; in the tests it is the simulator's state itself, with no socket in between, so that the client, the token
-//! cache and the error classification are under test together with the loop.
+//! `zoho` builds a [`Request`] and reads a [`Response`]; who carries them is not its business. In
+//! the daemon that is reqwest; in the tests it is the simulator's state itself, with no socket in
+//! between, so that the client, the token cache and the error classification are under test
+//! together with the loop.
 //!
 //! `Debug` shows neither headers nor bodies: both may hold secrets.
 

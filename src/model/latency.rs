@@ -1,7 +1,7 @@
 //! How long calls take, as a histogram.
 //!
-//! It is per HTTP method and server, over all accounts: how fast Zoho answers is no property of an account, and so the
-//! number of series does not grow with them.
+//! It is per HTTP method and server, over all accounts: how fast Zoho answers is no property of an
+//! account, and so the number of series does not grow with them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +50,8 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// Each bound in seconds, the last of which is infinite, with how many lie between it and the one before.
+    /// Each bound in seconds, the last of which is infinite, with how many lie between it and the
+    /// one before.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
         bounds.zip(self.counts).collect()
@@ -80,7 +81,8 @@ mod tests {
         for millis in [0, 50, 51, 30_000, 30_001, 600_000] {
             histogram.add(Duration::from_millis(millis));
         }
-        let filled: Vec<(f64, u64)> = histogram.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
+        let filled: Vec<(f64, u64)> =
+            histogram.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled, [(0.05, 2), (0.1, 1), (30.0, 1), (f64::INFINITY, 2)]);
         assert_eq!((histogram.count(), histogram.sum), (6, Duration::from_millis(660_102)));
     }

@@ -1,8 +1,9 @@
 //! What an account's own replies taught: where Zoho is smaller than its documents.
 //!
-//! A lesson outranks the config where it is the smaller of the two, is shown as a warning, and is forgotten after a while
-//! or when the config says something new, so that an account that was mended recovers by itself. A lesson from the future
-//! was written down while the clock was wrong, and does not count.
+//! A lesson outranks the config where it is the smaller of the two, is shown as a warning, and is
+//! forgotten after a while or when the config says something new, so that an account that was
+//! mended recovers by itself. A lesson from the future was written down while the clock was wrong,
+//! and does not count.
 
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ pub struct LifetimeLearned {
     pub at: Timestamp,
 }
 
-/// The most channels that an account takes in one write: it is known once `refused` is one more than `max`.
+/// The most channels that an account takes in one write: it is known once `refused` is one more
+/// than `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLearned {
     /// So many were accepted.
@@ -78,8 +80,9 @@ impl Learned {
         learned.map_or(policy.lifetime_max, |learned| learned.max.min(policy.lifetime_max))
     }
 
-    /// The most channels in one write, by config and by what was learned. Where that is not known to the channel, half way
-    /// between what was accepted and what was refused: the next write tells.
+    /// The most channels in one write, by config and by what was learned. Where that is not known
+    /// to the channel, half way between what was accepted and what was refused: the next write
+    /// tells.
     pub fn batch_max(&self, policy: &Policy, now: Timestamp) -> usize {
         let learned = self.batch.filter(|batch| batch.holds(policy, now));
         let learned = learned.map(|batch| half_way(batch.max, batch.refused).min(policy.batch_max));
@@ -88,7 +91,8 @@ impl Learned {
 
     /// The rules, cut down to what is to be had.
     pub fn within(&self, policy: &Policy, now: Timestamp) -> Policy {
-        let (lifetime_max, batch_max) = (self.lifetime_max(policy, now), self.batch_max(policy, now));
+        let (lifetime_max, batch_max) =
+            (self.lifetime_max(policy, now), self.batch_max(policy, now));
         Policy { lifetime_max, batch_max, ..policy.clone() }
     }
 
@@ -112,7 +116,8 @@ impl BatchLearned {
     }
 }
 
-/// The size to try between one that was accepted and one that was refused; the accepted one when there is none between.
+/// The size to try between one that was accepted and one that was refused; the accepted one when
+/// there is none between.
 pub const fn half_way(accepted: usize, refused: usize) -> usize {
     accepted + refused.saturating_sub(accepted) / 2
 }
@@ -155,11 +160,20 @@ mod tests {
             lifetime_max: WEEK,
             credits_per_day: None,
         };
-        let lesson = |max| LifetimeLearned { max, asked: WEEK, granted: DAY / 24, configured: WEEK, at: at() };
+        let lesson = |max| LifetimeLearned {
+            max,
+            asked: WEEK,
+            granted: DAY / 24,
+            configured: WEEK,
+            at: at(),
+        };
         let learned = |max| Learned { lifetime: Some(lesson(max)), ..Learned::default() };
         assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), DAY * 6)), DAY);
         assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), WEEK)), WEEK);
-        assert_eq!(learned(DAY).lifetime_max(&policy, at() - jiff::SignedDuration::from_secs(1)), WEEK);
+        assert_eq!(
+            learned(DAY).lifetime_max(&policy, at() - jiff::SignedDuration::from_secs(1)),
+            WEEK
+        );
         let changed = Policy { lifetime_max: DAY * 3, ..policy };
         assert_eq!(learned(DAY).lifetime_max(&changed, at()), DAY * 3);
     }

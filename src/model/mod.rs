@@ -1,11 +1,12 @@
 //! The nouns: what channelkeeper talks about, as plain values.
 //!
-//! Nothing here does anything to the world. There is no clock, no network, no store, no `async` and no log line in this
-//! folder; a value is built from other values and cannot fail later than its constructor. `plan` is built on these
-//! types alone, which is why a decision can be tested as a table.
+//! Nothing here does anything to the world. There is no clock, no network, no store, no `async` and
+//! no log line in this folder; a value is built from other values and cannot fail later than its
+//! constructor. `plan` is built on these types alone, which is why a decision can be tested as a
+//! table.
 //!
-//! What is deliberately not here: how a value is written in TOML (`config`), on the wire (`zoho`) or in the store
-//! (`store`). Each of those has types of its own and converts at its edge.
+//! What is deliberately not here: how a value is written in TOML (`config`), on the wire (`zoho`)
+//! or in the store (`store`). Each of those has types of its own and converts at its edge.
 
 pub mod account;
 pub mod canary;

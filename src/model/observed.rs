@@ -1,8 +1,9 @@
 //! What Zoho says of channels.
 //!
-//! A row of Zoho's list is one (channel, module) pair, and a channel's rows may stand on two pages (v7 *Get Notification
-//! Details*). Merged, they are one [`Observed`]. Rows of one channel that disagree, about the URL say, are kept as they
-//! are: a set with two members equals no spec, so disagreement is drift by itself.
+//! A row of Zoho's list is one (channel, module) pair, and a channel's rows may stand on two pages
+//! (v7 *Get Notification Details*). Merged, they are one [`Observed`]. Rows of one channel that
+//! disagree, about the URL say, are kept as they are: a set with two members equals no spec, so
+//! disagreement is drift by itself.
 
 use std::collections::BTreeMap;
 
@@ -92,9 +93,13 @@ impl Observed {
         self.conditions.insert(conditions);
     }
 
-    /// A channel exactly as declared, ending at `expiry`: what the next look should find after an accepted write.
+    /// A channel exactly as declared, ending at `expiry`: what the next look should find after an
+    /// accepted write.
     pub fn as_declared(spec: &Spec, expiry: Option<Timestamp>) -> Observed {
-        let token = spec.token.as_ref().map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()));
+        let token = spec
+            .token
+            .as_ref()
+            .map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()));
         Observed {
             events: spec.events.clone(),
             notify_urls: [spec.notify_url.clone()].into(),

@@ -1,4 +1,5 @@
-//! A pause: for a while the operator wants nothing written, and everything looked at and told as ever.
+//! A pause: for a while the operator wants nothing written, and everything looked at and told as
+//! ever.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,8 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Whether it holds at `now`. One from the future was written down while the clock was wrong, and holds nothing.
+    /// Whether it holds at `now`. One from the future was written down while the clock was wrong,
+    /// and holds nothing.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.at <= now && self.until.is_none_or(|until| until > now)
     }
@@ -72,13 +74,18 @@ mod tests {
         let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap();
         let pause = |from, until| Pause { at: at(from), until };
         let id = ChannelId::new(1).unwrap();
-        let mut pauses =
-            Pauses { account: Some(pause(0, Some(at(2)))), channels: [(id, pause(0, Some(at(3))))].into() };
+        let mut pauses = Pauses {
+            account: Some(pause(0, Some(at(2)))),
+            channels: [(id, pause(0, Some(at(3))))].into(),
+        };
         assert_eq!(pauses.of(id, at(1)).and_then(|pause| pause.until), Some(at(3)));
         assert_eq!(pauses.of(id, at(3)), None);
         assert_eq!(pauses.clone().still_held(at(2)).account, None);
         pauses.account = Some(pause(0, None));
         assert_eq!(pauses.of(id, at(1)).map(|pause| pause.until), Some(None));
-        assert_eq!(Pauses { account: Some(pause(5, None)), ..Pauses::default() }.of(id, at(1)), None);
+        assert_eq!(
+            Pauses { account: Some(pause(5, None)), ..Pauses::default() }.of(id, at(1)),
+            None
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Characters that do something to what shows them, in place of standing there.
 
-/// Whether a character breaks a line, steers a terminal, or turns the direction in which a text is read.
+/// Whether a character breaks a line, steers a terminal, or turns the direction in which a text is
+/// read.
 pub fn is_foul(character: char) -> bool {
     let turns = matches!(
         character,
@@ -16,7 +17,11 @@ pub fn plain(character: char) -> char {
 
 /// A text of several lines, its line breaks and tabs kept.
 pub fn plain_lines(text: &str) -> String {
-    text.chars().map(|character| if matches!(character, '\n' | '\t') { character } else { plain(character) }).collect()
+    text.chars()
+        .map(
+            |character| if matches!(character, '\n' | '\t') { character } else { plain(character) },
+        )
+        .collect()
 }
 
 #[cfg(test)]

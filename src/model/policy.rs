@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How far the daemon may go with an account or a channel. A filter on the plan: what it takes out is still shown.
+/// How far the daemon may go with an account or a channel. A filter on the plan: what it takes out
+/// is still shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Mode {
     /// Look and report; write nothing at Zoho.

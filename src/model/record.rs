@@ -1,7 +1,9 @@
-//! What is remembered of a channel and of an account between passes: ownership, grants, refusals, attempts.
+//! What is remembered of a channel and of an account between passes: ownership, grants, refusals,
+//! attempts.
 //!
-//! What can be observed is not remembered. A record exists from just before the first write of a channel until the
-//! channel is known to be gone, so that a crash between the two never leaves a channel at Zoho that nobody knows.
+//! What can be observed is not remembered. A record exists from just before the first write of a
+//! channel until the channel is known to be gone, so that a crash between the two never leaves a
+//! channel at Zoho that nobody knows.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +22,8 @@ pub struct Record {
     pub id: ChannelId,
     /// Its name in the config when it was last written.
     pub name: ChannelName,
-    /// The URL of the last intended write: with it, a channel whose first reply was lost is known as ours.
+    /// The URL of the last intended write: with it, a channel whose first reply was lost is known
+    /// as ours.
     pub notify_url: Fingerprint,
     /// The last expiry that Zoho gave us.
     pub grant: Option<Grant>,
@@ -37,7 +40,16 @@ pub struct Record {
 impl Record {
     /// A record of nothing but ownership.
     pub fn new(id: ChannelId, name: ChannelName, notify_url: Fingerprint) -> Record {
-        Record { id, name, notify_url, grant: None, refusal: None, repairs: None, renewal_asked: None, last: None }
+        Record {
+            id,
+            name,
+            notify_url,
+            grant: None,
+            refusal: None,
+            repairs: None,
+            renewal_asked: None,
+            last: None,
+        }
     }
 }
 
@@ -53,9 +65,9 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// This grant as it is remembered after an earlier one: a write that leaves the expiry where it was (a repair does) gives
-    /// no new life, so the life still counts from its beginning. Otherwise each repair would shorten it, and with it the
-    /// margin of the next renewal.
+    /// This grant as it is remembered after an earlier one: a write that leaves the expiry where it
+    /// was (a repair does) gives no new life, so the life still counts from its beginning.
+    /// Otherwise each repair would shorten it, and with it the margin of the next renewal.
     #[must_use]
     pub fn following(self, earlier: Option<Grant>) -> Grant {
         match earlier {
@@ -66,8 +78,8 @@ impl Grant {
         }
     }
 
-    /// Whether Zoho gave far less than was asked: half of it or less. Zoho does so in silence, for instance one hour when
-    /// more than the maximum is asked.
+    /// Whether Zoho gave far less than was asked: half of it or less. Zoho does so in silence, for
+    /// instance one hour when more than the maximum is asked.
     pub fn is_short(&self) -> bool {
         self.length() <= self.asked_length() / 2
     }
@@ -135,7 +147,8 @@ pub struct AccountState {
     pub looked_at: Option<Timestamp>,
     /// When that look was sent, in Zoho's time: up to here the coverage ledgers are certain.
     pub looked_from: Option<Timestamp>,
-    /// The channels that the operator allowed to be disabled, until that is done or they are declared again.
+    /// The channels that the operator allowed to be disabled, until that is done or they are
+    /// declared again.
     pub removals_allowed: BTreeSet<ChannelId>,
     /// What its replies taught.
     pub learned: Learned,
@@ -157,8 +170,8 @@ impl AccountState {
         AccountState { credits: news.map_or(self.credits, |news| news.left(now)), ..self }
     }
 
-    /// Whether what a good look says anew each time is all that `later` knows beyond this: when it was, a clock that went
-    /// on as it did, another count of credits.
+    /// Whether what a good look says anew each time is all that `later` knows beyond this: when it
+    /// was, a clock that went on as it did, another count of credits.
     pub fn says_as_much_as(&self, later: &AccountState) -> bool {
         let skew_ms = match (self.skew_ms, later.skew_ms) {
             (Some(known), Some(new)) if known.abs_diff(new) < SKEW_NEWS_MS => Some(known),
@@ -201,7 +214,12 @@ pub struct Trouble {
 impl Trouble {
     /// One more failure.
     #[must_use]
-    pub fn again(&self, at: Timestamp, what: impl Into<String>, retry_after: Option<Duration>) -> Trouble {
+    pub fn again(
+        &self,
+        at: Timestamp,
+        what: impl Into<String>,
+        retry_after: Option<Duration>,
+    ) -> Trouble {
         Trouble {
             attempts: self.attempts.saturating_add(1),
             at: Some(at),

@@ -5,13 +5,14 @@
 //! token      = the first 48 hexadecimal digits of HMAC-SHA256(KEY, "ID.GENERATION")
 //! ```
 //!
-//! EVERY is in seconds; the id in it keeps the channels from changing all at once. Nothing of it is stored, so nothing can
-//! be lost, and a receiver that has the key computes the same (`docs/receivers.md`). It accepts the generation of its own
-//! clock and the one before.
+//! EVERY is in seconds; the id in it keeps the channels from changing all at once. Nothing of it is
+//! stored, so nothing can be lost, and a receiver that has the key computes the same
+//! (`docs/receivers.md`). It accepts the generation of its own clock and the one before.
 //!
-//! No call is made for the sake of a new token: it goes out with the first renewal that is [`SETTLE`] into its generation,
-//! by Zoho's clock, and until then the one before is no drift. That renewal comes within a life, which is half a generation
-//! at most, so no channel carries a token that receivers have ceased to accept. What is deliberately not here: `now`.
+//! No call is made for the sake of a new token: it goes out with the first renewal that is
+//! [`SETTLE`] into its generation, by Zoho's clock, and until then the one before is no drift. That
+//! renewal comes within a life, which is half a generation at most, so no channel carries a token
+//! that receivers have ceased to accept. What is deliberately not here: `now`.
 
 use std::time::Duration;
 
@@ -32,8 +33,9 @@ pub struct Rotation {
     pub key: Secret,
     /// How long a generation lasts, in whole seconds.
     pub every: Duration,
-    /// Tokens that a channel may carry without having drifted, those of the generations beside the one that would be
-    /// written: it is not renewed yet, or a clock was set back. Empty in a declaration.
+    /// Tokens that a channel may carry without having drifted, those of the generations beside the
+    /// one that would be written: it is not renewed yet, or a clock was set back. Empty in a
+    /// declaration.
     pub neighbours: Vec<Secret>,
 }
 
@@ -64,10 +66,11 @@ impl Rotation {
 
     /// The token of a generation.
     pub fn token(&self, id: ChannelId, generation: i64) -> Secret {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("a key of any length will do");
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes())
+            .expect("a key of any length will do");
         mac.update(format!("{id}.{generation}").as_bytes());
-        let mut token: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut token: String =
+            mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         token.truncate(LENGTH);
         Secret::new(token)
     }
@@ -106,10 +109,14 @@ mod tests {
     #[test]
     fn tokens_differ_by_channel_generation_and_key() {
         let other = Rotation::new(Secret::from("another key"), WEEK);
-        let mut tokens =
-            [rotation().token(id(1), 5), rotation().token(id(2), 5), rotation().token(id(1), 6), other.token(id(1), 5)]
-                .map(|token| token.expose().to_owned())
-                .to_vec();
+        let mut tokens = [
+            rotation().token(id(1), 5),
+            rotation().token(id(2), 5),
+            rotation().token(id(1), 6),
+            other.token(id(1), 5),
+        ]
+        .map(|token| token.expose().to_owned())
+        .to_vec();
         tokens.sort();
         tokens.dedup();
         assert_eq!(tokens.len(), 4);
@@ -124,7 +131,10 @@ mod tests {
                 assert_eq!(rotation().generation(id(number), begins), generation);
                 let just_before = before(begins, Duration::from_secs(1));
                 assert_eq!(rotation().generation(id(number), just_before), generation - 1);
-                assert_eq!(begins.duration_since(rotation().begins(id(number), generation - 1)).as_secs(), 604_800);
+                assert_eq!(
+                    begins.duration_since(rotation().begins(id(number), generation - 1)).as_secs(),
+                    604_800
+                );
             }
         }
     }
@@ -138,8 +148,10 @@ mod tests {
     #[test]
     fn what_is_written_settles_for_an_hour() {
         let begins = rotation().begins(id(7), 100);
-        let written =
-            |seconds| rotation().written(id(7), super::super::time::after(begins, Duration::from_secs(seconds)));
+        let written = |seconds| {
+            rotation()
+                .written(id(7), super::super::time::after(begins, Duration::from_secs(seconds)))
+        };
         assert_eq!((written(0), written(3599), written(3600)), (99, 99, 100));
     }
 }

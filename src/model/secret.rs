@@ -7,9 +7,10 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-/// A secret value: a client secret, a refresh token, an access token, a channel token. `Debug` and `Display` do not show
-/// it, it does not serialise, and its memory is zeroed when the last clone is dropped: clones share it, so that the token of
-/// a hundred channels is there once. Two secrets are equal when their values are, wherever they came from.
+/// A secret value: a client secret, a refresh token, an access token, a channel token. `Debug` and
+/// `Display` do not show it, it does not serialise, and its memory is zeroed when the last clone is
+/// dropped: clones share it, so that the token of a hundred channels is there once. Two secrets are
+/// equal when their values are, wherever they came from.
 #[derive(Clone)]
 pub struct Secret(Arc<Inner>);
 
@@ -66,7 +67,8 @@ impl Secret {
         self.0.value.expose_secret()
     }
 
-    /// Whether this is the value. How long that takes tells nothing of it: the whole hashes are compared, whatever differs.
+    /// Whether this is the value. How long that takes tells nothing of it: the whole hashes are
+    /// compared, whatever differs.
     pub fn is(&self, given: &str) -> bool {
         let (own, other) = (Sha256::digest(self.expose()), Sha256::digest(given));
         own.iter().zip(&other).fold(0, |differing, (own, other)| differing | (own ^ other)) == 0
@@ -98,7 +100,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The first 64 bits of a SHA-256 over named parts: enough to tell two values apart, not enough to be one of them.
+/// The first 64 bits of a SHA-256 over named parts: enough to tell two values apart, not enough to
+/// be one of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub u64);
 

@@ -1,8 +1,8 @@
 //! Arithmetic on instants that cannot panic and cannot go negative.
 //!
-//! Every instant is wall time in UTC ([`jiff::Timestamp`]); every length is a [`Duration`]. A difference that would be
-//! negative is zero, a sum that would leave the calendar is its end: a decision made from odd facts is then merely
-//! conservative.
+//! Every instant is wall time in UTC ([`jiff::Timestamp`]); every length is a [`Duration`]. A
+//! difference that would be negative is zero, a sum that would leave the calendar is its end: a
+//! decision made from odd facts is then merely conservative.
 
 use std::time::Duration;
 
@@ -23,12 +23,14 @@ pub fn span(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }
 
-/// `instant` without its fraction of a second: Zoho's expiries carry none (pd refuses them, see the API notes).
+/// `instant` without its fraction of a second: Zoho's expiries carry none (pd refuses them, see the
+/// API notes).
 pub fn whole_seconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
-/// Whether two of Zoho's expiries are the same: they carry whole seconds, so a second of difference is rounding.
+/// Whether two of Zoho's expiries are the same: they carry whole seconds, so a second of difference
+/// is rounding.
 pub fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
     one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
 }
@@ -45,8 +47,15 @@ pub struct Times {
 /// A length as people write it, cut to two neighbouring units: "11h 58m", "45s", "3d".
 pub fn brief(length: Duration) -> String {
     let seconds = length.as_secs();
-    let units = [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
-    let Some(first) = units.iter().position(|(_, count)| *count > 0) else { return "0s".to_owned() };
+    let units = [
+        ("d", seconds / 86_400),
+        ("h", seconds / 3600 % 24),
+        ("m", seconds / 60 % 60),
+        ("s", seconds % 60),
+    ];
+    let Some(first) = units.iter().position(|(_, count)| *count > 0) else {
+        return "0s".to_owned();
+    };
     let shown = units.iter().skip(first).take(2).filter(|(_, count)| *count > 0);
     shown.map(|(unit, count)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }

@@ -1,9 +1,9 @@
 //! The API versions and what each of them allows: the one table.
 //!
-//! Maximum lifetimes: one day for v2 to v3, one week from v4 on (Kaizen #170, and the v7 and v8 pages of *Enable
-//! Notifications*). Batches: Zoho's prose says 100 channels a call (Kaizen #14), its OpenAPI file for v8 says 50
-//! (zoho/crm-oas, `v8.0/notifications`, read 2026-11-23). Keys: as in the models of Zoho's own SDKs; a key that a
-//! version does not know is not sent.
+//! Maximum lifetimes: one day for v2 to v3, one week from v4 on (Kaizen #170, and the v7 and v8
+//! pages of *Enable Notifications*). Batches: Zoho's prose says 100 channels a call (Kaizen #14),
+//! its OpenAPI file for v8 says 50 (zoho/crm-oas, `v8.0/notifications`, read 2026-11-23). Keys: as
+//! in the models of Zoho's own SDKs; a key that a version does not know is not sent.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,8 @@ pub enum ApiVersion {
 /// What one version allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest life a channel can be given. Asking for one second more is not an error: it silently gives one hour.
+    /// The longest life a channel can be given. Asking for one second more is not an error: it
+    /// silently gives one hour.
     pub lifetime_max: Duration,
     /// The most channels in one POST, PUT or PATCH.
     pub batch_max: usize,
@@ -47,7 +48,8 @@ pub struct Limits {
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// One week.
 pub const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// What a channel gets that asked for nothing, or for more than the maximum (Kaizen #14; v7 *Enable Notifications*).
+/// What a channel gets that asked for nothing, or for more than the maximum (Kaizen #14; v7 *Enable
+/// Notifications*).
 pub const FALLBACK_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// Rows on one page of a list, default and maximum (Kaizen #14; v7 *Get Notification Details*).
@@ -69,7 +71,8 @@ impl ApiVersion {
     /// The table.
     pub const fn limits(self) -> Limits {
         match self {
-            //                               lifetime_max       batch_max       affected_values         conditions
+            //                               lifetime_max       batch_max       affected_values
+            // conditions
             ApiVersion::V2 => row(DAY, 100, false, false),
             ApiVersion::V2_1 => row(DAY, 100, false, false),
             ApiVersion::V3 => row(DAY, 100, true, false),
@@ -96,7 +99,12 @@ impl ApiVersion {
     }
 }
 
-const fn row(lifetime_max: Duration, batch_max: usize, affected_values: bool, conditions: bool) -> Limits {
+const fn row(
+    lifetime_max: Duration,
+    batch_max: usize,
+    affected_values: bool,
+    conditions: bool,
+) -> Limits {
     Limits { lifetime_max, batch_max, affected_values, conditions }
 }
 

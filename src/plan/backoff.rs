@@ -1,12 +1,14 @@
 //! How long to wait after the n-th failure in a row.
 //!
-//! Pure tables over stored facts, so that a restart neither forgets a back-off nor repeats it. None of them delays what is
-//! urgent: a channel that is uncovered, or in its emergency window, is tried again every [`URGENT`]; every five minutes
-//! where Zoho refuses it by name, or, outside of its emergency window, where Zoho refuses whatever it is sent. Only credits
-//! that would not last make it slower: see [`credits`](super::credits).
+//! Pure tables over stored facts, so that a restart neither forgets a back-off nor repeats it. None
+//! of them delays what is urgent: a channel that is uncovered, or in its emergency window, is tried
+//! again every [`URGENT`]; every five minutes where Zoho refuses it by name, or, outside of its
+//! emergency window, where Zoho refuses whatever it is sent. Only credits that would not last make
+//! it slower: see [`credits`](super::credits).
 //!
-//! A failure that lies in the future was stored while the clock was wrong. Nothing can be counted from it, so it delays
-//! nothing: otherwise a clock that was ahead by a year for a minute would hold a channel for a year.
+//! A failure that lies in the future was stored while the clock was wrong. Nothing can be counted
+//! from it, so it delays nothing: otherwise a clock that was ahead by a year for a minute would
+//! hold a channel for a year.
 
 use std::time::Duration;
 
@@ -16,10 +18,11 @@ use crate::model::time::{Timestamp, after, before};
 
 /// Between two attempts at something urgent.
 pub const URGENT: Duration = Duration::from_secs(30);
-/// Between two attempts at an urgent channel that Zoho refuses by name: trying harder does not help.
+/// Between two attempts at an urgent channel that Zoho refuses by name: trying harder does not
+/// help.
 const URGENT_REFUSED: Duration = Duration::from_secs(5 * 60);
-/// The longest wait that is granted to whoever asks for one. Zoho is said to ask for none: what does is a proxy, or a value
-/// that was damaged, and a call an hour is no burden to either.
+/// The longest wait that is granted to whoever asks for one. Zoho is said to ask for none: what
+/// does is a proxy, or a value that was damaged, and a call an hour is no burden to either.
 const ASKED_MAX: Duration = mins(60);
 /// A drift counts as repaired before only for this long.
 const REPAIRS_REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,7 +33,8 @@ const TROUBLE: [Duration; 6] = [secs(30), mins(1), mins(2), mins(5), mins(10), m
 const REFUSED: [Duration; 3] = [mins(15), mins(60), mins(6 * 60)];
 const CONTESTED: [Duration; 4] = [mins(60), mins(2 * 60), mins(4 * 60), mins(8 * 60)];
 
-/// When something that failed for a reason of the network's, Zoho's or the account's is tried again, if it failed.
+/// When something that failed for a reason of the network's, Zoho's or the account's is tried
+/// again, if it failed.
 pub fn after_trouble(trouble: &Trouble, now: Timestamp) -> Option<Timestamp> {
     let at = trouble.at.filter(|at| *at <= now)?;
     let wait = pick(&TROUBLE, trouble.attempts)?;
@@ -53,7 +57,8 @@ pub fn after_refusal(refusal: &Refusal, urgent: bool, now: Timestamp) -> Timesta
     after(refusal.at, if urgent { slow.min(URGENT_REFUSED) } else { slow })
 }
 
-/// When an account that refused batch after batch is written again; an emergency does not wait for it.
+/// When an account that refused batch after batch is written again; an emergency does not wait for
+/// it.
 pub fn after_refusing(refusing: &Refusing, now: Timestamp) -> Option<Timestamp> {
     Some(after(refusing.at, URGENT_REFUSED)).filter(|until| refusing.at <= now && *until > now)
 }
@@ -112,7 +117,8 @@ mod tests {
 
     #[test]
     fn no_wait_that_somebody_asks_for_is_longer_than_an_hour() {
-        for asked in [Duration::from_secs(3601), Duration::from_secs(1_000_000_000), Duration::MAX] {
+        for asked in [Duration::from_secs(3601), Duration::from_secs(1_000_000_000), Duration::MAX]
+        {
             let trouble = Trouble::default().again(at(), "429", Some(asked));
             assert_eq!(after_trouble(&trouble, at()), Some(after(at(), mins(60))), "{asked:?}");
         }
@@ -128,7 +134,8 @@ mod tests {
             attempts,
             at: at(),
         };
-        let waits = [1, 2, 3, 9].map(|n| after_refusal(&refusal(n), false, at()).duration_since(at()).as_mins());
+        let waits = [1, 2, 3, 9]
+            .map(|n| after_refusal(&refusal(n), false, at()).duration_since(at()).as_mins());
         assert_eq!(waits, [15, 60, 360, 360]);
         assert_eq!(after_refusal(&refusal(9), true, at()).duration_since(at()).as_mins(), 5);
     }

@@ -6,9 +6,10 @@
 //! | looks | one an audit and up to two a renewal, as many calls as the list has pages |
 //! | tokens | one a look, but no more than one an hour; they are asked of the OAuth server, and no source says that they cost |
 //!
-//! This is what an account takes of which all is well: no drift, no failure, no operator. It is rather too much than too
-//! little. Where channels are renewed at different intervals, a batch with room takes along what would be due later. And a
-//! renewal needs a second look only where the first came a moment early, because Zoho tells its time to the second.
+//! This is what an account takes of which all is well: no drift, no failure, no operator. It is
+//! rather too much than too little. Where channels are renewed at different intervals, a batch with
+//! room takes along what would be due later. And a renewal needs a second look only where the first
+//! came a moment early, because Zoho tells its time to the second.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,7 +108,12 @@ impl CallsView {
 }
 
 /// Of an account whose channels all live as long as is asked for, with so many audits a day.
-pub fn expected(account: &AccountName, policy: &Policy, specs: &BTreeMap<ChannelId, Arc<Spec>>, audits: f64) -> Calls {
+pub fn expected(
+    account: &AccountName,
+    policy: &Policy,
+    specs: &BTreeMap<ChannelId, Arc<Spec>>,
+    audits: f64,
+) -> Calls {
     let length = |spec: &Spec| spec.lifetime.min(policy.lifetime_max);
     let intervals = intervals(account, policy, specs, length);
     calls(&intervals, rows(specs), policy.batch_max, audits)
@@ -117,14 +123,22 @@ pub fn expected(account: &AccountName, policy: &Policy, specs: &BTreeMap<Channel
 pub(super) fn of_renewals(facts: &Facts<'_>) -> Calls {
     let Facts { account, policy, specs, records, state, look, now } = *facts;
     let length = |spec: &Spec| {
-        let granted = records.get(&spec.id).and_then(|record| record.grant).map(|grant| grant.length());
+        let granted =
+            records.get(&spec.id).and_then(|record| record.grant).map(|grant| grant.length());
         granted.map_or(spec.lifetime, |granted| granted.min(spec.lifetime))
     };
     let rows = match look {
-        Look::Seen { channels, at: _ } => channels.values().map(|seen| seen.events.iter().count()).sum(),
+        Look::Seen { channels, at: _ } => {
+            channels.values().map(|seen| seen.events.iter().count()).sum()
+        }
         Look::Unknown(_) => rows(specs),
     };
-    calls(&intervals(account, policy, specs, length), rows, state.learned.batch_max(policy, now), 0.0)
+    calls(
+        &intervals(account, policy, specs, length),
+        rows,
+        state.learned.batch_max(policy, now),
+        0.0,
+    )
 }
 
 /// How long each channel that is renewed goes from one renewal to the next, the shortest first.
@@ -136,15 +150,17 @@ fn intervals(
 ) -> Vec<Duration> {
     let phase = Phase::of(account);
     let renewed = specs.values().filter(|spec| policy.mode.min(spec.mode) > Mode::Observe);
-    let mut intervals: Vec<Duration> =
-        renewed.map(|spec| Life::interval(length(spec), spec.renew_before, phase).max(INTERVAL_MIN)).collect();
+    let mut intervals: Vec<Duration> = renewed
+        .map(|spec| Life::interval(length(spec), spec.renew_before, phase).max(INTERVAL_MIN))
+        .collect();
     intervals.sort_unstable();
     intervals
 }
 
 fn calls(intervals: &[Duration], rows: usize, batch_max: usize, audits: f64) -> Calls {
     let a_day = |interval: Duration| DAY.as_secs_f64() / interval.as_secs_f64();
-    let mut batches: Vec<Duration> = intervals.chunks(batch_max.max(1)).map(|batch| batch[0]).collect();
+    let mut batches: Vec<Duration> =
+        intervals.chunks(batch_max.max(1)).map(|batch| batch[0]).collect();
     let renewals = batches.iter().copied().map(a_day).sum();
     // Batches of one interval go out in one pass.
     batches.dedup();
@@ -158,7 +174,8 @@ fn rows(specs: &BTreeMap<ChannelId, Arc<Spec>>) -> usize {
     specs.values().map(|spec| spec.events.iter().count()).sum()
 }
 
-/// More of a day's credits than this is worth a warning: when half of them are used, Zoho itself begins to count.
+/// More of a day's credits than this is worth a warning: when half of them are used, Zoho itself
+/// begins to count.
 const SHARE_MAX: f64 = 0.5;
 /// An account is looked at once a day whatever happens.
 const LOOKS_MIN: f64 = 1.0;
@@ -194,7 +211,8 @@ mod tests {
         }
     }
 
-    /// So many channels of such lives. The phase makes each interval a little shorter than half of a life.
+    /// So many channels of such lives. The phase makes each interval a little shorter than half of
+    /// a life.
     fn of(groups: &[(i64, Duration)], audits: f64) -> Calls {
         let policy = Policy {
             mode: Mode::Sync,
@@ -214,7 +232,10 @@ mod tests {
     }
 
     fn assert_near(actual: f64, expected: f64) {
-        assert!(actual >= expected && actual <= expected * 1.07, "{actual} is not about {expected}");
+        assert!(
+            actual >= expected && actual <= expected * 1.07,
+            "{actual} is not about {expected}"
+        );
     }
 
     #[test]

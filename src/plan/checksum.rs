@@ -1,9 +1,10 @@
 //! A short name for a plan: the same as long as the plan would write the same.
 //!
-//! It covers, account by account and step by step in their order: the account, the channel, what is done, why, every field
-//! that differs (so also the events that are dropped), and the whole of what is declared and would be written (as a
-//! fingerprint, the token in it). It covers no instant: not when the plan was made, nor when a channel ends, nor the expiry that is
-//! asked for, which is another in each second. What is held or kept is not in it either: nothing is done there.
+//! It covers, account by account and step by step in their order: the account, the channel, what is
+//! done, why, every field that differs (so also the events that are dropped), and the whole of what
+//! is declared and would be written (as a fingerprint, the token in it). It covers no instant: not
+//! when the plan was made, nor when a channel ends, nor the expiry that is asked for, which is
+//! another in each second. What is held or kept is not in it either: nothing is done there.
 
 use crate::model::channel::Spec;
 use crate::model::secret::Fingerprint;
@@ -30,10 +31,15 @@ fn of_step(step: &Step) -> [String; 5] {
     [id.to_string(), name.to_string(), action.word().to_owned(), because(reason), written]
 }
 
-/// What is declared; of a token that rotates also the generation, which its declaration does not tell.
+/// What is declared; of a token that rotates also the generation, which its declaration does not
+/// tell.
 fn written(spec: &Spec) -> String {
     let token = spec.token.as_ref().filter(|_| spec.rotation.is_some());
-    format!("{}{}", spec.fingerprint(), token.map(|token| token.fingerprint().to_string()).unwrap_or_default())
+    format!(
+        "{}{}",
+        spec.fingerprint(),
+        token.map(|token| token.fingerprint().to_string()).unwrap_or_default()
+    )
 }
 
 /// The reason with what it was drawn from.
@@ -42,5 +48,6 @@ fn because(reason: &Reason) -> String {
     format!("{} {}", reason.word(), drift.join("; "))
 }
 
-/// So many hexadecimal digits: enough that no two plans of a day are taken for each other, few enough to be typed.
+/// So many hexadecimal digits: enough that no two plans of a day are taken for each other, few
+/// enough to be typed.
 const LENGTH: usize = 12;

@@ -1,7 +1,7 @@
 //! What is done when credits run low: nothing that can wait.
 //!
-//! Zoho says how many calls are left of the day's once half of them are used. Credits are *tight* when fewer are left than
-//! are kept for renewals, which is the most of
+//! Zoho says how many calls are left of the day's once half of them are used. Credits are *tight*
+//! when fewer are left than are kept for renewals, which is the most of
 //! - twice what the renewals until they have all come back are expected to take ([`calls`]);
 //! - a tenth of the day's credits, where the config says how many those are;
 //! - [`RESERVE_MIN`], for what goes wrong on the way.
@@ -13,12 +13,13 @@
 //! | a look that failed | is tried again once an hour, if nothing is urgent |
 //! | new channels, renewals, drifts that lose deliveries, what an operator asks for | go on as ever |
 //!
-//! What fails is tried again no sooner than the credits allow (`pace`): those of a day where the config says how many there
-//! are, and those that are left where Zoho does. Not even an emergency goes faster: every thirty seconds for a day would by
-//! itself use up what a small edition has, and with it the renewals of all other channels.
+//! What fails is tried again no sooner than the credits allow (`pace`): those of a day where the
+//! config says how many there are, and those that are left where Zoho does. Not even an emergency
+//! goes faster: every thirty seconds for a day would by itself use up what a small edition has, and
+//! with it the renewals of all other channels.
 //!
-//! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. What was told counts for a day at
-//! most, because all that was spent by then has come back.
+//! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. What was told
+//! counts for a day at most, because all that was spent by then has come back.
 
 use std::time::Duration;
 
@@ -64,14 +65,17 @@ pub fn credits(facts: &Facts<'_>) -> Option<Credits> {
     Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day })
 }
 
-/// The shortest time between two tries of what fails: with it the credits of a day last for a day, and what is left of them
-/// lasts until it has come back. From [`URGENT`] to [`LOOK_AGAIN`].
+/// The shortest time between two tries of what fails: with it the credits of a day last for a day,
+/// and what is left of them lasts until it has come back. From [`URGENT`] to [`LOOK_AGAIN`].
 pub(super) fn pace(facts: &Facts<'_>) -> Duration {
     let batch_max = facts.state.learned.batch_max(facts.policy, facts.now).max(1);
     let per_try = LOOKS_A_TRY + facts.specs.len().div_ceil(batch_max) as u64;
-    let spread = |time: Duration, calls: u64| time / u32::try_from(calls / per_try).unwrap_or(u32::MAX).max(1);
+    let spread = |time: Duration, calls: u64| {
+        time / u32::try_from(calls / per_try).unwrap_or(u32::MAX).max(1)
+    };
     let of_day = facts.policy.credits_per_day.map(|calls| spread(DAY, calls));
-    let of_rest = credits(facts).map(|credits| spread(span(facts.now, credits.until), credits.remaining));
+    let of_rest =
+        credits(facts).map(|credits| spread(span(facts.now, credits.until), credits.remaining));
     of_day.max(of_rest).unwrap_or(URGENT).clamp(URGENT, LOOK_AGAIN)
 }
 

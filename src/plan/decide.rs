@@ -20,9 +20,9 @@
 //! | no | yes | Unknown | held: Unknown |
 //! | no | no | Seen | foreign: listed, never touched |
 //!
-//! *Ours* is what the store has a record of. A record without a grant (the first write was intended and its reply never
-//! came) makes a channel ours only when it has the notify_url of that write: until then the id may be somebody else's.
-//! The record stays for as long as that channel does.
+//! *Ours* is what the store has a record of. A record without a grant (the first write was intended
+//! and its reply never came) makes a channel ours only when it has the notify_url of that write:
+//! until then the id may be somebody else's. The record stays for as long as that channel does.
 //! An expired channel that Zoho still lists is Absent.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,22 +117,33 @@ pub(super) enum Row {
 }
 
 impl Row {
-    /// Its cells: spec, ours, observed, then. `None` for what is in no row, because there is nothing to decide.
+    /// Its cells: spec, ours, observed, then. `None` for what is in no row, because there is
+    /// nothing to decide.
     pub(super) const fn cells(self) -> Option<[&'static str; 4]> {
         Some(match self {
             Row::Missing => ["yes", "any", "Absent", "Enable (Missing)"],
-            Row::Fresh => ["yes", "yes", "Seen, same, fresh", "keep; look again at its renewal time"],
+            Row::Fresh => {
+                ["yes", "yes", "Seen, same, fresh", "keep; look again at its renewal time"]
+            }
             Row::Due => [
                 "yes",
                 "yes",
                 "Seen, same, due",
                 "Enable (Renew, or Emergency); by PUT where Zoho refuses to POST a live channel",
             ],
-            Row::ShortGrant => ["yes", "yes", "Seen, same, given far less life than can be had", "Enable (ShortGrant)"],
+            Row::ShortGrant => [
+                "yes",
+                "yes",
+                "Seen, same, given far less life than can be had",
+                "Enable (ShortGrant)",
+            ],
             Row::Asked => ["yes", "yes", "Seen, same, a renewal was asked for", "Enable (Asked)"],
-            Row::NotSubscribed => {
-                ["yes", "yes", "Seen, and NOT_SUBSCRIBED when it was changed", "Enable (NotSubscribed)"]
-            }
+            Row::NotSubscribed => [
+                "yes",
+                "yes",
+                "Seen, and NOT_SUBSCRIBED when it was changed",
+                "Enable (NotSubscribed)",
+            ],
             Row::Differs => [
                 "yes",
                 "yes",
@@ -143,7 +154,9 @@ impl Row {
             Row::Found => ["yes", "no", "Seen, the spec's notify_url", "take over, then as ours"],
             Row::Conflict => ["yes", "no", "Seen, another notify_url", "held: Conflict"],
             Row::Unseen => ["yes", "yes", "Unknown, not yet in emergency", "held: Unknown"],
-            Row::UnseenEmergency => ["yes", "yes", "Unknown, in emergency", "Enable (EmergencyBlind)"],
+            Row::UnseenEmergency => {
+                ["yes", "yes", "Unknown, in emergency", "Enable (EmergencyBlind)"]
+            }
             Row::UnseenNew => ["yes", "no", "Unknown", "held: Unknown"],
             Row::Rejected => [
                 "yes",
@@ -151,7 +164,9 @@ impl Row {
                 "refused before, same spec",
                 "held: Rejected, retried on a slow cadence or when the spec changes",
             ],
-            Row::Retired => ["no", "yes", "Seen", "Disable (Retired), or left to expire, by policy"],
+            Row::Retired => {
+                ["no", "yes", "Seen", "Disable (Retired), or left to expire, by policy"]
+            }
             Row::Gone => ["no", "yes", "Absent", "Forget"],
             Row::UnseenRetired => ["no", "yes", "Unknown", "held: Unknown"],
             Row::Foreign => ["no", "no", "Seen", "foreign: listed, never touched"],
@@ -199,18 +214,26 @@ impl Table<'_> {
         let spec = self.facts.specs.get(&id);
         let record = self.facts.records.get(&id);
         match (spec, record, self.seen(id)) {
-            (None, Some(record), Sight::Seen(observed)) if is_ours(record, observed) => self.retire(record, observed),
-            (None, Some(record), Sight::Unknown(why)) => self.unknown(id, Row::UnseenRetired, &record.name, why),
+            (None, Some(record), Sight::Seen(observed)) if is_ours(record, observed) => {
+                self.retire(record, observed)
+            }
+            (None, Some(record), Sight::Unknown(why)) => {
+                self.unknown(id, Row::UnseenRetired, &record.name, why)
+            }
             (None, Some(record), Sight::Absent) => forget(record),
             (None, _, Sight::Seen(_)) => plain(id, Row::Foreign, Verdict::Foreign),
-            (None, None, Sight::Absent | Sight::Unknown(_)) => plain(id, Row::Nothing, Verdict::Nothing),
+            (None, None, Sight::Absent | Sight::Unknown(_)) => {
+                plain(id, Row::Nothing, Verdict::Nothing)
+            }
             (Some(spec), record, Sight::Absent) => self.missing(spec, record),
             (Some(spec), Some(record), Sight::Seen(observed)) if is_ours(record, observed) => {
                 self.ours(spec, Some(record), observed, Vec::new())
             }
             (Some(spec), _, Sight::Seen(observed)) => self.found(spec, observed),
             (Some(spec), Some(record), Sight::Unknown(why)) => self.blind(spec, record, why),
-            (Some(spec), None, Sight::Unknown(why)) => self.unknown(id, Row::UnseenNew, &spec.name, why),
+            (Some(spec), None, Sight::Unknown(why)) => {
+                self.unknown(id, Row::UnseenNew, &spec.name, why)
+            }
         }
     }
 
@@ -218,7 +241,9 @@ impl Table<'_> {
         match self.facts.look {
             Look::Unknown(why) => Sight::Unknown(why),
             Look::Seen { channels, at: _ } => match channels.get(&id) {
-                Some(observed) if observed.expiry.is_none_or(|expiry| expiry > self.zoho_now) => Sight::Seen(observed),
+                Some(observed) if observed.expiry.is_none_or(|expiry| expiry > self.zoho_now) => {
+                    Sight::Seen(observed)
+                }
                 Some(_) | None => Sight::Absent,
             },
         }
@@ -228,36 +253,64 @@ impl Table<'_> {
     fn missing(&self, spec: &Arc<Spec>, record: Option<&Record>) -> Decision {
         if let Some(held) = self.refused(spec, record, true) {
             let again = held.until;
-            return Decision { id: spec.id, row: Row::Rejected, verdict: Verdict::Hold(held), life: None, again };
+            return Decision {
+                id: spec.id,
+                row: Row::Rejected,
+                verdict: Verdict::Hold(held),
+                life: None,
+                again,
+            };
         }
         let expiry = record.and_then(|record| record.grant).map(|grant| grant.expiry);
         let step = step(spec, self.new_life(spec, record, At::Absent), Reason::Missing, expiry);
-        Decision { id: spec.id, row: Row::Missing, verdict: Verdict::Act(vec![step], None), life: None, again: None }
+        Decision {
+            id: spec.id,
+            row: Row::Missing,
+            verdict: Verdict::Act(vec![step], None),
+            life: None,
+            again: None,
+        }
     }
 
     /// Declared and seen, but not known as ours.
     fn found(&self, spec: &Arc<Spec>, observed: &Observed) -> Decision {
         if observed.notify_urls.iter().any(|url| *url == spec.notify_url) {
-            let step = step(spec, Action::TakeOver(spec.clone()), Reason::TakenOver, observed.expiry);
+            let step =
+                step(spec, Action::TakeOver(spec.clone()), Reason::TakenOver, observed.expiry);
             let as_ours = self.ours(spec, None, observed, vec![step]);
             return Decision { row: Row::Found, ..as_ours };
         }
         let seen: Vec<String> = observed.notify_urls.iter().map(ToString::to_string).collect();
-        let seen = if seen.is_empty() { "a URL that is not said".to_owned() } else { seen.join(" and ") };
+        let seen =
+            if seen.is_empty() { "a URL that is not said".to_owned() } else { seen.join(" and ") };
         let held = held(spec, Cause::Conflict { seen }, None);
-        Decision { id: spec.id, row: Row::Conflict, verdict: Verdict::Hold(held), life: None, again: None }
+        Decision {
+            id: spec.id,
+            row: Row::Conflict,
+            verdict: Verdict::Hold(held),
+            life: None,
+            again: None,
+        }
     }
 
     /// Declared, seen and ours: renew what is due, repair what differs.
-    fn ours(&self, spec: &Arc<Spec>, record: Option<&Record>, observed: &Observed, mut steps: Vec<Step>) -> Decision {
+    fn ours(
+        &self,
+        spec: &Arc<Spec>,
+        record: Option<&Record>,
+        observed: &Observed,
+        mut steps: Vec<Step>,
+    ) -> Decision {
         let life = Life::of(spec, record.and_then(|record| record.grant), observed.expiry);
-        let age = life.map_or(Age::Due, |life| life.age(spec.renew_before, self.phase, self.zoho_now));
+        let age =
+            life.map_or(Age::Due, |life| life.age(spec.renew_before, self.phase, self.zoho_now));
         let not_subscribed = is_not_subscribed(record);
         let drift = drift::drift(spec, observed);
         let asked = record.is_some_and(|record| record.renewal_asked.is_some());
         let short = self.can_do_better(spec, record, observed);
         let wants_renewal = age > Age::Fresh || not_subscribed || asked || short;
-        let edge = life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
+        let edge =
+            life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
         let edge = edge.map(|edge| self.facts.state.local_time(edge));
         if !wants_renewal && drift.is_empty() {
             let verdict = if steps.is_empty() { Verdict::Keep } else { Verdict::Act(steps, None) };
@@ -272,7 +325,9 @@ impl Table<'_> {
         if wants_renewal {
             let (reason, renewal) = match age {
                 Age::Emergency => (Reason::Emergency, Row::Due),
-                Age::Due | Age::Fresh if not_subscribed => (Reason::NotSubscribed, Row::NotSubscribed),
+                Age::Due | Age::Fresh if not_subscribed => {
+                    (Reason::NotSubscribed, Row::NotSubscribed)
+                }
                 Age::Due => (Reason::Renew, Row::Due),
                 Age::Fresh if asked => (Reason::Asked, Row::Asked),
                 Age::Fresh => (Reason::ShortGrant, Row::ShortGrant),
@@ -282,7 +337,13 @@ impl Table<'_> {
             let mends_drift = matches!(action, Action::Replace(_));
             steps.push(step(spec, action, reason, observed.expiry));
             if mends_drift {
-                return Decision { id: spec.id, row, verdict: Verdict::Act(steps, None), life, again: edge };
+                return Decision {
+                    id: spec.id,
+                    row,
+                    verdict: Verdict::Act(steps, None),
+                    life,
+                    again: edge,
+                };
             }
         }
         let kept = if wants_renewal { None } else { self.kept_expiry(record, observed) };
@@ -293,19 +354,29 @@ impl Table<'_> {
     }
 
     /// Whether Zoho gave it far less than it would get if it was asked for now.
-    fn can_do_better(&self, spec: &Arc<Spec>, record: Option<&Record>, observed: &Observed) -> bool {
+    fn can_do_better(
+        &self,
+        spec: &Arc<Spec>,
+        record: Option<&Record>,
+        observed: &Observed,
+    ) -> bool {
         let grant = record.and_then(|record| record.grant);
-        let grant = grant.filter(|grant| observed.expiry.is_none_or(|seen| is_same_second(seen, grant.expiry)));
+        let grant = grant
+            .filter(|grant| observed.expiry.is_none_or(|seen| is_same_second(seen, grant.expiry)));
         let asks = span(self.zoho_now, self.ask(spec).expiry);
-        grant.is_some_and(|grant| learn::can_do_better(grant, asks, &self.facts.state.learned, self.facts.now))
+        grant.is_some_and(|grant| {
+            learn::can_do_better(grant, asks, &self.facts.state.learned, self.facts.now)
+        })
     }
 
-    /// The expiry that a repair leaves as it is, so that the channel stays in step with its neighbours: only one that was
-    /// granted to us, that is still worth having, and that may be asked for.
+    /// The expiry that a repair leaves as it is, so that the channel stays in step with its
+    /// neighbours: only one that was granted to us, that is still worth having, and that may be
+    /// asked for.
     fn kept_expiry(&self, record: Option<&Record>, observed: &Observed) -> Option<Timestamp> {
         let (grant, seen) = (record?.grant?, observed.expiry?);
         let worth_having = seen > after(self.zoho_now, KEPT_EXPIRY_MIN);
-        (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most()).then_some(seen)
+        (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most())
+            .then_some(seen)
     }
 
     /// The steps that mend a drift, or the word that it is contested.
@@ -328,12 +399,20 @@ impl Table<'_> {
         let ask = kept.map_or_else(|| self.ask(spec), |expiry| Ask { spec: spec.clone(), expiry });
         let actions = repair_actions(ask, observed, &drift, writes.0);
         let reason = Reason::Drift(drift);
-        let steps = actions.into_iter().map(|action| step(spec, action, reason.clone(), observed.expiry)).collect();
+        let steps = actions
+            .into_iter()
+            .map(|action| step(spec, action, reason.clone(), observed.expiry))
+            .collect();
         (steps, None)
     }
 
     /// How often this very drift was mended lately, and until when that makes it contested.
-    fn writes_so_far(&self, spec: &Spec, record: Option<&Record>, drift: &[Drift]) -> (u32, Option<Timestamp>) {
+    fn writes_so_far(
+        &self,
+        spec: &Spec,
+        record: Option<&Record>,
+        drift: &[Drift],
+    ) -> (u32, Option<Timestamp>) {
         record
             .and_then(|record| record.repairs)
             .filter(|repairs| backoff::is_remembered(repairs, self.facts.now))
@@ -345,10 +424,18 @@ impl Table<'_> {
     fn blind(&self, spec: &Arc<Spec>, record: &Record, why: &str) -> Decision {
         let life = Life::of(spec, record.grant, None);
         match life {
-            Some(known) if known.age(spec.renew_before, self.phase, self.zoho_now) == Age::Emergency => {
+            Some(known)
+                if known.age(spec.renew_before, self.phase, self.zoho_now) == Age::Emergency =>
+            {
                 if let Some(refused) = self.refused(spec, Some(record), true) {
                     let again = refused.until;
-                    return Decision { id: spec.id, row: Row::Rejected, verdict: Verdict::Hold(refused), life, again };
+                    return Decision {
+                        id: spec.id,
+                        row: Row::Rejected,
+                        verdict: Verdict::Hold(refused),
+                        life,
+                        again,
+                    };
                 }
                 let expiry = Some(known.expiry);
                 let action = self.new_life(spec, Some(record), At::Live);
@@ -358,13 +445,18 @@ impl Table<'_> {
             }
             Some(_) | None => {
                 let emergency = life.map(|life| self.facts.state.local_time(life.emergency_at()));
-                Decision { again: emergency, life, ..self.unknown(spec.id, Row::Unseen, &spec.name, why) }
+                Decision {
+                    again: emergency,
+                    life,
+                    ..self.unknown(spec.id, Row::Unseen, &spec.name, why)
+                }
             }
         }
     }
 
     fn unknown(&self, id: ChannelId, row: Row, name: &ChannelName, why: &str) -> Decision {
-        let held = Held { id, name: name.clone(), cause: Cause::Unknown(why.to_owned()), until: None };
+        let held =
+            Held { id, name: name.clone(), cause: Cause::Unknown(why.to_owned()), until: None };
         plain(id, row, Verdict::Hold(held))
     }
 
@@ -373,28 +465,43 @@ impl Table<'_> {
         let (id, name) = (record.id, record.name.clone());
         let refusal = record.refusal.as_ref().filter(|refusal| self.still_refused(refusal, false));
         let verdict = match (self.facts.policy.removed, refusal) {
-            (Removed::Expire, _) => Verdict::Hold(Held { id, name, cause: Cause::LeftToExpire, until: None }),
-            (Removed::Disable, Some(refusal)) => Verdict::Hold(self.rejected(id, name, refusal, false)),
+            (Removed::Expire, _) => {
+                Verdict::Hold(Held { id, name, cause: Cause::LeftToExpire, until: None })
+            }
+            (Removed::Disable, Some(refusal)) => {
+                Verdict::Hold(self.rejected(id, name, refusal, false))
+            }
             (Removed::Disable, None) => {
-                let step = Step { id, name, action: Action::Disable, reason: Reason::Retired, expiry: observed.expiry };
+                let step = Step {
+                    id,
+                    name,
+                    action: Action::Disable,
+                    reason: Reason::Retired,
+                    expiry: observed.expiry,
+                };
                 Verdict::Act(vec![step], None)
             }
         };
-        let again = observed.expiry.map(|expiry| after(self.facts.state.local_time(expiry), AFTER_EXPIRY));
+        let again =
+            observed.expiry.map(|expiry| after(self.facts.state.local_time(expiry), AFTER_EXPIRY));
         Decision { id, row: Row::Retired, verdict, life: None, again }
     }
 
-    /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds nothing: its answer is POST.
-    /// When POST is told the same, waiting is. Likewise the first time that POST of a live channel of ours is refused because
-    /// it is live: its answer is PUT. An operator who asks for a renewal does not wait.
+    /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds
+    /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first
+    /// time that POST of a live channel of ours is refused because it is live: its answer is
+    /// PUT. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
-        let refusal =
-            record?.refusal.as_ref().filter(|_| record.is_some_and(|record| record.renewal_asked.is_none()))?;
+        let refusal = record?
+            .refusal
+            .as_ref()
+            .filter(|_| record.is_some_and(|record| record.renewal_asked.is_none()))?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
         let urgent = urgent || not_subscribed;
         let answered_by_put = is_taken(&refusal.code) && self.is_alive(record);
         let answered = (not_subscribed || answered_by_put) && refusal.attempts <= 1;
-        let holds = !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
+        let holds =
+            !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
         holds.then(|| self.rejected(spec.id, spec.name.clone(), refusal, urgent))
     }
 
@@ -408,9 +515,11 @@ impl Table<'_> {
         Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
     }
 
-    /// The write that gives a channel a new life: POST; or PUT for a live one, where Zoho refuses to POST it.
+    /// The write that gives a channel a new life: POST; or PUT for a live one, where Zoho refuses
+    /// to POST it.
     fn new_life(&self, spec: &Arc<Spec>, record: Option<&Record>, at: At) -> Action {
-        let code = record.and_then(|record| record.refusal.as_ref()).map(|refusal| refusal.code.as_str());
+        let code =
+            record.and_then(|record| record.refusal.as_ref()).map(|refusal| refusal.code.as_str());
         let puts = match (code, at) {
             (Some(NOT_SUBSCRIBED), _) => false,
             (Some(code), At::Live) if is_taken(code) => true,
@@ -432,16 +541,19 @@ impl Table<'_> {
         Ask { spec: spec.clone(), expiry: whole_seconds(expiry) }
     }
 
-    /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an error, it silently gives one
-    /// hour.
+    /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an
+    /// error, it silently gives one hour.
     fn ends_at_most(&self) -> Timestamp {
         let Facts { policy, state, now, .. } = self.facts;
-        after(self.zoho_now, state.learned.lifetime_max(policy, *now).saturating_sub(LIFETIME_GUARD))
+        after(
+            self.zoho_now,
+            state.learned.lifetime_max(policy, *now).saturating_sub(LIFETIME_GUARD),
+        )
     }
 }
 
-/// The step that renews a fresh channel along with others; none for a channel that may not be written, or that Zoho refused
-/// before: it would spoil the batch of its neighbours.
+/// The step that renews a fresh channel along with others; none for a channel that may not be
+/// written, or that Zoho refused before: it would spoil the batch of its neighbours.
 pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) -> Option<Step> {
     let spec = facts.specs.get(&id)?;
     let mode = facts.policy.mode.min(spec.mode);
@@ -455,9 +567,10 @@ pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) ->
 
 /// Which writes mend a drift.
 ///
-/// Extra events go first and by name, which is exact whether Zoho's PATCH replaces the events or adds to them (the API
-/// notes have evidence for neither). Where no declared event is left in the channel that would drop the channel itself,
-/// so the whole of it is replaced, as it is for what PATCH cannot say or has twice not achieved.
+/// Extra events go first and by name, which is exact whether Zoho's PATCH replaces the events or
+/// adds to them (the API notes have evidence for neither). Where no declared event is left in the
+/// channel that would drop the channel itself, so the whole of it is replaced, as it is for what
+/// PATCH cannot say or has twice not achieved.
 fn repair_actions(ask: Ask, observed: &Observed, drift: &[Drift], writes: u32) -> Vec<Action> {
     let extra = drift.iter().find_map(|drift| match drift {
         Drift::Events { extra, missing: _ } => Some(extra.clone()),
@@ -469,12 +582,20 @@ fn repair_actions(ask: Ask, observed: &Observed, drift: &[Drift], writes: u32) -
     });
     let extra = extra.filter(|extra| !extra.is_empty());
     let nothing_in_common = observed.events.minus(&ask.spec.events).len() == observed.events.len();
-    if writes >= PATCHES_MAX || nothing_in_common || drift.iter().any(|drift| is_beyond_patch(drift, &ask.spec)) {
+    if writes >= PATCHES_MAX
+        || nothing_in_common
+        || drift.iter().any(|drift| is_beyond_patch(drift, &ask.spec))
+    {
         return vec![Action::Replace(ask)];
     }
-    let only_extra = drift.len() == 1 && matches!(drift, [Drift::Events { missing, .. }] if missing.is_empty());
+    let only_extra =
+        drift.len() == 1 && matches!(drift, [Drift::Events { missing, .. }] if missing.is_empty());
     let remove = extra.map(|extra| Action::RemoveEvents(ask.spec.clone(), extra));
-    if only_extra { remove.into_iter().collect() } else { remove.into_iter().chain([Action::Update(ask)]).collect() }
+    if only_extra {
+        remove.into_iter().collect()
+    } else {
+        remove.into_iter().chain([Action::Update(ask)]).collect()
+    }
 }
 
 /// PATCH keeps what it is not given, so it cannot clear a token or a condition.
@@ -490,7 +611,8 @@ fn is_beyond_patch(drift: &Drift, spec: &Spec) -> bool {
 }
 
 fn is_ours(record: &Record, observed: &Observed) -> bool {
-    record.grant.is_some() || observed.notify_urls.iter().any(|url| url.fingerprint() == record.notify_url)
+    record.grant.is_some()
+        || observed.notify_urls.iter().any(|url| url.fingerprint() == record.notify_url)
 }
 
 /// It is the channel that Zoho does not know, so a change of the spec changes nothing about it.
@@ -500,8 +622,13 @@ fn is_not_subscribed(record: Option<&Record>) -> bool {
 }
 
 fn forget(record: &Record) -> Decision {
-    let step =
-        Step { id: record.id, name: record.name.clone(), action: Action::Forget, reason: Reason::Gone, expiry: None };
+    let step = Step {
+        id: record.id,
+        name: record.name.clone(),
+        action: Action::Forget,
+        reason: Reason::Gone,
+        expiry: None,
+    };
     plain(record.id, Row::Gone, Verdict::Act(vec![step], None))
 }
 
@@ -529,23 +656,30 @@ fn every_id(facts: &Facts<'_>) -> BTreeSet<ChannelId> {
         Look::Seen { channels, at: _ } => Some(channels.keys()),
         Look::Unknown(_) => None,
     };
-    facts.specs.keys().chain(facts.records.keys()).chain(seen.into_iter().flatten()).copied().collect()
+    facts
+        .specs
+        .keys()
+        .chain(facts.records.keys())
+        .chain(seen.into_iter().flatten())
+        .copied()
+        .collect()
 }
 
 pub(super) fn earliest(instants: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
     instants.into_iter().flatten().min()
 }
 
-/// Whether Zoho refuses to POST an id because it has it. No source explains these codes (SDK 2.x has the one, SDK 5.0 the
-/// other); Kaizen #170 renews by POST, so they should not come up.
+/// Whether Zoho refuses to POST an id because it has it. No source explains these codes (SDK 2.x
+/// has the one, SDK 5.0 the other); Kaizen #170 renews by POST, so they should not come up.
 pub fn is_taken(code: &str) -> bool {
     ["DUPLICATE_DATA", "ALREADY_USED"].contains(&code)
 }
 
-/// Zoho's code for a change of a channel that it does not have (seen verbatim in v8 traffic, see the API notes).
+/// Zoho's code for a change of a channel that it does not have (seen verbatim in v8 traffic, see
+/// the API notes).
 pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
-/// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries whole seconds) and
-/// what the clock may drift between the look and the write.
+/// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries
+/// whole seconds) and what the clock may drift between the look and the write.
 pub(super) const LIFETIME_GUARD: Duration = Duration::from_secs(30);
 /// With less than this left, an expiry is not worth keeping.
 const KEPT_EXPIRY_MIN: Duration = Duration::from_secs(5 * 60);
@@ -560,9 +694,11 @@ mod tests {
 
     #[test]
     fn the_table_above_and_the_rows_that_decisions_name_are_the_same() {
-        let table = include_str!("decide.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
+        let table =
+            include_str!("decide.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
         let table: Vec<&str> = table.skip(2).collect();
-        let rows = ROWS.map(|row| row.cells().map(|cells| cells.join(" | ") + " |").unwrap_or_default());
+        let rows =
+            ROWS.map(|row| row.cells().map(|cells| cells.join(" | ") + " |").unwrap_or_default());
         assert_eq!(table, rows);
     }
 

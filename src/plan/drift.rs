@@ -1,8 +1,9 @@
 //! What counts as drift: a difference between a spec and what Zoho holds, field by field.
 //!
-//! The expiry is never drift: it is the business of renewal. A field of which Zoho's list says nothing (an older version,
-//! a key that is missing) is taken to be as declared. A field in which the rows of one channel disagree has drifted.
-//! Tokens are compared by fingerprint and shown as set or not set only.
+//! The expiry is never drift: it is the business of renewal. A field of which Zoho's list says
+//! nothing (an older version, a key that is missing) is taken to be as declared. A field in which
+//! the rows of one channel disagree has drifted. Tokens are compared by fingerprint and shown as
+//! set or not set only.
 
 use std::fmt;
 
@@ -73,8 +74,9 @@ pub fn drift(spec: &Spec, observed: &Observed) -> Vec<Drift> {
         token_drift(spec, tokens),
         differs(notify_on_related_action, &spec.notify_on_related_action)
             .then_some(Drift::NotifyOnRelatedAction { wanted: spec.notify_on_related_action }),
-        differs(return_affected_field_values, &spec.return_affected_field_values)
-            .then_some(Drift::ReturnAffectedFieldValues { wanted: spec.return_affected_field_values }),
+        differs(return_affected_field_values, &spec.return_affected_field_values).then_some(
+            Drift::ReturnAffectedFieldValues { wanted: spec.return_affected_field_values },
+        ),
         conditions_drift(&spec.conditions, conditions),
     ]
     .into_iter()
@@ -82,7 +84,8 @@ pub fn drift(spec: &Spec, observed: &Observed) -> Vec<Drift> {
     .collect()
 }
 
-/// Over the fields that differ and what is wanted of the spec: the same drift has the same fingerprint.
+/// Over the fields that differ and what is wanted of the spec: the same drift has the same
+/// fingerprint.
 pub fn fingerprint(spec: &Spec, drifts: &[Drift]) -> Fingerprint {
     let fields: Vec<&str> = drifts.iter().map(Drift::field).collect();
     Fingerprint::of(&["drift", &spec.fingerprint().to_string(), &fields.join(" ")])
@@ -103,8 +106,8 @@ impl Drift {
 }
 
 impl Drift {
-    /// Whether something that is declared does not arrive, or not as a receiver expects it: an extra event costs nothing,
-    /// a wrong token makes a receiver throw everything away.
+    /// Whether something that is declared does not arrive, or not as a receiver expects it: an
+    /// extra event costs nothing, a wrong token makes a receiver throw everything away.
     pub fn loses_deliveries(&self) -> bool {
         match self {
             Drift::Events { missing, extra: _ } => !missing.is_empty(),
@@ -128,7 +131,8 @@ impl fmt::Display for Drift {
                 write!(f, "{} instead of {wanted}", none_or(seen.join(" and ")))
             }
             Drift::Token { seen, wanted } => write!(f, "{seen} instead of {wanted}"),
-            Drift::NotifyOnRelatedAction { wanted } | Drift::ReturnAffectedFieldValues { wanted } => {
+            Drift::NotifyOnRelatedAction { wanted }
+            | Drift::ReturnAffectedFieldValues { wanted } => {
                 write!(f, "{} instead of {wanted}", !wanted)
             }
             Drift::Conditions { seen, wanted } => {
@@ -161,7 +165,9 @@ fn token_drift(spec: &Spec, seen: &Few<TokenSeen>) -> Option<Drift> {
     // Another generation goes with the next renewal.
     let neighbours = spec.rotation.as_ref().map_or(&[][..], |rotation| &rotation.neighbours);
     let is_fine = |token: &TokenSeen| {
-        *token == TokenSeen::Unsaid || *token == declared || neighbours.iter().any(|beside| set(beside) == *token)
+        *token == TokenSeen::Unsaid
+            || *token == declared
+            || neighbours.iter().any(|beside| set(beside) == *token)
     };
     let as_declared = seen.iter().all(is_fine);
     (!as_declared).then(|| Drift::Token {
@@ -171,7 +177,8 @@ fn token_drift(spec: &Spec, seen: &Few<TokenSeen>) -> Option<Drift> {
 }
 
 fn token_words(seen: &Few<TokenSeen>, one_is_declared: bool) -> &'static str {
-    let said: Vec<TokenSeen> = seen.iter().copied().filter(|token| *token != TokenSeen::Unsaid).collect();
+    let said: Vec<TokenSeen> =
+        seen.iter().copied().filter(|token| *token != TokenSeen::Unsaid).collect();
     match said.as_slice() {
         [TokenSeen::Null] => "none",
         [_] if one_is_declared => "another one",

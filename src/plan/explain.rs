@@ -1,10 +1,12 @@
-//! One channel's decision with everything it was made from: what `explain` prints and the channel's page shows.
+//! One channel's decision with everything it was made from: what `explain` prints and the channel's
+//! page shows.
 //!
-//! The decision is not made again here. The row is the one that `decide` names when it decides, the steps and what holds
-//! them are those of the account's plan, and the arithmetic is that of `renewal`: what is explained is what is done.
+//! The decision is not made again here. The row is the one that `decide` names when it decides, the
+//! steps and what holds them are those of the account's plan, and the arithmetic is that of
+//! `renewal`: what is explained is what is done.
 //!
-//! An [`Explanation`] holds no secret and no query of a URL. Lengths are whole seconds (`_s`), skew is milliseconds (`_ms`),
-//! instants are UTC by the local clock, those of grants by Zoho's.
+//! An [`Explanation`] holds no secret and no query of a URL. Lengths are whole seconds (`_s`), skew
+//! is milliseconds (`_ms`), instants are UTC by the local clock, those of grants by Zoho's.
 
 use std::time::Duration;
 
@@ -230,12 +232,19 @@ pub struct Survives {
 }
 
 /// Explains one channel. `plan` is the plan of the same facts.
-pub fn explain(facts: &Facts<'_>, plan: &Plan, id: ChannelId, request_timeout: Duration) -> Explanation {
+pub fn explain(
+    facts: &Facts<'_>,
+    plan: &Plan,
+    id: ChannelId,
+    request_timeout: Duration,
+) -> Explanation {
     let decision = decide(facts, id);
     let spec = facts.specs.get(&id);
     let record = facts.records.get(&id);
-    let steps: Vec<StepView> = plan.steps.iter().filter(|step| step.id == id).map(StepView::of).collect();
-    let held: Vec<HeldView> = plan.held.iter().filter(|held| held.id == id).map(HeldView::of).collect();
+    let steps: Vec<StepView> =
+        plan.steps.iter().filter(|step| step.id == id).map(StepView::of).collect();
+    let held: Vec<HeldView> =
+        plan.held.iter().filter(|held| held.id == id).map(HeldView::of).collect();
     let name = spec.map(|spec| &spec.name).or(record.map(|record| &record.name));
     Explanation {
         account: facts.account.to_string(),
@@ -322,7 +331,8 @@ fn seen(observed: &Observed) -> Sighted {
 }
 
 fn recorded(record: &Record) -> Recorded {
-    let Record { id: _, name: _, notify_url: _, grant, refusal, repairs, renewal_asked, last } = record;
+    let Record { id: _, name: _, notify_url: _, grant, refusal, repairs, renewal_asked, last } =
+        record;
     Recorded {
         grant: grant.map(|grant| Granted {
             at: whole_seconds(grant.at),
@@ -349,8 +359,9 @@ fn recorded(record: &Record) -> Recorded {
 fn rules(facts: &Facts<'_>, id: ChannelId) -> Rules {
     let Facts { policy, specs, state, now, .. } = facts;
     let of_channel = specs.get(&id).map_or(Mode::Sync, |spec| spec.mode);
-    let failed =
-        |trouble: &Trouble| (trouble.attempts > 0).then(|| format!("{} in a row: {}", trouble.attempts, trouble.what));
+    let failed = |trouble: &Trouble| {
+        (trouble.attempts > 0).then(|| format!("{} in a row: {}", trouble.attempts, trouble.what))
+    };
     Rules {
         mode: policy.mode.min(of_channel).to_string(),
         removed: policy.removed.as_str().to_owned(),
@@ -366,7 +377,10 @@ fn drifts(facts: &Facts<'_>, id: ChannelId) -> Vec<String> {
     match (facts.specs.get(&id), facts.look) {
         (Some(spec), Look::Seen { channels, at: _ }) => {
             let observed = channels.get(&id).into_iter();
-            observed.flat_map(|observed| drift(spec, observed)).map(|drift| drift.to_string()).collect()
+            observed
+                .flat_map(|observed| drift(spec, observed))
+                .map(|drift| drift.to_string())
+                .collect()
         }
         (Some(_), Look::Unknown(_)) | (None, _) => Vec::new(),
     }
@@ -378,12 +392,15 @@ fn table_row(row: Row) -> Option<TableRow> {
 }
 
 fn verdict(decision: &Decision, steps: &[StepView], held: &[HeldView]) -> String {
-    let steps: Vec<String> = steps.iter().map(|step| format!("{} ({})", step.step, step.reason)).collect();
+    let steps: Vec<String> =
+        steps.iter().map(|step| format!("{} ({})", step.step, step.reason)).collect();
     match (steps.is_empty(), held.first(), decision.row) {
         (false, _, _) => steps.join(", then "),
         (true, Some(held), _) => format!("held: {}", held.cause),
         (true, None, Row::Foreign) => "none: it is not ours".to_owned(),
-        (true, None, Row::Nothing) => "none: it is not declared, not remembered and not seen".to_owned(),
+        (true, None, Row::Nothing) => {
+            "none: it is not declared, not remembered and not seen".to_owned()
+        }
         (true, None, _) => "none: it is as declared and has life enough".to_owned(),
     }
 }
@@ -412,7 +429,12 @@ fn renewal(facts: &Facts<'_>, id: ChannelId, life: Life) -> Renewal {
 }
 
 /// Of the life that it has, as far as it is left; of the one that it will ask for when it has none.
-fn survives(facts: &Facts<'_>, spec: &Spec, life: Option<Life>, request_timeout: Duration) -> Survives {
+fn survives(
+    facts: &Facts<'_>,
+    spec: &Spec,
+    life: Option<Life>,
+    request_timeout: Duration,
+) -> Survives {
     let zoho_now = facts.state.zoho_time(facts.now);
     let slack = match life {
         Some(life) => {
@@ -421,5 +443,9 @@ fn survives(facts: &Facts<'_>, spec: &Spec, life: Option<Life>, request_timeout:
         }
         None => slack(spec, facts.account, request_timeout),
     };
-    Survives { margin_s: slack.margin.as_secs(), failed_passes: slack.failed_passes, outage_s: slack.outage.as_secs() }
+    Survives {
+        margin_s: slack.margin.as_secs(),
+        failed_passes: slack.failed_passes,
+        outage_s: slack.outage.as_secs(),
+    }
 }

@@ -7,14 +7,15 @@
 //! 4. back-off takes out what can wait while the account is in trouble;
 //! 5. where credits run low, what can wait is taken out;
 //! 6. a call that is made anyway is filled with the channels that are due next;
-//! 7. the steps are put in order: what we already own, emergency, new, drift, routine, retired, forgotten; the nearest
-//!    expiry first.
+//! 7. the steps are put in order: what we already own, emergency, new, drift, routine, retired,
+//!    forgotten; the nearest expiry first.
 //!
 //! What is taken out is held, with its cause, and shown. Nothing is dropped in silence.
 //!
-//! Filling (5) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any channel that would be
-//! renewed alone later rides along in a batch that has room now, and is in step with it from then on. A batch that only
-//! enables new channels is not filled: an operator who adds one channel reads a plan of one step.
+//! Filling (5) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any
+//! channel that would be renewed alone later rides along in a batch that has room now, and is in
+//! step with it from then on. A batch that only enables new channels is not filled: an operator who
+//! adds one channel reads a plan of one step.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -53,7 +54,8 @@ pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
         at: facts.now,
         steps,
         held,
-        // Through a reference: a vector that is consumed hands on its memory, which is several times as much.
+        // Through a reference: a vector that is consumed hands on its memory, which is several
+        // times as much.
         kept: kept.iter().map(|kept| kept.id).collect(),
         foreign,
         batch_max: batch_max(facts),
@@ -94,8 +96,8 @@ impl Sorted {
     }
 }
 
-/// What the account's mode, or the tighter mode of the channel, does not allow. Taking over is a claim to renew, repair and
-/// one day disable a channel, so who may only observe does not make it.
+/// What the account's mode, or the tighter mode of the channel, does not allow. Taking over is a
+/// claim to renew, repair and one day disable a channel, so who may only observe does not make it.
 fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     hold(steps, held, None, |step| {
         let of_channel = facts.specs.get(&step.id).map_or(Mode::Sync, |spec| spec.mode);
@@ -109,9 +111,14 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     });
 }
 
-/// What the operator paused is not written, however urgent. A channel that needs nothing yet is shown as paused all the
-/// same: it will not be renewed in time either.
-fn hold_paused(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>, held: &mut Vec<Held>) {
+/// What the operator paused is not written, however urgent. A channel that needs nothing yet is
+/// shown as paused all the same: it will not be renewed in time either.
+fn hold_paused(
+    facts: &Facts<'_>,
+    steps: &mut Vec<Step>,
+    kept: &mut Vec<Kept>,
+    held: &mut Vec<Held>,
+) {
     let pause = |id| facts.state.paused.of(id, facts.now);
     steps.retain(|step| match pause(step.id).filter(|_| step.action.is_remote()) {
         Some(pause) => {
@@ -131,11 +138,12 @@ fn hold_paused(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>, h
     });
 }
 
-/// An empty config disables nothing; more than a third of an account's channels, of four or more, is held as well, unless
-/// the operator allowed each of these: some of them may be done by now.
+/// An empty config disables nothing; more than a third of an account's channels, of four or more,
+/// is held as well, unless the operator allowed each of these: some of them may be done by now.
 ///
-/// The account's channels are those declared and those to be disabled. Records are not counted: other steps of the same
-/// plan add and forget some, and a guard that counts them lifts itself in the next pass.
+/// The account's channels are those declared and those to be disabled. Records are not counted:
+/// other steps of the same plan add and forget some, and a guard that counts them lifts itself in
+/// the next pass.
 fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let removals: BTreeSet<ChannelId> = disabled(steps);
     let refused = held.iter().filter(|held| is_refused_removal(facts, held)).count();
@@ -165,15 +173,18 @@ fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held
     hold_refused(facts, steps, held);
     hold_to_spare_credits(facts, steps, held);
     let trouble = &facts.state.writes;
-    let Some(until) = backoff::after_trouble(trouble, facts.now).filter(|until| *until > facts.now) else { return };
+    let Some(until) = backoff::after_trouble(trouble, facts.now).filter(|until| *until > facts.now)
+    else {
+        return;
+    };
     hold(steps, held, Some(until), |step| {
         let can_wait = step.action.is_remote() && !step.reason.is_urgent();
         can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
     });
 }
 
-/// An account that refuses whatever it is sent is not sent more of it at once, not even what is missing. That delays no
-/// emergency: see [`batch_max`] for what keeps it from becoming a storm.
+/// An account that refuses whatever it is sent is not sent more of it at once, not even what is
+/// missing. That delays no emergency: see [`batch_max`] for what keeps it from becoming a storm.
 fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let Some((code, until)) = refusing(facts) else { return };
     let trouble = format!("every batch is refused with {code}");
@@ -183,7 +194,8 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     });
 }
 
-/// What failed is not tried again before the credits that are left allow it, whatever it is. Only an operator may ask for it.
+/// What failed is not tried again before the credits that are left allow it, whatever it is. Only
+/// an operator may ask for it.
 fn hold_to_spare_credits(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let trouble = &facts.state.writes;
     let Some(at) = trouble.at.filter(|at| *at <= facts.now) else { return };
@@ -212,8 +224,9 @@ fn refusing<'a>(facts: &Facts<'a>) -> Option<(&'a str, Timestamp)> {
     Some((&refusing.code, backoff::after_refusing(refusing, facts.now)?))
 }
 
-/// The most channels in one write. Where every batch is refused, an emergency goes out alone: so each channel is refused by
-/// its own name, and then waits for five minutes, or is accepted, and none spoils the batch of another.
+/// The most channels in one write. Where every batch is refused, an emergency goes out alone: so
+/// each channel is refused by its own name, and then waits for five minutes, or is accepted, and
+/// none spoils the batch of another.
 fn batch_max(facts: &Facts<'_>) -> usize {
     match refusing(facts) {
         Some(_) => 1,
@@ -222,7 +235,12 @@ fn batch_max(facts: &Facts<'_>) -> usize {
 }
 
 /// Moves the steps for which there is a cause from one list to the other.
-fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, cause: impl Fn(&Step) -> Option<Cause>) {
+fn hold(
+    steps: &mut Vec<Step>,
+    held: &mut Vec<Held>,
+    until: Option<Timestamp>,
+    cause: impl Fn(&Step) -> Option<Cause>,
+) {
     steps.retain(|step| match cause(step) {
         Some(cause) => {
             held.push(Held { id: step.id, name: step.name.clone(), cause, until });
@@ -232,9 +250,11 @@ fn hold(steps: &mut Vec<Step>, held: &mut Vec<Held>, until: Option<Timestamp>, c
     });
 }
 
-/// Where routine renewals leave room in their last call, the channels that would be due next are renewed with them.
+/// Where routine renewals leave room in their last call, the channels that would be due next are
+/// renewed with them.
 fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) {
-    let renewal = steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
+    let renewal =
+        steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
     let Some(kind) = renewal.map(|step| step.action.word()) else { return };
     let enables = steps.iter().filter(|step| step.action.word() == kind).count();
     let batch = batch_max(facts);
@@ -251,8 +271,8 @@ fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) 
     kept.sort_by_key(|kept| kept.id);
 }
 
-/// When to try again what may fail: a plan does not know how its steps will fare. After a pass in which all went well the
-/// next plan has none of them, and sleeps for as long as it may.
+/// When to try again what may fail: a plan does not know how its steps will fare. After a pass in
+/// which all went well the next plan has none of them, and sleeps for as long as it may.
 fn retry(facts: &Facts<'_>, steps: &[Step], tight: bool) -> Option<Timestamp> {
     let soon = after(facts.now, backoff::URGENT);
     match facts.look {
@@ -266,10 +286,12 @@ fn retry(facts: &Facts<'_>, steps: &[Step], tight: bool) -> Option<Timestamp> {
     }
 }
 
-/// By rank, the nearest expiry first. A channel that is due and has drifted is renewed before it is repaired.
+/// By rank, the nearest expiry first. A channel that is due and has drifted is renewed before it is
+/// repaired.
 fn put_in_order(steps: &mut [Step]) {
     let drifted = |step: &Step| matches!(step.reason, Reason::Drift(_));
-    let drifting: BTreeSet<ChannelId> = steps.iter().filter(|step| drifted(step)).map(|step| step.id).collect();
+    let drifting: BTreeSet<ChannelId> =
+        steps.iter().filter(|step| drifted(step)).map(|step| step.id).collect();
     steps.sort_by_key(|step| {
         let rank = match rank(step) {
             ROUTINE if drifting.contains(&step.id) => NEW,

@@ -1,7 +1,7 @@
 //! What a pass teaches of its account.
 //!
-//! A short grant (Zoho gives one hour, in silence, to who asks for more than it allows) is taken as news of the
-//! account's real maximum, unless the clock may be to blame:
+//! A short grant (Zoho gives one hour, in silence, to who asks for more than it allows) is taken as
+//! news of the account's real maximum, unless the clock may be to blame:
 //!
 //! | asked | granted | then |
 //! | --- | --- | --- |
@@ -10,16 +10,20 @@
 //! | more than one day less a guard | under one day | one day is the maximum: every source agrees that it is granted |
 //! | that or less | under that | nothing is learned: the day is asked for again and again, and the life is scheduled by its grant |
 //!
-//! A life of under a day is never believed to be the maximum: if a day can be had again an hour later, an account that had
-//! learned an hour would live from hour to hour, with no slack, for as long as it remembered.
+//! A life of under a day is never believed to be the maximum: if a day can be had again an hour
+//! later, an account that had learned an hour would live from hour to hour, with no slack, for as
+//! long as it remembered.
 //!
-//! A POST of a live channel that is refused because the channel is live teaches that renewals go by PUT.
+//! A POST of a live channel that is refused because the channel is live teaches that renewals go by
+//! PUT.
 //!
-//! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that batches must be smaller:
-//! than that batch, and no smaller than the largest that is accepted. What lies between is halved by the writes that come
-//! up anyway, until the limit is known to the channel.
+//! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that
+//! batches must be smaller: than that batch, and no smaller than the largest that is accepted. What
+//! lies between is halved by the writes that come up anyway, until the limit is known to the
+//! channel.
 //!
-//! Asking again for a longer life is a step of the next plan (`short-grant`), at most [`ATTEMPTS_MAX`] passes a day.
+//! Asking again for a longer life is a step of the next plan (`short-grant`), at most
+//! [`ATTEMPTS_MAX`] passes a day.
 
 use std::time::Duration;
 
@@ -42,7 +46,8 @@ pub enum Said<'a> {
     Refused(&'a str),
 }
 
-/// What is known once these steps were answered so. `measured` is whether this pass saw Zoho's time.
+/// What is known once these steps were answered so. `measured` is whether this pass saw Zoho's
+/// time.
 #[must_use]
 pub fn learn(
     learned: &Learned,
@@ -62,8 +67,15 @@ pub fn learn(
     let short = said.iter().filter_map(|(_, said)| said.grant()).filter(Grant::is_short);
     let Some(grant) = short.min_by_key(Grant::length) else { return learned };
     if let Some(max) = lifetime_max(grant, measured, attempts) {
-        let (asked, granted, configured) = (grant.asked_length(), grant.length(), policy.lifetime_max);
-        learned.lifetime = (max <= configured).then_some(LifetimeLearned { max, asked, granted, configured, at: now });
+        let (asked, granted, configured) =
+            (grant.asked_length(), grant.length(), policy.lifetime_max);
+        learned.lifetime = (max <= configured).then_some(LifetimeLearned {
+            max,
+            asked,
+            granted,
+            configured,
+            at: now,
+        });
     }
     learned
 }
@@ -95,11 +107,22 @@ pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timest
     Learned { batch: batch_learned(known, policy, calls, now), refusing, ..learned }
 }
 
-/// A size that was refused although a larger one was accepted in the same pass says nothing of sizes.
-fn batch_learned(known: Option<BatchLearned>, policy: &Policy, calls: &Calls, now: Timestamp) -> Option<BatchLearned> {
+/// A size that was refused although a larger one was accepted in the same pass says nothing of
+/// sizes.
+fn batch_learned(
+    known: Option<BatchLearned>,
+    policy: &Policy,
+    calls: &Calls,
+    now: Timestamp,
+) -> Option<BatchLearned> {
     let too_large = calls.too_large.filter(|size| *size > calls.whole);
     let refused = known.map(|known| known.refused).into_iter().chain(too_large).min()?;
-    let max = known.map(|known| known.max).into_iter().chain([calls.whole]).filter(|max| *max < refused).max()?;
+    let max = known
+        .map(|known| known.max)
+        .into_iter()
+        .chain([calls.whole])
+        .filter(|max| *max < refused)
+        .max()?;
     let unchanged = known.filter(|known| (known.max, known.refused) == (max, refused));
     Some(unchanged.unwrap_or(BatchLearned { max, refused, configured: policy.batch_max, at: now }))
 }
@@ -113,8 +136,8 @@ impl Said<'_> {
     }
 }
 
-/// POST of a channel that we know to be live, refused because it is. A missing one that is refused so says nothing of the
-/// account: its id may be somebody else's.
+/// POST of a channel that we know to be live, refused because it is. A missing one that is refused
+/// so says nothing of the account: its id may be somebody else's.
 fn is_live_and_taken(step: &Step, said: Said<'_>) -> bool {
     let of_live = matches!(step.action, Action::Enable(_)) && step.reason != Reason::Missing;
     of_live && matches!(said, Said::Refused(code) if is_taken(code))
@@ -130,8 +153,14 @@ fn lifetime_max(grant: Grant, measured: bool, attempts: u32) -> Option<Duration>
     }
 }
 
-/// Whether a life this short is worth another call: there is more to be had by now, and the day's attempts are not used up.
-pub(super) fn can_do_better(grant: Grant, asks: Duration, learned: &Learned, now: Timestamp) -> bool {
+/// Whether a life this short is worth another call: there is more to be had by now, and the day's
+/// attempts are not used up.
+pub(super) fn can_do_better(
+    grant: Grant,
+    asks: Duration,
+    learned: &Learned,
+    now: Timestamp,
+) -> bool {
     let much_more = asks > grant.length().saturating_add(grant.length() / 4);
     grant.is_short() && much_more && learned.short_grants.today(now) < ATTEMPTS_MAX
 }

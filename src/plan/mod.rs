@@ -1,16 +1,18 @@
 //! The decision: what to do for one account at one instant, as a value.
 //!
-//! [`decide::plan`] is pure and total. It takes what is wanted (specs), what is remembered (records, account state), what
-//! was seen (a look) and `now`, and gives a [`step::Plan`]: steps with their reasons, what is held back and why, and when
-//! to look again. It cannot fail: odd facts become held channels, not errors. The same value is printed by `plan`,
-//! executed by a pass, and folded into the report.
+//! [`decide::plan`] is pure and total. It takes what is wanted (specs), what is remembered
+//! (records, account state), what was seen (a look) and `now`, and gives a [`step::Plan`]: steps
+//! with their reasons, what is held back and why, and when to look again. It cannot fail: odd facts
+//! become held channels, not errors. The same value is printed by `plan`, executed by a pass, and
+//! folded into the report.
 //!
 //! In reading order:
 //! - [`step`]: the nouns of a plan;
 //! - [`decide`]: the decision table, one channel at a time;
 //! - [`renewal`]: when a life is due, when it is an emergency, and how much slack that leaves;
 //! - [`drift`]: what differs between a spec and what Zoho holds;
-//! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches, order;
+//! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches,
+//!   order;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`learn`]: what a pass teaches of its account;
 //! - [`calls`]: how many calls a day an account is expected to take;
@@ -19,8 +21,8 @@
 //! - [`render`]: a plan for people and as JSON;
 //! - [`explain`]: one channel's decision with everything it was made from.
 //!
-//! What is deliberately not here: any way to do something. Nothing in this folder knows a network, a store, a clock,
-//! randomness or `async`, and a test reads its imports to keep it so.
+//! What is deliberately not here: any way to do something. Nothing in this folder knows a network,
+//! a store, a clock, randomness or `async`, and a test reads its imports to keep it so.
 
 pub mod backoff;
 pub mod calls;

@@ -1,7 +1,8 @@
 //! A plan as people and programs read it.
 //!
-//! [`PlanView`] is the one value behind both: `plan --json` prints it, and the text is written from it. It holds no
-//! secret and no query of a URL, so it may travel over the control socket and into a log.
+//! [`PlanView`] is the one value behind both: `plan --json` prints it, and the text is written from
+//! it. It holds no secret and no query of a URL, so it may travel over the control socket and into
+//! a log.
 
 use std::fmt::Write as _;
 
@@ -46,7 +47,8 @@ pub struct PlanView {
     pub foreign: Vec<String>,
     /// When the account is looked at next.
     pub next_wake: Timestamp,
-    /// How many calls a day the account is expected to take once all is well, where that was asked for.
+    /// How many calls a day the account is expected to take once all is well, where that was asked
+    /// for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<CallsView>,
 }
@@ -151,7 +153,8 @@ impl StepView {
             "enable" if self.reason == "missing" => '+',
             _ => '~',
         };
-        let left = self.expiry.map(|expiry| format!(", {}", life_left(at, expiry))).unwrap_or_default();
+        let left =
+            self.expiry.map(|expiry| format!(", {}", life_left(at, expiry))).unwrap_or_default();
         let asks = self.asks.map(|asks| format!(", asks for {asks}")).unwrap_or_default();
         format!("  {sign} {:<13} {} ({}{left}{asks})", self.step, self.channel, self.reason)
     }
@@ -172,7 +175,8 @@ impl HeldView {
 
     /// Whether a failed look is all there is to say of both: that is said once.
     fn is_as_unseen_as(&self, other: &HeldView) -> bool {
-        self.cause == UNKNOWN && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)
+        self.cause == UNKNOWN
+            && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)
     }
 
     fn line(&self, channels: &str, at: Timestamp) -> String {
@@ -206,19 +210,28 @@ pub fn detail(cause: &Cause) -> String {
         }
         Cause::Contested { writes, drift } => {
             let drift: Vec<String> = drift.iter().map(ToString::to_string).collect();
-            format!("came back after {writes} accepted repairs, so somebody else edits it: {}", drift.join("; "))
+            format!(
+                "came back after {writes} accepted repairs, so somebody else edits it: {}",
+                drift.join("; ")
+            )
         }
         Cause::BackOff { step, trouble } => format!("{step} waits: {trouble}"),
         Cause::Credits { step, remaining, reserve } => {
-            format!("{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals")
+            format!(
+                "{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals"
+            )
         }
         Cause::RemovalGuard { removals, channels } => format!(
             "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
         ),
         Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
-        Cause::Paused { step: Some(step) } => format!("{step} waits: it is paused; `channelkeeper resume` ends that"),
+        Cause::Paused { step: Some(step) } => {
+            format!("{step} waits: it is paused; `channelkeeper resume` ends that")
+        }
         Cause::Paused { step: None } => "it is paused; `channelkeeper resume` ends that".to_owned(),
-        Cause::LeftToExpire => "not declared any more; left to expire (removed = \"expire\")".to_owned(),
+        Cause::LeftToExpire => {
+            "not declared any more; left to expire (removed = \"expire\")".to_owned()
+        }
     }
 }
 

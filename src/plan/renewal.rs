@@ -6,12 +6,13 @@
 //! | ten days or more | one third | one eighth |
 //! | any, with `renew_before` | `renew_before`, unless it is more than three quarters of the life that was granted; at least one eighth | one eighth |
 //!
-//! To the lead comes a phase of up to 1/32 of the life, the same for all channels of an account: accounts then do not
-//! all renew in one second, while the channels of one stay together and share their calls.
+//! To the lead comes a phase of up to 1/32 of the life, the same for all channels of an account:
+//! accounts then do not all renew in one second, while the channels of one stay together and share
+//! their calls.
 //!
-//! The life is that of the *grant*: what Zoho's reply gave, not what was asked. A channel seen with another expiry than
-//! the one it was granted (somebody touched it, or the store was lost) is taken to have been meant to live its spec's
-//! lifetime.
+//! The life is that of the *grant*: what Zoho's reply gave, not what was asked. A channel seen with
+//! another expiry than the one it was granted (somebody touched it, or the store was lost) is taken
+//! to have been meant to live its spec's lifetime.
 
 use std::time::Duration;
 
@@ -31,7 +32,8 @@ pub struct Life {
     pub expiry: Timestamp,
 }
 
-/// How much earlier than others an account renews: its share, in thousandths, of the room there is for it.
+/// How much earlier than others an account renews: its share, in thousandths, of the room there is
+/// for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase(u32);
 
@@ -60,7 +62,8 @@ pub enum Age {
 impl Life {
     /// From what was granted and what is seen; `None` when neither is known.
     pub fn of(spec: &Spec, grant: Option<Grant>, seen: Option<Timestamp>) -> Option<Life> {
-        let granted = grant.map(|grant| Life { length: span(grant.at, grant.expiry), expiry: grant.expiry });
+        let granted =
+            grant.map(|grant| Life { length: span(grant.at, grant.expiry), expiry: grant.expiry });
         match (granted, seen) {
             (Some(granted), Some(seen)) if is_same_second(granted.expiry, seen) => Some(granted),
             (_, Some(seen)) => Some(Life { length: spec.lifetime, expiry: seen }),
@@ -96,7 +99,12 @@ impl Life {
     }
 
     /// When its age changes next, if it does.
-    pub fn next_edge(self, renew_before: Option<Duration>, phase: Phase, zoho_now: Timestamp) -> Option<Timestamp> {
+    pub fn next_edge(
+        self,
+        renew_before: Option<Duration>,
+        phase: Phase,
+        zoho_now: Timestamp,
+    ) -> Option<Timestamp> {
         match self.age(renew_before, phase, zoho_now) {
             Age::Fresh => Some(self.due_at(renew_before, phase)),
             Age::Due => Some(self.emergency_at()),
@@ -113,7 +121,8 @@ impl Life {
         };
         // Whoever looks again at the due time must not find that the emergency has begun before it.
         let eighth = self.length / 8;
-        let (rule, by_rule) = if by_rule < eighth { (Rule::Eighth, eighth) } else { (rule, by_rule) };
+        let (rule, by_rule) =
+            if by_rule < eighth { (Rule::Eighth, eighth) } else { (rule, by_rule) };
         Lead { rule, by_rule, phase: phase.within(self.length / 32) }
     }
 }
@@ -172,7 +181,8 @@ pub struct Slack {
     pub outage: Duration,
 }
 
-/// The slack of a spec whose full lifetime is granted, with the loop's own period and one call's time-out taken off.
+/// The slack of a spec whose full lifetime is granted, with the loop's own period and one call's
+/// time-out taken off.
 pub fn slack(spec: &Spec, account: &AccountName, request_timeout: Duration) -> Slack {
     let life = Life { length: spec.lifetime, expiry: Timestamp::UNIX_EPOCH };
     slack_within(life, life.lead(spec.renew_before, Phase::of(account)).length(), request_timeout)
@@ -192,7 +202,8 @@ fn failed_passes(margin: Duration, emergency: Duration, request_timeout: Duratio
         attempts += 1;
         let wait = backoff::trouble_wait(attempts);
         let until_emergency = left.saturating_sub(emergency);
-        let next = if until_emergency.is_zero() { backoff::URGENT } else { wait.min(until_emergency) };
+        let next =
+            if until_emergency.is_zero() { backoff::URGENT } else { wait.min(until_emergency) };
         left = left.saturating_sub(next.max(request_timeout));
     }
     attempts.saturating_sub(1)
@@ -237,17 +248,21 @@ mod tests {
         assert_eq!([left(ten), left(short)], [(ten / 3, ten), (short / 2, short)]);
     }
 
-    /// `check` prints this, and refuses fewer than two. An attempt that can only end when the life does is none.
+    /// `check` prints this, and refuses fewer than two. An attempt that can only end when the life
+    /// does is none.
     #[test]
     fn how_many_passes_may_fail_in_a_row() {
         let secs = Duration::from_secs;
-        let passes = |margin, emergency, timeout| failed_passes(secs(margin), secs(emergency), secs(timeout));
+        let passes = |margin, emergency, timeout| {
+            failed_passes(secs(margin), secs(emergency), secs(timeout))
+        };
         assert_eq!(passes(0, 0, 30), 0);
         assert_eq!(passes(60, 60, 30), 0, "begun with exactly one time-out left");
         assert_eq!(passes(61, 61, 30), 1);
         assert_eq!(passes(300, 300, 0), 9, "every thirty seconds in an emergency");
         assert_eq!(passes(300, 300, 60), 3, "a call that times out lasts longer than that");
-        // 30 s, 1, 2, 5 and 10 min, and every quarter of an hour from then on; the last waits are cut to the emergency.
+        // 30 s, 1, 2, 5 and 10 min, and every quarter of an hour from then on; the last waits are
+        // cut to the emergency.
         assert_eq!(passes(3600, 0, 0), 7);
         assert_eq!(passes(3600, 1800, 0), 65);
         assert_eq!(passes(1_000_000, 1_000_000, 0), FAILED_PASSES_SHOWN_MAX - 1);
@@ -281,7 +296,10 @@ mod tests {
     fn a_renewal_is_due_before_it_is_an_emergency_whatever_renew_before_says() {
         let day = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
         for renew_before in [Duration::ZERO, HOUR, 3 * HOUR] {
-            assert!(day.due_at(Some(renew_before), phase()) <= day.emergency_at(), "{renew_before:?}");
+            assert!(
+                day.due_at(Some(renew_before), phase()) <= day.emergency_at(),
+                "{renew_before:?}"
+            );
         }
     }
 
@@ -297,6 +315,9 @@ mod tests {
     fn accounts_have_phases_of_their_own_and_channels_have_none() {
         let life = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
         assert_eq!(life.due_at(None, phase()), life.due_at(None, phase()));
-        assert_ne!(life.due_at(None, phase()), life.due_at(None, Phase::of(&"globex".parse().unwrap())));
+        assert_ne!(
+            life.due_at(None, phase()),
+            life.due_at(None, Phase::of(&"globex".parse().unwrap()))
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The nouns of a plan.
 //!
-//! A plan sorts every channel of its account into disjoint buckets: it has steps, or it is held, or it is kept, or it is
-//! foreign. Each step says why.
+//! A plan sorts every channel of its account into disjoint buckets: it has steps, or it is held, or
+//! it is kept, or it is foreign. Each step says why.
 
 use std::sync::Arc;
 
@@ -86,7 +86,8 @@ pub enum Reason {
     ShortGrant,
     /// Little of its life is left.
     Emergency,
-    /// Little of its life is left and Zoho's list cannot be read: POST of an id of ours is safe without looking.
+    /// Little of its life is left and Zoho's list cannot be read: POST of an id of ours is safe
+    /// without looking.
     EmergencyBlind,
     /// It differs from its spec.
     Drift(Vec<Drift>),
@@ -135,16 +136,20 @@ impl Reason {
         }
     }
 
-    /// Whether little of a life is left: nothing but credits that would not last delays such a step.
+    /// Whether little of a life is left: nothing but credits that would not last delays such a
+    /// step.
     pub const fn is_emergency(&self) -> bool {
         matches!(self, Reason::Emergency | Reason::EmergencyBlind)
     }
 
-    /// Whether something is uncovered, or soon will be: nothing but credits that would not last delays such a step, when an
-    /// earlier one failed.
+    /// Whether something is uncovered, or soon will be: nothing but credits that would not last
+    /// delays such a step, when an earlier one failed.
     pub const fn is_urgent(&self) -> bool {
         match self {
-            Reason::Missing | Reason::NotSubscribed | Reason::Emergency | Reason::EmergencyBlind => true,
+            Reason::Missing
+            | Reason::NotSubscribed
+            | Reason::Emergency
+            | Reason::EmergencyBlind => true,
             Reason::Renew
             | Reason::Together
             | Reason::Asked
@@ -175,7 +180,9 @@ impl Action {
     pub const fn ask(&self) -> Option<&Ask> {
         match self {
             Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask),
-            Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => None,
+            Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => {
+                None
+            }
         }
     }
 
@@ -205,9 +212,11 @@ impl Action {
     pub const fn is_remote(&self) -> bool {
         match self {
             Action::TakeOver(_) | Action::Forget => false,
-            Action::Enable(_) | Action::Update(_) | Action::RemoveEvents(..) | Action::Replace(_) | Action::Disable => {
-                true
-            }
+            Action::Enable(_)
+            | Action::Update(_)
+            | Action::RemoveEvents(..)
+            | Action::Replace(_)
+            | Action::Disable => true,
         }
     }
 }
@@ -230,7 +239,8 @@ pub struct Held {
 pub enum Cause {
     /// The look failed, so nothing is known of it.
     Unknown(String),
-    /// Zoho has this id with another notify_url, and we have no record of it: somebody else's, until `adopt`.
+    /// Zoho has this id with another notify_url, and we have no record of it: somebody else's,
+    /// until `adopt`.
     Conflict {
         /// Where its deliveries go, without queries.
         seen: String,
@@ -292,8 +302,16 @@ pub enum Cause {
 
 impl Cause {
     /// Every word there is.
-    pub const WORDS: [&'static str; 8] =
-        ["unknown", "conflict", "rejected", "contested", "back-off", "removal-guard", "mode", "left-to-expire"];
+    pub const WORDS: [&'static str; 8] = [
+        "unknown",
+        "conflict",
+        "rejected",
+        "contested",
+        "back-off",
+        "removal-guard",
+        "mode",
+        "left-to-expire",
+    ];
 
     /// One word, for logs and as a label.
     pub const fn word(&self) -> &'static str {

@@ -1,7 +1,7 @@
 //! Ring-1 tests of the planner: a converged account, one thing changed, the plan as text.
 //!
-//! Channel n has id n and the name `c{n}`. All times are hours after [`START`], at which every channel was granted one
-//! day. The text is that of `plan`, with the next wake as its last line.
+//! Channel n has id n and the name `c{n}`. All times are hours after [`START`], at which every
+//! channel was granted one day. The text is that of `plan`, with the next wake as its last line.
 //!
 //! - [`rows`]: the decision table, row by row;
 //! - [`refused`]: what becomes of refusals, and of drift that comes back;
@@ -63,7 +63,8 @@ struct World {
 }
 
 impl World {
-    /// An account with this many channels, all as declared, granted a day at [`START`]; an hour later.
+    /// An account with this many channels, all as declared, granted a day at [`START`]; an hour
+    /// later.
     fn converged(channels: i64) -> World {
         let mut world = World::empty();
         for number in 1..=channels {

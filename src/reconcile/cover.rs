@@ -1,8 +1,9 @@
 //! Facts of a pass into the coverage ledgers.
 //!
-//! [`Ledgers`] holds an account's ledgers during a pass and says what of them is to be written, with the records of the same
-//! channels: what a look found before anything is sent, a write in doubt before it is sent, and its verdict when it came. A
-//! channel about which nothing changed is not written, and one that a look and then a write changed is written once.
+//! [`Ledgers`] holds an account's ledgers during a pass and says what of them is to be written,
+//! with the records of the same channels: what a look found before anything is sent, a write in
+//! doubt before it is sent, and its verdict when it came. A channel about which nothing changed is
+//! not written, and one that a look and then a write changed is written once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,7 +69,8 @@ impl<'a> Ledgers<'a> {
         &self.ledgers
     }
 
-    /// Takes in what a look found and what is declared: the look is judged by what was declared until then.
+    /// Takes in what a look found and what is declared: the look is judged by what was declared
+    /// until then.
     pub(super) fn look(&mut self, sighting: &Sighting<'_>) {
         let mut changed: Vec<ChannelId> = Vec::new();
         for ledger in self.ledgers.values_mut() {
@@ -88,7 +90,9 @@ impl<'a> Ledgers<'a> {
                 changed.push(*id);
             }
         }
-        let closed = changed.iter().any(|id| self.ledgers.get(id).is_some_and(|ledger| ledger.closed_at().is_some()));
+        let closed = changed
+            .iter()
+            .any(|id| self.ledgers.get(id).is_some_and(|ledger| ledger.closed_at().is_some()));
         if closed {
             changed.extend(self.forget_outdated(sighting.times.received));
         }
@@ -125,10 +129,14 @@ impl<'a> Ledgers<'a> {
 
     /// What came of them.
     pub(super) fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) {
-        for (step, outcome) in steps.iter().zip(outcomes).filter(|(step, _)| step.action.ask().is_some()) {
+        for (step, outcome) in
+            steps.iter().zip(outcomes).filter(|(step, _)| step.action.ask().is_some())
+        {
             match outcome {
                 Outcome::Unsure(_) => continue,
-                Outcome::Refused(refused) if !DOCUMENTED.contains(&refused.code.as_str()) => continue,
+                Outcome::Refused(refused) if !DOCUMENTED.contains(&refused.code.as_str()) => {
+                    continue;
+                }
                 Outcome::Refused(_) | Outcome::Deferred(_) | Outcome::Done(None) => {
                     self.restore(step.id);
                 }
@@ -157,12 +165,16 @@ impl<'a> Ledgers<'a> {
 
     /// What is to be written; it is the caller's from here on.
     pub(super) fn take_unwritten(&mut self) -> Vec<(ChannelId, Option<&Ledger>)> {
-        std::mem::take(&mut self.unwritten).into_iter().map(|id| (id, self.ledgers.get(&id))).collect()
+        std::mem::take(&mut self.unwritten)
+            .into_iter()
+            .map(|id| (id, self.ledgers.get(&id)))
+            .collect()
     }
 }
 
-/// Ends the ledgers of an account that is declared no longer, as of `now` of the local clock, and forgets the outdated.
-/// There are no credentials for a last look: from the last one on, nobody knows.
+/// Ends the ledgers of an account that is declared no longer, as of `now` of the local clock, and
+/// forgets the outdated. There are no credentials for a last look: from the last one on, nobody
+/// knows.
 ///
 /// # Errors
 /// When the store fails.
@@ -170,7 +182,10 @@ pub fn retire(store: &Store, account: &AccountName, now: Timestamp) -> Result<()
     let state = store.account_state(account)?;
     let (at, unseen_from) = (state.zoho_time(now), state.looked_from.or(Some(Timestamp::MIN)));
     let mut ledgers = Ledgers::read(store, account)?;
-    let retired = ledgers.ledgers.values_mut().filter_map(|ledger| ledger.retire(at, unseen_from).then_some(ledger.id));
+    let retired = ledgers
+        .ledgers
+        .values_mut()
+        .filter_map(|ledger| ledger.retire(at, unseen_from).then_some(ledger.id));
     let mut changed: Vec<ChannelId> = retired.collect();
     changed.extend(ledgers.forget_outdated(at));
     ledgers.unwritten.extend(changed);
@@ -209,8 +224,8 @@ impl Sighting<'_> {
     }
 }
 
-/// Codes with which an item is certainly not applied. Any other code is a word nobody has explained: the write stays in
-/// doubt until a look.
+/// Codes with which an item is certainly not applied. Any other code is a word nobody has
+/// explained: the write stays in doubt until a look.
 const DOCUMENTED: [&str; 12] = [
     "INVALID_DATA",
     "MANDATORY_NOT_FOUND",

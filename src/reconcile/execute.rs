@@ -1,11 +1,13 @@
 //! The steps of a plan, carried out.
 //!
-//! Steps of one kind share calls, up to the account's batch size; calls go out in the order of their first step, so that
-//! what is urgent leads and routine rides along. A batch that Zoho refuses as a whole is cut in half and sent again, down
-//! to the one channel it is about: its neighbours lose nothing. Where both halves go through it was the size, and what is
-//! left is cut to it; where [`REFUSALS_MAX`] calls in a row are refused with one code it is the account, and the rest is
-//! deferred. After a failure that concerns the account (no connection, 429, credentials), or after [`FAILURES_MAX`] calls
-//! in a row that failed in other ways, the rest of the plan is deferred to the next pass.
+//! Steps of one kind share calls, up to the account's batch size; calls go out in the order of
+//! their first step, so that what is urgent leads and routine rides along. A batch that Zoho
+//! refuses as a whole is cut in half and sent again, down to the one channel it is about: its
+//! neighbours lose nothing. Where both halves go through it was the size, and what is left is cut
+//! to it; where [`REFUSALS_MAX`] calls in a row are refused with one code it is the account, and
+//! the rest is deferred. After a failure that concerns the account (no connection, 429,
+//! credentials), or after [`FAILURES_MAX`] calls in a row that failed in other ways, the rest of
+//! the plan is deferred to the next pass.
 //!
 //! Nothing is decided here: every call is a step of the plan.
 
@@ -107,7 +109,9 @@ pub async fn execute(
                 execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
             }
             Err(error) => match error.class() {
-                Class::Rejected { code, message, .. } if refusals.again(&code) && !batches.is_empty() => {
+                Class::Rejected { code, message, .. }
+                    if refusals.again(&code) && !batches.is_empty() =>
+                {
                     memory.withdraw(&batch.steps)?;
                     let what = format!("every batch is refused with {code}: {message}");
                     execution.defer(batch, &what);
@@ -118,11 +122,17 @@ pub async fn execute(
                     memory.withdraw(&batch.steps)?;
                     batch.halve(&mut batches);
                 }
-                class @ (Class::Rejected { .. } | Class::Transient { .. } | Class::Account | Class::Unsure) => {
+                class @ (Class::Rejected { .. }
+                | Class::Transient { .. }
+                | Class::Account
+                | Class::Unsure) => {
                     let (outcome, trouble) = verdict_of(class, &error);
                     failures = if trouble.is_some() { failures + 1 } else { 0 };
-                    let outcomes: Vec<Outcome> =
-                        batch.steps.iter().map(|step| gone_is_done(step, outcome.clone())).collect();
+                    let outcomes: Vec<Outcome> = batch
+                        .steps
+                        .iter()
+                        .map(|step| gone_is_done(step, outcome.clone()))
+                        .collect();
                     memory.outcomes(&batch.steps, &outcomes, times)?;
                     execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
                     execution.meet(trouble);
@@ -143,22 +153,32 @@ impl Execution {
     }
 
     fn defer(&mut self, batch: Batch, why: &str) {
-        let deferred = batch.steps.into_iter().map(|step| (step, Outcome::Deferred(why.to_owned())));
+        let deferred =
+            batch.steps.into_iter().map(|step| (step, Outcome::Deferred(why.to_owned())));
         self.outcomes.extend(deferred);
     }
 }
 
-/// An answer that leaves channels open is no failed call, but what can wait must not be sent again at once and for ever.
+/// An answer that leaves channels open is no failed call, but what can wait must not be sent again
+/// at once and for ever.
 fn unsure_item(outcomes: &[Outcome]) -> Option<AccountTrouble> {
     let why = outcomes.iter().find_map(|outcome| match outcome {
         Outcome::Unsure(why) => Some(why),
         Outcome::Done(_) | Outcome::Refused(_) | Outcome::Deferred(_) => None,
     })?;
-    Some(AccountTrouble { what: format!("an answer was unsure: {why}"), retry_after: None, needs_a_person: false })
+    Some(AccountTrouble {
+        what: format!("an answer was unsure: {why}"),
+        retry_after: None,
+        needs_a_person: false,
+    })
 }
 
 /// Why the rest is left to the next pass.
-fn stop_reason(execution: &Execution, failures: u32, cancelled: &CancellationToken) -> Option<String> {
+fn stop_reason(
+    execution: &Execution,
+    failures: u32,
+    cancelled: &CancellationToken,
+) -> Option<String> {
     if cancelled.is_cancelled() {
         return Some("the daemon is stopping".to_owned());
     }
@@ -183,23 +203,32 @@ impl Refusals {
     }
 }
 
-/// Takes in a call that was accepted. When it was the second half of one that was refused as a whole, and both went through
-/// with all that was in them, it was the size: what is still to be sent is then cut to what is not known to be too much.
-fn learn_size(calls: &mut Calls, batch: &Batch, outcomes: &[Outcome], batches: &mut VecDeque<Batch>) {
+/// Takes in a call that was accepted. When it was the second half of one that was refused as a
+/// whole, and both went through with all that was in them, it was the size: what is still to be
+/// sent is then cut to what is not known to be too much.
+fn learn_size(
+    calls: &mut Calls,
+    batch: &Batch,
+    outcomes: &[Outcome],
+    batches: &mut VecDeque<Batch>,
+) {
     if !batch.has_ask() || outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Done(_))) {
         return;
     }
     calls.whole = calls.whole.max(batch.steps.len());
     match batch.half {
         Half::First => {
-            if let Some(Batch { half: Half::Second { first_accepted, .. }, .. }) = batches.front_mut() {
+            if let Some(Batch { half: Half::Second { first_accepted, .. }, .. }) =
+                batches.front_mut()
+            {
                 *first_accepted = true;
             }
         }
         Half::Second { of, first_accepted: true } => {
             calls.too_large = Some(calls.too_large.map_or(of, |size| size.min(of)));
             let size = half_way(calls.whole, of);
-            *batches = std::mem::take(batches).into_iter().flat_map(|batch| batch.cut_to(size)).collect();
+            *batches =
+                std::mem::take(batches).into_iter().flat_map(|batch| batch.cut_to(size)).collect();
         }
         Half::None | Half::Second { first_accepted: false, .. } => {}
     }
@@ -220,8 +249,9 @@ impl AccountTrouble {
 /// What a failed call means for its steps, and for the account.
 fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) {
     let what = error.to_string();
-    let trouble =
-        |retry_after, needs_a_person| Some(AccountTrouble { what: what.clone(), retry_after, needs_a_person });
+    let trouble = |retry_after, needs_a_person| {
+        Some(AccountTrouble { what: what.clone(), retry_after, needs_a_person })
+    };
     match class {
         Class::Transient { retry_after } => {
             let wait = Some(retry_after.unwrap_or(Duration::ZERO));
@@ -229,7 +259,9 @@ fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) 
         }
         Class::Account => (Outcome::Deferred(what.clone()), trouble(None, true)),
         Class::Unsure => (Outcome::Unsure(what.clone()), trouble(None, false)),
-        Class::Rejected { code, message, json_path } => (Outcome::Refused(Refused { code, message, json_path }), None),
+        Class::Rejected { code, message, json_path } => {
+            (Outcome::Refused(Refused { code, message, json_path }), None)
+        }
     }
 }
 
@@ -262,7 +294,8 @@ impl Batch {
         let mut first = self.steps;
         let of = first.len();
         let second = first.split_off(first.len() / 2);
-        batches.push_front(Batch { steps: second, half: Half::Second { of, first_accepted: false } });
+        batches
+            .push_front(Batch { steps: second, half: Half::Second { of, first_accepted: false } });
         batches.push_front(Batch { steps: first, half: Half::First });
     }
 
@@ -271,7 +304,10 @@ impl Batch {
         if !self.has_ask() || self.steps.len() <= size {
             return vec![self];
         }
-        self.steps.chunks(size).map(|steps| Batch { steps: steps.to_vec(), half: Half::None }).collect()
+        self.steps
+            .chunks(size)
+            .map(|steps| Batch { steps: steps.to_vec(), half: Half::None })
+            .collect()
     }
 
     /// Whether it writes whole channels: only their number has a limit that can be learned.
@@ -284,8 +320,9 @@ impl Batch {
     }
 }
 
-/// Steps of one kind together, in calls of at most `batch_max`, ordered by the place of their first step in the plan; but
-/// never a step before an earlier one of its channel, which may stand in a later call.
+/// Steps of one kind together, in calls of at most `batch_max`, ordered by the place of their first
+/// step in the plan; but never a step before an earlier one of its channel, which may stand in a
+/// later call.
 fn batches(plan: &Plan, batch_max: usize) -> Vec<Batch> {
     let mut kinds: Vec<(&'static str, Vec<(usize, &Step)>)> = Vec::new();
     for (place, step) in plan.steps.iter().enumerate() {
@@ -332,9 +369,11 @@ fn call_max(action: &Action, batch_max: usize) -> usize {
     match action {
         Action::Disable => DELETE_MAX,
         Action::Forget => 1,
-        Action::TakeOver(_) | Action::Enable(_) | Action::Update(_) | Action::RemoveEvents(..) | Action::Replace(_) => {
-            batch_max.max(1)
-        }
+        Action::TakeOver(_)
+        | Action::Enable(_)
+        | Action::Update(_)
+        | Action::RemoveEvents(..)
+        | Action::Replace(_) => batch_max.max(1),
     }
 }
 
@@ -354,7 +393,11 @@ async fn send(client: &Client, batch: &Batch) -> Result<Vec<Outcome>, Error> {
             client.disable(&ids).await?
         }
     };
-    Ok(verdicts.into_iter().zip(steps).map(|(verdict, step)| gone_is_done(step, outcome(verdict))).collect())
+    Ok(verdicts
+        .into_iter()
+        .zip(steps)
+        .map(|(verdict, step)| gone_is_done(step, outcome(verdict)))
+        .collect())
 }
 
 /// A channel is forgotten only after a second look, by its id, that does not find it either.
@@ -374,13 +417,18 @@ fn removals(steps: &[Step]) -> Vec<(ChannelId, &Events)> {
     steps.iter().filter_map(|step| Some((step.id, step.action.removed_events()?))).collect()
 }
 
-/// What was to be disabled and does not exist is disabled, whether Zoho says so of the channel or of the whole call.
+/// What was to be disabled and does not exist is disabled, whether Zoho says so of the channel or
+/// of the whole call.
 fn gone_is_done(step: &Step, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Refused(refused) if refused.code == NOT_SUBSCRIBED && step.action == Action::Disable => {
+        Outcome::Refused(refused)
+            if refused.code == NOT_SUBSCRIBED && step.action == Action::Disable =>
+        {
             Outcome::Done(None)
         }
-        Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unsure(_) | Outcome::Deferred(_) => outcome,
+        Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unsure(_) | Outcome::Deferred(_) => {
+            outcome
+        }
     }
 }
 
@@ -392,8 +440,8 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-/// After so many calls in a row that were refused as a whole with one and the same code, the rest waits. One bad channel in
-/// a batch of a hundred is found in eight, six side by side in fourteen.
+/// After so many calls in a row that were refused as a whole with one and the same code, the rest
+/// waits. One bad channel in a batch of a hundred is found in eight, six side by side in fourteen.
 pub const REFUSALS_MAX: u32 = 16;
 /// After so many calls in a row that failed, the rest waits for the next pass.
 pub const FAILURES_MAX: u32 = 3;

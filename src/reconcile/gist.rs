@@ -1,8 +1,8 @@
 //! What is kept of a look between two passes.
 //!
-//! Of a channel that is as declared there is nothing to keep but its expiry: its spec says the rest. Kept whole, the looks
-//! would take most of the memory of a daemon that holds many channels. Nothing is decided from a gist: a pass looks for
-//! itself.
+//! Of a channel that is as declared there is nothing to keep but its expiry: its spec says the
+//! rest. Kept whole, the looks would take most of the memory of a daemon that holds many channels.
+//! Nothing is decided from a gist: a pass looks for itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,9 +55,13 @@ impl Gist {
         match self {
             Gist::Unknown(why) => Look::Unknown(why.clone()),
             Gist::Seen { as_declared, otherwise, at } => {
-                let declared = as_declared.get(&spec.id).map(|expiry| Observed::as_declared(spec, *expiry));
+                let declared =
+                    as_declared.get(&spec.id).map(|expiry| Observed::as_declared(spec, *expiry));
                 let seen = declared.or_else(|| otherwise.get(&spec.id).cloned());
-                Look::Seen { channels: seen.map(|observed| (spec.id, observed)).into_iter().collect(), at: *at }
+                Look::Seen {
+                    channels: seen.map(|observed| (spec.id, observed)).into_iter().collect(),
+                    at: *at,
+                }
             }
         }
     }
@@ -98,12 +102,19 @@ mod tests {
         let gist = Gist::of(look, &specs);
         for id in [1, 2, 3] {
             let seen = channels.get(&spec(id).id).map(|observed| (spec(id).id, observed.clone()));
-            assert_eq!(gist.at(&spec(id)), Look::Seen { channels: seen.into_iter().collect(), at }, "{id}");
+            assert_eq!(
+                gist.at(&spec(id)),
+                Look::Seen { channels: seen.into_iter().collect(), at },
+                "{id}"
+            );
         }
         assert!(
             matches!(&gist, Gist::Seen { otherwise, .. } if otherwise.len() == 1),
             "only what differs is kept whole"
         );
-        assert_eq!(Gist::of(Look::Unknown("HTTP 503".into()), &specs).at(&spec(1)), Look::Unknown("HTTP 503".into()));
+        assert_eq!(
+            Gist::of(Look::Unknown("HTTP 503".into()), &specs).at(&spec(1)),
+            Look::Unknown("HTTP 503".into())
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! One pass: observe, plan, execute, record, report, for one account.
 //!
-//! [`pass::pass`] is the only way in which anything is ever written at Zoho. It takes no instruction: whoever wakes an
-//! account (its timer, the audit, a reload, an operator, the start of the process) gets the same pass over everything
-//! the account has, and what could not be done now is found again by the next one.
+//! [`pass::pass`] is the only way in which anything is ever written at Zoho. It takes no
+//! instruction: whoever wakes an account (its timer, the audit, a reload, an operator, the start of
+//! the process) gets the same pass over everything the account has, and what could not be done now
+//! is found again by the next one.
 //!
 //! - [`observe`]: one look, which is `Seen` or `Unknown`, never half of either;
 //! - [`execute`]: the steps of a plan, in batches, in order, with what became of each;
@@ -11,8 +12,8 @@
 //! - [`gist`]: what is kept of a look until the next one;
 //! - [`report`]: what health, status and metrics are computed from.
 //!
-//! What is deliberately not here: a decision about a channel (that is `plan`), a retry (that is the next pass), and any
-//! clock read but the one `now` at the top of a pass.
+//! What is deliberately not here: a decision about a channel (that is `plan`), a retry (that is the
+//! next pass), and any clock read but the one `now` at the top of a pass.
 
 pub mod cover;
 pub mod execute;

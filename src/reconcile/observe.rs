@@ -27,13 +27,19 @@ pub async fn observe(client: &Client, state: AccountState, now: Timestamp) -> Ob
     let sent = client.clock().elapsed();
     let listed = client.list().await;
     let measured = client.skew_ms().is_some();
-    let state =
-        AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state }.told(client.take_credits_news(), now);
+    let state = AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state }
+        .told(client.take_credits_news(), now);
     match listed {
         Ok(Listing { channels, times }) => {
             let (looks, looked_from) = (Trouble::default(), Some(times.sent));
             let state = AccountState { looks, looked_at: Some(now), looked_from, ..state };
-            Observation { look: Look::Seen { channels, at: now }, state, needs_a_person: false, times, measured }
+            Observation {
+                look: Look::Seen { channels, at: now },
+                state,
+                needs_a_person: false,
+                times,
+                measured,
+            }
         }
         Err(error) => failed(&error, state, client.times_since(sent), now),
     }

@@ -44,8 +44,8 @@ impl Subject {
         &self.desired.account.name
     }
 
-    /// With what is remembered and seen, everything a decision is made from. `specs` are those of the pass's instant:
-    /// [`AccountDesired::specs_at`].
+    /// With what is remembered and seen, everything a decision is made from. `specs` are those of
+    /// the pass's instant: [`AccountDesired::specs_at`].
     pub(super) fn facts<'a>(
         &'a self,
         specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
@@ -86,8 +86,8 @@ pub async fn explained(
 /// Observe, plan, execute, record, report. `wake` says why, to people.
 ///
 /// # Errors
-/// Only when the store fails: then nothing more is sent, because what would come of it could not be remembered. A failing
-/// Zoho is no error here but a report.
+/// Only when the store fails: then nothing more is sent, because what would come of it could not be
+/// remembered. A failing Zoho is no error here but a report.
 pub async fn pass(
     subject: &Subject,
     store: &Store,
@@ -104,14 +104,22 @@ pub async fn pass(
     let zoho_now = state.zoho_time(now);
     let (specs, looked_from) = (subject.desired.specs_at(zoho_now), remembered.looked_from);
     let canaries = &store.canaries(subject.name())?;
-    ledgers.look(&Sighting { specs: &specs, records: &records, look: &look, times, looked_from, canaries });
+    ledgers.look(&Sighting {
+        specs: &specs,
+        records: &records,
+        look: &look,
+        times,
+        looked_from,
+        canaries,
+    });
     let plan = decide::plan(&subject.facts(&specs, &records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     memory.finish()?;
     log_outcomes(subject.name(), &execution);
-    let state = after_execution(state, &execution, &plan, now).told(subject.client.take_credits_news(), now);
+    let state = after_execution(state, &execution, &plan, now)
+        .told(subject.client.take_credits_news(), now);
     // What an operator wrote down while the pass was under way stays.
     let stored = store.account_state(subject.name())?;
     let removals_allowed = still_to_remove(stored.removals_allowed, &memory.records, &specs);
@@ -152,8 +160,9 @@ pub async fn pass(
     })
 }
 
-/// What the operator allowed stays allowed until it is done, however many passes that takes, or until the channel is declared
-/// again. It is read when the pass is over, because it may have been allowed while the pass was under way.
+/// What the operator allowed stays allowed until it is done, however many passes that takes, or
+/// until the channel is declared again. It is read when the pass is over, because it may have been
+/// allowed while the pass was under way.
 fn still_to_remove(
     allowed: BTreeSet<ChannelId>,
     records: &BTreeMap<ChannelId, Record>,
@@ -163,7 +172,12 @@ fn still_to_remove(
 }
 
 /// The account's state once the plan was carried out: writes that went well end their trouble.
-fn after_execution(state: AccountState, execution: &Execution, plan: &Plan, now: Timestamp) -> AccountState {
+fn after_execution(
+    state: AccountState,
+    execution: &Execution,
+    plan: &Plan,
+    now: Timestamp,
+) -> AccountState {
     let still_waiting = plan.held.iter().any(|held| matches!(held.cause, Cause::BackOff { .. }));
     let writes = match &execution.trouble {
         Some(AccountTrouble { what, retry_after, needs_a_person: _ }) => {
@@ -188,7 +202,10 @@ fn lessons(
     for (step, outcome) in &execution.outcomes {
         match (outcome, step.action.ask()) {
             (Outcome::Done(Some(expiry)), Some(ask)) => {
-                said.push((step, Said::Granted(Grant { at: zoho_now, asked: ask.expiry, expiry: *expiry })));
+                said.push((
+                    step,
+                    Said::Granted(Grant { at: zoho_now, asked: ask.expiry, expiry: *expiry }),
+                ));
             }
             (Outcome::Refused(refused), _) => said.push((step, Said::Refused(&refused.code))),
             (Outcome::Done(_) | Outcome::Unsure(_) | Outcome::Deferred(_), _) => {}
@@ -199,12 +216,16 @@ fn lessons(
     learn_calls(learned, policy, &execution.calls, now)
 }
 
-/// When to look again. What the pass itself brought up is done at once; what it tried in vain is tried again soon; for
-/// the rest the plan knows the time.
+/// When to look again. What the pass itself brought up is done at once; what it tried in vain is
+/// tried again soon; for the rest the plan knows the time.
 fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
-    // To be enabled anew for a longer life is another step than the one that was granted a short one.
+    // To be enabled anew for a longer life is another step than the one that was granted a short
+    // one.
     let key = |plan: &Plan| -> BTreeSet<(ChannelId, &'static str, bool)> {
-        plan.steps.iter().map(|step| (step.id, step.action.word(), step.reason == Reason::ShortGrant)).collect()
+        plan.steps
+            .iter()
+            .map(|step| (step.id, step.action.word(), step.reason == Reason::ShortGrant))
+            .collect()
     };
     let (tried, left) = (key(before), key(after_plan));
     let soon = if left.is_empty() {
@@ -234,14 +255,18 @@ fn log_outcomes(account: &AccountName, execution: &Execution) {
     for (step, outcome) in &execution.outcomes {
         let (channel, title) = (&step.name, title(step));
         match outcome {
-            Outcome::Done(Some(expiry)) => info!(%account, %channel, step = title, %expiry, "step done, granted"),
+            Outcome::Done(Some(expiry)) => {
+                info!(%account, %channel, step = title, %expiry, "step done, granted")
+            }
             Outcome::Done(None) => info!(%account, %channel, step = title, "step done"),
             Outcome::Refused(refused) => {
                 let path = refused.json_path.as_deref().unwrap_or("");
                 warn!(%account, %channel, step = title, code = refused.code, path, said = refused.message, "step refused");
             }
             Outcome::Unsure(why) => warn!(%account, %channel, step = title, why, "step unsure"),
-            Outcome::Deferred(why) => debug!(%account, %channel, step = title, why, "step deferred"),
+            Outcome::Deferred(why) => {
+                debug!(%account, %channel, step = title, why, "step deferred")
+            }
         }
     }
     if let Some(trouble) = &execution.trouble {
@@ -262,7 +287,8 @@ mod tests {
     #[test]
     fn what_was_allowed_is_allowed_until_it_is_done_or_declared_again() {
         let id = |number| ChannelId::new(number).unwrap();
-        let record = |number| (id(number), Record::new(id(number), "c".parse().unwrap(), Fingerprint(0)));
+        let record =
+            |number| (id(number), Record::new(id(number), "c".parse().unwrap(), Fingerprint(0)));
         let spec = |number| {
             let spec = Spec {
                 id: id(number),

@@ -1,9 +1,9 @@
 //! Outcomes into records.
 //!
-//! [`Memory`] holds an account's records during a pass and writes each batch's changes through to the store: ownership
-//! before the first write of a channel leaves, results after its reply came. It also keeps the *predicted* observation:
-//! what the next look should find, given what Zoho said. The plan of that prediction is what a pass reports, and it is
-//! empty when everything went well.
+//! [`Memory`] holds an account's records during a pass and writes each batch's changes through to
+//! the store: ownership before the first write of a channel leaves, results after its reply came.
+//! It also keeps the *predicted* observation: what the next look should find, given what Zoho said.
+//! The plan of that prediction is what a pass reports, and it is empty when everything went well.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,8 @@ impl<'a> Memory<'a> {
         self.ledgers.all()
     }
 
-    /// Writes down, before anything is sent, that these channels are ours: a channel whose first reply is lost must not
-    /// be one that nobody knows.
+    /// Writes down, before anything is sent, that these channels are ours: a channel whose first
+    /// reply is lost must not be one that nobody knows.
     pub fn intend(&mut self, steps: &[Step], sent: Timestamp) -> Result<(), StoreError> {
         let mut changes = BTreeMap::new();
         for (step, ask) in steps.iter().filter_map(|step| Some((step, step.action.ask()?))) {
@@ -63,7 +63,8 @@ impl<'a> Memory<'a> {
             if known.is_some_and(|record| record.grant.is_some() || record.notify_url == url) {
                 continue;
             }
-            let record = known.cloned().unwrap_or_else(|| Record::new(step.id, step.name.clone(), url));
+            let record =
+                known.cloned().unwrap_or_else(|| Record::new(step.id, step.name.clone(), url));
             changes.insert(step.id, Some(Record { notify_url: url, ..record }));
         }
         self.ledgers.intend(steps, sent);
@@ -71,14 +72,21 @@ impl<'a> Memory<'a> {
         self.flush()
     }
 
-    /// A batch was refused as a whole, and is sent in parts. That is flushed with the first of them.
+    /// A batch was refused as a whole, and is sent in parts. That is flushed with the first of
+    /// them.
     pub fn withdraw(&mut self, steps: &[Step]) -> Result<(), StoreError> {
         self.ledgers.withdraw(steps);
         self.apply(BTreeMap::new())
     }
 
-    /// Writes down what came of a batch. That is flushed with the next one, before it is sent, or with the end of the pass.
-    pub fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) -> Result<(), StoreError> {
+    /// Writes down what came of a batch. That is flushed with the next one, before it is sent, or
+    /// with the end of the pass.
+    pub fn outcomes(
+        &mut self,
+        steps: &[Step],
+        outcomes: &[Outcome],
+        times: Times,
+    ) -> Result<(), StoreError> {
         self.ledgers.outcomes(steps, outcomes, times);
         let mut changes = BTreeMap::new();
         for (step, outcome) in steps.iter().zip(outcomes) {
@@ -99,7 +107,8 @@ impl<'a> Memory<'a> {
         if std::mem::take(&mut self.is_unflushed) { self.ledgers.store.flush() } else { Ok(()) }
     }
 
-    /// Lets go of records, or keeps them, in memory and in the store, together with the ledgers that changed.
+    /// Lets go of records, or keeps them, in memory and in the store, together with the ledgers
+    /// that changed.
     fn apply(&mut self, changes: BTreeMap<ChannelId, Option<Record>>) -> Result<(), StoreError> {
         let (store, account) = (self.ledgers.store, self.ledgers.account);
         let ledgers = self.ledgers.take_unwritten();
@@ -117,12 +126,15 @@ impl<'a> Memory<'a> {
     /// The record after a step; `None` when there is nothing left to remember.
     fn after(&self, step: &Step, outcome: &Outcome) -> Option<Record> {
         let known = self.records.get(&step.id).cloned();
-        let gone = matches!(step.action, Action::Disable | Action::Forget) && matches!(outcome, Outcome::Done(_));
+        let gone = matches!(step.action, Action::Disable | Action::Forget)
+            && matches!(outcome, Outcome::Done(_));
         if gone {
             return None;
         }
         let spec = step.action.spec();
-        let new = || spec.map(|spec| Record::new(step.id, step.name.clone(), spec.notify_url.fingerprint()));
+        let new = || {
+            spec.map(|spec| Record::new(step.id, step.name.clone(), spec.notify_url.fingerprint()))
+        };
         let mut record = known.or_else(new)?;
         record.last = Some(LastStep { at: self.now, step: title(step), outcome: words(outcome) });
         if let Some(spec) = spec {
@@ -159,7 +171,9 @@ impl<'a> Memory<'a> {
 
     /// Counts passes that were meant to mend the same drift, so that it can be seen to come back.
     fn count_repair(&self, record: &mut Record, step: &Step) {
-        let (Reason::Drift(drifts), Some(spec)) = (&step.reason, step.action.spec()) else { return };
+        let (Reason::Drift(drifts), Some(spec)) = (&step.reason, step.action.spec()) else {
+            return;
+        };
         let drift = drift::fingerprint(spec, drifts);
         let earlier = record.repairs.filter(|earlier| earlier.drift == drift);
         let earlier = earlier.filter(|earlier| backoff::is_remembered(earlier, self.now));
@@ -176,7 +190,9 @@ impl<'a> Memory<'a> {
         let Look::Seen { channels, at: _ } = &mut self.predicted else { return };
         match &step.action {
             Action::TakeOver(_) | Action::Forget => {}
-            Action::Enable(Ask { spec, .. }) => predict_enabled(channels, spec, *expiry, self.zoho_now),
+            Action::Enable(Ask { spec, .. }) => {
+                predict_enabled(channels, spec, *expiry, self.zoho_now)
+            }
             Action::Update(Ask { spec, .. }) | Action::Replace(Ask { spec, .. }) => {
                 channels.insert(step.id, Observed::as_declared(spec, *expiry));
             }
@@ -192,8 +208,8 @@ impl<'a> Memory<'a> {
     }
 }
 
-/// POST of a live id replaces it or merges with it: nobody says. What is seen of it stays until the next look, and only
-/// its life is new.
+/// POST of a live id replaces it or merges with it: nobody says. What is seen of it stays until the
+/// next look, and only its life is new.
 fn predict_enabled(
     channels: &mut BTreeMap<ChannelId, Observed>,
     spec: &Spec,
@@ -201,7 +217,9 @@ fn predict_enabled(
     zoho_now: Timestamp,
 ) {
     match channels.get_mut(&spec.id) {
-        Some(observed) if observed.expiry.is_none_or(|seen| seen > zoho_now) => observed.expiry = expiry,
+        Some(observed) if observed.expiry.is_none_or(|seen| seen > zoho_now) => {
+            observed.expiry = expiry
+        }
         Some(_) | None => {
             channels.insert(spec.id, Observed::as_declared(spec, expiry));
         }
@@ -213,7 +231,8 @@ fn words(outcome: &Outcome) -> String {
         Outcome::Done(Some(expiry)) => format!("done, granted until {expiry}"),
         Outcome::Done(None) => "done".to_owned(),
         Outcome::Refused(refused) => {
-            let path = refused.json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+            let path =
+                refused.json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
             format!("refused with {}{path}: {}", refused.code, refused.message)
         }
         Outcome::Unsure(why) => format!("unsure: {why}"),

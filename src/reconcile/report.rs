@@ -1,7 +1,8 @@
-//! What a pass says of its account: the one value that health, status, metrics and the page are computed from.
+//! What a pass says of its account: the one value that health, status, metrics and the page are
+//! computed from.
 //!
-//! The headline is [`AccountReport::guaranteed_until`]: the instant up to which everything declared stays covered if
-//! nothing succeeds any more.
+//! The headline is [`AccountReport::guaranteed_until`]: the instant up to which everything declared
+//! stays covered if nothing succeeds any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,10 +62,11 @@ pub struct AccountReport {
     pub look: Gist,
     /// Every declared channel.
     pub channels: BTreeMap<ChannelId, ChannelReport>,
-    /// The instant up to which everything declared stays covered if nothing succeeds any more; `None` when something is
-    /// uncovered already, or nothing is declared.
+    /// The instant up to which everything declared stays covered if nothing succeeds any more;
+    /// `None` when something is uncovered already, or nothing is declared.
     pub guaranteed_until: Option<Timestamp>,
-    /// How long declared events were in gaps of each kind, each event for itself, for all that the ledgers still know.
+    /// How long declared events were in gaps of each kind, each event for itself, for all that the
+    /// ledgers still know.
     pub lost: BTreeMap<Kind, Duration>,
     /// Calls made by this process.
     pub traffic: Traffic,
@@ -91,7 +93,8 @@ pub struct ChannelReport {
     pub drift: Vec<Drift>,
     /// The last step taken and what came of it.
     pub last: Option<LastStep>,
-    /// Since when its `notify_url` refuses canaries, by the local clock, and why; nothing while it does not.
+    /// Since when its `notify_url` refuses canaries, by the local clock, and why; nothing while it
+    /// does not.
     pub undeliverable: Option<Box<(Timestamp, String)>>,
 }
 
@@ -110,8 +113,12 @@ pub enum ChannelState {
 
 impl ChannelState {
     /// Every state, the best first.
-    pub const ALL: [ChannelState; 4] =
-        [ChannelState::Covered, ChannelState::Unverified, ChannelState::Drifted, ChannelState::Uncovered];
+    pub const ALL: [ChannelState; 4] = [
+        ChannelState::Covered,
+        ChannelState::Unverified,
+        ChannelState::Drifted,
+        ChannelState::Uncovered,
+    ];
 
     /// One word, for status and as a label.
     pub const fn word(self) -> &'static str {
@@ -124,7 +131,8 @@ impl ChannelState {
     }
 }
 
-/// Every declared channel, as the facts after a pass have it, and as canaries told of where it delivers to.
+/// Every declared channel, as the facts after a pass have it, and as canaries told of where it
+/// delivers to.
 pub fn channels(
     facts: &Facts<'_>,
     conflicts: &[ChannelId],
@@ -146,7 +154,8 @@ pub fn channels(
 pub fn limits(facts: &Facts<'_>) -> Vec<String> {
     let Facts { policy, specs, state, now, .. } = facts;
     let lifetime = state.learned.lifetime_max(policy, *now);
-    let wanted = specs.values().map(|spec| spec.lifetime).max().unwrap_or_default().min(policy.lifetime_max);
+    let wanted =
+        specs.values().map(|spec| spec.lifetime).max().unwrap_or_default().min(policy.lifetime_max);
     let lifetime = (wanted > lifetime).then(|| {
         let (max, wanted) = (brief(lifetime), brief(wanted));
         format!(
@@ -168,7 +177,10 @@ pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option
 }
 
 /// How long events were in gaps of each kind, up to `zoho_now`; every kind is there.
-pub fn lost(ledgers: &BTreeMap<ChannelId, Ledger>, zoho_now: Timestamp) -> BTreeMap<Kind, Duration> {
+pub fn lost(
+    ledgers: &BTreeMap<ChannelId, Ledger>,
+    zoho_now: Timestamp,
+) -> BTreeMap<Kind, Duration> {
     let mut lost: BTreeMap<Kind, Duration> = Kind::ALL.map(|kind| (kind, Duration::ZERO)).into();
     for (kind, length) in ledgers.values().flat_map(|ledger| ledger.lost(zoho_now)) {
         *lost.entry(kind).or_default() += length;
@@ -177,7 +189,8 @@ pub fn lost(ledgers: &BTreeMap<ChannelId, Ledger>, zoho_now: Timestamp) -> BTree
 }
 
 impl ChannelReport {
-    /// Whether what is declared arrived when this was reported: a drift that loses no deliveries is no gap.
+    /// Whether what is declared arrived when this was reported: a drift that loses no deliveries is
+    /// no gap.
     pub fn delivers(&self) -> bool {
         match self.state {
             ChannelState::Covered | ChannelState::Unverified => true,
@@ -199,7 +212,8 @@ impl AccountReport {
         AccountState { skew_ms: self.skew_ms, ..AccountState::default() }.zoho_time(now)
     }
 
-    /// The state of a channel at `now`: a report grows old, and a channel that was covered may have ended since.
+    /// The state of a channel at `now`: a report grows old, and a channel that was covered may have
+    /// ended since.
     pub fn state_at(&self, channel: &ChannelReport, now: Timestamp) -> ChannelState {
         let ended = channel.expiry.is_none_or(|expiry| expiry <= now);
         if ended { ChannelState::Uncovered } else { channel.state }
@@ -210,7 +224,11 @@ impl AccountReport {
 ///
 /// # Errors
 /// When the store fails.
-pub fn remembered(subject: &Subject, store: &Store, now: Timestamp) -> Result<AccountReport, StoreError> {
+pub fn remembered(
+    subject: &Subject,
+    store: &Store,
+    now: Timestamp,
+) -> Result<AccountReport, StoreError> {
     let account = subject.name();
     let (records, state) = (store.records(account)?, store.account_state(account)?);
     let look = Look::Unknown("no daemon is running, so nobody has looked".to_owned());
@@ -259,7 +277,9 @@ fn channel(
     let seen_expiry = observed.flatten().and_then(|observed| observed.expiry);
     let life = match observed {
         Some(None) => None,
-        Some(Some(_)) | None => Life::of(spec, grant, seen_expiry).filter(|life| life.expiry > zoho_now),
+        Some(Some(_)) | None => {
+            Life::of(spec, grant, seen_expiry).filter(|life| life.expiry > zoho_now)
+        }
     };
     let drift = observed.flatten().map(|observed| drift::drift(spec, observed)).unwrap_or_default();
     let channel_state = match (life, observed) {

@@ -1,4 +1,5 @@
-//! What Zoho does not have: looking in, moving the clock, and making trouble, over JSON under `/_sim/`.
+//! What Zoho does not have: looking in, moving the clock, and making trouble, over JSON under
+//! `/_sim/`.
 //!
 //! | call | does |
 //! | --- | --- |
@@ -39,7 +40,8 @@ pub struct Outcome {
 }
 
 impl Zoho {
-    /// Answers an admin call; `clock` is by how much the simulator's clock is ahead, `now` what it shows.
+    /// Answers an admin call; `clock` is by how much the simulator's clock is ahead, `now` what it
+    /// shows.
     pub fn admin(
         &mut self,
         (method, path): (&str, &str),
@@ -95,7 +97,9 @@ impl Zoho {
     }
 
     fn by_org(&self, of: impl Fn(&OrgState) -> Value) -> Value {
-        Value::Object(self.orgs.iter().map(|(name, state)| (name.clone(), of(state))).collect::<Map<_, _>>())
+        Value::Object(
+            self.orgs.iter().map(|(name, state)| (name.clone(), of(state))).collect::<Map<_, _>>(),
+        )
     }
 
     fn patch_knobs(&mut self, body: &[u8]) -> Result<Value, String> {
@@ -201,7 +205,8 @@ mod tests {
 
     fn call(world: &mut World, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let mut clock = SignedDuration::ZERO;
-        let outcome = world.zoho.admin((method, path), body.to_string().as_bytes(), &mut clock, world.now);
+        let outcome =
+            world.zoho.admin((method, path), body.to_string().as_bytes(), &mut clock, world.now);
         (outcome.status, outcome.body)
     }
 
@@ -221,10 +226,30 @@ mod tests {
     fn what_cannot_be_done_says_why() {
         let mut world = World::new(Knobs::default());
         let table = [
-            ("POST", "/_sim/hands", json!({"hand": {"delete": {"channel": 7}}}), "no live channel 7"),
-            ("POST", "/_sim/hands", json!({"org": "x", "hand": {"delete": {"channel": 7}}}), "no org \"x\""),
-            ("POST", "/_sim/records", json!({"module": "Deals", "operation": "update"}), "is none of create"),
-            ("POST", "/_sim/records", json!({"module": "Deals", "operation": "edit"}), "at least one record"),
+            (
+                "POST",
+                "/_sim/hands",
+                json!({"hand": {"delete": {"channel": 7}}}),
+                "no live channel 7",
+            ),
+            (
+                "POST",
+                "/_sim/hands",
+                json!({"org": "x", "hand": {"delete": {"channel": 7}}}),
+                "no org \"x\"",
+            ),
+            (
+                "POST",
+                "/_sim/records",
+                json!({"module": "Deals", "operation": "update"}),
+                "is none of create",
+            ),
+            (
+                "POST",
+                "/_sim/records",
+                json!({"module": "Deals", "operation": "edit"}),
+                "at least one record",
+            ),
             ("POST", "/_sim/faults", json!({"kind": "gremlins"}), "unknown variant `gremlins`"),
             ("POST", "/_sim/clock", json!({"advance": "soon"}), "expected number"),
             ("PATCH", "/_sim/knobs", json!({"zone": "Mars"}), "zone: \"Mars\""),
@@ -254,12 +279,14 @@ mod tests {
     #[test]
     fn trouble_is_made_and_ended() {
         let mut world = World::new(Knobs::default());
-        let rules = json!([{"kind": "server_error_json"}, {"kind": {"list_omits": {"channel": "7"}}}]);
+        let rules =
+            json!([{"kind": "server_error_json"}, {"kind": {"list_omits": {"channel": "7"}}}]);
         assert_eq!(call(&mut world, "POST", "/_sim/faults", &rules).0, 200);
         assert_eq!(world.send("GET", &[], &Value::Null).status, 500);
         call(&mut world, "DELETE", "/_sim/faults", &Value::Null);
         assert_eq!(world.send("GET", &[], &Value::Null).status, 204);
-        let (status, knobs) = call(&mut world, "PATCH", "/_sim/knobs", &json!({"batch_max": 1, "zone": "UTC"}));
+        let (status, knobs) =
+            call(&mut world, "PATCH", "/_sim/knobs", &json!({"batch_max": 1, "zone": "UTC"}));
         assert_eq!((status, &knobs["batch_max"]), (200, &json!(1)));
         let (_, code) = call(&mut world, "POST", "/_sim/codes", &json!({}));
         assert!(code["code"].is_string());

@@ -1,7 +1,7 @@
 //! `notification_condition` (v6 and later): which fields must change for an edit to be delivered.
 //!
-//! A group holds at most two entries, so more than two fields need nesting, and there are at most ten fields in all (v7
-//! *Enable Notifications*; amp-labs/connectors #1861).
+//! A group holds at most two entries, so more than two fields need nesting, and there are at most
+//! ten fields in all (v7 *Enable Notifications*; amp-labs/connectors #1861).
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,12 @@ pub(crate) fn checked(item: &Item<'_>) -> Result<Option<Value>, Value> {
     let Some(value) = item.key("notification_condition") else { return Ok(None) };
     let path = item.path("notification_condition");
     let Some(list) = value.as_array() else {
-        return Err(invalid("notification_condition", &path, "expected_data_type", &json!("jsonarray")));
+        return Err(invalid(
+            "notification_condition",
+            &path,
+            "expected_data_type",
+            &json!("jsonarray"),
+        ));
     };
     for (at, condition) in list.iter().enumerate() {
         check(condition, &format!("{path}[{at}]"))?;
@@ -27,8 +32,10 @@ pub(crate) fn checked(item: &Item<'_>) -> Result<Option<Value>, Value> {
 /// Whether an edit of these fields of a module passes. Without a condition for the module it does.
 pub(crate) fn passes(condition: Option<&Value>, module: &str, fields: &BTreeSet<&str>) -> bool {
     let conditions = condition.and_then(Value::as_array).into_iter().flatten();
-    let mut of_module = conditions.filter(|condition| names(&condition["module"], module)).peekable();
-    of_module.peek().is_none() || of_module.any(|condition| holds(&condition["field_selection"], fields))
+    let mut of_module =
+        conditions.filter(|condition| names(&condition["module"], module)).peekable();
+    of_module.peek().is_none()
+        || of_module.any(|condition| holds(&condition["field_selection"], fields))
 }
 
 /// The condition as a GET lists it: every leaf has `group_operator` and `group` as well, both null.
@@ -42,7 +49,12 @@ pub(crate) fn listed(condition: Option<&Value>) -> Value {
 
 fn check(condition: &Value, path: &str) -> Result<(), Value> {
     if !condition.is_object() {
-        return Err(invalid("notification_condition", path, "expected_data_type", &json!("jsonobject")));
+        return Err(invalid(
+            "notification_condition",
+            path,
+            "expected_data_type",
+            &json!("jsonobject"),
+        ));
     }
     if condition["type"].is_null() {
         let mut details = about("type", &format!("{path}.type"));
@@ -50,7 +62,12 @@ fn check(condition: &Value, path: &str) -> Result<(), Value> {
         return Err(error("DEPENDENT_FIELD_MISSING", INVALID, &details));
     }
     if condition["type"] != "field_selection" {
-        return Err(invalid("type", &format!("{path}.type"), "supported_values", &json!(["field_selection"])));
+        return Err(invalid(
+            "type",
+            &format!("{path}.type"),
+            "supported_values",
+            &json!(["field_selection"]),
+        ));
     }
     check_module(&condition["module"], &format!("{path}.module"))?;
     let selection = format!("{path}.field_selection");
@@ -72,7 +89,11 @@ fn check_module(module: &Value, path: &str) -> Result<(), Value> {
         (Some(name), Some(id)) if module_id(name) != id.to_string() => {
             let parts = ["api_name", "id"].map(|key| about(key, &format!("{path}.{key}")));
             let details = json!({ "ambiguity_due_to": parts });
-            Err(error("AMBIGUITY_DURING_PROCESSING", "ambiguity while processing the request", &details))
+            Err(error(
+                "AMBIGUITY_DURING_PROCESSING",
+                "ambiguity while processing the request",
+                &details,
+            ))
         }
         (Some(_), _) | (None, Some(_)) => Ok(()),
     }
@@ -92,9 +113,15 @@ fn count(selection: &Value, path: &str) -> Result<usize, Value> {
         return Err(invalid("group_operator", &path, "supported_values", &json!(["and", "or"])));
     }
     if group.is_empty() || group.len() > GROUP_MAX {
-        return Err(invalid("group", &format!("{path}.group"), "maximum_length", &json!(GROUP_MAX)));
+        return Err(invalid(
+            "group",
+            &format!("{path}.group"),
+            "maximum_length",
+            &json!(GROUP_MAX),
+        ));
     }
-    let counts = group.iter().enumerate().map(|(at, part)| count(part, &format!("{path}.group[{at}]")));
+    let counts =
+        group.iter().enumerate().map(|(at, part)| count(part, &format!("{path}.group[{at}]")));
     counts.sum()
 }
 
@@ -109,7 +136,10 @@ fn holds(selection: &Value, fields: &BTreeSet<&str>) -> bool {
     let Some(group) = selection["group"].as_array() else {
         return selection["field"]["api_name"].as_str().is_none_or(|name| fields.contains(name));
     };
-    if selection["group_operator"].as_str().is_some_and(|operator| operator.eq_ignore_ascii_case("and")) {
+    if selection["group_operator"]
+        .as_str()
+        .is_some_and(|operator| operator.eq_ignore_ascii_case("and"))
+    {
         group.iter().all(|part| holds(part, fields))
     } else {
         group.iter().any(|part| holds(part, fields))

@@ -1,4 +1,5 @@
-//! What was asked of the simulator, counted. Edits behind the daemon's back are not calls and are not counted.
+//! What was asked of the simulator, counted. Edits behind the daemon's back are not calls and are
+//! not counted.
 
 use std::collections::BTreeMap;
 

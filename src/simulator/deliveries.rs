@@ -1,8 +1,9 @@
 //! What Zoho would post to whom when records change.
 //!
-//! The body is that of the v7 and v8 pages and of captured traffic: `operation` is `insert`, `update` or `delete` although
-//! events are named otherwise, `channel_id` is a string, `token` is null when there is none, `affected_fields` is empty
-//! for inserts, `affected_values` is there when the channel asked for it.
+//! The body is that of the v7 and v8 pages and of captured traffic: `operation` is `insert`,
+//! `update` or `delete` although events are named otherwise, `channel_id` is a string, `token` is
+//! null when there is none, `affected_fields` is empty for inserts, `affected_values` is there when
+//! the channel asked for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,8 @@ pub struct Change {
     pub operation: Operation,
     /// The records, each with its changed fields and their new values.
     pub records: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Whether it only happened to a related record: then it goes to channels with `notify_on_related_action` alone.
+    /// Whether it only happened to a related record: then it goes to channels with
+    /// `notify_on_related_action` alone.
     pub related: bool,
 }
 
@@ -44,8 +46,8 @@ pub struct Delivery {
 }
 
 impl Zoho {
-    /// The deliveries that a change leads to at this instant, by channel id; lost, doubled and turned around as the knobs
-    /// say.
+    /// The deliveries that a change leads to at this instant, by channel id; lost, doubled and
+    /// turned around as the knobs say.
     pub fn record_changed(&mut self, org: &str, change: &Change, now: Timestamp) -> Vec<Delivery> {
         let (knobs, made) = (&self.knobs, &mut self.deliveries_made);
         let Some(state) = self.orgs.get(org) else { return Vec::new() };
@@ -69,7 +71,8 @@ impl Zoho {
 }
 
 fn listens(channel: &Channel, change: &Change, now: Timestamp) -> bool {
-    let fields: BTreeSet<&str> = change.records.values().flat_map(|fields| fields.keys().map(String::as_str)).collect();
+    let fields: BTreeSet<&str> =
+        change.records.values().flat_map(|fields| fields.keys().map(String::as_str)).collect();
     channel.expiry > now
         && channel.events.of(&change.module).contains(change.operation)
         && (!change.related || channel.related)
@@ -96,8 +99,10 @@ fn body(channel: &Channel, change: &Change, knobs: &Knobs, now: Timestamp) -> Va
         Operation::Create => Vec::new(),
         Operation::Edit | Operation::Delete => change.records.iter().map(changed).collect(),
     };
-    let query: Map<String, Value> =
-        form::pairs(form::query_of(&channel.notify_url)).into_iter().map(|(key, value)| (key, json!(value))).collect();
+    let query: Map<String, Value> = form::pairs(form::query_of(&channel.notify_url))
+        .into_iter()
+        .map(|(key, value)| (key, json!(value)))
+        .collect();
     let mut body = json!({
         "server_time": now.as_millisecond(),
         "query_params": query,
@@ -137,7 +142,9 @@ impl RawChange {
         let operation = Operation::ALL
             .into_iter()
             .find(|operation| operation.as_str() == self.operation)
-            .ok_or_else(|| format!("operation: \"{}\" is none of create, edit, delete", self.operation))?;
+            .ok_or_else(|| {
+                format!("operation: \"{}\" is none of create, edit, delete", self.operation)
+            })?;
         if self.ids.is_empty() {
             return Err("ids: name at least one record".to_owned());
         }
@@ -201,7 +208,8 @@ mod tests {
         let body = &deliveries[1].body;
         assert_eq!((&body["operation"], &body["token"]), (&json!("update"), &Value::Null));
         assert_eq!(body["affected_fields"], json!([{"3652397000001565035": ["Stage"]}]));
-        let values = json!([{"record_id": "3652397000001565035", "values": {"Stage": "Closed Won"}}]);
+        let values =
+            json!([{"record_id": "3652397000001565035", "values": {"Stage": "Closed Won"}}]);
         assert_eq!(body["affected_values"], values);
         assert_eq!(deliveries[0].body.get("affected_values"), None);
     }
@@ -224,7 +232,10 @@ mod tests {
         ];
         for (knobs, expected) in table {
             let mut world = world(knobs);
-            assert_eq!(channels(&world.zoho.record_changed("a", &change(Operation::Edit), world.now)), expected);
+            assert_eq!(
+                channels(&world.zoho.record_changed("a", &change(Operation::Edit), world.now)),
+                expected
+            );
         }
     }
 
@@ -234,12 +245,14 @@ mod tests {
         let leaf = |name: &str| json!({"field": {"api_name": name}});
         let selection = json!({"group_operator": "and", "group": [leaf("Stage"), leaf("Amount")]});
         let mut item = channel("1", &["Deals.all"]);
-        item["notification_condition"] =
-            json!([{"type": "field_selection", "module": {"api_name": "Deals"}, "field_selection": selection}]);
+        item["notification_condition"] = json!([{"type": "field_selection", "module": {"api_name": "Deals"}, "field_selection": selection}]);
         assert_eq!(world.write("POST", &[item]).0, 201);
         assert_eq!(world.zoho.record_changed("a", &change(Operation::Edit), world.now), []);
         assert_eq!(world.zoho.record_changed("a", &change(Operation::Delete), world.now).len(), 1);
         let group = &world.rows()[0]["notification_condition"][0]["field_selection"]["group"];
-        assert_eq!(group[0], json!({"field": {"api_name": "Stage"}, "group_operator": null, "group": null}));
+        assert_eq!(
+            group[0],
+            json!({"field": {"api_name": "Stage"}, "group_operator": null, "group": null})
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! What life a channel is granted.
 //!
-//! One hour when nothing is asked; what is asked up to the version's maximum; one hour again, and still SUCCESS, for a
-//! second more than that (Kaizen #14; v7 *Enable Notifications*). Exactly the maximum is granted in full
-//! (amp-labs/connectors #1602).
+//! One hour when nothing is asked; what is asked up to the version's maximum; one hour again, and
+//! still SUCCESS, for a second more than that (Kaizen #14; v7 *Enable Notifications*). Exactly the
+//! maximum is granted in full (amp-labs/connectors #1602).
 
 use jiff::Timestamp;
 
@@ -30,7 +30,12 @@ pub(crate) fn parse(text: &str, knobs: &Knobs, now: Timestamp) -> Result<Timesta
 }
 
 /// The end that a channel gets which asked for this one, or for none.
-pub(crate) fn granted(asked: Option<Timestamp>, version: ApiVersion, knobs: &Knobs, now: Timestamp) -> Timestamp {
+pub(crate) fn granted(
+    asked: Option<Timestamp>,
+    version: ApiVersion,
+    knobs: &Knobs,
+    now: Timestamp,
+) -> Timestamp {
     let latest = time::after(now, knobs.lifetime_max(version));
     match asked {
         Some(asked) if asked > now && asked <= latest => asked,
@@ -74,11 +79,21 @@ mod tests {
     #[test]
     fn what_zoho_does_not_take_is_refused() {
         let knobs = Knobs::default();
-        let bad = ["2026-01-01T10:00:00.000Z", "2026-01-01T10:00:00", "2026-01-01", "soon", "2025-12-31T23:59:59Z"];
+        let bad = [
+            "2026-01-01T10:00:00.000Z",
+            "2026-01-01T10:00:00",
+            "2026-01-01",
+            "soon",
+            "2025-12-31T23:59:59Z",
+        ];
         for text in bad {
             assert_eq!(life(text, ApiVersion::V8, &knobs), Err(BadExpiry), "{text}");
         }
-        let lenient = Knobs { fractions: Fractions::Accepted, past_expiry: PastExpiry::OneHour, ..Knobs::default() };
+        let lenient = Knobs {
+            fractions: Fractions::Accepted,
+            past_expiry: PastExpiry::OneHour,
+            ..Knobs::default()
+        };
         assert_eq!(life("2026-01-01T10:00:00.900Z", ApiVersion::V8, &lenient), Ok(36_000));
         assert_eq!(life("2025-12-31T23:59:59Z", ApiVersion::V8, &lenient), Ok(3_600));
     }

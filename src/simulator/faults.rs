@@ -1,8 +1,9 @@
 //! Trouble on request: rules that say which calls go wrong, and how.
 //!
-//! Rules are asked in order. Of those that apply to a call, the first that takes the whole call (a status, a reset before
-//! anything is applied) has it alone; all others act together. A rule looks only at calls that its fault bears on: one that
-//! refuses channel 7 lets every call pass that does not name channel 7, and neither skips nor spends on it.
+//! Rules are asked in order. Of those that apply to a call, the first that takes the whole call (a
+//! status, a reset before anything is applied) has it alone; all others act together. A rule looks
+//! only at calls that its fault bears on: one that refuses channel 7 lets every call pass that does
+//! not name channel 7, and neither skips nor spends on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +25,8 @@ pub struct Rule {
     /// Only this method.
     #[serde(default)]
     pub method: Option<String>,
-    /// Only this endpoint. Left out: watch calls, and token calls for the two faults that are about tokens.
+    /// Only this endpoint. Left out: watch calls, and token calls for the two faults that are
+    /// about tokens.
     #[serde(default)]
     pub path: Option<Endpoint>,
     /// How many matching calls pass first.
@@ -46,7 +48,16 @@ pub struct Rule {
 impl Rule {
     /// A rule that hits every call that this fault can hit.
     pub fn always(kind: Fault) -> Rule {
-        Rule { org: None, method: None, path: None, after: 0, times: None, from: None, until: None, kind }
+        Rule {
+            org: None,
+            method: None,
+            path: None,
+            after: 0,
+            times: None,
+            from: None,
+            until: None,
+            kind,
+        }
     }
 
     /// A rule that hits the next such call only.
@@ -65,7 +76,8 @@ pub enum Endpoint {
     Watch,
 }
 
-/// What goes wrong. In JSON a name (`"reset_after"`), or a name with its values (`{"delay": {"by": "5s"}}`).
+/// What goes wrong. In JSON a name (`"reset_after"`), or a name with its values (`{"delay": {"by":
+/// "5s"}}`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
@@ -173,7 +185,9 @@ impl Fault {
         match serde_json::to_value(self) {
             Ok(Value::String(name)) => name,
             Ok(Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
-            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | Err(_) => "unknown".to_owned(),
+            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | Err(_) => {
+                "unknown".to_owned()
+            }
         }
     }
 
@@ -238,16 +252,24 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn of(request: &Request, endpoint: Endpoint, org: Option<String>) -> Call {
-        let mut call =
-            Call { org, endpoint, method: request.method, channels: BTreeSet::new(), modules: BTreeSet::new() };
+        let mut call = Call {
+            org,
+            endpoint,
+            method: request.method,
+            channels: BTreeSet::new(),
+            modules: BTreeSet::new(),
+        };
         let ids = request.param("channel_ids").unwrap_or_default();
         call.channels.extend(ids.split(',').map(|id| id.trim().to_owned()));
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         for item in body["watch"].as_array().into_iter().flatten() {
             let id = &item["channel_id"];
-            call.channels.extend(id.as_str().map(str::to_owned).or_else(|| id.as_i64().map(|id| id.to_string())));
+            call.channels.extend(
+                id.as_str().map(str::to_owned).or_else(|| id.as_i64().map(|id| id.to_string())),
+            );
             let events = item["events"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            call.modules.extend(events.filter_map(|event| Some(event.rsplit_once('.')?.0.to_owned())));
+            call.modules
+                .extend(events.filter_map(|event| Some(event.rsplit_once('.')?.0.to_owned())));
         }
         call
     }
@@ -358,7 +380,8 @@ mod tests {
     fn a_rule_waits_then_hits_then_is_spent() {
         let mut faults = Faults::default();
         faults.add(Rule { after: 1, times: Some(2), ..Rule::always(Fault::ServerErrorJson) });
-        let hits: Vec<_> = (0..5).map(|n| faults.strike(&call("GET", "1"), second(n)).len()).collect();
+        let hits: Vec<_> =
+            (0..5).map(|n| faults.strike(&call("GET", "1"), second(n)).len()).collect();
         assert_eq!(hits, [0, 1, 1, 0, 0]);
         assert_eq!(faults.applied()["server_error_json"], 2);
     }
@@ -366,7 +389,11 @@ mod tests {
     #[test]
     fn a_rule_keeps_to_its_hours_its_org_and_its_method() {
         let mut faults = Faults::default();
-        faults.add(Rule { from: Some(second(10)), until: Some(second(20)), ..Rule::always(Fault::Refused) });
+        faults.add(Rule {
+            from: Some(second(10)),
+            until: Some(second(20)),
+            ..Rule::always(Fault::Refused)
+        });
         faults.add(Rule { org: Some("b".to_owned()), ..Rule::always(Fault::NotFound) });
         faults.add(Rule { method: Some("post".to_owned()), ..Rule::always(Fault::Forbidden) });
         assert_eq!(faults.strike(&call("GET", "1"), second(9)), []);
@@ -389,14 +416,19 @@ mod tests {
         faults.add(Rule::always(Fault::ShortGrant));
         faults.add(Rule::always(Fault::TokenThrottled));
         faults.add(Rule::always(Fault::ItemMissing));
-        assert_eq!(faults.strike(&call("POST", "1"), second(0)), [Fault::ShortGrant, Fault::ItemMissing]);
+        assert_eq!(
+            faults.strike(&call("POST", "1"), second(0)),
+            [Fault::ShortGrant, Fault::ItemMissing]
+        );
     }
 
     #[test]
     fn rules_read_from_json() {
-        let rule: Rule = serde_json::from_str(r#"{"times": 2, "kind": {"delay": {"by": "5s"}}}"#).unwrap();
+        let rule: Rule =
+            serde_json::from_str(r#"{"times": 2, "kind": {"delay": {"by": "5s"}}}"#).unwrap();
         assert_eq!(rule.kind.name(), "delay");
-        let rule: Rule = serde_json::from_str(r#"{"path": "token", "kind": "reset_after"}"#).unwrap();
+        let rule: Rule =
+            serde_json::from_str(r#"{"path": "token", "kind": "reset_after"}"#).unwrap();
         assert_eq!((rule.path, rule.kind), (Some(Endpoint::Token), Fault::ResetAfter));
         assert!(serde_json::from_str::<Rule>(r#"{"kind": "gremlins"}"#).is_err());
     }

@@ -1,4 +1,5 @@
-//! Hands: what somebody else does to channels, or with credits, behind the daemon's back. No call is counted for it.
+//! Hands: what somebody else does to channels, or with credits, behind the daemon's back. No call
+//! is counted for it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,8 @@ use super::org::OrgState;
 use super::state::Zoho;
 use crate::model::events::{BadEvent, Events};
 
-/// One thing that somebody else does. In JSON: `{"remove_event": {"channel": 7, "event": "Deals.edit"}}`.
+/// One thing that somebody else does. In JSON: `{"remove_event": {"channel": 7, "event":
+/// "Deals.edit"}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[expect(
@@ -31,7 +33,13 @@ pub enum Hand {
     /// Deletes the channel.
     Delete { channel: i64 },
     /// Creates a channel, or puts another in its place.
-    Create { channel: i64, events: Vec<String>, notify_url: String, token: Option<String>, expiry: Timestamp },
+    Create {
+        channel: i64,
+        events: Vec<String>,
+        notify_url: String,
+        token: Option<String>,
+        expiry: Timestamp,
+    },
     /// Another program makes calls until no more than this many credits are left.
     LeaveCredits { credits: u64 },
 }
@@ -61,10 +69,14 @@ impl Zoho {
             }
             Hand::AddEvent { channel, event } => {
                 let events = parsed(std::slice::from_ref(event))?;
-                let add = |held: &mut Channel| events.iter().for_each(|(name, which)| held.events.insert(name, which));
+                let add = |held: &mut Channel| {
+                    events.iter().for_each(|(name, which)| held.events.insert(name, which))
+                };
                 change(state, *channel, now, add)
             }
-            Hand::SetToken { channel, token } => change(state, *channel, now, |held| held.token.clone_from(token)),
+            Hand::SetToken { channel, token } => {
+                change(state, *channel, now, |held| held.token.clone_from(token))
+            }
             Hand::SetNotifyUrl { channel, notify_url } => {
                 change(state, *channel, now, |held| held.notify_url.clone_from(notify_url))
             }
@@ -75,7 +87,9 @@ impl Zoho {
                 };
                 change(state, *channel, now, without)
             }
-            Hand::SetExpiry { channel, expiry } => change(state, *channel, now, |held| held.expiry = *expiry),
+            Hand::SetExpiry { channel, expiry } => {
+                change(state, *channel, now, |held| held.expiry = *expiry)
+            }
             Hand::Delete { channel } => {
                 state.live(*channel, now).ok_or(HandError::Channel(*channel))?;
                 state.take(*channel, now);
@@ -105,7 +119,12 @@ impl Zoho {
 }
 
 /// Edits a live channel; one that is left without events is gone.
-fn change(state: &mut OrgState, id: i64, now: Timestamp, edit: impl FnOnce(&mut Channel)) -> Result<(), HandError> {
+fn change(
+    state: &mut OrgState,
+    id: i64,
+    now: Timestamp,
+    edit: impl FnOnce(&mut Channel),
+) -> Result<(), HandError> {
     let mut channel = state.live(id, now).cloned().ok_or(HandError::Channel(id))?;
     edit(&mut channel);
     if channel.events.is_empty() {
@@ -119,7 +138,8 @@ fn change(state: &mut OrgState, id: i64, now: Timestamp, edit: impl FnOnce(&mut 
 fn parsed(texts: &[String]) -> Result<Events, HandError> {
     let mut events = Events::default();
     for text in texts {
-        let (module, operations) = Events::parse(text).map_err(|why| HandError::Event(text.clone(), why))?;
+        let (module, operations) =
+            Events::parse(text).map_err(|why| HandError::Event(text.clone(), why))?;
         events.insert(module, operations);
     }
     Ok(events)
@@ -162,12 +182,19 @@ mod tests {
         let mut world = world();
         let start = world.now;
         world.pass(10);
-        world.zoho.hand("a", &Hand::DropModule { channel: 7, module: "Deals".to_owned() }, world.now).unwrap();
-        let of_deals: Vec<_> = world.zoho.truth("a").into_iter().filter(|covered| covered.module == "Deals").collect();
+        world
+            .zoho
+            .hand("a", &Hand::DropModule { channel: 7, module: "Deals".to_owned() }, world.now)
+            .unwrap();
+        let of_deals: Vec<_> =
+            world.zoho.truth("a").into_iter().filter(|covered| covered.module == "Deals").collect();
         assert_eq!(of_deals.len(), 3);
         assert!(of_deals.iter().all(|covered| (covered.from, covered.to) == (start, world.now)));
         world.zoho.hand("a", &Hand::Delete { channel: 7 }, world.now).unwrap();
-        assert_eq!(world.zoho.hand("a", &Hand::Delete { channel: 7 }, world.now), Err(HandError::Channel(7)));
+        assert_eq!(
+            world.zoho.hand("a", &Hand::Delete { channel: 7 }, world.now),
+            Err(HandError::Channel(7))
+        );
         let foreign = Hand::Create {
             channel: 8,
             events: vec!["Calls.all".to_owned()],
@@ -177,7 +204,10 @@ mod tests {
         };
         world.zoho.hand("a", &foreign, world.now).unwrap();
         assert_eq!(world.rows().len(), 1);
-        world.zoho.hand("a", &Hand::SetExpiry { channel: 8, expiry: world.now }, world.now).unwrap();
+        world
+            .zoho
+            .hand("a", &Hand::SetExpiry { channel: 8, expiry: world.now }, world.now)
+            .unwrap();
         assert_eq!(world.rows().len(), 0);
     }
 }

@@ -1,7 +1,8 @@
 //! The simulator's face: plain HTTP over the state.
 //!
-//! The lock is held for one call of the state and never while waiting. A reset cuts the connection under the server; a
-//! hang waits until the client or the server goes away; a truncated body promises its whole length and breaks off.
+//! The lock is held for one call of the state and never while waiting. A reset cuts the connection
+//! under the server; a hang waits until the client or the server goes away; a truncated body
+//! promises its whole length and breaks off.
 
 use std::io;
 use std::net::SocketAddr;
@@ -61,7 +62,11 @@ struct Face {
     poster: reqwest::Client,
 }
 
-async fn handle(State(face): State<Face>, ConnectInfo(cut): ConnectInfo<Cut>, request: HttpRequest) -> HttpResponse {
+async fn handle(
+    State(face): State<Face>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: HttpRequest,
+) -> HttpResponse {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_MAX).await else {
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or broke off");
@@ -73,7 +78,9 @@ async fn handle(State(face): State<Face>, ConnectInfo(cut): ConnectInfo<Cut>, re
     let Some(method) = method_of(&parts.method) else {
         return plain(StatusCode::NOT_IMPLEMENTED, "no such method");
     };
-    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(pairs)| pairs).unwrap_or_default();
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+        .map(|Query(pairs)| pairs)
+        .unwrap_or_default();
     let base = face.base_for(&parts.headers);
     let headers = lower(&parts.headers);
     let request = Request { method, base, path, query, headers, body: body.to_vec() };
@@ -119,8 +126,10 @@ impl Face {
         if path == "/_sim/records" && outcome.status == 200 {
             body = json!({ "deliveries": self.post_all(outcome.deliveries).await });
         }
-        let headers =
-            vec![("content-type".to_owned(), JSON_TYPE.to_owned()), ("date".to_owned(), http_date(self.now()))];
+        let headers = vec![
+            ("content-type".to_owned(), JSON_TYPE.to_owned()),
+            ("date".to_owned(), http_date(self.now())),
+        ];
         respond(Response { status: outcome.status, headers, body: body.to_string().into_bytes() })
     }
 
@@ -138,7 +147,8 @@ impl Face {
     }
 }
 
-/// One call under way; it is over when this is dropped, also when the client went away in the middle.
+/// One call under way; it is over when this is dropped, also when the client went away in the
+/// middle.
 struct UnderWay {
     zoho: Arc<Mutex<Zoho>>,
     org: String,
@@ -191,7 +201,8 @@ fn truncate(response: Response, keep: usize) -> HttpResponse {
     build(status, &headers, Body::from_stream(stream))
 }
 
-/// A part of a body; then, when there was time to send it, an error, on which the server drops the connection.
+/// A part of a body; then, when there was time to send it, an error, on which the server drops the
+/// connection.
 async fn part_or_break(part: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
     let Some(part) = part else {
         wait(BREAK_AFTER).await;
@@ -202,8 +213,11 @@ async fn part_or_break(part: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
 
 fn build(status: u16, headers: &[(String, String)], body: Body) -> HttpResponse {
     let builder = HttpResponse::builder().status(status);
-    let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(name, value));
-    builder.body(body).unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "a header that cannot be sent"))
+    let builder =
+        headers.iter().fold(builder, |builder, (name, value)| builder.header(name, value));
+    builder.body(body).unwrap_or_else(|_| {
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "a header that cannot be sent")
+    })
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
@@ -277,14 +291,22 @@ impl Cuttable {
 }
 
 impl AsyncRead for Cuttable {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.intact()?;
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Cuttable {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.intact()?;
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }

@@ -1,7 +1,8 @@
 //! One element of `watch` in a request, read and checked.
 //!
-//! What is wrong is said as Zoho says it: `MANDATORY_NOT_FOUND` or `INVALID_DATA` with `api_name` and a `json_path` such as
-//! `$.watch[1].channel_id`. A key that is `null` counts as left out. A key that the version does not know is passed over.
+//! What is wrong is said as Zoho says it: `MANDATORY_NOT_FOUND` or `INVALID_DATA` with `api_name`
+//! and a `json_path` such as `$.watch[1].channel_id`. A key that is `null` counts as left out. A
+//! key that the version does not know is passed over.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -53,7 +54,9 @@ impl Item<'_> {
             token: self.text("token", self.write.knobs.token_max)?,
             expiry: self.expiry()?,
             related: self.flag("notify_on_related_action")?,
-            affected_values: self.flag("return_affected_field_values")?.filter(|_| limits.affected_values),
+            affected_values: self
+                .flag("return_affected_field_values")?
+                .filter(|_| limits.affected_values),
             condition: if limits.conditions { condition::checked(self)? } else { None },
             delete_events: self.deletes_events()?,
         })
@@ -75,7 +78,11 @@ impl Item<'_> {
 
     fn channel_id(&self) -> Result<i64, Value> {
         let Some(value) = self.key("channel_id") else {
-            return Err(error("MANDATORY_NOT_FOUND", MISSING, &about("channel_id", &self.path("channel_id"))));
+            return Err(error(
+                "MANDATORY_NOT_FOUND",
+                MISSING,
+                &about("channel_id", &self.path("channel_id")),
+            ));
         };
         parse_id(value).ok_or_else(|| self.mistyped("channel_id", "long"))
     }
@@ -116,7 +123,9 @@ impl Item<'_> {
 
     fn expiry(&self) -> Result<Option<Timestamp>, Value> {
         let Some(value) = self.key("channel_expiry") else { return Ok(None) };
-        let parsed = value.as_str().and_then(|text| expiry::parse(text, self.write.knobs, self.write.now).ok());
+        let parsed = value
+            .as_str()
+            .and_then(|text| expiry::parse(text, self.write.knobs, self.write.now).ok());
         parsed.map(Some).ok_or_else(|| self.mistyped("channel_expiry", "datetime"))
     }
 

@@ -1,7 +1,7 @@
 //! What the sources leave open, one field each; the default is the likeliest answer.
 //!
-//! In JSON an unknown key is an error, lengths are written as people write them (`"1d"`, `"90s"`), and what is left out
-//! keeps its default.
+//! In JSON an unknown key is an error, lengths are written as people write them (`"1d"`, `"90s"`),
+//! and what is left out keeps its default.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,12 +17,15 @@ use crate::model::version::{ApiVersion, FALLBACK_LIFETIME};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Knobs {
-    /// The zone in which expiries are echoed: an IANA name, or a fixed offset such as `-08:00`. Replies carry an offset
-    /// that is not the request's (v7 samples; amp-labs/connectors #1602).
+    /// The zone in which expiries are echoed: an IANA name, or a fixed offset such as `-08:00`.
+    /// Replies carry an offset that is not the request's (v7 samples; amp-labs/connectors
+    /// #1602).
     pub zone: String,
-    /// The most channels in one POST, PUT or PATCH: 100 in the prose and the SDKs, 50 in the OpenAPI file of v8.
+    /// The most channels in one POST, PUT or PATCH: 100 in the prose and the SDKs, 50 in the
+    /// OpenAPI file of v8.
     pub batch_max: usize,
-    /// The longest life by version, where it is not what [`ApiVersion::limits`] says: `{"v6": "1d"}`.
+    /// The longest life by version, where it is not what [`ApiVersion::limits`] says: `{"v6":
+    /// "1d"}`.
     pub version_limits: BTreeMap<String, Length>,
     /// What a channel gets that asked for nothing or for too much.
     pub fallback_lifetime: Length,
@@ -38,7 +41,8 @@ pub struct Knobs {
     pub patch_expiry: PatchExpiry,
     /// Whether PATCH refuses a channel without `events` (v7 page; Pipedream's client).
     pub patch_needs_events: bool,
-    /// Whether PATCH refuses a channel without `notify_url` (v6 to v8 pages say mandatory, production v2 does not).
+    /// Whether PATCH refuses a channel without `notify_url` (v6 to v8 pages say mandatory,
+    /// production v2 does not).
     pub patch_needs_notify_url: bool,
     /// What POST of a live id does with what the channel had.
     pub post: PostLive,
@@ -50,7 +54,8 @@ pub struct Knobs {
     pub expired_shown: Length,
     /// The version named in `resource_uri`: v2 whatever was called, in real v7 traffic.
     pub resource_version: String,
-    /// The status of a write of which every item failed: 400 in production, 202 in the older OpenAPI file.
+    /// The status of a write of which every item failed: 400 in production, 202 in the older
+    /// OpenAPI file.
     pub all_bad_status: u16,
     /// The status of a write of which some items failed.
     pub partly_bad_status: u16,
@@ -72,15 +77,18 @@ pub struct Knobs {
     pub token_max: usize,
     /// Characters in a `notify_url`.
     pub notify_url_max: usize,
-    /// Characters in the `channel_ids` of a DELETE; `null` is no limit (the newer OpenAPI file says 512).
+    /// Characters in the `channel_ids` of a DELETE; `null` is no limit (the newer OpenAPI file
+    /// says 512).
     pub channel_ids_max: Option<usize>,
-    /// Channels in an org, beyond which POST answers LIMIT_REACHED; `null` is no limit (none is documented).
+    /// Channels in an org, beyond which POST answers LIMIT_REACHED; `null` is no limit (none is
+    /// documented).
     pub channels_max: Option<usize>,
     /// The life of an access token.
     pub access_token_life: Length,
     /// Access tokens that one refresh token gives in ten minutes.
     pub tokens_in_ten_minutes: usize,
-    /// Whether a refused token request counts towards that as well, so that retrying prolongs the refusal.
+    /// Whether a refused token request counts towards that as well, so that retrying prolongs the
+    /// refusal.
     pub throttle_prolonged: bool,
     /// Live access tokens of one refresh token; one more kills the oldest.
     pub live_tokens_max: usize,
@@ -148,7 +156,9 @@ impl Default for Knobs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKnob {
     /// `zone` is neither known nor an offset.
-    #[error("zone: \"{0}\" is neither a time zone of this machine nor an offset such as \"-08:00\"")]
+    #[error(
+        "zone: \"{0}\" is neither a time zone of this machine nor an offset such as \"-08:00\""
+    )]
     Zone(String),
     /// `version_limits` has a key that is no version.
     #[error("version_limits: \"{0}\" is no API version")]
@@ -167,7 +177,9 @@ impl Knobs {
 
     /// The longest life that this version grants.
     pub fn lifetime_max(&self, version: ApiVersion) -> Duration {
-        self.version_limits.get(version.as_str()).map_or(version.limits().lifetime_max, |length| length.0)
+        self.version_limits
+            .get(version.as_str())
+            .map_or(version.limits().lifetime_max, |length| length.0)
     }
 
     /// `instant` as replies write it: whole seconds, with the offset that the zone has then.

@@ -1,7 +1,7 @@
 //! What a fault makes of a reply.
 //!
-//! A fault that takes the whole call answers in Zoho's place; the others let Zoho answer first and then spoil it: another
-//! body, a late one, half of one, or none.
+//! A fault that takes the whole call answers in Zoho's place; the others let Zoho answer first and
+//! then spoil it: another body, a late one, half of one, or none.
 
 use std::time::Duration;
 
@@ -15,7 +15,10 @@ use super::reply::{Answer, Reply, bare, http_date, json_response, throttled, url
 use crate::model::exchange::Response;
 
 /// The reply of a fault that has the call for itself: nothing was applied.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only faults that take the whole call come here")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only faults that take the whole call come here"
+)]
 pub(crate) fn instead(fault: &Fault, knobs: &Knobs) -> Reply {
     let none = json!({});
     let response = match fault {
@@ -32,7 +35,9 @@ pub(crate) fn instead(fault: &Fault, knobs: &Knobs) -> Reply {
         Fault::Refused => return Reply::Refused,
         Fault::ResetBefore => return Reply::Reset,
         Fault::HangBefore => return Reply::Hang,
-        Fault::RefuseBatchWith { .. } => bare(400, "INVALID_DATA", "invalid data", &json!({ "api_name": "watch" })),
+        Fault::RefuseBatchWith { .. } => {
+            bare(400, "INVALID_DATA", "invalid data", &json!({ "api_name": "watch" }))
+        }
         Fault::OauthError { error } => json_response(200, &json!({ "error": error })),
         Fault::TokenThrottled => oauth::access_denied(),
         _ => bare(500, "INTERNAL_ERROR", "Internal server error occurred.", &none),
@@ -71,7 +76,9 @@ fn spoil(response: &mut Response, fault: &Fault) {
             response.headers.retain(|(name, _)| name != "content-type");
             response.headers.push(("content-type".to_owned(), value.clone()));
         }
-        Fault::Oversized { mib } => response.body = vec![b' '; (*mib).min(OVERSIZED_MIB_MAX) * 1024 * 1024],
+        Fault::Oversized { mib } => {
+            response.body = vec![b' '; (*mib).min(OVERSIZED_MIB_MAX) * 1024 * 1024]
+        }
         Fault::ItemMissing => edit_items(response, |items| {
             items.pop();
         }),
@@ -94,7 +101,8 @@ fn edit_items(response: &mut Response, edit: impl FnOnce(&mut Vec<Value>)) {
 }
 
 fn html_error() -> Response {
-    let body = "<html><head><title>Zoho</title></head><body><h1>Internal Server Error</h1></body></html>";
+    let body =
+        "<html><head><title>Zoho</title></head><body><h1>Internal Server Error</h1></body></html>";
     let headers = vec![("content-type".to_owned(), "text/html;charset=UTF-8".to_owned())];
     Response { status: 500, headers, body: body.as_bytes().to_vec() }
 }

@@ -1,18 +1,21 @@
 //! A faithful in-memory Zoho: OAuth, the watch API, deliveries, quotas and faults.
 //!
-//! It promises that a client which is right about Zoho's documents and about the captured traffic cannot tell the
-//! difference in what the watch API answers: same statuses, same bodies, same odd cases (one hour for one second too much,
-//! rows per channel and module, errors in a 200). Where the sources disagree or are silent there is a [`Knobs`] field,
-//! whose default is the likeliest answer. Zoho's official SDKs work against it unchanged.
+//! It promises that a client which is right about Zoho's documents and about the captured traffic
+//! cannot tell the difference in what the watch API answers: same statuses, same bodies, same odd
+//! cases (one hour for one second too much, rows per channel and module, errors in a 200). Where
+//! the sources disagree or are silent there is a [`Knobs`] field, whose default is the likeliest
+//! answer. Zoho's official SDKs work against it unchanged.
 //!
-//! [`Zoho`] is a value: it is driven by requests and a given `now`, reads no clock, draws no random number and opens no
-//! socket, so the same calls give the same answers. It also knows the truth ([`truth`]): which events would have been
-//! delivered where and when, against which a client's own belief can be checked. [`http`] is its face for programs that
-//! speak HTTP; [`admin`] is the part of that face that Zoho does not have.
+//! [`Zoho`] is a value: it is driven by requests and a given `now`, reads no clock, draws no random
+//! number and opens no socket, so the same calls give the same answers. It also knows the truth
+//! ([`truth`]): which events would have been delivered where and when, against which a client's own
+//! belief can be checked. [`http`] is its face for programs that speak HTTP; [`admin`] is the part
+//! of that face that Zoho does not have.
 //!
-//! What it deliberately does not do: records. It stores none; a test says which record changed ([`deliveries`]). It
-//! knows neither users nor sharing rules (every channel of an org is listed to every client of that org), serves no TLS,
-//! never posts a delivery again that failed, and leaves nothing on disk.
+//! What it deliberately does not do: records. It stores none; a test says which record changed
+//! ([`deliveries`]). It knows neither users nor sharing rules (every channel of an org is listed to
+//! every client of that org), serves no TLS, never posts a delivery again that failed, and leaves
+//! nothing on disk.
 
 pub mod admin;
 pub mod channel;

@@ -1,7 +1,8 @@
 //! Tokens: giving them out, and looking at them.
 //!
-//! Errors come inside a 200 (`{"error": "invalid_code"}`), the throttle as a 400 with `Access Denied` (token-validity
-//! page, and reported traffic). One refresh token gives ten access tokens in ten minutes, of which fifteen live.
+//! Errors come inside a 200 (`{"error": "invalid_code"}`), the throttle as a 400 with `Access
+//! Denied` (token-validity page, and reported traffic). One refresh token gives ten access tokens
+//! in ten minutes, of which fifteen live.
 
 use std::time::Duration;
 
@@ -52,11 +53,18 @@ impl Zoho {
 /// `POST /oauth/v2/token`.
 pub(crate) fn token(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Response {
     if request.method != "POST" {
-        return bare(405, "INVALID_REQUEST_METHOD", "The http request method type is not a valid one", &json!({}));
+        return bare(
+            405,
+            "INVALID_REQUEST_METHOD",
+            "The http request method type is not a valid one",
+            &json!({}),
+        );
     }
     let mut params = form::pairs(&String::from_utf8_lossy(&request.body));
     params.extend(request.query.iter().cloned());
-    let param = |name: &str| params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+    let param = |name: &str| {
+        params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    };
     let client = param("client_id");
     let knobs = zoho.knobs.clone();
     let Some(state) = zoho.of_client(client) else {
@@ -86,12 +94,16 @@ pub(crate) fn admitted(
 ) -> Result<String, Response> {
     let given = bearer(request).ok_or_else(|| invalid_token(&zoho.knobs))?;
     let find = |state: &OrgState| {
-        let token = state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
+        let token =
+            state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
         Some((state.org.name.clone(), token.scopes.clone()))
     };
-    let (name, scopes) = zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))?;
+    let (name, scopes) =
+        zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))?;
     let suffices = |scope: &String| {
-        scope.strip_prefix(SCOPE).is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
+        scope
+            .strip_prefix(SCOPE)
+            .is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
     };
     if scopes.iter().any(suffices) { Ok(name) } else { Err(scope_mismatch()) }
 }
@@ -135,7 +147,12 @@ struct Grant {
 }
 
 impl OrgState {
-    fn refreshed(&mut self, refresh_token: &str, knobs: &Knobs, now: Timestamp) -> Result<Grant, Response> {
+    fn refreshed(
+        &mut self,
+        refresh_token: &str,
+        knobs: &Knobs,
+        now: Timestamp,
+    ) -> Result<Grant, Response> {
         if !self.refresh_tokens.iter().any(|known| known == refresh_token) {
             return Err(refused("invalid_code"));
         }
@@ -158,19 +175,34 @@ impl OrgState {
         Ok(Grant { refresh_token: Some(refresh_token), ..grant })
     }
 
-    fn credentialed(&mut self, soid: &str, scope: &str, knobs: &Knobs, now: Timestamp) -> Result<Grant, Response> {
+    fn credentialed(
+        &mut self,
+        soid: &str,
+        scope: &str,
+        knobs: &Knobs,
+        now: Timestamp,
+    ) -> Result<Grant, Response> {
         if soid.strip_prefix("ZohoCRM.") != Some(self.org.org_id.as_str()) {
             return Err(refused("invalid_soid"));
         }
-        let asked: Vec<String> = scope.split([',', ' ']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
-        if asked.is_empty() || !asked.iter().all(|scope| self.org.scopes.iter().any(|held| covers(held, scope))) {
+        let asked: Vec<String> =
+            scope.split([',', ' ']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+        if asked.is_empty()
+            || !asked.iter().all(|scope| self.org.scopes.iter().any(|held| covers(held, scope)))
+        {
             return Err(refused("invalid_scope"));
         }
         self.issue("client_credentials", asked, knobs, now)
     }
 
     /// Gives out one access token, unless there were too many of late.
-    fn issue(&mut self, source: &str, scopes: Vec<String>, knobs: &Knobs, now: Timestamp) -> Result<Grant, Response> {
+    fn issue(
+        &mut self,
+        source: &str,
+        scopes: Vec<String>,
+        knobs: &Knobs,
+        now: Timestamp,
+    ) -> Result<Grant, Response> {
         let asked = self.asked.entry(source.to_owned()).or_default();
         let horizon = time::before(now, THROTTLE_WINDOW);
         asked.retain(|at| *at > horizon);
@@ -197,9 +229,16 @@ impl OrgState {
     fn keep(&mut self, token: AccessToken, live_max: usize, now: Timestamp) {
         let dead_since = time::before(now, DEAD_TOKENS_KEPT);
         self.tokens.retain(|known| known.expires > dead_since);
-        let live = self.tokens.iter().filter(|known| known.source == token.source && known.expires > now).count();
+        let live = self
+            .tokens
+            .iter()
+            .filter(|known| known.source == token.source && known.expires > now)
+            .count();
         if live >= live_max {
-            let oldest = self.tokens.iter_mut().find(|known| known.source == token.source && known.expires > now);
+            let oldest = self
+                .tokens
+                .iter_mut()
+                .find(|known| known.source == token.source && known.expires > now);
             if let Some(oldest) = oldest {
                 oldest.expires = now;
             }
@@ -252,7 +291,10 @@ fn refused(error: &str) -> Response {
 
 /// Whether a held scope includes an asked one.
 fn covers(held: &str, asked: &str) -> bool {
-    held == asked || held.strip_suffix("ALL").is_some_and(|stem| stem.ends_with('.') && asked.starts_with(stem))
+    held == asked
+        || held
+            .strip_suffix("ALL")
+            .is_some_and(|stem| stem.ends_with('.') && asked.starts_with(stem))
 }
 
 /// Which scopes let an operation through (v7 pages; Kaizen #14 for DELETE).
@@ -314,11 +356,18 @@ mod tests {
             (REFRESH.replace("secret-a", "secret-x"), "invalid_client_secret"),
             (REFRESH.replace("=refresh_token", "=password"), "unsupported_grant_type"),
             (REFRESH.replace("=refresh_token", "=authorization_code&code=x"), "invalid_code"),
-            (REFRESH.replace("=refresh_token", "=client_credentials&soid=ZohoCRM.7"), "invalid_soid"),
+            (
+                REFRESH.replace("=refresh_token", "=client_credentials&soid=ZohoCRM.7"),
+                "invalid_soid",
+            ),
         ];
         for (form, error) in table {
             let response = world.token_call(&form);
-            assert_eq!((response.status, body(&response)), (200, json!({ "error": error })), "{form}");
+            assert_eq!(
+                (response.status, body(&response)),
+                (200, json!({ "error": error })),
+                "{form}"
+            );
         }
     }
 
@@ -349,8 +398,7 @@ mod tests {
         assert_eq!(response.header("x-accesstoken-reset"), Some("2026-11-23T09:00:00-08:00"));
         world.pass(1);
         let response = world.send("GET", &[], &Value::Null);
-        let expected =
-            json!({"code": "INVALID_TOKEN", "details": {}, "message": "invalid oauth token", "status": "error"});
+        let expected = json!({"code": "INVALID_TOKEN", "details": {}, "message": "invalid oauth token", "status": "error"});
         assert_eq!((response.status, body(&response)), (401, expected));
     }
 
@@ -378,7 +426,9 @@ mod tests {
         let mut world = World::new(Knobs::default());
         let now = world.now;
         let form_of = |code: &str| {
-            format!("grant_type=authorization_code&code={code}&client_id=1000.SIMA&client_secret=secret-a")
+            format!(
+                "grant_type=authorization_code&code={code}&client_id=1000.SIMA&client_secret=secret-a"
+            )
         };
         let code = world.zoho.grant_code("a", now).unwrap();
         let reply = body(&world.token_call(&form_of(&code)));
@@ -398,7 +448,10 @@ mod tests {
         assert!(reply["refresh_token"].is_null());
         assert_eq!(world.send("GET", &[], &Value::Null).status, 204);
         assert_eq!(world.write("POST", &[channel("1", &["Deals.all"])]).0, 401);
-        assert_eq!(body(&world.token_call(&format!("{form}&scope=ZohoCRM.users.ALL")))["error"], "invalid_scope");
+        assert_eq!(
+            body(&world.token_call(&format!("{form}&scope=ZohoCRM.users.ALL")))["error"],
+            "invalid_scope"
+        );
     }
 
     #[test]
@@ -411,7 +464,10 @@ mod tests {
 
     #[test]
     fn access_tokens_can_be_ended_at_once_and_the_code_for_it_is_a_knob() {
-        let mut world = World::new(Knobs { dead_token_code: DeadTokenCode::InvalidOauthtoken, ..Knobs::default() });
+        let mut world = World::new(Knobs {
+            dead_token_code: DeadTokenCode::InvalidOauthtoken,
+            ..Knobs::default()
+        });
         world.zoho.end_access_tokens("a", world.now);
         assert_eq!(body(&world.send("GET", &[], &Value::Null))["code"], "INVALID_OAUTHTOKEN");
         assert!(body(&world.token_call(REFRESH))["access_token"].is_string());

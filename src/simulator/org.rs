@@ -1,4 +1,5 @@
-//! One Zoho org as the simulator keeps it: credentials, quotas, tokens, channels, and what happened to them.
+//! One Zoho org as the simulator keeps it: credentials, quotas, tokens, channels, and what happened
+//! to them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -36,8 +37,8 @@ pub struct Org {
 }
 
 impl Org {
-    /// An org whose credentials follow from its name: client `1000.SIM{NAME}`, secret `secret-{name}`, refresh token
-    /// `1000.refresh-{name}`.
+    /// An org whose credentials follow from its name: client `1000.SIM{NAME}`, secret
+    /// `secret-{name}`, refresh token `1000.refresh-{name}`.
     pub fn new(name: &str) -> Org {
         Org {
             name: name.to_owned(),
@@ -125,7 +126,8 @@ pub(crate) struct OrgState {
     pub(crate) counters: Counters,
     pub(crate) credits: Credits,
     pub(crate) in_flight: usize,
-    /// Oldest first; dead ones are kept until the next is given out, so that a late call still names its org.
+    /// Oldest first; dead ones are kept until the next is given out, so that a late call still
+    /// names its org.
     pub(crate) tokens: VecDeque<AccessToken>,
     /// When tokens were asked for, by refresh token; ten minutes of them.
     pub(crate) asked: BTreeMap<String, VecDeque<Timestamp>>,

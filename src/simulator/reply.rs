@@ -26,7 +26,8 @@ pub enum Reply {
     Reset,
     /// Nothing, ever; the request may have been applied all the same.
     Hang,
-    /// The connection is refused: nothing was applied. Over HTTP it is a reset, for the connection was accepted before.
+    /// The connection is refused: nothing was applied. Over HTTP it is a reset, for the connection
+    /// was accepted before.
     Refused,
     /// A response whose body breaks off after so many bytes.
     Truncated(Response, usize),
@@ -108,7 +109,13 @@ mod tests {
 
     #[test]
     fn a_date_is_an_imf_fixdate() {
-        assert_eq!(http_date("2026-11-23T16:00:00.7Z".parse().unwrap()), "Mon, 23 Nov 2026 16:00:00 GMT");
-        assert_eq!(http_date("2026-02-01T06:05:09Z".parse().unwrap()), "Sun, 01 Feb 2026 06:05:09 GMT");
+        assert_eq!(
+            http_date("2026-11-23T16:00:00.7Z".parse().unwrap()),
+            "Mon, 23 Nov 2026 16:00:00 GMT"
+        );
+        assert_eq!(
+            http_date("2026-02-01T06:05:09Z".parse().unwrap()),
+            "Sun, 01 Feb 2026 06:05:09 GMT"
+        );
     }
 }

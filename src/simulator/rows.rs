@@ -1,7 +1,7 @@
 //! GET: one row for each channel and module, in pages.
 //!
-//! `count` and the page size count rows, so a channel may straddle two pages (v7 *Get Notification Details*: its sample
-//! has three rows for two channels). An empty list is a 204 without a body.
+//! `count` and the page size count rows, so a channel may straddle two pages (v7 *Get Notification
+//! Details*: its sample has three rows for two channels). An empty list is a 204 without a body.
 
 use serde_json::{Value, json};
 
@@ -57,16 +57,28 @@ impl Filter {
         };
         let module = request.param("module").map(str::to_owned);
         if module.as_ref().is_some_and(|module| !write.knobs.watches(module)) {
-            return Err(bare(400, "INVALID_MODULE", "the module name given seems to be invalid", &json!({})));
+            return Err(bare(
+                400,
+                "INVALID_MODULE",
+                "the module name given seems to be invalid",
+                &json!({}),
+            ));
         }
         let per_page = number("per_page", page_max)?.min(page_max);
         Ok(Filter { channel, module, page: number("page", 1)?, per_page })
     }
 
     /// What the list is made of: they are counted, and only those of the page become rows.
-    fn rows<'a>(&'a self, state: &'a OrgState, write: &'a Write<'_>) -> impl Iterator<Item = (&'a Channel, &'a str)> {
-        let is_asked_for = |channel: &&Channel| self.channel.is_none_or(|id| id == channel.id) && shown(channel, write);
-        let modules = |channel: &'a Channel| channel.events.iter().map(move |(module, _)| (channel, module));
+    fn rows<'a>(
+        &'a self,
+        state: &'a OrgState,
+        write: &'a Write<'_>,
+    ) -> impl Iterator<Item = (&'a Channel, &'a str)> {
+        let is_asked_for = |channel: &&Channel| {
+            self.channel.is_none_or(|id| id == channel.id) && shown(channel, write)
+        };
+        let modules =
+            |channel: &'a Channel| channel.events.iter().map(move |(module, _)| (channel, module));
         let is_wanted = |module: &str| self.module.as_ref().is_none_or(|wanted| wanted == module);
         let channels = state.channels.values().filter(is_asked_for).flat_map(modules);
         channels.filter(move |(_, module)| is_wanted(module))
@@ -76,7 +88,8 @@ impl Filter {
 fn shown(channel: &Channel, write: &Write<'_>) -> bool {
     let omitted = |fault: &Fault| matches!(fault, Fault::ListOmits { channel: id } if *id == channel.id.to_string());
     let until = time::after(channel.expiry, write.knobs.expired_shown.0);
-    !write.faults.iter().any(omitted) && (until > write.now || write.faults.contains(&Fault::ListShowsExpired))
+    !write.faults.iter().any(omitted)
+        && (until > write.now || write.faults.contains(&Fault::ListShowsExpired))
 }
 
 fn row(channel: &Channel, module: &str, write: &Write<'_>) -> Value {
@@ -97,7 +110,12 @@ fn row(channel: &Channel, module: &str, write: &Write<'_>) -> Value {
 }
 
 fn mistyped(param: &str) -> Response {
-    bare(400, "INVALID_DATA", INVALID, &json!({ "param_name": param, "expected_data_type": "long" }))
+    bare(
+        400,
+        "INVALID_DATA",
+        INVALID,
+        &json!({ "param_name": param, "expected_data_type": "long" }),
+    )
 }
 
 #[cfg(test)]
@@ -111,8 +129,10 @@ mod tests {
 
     fn two_channels() -> World {
         let mut world = World::new(Knobs::default());
-        let channels =
-            [channel("10000", &["Contacts.all", "Deals.create"]), channel("9007199254740993", &["Leads.edit"])];
+        let channels = [
+            channel("10000", &["Contacts.all", "Deals.create"]),
+            channel("9007199254740993", &["Leads.edit"]),
+        ];
         assert_eq!(world.write("POST", &channels).0, 201);
         world
     }
@@ -121,7 +141,10 @@ mod tests {
     fn a_row_is_a_channel_and_a_module() {
         let mut world = two_channels();
         let page = body(&world.send("GET", &[], &Value::Null));
-        assert_eq!(page["info"], json!({"per_page": 200, "count": 3, "page": 1, "more_records": false}));
+        assert_eq!(
+            page["info"],
+            json!({"per_page": 200, "count": 3, "page": 1, "more_records": false})
+        );
         let expected = json!({
             "notify_on_related_action": true,
             "channel_expiry": "2026-11-23T09:00:00-08:00",
@@ -144,12 +167,21 @@ mod tests {
     fn pages_count_rows_and_are_capped_at_200() {
         let mut world = two_channels();
         let page = body(&world.send("GET", &[("page", "1"), ("per_page", "1")], &Value::Null));
-        assert_eq!(page["info"], json!({"per_page": 1, "count": 1, "page": 1, "more_records": true}));
+        assert_eq!(
+            page["info"],
+            json!({"per_page": 1, "count": 1, "page": 1, "more_records": true})
+        );
         let page = body(&world.send("GET", &[("page", "2"), ("per_page", "2")], &Value::Null));
-        assert_eq!(page["info"], json!({"per_page": 2, "count": 1, "page": 2, "more_records": false}));
+        assert_eq!(
+            page["info"],
+            json!({"per_page": 2, "count": 1, "page": 2, "more_records": false})
+        );
         let page = body(&world.send("GET", &[("per_page", "999")], &Value::Null));
         assert_eq!(page["info"]["per_page"], 200);
-        assert_eq!(world.send("GET", &[("page", "18446744073709551615")], &Value::Null).status, 204);
+        assert_eq!(
+            world.send("GET", &[("page", "18446744073709551615")], &Value::Null).status,
+            204
+        );
     }
 
     #[test]
@@ -177,7 +209,11 @@ mod tests {
     fn an_empty_list_is_a_204_without_a_body_unless_the_knob_says_200() {
         let empty = World::new(Knobs::default()).send("GET", &[], &Value::Null);
         assert_eq!((empty.status, empty.body.len(), empty.header("content-type")), (204, 0, None));
-        let empty = World::new(Knobs { empty_list_status: 200, ..Knobs::default() }).send("GET", &[], &Value::Null);
+        let empty = World::new(Knobs { empty_list_status: 200, ..Knobs::default() }).send(
+            "GET",
+            &[],
+            &Value::Null,
+        );
         assert_eq!((empty.status, &body(&empty)["watch"]), (200, &json!([])));
     }
 
@@ -187,7 +223,8 @@ mod tests {
         world.pass(3599);
         assert_eq!(world.rows().len(), 3);
         world.pass(1);
-        world.access_token = body(&world.token_call(REFRESH))["access_token"].as_str().unwrap().to_owned();
+        world.access_token =
+            body(&world.token_call(REFRESH))["access_token"].as_str().unwrap().to_owned();
         assert_eq!(world.rows().len(), 0);
         world.fault(Fault::ListShowsExpired);
         assert_eq!(world.rows().len(), 3);

@@ -1,7 +1,8 @@
 //! The simulator itself: a request and a `now` in, an answer out.
 //!
-//! In this order, as far as real traffic shows one: the path (404), the access token and its scope (401), how many calls
-//! (429), then the operation. Faults come before all of it, or are laid over what came of it.
+//! In this order, as far as real traffic shows one: the path (404), the access token and its scope
+//! (401), how many calls (429), then the operation. Faults come before all of it, or are laid over
+//! what came of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,8 +31,8 @@ pub struct Zoho {
     pub(crate) orgs: BTreeMap<String, OrgState>,
     pub(crate) faults: Faults,
     pub(crate) deliveries_made: u64,
-    /// Orgs by their client's id, and by what their access tokens have in common: with thousands of orgs to look through,
-    /// a call would take longer here than on its way.
+    /// Orgs by their client's id, and by what their access tokens have in common: with thousands
+    /// of orgs to look through, a call would take longer here than on its way.
     names: BTreeMap<String, String>,
     listener: Option<Listener>,
 }
@@ -103,8 +104,9 @@ impl Zoho {
         answer
     }
 
-    /// Notes that a call is under way, so that calls at once can be counted; gives the org that [`Zoho::leave`] wants
-    /// to hear when the call is over. A caller that makes one call at a time need not do this.
+    /// Notes that a call is under way, so that calls at once can be counted; gives the org that
+    /// [`Zoho::leave`] wants to hear when the call is over. A caller that makes one call at a
+    /// time need not do this.
     pub fn enter(&mut self, request: &Request) -> Option<String> {
         endpoint_of(&request.path).filter(|endpoint| *endpoint == Endpoint::Watch)?;
         let name = self.org_of(request, Endpoint::Watch)?;
@@ -180,7 +182,11 @@ impl Zoho {
             Endpoint::Watch => {
                 let token = oauth::bearer(request)?;
                 let state = self.of_token(token)?;
-                state.tokens.iter().any(|known| known.value == token).then(|| state.org.name.clone())
+                state
+                    .tokens
+                    .iter()
+                    .any(|known| known.value == token)
+                    .then(|| state.org.name.clone())
             }
             Endpoint::Token => self.names.get(&faults::client_id(request)?).cloned(),
         }
@@ -196,20 +202,33 @@ impl Zoho {
         self.orgs.get_mut(self.names.get(client)?)
     }
 
-    fn respond(&mut self, request: &Request, endpoint: Endpoint, faults: &[Fault], now: Timestamp) -> Response {
+    fn respond(
+        &mut self,
+        request: &Request,
+        endpoint: Endpoint,
+        faults: &[Fault],
+        now: Timestamp,
+    ) -> Response {
         if endpoint == Endpoint::Token {
             return oauth::token(self, request, now);
         }
         let Some(version) = version_of(&request.path) else { return url_pattern() };
         let Some(operation) = Operation::of(request.method) else {
             let message = "The http request method type is not a valid one";
-            return bare(self.knobs.bad_method_status, "INVALID_REQUEST_METHOD", message, &json!({}));
+            return bare(
+                self.knobs.bad_method_status,
+                "INVALID_REQUEST_METHOD",
+                message,
+                &json!({}),
+            );
         };
         let name = match oauth::admitted(self, request, operation, now) {
             Ok(name) => name,
             Err(response) => return response,
         };
-        let Some(state) = self.orgs.get_mut(&name) else { return oauth::invalid_token(&self.knobs) };
+        let Some(state) = self.orgs.get_mut(&name) else {
+            return oauth::invalid_token(&self.knobs);
+        };
         let (headers, within) = state.spend(request, &self.knobs, now);
         if !within {
             return throttled(&self.knobs);
@@ -228,7 +247,9 @@ impl Zoho {
     }
 
     fn count(&mut self, call: &Call, method: &'static str, reply: &Reply) {
-        let Some(state) = call.org.as_ref().and_then(|name| self.orgs.get_mut(name)) else { return };
+        let Some(state) = call.org.as_ref().and_then(|name| self.orgs.get_mut(name)) else {
+            return;
+        };
         let counters = &mut state.counters;
         match call.endpoint {
             Endpoint::Watch => {
@@ -241,10 +262,16 @@ impl Zoho {
 }
 
 impl OrgState {
-    /// Counts a call against the quotas: the headers that say so, and whether it is within them. A call that is refused costs
-    /// nothing; no source says.
-    fn spend(&mut self, request: &Request, knobs: &Knobs, now: Timestamp) -> (Vec<(String, String)>, bool) {
-        let mut headers = vec![("x-accesstoken-reset".to_owned(), oauth::ends(self, request, knobs))];
+    /// Counts a call against the quotas: the headers that say so, and whether it is within them. A
+    /// call that is refused costs nothing; no source says.
+    fn spend(
+        &mut self,
+        request: &Request,
+        knobs: &Knobs,
+        now: Timestamp,
+    ) -> (Vec<(String, String)>, bool) {
+        let mut headers =
+            vec![("x-accesstoken-reset".to_owned(), oauth::ends(self, request, knobs))];
         let allowed = self.org.credits_per_day();
         let gone = self.credits.used(now) >= allowed;
         if gone || self.in_flight > self.org.concurrency_max() {
@@ -317,7 +344,10 @@ mod tests {
         }
         world.version = "v9";
         let response = world.send("GET", &[], &Value::Null);
-        assert_eq!((response.status, &body(&response)["code"]), (404, &json!("INVALID_URL_PATTERN")));
+        assert_eq!(
+            (response.status, &body(&response)["code"]),
+            (404, &json!("INVALID_URL_PATTERN"))
+        );
         world.version = "v8";
         assert_eq!(world.send("HEAD", &[], &Value::Null).status, 405);
     }
@@ -325,9 +355,11 @@ mod tests {
     #[test]
     fn every_response_says_when_it_was_made() {
         let mut world = world();
-        for response in
-            [world.send("GET", &[], &Value::Null), world.send("HEAD", &[], &Value::Null), world.token_call("")]
-        {
+        for response in [
+            world.send("GET", &[], &Value::Null),
+            world.send("HEAD", &[], &Value::Null),
+            world.token_call(""),
+        ] {
             assert_eq!(response.header("date"), Some("Mon, 23 Nov 2026 16:00:00 GMT"));
         }
     }
@@ -356,30 +388,48 @@ mod tests {
         let answer = world.answer(&request);
         let items = body(answer.reply.response().unwrap())["watch"].clone();
         assert_eq!(items[0]["details"]["events"][0]["channel_expiry"], "2026-11-23T09:00:00-08:00");
-        let query = [("page", "1"), ("per_page", "200"), ("channel_id", "1000000068001"), ("module", "Leads")];
+        let query = [
+            ("page", "1"),
+            ("per_page", "200"),
+            ("channel_id", "1000000068001"),
+            ("module", "Leads"),
+        ];
         let listed = body(&world.send("GET", &query, &Value::Null));
-        assert_eq!((&listed["info"]["count"], &listed["watch"][0]["token"]), (&json!(1), &json!("tok-1")));
+        assert_eq!(
+            (&listed["info"]["count"], &listed["watch"][0]["token"]),
+            (&json!(1), &json!("tok-1"))
+        );
         let dropped = json!({"_delete_events": true, "channel_id": "1000000068001", "events": ["Contacts.create"]});
         assert_eq!(world.write("PATCH", &[dropped]).0, 200);
-        let gone = world.send("DELETE", &[("channel_ids", "1000000068001,1000000068002")], &Value::Null);
+        let gone =
+            world.send("DELETE", &[("channel_ids", "1000000068001,1000000068002")], &Value::Null);
         assert_eq!((gone.status, body(&gone)["watch"].as_array().unwrap().len()), (200, 2));
     }
 
     #[test]
     fn credits_run_out_and_are_named_past_half() {
-        let mut world = World::with_org(Knobs::default(), Org { credits: Some(4), ..Org::new("a") });
+        let mut world =
+            World::with_org(Knobs::default(), Org { credits: Some(4), ..Org::new("a") });
         let seen: Vec<_> = (0..5)
             .map(|_| world.send("GET", &[], &Value::Null))
-            .map(|response| (response.status, response.header("x-api-credits-remaining").map(str::to_owned)))
+            .map(|response| {
+                (response.status, response.header("x-api-credits-remaining").map(str::to_owned))
+            })
             .collect();
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(seen, [(204, None), (204, None), (204, some("1")), (204, some("0")), (429, None)]);
+        assert_eq!(
+            seen,
+            [(204, None), (204, None), (204, some("1")), (204, some("0")), (429, None)]
+        );
     }
 
     #[test]
     fn too_many_calls_at_once_are_throttled_as_the_knobs_say() {
-        let knobs =
-            Knobs { throttled_code: ThrottledCode::RateLimitExceeded, retry_after_secs: Some(30), ..Knobs::default() };
+        let knobs = Knobs {
+            throttled_code: ThrottledCode::RateLimitExceeded,
+            retry_after_secs: Some(30),
+            ..Knobs::default()
+        };
         let mut world = World::with_org(knobs, Org { concurrency: Some(1), ..Org::new("a") });
         let request = world.request("GET", &[], &Value::Null);
         assert_eq!(world.zoho.enter(&request), Some("a".to_owned()));
@@ -407,7 +457,10 @@ mod tests {
         for (fault, status) in table {
             let mut world = world();
             world.fault(fault.clone());
-            assert_eq!(world.send("POST", &[], &json!({"watch": [channel("1", &["Deals.all"])]})).status, status);
+            assert_eq!(
+                world.send("POST", &[], &json!({"watch": [channel("1", &["Deals.all"])]})).status,
+                status
+            );
             assert!(world.rows().is_empty(), "{fault:?}");
             assert_eq!(world.zoho.faults_applied()[&fault.name()], 1);
         }
@@ -425,7 +478,8 @@ mod tests {
         for (fault, reply, rows) in table {
             let mut world = world();
             world.fault(fault.clone());
-            let request = world.request("POST", &[], &json!({"watch": [channel("1", &["Deals.all"])]}));
+            let request =
+                world.request("POST", &[], &json!({"watch": [channel("1", &["Deals.all"])]}));
             assert_eq!(world.answer(&request).reply, reply);
             assert_eq!(world.rows().len(), rows, "{fault:?}");
         }
@@ -442,7 +496,10 @@ mod tests {
         };
         assert_eq!(items_with(Fault::ItemMissing).len(), 1);
         assert_eq!(items_with(Fault::ItemsReordered)[0]["details"]["events"][0]["channel_id"], "2");
-        assert_eq!(items_with(Fault::UnknownItemCode { code: "SOLAR_FLARE".to_owned() })[0]["code"], "SOLAR_FLARE");
+        assert_eq!(
+            items_with(Fault::UnknownItemCode { code: "SOLAR_FLARE".to_owned() })[0]["code"],
+            "SOLAR_FLARE"
+        );
         assert_eq!(world.rows().len(), 2);
     }
 
@@ -455,10 +512,16 @@ mod tests {
         world.fault(Fault::Oversized { mib: 2 });
         assert_eq!(world.answer(&request).reply.response().unwrap().body.len(), 2 * 1024 * 1024);
         world.fault(Fault::ContentType { value: "text/plain".to_owned() });
-        assert_eq!(world.answer(&request).reply.response().unwrap().header("content-type"), Some("text/plain"));
+        assert_eq!(
+            world.answer(&request).reply.response().unwrap().header("content-type"),
+            Some("text/plain")
+        );
         world.fault(Fault::Delay { by: super::super::knobs::Length(Duration::from_secs(5)) });
         let answer = world.answer(&request);
-        assert_eq!((answer.delay, answer.reply.response().unwrap().status), (Duration::from_secs(5), 201));
+        assert_eq!(
+            (answer.delay, answer.reply.response().unwrap().status),
+            (Duration::from_secs(5), 201)
+        );
     }
 
     #[test]

@@ -44,13 +44,24 @@ impl World {
         self.zoho.add_fault(Rule::once(kind));
     }
 
-    pub(crate) fn request(&self, method: &'static str, query: &[(&str, &str)], body: &Value) -> Request {
+    pub(crate) fn request(
+        &self,
+        method: &'static str,
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Request {
         Request {
             method,
             base: BASE.to_owned(),
             path: format!("/crm/{}/actions/watch", self.version),
-            query: query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-            headers: vec![("authorization".to_owned(), format!("Zoho-oauthtoken {}", self.access_token))],
+            query: query
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            headers: vec![(
+                "authorization".to_owned(),
+                format!("Zoho-oauthtoken {}", self.access_token),
+            )],
             body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
         }
     }
@@ -59,7 +70,12 @@ impl World {
         self.zoho.answer(request, self.now)
     }
 
-    pub(crate) fn send(&mut self, method: &'static str, query: &[(&str, &str)], body: &Value) -> Response {
+    pub(crate) fn send(
+        &mut self,
+        method: &'static str,
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Response {
         let request = self.request(method, query, body);
         self.answer(&request).reply.response().cloned().expect("a response")
     }
@@ -92,8 +108,7 @@ impl World {
     }
 }
 
-pub(crate) const REFRESH: &str =
-    "refresh_token=1000.refresh-a&client_id=1000.SIMA&client_secret=secret-a&grant_type=refresh_token";
+pub(crate) const REFRESH: &str = "refresh_token=1000.refresh-a&client_id=1000.SIMA&client_secret=secret-a&grant_type=refresh_token";
 
 pub(crate) fn body(response: &Response) -> Value {
     serde_json::from_slice(&response.body).expect("a JSON body")

@@ -1,10 +1,12 @@
 //! The truth: when a change would have been delivered, and where to.
 //!
-//! For each channel, module, operation and notify URL there are half-open intervals `[from, to)`. The last one ends at the
-//! channel's current expiry, so nothing has to run when a channel expires. A renewal of a live channel makes its interval
-//! longer; an edit, a deletion or a new URL ends it at that instant. Intervals that touch are one.
+//! For each channel, module, operation and notify URL there are half-open intervals `[from, to)`.
+//! The last one ends at the channel's current expiry, so nothing has to run when a channel expires.
+//! A renewal of a live channel makes its interval longer; an edit, a deletion or a new URL ends it
+//! at that instant. Intervals that touch are one.
 //!
-//! Conditions are not looked at: an interval says that the channel listens, not that every edit passes its filter.
+//! Conditions are not looked at: an interval says that the channel listens, not that every edit
+//! passes its filter.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +56,12 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Takes note that at `now` one state of a channel gave way to another.
-    pub(crate) fn turn(&mut self, before: Option<&Channel>, after: Option<&Channel>, now: Timestamp) {
+    pub(crate) fn turn(
+        &mut self,
+        before: Option<&Channel>,
+        after: Option<&Channel>,
+        now: Timestamp,
+    ) {
         for key in before.into_iter().flat_map(keys) {
             self.cut(&key, now);
         }
@@ -111,8 +118,12 @@ fn keys(channel: &Channel) -> Vec<Key> {
         let module = module.to_owned();
         operations.iter().map(move |operation| (module.clone(), operation)).collect::<Vec<_>>()
     };
-    let key =
-        |(module, operation)| Key { channel: channel.id, module, operation, notify_url: channel.notify_url.clone() };
+    let key = |(module, operation)| Key {
+        channel: channel.id,
+        module,
+        operation,
+        notify_url: channel.notify_url.clone(),
+    };
     channel.events.iter().flat_map(of_module).map(key).collect()
 }
 
@@ -153,7 +164,8 @@ mod tests {
             .all()
             .into_iter()
             .map(|covered| {
-                let what = format!("{}.{} {}", covered.module, covered.operation, covered.notify_url);
+                let what =
+                    format!("{}.{} {}", covered.module, covered.operation, covered.notify_url);
                 (what, covered.from.as_second(), covered.to.as_second())
             })
             .collect()
@@ -162,15 +174,21 @@ mod tests {
     #[test]
     fn a_renewal_extends_and_a_late_one_leaves_a_gap() {
         let mut ledger = Ledger::default();
-        let (first, second, third) =
-            (channel(&["Deals.edit"], "u", 10), channel(&["Deals.edit"], "u", 20), channel(&["Deals.edit"], "u", 40));
+        let (first, second, third) = (
+            channel(&["Deals.edit"], "u", 10),
+            channel(&["Deals.edit"], "u", 20),
+            channel(&["Deals.edit"], "u", 40),
+        );
         ledger.turn(None, Some(&first), at(0));
         ledger.turn(Some(&first), Some(&second), at(9));
         assert_eq!(brief(&ledger), [("Deals.edit u".to_owned(), 0, 20)]);
         let covered = &ledger.all()[0];
         assert!(covered.contains(at(0)) && covered.contains(at(19)) && !covered.contains(at(20)));
         ledger.turn(Some(&second), Some(&third), at(30));
-        assert_eq!(brief(&ledger), [("Deals.edit u".to_owned(), 0, 20), ("Deals.edit u".to_owned(), 30, 40)]);
+        assert_eq!(
+            brief(&ledger),
+            [("Deals.edit u".to_owned(), 0, 20), ("Deals.edit u".to_owned(), 30, 40)]
+        );
     }
 
     #[test]
@@ -181,7 +199,10 @@ mod tests {
         ledger.turn(None, Some(&both), at(0));
         ledger.turn(Some(&both), Some(&one), at(5));
         ledger.turn(Some(&one), None, at(7));
-        assert_eq!(brief(&ledger), [("Deals.edit u".to_owned(), 0, 7), ("Leads.create u".to_owned(), 0, 5)]);
+        assert_eq!(
+            brief(&ledger),
+            [("Deals.edit u".to_owned(), 0, 7), ("Leads.create u".to_owned(), 0, 5)]
+        );
     }
 
     #[test]
@@ -190,7 +211,10 @@ mod tests {
         let (old, new) = (channel(&["Deals.edit"], "a", 100), channel(&["Deals.edit"], "b", 100));
         ledger.turn(None, Some(&old), at(0));
         ledger.turn(Some(&old), Some(&new), at(5));
-        assert_eq!(brief(&ledger), [("Deals.edit a".to_owned(), 0, 5), ("Deals.edit b".to_owned(), 5, 100)]);
+        assert_eq!(
+            brief(&ledger),
+            [("Deals.edit a".to_owned(), 0, 5), ("Deals.edit b".to_owned(), 5, 100)]
+        );
     }
 
     #[test]
@@ -206,7 +230,8 @@ mod tests {
     fn step(world: &mut World, dice: u64) {
         let (what, id) = (dice % 7, (dice / 7 % 3 + 1).cast_signed());
         let url = ["https://a.test", "https://b.test"][usize::from(dice.is_multiple_of(5))];
-        let events = ["Deals.all", "Deals.edit", "Leads.create"][usize::try_from(dice % 3).unwrap()];
+        let events =
+            ["Deals.all", "Deals.edit", "Leads.create"][usize::try_from(dice % 3).unwrap()];
         let item = json!({"channel_id": id, "events": [events], "notify_url": url});
         let dropped = json!({"channel_id": id, "events": [events], "_delete_events": true});
         match what {
@@ -220,12 +245,17 @@ mod tests {
     }
 
     /// Who would get a delivery at this instant, asked of the deliveries and of the truth.
-    fn both_views(world: &mut World, module: &str, operation: Operation) -> [Vec<(String, String)>; 2] {
+    fn both_views(
+        world: &mut World,
+        module: &str,
+        operation: Operation,
+    ) -> [Vec<(String, String)>; 2] {
         let now = world.now;
         let records = BTreeMap::from([("1".to_owned(), BTreeMap::new())]);
         let change = Change { module: module.to_owned(), operation, records, related: false };
         let made = world.zoho.record_changed("a", &change, now);
-        let made = made.into_iter().map(|delivery| (delivery.channel, delivery.notify_url)).collect();
+        let made =
+            made.into_iter().map(|delivery| (delivery.channel, delivery.notify_url)).collect();
         let truth = world.zoho.truth("a").into_iter();
         let known = truth
             .filter(|covered| covered.module == module && covered.operation == operation.as_str())
@@ -237,12 +267,15 @@ mod tests {
 
     #[test]
     fn the_truth_is_what_would_be_delivered_through_a_thousand_changes() {
-        let mut world = World::new(Knobs { access_token_life: Length(Duration::MAX), ..Knobs::default() });
+        let mut world =
+            World::new(Knobs { access_token_life: Length(Duration::MAX), ..Knobs::default() });
         for n in 0..1_000_u64 {
             step(&mut world, Fingerprint::of(&["walk", &n.to_string()]).0);
-            for (module, operation) in
-                [("Deals", Operation::Edit), ("Deals", Operation::Delete), ("Leads", Operation::Create)]
-            {
+            for (module, operation) in [
+                ("Deals", Operation::Edit),
+                ("Deals", Operation::Delete),
+                ("Leads", Operation::Create),
+            ] {
                 let [made, known] = both_views(&mut world, module, operation);
                 assert_eq!(made, known, "step {n}, {module} {operation:?}");
             }

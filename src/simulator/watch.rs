@@ -1,8 +1,9 @@
-//! The writes: POST enables, PUT replaces, PATCH changes a part or takes events away, DELETE disables.
+//! The writes: POST enables, PUT replaces, PATCH changes a part or takes events away, DELETE
+//! disables.
 //!
-//! One item of the reply for each of the request, in order, each judged by itself. 201 or 200 when all are good, 207 when
-//! some are, 400 when none is; the body has the same shape in all of them. What is wrong with the call as a whole comes
-//! bare.
+//! One item of the reply for each of the request, in order, each judged by itself. 201 or 200 when
+//! all are good, 207 when some are, 400 when none is; the body has the same shape in all of them.
+//! What is wrong with the call as a whole comes bare.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,7 +12,9 @@ use super::channel::{Channel, module_id, module_uri};
 use super::expiry;
 use super::faults::Fault;
 use super::item::{Asked, Item, parse_digits};
-use super::knobs::{Knobs, MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive};
+use super::knobs::{
+    Knobs, MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
+};
 use super::org::OrgState;
 use super::reply::{INVALID, MISSING, bare, error, json_response};
 use super::state::Operation;
@@ -29,7 +32,12 @@ pub(crate) struct Write<'a> {
 }
 
 /// POST, PUT or PATCH.
-pub(crate) fn write(state: &mut OrgState, operation: Operation, request: &Request, write: &Write<'_>) -> Response {
+pub(crate) fn write(
+    state: &mut OrgState,
+    operation: Operation,
+    request: &Request,
+    write: &Write<'_>,
+) -> Response {
     let items = match batch(request, write.knobs.batch_max) {
         Ok(items) => items,
         Err(response) => return response,
@@ -52,7 +60,12 @@ pub(crate) fn write(state: &mut OrgState, operation: Operation, request: &Reques
 pub(crate) fn disable(state: &mut OrgState, request: &Request, write: &Write<'_>) -> Response {
     let Some(ids) = request.param("channel_ids").filter(|ids| !ids.is_empty()) else {
         let details = json!({ "param_name": "channel_ids", "param": "channel_ids" });
-        return bare(400, "REQUIRED_PARAM_MISSING", "One of the expected parameter is missing", &details);
+        return bare(
+            400,
+            "REQUIRED_PARAM_MISSING",
+            "One of the expected parameter is missing",
+            &details,
+        );
     };
     if let Some(max) = write.knobs.channel_ids_max.filter(|max| ids.len() > *max) {
         let details = json!({ "param_name": "channel_ids", "maximum_length": max });
@@ -66,7 +79,12 @@ type Reply = Result<Value, Value>;
 
 fn batch(request: &Request, max: usize) -> Result<Vec<Value>, Response> {
     let Ok(mut body) = serde_json::from_slice::<Value>(&request.body) else {
-        return Err(bare(400, "INVALID_DATA", INVALID, &json!({ "expected_data_type": "jsonobject" })));
+        return Err(bare(
+            400,
+            "INVALID_DATA",
+            INVALID,
+            &json!({ "expected_data_type": "jsonobject" }),
+        ));
     };
     let watch = match body.get_mut("watch").map(Value::take) {
         None | Some(Value::Null) => {
@@ -116,8 +134,12 @@ fn enable(state: &mut OrgState, item: &Item<'_>) -> Reply {
     let live = state.live(asked.channel_id, write.now).cloned();
     match (&live, write.knobs.post_conflict) {
         (None, _) | (Some(_), PostConflict::None) => {}
-        (Some(_), PostConflict::DuplicateData) => return Err(conflict(item, "DUPLICATE_DATA", "duplicate data")),
-        (Some(_), PostConflict::AlreadyUsed) => return Err(conflict(item, "ALREADY_USED", "already used")),
+        (Some(_), PostConflict::DuplicateData) => {
+            return Err(conflict(item, "DUPLICATE_DATA", "duplicate data"));
+        }
+        (Some(_), PostConflict::AlreadyUsed) => {
+            return Err(conflict(item, "ALREADY_USED", "already used"));
+        }
     }
     if live.is_none() {
         state.check_room(write)?;
@@ -155,7 +177,8 @@ fn patch(state: &mut OrgState, item: &Item<'_>) -> Reply {
     }
     let asked = item.read(&mandatory)?;
     write.check_faults(asked.channel_id, asked.events.as_ref())?;
-    let mut channel = state.live(asked.channel_id, write.now).cloned().ok_or_else(not_subscribed)?;
+    let mut channel =
+        state.live(asked.channel_id, write.now).cloned().ok_or_else(not_subscribed)?;
     if asked.delete_events {
         return drop_events(state, channel, &asked.events.unwrap_or_default(), item);
     }
@@ -170,9 +193,16 @@ fn patch(state: &mut OrgState, item: &Item<'_>) -> Reply {
     Ok(write.subscribed(&channel, UPDATED))
 }
 
-fn drop_events(state: &mut OrgState, mut channel: Channel, events: &Events, item: &Item<'_>) -> Reply {
+fn drop_events(
+    state: &mut OrgState,
+    mut channel: Channel,
+    events: &Events,
+    item: &Item<'_>,
+) -> Reply {
     let write = item.write;
-    if write.knobs.delete_missing_event == MissingEvent::InvalidData && !events.minus(&channel.events).is_empty() {
+    if write.knobs.delete_missing_event == MissingEvent::InvalidData
+        && !events.minus(&channel.events).is_empty()
+    {
         let details = super::reply::about("events", &item.path("events"));
         return Err(error("INVALID_DATA", INVALID, &details));
     }
@@ -216,7 +246,11 @@ impl OrgState {
     fn check_room(&self, write: &Write<'_>) -> Result<(), Value> {
         let Some(max) = write.knobs.channels_max else { return Ok(()) };
         let live = self.channels.values().filter(|channel| channel.expiry > write.now).count();
-        if live < max { Ok(()) } else { Err(error("LIMIT_REACHED", "limit reached", &json!({ "limit": max }))) }
+        if live < max {
+            Ok(())
+        } else {
+            Err(error("LIMIT_REACHED", "limit reached", &json!({ "limit": max })))
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Acknowledgements in the store: the tree `acks`, with a shape of its own.
 //!
-//! They lie beside the ledgers and not in them: a pass holds the ledgers of its account while it runs and writes them back, and
-//! what somebody says meanwhile must not be lost. They go with their ledger.
+//! They lie beside the ledgers and not in them: a pass holds the ledgers of its account while it
+//! runs and writes them back, and what somebody says meanwhile must not be lost. They go with their
+//! ledger.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +28,14 @@ impl Store {
     }
 
     /// Sets what was acknowledged of channels of one account, and flushes.
-    pub fn write_acks(&self, account: &AccountName, changes: &BTreeMap<ChannelId, Acks>) -> Result<(), StoreError> {
-        let entry = |(id, acks): (&ChannelId, &Acks)| (keys::record(account, *id), Some(AcksValue::of(*id, acks)));
+    pub fn write_acks(
+        &self,
+        account: &AccountName,
+        changes: &BTreeMap<ChannelId, Acks>,
+    ) -> Result<(), StoreError> {
+        let entry = |(id, acks): (&ChannelId, &Acks)| {
+            (keys::record(account, *id), Some(AcksValue::of(*id, acks)))
+        };
         self.acks.write(changes.iter().map(entry))
     }
 
@@ -97,13 +104,23 @@ impl AckValue {
     fn of(ack: &Ack) -> AckValue {
         let Ack { at, note, ends, reception } = ack.clone();
         let end = |((module, operation), end)| EndValue { module, operation, end };
-        AckValue { at, note: note.map(NoteValue), ends: ends.into_iter().map(end).collect(), reception }
+        AckValue {
+            at,
+            note: note.map(NoteValue),
+            ends: ends.into_iter().map(end).collect(),
+            reception,
+        }
     }
 
     fn into_ack(self) -> Ack {
         let AckValue { at, note, ends, reception } = self;
         let end = |EndValue { module, operation, end }: EndValue| ((module, operation), end);
-        Ack { at, note: note.map(|NoteValue(note)| note), ends: ends.into_iter().map(end).collect(), reception }
+        Ack {
+            at,
+            note: note.map(|NoteValue(note)| note),
+            ends: ends.into_iter().map(end).collect(),
+            reception,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What became of canaries, in the store: the tree `canaries`, by account and `notify_url`.
 //!
-//! The URL is there as its fingerprint. The task that sends them is the only one that writes here; passes read.
+//! The URL is there as its fingerprint. The task that sends them is the only one that writes here;
+//! passes read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +18,12 @@ use super::tree::StoreError;
 
 impl Store {
     /// What became of an account's canaries, by where they went.
-    pub fn canaries(&self, account: &AccountName) -> Result<BTreeMap<Fingerprint, Canaries>, StoreError> {
-        let entries: Vec<(Vec<u8>, CanariesValue)> = self.canaries.scan(&keys::records_of(account))?;
+    pub fn canaries(
+        &self,
+        account: &AccountName,
+    ) -> Result<BTreeMap<Fingerprint, Canaries>, StoreError> {
+        let entries: Vec<(Vec<u8>, CanariesValue)> =
+            self.canaries.scan(&keys::records_of(account))?;
         let canaries = entries.into_iter().map(|(_, value)| value.into_canaries());
         Ok(canaries.map(|canaries| (canaries.notify_url, canaries)).collect())
     }
@@ -80,16 +85,28 @@ struct OutageValue {
 impl CanariesValue {
     fn of(canaries: &Canaries) -> CanariesValue {
         let Canaries { notify_url, sent_at, accepted_at, refused, outages } = canaries.clone();
-        let refused = refused.map(|Refused { first, last, times, why }| RefusedValue { first, last, times, why });
-        let outage = |Outage { accepted, first, last, over }| OutageValue { accepted, first, last, over };
+        let refused = refused.map(|Refused { first, last, times, why }| RefusedValue {
+            first,
+            last,
+            times,
+            why,
+        });
+        let outage =
+            |Outage { accepted, first, last, over }| OutageValue { accepted, first, last, over };
         let outages = outages.into_iter().map(outage).collect();
         CanariesValue { v: V, notify_url: notify_url.0, sent_at, accepted_at, refused, outages }
     }
 
     fn into_canaries(self) -> Canaries {
         let CanariesValue { v: _, notify_url, sent_at, accepted_at, refused, outages } = self;
-        let refused = refused.map(|RefusedValue { first, last, times, why }| Refused { first, last, times, why });
-        let outage = |OutageValue { accepted, first, last, over }| Outage { accepted, first, last, over };
+        let refused = refused.map(|RefusedValue { first, last, times, why }| Refused {
+            first,
+            last,
+            times,
+            why,
+        });
+        let outage =
+            |OutageValue { accepted, first, last, over }| Outage { accepted, first, last, over };
         let outages = outages.into_iter().map(outage).collect();
         Canaries { notify_url: Fingerprint(notify_url), sent_at, accepted_at, refused, outages }
     }
@@ -114,8 +131,13 @@ mod tests {
         assert_eq!(serde_json::to_string(&CanariesValue::of(&canaries)).unwrap(), text);
 
         let (store, acme) = (Store::temporary().unwrap(), "acme".parse().unwrap());
-        store.write_canaries(&acme, &[(canaries.notify_url, Some(canaries.clone()))].into()).unwrap();
-        assert_eq!(store.canaries(&acme).unwrap(), [(canaries.notify_url, canaries.clone())].into());
+        store
+            .write_canaries(&acme, &[(canaries.notify_url, Some(canaries.clone()))].into())
+            .unwrap();
+        assert_eq!(
+            store.canaries(&acme).unwrap(),
+            [(canaries.notify_url, canaries.clone())].into()
+        );
         assert_eq!(store.canary_accounts().unwrap(), [acme.clone()].into());
         assert!(store.canaries(&"acme2".parse().unwrap()).unwrap().is_empty());
         super::verify(&store).unwrap();

@@ -1,7 +1,8 @@
 //! The last good desired state: what the daemon goes on with when its config no longer reads.
 //!
-//! Secrets are kept as where they came from and as fingerprints. A secret that stood in the config as a plain string
-//! cannot be fetched again, so its account cannot be restored, and says exactly that.
+//! Secrets are kept as where they came from and as fingerprints. A secret that stood in the config
+//! as a plain string cannot be fetched again, so its account cannot be restored, and says exactly
+//! that.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,7 +36,8 @@ pub struct Restored {
     pub unusable: BTreeMap<AccountName, String>,
     /// Why some of whom to tell cannot be told.
     pub unalerted: Vec<String>,
-    /// Why the health endpoints have to stay closed: the token that they ask for cannot be fetched.
+    /// Why the health endpoints have to stay closed: the token that they ask for cannot be
+    /// fetched.
     pub unopened: Option<String>,
 }
 
@@ -43,7 +45,8 @@ pub struct Restored {
 pub type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
 
 impl Store {
-    /// Keeps a desired state as the last good one, unless it is that already. Returns whether anything was written.
+    /// Keeps a desired state as the last good one, unless it is that already. Returns whether
+    /// anything was written.
     pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
         let below = |generation| {
             let prefix = keys::generation(generation);
@@ -60,7 +63,8 @@ impl Store {
         let mut over = Over::default();
         let entries = below(generation).inspect(|(key, entry)| over.add(key, &as_value(entry)));
         self.desired.write(entries.map(|(key, entry)| (key, Some(entry))))?;
-        self.meta.write([(CURRENT.to_owned(), Some(Current { generation, over: over.finish() }))])?;
+        self.meta
+            .write([(CURRENT.to_owned(), Some(Current { generation, over: over.finish() }))])?;
         self.drop_generations_but(Some(generation))?;
         Ok(true)
     }
@@ -80,7 +84,9 @@ impl Store {
         let mut restored = Restored::default();
         // In the order of their keys: an account comes before its channels.
         self.desired.each(&keys::generation(current.generation), |_, entry| match entry {
-            Entry::Settings(settings) => restored.desired.settings = settings.into_settings(fetch, &mut restored),
+            Entry::Settings(settings) => {
+                restored.desired.settings = settings.into_settings(fetch, &mut restored)
+            }
             Entry::Account(account) => restored.add_account(account, fetch),
             Entry::Channel(channel) => restored.add_channel(channel, fetch),
         })?;
@@ -89,18 +95,23 @@ impl Store {
         Ok(Some(restored))
     }
 
-    /// Whether what is stored is what was written. A channel that got lost would look like one that was taken out.
+    /// Whether what is stored is what was written. A channel that got lost would look like one that
+    /// was taken out.
     fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
         let mut over = Over::default();
-        self.desired.each(&keys::generation(current.generation), |key, entry: serde_json::Value| {
-            over.add(&String::from_utf8_lossy(key), &entry);
-        })?;
+        self.desired.each(
+            &keys::generation(current.generation),
+            |key, entry: serde_json::Value| {
+                over.add(&String::from_utf8_lossy(key), &entry);
+            },
+        )?;
         Ok(over.finish() == current.over)
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
         let kept = kept.map(keys::generation);
-        let is_left = |key: &[u8]| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes()));
+        let is_left =
+            |key: &[u8]| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes()));
         self.desired.remove(self.desired.keys_that("", is_left)?)
     }
 }
@@ -108,7 +119,9 @@ impl Store {
 /// Reads all of it once.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
     let _: Option<Current> = store.meta.read(CURRENT)?;
-    store.desired.check::<Entry>(|entry, key| key.split_once('/').is_some_and(|(_, rest)| rest == entry.key()))
+    store.desired.check::<Entry>(|entry, key| {
+        key.split_once('/').is_some_and(|(_, rest)| rest == entry.key())
+    })
 }
 
 impl Restored {
@@ -159,7 +172,9 @@ impl Entry {
         match self {
             Entry::Settings(_) => "settings".to_owned(),
             Entry::Account(account) => format!("account/{}", account.name),
-            Entry::Channel(channel) => format!("channel/{}", keys::record(&channel.account, channel.id)),
+            Entry::Channel(channel) => {
+                format!("channel/{}", keys::record(&channel.account, channel.id))
+            }
         }
     }
 }
@@ -295,7 +310,8 @@ impl SecretValue {
     }
 }
 
-/// In the order of their keys, each made when it is asked for: together they are far larger than what they are made of.
+/// In the order of their keys, each made when it is asked for: together they are far larger than
+/// what they are made of.
 fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, Entry)> {
     let Desired { settings, accounts } = desired;
     // In a key a name is followed by what comes after other characters that a name may hold.
@@ -304,13 +320,14 @@ fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, Entry)> {
     let channels = by_key.into_values().flat_map(|AccountDesired { account, specs }| {
         specs.values().map(|spec| Entry::Channel(ChannelValue::of(&account.name, spec)))
     });
-    let accounts = accounts.values().map(|desired| Entry::Account(AccountValue::of(&desired.account)));
+    let accounts =
+        accounts.values().map(|desired| Entry::Account(AccountValue::of(&desired.account)));
     let settings = std::iter::once_with(|| Entry::Settings(SettingsValue::of(settings)));
     accounts.chain(channels).chain(settings).map(|entry| (entry.key(), entry))
 }
 
-/// The fingerprint of the entries as they are in the store, in the order of their keys, whatever a later version makes of
-/// them.
+/// The fingerprint of the entries as they are in the store, in the order of their keys, whatever a
+/// later version makes of them.
 #[derive(Default)]
 struct Over(Parts);
 
@@ -345,8 +362,11 @@ impl SettingsValue {
             http,
             canary_every,
         } = settings.clone();
-        let http =
-            HttpValue { public: http.public, hosts: http.hosts, token: http.token.as_ref().map(SecretValue::of) };
+        let http = HttpValue {
+            public: http.public,
+            hosts: http.hosts,
+            token: http.token.as_ref().map(SecretValue::of),
+        };
         let alerts = Some(AlertsValue::of(&alerts));
         SettingsValue {
             owner,
@@ -377,7 +397,9 @@ impl SettingsValue {
             canary_every,
             http: HttpValue { public, hosts, token },
         } = self;
-        let alerts = alerts.map(|alerts| alerts.into_alerts(fetch, &mut restored.unalerted)).unwrap_or_default();
+        let alerts = alerts
+            .map(|alerts| alerts.into_alerts(fetch, &mut restored.unalerted))
+            .unwrap_or_default();
         let token = token.map(|token| token.fetch("the token of [http]", fetch)).transpose();
         let token = token.unwrap_or_else(|why| {
             restored.unopened = Some(why);
@@ -528,14 +550,17 @@ impl ChannelValue {
             conditions,
             mode,
         } = self;
-        let (what, of_key) = (format!("the token of channel {name}"), format!("the token_key of channel {name}"));
+        let (what, of_key) =
+            (format!("the token of channel {name}"), format!("the token_key of channel {name}"));
         Ok(Spec {
             id,
             name,
             events: events.iter().map(String::as_str).collect::<Events>(),
             notify_url: NotifyUrl::new(&notify_url),
             token: token.map(|token| token.fetch(&what, fetch)).transpose()?,
-            rotation: rotation.map(|rotation| rotation.into_rotation(&of_key, fetch)).transpose()?,
+            rotation: rotation
+                .map(|rotation| rotation.into_rotation(&of_key, fetch))
+                .transpose()?,
             lifetime,
             renew_before,
             notify_on_related_action,

@@ -1,7 +1,8 @@
-//! Account states that wait to be written: those of which only what every look says anew has changed.
+//! Account states that wait to be written: those of which only what every look says anew has
+//! changed.
 //!
-//! Only a daemon's store [holds](Store::holding) them, because only a daemon comes back to them. Everybody who reads an
-//! account's state from that store reads the one that is held.
+//! Only a daemon's store [holds](Store::holding) them, because only a daemon comes back to them.
+//! Everybody who reads an account's state from that store reads the one that is held.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,8 @@ use crate::model::record::AccountState;
 use super::open::Store;
 use super::tree::StoreError;
 
-/// How long a state is held at most: whoever makes a store hold calls [`Store::write_held`] as often.
+/// How long a state is held at most: whoever makes a store hold calls [`Store::write_held`] as
+/// often.
 pub const HELD_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// The states that are held.
@@ -34,9 +36,13 @@ impl Store {
         held.map_or_else(|| self.stored_state(account), Ok)
     }
 
-    /// Remembers an account's state. It is flushed, unless the store holds it: that is where nothing else changed than
-    /// every look says anew.
-    pub fn write_account_state(&self, account: &AccountName, state: &AccountState) -> Result<(), StoreError> {
+    /// Remembers an account's state. It is flushed, unless the store holds it: that is where
+    /// nothing else changed than every look says anew.
+    pub fn write_account_state(
+        &self,
+        account: &AccountName,
+        state: &AccountState,
+    ) -> Result<(), StoreError> {
         let Some(held) = &self.held else { return self.store_states([(account, state)]) };
         let mut states = held.states();
         if self.stored_state(account)?.says_as_much_as(state) {
@@ -74,8 +80,16 @@ mod tests {
     use crate::model::time::{Timestamp, after};
 
     fn looked(minute: u64) -> AccountState {
-        let at = after("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(), Duration::from_secs(60 * minute));
-        AccountState { looked_at: Some(at), looked_from: Some(at), skew_ms: Some(0), ..AccountState::default() }
+        let at = after(
+            "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(),
+            Duration::from_secs(60 * minute),
+        );
+        AccountState {
+            looked_at: Some(at),
+            looked_from: Some(at),
+            skew_ms: Some(0),
+            ..AccountState::default()
+        }
     }
 
     #[test]

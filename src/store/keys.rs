@@ -50,7 +50,10 @@ mod tests {
         assert!(key(9) < key(10) && key(10) < key(i64::MAX));
         assert_eq!(account_of(key(9).as_bytes()), Some(acme.clone()));
         assert!(key(1).starts_with(&records_of(&acme)));
-        assert!(is_of(&key(9), ChannelId::new(9).unwrap()) && !is_of(&key(9), ChannelId::new(10).unwrap()));
+        assert!(
+            is_of(&key(9), ChannelId::new(9).unwrap())
+                && !is_of(&key(9), ChannelId::new(10).unwrap())
+        );
         assert!(!is_of("0000000000000000009", ChannelId::new(9).unwrap()));
     }
 }

@@ -1,7 +1,7 @@
 //! Coverage ledgers in the store: the tree `ledger`, with a shape of its own.
 //!
-//! A ledger outlives its channel's record, because what was missed is asked for later. Those of channels that are
-//! declared no longer are bounded: the longest closed go first.
+//! A ledger outlives its channel's record, because what was missed is asked for later. Those of
+//! channels that are declared no longer are bounded: the longest closed go first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,15 +24,26 @@ use super::value::as_text;
 
 impl Store {
     /// The ledger of one channel.
-    pub fn ledger(&self, account: &AccountName, id: ChannelId) -> Result<Option<Ledger>, StoreError> {
+    pub fn ledger(
+        &self,
+        account: &AccountName,
+        id: ChannelId,
+    ) -> Result<Option<Ledger>, StoreError> {
         let value: Option<LedgerValue> = self.ledgers.read(&keys::record(account, id))?;
         Ok(value.map(LedgerValue::into_ledger))
     }
 
     /// The ledgers of one account, also of channels that are declared no longer.
-    pub fn ledgers(&self, account: &AccountName) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
+    pub fn ledgers(
+        &self,
+        account: &AccountName,
+    ) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
         let entries: Vec<(Vec<u8>, LedgerValue)> = self.ledgers.scan(&keys::records_of(account))?;
-        Ok(entries.into_iter().map(|(_, value)| value.into_ledger()).map(|ledger| (ledger.id, ledger)).collect())
+        Ok(entries
+            .into_iter()
+            .map(|(_, value)| value.into_ledger())
+            .map(|ledger| (ledger.id, ledger))
+            .collect())
     }
 
     /// The accounts that have ledgers: also those that are declared no longer.
@@ -62,9 +73,13 @@ impl Store {
         changes: &[(ChannelId, Option<&Ledger>)],
     ) -> Result<(), StoreError> {
         // Before the ledger: the other way round a crash would leave them for good.
-        self.forget_acks(account, changes.iter().filter(|(_, ledger)| ledger.is_none()).map(|(id, _)| *id))?;
-        let entry =
-            |(id, ledger): &(ChannelId, Option<&Ledger>)| (keys::record(account, *id), ledger.map(LedgerValue::of));
+        self.forget_acks(
+            account,
+            changes.iter().filter(|(_, ledger)| ledger.is_none()).map(|(id, _)| *id),
+        )?;
+        let entry = |(id, ledger): &(ChannelId, Option<&Ledger>)| {
+            (keys::record(account, *id), ledger.map(LedgerValue::of))
+        };
         self.ledgers.set(changes.iter().map(entry))
     }
 }
@@ -75,8 +90,9 @@ pub fn outdated(ledgers: &BTreeMap<ChannelId, Ledger>, now: Timestamp) -> Vec<Ch
     let mut closed: Vec<(Timestamp, ChannelId)> = closed.collect();
     closed.sort_unstable();
     let excess = closed.len().saturating_sub(CLOSED_MAX);
-    let is_out =
-        |(place, (at, _)): &(usize, (Timestamp, ChannelId))| *place < excess || span(*at, now) > CLOSED_AGE_MAX;
+    let is_out = |(place, (at, _)): &(usize, (Timestamp, ChannelId))| {
+        *place < excess || span(*at, now) > CLOSED_AGE_MAX
+    };
     closed.into_iter().enumerate().filter(is_out).map(|(_, (_, id))| id).collect()
 }
 
@@ -160,7 +176,8 @@ impl LedgerValue {
     }
 
     fn into_ledger(self) -> Ledger {
-        let LedgerValue { v: _, id, name, notify_url, expiry, sure, doubt, tracks, reception } = self;
+        let LedgerValue { v: _, id, name, notify_url, expiry, sure, doubt, tracks, reception } =
+            self;
         Ledger {
             id,
             name,
@@ -203,12 +220,18 @@ impl TrackValue {
 impl ReceptionValue {
     fn of(reception: &Reception) -> ReceptionValue {
         let Reception { gaps, open } = reception;
-        ReceptionValue { gaps: gaps.iter().copied().map(GapValue::ended).collect(), open: open.map(GapValue::open) }
+        ReceptionValue {
+            gaps: gaps.iter().copied().map(GapValue::ended).collect(),
+            open: open.map(GapValue::open),
+        }
     }
 
     fn into_reception(self) -> Reception {
         let ReceptionValue { gaps, open } = self;
-        Reception { gaps: gaps.into_iter().map(GapValue::into_stretch).collect(), open: open.map(GapValue::into_open) }
+        Reception {
+            gaps: gaps.into_iter().map(GapValue::into_stretch).collect(),
+            open: open.map(GapValue::into_open),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -298,12 +321,26 @@ mod tests {
                 operation: Operation::Edit,
                 since: at(0),
                 until: Some(at(9)),
-                gaps: vec![Stretch { from: at(0), to: at(1), kind: Kind::Uncovered, cause: Cause::NotEnabled }],
+                gaps: vec![Stretch {
+                    from: at(0),
+                    to: at(1),
+                    kind: Kind::Uncovered,
+                    cause: Cause::NotEnabled,
+                }],
                 open: Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::UnsureWrite }),
             }],
             reception: Reception {
-                gaps: vec![Stretch { from: at(6), to: at(7), kind: Kind::Unknown, cause: Cause::CanaryRefused }],
-                open: Some(Open { from: at(7), kind: Kind::Undeliverable, cause: Cause::CanaryRefused }),
+                gaps: vec![Stretch {
+                    from: at(6),
+                    to: at(7),
+                    kind: Kind::Unknown,
+                    cause: Cause::CanaryRefused,
+                }],
+                open: Some(Open {
+                    from: at(7),
+                    kind: Kind::Undeliverable,
+                    cause: Cause::CanaryRefused,
+                }),
             },
         }
     }
@@ -338,7 +375,8 @@ mod tests {
     #[test]
     fn ledgers_are_kept_by_account_and_channel_until_they_are_removed() {
         let store = Store::temporary().unwrap();
-        let (acme, globex): (AccountName, AccountName) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        let (acme, globex): (AccountName, AccountName) =
+            ("acme".parse().unwrap(), "globex".parse().unwrap());
         store.write_ledgers(&acme, &[(full(7).id, Some(&full(7)))]).unwrap();
         assert_eq!(store.ledger(&acme, full(7).id).unwrap(), Some(full(7)));
         assert_eq!(store.ledgers(&acme).unwrap(), [(full(7).id, full(7))].into());
@@ -354,7 +392,8 @@ mod tests {
             ledger.tracks[0].until = Some(at(hour));
             (ledger.id, ledger)
         };
-        let mut ledgers: BTreeMap<ChannelId, Ledger> = (1..=1002).map(|id| closed(id, id)).collect();
+        let mut ledgers: BTreeMap<ChannelId, Ledger> =
+            (1..=1002).map(|id| closed(id, id)).collect();
         let ids = |ids: Vec<ChannelId>| ids.iter().map(|id| id.number()).collect::<Vec<_>>();
         assert_eq!(ids(outdated(&ledgers, at(1002))), [1, 2]);
         ledgers.retain(|id, _| id.number() < 10);

@@ -1,11 +1,13 @@
 //! From the layout of an earlier release to this one's.
 //!
-//! A step is a pure function from every entry of one layout to every entry of the next; [`STEPS`] are all of them, in
-//! order, so the layout that this program writes is one more than their number. A release that changes the shape of what
-//! is stored adds a step here and a store written by the release before to `tests/fixtures`.
+//! A step is a pure function from every entry of one layout to every entry of the next; [`STEPS`]
+//! are all of them, in order, so the layout that this program writes is one more than their number.
+//! A release that changes the shape of what is stored adds a step here and a store written by the
+//! release before to `tests/fixtures`.
 //!
-//! The migrated entries are a new database, which takes the place of the old one when it is whole. The old one is kept,
-//! untouched, as `db.layout-N-TIME`: whoever goes back to the older release moves it back.
+//! The migrated entries are a new database, which takes the place of the old one when it is whole.
+//! The old one is kept, untouched, as `db.layout-N-TIME`: whoever goes back to the older release
+//! moves it back.
 //!
 //! | a crash | leaves | and the next start |
 //! | --- | --- | --- |
@@ -13,7 +15,8 @@
 //! | before the old one is moved away | `db`, `db.migrated` | begins again |
 //! | before the new one is moved in | `db.migrated`, the kept one, no `db` | moves it in |
 //!
-//! Nobody else opens the database meanwhile: every opening holds the lock of `db.lock` (see [`super::open`]).
+//! Nobody else opens the database meanwhile: every opening holds the lock of `db.lock` (see
+//! [`super::open`]).
 //!
 //! What is deliberately not here: a way back. A newer layout is refused.
 
@@ -26,7 +29,8 @@ use crate::model::time::Timestamp;
 use super::open::{DATABASE, config, open_database};
 use super::tree::{BATCH_MAX, StoreError};
 
-/// Every entry: tree, key, value, as bytes, so that what a step does not touch stays as it was to the last byte.
+/// Every entry: tree, key, value, as bytes, so that what a step does not touch stays as it was to
+/// the last byte.
 pub(super) type Entries = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// From one layout to the next; or what of it cannot be read.
@@ -53,7 +57,8 @@ pub(super) enum MigrateError {
 
 /// Finishes what a crash interrupted. Before anything opens the database.
 pub(super) fn finish(state_dir: &Path) -> io::Result<()> {
-    let [old, migrating, migrated] = [DATABASE, MIGRATING, MIGRATED].map(|name| state_dir.join(name));
+    let [old, migrating, migrated] =
+        [DATABASE, MIGRATING, MIGRATED].map(|name| state_dir.join(name));
     remove(&migrating)?;
     if !migrated.exists() || old.exists() {
         return remove(&migrated);
@@ -62,8 +67,9 @@ pub(super) fn finish(state_dir: &Path) -> io::Result<()> {
     sync(state_dir)
 }
 
-/// Brings the database in `state_dir`, which is not open and has layout `from`, through these steps. `now` names the kept
-/// one. `seal` writes the new layout's number into the new database, which makes it whole.
+/// Brings the database in `state_dir`, which is not open and has layout `from`, through these
+/// steps. `now` names the kept one. `seal` writes the new layout's number into the new database,
+/// which makes it whole.
 pub(super) fn migrate(
     state_dir: &Path,
     from: u32,
@@ -71,8 +77,12 @@ pub(super) fn migrate(
     now: Timestamp,
     seal: impl FnOnce(&sled::Db) -> Result<(), StoreError>,
 ) -> Result<Migrated, MigrateError> {
-    let [old, migrating, migrated] = [DATABASE, MIGRATING, MIGRATED].map(|name| state_dir.join(name));
-    let entries = steps.iter().try_fold(read(&old)?, |entries, step| step(entries)).map_err(MigrateError::Value)?;
+    let [old, migrating, migrated] =
+        [DATABASE, MIGRATING, MIGRATED].map(|name| state_dir.join(name));
+    let entries = steps
+        .iter()
+        .try_fold(read(&old)?, |entries, step| step(entries))
+        .map_err(MigrateError::Value)?;
     write(&migrating, entries, seal)?;
     std::fs::rename(&migrating, &migrated)?;
     sync(state_dir)?;

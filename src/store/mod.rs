@@ -18,46 +18,57 @@
 //! IDs in keys have 19 digits and fingerprints 20, so that they sort as numbers do.
 //!
 //! Write order and crash story:
-//! - A new database gets its layout first, and until that is flushed `db.begun` lies beside it: a crash in between is told
-//!   from a database that lost everything.
-//! - A desired state is written under a new generation and flushed; then `meta/desired` is set to it and flushed; then the
-//!   old generation is dropped. A crash leaves the old or the new one, whole. Leftovers of another generation are dropped
-//!   at the next write.
-//! - A record is written and flushed *before* the first POST of its channel, so a crash in between leaves a record of
-//!   something that may not exist, which the next pass settles, and never a channel that nobody knows.
-//! - Outcomes are written after each batch of a pass, and flushed before the next batch is sent, or with the end of the
-//!   pass. A crash before that flush loses what Zoho answered; the next look finds it.
-//! - A ledger is changed and flushed before a write is sent (from now on it may have been applied), and changed after its
-//!   reply came, each time with the records of the same channels; what a good look says goes with the first of these, or
-//!   with the end of a pass that sends nothing. A crash between the two trees of one flush leaves a ledger that is ahead of
-//!   its record: of a write that was not sent, or of a reply whose channel the next look finds. All of it is on the disk
-//!   before the account's `looked_from`, which says up to where the ledgers are certain. A crash in between makes a stretch
-//!   unknown that somebody knew for a moment, and hides none: a write whose reply was lost is in doubt until the next look,
-//!   and a look that was not written down is made again, with the one before it as the last certainty.
-//! - What became of a canary is written when it was answered, by the task that sends them. A crash before that sends it
-//!   again; one between it and the pass that takes it into the ledgers loses nothing, as the next pass does.
-//! - What a look of a daemon says of an account beside what is in its ledgers (when it was, how the clocks differ, what is
-//!   left of the day's credits) is held for at most [`HELD_MAX`] and then written, of all accounts in one batch: looks
-//!   are many, and each says what the one before it said. A clean stop writes it. A crash loses it, and then the stretch
-//!   that nobody knows begins up to so much earlier, for a channel whose next look finds something else than its ledger
-//!   says, and for no other. It hides nothing. Whatever else changes of an account is written at once.
+//! - A new database gets its layout first, and until that is flushed `db.begun` lies beside it: a
+//!   crash in between is told from a database that lost everything.
+//! - A desired state is written under a new generation and flushed; then `meta/desired` is set to
+//!   it and flushed; then the old generation is dropped. A crash leaves the old or the new one,
+//!   whole. Leftovers of another generation are dropped at the next write.
+//! - A record is written and flushed *before* the first POST of its channel, so a crash in between
+//!   leaves a record of something that may not exist, which the next pass settles, and never a
+//!   channel that nobody knows.
+//! - Outcomes are written after each batch of a pass, and flushed before the next batch is sent, or
+//!   with the end of the pass. A crash before that flush loses what Zoho answered; the next look
+//!   finds it.
+//! - A ledger is changed and flushed before a write is sent (from now on it may have been applied),
+//!   and changed after its reply came, each time with the records of the same channels; what a good
+//!   look says goes with the first of these, or with the end of a pass that sends nothing. A crash
+//!   between the two trees of one flush leaves a ledger that is ahead of its record: of a write
+//!   that was not sent, or of a reply whose channel the next look finds. All of it is on the disk
+//!   before the account's `looked_from`, which says up to where the ledgers are certain. A crash in
+//!   between makes a stretch unknown that somebody knew for a moment, and hides none: a write whose
+//!   reply was lost is in doubt until the next look, and a look that was not written down is made
+//!   again, with the one before it as the last certainty.
+//! - What became of a canary is written when it was answered, by the task that sends them. A crash
+//!   before that sends it again; one between it and the pass that takes it into the ledgers loses
+//!   nothing, as the next pass does.
+//! - What a look of a daemon says of an account beside what is in its ledgers (when it was, how the
+//!   clocks differ, what is left of the day's credits) is held for at most [`HELD_MAX`] and then
+//!   written, of all accounts in one batch: looks are many, and each says what the one before it
+//!   said. A clean stop writes it. A crash loses it, and then the stretch that nobody knows begins
+//!   up to so much earlier, for a channel whose next look finds something else than its ledger
+//!   says, and for no other. It hides nothing. Whatever else changes of an account is written at
+//!   once.
 //! - A token fetch is remembered and flushed before it is made.
 //!
-//! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold at most
-//! [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is opened with a cache of 4 MiB
-//! (its default is 1 GiB) and segments of 64 KiB (512): see `docs/performance.md`. The directory is made 0700 and its files 0600.
+//! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold
+//! at most [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is
+//! opened with a cache of 4 MiB (its default is 1 GiB) and segments of 64 KiB (512): see
+//! `docs/performance.md`. The directory is made 0700 and its files 0600.
 //!
-//! A database of an earlier release is brought to this layout and kept as it was; a newer one is refused. See `migrate`.
+//! A database of an earlier release is brought to this layout and kept as it was; a newer one is
+//! refused. See `migrate`.
 //!
-//! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME` and a new one is begun:
-//! the desired state comes back from the config, and the channels are taken over from Zoho's list. See [`open`].
+//! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME`
+//! and a new one is begun: the desired state comes back from the config, and the channels are taken
+//! over from Zoho's list. See [`open`].
 //!
-//! A daemon whose disk fails in mid-life (full, read-only, broken) goes on with the whole store in memory, so that nothing
-//! lapses for want of a disk. What is in memory only is lost with the process: the next start then knows what the last
-//! good write knew, and the looks that follow find the rest, as after a crash.
+//! A daemon whose disk fails in mid-life (full, read-only, broken) goes on with the whole store in
+//! memory, so that nothing lapses for want of a disk. What is in memory only is lost with the
+//! process: the next start then knows what the last good write knew, and the looks that follow find
+//! the rest, as after a crash.
 //!
-//! What is deliberately not here: any interpretation. The interface speaks of accounts, records and desired states, so
-//! that another store could stand in for it.
+//! What is deliberately not here: any interpretation. The interface speaks of accounts, records and
+//! desired states, so that another store could stand in for it.
 
 mod acks;
 mod canaries;

@@ -12,10 +12,12 @@
 //! | a value that cannot be read, or that belongs under another key | moved aside: a record that cannot be read may be the one that says *ours* |
 //! | no permission, no space, no directory | [`OpenError::Io`] |
 //!
-//! While a database is being opened, `db.lock` is locked, so that nobody opens one that is being moved.
+//! While a database is being opened, `db.lock` is locked, so that nobody opens one that is being
+//! moved.
 //!
-//! Once it is open, a write may fail at any time. For a command that is an error. A daemon [goes on](Store::going_on): all
-//! of the store is then in memory, and a new database is opened for it as soon as the disk works ([`Store::mend`]).
+//! Once it is open, a write may fail at any time. For a command that is an error. A daemon [goes
+//! on](Store::going_on): all of the store is then in memory, and a new database is opened for it as
+//! soon as the disk works ([`Store::mend`]).
 
 use std::collections::BTreeMap;
 use std::fs::TryLockError;
@@ -115,29 +117,38 @@ pub enum OpenError {
 }
 
 impl Store {
-    /// Opens, or begins, the store in `state_dir`. `now` names a database that has to be moved aside.
+    /// Opens, or begins, the store in `state_dir`. `now` names a database that has to be moved
+    /// aside.
     pub fn open(state_dir: &Path, now: Timestamp) -> Result<Opened, OpenError> {
         Store::open_with(state_dir, now, STEPS)
     }
 
     /// As if these were all the steps from layout to layout.
     fn open_with(state_dir: &Path, now: Timestamp, steps: &[Step]) -> Result<Opened, OpenError> {
-        make_private(state_dir).map_err(|source| OpenError::Io { path: state_dir.to_owned(), source })?;
+        make_private(state_dir)
+            .map_err(|source| OpenError::Io { path: state_dir.to_owned(), source })?;
         let path = state_dir.join(DATABASE);
-        let opened = |store: Store| Opened { store: store.of_dir(state_dir), moved_aside: None, migrated: None };
+        let opened = |store: Store| Opened {
+            store: store.of_dir(state_dir),
+            moved_aside: None,
+            migrated: None,
+        };
         match open_or_migrate(&path, now, steps) {
             Ok((store, migrated)) => Ok(Opened { migrated, ..opened(store) }),
             Err(Trouble::Final(error)) => Err(error),
             Err(Trouble::Corrupt(why)) => {
-                let aside = move_aside(&path, now).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-                let (store, _) = open_or_migrate(&path, now, steps).map_err(|trouble| trouble.after_moving(&path))?;
+                let aside = move_aside(&path, now)
+                    .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+                let (store, _) = open_or_migrate(&path, now, steps)
+                    .map_err(|trouble| trouble.after_moving(&path))?;
                 Ok(Opened { moved_aside: Some((aside, why)), ..opened(store) })
             }
         }
     }
 
-    /// A store that goes on in memory when its disk fails, as a daemon needs it: channels are to be renewed whether or not
-    /// there is room on a disk. [`Store::trouble`] says so, and [`Store::mend`] goes back to the disk.
+    /// A store that goes on in memory when its disk fails, as a daemon needs it: channels are to be
+    /// renewed whether or not there is room on a disk. [`Store::trouble`] says so, and
+    /// [`Store::mend`] goes back to the disk.
     #[must_use]
     pub fn going_on(self) -> Store {
         let keeper = Keeper { goes_on: true, ..self.keeper.clone() };
@@ -156,13 +167,15 @@ impl Store {
         self.keeper.trouble()
     }
 
-    /// Brings what is in memory back to the disk. The database has to be opened anew for that: sled writes nothing any more
-    /// once a write has failed (seen with 0.34.7).
+    /// Brings what is in memory back to the disk. The database has to be opened anew for that: sled
+    /// writes nothing any more once a write has failed (seen with 0.34.7).
     ///
     /// # Errors
     /// When the disk still fails. Then everything stays in memory.
     pub fn mend(&self, now: Timestamp) -> Result<(), OpenError> {
-        let Some(state_dir) = self.state_dir.as_ref().filter(|_| self.trouble().is_some()) else { return Ok(()) };
+        let Some(state_dir) = self.state_dir.as_ref().filter(|_| self.trouble().is_some()) else {
+            return Ok(());
+        };
         let failed = |error| value_trouble(state_dir, error).after_moving(state_dir);
         let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         for tree in self.trees() {
@@ -192,7 +205,8 @@ impl Store {
         Store::of(db)
     }
 
-    /// A store that is in memory from the start, for a rehearsal: what is written there is gone with the process.
+    /// A store that is in memory from the start, for a rehearsal: what is written there is gone
+    /// with the process.
     ///
     /// # Errors
     /// As [`Store::temporary`].
@@ -231,8 +245,20 @@ impl Store {
     }
 
     fn kept_by(self, keeper: Keeper) -> Store {
-        let Store { meta, desired, records, accounts, tokens, ledgers, acks, canaries, keeper: _, held, db, state_dir } =
-            self;
+        let Store {
+            meta,
+            desired,
+            records,
+            accounts,
+            tokens,
+            ledgers,
+            acks,
+            canaries,
+            keeper: _,
+            held,
+            db,
+            state_dir,
+        } = self;
         Store {
             meta: meta.kept_by(&keeper),
             desired: desired.kept_by(&keeper),
@@ -269,20 +295,34 @@ impl Store {
     }
 
     /// The record of one channel.
-    pub fn record(&self, account: &AccountName, id: ChannelId) -> Result<Option<Record>, StoreError> {
+    pub fn record(
+        &self,
+        account: &AccountName,
+        id: ChannelId,
+    ) -> Result<Option<Record>, StoreError> {
         let value: Option<RecordValue> = self.records.read(&keys::record(account, id))?;
         Ok(value.map(RecordValue::into_record))
     }
 
     /// The records of one account.
-    pub fn records(&self, account: &AccountName) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
+    pub fn records(
+        &self,
+        account: &AccountName,
+    ) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
         let entries: Vec<(Vec<u8>, RecordValue)> = self.records.scan(&keys::records_of(account))?;
-        Ok(entries.into_iter().map(|(_, value)| value.into_record()).map(|record| (record.id, record)).collect())
+        Ok(entries
+            .into_iter()
+            .map(|(_, value)| value.into_record())
+            .map(|record| (record.id, record))
+            .collect())
     }
 
-    /// What was granted to each channel that is remembered, with its account: also of accounts that are declared no
-    /// longer.
-    pub fn visit_grants(&self, mut see: impl FnMut(AccountName, Option<Grant>)) -> Result<(), StoreError> {
+    /// What was granted to each channel that is remembered, with its account: also of accounts that
+    /// are declared no longer.
+    pub fn visit_grants(
+        &self,
+        mut see: impl FnMut(AccountName, Option<Grant>),
+    ) -> Result<(), StoreError> {
         self.records.each("", |key, record: GrantOnly| {
             if let Some(account) = keys::account_of(key) {
                 see(account, record.into_grant());
@@ -311,8 +351,8 @@ impl Store {
         self.records.set(changes.iter().map(entry))
     }
 
-    /// Sets and removes (`None`) ledgers and records of one account, in this order. They are on the disk once it is
-    /// [flushed](Store::flush).
+    /// Sets and removes (`None`) ledgers and records of one account, in this order. They are on the
+    /// disk once it is [flushed](Store::flush).
     pub fn set_channels(
         &self,
         account: &AccountName,
@@ -339,8 +379,9 @@ impl Store {
         &self,
         states: impl IntoIterator<Item = (&'a AccountName, &'a AccountState)>,
     ) -> Result<(), StoreError> {
-        let entry =
-            |(account, state): (&AccountName, &AccountState)| (account.to_string(), Some(AccountValue::of(state)));
+        let entry = |(account, state): (&AccountName, &AccountState)| {
+            (account.to_string(), Some(AccountValue::of(state)))
+        };
         self.accounts.write(states.into_iter().map(entry))
     }
 
@@ -355,14 +396,15 @@ impl Store {
         self.tokens.write([(account.to_string(), Some(TokenValue::of(state)))])
     }
 
-    /// Reads everything once, so that a value that cannot be read is found before anything relies on it. A record of one
-    /// channel under the key of another would make ours what is not.
+    /// Reads everything once, so that a value that cannot be read is found before anything relies
+    /// on it. A record of one channel under the key of another would make ours what is not.
     ///
     /// What is large is read by threads of its own, as a daemon that starts is waited for.
     fn verify(&self) -> Result<(), StoreError> {
         std::thread::scope(|scope| {
-            let records =
-                scope.spawn(|| self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id())));
+            let records = scope.spawn(|| {
+                self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id()))
+            });
             let ledgers = scope.spawn(|| ledger::verify(self));
             self.accounts.check::<AccountValue>(|_, _| true)?;
             self.tokens.check::<TokenValue>(|_, _| true)?;
@@ -371,7 +413,9 @@ impl Store {
             told::verify(self)?;
             desired::verify(self)?;
             // sled may panic on what is corrupt: that panic is handed on.
-            let ended = |result: std::thread::Result<_>| result.unwrap_or_else(|panic| resume_unwind(panic));
+            let ended = |result: std::thread::Result<_>| {
+                result.unwrap_or_else(|panic| resume_unwind(panic))
+            };
             ended(records.join())?;
             ended(ledgers.join())
         })
@@ -393,7 +437,11 @@ impl Trouble {
 }
 
 /// Opens the database, after it was brought to the layout to which these steps lead.
-fn open_or_migrate(path: &Path, now: Timestamp, steps: &[Step]) -> Result<(Store, Option<Migrated>), Trouble> {
+fn open_or_migrate(
+    path: &Path,
+    now: Timestamp,
+    steps: &[Step],
+) -> Result<(Store, Option<Migrated>), Trouble> {
     let state_dir = path.parent().unwrap_or(path);
     let layout = layout_after(steps);
     let _opening = when_free(|| lock(path))?;
@@ -404,27 +452,36 @@ fn open_or_migrate(path: &Path, now: Timestamp, steps: &[Step]) -> Result<(Store
     };
     let steps = steps.get(from as usize - 1..).unwrap_or_default();
     let migrated = when_free(|| {
-        migrate::migrate(state_dir, from, steps, now, |db| write_layout(db, layout)).map_err(|error| match error {
-            MigrateError::Store(error) => value_trouble(path, error),
-            MigrateError::Value(why) => Trouble::Corrupt(format!("its layout {from} cannot be migrated: {why}")),
-            MigrateError::File(source) => file_trouble(path, source),
-        })
+        migrate::migrate(state_dir, from, steps, now, |db| write_layout(db, layout)).map_err(
+            |error| match error {
+                MigrateError::Store(error) => value_trouble(path, error),
+                MigrateError::Value(why) => {
+                    Trouble::Corrupt(format!("its layout {from} cannot be migrated: {why}"))
+                }
+                MigrateError::File(source) => file_trouble(path, source),
+            },
+        )
     })?;
     match when_free(|| open_and_verify(path, layout))? {
         Found::This(store) => Ok((*store, Some(migrated))),
-        Found::Older(from) => Err(Trouble::Corrupt(format!("it has layout {from} after it was migrated"))),
+        Found::Older(from) => {
+            Err(Trouble::Corrupt(format!("it has layout {from} after it was migrated")))
+        }
     }
 }
 
-/// A database that was just dropped, in this process or by one that is ending, holds its lock for a moment longer: sled's
-/// own threads let go of it last (seen with 0.34.7 on 2026-11-23). So a lock is believed only when it lasts.
+/// A database that was just dropped, in this process or by one that is ending, holds its lock for a
+/// moment longer: sled's own threads let go of it last (seen with 0.34.7 on 2026-11-23). So a lock
+/// is believed only when it lasts.
 ///
-/// sled may panic instead of returning an error on some corruptions (measured with 0.34.7), so it is opened, and read
-/// once from end to end, where a panic can be caught.
+/// sled may panic instead of returning an error on some corruptions (measured with 0.34.7), so it
+/// is opened, and read once from end to end, where a panic can be caught.
 fn when_free<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
     let mut once = || {
         let result = catch_unwind(AssertUnwindSafe(&mut attempt));
-        result.unwrap_or_else(|_| Err(Trouble::Corrupt("the database panicked while it was opened".to_owned())))
+        result.unwrap_or_else(|_| {
+            Err(Trouble::Corrupt("the database panicked while it was opened".to_owned()))
+        })
     };
     for _ in 1..LOCK_TRIES {
         match once() {
@@ -438,7 +495,12 @@ fn when_free<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Tr
 /// Held while the database is opened, and maybe moved.
 fn lock(path: &Path) -> Result<std::fs::File, Trouble> {
     let mut options = std::fs::OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(path.with_extension(LOCK));
+    let file = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path.with_extension(LOCK));
     let file = file.map_err(|source| file_trouble(path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -468,7 +530,9 @@ fn open_and_verify(path: &Path, layout: u32) -> Result<Found, Trouble> {
         Some(0) => return Err(Trouble::Corrupt("no release has written layout 0".to_owned())),
         Some(found) if found < layout => return Ok(Found::Older(found)),
         None if !begun.exists() => {
-            return Err(Trouble::Corrupt("the database was there, but nothing of what was kept in it".to_owned()));
+            return Err(Trouble::Corrupt(
+                "the database was there, but nothing of what was kept in it".to_owned(),
+            ));
         }
         Some(_) | None => {}
     }
@@ -490,8 +554,8 @@ fn file_trouble(path: &Path, source: io::Error) -> Trouble {
     Trouble::Final(OpenError::Io { path: path.to_owned(), source })
 }
 
-/// The layout that the database was written in, if it was written at all. Opening a tree makes it, so this comes before
-/// any other: a newer layout is left as it is.
+/// The layout that the database was written in, if it was written at all. Opening a tree makes it,
+/// so this comes before any other: a newer layout is left as it is.
 fn layout_of(db: &sled::Db) -> Result<Option<u32>, StoreError> {
     Tree::open(db, "meta")?.read(SCHEMA_KEY)
 }
@@ -521,7 +585,10 @@ fn sled_trouble(path: &Path, error: sled::Error) -> Trouble {
 
 /// Errors of the bytes in the files, as opposed to those of the file system around them.
 fn is_of_content(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    )
 }
 
 fn value_trouble(path: &Path, error: StoreError) -> Trouble {
@@ -534,18 +601,24 @@ fn value_trouble(path: &Path, error: StoreError) -> Trouble {
 /// sled keeps to the length of segments that a database was begun with, and says so.
 pub(super) fn open_database(path: &Path) -> sled::Result<sled::Db> {
     match config().path(path).open() {
-        Err(sled::Error::Unsupported(_)) => config().segment_size(SEGMENT_BYTES_ONCE).path(path).open(),
+        Err(sled::Error::Unsupported(_)) => {
+            config().segment_size(SEGMENT_BYTES_ONCE).path(path).open()
+        }
         result @ (Ok(_) | Err(_)) => result,
     }
 }
 
 pub(super) fn config() -> sled::Config {
-    let config = sled::Config::default().cache_capacity(CACHE_BYTES).flush_every_ms(None).print_profile_on_drop(false);
+    let config = sled::Config::default()
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None)
+        .print_profile_on_drop(false);
     config.segment_size(SEGMENT_BYTES)
 }
 
-/// Made for its owner alone. A directory that is there already may hold other things (somebody's `/tmp`), so its mode is its
-/// owner's business; the database in it is a directory of its own, and that one is always private.
+/// Made for its owner alone. A directory that is there already may hold other things (somebody's
+/// `/tmp`), so its mode is its owner's business; the database in it is a directory of its own, and
+/// that one is always private.
 fn make_private(state_dir: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)
 }
@@ -568,8 +641,8 @@ fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// What sled reads and writes at once. Its own 512 KiB are made for far more than a store here holds: each of its buffers
-/// is as long, and so is what a flush of a few bytes may leave empty.
+/// What sled reads and writes at once. Its own 512 KiB are made for far more than a store here
+/// holds: each of its buffers is as long, and so is what a flush of a few bytes may leave empty.
 const SEGMENT_BYTES: usize = 64 * 1024;
 /// What the first databases were begun with: sled's own.
 const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
@@ -577,7 +650,8 @@ const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
 pub(super) const DATABASE: &str = "db";
 /// The file in its directory in which sled keeps everything.
 const SLED_LOG: &str = "db";
-/// `db.begun` is there from before the database until its layout is in it, and nothing else is written before that.
+/// `db.begun` is there from before the database until its layout is in it, and nothing else is
+/// written before that.
 const BEGUN: &str = "begun";
 const SCHEMA_KEY: &str = "schema";
 /// The layout that this program writes.

@@ -62,7 +62,8 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let open = || Store::open(dir.path(), at("2026-01-01T00:00:00Z")).unwrap().store;
         let topics = [("uncovered/acme/c1".to_owned(), at("2026-01-01T00:00:00Z"))].into();
-        let told = Told { at: at("2026-01-01T00:10:00Z"), bad_since: at("2026-01-01T00:00:00Z"), topics };
+        let told =
+            Told { at: at("2026-01-01T00:10:00Z"), bad_since: at("2026-01-01T00:00:00Z"), topics };
         assert_eq!(open().told().unwrap(), None);
         open().write_told(Some(&told)).unwrap();
         assert_eq!(open().told().unwrap(), Some(told));

@@ -1,7 +1,7 @@
 //! Reading and writing one tree: values as JSON, batches bounded, errors that name the key.
 //!
-//! A tree is on the disk, or, once a write to the disk has failed and its store [goes on](super::Store::going_on), whole
-//! in memory.
+//! A tree is on the disk, or, once a write to the disk has failed and its store [goes
+//! on](super::Store::going_on), whole in memory.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The most entries in one batch (measured: sled's memory grows with the size of a batch, and not with their number).
+/// The most entries in one batch (measured: sled's memory grows with the size of a batch, and not
+/// with their number).
 pub const BATCH_MAX: usize = 200;
 
 /// The store could not do what it was asked to.
@@ -46,8 +47,8 @@ impl StoreError {
     }
 }
 
-/// Asked before each batch that is written to the disk; an error is the disk's. It is how a disk that is full, and a
-/// process that dies at this very point, are played; a daemon has none.
+/// Asked before each batch that is written to the disk; an error is the disk's. It is how a disk
+/// that is full, and a process that dies at this very point, are played; a daemon has none.
 pub type Gate = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// One tree with its name.
@@ -91,8 +92,14 @@ impl Keeper {
 
 impl Tree {
     pub(super) fn open(db: &sled::Db, name: &'static str) -> Result<Tree, StoreError> {
-        let tree = db.open_tree(name).map_err(|source| StoreError::Sled { doing: "open a tree", source })?;
-        Ok(Tree { name, place: Arc::new(RwLock::new(Place::Disk(tree))), keeper: Keeper::default() })
+        let tree = db
+            .open_tree(name)
+            .map_err(|source| StoreError::Sled { doing: "open a tree", source })?;
+        Ok(Tree {
+            name,
+            place: Arc::new(RwLock::new(Place::Disk(tree))),
+            keeper: Keeper::default(),
+        })
     }
 
     /// The same tree under another keeper.
@@ -103,17 +110,22 @@ impl Tree {
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
             Place::Disk(tree) => {
-                let value = tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
+                let value =
+                    tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
                 value.map(|bytes| self.parse(key.as_bytes(), &bytes)).transpose()
             }
-            Place::Memory(entries) => {
-                entries.get(key.as_bytes()).map(|bytes| self.parse(key.as_bytes(), bytes)).transpose()
-            }
+            Place::Memory(entries) => entries
+                .get(key.as_bytes())
+                .map(|bytes| self.parse(key.as_bytes(), bytes))
+                .transpose(),
         }
     }
 
     /// Every entry whose key begins so, in the order of keys.
-    pub(super) fn scan<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+    pub(super) fn scan<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut entries = Vec::new();
         self.each(prefix, |key, value| entries.push((key.to_vec(), value)))?;
         Ok(entries)
@@ -132,11 +144,18 @@ impl Tree {
     }
 
     /// Reads every entry, and keeps none; each has to belong where it is.
-    pub(super) fn check<T: DeserializeOwned>(&self, belongs: fn(&T, &str) -> bool) -> Result<(), StoreError> {
+    pub(super) fn check<T: DeserializeOwned>(
+        &self,
+        belongs: fn(&T, &str) -> bool,
+    ) -> Result<(), StoreError> {
         self.visit("", |key, bytes| {
             let value: T = self.parse(key, bytes)?;
             let key = String::from_utf8_lossy(key);
-            if belongs(&value, &key) { Ok(()) } else { Err(self.bad(&key, &"it belongs under another key")) }
+            if belongs(&value, &key) {
+                Ok(())
+            } else {
+                Err(self.bad(&key, &"it belongs under another key"))
+            }
         })
     }
 
@@ -146,7 +165,11 @@ impl Tree {
     }
 
     /// Those of them of which this holds.
-    pub(super) fn keys_that(&self, prefix: &str, holds: impl Fn(&[u8]) -> bool) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub(super) fn keys_that(
+        &self,
+        prefix: &str,
+        holds: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut keys = Vec::new();
         self.visit(prefix, |key, _| {
             if holds(key) {
@@ -165,7 +188,9 @@ impl Tree {
                 let first = first.map_err(|source| StoreError::Sled { doing: "scan", source })?;
                 Ok(first.map(|(key, _)| key.to_vec()))
             }
-            Place::Memory(entries) => Ok(entries.range(from.to_vec()..).next().map(|(key, _)| key.clone())),
+            Place::Memory(entries) => {
+                Ok(entries.range(from.to_vec()..).next().map(|(key, _)| key.clone()))
+            }
         }
     }
 
@@ -205,8 +230,8 @@ impl Tree {
         self.flush()
     }
 
-    /// Sees to it that what was set is on the disk. sled has one log for all trees: this is for what was set in the others
-    /// too.
+    /// Sees to it that what was set is on the disk. sled has one log for all trees: this is for
+    /// what was set in the others too.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
             Place::Disk(tree) if self.keeper.trouble().is_none() => match flush(tree) {
@@ -221,8 +246,8 @@ impl Tree {
         }
     }
 
-    /// Whether these, in the order of their keys, are what is there below `prefix`, byte for byte. They are read side by
-    /// side, and none of them is kept.
+    /// Whether these, in the order of their keys, are what is there below `prefix`, byte for byte.
+    /// They are read side by side, and none of them is kept.
     pub(super) fn is<T: Serialize>(
         &self,
         prefix: &str,
@@ -254,7 +279,11 @@ impl Tree {
     pub(super) fn move_to(&self, fresh: &Tree) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         let Place::Memory(entries) = &*place else { return Ok(()) };
-        let gone = fresh.keys("")?.into_iter().filter(|key| !entries.contains_key(key)).map(|key| (key, None));
+        let gone = fresh
+            .keys("")?
+            .into_iter()
+            .filter(|key| !entries.contains_key(key))
+            .map(|key| (key, None));
         let kept = entries.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
         let changes: Vec<Change> = gone.chain(kept).collect();
         let mut there = fresh.place.write().unwrap_or_else(PoisonError::into_inner);
@@ -319,7 +348,8 @@ impl Tree {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
             Place::Disk(tree) => {
                 for entry in tree.scan_prefix(prefix) {
-                    let (key, bytes) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
+                    let (key, bytes) =
+                        entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
                     see(&key, &bytes)?;
                     touch(tree, &key)?;
                 }
@@ -335,7 +365,8 @@ impl Tree {
     }
 
     fn parse<T: DeserializeOwned>(&self, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
-        serde_json::from_slice(bytes).map_err(|error| self.bad(&String::from_utf8_lossy(key), &error))
+        serde_json::from_slice(bytes)
+            .map_err(|error| self.bad(&String::from_utf8_lossy(key), &error))
     }
 
     fn json<T: Serialize>(&self, key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
@@ -347,9 +378,10 @@ impl Tree {
     }
 }
 
-/// sled lets go of a page only after some 16,000 accesses to pages, whatever its cache may hold: a scan, which accesses each
-/// page once, leaves that many in memory. (Seen with 0.34.7: 300,000 entries read from end to end take 87 MB, and 19 MB
-/// when each is accessed once more, in a fifth more time.)
+/// sled lets go of a page only after some 16,000 accesses to pages, whatever its cache may hold: a
+/// scan, which accesses each page once, leaves that many in memory. (Seen with 0.34.7: 300,000
+/// entries read from end to end take 87 MB, and 19 MB when each is accessed once more, in a fifth
+/// more time.)
 fn touch(tree: &sled::Tree, key: &[u8]) -> Result<(), StoreError> {
     tree.contains_key(key).map(drop).map_err(|source| StoreError::Sled { doing: "scan", source })
 }

@@ -1,8 +1,8 @@
 //! The stored shapes of records, account states and tokens.
 //!
-//! They are types of their own, so that the domain can change without changing what is on disk. Each carries its version
-//! `v`; a later shape reads the earlier ones. Conversions name every field, so that a new one breaks the build here and
-//! not the data.
+//! They are types of their own, so that the domain can change without changing what is on disk.
+//! Each carries its version `v`; a later shape reads the earlier ones. Conversions name every
+//! field, so that a new one breaks the build here and not the data.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,22 +82,22 @@ struct LastStepValue {
 
 impl RecordValue {
     pub(super) fn of(record: &Record) -> RecordValue {
-        let Record { id, name, notify_url, grant, refusal, repairs, renewal_asked, last } = record.clone();
+        let Record { id, name, notify_url, grant, refusal, repairs, renewal_asked, last } =
+            record.clone();
         RecordValue {
             v: V,
             id,
             name,
             notify_url: notify_url.0,
             grant: grant.map(|Grant { at, asked, expiry }| GrantValue { at, asked, expiry }),
-            refusal: refusal.map(|Refusal { code, message, json_path, spec, attempts, at }| RefusalValue {
-                code,
-                message,
-                json_path,
-                spec: spec.0,
-                attempts,
+            refusal: refusal.map(|Refusal { code, message, json_path, spec, attempts, at }| {
+                RefusalValue { code, message, json_path, spec: spec.0, attempts, at }
+            }),
+            repairs: repairs.map(|Repairs { drift, writes, at }| RepairsValue {
+                drift: drift.0,
+                writes,
                 at,
             }),
-            repairs: repairs.map(|Repairs { drift, writes, at }| RepairsValue { drift: drift.0, writes, at }),
             renewal_asked,
             last: last.map(|LastStep { at, step, outcome }| LastStepValue { at, step, outcome }),
         }
@@ -108,20 +108,32 @@ impl RecordValue {
     }
 
     pub(super) fn into_record(self) -> Record {
-        let RecordValue { v: _, id, name, notify_url, grant, refusal, repairs, renewal_asked, last } = self;
+        let RecordValue {
+            v: _,
+            id,
+            name,
+            notify_url,
+            grant,
+            refusal,
+            repairs,
+            renewal_asked,
+            last,
+        } = self;
         Record {
             id,
             name,
             notify_url: Fingerprint(notify_url),
             grant: grant.map(|GrantValue { at, asked, expiry }| Grant { at, asked, expiry }),
-            refusal: refusal.map(|RefusalValue { code, message, json_path, spec, attempts, at }| Refusal {
-                code,
-                message,
-                json_path,
-                spec: Fingerprint(spec),
-                attempts,
-                at,
-            }),
+            refusal: refusal.map(
+                |RefusalValue { code, message, json_path, spec, attempts, at }| Refusal {
+                    code,
+                    message,
+                    json_path,
+                    spec: Fingerprint(spec),
+                    attempts,
+                    at,
+                },
+            ),
             repairs: repairs.map(|RepairsValue { drift, writes, at }| Repairs {
                 drift: Fingerprint(drift),
                 writes,
@@ -180,7 +192,8 @@ impl PausesValue {
     fn into_pauses(self) -> Pauses {
         let PausesValue { account, channels } = self;
         let pause = |PauseValue { at, until }| Pause { at, until };
-        let channels = channels.into_iter().filter_map(|(id, value)| Some((id.parse().ok()?, pause(value))));
+        let channels =
+            channels.into_iter().filter_map(|(id, value)| Some((id.parse().ok()?, pause(value))));
         Pauses { account: account.map(pause), channels: channels.collect() }
     }
 }
@@ -242,14 +255,16 @@ impl LearnedValue {
             at,
         });
         let refusing = refusing.map(|Refusing { code, at }| RefusingValue { code, at });
-        let lifetime = lifetime.map(|LifetimeLearned { max, asked, granted, configured, at }| LifetimeLearnedValue {
-            max,
-            asked,
-            granted,
-            configured,
-            at,
+        let lifetime = lifetime.map(|LifetimeLearned { max, asked, granted, configured, at }| {
+            LifetimeLearnedValue { max, asked, granted, configured, at }
         });
-        LearnedValue { lifetime, post_refused, batch, refusing, short_grants: AttemptsValue { count, since } }
+        LearnedValue {
+            lifetime,
+            post_refused,
+            batch,
+            refusing,
+            short_grants: AttemptsValue { count, since },
+        }
     }
 
     fn into_learned(self) -> Learned {
@@ -262,13 +277,10 @@ impl LearnedValue {
             at,
         });
         let refusing = refusing.map(|RefusingValue { code, at }| Refusing { code, at });
-        let lifetime = lifetime.map(|LifetimeLearnedValue { max, asked, granted, configured, at }| LifetimeLearned {
-            max,
-            asked,
-            granted,
-            configured,
-            at,
-        });
+        let lifetime =
+            lifetime.map(|LifetimeLearnedValue { max, asked, granted, configured, at }| {
+                LifetimeLearned { max, asked, granted, configured, at }
+            });
         Learned { lifetime, post_refused, batch, refusing, short_grants: Attempts { count, since } }
     }
 }
@@ -295,8 +307,17 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState { skew_ms, looks, writes, looked_at, looked_from, removals_allowed, learned, paused, credits } =
-            state;
+        let AccountState {
+            skew_ms,
+            looks,
+            writes,
+            looked_at,
+            looked_from,
+            removals_allowed,
+            learned,
+            paused,
+            credits,
+        } = state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -312,15 +333,28 @@ impl AccountValue {
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, removable, learned, paused, credits } =
-            self;
+        let AccountValue {
+            v: _,
+            skew_ms,
+            looks,
+            writes,
+            looked_at,
+            looked_from,
+            removable,
+            learned,
+            paused,
+            credits,
+        } = self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
             writes: writes.into_trouble(),
             looked_at,
             looked_from,
-            removals_allowed: removable.into_iter().filter_map(|id| ChannelId::new(id).ok()).collect(),
+            removals_allowed: removable
+                .into_iter()
+                .filter_map(|id| ChannelId::new(id).ok())
+                .collect(),
             learned: learned.into_learned(),
             paused: paused.into_pauses(),
             credits: credits.map(|CreditsValue { remaining, at }| CreditsLeft { remaining, at }),
@@ -328,8 +362,9 @@ impl AccountValue {
     }
 }
 
-/// The access token itself is stored: asking for a new one at each start would run into Zoho's limit of ten in ten
-/// minutes. It lives one hour, and the directory is readable by its owner alone.
+/// The access token itself is stored: asking for a new one at each start would run into Zoho's
+/// limit of ten in ten minutes. It lives one hour, and the directory is readable by its owner
+/// alone.
 #[derive(Serialize, Deserialize)]
 pub(super) struct TokenValue {
     v: u32,
@@ -359,7 +394,8 @@ impl TokenValue {
         TokenValue {
             v: V,
             credentials: credentials.0,
-            access: access.map(|(secret, ends)| AccessValue { token: secret.expose().to_owned(), ends }),
+            access: access
+                .map(|(secret, ends)| AccessValue { token: secret.expose().to_owned(), ends }),
             fetches,
             denied: denied.map(|Denied { attempts, until, what, throttled }| DeniedValue {
                 attempts,
@@ -393,7 +429,10 @@ pub(super) mod as_text {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(in crate::store) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::store) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
@@ -421,7 +460,11 @@ mod tests {
             id: ChannelId::new(1_000_000_068_001).unwrap(),
             name: "deal-sync".parse().unwrap(),
             notify_url: Fingerprint(u64::MAX),
-            grant: Some(Grant { at: at(), asked: at(), expiry: after(at(), Duration::from_secs(86_400)) }),
+            grant: Some(Grant {
+                at: at(),
+                asked: at(),
+                expiry: after(at(), Duration::from_secs(86_400)),
+            }),
             refusal: Some(Refusal {
                 code: "INVALID_DATA".into(),
                 message: "invalid data".into(),
@@ -432,7 +475,11 @@ mod tests {
             }),
             repairs: Some(Repairs { drift: Fingerprint(9), writes: 3, at: at() }),
             renewal_asked: None,
-            last: Some(LastStep { at: at(), step: "enable (renew)".into(), outcome: "done".into() }),
+            last: Some(LastStep {
+                at: at(),
+                step: "enable (renew)".into(),
+                outcome: "done".into(),
+            }),
         }
     }
 
@@ -463,7 +510,8 @@ mod tests {
             writes: Trouble::default(),
             looked_at: Some(at()),
             looked_from: Some(at()),
-            removals_allowed: [ChannelId::new(3).unwrap(), ChannelId::new(i64::MAX).unwrap()].into(),
+            removals_allowed: [ChannelId::new(3).unwrap(), ChannelId::new(i64::MAX).unwrap()]
+                .into(),
             learned: Learned {
                 lifetime: Some(LifetimeLearned {
                     max: Duration::from_secs(86_400),
@@ -495,7 +543,12 @@ mod tests {
             credentials: Fingerprint(1),
             access: Some((Secret::new("1000.token"), at())),
             fetches: vec![at()],
-            denied: Some(Denied { attempts: 1, until: at(), what: "invalid_code".into(), throttled: false }),
+            denied: Some(Denied {
+                attempts: 1,
+                until: at(),
+                what: "invalid_code".into(),
+                throttled: false,
+            }),
         };
         let text = serde_json::to_string(&TokenValue::of(&token)).unwrap();
         assert_eq!(serde_json::from_str::<TokenValue>(&text).unwrap().into_state(), token);

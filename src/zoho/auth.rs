@@ -1,12 +1,14 @@
 //! The access token of one account.
 //!
-//! It is cached in memory and, through [`Remember`], over restarts. One fetch is under way at a time; everybody else waits
-//! for it. Zoho gives at most ten access tokens per refresh token in ten minutes and answers an eleventh request by
-//! locking the refresh token out for longer (*Token validity*, CRM v3 docs); so every fetch is remembered *before* it is
-//! made, and none is made beyond [`FETCHES_MAX`], however often the process restarts. What the OAuth server refused is
+//! It is cached in memory and, through [`Remember`], over restarts. One fetch is under way at a
+//! time; everybody else waits for it. Zoho gives at most ten access tokens per refresh token in ten
+//! minutes and answers an eleventh request by locking the refresh token out for longer (*Token
+//! validity*, CRM v3 docs); so every fetch is remembered *before* it is made, and none is made
+//! beyond [`FETCHES_MAX`], however often the process restarts. What the OAuth server refused is
 //! asked again slowly, and at once when the credentials change.
 //!
-//! Errors of the OAuth server may come with HTTP 200; a reply without `access_token` is an error whatever its status.
+//! Errors of the OAuth server may come with HTTP 200; a reply without `access_token` is an error
+//! whatever its status.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -35,8 +37,8 @@ pub struct Tokens {
     asked: std::sync::Mutex<Asked>,
 }
 
-/// How often this process asked for a token, by outcome: `ok`, `denied` (the OAuth server said no), `throttled` (it said
-/// too often) or `failed` (no usable answer).
+/// How often this process asked for a token, by outcome: `ok`, `denied` (the OAuth server said no),
+/// `throttled` (it said too often) or `failed` (no usable answer).
 pub type Asked = BTreeMap<&'static str, u64>;
 
 impl TokenState {
@@ -56,11 +58,16 @@ impl TokenState {
         if let Some(denied) = self.denied.as_ref().filter(|denied| denied.holds(now)) {
             return Some((denied.until, denied.what.clone()));
         }
-        let recent = self.fetches.iter().filter(|at| **at > before(now, FETCH_WINDOW) && **at <= now);
+        let recent =
+            self.fetches.iter().filter(|at| **at > before(now, FETCH_WINDOW) && **at <= now);
         let mut recent: Vec<Timestamp> = recent.copied().collect();
         recent.sort();
         let oldest_counted = recent.len().checked_sub(FETCHES_MAX).map(|index| recent[index])?;
-        let why = format!("{} tokens were asked for in {} minutes", recent.len(), FETCH_WINDOW.as_secs() / 60);
+        let why = format!(
+            "{} tokens were asked for in {} minutes",
+            recent.len(),
+            FETCH_WINDOW.as_secs() / 60
+        );
         Some((after(oldest_counted, FETCH_WINDOW), why))
     }
 
@@ -72,15 +79,16 @@ impl TokenState {
     fn deny(&mut self, now: Timestamp, what: String, throttled: bool) {
         let attempts = self.denied.as_ref().map_or(0, |denied| denied.attempts).saturating_add(1);
         let index = (attempts as usize - 1).min(DENIED_WAITS.len() - 1);
-        let wait = if throttled { FETCH_WINDOW.max(DENIED_WAITS[index]) } else { DENIED_WAITS[index] };
+        let wait =
+            if throttled { FETCH_WINDOW.max(DENIED_WAITS[index]) } else { DENIED_WAITS[index] };
         self.access = None;
         self.denied = Some(Denied { attempts, until: after(now, wait), what, throttled });
     }
 }
 
 impl Denied {
-    /// Whether it still keeps a token from being asked for. One that ends later than any wait is long was made while the
-    /// clock was wrong, and holds nothing.
+    /// Whether it still keeps a token from being asked for. One that ends later than any wait is
+    /// long was made while the clock was wrong, and holds nothing.
     fn holds(&self, now: Timestamp) -> bool {
         self.until > now && self.until <= after(now, DENIED_WAIT_MAX)
     }
@@ -92,7 +100,11 @@ impl Tokens {
         let credentials = credentials_fingerprint(account);
         let state = remembered.filter(|state| state.credentials == credentials);
         let state = state.unwrap_or_else(|| TokenState::new(credentials));
-        Tokens { state: tokio::sync::Mutex::new(state), remember, asked: std::sync::Mutex::default() }
+        Tokens {
+            state: tokio::sync::Mutex::new(state),
+            remember,
+            asked: std::sync::Mutex::default(),
+        }
     }
 
     /// The token: the cached one while it is good, else a new one.
@@ -127,7 +139,9 @@ impl Tokens {
         self.keep(&state)?;
         match fetched {
             Ok((secret, _)) => Ok(secret),
-            Err(Refusal::Denied { what, throttled: false }) => Err(token_error(Kind::Credentials(what))),
+            Err(Refusal::Denied { what, throttled: false }) => {
+                Err(token_error(Kind::Credentials(what)))
+            }
             Err(Refusal::Denied { what, throttled: true }) => {
                 let until = state.denied.as_ref().map_or(now, |denied| denied.until);
                 Err(token_error(Kind::Waiting { until, wait: span(now, until), why: what }))
@@ -186,7 +200,11 @@ enum Refusal {
     Other(Kind),
 }
 
-async fn fetch(account: &Account, transport: &dyn Transport, now: Timestamp) -> Result<(Secret, Timestamp), Refusal> {
+async fn fetch(
+    account: &Account,
+    transport: &dyn Transport,
+    now: Timestamp,
+) -> Result<(Secret, Timestamp), Refusal> {
     let response = transport.send(token_request(account)).await;
     let response = response.map_err(|error| Refusal::Other(Kind::Transport(error)))?;
     read_token(&response, now)
@@ -218,7 +236,9 @@ pub enum CodeError {
         help: String,
     },
     /// An answer without what was asked for.
-    #[error("the OAuth server answered HTTP {0} without a refresh token; make a new code and try again")]
+    #[error(
+        "the OAuth server answered HTTP {0} without a refresh token; make a new code and try again"
+    )]
     NoToken(u16),
     /// The code was made for too little.
     #[error(
@@ -233,7 +253,8 @@ pub enum CodeError {
     },
 }
 
-/// Exchanges a self client's grant code, which can be used once and within minutes, for a refresh token.
+/// Exchanges a self client's grant code, which can be used once and within minutes, for a refresh
+/// token.
 ///
 /// # Errors
 /// See [`CodeError`]: each says what to do next.
@@ -243,12 +264,14 @@ pub async fn exchange_code(
     transport: &dyn Transport,
 ) -> Result<Exchanged, CodeError> {
     let asked = transport.send(grant_request(account, ("authorization_code", "code", code))).await;
-    let response = asked.map_err(|error| CodeError::Unasked(account.accounts_url.clone(), error))?;
+    let response =
+        asked.map_err(|error| CodeError::Unasked(account.accounts_url.clone(), error))?;
     read_exchange(account, &response)
 }
 
 fn read_exchange(account: &Account, response: &Response) -> Result<Exchanged, CodeError> {
-    let body: Value = serde_json::from_slice(&response.body).map_err(|_| CodeError::NoToken(response.status))?;
+    let body: Value =
+        serde_json::from_slice(&response.body).map_err(|_| CodeError::NoToken(response.status))?;
     let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     if let Some(error) = text("error") {
         let error = bounded(error);
@@ -258,7 +281,9 @@ fn read_exchange(account: &Account, response: &Response) -> Result<Exchanged, Co
     let scope = text("scope").map(bounded);
     let missing = scope.as_deref().map(missing_scopes).unwrap_or_default();
     match scope {
-        Some(granted) if !missing.is_empty() => Err(CodeError::Scope { granted, missing: missing.join(" and ") }),
+        Some(granted) if !missing.is_empty() => {
+            Err(CodeError::Scope { granted, missing: missing.join(" and ") })
+        }
         scope => Ok(Exchanged { refresh_token: Secret::new(refresh_token), scope }),
     }
 }
@@ -277,7 +302,9 @@ fn missing_scopes(granted: &str) -> Vec<&'static str> {
         .map(str::to_ascii_uppercase)
         .collect();
     let holds = |suffix: &str| held.iter().any(|held| held == suffix);
-    let lacking = needed.into_iter().filter(|(_, any)| !holds("ALL") && !any.iter().any(|suffix| holds(suffix)));
+    let lacking = needed
+        .into_iter()
+        .filter(|(_, any)| !holds("ALL") && !any.iter().any(|suffix| holds(suffix)));
     lacking.map(|(what, _)| what).collect()
 }
 
@@ -324,7 +351,8 @@ fn grant_request(account: &Account, (grant_type, name, given): (&str, &str, &Sec
 }
 
 fn form_body(pairs: &[(&str, &str)]) -> String {
-    let encoded: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={}", percent_encoded(value))).collect();
+    let encoded: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{key}={}", percent_encoded(value))).collect();
     encoded.join("&")
 }
 
@@ -341,17 +369,25 @@ fn percent_encoded(value: &str) -> String {
 }
 
 fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp), Refusal> {
-    let unreadable = |why: &str| Refusal::Other(Kind::Unreadable { status: response.status, why: why.to_owned() });
+    let unreadable = |why: &str| {
+        Refusal::Other(Kind::Unreadable { status: response.status, why: why.to_owned() })
+    };
     if response.status >= 500 {
         return Err(Refusal::Other(refused_token(response, "the OAuth server failed")));
     }
-    let body: Value = serde_json::from_slice(&response.body).map_err(|_| match response.status {
-        429 => Refusal::Denied { what: "HTTP 429".to_owned(), throttled: true },
-        300..=499 => Refusal::Other(refused_token(response, "the OAuth server answers with no JSON")),
-        _ => unreadable("it is not JSON"),
-    })?;
-    if let Some(token) = body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty()) {
-        let lifetime = body.get("expires_in").and_then(Value::as_u64).unwrap_or(TOKEN_LIFETIME_DEFAULT);
+    let body: Value =
+        serde_json::from_slice(&response.body).map_err(|_| match response.status {
+            429 => Refusal::Denied { what: "HTTP 429".to_owned(), throttled: true },
+            300..=499 => {
+                Refusal::Other(refused_token(response, "the OAuth server answers with no JSON"))
+            }
+            _ => unreadable("it is not JSON"),
+        })?;
+    if let Some(token) =
+        body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty())
+    {
+        let lifetime =
+            body.get("expires_in").and_then(Value::as_u64).unwrap_or(TOKEN_LIFETIME_DEFAULT);
         let ends = after(now, Duration::from_secs(lifetime.min(TOKEN_LIFETIME_DEFAULT)));
         return Ok((Secret::new(token), ends));
     }
@@ -360,10 +396,13 @@ fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp)
     if error.is_empty() {
         return Err(unreadable("it has neither `access_token` nor `error`"));
     }
-    // Verbatim from Zoho's page on token validity: {"error": "Access Denied", "error_description": "You have made too many
-    // requests continuously. ..."}.
-    let throttled = error == "Access Denied" || description.contains("too many requests") || response.status == 429;
-    let what = if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
+    // Verbatim from Zoho's page on token validity: {"error": "Access Denied", "error_description":
+    // "You have made too many requests continuously. ..."}.
+    let throttled = error == "Access Denied"
+        || description.contains("too many requests")
+        || response.status == 429;
+    let what =
+        if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
     Err(Refusal::Denied { what: bounded(&what), throttled })
 }
 
@@ -377,10 +416,13 @@ fn refused_token(response: &Response, message: &str) -> Kind {
     }
 }
 
-/// A wait after the credentials themselves were refused is their error, not a wait for better times.
+/// A wait after the credentials themselves were refused is their error, not a wait for better
+/// times.
 fn waiting(state: &TokenState, until: Timestamp, wait: Duration, why: String) -> Error {
     match &state.denied {
-        Some(denied) if !denied.throttled && denied.until == until => token_error(Kind::Credentials(why)),
+        Some(denied) if !denied.throttled && denied.until == until => {
+            token_error(Kind::Credentials(why))
+        }
         Some(_) | None => token_error(Kind::Waiting { until, wait, why }),
     }
 }
@@ -397,8 +439,12 @@ const EARLY: Duration = Duration::from_secs(60);
 pub const FETCHES_MAX: usize = 8;
 const FETCH_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// Between two attempts with credentials that were refused.
-const DENIED_WAITS: [Duration; 4] =
-    [Duration::from_secs(120), Duration::from_secs(600), Duration::from_secs(1800), Duration::from_secs(3600)];
+const DENIED_WAITS: [Duration; 4] = [
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+    Duration::from_secs(1800),
+    Duration::from_secs(3600),
+];
 const DENIED_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Zoho's access tokens live one hour.
 const TOKEN_LIFETIME_DEFAULT: u64 = 3600;
@@ -418,13 +464,18 @@ mod tests {
     #[test]
     fn an_error_inside_http_200_is_an_error() {
         let refused = read_token(&reply(200, r#"{"error":"invalid_code"}"#), now());
-        assert!(matches!(refused, Err(Refusal::Denied { what, throttled: false }) if what == "invalid_code"));
+        assert!(
+            matches!(refused, Err(Refusal::Denied { what, throttled: false }) if what == "invalid_code")
+        );
     }
 
     #[test]
     fn too_many_requests_is_a_wait_and_not_a_refusal() {
         let body = r#"{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}"#;
-        assert!(matches!(read_token(&reply(400, body), now()), Err(Refusal::Denied { throttled: true, .. })));
+        assert!(matches!(
+            read_token(&reply(400, body), now()),
+            Err(Refusal::Denied { throttled: true, .. })
+        ));
     }
 
     #[test]
@@ -470,11 +521,15 @@ mod tests {
     fn what_is_no_oauth_server_is_not_read_as_a_refusal_of_the_credentials() {
         let html = "<html>Moved</html>";
         for status in [301, 403, 404] {
-            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else { panic!("{status}") };
+            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else {
+                panic!("{status}")
+            };
             assert_eq!(token_error(kind).class(), super::super::error::Class::Account, "{status}");
         }
         for status in [200, 500, 502, 503] {
-            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else { panic!("{status}") };
+            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else {
+                panic!("{status}")
+            };
             let expected = super::super::error::Class::Transient { retry_after: None };
             assert_eq!(token_error(kind).class(), expected, "{status}");
         }
@@ -495,7 +550,10 @@ mod tests {
 
     #[test]
     fn secrets_are_encoded_in_the_body() {
-        assert_eq!(form_body(&[("a", "1000.x+y/z&b=c"), ("d", "\u{e9}")]), "a=1000.x%2By%2Fz%26b%3Dc&d=%C3%A9");
+        assert_eq!(
+            form_body(&[("a", "1000.x+y/z&b=c"), ("d", "\u{e9}")]),
+            "a=1000.x%2By%2Fz%26b%3Dc&d=%C3%A9"
+        );
     }
 
     proptest::proptest! {

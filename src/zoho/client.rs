@@ -1,8 +1,9 @@
 //! The operations of the watch resource, for one account.
 //!
-//! Each write takes one batch and gives one [`Verdict`] a channel, in the order of the batch, or one [`Error`] for the
-//! batch as a whole. An item is matched by the id it names where it names one, by its place or its `json_path` where it
-//! does not, and where neither settles it the channel's verdict is [`Verdict::Unsure`].
+//! Each write takes one batch and gives one [`Verdict`] a channel, in the order of the batch, or
+//! one [`Error`] for the batch as a whole. An item is matched by the id it names where it names
+//! one, by its place or its `json_path` where it does not, and where neither settles it the
+//! channel's verdict is [`Verdict::Unsure`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,8 +59,8 @@ pub type Calls = BTreeMap<(&'static str, &'static str), u64>;
 /// Calls made by this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Of the watch API, (operation, outcome) and how many: outcome is `ok`, `refused` (another 4xx), `throttled` (429),
-    /// `failed` (5xx), `lost` (no usable reply) or `not-sent`.
+    /// Of the watch API, (operation, outcome) and how many: outcome is `ok`, `refused` (another
+    /// 4xx), `throttled` (429), `failed` (5xx), `lost` (no usable reply) or `not-sent`.
     pub calls: Calls,
     /// Tokens asked for, by outcome.
     pub tokens: Asked,
@@ -105,7 +106,8 @@ impl Client {
         Traffic { calls, tokens: self.tokens.asked() }
     }
 
-    /// How far Zoho's clock was ahead of ours at its last answer, whatever that answer was, in milliseconds.
+    /// How far Zoho's clock was ahead of ours at its last answer, whatever that answer was, in
+    /// milliseconds.
     pub fn skew_ms(&self) -> Option<i64> {
         self.zoho_time().skew_ms()
     }
@@ -119,7 +121,10 @@ impl Client {
     pub fn assume_skew(&self, skew_ms: Option<i64>) {
         if let Some(skew_ms) = skew_ms {
             let (elapsed, now) = (self.clock.elapsed(), self.clock.now());
-            self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner).assume(skew_ms, elapsed, now);
+            self.time
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .assume(skew_ms, elapsed, now);
         }
     }
 
@@ -147,10 +152,13 @@ impl Client {
         self.read(None, |_| {}).await
     }
 
-    /// GET: every channel, and beside it the tokens themselves, which nothing but a declaration made from them needs.
+    /// GET: every channel, and beside it the tokens themselves, which nothing but a declaration
+    /// made from them needs.
     pub async fn list_with_tokens(&self) -> Result<(Listing, BTreeMap<ChannelId, Secret>), Error> {
         let mut tokens = BTreeMap::new();
-        let listing = self.read(None, |body| tokens.extend(wire::read_tokens(body).unwrap_or_default())).await?;
+        let listing = self
+            .read(None, |body| tokens.extend(wire::read_tokens(body).unwrap_or_default()))
+            .await?;
         Ok((listing, tokens))
     }
 
@@ -176,7 +184,10 @@ impl Client {
     }
 
     /// PATCH with `_delete_events`: drops the named events and leaves the others.
-    pub async fn remove_events(&self, removals: &[(ChannelId, &Events)]) -> Result<Vec<Verdict>, Error> {
+    pub async fn remove_events(
+        &self,
+        removals: &[(ChannelId, &Events)],
+    ) -> Result<Vec<Verdict>, Error> {
         let ids: Vec<ChannelId> = removals.iter().map(|(id, _)| *id).collect();
         let body = wire::remove_events_body(removals);
         let response = self.call("remove-events", "PATCH", Vec::new(), body).await?;
@@ -194,7 +205,12 @@ impl Client {
         }
     }
 
-    async fn write(&self, operation: &'static str, method: &'static str, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
+    async fn write(
+        &self,
+        operation: &'static str,
+        method: &'static str,
+        asks: &[&Ask],
+    ) -> Result<Vec<Verdict>, Error> {
         let ids: Vec<ChannelId> = asks.iter().map(|ask| ask.spec.id).collect();
         let body = wire::write_body(asks, self.limits);
         let response = self.call(operation, method, Vec::new(), body).await?;
@@ -202,28 +218,43 @@ impl Client {
         Ok(verdicts.into_iter().map(with_expiry).collect())
     }
 
-    fn verdicts(&self, operation: &'static str, ids: &[ChannelId], response: &Response) -> Result<Vec<Verdict>, Error> {
+    fn verdicts(
+        &self,
+        operation: &'static str,
+        ids: &[ChannelId],
+        response: &Response,
+    ) -> Result<Vec<Verdict>, Error> {
         match self.answer(operation, response)? {
             Answer::Items(items) => Ok(match_items(ids, &items)),
             Answer::Bare(refused) => Err(refused_error(operation, true, response, refused)),
         }
     }
 
-    /// The body of an answer to a write. `watch` counts whatever the HTTP status is; anything else is read by the status.
+    /// The body of an answer to a write. `watch` counts whatever the HTTP status is; anything else
+    /// is read by the status.
     fn answer(&self, operation: &'static str, response: &Response) -> Result<Answer, Error> {
         let status = response.status;
         match wire::read_answer(&response.body) {
             Ok(answer) => Ok(answer),
             Err(_) if status >= 300 => Err(status_error(operation, true, response)),
-            Err(why) => Err(Error { operation, writing: true, kind: Kind::Unreadable { status, why } }),
+            Err(why) => {
+                Err(Error { operation, writing: true, kind: Kind::Unreadable { status, why } })
+            }
         }
     }
 
-    async fn read(&self, only: Option<ChannelId>, mut heard: impl FnMut(&[u8])) -> Result<Listing, Error> {
+    async fn read(
+        &self,
+        only: Option<ChannelId>,
+        mut heard: impl FnMut(&[u8]),
+    ) -> Result<Listing, Error> {
         let mut rows = Vec::new();
         let sent = self.clock.elapsed();
         for page in 1..=PAGES_MAX {
-            let mut query = vec![("page".to_owned(), page.to_string()), ("per_page".to_owned(), PAGE_ROWS.to_string())];
+            let mut query = vec![
+                ("page".to_owned(), page.to_string()),
+                ("per_page".to_owned(), PAGE_ROWS.to_string()),
+            ];
             query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
             let response = self.call("list", "GET", query, Vec::new()).await?;
             let wire::Page { rows: read, count, more } = read_list(&response)?;
@@ -236,11 +267,18 @@ impl Client {
                 return Ok(Listing { channels: merge(rows), times: self.times_since(sent) });
             }
             if count == 0 {
-                return Err(unreadable_list(&response, "a page is empty and says that more follow"));
+                return Err(unreadable_list(
+                    &response,
+                    "a page is empty and says that more follow",
+                ));
             }
         }
         let why = format!("more than {PAGES_MAX} pages");
-        Err(Error { operation: "list", writing: false, kind: Kind::Unreadable { status: 200, why } })
+        Err(Error {
+            operation: "list",
+            writing: false,
+            kind: Kind::Unreadable { status: 200, why },
+        })
     }
 
     /// One request with a token; with a new token and once more when Zoho calls the token invalid.
@@ -271,11 +309,17 @@ impl Client {
         } else {
             response
         };
-        let says_no = matches!(response.status, 401 | 403 | 404 | 405 | 429 | 500..) || response.status / 100 == 3;
+        let says_no = matches!(response.status, 401 | 403 | 404 | 405 | 429 | 500..)
+            || response.status / 100 == 3;
         if says_no { Err(status_error(operation, writing, &response)) } else { Ok(response) }
     }
 
-    async fn exchange(&self, operation: &'static str, writing: bool, request: Request) -> Result<Response, Error> {
+    async fn exchange(
+        &self,
+        operation: &'static str,
+        writing: bool,
+        request: Request,
+    ) -> Result<Response, Error> {
         let _one_at_a_time = self.under_way.lock().await;
         let started = self.clock.elapsed();
         let result = self.transport.send(request).await;
@@ -295,7 +339,8 @@ impl Client {
             let mut time = self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             time.hear(response, started, elapsed, self.clock.now());
             if let Some(news) = credits_news(response) {
-                *self.credits.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(news);
+                *self.credits.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                    Some(news);
             }
         }
         result.map_err(|error| Error { operation, writing, kind: Kind::Transport(error) })
@@ -316,7 +361,8 @@ fn authorize(request: &mut Request, token: &Secret) {
 /// A dead token, told from a missing scope, which a new token does not mend.
 fn is_invalid_token(response: &Response) -> bool {
     let scope = ["OAUTH_SCOPE_MISMATCH", "AUTHORIZATION_FAILED"];
-    response.status == 401 && error_of(response).is_none_or(|refused| !scope.contains(&refused.code.as_str()))
+    response.status == 401
+        && error_of(response).is_none_or(|refused| !scope.contains(&refused.code.as_str()))
 }
 
 fn error_of(response: &Response) -> Option<Refused> {
@@ -336,7 +382,12 @@ fn status_error(operation: &'static str, writing: bool, response: &Response) -> 
     refused_error(operation, writing, response, refused)
 }
 
-fn refused_error(operation: &'static str, writing: bool, response: &Response, refused: Refused) -> Error {
+fn refused_error(
+    operation: &'static str,
+    writing: bool,
+    response: &Response,
+    refused: Refused,
+) -> Error {
     let Refused { code, message, json_path } = refused;
     let kind = Kind::Refused {
         status: response.status,
@@ -358,8 +409,9 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
-/// What a response says of credits, if it says anything. `X-API-CREDITS-REMAINING` appears only once half of the day's
-/// credits are used, so that a call that was served without it says that they are not.
+/// What a response says of credits, if it says anything. `X-API-CREDITS-REMAINING` appears only
+/// once half of the day's credits are used, so that a call that was served without it says that
+/// they are not.
 fn credits_news(response: &Response) -> Option<CreditsNews> {
     let Some(said) = response.header("x-api-credits-remaining") else {
         return (response.status / 100 == 2).then_some(CreditsNews::Plenty);
@@ -376,7 +428,8 @@ fn beginning(body: &[u8]) -> String {
     if text.trim().is_empty() { "no body".to_owned() } else { bounded(text.trim()) }
 }
 
-/// A page; 204 is an empty one. A body that should be there and is not is no list: nothing may be taken to be absent.
+/// A page; 204 is an empty one. A body that should be there and is not is no list: nothing may be
+/// taken to be absent.
 fn read_list(response: &Response) -> Result<wire::Page, Error> {
     if response.status == 204 {
         return Ok(wire::Page::default());
@@ -396,7 +449,8 @@ fn unreadable_list(response: &Response, why: &str) -> Error {
     Error { operation: "list", writing: false, kind }
 }
 
-/// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at again.
+/// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at
+/// again.
 fn with_expiry(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Accepted(None) => Verdict::Unsure("accepted without an expiry".to_owned()),
@@ -404,9 +458,9 @@ fn with_expiry(verdict: Verdict) -> Verdict {
     }
 }
 
-/// One verdict a channel. Items that name an id go to it, wherever they stand. An item that names none goes by its
-/// `json_path`; else by its place, if all items are there and the named ones stand in theirs; else to the one channel
-/// that is left, if it is the one item that is left.
+/// One verdict a channel. Items that name an id go to it, wherever they stand. An item that names
+/// none goes by its `json_path`; else by its place, if all items are there and the named ones stand
+/// in theirs; else to the one channel that is left, if it is the one item that is left.
 fn match_items(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
     let mut found: BTreeMap<usize, Verdict> = BTreeMap::new();
     let mut nameless = Vec::new();
@@ -434,26 +488,33 @@ fn match_items(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
 /// Two items about one channel that do not say the same say nothing.
 fn settle(found: &mut BTreeMap<usize, Verdict>, index: usize, verdict: &Verdict) {
     let agreed = match found.remove(&index) {
-        Some(earlier) if earlier != *verdict => Verdict::Unsure("the reply says two things of it".to_owned()),
+        Some(earlier) if earlier != *verdict => {
+            Verdict::Unsure("the reply says two things of it".to_owned())
+        }
         Some(_) | None => verdict.clone(),
     };
     found.insert(index, agreed);
 }
 
-/// DELETE answers one item a (channel, module), and an error item does not say which channel it is about: as many as there
-/// are channels without an item go to them in order. Any other number settles nothing.
+/// DELETE answers one item a (channel, module), and an error item does not say which channel it is
+/// about: as many as there are channels without an item go to them in order. Any other number
+/// settles nothing.
 fn disable_verdicts(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
     let named = |id: &ChannelId| items.iter().any(|item| item.id == Some(*id));
-    let nameless: Vec<&Verdict> = items.iter().filter(|item| item.id.is_none()).map(|item| &item.verdict).collect();
+    let nameless: Vec<&Verdict> =
+        items.iter().filter(|item| item.id.is_none()).map(|item| &item.verdict).collect();
     let settled = nameless.len() == ids.iter().filter(|id| !named(id)).count();
     let mut nameless = nameless.into_iter().filter(|_| settled);
     let missing = || Verdict::Unsure("the reply does not say what became of it".to_owned());
     let of = |id: &ChannelId| {
-        let mut said = items.iter().filter(|item| item.id == Some(*id)).map(|item| &item.verdict).peekable();
+        let mut said =
+            items.iter().filter(|item| item.id == Some(*id)).map(|item| &item.verdict).peekable();
         if said.peek().is_none() {
             return nameless.next().cloned().unwrap_or_else(missing);
         }
-        said.find(|verdict| !matches!(verdict, Verdict::Accepted(_))).cloned().unwrap_or(Verdict::Accepted(None))
+        said.find(|verdict| !matches!(verdict, Verdict::Accepted(_)))
+            .cloned()
+            .unwrap_or(Verdict::Accepted(None))
     };
     ids.iter().map(of).collect()
 }
@@ -487,13 +548,18 @@ mod tests {
     }
 
     fn no(path: &str) -> String {
-        let details = if path.is_empty() { String::new() } else { format!(r#""json_path":"{path}""#) };
-        format!(r#"{{"code":"INVALID_DATA","status":"error","message":"invalid data","details":{{{details}}}}}"#)
+        let details =
+            if path.is_empty() { String::new() } else { format!(r#""json_path":"{path}""#) };
+        format!(
+            r#"{{"code":"INVALID_DATA","status":"error","message":"invalid data","details":{{{details}}}}}"#
+        )
     }
 
     fn check(items: &[String]) -> Vec<String> {
         let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
-        let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else { panic!("no items") };
+        let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else {
+            panic!("no items")
+        };
         let words = |verdict: &Verdict| match verdict {
             Verdict::Accepted(_) => "ok",
             Verdict::Refused(_) => "no",
@@ -530,7 +596,8 @@ mod tests {
 
     #[test]
     fn two_items_about_one_channel_must_agree() {
-        let refused = r#"{"code":"INVALID_DATA","status":"error","details":{"channel_id":"11"}}"#.to_owned();
+        let refused =
+            r#"{"code":"INVALID_DATA","status":"error","details":{"channel_id":"11"}}"#.to_owned();
         assert_eq!(check(&[ok(11), ok(11), ok(22), ok(33)]), ["ok", "ok", "ok"]);
         assert_eq!(check(&[refused, ok(11), ok(22), ok(33)]), ["unsure", "ok", "ok"]);
     }
@@ -538,10 +605,14 @@ mod tests {
     #[test]
     fn errors_of_a_delete_go_to_channels_only_when_their_number_is_right() {
         let gone = r#"{"code":"NOT_SUBSCRIBED","status":"error","message":"m","details":{}}"#;
-        let ok = |id: i64| format!(r#"{{"code":"SUCCESS","status":"success","details":{{"channel_id":"{id}"}}}}"#);
+        let ok = |id: i64| {
+            format!(r#"{{"code":"SUCCESS","status":"success","details":{{"channel_id":"{id}"}}}}"#)
+        };
         let check = |items: &[String]| {
             let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
-            let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else { panic!("no items") };
+            let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else {
+                panic!("no items")
+            };
             let words = |verdict: &Verdict| match verdict {
                 Verdict::Accepted(_) => "ok".to_owned(),
                 Verdict::Refused(refused) => refused.code.clone(),
@@ -560,7 +631,8 @@ mod tests {
         let wait = |asked: &str, date: Option<&str>| {
             let mut headers = vec![("retry-after".to_owned(), asked.to_owned())];
             headers.extend(date.map(|date| ("date".to_owned(), date.to_owned())));
-            retry_after(&Response { status: 429, headers, body: Vec::new() }).map(|wait| wait.as_secs())
+            retry_after(&Response { status: 429, headers, body: Vec::new() })
+                .map(|wait| wait.as_secs())
         };
         let date = Some("Mon, 23 Nov 2026 16:00:00 GMT");
         assert_eq!(wait(" 120 ", None), Some(120));

@@ -14,8 +14,8 @@
 //! | the token endpoint asks to wait | Transient, not before | the same |
 //! | the store cannot remember that a token is asked for | Transient | the same |
 //!
-//! A code of Zoho's that says more than its status outranks it: Zoho's own sources disagree about statuses (OAS-old has
-//! errors under 202), and an error may come with HTTP 200.
+//! A code of Zoho's that says more than its status outranks it: Zoho's own sources disagree about
+//! statuses (OAS-old has errors under 202), and an error may come with HTTP 200.
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ use super::transport::TransportError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {kind}")]
 pub struct Error {
-    /// What was being done: `list`, `enable`, `update`, `replace`, `remove-events`, `disable`, `token`.
+    /// What was being done: `list`, `enable`, `update`, `replace`, `remove-events`, `disable`,
+    /// `token`.
     pub operation: &'static str,
     /// Whether it could have changed something at Zoho.
     pub writing: bool,
@@ -90,7 +91,8 @@ pub enum Class {
         /// Not sooner than this, if Zoho said so.
         retry_after: Option<Duration>,
     },
-    /// Nothing was changed, and it will not work before somebody changes the account's credentials, scopes or URLs.
+    /// Nothing was changed, and it will not work before somebody changes the account's credentials,
+    /// scopes or URLs.
     Account,
     /// Zoho refused this request as a whole, because of what is in it.
     Rejected {
@@ -139,7 +141,9 @@ impl Error {
 fn meant_status(status: u16, code: Option<&str>) -> u16 {
     match (status, code) {
         (200..=499, Some("TOO_MANY_REQUESTS" | "RATE_LIMIT_EXCEEDED")) => 429,
-        (200..=400, Some("INTERNAL_ERROR" | "INTERNAL_SERVER_ERROR" | "SERVICE_UNAVAILABLE")) => 500,
+        (200..=400, Some("INTERNAL_ERROR" | "INTERNAL_SERVER_ERROR" | "SERVICE_UNAVAILABLE")) => {
+            500
+        }
         (200..=400, Some(code)) if ACCOUNT_CODES.contains(&code) => 403,
         (200..=299, Some(_)) => 400,
         _ => status,
@@ -166,7 +170,9 @@ mod tests {
     fn class(writing: bool, kind: Kind) -> String {
         match (Error { operation: "test", writing, kind }).class() {
             Class::Transient { retry_after: None } => "transient".to_owned(),
-            Class::Transient { retry_after: Some(wait) } => format!("transient {}s", wait.as_secs()),
+            Class::Transient { retry_after: Some(wait) } => {
+                format!("transient {}s", wait.as_secs())
+            }
             Class::Account => "account".to_owned(),
             Class::Rejected { code, .. } => format!("rejected {code}"),
             Class::Unsure => "unsure".to_owned(),
@@ -231,9 +237,17 @@ mod tests {
 
     #[test]
     fn a_wait_that_zoho_asks_for_is_passed_on_where_nothing_was_changed() {
-        for (status, reading, writing) in [(429, "transient 9s", "transient 9s"), (503, "transient 9s", "unsure")] {
+        for (status, reading, writing) in
+            [(429, "transient 9s", "transient 9s"), (503, "transient 9s", "unsure")]
+        {
             let wait = Some(Duration::from_secs(9));
-            let kind = Kind::Refused { status, code: None, message: String::new(), json_path: None, retry_after: wait };
+            let kind = Kind::Refused {
+                status,
+                code: None,
+                message: String::new(),
+                json_path: None,
+                retry_after: wait,
+            };
             assert_eq!(class(false, kind.clone()), reading);
             assert_eq!(class(true, kind), writing);
         }

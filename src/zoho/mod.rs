@@ -1,19 +1,20 @@
 //! The remote: the only place that knows Zoho's HTTP.
 //!
-//! [`client::Client`] has one method per operation of the watch resource and one token. It sends each request once:
-//! retry has one home, the next pass. The one exception is a token that Zoho calls invalid: it is fetched anew and the
-//! request is sent again, once.
+//! [`client::Client`] has one method per operation of the watch resource and one token. It sends
+//! each request once: retry has one home, the next pass. The one exception is a token that Zoho
+//! calls invalid: it is fetched anew and the request is sent again, once.
 //!
 //! - [`client`]: the operations, for one account;
-//! - [`auth`]: the access token: cached over restarts, one fetch at a time, never more fetches than Zoho allows;
+//! - [`auth`]: the access token: cached over restarts, one fetch at a time, never more fetches than
+//!   Zoho allows;
 //! - [`wire`]: the bodies, in both directions;
 //! - [`error`]: what went wrong, and the one match that says what it means;
 //! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
 //! - [`timed`]: how long that took, for the metrics.
 //!
-//! What is deliberately not here: any decision. Whether a channel should be written is `plan`'s to say, and what a failure
-//! means for the account is `reconcile`'s.
+//! What is deliberately not here: any decision. Whether a channel should be written is `plan`'s to
+//! say, and what a failure means for the account is `reconcile`'s.
 
 pub mod auth;
 pub mod client;

@@ -79,7 +79,8 @@ impl Sim {
     /// What was sent since the last time that this was asked: `POST watch`, `POST token`.
     pub(crate) fn calls(&self) -> Vec<String> {
         let sent = std::mem::take(&mut *self.sent.lock().unwrap());
-        let word = |request: &Request| if request.path.contains("oauth") { "token" } else { "watch" };
+        let word =
+            |request: &Request| if request.path.contains("oauth") { "token" } else { "watch" };
         sent.iter().map(|request| format!("{} {}", request.method, word(request))).collect()
     }
 

@@ -123,10 +123,15 @@ async fn an_oauth_error_inside_a_200_is_the_accounts_and_asked_again_slowly() {
     let error = client.list().await.unwrap_err();
     let said = error.to_string();
     assert!(
-        said.starts_with("token: the OAuth server refuses the credentials: invalid_code (a refresh token"),
+        said.starts_with(
+            "token: the OAuth server refuses the credentials: invalid_code (a refresh token"
+        ),
         "{said}"
     );
-    assert!(said.contains("needs a new one") && said.contains("at once when the config gives others"), "{said}");
+    assert!(
+        said.contains("needs a new one") && said.contains("at once when the config gives others"),
+        "{said}"
+    );
     assert_eq!(class(&error), "account");
     sim.clock.sleep(Duration::from_secs(119)).await;
     assert_eq!(class(&client.list().await.unwrap_err()), "account");
@@ -175,7 +180,10 @@ async fn a_fetch_is_remembered_before_it_is_made() {
     let (seen, noted) = (kept.clone(), at_request.clone());
     sim.on_request(move |request| {
         if request.path.contains("oauth") {
-            noted.store(seen.lock().unwrap().last().map_or(0, |state| state.fetches.len()), Ordering::Relaxed);
+            noted.store(
+                seen.lock().unwrap().last().map_or(0, |state| state.fetches.len()),
+                Ordering::Relaxed,
+            );
         }
     });
     let keep = kept.clone();
@@ -312,7 +320,11 @@ async fn each_fault_has_its_class() {
         (Fault::ContentType { value: "text/plain".to_owned() }, "ok", "granted granted granted"),
         (Fault::ItemMissing, "ok", "granted granted unsure"),
         (Fault::ItemsReordered, "ok", "granted granted granted"),
-        (Fault::UnknownItemCode { code: "WHO_KNOWS".to_owned() }, "ok", "WHO_KNOWS granted granted"),
+        (
+            Fault::UnknownItemCode { code: "WHO_KNOWS".to_owned() },
+            "ok",
+            "WHO_KNOWS granted granted",
+        ),
         (Fault::RefuseBatchWith { channel: "2".to_owned() }, "ok", "rejected INVALID_DATA"),
         (
             Fault::RefuseChannel {
@@ -332,15 +344,19 @@ async fn each_fault_has_its_class() {
         client.enable(&asks).await.unwrap();
         sim.fault(fault.clone());
         let read = client.list().await.map_or_else(|error| class(&error), |_| "ok".to_owned());
-        let written =
-            client.enable(&asks).await.map_or_else(|error| class(&error), |verdicts| words(&verdicts).join(" "));
+        let written = client
+            .enable(&asks)
+            .await
+            .map_or_else(|error| class(&error), |verdicts| words(&verdicts).join(" "));
         assert_eq!((read.as_str(), written.as_str()), (reading, writing), "{fault:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_write_is_unsure_whether_it_was_applied_or_not() {
-    for (fault, applied) in [(Fault::ResetBefore, false), (Fault::ResetAfter, true), (Fault::HangAfter, true)] {
+    for (fault, applied) in
+        [(Fault::ResetBefore, false), (Fault::ResetAfter, true), (Fault::HangAfter, true)]
+    {
         let sim = sim();
         sim.fault_once(fault);
         let client = sim.client();
@@ -369,7 +385,12 @@ async fn traffic_counts_each_call_once() {
     sim.fault_once(Fault::Forbidden);
     client.list().await.unwrap_err();
     let traffic = client.traffic();
-    let expected = [(("list", "lost"), 1), (("list", "not-sent"), 1), (("list", "ok"), 1), (("list", "refused"), 1)];
+    let expected = [
+        (("list", "lost"), 1),
+        (("list", "not-sent"), 1),
+        (("list", "ok"), 1),
+        (("list", "refused"), 1),
+    ];
     assert_eq!(traffic.calls.into_iter().collect::<Vec<_>>(), expected);
     assert_eq!(traffic.tokens.into_iter().collect::<Vec<_>>(), [("ok", 1)]);
 }

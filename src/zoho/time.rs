@@ -1,9 +1,9 @@
 //! Zoho's time, as its answers tell it.
 //!
-//! Each answer has a `Date`, of whole seconds, and was written somewhere between the sending of the request and its own
-//! arrival: that bounds Zoho's time. Between answers Zoho's time is counted with the monotonic clock, so that a step of
-//! the wall clock moves nothing. An answer that agrees with what is known changes nothing either; otherwise the middle
-//! of its bounds is taken.
+//! Each answer has a `Date`, of whole seconds, and was written somewhere between the sending of the
+//! request and its own arrival: that bounds Zoho's time. Between answers Zoho's time is counted
+//! with the monotonic clock, so that a step of the wall clock moves nothing. An answer that agrees
+//! with what is known changes nothing either; otherwise the middle of its bounds is taken.
 
 use std::time::Duration;
 
@@ -20,28 +20,41 @@ pub(super) struct ZohoTime {
 }
 
 impl ZohoTime {
-    /// Takes a skew that was measured earlier, by another process perhaps, when nothing is known yet.
+    /// Takes a skew that was measured earlier, by another process perhaps, when nothing is known
+    /// yet.
     pub(super) fn assume(&mut self, skew_ms: i64, elapsed: Duration, now: Timestamp) {
         if self.anchor.is_none() {
             self.anchor = Some((elapsed, shifted(now, skew_ms)));
         }
     }
 
-    /// Takes an answer in: sent at `sent` of the monotonic clock, there at `elapsed`, when the wall clock showed `now`.
-    pub(super) fn hear(&mut self, response: &Response, sent: Duration, elapsed: Duration, now: Timestamp) {
+    /// Takes an answer in: sent at `sent` of the monotonic clock, there at `elapsed`, when the wall
+    /// clock showed `now`.
+    pub(super) fn hear(
+        &mut self,
+        response: &Response,
+        sent: Duration,
+        elapsed: Duration,
+        now: Timestamp,
+    ) {
         let date = response.header("date").and_then(|text| jiff::fmt::rfc2822::parse(text).ok());
         let Some(date) = date.map(|date| date.timestamp()) else { return };
         let earliest = date;
         let latest = after(after(date, Duration::from_secs(1)), elapsed.saturating_sub(sent));
-        let agrees = self.anchor.map(|anchor| at(anchor, elapsed)).filter(|told| (earliest..=latest).contains(told));
-        let told = agrees.unwrap_or_else(|| after(earliest, crate::model::time::span(earliest, latest) / 2));
+        let agrees = self
+            .anchor
+            .map(|anchor| at(anchor, elapsed))
+            .filter(|told| (earliest..=latest).contains(told));
+        let told = agrees
+            .unwrap_or_else(|| after(earliest, crate::model::time::span(earliest, latest) / 2));
         if agrees.is_none() {
             self.anchor = Some((elapsed, told));
         }
         self.skew_ms = Some(told.as_millisecond() - now.as_millisecond());
     }
 
-    /// Zoho's time when the monotonic clock showed `elapsed`; the wall clock's, as long as nothing else is known.
+    /// Zoho's time when the monotonic clock showed `elapsed`; the wall clock's, as long as nothing
+    /// else is known.
     pub(super) fn at(&self, elapsed: Duration, now: Timestamp) -> Timestamp {
         self.anchor.map_or(now, |anchor| at(anchor, elapsed))
     }
@@ -78,7 +91,9 @@ mod tests {
     }
 
     fn dated(second: i64) -> Response {
-        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&instant(second)).unwrap();
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&instant(second))
+            .unwrap();
         Response { headers: vec![("date".to_owned(), date)], ..Response::empty(503) }
     }
 
@@ -105,7 +120,10 @@ mod tests {
         let mut time = ZohoTime::default();
         time.hear(&dated(1000), 10 * S, 10 * S, instant(1000));
         let times = time.times(20 * S, 25 * S, instant(9_000_000));
-        assert_eq!((times.sent.as_millisecond(), times.received.as_millisecond()), (1_010_500, 1_015_500));
+        assert_eq!(
+            (times.sent.as_millisecond(), times.received.as_millisecond()),
+            (1_010_500, 1_015_500)
+        );
         time.hear(&dated(1016), 26 * S, 26 * S, instant(9_000_000));
         assert_eq!(time.skew_ms(), Some(1_016_500 - 9_000_000_000));
     }
@@ -118,6 +136,10 @@ mod tests {
         time.hear(&dated(2000), 2 * S, 2 * S, instant(1001));
         assert_eq!(time.at(2 * S, instant(0)).as_second(), 2000);
         time.assume(0, 3 * S, instant(1002));
-        assert_eq!(time.at(3 * S, instant(0)).as_second(), 2001, "an earlier skew is worth less than an answer");
+        assert_eq!(
+            time.at(3 * S, instant(0)).as_second(),
+            2001,
+            "an earlier skew is worth less than an answer"
+        );
     }
 }

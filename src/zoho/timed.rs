@@ -1,7 +1,8 @@
 //! A transport that times what it carries.
 //!
-//! It stands at the seam and not in the client, so that one histogram holds the calls of all accounts and outlives a
-//! reload. A call counts when it ends, whatever came of it; one that is dropped half-way does not.
+//! It stands at the seam and not in the client, so that one histogram holds the calls of all
+//! accounts and outlives a reload. A call counts when it ends, whatever came of it; one that is
+//! dropped half-way does not.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

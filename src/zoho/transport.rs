@@ -1,12 +1,13 @@
 //! Who carries a request.
 //!
-//! [`Transport`] is the seam between the daemon and the network. [`Http`] is reqwest: no redirects (a redirect would
-//! carry the token elsewhere), time-outs on connecting and on the whole exchange, certificates always verified against the
-//! system's roots and, if configured, a private CA: there is no way not to. Bodies are bounded as they are unpacked, before
-//! they are read.
+//! [`Transport`] is the seam between the daemon and the network. [`Http`] is reqwest: no redirects
+//! (a redirect would carry the token elsewhere), time-outs on connecting and on the whole exchange,
+//! certificates always verified against the system's roots and, if configured, a private CA: there
+//! is no way not to. Bodies are bounded as they are unpacked, before they are read.
 //!
-//! What is https goes through the proxy that `HTTPS_PROXY`, or else `ALL_PROXY`, names, unless `NO_PROXY` excepts its host. What
-//! is http is for the loopback, so it goes through none, whatever `HTTP_PROXY` says: a proxy would read the secrets in it.
+//! What is https goes through the proxy that `HTTPS_PROXY`, or else `ALL_PROXY`, names, unless
+//! `NO_PROXY` excepts its host. What is http is for the loopback, so it goes through none, whatever
+//! `HTTP_PROXY` says: a proxy would read the secrets in it.
 
 use std::future::Future;
 use std::path::Path;
@@ -67,7 +68,9 @@ pub enum SetupError {
         source: reqwest::Error,
     },
     /// The variable is no URL. It may hold a password, so it is not shown.
-    #[error("the environment variable {0} names no proxy: write it as in http://proxy.example.com:3128")]
+    #[error(
+        "the environment variable {0} names no proxy: write it as in http://proxy.example.com:3128"
+    )]
     BadProxy(&'static str),
     /// The TLS set-up failed.
     #[error(
@@ -78,14 +81,19 @@ pub enum SetupError {
 
 impl Http {
     /// A client for all accounts: they share its connections.
-    pub fn new(connect: Duration, total: Duration, ca_file: Option<&Path>) -> Result<Http, SetupError> {
+    pub fn new(
+        connect: Duration,
+        total: Duration,
+        ca_file: Option<&Path>,
+    ) -> Result<Http, SetupError> {
         let mut builder = client()?
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(connect)
             .timeout(total)
             .user_agent(concat!("channelkeeper/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = ca_file {
-            let unreadable = |source| SetupError::CaUnreadable { path: path.display().to_string(), source };
+            let unreadable =
+                |source| SetupError::CaUnreadable { path: path.display().to_string(), source };
             let pem = std::fs::read(path).map_err(unreadable)?;
             let bad = |source| SetupError::BadCa { path: path.display().to_string(), source };
             let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(bad)?;
@@ -111,10 +119,9 @@ impl Http {
         }
         let reply = builder.send().await.map_err(|error| classify(&error))?;
         let status = reply.status().as_u16();
-        let headers = reply
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+        let headers = reply.headers().iter().filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
         let headers = headers.collect();
         let body = if self.reads_body { bounded_body(reply).await? } else { Vec::new() };
         Ok(Response { status, headers, body })
@@ -127,7 +134,8 @@ impl Transport for Http {
     }
 }
 
-/// What every HTTP client of this process begins with: the crypto, and the proxy of the environment.
+/// What every HTTP client of this process begins with: the crypto, and the proxy of the
+/// environment.
 ///
 /// # Errors
 /// When the environment names a proxy that is none.
@@ -143,7 +151,9 @@ pub fn client() -> Result<reqwest::ClientBuilder, SetupError> {
 /// The proxy for https, with those who need none.
 fn proxy(env: impl Fn(&str) -> Option<String>) -> Result<Option<reqwest::Proxy>, SetupError> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
-    let Some((name, url)) = PROXIES.into_iter().find_map(|name| Some((name, set(name)?))) else { return Ok(None) };
+    let Some((name, url)) = PROXIES.into_iter().find_map(|name| Some((name, set(name)?))) else {
+        return Ok(None);
+    };
     let proxy = reqwest::Proxy::https(&url).map_err(|_| SetupError::BadProxy(name))?;
     let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(set);
     Ok(Some(proxy.no_proxy(excepted.as_deref().and_then(reqwest::NoProxy::from_string))))
@@ -167,7 +177,9 @@ async fn bounded_body(mut reply: reqwest::Response) -> Result<Vec<u8>, Transport
     let mut body = Vec::new();
     while let Some(chunk) = reply.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > REPLY_MAX {
-            return Err(TransportError::Lost(format!("the reply is larger than {REPLY_MAX} bytes")));
+            return Err(TransportError::Lost(format!(
+                "the reply is larger than {REPLY_MAX} bytes"
+            )));
         }
         body.extend_from_slice(&chunk);
     }
@@ -176,7 +188,11 @@ async fn bounded_body(mut reply: reqwest::Response) -> Result<Vec<u8>, Transport
 
 fn classify(error: &reqwest::Error) -> TransportError {
     let words = chain(error);
-    if error.is_connect() || error.is_builder() { TransportError::NotSent(words) } else { TransportError::Lost(words) }
+    if error.is_connect() || error.is_builder() {
+        TransportError::NotSent(words)
+    } else {
+        TransportError::Lost(words)
+    }
 }
 
 /// The innermost causes, which say more than "error sending request"; the URL is left out.

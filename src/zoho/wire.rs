@@ -1,10 +1,12 @@
 //! The bodies of the watch resource, in both directions.
 //!
-//! Out: the whole channel with every write, because a PATCH without `token` wipes it and one without `events` fails
-//! (seen in production on v2, see the API notes); the expiry in whole seconds with a numeric offset; ids as strings.
+//! Out: the whole channel with every write, because a PATCH without `token` wipes it and one
+//! without `events` fails (seen in production on v2, see the API notes); the expiry in whole
+//! seconds with a numeric offset; ids as strings.
 //!
-//! In: rows and items are read leniently (unknown keys are passed over, an id may be a string or a number) and judged
-//! strictly: an item counts by its own status and never by the HTTP status of the reply.
+//! In: rows and items are read leniently (unknown keys are passed over, an id may be a string or a
+//! number) and judged strictly: an item counts by its own status and never by the HTTP status of
+//! the reply.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +68,9 @@ impl ChannelBody<'_> {
             notification_condition: conditions.iter().map(condition).collect(),
             notify_on_related_action: spec.notify_on_related_action,
             notify_url: spec.notify_url.full(),
-            return_affected_field_values: limits.affected_values.then_some(spec.return_affected_field_values),
+            return_affected_field_values: limits
+                .affected_values
+                .then_some(spec.return_affected_field_values),
             token: spec.token.as_ref().map(Secret::expose),
         }
     }
@@ -74,7 +78,8 @@ impl ChannelBody<'_> {
 
 /// A condition as a tree whose groups hold at most two entries (v7 *Enable Notifications*).
 fn condition(condition: &Condition) -> Value {
-    let fields: Vec<Value> = condition.fields.iter().map(|field| json!({ "field": { "api_name": field } })).collect();
+    let fields: Vec<Value> =
+        condition.fields.iter().map(|field| json!({ "field": { "api_name": field } })).collect();
     json!({
         "type": "field_selection",
         "module": { "api_name": condition.module },
@@ -86,7 +91,9 @@ fn tree(fields: &[Value], operator: &str) -> Value {
     match fields {
         [] => Value::Null,
         [one] => one.clone(),
-        [first, rest @ ..] => json!({ "group_operator": operator, "group": [first, tree(rest, operator)] }),
+        [first, rest @ ..] => {
+            json!({ "group_operator": operator, "group": [first, tree(rest, operator)] })
+        }
     }
 }
 
@@ -101,7 +108,8 @@ pub struct Page {
     pub more: bool,
 }
 
-/// Reads one page. A row in which something is odd is read for the rest: one foreign row must not hide all others.
+/// Reads one page. A row in which something is odd is read for the rest: one foreign row must not
+/// hide all others.
 pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     let reply: ListReply = serde_json::from_slice(body)?;
     let count = reply.watch.len();
@@ -110,7 +118,8 @@ pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     Ok(Page { rows, count, more: said.unwrap_or(count >= PAGE_ROWS) })
 }
 
-/// The tokens of one page, one for each row that has one. [`read_page`] keeps only their fingerprints.
+/// The tokens of one page, one for each row that has one. [`read_page`] keeps only their
+/// fingerprints.
 ///
 /// # Errors
 /// When the body is no page.
@@ -142,7 +151,8 @@ fn read_row(row: &Value) -> Option<Vec<Row>> {
         Some(Value::Null) => Seen::Known(Vec::new()),
         Some(value) => read_conditions(value),
     };
-    let (related, values) = (flag("notify_on_related_action"), flag("return_affected_field_values"));
+    let (related, values) =
+        (flag("notify_on_related_action"), flag("return_affected_field_values"));
     let rows = read_modules(row.get("events")).into_iter().map(|(module, operations)| Row {
         id,
         module,
@@ -205,7 +215,8 @@ fn read_condition(value: &Value) -> Option<Condition> {
     Some(Condition { module, matching, fields }.normal())
 }
 
-/// Leaves and operators of a condition's tree. In replies a leaf also carries `group_operator: null, group: null`.
+/// Leaves and operators of a condition's tree. In replies a leaf also carries `group_operator:
+/// null, group: null`.
 fn flatten(
     node: &Value,
     fields: &mut std::collections::BTreeSet<String>,
@@ -278,17 +289,23 @@ pub fn read_answer(body: &[u8]) -> Result<Answer, String> {
 }
 
 fn read_item(item: &Value) -> Item {
-    let events: &[Value] = item.pointer("/details/events").and_then(Value::as_array).map_or(&[], Vec::as_slice);
+    let events: &[Value] =
+        item.pointer("/details/events").and_then(Value::as_array).map_or(&[], Vec::as_slice);
     let named = item.pointer("/details/channel_id").or_else(|| events.first()?.get("channel_id"));
     let id = named.and_then(read_id);
-    let expiries = events.iter().filter_map(|event| event.get("channel_expiry")?.as_str()?.parse().ok());
+    let expiries =
+        events.iter().filter_map(|event| event.get("channel_expiry")?.as_str()?.parse().ok());
     let text = |key: &str| item.get(key).and_then(Value::as_str);
     let verdict = match (text("code"), text("status")) {
-        (Some("SUCCESS"), Some("success") | None) | (None, Some("success")) => Verdict::Accepted(expiries.min()),
+        (Some("SUCCESS"), Some("success") | None) | (None, Some("success")) => {
+            Verdict::Accepted(expiries.min())
+        }
         (Some("SUCCESS"), Some(_)) | (Some(_), Some("success")) => {
             Verdict::Unsure("its item in the reply contradicts itself".to_owned())
         }
-        (None, None) => Verdict::Unsure("its item in the reply has neither code nor status".to_owned()),
+        (None, None) => {
+            Verdict::Unsure("its item in the reply has neither code nor status".to_owned())
+        }
         (Some(_), _) | (None, Some(_)) => Verdict::Refused(read_refused(item)),
     };
     Item { id, verdict }
@@ -298,16 +315,23 @@ fn read_refused(value: &Value) -> Refused {
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     let code = text("code").or_else(|| text("error")).unwrap_or("UNKNOWN").to_owned();
     let message = text("message").or_else(|| text("error_description")).unwrap_or("no message");
-    let details = value.get("details").and_then(Value::as_object).filter(|details| !details.is_empty());
-    let json_path = details.and_then(|details| details.get("json_path")?.as_str()).map(str::to_owned);
+    let details =
+        value.get("details").and_then(Value::as_object).filter(|details| !details.is_empty());
+    let json_path =
+        details.and_then(|details| details.get("json_path")?.as_str()).map(str::to_owned);
     let message = match details {
         Some(details) => format!("{message} {}", Value::Object(details.clone())),
         None => message.to_owned(),
     };
-    Refused { code: bounded(&code), message: bounded(&message), json_path: json_path.map(|path| bounded(&path)) }
+    Refused {
+        code: bounded(&code),
+        message: bounded(&message),
+        json_path: json_path.map(|path| bounded(&path)),
+    }
 }
 
-/// What Zoho said, cut to a length that fits a log line, and with nothing in it that breaks a line or steers a terminal.
+/// What Zoho said, cut to a length that fits a log line, and with nothing in it that breaks a line
+/// or steers a terminal.
 pub fn bounded(text: &str) -> String {
     const MAX: usize = 300;
     let clean = text.chars().map(plain);

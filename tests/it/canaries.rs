@@ -114,7 +114,8 @@ struct Sending(JoinHandle<()>);
 impl Sending {
     fn start(world: &World, receivers: &Arc<Receivers>) -> Sending {
         let clock: Arc<dyn Clock> = world.host_clock.clone();
-        let task = Canaries::new(&world.daemon().links, clock, receivers.clone(), world.store().clone());
+        let task =
+            Canaries::new(&world.daemon().links, clock, receivers.clone(), world.store().clone());
         Sending(tokio::spawn(task.run(CancellationToken::new())))
     }
 
@@ -131,7 +132,10 @@ fn world(every: Option<Duration>) -> World {
         let notify_url = NotifyUrl::new(&format!("https://hooks.example.com/{place}"));
         world.declare_spec(
             "acme",
-            channelkeeper::model::channel::Spec { notify_url, ..spec("acme", name, &["Deals.edit"]) },
+            channelkeeper::model::channel::Spec {
+                notify_url,
+                ..spec("acme", name, &["Deals.edit"])
+            },
         );
     }
     world.desired.settings.canary_every = every;
@@ -140,7 +144,8 @@ fn world(every: Option<Duration>) -> World {
 
 fn gaps(world: &World) -> Vec<GapView> {
     let fleet = world.daemon().links.fleet.borrow().clone();
-    let gaps = verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
+    let gaps =
+        verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
     gaps.into_iter().map(|missed| missed.gap).collect()
 }
 
@@ -153,14 +158,19 @@ fn undeliverable(world: &World) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_fails_hangs_and_comes_back_is_known_from_when_to_when_also_over_a_restart() {
+async fn a_receiver_that_fails_hangs_and_comes_back_is_known_from_when_to_when_also_over_a_restart()
+{
     let mut world = world(Some(HOUR));
     world.start();
     world.audit().await;
     let receivers = receivers(&world);
     let sending = Sending::start(&world, &receivers);
     world.pass_time(3 * HOUR + 30 * MINUTE).await;
-    assert_eq!((receivers.instants("/shared").len(), receivers.instants("/own").len()), (4, 4), "one for each URL");
+    assert_eq!(
+        (receivers.instants("/shared").len(), receivers.instants("/own").len()),
+        (4, 4),
+        "one for each URL"
+    );
     assert_eq!(gaps(&world), []);
 
     receivers.do_from_now(Does::Answer(500));
@@ -188,13 +198,20 @@ async fn a_receiver_that_fails_hangs_and_comes_back_is_known_from_when_to_when_a
     world.pass_time(HOUR + MINUTE).await;
     assert_eq!(undeliverable(&world), 0);
     let (came, known) = (receivers.instants("/shared"), gaps(&world));
-    let edges = [("unknown", came[3], came[4]), ("undeliverable", came[4], came[7]), ("unknown", came[7], came[8])];
+    let edges = [
+        ("unknown", came[3], came[4]),
+        ("undeliverable", came[4], came[7]),
+        ("unknown", came[7], came[8]),
+    ];
     for channel in ["deals", "leads", "orders"] {
         let of: Vec<&GapView> = known.iter().filter(|gap| gap.channel == channel).collect();
         assert_eq!(of.len(), 3, "{of:?}");
         for (gap, (kind, from, to)) in of.iter().zip(edges) {
             assert_eq!((gap.kind.as_str(), gap.cause.as_str()), (kind, "canary-refused"));
-            assert!(near(gap.from, from) && gap.to.is_some_and(|end| near(end, to)), "{gap:?}: {from} to {to}");
+            assert!(
+                near(gap.from, from) && gap.to.is_some_and(|end| near(end, to)),
+                "{gap:?}: {from} to {to}"
+            );
         }
     }
     world.pass_time(30 * HOUR).await;
@@ -247,8 +264,12 @@ async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open(
     assert_eq!(receivers.count(), 0);
 
     // In the name of the first channel that is not paused.
-    let shared: Vec<_> =
-        world.desired.accounts[&acme].specs.values().filter(|spec| spec.name.as_str() != "orders").cloned().collect();
+    let shared: Vec<_> = world.desired.accounts[&acme]
+        .specs
+        .values()
+        .filter(|spec| spec.name.as_str() != "orders")
+        .cloned()
+        .collect();
     hold(&world, Pauses { account: None, channels: [(shared[0].id, held)].into() });
     world.pass_time(10 * MINUTE).await;
     let came = receivers.came.lock().unwrap().clone();
@@ -263,7 +284,10 @@ async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open(
     world.pass_time(2 * HOUR).await;
     assert!(world.store().canaries(&acme).unwrap().is_empty());
     let (ended, sent) = (gaps(&world), receivers.count());
-    assert!(ended.iter().all(|gap| gap.to.is_some_and(|to| to < after(off_at, 2 * HOUR))), "{ended:?}");
+    assert!(
+        ended.iter().all(|gap| gap.to.is_some_and(|to| to < after(off_at, 2 * HOUR))),
+        "{ended:?}"
+    );
     assert_eq!((ended.len(), undeliverable(&world), sent), (3, 0, 4));
     sending.stop().await;
 }

@@ -1,10 +1,11 @@
 //! Ring 3: death at every point of a story.
 //!
-//! Each story is played once to its end, which counts the points at which the daemon touches anything outside of itself
-//! (see [`crate::world::Fuse`]). Then it is played again for each of them: the daemon dies there, is started on what the
-//! store holds, and works until nothing is left to do. Nothing may come of the death: Zoho holds what it holds without one,
-//! created and deleted as often; what is not ours is as it was; the plan is empty; what is declared is known as ours, and
-//! nothing else; and the ledger hides no gap and invents none.
+//! Each story is played once to its end, which counts the points at which the daemon touches
+//! anything outside of itself (see [`crate::world::Fuse`]). Then it is played again for each of
+//! them: the daemon dies there, is started on what the store holds, and works until nothing is left
+//! to do. Nothing may come of the death: Zoho holds what it holds without one, created and deleted
+//! as often; what is not ours is as it was; the plan is empty; what is declared is known as ours,
+//! and nothing else; and the ledger hides no gap and invents none.
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,8 +32,8 @@ struct End {
     deleted: u64,
 }
 
-/// Plays a story at every point of it. `prepare` makes the world and is not cut; `act` is; then the host is `down`, and
-/// `again` is what an operator does who finds the daemon started again.
+/// Plays a story at every point of it. `prepare` makes the world and is not cut; `act` is; then the
+/// host is `down`, and `again` is what an operator does who finds the daemon started again.
 #[expect(clippy::print_stdout, reason = "how many points a story has is worth knowing")]
 async fn everywhere<P, A, G>(
     (name, down): (&str, Duration),
@@ -45,7 +46,8 @@ async fn everywhere<P, A, G>(
     let mut world = prepare().await;
     world.fuse.lay(None);
     act(&mut world).await;
-    let (points, undisturbed) = (world.fuse.passed(), end(&mut world, &format!("{name}, not cut")).await);
+    let (points, undisturbed) =
+        (world.fuse.passed(), end(&mut world, &format!("{name}, not cut")).await);
     assert!(points >= 6, "{name}: only {points} points, so this tests nothing");
     for point in 0..points {
         let mut world = prepare().await;
@@ -97,14 +99,22 @@ async fn end(world: &mut World, what: &str) -> End {
     let zoho = world.zoho();
     let mut channels = zoho.channels("acme", now);
     channels.sort_by_key(|channel| channel.id);
-    let foreign = channels.iter().find(|channel| channel.id == FOREIGN).expect("what is not ours is there");
+    let foreign =
+        channels.iter().find(|channel| channel.id == FOREIGN).expect("what is not ours is there");
     assert_eq!((foreign.notify_url.as_str(), foreign.expiry), (THEIRS, foreign_expiry()), "{what}");
     let channels = channels.into_iter().map(|channel| {
         let (id, events) = (channel.id, channel.events.to_wire());
-        format!("{id} {events:?} {} {:?} {:?}", channel.notify_url, channel.token, channel.condition)
+        format!(
+            "{id} {events:?} {} {:?} {:?}",
+            channel.notify_url, channel.token, channel.condition
+        )
     });
     let counters = zoho.counters("acme").expect("an org");
-    End { channels: channels.collect(), created: counters.channels_created, deleted: counters.channels_deleted }
+    End {
+        channels: channels.collect(),
+        created: counters.channels_created,
+        deleted: counters.channels_deleted,
+    }
 }
 
 /// One account and somebody else's channel in it; nothing is declared.
@@ -159,7 +169,13 @@ async fn nothing(_: &mut World) {}
 
 #[tokio::test(start_paused = true)]
 async fn in_the_first_start() {
-    everywhere(("first start", Duration::ZERO), async || declared(Knobs::default()), start, nothing).await;
+    everywhere(
+        ("first start", Duration::ZERO),
+        async || declared(Knobs::default()),
+        start,
+        nothing,
+    )
+    .await;
 }
 
 /// An hour or two before it is renewed.
@@ -204,7 +220,8 @@ async fn in_the_repair_of_drift() {
 async fn in_a_repair_by_put_because_patch_did_not_last() {
     let prepare = async || {
         let world = running().await;
-        let edit = Hand::SetToken { channel: deals(&world).id.number(), token: Some("theirs".to_owned()) };
+        let edit =
+            Hand::SetToken { channel: deals(&world).id.number(), token: Some("theirs".to_owned()) };
         for _ in 0..2 {
             assert!(world.hand("acme", &edit));
             world.audit().await;
@@ -310,14 +327,19 @@ async fn in_learning_that_batches_must_be_small() {
 #[tokio::test(start_paused = true)]
 async fn in_learning_that_a_day_is_all_there_is() {
     let prepare = async || {
-        let mut world = empty(serde_json::from_str(r#"{"version_limits": {"v8": "1d"}}"#).expect("knobs"));
-        world.declare_spec("acme", Spec { lifetime: 7 * DAY, ..spec("acme", "deals", &["Deals.all"]) });
+        let mut world =
+            empty(serde_json::from_str(r#"{"version_limits": {"v8": "1d"}}"#).expect("knobs"));
+        world.declare_spec(
+            "acme",
+            Spec { lifetime: 7 * DAY, ..spec("acme", "deals", &["Deals.all"]) },
+        );
         world
     };
     everywhere(("learned lifetime", Duration::ZERO), prepare, start, nothing).await;
 }
 
-/// What a lost first reply leaves is ours by its notify_url alone: with another one it may be somebody else's.
+/// What a lost first reply leaves is ours by its notify_url alone: with another one it may be
+/// somebody else's.
 #[tokio::test(start_paused = true)]
 async fn a_channel_redirected_before_its_first_grant_was_stored_is_held_until_it_is_adopted() {
     let mut world = declared(Knobs::default());
@@ -329,12 +351,18 @@ async fn a_channel_redirected_before_its_first_grant_was_stored_is_held_until_it
     }
     world.crash().await;
     let elsewhere = "https://elsewhere.example.com/".to_owned();
-    assert!(world.hand("acme", &Hand::SetNotifyUrl { channel: id.number(), notify_url: elsewhere }));
+    assert!(
+        world.hand("acme", &Hand::SetNotifyUrl { channel: id.number(), notify_url: elsewhere })
+    );
     let before = world.writes("acme");
     start(&mut world).await;
     world.pass_time(HOUR).await;
     let held: Vec<ChannelId> = world.report("acme").after.held.iter().map(|held| held.id).collect();
-    assert_eq!((held, world.writes("acme")), (vec![id], before), "it is held, and nothing is written");
+    assert_eq!(
+        (held, world.writes("acme")),
+        (vec![id], before),
+        "it is held, and nothing is written"
+    );
     assert_eq!(check_ledger(&world), Vec::<String>::new());
     let fleet = world.daemon().links.fleet.borrow().clone();
     verbs::adopt(&fleet, world.store(), "deals").await.expect("it is there");

@@ -22,7 +22,11 @@ async fn running() -> World {
 
 fn assert_all_covered(world: &World) {
     for (account, id) in world.declared() {
-        assert!(world.is_covered(&account, id, world.now()), "{account} {id} is not covered at {}", world.now());
+        assert!(
+            world.is_covered(&account, id, world.now()),
+            "{account} {id} is not covered at {}",
+            world.now()
+        );
     }
 }
 
@@ -55,10 +59,18 @@ async fn days_of_a_full_disk_lapse_nothing_and_all_of_it_is_written_once_there_i
     let (writes, ledgers) = (world.writes("acme"), world.ledgers("acme"));
     world.crash().await;
     world.start();
-    assert_eq!(world.ledgers("acme"), ledgers, "the gap that a hand made while the disk was full is known");
+    assert_eq!(
+        world.ledgers("acme"),
+        ledgers,
+        "the gap that a hand made while the disk was full is known"
+    );
     world.audit().await;
     assert_eq!(world.writes("acme"), writes);
-    assert_eq!(world.zoho().counters("acme").expect("an org").tokens_issued, tokens, "nor is a token asked for");
+    assert_eq!(
+        world.zoho().counters("acme").expect("an org").tokens_issued,
+        tokens,
+        "nor is a token asked for"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,21 +19,33 @@ const SECONDS: Duration = Duration::from_secs(5);
 fn declared(knobs: Knobs, channels: usize, lifetime: Duration) -> World {
     let mut world = World::new(knobs, &[("acme", ApiVersion::V8)]);
     for number in 0..channels {
-        world.declare_spec("acme", Spec { lifetime, ..spec("acme", &format!("c{number}"), &["Deals.all"]) });
+        world.declare_spec(
+            "acme",
+            Spec { lifetime, ..spec("acme", &format!("c{number}"), &["Deals.all"]) },
+        );
     }
     world
 }
 
 fn assert_all_covered(world: &World) {
     for (account, id) in world.declared() {
-        assert!(world.is_covered(&account, id, world.now()), "{account} {id} is not covered at {}", world.now());
+        assert!(
+            world.is_covered(&account, id, world.now()),
+            "{account} {id} is not covered at {}",
+            world.now()
+        );
     }
 }
 
 /// The shortest life that is left at Zoho.
 fn shortest(world: &World) -> Duration {
     let now = world.now();
-    let lives = world.zoho().channels("acme", now).iter().map(|channel| channel.expiry.duration_since(now)).min();
+    let lives = world
+        .zoho()
+        .channels("acme", now)
+        .iter()
+        .map(|channel| channel.expiry.duration_since(now))
+        .min();
     lives.expect("a channel").unsigned_abs()
 }
 
@@ -50,7 +62,10 @@ async fn an_account_that_grants_a_day_at_most_is_learned_within_seconds_and_said
     assert!(shortest(&world) > 23 * HOUR, "{:?}", shortest(&world));
     assert_eq!(world.writes("acme"), 2, "one that was given an hour, and one for a day");
     let limits = world.report("acme").limits.clone();
-    assert!(limits.iter().any(|text| text.contains("grants at most 1d; lifetime = \"7d\"")), "{limits:?}");
+    assert!(
+        limits.iter().any(|text| text.contains("grants at most 1d; lifetime = \"7d\"")),
+        "{limits:?}"
+    );
     assert!(!world.report("acme").channels.values().any(|channel| channel.short_grant));
     world.crash().await;
     world.start();
@@ -58,7 +73,11 @@ async fn an_account_that_grants_a_day_at_most_is_learned_within_seconds_and_said
         world.pass_time(HOUR).await;
         assert_all_covered(&world);
     }
-    assert!(world.writes("acme") <= 2 + 13, "two renewals a day, and nothing else: {}", world.writes("acme"));
+    assert!(
+        world.writes("acme") <= 2 + 13,
+        "two renewals a day, and nothing else: {}",
+        world.writes("acme")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,9 +138,12 @@ async fn a_short_grant_of_a_wrong_clock_is_mended_with_the_measured_skew_and_not
     let mut world = declared(Knobs::default(), 1, 7 * DAY);
     world.start();
     world.audit().await;
-    // Blind, with a clock that goes two hours ahead meanwhile: what is asked for is two hours too much.
+    // Blind, with a clock that goes two hours ahead meanwhile: what is asked for is two hours too
+    // much.
     world.pass_time(HOUR).await;
-    world.zoho().add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ResetBefore) });
+    world
+        .zoho()
+        .add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ResetBefore) });
     world.pass_time(6 * DAY + HOUR).await;
     world.host_clock.step(7_200_000);
     let before = world.writes("acme");
@@ -152,14 +174,18 @@ async fn an_account_that_refuses_to_post_a_live_channel_is_renewed_by_put() {
             assert_all_covered(&world);
         }
         let calls = world.zoho().counters("acme").unwrap().calls.clone();
-        assert_eq!(calls["POST"], 2, "{post_conflict:?}: one to begin with, and the one that was refused");
+        assert_eq!(
+            calls["POST"], 2,
+            "{post_conflict:?}: one to begin with, and the one that was refused"
+        );
         assert!((7..=9).contains(&calls["PUT"]), "{post_conflict:?}: {calls:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_is_gone_is_posted_although_its_account_renews_by_put() {
-    let mut world = declared(Knobs { post_conflict: PostConflict::DuplicateData, ..Knobs::default() }, 3, DAY);
+    let mut world =
+        declared(Knobs { post_conflict: PostConflict::DuplicateData, ..Knobs::default() }, 3, DAY);
     world.start();
     world.pass_time(DAY).await;
     let (_, id) = world.declared()[0].clone();
@@ -171,7 +197,8 @@ async fn a_channel_that_is_gone_is_posted_although_its_account_renews_by_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_live_channel_that_the_list_leaves_out_is_put_where_it_may_not_be_posted() {
-    let mut world = declared(Knobs { post_conflict: PostConflict::AlreadyUsed, ..Knobs::default() }, 2, DAY);
+    let mut world =
+        declared(Knobs { post_conflict: PostConflict::AlreadyUsed, ..Knobs::default() }, 2, DAY);
     world.start();
     world.audit().await;
     let (_, id) = world.declared()[0].clone();
@@ -200,7 +227,10 @@ async fn a_smaller_batch_limit_is_learned_to_the_channel_and_kept_to() {
         assert_all_covered(&world);
     }
     let limits = world.report("acme").limits.clone();
-    assert!(limits.iter().any(|text| text.contains("takes 10 channels in one write and refuses 11")), "{limits:?}");
+    assert!(
+        limits.iter().any(|text| text.contains("takes 10 channels in one write and refuses 11")),
+        "{limits:?}"
+    );
     let before = world.writes("acme");
     for _ in 0..24 {
         world.pass_time(HOUR).await;
@@ -216,9 +246,16 @@ async fn an_account_that_refuses_every_batch_alike_is_not_bisected_to_the_last_c
     world.audit().await;
     assert_eq!(world.writes("acme"), u64::from(REFUSALS_MAX));
     let why = world.report("acme").writes_failed.clone();
-    assert!(why.as_ref().is_some_and(|why| why.contains("every batch is refused with INVALID_DATA")), "{why:?}");
+    assert!(
+        why.as_ref().is_some_and(|why| why.contains("every batch is refused with INVALID_DATA")),
+        "{why:?}"
+    );
     world.pass_time(HOUR).await;
-    assert!(world.writes("acme") <= 14 * u64::from(REFUSALS_MAX), "{} writes in an hour", world.writes("acme"));
+    assert!(
+        world.writes("acme") <= 14 * u64::from(REFUSALS_MAX),
+        "{} writes in an hour",
+        world.writes("acme")
+    );
     world.zoho().set_knobs(Knobs::default()).expect("good knobs");
     world.pass_time(HOUR / 4).await;
     assert_all_covered(&world);
@@ -278,7 +315,10 @@ async fn six_hours_of_any_one_trouble_lapse_nothing() {
         for _ in 0..6 {
             world.pass_time(HOUR).await;
             let now = world.now();
-            let lapsed = world.declared().into_iter().find(|(account, id)| !world.is_covered(account, *id, now));
+            let lapsed = world
+                .declared()
+                .into_iter()
+                .find(|(account, id)| !world.is_covered(account, *id, now));
             assert!(lapsed.is_none(), "{trouble:?}: {lapsed:?} at {now}");
         }
         world.zoho().clear_faults();
@@ -312,7 +352,10 @@ async fn every_reading_of_patch_and_post_converges() {
             world.audit().await;
             world.audit().await;
             let report = world.report("acme");
-            assert!(report.after.steps.is_empty() && report.outcomes.is_empty(), "{reading}: {hand:?} {report:?}");
+            assert!(
+                report.after.steps.is_empty() && report.outcomes.is_empty(),
+                "{reading}: {hand:?} {report:?}"
+            );
             world.pass_time(DAY + HOUR).await;
             assert_all_covered(&world);
         }

@@ -48,14 +48,22 @@ fn later_gaps(world: &World, id: ChannelId) -> Vec<Gap> {
 
 fn brief(gap: &Gap) -> String {
     let to = gap.to.map_or("open".to_owned(), |to| format!("{to:.0}"));
-    format!("{}.{} {:.0} {to} {} {}", gap.module, gap.operation.as_str(), gap.from, gap.kind.word(), gap.cause.word())
+    format!(
+        "{}.{} {:.0} {to} {} {}",
+        gap.module,
+        gap.operation.as_str(),
+        gap.from,
+        gap.kind.word(),
+        gap.cause.word()
+    )
 }
 
 /// The gaps of the truth since the world began, of one event.
 fn true_gaps(world: &World, id: ChannelId, event: usize) -> Vec<(Timestamp, Timestamp)> {
     let (ledgers, _) = world.ledgers("acme");
     let (track, now) = (&ledgers[&id].tracks[event], world.now());
-    let url = world.desired.accounts[&"acme".parse().expect("a name")].specs[&id].notify_url.clone();
+    let url =
+        world.desired.accounts[&"acme".parse().expect("a name")].specs[&id].notify_url.clone();
     let covered = truth::covered(&world.zoho().truth("acme"), id, track, url.full());
     truth::minus(&[(track.since, now)], &covered)
 }
@@ -69,7 +77,9 @@ async fn weeks_of_health_are_one_line() {
     for (_, id) in world.declared() {
         let (ledgers, _) = world.ledgers("acme");
         assert_eq!(later_gaps(&world, id), []);
-        assert!(ledgers[&id].tracks.iter().all(|track| track.gaps.len() <= 1 && track.open.is_none()));
+        assert!(
+            ledgers[&id].tracks.iter().all(|track| track.gaps.len() <= 1 && track.open.is_none())
+        );
     }
 }
 
@@ -85,16 +95,27 @@ async fn each_lapse_of_a_long_outage_is_known_to_the_second() {
         assert_true(&world);
         for (_, id) in world.declared() {
             let (gaps, truth) = (later_gaps(&world, id), true_gaps(&world, id, 0));
-            let uncovered: Vec<&Gap> = gaps.iter().filter(|gap| gap.kind == Kind::Uncovered).collect();
+            let uncovered: Vec<&Gap> =
+                gaps.iter().filter(|gap| gap.kind == Kind::Uncovered).collect();
             let lapse = truth.last().expect("a lapse");
             assert!(span(lapse.0, lapse.1) > HOUR, "{fault:?}: {truth:?} {gaps:?}");
             for gap in uncovered {
                 assert_eq!(gap.cause, Cause::Expired);
-                assert!(span(gap.from, lapse.0).max(span(lapse.0, gap.from)) < SECOND, "{fault:?}: {}", brief(gap));
+                assert!(
+                    span(gap.from, lapse.0).max(span(lapse.0, gap.from)) < SECOND,
+                    "{fault:?}: {}",
+                    brief(gap)
+                );
                 let to = gap.to.expect("it ended");
-                assert!(span(to, lapse.1).max(span(lapse.1, to)) < 2 * SECOND, "{fault:?}: {} {}", brief(gap), lapse.1);
+                assert!(
+                    span(to, lapse.1).max(span(lapse.1, to)) < 2 * SECOND,
+                    "{fault:?}: {} {}",
+                    brief(gap),
+                    lapse.1
+                );
             }
-            // A hanging look that is followed by an accepted blind write leaves the earlier ones in doubt.
+            // A hanging look that is followed by an accepted blind write leaves the earlier ones in
+            // doubt.
             let in_doubt = fault == Fault::HangBefore;
             assert!(in_doubt || gaps.iter().any(|gap| gap.kind == Kind::Uncovered), "{fault:?}");
         }
@@ -120,7 +141,10 @@ async fn what_hands_did_between_two_audits_is_an_unknown_interval_with_the_true_
     let channel = id.number();
     let module = "Contacts".to_owned();
     let hands = [
-        (Hand::SetNotifyUrl { channel, notify_url: "https://elsewhere.example.com/".to_owned() }, Cause::WrongUrl),
+        (
+            Hand::SetNotifyUrl { channel, notify_url: "https://elsewhere.example.com/".to_owned() },
+            Cause::WrongUrl,
+        ),
         (Hand::RemoveEvent { channel, event: "Contacts.create".to_owned() }, Cause::EventMissing),
         (Hand::DropModule { channel, module }, Cause::EventMissing),
         (Hand::Delete { channel }, Cause::Absent),
@@ -132,12 +156,17 @@ async fn what_hands_did_between_two_audits_is_an_unknown_interval_with_the_true_
         world.pass_time(2 * HOUR).await;
         assert_true(&world);
         let gaps = later_gaps(&world, id);
-        let holds = |gap: &&Gap| gap.from <= edge && gap.to.is_some_and(|to| edge < to) && gap.cause == cause;
+        let holds = |gap: &&Gap| {
+            gap.from <= edge && gap.to.is_some_and(|to| edge < to) && gap.cause == cause
+        };
         let contacts: Vec<&Gap> = gaps.iter().filter(|gap| gap.module == "Contacts").collect();
         let found = contacts.iter().copied().find(holds);
         let found = found.unwrap_or_else(|| panic!("{hand:?} at {edge}: {contacts:#?}"));
         assert_eq!(found.kind, Kind::Unknown);
-        assert!(span(found.from, edge) <= HOUR + SECOND, "no longer than the time between two looks");
+        assert!(
+            span(found.from, edge) <= HOUR + SECOND,
+            "no longer than the time between two looks"
+        );
     }
 }
 
@@ -156,7 +185,11 @@ async fn a_host_that_was_down_past_the_end_knows_when_the_end_was() {
             let expected = if down > 20 { 1 } else { 0 };
             let tracks = world.ledgers("acme").0[&id].tracks.len();
             let gaps = later_gaps(&world, id);
-            assert_eq!(gaps.iter().filter(|gap| uncovered(gap)).count(), expected * tracks, "{down}: {gaps:?}");
+            assert_eq!(
+                gaps.iter().filter(|gap| uncovered(gap)).count(),
+                expected * tracks,
+                "{down}: {gaps:?}"
+            );
         }
     }
 }
@@ -200,15 +233,26 @@ async fn a_crash_in_the_first_write_is_judged_likewise() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_may_have_been_applied_is_settled_by_the_next_look() {
-    let faults = [Fault::ResetAfter, Fault::HangAfter, Fault::ResetBefore, Fault::HangBefore, Fault::ItemMissing];
+    let faults = [
+        Fault::ResetAfter,
+        Fault::HangAfter,
+        Fault::ResetBefore,
+        Fault::HangBefore,
+        Fault::ItemMissing,
+    ];
     for fault in faults {
         for blind in [false, true] {
             let world = running().await;
             world.pass_time(3 * HOUR).await;
             if blind {
-                world.zoho().add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ServerErrorHtml) });
+                world.zoho().add_fault(Rule {
+                    method: Some("GET".to_owned()),
+                    ..Rule::always(Fault::ServerErrorHtml)
+                });
             }
-            world.zoho().add_fault(Rule { method: Some("POST".to_owned()), ..Rule::always(fault.clone()) });
+            world
+                .zoho()
+                .add_fault(Rule { method: Some("POST".to_owned()), ..Rule::always(fault.clone()) });
             world.pass_time(33 * HOUR).await;
             world.zoho().clear_faults();
             world.audit().await;
@@ -229,7 +273,11 @@ async fn a_short_grant_is_covered_for_as_long_as_it_lasts() {
     world.pass_time(HOUR).await;
     assert_true(&world);
     let (_, id) = world.declared()[0].clone();
-    assert!(later_gaps(&world, id).iter().any(|gap| gap.kind == Kind::Uncovered && gap.cause == Cause::Expired));
+    assert!(
+        later_gaps(&world, id)
+            .iter()
+            .any(|gap| gap.kind == Kind::Uncovered && gap.cause == Cause::Expired)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,7 +336,10 @@ async fn what_is_declared_otherwise_begins_and_ends_its_tracks() {
     world.pass_time(50 * HOUR).await;
     let ledger = world.ledgers("acme").0[&id].clone();
     assert!(ledger.closed_at().is_some());
-    assert!(ledger.gaps(world.now()).iter().all(|gap| gap.to.is_some()), "what is not declared is not missed");
+    assert!(
+        ledger.gaps(world.now()).iter().all(|gap| gap.to.is_some()),
+        "what is not declared is not missed"
+    );
     world.declare("acme", "deals", &["Deals.edit"]);
     world.reload().await;
     world.pass_time(2 * HOUR).await;
@@ -313,12 +364,17 @@ async fn a_lost_store_claims_nothing_of_what_it_has_not_seen() {
 /// What `gaps` lists and nobody has acknowledged.
 fn left(world: &World) -> Vec<GapView> {
     let fleet = world.daemon().links.fleet.borrow().clone();
-    let gaps = verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
-    gaps.into_iter().filter(|missed| missed.gap.acknowledged.is_none()).map(|missed| missed.gap).collect()
+    let gaps =
+        verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
+    gaps.into_iter()
+        .filter(|missed| missed.gap.acknowledged.is_none())
+        .map(|missed| missed.gap)
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_is_enabled_at_once_when_it_is_declared_has_no_gap_and_one_that_has_to_wait_has() {
+async fn a_channel_that_is_enabled_at_once_when_it_is_declared_has_no_gap_and_one_that_has_to_wait_has()
+ {
     let mut world = running().await;
     assert_eq!(left(&world), []);
     world.zoho().add_fault(Rule::always(Fault::Refused));
@@ -327,13 +383,19 @@ async fn a_channel_that_is_enabled_at_once_when_it_is_declared_has_no_gap_and_on
     world.pass_time(HOUR).await;
     world.zoho().clear_faults();
     world.pass_time(HOUR).await;
-    assert!(left(&world).iter().all(|gap| gap.channel == "late") && !left(&world).is_empty(), "{:?}", left(&world));
+    assert!(
+        left(&world).iter().all(|gap| gap.channel == "late") && !left(&world).is_empty(),
+        "{:?}",
+        left(&world)
+    );
     assert_true(&world);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_until_they_are_too_old() {
-    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8), ("globex", ApiVersion::V8)]);
+async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_until_they_are_too_old()
+ {
+    let mut world =
+        World::new(Knobs::default(), &[("acme", ApiVersion::V8), ("globex", ApiVersion::V8)]);
     world.declare("acme", "deals", &["Deals.all"]);
     let gone = world.declare("globex", "orders", &["Sales_Orders.edit"]);
     world.start();
@@ -342,7 +404,10 @@ async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_
     assert!(world.hand("globex", &Hand::Delete { channel: gone.number() }));
     world.pass_time(2 * HOUR).await;
     let lapse = left(&world);
-    assert!(!lapse.is_empty() && lapse.iter().all(|gap| gap.account == "globex" && gap.to.is_some()), "{lapse:?}");
+    assert!(
+        !lapse.is_empty() && lapse.iter().all(|gap| gap.account == "globex" && gap.to.is_some()),
+        "{lapse:?}"
+    );
     // The pass that is under way when the config changes writes its ledgers back.
     world.daemon().links.wakes.wake(Some("globex".parse().unwrap()), "test").await;
     world.pass_time(Duration::from_millis(50)).await;
@@ -352,7 +417,10 @@ async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_
     let listed = left(&world);
     assert!(lapse.iter().all(|gap| listed.contains(gap)), "{listed:?}");
     let ended_by = |hours: u32| Some(after(crate::world::BEGINS.parse().unwrap(), hours * HOUR));
-    assert!(listed.iter().all(|gap| gap.to.is_some() && gap.to < ended_by(10)), "none is open for ever: {listed:?}");
+    assert!(
+        listed.iter().all(|gap| gap.to.is_some() && gap.to < ended_by(10)),
+        "none is open for ever: {listed:?}"
+    );
     let fleet = world.daemon().links.fleet.borrow().clone();
     let request = AckRequest { channel: Some("globex/orders".to_owned()), ..AckRequest::default() };
     verbs::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
@@ -365,7 +433,8 @@ async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is_not_until_it_is_over_and_said() {
+async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is_not_until_it_is_over_and_said()
+ {
     let mut world = running().await;
     let seen_to = |world: &World| {
         let fleet = world.daemon().links.fleet.borrow().clone();
@@ -377,7 +446,11 @@ async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is
     world.zoho().add_fault(Rule::always(Fault::Refused));
     world.pass_time(25 * HOUR).await;
     seen_to(&world);
-    assert!(left(&world).len() >= 3 && left(&world).iter().all(|gap| gap.to.is_none()), "{:?}", left(&world));
+    assert!(
+        left(&world).len() >= 3 && left(&world).iter().all(|gap| gap.to.is_none()),
+        "{:?}",
+        left(&world)
+    );
     world.zoho().clear_faults();
     world.pass_time(2 * HOUR).await;
     let over = left(&world);

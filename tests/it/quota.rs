@@ -19,7 +19,10 @@ fn declared(groups: &[(usize, Duration)]) -> World {
     for (group, (channels, lifetime)) in groups.iter().enumerate() {
         for number in 0..*channels {
             let spec = spec("acme", &format!("c{group}-{number}"), &["Deals.all", "Leads.create"]);
-            world.declare_spec("acme", channelkeeper::model::channel::Spec { lifetime: *lifetime, ..spec });
+            world.declare_spec(
+                "acme",
+                channelkeeper::model::channel::Spec { lifetime: *lifetime, ..spec },
+            );
         }
     }
     world
@@ -31,7 +34,11 @@ fn estimate(world: &World, days: f64) -> BTreeMap<&'static str, f64> {
     let audits = DAY.as_secs_f64() / AUDIT.as_secs_f64();
     let Calls { renewals, looks, tokens } =
         expected(&account.account.name, &account.account.policy, &account.specs, audits);
-    BTreeMap::from([("renewals", renewals * days), ("looks", looks * days), ("tokens", tokens * days)])
+    BTreeMap::from([
+        ("renewals", renewals * days),
+        ("looks", looks * days),
+        ("tokens", tokens * days),
+    ])
 }
 
 /// What the simulator counted.
@@ -39,13 +46,17 @@ fn counted(world: &World) -> BTreeMap<&'static str, f64> {
     let counters = world.zoho().counters("acme").expect("an org").clone();
     let calls = |method| counters.calls.get(method).copied().unwrap_or_default() as f64;
     assert_eq!(counters.writes as f64, calls("POST"), "nothing but renewals is written");
-    BTreeMap::from([("renewals", calls("POST")), ("looks", calls("GET")), ("tokens", counters.tokens_issued as f64)])
+    BTreeMap::from([
+        ("renewals", calls("POST")),
+        ("looks", calls("GET")),
+        ("tokens", counters.tokens_issued as f64),
+    ])
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_converged_account_takes_as_many_calls_as_were_estimated() {
-    // The channels, and how far below the estimate the count may be: riders are not in it, and looks that a clock known to
-    // the second makes too early are, whether they come or not.
+    // The channels, and how far below the estimate the count may be: riders are not in it, and
+    // looks that a clock known to the second makes too early are, whether they come or not.
     let accounts: [(&[(usize, Duration)], f64); 5] = [
         (&[(3, DAY)], 0.9),
         (&[(26, DAY)], 0.9),
@@ -98,7 +109,11 @@ fn refused(world: &World) -> u64 {
 
 fn assert_all_covered(world: &World) {
     for (account, id) in world.declared() {
-        assert!(world.is_covered(&account, id, world.now()), "{account} {id} is not covered at {}", world.now());
+        assert!(
+            world.is_covered(&account, id, world.now()),
+            "{account} {id} is not covered at {}",
+            world.now()
+        );
     }
 }
 
@@ -110,10 +125,14 @@ async fn hours_covered(world: &World, hours: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_credits_are_low_nothing_lapses_audits_stop_and_what_loses_nothing_waits_until_they_are_back() {
+async fn while_credits_are_low_nothing_lapses_audits_stop_and_what_loses_nothing_waits_until_they_are_back()
+ {
     let world = with_a_hundred_credits().await;
     // A renewal does not happen to mend the drift.
-    world.zoho().set_knobs(Knobs { post: PostLive::Merge, ..Knobs::default() }).expect("good knobs");
+    world
+        .zoho()
+        .set_knobs(Knobs { post: PostLive::Merge, ..Knobs::default() })
+        .expect("good knobs");
     let (_, id) = world.declared()[0].clone();
     world.pass_time(HOUR + HOUR / 2).await;
     leave(&world, 18);
@@ -124,7 +143,10 @@ async fn while_credits_are_low_nothing_lapses_audits_stop_and_what_loses_nothing
     let credits = report.credits.expect("what is left is known");
     assert_eq!((credits.remaining, credits.reserve), (17, 100));
     assert!(credits.are_tight(world.now()));
-    assert!(world.hand("acme", &Hand::AddEvent { channel: id.number(), event: "Cases.edit".to_owned() }));
+    assert!(
+        world
+            .hand("acme", &Hand::AddEvent { channel: id.number(), event: "Cases.edit".to_owned() })
+    );
     hours_covered(&world, 20).await;
     // One renewal in that time: a look or two, and a batch.
     let made = calls(&world) - before;
@@ -138,7 +160,9 @@ async fn while_credits_are_low_nothing_lapses_audits_stop_and_what_loses_nothing
     hours_covered(&world, 4).await;
     assert!(calls(&world) - before >= 4, "audits are made again");
     let report = world.report("acme");
-    assert!(report.credits.is_none() && report.after.held.is_empty() && report.after.steps.is_empty());
+    assert!(
+        report.credits.is_none() && report.after.held.is_empty() && report.after.steps.is_empty()
+    );
     let patches = world.zoho().counters("acme").expect("an org").calls["PATCH"];
     assert_eq!((patches, refused(&world)), (1, 0), "the drift is mended, and no call was refused");
 }
@@ -171,16 +195,22 @@ async fn when_all_credits_are_gone_a_429_of_either_code_is_waited_out_and_everyt
         leave(&world, 0);
         hours_covered(&world, 9).await;
         let before = refused(&world);
-        // A renewal is due from the twelfth hour on; a look that fails is made once an hour until it is an emergency.
+        // A renewal is due from the twelfth hour on; a look that fails is made once an hour until
+        // it is an emergency.
         hours_covered(&world, 7).await;
         let tries = refused(&world) - before;
         assert!((4..=9).contains(&tries), "{tries} looks in seven hours");
         assert!(world.report("acme").look_failed.as_deref().is_some_and(|why| why.contains("429")));
-        // The credits that others used come back a day after: by then the life is over, and nobody could have kept it.
+        // The credits that others used come back a day after: by then the life is over, and nobody
+        // could have kept it.
         world.pass_time(8 * HOUR).await;
         hours_covered(&world, 24).await;
         let report = world.report("acme");
-        assert!(report.look_failed.is_none() && report.credits.is_none() && report.after.steps.is_empty());
+        assert!(
+            report.look_failed.is_none()
+                && report.credits.is_none()
+                && report.after.steps.is_empty()
+        );
     }
 }
 

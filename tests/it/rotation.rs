@@ -1,4 +1,5 @@
-//! Tokens that rotate, in a world: no delivery that a receiver would not believe, and no call for the sake of a token.
+//! Tokens that rotate, in a world: no delivery that a receiver would not believe, and no call for
+//! the sake of a token.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -23,7 +24,8 @@ const NAMES: [&str; 4] = ["deals", "leads", "orders", "tasks"];
 async fn running(rotates: bool) -> World {
     let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
     for name in NAMES {
-        let rotation = rotates.then(|| Rotation::new(Secret::from("a key of thirty-two characters.."), 7 * DAY));
+        let rotation = rotates
+            .then(|| Rotation::new(Secret::from("a key of thirty-two characters.."), 7 * DAY));
         let fixed = spec("acme", name, &["Deals.all"]);
         let token = if rotates { None } else { fixed.token.clone() };
         world.declare_spec("acme", Spec { token, rotation, ..fixed });
@@ -37,10 +39,15 @@ async fn running(rotates: bool) -> World {
 fn delivered(world: &World) -> BTreeMap<ChannelId, String> {
     let change = json!({"module": "Deals", "operation": "create", "ids": ["1"]}).to_string();
     let path = ("POST", "/_sim/records");
-    let outcome = world.zoho().admin(path, change.as_bytes(), &mut SignedDuration::ZERO.clone(), world.now());
+    let outcome =
+        world.zoho().admin(path, change.as_bytes(), &mut SignedDuration::ZERO.clone(), world.now());
     let carried = |body: &serde_json::Value| (body["channel_id"].clone(), body["token"].clone());
     let deliveries = outcome.deliveries.iter().map(|delivery| carried(&delivery.body));
-    deliveries.map(|(id, token)| (id.as_str().unwrap().parse().unwrap(), token.as_str().unwrap().to_owned())).collect()
+    deliveries
+        .map(|(id, token)| {
+            (id.as_str().unwrap().parse().unwrap(), token.as_str().unwrap().to_owned())
+        })
+        .collect()
 }
 
 /// Every channel delivers, and a receiver whose clock is so many minutes wrong believes it.
@@ -50,7 +57,11 @@ fn assert_believed(world: &World, minutes: i64) -> BTreeMap<ChannelId, String> {
     let clock = world.now() + SignedDuration::from_mins(minutes);
     for (id, spec) in &world.desired.accounts.values().next().unwrap().specs {
         let accepted = spec.accepted_at(clock).iter().any(|own| own.is(&delivered[id]));
-        assert!(accepted, "{} is not believed at {clock} by a clock that is {minutes} minutes off", spec.name);
+        assert!(
+            accepted,
+            "{} is not believed at {clock} by a clock that is {minutes} minutes off",
+            spec.name
+        );
     }
     delivered
 }
@@ -75,7 +86,11 @@ async fn in_sixty_days_every_delivery_is_believed_and_no_call_is_made_for_a_toke
     let hours = changed.iter().map(|(hour, _)| hour).collect::<BTreeSet<_>>();
     assert!(hours.len() > 9 * 2, "they do not all change at once: {changed:?}");
     let calls = |world: &World| world.zoho().counters("acme").unwrap().calls.clone();
-    assert_eq!(rotating.writes("acme"), calls(&rotating)["POST"], "nothing but renewals was written");
+    assert_eq!(
+        rotating.writes("acme"),
+        calls(&rotating)["POST"],
+        "nothing but renewals was written"
+    );
     assert_eq!(calls(&rotating)["POST"], calls(&fixed)["POST"]);
 }
 
@@ -87,7 +102,11 @@ async fn a_lost_database_and_a_wrong_clock_change_no_token() {
     world.stop().await;
     for entry in std::fs::read_dir(world.state_dir()).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap()
+        } else {
+            std::fs::remove_file(path).unwrap()
+        }
     }
     world.start();
     world.audit().await;
@@ -102,7 +121,8 @@ async fn a_lost_database_and_a_wrong_clock_change_no_token() {
 async fn a_token_that_nobody_believes_any_more_is_mended_at_once_and_a_neighbour_is_left() {
     let world = running(true).await;
     world.pass_time(3 * DAY).await;
-    let spec = world.desired.accounts.values().next().unwrap().specs.values().next().unwrap().clone();
+    let spec =
+        world.desired.accounts.values().next().unwrap().specs.values().next().unwrap().clone();
     let channel = spec.id.number();
     let written = |at| spec.at(at).unwrap().token.unwrap().expose().to_owned();
     let writes = world.writes("acme");
@@ -111,7 +131,11 @@ async fn a_token_that_nobody_believes_any_more_is_mended_at_once_and_a_neighbour
         assert!(world.hand("acme", &Hand::SetToken { channel, token: Some(token.clone()) }));
         world.audit().await;
         let now = written(world.now());
-        assert_eq!(delivered(&world)[&spec.id], if mended { now } else { token }, "{weeks} weeks off");
+        assert_eq!(
+            delivered(&world)[&spec.id],
+            if mended { now } else { token },
+            "{weeks} weeks off"
+        );
     }
     assert_eq!(world.writes("acme"), writes + 2);
 }

@@ -26,7 +26,11 @@ async fn running(knobs: Knobs) -> World {
 
 fn assert_all_covered(world: &World) {
     for (account, id) in world.declared() {
-        assert!(world.is_covered(&account, id, world.now()), "{account} {id} is not covered at {}", world.now());
+        assert!(
+            world.is_covered(&account, id, world.now()),
+            "{account} {id} is not covered at {}",
+            world.now()
+        );
     }
 }
 
@@ -53,7 +57,11 @@ async fn a_restart_with_the_store_writes_nothing() {
         world.audit().await;
     }
     assert_eq!(world.writes("acme"), before);
-    assert_eq!(world.zoho().counters("acme").unwrap().tokens_issued, 1, "the token is cached over restarts");
+    assert_eq!(
+        world.zoho().counters("acme").unwrap().tokens_issued,
+        1,
+        "the token is cached over restarts"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +84,8 @@ async fn a_channel_that_was_enabled_as_the_daemon_died_is_known_afterwards() {
         world.reload().await;
         world.audit().await;
         world.audit().await;
-        let live: Vec<i64> = world.zoho().channels("acme", world.now()).iter().map(|channel| channel.id).collect();
+        let live: Vec<i64> =
+            world.zoho().channels("acme", world.now()).iter().map(|channel| channel.id).collect();
         assert_eq!(live, [other.number()], "{when:?}: it was known as ours, and taken down");
     }
 }
@@ -102,8 +111,16 @@ async fn every_hand_is_seen_and_mended_by_the_next_audit() {
         world.audit().await;
         world.audit().await;
         let report = world.report("acme");
-        assert!(report.after.steps.is_empty() && report.after.held.is_empty(), "{hand:?}: {:?}", report.after);
-        assert!(report.outcomes.is_empty(), "{hand:?}: the second audit finds nothing to do: {:?}", report.outcomes);
+        assert!(
+            report.after.steps.is_empty() && report.after.held.is_empty(),
+            "{hand:?}: {:?}",
+            report.after
+        );
+        assert!(
+            report.outcomes.is_empty(),
+            "{hand:?}: the second audit finds nothing to do: {:?}",
+            report.outcomes
+        );
         assert_all_covered(&world);
         // Long enough for an earlier repair of the same kind to be forgotten.
         world.pass_time(DAY + HOUR).await;
@@ -141,7 +158,9 @@ async fn after_a_long_outage_everything_is_covered_again_within_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_fails_while_writes_go_through_renews_blind_in_the_last_eighth() {
     let world = running(Knobs::default()).await;
-    world.zoho().add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ServerErrorHtml) });
+    world
+        .zoho()
+        .add_fault(Rule { method: Some("GET".to_owned()), ..Rule::always(Fault::ServerErrorHtml) });
     world.pass_time(20 * HOUR).await;
     assert_eq!(world.writes("acme"), 1, "what cannot be seen is not written before it must be");
     for _ in 0..48 {
@@ -160,11 +179,16 @@ async fn fifty_channels_one_of_them_refused_leaves_forty_nine_covered() {
     world.start();
     world.audit().await;
     let report = world.report("acme");
-    let covered = report.channels.values().filter(|channel| channel.state == ChannelState::Covered).count();
+    let covered =
+        report.channels.values().filter(|channel| channel.state == ChannelState::Covered).count();
     assert_eq!(covered, 49);
     assert_eq!(report.channels[&bad].state, ChannelState::Uncovered);
     let last = report.channels[&bad].last.clone().expect("a last step");
-    assert!(last.outcome.contains("INVALID_DATA") && last.outcome.contains("$.watch["), "{}", last.outcome);
+    assert!(
+        last.outcome.contains("INVALID_DATA") && last.outcome.contains("$.watch["),
+        "{}",
+        last.outcome
+    );
     assert_eq!(world.writes("acme"), 1, "one call for all fifty");
 }
 
@@ -180,9 +204,14 @@ async fn a_batch_refused_as_a_whole_costs_the_neighbours_nothing() {
     world.start();
     world.audit().await;
     let report = world.report("acme");
-    let covered = report.channels.values().filter(|channel| channel.state == ChannelState::Covered).count();
+    let covered =
+        report.channels.values().filter(|channel| channel.state == ChannelState::Covered).count();
     assert_eq!(covered, 49);
-    assert!(world.writes("acme") <= 13, "halving takes two calls a level: {}", world.writes("acme"));
+    assert!(
+        world.writes("acme") <= 13,
+        "halving takes two calls a level: {}",
+        world.writes("acme")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,7 +231,9 @@ async fn the_full_maximum_is_granted_although_the_local_clock_is_two_minutes_ahe
 async fn a_clock_that_steps_in_either_direction_lapses_nothing() {
     let world = running(Knobs::default()).await;
     let hour = 3_600_000;
-    for step in [-30 * 24 * hour, 60 * 24 * hour, -30 * 24 * hour, 300_000, -300_000, 5 * hour, -5 * hour] {
+    for step in
+        [-30 * 24 * hour, 60 * 24 * hour, -30 * 24 * hour, 300_000, -300_000, 5 * hour, -5 * hour]
+    {
         world.host_clock.step(step);
         for _ in 0..30 {
             world.pass_time(HOUR).await;
@@ -224,9 +255,17 @@ async fn a_host_that_was_suspended_looks_at_once_when_it_wakes() {
         assert_eq!(world.is_covered(&account, id, world.now()), !lapsed);
         world.pass_time(Duration::from_secs(60)).await;
         assert_all_covered(&world);
-        assert_eq!(world.writes("acme"), writes + 1, "what fell due meanwhile is renewed within a minute");
+        assert_eq!(
+            world.writes("acme"),
+            writes + 1,
+            "what fell due meanwhile is renewed within a minute"
+        );
         let overview = world.daemon().links.overview.borrow().clone();
-        assert_eq!(overview.clock_jump.map(|(_, by_ms)| by_ms / 60_000), Some(slept * 60), "and the jump is said");
+        assert_eq!(
+            overview.clock_jump.map(|(_, by_ms)| by_ms / 60_000),
+            Some(slept * 60),
+            "and the jump is said"
+        );
         let wrong = crate::world::truth::check_ledger(&world);
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
@@ -257,13 +296,23 @@ async fn channels_that_are_not_ours_are_left_alone() {
         expiry: now.checked_add(7 * DAY).unwrap(),
     };
     assert!(world.hand("acme", &foreign));
-    let before = world.zoho().channels("acme", now).into_iter().find(|channel| channel.id == 424_242).cloned();
+    let before = world
+        .zoho()
+        .channels("acme", now)
+        .into_iter()
+        .find(|channel| channel.id == 424_242)
+        .cloned();
     world.pass_time(2 * DAY).await;
     let gone = world.declared();
     gone.iter().skip(1).for_each(|(account, id)| world.undeclare(account, *id));
     world.reload().await;
     world.pass_time(2 * HOUR).await;
-    let after = world.zoho().channels("acme", world.now()).into_iter().find(|channel| channel.id == 424_242).cloned();
+    let after = world
+        .zoho()
+        .channels("acme", world.now())
+        .into_iter()
+        .find(|channel| channel.id == 424_242)
+        .cloned();
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
 }
 
@@ -296,28 +345,36 @@ async fn a_drift_that_keeps_coming_back_is_contested_and_renewals_go_on() {
 #[tokio::test(start_paused = true)]
 async fn a_repair_of_which_the_answer_says_nothing_backs_off() {
     let world = running(Knobs::default()).await;
-    world.zoho().add_fault(Rule { method: Some("PATCH".to_owned()), ..Rule::always(Fault::ItemMissing) });
+    world
+        .zoho()
+        .add_fault(Rule { method: Some("PATCH".to_owned()), ..Rule::always(Fault::ItemMissing) });
     let (_, id) = world.declared()[0].clone();
     for _ in 0..6 {
         // Somebody undoes what the repair did, so that there is always something to repair.
         for _ in 0..120 {
-            world.hand("acme", &Hand::SetToken { channel: id.number(), token: Some("not-ours".to_owned()) });
+            world.hand(
+                "acme",
+                &Hand::SetToken { channel: id.number(), token: Some("not-ours".to_owned()) },
+            );
             world.pass_time(Duration::from_secs(30)).await;
         }
         assert_all_covered(&world);
     }
-    let patches = world.zoho().counters("acme").unwrap().calls.get("PATCH").copied().unwrap_or_default();
+    let patches =
+        world.zoho().counters("acme").unwrap().calls.get("PATCH").copied().unwrap_or_default();
     assert!((1..=40).contains(&patches), "{patches} PATCH in six hours");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_fails_its_account_and_no_other() {
-    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8), ("globex", ApiVersion::V8)]);
+    let mut world =
+        World::new(Knobs::default(), &[("acme", ApiVersion::V8), ("globex", ApiVersion::V8)]);
     world.declare("acme", "deals", &["Deals.all"]);
     let other = world.declare("globex", "leads", &["Leads.all"]);
     world.start();
     world.audit().await;
-    let token = world.desired.accounts[&"acme".parse().unwrap()].account.credentials.refresh_token.clone();
+    let token =
+        world.desired.accounts[&"acme".parse().unwrap()].account.credentials.refresh_token.clone();
     world.zoho().revoke("acme", token.expose());
     for _ in 0..40 {
         world.pass_time(HOUR).await;
@@ -355,7 +412,12 @@ async fn a_channel_that_patch_does_not_find_is_posted() {
         details: serde_json::json!({}),
     };
     world.zoho().add_fault(Rule { method: Some("PATCH".to_owned()), ..Rule::once(lost) });
-    assert!(world.hand("acme", &Hand::SetToken { channel: id.number(), token: Some("theirs".to_owned()) }));
+    assert!(
+        world.hand(
+            "acme",
+            &Hand::SetToken { channel: id.number(), token: Some("theirs".to_owned()) }
+        )
+    );
     let posts = world.zoho().counters("acme").unwrap().calls["POST"];
     world.audit().await;
     world.pass_time(Duration::from_secs(5)).await;

@@ -1,12 +1,14 @@
 //! House style as tests: what a reviewer would otherwise have to remember.
 //!
-//! Everything here reads the sources as text. A test names every place that breaks its rule, so one run shows all of
-//! them. What counts as code of the program, as against its tests, is said in [`File::program`].
+//! Everything here reads the sources as text. A test names every place that breaks its rule, so one
+//! run shows all of them. What counts as code of the program, as against its tests, is said in
+//! [`File::program`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and nobody sees `cli`.
+/// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and
+/// nobody sees `cli`.
 const LAYERS: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("clock", &["model"]),
@@ -21,43 +23,68 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("simulator", &["model"]),
 ];
 
-/// The daemon wires: it sees everything but the command line and the simulator, which has to stay a feature.
-const DAEMON: [&str; 9] = ["model", "clock", "config", "plan", "store", "coverage", "zoho", "reconcile", "expose"];
+/// The daemon wires: it sees everything but the command line and the simulator, which has to stay a
+/// feature.
+const DAEMON: [&str; 9] =
+    ["model", "clock", "config", "plan", "store", "coverage", "zoho", "reconcile", "expose"];
 
 #[test]
 fn who_may_import_whom() {
-    let allowed: BTreeMap<&str, &[&str]> = LAYERS.into_iter().chain([("daemon", DAEMON.as_slice())]).collect();
+    let allowed: BTreeMap<&str, &[&str]> =
+        LAYERS.into_iter().chain([("daemon", DAEMON.as_slice())]).collect();
     none(sources().iter().flat_map(|file| {
         let layer = file.layer();
         let allowed = allowed.get(layer.as_str()).copied();
         let checked = !["lib", "main", "cli"].contains(&layer.as_str());
-        assert!(!checked || allowed.is_some(), "{}: which layers may `{layer}` see? Say so in LAYERS", file.name);
+        assert!(
+            !checked || allowed.is_some(),
+            "{}: which layers may `{layer}` see? Say so in LAYERS",
+            file.name
+        );
         let named = file.program().into_iter().flat_map(|(line, text)| {
-            names_after(&text, "crate::").into_iter().map(move |name| (line, name)).collect::<Vec<_>>()
+            names_after(&text, "crate::")
+                .into_iter()
+                .map(move |name| (line, name))
+                .collect::<Vec<_>>()
         });
         let bad = named.filter(move |(_, name)| {
             checked && *name != layer && !allowed.unwrap_or_default().contains(&name.as_str())
         });
-        bad.map(|(line, name)| format!("{}:{line}: must not see `{name}`", file.name)).collect::<Vec<_>>()
+        bad.map(|(line, name)| format!("{}:{line}: must not see `{name}`", file.name))
+            .collect::<Vec<_>>()
     }));
 }
 
 #[test]
 fn nobody_leaves_a_layer_by_super() {
     none(sources().iter().flat_map(|file| {
-        let depth = file.name.trim_start_matches("src/").trim_end_matches("/mod.rs").matches('/').count() + 1;
+        let depth =
+            file.name.trim_start_matches("src/").trim_end_matches("/mod.rs").matches('/').count()
+                + 1;
         let climbs = file.program().into_iter().filter(move |(_, text)| {
             let path = "super::".repeat(depth);
             file.layer() != "main" && file.layer() != "lib" && text.contains(&path)
         });
-        climbs.map(|(line, _)| format!("{}:{line}: `super` leads out of the layer", file.name)).collect::<Vec<_>>()
+        climbs
+            .map(|(line, _)| format!("{}:{line}: `super` leads out of the layer", file.name))
+            .collect::<Vec<_>>()
     }));
 }
 
 #[test]
 fn the_core_is_pure() {
-    let foreign =
-        ["tokio", "reqwest", "sled", "tracing", "rand", "axum", "futures", "std::fs", "std::env", "std::thread"];
+    let foreign = [
+        "tokio",
+        "reqwest",
+        "sled",
+        "tracing",
+        "rand",
+        "axum",
+        "futures",
+        "std::fs",
+        "std::env",
+        "std::thread",
+    ];
     none(in_program(|file, text| {
         let is_core = ["model", "plan"].contains(&file.layer().as_str());
         let names = foreign.iter().find(|name| has_path(text, name));
@@ -76,20 +103,30 @@ fn a_crate_stays_in_its_place() {
         ("listenfd", &["src/daemon/inherited.rs"]),
     ];
     none(in_program(|file, text| {
-        let strays = places
-            .iter()
-            .find(|(name, homes)| has_path(text, name) && !homes.iter().any(|home| file.name.starts_with(home)));
+        let strays = places.iter().find(|(name, homes)| {
+            has_path(text, name) && !homes.iter().any(|home| file.name.starts_with(home))
+        });
         strays.map(|(name, homes)| format!("`{name}` belongs in {}", homes.join(", ")))
     }));
 }
 
 #[test]
 fn only_clock_rs_reads_a_clock() {
-    let reads = ["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "time::sleep", "thread::sleep"];
+    let reads = [
+        "SystemTime::now",
+        "Instant::now",
+        "Timestamp::now",
+        "Zoned::now",
+        "time::sleep",
+        "thread::sleep",
+    ];
     // A delay that the simulator was asked for is real time on a real socket.
     let exceptions = [("src/simulator/http.rs", "time::sleep")];
     none(in_program(|file, text| {
-        let read = reads.iter().find(|read| text.contains(*read)).filter(|_| file.name != "src/clock.rs")?;
+        let read = reads
+            .iter()
+            .find(|read| text.contains(*read))
+            .filter(|_| file.name != "src/clock.rs")?;
         let excepted = exceptions.contains(&(file.name.as_str(), *read));
         (!excepted).then(|| format!("`{read}`: take the time from clock.rs"))
     }));
@@ -103,21 +140,36 @@ fn a_log_message_leads_to_one_line() {
             places.entry(message).or_default().push(format!("{}:{line}", file.name));
         }
     }
-    assert!(places.len() > 10, "only {} log messages found: does this test still read them?", places.len());
+    assert!(
+        places.len() > 10,
+        "only {} log messages found: does this test still read them?",
+        places.len()
+    );
     let twice = places.iter().filter(|(_, places)| places.len() > 1);
-    none(twice.map(|(message, places)| format!("\"{message}\" is logged at {}", places.join(" and "))));
+    none(
+        twice.map(|(message, places)| {
+            format!("\"{message}\" is logged at {}", places.join(" and "))
+        }),
+    );
 }
 
 #[test]
 fn every_reason_and_every_cause_appears_in_a_plan_test() {
     let step = source("src/plan/step.rs");
-    let tables: String =
-        sources().into_iter().filter(|file| file.name.starts_with("src/plan/table")).map(|file| file.text).collect();
+    let tables: String = sources()
+        .into_iter()
+        .filter(|file| file.name.starts_with("src/plan/table"))
+        .map(|file| file.text)
+        .collect();
     let reasons = words_of(&step.text, "Reason::");
     let causes = words_of(&step.text, "Cause::");
-    assert!(reasons.len() > 5 && causes.len() > 5, "does this test still read plan/step.rs? {reasons:?} {causes:?}");
-    let reasons =
-        reasons.iter().filter(|word| [')', ',', ':'].iter().all(|end| !tables.contains(&format!("({word}{end}"))));
+    assert!(
+        reasons.len() > 5 && causes.len() > 5,
+        "does this test still read plan/step.rs? {reasons:?} {causes:?}"
+    );
+    let reasons = reasons.iter().filter(|word| {
+        [')', ',', ':'].iter().all(|end| !tables.contains(&format!("({word}{end}")))
+    });
     let causes = causes.iter().filter(|word| !tables.contains(&format!("! {word} ")));
     none(reasons.chain(causes).map(|word| format!("`{word}` is in no plan under src/plan/table")));
 }
@@ -125,14 +177,21 @@ fn every_reason_and_every_cause_appears_in_a_plan_test() {
 #[test]
 fn every_file_begins_with_its_door() {
     let all = sources().into_iter().chain(files_under("tests", "rs"));
-    none(all.filter(|file| !file.text.starts_with("//!")).map(|file| format!("{}: begins without `//!`", file.name)));
+    none(
+        all.filter(|file| !file.text.starts_with("//!"))
+            .map(|file| format!("{}: begins without `//!`", file.name)),
+    );
 }
 
 #[test]
 fn what_architecture_md_names_exists() {
     let document = source("ARCHITECTURE.md");
     let spans = document.text.lines().enumerate().flat_map(|(index, line)| {
-        line.split('`').skip(1).step_by(2).map(move |span| (index + 1, span.to_owned())).collect::<Vec<_>>()
+        line.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(move |span| (index + 1, span.to_owned()))
+            .collect::<Vec<_>>()
     });
     let mut checked = 0;
     let missing = spans.filter_map(|(line, span)| {
@@ -141,11 +200,14 @@ fn what_architecture_md_names_exists() {
             return None;
         }
         checked += 1;
-        let Some(found) = [path.to_owned(), format!("src/{path}")].into_iter().find(|path| root().join(path).exists())
+        let Some(found) = [path.to_owned(), format!("src/{path}")]
+            .into_iter()
+            .find(|path| root().join(path).exists())
         else {
             return Some(format!("ARCHITECTURE.md:{line}: there is no {path}"));
         };
-        let names_item = item.is_empty() || item.split("::").all(|item| source(&found).text.contains(item));
+        let names_item =
+            item.is_empty() || item.split("::").all(|item| source(&found).text.contains(item));
         (!names_item).then(|| format!("ARCHITECTURE.md:{line}: {found} has no {item}"))
     });
     let missing: Vec<String> = missing.collect();
@@ -157,9 +219,15 @@ fn what_architecture_md_names_exists() {
 fn links_between_documents_lead_somewhere() {
     none(documents().into_iter().flat_map(|file| {
         let folder = root().join(&file.name).parent().map(Path::to_path_buf).unwrap_or_default();
-        let targets = file.text.split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned));
+        let targets = file
+            .text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next().map(str::to_owned));
         let own = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
-        let dead = own.filter(move |target| !folder.join(target.split('#').next().unwrap_or_default()).exists());
+        let dead = own.filter(move |target| {
+            !folder.join(target.split('#').next().unwrap_or_default()).exists()
+        });
         dead.map(|target| format!("{}: there is no {target}", file.name)).collect::<Vec<_>>()
     }));
 }
@@ -169,10 +237,15 @@ fn every_test_that_failures_md_and_security_md_name_exists() {
     for name in ["docs/failures.md", "docs/security.md"] {
         let document = source(name);
         let named: BTreeSet<(&str, &str)> = document.text.lines().flat_map(tests_named).collect();
-        assert!(named.len() > 30, "only {} tests found in {name}: does this test still read them?", named.len());
+        assert!(
+            named.len() > 30,
+            "only {} tests found in {name}: does this test still read them?",
+            named.len()
+        );
         none(named.into_iter().filter_map(|(path, test)| {
             let file = format!("{path}.rs");
-            let exists = root().join(&file).exists() && source(&file).text.contains(&format!("fn {test}("));
+            let exists =
+                root().join(&file).exists() && source(&file).text.contains(&format!("fn {test}("));
             (!exists).then(|| format!("{name}: {file} has no test {test}"))
         }));
     }
@@ -182,10 +255,16 @@ fn every_test_that_failures_md_and_security_md_name_exists() {
 fn every_hostile_input_of_security_md_has_a_test_and_there_are_forty() {
     let document = source("docs/security.md");
     let list = document.text.split("## Hostile inputs").nth(1).unwrap_or_default();
-    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| input ") && !line.starts_with("| --- ");
+    let is_row = |line: &&str| {
+        line.starts_with("| ") && !line.starts_with("| input ") && !line.starts_with("| --- ")
+    };
     let rows: Vec<&str> = list.lines().filter(is_row).collect();
     assert!(rows.len() >= 40, "only {} hostile inputs", rows.len());
-    none(rows.iter().filter(|row| tests_named(row).next().is_none()).map(|row| format!("no test: {row}")));
+    none(
+        rows.iter()
+            .filter(|row| tests_named(row).next().is_none())
+            .map(|row| format!("no test: {row}")),
+    );
 }
 
 /// There is no setting for it, and no code that a setting could reach.
@@ -193,7 +272,9 @@ fn every_hostile_input_of_security_md_has_a_test_and_there_are_forty() {
 fn certificates_are_verified_always() {
     let ways = ["danger_accept", "tls_danger", "dangerous()", "ServerCertVerifier", "verify_mode"];
     none(in_program(|_, text| {
-        ways.iter().find(|way| text.contains(**way)).map(|way| format!("`{way}`: certificates are verified"))
+        ways.iter()
+            .find(|way| text.contains(**way))
+            .map(|way| format!("`{way}`: certificates are verified"))
     }));
 }
 
@@ -239,13 +320,22 @@ fn no_test_is_ignored_and_nothing_is_left_lying_about() {
         concat!("XX", "X "),
     ];
     let task = concat!("TO", "DO");
-    let all = sources().into_iter().chain(files_under("tests", "rs").filter(|file| file.name != "tests/it/tidy.rs"));
-    let all = all.chain(documents()).chain([source(".ci/run"), source("Cargo.toml"), source("deny.toml")]);
+    let all = sources()
+        .into_iter()
+        .chain(files_under("tests", "rs").filter(|file| file.name != "tests/it/tidy.rs"));
+    let all = all.chain(documents()).chain([
+        source(".ci/run"),
+        source("Cargo.toml"),
+        source("deny.toml"),
+    ]);
     none(all.flat_map(|file| {
         let lines = file.text.lines().enumerate().filter_map(|(index, line)| {
-            let trace = traces.iter().find(|trace| line.contains(*trace)).map(|trace| (*trace).to_owned());
-            let unnumbered = line.match_indices(task).any(|(at, _)| !line[at + task.len()..].starts_with("(#"));
-            let found = trace.or_else(|| unnumbered.then(|| format!("{task} without an issue number")))?;
+            let trace =
+                traces.iter().find(|trace| line.contains(*trace)).map(|trace| (*trace).to_owned());
+            let unnumbered =
+                line.match_indices(task).any(|(at, _)| !line[at + task.len()..].starts_with("(#"));
+            let found =
+                trace.or_else(|| unnumbered.then(|| format!("{task} without an issue number")))?;
             Some(format!("{}:{}: {found}", file.name, index + 1))
         });
         lines.collect::<Vec<_>>()
@@ -281,16 +371,21 @@ impl File {
             || self.name.contains("/plan/table/")
     }
 
-    /// The lines of the program with their numbers: no comments, nothing from `#[cfg(test)] mod … {` on.
+    /// The lines of the program with their numbers: no comments, nothing from `#[cfg(test)] mod …
+    /// {` on.
     fn program(&self) -> Vec<(usize, String)> {
         if self.is_test() {
             return Vec::new();
         }
         let lines: Vec<&str> = self.text.lines().collect();
-        let is_tests =
-            |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{');
+        let is_tests = |pair: &[&str]| {
+            pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+        };
         let end = lines.windows(2).position(is_tests).unwrap_or(lines.len());
-        let code = lines[..end].iter().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let code = lines[..end]
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| !line.trim_start().starts_with("//"));
         code.map(|(index, line)| (index + 1, without_comment(line))).collect()
     }
 
@@ -298,8 +393,9 @@ impl File {
     fn log_messages(&self) -> Vec<(usize, String)> {
         let lines = self.program();
         let text: String = lines.iter().map(|(_, line)| format!("{line}\n")).collect();
-        let calls =
-            ["trace!(", "debug!(", "info!(", "warn!(", "error!("].iter().flat_map(|call| text.match_indices(call));
+        let calls = ["trace!(", "debug!(", "info!(", "warn!(", "error!("]
+            .iter()
+            .flat_map(|call| text.match_indices(call));
         let of_call = |(at, call): (usize, &str)| {
             let message = last_string(&text[at + call.len()..])?;
             let line = lines.get(text[..at].matches('\n').count())?.0;
@@ -332,7 +428,8 @@ fn root() -> PathBuf {
 }
 
 fn source(name: &str) -> File {
-    let text = std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let text = std::fs::read_to_string(root().join(name))
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     File { name: name.to_owned(), text }
 }
 
@@ -341,7 +438,8 @@ fn sources() -> Vec<File> {
 }
 
 fn documents() -> Vec<File> {
-    let at_root = entries(&root()).into_iter().filter(|path| !path.is_dir()).map(|path| relative(&path));
+    let at_root =
+        entries(&root()).into_iter().filter(|path| !path.is_dir()).map(|path| relative(&path));
     let at_root = at_root.filter(|name| name.ends_with(".md")).map(|name| source(&name));
     at_root.chain(files_under("docs", "md")).chain(files_under("systemd", "md")).collect()
 }
@@ -397,9 +495,9 @@ fn names_after(text: &str, prefix: &str) -> Vec<String> {
 /// Whether a path of this crate or module is named: `tokio::…`, not `my_tokio::…`.
 fn has_path(text: &str, name: &str) -> bool {
     let path = format!("{name}::");
-    text.match_indices(&path)
-        .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':'))
-        || text.trim().starts_with(&format!("use {name};"))
+    text.match_indices(&path).any(|(at, _)| {
+        !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+    }) || text.trim().starts_with(&format!("use {name};"))
 }
 
 /// What stands before `//`, unless that is in a URL.
@@ -428,11 +526,13 @@ fn last_string(arguments: &str) -> Option<String> {
 /// The words in the arms `Prefix… => "word"`.
 fn words_of(text: &str, prefix: &str) -> Vec<String> {
     let arms = text.lines().filter(|line| line.trim_start().starts_with(prefix));
-    let words = arms.filter_map(|line| line.split_once("=> \"")?.1.split('"').next().map(str::to_owned));
+    let words =
+        arms.filter_map(|line| line.split_once("=> \"")?.1.split('"').next().map(str::to_owned));
     words.collect()
 }
 
-/// `plan/decide.rs`, `docs/decisions/`, `deny.toml`; not `a/b` of prose, not an address, not a glob.
+/// `plan/decide.rs`, `docs/decisions/`, `deny.toml`; not `a/b` of prose, not an address, not a
+/// glob.
 fn looks_like_a_path(span: &str) -> bool {
     let plain = span.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
     let ends = [".rs", ".md", ".toml", ".json", ".service", "/", ".ci/run"];

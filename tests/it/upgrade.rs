@@ -1,8 +1,9 @@
-//! The stores that releases wrote, each in `tests/fixtures/store-VERSION`: this release opens all of them and finds in them
-//! what `holds.txt` beside the database says.
+//! The stores that releases wrote, each in `tests/fixtures/store-VERSION`: this release opens all
+//! of them and finds in them what `holds.txt` beside the database says.
 //!
-//! A release adds its own before its version is raised: some channels of `channelkeeper simulator`, applied, one of them
-//! deleted behind its back and enabled again, its gap acknowledged, another paused. Then
+//! A release adds its own before its version is raised: some channels of `channelkeeper simulator`,
+//! applied, one of them deleted behind its back and enabled again, its gap acknowledged, another
+//! paused. Then
 //!
 //! ```sh
 //! cp -r state/db tests/fixtures/store-VERSION/ && UPDATE_EXPECT=1 cargo test --test it upgrade::
@@ -22,7 +23,8 @@ use expect_test::expect_file;
 #[test]
 fn the_store_of_every_release_is_read() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let releases: Vec<_> = fs::read_dir(&fixtures).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let releases: Vec<_> =
+        fs::read_dir(&fixtures).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(!releases.is_empty());
     for release in releases {
         let state = tempfile::tempdir().unwrap();
@@ -37,7 +39,8 @@ fn the_store_of_every_release_is_read() {
 /// What is in a store, one line for each thing.
 fn holds(store: &Store) -> String {
     let mut text = String::new();
-    // Its secrets stood in the config itself, so they cannot be fetched again; that is said of each account.
+    // Its secrets stood in the config itself, so they cannot be fetched again; that is said of each
+    // account.
     let restored = store.restore_desired(&|_| Ok(Secret::from("fetched"))).unwrap().unwrap();
     for (name, why) in &restored.unusable {
         writeln!(text, "declared {name}, without its secrets: {why}").unwrap();
@@ -46,7 +49,8 @@ fn holds(store: &Store) -> String {
         let state = store.account_state(name).unwrap();
         let looked = state.looked_from.map(whole_seconds);
         let token = store.token(name).unwrap().and_then(|token| token.access).is_some();
-        writeln!(text, "{name}: looked at {looked:?}, a token: {token}, pauses {:?}", state.paused).unwrap();
+        writeln!(text, "{name}: looked at {looked:?}, a token: {token}, pauses {:?}", state.paused)
+            .unwrap();
         for record in store.records(name).unwrap().values() {
             let until = record.grant.map(|grant| whole_seconds(grant.expiry));
             writeln!(text, "  ours {} {}, until {until:?}", record.id, record.name).unwrap();
@@ -54,7 +58,8 @@ fn holds(store: &Store) -> String {
         for (id, ledger) in store.ledgers(name).unwrap() {
             for gap in ledger.gaps(state.looked_from.unwrap_or_default()) {
                 let to = gap.to.map(whole_seconds);
-                let (kind, cause, from) = (gap.kind.word(), gap.cause.word(), whole_seconds(gap.from));
+                let (kind, cause, from) =
+                    (gap.kind.word(), gap.cause.word(), whole_seconds(gap.from));
                 writeln!(
                     text,
                     "  gap {id} {}.{}: {kind} ({cause}) {from} to {to:?}",

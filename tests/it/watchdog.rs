@@ -1,4 +1,5 @@
-//! The watchdog hears of the loop that renews and of nothing else: while that stands still, it hears nothing.
+//! The watchdog hears of the loop that renews and of nothing else: while that stands still, it
+//! hears nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,11 +32,15 @@ async fn the_watchdog_hears_of_the_loop_at_its_pace_and_not_while_the_loop_stand
     assert!(gaps.iter().all(|gap| *gap >= WITHIN / 2), "the shortest was {:?}", gaps.iter().min());
     assert!(world.writes("acme") >= 2, "it renewed meanwhile");
 
-    // The loop hands each report over and waits for that: with nobody to take them it stands still, and so does renewing.
+    // The loop hands each report over and waits for that: with nobody to take them it stands still,
+    // and so does renewing.
     world.hold_reports(true);
     world.pass_time(AUDIT * 40).await;
     let (stalled_at, writes) = (*told.lock().unwrap().last().unwrap(), world.writes("acme"));
-    assert!(world.host_clock.elapsed() - stalled_at > AUDIT, "it went on telling while nothing turned");
+    assert!(
+        world.host_clock.elapsed() - stalled_at > AUDIT,
+        "it went on telling while nothing turned"
+    );
     told.lock().unwrap().clear();
     world.pass_time(AUDIT * 24).await;
     assert!(told.lock().unwrap().is_empty(), "it told of a loop that stands still");

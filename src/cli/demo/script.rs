@@ -85,7 +85,10 @@ impl Director {
                 }
                 self.wait_until(at).await;
                 let line = self.play(scene).await;
-                let Some(line) = line.map(|line| format!("{} ** {line}", stamp(self.begins, at))) else { continue };
+                let Some(line) = line.map(|line| format!("{} ** {line}", stamp(self.begins, at)))
+                else {
+                    continue;
+                };
                 if lines.send(line).await.is_err() {
                     return;
                 }
@@ -115,7 +118,10 @@ impl Director {
             Scene::Outage => {
                 let rule = Rule { times: None, ..Rule::always(Fault::Unavailable) };
                 self.zoho().add_fault(rule);
-                Some(format!("Zoho is down: every call is answered with 503, for {} hours", OUTAGE.as_secs() / 3600))
+                Some(format!(
+                    "Zoho is down: every call is answered with 503, for {} hours",
+                    OUTAGE.as_secs() / 3600
+                ))
             }
             Scene::OutageEnds => {
                 self.zoho().clear_faults();
@@ -140,7 +146,8 @@ impl Director {
 
     fn hand(&self, org: &str, hand: &Hand) {
         let now = self.clock.now();
-        // A channel that is not there (the demo was told to run at a speed it cannot hold) needs no hand.
+        // A channel that is not there (the demo was told to run at a speed it cannot hold) needs no
+        // hand.
         let _done = self.zoho().hand(org, hand, now);
     }
 
@@ -151,9 +158,12 @@ impl Director {
 
 /// The script of one round, in order.
 fn acts(begins: Timestamp) -> Vec<(Timestamp, Scene)> {
-    let audits = (1..=LENGTH.as_secs() / AUDIT.as_secs()).map(|n| (after(begins, AUDIT * n as u32), Scene::Audit));
+    let audits = (1..=LENGTH.as_secs() / AUDIT.as_secs())
+        .map(|n| (after(begins, AUDIT * n as u32), Scene::Audit));
     // Half past, so that what a hand does stays for a while.
-    let scenes = SCENES.iter().map(|(hours, scene)| (after(begins, HOUR * *hours as u32 + HOUR / 2), *scene));
+    let scenes = SCENES
+        .iter()
+        .map(|(hours, scene)| (after(begins, HOUR * *hours as u32 + HOUR / 2), *scene));
     let mut acts: Vec<(Timestamp, Scene)> = audits.chain(scenes).collect();
     acts.sort_by_key(|(at, _)| *at);
     acts
@@ -161,5 +171,7 @@ fn acts(begins: Timestamp) -> Vec<(Timestamp, Scene)> {
 
 fn derived(account: &str, channel: &str) -> i64 {
     let names: Option<(AccountName, ChannelName)> = account.parse().ok().zip(channel.parse().ok());
-    names.map_or(0, |(account, channel)| ChannelId::derived("channelkeeper", &account, &channel).number())
+    names.map_or(0, |(account, channel)| {
+        ChannelId::derived("channelkeeper", &account, &channel).number()
+    })
 }

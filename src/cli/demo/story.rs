@@ -21,7 +21,12 @@ pub(super) struct Story {
 
 impl Story {
     pub(super) fn new(stage: &Stage, reports: mpsc::Receiver<Arc<AccountReport>>) -> Story {
-        Story { begins: stage.begins, reports, waiting: VecDeque::new(), narrator: Narrator::default() }
+        Story {
+            begins: stage.begins,
+            reports,
+            waiting: VecDeque::new(),
+            narrator: Narrator::default(),
+        }
     }
 
     /// The next line; `None` when the daemon has ended.

@@ -1,7 +1,7 @@
 //! The end of the demo: what channelkeeper did, held against what the simulator knows to be true.
 //!
-//! A channel may be uncovered for two reasons that are the world's: a hand took something away, for as long as the next
-//! audit takes to see it, or it is not declared. Anything else is a lapse.
+//! A channel may be uncovered for two reasons that are the world's: a hand took something away, for
+//! as long as the next audit takes to see it, or it is not declared. Anything else is a lapse.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -70,12 +70,20 @@ pub(super) fn of(stage: &Stage) -> Summary {
     Summary { accounts: world::ACCOUNTS.iter().map(account).collect(), simulated }
 }
 
-/// Gaps between the first and the last instant at which each event was covered. A channel that is taken out and put back
-/// is not declared in between.
-fn channel(name: &str, covered: &[Covered], now: Timestamp, by_hand_max: Duration) -> ChannelSummary {
+/// Gaps between the first and the last instant at which each event was covered. A channel that is
+/// taken out and put back is not declared in between.
+fn channel(
+    name: &str,
+    covered: &[Covered],
+    now: Timestamp,
+    by_hand_max: Duration,
+) -> ChannelSummary {
     let mut events: BTreeMap<(&str, &str), Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
     for covered in covered {
-        events.entry((&covered.module, covered.operation)).or_default().push((covered.from, covered.to));
+        events
+            .entry((&covered.module, covered.operation))
+            .or_default()
+            .push((covered.from, covered.to));
     }
     let (mut by_hand, mut lapsed) = (Duration::ZERO, Duration::ZERO);
     for spans in events.values_mut() {
@@ -92,7 +100,8 @@ fn channel(name: &str, covered: &[Covered], now: Timestamp, by_hand_max: Duratio
     ChannelSummary { name: name.to_owned(), by_hand, lapsed }
 }
 
-/// Until the next audit, and the pass that it wakes: on a busy machine that takes up to a second of real time.
+/// Until the next audit, and the pass that it wakes: on a busy machine that takes up to a second of
+/// real time.
 fn after_audit(speed: u32) -> Duration {
     AUDIT + Duration::from_secs(15 * 60).max(Duration::from_secs(speed.into()))
 }
@@ -110,7 +119,8 @@ impl Summary {
         for account in &self.accounts {
             account.append(&mut text);
         }
-        let verdict = if self.is_good() { "nothing lapsed that should not have" } else { "something LAPSED" };
+        let verdict =
+            if self.is_good() { "nothing lapsed that should not have" } else { "something LAPSED" };
         append(&mut text, &format!("{verdict}\n"));
         text
     }
@@ -118,7 +128,8 @@ impl Summary {
 
 impl AccountSummary {
     fn append(&self, text: &mut String) {
-        let calls: Vec<String> = self.calls.iter().map(|(method, count)| format!("{count} {method}")).collect();
+        let calls: Vec<String> =
+            self.calls.iter().map(|(method, count)| format!("{count} {method}")).collect();
         let AccountSummary { name, enabled, renewed, floor, .. } = self;
         append(
             text,
@@ -139,7 +150,10 @@ impl ChannelSummary {
         match (by_hand.is_zero(), lapsed.is_zero()) {
             (true, true) => format!("{name:<14} uncovered 0s"),
             (false, true) => {
-                format!("{name:<14} uncovered {}, from a hand at Zoho to the next audit", brief(*by_hand))
+                format!(
+                    "{name:<14} uncovered {}, from a hand at Zoho to the next audit",
+                    brief(*by_hand)
+                )
             }
             (_, false) => format!("{name:<14} LAPSED for {}", brief(*lapsed)),
         }
@@ -160,7 +174,9 @@ fn channel_names(stage: &Stage) -> BTreeMap<String, String> {
         missing: crate::config::MissingCredentials::Refuse,
     };
     let path = stage.config.with_file_name("summary.toml");
-    let loaded = std::fs::write(&path, text).ok().and_then(|()| crate::config::load(&path, &surroundings).desired);
+    let loaded = std::fs::write(&path, text)
+        .ok()
+        .and_then(|()| crate::config::load(&path, &surroundings).desired);
     let specs = loaded.into_iter().flat_map(|desired| desired.accounts.into_values());
     let specs = specs.flat_map(|account| account.specs.into_values());
     specs.map(|spec| (spec.id.to_string(), spec.name.to_string())).collect()

@@ -17,7 +17,8 @@ struct DemoChannel {
     events: &'static [&'static str],
 }
 
-/// Three orgs, on three API versions. `kaizen-sample` is the channel of Zoho's own introduction to this API (Kaizen #14).
+/// Three orgs, on three API versions. `kaizen-sample` is the channel of Zoho's own introduction to
+/// this API (Kaizen #14).
 pub(super) const ACCOUNTS: [DemoAccount; 3] = [
     DemoAccount {
         name: "acme",
@@ -25,7 +26,11 @@ pub(super) const ACCOUNTS: [DemoAccount; 3] = [
         channels: &[
             DemoChannel { name: "deal-sync", id: None, events: &["Deals.all", "Contacts.create"] },
             DemoChannel { name: "lead-router", id: None, events: &["Leads.create"] },
-            DemoChannel { name: "billing", id: None, events: &["Invoices.create", "Invoices.edit", "Quotes.edit"] },
+            DemoChannel {
+                name: "billing",
+                id: None,
+                events: &["Invoices.create", "Invoices.edit", "Quotes.edit"],
+            },
         ],
     },
     DemoAccount {
@@ -37,7 +42,11 @@ pub(super) const ACCOUNTS: [DemoAccount; 3] = [
                 id: Some("10000007828"),
                 events: &["Contacts.create", "Accounts.edit", "Deals.create"],
             },
-            DemoChannel { name: "price-watch", id: None, events: &["Price_Books.edit", "Products.edit"] },
+            DemoChannel {
+                name: "price-watch",
+                id: None,
+                events: &["Price_Books.edit", "Products.edit"],
+            },
         ],
     },
     DemoAccount {
@@ -69,7 +78,8 @@ pub(super) fn config(base: &str, with_leaver: bool) -> String {
                 account.version, org.client_id, org.client_secret
             ),
         );
-        let listed = account.channels.iter().filter(|channel| with_leaver || channel.name != LEAVER);
+        let listed =
+            account.channels.iter().filter(|channel| with_leaver || channel.name != LEAVER);
         listed.for_each(|channel| append(&mut text, &channel_text(name, channel)));
     }
     text
@@ -96,7 +106,9 @@ fn append(text: &mut String, more: &str) {
 /// What is about to be seen.
 pub(super) fn introduction(how: &str, listening: Option<SocketAddr>) -> String {
     let channels: usize = ACCOUNTS.iter().map(|account| account.channels.len()).sum();
-    let page = listening.map(|address| format!("\nhealth and status: http://{address}/")).unwrap_or_default();
+    let page = listening
+        .map(|address| format!("\nhealth and status: http://{address}/"))
+        .unwrap_or_default();
     format!(
         "channelkeeper demo: {} accounts, {channels} channels of one day each, {how}{page}\n\
          [lines with ** are the world's doing, the others are channelkeeper's]\n",

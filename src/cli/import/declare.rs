@@ -1,7 +1,7 @@
 //! From what Zoho says of channels to declarations that say the same; pure.
 //!
-//! A channel is declared only when its declaration would have no drift. Everything else is left out with the reason: left
-//! alone, it stays what it is, foreign and untouched.
+//! A channel is declared only when its declaration would have no drift. Everything else is left out
+//! with the reason: left alone, it stays what it is, foreign and untouched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +37,8 @@ pub(super) struct Found<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Imported {
     pub(super) account: String,
-    /// For `channel_defaults`: the URL that most of them share, if the account has no defaults yet.
+    /// For `channel_defaults`: the URL that most of them share, if the account has no defaults
+    /// yet.
     pub(super) default_notify_url: Option<String>,
     pub(super) channels: Vec<Declaration>,
     pub(super) left_out: Vec<LeftOut>,
@@ -80,7 +81,8 @@ pub(super) struct LeftOut {
     pub(super) why: String,
 }
 
-/// Declares what can be declared. `token_file` says where a token is, by the first channel that has it.
+/// Declares what can be declared. `token_file` says where a token is, by the first channel that has
+/// it.
 pub(super) fn declare(found: &Found<'_>, token_file: &dyn Fn(&ChannelName) -> String) -> Imported {
     let mut imported = Imported {
         account: found.account.to_string(),
@@ -90,7 +92,9 @@ pub(super) fn declare(found: &Found<'_>, token_file: &dyn Fn(&ChannelName) -> St
         declared_already: 0,
     };
     let default_url = match &found.defaults {
-        Some(defaults) => defaults.get("notify_url").and_then(|url| url.as_str()).map(str::to_owned),
+        Some(defaults) => {
+            defaults.get("notify_url").and_then(|url| url.as_str()).map(str::to_owned)
+        }
         None => imported.default_notify_url.clone(),
     };
     let (mut names, mut files) = (found.names.clone(), BTreeMap::new());
@@ -105,7 +109,13 @@ pub(super) fn declare(found: &Found<'_>, token_file: &dyn Fn(&ChannelName) -> St
                 names.insert(name.clone());
                 let file = |token| files.entry(token).or_insert_with(|| token_file(&name)).clone();
                 let token_file = said.token.map(file);
-                imported.channels.push(declaration(found, (*id, &name), observed, said, (token_file, &default_url)));
+                imported.channels.push(declaration(
+                    found,
+                    (*id, &name),
+                    observed,
+                    said,
+                    (token_file, &default_url),
+                ));
             }
             Err(why) => {
                 let (id, events) = (id.to_string(), observed.events.to_wire());
@@ -141,17 +151,23 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
     if events.is_empty() || events.iter().any(|(module, _)| module.is_empty()) {
         return Err("Zoho does not say which events it covers".to_owned());
     }
-    let url = only(notify_urls).ok_or("its modules deliver to different URLs, or to one that is not said")?;
+    let url = only(notify_urls)
+        .ok_or("its modules deliver to different URLs, or to one that is not said")?;
     check_notify_url(url.full())?;
     let token = match only(tokens) {
         Some(TokenSeen::Set(token)) => Some(*token),
         Some(TokenSeen::Null) => None,
-        Some(TokenSeen::Unsaid) => return Err("Zoho does not say whether it has a token".to_owned()),
+        Some(TokenSeen::Unsaid) => {
+            return Err("Zoho does not say whether it has a token".to_owned());
+        }
         None => return Err("its modules have different tokens".to_owned()),
     };
-    let has_default = |key: &str| found.defaults.as_ref().is_some_and(|defaults| defaults.contains_key(key));
+    let has_default =
+        |key: &str| found.defaults.as_ref().is_some_and(|defaults| defaults.contains_key(key));
     if token.is_none() && has_default("token") {
-        return Err("it has no token, and channel_defaults of this account would give it one".to_owned());
+        return Err(
+            "it has no token, and channel_defaults of this account would give it one".to_owned()
+        );
     }
     let conditions = match only(conditions) {
         Some(Seen::Unsaid) => Vec::new(),
@@ -212,19 +228,32 @@ impl ConditionDeclared {
     }
 }
 
-/// The name that the store remembers, else the first module with the id; with the account before it where that is taken.
-fn name(found: &Found<'_>, id: ChannelId, observed: &Observed, taken: &BTreeSet<ChannelName>) -> ChannelName {
+/// The name that the store remembers, else the first module with the id; with the account before it
+/// where that is taken.
+fn name(
+    found: &Found<'_>,
+    id: ChannelId,
+    observed: &Observed,
+    taken: &BTreeSet<ChannelName>,
+) -> ChannelName {
     let remembered = found.records.get(&id).map(|record| record.name.clone());
     let module = observed.events.iter().next().map_or("channel", |(module, _)| module);
-    let module: String = module.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(30).collect();
-    let made = [format!("{module}-{id}"), format!("{:.12}-{module}-{id}", found.account.as_str()), format!("c{id}")];
+    let module: String =
+        module.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(30).collect();
+    let made = [
+        format!("{module}-{id}"),
+        format!("{:.12}-{module}-{id}", found.account.as_str()),
+        format!("c{id}"),
+    ];
     let made = made.iter().filter_map(|name| name.parse().ok());
     let mut free = remembered.into_iter().chain(made).filter(|name| !taken.contains(name));
-    // Ids are unique in their account and names of this form are nobody else's, unless somebody means to be funny.
+    // Ids are unique in their account and names of this form are nobody else's, unless somebody
+    // means to be funny.
     free.next().unwrap_or_else(|| format!("x{id}").parse().expect("a letter and digits are a name"))
 }
 
-/// The URL that most of the new channels share, if two do and the account has no defaults that it could get into the way of.
+/// The URL that most of the new channels share, if two do and the account has no defaults that it
+/// could get into the way of.
 fn default_notify_url(found: &Found<'_>) -> Option<String> {
     let mut urls: BTreeMap<&str, usize> = BTreeMap::new();
     let new = found.channels.iter().filter(|(id, _)| !found.declared.contains_key(id));
@@ -261,7 +290,8 @@ mod tests {
 
     fn imported(channels: Vec<Observed>, change: impl FnOnce(&mut Found<'_>)) -> Imported {
         let channels = (1..).map(|id| ChannelId::new(id).unwrap()).zip(channels).collect();
-        let (account, records, declared) = ("acme".parse().unwrap(), BTreeMap::new(), BTreeMap::new());
+        let (account, records, declared) =
+            ("acme".parse().unwrap(), BTreeMap::new(), BTreeMap::new());
         let mut found = Found {
             account: &account,
             owner: "channelkeeper",
@@ -278,12 +308,18 @@ mod tests {
 
     #[test]
     fn a_url_that_several_share_is_a_default_and_a_shared_token_is_one_file() {
-        let other = observed(|it| it.notify_urls = [NotifyUrl::new("https://other.example.com/")].into());
+        let other =
+            observed(|it| it.notify_urls = [NotifyUrl::new("https://other.example.com/")].into());
         let all = imported(vec![observed(|_| {}), other, observed(|_| {})], |_| {});
         assert_eq!(all.default_notify_url.as_deref(), Some("https://hooks.example.com/zoho?key=1"));
-        let urls: Vec<Option<&str>> = all.channels.iter().map(|channel| channel.notify_url.as_deref()).collect();
+        let urls: Vec<Option<&str>> =
+            all.channels.iter().map(|channel| channel.notify_url.as_deref()).collect();
         assert_eq!(urls, [None, Some("https://other.example.com/"), None]);
-        assert!(all.channels.iter().all(|channel| channel.token_file.as_deref() == Some("secrets/deals-1")));
+        assert!(
+            all.channels
+                .iter()
+                .all(|channel| channel.token_file.as_deref() == Some("secrets/deals-1"))
+        );
         assert_eq!(all.channels[0].events, ["Deals.all", "Leads.create"]);
     }
 
@@ -306,7 +342,8 @@ mod tests {
 
     #[test]
     fn a_name_that_the_store_remembers_and_derives_the_id_needs_no_id() {
-        let (account, name): (AccountName, ChannelName) = ("acme".parse().unwrap(), "deal-sync".parse().unwrap());
+        let (account, name): (AccountName, ChannelName) =
+            ("acme".parse().unwrap(), "deal-sync".parse().unwrap());
         let id = ChannelId::derived("channelkeeper", &account, &name);
         let record = Record::new(id, name, Fingerprint(1));
         let (records, channels) = ([(id, record)].into(), [(id, observed(|_| {}))].into());
@@ -328,14 +365,20 @@ mod tests {
 
     #[test]
     fn defaults_that_stand_in_the_config_are_gone_with() {
-        let defaults: toml::Table = "notify_url = \"https://other.example.com/\"\nnotify_on_related_action = false\n\
+        let defaults: toml::Table =
+            "notify_url = \"https://other.example.com/\"\nnotify_on_related_action = false\n\
                                      token = { env = \"X\" }"
-            .parse()
-            .unwrap();
+                .parse()
+                .unwrap();
         let bare = observed(|it| it.tokens = [TokenSeen::Null].into());
-        let all = imported(vec![observed(|_| {}), observed(|_| {}), bare], |found| found.defaults = Some(defaults));
+        let all = imported(vec![observed(|_| {}), observed(|_| {}), bare], |found| {
+            found.defaults = Some(defaults)
+        });
         assert_eq!((all.default_notify_url, all.left_out.len()), (None, 1));
         assert_eq!(all.channels[0].notify_on_related_action, Some(true));
-        assert_eq!(all.channels[0].notify_url.as_deref(), Some("https://hooks.example.com/zoho?key=1"));
+        assert_eq!(
+            all.channels[0].notify_url.as_deref(),
+            Some("https://hooks.example.com/zoho?key=1")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Declarations as TOML. What varies is written by the TOML crate, so that no text of Zoho's can end its string.
+//! Declarations as TOML. What varies is written by the TOML crate, so that no text of Zoho's can
+//! end its string.
 
 use std::fmt::Write as _;
 
@@ -16,7 +17,10 @@ pub(super) fn text(imported: &Imported, written: bool) -> String {
         counted(channels.len(), "channel")
     );
     if *declared_already > 0 {
-        line(&mut text, &format!("# {} declared already, and left out here.", is_or_are(*declared_already)));
+        line(
+            &mut text,
+            &format!("# {} declared already, and left out here.", is_or_are(*declared_already)),
+        );
     }
     if !written && channels.iter().any(|channel| channel.token_file.is_some()) {
         line(
@@ -25,7 +29,10 @@ pub(super) fn text(imported: &Imported, written: bool) -> String {
         );
     }
     for LeftOut { id, events, why } in left_out {
-        line(&mut text, &comment(&format!("channel {id} ({}) cannot be declared: {why}", events.join(", "))));
+        line(
+            &mut text,
+            &comment(&format!("channel {id} ({}) cannot be declared: {why}", events.join(", "))),
+        );
     }
     if let Some(url) = default_notify_url {
         line(&mut text, &format!("\n[accounts.{}.channel_defaults]", key(account)));

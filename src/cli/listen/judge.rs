@@ -1,8 +1,8 @@
 //! One delivery, held against the declared channels: pure, and what anybody may have sent.
 //!
-//! A receiver believes the token and nothing else. So what a delivery says of itself is judged in this order: whose
-//! channel, whose token, and only then whether the channel is declared for it. Nothing of its values is kept, and of its
-//! words only what could be a name or an id.
+//! A receiver believes the token and nothing else. So what a delivery says of itself is judged in
+//! this order: whose channel, whose token, and only then whether the channel is declared for it.
+//! Nothing of its values is kept, and of its words only what could be a name or an id.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -143,14 +143,16 @@ impl Declared {
     pub(super) fn judge(&self, body: &[u8], at: Timestamp) -> Result<Judged, NoDelivery> {
         let Ok(Value::Object(said)) = serde_json::from_slice(body) else { return Err(NoDelivery) };
         let text = |key: &str| said.get(key).map(text_of).unwrap_or_default();
-        let (channel_id, module, operation) = (text("channel_id"), text("module"), text("operation"));
+        let (channel_id, module, operation) =
+            (text("channel_id"), text("module"), text("operation"));
         let token = said.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
         let event = match said.get(MARK) {
             Some(Value::Bool(true)) => Said::Canary,
             Some(_) | None => Said::Event(&module, &operation),
         };
         let id = channel_id.parse().ok();
-        let candidates = id.and_then(|id: ChannelId| self.by_id.get(&id)).map_or(&[][..], Vec::as_slice);
+        let candidates =
+            id.and_then(|id: ChannelId| self.by_id.get(&id)).map_or(&[][..], Vec::as_slice);
         let found = candidates
             .iter()
             .map(|channel| (channel.verdict(token, event, at), channel))
@@ -171,7 +173,8 @@ impl Declared {
 }
 
 impl Channel {
-    /// Whether its deliveries can be verified here: it has a token, or the key of one, and that could be fetched.
+    /// Whether its deliveries can be verified here: it has a token, or the key of one, and that
+    /// could be fetched.
     pub(super) fn has_usable_token(&self) -> bool {
         let key = self.spec.rotation.as_ref().map(|rotation| &rotation.key);
         self.spec.token.as_ref().or(key).is_some_and(|secret| !secret.expose().is_empty())
@@ -182,10 +185,12 @@ impl Channel {
             _ if !self.has_usable_token() => Verdict::ByIdOnly,
             None => return Verdict::NoToken,
             // Every one is compared, whichever fits.
-            Some(given) => match self.spec.accepted_at(at).iter().filter(|own| own.is(given)).count() {
-                0 => return Verdict::TokenWrong,
-                _ => Verdict::Verified,
-            },
+            Some(given) => {
+                match self.spec.accepted_at(at).iter().filter(|own| own.is(given)).count() {
+                    0 => return Verdict::TokenWrong,
+                    _ => Verdict::Verified,
+                }
+            }
         };
         match said {
             Said::Canary if proved == Verdict::Verified => Verdict::Canary,
@@ -197,7 +202,8 @@ impl Channel {
 
     /// The declared event behind an operation as a delivery names it.
     fn event(&self, module: &str, operation: &str) -> Option<String> {
-        let operation = Operation::ALL.into_iter().find(|known| known.delivered_as() == operation)?;
+        let operation =
+            Operation::ALL.into_iter().find(|known| known.delivered_as() == operation)?;
         let covered = self.spec.events.of(module).contains(operation);
         covered.then(|| format!("{module}.{}", operation.as_str()))
     }
@@ -211,7 +217,8 @@ impl fmt::Display for Channel {
 
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Judged { at, channel, channel_id, module, operation, event, ids, more_ids, verdict } = self;
+        let Judged { at, channel, channel_id, module, operation, event, ids, more_ids, verdict } =
+            self;
         write!(f, "{at:.0}  ")?;
         match channel {
             Some(channel) => write!(f, "{channel}")?,

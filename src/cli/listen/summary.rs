@@ -10,7 +10,8 @@ use crate::plan::render::counted;
 
 use super::judge::{Declared, Judged, Verdict};
 
-/// The counts, for each declared channel and module and for nothing else: what is sent cannot make it grow.
+/// The counts, for each declared channel and module and for nothing else: what is sent cannot make
+/// it grow.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     rows: Vec<Row>,
@@ -42,7 +43,12 @@ impl Summary {
         let mut rows = Vec::new();
         for channel in declared.channels() {
             let modules = channel.spec.events.iter().map(|(module, _)| module.to_owned());
-            rows.extend(modules.map(|module| Row { channel: channel.to_string(), module, deliveries: 0, last: None }));
+            rows.extend(modules.map(|module| Row {
+                channel: channel.to_string(),
+                module,
+                deliveries: 0,
+                last: None,
+            }));
         }
         let key = |(place, row): (usize, &Row)| ((row.channel.clone(), row.module.clone()), place);
         let places = rows.iter().enumerate().map(key).collect();
@@ -56,7 +62,11 @@ impl Summary {
             return;
         }
         self.deliveries += 1;
-        let key = judged.channel.clone().filter(|_| judged.verdict.counts()).map(|name| (name, judged.module.clone()));
+        let key = judged
+            .channel
+            .clone()
+            .filter(|_| judged.verdict.counts())
+            .map(|name| (name, judged.module.clone()));
         match key.and_then(|key| self.places.get(&key)) {
             Some(place) => {
                 let row = &mut self.rows[*place];
@@ -89,12 +99,16 @@ impl Summary {
         let wide = |title: &str, of: fn(&Row) -> &str| {
             rows.iter().map(|row| of(row).len()).chain([title.len()]).max().unwrap_or_default()
         };
-        let (channels, modules) = (wide("CHANNEL", |row| &row.channel), wide("MODULE", |row| &row.module));
-        let mut text = format!("{:channels$}  {:modules$}  DELIVERIES  LAST\n", "CHANNEL", "MODULE");
+        let (channels, modules) =
+            (wide("CHANNEL", |row| &row.channel), wide("MODULE", |row| &row.module));
+        let mut text =
+            format!("{:channels$}  {:modules$}  DELIVERIES  LAST\n", "CHANNEL", "MODULE");
         for Row { channel, module, deliveries, last } in rows {
-            let last = last.map_or_else(|| "never delivered".to_owned(), |last| format!("{last:.0}"));
+            let last =
+                last.map_or_else(|| "never delivered".to_owned(), |last| format!("{last:.0}"));
             // Writing to a string cannot fail.
-            let _infallible = writeln!(text, "{channel:channels$}  {module:modules$}  {deliveries:>10}  {last}");
+            let _infallible =
+                writeln!(text, "{channel:channels$}  {module:modules$}  {deliveries:>10}  {last}");
         }
         let came = match deliveries {
             1 => "1 delivery".to_owned(),
@@ -106,8 +120,10 @@ impl Summary {
             1 => "; 1 canary".to_owned(),
             many => format!("; {many} canaries"),
         };
-        let _infallible =
-            writeln!(text, "{came}, {not_accepted} of them not accepted; {others} besides, refused{tests}");
+        let _infallible = writeln!(
+            text,
+            "{came}, {not_accepted} of them not accepted; {others} besides, refused{tests}"
+        );
         text
     }
 }
@@ -124,10 +140,16 @@ mod tests {
     fn each_declared_module_says_how_often_and_when_last_or_never() {
         let declared = declared();
         let mut summary = Summary::of(&declared);
-        let sent = [("7", "t-deals", "Deals", 5), ("7", "t-deals", "Deals", 3), ("7", "wrong", "Contacts", 9)];
-        let others = [("8", "", "Contacts", 4), ("7", "t-deals", "Leads", 8), ("99", "", "Deals", 1)];
+        let sent = [
+            ("7", "t-deals", "Deals", 5),
+            ("7", "t-deals", "Deals", 3),
+            ("7", "wrong", "Contacts", 9),
+        ];
+        let others =
+            [("8", "", "Contacts", 4), ("7", "t-deals", "Leads", 8), ("99", "", "Deals", 1)];
         for (id, token, module, second) in sent.into_iter().chain(others) {
-            let body = json!({"channel_id": id, "token": token, "module": module, "operation": "insert"});
+            let body =
+                json!({"channel_id": id, "token": token, "module": module, "operation": "insert"});
             summary.count(&declared.judge(body.to_string().as_bytes(), at(second)).unwrap());
         }
         summary.refuse();

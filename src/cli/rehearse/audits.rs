@@ -1,5 +1,5 @@
-//! The audit on virtual time. The daemon's own cron knows only the world's clock; the expression and its parser are the
-//! same, and when it ticks is read from the parsed pattern.
+//! The audit on virtual time. The daemon's own cron knows only the world's clock; the expression
+//! and its parser are the same, and when it ticks is read from the parsed pattern.
 
 use std::time::Duration;
 
@@ -16,7 +16,12 @@ pub(super) struct Audits(Cron);
 impl Audits {
     /// Of the six fields of `audit`.
     pub(super) fn new(expression: &str) -> Result<Audits, CronError> {
-        CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build().parse(expression).map(Audits)
+        CronParser::builder()
+            .seconds(Seconds::Required)
+            .dom_and_dow(true)
+            .build()
+            .parse(expression)
+            .map(Audits)
     }
 
     /// The first tick after `instant`; `None` when there is none within a year.
@@ -33,18 +38,26 @@ impl Audits {
         None
     }
 
-    /// The seconds of the largest unit that does not fit: nothing of that day, hour, minute or second does.
+    /// The seconds of the largest unit that does not fit: nothing of that day, hour, minute or
+    /// second does.
     fn mismatch(&self, at: Timestamp) -> Option<i64> {
         let (date, time) = {
             let at = at.to_zoned(TimeZone::UTC);
             (at.date(), at.time())
         };
-        let (year, month, day) = (i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs());
-        let (hour, minute, second) =
-            (time.hour().unsigned_abs(), time.minute().unsigned_abs(), time.second().unsigned_abs());
+        let (year, month, day) =
+            (i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs());
+        let (hour, minute, second) = (
+            time.hour().unsigned_abs(),
+            time.minute().unsigned_abs(),
+            time.second().unsigned_abs(),
+        );
         let pattern = &self.0.pattern;
-        let month_fits = pattern.year_match(year).and_then(|fits| Ok(fits && pattern.month_match(month.into())?));
-        let day_fits = month_fits.and_then(|fits| Ok(fits && pattern.day_match(year, month.into(), day.into())?));
+        let month_fits = pattern
+            .year_match(year)
+            .and_then(|fits| Ok(fits && pattern.month_match(month.into())?));
+        let day_fits = month_fits
+            .and_then(|fits| Ok(fits && pattern.day_match(year, month.into(), day.into())?));
         let units = [
             (day_fits, 86_400),
             (pattern.hour_match(hour.into()), 3600),
@@ -73,8 +86,14 @@ mod tests {
             };
             (0..3).filter_map(|_| next()).collect()
         };
-        assert_eq!(ticks("0 */15 * * * *"), ["2026-01-05T00:15:00Z", "2026-01-05T00:30:00Z", "2026-01-05T00:45:00Z"]);
-        assert_eq!(ticks("30 5 3 * * SUN"), ["2026-01-11T03:05:30Z", "2026-01-18T03:05:30Z", "2026-01-25T03:05:30Z"]);
+        assert_eq!(
+            ticks("0 */15 * * * *"),
+            ["2026-01-05T00:15:00Z", "2026-01-05T00:30:00Z", "2026-01-05T00:45:00Z"]
+        );
+        assert_eq!(
+            ticks("30 5 3 * * SUN"),
+            ["2026-01-11T03:05:30Z", "2026-01-18T03:05:30Z", "2026-01-25T03:05:30Z"]
+        );
         assert_eq!(ticks("0 0 0 29 2 *"), [""; 0]);
     }
 }

@@ -1,4 +1,5 @@
-//! What is heard in a rehearsal: a timeline, and numbers by account. Of what came before its first day, only alarms.
+//! What is heard in a rehearsal: a timeline, and numbers by account. Of what came before its first
+//! day, only alarms.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,11 +87,14 @@ impl Log {
 
     /// A pass ended.
     pub(super) fn report(&self, report: &AccountReport) {
-        for text in self.with(|heard| heard.news(report)).into_iter().filter(|_| report.at >= self.begins) {
+        for text in
+            self.with(|heard| heard.news(report)).into_iter().filter(|_| report.at >= self.begins)
+        {
             let account = Some(report.account.to_string());
             self.line(Line { at: report.at, from: Voice::Channelkeeper, account, text });
         }
-        for (step, _) in report.outcomes.iter().filter(|(step, outcome)| is_renewal(step, outcome)) {
+        for (step, _) in report.outcomes.iter().filter(|(step, outcome)| is_renewal(step, outcome))
+        {
             let left = step.expiry.map(|expiry| span(report.zoho_time(report.at), expiry));
             self.tally(report.account.as_str(), report.at, |tally| {
                 tally.renewals += 1;
@@ -104,7 +108,8 @@ impl Log {
         self.with(|heard| {
             let mut lines = std::mem::take(&mut heard.lines);
             lines.sort_by_key(|line| line.at);
-            let tally = |account: &AccountName| heard.tallies.remove(account.as_str()).unwrap_or_default();
+            let tally =
+                |account: &AccountName| heard.tallies.remove(account.as_str()).unwrap_or_default();
             (lines, accounts.iter().map(tally).collect())
         })
     }
@@ -128,7 +133,9 @@ impl Heard {
     /// What there is to tell of a pass. What is tried again and again is told once.
     fn news(&mut self, report: &AccountReport) -> Vec<String> {
         let texts = self.narrator.hear(report, |step, outcome| !is_plain_renewal(step, outcome));
-        let is_new = |text: &String| self.told.insert(report.account.clone(), text.clone()).as_ref() != Some(text);
+        let is_new = |text: &String| {
+            self.told.insert(report.account.clone(), text.clone()).as_ref() != Some(text)
+        };
         texts.into_iter().filter(is_new).collect()
     }
 }

@@ -26,7 +26,8 @@ pub(super) struct Rehearsal {
     seed: u64,
     channels: usize,
     trouble: Vec<String>,
-    /// Channels that are only looked at (mode "observe"), so that nobody enabled them here. They are in no number.
+    /// Channels that are only looked at (mode "observe"), so that nobody enabled them here. They
+    /// are in no number.
     observed: Vec<String>,
     timeline: Vec<Line>,
     accounts: BTreeMap<String, AccountView>,
@@ -49,8 +50,18 @@ struct AccountView {
 
 impl Rehearsal {
     /// Before anything has happened.
-    pub(super) fn beginning(desired: &Desired, days: u32, seed: u64, trouble: &Trouble) -> Rehearsal {
-        let specs = || desired.accounts.values().flat_map(|held| held.specs.values().map(|spec| (&held.account, spec)));
+    pub(super) fn beginning(
+        desired: &Desired,
+        days: u32,
+        seed: u64,
+        trouble: &Trouble,
+    ) -> Rehearsal {
+        let specs = || {
+            desired
+                .accounts
+                .values()
+                .flat_map(|held| held.specs.values().map(|spec| (&held.account, spec)))
+        };
         let observed = specs().filter(|(account, spec)| is_observed(account, spec));
         Rehearsal {
             begins: BEGINS,
@@ -79,7 +90,8 @@ impl Rehearsal {
                 (tally.calls, tally.failed, tally.renewals, gaps);
         }
         // Finer instants than these are of tokio's timers, and say nothing.
-        let timeline = lines.into_iter().map(|line| Line { at: whole_seconds(line.at), ..line }).collect();
+        let timeline =
+            lines.into_iter().map(|line| Line { at: whole_seconds(line.at), ..line }).collect();
         Rehearsal { timeline, accounts: views, ..self }
     }
 
@@ -111,13 +123,18 @@ impl Rehearsal {
 
     fn head(&self) -> Vec<String> {
         let Rehearsal { begins, days, seed, channels, trouble, observed, accounts, .. } = self;
-        let (accounts, channels) = (counted(accounts.len(), "account"), counted(*channels, "channel"));
+        let (accounts, channels) =
+            (counted(accounts.len(), "account"), counted(*channels, "channel"));
         let days = counted(*days as usize, "day");
-        let mut lines =
-            vec![format!("rehearsal: {accounts}, {channels}, {days} from {begins} (day 1, simulated), seed {seed}")];
+        let mut lines = vec![format!(
+            "rehearsal: {accounts}, {channels}, {days} from {begins} (day 1, simulated), seed {seed}"
+        )];
         lines.extend(trouble.iter().map(|trouble| format!("  {trouble}")));
         if !observed.is_empty() {
-            lines.push(format!("  only observed, so not enabled here, and not counted: {}", observed.join(", ")));
+            lines.push(format!(
+                "  only observed, so not enabled here, and not counted: {}",
+                observed.join(", ")
+            ));
         }
         lines.push(
             "[lines with ** are the world's doing, !! is what the alert webhook would be sent, reminders left out]"
@@ -127,13 +144,18 @@ impl Rehearsal {
     }
 
     fn verdict(&self) -> String {
-        let of = |kind: Kind| -> Vec<&GapView> { self.gaps().filter(|gap| gap.kind == kind.word()).collect() };
+        let of = |kind: Kind| -> Vec<&GapView> {
+            self.gaps().filter(|gap| gap.kind == kind.word()).collect()
+        };
         let said = |gaps: &[&GapView], what: &str| {
             let channels: BTreeSet<(&str, &str)> =
                 gaps.iter().map(|gap| (gap.account.as_str(), gap.channel.as_str())).collect();
             let longest = gaps.iter().map(|gap| gap.seconds).max()?;
             let longest = brief(Duration::from_secs(longest));
-            Some(format!("{} {what} for {longest} at a stretch", counted(channels.len(), "channel")))
+            Some(format!(
+                "{} {what} for {longest} at a stretch",
+                counted(channels.len(), "channel")
+            ))
         };
         let uncovered = said(&of(Kind::Uncovered), "would have been uncovered");
         let unknown = said(&of(Kind::Unknown), "may have been uncovered");
@@ -144,13 +166,22 @@ impl Rehearsal {
 
 impl AccountView {
     fn line(&self, name: &str) -> String {
-        let AccountView { calls, calls_failed, calls_expected: [looks, posts, tokens], renewals, slack_seconds, gaps } =
-            self;
-        let calls: Vec<String> = calls.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let AccountView {
+            calls,
+            calls_failed,
+            calls_expected: [looks, posts, tokens],
+            renewals,
+            slack_seconds,
+            gaps,
+        } = self;
+        let calls: Vec<String> =
+            calls.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let calls = if calls.is_empty() { "no calls".to_owned() } else { calls.join(", ") };
-        let failed = if *calls_failed > 0 { format!(" ({calls_failed} failed)") } else { String::new() };
-        let slack =
-            slack_seconds.map(|left| format!(", at the least {} before the end", brief(Duration::from_secs(left))));
+        let failed =
+            if *calls_failed > 0 { format!(" ({calls_failed} failed)") } else { String::new() };
+        let slack = slack_seconds.map(|left| {
+            format!(", at the least {} before the end", brief(Duration::from_secs(left)))
+        });
         let gaps = if gaps.is_empty() { "no gaps".to_owned() } else { counted(gaps.len(), "gap") };
         let renewals = counted(*renewals as usize, "renewal");
         format!(
@@ -164,8 +195,8 @@ impl AccountView {
 fn expected(desired: &Desired, held: &AccountDesired, days: u32) -> AccountView {
     let audits = f64::from(audits_per_day(&desired.settings.audit));
     let daily = calls::expected(&held.account.name, &held.account.policy, &held.specs, audits);
-    let calls_expected =
-        [daily.looks, daily.renewals, daily.tokens].map(|calls| (calls * f64::from(days)).round() as u64);
+    let calls_expected = [daily.looks, daily.renewals, daily.tokens]
+        .map(|calls| (calls * f64::from(days)).round() as u64);
     AccountView { calls_expected, ..AccountView::default() }
 }
 
@@ -186,7 +217,8 @@ fn timeline(line: &Line) -> Vec<String> {
 
 /// As `gaps` prints it, counted in days.
 fn gap(gap: &GapView) -> String {
-    let GapView { account: _, channel, events, from, to, seconds, kind, cause, acknowledged: _ } = gap;
+    let GapView { account: _, channel, events, from, to, seconds, kind, cause, acknowledged: _ } =
+        gap;
     let from = if *from < BEGINS { "before day 1".to_owned() } else { stamp(BEGINS, *from) };
     let to = to.map_or("the end".to_owned(), |to| stamp(BEGINS, to));
     let length = brief(Duration::from_secs(*seconds));

@@ -1,11 +1,13 @@
-//! The world of a rehearsal: the real scheduler with its passes, client and store, and the real alarm, against the
-//! simulator's state, in a runtime whose time is paused. It goes on when everybody waits, so days take seconds.
+//! The world of a rehearsal: the real scheduler with its passes, client and store, and the real
+//! alarm, against the simulator's state, in a runtime whose time is paused. It goes on when
+//! everybody waits, so days take seconds.
 //!
-//! The daemon has run for a while when the first day begins, for how long says the seed: what is enabled by then is nothing to
-//! look at, and where in their lives trouble meets the channels is different for each seed.
+//! The daemon has run for a while when the first day begins, for how long says the seed: what is
+//! enabled by then is nothing to look at, and where in their lives trouble meets the channels is
+//! different for each seed.
 //!
-//! Nothing leaves the process, and no secret of the config is used: each account has an org of its own in the simulator,
-//! with its credentials.
+//! Nothing leaves the process, and no secret of the config is used: each account has an org of its
+//! own in the simulator, with its credentials.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +62,8 @@ pub(super) const BEGINS: Timestamp = Timestamp::constant(1_767_571_200, 0);
 
 /// Plays it, on this thread.
 pub(super) fn play(script: Script) -> anyhow::Result<Played> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async move { Stage::new(script)?.play().await })
 }
 
@@ -97,7 +100,8 @@ impl Stage {
             timeout: desired.settings.request_timeout,
             log: log.clone(),
         };
-        let means = Means { store: Store::in_memory()?, transport: Arc::new(wire), clock: clock.clone() };
+        let means =
+            Means { store: Store::in_memory()?, transport: Arc::new(wire), clock: clock.clone() };
         means.store.keep_desired(&desired)?;
         Ok(Stage { desired, days, acts, dice, clock, zoho, means, log })
     }
@@ -108,7 +112,13 @@ impl Stage {
         let overview = Overview::starting(clock.now(), ConfigState::default());
         let (observer, mut reports) = mpsc::channel(16);
         let (store, fleet) = (self.means.store.clone(), Arc::new(fleet));
-        let setup = Setup { fleet, store: store.clone(), clock: clock.clone(), overview, observer: Some(observer) };
+        let setup = Setup {
+            fleet,
+            store: store.clone(),
+            clock: clock.clone(),
+            overview,
+            observer: Some(observer),
+        };
         let (scheduler, links) = Scheduler::new(setup);
         let mailbox = Arc::new(Mailbox { log: self.log.clone(), clock: clock.clone() });
         let alarm = Alarm::new(&links, clock.clone(), mailbox, store);
@@ -156,11 +166,14 @@ impl Stage {
     async fn act(&mut self, at: Timestamp, act: Act, links: &Links) -> anyhow::Result<()> {
         match act {
             Act::Down { until, how } => {
-                let looks = HOW.iter().find(|(fault, _)| *fault == how).map_or("", |(_, looks)| looks);
+                let looks =
+                    HOW.iter().find(|(fault, _)| *fault == how).map_or("", |(_, looks)| looks);
                 self.log.world(at, format!("Zoho is down for {}: {looks}", brief(span(at, until))));
             }
             Act::Back => self.log.world(at, "Zoho is back".to_owned()),
-            Act::Revoke(account) => self.chosen(account).iter().for_each(|account| self.revoke(account, at)),
+            Act::Revoke(account) => {
+                self.chosen(account).iter().for_each(|account| self.revoke(account, at))
+            }
             Act::Restore(account) => self.restore(&self.chosen(account), links, at).await?,
             Act::Edit(account) => self.edit(account, at),
         }
@@ -168,7 +181,10 @@ impl Stage {
     }
 
     fn chosen(&self, account: Option<AccountName>) -> Vec<AccountName> {
-        account.map_or_else(|| self.desired.accounts.keys().cloned().collect(), |account| vec![account])
+        account.map_or_else(
+            || self.desired.accounts.keys().cloned().collect(),
+            |account| vec![account],
+        )
     }
 
     fn revoke(&self, account: &AccountName, at: Timestamp) {
@@ -178,40 +194,57 @@ impl Stage {
         zoho.revoke(name, held.account.credentials.refresh_token.expose());
         let first = zoho.channels(name, at).iter().map(|channel| channel.expiry).min();
         let lost = match first {
-            Some(first) => format!("unless somebody acts, coverage is lost from {} on", stamp(BEGINS, first)),
+            Some(first) => {
+                format!("unless somebody acts, coverage is lost from {} on", stamp(BEGINS, first))
+            }
             None => "nothing of it is live".to_owned(),
         };
         let remedy = format!("`channelkeeper login --account {name}` puts a new one in place");
         self.log.world(at, format!("the refresh token of {name} is revoked: {lost}; {remedy}"));
     }
 
-    async fn restore(&mut self, accounts: &[AccountName], links: &Links, at: Timestamp) -> anyhow::Result<()> {
+    async fn restore(
+        &mut self,
+        accounts: &[AccountName],
+        links: &Links,
+        at: Timestamp,
+    ) -> anyhow::Result<()> {
         for name in accounts {
             let Some(held) = self.desired.accounts.get_mut(name) else { continue };
             let token = format!("{}-next", held.account.credentials.refresh_token.expose());
             lock(&self.zoho).admit(name.as_str(), &token);
             held.account.credentials.refresh_token = Secret::new(token);
-            self.log.world(at, format!("{name} has a new refresh token, and the config is read again"));
+            self.log
+                .world(at, format!("{name} has a new refresh token, and the config is read again"));
         }
         self.means.store.keep_desired(&self.desired)?;
         let former = links.fleet.borrow().clone();
-        let fleet = Arc::new(Fleet::new(self.desired.clone(), BTreeMap::new(), &self.means, Some(&former))?);
+        let fleet = Arc::new(Fleet::new(
+            self.desired.clone(),
+            BTreeMap::new(),
+            &self.means,
+            Some(&former),
+        )?);
         let message = Message::Replace { fleet, config: ConfigState::default() };
         links.wakes.0.send(message).await.ok().context("the daemon died")
     }
 
     fn edit(&mut self, account: Option<AccountName>, at: Timestamp) {
-        let held = self.chosen(account).into_iter().filter_map(|name| self.desired.accounts.get(&name));
+        let held =
+            self.chosen(account).into_iter().filter_map(|name| self.desired.accounts.get(&name));
         let held: Vec<(String, Arc<Spec>)> = held
             .flat_map(|held| held.specs.values().map(move |spec| (&held.account, spec)))
             .filter(|(account, spec)| !is_observed(account, spec))
             .map(|(account, spec)| (account.name.to_string(), spec.clone()))
             .collect();
         let chosen = held.get(self.dice.below(held.len().max(1) as u64) as usize);
-        let Some((org, spec, event)) =
-            chosen.and_then(|(org, spec)| Some((org, spec, spec.events.to_wire().into_iter().next()?)))
+        let Some((org, spec, event)) = chosen
+            .and_then(|(org, spec)| Some((org, spec, spec.events.to_wire().into_iter().next()?)))
         else {
-            return self.log.world(at, "somebody looks for a channel to edit at Zoho, and finds none".to_owned());
+            return self.log.world(
+                at,
+                "somebody looks for a channel to edit at Zoho, and finds none".to_owned(),
+            );
         };
         let hand = Hand::RemoveEvent { channel: spec.id.number(), event: event.clone() };
         let done = lock(&self.zoho).hand(org, &hand, at);
@@ -231,7 +264,9 @@ impl Stage {
             let is_held = |spec: &Arc<Spec>| !is_observed(&held.account, spec);
             let ledgers = ledgers.iter().filter(|(id, _)| held.specs.get(id).is_some_and(is_held));
             let gaps = ledgers
-                .flat_map(|(_, ledger)| views(name.as_str(), (ledger, &Acks::default()), Some(BEGINS), zoho_now))
+                .flat_map(|(_, ledger)| {
+                    views(name.as_str(), (ledger, &Acks::default()), Some(BEGINS), zoho_now)
+                })
                 .collect();
             accounts.insert(name.clone(), (tally, gaps));
         }
@@ -239,8 +274,9 @@ impl Stage {
     }
 }
 
-/// The same declaration with credentials of the simulator's, every channel token another one, and alarms that go nowhere.
-/// Each account has a host of its own, by which its calls are told apart. What is bad is told once, and not again and again.
+/// The same declaration with credentials of the simulator's, every channel token another one, and
+/// alarms that go nowhere. Each account has a host of its own, by which its calls are told apart.
+/// What is bad is told once, and not again and again.
 fn without_secrets(mut desired: Desired) -> Desired {
     desired.settings.alerts = Alerts {
         webhook: Some(Secret::new("https://webhook.invalid/")),
@@ -273,14 +309,21 @@ fn org(name: &AccountName) -> Org {
 fn simulated(desired: &Desired, acts: &[(Timestamp, Act)]) -> Zoho {
     let mut knobs = Knobs::default();
     let specs = desired.accounts.values().flat_map(|held| held.specs.values());
-    knobs.modules.extend(specs.flat_map(|spec| spec.events.iter().map(|(module, _)| module.to_owned())));
+    knobs
+        .modules
+        .extend(specs.flat_map(|spec| spec.events.iter().map(|(module, _)| module.to_owned())));
     let mut zoho = Zoho::new(knobs);
     desired.accounts.keys().for_each(|name| zoho.add_org(org(name)));
     for (from, act) in acts {
         if let Act::Down { until, how } = act {
             for endpoint in [Endpoint::Token, Endpoint::Watch] {
                 let (from, until) = (Some(*from), Some(*until));
-                zoho.add_fault(Rule { path: Some(endpoint), from, until, ..Rule::always(how.clone()) });
+                zoho.add_fault(Rule {
+                    path: Some(endpoint),
+                    from,
+                    until,
+                    ..Rule::always(how.clone())
+                });
             }
         }
     }

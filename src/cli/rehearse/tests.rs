@@ -1,4 +1,5 @@
-//! Rehearsals of the example config. Their texts are golden, so they are also the same on every machine.
+//! Rehearsals of the example config. Their texts are golden, so they are also the same on every
+//! machine.
 
 use std::path::Path;
 
@@ -12,9 +13,15 @@ use crate::config::MissingCredentials;
 fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
     let cli = Cli::try_parse_from(["channelkeeper", "rehearse"].iter().chain(args))?;
     let Verb::Rehearse(args) = cli.verb else { panic!("{:?} is another verb", cli.verb) };
-    let surroundings =
-        Surroundings { env: Box::new(|_| None), credentials_dir: None, missing: MissingCredentials::FetchNone };
-    let loaded = config::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")), &surroundings);
+    let surroundings = Surroundings {
+        env: Box::new(|_| None),
+        credentials_dir: None,
+        missing: MissingCredentials::FetchNone,
+    };
+    let loaded = config::load(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")),
+        &surroundings,
+    );
     args.rehearse(loaded.desired.expect("the example is good"))
 }
 
@@ -58,8 +65,14 @@ fn an_outage_of_a_night_lets_nothing_lapse() {
 
 #[test]
 fn a_revoked_token_is_alarmed_and_what_lapses_until_there_is_another_is_a_gap() {
-    let args =
-        ["--outage", "day 3 01:00 for 7h", "--revoke-token", "day 5 00:00", "--restore-token", "day 6 00:00 of acme"];
+    let args = [
+        "--outage",
+        "day 3 01:00 for 7h",
+        "--revoke-token",
+        "day 5 00:00",
+        "--restore-token",
+        "day 6 00:00 of acme",
+    ];
     golden(
         &args,
         false,
@@ -217,14 +230,21 @@ fn the_same_seed_plays_the_same_and_another_one_does_not() {
 #[test]
 fn trouble_that_would_never_come_to_pass_is_refused() {
     let refused = |args: &[&str]| rehearse(args).unwrap_err().to_string();
-    assert_eq!(refused(&["--edit", "day 15 00:00"]), "day 15 00:00 is after the last of 14 days: give more --days");
+    assert_eq!(
+        refused(&["--edit", "day 15 00:00"]),
+        "day 15 00:00 is after the last of 14 days: give more --days"
+    );
     assert_eq!(
         refused(&["--revoke-token", "day 1 00:00 of globex"]),
         "there is no account globex: the config has acme"
     );
-    for bad in ["day 3", "3 01:00", "day 0 01:00", "day 1 24:00", "day 1 00:60", "day 1 00:00 or so"] {
+    for bad in
+        ["day 3", "3 01:00", "day 0 01:00", "day 1 24:00", "day 1 00:60", "day 1 00:00 or so"]
+    {
         assert!(refused(&["--edit", bad]).contains("not of the form \"day 3 01:00\""), "{bad}");
     }
-    assert!(refused(&["--outage", "day 1 00:00"]).contains("not of the form \"day 3 01:00 for 7h\""));
+    assert!(
+        refused(&["--outage", "day 1 00:00"]).contains("not of the form \"day 3 01:00 for 7h\"")
+    );
     assert!(refused(&["--outage", "day 1 00:00 for ever"]).contains("as in \"for 7h\""));
 }

@@ -22,7 +22,8 @@ pub(super) struct Outage {
     length: Duration,
 }
 
-/// Something that happens to an account: `day 5 00:00`, of all of them; `day 5 00:00 of acme`, of one.
+/// Something that happens to an account: `day 5 00:00`, of all of them; `day 5 00:00 of acme`, of
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Blow {
     at: Moment,
@@ -57,21 +58,28 @@ impl Trouble {
     /// When nothing was asked for: a night without Zoho, the third if there are so many.
     pub(super) fn usual(days: u32) -> Trouble {
         let begins = Moment(DAY * (days.min(3) - 1) + Duration::from_secs(3600));
-        Trouble { outages: vec![Outage { begins, length: Duration::from_secs(7 * 3600) }], ..Trouble::default() }
+        Trouble {
+            outages: vec![Outage { begins, length: Duration::from_secs(7 * 3600) }],
+            ..Trouble::default()
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         *self == Trouble::default()
     }
 
-    /// Refuses what would never come to pass: it is a slip, and a rehearsal without it would be believed.
+    /// Refuses what would never come to pass: it is a slip, and a rehearsal without it would be
+    /// believed.
     pub(super) fn check(&self, days: u32, accounts: &[&AccountName]) -> anyhow::Result<()> {
         let blows = || self.revocations.iter().chain(&self.restorations).chain(&self.edits);
-        let moments = self.outages.iter().map(|outage| outage.begins).chain(blows().map(|blow| blow.at));
+        let moments =
+            self.outages.iter().map(|outage| outage.begins).chain(blows().map(|blow| blow.at));
         if let Some(late) = moments.into_iter().find(|moment| moment.0 >= DAY * days) {
             bail!("{late} is after the last of {days} days: give more --days");
         }
-        if let Some(unknown) = blows().filter_map(|blow| blow.account.as_ref()).find(|name| !accounts.contains(name)) {
+        if let Some(unknown) =
+            blows().filter_map(|blow| blow.account.as_ref()).find(|name| !accounts.contains(name))
+        {
             let known: Vec<&str> = accounts.iter().map(|name| name.as_str()).collect();
             bail!("there is no account {unknown}: the config has {}", known.join(", "));
         }
@@ -84,7 +92,10 @@ impl Trouble {
         for outage in &self.outages {
             let from = outage.begins.after(begins);
             let until = after(from, outage.length);
-            acts.push((from, Act::Down { until, how: HOW[dice.below(HOW.len() as u64) as usize].0.clone() }));
+            acts.push((
+                from,
+                Act::Down { until, how: HOW[dice.below(HOW.len() as u64) as usize].0.clone() },
+            ));
             acts.push((until, Act::Back));
         }
         let of = |blows: &[Blow], act: fn(Option<AccountName>) -> Act| -> Vec<(Timestamp, Act)> {
@@ -99,10 +110,14 @@ impl Trouble {
 
     /// One line each.
     pub(super) fn lines(&self) -> Vec<String> {
-        let outages =
-            self.outages.iter().map(|Outage { begins, length }| format!("{begins} for {}: an outage", brief(*length)));
+        let outages = self
+            .outages
+            .iter()
+            .map(|Outage { begins, length }| format!("{begins} for {}: an outage", brief(*length)));
         let of = |blows: &[Blow], what: &str| -> Vec<String> {
-            let whose = |blow: &Blow| blow.account.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+            let whose = |blow: &Blow| {
+                blow.account.as_ref().map(|name| format!(" of {name}")).unwrap_or_default()
+            };
             blows.iter().map(|blow| format!("{}{}: {what}", blow.at, whose(blow))).collect()
         };
         outages
@@ -139,11 +154,15 @@ impl FromStr for Moment {
     fn from_str(text: &str) -> anyhow::Result<Moment> {
         let parsed = || {
             let mut words = text.split_whitespace();
-            let (day, time) = (words.next().filter(|word| *word == "day").and(words.next())?, words.next()?);
+            let (day, time) =
+                (words.next().filter(|word| *word == "day").and(words.next())?, words.next()?);
             let (hour, minute) = time.split_once(':')?;
-            let (day, hour, minute): (u32, u32, u32) = (day.parse().ok()?, hour.parse().ok()?, minute.parse().ok()?);
+            let (day, hour, minute): (u32, u32, u32) =
+                (day.parse().ok()?, hour.parse().ok()?, minute.parse().ok()?);
             let fits = day >= 1 && hour < 24 && minute < 60 && words.next().is_none();
-            fits.then(|| Moment(DAY * (day - 1) + Duration::from_secs(u64::from(hour * 3600 + minute * 60))))
+            fits.then(|| {
+                Moment(DAY * (day - 1) + Duration::from_secs(u64::from(hour * 3600 + minute * 60)))
+            })
         };
         parsed().context("not of the form \"day 3 01:00\"")
     }
@@ -153,8 +172,10 @@ impl FromStr for Outage {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Outage> {
-        let (begins, length) = text.split_once(" for ").context("not of the form \"day 3 01:00 for 7h\"")?;
-        let length = humantime::parse_duration(length.trim()).context("it must last so long as in \"for 7h\"")?;
+        let (begins, length) =
+            text.split_once(" for ").context("not of the form \"day 3 01:00 for 7h\"")?;
+        let length = humantime::parse_duration(length.trim())
+            .context("it must last so long as in \"for 7h\"")?;
         Ok(Outage { begins: begins.parse()?, length })
     }
 }
@@ -163,8 +184,11 @@ impl FromStr for Blow {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Blow> {
-        let (at, account) = text.split_once(" of ").map_or((text, None), |(at, account)| (at, Some(account.trim())));
-        let account = account.map(|name| name.parse().with_context(|| format!("\"{name}\" names no account")));
+        let (at, account) = text
+            .split_once(" of ")
+            .map_or((text, None), |(at, account)| (at, Some(account.trim())));
+        let account = account
+            .map(|name| name.parse().with_context(|| format!("\"{name}\" names no account")));
         Ok(Blow { at: at.parse()?, account: account.transpose()? })
     }
 }

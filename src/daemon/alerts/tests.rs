@@ -51,7 +51,10 @@ impl Transport for Recorder {
         let hours = self.clock.elapsed().as_secs() / 3600;
         let body = String::from_utf8(request.body).unwrap();
         let first = body.split(['.', '\n']).next().unwrap().to_owned();
-        self.sent.lock().unwrap().push(format!("{hours} h: {} {} {first}", request.method, request.path));
+        self.sent
+            .lock()
+            .unwrap()
+            .push(format!("{hours} h: {} {} {first}", request.method, request.path));
         Box::pin(async { Ok(Response::empty(204)) })
     }
 }
@@ -78,7 +81,9 @@ async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     closing.cancel();
     task.await.unwrap();
     let sent = recorder.sent.lock().unwrap().clone();
-    let told = |hour: u64, title: &str| format!("{hour} h: POST /hook {{\"text\":\"channelkeeper: {title}");
+    let told = |hour: u64, title: &str| {
+        format!("{hour} h: POST /hook {{\"text\":\"channelkeeper: {title}")
+    };
     assert_eq!(sent.len(), 5, "{sent:#?}");
     assert_eq!(sent[0], "0 h: GET /beat ");
     assert!(sent[1].starts_with(&told(0, "failing: 1 problem")), "{sent:#?}");

@@ -5,7 +5,8 @@ use expect_test::expect;
 use super::super::health::health;
 use super::super::overview::LoopAge;
 use super::super::testing::{
-    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes, rejected, report,
+    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes,
+    rejected, report,
 };
 use super::*;
 use crate::plan::step::Cause;
@@ -90,7 +91,8 @@ fn what_comes_and_goes_more_slowly_is_told_at_most_once_in_twice_the_grace() {
         story.goes_on(&one_lost(), start, start + 12);
         story.goes_on(&well(), start + 12, start + 24);
     }
-    let at: Vec<u64> = story.said.lines().map(|line| line.split(':').next().unwrap().parse().unwrap()).collect();
+    let at: Vec<u64> =
+        story.said.lines().map(|line| line.split(':').next().unwrap().parse().unwrap()).collect();
     assert!(at.len() > 2 && at.windows(2).all(|pair| pair[1] - pair[0] >= 20), "{}", story.said);
 }
 
@@ -156,7 +158,11 @@ fn what_passes_by_itself_is_not_told() {
     let mut overview = well();
     overview.clock_jump = Some((minutes(0), 60_000));
     overview.orphans.insert(account("old"), 2);
-    hold(&mut overview, 1, Cause::BackOff { step: "update (drift)".into(), trouble: "HTTP 429".into() });
+    hold(
+        &mut overview,
+        1,
+        Cause::BackOff { step: "update (drift)".into(), trouble: "HTTP 429".into() },
+    );
     let mut story = Story::new();
     story.goes_on(&overview, 0, 1000);
     assert_eq!(story.said, "");

@@ -7,7 +7,8 @@ use super::Status;
 pub enum Kind {
     /// The scheduler's loop does not turn.
     NotLive,
-    /// The store failed: channels are held from memory while they can be, and a restart loses what was not written.
+    /// The store failed: channels are held from memory while they can be, and a restart loses what
+    /// was not written.
     StoreFailed,
     /// An account's trouble that only a person can mend: credentials, scopes.
     NeedsAPerson,
@@ -75,7 +76,8 @@ impl Kind {
         if self <= Kind::FirstPassOverdue { Status::Failing } else { Status::Degraded }
     }
 
-    /// Whether it is worth a message. What passes by itself within minutes, or goes with another reason, is not.
+    /// Whether it is worth a message. What passes by itself within minutes, or goes with another
+    /// reason, is not.
     pub const fn is_told(self) -> bool {
         !matches!(self, Kind::FirstPass | Kind::BackOff | Kind::ClockJump | Kind::Orphans)
     }
@@ -94,23 +96,33 @@ impl Kind {
                 "see why the receiver refuses what is posted to it; what was missed is listed by `channelkeeper gaps`"
             }
             Kind::FirstPassOverdue => "look at the log, and whether Zoho can be reached from here",
-            Kind::Emergency => "see why it was not renewed: the other reasons, or `channelkeeper plan`",
+            Kind::Emergency => {
+                "see why it was not renewed: the other reasons, or `channelkeeper plan`"
+            }
             Kind::Rejected => "change the channel as Zoho asks",
             Kind::Conflict => "choose another id, or `channelkeeper adopt` it",
             Kind::Contested => "find out who else changes this channel at Zoho",
-            Kind::Drifted => "nothing, if it is mended by the next pass; else `channelkeeper plan` says why not",
+            Kind::Drifted => {
+                "nothing, if it is mended by the next pass; else `channelkeeper plan` says why not"
+            }
             Kind::RemovalGuard => "`channelkeeper apply --allow-removals`, if they are to go",
-            Kind::LookFailed | Kind::WritesFailed => "nothing, if Zoho is down; else look at the reason",
+            Kind::LookFailed | Kind::WritesFailed => {
+                "nothing, if Zoho is down; else look at the reason"
+            }
             Kind::Paused => "`channelkeeper resume`, once whatever it is paused for is over",
             Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
             Kind::Config => "`channelkeeper check` shows the place",
             Kind::StatusFile => "make room in its directory, or let the daemon's user write there",
-            Kind::ShortGrant | Kind::Limits => "set lifetime or lifetime_max to what the account grants",
+            Kind::ShortGrant | Kind::Limits => {
+                "set lifetime or lifetime_max to what the account grants"
+            }
             Kind::Credits => "find out what uses the API credits; audit less often, or add credits",
             Kind::Unknown => "nothing, if the next look succeeds",
             Kind::BackOff => "nothing: it is tried again by itself",
             Kind::Orphans => "nothing, if the account was taken out on purpose",
-            Kind::StoreMovedAside => "keep or delete the database that was moved aside, and restart",
+            Kind::StoreMovedAside => {
+                "keep or delete the database that was moved aside, and restart"
+            }
             Kind::ClockJump | Kind::Skew => "look after the clock of this machine",
             Kind::FirstPass => "wait",
             Kind::NothingDeclared => "declare channels",

@@ -1,4 +1,5 @@
-//! The reasons why not everything is well: one sentence each, about the daemon, an account, or a channel.
+//! The reasons why not everything is well: one sentence each, about the daemon, an account, or a
+//! channel.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,11 +30,24 @@ pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) ->
 
 /// What holds of all accounts, or of what is no account any more.
 fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
-    let Overview { unusable, orphans, config, store_failed, store_moved_aside, status_file_failed, clock_jump, .. } =
-        overview;
+    let Overview {
+        unusable,
+        orphans,
+        config,
+        store_failed,
+        store_moved_aside,
+        status_file_failed,
+        clock_jump,
+        ..
+    } = overview;
     let mut reasons = Vec::new();
     let mut add = |kind, account: Option<&AccountName>, text: String| {
-        reasons.push(HealthReason { kind, account: account.cloned(), channel: None, text: line(&text) });
+        reasons.push(HealthReason {
+            kind,
+            account: account.cloned(),
+            channel: None,
+            text: line(&text),
+        });
     };
     if loop_age == LoopAge::NO_LOOP {
         add(Kind::NotLive, None, "no daemon is running, so nothing is renewed".to_owned());
@@ -50,8 +64,9 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         add(Kind::Config, None, format!("the last good desired state is in force: {problem}"));
     }
     if let Some(why) = status_file_failed {
-        let text =
-            format!("the status file cannot be written, so whoever reads it will take the daemon to be gone: {why}");
+        let text = format!(
+            "the status file cannot be written, so whoever reads it will take the daemon to be gone: {why}"
+        );
         add(Kind::StatusFile, None, text);
     }
     for (name, channels) in orphans {
@@ -59,12 +74,21 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         add(Kind::Orphans, Some(name), text);
     }
     if let Some(why) = store_moved_aside {
-        add(Kind::StoreMovedAside, None, format!("the database could not be used and was moved aside: {why}"));
+        add(
+            Kind::StoreMovedAside,
+            None,
+            format!("the database could not be used and was moved aside: {why}"),
+        );
     }
     if let Some((at, by_ms)) = clock_jump.filter(|(at, _)| span(*at, now) <= JUMP_SHOWN) {
-        add(Kind::ClockJump, None, format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)));
+        add(
+            Kind::ClockJump,
+            None,
+            format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)),
+        );
     }
-    let declared = usable(overview).any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
+    let declared =
+        usable(overview).any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
     if !declared && unusable.is_empty() {
         add(Kind::NothingDeclared, None, "no channel is declared".to_owned());
     }
@@ -72,7 +96,10 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
 }
 
 fn first_pass(overview: &Overview, name: &AccountName, now: Timestamp) -> HealthReason {
-    let since = overview.config.loaded_at.map_or(overview.started_at, |loaded| loaded.max(overview.started_at));
+    let since = overview
+        .config
+        .loaded_at
+        .map_or(overview.started_at, |loaded| loaded.max(overview.started_at));
     let waits = span(since, now);
     let kind = if waits > PASS_OVERDUE { Kind::FirstPassOverdue } else { Kind::FirstPass };
     let text = format!("the first pass has not ended for {}", brief(waits));
@@ -82,12 +109,16 @@ fn first_pass(overview: &Overview, name: &AccountName, now: Timestamp) -> Health
 fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> {
     let mut reasons = trouble_reasons(report);
     let mut add = |kind, text: String| reasons.push(HealthReason::account(report, kind, &text));
-    let uncovered = report.channels.values().filter(|channel| !is_covered(report, channel, now)).count();
+    let uncovered =
+        report.channels.values().filter(|channel| !is_covered(report, channel, now)).count();
     if uncovered > 0 && uncovered == report.channels.len() {
         add(Kind::NothingCovered, format!("none of {} is covered", counted(uncovered, "channel")));
     }
     if now > after(report.next_wake, PASS_OVERDUE) {
-        add(Kind::PassOverdue, format!("the next pass is due for {}", brief(span(report.next_wake, now))));
+        add(
+            Kind::PassOverdue,
+            format!("the next pass is due for {}", brief(span(report.next_wake, now))),
+        );
     }
     if let Some(skew_ms) = report.skew_ms.filter(|skew_ms| skew_ms.unsigned_abs() > SKEW_MAX_MS) {
         add(Kind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
@@ -102,7 +133,8 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
         add(Kind::Undeliverable, text);
     }
     report.limits.iter().for_each(|text| add(Kind::Limits, text.clone()));
-    reasons.extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
+    reasons
+        .extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
     reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
     reasons
 }
@@ -112,10 +144,14 @@ fn paused(report: &AccountReport) -> Option<String> {
     let held: BTreeMap<ChannelId, &Held> = held.map(|held| (held.id, held)).collect();
     let last = held.values().map(|held| held.until.unwrap_or(Timestamp::MAX)).max()?;
     let until = if last == Timestamp::MAX { "resumed".to_owned() } else { last.to_string() };
-    Some(format!("{} paused until {until}: neither renewed nor repaired", counted(held.len(), "channel")))
+    Some(format!(
+        "{} paused until {until}: neither renewed nor repaired",
+        counted(held.len(), "channel")
+    ))
 }
 
-/// One sentence for each URL that refuses canaries: a receiver that is down says so once, however many channels it has.
+/// One sentence for each URL that refuses canaries: a receiver that is down says so once, however
+/// many channels it has.
 fn undeliverable(report: &AccountReport) -> Vec<String> {
     let mut urls: BTreeMap<&NotifyUrl, (&(Timestamp, String), usize)> = BTreeMap::new();
     for channel in report.channels.values() {
@@ -125,7 +161,9 @@ fn undeliverable(report: &AccountReport) -> Vec<String> {
     }
     let text = |(url, ((since, why), channels)): (&NotifyUrl, (&(Timestamp, String), usize))| {
         let channels = counted(channels, "channel");
-        format!("{url} refuses canaries since {since} ({why}), so what {channels} would deliver is taken to be lost")
+        format!(
+            "{url} refuses canaries since {since} ({why}), so what {channels} would deliver is taken to be lost"
+        )
     };
     urls.into_iter().map(text).collect()
 }
@@ -158,7 +196,11 @@ fn trouble_reasons(report: &AccountReport) -> Vec<HealthReason> {
     look.into_iter().chain(writes).collect()
 }
 
-fn channel_reasons(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> Vec<HealthReason> {
+fn channel_reasons(
+    report: &AccountReport,
+    channel: &ChannelReport,
+    now: Timestamp,
+) -> Vec<HealthReason> {
     let mut reasons = Vec::new();
     let mut add = |kind, text: String| {
         reasons.push(HealthReason::channel(report, &channel.spec.name, kind, &text));
@@ -167,13 +209,16 @@ fn channel_reasons(report: &AccountReport, channel: &ChannelReport, now: Timesta
     match (state, channel.expiry) {
         // The account says once that its look failed.
         (ChannelState::Covered | ChannelState::Unverified, _) => {}
-        (ChannelState::Drifted, _) => add(Kind::Drifted, format!("not as declared: {}", drift_text(channel))),
+        (ChannelState::Drifted, _) => {
+            add(Kind::Drifted, format!("not as declared: {}", drift_text(channel)))
+        }
         (ChannelState::Uncovered, Some(expiry)) if expiry <= now => {
             add(Kind::Uncovered, format!("not covered: ended {} ago", brief(span(expiry, now))));
         }
         (ChannelState::Uncovered, _) => add(Kind::Uncovered, "not covered".to_owned()),
     }
-    let (is_alive, emergency) = (state != ChannelState::Uncovered, channel.emergency_at.is_some_and(|at| at <= now));
+    let (is_alive, emergency) =
+        (state != ChannelState::Uncovered, channel.emergency_at.is_some_and(|at| at <= now));
     if let Some(expiry) = channel.expiry.filter(|_| is_alive && emergency) {
         add(Kind::Emergency, format!("not renewed yet, and ends in {}", brief(span(now, expiry))));
     }
@@ -198,14 +243,21 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
         Cause::Unknown(_) if report.look_failed.is_some() => return None,
         Cause::Unknown(_) => Kind::Unknown,
         // The account says once what is paused of it, and that its credits are low.
-        Cause::Credits { .. } | Cause::Mode { .. } | Cause::LeftToExpire | Cause::Paused { .. } => return None,
+        Cause::Credits { .. } | Cause::Mode { .. } | Cause::LeftToExpire | Cause::Paused { .. } => {
+            return None;
+        }
     };
     Some(HealthReason::channel(report, &held.name, kind, &detail(&held.cause)))
 }
 
 impl HealthReason {
     fn account(report: &AccountReport, kind: Kind, text: &str) -> HealthReason {
-        HealthReason { kind, account: Some(report.account.clone()), channel: None, text: line(text) }
+        HealthReason {
+            kind,
+            account: Some(report.account.clone()),
+            channel: None,
+            text: line(text),
+        }
     }
 
     fn channel(report: &AccountReport, name: &ChannelName, kind: Kind, text: &str) -> HealthReason {
@@ -223,7 +275,8 @@ fn ahead_or_behind(milliseconds: i64) -> String {
     if milliseconds < 0 { format!("{length} behind") } else { format!("{length} ahead") }
 }
 
-/// A pass that is due for longer than this is stuck: one call takes half a minute at most, and few are in one pass.
+/// A pass that is due for longer than this is stuck: one call takes half a minute at most, and few
+/// are in one pass.
 pub const PASS_OVERDUE: Duration = Duration::from_secs(10 * 60);
 /// For how long a jump of the clock is worth a word.
 const JUMP_SHOWN: Duration = Duration::from_secs(3600);

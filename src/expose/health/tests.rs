@@ -1,7 +1,8 @@
 //! From a converged overview, one thing changed: the status and the reasons.
 
 use super::super::testing::{
-    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes, now, rejected, report,
+    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes, now,
+    rejected, report,
 };
 use super::*;
 use crate::plan::drift::Drift;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 fn text(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> String {
     let health = health(overview, loop_age, now);
-    let ready = health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
+    let ready =
+        health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
     let live = if health.live { "live" } else { "not live" };
     let reasons: String = health.reasons.iter().map(|reason| format!("\n{reason}")).collect();
     format!("{}, {live}, {ready}{reasons}", health.status.word())
@@ -54,7 +56,10 @@ fn a_receiver_that_refuses_canaries_is_told_once_for_all_its_channels_and_they_s
     let refuse = |overview: &mut Overview, number: i64, url: &str| {
         change_channel(overview, number, |channel| {
             let url = crate::model::channel::NotifyUrl::new(url);
-            channel.spec = Arc::new(crate::model::channel::Spec { notify_url: url, ..(*channel.spec).clone() });
+            channel.spec = Arc::new(crate::model::channel::Spec {
+                notify_url: url,
+                ..(*channel.spec).clone()
+            });
             channel.undeliverable = Some(Box::new((minutes(30), "HTTP 500".to_owned())));
         });
     };
@@ -144,7 +149,10 @@ fn credentials_that_need_a_person_fail_while_everything_is_still_covered() {
             change(overview, |report| {
                 report.needs_a_person = true;
                 report.look_failed = Some("invalid_code".to_owned());
-                report.channels.values_mut().for_each(|channel| channel.state = ChannelState::Unverified);
+                report
+                    .channels
+                    .values_mut()
+                    .for_each(|channel| channel.state = ChannelState::Unverified);
             });
         },
         &expect![[r#"
@@ -158,7 +166,9 @@ fn an_account_that_cannot_be_worked_on_fails_and_waits_for_no_first_pass() {
     check(
         |overview| {
             overview.accounts.insert(account("beta"), None);
-            overview.unusable.insert(account("beta"), "the environment variable X is not set".to_owned());
+            overview
+                .unusable
+                .insert(account("beta"), "the environment variable X is not set".to_owned());
         },
         &expect![[r#"
             failing, live, ready
@@ -185,7 +195,11 @@ fn a_first_pass_that_is_awaited_is_not_ready_and_one_that_never_ends_fails() {
         first-pass-overdue: account beta: the first pass has not ended for 11m"#]],
     );
     overview.config.loaded_at = Some(minutes(9));
-    assert_eq!(health(&overview, TURNING, minutes(11)).status, Status::Degraded, "added by a reload");
+    assert_eq!(
+        health(&overview, TURNING, minutes(11)).status,
+        Status::Degraded,
+        "added by a reload"
+    );
 }
 
 #[test]
@@ -194,7 +208,10 @@ fn a_look_that_failed_is_said_once_and_what_was_granted_still_counts() {
         |overview| {
             change(overview, |report| {
                 report.look_failed = Some("503 from Zoho".to_owned());
-                report.channels.values_mut().for_each(|channel| channel.state = ChannelState::Unverified);
+                report
+                    .channels
+                    .values_mut()
+                    .for_each(|channel| channel.state = ChannelState::Unverified);
             });
             hold(overview, 1, Cause::Unknown("503 from Zoho".to_owned()));
         },
@@ -267,10 +284,21 @@ fn each_cause_that_holds_a_channel_degrades_but_for_those_that_are_wanted() {
             hold(overview, 1, Cause::Contested { writes: 3, drift: Vec::new() });
             hold(overview, 2, Cause::RemovalGuard { removals: 2, channels: 4 });
             hold(overview, 2, Cause::Unknown("the second look failed".to_owned()));
-            hold(overview, 3, Cause::BackOff { step: "enable (renew)".to_owned(), trouble: "429".to_owned() });
+            hold(
+                overview,
+                3,
+                Cause::BackOff { step: "enable (renew)".to_owned(), trouble: "429".to_owned() },
+            );
             hold(overview, 3, Cause::LeftToExpire);
             hold(overview, 1, Cause::Paused { step: None });
-            hold(overview, 3, Cause::Mode { mode: crate::model::policy::Mode::Observe, step: "disable".to_owned() });
+            hold(
+                overview,
+                3,
+                Cause::Mode {
+                    mode: crate::model::policy::Mode::Observe,
+                    step: "disable".to_owned(),
+                },
+            );
         },
         &expect![[r#"
             degraded, live, ready
@@ -326,13 +354,18 @@ fn nothing_declared_is_ready_and_not_quite_well() {
 
 #[test]
 fn a_daemon_that_stops_is_not_ready() {
-    check(|overview| overview.stopping = true, &expect!["ok, live, not ready: the daemon is stopping"]);
+    check(
+        |overview| overview.stopping = true,
+        &expect!["ok, live, not ready: the daemon is stopping"],
+    );
 }
 
 #[test]
 fn the_reasons_are_bounded_and_the_worst_come_first() {
     let mut overview = converged(300);
-    (1..=300).for_each(|number| change_channel(&mut overview, number, |channel| channel.short_grant = true));
+    (1..=300).for_each(|number| {
+        change_channel(&mut overview, number, |channel| channel.short_grant = true)
+    });
     lose(&mut overview, 299);
     let health = health(&overview, TURNING, now());
     assert_eq!((health.reasons.len(), health.reasons_left_out), (REASONS_MAX, 200));

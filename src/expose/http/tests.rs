@@ -105,8 +105,14 @@ async fn degraded_is_200_and_says_so_and_503_when_asked_strictly() {
     let face = Face::of(one_refused()).await;
     let answer = face.ask("GET", "/healthz").await;
     let health: HealthView = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!((answer.status, health.status, health.guaranteed_until), (200, Status::Degraded, None));
-    assert_eq!(health.reasons.iter().map(|reason| reason.word.as_str()).collect::<Vec<_>>(), ["uncovered", "rejected"]);
+    assert_eq!(
+        (answer.status, health.status, health.guaranteed_until),
+        (200, Status::Degraded, None)
+    );
+    assert_eq!(
+        health.reasons.iter().map(|reason| reason.word.as_str()).collect::<Vec<_>>(),
+        ["uncovered", "rejected"]
+    );
     assert_eq!(face.status("/healthz?strict").await, 503);
     assert_eq!(face.status("/healthz?a=b&strict=1").await, 503);
     assert_eq!(face.status("/readyz").await, 200);
@@ -140,24 +146,44 @@ async fn a_channel_has_its_own_answer() {
     assert_eq!(face.status("/healthz/channels/none").await, 404);
     let answer = face.ask("GET", "/healthz/channels/c7").await;
     let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!((answer.status, &body["account"], &body["state"]), (503, &"acme".into(), &"uncovered".into()));
+    assert_eq!(
+        (answer.status, &body["account"], &body["state"]),
+        (503, &"acme".into(), &"uncovered".into())
+    );
     assert_eq!(body["held"][0]["cause"], "rejected");
 }
 
 #[tokio::test]
 async fn metrics_status_and_page_have_their_types_and_guards() {
     let face = Face::of(converged(1)).await;
-    let answer = face.ask_for("GET", "/metrics", "application/openmetrics-text; version=1.0.0, */*; q=0.1").await;
-    assert!(answer.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", answer.head);
-    assert!(answer.body.contains("# TYPE channelkeeper_passes counter\n") && answer.body.ends_with("# EOF\n"));
+    let answer = face
+        .ask_for("GET", "/metrics", "application/openmetrics-text; version=1.0.0, */*; q=0.1")
+        .await;
+    assert!(
+        answer.head.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{}",
+        answer.head
+    );
+    assert!(
+        answer.body.contains("# TYPE channelkeeper_passes counter\n")
+            && answer.body.ends_with("# EOF\n")
+    );
     let answer = face.ask("GET", "/metrics").await;
     assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
-    assert!(answer.body.contains("# TYPE channelkeeper_passes_total counter\n") && !answer.body.contains("# EOF"));
-    let view: StatusView = serde_json::from_str(&face.ask("GET", "/api/v1/status").await.body).unwrap();
+    assert!(
+        answer.body.contains("# TYPE channelkeeper_passes_total counter\n")
+            && !answer.body.contains("# EOF")
+    );
+    let view: StatusView =
+        serde_json::from_str(&face.ask("GET", "/api/v1/status").await.body).unwrap();
     assert_eq!(view.accounts[0].channels[0].name, "c1");
     let answer = face.ask("GET", "/").await;
     assert!(answer.head.contains("content-type: text/html; charset=utf-8"), "{}", answer.head);
-    assert!(answer.head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"), "{}", answer.head);
+    assert!(
+        answer.head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"),
+        "{}",
+        answer.head
+    );
     assert!(answer.head.contains("x-content-type-options: nosniff"), "{}", answer.head);
     assert!(answer.body.contains("everything is covered until"));
 }
@@ -167,7 +193,9 @@ async fn metrics_status_and_page_have_their_types_and_guards() {
 async fn every_answer_forbids_what_a_browser_might_do_with_it() {
     let face = Face::of(converged(1)).await;
     let mut answers = Vec::new();
-    for (method, path) in [("GET", "/"), ("GET", "/livez"), ("GET", "/metrics"), ("GET", "/nothing"), ("POST", "/")] {
+    for (method, path) in
+        [("GET", "/"), ("GET", "/livez"), ("GET", "/metrics"), ("GET", "/nothing"), ("POST", "/")]
+    {
         answers.push((path, face.ask(method, path).await));
     }
     answers.push(("by another name", face.ask_at("evil.example", "/api/v1/status").await));
@@ -193,7 +221,11 @@ async fn by_a_name_that_somebody_made_lead_here_nothing_is_read() {
     for path in ["/", "/livez", "/metrics", "/api/v1/status", "/channels/acme/c1", "/nothing"] {
         let answer = face.ask_at("evil.example:8470", path).await;
         assert_eq!(answer.status, 421, "{path}");
-        assert!(answer.body.contains("hosts under [http]") && !answer.body.contains("c1"), "{}", answer.body);
+        assert!(
+            answer.body.contains("hosts under [http]") && !answer.body.contains("c1"),
+            "{}",
+            answer.body
+        );
     }
 }
 

@@ -26,7 +26,14 @@ pub(super) struct Family {
 }
 
 pub(super) fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family { name, help, unit: None, metric: MetricType::Gauge, samples: Vec::new(), histograms: Vec::new() }
+    Family {
+        name,
+        help,
+        unit: None,
+        metric: MetricType::Gauge,
+        samples: Vec::new(),
+        histograms: Vec::new(),
+    }
 }
 
 /// A gauge in seconds: `_seconds` is added to its name.
@@ -40,7 +47,12 @@ pub(super) fn counter(name: &'static str, help: &'static str) -> Family {
 }
 
 /// A label that stands for a fact; left out while there is none. `_info` is added to its name.
-pub(super) fn info(name: &'static str, help: &'static str, label: &'static str, value: Option<&str>) -> Family {
+pub(super) fn info(
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    value: Option<&str>,
+) -> Family {
     let samples = value.map(|value| (vec![(label, value.to_owned())], 1.0)).into_iter().collect();
     Family { metric: MetricType::Info, samples, ..gauge(name, help) }
 }
@@ -81,7 +93,8 @@ impl Family {
     }
 
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.metric)?;
+        let mut metric =
+            encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.metric)?;
         for (labels, value) in &self.samples {
             if labels.is_empty() || matches!(self.metric, MetricType::Info) {
                 self.sample(&mut metric, labels, *value)?;
@@ -101,7 +114,9 @@ impl Family {
         match self.metric {
             MetricType::Info => encoder.encode_info(labels),
             MetricType::Counter => encoder.encode_counter(&value, None::<&Exemplar<Labels, f64>>),
-            MetricType::Gauge | MetricType::Histogram | MetricType::Unknown => encoder.encode_gauge(&value),
+            MetricType::Gauge | MetricType::Histogram | MetricType::Unknown => {
+                encoder.encode_gauge(&value)
+            }
         }
     }
 }
@@ -112,7 +127,10 @@ pub(super) struct Families(pub(super) Vec<Family>);
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut told = self.0.iter().filter(|family| !(family.samples.is_empty() && family.histograms.is_empty()));
+        let mut told = self
+            .0
+            .iter()
+            .filter(|family| !(family.samples.is_empty() && family.histograms.is_empty()));
         told.try_for_each(|family| family.encode(&mut encoder))
     }
 }

@@ -1,7 +1,8 @@
 //! The two texts in which metrics can be asked for.
 //!
-//! OpenMetrics is what the library writes. The older text differs in little, and is derived from it: no `# UNIT` and no
-//! `# EOF`, a counter's metadata carry the name of its samples, and what is an info metric there is a gauge.
+//! OpenMetrics is what the library writes. The older text differs in little, and is derived from
+//! it: no `# UNIT` and no `# EOF`, a counter's metadata carry the name of its samples, and what is
+//! an info metric there is a gauge.
 
 /// How the metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,11 @@ impl Format {
     pub fn asked(accept: &str) -> Format {
         let names_it = accept.split(',').any(|range| {
             let mut parts = range.split(';').map(str::trim);
-            let is_it = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/openmetrics-text"));
-            let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+            let is_it = parts
+                .next()
+                .is_some_and(|media| media.eq_ignore_ascii_case("application/openmetrics-text"));
+            let refused =
+                |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
             is_it && !parts.any(refused)
         });
         if names_it { Format::OpenMetrics } else { Format::Text }
@@ -45,8 +49,12 @@ fn plain(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut lines = openmetrics.lines().peekable();
     while let Some(line) = lines.next() {
-        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-            let kind = lines.next_if(|line| line.starts_with("# TYPE ")).and_then(|line| line.rsplit(' ').next());
+        if let Some((name, help)) =
+            line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))
+        {
+            let kind = lines
+                .next_if(|line| line.starts_with("# TYPE "))
+                .and_then(|line| line.rsplit(' ').next());
             let (suffix, kind) = match kind.unwrap_or("untyped") {
                 "counter" => ("_total", "counter"),
                 "info" => ("_info", "gauge"),

@@ -1,5 +1,6 @@
-//! A channel's remaining life as a bar: how much of the life that was asked for is left, where it is renewed and where
-//! that becomes an emergency. The bar runs from the end of the life (left) to its beginning, so it empties to the left.
+//! A channel's remaining life as a bar: how much of the life that was asked for is left, where it
+//! is renewed and where that becomes an emergency. The bar runs from the end of the life (left) to
+//! its beginning, so it empties to the left.
 
 use std::time::Duration;
 
@@ -32,7 +33,9 @@ impl Bar {
     pub fn of(channel: &ChannelView, now: Timestamp) -> Bar {
         let left = channel.expiry.map_or(Duration::ZERO, |expiry| span(now, expiry));
         let whole = u128::from(channel.lifetime_s.max(left.as_secs()).max(1));
-        let share = |length: Duration| u64::try_from(u128::from(length.as_secs()) * SCALE / whole).unwrap_or(0);
+        let share = |length: Duration| {
+            u64::try_from(u128::from(length.as_secs()) * SCALE / whole).unwrap_or(0)
+        };
         let lead = |at: Option<Timestamp>| Some(share(span(at?, channel.expiry?)));
         let past = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         let mood = match channel.expiry {
@@ -41,7 +44,12 @@ impl Bar {
             Some(expiry) if expiry > now => Mood::Fresh,
             Some(_) | None => Mood::Ended,
         };
-        Bar { left: share(left), renewal: lead(channel.due_at), emergency: lead(channel.emergency_at), mood }
+        Bar {
+            left: share(left),
+            renewal: lead(channel.due_at),
+            emergency: lead(channel.emergency_at),
+            mood,
+        }
     }
 
     /// As an inline SVG, which stretches to its place.
@@ -71,10 +79,15 @@ impl Mood {
 
 /// What it shows, in a sentence.
 fn sentence(channel: &ChannelView, now: Timestamp) -> String {
-    let Some(expiry) = channel.expiry.filter(|expiry| *expiry > now) else { return "no life left".to_owned() };
+    let Some(expiry) = channel.expiry.filter(|expiry| *expiry > now) else {
+        return "no life left".to_owned();
+    };
     let lead = |at: Option<Timestamp>| at.map(|at| brief(span(at, expiry)));
-    let renewal = lead(channel.due_at).map(|left| format!("; renewed when {left} are left")).unwrap_or_default();
-    let emergency = lead(channel.emergency_at).map(|left| format!(", emergency at {left}")).unwrap_or_default();
+    let renewal = lead(channel.due_at)
+        .map(|left| format!("; renewed when {left} are left"))
+        .unwrap_or_default();
+    let emergency =
+        lead(channel.emergency_at).map(|left| format!(", emergency at {left}")).unwrap_or_default();
     let asked = brief(Duration::from_secs(channel.lifetime_s));
     format!("{} left of {asked}{renewal}{emergency}", brief(span(now, expiry)))
 }
@@ -95,8 +108,14 @@ mod tests {
     fn a_bar_shows_what_is_left_and_where_it_is_renewed() {
         let overview = converged(1);
         let bar = |hour| Bar::of(&view(&overview, hours(hour)), hours(hour));
-        assert_eq!(bar(6), Bar { left: 750, renewal: Some(500), emergency: Some(125), mood: Mood::Fresh });
-        assert_eq!((bar(13).mood, bar(22).mood, bar(24).mood), (Mood::Due, Mood::Emergency, Mood::Ended));
+        assert_eq!(
+            bar(6),
+            Bar { left: 750, renewal: Some(500), emergency: Some(125), mood: Mood::Fresh }
+        );
+        assert_eq!(
+            (bar(13).mood, bar(22).mood, bar(24).mood),
+            (Mood::Due, Mood::Emergency, Mood::Ended)
+        );
         assert_eq!((bar(24).left, bar(30).left), (0, 0));
         let said = sentence(&view(&overview, hours(6)), hours(6));
         assert_eq!(said, "18h left of 1d; renewed when 12h are left, emergency at 3h");
@@ -109,6 +128,9 @@ mod tests {
         assert_eq!(Bar::of(&view(&overview, hours(0)), hours(0)).left, 1000);
         lose(&mut overview, 1);
         let gone = view(&overview, hours(0));
-        assert_eq!((Bar::of(&gone, hours(0)).left, sentence(&gone, hours(0)).as_str()), (0, "no life left"));
+        assert_eq!(
+            (Bar::of(&gone, hours(0)).left, sentence(&gone, hours(0)).as_str()),
+            (0, "no life left")
+        );
     }
 }

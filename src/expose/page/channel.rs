@@ -1,5 +1,5 @@
-//! The page of one channel: what is declared, what Zoho gave, why it is treated as it is, what was covered, and what to do
-//! about what was not.
+//! The page of one channel: what is declared, what Zoho gave, why it is treated as it is, what was
+//! covered, and what to do about what was not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,7 +79,9 @@ impl ChannelPage {
         let channel = report.channels.values().find(|one| one.spec.name.as_str() == channel)?;
         let id = channel.spec.id;
         let mut warnings = warnings(overview, loop_age);
-        let mut unread = |why: String| warnings.push(format!("what is remembered could not be read: {}", line(&why)));
+        let mut unread = |why: String| {
+            warnings.push(format!("what is remembered could not be read: {}", line(&why)))
+        };
         let remembered = (memory.channel)(name, id).unwrap_or_else(|why| {
             unread(why);
             ChannelMemory::default()
@@ -89,9 +91,9 @@ impl ChannelPage {
             None
         });
         let ChannelMemory { record, ledger, acks } = &remembered;
-        let explanation = of_account
-            .as_ref()
-            .map(|of_account| explained((report, channel), of_account, &remembered, memory.request_timeout));
+        let explanation = of_account.as_ref().map(|of_account| {
+            explained((report, channel), of_account, &remembered, memory.request_timeout)
+        });
         let zoho_now = report.zoho_time(now);
         let api = of_account.as_ref().map_or(BASE_UNKNOWN, |account| account.api.as_str());
         let (gaps, gaps_left_out) = gaps(account, (ledger.as_ref(), acks), zoho_now, api);
@@ -103,7 +105,10 @@ impl ChannelPage {
             declared: declared(&channel.spec),
             grant,
             explanation,
-            strips: Period::ALL.into_iter().map(|period| Strip::of(ledger.as_ref(), period, zoho_now)).collect(),
+            strips: Period::ALL
+                .into_iter()
+                .map(|period| Strip::of(ledger.as_ref(), period, zoho_now))
+                .collect(),
             history: history(channel, grant, ledger.as_ref(), &gaps),
             gaps,
             gaps_left_out,
@@ -137,7 +142,8 @@ impl ChannelPage {
 
     fn heading(&self) -> Markup {
         let ChannelPage { now, account, channel, .. } = self;
-        let of_account = Query::default().with(|query| query.account = Some(account.clone())).href();
+        let of_account =
+            Query::default().with(|query| query.account = Some(account.clone())).href();
         html! {
             nav.brand aria-label="Where this is" { a href="/" { "channelkeeper" } " / " a href=(of_account) { (account) } " / " (channel.name) }
             h1.named {
@@ -309,9 +315,10 @@ pub fn missing(account: &str, channel: &str, now: Timestamp) -> String {
 }
 
 fn warnings(overview: &Overview, loop_age: LoopAge) -> Vec<String> {
-    let still =
-        (loop_age.0 > LOOP_AGE_MAX).then(|| "the scheduler's loop does not turn: nothing is renewed".to_owned());
-    let store = overview.store_failed.as_ref().map(|why| format!("the store failed: {}", line(why)));
+    let still = (loop_age.0 > LOOP_AGE_MAX)
+        .then(|| "the scheduler's loop does not turn: nothing is renewed".to_owned());
+    let store =
+        overview.store_failed.as_ref().map(|why| format!("the store failed: {}", line(why)));
     still.into_iter().chain(store).collect()
 }
 
@@ -324,7 +331,8 @@ fn explained(
 ) -> Explanation {
     let id = channel.spec.id;
     let specs = [(id, channel.spec.clone())].into();
-    let records: BTreeMap<ChannelId, _> = memory.record.clone().into_iter().map(|record| (id, record)).collect();
+    let records: BTreeMap<ChannelId, _> =
+        memory.record.clone().into_iter().map(|record| (id, record)).collect();
     let look = report.look.at(&channel.spec);
     let facts = Facts {
         account: &report.account,
@@ -342,10 +350,14 @@ fn explained(
 fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     let Explanation { declared, observed, record, rules, drift, renewal, .. } = explanation;
     let length = |seconds: u64| brief(Duration::from_secs(seconds));
-    let declared = declared.as_ref().map(|it| format!("yes: {} for {}", it.events.join(", "), length(it.lifetime_s)));
+    let declared = declared
+        .as_ref()
+        .map(|it| format!("yes: {} for {}", it.events.join(", "), length(it.lifetime_s)));
     let observed = match observed {
         Sighted::Seen { events, expiry, .. } => {
-            let ends = expiry.map(|expiry| format!(", ends {}", whole_seconds(expiry))).unwrap_or_default();
+            let ends = expiry
+                .map(|expiry| format!(", ends {}", whole_seconds(expiry)))
+                .unwrap_or_default();
             format!("seen: {}{ends}", events.join(", "))
         }
         Sighted::Absent => "absent: Zoho does not list it".to_owned(),
@@ -364,12 +376,19 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
         )
     });
     let refusal = record.as_ref().and_then(|record| record.refusal.as_ref());
-    let refusal = refusal
-        .map(|it| format!("with {}, {} in a row: {}", it.code, counted(it.attempts as usize, "time"), it.message));
-    let differs = matches!(explanation.observed, Sighted::Seen { .. }).then(|| match drift.is_empty() {
-        true => "in nothing".to_owned(),
-        false => drift.join("; "),
+    let refusal = refusal.map(|it| {
+        format!(
+            "with {}, {} in a row: {}",
+            it.code,
+            counted(it.attempts as usize, "time"),
+            it.message
+        )
     });
+    let differs =
+        matches!(explanation.observed, Sighted::Seen { .. }).then(|| match drift.is_empty() {
+            true => "in nothing".to_owned(),
+            false => drift.join("; "),
+        });
     [
         ("declared", Some(declared.unwrap_or_else(|| "no".to_owned()))),
         ("ours", Some(grant.unwrap_or_else(|| "no: the store has no record of it".to_owned()))),
@@ -392,7 +411,8 @@ fn gaps(
     now: Timestamp,
     api: &str,
 ) -> (Vec<(GapView, Backfill)>, usize) {
-    let mut gaps = ledger.map(|ledger| views(account, (ledger, acks), None, now)).unwrap_or_default();
+    let mut gaps =
+        ledger.map(|ledger| views(account, (ledger, acks), None, now)).unwrap_or_default();
     let left_out = gaps.len().saturating_sub(GAPS_MAX);
     gaps.reverse();
     gaps.truncate(GAPS_MAX);
@@ -462,7 +482,9 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
     } = spec;
     let yes = |it: &bool| if *it { "yes" } else { "no" }.to_owned();
     let of_token = match rotation {
-        Some(rotation) => format!("set, another one every {}, and not shown", brief(rotation.every)),
+        Some(rotation) => {
+            format!("set, another one every {}, and not shown", brief(rotation.every))
+        }
         None => if token.is_some() { "set, and not shown" } else { "none" }.to_owned(),
     };
     let mut declared = vec![
@@ -491,12 +513,19 @@ fn history(
     let of_gap = |(gap, _): &(GapView, Backfill)| {
         let length = brief(Duration::from_secs(gap.seconds));
         let open = if gap.to.is_none() { ", and still is" } else { "" };
-        happened(gap.from, format!("{} for {length}{open} ({}): {}", gap.kind, gap.cause, gap.events.join(", ")))
+        happened(
+            gap.from,
+            format!("{} for {length}{open} ({}): {}", gap.kind, gap.cause, gap.events.join(", ")),
+        )
     };
     let since = ledger.and_then(|ledger| ledger.tracks.iter().map(|track| track.since).min());
-    let granted =
-        grant.map(|grant| happened(grant.at, format!("granted a life of {}", brief(span(grant.at, grant.expiry)))));
-    let last = channel.last.as_ref().map(|last| happened(last.at, line(&format!("{}: {}", last.step, last.outcome))));
+    let granted = grant.map(|grant| {
+        happened(grant.at, format!("granted a life of {}", brief(span(grant.at, grant.expiry))))
+    });
+    let last = channel
+        .last
+        .as_ref()
+        .map(|last| happened(last.at, line(&format!("{}: {}", last.step, last.outcome))));
     let declared = since.map(|since| happened(since, "declared".to_owned()));
     let mut history: Vec<Happened> = gaps.iter().map(of_gap).collect();
     history.extend(granted.into_iter().chain(last).chain(declared));

@@ -1,4 +1,5 @@
-//! What every page has: the document around it, its one style sheet, and the small things that stand in many places.
+//! What every page has: the document around it, its one style sheet, and the small things that
+//! stand in many places.
 
 use std::sync::LazyLock;
 
@@ -183,7 +184,11 @@ mod tests {
 
     #[test]
     fn no_style_can_be_slipped_in() {
-        assert!(policy().contains("style-src 'sha256-") && !policy().contains("unsafe"), "{}", policy());
+        assert!(
+            policy().contains("style-src 'sha256-") && !policy().contains("unsafe"),
+            "{}",
+            policy()
+        );
         assert!(!STYLE.contains("http:") && !STYLE.contains("@import") && !STYLE.contains("</"));
     }
 }

@@ -1,4 +1,5 @@
-//! The front page: the headline, what is wrong, the accounts, and the channels that the query selects.
+//! The front page: the headline, what is wrong, the accounts, and the channels that the query
+//! selects.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,9 @@ use super::super::health::{account_guarantee, counted, health};
 use super::super::line::line;
 use super::super::memory::{Memory, TokenFacts};
 use super::super::overview::{LoopAge, Overview};
-use super::super::status::{ChannelView, ConfigView, CreditsView, HealthView, PassView, ReasonView, counts, headline};
+use super::super::status::{
+    ChannelView, ConfigView, CreditsView, HealthView, PassView, ReasonView, counts, headline,
+};
 use super::bar::Bar;
 use super::frame::{Frame, at, from_now, legend, state};
 use super::query::{Query, Shows, Sort, StateFilter, channel_href};
@@ -88,7 +91,13 @@ pub struct ChannelRow {
 
 impl FrontView {
     /// Of everything, at `now`.
-    pub fn of(overview: &Overview, loop_age: LoopAge, memory: &Memory, query: Query, now: Timestamp) -> FrontView {
+    pub fn of(
+        overview: &Overview,
+        loop_age: LoopAge,
+        memory: &Memory,
+        query: Query,
+        now: Timestamp,
+    ) -> FrontView {
         let health = health(overview, loop_age, now);
         let Selection { hits, found, page, pages, by_state } = select(overview, &query, now);
         let mut unread = None;
@@ -153,7 +162,8 @@ impl FrontView {
 
     fn heading(&self) -> Markup {
         let health = &self.health;
-        let ready = health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
+        let ready =
+            health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
         html! {
             p.brand { a href="/" { "channelkeeper" } }
             @if let Some(until) = health.guaranteed_until {
@@ -208,8 +218,11 @@ impl FrontView {
     }
 
     fn accounts(&self) -> Markup {
-        let left_out =
-            if self.query.account.is_some() { 0 } else { self.account_names.len().saturating_sub(self.accounts.len()) };
+        let left_out = if self.query.account.is_some() {
+            0
+        } else {
+            self.account_names.len().saturating_sub(self.accounts.len())
+        };
         html! {
             section aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
@@ -257,7 +270,8 @@ impl FrontView {
 
     /// How many are in each state, as links.
     fn states(&self) -> Markup {
-        let link = |filter: Option<StateFilter>| self.query.with(|query| query.state = filter).href();
+        let link =
+            |filter: Option<StateFilter>| self.query.with(|query| query.state = filter).href();
         let current = |filter: Option<StateFilter>| (self.query.state == filter).then_some("page");
         let all: usize = self.by_state.iter().sum();
         html! {
@@ -330,7 +344,8 @@ fn reason_item(reason: &ReasonView) -> Markup {
 
 /// Declared accounts; one that cannot be worked on is among them wherever it is listed.
 fn all_accounts(overview: &Overview) -> Vec<&AccountName> {
-    let mut names: Vec<&AccountName> = overview.accounts.keys().chain(overview.unusable.keys()).collect();
+    let mut names: Vec<&AccountName> =
+        overview.accounts.keys().chain(overview.unusable.keys()).collect();
     names.sort();
     names.dedup();
     names
@@ -343,20 +358,33 @@ fn shown_accounts<'a>(
     query: &Query,
     now: Timestamp,
 ) -> Vec<&'a AccountName> {
-    let is_asked = |name: &&AccountName| query.account.as_ref().is_none_or(|account| account == name.as_str());
+    let is_asked =
+        |name: &&AccountName| query.account.as_ref().is_none_or(|account| account == name.as_str());
     let mut names: Vec<&AccountName> = names.iter().copied().filter(is_asked).collect();
     names.sort_by_cached_key(|name| {
         let report = overview.accounts.get(*name).and_then(Option::as_deref);
         let until = report.and_then(|report| account_guarantee(report, now).until());
-        let troubled = report.is_some_and(|report| report.look_failed.is_some() || report.writes_failed.is_some());
-        (!overview.unusable.contains_key(*name), report.is_some(), !troubled, until.is_some(), (*name).clone())
+        let troubled = report
+            .is_some_and(|report| report.look_failed.is_some() || report.writes_failed.is_some());
+        (
+            !overview.unusable.contains_key(*name),
+            report.is_some(),
+            !troubled,
+            until.is_some(),
+            (*name).clone(),
+        )
     });
     names.truncate(ACCOUNTS_MAX);
     names
 }
 
 impl AccountRow {
-    fn of(overview: &Overview, name: &AccountName, token: TokenFacts, now: Timestamp) -> AccountRow {
+    fn of(
+        overview: &Overview,
+        name: &AccountName,
+        token: TokenFacts,
+        now: Timestamp,
+    ) -> AccountRow {
         let report = overview.accounts.get(name).and_then(Option::as_deref);
         let calls = |report: &AccountReport| report.traffic.calls.values().sum();
         AccountRow {

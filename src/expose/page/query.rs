@@ -1,6 +1,7 @@
 //! What a page is asked for: the query of its URL, read and written.
 //!
-//! Anything can stand in a URL, so nothing in it is an error: what is not understood is as if it were not there.
+//! Anything can stand in a URL, so nothing in it is an error: what is not understood is as if it
+//! were not there.
 
 use crate::reconcile::report::ChannelState;
 
@@ -179,9 +180,16 @@ impl Query {
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "q" => self.q = value.chars().take(WORDS_MAX).collect::<String>().trim().to_owned(),
-            "state" => self.state = StateFilter::ALL.into_iter().find(|state| state.word() == value),
-            "account" => self.account = (!value.is_empty()).then(|| value.chars().take(WORDS_MAX).collect()),
-            "sort" => self.sort = Sort::ALL.into_iter().find(|sort| sort.word() == value).unwrap_or_default(),
+            "state" => {
+                self.state = StateFilter::ALL.into_iter().find(|state| state.word() == value)
+            }
+            "account" => {
+                self.account = (!value.is_empty()).then(|| value.chars().take(WORDS_MAX).collect())
+            }
+            "sort" => {
+                self.sort =
+                    Sort::ALL.into_iter().find(|sort| sort.word() == value).unwrap_or_default()
+            }
             "period" => {
                 let one = Period::ALL.into_iter().find(|period| period.word() == value);
                 self.period = one.map_or(Shows::All, Shows::One);
@@ -199,8 +207,11 @@ impl Query {
         let state = state.map(StateFilter::word);
         let sort = (*sort != Sort::default()).then_some(sort.word());
         let period = (*period != Shows::default()).then_some(period.word());
-        let texts =
-            [("q", Some(q.as_str()).filter(|q| !q.is_empty())), ("state", state), ("account", account.as_deref())];
+        let texts = [
+            ("q", Some(q.as_str()).filter(|q| !q.is_empty())),
+            ("state", state),
+            ("account", account.as_deref()),
+        ];
         for (key, value) in texts.into_iter().chain([("sort", sort), ("period", period)]) {
             value.map(|value| link.append_pair(key, value));
         }
@@ -231,7 +242,8 @@ pub fn channel_href(account: &str, channel: &str) -> String {
 /// One segment of a path.
 fn segment(text: &str) -> String {
     let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    // In a query a space is a plus; in a path it is not. A plus that was in the text is encoded already.
+    // In a query a space is a plus; in a path it is not. A plus that was in the text is encoded
+    // already.
     encoded.replace('+', "%20")
 }
 
@@ -248,7 +260,11 @@ mod tests {
         let state = prop::option::of(prop::sample::select(StateFilter::ALL.to_vec()));
         let account = prop::option::of("\\PC{1,20}");
         let sort = prop::sample::select(Sort::ALL.to_vec());
-        let period = prop::sample::select(vec![Shows::All, Shows::One(Period::Day), Shows::One(Period::Month)]);
+        let period = prop::sample::select(vec![
+            Shows::All,
+            Shows::One(Period::Day),
+            Shows::One(Period::Month),
+        ]);
         ("\\PC{0,20}", state, account, sort, period, 1..5000_usize, any::<bool>()).prop_map(
             |(q, state, account, sort, period, page, follow)| Query {
                 q: q.trim().to_owned(),

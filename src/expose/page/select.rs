@@ -1,7 +1,7 @@
 //! Which channels are on a page: searched, filtered, sorted, cut into pages.
 //!
-//! Works on the reports themselves; a view is made only of what is on the page, so that ten thousand channels cost a
-//! comparison each and no text.
+//! Works on the reports themselves; a view is made only of what is on the page, so that ten
+//! thousand channels cost a comparison each and no text.
 
 use crate::model::channel::{AccountName, Spec};
 use crate::model::time::Timestamp;
@@ -33,7 +33,8 @@ pub struct Selection<'a> {
     pub page: usize,
     /// How many pages there are, at least one.
     pub pages: usize,
-    /// How many channels are in each state, whatever state is asked for, in the order of [`ChannelState::ALL`].
+    /// How many channels are in each state, whatever state is asked for, in the order of
+    /// [`ChannelState::ALL`].
     pub by_state: [usize; 4],
 }
 
@@ -42,11 +43,15 @@ pub fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) -> Sele
     let words: Vec<String> = query.q.split_whitespace().map(str::to_lowercase).collect();
     let mut by_state = [0; 4];
     let mut hits = Vec::new();
-    for (name, report) in overview.accounts.iter().filter_map(|(name, report)| Some((name, report.as_ref()?))) {
+    for (name, report) in
+        overview.accounts.iter().filter_map(|(name, report)| Some((name, report.as_ref()?)))
+    {
         if query.account.as_ref().is_some_and(|account| account != name.as_str()) {
             continue;
         }
-        for channel in report.channels.values().filter(|channel| matches(name, &channel.spec, &words)) {
+        for channel in
+            report.channels.values().filter(|channel| matches(name, &channel.spec, &words))
+        {
             let state = report.state_at(channel, now);
             by_state[place(state)] += 1;
             if query.state.is_none_or(|filter| filter.shows(state)) {
@@ -87,7 +92,8 @@ fn matches(account: &AccountName, spec: &Spec, words: &[String]) -> bool {
         has(spec.name.as_str(), word)
             || has(account.as_str(), word)
             || spec.events.iter().any(|(module, _)| has(module, word))
-            || (word.bytes().all(|byte| byte.is_ascii_digit()) && spec.id.to_string().contains(word.as_str()))
+            || (word.bytes().all(|byte| byte.is_ascii_digit())
+                && spec.id.to_string().contains(word.as_str()))
     })
 }
 
@@ -107,7 +113,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::super::testing::{account, change_channel, converged, hours, lose, now, report};
+    use super::super::super::testing::{
+        account, change_channel, converged, hours, lose, now, report,
+    };
     use super::super::query::StateFilter;
     use super::*;
 
@@ -119,7 +127,11 @@ mod tests {
     }
 
     fn names(selection: &Selection<'_>) -> Vec<String> {
-        selection.hits.iter().map(|hit| format!("{}/{}", hit.report.account, hit.channel.spec.name)).collect()
+        selection
+            .hits
+            .iter()
+            .map(|hit| format!("{}/{}", hit.report.account, hit.channel.spec.name))
+            .collect()
     }
 
     fn asked(text: &str) -> Query {
@@ -173,7 +185,10 @@ mod tests {
     fn a_search_looks_at_name_account_modules_and_id() {
         let overview = fleet(12, 2);
         let found = |text: &str| select(&overview, &asked(text), now()).found;
-        assert_eq!((found("q=C1"), found("q=c1+beta"), found("q=deals"), found("q=1002")), (6, 2, 14, 1));
+        assert_eq!(
+            (found("q=C1"), found("q=c1+beta"), found("q=deals"), found("q=1002")),
+            (6, 2, 14, 1)
+        );
         assert_eq!((found("q=+"), found("q=nothing"), found("q=%F0%9F%92%A9")), (14, 0, 0));
     }
 

@@ -1,11 +1,14 @@
-//! A channel's coverage over one period, as a strip: from its ledger to a value, and from that to an inline SVG.
+//! A channel's coverage over one period, as a strip: from its ledger to a value, and from that to
+//! an inline SVG.
 //!
-//! A strip has [`CELLS`] cells. A gap colours every cell that it touches, so that none is too short to be seen; where more
-//! than [`RUNS_MAX`] stretches would have to be drawn, cells are put together until they fit. The worst in a cell wins:
-//! uncovered, then undeliverable, then unknown. What it sums up ([`Lost`]) is exact.
+//! A strip has [`CELLS`] cells. A gap colours every cell that it touches, so that none is too short
+//! to be seen; where more than [`RUNS_MAX`] stretches would have to be drawn, cells are put
+//! together until they fit. The worst in a cell wins: uncovered, then undeliverable, then unknown.
+//! What it sums up ([`Lost`]) is exact.
 //!
-//! Colour is not the only sign: covered time is a thin band, uncovered and undeliverable full blocks, unknown a striped one, and time
-//! before the declaration is empty. Each gap says what it is when it is pointed at.
+//! Colour is not the only sign: covered time is a thin band, uncovered and undeliverable full
+//! blocks, unknown a striped one, and time before the declaration is empty. Each gap says what it
+//! is when it is pointed at.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -71,9 +74,17 @@ impl Strip {
         let from = before(now, period.length());
         let window = Window { from, to: now };
         let Some(ledger) = ledger else {
-            return Strip { period, from, to: now, declared: None, runs: Vec::new(), lost: Lost::default() };
+            return Strip {
+                period,
+                from,
+                to: now,
+                declared: None,
+                runs: Vec::new(),
+                lost: Lost::default(),
+            };
         };
-        let gaps: Vec<Gap> = ledger.gaps(now).into_iter().filter(|gap| window.touches(gap)).collect();
+        let gaps: Vec<Gap> =
+            ledger.gaps(now).into_iter().filter(|gap| window.touches(gap)).collect();
         let since = ledger.tracks.iter().map(|track| track.since).min().unwrap_or(now);
         let mut cells = CELLS;
         let mut runs = window.runs(&gaps, cells);
@@ -107,11 +118,18 @@ impl Strip {
             (true, _) => format!("nothing known of the last {period}"),
             (false, true) => format!("covered without a gap in the last {period}"),
             (false, false) => {
-                let part =
-                    |length: Duration, word: &str| (!length.is_zero()).then(|| format!("{word} for {}", brief(length)));
-                let parts =
-                    [part(uncovered, "uncovered"), part(undeliverable, "undeliverable"), part(unknown, "unknown")];
-                format!("{} in the last {period}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+                let part = |length: Duration, word: &str| {
+                    (!length.is_zero()).then(|| format!("{word} for {}", brief(length)))
+                };
+                let parts = [
+                    part(uncovered, "uncovered"),
+                    part(undeliverable, "undeliverable"),
+                    part(unknown, "unknown"),
+                ];
+                format!(
+                    "{} in the last {period}",
+                    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+                )
             }
         }
     }
@@ -206,8 +224,9 @@ impl Window {
 
     /// How much of the window the gaps take together.
     fn union<'a>(self, gaps: impl Iterator<Item = &'a Gap>) -> Duration {
-        let mut bounds: Vec<(Timestamp, Timestamp)> =
-            gaps.map(|gap| (gap.from.max(self.from), gap.to.unwrap_or(self.to).min(self.to))).collect();
+        let mut bounds: Vec<(Timestamp, Timestamp)> = gaps
+            .map(|gap| (gap.from.max(self.from), gap.to.unwrap_or(self.to).min(self.to)))
+            .collect();
         bounds.sort_unstable();
         let (mut end, mut total) = (self.from, Duration::ZERO);
         for (from, to) in bounds {
@@ -292,12 +311,17 @@ mod tests {
 
     #[test]
     fn a_gap_is_drawn_where_it_was_and_summed_exactly() {
-        let strip = strip(&ledger(&[(60, 75, Kind::Uncovered), (75, 80, Kind::Unknown)]), hours(24));
-        let cells: Vec<(u32, u32, Kind)> = strip.runs.iter().map(|run| (run.cell, run.cells, run.kind)).collect();
+        let strip =
+            strip(&ledger(&[(60, 75, Kind::Uncovered), (75, 80, Kind::Unknown)]), hours(24));
+        let cells: Vec<(u32, u32, Kind)> =
+            strip.runs.iter().map(|run| (run.cell, run.cells, run.kind)).collect();
         assert_eq!(cells, [(10, 3, Kind::Uncovered), (13, 1, Kind::Unknown)]);
         assert_eq!(strip.sentence(), "uncovered for 15m, unknown for 5m in the last 24 hours");
         assert_eq!(strip.share(), "98.6%");
-        assert_eq!(strip.runs[0].sentence(), "uncovered from 2026-01-01T01:00:00Z to 2026-01-01T01:15:00Z: expired");
+        assert_eq!(
+            strip.runs[0].sentence(),
+            "uncovered from 2026-01-01T01:00:00Z to 2026-01-01T01:15:00Z: expired"
+        );
     }
 
     #[test]
@@ -323,7 +347,8 @@ mod tests {
     #[test]
     fn an_open_gap_reaches_the_end() {
         let mut ledger = ledger(&[]);
-        ledger.tracks[0].open = Some(Open { from: hours(23), kind: Kind::Uncovered, cause: Cause::Absent });
+        ledger.tracks[0].open =
+            Some(Open { from: hours(23), kind: Kind::Uncovered, cause: Cause::Absent });
         let strip = strip(&ledger, hours(24));
         assert_eq!((strip.runs[0].cell + strip.runs[0].cells, strip.runs[0].to), (CELLS, None));
         let svg = strip.svg().into_string();

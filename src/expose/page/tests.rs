@@ -42,10 +42,17 @@ fn is_sound(page: &str) {
     for bad in ["<script", "javascript:", " style=", " onclick", "s3cret", "\u{202e}"] {
         assert!(!page.contains(bad), "{bad} in {page}");
     }
-    let links =
-        page.split(" href=\"").skip(1).chain(page.split(" src=\"").skip(1)).chain(page.split(" action=\"").skip(1));
+    let links = page
+        .split(" href=\"")
+        .skip(1)
+        .chain(page.split(" src=\"").skip(1))
+        .chain(page.split(" action=\"").skip(1));
     for link in links.map(|rest| rest.split('"').next().unwrap()) {
-        assert!(link.starts_with('/') && !link.starts_with("//") || link.starts_with("data:image/svg+xml,"), "{link}");
+        assert!(
+            link.starts_with('/') && !link.starts_with("//")
+                || link.starts_with("data:image/svg+xml,"),
+            "{link}"
+        );
     }
 }
 
@@ -59,7 +66,9 @@ fn a_gap_that_somebody_has_seen_to_says_so() {
         remembered.acks.acknowledge(&ledger, None, minutes(80), "fetched <by hand>".parse().ok());
         Ok(remembered)
     });
-    let page = ChannelPage::of(&converged(1), TURNING, &memory, ("acme", "c1"), minutes(90)).unwrap().page();
+    let page = ChannelPage::of(&converged(1), TURNING, &memory, ("acme", "c1"), minutes(90))
+        .unwrap()
+        .page();
     assert!(page.contains(", acknowledged") && page.contains("fetched &lt;by hand&gt;"), "{page}");
     assert!(!channel_of(&converged(1), "c1").page().contains("acknowledged"));
     is_sound(&page);
@@ -70,7 +79,8 @@ fn what_zoho_says_of_credits_stands_beside_the_calls_until_it_is_out_of_date() {
     let mut overview = converged(1);
     change(&mut overview, |report| {
         let (told_at, until) = (minutes(60), minutes(120));
-        report.credits = Some(Credits { remaining: 1_234, told_at, until, reserve: 100, per_day: Some(5_000) });
+        report.credits =
+            Some(Credits { remaining: 1_234, told_at, until, reserve: 100, per_day: Some(5_000) });
     });
     let page = front_of(&overview, "", minutes(90)).page();
     assert!(page.contains("(1234 of 5000 credits left)"), "{page}");
@@ -106,16 +116,25 @@ fn a_row_says_state_life_outcome_and_coverage() {
 #[test]
 fn what_is_wrong_links_to_its_channel_and_quotes_zoho() {
     let page = front(&troubled(), "");
-    assert!(page.contains("<a href=\"/channels/acme/c7\">acme/c7</a>: Zoho refused it with INVALID_DATA"), "{page}");
+    assert!(
+        page.contains(
+            "<a href=\"/channels/acme/c7\">acme/c7</a>: Zoho refused it with INVALID_DATA"
+        ),
+        "{page}"
+    );
     assert!(page.contains("look failed: <q>HTTP 503</q>"), "{page}");
-    let first_row = page.split("<table class=\"channels\">").nth(1).unwrap().split("<tr>").nth(2).unwrap();
+    let first_row =
+        page.split("<table class=\"channels\">").nth(1).unwrap().split("<tr>").nth(2).unwrap();
     assert!(first_row.contains(">c7</a>"), "the worst is first: {first_row}");
 }
 
 #[test]
 fn a_page_keeps_its_search_and_turns() {
     let page = front(&converged(120), "q=c1&state=covered&sort=name&period=7d&page=2");
-    assert!(page.contains("value=\"c1\"") && page.contains("<option selected>covered</option>"), "{page}");
+    assert!(
+        page.contains("value=\"c1\"") && page.contains("<option selected>covered</option>"),
+        "{page}"
+    );
     assert!(
         page.contains("href=\"/?q=c1&amp;state=covered&amp;sort=name&amp;period=7d\">clear")
             || page.contains(">clear</a>")
@@ -130,8 +149,12 @@ fn a_page_keeps_its_search_and_turns() {
 fn a_page_loads_itself_anew_only_when_told_and_then_has_nothing_to_type_in() {
     let (still, following) = (front(&converged(2), "q=c1"), front(&converged(2), "q=c1&follow=1"));
     assert!(!still.contains("http-equiv") && still.contains("<form"));
-    assert!(following.contains("http-equiv=\"refresh\" content=\"60\"") && !following.contains("<form"));
-    assert!(still.contains("href=\"/?q=c1&amp;follow=1\"") && following.contains("href=\"/?q=c1\""));
+    assert!(
+        following.contains("http-equiv=\"refresh\" content=\"60\"") && !following.contains("<form")
+    );
+    assert!(
+        still.contains("href=\"/?q=c1&amp;follow=1\"") && following.contains("href=\"/?q=c1\"")
+    );
 }
 
 #[test]
@@ -149,7 +172,9 @@ fn a_text_is_escaped_wherever_it_stands() {
         report.wake = FOUL.to_owned();
         report.writes_failed = Some(FOUL.to_owned());
     });
-    change_channel(&mut overview, 7, |channel| channel.last.as_mut().unwrap().outcome = FOUL.to_owned());
+    change_channel(&mut overview, 7, |channel| {
+        channel.last.as_mut().unwrap().outcome = FOUL.to_owned()
+    });
     let page = front(&overview, "q=%3Cscript%3E%22%27");
     is_sound(&page);
     assert!(page.contains("value=\"&lt;script&gt;&quot;'\""), "{page}");
@@ -161,7 +186,9 @@ fn a_text_is_escaped_wherever_it_stands() {
 #[test]
 fn a_hostile_name_stays_a_name() {
     let long = "x".repeat(5000);
-    for name in [FOUL.replace('\u{202e}', "").as_str(), "../../etc", "\u{5e9}\u{5dc}\u{5d5}\u{5dd}", &long] {
+    for name in
+        [FOUL.replace('\u{202e}', "").as_str(), "../../etc", "\u{5e9}\u{5dc}\u{5d5}\u{5dd}", &long]
+    {
         let mut view = front_of(&converged(1), "", hours(1));
         view.channels[0].channel.name = name.to_owned();
         view.channels[0].account = name.to_owned();
@@ -182,9 +209,16 @@ fn what_cannot_be_read_is_said_and_hides_nothing_else() {
         ..remembering()
     };
     let page = FrontView::of(&converged(1), TURNING, &memory, Query::parse(""), hours(1)).page();
-    assert!(page.contains("could not be read: no space left") && page.contains("everything is covered"), "{page}");
-    let page = ChannelPage::of(&converged(1), TURNING, &memory, ("acme", "c1"), hours(1)).unwrap().page();
-    assert!(page.contains("could not be read: no space left") && page.contains("is covered until"), "{page}");
+    assert!(
+        page.contains("could not be read: no space left") && page.contains("everything is covered"),
+        "{page}"
+    );
+    let page =
+        ChannelPage::of(&converged(1), TURNING, &memory, ("acme", "c1"), hours(1)).unwrap().page();
+    assert!(
+        page.contains("could not be read: no space left") && page.contains("is covered until"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -222,14 +256,17 @@ fn a_channel_s_page_explains_the_decision_and_what_to_ask_after_a_gap() {
 fn a_lost_channel_s_page_says_so() {
     let page = channel_of(&troubled(), "c7").page();
     assert!(
-        page.contains("c7 is not covered") && page.contains("(rejected): Zoho refused it with INVALID_DATA"),
+        page.contains("c7 is not covered")
+            && page.contains("(rejected): Zoho refused it with INVALID_DATA"),
         "{page}"
     );
 }
 
 #[test]
 fn there_is_no_page_for_what_is_not_declared() {
-    let of = |account, channel| ChannelPage::of(&converged(1), TURNING, &remembering(), (account, channel), hours(1));
+    let of = |account, channel| {
+        ChannelPage::of(&converged(1), TURNING, &remembering(), (account, channel), hours(1))
+    };
     assert!(of("acme", "c2").is_none() && of("none", "c1").is_none() && of("", "").is_none());
     let page = missing("acme", "c2", hours(1));
     assert!(page.contains("no channel of this name") && page.contains("href=\"/?q=c2\""), "{page}");

@@ -10,7 +10,9 @@ use super::*;
 async fn serving(limits: Limits) -> (std::net::SocketAddr, CancellationToken) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let router = Router::new().route("/", get(|| async { "ok" })).route("/wait", post(|body: String| async { body }));
+    let router = Router::new()
+        .route("/", get(|| async { "ok" }))
+        .route("/wait", post(|body: String| async { body }));
     tokio::spawn(serve(listener, router, limits, |_| Some(()), shutdown.clone()));
     (address, shutdown)
 }
@@ -24,7 +26,8 @@ async fn sent(address: std::net::SocketAddr, text: &str) -> TcpStream {
 /// Everything until the other side closes, which has to be within the bound of a test that fails.
 async fn rest(mut stream: TcpStream) -> String {
     let mut text = Vec::new();
-    let _reset = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut text)).await.unwrap();
+    let _reset =
+        tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut text)).await.unwrap();
     String::from_utf8_lossy(&text).into_owned()
 }
 
@@ -66,7 +69,8 @@ async fn whoever_is_being_answered_is_not_closed_for_a_newcomer() {
 
 #[tokio::test]
 async fn a_connection_ends_with_its_life_however_often_it_is_used() {
-    let (address, _running) = serving(Limits { connections: 4, life: Some(Duration::from_millis(300)) }).await;
+    let (address, _running) =
+        serving(Limits { connections: 4, life: Some(Duration::from_millis(300)) }).await;
     let kept = sent(address, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(rest(kept).await.ends_with("ok"));
 }
@@ -74,7 +78,8 @@ async fn a_connection_ends_with_its_life_however_often_it_is_used() {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let (address, _running) = serving(FEW).await;
-    let large = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(2 * HEAD_MAX));
+    let large =
+        format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(2 * HEAD_MAX));
     let mut stream = TcpStream::connect(address).await.unwrap();
     // It may be cut off while it is sent.
     let _cut_off = stream.write_all(large.as_bytes()).await;

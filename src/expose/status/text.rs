@@ -1,4 +1,5 @@
-//! The status as text: the answer first, then what is wrong, then an account and its channels, one line each.
+//! The status as text: the answer first, then what is wrong, then an account and its channels, one
+//! line each.
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,9 @@ use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 
-use super::{AccountView, ChannelView, CreditsView, Guarantee, PassView, ReasonView, StatusView, counted};
+use super::{
+    AccountView, ChannelView, CreditsView, Guarantee, PassView, ReasonView, StatusView, counted,
+};
 
 impl StatusView {
     /// As text. Lines are cut to `width` characters, if there is a width; there is no colour in it.
@@ -22,7 +25,12 @@ impl StatusView {
             lines.push(String::new());
             lines.push(account.line(self.now));
             lines.extend(table(account, self.now));
-            lines.extend(account.held.iter().map(|held| format!("  {} {}: {}", held.channel, held.cause, held.detail)));
+            lines.extend(
+                account
+                    .held
+                    .iter()
+                    .map(|held| format!("  {} {}: {}", held.channel, held.cause, held.detail)),
+            );
         }
         let mut text = String::new();
         for line in lines {
@@ -33,7 +41,8 @@ impl StatusView {
 
     fn summary(&self) -> String {
         let health = &self.health;
-        let ready = health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
+        let ready =
+            health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
         let live = if health.live { "live" } else { "not live" };
         let up = brief(span(self.started_at, self.now));
         format!("{}, {live}, {ready}; up {up}, version {}", health.status.word(), self.version)
@@ -41,12 +50,21 @@ impl StatusView {
 }
 
 /// The answer in one sentence: up to when everything stays covered, or what is not covered.
-pub(in crate::expose) fn headline(guarantee: Guarantee, overview: &Overview, now: Timestamp) -> String {
+pub(in crate::expose) fn headline(
+    guarantee: Guarantee,
+    overview: &Overview,
+    now: Timestamp,
+) -> String {
     match guarantee {
         Guarantee::Nothing => "nothing is declared".to_owned(),
         Guarantee::Unknown => {
-            let waiting = usable(overview).filter(|(_, report)| report.is_none()).map(|(name, _)| name.as_str());
-            format!("not known yet: no pass has ended for {}", first_of(&waiting.collect::<Vec<_>>()))
+            let waiting = usable(overview)
+                .filter(|(_, report)| report.is_none())
+                .map(|(name, _)| name.as_str());
+            format!(
+                "not known yet: no pass has ended for {}",
+                first_of(&waiting.collect::<Vec<_>>())
+            )
         }
         Guarantee::Until(until) => format!(
             "everything is covered until {until} (in {}), even if nothing succeeds any more",
@@ -70,7 +88,11 @@ fn broken(overview: &Overview, now: Timestamp) -> String {
         return format!("NOT known: cannot be worked on: {unusable}");
     }
     let of = format!("{} of {}", uncovered.len(), counted(channels, "channel"));
-    let also = if unusable.is_empty() { String::new() } else { format!("; cannot be worked on: {unusable}") };
+    let also = if unusable.is_empty() {
+        String::new()
+    } else {
+        format!("; cannot be worked on: {unusable}")
+    };
     format!("NOT covered: {of}: {}{also}", first_of(&uncovered))
 }
 
@@ -85,8 +107,10 @@ fn first_of(names: &[&str]) -> String {
 impl ReasonView {
     /// As `rejected: account acme: channel deal-sync: ...`.
     pub fn line(&self) -> String {
-        let account = self.account.as_ref().map(|name| format!("account {name}: ")).unwrap_or_default();
-        let channel = self.channel.as_ref().map(|name| format!("channel {name}: ")).unwrap_or_default();
+        let account =
+            self.account.as_ref().map(|name| format!("account {name}: ")).unwrap_or_default();
+        let channel =
+            self.channel.as_ref().map(|name| format!("channel {name}: ")).unwrap_or_default();
         format!("{}: {account}{channel}{}", self.word, self.text)
     }
 }
@@ -100,11 +124,17 @@ impl AccountView {
         }
         let Some(pass) = pass else { return format!("account {name}: no pass has ended yet") };
         let states = counts.iter().filter(|(_, number)| **number > 0);
-        let states: Vec<String> = states.map(|(state, number)| format!("{number} {state}")).collect();
-        let states = if states.is_empty() { String::new() } else { format!(" ({})", states.join(", ")) };
+        let states: Vec<String> =
+            states.map(|(state, number)| format!("{number} {state}")).collect();
+        let states =
+            if states.is_empty() { String::new() } else { format!(" ({})", states.join(", ")) };
         let foreign = if *foreign > 0 { format!(", {foreign} foreign") } else { String::new() };
         let credits = credits.as_ref().map(|credits| credits.words(now)).unwrap_or_default();
-        format!("account {name}: {}{states}{foreign}; {}{credits}", counted(channels.len(), "channel"), pass.line(now))
+        format!(
+            "account {name}: {}{states}{foreign}; {}{credits}",
+            counted(channels.len(), "channel"),
+            pass.line(now)
+        )
     }
 }
 
@@ -119,7 +149,9 @@ impl CreditsView {
 
 impl PassView {
     fn line(&self, now: Timestamp) -> String {
-        let looked = self.looked_at.map_or("never looked".to_owned(), |at| format!("looked {} ago", ago(at, now)));
+        let looked = self
+            .looked_at
+            .map_or("never looked".to_owned(), |at| format!("looked {} ago", ago(at, now)));
         let failed = if self.look_failed.is_some() { " (the last look failed)" } else { "" };
         let next = if self.next_wake > now {
             format!("next pass in {}", brief(span(now, self.next_wake)))
@@ -142,7 +174,8 @@ fn table(account: &AccountView, now: Timestamp) -> Vec<String> {
         .map(|column| all().map(|row| row[column].chars().count()).max().unwrap_or_default())
         .collect();
     let line = |row: &[String; 6]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         format!("  {}", cells.join("  ")).trim_end().to_owned()
     };
     all().map(line).collect()
@@ -152,10 +185,9 @@ impl ChannelView {
     fn row(&self, now: Timestamp) -> [String; 6] {
         let ends = self.expiry.map_or("-".to_owned(), |expiry| until(expiry, now));
         let renews = self.due_at.map_or("-".to_owned(), |due_at| until(due_at, now));
-        let last = self
-            .last
-            .as_ref()
-            .map_or("-".to_owned(), |last| format!("{} {} ago: {}", last.step, ago(last.at, now), last.outcome));
+        let last = self.last.as_ref().map_or("-".to_owned(), |last| {
+            format!("{} {} ago: {}", last.step, ago(last.at, now), last.outcome)
+        });
         [self.name.clone(), self.state.clone(), ends, renews, last, self.note(now)]
     }
 
@@ -169,15 +201,25 @@ impl ChannelView {
             }
             Some(_) | None => format!("{}: {}", held.cause, held.detail),
         });
-        let refused = self.undeliverable_since.map(|since| format!("undeliverable for {}", ago(since, now)));
-        let notes = emergency.then(|| "emergency".to_owned()).into_iter().chain(refused).chain(short).chain(held);
+        let refused =
+            self.undeliverable_since.map(|since| format!("undeliverable for {}", ago(since, now)));
+        let notes = emergency
+            .then(|| "emergency".to_owned())
+            .into_iter()
+            .chain(refused)
+            .chain(short)
+            .chain(held);
         notes.chain(self.drift.iter().cloned()).collect::<Vec<_>>().join("; ")
     }
 }
 
 /// `in 11h 58m`, or `2m ago`.
 pub(in crate::expose) fn until(instant: Timestamp, now: Timestamp) -> String {
-    if instant > now { format!("in {}", brief(span(now, instant))) } else { format!("{} ago", ago(instant, now)) }
+    if instant > now {
+        format!("in {}", brief(span(now, instant)))
+    } else {
+        format!("{} ago", ago(instant, now))
+    }
 }
 
 fn ago(instant: Timestamp, now: Timestamp) -> String {
@@ -204,8 +246,8 @@ mod tests {
     use expect_test::expect;
 
     use super::super::super::testing::{
-        TURNING, account, change, change_channel, converged, empty, hold, hours, id, lose, minutes, now, rejected,
-        report,
+        TURNING, account, change, change_channel, converged, empty, hold, hours, id, lose, minutes,
+        now, rejected, report,
     };
     use super::*;
     use crate::plan::drift::Drift;
@@ -229,7 +271,9 @@ mod tests {
         change(&mut overview, |report| report.after.foreign = vec![id(77)]);
         overview.accounts.insert(account("beta"), Some(Arc::new(report("beta", 10..=10))));
         overview.accounts.insert(account("gamma"), None);
-        overview.unusable.insert(account("delta"), "the environment variable X is not set".to_owned());
+        overview
+            .unusable
+            .insert(account("delta"), "the environment variable X is not set".to_owned());
         overview.config.warnings = vec!["config.toml can be read by others".to_owned()];
         overview
     }
@@ -289,8 +333,10 @@ mod tests {
     fn the_headline_tells_nothing_unknown_and_ended_apart() {
         let headline = |overview: &Overview, now| view(overview, now).headline;
         expect!["nothing is declared"].assert_eq(&headline(&empty(), now()));
-        expect!["NOT covered: 12 of 12 channels: c1, c10, c11, c12, c2, c3, c4, c5, c6, c7 and 2 more"]
-            .assert_eq(&headline(&converged(12), hours(24)));
+        expect![
+            "NOT covered: 12 of 12 channels: c1, c10, c11, c12, c2, c3, c4, c5, c6, c7 and 2 more"
+        ]
+        .assert_eq(&headline(&converged(12), hours(24)));
         let mut waiting = converged(1);
         waiting.accounts.insert(account("beta"), None);
         expect!["not known yet: no pass has ended for beta"].assert_eq(&headline(&waiting, now()));
@@ -322,7 +368,8 @@ mod tests {
         });
         change(&mut overview, |report| {
             report.wake = FOUL.to_owned();
-            (report.look_failed, report.writes_failed) = (Some(FOUL.to_owned()), Some(FOUL.to_owned()));
+            (report.look_failed, report.writes_failed) =
+                (Some(FOUL.to_owned()), Some(FOUL.to_owned()));
         });
         let view = view(&overview, now());
         let text = view.to_text(None);
@@ -330,6 +377,9 @@ mod tests {
         assert!(!text.contains(breaks) && !text.contains("s3cret"), "{text:?}");
         assert!(text.lines().all(|line| !line.starts_with('b')), "{text}");
         let json = serde_json::to_string(&view).unwrap();
-        assert!(!json.contains("\\n") && !json.contains("\\u001b") && !json.contains("s3cret"), "{json}");
+        assert!(
+            !json.contains("\\n") && !json.contains("\\u001b") && !json.contains("s3cret"),
+            "{json}"
+        );
     }
 }

@@ -165,7 +165,11 @@ fn what_is_left_of_the_removals_that_were_allowed_is_allowed() {
     assert_eq!(world.titles().len(), 4);
     world.lose(1);
     world.disown(1);
-    assert_eq!(world.titles(), ["disable (retired)"; 3], "one is done, and the call for the others was lost");
+    assert_eq!(
+        world.titles(),
+        ["disable (retired)"; 3],
+        "one is done, and the call for the others was lost"
+    );
     world.retire(5);
     assert!(world.titles().is_empty(), "nobody said so of the fifth");
 }
@@ -213,7 +217,8 @@ fn the_guard_does_not_lift_itself_when_channels_are_added_or_forgotten() {
     let held = world.plan().held;
     assert_eq!(held.len(), 2);
     for number in 11..=20 {
-        let mut added = Record::new(id(number), name(number), spec(number).notify_url.fingerprint());
+        let mut added =
+            Record::new(id(number), name(number), spec(number).notify_url.fingerprint());
         added.grant = world.record(3).grant;
         world.records.insert(id(number), added);
         assert!(world.plan().held.starts_with(&held), "{}", world.text());
@@ -395,7 +400,10 @@ fn when_credits_are_low_what_loses_nothing_waits() {
     assert_eq!(world.plan().held.len(), 2, "a tenth of the day's credits is kept");
     world.now = hours(24);
     let held = world.plan().held;
-    assert!(held.iter().all(|held| held.cause.word() != "credits"), "all of them are back: {held:?}");
+    assert!(
+        held.iter().all(|held| held.cause.word() != "credits"),
+        "all of them are back: {held:?}"
+    );
 }
 
 #[test]
@@ -415,7 +423,11 @@ fn what_fails_is_tried_at_the_pace_that_the_credits_left_allow_even_an_emergency
     world.now = hours(23);
     assert_eq!(world.titles(), ["enable (emergency)"]);
     world.policy.credits_per_day = Some(5_000);
-    assert_eq!(waits(&mut world, None), (true, 21), "a free edition's last a day at one try in 52 seconds");
+    assert_eq!(
+        waits(&mut world, None),
+        (true, 21),
+        "a free edition's last a day at one try in 52 seconds"
+    );
 }
 
 #[test]

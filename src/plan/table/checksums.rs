@@ -36,7 +36,9 @@ fn whatever_would_be_written_or_is_its_reason_is_in_the_checksum() {
         changed(&|world| world.account = "globex".parse().unwrap()),
         changed(&|world| world.declare(3)),
         changed(&|world| world.spec(1).token = Some(Secret::from("other"))),
-        changed(&|world| world.spec(1).notify_url = NotifyUrl::new("https://hooks.example.com/zoho?key=1")),
+        changed(&|world| {
+            world.spec(1).notify_url = NotifyUrl::new("https://hooks.example.com/zoho?key=1")
+        }),
         changed(&|world| world.lose(1)),
         changed(&|world| world.observed(1).events = ["Deals.create"].into_iter().collect()),
         changed(&|world| world.observed(1).events = ["Deals.edit"].into_iter().collect()),

@@ -25,7 +25,8 @@ fn what_drift_loses_deliveries() {
         !loses(|world| world.observed(1).events = events(&["Deals.all", "Contacts.all"])),
         "extra ones cost nothing"
     );
-    assert!(loses(|world| world.observed(1).notify_urls = [NotifyUrl::new("https://elsewhere.example")].into()));
+    assert!(loses(|world| world.observed(1).notify_urls =
+        [NotifyUrl::new("https://elsewhere.example")].into()));
     assert!(loses(|world| world.observed(1).tokens = [TokenSeen::Null].into()));
     assert!(loses(|world| world.observed(1).conditions = [Seen::Opaque].into()));
     assert!(!loses(|world| world.observed(1).notify_on_related_action = [false].into()));
@@ -105,14 +106,16 @@ fn a_channel_with_nothing_in_common_is_replaced() {
 #[test]
 fn all_never_drifts_from_the_three_operations_it_stands_for() {
     let mut world = World::converged(1);
-    world.observed(1).events = events(&["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"]);
+    world.observed(1).events =
+        events(&["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"]);
     assert_kept(&world);
 }
 
 #[test]
 fn another_url_is_patched_and_rows_that_disagree_on_it_too() {
     let mut world = World::converged(1);
-    let (ours, theirs) = (world.specs[&id(1)].notify_url.clone(), NotifyUrl::new("https://theirs.example/in"));
+    let (ours, theirs) =
+        (world.specs[&id(1)].notify_url.clone(), NotifyUrl::new("https://theirs.example/in"));
     world.observed(1).notify_urls = [theirs.clone()].into();
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
@@ -212,7 +215,8 @@ fn with_one_field_any_and_all_are_the_same_condition() {
     world.observed(1).conditions = [Seen::Known(vec![condition(Match::All, &["Stage"])])].into();
     assert_kept(&world);
     world.spec(1).conditions = vec![condition(Match::Any, &["Amount", "Stage"])];
-    world.observed(1).conditions = [Seen::Known(vec![condition(Match::All, &["Amount", "Stage"])])].into();
+    world.observed(1).conditions =
+        [Seen::Known(vec![condition(Match::All, &["Amount", "Stage"])])].into();
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
@@ -225,20 +229,35 @@ fn with_one_field_any_and_all_are_the_same_condition() {
 fn a_token_of_the_generation_beside_has_not_drifted_and_one_further_off_has() {
     let mut world = World::converged(1);
     let rotation = Rotation::new(Secret::from("a key of thirty-two characters.."), WEEK);
-    let declared = Spec { token: None, rotation: Some(rotation), ..world.specs[&id(1)].as_ref().clone() };
+    let declared =
+        Spec { token: None, rotation: Some(rotation), ..world.specs[&id(1)].as_ref().clone() };
     let written = |weeks: u64| declared.at(hours(weeks * 7 * 24)).unwrap();
     *world.spec(1) = written(3);
     for weeks in [2, 3, 4] {
-        world.observed(1).tokens =
-            written(weeks).token.map(|token| TokenSeen::Set(token.fingerprint())).into_iter().collect();
+        world.observed(1).tokens = written(weeks)
+            .token
+            .map(|token| TokenSeen::Set(token.fingerprint()))
+            .into_iter()
+            .collect();
         assert_kept(&world);
     }
     for weeks in [1, 5] {
-        world.observed(1).tokens =
-            written(weeks).token.map(|token| TokenSeen::Set(token.fingerprint())).into_iter().collect();
-        assert_eq!(drift::drift(&world.specs[&id(1)].clone(), world.observed(1)).len(), 1, "{weeks}");
+        world.observed(1).tokens = written(weeks)
+            .token
+            .map(|token| TokenSeen::Set(token.fingerprint()))
+            .into_iter()
+            .collect();
+        assert_eq!(
+            drift::drift(&world.specs[&id(1)].clone(), world.observed(1)).len(),
+            1,
+            "{weeks}"
+        );
     }
-    assert_eq!(written(3).fingerprint(), written(4).fingerprint(), "a refusal holds over generations");
+    assert_eq!(
+        written(3).fingerprint(),
+        written(4).fingerprint(),
+        "a refusal holds over generations"
+    );
 }
 
 #[test]
@@ -285,10 +304,13 @@ fn the_same_drift_has_the_same_fingerprint_and_another_spec_another() {
 fn a_drift_shows_no_secret() {
     let mut world = World::converged(1);
     world.observed(1).tokens = [token("another-s3cret")].into();
-    world.observed(1).notify_urls = [NotifyUrl::new("https://me:pw@theirs.example/in?key=s3cret")].into();
+    world.observed(1).notify_urls =
+        [NotifyUrl::new("https://me:pw@theirs.example/in?key=s3cret")].into();
     let plan = world.plan();
     assert!(matches!(&plan.steps[0].reason, Reason::Drift(drift) if drift.len() == 2));
-    for text in [world.text(), serde_json::to_string(&PlanView::of(&plan)).unwrap(), format!("{plan:?}")] {
+    for text in
+        [world.text(), serde_json::to_string(&PlanView::of(&plan)).unwrap(), format!("{plan:?}")]
+    {
         assert!(!text.contains("s3cret") && !text.contains("pw@"), "{text}");
     }
 }

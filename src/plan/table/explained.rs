@@ -71,7 +71,10 @@ fn a_late_renewal_survives_less() {
     let late = world.explained(1);
     assert_eq!(late.renewal.map(|renewal| renewal.age).as_deref(), Some("emergency"));
     let late = late.slack.unwrap();
-    assert!(late.margin_s == 2 * 3600 && late.failed_passes < early.failed_passes, "{late:?} {early:?}");
+    assert!(
+        late.margin_s == 2 * 3600 && late.failed_passes < early.failed_passes,
+        "{late:?} {early:?}"
+    );
 }
 
 #[test]
@@ -102,5 +105,8 @@ fn failures_and_repairs_are_counted_where_there_were_any() {
     world.record(1).repairs = Some(Repairs { drift, writes: 2, at: hours(0) });
     world.look_fails();
     let told = world.explained(1).to_text();
-    assert!(told.contains("1 in a row: HTTP 503") && told.contains("the same drift was mended 2 times"), "{told}");
+    assert!(
+        told.contains("1 in a row: HTTP 503") && told.contains("the same drift was mended 2 times"),
+        "{told}"
+    );
 }

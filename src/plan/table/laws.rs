@@ -162,10 +162,13 @@ impl World {
         for step in self.plan().steps {
             match &step.action {
                 Action::TakeOver(spec) => {
-                    let record = Record::new(step.id, spec.name.clone(), spec.notify_url.fingerprint());
+                    let record =
+                        Record::new(step.id, spec.name.clone(), spec.notify_url.fingerprint());
                     self.records.insert(step.id, record);
                 }
-                Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => self.write(at, ask),
+                Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => {
+                    self.write(at, ask)
+                }
                 Action::RemoveEvents(_, extra) => {
                     let observed = self.seen().get_mut(&step.id).unwrap();
                     observed.events = observed.events.minus(extra);
@@ -196,7 +199,9 @@ impl World {
     fn may_write(&self, step: &Step) -> bool {
         let record = self.records.get(&step.id);
         let live = match &self.look {
-            Look::Seen { channels, at: _ } => channels.get(&step.id).filter(|seen| self.is_live(seen)),
+            Look::Seen { channels, at: _ } => {
+                channels.get(&step.id).filter(|seen| self.is_live(seen))
+            }
             Look::Unknown(_) => return record.is_some_and(|record| record.grant.is_some()),
         };
         live.map_or(self.specs.contains_key(&step.id), |live| self.is_ours(step.id, live))
@@ -204,7 +209,8 @@ impl World {
 
     fn is_ours(&self, id: ChannelId, live: &Observed) -> bool {
         let (record, spec) = (self.records.get(&id), self.specs.get(&id));
-        let urls: BTreeSet<Fingerprint> = live.notify_urls.iter().map(NotifyUrl::fingerprint).collect();
+        let urls: BTreeSet<Fingerprint> =
+            live.notify_urls.iter().map(NotifyUrl::fingerprint).collect();
         record.is_some_and(|record| record.grant.is_some() || urls.contains(&record.notify_url))
             || spec.is_some_and(|spec| urls.contains(&spec.notify_url.fingerprint()))
     }
@@ -213,13 +219,16 @@ impl World {
         seen.expiry.is_none_or(|expiry| expiry > self.state.zoho_time(self.now))
     }
 
-    /// When a declared channel that is recorded is due, and when it is an emergency, by the local clock. None for one that
-    /// is gone, a conflict or of unknown life.
+    /// When a declared channel that is recorded is due, and when it is an emergency, by the local
+    /// clock. None for one that is gone, a conflict or of unknown life.
     fn edges(&self, id: ChannelId) -> Option<(Timestamp, Timestamp)> {
         let (spec, record) = (self.specs.get(&id)?, self.records.get(&id)?);
         let seen = match &self.look {
             Look::Seen { channels, at: _ } => {
-                channels.get(&id).filter(|seen| self.is_live(seen) && self.is_ours(id, seen))?.expiry
+                channels
+                    .get(&id)
+                    .filter(|seen| self.is_live(seen) && self.is_ours(id, seen))?
+                    .expiry
             }
             Look::Unknown(_) => None,
         };

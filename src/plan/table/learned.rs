@@ -14,20 +14,36 @@ fn short() -> World {
     world.declare(1);
     world.spec(1).lifetime = WEEK;
     world.enable(1);
-    world.record(1).grant =
-        Some(Grant { at: hours(0), asked: after(hours(0), WEEK - LIFETIME_GUARD), expiry: hours(1) });
+    world.record(1).grant = Some(Grant {
+        at: hours(0),
+        asked: after(hours(0), WEEK - LIFETIME_GUARD),
+        expiry: hours(1),
+    });
     world.observed(1).expiry = Some(hours(1));
     world.now = after(hours(0), MINUTE * 2);
     world
 }
 
 /// What is learned when `asked` was asked for, and an hour granted.
-fn lesson(world: &World, reason: Reason, asked: Duration, granted: Duration, measured: bool) -> Learned {
+fn lesson(
+    world: &World,
+    reason: Reason,
+    asked: Duration,
+    granted: Duration,
+    measured: bool,
+) -> Learned {
     let spec = world.specs[&id(1)].clone();
-    let grant = Grant { at: world.now, asked: after(world.now, asked), expiry: after(world.now, granted) };
+    let grant =
+        Grant { at: world.now, asked: after(world.now, asked), expiry: after(world.now, granted) };
     let action = Action::Enable(Ask { spec, expiry: grant.asked });
     let step = Step { id: id(1), name: name(1), action, reason, expiry: None };
-    learn(&world.state.learned, &world.policy, &[(&step, Said::Granted(grant))], measured, world.now)
+    learn(
+        &world.state.learned,
+        &world.policy,
+        &[(&step, Said::Granted(grant))],
+        measured,
+        world.now,
+    )
 }
 
 fn max(learned: &Learned) -> Option<Duration> {
@@ -49,15 +65,31 @@ fn a_short_grant_is_asked_for_again_with_what_can_be_had() {
 fn what_a_short_grant_teaches() {
     let world = short();
     let missing = || Reason::Missing;
-    assert_eq!(max(&lesson(&world, missing(), WEEK, HOUR, true)), Some(DAY), "one day is granted by every source");
-    assert_eq!(max(&lesson(&world, missing(), WEEK, DAY * 3, true)), Some(DAY * 3), "what was granted is to be had");
+    assert_eq!(
+        max(&lesson(&world, missing(), WEEK, HOUR, true)),
+        Some(DAY),
+        "one day is granted by every source"
+    );
+    assert_eq!(
+        max(&lesson(&world, missing(), WEEK, DAY * 3, true)),
+        Some(DAY * 3),
+        "what was granted is to be had"
+    );
     assert_eq!(
         max(&lesson(&world, missing(), DAY, HOUR, true)),
         Some(DAY),
         "a second too much, perhaps: with the guard"
     );
-    assert_eq!(max(&lesson(&world, missing(), DAY - LIFETIME_GUARD, HOUR, true)), None, "not believed");
-    assert_eq!(max(&lesson(&world, missing(), WEEK, HOUR, false)), None, "the clock may be to blame");
+    assert_eq!(
+        max(&lesson(&world, missing(), DAY - LIFETIME_GUARD, HOUR, true)),
+        None,
+        "not believed"
+    );
+    assert_eq!(
+        max(&lesson(&world, missing(), WEEK, HOUR, false)),
+        None,
+        "the clock may be to blame"
+    );
     assert_eq!(max(&lesson(&world, missing(), WEEK, WEEK - HOUR, true)), None, "that is not short");
 }
 
@@ -74,7 +106,8 @@ fn under_a_day_is_never_believed_and_a_clock_that_is_never_measured_at_the_first
 #[test]
 fn a_life_that_is_all_there_is_to_be_had_is_not_asked_for_again() {
     let mut world = short();
-    let lifetime = LifetimeLearned { max: HOUR, asked: DAY, granted: HOUR, configured: WEEK, at: hours(0) };
+    let lifetime =
+        LifetimeLearned { max: HOUR, asked: DAY, granted: HOUR, configured: WEEK, at: hours(0) };
     world.state.learned = Learned { lifetime: Some(lifetime), ..Learned::default() };
     assert!(world.titles().is_empty(), "{}", world.text());
 }
@@ -100,7 +133,8 @@ fn a_day_has_only_so_many_attempts_at_a_longer_life() {
 #[test]
 fn what_was_learned_of_another_config_does_not_count() {
     let mut world = short();
-    let lifetime = LifetimeLearned { max: HOUR, asked: DAY, granted: HOUR, configured: DAY * 2, at: hours(0) };
+    let lifetime =
+        LifetimeLearned { max: HOUR, asked: DAY, granted: HOUR, configured: DAY * 2, at: hours(0) };
     world.state.learned = Learned { lifetime: Some(lifetime), ..Learned::default() };
     assert_eq!(world.titles(), ["enable (short-grant)"]);
 }
@@ -120,7 +154,11 @@ fn a_live_channel_that_may_not_be_posted_is_put_and_so_are_its_neighbours_from_t
     world.refuse(1, NOT_SUBSCRIBED, 1);
     assert_eq!(world.titles(), ["enable (not-subscribed)", "replace (renew)"]);
     world.state.learned.post_refused = Some(hours(13));
-    assert_eq!(world.titles(), ["enable (not-subscribed)", "enable (renew)"], "what is in the future does not count");
+    assert_eq!(
+        world.titles(),
+        ["enable (not-subscribed)", "enable (renew)"],
+        "what is in the future does not count"
+    );
 }
 
 #[test]
@@ -142,7 +180,11 @@ fn only_a_refusal_that_says_taken_leads_to_put() {
     world.lose(1);
     world.now = hours(24);
     world.refuse(1, "ALREADY_USED", 1);
-    assert!(world.titles().is_empty(), "the grant is over, so it may be somebody else's: {}", world.text());
+    assert!(
+        world.titles().is_empty(),
+        "the grant is over, so it may be somebody else's: {}",
+        world.text()
+    );
 }
 
 #[test]
@@ -191,7 +233,8 @@ fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_missing()
     let mut world = World::converged(2);
     world.now = hours(12);
     world.lose(1);
-    world.state.learned.refusing = Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(12) });
+    world.state.learned.refusing =
+        Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(12) });
     world.check(&expect![[r#"
         account acme: 0 steps, 2 held, 0 kept, 0 foreign
           ! back-off      c1: enable (missing) waits: every batch is refused with INVALID_DATA (again in 5m)
@@ -200,7 +243,8 @@ fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_missing()
     "#]]);
     world.now = after(hours(12), MINUTE * 5);
     assert_eq!(world.titles(), ["enable (missing)", "enable (renew)"]);
-    world.state.learned.refusing = Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(13) });
+    world.state.learned.refusing =
+        Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(13) });
     assert_eq!(world.titles().len(), 2, "what is in the future does not count");
 }
 
@@ -208,7 +252,8 @@ fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_missing()
 fn an_emergency_does_not_wait_for_an_account_that_refuses_and_goes_out_alone() {
     let mut world = World::converged(4);
     world.now = hours(21);
-    world.state.learned.refusing = Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(21) });
+    world.state.learned.refusing =
+        Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(21) });
     world.observed(3).expiry = Some(hours(40));
     world.lose(4);
     world.refuse(2, "INVALID_DATA", 1);
@@ -234,7 +279,10 @@ fn the_wait_of_an_account_that_refuses_is_not_drawn_out_by_emergencies() {
     let since = |learned: &Learned| learned.refusing.as_ref().map(|refusing| refusing.at);
     let first = refused(Learned::default(), hours(1));
     assert_eq!(since(&refused(first.clone(), after(hours(1), MINUTE * 4))), Some(hours(1)));
-    assert_eq!(since(&refused(first, after(hours(1), MINUTE * 5))), Some(after(hours(1), MINUTE * 5)));
+    assert_eq!(
+        since(&refused(first, after(hours(1), MINUTE * 5))),
+        Some(after(hours(1), MINUTE * 5))
+    );
 }
 
 #[test]
@@ -244,7 +292,8 @@ fn a_call_is_filled_up_to_the_size_that_was_learned() {
     world.now = hours(11);
     assert_eq!(world.plan().batch_max, 50);
     assert_eq!(world.titles().len(), 9);
-    world.state.learned.batch = Some(BatchLearned { max: 4, refused: 5, configured: 50, at: hours(0) });
+    world.state.learned.batch =
+        Some(BatchLearned { max: 4, refused: 5, configured: 50, at: hours(0) });
     assert_eq!((world.plan().batch_max, world.titles().len()), (4, 4));
     world.policy.batch_max = 40;
     assert_eq!(world.plan().batch_max, 40, "the config says something new");
@@ -263,13 +312,14 @@ fn what_calls_teach() {
     assert_eq!(learned, Learned::default());
 }
 
-/// What is known after each pass of an account that takes `limit` channels in one write, and has one such write to make
-/// in a pass: a pass that has more to write knows it sooner.
+/// What is known after each pass of an account that takes `limit` channels in one write, and has
+/// one such write to make in a pass: a pass that has more to write knows it sooner.
 fn sizes(limit: usize) -> Vec<(usize, usize)> {
     let (world, mut learned) = (World::empty(), Learned::default());
     let mut known = Vec::new();
     for hour in 0..100 {
-        let (mut size, mut calls) = (learned.batch_max(&world.policy, hours(hour)), Calls::default());
+        let (mut size, mut calls) =
+            (learned.batch_max(&world.policy, hours(hour)), Calls::default());
         while size > limit {
             calls.too_large = Some(size);
             size /= 2;
@@ -291,7 +341,10 @@ fn the_most_channels_of_a_write_are_found_by_halves_and_never_less_than_was_acce
     assert_eq!(sizes(50), []);
     for limit in 1..50 {
         let sizes = sizes(limit);
-        assert!(sizes.len() <= 6 && sizes.last() == Some(&(limit, limit + 1)), "{limit}: {sizes:?}");
+        assert!(
+            sizes.len() <= 6 && sizes.last() == Some(&(limit, limit + 1)),
+            "{limit}: {sizes:?}"
+        );
         assert!(sizes.is_sorted_by_key(|(accepted, _)| *accepted), "{limit}: {sizes:?}");
     }
 }
@@ -300,9 +353,15 @@ fn the_most_channels_of_a_write_are_found_by_halves_and_never_less_than_was_acce
 fn what_sizes_do_not_teach() {
     let world = World::converged(1);
     let learned = |known: Option<(usize, usize)>, whole, too_large, hour| {
-        let batch = known.map(|(max, refused)| BatchLearned { max, refused, configured: 50, at: hours(1) });
+        let batch =
+            known.map(|(max, refused)| BatchLearned { max, refused, configured: 50, at: hours(1) });
         let calls = Calls { whole, too_large, ..Calls::default() };
-        let learned = learn_calls(Learned { batch, ..Learned::default() }, &world.policy, &calls, hours(hour));
+        let learned = learn_calls(
+            Learned { batch, ..Learned::default() },
+            &world.policy,
+            &calls,
+            hours(hour),
+        );
         learned.batch.map(|batch| (batch.max, batch.refused, batch.at))
     };
     assert_eq!(learned(None, 25, Some(12), 2), None, "more than was refused went through");
@@ -312,8 +371,20 @@ fn what_sizes_do_not_teach() {
         Some((14, 20, hours(1))),
         "as many went through as were refused"
     );
-    assert_eq!(learned(Some((6, 12)), 3, None, 2), Some((6, 12, hours(1))), "less than is known to go through");
-    assert_eq!(learned(Some((6, 12)), 12, None, 2), Some((6, 12, hours(1))), "not in a write of this size");
-    assert_eq!(learned(Some((6, 12)), 2, Some(5), 2), Some((2, 5, hours(2))), "the account takes less than before");
+    assert_eq!(
+        learned(Some((6, 12)), 3, None, 2),
+        Some((6, 12, hours(1))),
+        "less than is known to go through"
+    );
+    assert_eq!(
+        learned(Some((6, 12)), 12, None, 2),
+        Some((6, 12, hours(1))),
+        "not in a write of this size"
+    );
+    assert_eq!(
+        learned(Some((6, 12)), 2, Some(5), 2),
+        Some((2, 5, hours(2))),
+        "the account takes less than before"
+    );
     assert_eq!(learned(Some((6, 12)), 9, None, 200), None, "too long ago");
 }

@@ -98,7 +98,8 @@ fn the_last_eighth_of_life_is_an_emergency() {
 #[test]
 fn a_channel_that_differs_is_repaired_and_keeps_its_expiry() {
     let mut world = World::converged(2);
-    world.observed(1).notify_urls = [NotifyUrl::new("https://elsewhere.example/x?key=s3cret")].into();
+    world.observed(1).notify_urls =
+        [NotifyUrl::new("https://elsewhere.example/x?key=s3cret")].into();
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 1 kept, 0 foreign
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
@@ -194,7 +195,8 @@ fn a_channel_taken_over_without_an_expiry_is_renewed() {
 fn a_declared_id_with_another_url_is_a_conflict() {
     let mut world = World::converged(1);
     world.disown(1);
-    world.observed(1).notify_urls = [NotifyUrl::new("https://me:pw@theirs.example/in?key=s3cret")].into();
+    world.observed(1).notify_urls =
+        [NotifyUrl::new("https://me:pw@theirs.example/in?key=s3cret")].into();
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
           ! conflict      c1: Zoho has a channel with this id that delivers to https://...@theirs.example/in?..., and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone

@@ -30,7 +30,8 @@ fn what_is_asked_for_counts_from_zohos_clock_when_ours_is_behind() {
     "#]]);
 }
 
-/// What `check` promises of an outage holds only if the loop's own period and a call that times out are taken off.
+/// What `check` promises of an outage holds only if the loop's own period and a call that times out
+/// are taken off.
 #[test]
 fn slack_is_the_margin_without_the_loops_period_and_one_time_out() {
     let (spec, account) = (spec(1), "acme".parse().unwrap());
@@ -173,7 +174,8 @@ fn a_renew_before_is_honoured_and_wakes_for_it() {
 fn a_repair_keeps_the_granted_expiry() {
     let mut world = drifted(hours(24));
     assert_eq!(asks(&world), [hours(24)]);
-    world.record(1).grant = Some(Grant { at: hours(0), asked: hours(24), expiry: before(hours(24), SECOND) });
+    world.record(1).grant =
+        Some(Grant { at: hours(0), asked: hours(24), expiry: before(hours(24), SECOND) });
     assert_eq!(asks(&world), [hours(24)]);
 }
 

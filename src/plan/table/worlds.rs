@@ -17,7 +17,8 @@ use crate::model::secret::Fingerprint;
 use crate::plan::decide::NOT_SUBSCRIBED;
 use crate::plan::drift;
 
-/// Worlds as they may come to be: clocks that are wrong by hours at most, lifetimes that a config allows.
+/// Worlds as they may come to be: clocks that are wrong by hours at most, lifetimes that a config
+/// allows.
 pub(super) fn worlds() -> impl Strategy<Value = World> {
     let skew = option::of(-7_200_000_i64..7_200_000);
     worlds_of(near().boxed(), skew.boxed(), lifetimes().boxed())
@@ -29,8 +30,12 @@ pub(super) fn odd_worlds() -> impl Strategy<Value = World> {
         2 => near(),
         1 => select(vec![Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH]),
     ];
-    let skew = option::of(prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX), -1000_i64..1000]);
-    let lengths = prop_oneof![lifetimes(), select(vec![Duration::ZERO, Duration::from_nanos(1), Duration::MAX])];
+    let skew =
+        option::of(prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX), -1000_i64..1000]);
+    let lengths = prop_oneof![
+        lifetimes(),
+        select(vec![Duration::ZERO, Duration::from_nanos(1), Duration::MAX])
+    ];
     worlds_of(instants.boxed(), skew.boxed(), lengths.boxed())
 }
 
@@ -46,9 +51,12 @@ fn worlds_of(
     let state = (skew, troubles(instants.clone()), troubles(instants.clone()));
     (policies(lengths), specs, records, channels, state, instants, any::<u64>()).prop_map(
         |(policy, specs, records, channels, (skew_ms, looks, writes), now, dice)| {
-            let mut world = World { policy, specs: BTreeMap::new(), records, now, ..World::empty() };
-            world.specs =
-                specs.into_iter().map(|(id, spec)| (id, Arc::new(Spec { id, name: of(id), ..spec }))).collect();
+            let mut world =
+                World { policy, specs: BTreeMap::new(), records, now, ..World::empty() };
+            world.specs = specs
+                .into_iter()
+                .map(|(id, spec)| (id, Arc::new(Spec { id, name: of(id), ..spec })))
+                .collect();
             world.state = AccountState { skew_ms, looks, writes, ..AccountState::default() };
             world.look = Look::Seen { channels, at: now };
             for (id, record) in &mut world.records {
@@ -64,8 +72,9 @@ fn worlds_of(
 }
 
 impl World {
-    /// Makes some channels agree, so that not all worlds are nothing but chaos: by dice they are as declared, end when it
-    /// was granted, were refused as they are declared, or were repaired before.
+    /// Makes some channels agree, so that not all worlds are nothing but chaos: by dice they are as
+    /// declared, end when it was granted, were refused as they are declared, or were repaired
+    /// before.
     fn settle_some(&mut self, dice: u64) {
         let Look::Seen { channels, at: _ } = &mut self.look else { return };
         for (id, spec) in &self.specs {
@@ -120,14 +129,16 @@ fn events() -> impl Strategy<Value = Events> {
 }
 
 fn urls() -> impl Strategy<Value = NotifyUrl> {
-    select(vec!["https://hooks.example.com/zoho", "https://theirs.example/in?key=s3cret"]).prop_map(NotifyUrl::new)
+    select(vec!["https://hooks.example.com/zoho", "https://theirs.example/in?key=s3cret"])
+        .prop_map(NotifyUrl::new)
 }
 
 fn conditions() -> impl Strategy<Value = Vec<Condition>> {
     let fields = btree_set(select(vec!["Stage".to_owned(), "Amount".to_owned()]), 1..3);
     vec((fields, select(vec![Match::Any, Match::All])), 0..2).prop_map(|conditions| {
         let module = || "Deals".to_owned();
-        let condition = |(fields, matching)| Condition { module: module(), matching, fields }.normal();
+        let condition =
+            |(fields, matching)| Condition { module: module(), matching, fields }.normal();
         conditions.into_iter().map(condition).collect()
     })
 }
@@ -141,7 +152,15 @@ fn specs(lengths: BoxedStrategy<Duration>) -> impl Strategy<Value = Spec> {
     let mode = select(vec![Mode::Sync, Mode::Sync, Mode::NoDisable, Mode::Observe]);
     let lives = (lengths.clone(), option::of(lengths));
     (events(), urls(), tokens(), lives, flags, conditions(), mode).prop_map(
-        |(events, notify_url, token, (lifetime, renew_before), (related, values), conditions, mode)| Spec {
+        |(
+            events,
+            notify_url,
+            token,
+            (lifetime, renew_before),
+            (related, values),
+            conditions,
+            mode,
+        )| Spec {
             events: if events.is_empty() { ["Deals.all"].into_iter().collect() } else { events },
             notify_url,
             token,
@@ -157,19 +176,24 @@ fn specs(lengths: BoxedStrategy<Duration>) -> impl Strategy<Value = Spec> {
     )
 }
 
-fn few<T: Ord + std::fmt::Debug>(member: impl Strategy<Value = T>) -> impl Strategy<Value = Few<T>> {
+fn few<T: Ord + std::fmt::Debug>(
+    member: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Few<T>> {
     btree_set(member, 0..3).prop_map(Few::from_iter)
 }
 
 fn observed(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Observed> {
     let token = prop_oneof![
         Just(TokenSeen::Unsaid),
-        tokens().prop_map(|token| token.map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()))),
+        tokens().prop_map(
+            |token| token.map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()))
+        ),
     ];
-    let condition = prop_oneof![Just(Seen::Unsaid), Just(Seen::Opaque), conditions().prop_map(Seen::Known)];
+    let condition =
+        prop_oneof![Just(Seen::Unsaid), Just(Seen::Opaque), conditions().prop_map(Seen::Known)];
     let flags = || few(any::<bool>());
-    (events(), few(urls()), few(token), option::of(instants), flags(), flags(), few(condition)).prop_map(
-        |(events, notify_urls, tokens, expiry, related, values, conditions)| Observed {
+    (events(), few(urls()), few(token), option::of(instants), flags(), flags(), few(condition))
+        .prop_map(|(events, notify_urls, tokens, expiry, related, values, conditions)| Observed {
             events,
             notify_urls,
             tokens,
@@ -177,16 +201,12 @@ fn observed(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Observe
             notify_on_related_action: related,
             return_affected_field_values: values,
             conditions,
-        },
-    )
+        })
 }
 
 fn records(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Record> {
-    let grant = (instants.clone(), instants.clone(), instants.clone()).prop_map(|(at, asked, expiry)| Grant {
-        at,
-        asked,
-        expiry,
-    });
+    let grant = (instants.clone(), instants.clone(), instants.clone())
+        .prop_map(|(at, asked, expiry)| Grant { at, asked, expiry });
     let code = select(vec!["INVALID_DATA", NOT_SUBSCRIBED]);
     let refusal = (code, 0..9_u32, instants.clone()).prop_map(|(code, attempts, at)| Refusal {
         code: code.to_owned(),
@@ -196,7 +216,8 @@ fn records(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Record> 
         attempts,
         at,
     });
-    let repairs = (0..9_u32, instants).prop_map(|(writes, at)| Repairs { drift: Fingerprint(1), writes, at });
+    let repairs =
+        (0..9_u32, instants).prop_map(|(writes, at)| Repairs { drift: Fingerprint(1), writes, at });
     (urls(), option::of(grant), option::of(refusal), option::of(repairs)).prop_map(
         |(notify_url, grant, refusal, repairs)| Record {
             grant,
@@ -208,10 +229,12 @@ fn records(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Record> 
 }
 
 fn troubles(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Trouble> {
-    (0..9_u32, option::of(instants.clone()), option::of(instants)).prop_map(|(attempts, at, not_before)| Trouble {
-        attempts,
-        at,
-        not_before,
-        what: "HTTP 429".to_owned(),
-    })
+    (0..9_u32, option::of(instants.clone()), option::of(instants)).prop_map(
+        |(attempts, at, not_before)| Trouble {
+            attempts,
+            at,
+            not_before,
+            what: "HTTP 429".to_owned(),
+        },
+    )
 }

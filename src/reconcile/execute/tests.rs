@@ -29,7 +29,12 @@ impl Desk {
     fn new() -> Desk {
         let sim = Sim::new(Knobs::default());
         let client = sim.client();
-        Desk { sim, client, store: Store::temporary().unwrap(), cancelled: CancellationToken::new() }
+        Desk {
+            sim,
+            client,
+            store: Store::temporary().unwrap(),
+            cancelled: CancellationToken::new(),
+        }
     }
 
     async fn run(&self, steps: Vec<Step>) -> (Execution, BTreeMap<ChannelId, Record>) {
@@ -47,7 +52,11 @@ impl Desk {
     }
 
     fn enable(&self, number: i64) -> Step {
-        step(number, Action::Enable(ask(spec(number, &["Deals.all"]), self.sim.now())), Reason::Missing)
+        step(
+            number,
+            Action::Enable(ask(spec(number, &["Deals.all"]), self.sim.now())),
+            Reason::Missing,
+        )
     }
 
     fn enables(&self, numbers: impl IntoIterator<Item = i64>) -> Vec<Step> {
@@ -74,11 +83,21 @@ fn plan(steps: Vec<Step>, now: Timestamp) -> Plan {
 }
 
 fn step(number: i64, action: Action, reason: Reason) -> Step {
-    Step { id: id(number), name: format!("c{number}").parse().unwrap(), action, reason, expiry: None }
+    Step {
+        id: id(number),
+        name: format!("c{number}").parse().unwrap(),
+        action,
+        reason,
+        expiry: None,
+    }
 }
 
 fn words(execution: &Execution) -> Vec<String> {
-    execution.outcomes.iter().map(|(step, outcome)| format!("{} {}", step.id, outcome.word())).collect()
+    execution
+        .outcomes
+        .iter()
+        .map(|(step, outcome)| format!("{} {}", step.id, outcome.word()))
+        .collect()
 }
 
 fn of(execution: &Execution, number: i64) -> &Outcome {
@@ -87,13 +106,16 @@ fn of(execution: &Execution, number: i64) -> &Outcome {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_refused_as_a_whole_is_cut_down_to_the_channel_it_is_about() {
-    for (bad, size, calls_max) in [(1, 50, 13), (37, 50, 13), (50, 50, 13), (2, 2, 3), (1, 1, 1), (4, 7, 7)] {
+    for (bad, size, calls_max) in
+        [(1, 50, 13), (37, 50, 13), (50, 50, 13), (2, 2, 3), (1, 1, 1), (4, 7, 7)]
+    {
         let desk = Desk::new();
         desk.sim.fault(Fault::RefuseBatchWith { channel: bad.to_string() });
         let (execution, records) = desk.run(desk.enables(1..=size)).await;
         let calls = desk.calls();
         assert!(calls.len() <= calls_max, "{bad} of {size}: {} calls", calls.len());
-        let refused: Vec<i64> = (1..=size).filter(|n| matches!(of(&execution, *n), Outcome::Refused(_))).collect();
+        let refused: Vec<i64> =
+            (1..=size).filter(|n| matches!(of(&execution, *n), Outcome::Refused(_))).collect();
         assert_eq!(refused, [bad]);
         assert!(execution.trouble.is_none());
         assert_eq!(desk.sim.live().len() as i64, size - 1);
@@ -107,11 +129,18 @@ async fn a_batch_refused_as_a_whole_is_cut_down_to_the_channel_it_is_about() {
 async fn a_refused_item_costs_its_neighbours_nothing() {
     let desk = Desk::new();
     let details = serde_json::json!({ "api_name": "events", "json_path": "$.watch[1].events[0]" });
-    desk.sim.fault(Fault::RefuseChannel { channel: "2".to_owned(), code: "INVALID_DATA".to_owned(), details });
+    desk.sim.fault(Fault::RefuseChannel {
+        channel: "2".to_owned(),
+        code: "INVALID_DATA".to_owned(),
+        details,
+    });
     let (execution, records) = desk.run(desk.enables(1..=4)).await;
     assert_eq!(words(&execution), ["1 done", "2 refused", "3 done", "4 done"]);
     assert_eq!(desk.calls().len(), 1);
-    assert_eq!(records[&id(2)].refusal.as_ref().unwrap().json_path.as_deref(), Some("$.watch[1].events[0]"));
+    assert_eq!(
+        records[&id(2)].refusal.as_ref().unwrap().json_path.as_deref(),
+        Some("$.watch[1].events[0]")
+    );
     assert!(records[&id(1)].grant.is_some() && records[&id(2)].grant.is_none());
 }
 
@@ -149,7 +178,11 @@ async fn failures_that_are_not_in_a_row_do_not_stop_the_pass() {
         }
     });
     let (execution, _) = desk.run(desk.enables(1..=400)).await;
-    let done = execution.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Done(_))).count();
+    let done = execution
+        .outcomes
+        .iter()
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Done(_)))
+        .count();
     assert_eq!((desk.calls().len(), done), (8, 100));
 }
 
@@ -162,7 +195,10 @@ async fn a_429_stops_at_once_even_behind_another_failure() {
     let (execution, _) = desk.run(desk.enables(1..=200)).await;
     assert_eq!(desk.calls().len(), 2);
     let trouble = execution.trouble.unwrap();
-    assert_eq!((trouble.retry_after, trouble.needs_a_person), (Some(Duration::from_secs(40)), false));
+    assert_eq!(
+        (trouble.retry_after, trouble.needs_a_person),
+        (Some(Duration::from_secs(40)), false)
+    );
     assert!(trouble.what.contains("429"), "{}", trouble.what);
 }
 
@@ -235,12 +271,17 @@ async fn what_was_to_be_disabled_and_is_gone_is_done() {
 
 #[test]
 fn a_delete_refused_as_a_whole_because_the_channel_is_gone_is_done() {
-    let refused =
-        |code: &str| Outcome::Refused(Refused { code: code.to_owned(), message: String::new(), json_path: None });
+    let refused = |code: &str| {
+        Outcome::Refused(Refused { code: code.to_owned(), message: String::new(), json_path: None })
+    };
     let disable = step(1, Action::Disable, Reason::Retired);
     assert_eq!(gone_is_done(&disable, refused(NOT_SUBSCRIBED)), Outcome::Done(None));
     assert_eq!(gone_is_done(&disable, refused("INVALID_DATA")), refused("INVALID_DATA"));
-    let update = step(1, Action::Update(ask(spec(1, &["Deals.all"]), Timestamp::UNIX_EPOCH)), Reason::Missing);
+    let update = step(
+        1,
+        Action::Update(ask(spec(1, &["Deals.all"]), Timestamp::UNIX_EPOCH)),
+        Reason::Missing,
+    );
     assert_eq!(gone_is_done(&update, refused(NOT_SUBSCRIBED)), refused(NOT_SUBSCRIBED));
 }
 
@@ -254,7 +295,11 @@ async fn a_delete_that_is_refused_for_another_reason_keeps_the_record() {
     let desk = Desk::new();
     desk.run(desk.enables(1..=2)).await;
     let code = "NOT_ALLOWED".to_owned();
-    desk.sim.fault(Fault::RefuseChannel { channel: "2".to_owned(), code, details: serde_json::json!({}) });
+    desk.sim.fault(Fault::RefuseChannel {
+        channel: "2".to_owned(),
+        code,
+        details: serde_json::json!({}),
+    });
     desk.store.write_records(&account().name, &[(id(3), Some(record(3)))].into()).unwrap();
     let disable = |number| step(number, Action::Disable, Reason::Retired);
     let (execution, records) = desk.run(vec![disable(1), disable(3), disable(2)]).await;
@@ -295,7 +340,10 @@ async fn a_repair_is_counted_once_a_pass_and_a_kept_expiry_keeps_the_life() {
     let (execution, records) = desk.run(steps()).await;
     assert_eq!(words(&execution), ["1 done", "1 done"]);
     let record = &records[&id(1)];
-    assert_eq!((record.grant.unwrap().at, record.grant.unwrap().expiry), (enabled.at, enabled.expiry));
+    assert_eq!(
+        (record.grant.unwrap().at, record.grant.unwrap().expiry),
+        (enabled.at, enabled.expiry)
+    );
     assert_eq!(record.repairs.unwrap().writes, 1);
     desk.sim.clock.sleep(Duration::from_secs(60)).await;
     let (_, records) = desk.run(steps()).await;
@@ -340,13 +388,22 @@ async fn a_taken_over_channel_is_recorded_and_nothing_is_sent() {
 #[test]
 fn a_later_step_of_a_channel_never_goes_before_its_earlier_one() {
     let now = Timestamp::UNIX_EPOCH;
-    let enable = |number| step(number, Action::Enable(ask(spec(number, &["Deals.all"]), now)), Reason::Renew);
-    let update = |number| step(number, Action::Update(ask(spec(number, &["Deals.all"]), now)), Reason::Missing);
+    let enable = |number| {
+        step(number, Action::Enable(ask(spec(number, &["Deals.all"]), now)), Reason::Renew)
+    };
+    let update = |number| {
+        step(number, Action::Update(ask(spec(number, &["Deals.all"]), now)), Reason::Missing)
+    };
     let plan = plan(vec![update(1), enable(2), enable(3), enable(4), update(4)], now);
     let calls: Vec<String> = batches(&plan, 2)
         .iter()
         .map(|batch| {
-            batch.steps.iter().map(|step| format!("{} {}", step.action.word(), step.id)).collect::<Vec<_>>().join(" ")
+            batch
+                .steps
+                .iter()
+                .map(|step| format!("{} {}", step.action.word(), step.id))
+                .collect::<Vec<_>>()
+                .join(" ")
         })
         .collect();
     assert_eq!(calls, ["enable 2 enable 3", "enable 4", "update 1 update 4"]);

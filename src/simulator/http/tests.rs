@@ -27,7 +27,8 @@ impl Running {
         let mut zoho = Zoho::new(Knobs::default());
         zoho.add_org(org);
         let zoho = Arc::new(Mutex::new(zoho));
-        let clock: ClockFn = Arc::new(|| "2026-11-23T16:00:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH));
+        let clock: ClockFn =
+            Arc::new(|| "2026-11-23T16:00:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -35,7 +36,8 @@ impl Running {
             let _dropped_counts_as_well = stopped.await;
         };
         let server = tokio::spawn(serve(listener, Arc::clone(&zoho), clock, shutdown));
-        let mut running = Running { base, zoho, client: poster(), stop, server, token: String::new() };
+        let mut running =
+            Running { base, zoho, client: poster(), stop, server, token: String::new() };
         running.token = running.access_token().await;
         running
     }
@@ -47,7 +49,13 @@ impl Running {
             ("client_secret", "secret-a"),
             ("grant_type", "refresh_token"),
         ];
-        let response = self.client.post(format!("{}/oauth/v2/token", self.base)).form(&form).send().await.unwrap();
+        let response = self
+            .client
+            .post(format!("{}/oauth/v2/token", self.base))
+            .form(&form)
+            .send()
+            .await
+            .unwrap();
         let body: Value = response.json().await.unwrap();
         assert_eq!(body["api_domain"], self.base);
         body["access_token"].as_str().unwrap().to_owned()
@@ -55,7 +63,9 @@ impl Running {
 
     fn call(&self, method: reqwest::Method, query: &str) -> reqwest::RequestBuilder {
         let url = format!("{}/crm/v8/actions/watch{query}", self.base);
-        self.client.request(method, url).header("Authorization", format!("Zoho-oauthtoken {}", self.token))
+        self.client
+            .request(method, url)
+            .header("Authorization", format!("Zoho-oauthtoken {}", self.token))
     }
 
     fn enable(&self, id: &str, notify_url: &str) -> reqwest::RequestBuilder {
@@ -90,7 +100,8 @@ async fn a_channel_is_enabled_listed_and_disabled_over_http() {
     assert_eq!(enabled.headers()["content-type"], "application/json;charset=UTF-8");
     assert_eq!(enabled.headers()["date"], "Mon, 23 Nov 2026 16:00:00 GMT");
     assert_eq!(enabled.headers().get_all("date").iter().count(), 1);
-    let listed: Value = running.call(reqwest::Method::GET, "?page=1").send().await.unwrap().json().await.unwrap();
+    let listed: Value =
+        running.call(reqwest::Method::GET, "?page=1").send().await.unwrap().json().await.unwrap();
     assert_eq!(listed["info"]["count"], 1);
     let gone = running.call(reqwest::Method::DELETE, "?channel_ids=1%2C2").send().await.unwrap();
     assert_eq!(gone.status(), 207);
@@ -156,18 +167,23 @@ async fn calls_at_once_are_counted_while_they_are_delayed() {
 async fn a_changed_record_is_posted_to_the_notify_url() {
     let running = Running::start(Org::new("a")).await;
     let (heard, mut hears) = tokio::sync::mpsc::channel::<Value>(1);
-    let hook = axum::Router::new().fallback(move |axum::Json(body): axum::Json<Value>| async move {
-        heard.send(body).await.unwrap();
-    });
+    let hook =
+        axum::Router::new().fallback(move |axum::Json(body): axum::Json<Value>| async move {
+            heard.send(body).await.unwrap();
+        });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook?from=zoho", listener.local_addr().unwrap());
     let hooked = tokio::spawn(axum::serve(listener, hook).into_future());
     running.enable("1", &url).send().await.unwrap();
-    let change = json!({"module": "Deals", "operation": "edit", "ids": ["77"], "values": {"Stage": "Won"}});
+    let change =
+        json!({"module": "Deals", "operation": "edit", "ids": ["77"], "values": {"Stage": "Won"}});
     let reply = running.sim(reqwest::Method::POST, "records", change).await;
     assert_eq!(reply["deliveries"][0]["outcome"], 200);
     let body = hears.recv().await.unwrap();
-    assert_eq!((&body["operation"], &body["query_params"]), (&json!("update"), &json!({"from": "zoho"})));
+    assert_eq!(
+        (&body["operation"], &body["query_params"]),
+        (&json!("update"), &json!({"from": "zoho"}))
+    );
     hooked.abort();
     running.stop().await;
 }
@@ -193,7 +209,8 @@ async fn the_clock_can_be_moved_and_channels_expire() {
 #[tokio::test]
 async fn what_is_not_zoho_is_refused_politely() {
     let running = Running::start(Org::new("a")).await;
-    let response = running.client.get(format!("{}/crm/v8/Leads", running.base)).send().await.unwrap();
+    let response =
+        running.client.get(format!("{}/crm/v8/Leads", running.base)).send().await.unwrap();
     assert_eq!(response.status(), 404);
     let nothing = running.sim(reqwest::Method::GET, "nothing", Value::Null).await;
     assert_eq!(nothing["error"], "no GET /_sim/nothing");

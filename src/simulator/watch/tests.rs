@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::knobs::{MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive};
+use super::super::knobs::{
+    MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
+};
 use super::super::testing::{World, body, channel};
 use super::super::{Fault, Knobs};
 
@@ -60,7 +62,14 @@ fn the_sample_of_kaizen_14_is_answered_as_printed_there() {
 
 #[test]
 fn one_second_over_the_maximum_of_each_version_gives_one_hour_and_success() {
-    let table = [("v2", DAY), ("v2.1", DAY), ("v3", DAY), ("v4", 7 * DAY), ("v6", 7 * DAY), ("v8", 7 * DAY)];
+    let table = [
+        ("v2", DAY),
+        ("v2.1", DAY),
+        ("v3", DAY),
+        ("v4", 7 * DAY),
+        ("v6", 7 * DAY),
+        ("v8", 7 * DAY),
+    ];
     for (version, max) in table {
         for (asked, hours) in [(max, max / 3600), (max + 1, 1)] {
             let mut world = world();
@@ -68,9 +77,16 @@ fn one_second_over_the_maximum_of_each_version_gives_one_hour_and_success() {
             let mut item = channel("1", &["Deals.all"]);
             item["channel_expiry"] = json!(world.ahead(asked));
             let (status, items) = world.write("POST", &[item]);
-            let echoed: jiff::Timestamp =
-                items[0]["details"]["events"][0]["channel_expiry"].as_str().unwrap().parse().unwrap();
-            assert_eq!((status, echoed.duration_since(world.now).as_hours()), (201, hours), "{version} {asked}");
+            let echoed: jiff::Timestamp = items[0]["details"]["events"][0]["channel_expiry"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            assert_eq!(
+                (status, echoed.duration_since(world.now).as_hours()),
+                (201, hours),
+                "{version} {asked}"
+            );
         }
     }
 }
@@ -80,8 +96,10 @@ fn items_answer_in_order_and_good_with_bad_is_a_207() {
     let mut world = world();
     let mut nameless = channel("1", &["Deals.all"]);
     nameless.as_object_mut().unwrap().remove("channel_id");
-    let (status, items) =
-        world.write("POST", &[channel("1", &["Deals.all"]), nameless.clone(), channel("3", &["Leads.edit"])]);
+    let (status, items) = world.write(
+        "POST",
+        &[channel("1", &["Deals.all"]), nameless.clone(), channel("3", &["Leads.edit"])],
+    );
     assert_eq!(status, 207);
     assert_eq!(
         items.iter().map(|item| item["code"].as_str().unwrap()).collect::<Vec<_>>(),
@@ -101,7 +119,8 @@ fn items_answer_in_order_and_good_with_bad_is_a_207() {
 
 #[test]
 fn statuses_of_failed_items_are_knobs() {
-    let mut world = World::new(Knobs { all_bad_status: 202, partly_bad_status: 202, ..Knobs::default() });
+    let mut world =
+        World::new(Knobs { all_bad_status: 202, partly_bad_status: 202, ..Knobs::default() });
     let bad = channel("1", &["Potatoes.all"]);
     assert_eq!(world.write("POST", std::slice::from_ref(&bad)).0, 202);
     assert_eq!(world.write("POST", &[bad, channel("2", &["Deals.all"])]).0, 202);
@@ -123,9 +142,24 @@ fn each_kind_of_bad_item_is_told_apart() {
         ("token", json!(long), "INVALID_DATA", "$.watch[0].token"),
         ("token", json!(7), "INVALID_DATA", "$.watch[0].token"),
         ("channel_expiry", json!("tomorrow"), "INVALID_DATA", "$.watch[0].channel_expiry"),
-        ("channel_expiry", json!("2026-11-24T01:00:00.000Z"), "INVALID_DATA", "$.watch[0].channel_expiry"),
-        ("channel_expiry", json!("2026-11-23T15:59:59Z"), "INVALID_DATA", "$.watch[0].channel_expiry"),
-        ("notify_on_related_action", json!("yes"), "INVALID_DATA", "$.watch[0].notify_on_related_action"),
+        (
+            "channel_expiry",
+            json!("2026-11-24T01:00:00.000Z"),
+            "INVALID_DATA",
+            "$.watch[0].channel_expiry",
+        ),
+        (
+            "channel_expiry",
+            json!("2026-11-23T15:59:59Z"),
+            "INVALID_DATA",
+            "$.watch[0].channel_expiry",
+        ),
+        (
+            "notify_on_related_action",
+            json!("yes"),
+            "INVALID_DATA",
+            "$.watch[0].notify_on_related_action",
+        ),
         ("notification_condition", json!({}), "INVALID_DATA", "$.watch[0].notification_condition"),
     ];
     for (key, value, code, path) in table {
@@ -195,7 +229,8 @@ fn post_of_a_live_id_can_merge_or_conflict() {
     let mut merging = with_seven(Knobs { post: PostLive::Merge, ..Knobs::default() });
     merging.write("POST", &[channel("7", &["Contacts.edit"])]);
     assert_eq!(merging.rows().len(), 3);
-    let mut strict = with_seven(Knobs { post_conflict: PostConflict::DuplicateData, ..Knobs::default() });
+    let mut strict =
+        with_seven(Knobs { post_conflict: PostConflict::DuplicateData, ..Knobs::default() });
     let (status, items) = strict.write("POST", &[channel("7", &["Contacts.edit"])]);
     assert_eq!((status, &items[0]["code"]), (400, &json!("DUPLICATE_DATA")));
 }
@@ -220,8 +255,12 @@ fn put_replaces_everything() {
 #[test]
 fn patch_keeps_what_it_does_not_name() {
     let mut world = with_seven(Knobs::default());
-    let (status, items) = world.write("PATCH", &[json!({"channel_id": 7, "events": ["Deals.create"]})]);
-    assert_eq!((status, &items[0]["message"]), (200, &json!("Successfully updated the subscribe details")));
+    let (status, items) =
+        world.write("PATCH", &[json!({"channel_id": 7, "events": ["Deals.create"]})]);
+    assert_eq!(
+        (status, &items[0]["message"]),
+        (200, &json!("Successfully updated the subscribe details"))
+    );
     let rows = world.rows();
     assert_eq!(
         (rows.len(), &rows[0]["token"], &rows[0]["channel_expiry"]),
@@ -241,7 +280,10 @@ fn patch_as_it_was_observed_nulls_the_token_adds_events_and_gives_an_hour() {
     world.write("PATCH", &[json!({"channel_id": "7", "events": ["Contacts.create"]})]);
     let rows = world.rows();
     assert_eq!(rows.len(), 3);
-    assert_eq!((&rows[0]["token"], &rows[0]["channel_expiry"]), (&Value::Null, &json!("2026-11-23T09:00:00-08:00")));
+    assert_eq!(
+        (&rows[0]["token"], &rows[0]["channel_expiry"]),
+        (&Value::Null, &json!("2026-11-23T09:00:00-08:00"))
+    );
 }
 
 #[test]
@@ -257,10 +299,15 @@ fn patch_without_events_or_url_is_as_strict_as_the_knobs() {
 #[test]
 fn delete_events_takes_just_those_and_the_last_takes_the_channel() {
     let mut world = with_seven(Knobs::default());
-    let (status, items) =
-        world.write("PATCH", &[json!({"_delete_events": true, "channel_id": "7", "events": ["Deals.edit"]})]);
+    let (status, items) = world.write(
+        "PATCH",
+        &[json!({"_delete_events": true, "channel_id": "7", "events": ["Deals.edit"]})],
+    );
     let entry = &items[0]["details"]["events"][0];
-    assert_eq!((status, &items[0]["message"]), (200, &json!("Successfully removed the subscribe details")));
+    assert_eq!(
+        (status, &items[0]["message"]),
+        (200, &json!("Successfully removed the subscribe details"))
+    );
     assert_eq!((&entry["resource_name"], entry.get("channel_expiry")), (&json!("Deals"), None));
     let rows = world.rows();
     assert_eq!(row_of(&rows, "Deals")["events"], json!(["Deals.create", "Deals.delete"]));
@@ -284,7 +331,10 @@ fn an_expired_channel_is_not_subscribed_word_for_word() {
     world.write("POST", &[channel("1", &["Deals.all"])]);
     world.pass(3599);
     assert_eq!(world.write("PATCH", &[channel("1", &["Deals.all"])]).0, 200);
-    world.zoho.hand("a", &super::super::Hand::SetExpiry { channel: 1, expiry: world.now }, world.now).unwrap();
+    world
+        .zoho
+        .hand("a", &super::super::Hand::SetExpiry { channel: 1, expiry: world.now }, world.now)
+        .unwrap();
     let response = world.send("PATCH", &[], &json!({"watch": [channel("1", &["Deals.all"])]}));
     let real = r#"{"watch":[{"code":"NOT_SUBSCRIBED","details":{},"message":"Not subscribed for actions-watch of the given channel","status":"error"}]}"#;
     assert_eq!((response.status, std::str::from_utf8(&response.body).unwrap()), (400, real));
@@ -325,13 +375,24 @@ fn a_channel_or_a_module_can_be_refused_and_a_batch_as_a_whole() {
         code: "LIMIT_REACHED".to_owned(),
         details: details.clone(),
     });
-    let (status, items) = world.write("POST", &[channel("1", &["Deals.all"]), channel("2", &["Deals.all"])]);
-    assert_eq!((status, &items[1]["code"], &items[1]["details"]), (207, &json!("LIMIT_REACHED"), &details));
-    world.fault(Fault::RefuseModule { module: "Leads".to_owned(), code: "INVALID_DATA".to_owned(), details });
+    let (status, items) =
+        world.write("POST", &[channel("1", &["Deals.all"]), channel("2", &["Deals.all"])]);
+    assert_eq!(
+        (status, &items[1]["code"], &items[1]["details"]),
+        (207, &json!("LIMIT_REACHED"), &details)
+    );
+    world.fault(Fault::RefuseModule {
+        module: "Leads".to_owned(),
+        code: "INVALID_DATA".to_owned(),
+        details,
+    });
     assert_eq!(world.write("POST", &[channel("3", &["Leads.all"])]).0, 400);
     world.fault(Fault::RefuseBatchWith { channel: "5".to_owned() });
-    let response =
-        world.send("POST", &[], &json!({"watch": [channel("4", &["Deals.all"]), channel("5", &["Deals.all"])]}));
+    let response = world.send(
+        "POST",
+        &[],
+        &json!({"watch": [channel("4", &["Deals.all"]), channel("5", &["Deals.all"])]}),
+    );
     assert_eq!((response.status, &body(&response)["code"]), (400, &json!("INVALID_DATA")));
     assert_eq!(world.rows().len(), 1);
 }
@@ -350,7 +411,8 @@ fn a_short_grant_gives_one_hour_whatever_is_asked() {
 #[test]
 fn more_channels_than_the_knob_allows_reach_a_limit() {
     let mut world = World::new(Knobs { channels_max: Some(1), ..Knobs::default() });
-    let (status, items) = world.write("POST", &[channel("1", &["Deals.all"]), channel("2", &["Deals.all"])]);
+    let (status, items) =
+        world.write("POST", &[channel("1", &["Deals.all"]), channel("2", &["Deals.all"])]);
     assert_eq!((status, &items[1]["code"]), (207, &json!("LIMIT_REACHED")));
     assert_eq!(world.write("POST", &[channel("1", &["Deals.all"])]).0, 201);
 }

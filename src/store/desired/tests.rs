@@ -42,14 +42,19 @@ fn desired() -> Desired {
             credits_per_day: Some(52_500),
         },
     };
-    let condition = |matching| Condition { module: "Deals".into(), matching, fields: ["A".into(), "B".into()].into() };
+    let condition = |matching| Condition {
+        module: "Deals".into(),
+        matching,
+        fields: ["A".into(), "B".into()].into(),
+    };
     let spec = |number| Spec {
         id: ChannelId::new(number).unwrap(),
         name: format!("c{number}").parse().unwrap(),
         events: ["Deals.all", "Contacts.create"].into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?a=b"),
         token: Some(secret(&Origin::Credential("channel".into())).unwrap()),
-        rotation: (number % 2 == 0).then(|| Rotation::new(secret(&Origin::File("/run/key".into())).unwrap(), WEEK)),
+        rotation: (number % 2 == 0)
+            .then(|| Rotation::new(secret(&Origin::File("/run/key".into())).unwrap(), WEEK)),
         lifetime: DAY,
         renew_before: Some(Duration::from_secs(7)),
         notify_on_related_action: false,
@@ -57,7 +62,8 @@ fn desired() -> Desired {
         conditions: vec![condition(Match::Any), condition(Match::All)],
         mode: Mode::Observe,
     };
-    let specs = (1..=450).map(|number| (ChannelId::new(number).unwrap(), Arc::new(spec(number)))).collect();
+    let specs =
+        (1..=450).map(|number| (ChannelId::new(number).unwrap(), Arc::new(spec(number)))).collect();
     let alerts = Alerts {
         webhook: Some(secret(&Origin::Credential("webhook".into())).unwrap()),
         grace: Duration::from_secs(1),
@@ -68,8 +74,17 @@ fn desired() -> Desired {
         hosts: vec!["status.example.com".to_owned()],
         token: Some(secret(&Origin::File("http".into())).unwrap()),
     };
-    let settings = Settings { ca_file: Some("/etc/ca.pem".into()), listen: None, http, alerts, ..Settings::default() };
-    Desired { settings, accounts: [(account.name.clone(), AccountDesired { account, specs })].into() }
+    let settings = Settings {
+        ca_file: Some("/etc/ca.pem".into()),
+        listen: None,
+        http,
+        alerts,
+        ..Settings::default()
+    };
+    Desired {
+        settings,
+        accounts: [(account.name.clone(), AccountDesired { account, specs })].into(),
+    }
 }
 
 fn restored(store: &Store) -> Restored {
@@ -93,7 +108,8 @@ fn an_unchanged_state_is_not_written_and_a_changed_secret_is_a_change() {
     assert!(!store.keep_desired(&desired()).unwrap());
     let mut changed = desired();
     let account = changed.accounts.values_mut().next().unwrap();
-    account.account.credentials.client_secret = Secret::from_origin("another", Origin::Env("CLIENT".into()));
+    account.account.credentials.client_secret =
+        Secret::from_origin("another", Origin::Env("CLIENT".into()));
     assert!(store.keep_desired(&changed).unwrap());
     assert!(!store.keep_desired(&changed).unwrap());
     let generations: std::collections::BTreeSet<Vec<u8>> =
@@ -124,7 +140,8 @@ fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
     let store = open(&dir);
     store.keep_desired(&desired()).unwrap();
     let (whole, prefix) = (desired(), keys::generation(2));
-    let half = entries_of(&whole).take(3).map(|(key, entry)| (format!("{prefix}{key}"), Some(entry)));
+    let half =
+        entries_of(&whole).take(3).map(|(key, entry)| (format!("{prefix}{key}"), Some(entry)));
     store.desired.write(half).unwrap();
     drop(store);
     let store = open(&dir);
@@ -142,11 +159,18 @@ fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_confi
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     store.keep_desired(&desired()).unwrap();
-    let lost =
-        store.desired.keys("").unwrap().into_iter().find(|key| String::from_utf8_lossy(key).contains("/channel/"));
+    let lost = store
+        .desired
+        .keys("")
+        .unwrap()
+        .into_iter()
+        .find(|key| String::from_utf8_lossy(key).contains("/channel/"));
     store.desired.remove(lost.into_iter().collect()).unwrap();
     let error = store.restore_desired(&secret).unwrap_err().to_string();
-    assert!(error.contains("desired/0000") && error.contains("with a config that can be used"), "{error}");
+    assert!(
+        error.contains("desired/0000") && error.contains("with a config that can be used"),
+        "{error}"
+    );
     assert!(store.keep_desired(&desired()).unwrap());
     assert_eq!(restored(&store).desired, desired());
 }
@@ -168,7 +192,10 @@ fn a_desired_state_with_keys_of_another_version_is_restored() {
     let mut over = Over::default();
     entries.iter().for_each(|(key, entry)| over.add(key, entry));
     store.desired.write(entries.into_iter().map(|(key, entry)| (key, Some(entry)))).unwrap();
-    store.meta.write([(CURRENT.to_owned(), Some(Current { generation: 1, over: over.finish() }))]).unwrap();
+    store
+        .meta
+        .write([(CURRENT.to_owned(), Some(Current { generation: 1, over: over.finish() }))])
+        .unwrap();
     assert_eq!(restored(&store).desired, desired());
 }
 
@@ -197,9 +224,13 @@ fn a_secret_that_cannot_be_fetched_is_named() {
         Origin::Credential(name) => Err(format!("no credential {name}")),
         Origin::Env(_) | Origin::File(_) | Origin::Plain => secret(origin),
     };
-    let Restored { desired: back, unusable, .. } = store.restore_desired(&no_credential).unwrap().unwrap();
+    let Restored { desired: back, unusable, .. } =
+        store.restore_desired(&no_credential).unwrap().unwrap();
     assert!(back.accounts.is_empty());
-    assert_eq!(unusable[&"acme".parse().unwrap()], "the token of channel c1: no credential channel");
+    assert_eq!(
+        unusable[&"acme".parse().unwrap()],
+        "the token of channel c1: no credential channel"
+    );
 }
 
 #[test]

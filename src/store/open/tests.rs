@@ -28,7 +28,10 @@ fn record(number: i64) -> Record {
 }
 
 fn changes(numbers: impl IntoIterator<Item = i64>) -> BTreeMap<ChannelId, Option<Record>> {
-    numbers.into_iter().map(|number| (ChannelId::new(number).unwrap(), Some(record(number)))).collect()
+    numbers
+        .into_iter()
+        .map(|number| (ChannelId::new(number).unwrap(), Some(record(number))))
+        .collect()
 }
 
 fn open(dir: &TempDir) -> Store {
@@ -52,7 +55,10 @@ fn filled() -> TempDir {
 }
 
 /// The database behind the store's back.
-#[expect(clippy::disallowed_methods, reason = "sled lets go of its lock a moment after it was dropped")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "sled lets go of its lock a moment after it was dropped"
+)]
 fn raw(dir: &TempDir) -> sled::Db {
     for _ in 0..100 {
         match config().path(dir.path().join(DATABASE)).open() {
@@ -68,7 +74,12 @@ fn token() -> TokenState {
         credentials: Fingerprint(u64::MAX),
         access: Some((Secret::new("1000.access"), now())),
         fetches: vec![now()],
-        denied: Some(Denied { attempts: 2, until: now(), what: "invalid_code".into(), throttled: true }),
+        denied: Some(Denied {
+            attempts: 2,
+            until: now(),
+            what: "invalid_code".into(),
+            throttled: true,
+        }),
     }
 }
 
@@ -127,7 +138,8 @@ fn a_newer_layout_is_left_as_it_is() {
     meta.insert(SCHEMA_KEY, "2").unwrap();
     db.open_tree("records").unwrap().insert("whatever", "is new").unwrap();
     db.flush().unwrap();
-    let trees = |db: &sled::Db| db.tree_names().into_iter().collect::<std::collections::BTreeSet<_>>();
+    let trees =
+        |db: &sled::Db| db.tree_names().into_iter().collect::<std::collections::BTreeSet<_>>();
     let before = trees(&db);
     drop((db, meta));
     let error = why_not(dir.path());
@@ -139,7 +151,12 @@ fn a_newer_layout_is_left_as_it_is() {
 
 #[test]
 fn a_value_that_cannot_be_read_moves_the_database_aside() {
-    let rows = [("records", "acme/0000000000000000001"), ("accounts", "acme"), ("tokens", "acme"), ("meta", "desired")];
+    let rows = [
+        ("records", "acme/0000000000000000001"),
+        ("accounts", "acme"),
+        ("tokens", "acme"),
+        ("meta", "desired"),
+    ];
     for (tree, key) in rows {
         for schema_is_there in [true, false] {
             let dir = filled();
@@ -150,10 +167,14 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
             }
             db.flush().unwrap();
             drop(db);
-            let Opened { store, moved_aside, migrated: _ } = Store::open(dir.path(), now()).unwrap();
+            let Opened { store, moved_aside, migrated: _ } =
+                Store::open(dir.path(), now()).unwrap();
             let (aside, why) = moved_aside.unwrap();
-            let expected =
-                if schema_is_there { format!("{tree}/{key}") } else { "nothing of what was kept".to_owned() };
+            let expected = if schema_is_there {
+                format!("{tree}/{key}")
+            } else {
+                "nothing of what was kept".to_owned()
+            };
             assert!(why.contains(&expected), "{why}");
             assert_eq!(aside.file_name().unwrap(), "db.corrupt-2026-01-01T00-00-00Z");
             assert!(aside.join("conf").exists());
@@ -165,7 +186,8 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
     }
 }
 
-/// Else the record of a retired channel, under another key, would have somebody else's channel of that id disabled.
+/// Else the record of a retired channel, under another key, would have somebody else's channel of
+/// that id disabled.
 #[test]
 fn a_record_under_another_channels_key_moves_the_database_aside() {
     let dir = filled();
@@ -176,7 +198,10 @@ fn a_record_under_another_channels_key_moves_the_database_aside() {
     db.flush().unwrap();
     drop((db, records));
     let (_, why) = Store::open(dir.path(), now()).unwrap().moved_aside.unwrap();
-    assert!(why.ends_with("records/acme/0000000000000000001: it belongs under another key"), "{why}");
+    assert!(
+        why.ends_with("records/acme/0000000000000000001: it belongs under another key"),
+        "{why}"
+    );
 }
 
 /// A disk that is full while this is `true`.
@@ -211,9 +236,17 @@ fn a_store_that_goes_on_keeps_everything_in_memory_until_its_disk_has_room() {
     let gone = ChannelId::new(7).unwrap();
     store.write_records(&acme(), &changes(301..=700)).unwrap();
     store.write_records(&acme(), &[(gone, None)].into()).unwrap();
-    assert!(store.trouble().unwrap().contains("the store could not write"), "{:?}", store.trouble());
+    assert!(
+        store.trouble().unwrap().contains("the store could not write"),
+        "{:?}",
+        store.trouble()
+    );
     assert_eq!(other_hand.records(&acme()).unwrap().len(), 699);
-    assert_eq!(other_hand.token(&acme()).unwrap(), Some(token()), "what was not written since is there too");
+    assert_eq!(
+        other_hand.token(&acme()).unwrap(),
+        Some(token()),
+        "what was not written since is there too"
+    );
     assert!(store.mend(now()).is_err(), "it is still full");
     assert_eq!(store.records(&acme()).unwrap().len(), 699);
 
@@ -274,27 +307,37 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
         }),
     ];
     for (what, damage) in damages {
-        let names: Vec<_> = files(&filled().path().join(DATABASE)).into_iter().map(|path| kind_of(&path)).collect();
+        let names: Vec<_> =
+            files(&filled().path().join(DATABASE)).into_iter().map(|path| kind_of(&path)).collect();
         for name in names {
             let dir = filled();
             let paths = files(&dir.path().join(DATABASE));
             for path in paths.iter().filter(|path| kind_of(path) == name) {
                 fs::write(path, damage(fs::read(path).unwrap())).unwrap();
             }
-            let Opened { store, moved_aside, migrated: _ } =
-                Store::open(dir.path(), now()).unwrap_or_else(|error| panic!("{name} {what}: {error:?}"));
-            // sled takes a log that ends early for one whose last writes never came: what they held is taken over again.
+            let Opened { store, moved_aside, migrated: _ } = Store::open(dir.path(), now())
+                .unwrap_or_else(|error| panic!("{name} {what}: {error:?}"));
+            // sled takes a log that ends early for one whose last writes never came: what they held
+            // is taken over again.
             let whole = store.records(&acme()).unwrap().len() == 300;
-            assert!(whole != moved_aside.is_some() || what == "cut in half", "{name} {what}: {moved_aside:?}");
+            assert!(
+                whole != moved_aside.is_some() || what == "cut in half",
+                "{name} {what}: {moved_aside:?}"
+            );
             store.write_records(&acme(), &changes([1])).unwrap();
-            assert_eq!(store.records(&acme()).unwrap()[&ChannelId::new(1).unwrap()], record(1), "{name} {what}");
+            assert_eq!(
+                store.records(&acme()).unwrap()[&ChannelId::new(1).unwrap()],
+                record(1),
+                "{name} {what}"
+            );
         }
     }
 }
 
 /// What is in a directory, by name.
 fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let entries =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = entries.collect();
     names.sort();
     names
@@ -341,7 +384,8 @@ fn a_place_that_cannot_hold_a_directory_is_an_error_of_the_file_system() {
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
 }
 
-/// To layouts 2 and 3: records move into a tree of another name, and back; a word is left in `meta` each time.
+/// To layouts 2 and 3: records move into a tree of another name, and back; a word is left in `meta`
+/// each time.
 const TO_3: &[Step] = &[
     |mut entries| {
         let records = entries.remove(b"records".as_slice()).ok_or("no records")?;
@@ -368,7 +412,8 @@ fn assert_migrated(dir: &TempDir, store: &Store) {
         (1..=300).map(record).collect::<Vec<_>>()
     );
     assert_eq!(store.token(&acme()).unwrap(), Some(token()));
-    let words = ["schema", "second", "third"].map(|key| store.meta.read::<serde_json::Value>(key).unwrap().unwrap());
+    let words = ["schema", "second", "third"]
+        .map(|key| store.meta.read::<serde_json::Value>(key).unwrap().unwrap());
     assert_eq!(words, [serde_json::json!(3), "2".into(), "3".into()]);
     assert_eq!(names(dir.path()), ["db", "db.layout-1-2026-01-01T00-00-00Z", "db.lock"]);
 }
@@ -383,7 +428,9 @@ fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
     assert_eq!((from, moved_aside), (1, None));
     drop(store);
 
-    let Opened { store, moved_aside: None, migrated: None } = open_as_layout_3(&dir) else { panic!("migrated twice") };
+    let Opened { store, moved_aside: None, migrated: None } = open_as_layout_3(&dir) else {
+        panic!("migrated twice")
+    };
     assert_migrated(&dir, &store);
     drop(store);
     let error = why_not(dir.path());
@@ -400,7 +447,10 @@ fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
 fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
     let moved: [(&str, &[(&str, &str)]); 3] = [
         ("half written", &[("db", "db.migrating"), ("db.layout-1-2026-01-01T00-00-00Z", "db")]),
-        ("whole, the old one in place", &[("db", "db.migrated"), ("db.layout-1-2026-01-01T00-00-00Z", "db")]),
+        (
+            "whole, the old one in place",
+            &[("db", "db.migrated"), ("db.layout-1-2026-01-01T00-00-00Z", "db")],
+        ),
         ("whole, the old one away", &[("db", "db.migrated")]),
     ];
     for (crash, moves) in moved {
@@ -448,5 +498,7 @@ fn entries(db: &sled::Db) -> migrate::Entries {
         (key.to_vec(), value.to_vec())
     };
     let names = db.tree_names().into_iter();
-    names.map(|name| (name.to_vec(), db.open_tree(&name).unwrap().iter().map(pair).collect())).collect()
+    names
+        .map(|name| (name.to_vec(), db.open_tree(&name).unwrap().iter().map(pair).collect()))
+        .collect()
 }

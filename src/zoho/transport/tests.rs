@@ -64,18 +64,29 @@ async fn a_request_that_never_left_was_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = listener.local_addr().unwrap();
     drop(listener);
-    let no_tls = serve(Server::Says("HTTP/1.1 400 Bad Request\r\n\r\n")).await.replace("http://", "https://");
+    let no_tls = serve(Server::Says("HTTP/1.1 400 Bad Request\r\n\r\n"))
+        .await
+        .replace("http://", "https://");
     let mute_tls = serve(Server::IsSilent).await.replace("http://", "https://");
-    let places =
-        [format!("http://{closed}"), no_tls, mute_tls, "http://no-such-host.invalid".to_owned(), "no url".to_owned()];
+    let places = [
+        format!("http://{closed}"),
+        no_tls,
+        mute_tls,
+        "http://no-such-host.invalid".to_owned(),
+        "no url".to_owned(),
+    ];
     for place in places {
         let error = get(place.clone()).await.unwrap_err();
         assert!(matches!(error, TransportError::NotSent(_)), "{place}: {error:?}");
-        assert!(!error.to_string().contains("secret") && !error.to_string().contains("actions/watch"), "{error}");
+        assert!(
+            !error.to_string().contains("secret") && !error.to_string().contains("actions/watch"),
+            "{error}"
+        );
     }
 }
 
-/// A server that speaks no TLS, one that is silent, and one that breaks off the handshake with an alert.
+/// A server that speaks no TLS, one that is silent, and one that breaks off the handshake with an
+/// alert.
 #[tokio::test]
 async fn a_tls_handshake_that_fails_was_not_sent_and_says_why() {
     let alert = "\u{15}\u{3}\u{3}\u{0}\u{2}\u{2}\u{28}";
@@ -86,7 +97,10 @@ async fn a_tls_handshake_that_fails_was_not_sent_and_says_why() {
     ];
     for (server, why) in servers {
         let error = get(serve(server).await.replace("http://", "https://")).await.unwrap_err();
-        assert!(matches!(&error, TransportError::NotSent(said) if said.contains(why)), "{why}: {error:?}");
+        assert!(
+            matches!(&error, TransportError::NotSent(said) if said.contains(why)),
+            "{why}: {error:?}"
+        );
     }
 }
 
@@ -104,7 +118,10 @@ async fn a_reply_that_does_not_arrive_whole_is_lost() {
         assert!(matches!(error, TransportError::Lost(_)), "{text:?}: {error:?}");
     }
     let silent = get(serve(Server::IsSilent).await).await.unwrap_err();
-    assert!(matches!(&silent, TransportError::Lost(why) if why.starts_with("timed out")), "{silent:?}");
+    assert!(
+        matches!(&silent, TransportError::Lost(why) if why.starts_with("timed out")),
+        "{silent:?}"
+    );
     let large = get(serve(Server::SaysMuch(REPLY_MAX + 1)).await).await.unwrap_err();
     assert_eq!(large, TransportError::Lost("the reply is larger than 8388608 bytes".to_owned()));
 }
@@ -112,7 +129,10 @@ async fn a_reply_that_does_not_arrive_whole_is_lost() {
 #[tokio::test]
 async fn where_only_the_status_counts_nothing_behind_it_is_read() {
     let http = http(None).reading_no_body();
-    for server in [Server::SaysMuch(REPLY_MAX + 1), Server::Says("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx")] {
+    for server in [
+        Server::SaysMuch(REPLY_MAX + 1),
+        Server::Says("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx"),
+    ] {
         let response = get_by(&http, serve(server).await).await.unwrap();
         assert_eq!((response.status, response.body.len()), (200, 0));
     }
@@ -120,16 +140,23 @@ async fn where_only_the_status_counts_nothing_behind_it_is_read() {
 
 #[tokio::test]
 async fn a_redirect_is_a_response_and_not_followed() {
-    let text = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/elsewhere\r\ncontent-length: 0\r\n\r\n";
+    let text =
+        "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/elsewhere\r\ncontent-length: 0\r\n\r\n";
     let response = said(text).await.unwrap();
-    assert_eq!((response.status, response.header("location")), (302, Some("http://127.0.0.1:9/elsewhere")));
+    assert_eq!(
+        (response.status, response.header("location")),
+        (302, Some("http://127.0.0.1:9/elsewhere"))
+    );
 }
 
 #[tokio::test]
 async fn any_content_type_is_read() {
     let text = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\nDate: Mon, 23 Nov 2026 16:00:00 GMT\r\ncontent-length: 2\r\n\r\n{}";
     let response = said(text).await.unwrap();
-    assert_eq!((response.body.as_slice(), response.header("date").is_some()), (b"{}".as_slice(), true));
+    assert_eq!(
+        (response.body.as_slice(), response.header("date").is_some()),
+        (b"{}".as_slice(), true)
+    );
 }
 
 /// 64 MiB of blanks, packed into 64 KiB: counted as they are unpacked.
@@ -142,7 +169,10 @@ async fn a_reply_that_unpacks_to_far_more_than_it_is_is_cut_off() {
     }
     let bomb = packer.finish().unwrap();
     assert!(bomb.len() < 128 * 1024, "{}", bomb.len());
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        bomb.len()
+    );
     let url = serve(Server::SaysBytes([head.into_bytes(), bomb].concat())).await;
     let error = get(url).await.unwrap_err();
     assert_eq!(error, TransportError::Lost("the reply is larger than 8388608 bytes".to_owned()));
@@ -151,7 +181,9 @@ async fn a_reply_that_unpacks_to_far_more_than_it_is_is_cut_off() {
 /// A CA with a certificate that holds, one that is over, and one that vouches for itself.
 #[tokio::test]
 async fn only_a_certificate_that_holds_is_spoken_to() {
-    use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+    use rcgen::{
+        BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd,
+    };
     install_crypto();
     let server = || CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
@@ -189,7 +221,10 @@ async fn only_a_certificate_that_holds_is_spoken_to() {
         match refused {
             None => assert_eq!(got.unwrap().status, 204),
             Some(why) => {
-                assert!(matches!(&got, Err(TransportError::NotSent(said)) if said.contains(why)), "{why}: {got:?}");
+                assert!(
+                    matches!(&got, Err(TransportError::NotSent(said)) if said.contains(why)),
+                    "{why}: {got:?}"
+                );
                 assert_eq!(served.await.unwrap(), 0, "{why}: something was sent");
             }
         }
@@ -198,7 +233,9 @@ async fn only_a_certificate_that_holds_is_spoken_to() {
 
 #[test]
 fn a_proxy_is_for_https_and_is_a_url() {
-    let with = |name: &'static str, value: &'static str| proxy(move |asked| (asked == name).then(|| value.to_owned()));
+    let with = |name: &'static str, value: &'static str| {
+        proxy(move |asked| (asked == name).then(|| value.to_owned()))
+    };
     for name in PROXIES {
         assert!(with(name, "http://proxy.example.com:3128").unwrap().is_some(), "{name}");
         assert!(with(name, "").unwrap().is_none(), "{name}");

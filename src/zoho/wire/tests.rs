@@ -15,7 +15,9 @@ fn spec() -> Spec {
     Spec {
         id: ChannelId::new(1_745_564_708_612_968_000).unwrap(),
         name: "deal-sync".parse().unwrap(),
-        events: ["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"].into_iter().collect(),
+        events: ["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"]
+            .into_iter()
+            .collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?key=a%20b&x=\"y\""),
         token: Some(Secret::new("t\u{f6}ken")),
         rotation: None,
@@ -91,7 +93,9 @@ fn a_condition_is_a_tree_of_pairs() {
     check(&any_of(&["A"]), &expect![[r#"{"field":{"api_name":"A"}}"#]]);
     check(
         &any_of(&["A", "B"]),
-        &expect![[r#"{"group":[{"field":{"api_name":"A"}},{"field":{"api_name":"B"}}],"group_operator":"or"}"#]],
+        &expect![[
+            r#"{"group":[{"field":{"api_name":"A"}},{"field":{"api_name":"B"}}],"group_operator":"or"}"#
+        ]],
     );
     check(
         &Condition { matching: Match::All, ..any_of(&["A", "B", "C"]) },
@@ -125,9 +129,15 @@ fn a_list_has_a_row_for_each_channel_and_module() {
     assert_eq!(first.tokens, [token].into());
     let condition = any_of(&["Stage", "Account_Name", "Lead_Source"]);
     assert_eq!(first.conditions, [Seen::Known(Vec::new()), Seen::Known(vec![condition])].into());
-    assert_eq!((first.notify_on_related_action.len(), first.return_affected_field_values.len()), (1, 1));
+    assert_eq!(
+        (first.notify_on_related_action.len(), first.return_affected_field_values.len()),
+        (1, 1)
+    );
     let second = &channels[&ChannelId::new(i64::MAX).unwrap()];
-    assert_eq!((second.tokens.clone(), second.conditions.clone()), ([TokenSeen::Null].into(), [Seen::Unsaid].into()));
+    assert_eq!(
+        (second.tokens.clone(), second.conditions.clone()),
+        ([TokenSeen::Null].into(), [Seen::Unsaid].into())
+    );
     assert!(second.notify_on_related_action.is_empty());
 }
 
@@ -141,7 +151,9 @@ fn an_id_is_a_string_or_a_number_and_a_row_without_one_is_passed_over() {
     let id = |text: &str| row(&format!(r#""channel_id":{text}"#)).map(|row| row.id.number());
     assert_eq!(id("\"2542271027018545353\""), Some(2_542_271_027_018_545_353));
     assert_eq!(id("2542271027018545353"), Some(2_542_271_027_018_545_353));
-    for odd in ["null", "\"abc\"", "\"\"", "-1", "0", "1.5", "9223372036854775808", "{}", "[]", "true"] {
+    for odd in
+        ["null", "\"abc\"", "\"\"", "-1", "0", "1.5", "9223372036854775808", "{}", "[]", "true"]
+    {
         assert_eq!(id(odd), None, "{odd}");
     }
     assert_eq!(row(""), None);
@@ -151,9 +163,14 @@ fn an_id_is_a_string_or_a_number_and_a_row_without_one_is_passed_over() {
 
 #[test]
 fn an_expiry_is_read_with_any_offset() {
-    let expiry = |text: &str| row(&format!(r#""channel_id":"1","channel_expiry":{text}"#)).unwrap().expiry;
+    let expiry =
+        |text: &str| row(&format!(r#""channel_id":"1","channel_expiry":{text}"#)).unwrap().expiry;
     let expected = Some("2026-11-24T16:00:00Z".parse().unwrap());
-    for same in ["\"2026-11-24T16:00:00Z\"", "\"2026-11-24T21:30:00+05:30\"", "\"2026-11-24T08:00:00.000-08:00\""] {
+    for same in [
+        "\"2026-11-24T16:00:00Z\"",
+        "\"2026-11-24T21:30:00+05:30\"",
+        "\"2026-11-24T08:00:00.000-08:00\"",
+    ] {
         assert_eq!(expiry(same), expected, "{same}");
     }
     for odd in ["\"soon\"", "\"\"", "null", "1732464000", "\"2026-11-24T16:00:00\"", "{}"] {
@@ -186,12 +203,17 @@ fn a_token_is_set_null_or_not_spoken_of() {
 #[test]
 fn a_condition_that_cannot_be_declared_is_opaque() {
     let leaf = |name: &str| json!({ "field": { "api_name": name }, "group_operator": null, "group": null });
-    let read = |tree: Value| read_conditions(&json!([{ "module": { "api_name": "Deals" }, "field_selection": tree }]));
+    let read = |tree: Value| {
+        read_conditions(&json!([{ "module": { "api_name": "Deals" }, "field_selection": tree }]))
+    };
     assert_eq!(read(leaf("A")), Seen::Known(vec![any_of(&["A"])]));
     assert_eq!(read(json!({ "api_name": "A" })), Seen::Known(vec![any_of(&["A"])]));
     let mixed = json!({ "group_operator": "or", "group": [leaf("A"), { "group_operator": "and", "group": [leaf("B"), leaf("C")] }] });
     assert_eq!(read(mixed), Seen::Opaque);
-    assert_eq!(read(json!({ "group_operator": null, "group": [leaf("A"), leaf("B")] })), Seen::Opaque);
+    assert_eq!(
+        read(json!({ "group_operator": null, "group": [leaf("A"), leaf("B")] })),
+        Seen::Opaque
+    );
     assert_eq!(read(json!({})), Seen::Opaque);
     assert_eq!(read_conditions(&json!([{}])), Seen::Opaque);
     assert_eq!(read_conditions(&json!([])), Seen::Known(Vec::new()));
@@ -203,7 +225,11 @@ fn a_full_page_that_does_not_say_is_followed_by_another() {
         let rows = vec![r#"{"channel_id":"1"}"#; rows].join(",");
         read_page(format!(r#"{{"watch":[{rows}]{info}}}"#).as_bytes()).unwrap().more
     };
-    assert!(page(200, "") && page(200, r#","info":null"#) && page(200, r#","info":{"more_records":null}"#));
+    assert!(
+        page(200, "")
+            && page(200, r#","info":null"#)
+            && page(200, r#","info":{"more_records":null}"#)
+    );
     assert!(!page(199, "") && !page(200, r#","info":{"more_records":false}"#));
     assert!(page(1, r#","info":{"more_records":true}"#));
 }
@@ -218,7 +244,10 @@ fn verdicts(body: &str) -> String {
                 let id = item.id.map_or("?".to_owned(), |id| id.to_string());
                 match &item.verdict {
                     Verdict::Accepted(expiry) => {
-                        format!("{id} accepted {}", expiry.map_or("-".to_owned(), |expiry| expiry.to_string()))
+                        format!(
+                            "{id} accepted {}",
+                            expiry.map_or("-".to_owned(), |expiry| expiry.to_string())
+                        )
                     }
                     Verdict::Refused(refused) => {
                         format!(
@@ -297,7 +326,9 @@ fn what_zoho_says_is_bounded_and_has_no_control_characters() {
     let message = format!("a\nb\u{1b}[31m{}", "\u{e9}".repeat(1000));
     let body = json!({ "code": "X".repeat(1000), "message": message }).to_string();
     let Ok(Answer::Bare(refused)) = read_answer(body.as_bytes()) else { panic!("not bare") };
-    assert!(refused.message.starts_with("a b [31m\u{e9}") && refused.message.chars().count() == 303);
+    assert!(
+        refused.message.starts_with("a b [31m\u{e9}") && refused.message.chars().count() == 303
+    );
     assert_eq!(refused.code.len(), 303);
 }
 
@@ -309,8 +340,15 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
-        prop_oneof![Just("SUCCESS"), Just("success"), Just("error"), Just("Deals.all"), Just("$.watch[1]"), Just("22")]
-            .prop_map(Value::from),
+        prop_oneof![
+            Just("SUCCESS"),
+            Just("success"),
+            Just("error"),
+            Just("Deals.all"),
+            Just("$.watch[1]"),
+            Just("22")
+        ]
+        .prop_map(Value::from),
     ];
     let key = prop_oneof![
         "[a-z_]{1,8}".boxed(),

@@ -1,4 +1,5 @@
-//! A daemon in this process, converged, over the simulator's state, with somebody else's channels beside its own.
+//! A daemon in this process, converged, over the simulator's state, with somebody else's channels
+//! beside its own.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -36,10 +37,19 @@ pub(super) struct Besieged {
 impl Besieged {
     /// Two channels of ours, two that are not.
     pub(super) fn new() -> Besieged {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("config.toml");
-        let mut file = std::fs::File::options().write(true).create(true).mode(0o600).truncate(true).open(&config);
+        let mut file = std::fs::File::options()
+            .write(true)
+            .create(true)
+            .mode(0o600)
+            .truncate(true)
+            .open(&config);
         file.as_mut().unwrap().write_all(config_text().as_bytes()).unwrap();
         let zoho = Arc::new(Straight::new());
         let options = options(config, dir.path().join("state"), zoho.clone());
@@ -49,7 +59,9 @@ impl Besieged {
         let ran = runtime.spawn(daemon.run());
         runtime
             .block_on(async {
-                let looked = overview.wait_for(|overview| overview.accounts.values().all(Option::is_some)).await;
+                let looked = overview
+                    .wait_for(|overview| overview.accounts.values().all(Option::is_some))
+                    .await;
                 looked.map(|_| ())
             })
             .unwrap();
@@ -132,7 +144,10 @@ impl Straight {
     fn foreign(&self) -> BTreeMap<i64, Channel> {
         let zoho = self.zoho();
         let channels = zoho.channels("acme", self.clock.now()).into_iter();
-        channels.filter(|channel| channel.id >= 700).map(|channel| (channel.id, channel.clone())).collect()
+        channels
+            .filter(|channel| channel.id >= 700)
+            .map(|channel| (channel.id, channel.clone()))
+            .collect()
     }
 }
 

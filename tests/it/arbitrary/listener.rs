@@ -39,7 +39,12 @@ fn no_request_makes_the_health_listener_panic_write_or_tell_a_secret() {
 #[test]
 fn no_bytes_make_the_health_listener_panic_or_write() {
     let besieged = Besieged::new();
-    let start = prop::sample::select(vec!["", "GET ", "GET /metrics HTTP/1.1\r\n", "GET /healthz/channels/"]);
+    let start = prop::sample::select(vec![
+        "",
+        "GET ",
+        "GET /metrics HTTP/1.1\r\n",
+        "GET /healthz/channels/",
+    ]);
     cases(512)
         .run(&(start, prop::collection::vec(any::<u8>(), 0..300)), |(start, rest)| {
             besieged.http(&[start.as_bytes(), &rest].concat());

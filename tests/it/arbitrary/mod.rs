@@ -1,8 +1,8 @@
 //! Whatever comes in: over the control socket, over the health listener, out of the database.
 //!
-//! Cases are drawn from a fixed seed, a bounded number of them, so that a failure comes again. The control socket and the
-//! health listener are those of a real daemon in this process, over the simulator's state; a stored value is damaged under
-//! a world (`world/`) that is started on it.
+//! Cases are drawn from a fixed seed, a bounded number of them, so that a failure comes again. The
+//! control socket and the health listener are those of a real daemon in this process, over the
+//! simulator's state; a stored value is damaged under a world (`world/`) that is started on it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 

@@ -34,7 +34,8 @@ impl Sent {
             Body::Huge(byte, length) => (vec![*byte; *length], *length),
             Body::Liar(bytes, length) => (bytes.clone(), *length),
         };
-        let mut text = format!("{} {} HTTP/1.1\r\nhost: localhost\r\n{CLOSES}", self.method, self.path);
+        let mut text =
+            format!("{} {} HTTP/1.1\r\nhost: localhost\r\n{CLOSES}", self.method, self.path);
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
@@ -55,9 +56,14 @@ impl Sent {
             Body::Liar(bytes, length) => bytes.get(..*length).unwrap_or_default(),
             Body::Huge(..) => return false,
         };
-        let body: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(bytes).ok();
-        let known = |body: serde_json::Map<String, _>| body.keys().all(|key| ["account", "channel"].contains(&&**key));
-        self.method == "POST" && self.path.split('?').next() == Some("/renew") && body.is_some_and(known)
+        let body: Option<serde_json::Map<String, serde_json::Value>> =
+            serde_json::from_slice(bytes).ok();
+        let known = |body: serde_json::Map<String, _>| {
+            body.keys().all(|key| ["account", "channel"].contains(&&**key))
+        };
+        self.method == "POST"
+            && self.path.split('?').next() == Some("/renew")
+            && body.is_some_and(known)
     }
 
     /// Whether it is HTTP, so that it has to be answered.
@@ -67,7 +73,11 @@ impl Sent {
 }
 
 /// Sends bytes; the status and the whole answer, if there is one.
-pub(super) fn asked(mut stream: impl Read + Write, bytes: &[u8], hang_up: impl FnOnce()) -> Option<(u16, String)> {
+pub(super) fn asked(
+    mut stream: impl Read + Write,
+    bytes: &[u8],
+    hang_up: impl FnOnce(),
+) -> Option<(u16, String)> {
     // Whoever does not want the rest of it closes, and that is an answer too.
     let _cut_off = stream.write_all(bytes);
     // Who hangs up is not answered, so that is only for what would be waited for for ever.
@@ -85,7 +95,9 @@ pub(super) fn asked(mut stream: impl Read + Write, bytes: &[u8], hang_up: impl F
 fn is_whole(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
-    let Some(announced) = head.rsplit_once(CLOSES).and_then(|(_, head)| head.rsplit_once("content-length: ")) else {
+    let Some(announced) =
+        head.rsplit_once(CLOSES).and_then(|(_, head)| head.rsplit_once("content-length: "))
+    else {
         return false;
     };
     announced.1.parse() == Ok(bytes.len() - head.len() - 4)
@@ -93,7 +105,9 @@ fn is_whole(bytes: &[u8]) -> bool {
 
 /// Any request, mostly to these paths.
 pub(super) fn requests(paths: &'static [&'static str]) -> impl Strategy<Value = Sent> {
-    let methods = &["GET", "POST", "POST", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "BREW"];
+    let methods = &[
+        "GET", "POST", "POST", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "BREW",
+    ];
     let known = prop::sample::select(paths).prop_map(str::to_owned);
     let path = prop_oneof![
         6 => known.clone(),
@@ -111,12 +125,8 @@ pub(super) fn requests(paths: &'static [&'static str]) -> impl Strategy<Value = 
         ],
         0..4,
     );
-    (prop::sample::select(&methods[..]), path, headers, bodies()).prop_map(|(method, path, headers, body)| Sent {
-        method,
-        path,
-        headers,
-        body,
-    })
+    (prop::sample::select(&methods[..]), path, headers, bodies())
+        .prop_map(|(method, path, headers, body)| Sent { method, path, headers, body })
 }
 
 fn bodies() -> impl Strategy<Value = Body> {

@@ -1,8 +1,9 @@
 //! Values in the database that are not what was written.
 //!
-//! Each case damages one or two values of a store at rest, then starts a world on it. A store that can be read is read, one
-//! that cannot is moved aside, one that says it is newer is left alone; whichever it was, nothing foreign is written, nothing
-//! undeclared is made, and everything declared is covered after the next audit.
+//! Each case damages one or two values of a store at rest, then starts a world on it. A store that
+//! can be read is read, one that cannot is moved aside, one that says it is newer is left alone;
+//! whichever it was, nothing foreign is written, nothing undeclared is made, and everything
+//! declared is covered after the next audit.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +25,10 @@ use crate::world::World;
 fn no_stored_value_makes_the_store_panic_or_the_daemon_write_what_is_not_its_own() {
     cases(256)
         .run(&prop::collection::vec(damages(), 1..3), |damages| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build();
             runtime.unwrap().block_on(case(&damages))
         })
         .unwrap();
@@ -60,9 +64,14 @@ async fn case(damages: &[Damage]) -> Result<(), TestCaseError> {
             let fetch = |_: &Origin| Err("not here".to_owned());
             // A desired state that is not what was written is refused as a whole.
             let restored = opened.store.restore_desired(&fetch);
-            prop_assert!(matches!(restored, Ok(_) | Err(StoreError::Value { tree: "desired", .. })), "{restored:?}");
+            prop_assert!(
+                matches!(restored, Ok(_) | Err(StoreError::Value { tree: "desired", .. })),
+                "{restored:?}"
+            );
         }
-        Err(OpenError::Newer { .. }) if damages.iter().any(|damage| damage.tree == "meta") => return Ok(()),
+        Err(OpenError::Newer { .. }) if damages.iter().any(|damage| damage.tree == "meta") => {
+            return Ok(());
+        }
         Err(other) => return Err(TestCaseError::fail(format!("{other:?}"))),
     }
     world.start();
@@ -125,7 +134,8 @@ enum How {
 
 fn damages() -> impl Strategy<Value = Damage> {
     let tree = prop::sample::select(vec![
-        "records", "records", "records", "ledger", "ledger", "acks", "accounts", "tokens", "desired", "meta",
+        "records", "records", "records", "ledger", "ledger", "acks", "accounts", "tokens",
+        "desired", "meta",
     ]);
     let words = &[
         "9999-12-30T22:00:00.999999999Z",
@@ -147,7 +157,11 @@ fn damages() -> impl Strategy<Value = Damage> {
         2 => any::<prop::sample::Index>().prop_map(How::Other),
         3 => (any::<prop::sample::Index>(), b'0'..=b'9').prop_map(|(at, digit)| How::Digit(at, digit)),
     ];
-    (tree, any::<prop::sample::Index>(), how).prop_map(|(tree, which, how)| Damage { tree, which, how })
+    (tree, any::<prop::sample::Index>(), how).prop_map(|(tree, which, how)| Damage {
+        tree,
+        which,
+        how,
+    })
 }
 
 fn leaf(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
@@ -180,7 +194,8 @@ impl Damage {
                 bytes
             }
             How::Digit(at, digit) => {
-                let mut digits: Vec<&mut u8> = bytes.iter_mut().filter(|byte| byte.is_ascii_digit()).collect();
+                let mut digits: Vec<&mut u8> =
+                    bytes.iter_mut().filter(|byte| byte.is_ascii_digit()).collect();
                 if !digits.is_empty() {
                     let at = at.index(digits.len());
                     *digits[at] = *digit;
@@ -214,7 +229,8 @@ fn leaves_of<'a>(value: &'a mut Value, leaves: &mut Vec<&'a mut Value>) {
     }
 }
 
-/// The database behind the store's back; its former user lets go of the lock a moment after it was dropped.
+/// The database behind the store's back; its former user lets go of the lock a moment after it was
+/// dropped.
 fn opened(path: &Path) -> sled::Db {
     for _ in 0..500 {
         match sled::Config::default().segment_size(SEGMENT_BYTES).path(path).open() {
@@ -228,5 +244,6 @@ fn opened(path: &Path) -> sled::Db {
 const FOREIGN: i64 = 700_000;
 /// What the store begins its databases with; sled opens none with another.
 const SEGMENT_BYTES: usize = 64 * 1024;
-/// In an hour that has nothing to do: far more than a look and a repair take, far fewer than a loop that spins.
+/// In an hour that has nothing to do: far more than a look and a repair take, far fewer than a loop
+/// that spins.
 const CALLS_MAX: usize = 200;

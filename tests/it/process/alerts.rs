@@ -28,11 +28,20 @@ fn bad_is_told_once_and_good_once_also_over_a_restart() {
     let (head, body) = hook.next();
     assert!(head.starts_with("POST /hook?key=s3cret HTTP/1.1\r\n"), "{head}");
     let text = serde_json::from_str::<Value>(&body).unwrap()["text"].as_str().unwrap().to_owned();
-    assert!(text.starts_with("channelkeeper: degraded: 1 problem.\nEverything stays covered until "), "{text}");
-    assert!(text.contains("evnts") && text.contains("Next: `channelkeeper check` shows the place."), "{text}");
+    assert!(
+        text.starts_with("channelkeeper: degraded: 1 problem.\nEverything stays covered until "),
+        "{text}"
+    );
+    assert!(
+        text.contains("evnts") && text.contains("Next: `channelkeeper check` shows the place."),
+        "{text}"
+    );
     daemon.hears("the webhook was told");
     let scrape = daemon.get("/metrics").body;
-    for line in ["messages_total{to=\"webhook\",outcome=\"delivered\"} 1.0", "messages_ok{to=\"heartbeat\"} 1.0"] {
+    for line in [
+        "messages_total{to=\"webhook\",outcome=\"delivered\"} 1.0",
+        "messages_ok{to=\"heartbeat\"} 1.0",
+    ] {
         assert!(scrape.contains(line), "no {line} in\n{scrape}");
     }
     daemon.kill();
@@ -87,9 +96,13 @@ fn place(zoho: &Simulator, hook: &Inbox, beat: &Inbox, more: &str) -> (Place, St
         .replace("\"secret-sim1\"", "{ env = \"A\" }")
         .replace("\"1000.refresh-sim1\"", "{ env = \"B\" }");
     let alerts = "\n[alerts]\nwebhook = { env = \"HOOK\" }\nheartbeat = { env = \"BEAT\" }\ngrace = \"0s\"\n";
-    let declared = declared("orders", 101, &["Deals.all"]).replace("\"token-orders\"", "{ env = \"C\" }");
+    let declared =
+        declared("orders", 101, &["Deals.all"]).replace("\"token-orders\"", "{ env = \"C\" }");
     let good = account + alerts + more + &declared;
-    let place = Place::new(&good).with_env("A", "secret-sim1").with_env("B", "1000.refresh-sim1").with_env("C", "t");
+    let place = Place::new(&good)
+        .with_env("A", "secret-sim1")
+        .with_env("B", "1000.refresh-sim1")
+        .with_env("C", "t");
     let place = place
         .with_env("HOOK", hook.url("/hook?key=s3cret"))
         .with_env("BEAT", beat.url("/beat?key=s3cret"))
@@ -122,7 +135,10 @@ impl Inbox {
                     held.push(stream);
                 } else {
                     // Whoever asked may have gone.
-                    let _gone = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    let _gone = write!(
+                        stream,
+                        "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    );
                 }
             }
         });
@@ -146,7 +162,8 @@ fn request(stream: &mut TcpStream) -> (String, String) {
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
             if body.len() >= length.unwrap_or(0) {
                 return (format!("{head}\r\n"), body.to_owned());
             }

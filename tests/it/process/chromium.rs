@@ -1,4 +1,5 @@
-//! A real browser: Debian's `chromium`, headless, told what to do over two pipes (DevTools protocol).
+//! A real browser: Debian's `chromium`, headless, told what to do over two pipes (DevTools
+//! protocol).
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -36,9 +37,15 @@ pub(super) struct Look {
 /// Where the browser is, if it is installed. When it must be, and is not, this fails.
 pub(super) fn installed() -> Option<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).map(|folder| folder.join("chromium")).find(|path| path.is_file());
-    let required = std::env::var_os("CHANNELKEEPER_REQUIRE_CHROMIUM").is_some_and(|value| value == "1");
-    assert!(found.is_some() || !required, "chromium is required and is not in PATH: apt-get install chromium");
+    let found = std::env::split_paths(&paths)
+        .map(|folder| folder.join("chromium"))
+        .find(|path| path.is_file());
+    let required =
+        std::env::var_os("CHANNELKEEPER_REQUIRE_CHROMIUM").is_some_and(|value| value == "1");
+    assert!(
+        found.is_some() || !required,
+        "chromium is required and is not in PATH: apt-get install chromium"
+    );
     found
 }
 
@@ -48,24 +55,36 @@ impl Chromium {
         let profile = tempfile::tempdir().unwrap();
         let (to, from) = (profile.path().join("to"), profile.path().join("from"));
         assert!(Command::new("mkfifo").args([&to, &from]).status().unwrap().success());
-        // The shell opens the pipes as the browser expects them, in the order in which they are opened below.
+        // The shell opens the pipes as the browser expects them, in the order in which they are
+        // opened below.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 3<\"$TO\" 4>\"$FROM\""]).arg(program).args(FLAGS);
         command.arg(format!("--user-data-dir={}", profile.path().join("profile").display()));
         command.env("TO", &to).env("FROM", &from).env("HOME", profile.path());
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let to = OpenOptions::new().write(true).open(to).unwrap();
         let replies = BufReader::new(File::open(from).unwrap());
         let (tell, from) = channel();
         // It ends with the pipe, which ends with the browser.
         thread::spawn(move || {
             let messages = replies.split(0).map_while(Result::ok);
-            messages.filter_map(|text| serde_json::from_slice(&text).ok()).try_for_each(|message| tell.send(message))
+            messages
+                .filter_map(|text| serde_json::from_slice(&text).ok())
+                .try_for_each(|message| tell.send(message))
         });
         let (session, complaints) = (Value::Null, Vec::new());
-        let mut chromium = Chromium { child, to, from, session, sent: 0, complaints, _profile: profile };
-        let target = chromium.ask("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"].take();
-        let attached = chromium.ask("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
+        let mut chromium =
+            Chromium { child, to, from, session, sent: 0, complaints, _profile: profile };
+        let target =
+            chromium.ask("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"]
+                .take();
+        let attached =
+            chromium.ask("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
         chromium.session = attached["sessionId"].clone();
         for domain in ["Page.enable", "Log.enable", "Runtime.enable", "Network.enable"] {
             chromium.ask(domain, &json!({}));
@@ -77,7 +96,8 @@ impl Chromium {
     #[track_caller]
     pub(super) fn open(&mut self, url: &str, look: Look) {
         let Look { width, theme } = look;
-        let metrics = json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600 });
+        let metrics =
+            json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.ask("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
         self.ask("Emulation.setEmulatedMedia", &scheme);
@@ -95,7 +115,8 @@ impl Chromium {
     /// What an expression is in the page.
     #[track_caller]
     pub(super) fn evaluate(&mut self, expression: &str) -> Value {
-        let mut answer = self.ask("Runtime.evaluate", &json!({ "expression": expression, "returnByValue": true }));
+        let mut answer = self
+            .ask("Runtime.evaluate", &json!({ "expression": expression, "returnByValue": true }));
         assert_eq!(answer["exceptionDetails"], Value::Null, "{expression}");
         answer["result"]["value"].take()
     }
@@ -122,10 +143,16 @@ impl Chromium {
     #[track_caller]
     fn until(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let message =
-                self.from.recv_timeout(PATIENCE).unwrap_or_else(|why| panic!("no {what} from chromium: {why}"));
-            let complains =
-                ["Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Network.loadingFailed"];
+            let message = self
+                .from
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|why| panic!("no {what} from chromium: {why}"));
+            let complains = [
+                "Log.entryAdded",
+                "Runtime.consoleAPICalled",
+                "Runtime.exceptionThrown",
+                "Network.loadingFailed",
+            ];
             if complains.iter().any(|event| message["method"] == *event) {
                 self.complaints.push(message["params"].to_string());
             }

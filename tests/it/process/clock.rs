@@ -10,17 +10,22 @@ use super::simulator::Simulator;
 /// One second too much is no error at Zoho: it gives one hour.
 #[test]
 fn asking_for_the_longest_life_two_minutes_ahead_of_zoho_gets_the_longest_life() {
-    for (version, lifetime, longest) in
-        [("v8", "7d", SignedDuration::from_hours(168)), ("v3", "1d", SignedDuration::from_hours(24))]
-    {
+    for (version, lifetime, longest) in [
+        ("v8", "7d", SignedDuration::from_hours(168)),
+        ("v3", "1d", SignedDuration::from_hours(24)),
+    ] {
         let zoho = Simulator::start();
         set_back(&zoho, SignedDuration::from_mins(2));
-        let config =
-            zoho.account().replace("\"v8\"", &format!("\"{version}\"")) + &channel("orders", 101, &["Deals.all"]);
+        let config = zoho.account().replace("\"v8\"", &format!("\"{version}\""))
+            + &channel("orders", 101, &["Deals.all"]);
         let place = Place::new(&(config + &format!("lifetime = \"{lifetime}\"\n")));
         let before = now(&zoho);
         place.done(&["apply"]);
-        let granted = zoho.channels()["101"]["channel_expiry"].as_str().unwrap().parse::<Timestamp>().unwrap();
+        let granted = zoho.channels()["101"]["channel_expiry"]
+            .as_str()
+            .unwrap()
+            .parse::<Timestamp>()
+            .unwrap();
         let life = granted.duration_since(before);
         let missing = longest - life;
         assert!(missing < SignedDuration::from_mins(1), "{version}: {life} granted");
@@ -28,7 +33,8 @@ fn asking_for_the_longest_life_two_minutes_ahead_of_zoho_gets_the_longest_life()
     }
 }
 
-/// An org may grant less than the documents say of its version. One day is what everybody is granted.
+/// An org may grant less than the documents say of its version. One day is what everybody is
+/// granted.
 #[test]
 fn a_day_is_granted_in_full_where_a_day_is_the_longest_and_the_config_does_not_know() {
     let zoho = Simulator::start();
@@ -37,7 +43,8 @@ fn a_day_is_granted_in_full_where_a_day_is_the_longest_and_the_config_does_not_k
     let place = Place::new(&(zoho.account().to_owned() + &channel("orders", 101, &["Deals.all"])));
     let before = now(&zoho);
     place.done(&["apply"]);
-    let granted = zoho.channels()["101"]["channel_expiry"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let granted =
+        zoho.channels()["101"]["channel_expiry"].as_str().unwrap().parse::<Timestamp>().unwrap();
     let life = granted.duration_since(before);
     assert!(life > SignedDuration::from_hours(23), "{life} granted");
 }

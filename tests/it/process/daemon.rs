@@ -59,11 +59,14 @@ impl Daemon {
 
     /// Starts one by a command, with this as its stdin, and waits for nothing.
     pub(super) fn begin_on(mut command: Command, stdin: impl Into<Stdio>) -> Daemon {
-        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = channel();
         // It ends with the pipe, which ends with the daemon.
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
         let pid = Pid::from_child(&child);
         Daemon { child, pid, lines, log: Vec::new(), http: String::new() }
     }
@@ -75,7 +78,9 @@ impl Daemon {
             match self.lines.try_recv() {
                 Ok(line) => self.log.push(line),
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => panic!("it ended by itself:\n{}", self.log.join("\n")),
+                Err(TryRecvError::Disconnected) => {
+                    panic!("it ended by itself:\n{}", self.log.join("\n"))
+                }
             }
         }
     }
@@ -88,7 +93,9 @@ impl Daemon {
 
     /// Whether it was said already, also while it started.
     pub(super) fn has_said(&self, message: &str) -> bool {
-        let is_it = |line: &String| serde_json::from_str(line).is_ok_and(|line: Value| line["message"] == message);
+        let is_it = |line: &String| {
+            serde_json::from_str(line).is_ok_and(|line: Value| line["message"] == message)
+        };
         self.log.iter().any(is_it)
     }
 
@@ -153,7 +160,9 @@ impl Daemon {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => self.log.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.log.join("\n")),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("it does not end:\n{}", self.log.join("\n"))
+                }
             }
         }
         let code = self.child.wait().unwrap().code();

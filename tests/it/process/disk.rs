@@ -24,12 +24,25 @@ fn a_daemon_whose_disk_is_full_renews_from_memory_says_so_and_writes_it_all_at_i
     assert_eq!(zoho.counters()["channels_reenabled"], 4, "they are renewed all the same");
     daemon.hears("the store cannot be written, so channels are held from memory");
     let health = daemon.get("/healthz");
-    assert_eq!((health.status, &health.json()["status"]), (503, &"failing".into()), "{}", health.body);
-    assert!(health.body.contains("make room or mend the disk of the state directory"), "{}", health.body);
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (503, &"failing".into()),
+        "{}",
+        health.body
+    );
+    assert!(
+        health.body.contains("make room or mend the disk of the state directory"),
+        "{}",
+        health.body
+    );
 
     limit_files(&daemon, None);
     let log = daemon.stop();
-    assert!(log.iter().any(|line| line.contains("the store is written to its disk again")), "{}", log.join("\n"));
+    assert!(
+        log.iter().any(|line| line.contains("the store is written to its disk again")),
+        "{}",
+        log.join("\n")
+    );
     let writes = zoho.writes();
     let daemon = Daemon::start(&place);
     assert_eq!(zoho.writes(), writes, "the renewals that were asked for are remembered as granted");
@@ -43,7 +56,10 @@ fn a_daemon_that_finds_its_disk_full_at_the_start_says_what_and_where_and_asks_f
     let place = Place::new(&zoho.config);
     let ran = ran(in_shell("trap '' XFSZ; ulimit -f 0", &run(&place)));
     assert_eq!(ran.code, 1, "{ran:#?}");
-    assert!(ran.err.contains("on a disk with room") && ran.err.contains("File too large"), "{ran:#?}");
+    assert!(
+        ran.err.contains("on a disk with room") && ran.err.contains("File too large"),
+        "{ran:#?}"
+    );
     assert_eq!(zoho.requests(), 0);
 }
 
@@ -54,14 +70,19 @@ fn a_state_directory_that_cannot_be_used_is_named_with_the_remedy_and_no_token_i
     std::fs::write(place.state(), "a file is in the way").unwrap();
     let ran = place.verb(&["run", "--listen", "127.0.0.1:0"]);
     assert_eq!(ran.code, 1, "{ran:#?}");
-    for said in [place.state().to_str().unwrap(), "the state directory cannot be used", "--state-dir", "(os error"] {
+    for said in [
+        place.state().to_str().unwrap(),
+        "the state directory cannot be used",
+        "--state-dir",
+        "(os error",
+    ] {
         assert!(ran.err.contains(said), "no {said:?}: {ran:#?}");
     }
     assert_eq!(zoho.requests(), 0);
 }
 
-/// The command, in a shell that does this first. The signal that comes with a write over the limit kills, unless it is
-/// ignored: then the write is an error.
+/// The command, in a shell that does this first. The signal that comes with a write over the limit
+/// kills, unless it is ignored: then the write is an error.
 fn in_shell(first: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{first}; exec \"$@\""), "sh"]);

@@ -26,7 +26,9 @@ fn a_plan_names_exactly_the_fields_that_were_edited_and_apply_puts_them_right() 
     zoho.hand(&json!({"remove_event": {"channel": 101, "event": "Deals.edit"}}));
     zoho.hand(&json!({"add_event": {"channel": 102, "event": "Contacts.delete"}}));
     zoho.hand(&json!({"set_token": {"channel": 103, "token": "an intruder's"}}));
-    zoho.hand(&json!({"set_notify_url": {"channel": 104, "notify_url": "https://intruder.example.com/"}}));
+    zoho.hand(
+        &json!({"set_notify_url": {"channel": 104, "notify_url": "https://intruder.example.com/"}}),
+    );
     zoho.hand(&json!({"drop_module": {"channel": 105, "module": "Calls"}}));
 
     let plan = place.verb(&["plan", "--json"]);
@@ -43,9 +45,13 @@ fn a_plan_names_exactly_the_fields_that_were_edited_and_apply_puts_them_right() 
         ("event-removed", "events: missing Deals.edit"),
         ("module-dropped", "events: missing Calls.all"),
         ("token-changed", "token: another one instead of the declared one"),
-        ("url-changed", "notify_url: https://intruder.example.com/ instead of https://hooks.example.com/url-changed"),
+        (
+            "url-changed",
+            "notify_url: https://intruder.example.com/ instead of https://hooks.example.com/url-changed",
+        ),
     ];
-    let expected: Vec<(Value, Value)> = expected.map(|(name, drift)| (json!(name), json!([drift]))).into();
+    let expected: Vec<(Value, Value)> =
+        expected.map(|(name, drift)| (json!(name), json!([drift]))).into();
     assert_eq!(named, expected.iter().map(|(name, drift)| (name, drift)).collect::<Vec<_>>());
 
     place.done(&["apply"]);
@@ -69,19 +75,21 @@ fn the_next_audit_repairs_what_was_edited() {
     assert_eq!(repaired["channel"], "orders");
     assert_eq!(zoho.channels()["101"]["events"], json!(["Contacts.create", "Deals.all"]));
     zoho.hand(&json!({"delete": {"channel": 101}}));
-    let again = daemon.hears_that("step for the deletion", |line| line["step"] == "enable (missing)");
+    let again =
+        daemon.hears_that("step for the deletion", |line| line["step"] == "enable (missing)");
     assert_eq!(again["channel"], "orders");
     assert!(zoho.channels().contains_key("101"));
     daemon.stop();
 }
 
-/// `.all` comes back as create, edit and delete; 70 channels of 3 modules are 210 rows, of which 200 fit on a page, so that
-/// the 67th is cut in two.
+/// `.all` comes back as create, edit and delete; 70 channels of 3 modules are 210 rows, of which
+/// 200 fit on a page, so that the 67th is cut in two.
 #[test]
 fn all_never_drifts_and_a_channel_cut_by_a_page_is_read_whole() {
     let zoho = Simulator::start();
     let events = ["Deals.all", "Contacts.create", "Leads.edit"];
-    let declared: String = (1..=70).map(|n| channel(&format!("many-{n}"), 1000 + n, &events)).collect();
+    let declared: String =
+        (1..=70).map(|n| channel(&format!("many-{n}"), 1000 + n, &events)).collect();
     let place = Place::new(&(zoho.account().to_owned() + &declared));
     place.done(&["apply"]);
     let looks = || zoho.counters()["calls"]["GET"].as_u64().unwrap();

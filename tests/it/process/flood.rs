@@ -16,8 +16,9 @@ use super::http::PATIENCE;
 use super::place::Place;
 use super::simulator::Simulator;
 
-/// Five lives of a day, each moved on by thirteen hours at once: then half of it is over, and three hours before its last
-/// eighth begins the daemon has to have looked and renewed, whatever goes on at its listener.
+/// Five lives of a day, each moved on by thirteen hours at once: then half of it is over, and three
+/// hours before its last eighth begins the daemon has to have looked and renewed, whatever goes on
+/// at its listener.
 #[test]
 fn five_hundred_slow_clients_and_a_body_of_100_mb_delay_no_renewal_and_take_no_memory() {
     let zoho = Simulator::start();
@@ -32,7 +33,9 @@ fn five_hundred_slow_clients_and_a_body_of_100_mb_delay_no_renewal_and_take_no_m
         let bodies = scope.spawn(|| bodies(&address, &over));
         for life in 1..=LIVES {
             zoho.tell("POST", "/_sim/clock", &json!({"advance": "13h"}));
-            daemon.until("everything is renewed", |_| zoho.counters()["channels_reenabled"] == life * 4);
+            daemon.until("everything is renewed", |_| {
+                zoho.counters()["channels_reenabled"] == life * 4
+            });
             assert_eq!(daemon.get("/livez").status, 200, "whoever restarts it has to be answered");
         }
         drop(over_at_the_end);
@@ -89,8 +92,11 @@ fn bodies(address: &str, over: &AtomicBool) -> usize {
     while !over.load(Ordering::Relaxed) {
         let Ok(mut client) = TcpStream::connect(address) else { continue };
         client.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = "POST /api/v1/status HTTP/1.1\r\nhost: localhost\r\ncontent-length: 104857600\r\n\r\n";
-        let sent = client.write_all(head.as_bytes()).and_then(|()| (0..100).try_for_each(|_| client.write_all(&chunk)));
+        let head =
+            "POST /api/v1/status HTTP/1.1\r\nhost: localhost\r\ncontent-length: 104857600\r\n\r\n";
+        let sent = client
+            .write_all(head.as_bytes())
+            .and_then(|()| (0..100).try_for_each(|_| client.write_all(&chunk)));
         let mut answer = String::new();
         let _reset = client.read_to_string(&mut answer);
         assert!(sent.is_err() || answer.starts_with("HTTP/1.1 413 "), "{answer}");
@@ -102,7 +108,8 @@ fn bodies(address: &str, over: &AtomicBool) -> usize {
 
 /// The most memory that the daemon ever had, in KiB.
 fn resident(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid().as_raw_nonzero())).unwrap();
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", daemon.pid().as_raw_nonzero())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     peak.trim().trim_end_matches(" kB").parse().unwrap()
 }
@@ -112,5 +119,6 @@ const SLOW: usize = 500;
 const BURST: usize = 50;
 const BREATH: Duration = Duration::from_millis(20);
 const LIVES: u64 = 5;
-/// In KiB. A body that is kept would take a hundred thousand; heads that are kept, 64 KiB for each of 64 connections.
+/// In KiB. A body that is kept would take a hundred thousand; heads that are kept, 64 KiB for each
+/// of 64 connections.
 const GROWTH_MAX: u64 = 32 * 1024;

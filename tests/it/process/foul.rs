@@ -8,9 +8,9 @@ use super::declared::{AUDIT_ALWAYS, channel};
 use super::place::{Place, Ran};
 use super::simulator::Simulator;
 
-/// Bells, colours, a title for the window, a line of its own, a second CSI, text that is read backwards, markup.
-const FOUL: &str =
-    "a\u{7}\u{1b}[31m\u{1b}]0;title\u{7}\r\nERROR forged\u{9b}2J\u{85}\u{202e}evil\u{2066}\u{2028}<script>|";
+/// Bells, colours, a title for the window, a line of its own, a second CSI, text that is read
+/// backwards, markup.
+const FOUL: &str = "a\u{7}\u{1b}[31m\u{1b}]0;title\u{7}\r\nERROR forged\u{9b}2J\u{85}\u{202e}evil\u{2066}\u{2028}<script>|";
 
 #[test]
 fn what_zoho_says_comes_out_plain_everywhere() {
@@ -31,7 +31,14 @@ fn what_zoho_says_comes_out_plain_everywhere() {
     for verb in VERBS {
         is_plain(verb, &place.verb(verb));
     }
-    for path in ["/", "/channels/sim1/orders", "/channels/sim1/taken", "/metrics", "/api/v1/status", "/healthz"] {
+    for path in [
+        "/",
+        "/channels/sim1/orders",
+        "/channels/sim1/taken",
+        "/metrics",
+        "/api/v1/status",
+        "/healthz",
+    ] {
         let body = daemon.get(path).body;
         let foul = body.chars().find(|c| *c != '\n' && is_foul(*c));
         assert_eq!(foul, None, "{path}: {body}");
@@ -62,13 +69,19 @@ fn what_a_config_says_comes_out_plain_everywhere() {
         format!(
             "{account}\n[[channels]]\nname = \"{escaped}\"\nevents = [\"{escaped}\"]\nnotify_url = \"{escaped}\"\n"
         ),
-        format!("{account}\n[[channels]]\nname = \"{raw}\"\nevents = [\"{raw}\"]\nnotify_url = \"{raw}\"\n"),
+        format!(
+            "{account}\n[[channels]]\nname = \"{raw}\"\nevents = [\"{raw}\"]\nnotify_url = \"{raw}\"\n"
+        ),
         format!("{account}\n[daemon]\n\"{escaped}\" = \"{raw}\"\nowner = \"{escaped}\"\n"),
         format!(
             "{account}\n[http]\nlisten = \"{escaped}\"\nhosts = [\"{escaped}\"]\ntoken = {{ env = \"{escaped}\" }}\n"
         ),
-        format!("{account}\n[client]\nca_file = \"{escaped}\"\n[alerts]\nwebhook = {{ file = \"{escaped}\" }}\n"),
-        format!("include = [\"{escaped}\"]\n{account}\n[reconcile]\naudit = \"{escaped}\"\nmode = \"{raw}\"\n"),
+        format!(
+            "{account}\n[client]\nca_file = \"{escaped}\"\n[alerts]\nwebhook = {{ file = \"{escaped}\" }}\n"
+        ),
+        format!(
+            "include = [\"{escaped}\"]\n{account}\n[reconcile]\naudit = \"{escaped}\"\nmode = \"{raw}\"\n"
+        ),
         format!("{account}\n[accounts.\"{escaped}\"]\nclient_id = \"{raw}\"\n"),
         format!("# {raw}\n{account}\n{raw} = = 3\n"),
     ] {

@@ -1,9 +1,10 @@
-//! The service's sandbox breaks nothing: the real binary's whole life under as much of `systemd/channelkeeper.service` as there
-//! is without systemd.
+//! The service's sandbox breaks nothing: the real binary's whole life under as much of
+//! `systemd/channelkeeper.service` as there is without systemd.
 //!
-//! bubblewrap makes the file system, the namespaces and the user; `tests/hardening/filter.py` makes the filters of system
-//! calls out of the unit's own lines; the simulator stands outside. A second test traces the same life without a filter: an
-//! error that the daemon gets over would not be seen in the first.
+//! bubblewrap makes the file system, the namespaces and the user; `tests/hardening/filter.py` makes
+//! the filters of system calls out of the unit's own lines; the simulator stands outside. A second
+//! test traces the same life without a filter: an error that the daemon gets over would not be seen
+//! in the first.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -29,12 +30,18 @@ fn a_whole_life_in_the_sandbox_of_the_unit() {
     let mut daemon = Daemon::spawn_by(sandbox.starts(&systemd));
     daemon.is_process(sandbox.inner());
     live(&zoho, &place, Path::new("/run/channelkeeper"), &mut daemon, &mut systemd);
-    assert!(fs::read_to_string(sandbox.runtime.join("status.json")).unwrap().contains("guaranteed_until"));
+    assert!(
+        fs::read_to_string(sandbox.runtime.join("status.json"))
+            .unwrap()
+            .contains("guaranteed_until")
+    );
     let (code, log) = daemon.ends();
     assert_eq!(code, Some(0), "{}", log.join("\n"));
     for trouble in ["WARN", "ERROR"] {
-        let expected = ["the config is not used", "a problem of the config", "more than one audit a minute"];
-        let told = |line: &&String| line.contains(trouble) && !expected.iter().any(|it| line.contains(it));
+        let expected =
+            ["the config is not used", "a problem of the config", "more than one audit a minute"];
+        let told =
+            |line: &&String| line.contains(trouble) && !expected.iter().any(|it| line.contains(it));
         let told: Vec<&String> = log.iter().filter(told).collect();
         assert!(told.is_empty(), "{told:#?}");
     }
@@ -125,8 +132,15 @@ fn every_system_call_of_a_whole_life_is_one_that_the_unit_allows() {
     assert!(refused.is_empty(), "{refused:?} of {made:?}");
 }
 
-/// Enable, renew, repair drift, reload a good and a bad config, answer verbs and probes; then it is told to stop.
-fn live(zoho: &Simulator, place: &Place, runtime: &Path, daemon: &mut Daemon, systemd: &mut Systemd) {
+/// Enable, renew, repair drift, reload a good and a bad config, answer verbs and probes; then it is
+/// told to stop.
+fn live(
+    zoho: &Simulator,
+    place: &Place,
+    runtime: &Path,
+    daemon: &mut Daemon,
+    systemd: &mut Systemd,
+) {
     systemd.hears(|message| message == "READY=1\n");
     daemon.hears("every account has been looked at");
     assert_eq!(zoho.channels().len(), 1, "enabled");
@@ -146,7 +160,9 @@ fn live(zoho: &Simulator, place: &Place, runtime: &Path, daemon: &mut Daemon, sy
         systemd.hears(|message| message.starts_with("RELOADING=1"));
         systemd.hears(|message| message == "READY=1\n");
     }
-    daemon.hears_that("the new channel", |line| line["step"] == "enable (missing)" && line["channel"] == "more");
+    daemon.hears_that("the new channel", |line| {
+        line["step"] == "enable (missing)" && line["channel"] == "more"
+    });
     systemd.hears(|message| message == "WATCHDOG=1\n");
     assert!(place.done(&["status"]).out.contains("orders"));
     assert_eq!(daemon.get("/healthz").json()["status"], json!("ok"));
@@ -198,7 +214,8 @@ impl Sandbox {
         }
     }
 
-    /// Runs what is added to it. Each line of the unit that is built here stands beside what it is built of.
+    /// Runs what is added to it. Each line of the unit that is built here stands beside what it is
+    /// built of.
     fn command(&self) -> Command {
         let unit = fs::read_to_string(unit()).unwrap();
         let of_unit = [
@@ -215,13 +232,23 @@ impl Sandbox {
         let mut command = Command::new("sh");
         command.env_clear().env("PATH", "/usr/bin:/bin");
         command.env("FILTERS", &self.filters).env("INFO", self.folder.join("info"));
-        let script = "exec \"$@\" 7>\"$INFO\" 8<\"$FILTERS/calls.bpf\" 9<\"$FILTERS/arguments.bpf\"";
-        command.args(["-c", script, "sh"]).arg(&self.bwrap).args(["--die-with-parent", "--info-fd", "7"]);
+        let script =
+            "exec \"$@\" 7>\"$INFO\" 8<\"$FILTERS/calls.bpf\" 9<\"$FILTERS/arguments.bpf\"";
+        command.args(["-c", script, "sh"]).arg(&self.bwrap).args([
+            "--die-with-parent",
+            "--info-fd",
+            "7",
+        ]);
         for (line, built) in of_unit {
-            assert!(unit.lines().any(|of_unit| of_unit == line), "{line} is not in the unit any more");
+            assert!(
+                unit.lines().any(|of_unit| of_unit == line),
+                "{line} is not in the unit any more"
+            );
             command.args(built.split(' '));
         }
-        for system in ["/usr", "/bin", "/lib", "/lib64", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl"] {
+        for system in
+            ["/usr", "/bin", "/lib", "/lib64", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl"]
+        {
             command.args(["--ro-bind-try", system, system]);
         }
         let program = Path::new(env!("CARGO_BIN_EXE_channelkeeper"));
@@ -235,7 +262,8 @@ impl Sandbox {
         ] {
             command.arg(how).arg(outside).arg(inside);
         }
-        // ProtectSystem=strict, ProtectHome=yes: what is not named above is not there, and what is above these is not written.
+        // ProtectSystem=strict, ProtectHome=yes: what is not named above is not there, and what is
+        // above these is not written.
         command.args(["--remount-ro", "/", "--chdir", "/"]);
         command
     }
@@ -243,7 +271,10 @@ impl Sandbox {
     /// The unit's own ExecStart= in it, in the environment that systemd makes.
     fn starts(&self, systemd: &Systemd) -> Command {
         let unit = fs::read_to_string(unit()).unwrap();
-        let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/channelkeeper ")).unwrap();
+        let start = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart=/usr/bin/channelkeeper "))
+            .unwrap();
         let mut command = systemd.tells(self.command(), Some(1_000_000));
         command.env("NOTIFY_SOCKET", "/run/channelkeeper/notify");
         command.env("STATE_DIRECTORY", "/var/lib/channelkeeper");
@@ -255,7 +286,8 @@ impl Sandbox {
 
     /// The daemon's own process, which the sandbox's has started.
     fn inner(&self) -> Pid {
-        let info: Value = serde_json::from_slice(&fs::read(self.folder.join("info")).unwrap()).unwrap();
+        let info: Value =
+            serde_json::from_slice(&fs::read(self.folder.join("info")).unwrap()).unwrap();
         Pid::from_raw(info["child-pid"].as_i64().unwrap().try_into().unwrap()).unwrap()
     }
 }
@@ -273,16 +305,20 @@ fn traced(place: &Place, trace: &Path) -> Command {
 /// The names of the calls in a trace.
 fn called(trace: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(trace).unwrap();
-    let name = |line: &str| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0.to_owned());
-    let is_name = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let name =
+        |line: &str| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0.to_owned());
+    let is_name =
+        |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     text.lines().filter_map(name).filter(is_name).collect()
 }
 
-/// Where bubblewrap is, if it and what else this takes is there. When it must be, and is not, this fails.
+/// Where bubblewrap is, if it and what else this takes is there. When it must be, and is not, this
+/// fails.
 #[expect(clippy::print_stderr, reason = "a test that could not run says so")]
 fn available() -> Option<PathBuf> {
     let works = |program: &str, args: &[&str]| {
-        let ended = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let ended =
+            Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
         ended.is_ok_and(|status| status.success())
     };
     let needed = [
@@ -295,12 +331,18 @@ fn available() -> Option<PathBuf> {
         ("systemd-analyze", &["syscall-filter", "@default"], "systemd"),
         ("strace", &["-qq", "-o", "/dev/null", "true"], "strace, and leave to trace"),
     ];
-    let missing: Vec<&str> = needed.iter().filter(|(program, args, _)| !works(program, args)).map(|it| it.2).collect();
+    let missing: Vec<&str> =
+        needed.iter().filter(|(program, args, _)| !works(program, args)).map(|it| it.2).collect();
     if missing.is_empty() {
         return Some(PathBuf::from("bwrap"));
     }
-    let required = std::env::var_os("CHANNELKEEPER_REQUIRE_BWRAP").is_some_and(|value| value == "1");
-    assert!(!required, "the sandbox cannot be tried without {}: .ci/run installs it", missing.join("; "));
+    let required =
+        std::env::var_os("CHANNELKEEPER_REQUIRE_BWRAP").is_some_and(|value| value == "1");
+    assert!(
+        !required,
+        "the sandbox cannot be tried without {}: .ci/run installs it",
+        missing.join("; ")
+    );
     eprintln!("not run: the sandbox cannot be tried without {}", missing.join("; "));
     None
 }

@@ -25,15 +25,30 @@ fn every_verb_has_a_help_with_examples_and_exit_codes() {
     for verb in verbs.into_iter().chain(NESTED.map(str::to_owned)) {
         let help = place.done(&verb.split(' ').chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(help.err, "");
-        let usage = help.out.find(&format!("Usage: channelkeeper {verb}")).unwrap_or_else(|| panic!("{}", help.out));
+        let usage = help
+            .out
+            .find(&format!("Usage: channelkeeper {verb}"))
+            .unwrap_or_else(|| panic!("{}", help.out));
         let what = help.out[..usage].lines().next().unwrap_or_default();
-        assert!(!what.is_empty() && what.len() <= 100, "{verb}: the first line says what it does: {what}");
-        let examples = help.out.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{verb} has no examples"));
         assert!(
-            examples.contains(&format!("channelkeeper {verb}")) || examples.contains(&format!(" {verb}")),
+            !what.is_empty() && what.len() <= 100,
+            "{verb}: the first line says what it does: {what}"
+        );
+        let examples = help
+            .out
+            .split("Examples:\n")
+            .nth(1)
+            .unwrap_or_else(|| panic!("{verb} has no examples"));
+        assert!(
+            examples.contains(&format!("channelkeeper {verb}"))
+                || examples.contains(&format!(" {verb}")),
             "{verb}"
         );
-        assert!(help.out.contains("\nExit codes: 0 "), "{verb} does not say its exit codes:\n{}", help.out);
+        assert!(
+            help.out.contains("\nExit codes: 0 "),
+            "{verb} does not say its exit codes:\n{}",
+            help.out
+        );
     }
 }
 
@@ -44,7 +59,9 @@ fn bash_loads_the_completions_and_completes_a_verb_and_an_option_with_them() {
     fs::write(&file, place.done(&["completions", "bash"]).out).unwrap();
     let bash = |script: &str| {
         let mut command = Command::new("bash");
-        command.args(["--norc", "--noprofile", "-c", &format!("source \"$1\" && {script}"), "bash"]).arg(&file);
+        command
+            .args(["--norc", "--noprofile", "-c", &format!("source \"$1\" && {script}"), "bash"])
+            .arg(&file);
         ran(command)
     };
     let loaded = bash("complete -p channelkeeper");
@@ -76,7 +93,8 @@ fn there_is_a_manual_page_for_each_verb_and_it_renders_without_a_warning() {
     let mut expected: Vec<String> = names.map(|verb| format!("channelkeeper-{verb}.1")).collect();
     expected.push("channelkeeper.1".to_owned());
     expected.sort();
-    let mut pages: Vec<&str> = written.lines().map(|path| path.rsplit('/').next().unwrap()).collect();
+    let mut pages: Vec<&str> =
+        written.lines().map(|path| path.rsplit('/').next().unwrap()).collect();
     pages.sort_unstable();
     assert_eq!(pages, expected);
     for page in written.lines() {

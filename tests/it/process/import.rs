@@ -14,7 +14,8 @@ use super::simulator::Simulator;
 fn an_imported_account_plans_empty_and_is_taken_over_without_a_write() {
     let zoho = Simulator::start();
     let events = ["Deals.all", "Contacts.create", "Leads.edit"];
-    let mut declared: String = (1..=148).map(|n| channel(&format!("many-{n}"), 1000 + n, &events)).collect();
+    let mut declared: String =
+        (1..=148).map(|n| channel(&format!("many-{n}"), 1000 + n, &events)).collect();
     for n in 100..=148 {
         declared = declared.replace(&format!("example.com/many-{n}\""), "example.com/shared\"");
         declared = declared.replace(&format!("\"token-many-{n}\""), "\"token-shared\"");
@@ -30,10 +31,18 @@ fn an_imported_account_plans_empty_and_is_taken_over_without_a_write() {
     let secrets = place.path().join("secrets");
     let import = ["import", "--account", "sim1", "--secrets-dir", secrets.to_str().unwrap()];
     let imported = place.done(&import).out;
-    assert!(!imported.contains("token-many-") && !imported.contains("token-shared"), "a token is printed");
+    assert!(
+        !imported.contains("token-many-") && !imported.contains("token-shared"),
+        "a token is printed"
+    );
     assert_eq!(imported.matches("[[channels]]").count(), 150);
-    assert!(imported.contains("events = [\"Contacts.create\", \"Deals.all\", \"Leads.edit\"]"), "{imported}");
-    assert!(imported.contains("[accounts.sim1.channel_defaults]\nnotify_url = \"https://hooks.example.com/shared\""));
+    assert!(
+        imported.contains("events = [\"Contacts.create\", \"Deals.all\", \"Leads.edit\"]"),
+        "{imported}"
+    );
+    assert!(imported.contains(
+        "[accounts.sim1.channel_defaults]\nnotify_url = \"https://hooks.example.com/shared\""
+    ));
     let files: Vec<_> = fs::read_dir(&secrets).unwrap().map(|entry| entry.unwrap()).collect();
     assert_eq!(files.len(), 102, "one file a token");
     for file in files {
@@ -45,18 +54,24 @@ fn an_imported_account_plans_empty_and_is_taken_over_without_a_write() {
     let plan = place.done(&["plan", "--json"]).json();
     let steps = plan["accounts"][0]["steps"].as_array().unwrap();
     assert!(steps.len() == 150 && steps.iter().all(|step| step["step"] == "take-over"), "{plan:#}");
-    assert!(place.done(&["plan"]).out.contains("nothing to write at Zoho; 150 steps to take note of"));
+    assert!(
+        place.done(&["plan"]).out.contains("nothing to write at Zoho; 150 steps to take note of")
+    );
     place.done(&["apply"]);
     assert_eq!(place.done(&["plan", "--json"]).json()["accounts"][0]["kept"], 150);
     assert_eq!((zoho.writes(), zoho.channels()), (writes, before));
     let again = place.done(&["import"]).out;
-    assert!(again.contains("# 150 channels are declared already") && !again.contains("[[channels]]"), "{again}");
+    assert!(
+        again.contains("# 150 channels are declared already") && !again.contains("[[channels]]"),
+        "{again}"
+    );
 }
 
 #[test]
 fn without_a_directory_the_files_are_named_and_it_is_said_that_they_are_not_there() {
     let zoho = Simulator::start();
-    Place::new(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all"]))).done(&["apply"]);
+    Place::new(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all"])))
+        .done(&["apply"]);
     zoho.hand(&json!({"create": {
         "channel": 7, "events": ["Calls.all"], "notify_url": "http://other.example.com/", "token": null,
         "expiry": "2100-01-01T00:00:00Z",
@@ -64,14 +79,24 @@ fn without_a_directory_the_files_are_named_and_it_is_said_that_they_are_not_ther
     let place = Place::new(zoho.account());
     let daemon = Daemon::start(&place);
     let imported = place.done(&["import"]);
-    assert!(imported.out.contains("token = { file = \"secrets/deals-101-token\" }"), "{imported:#?}");
-    assert!(imported.err.contains("--secrets-dir") && imported.out.contains("# The tokens were not written"));
+    assert!(
+        imported.out.contains("token = { file = \"secrets/deals-101-token\" }"),
+        "{imported:#?}"
+    );
+    assert!(
+        imported.err.contains("--secrets-dir")
+            && imported.out.contains("# The tokens were not written")
+    );
     assert!(
         imported.out.contains("# channel 7 (Calls.all) cannot be declared: this URL is not https"),
         "{imported:#?}"
     );
     let json = place.done(&["import", "--json"]).json();
-    assert_eq!((&json["channels"][0]["id"], &json["left_out"][0]["id"]), (&json!("101"), &json!("7")), "{json:#}");
+    assert_eq!(
+        (&json["channels"][0]["id"], &json["left_out"][0]["id"]),
+        (&json!("101"), &json!("7")),
+        "{json:#}"
+    );
     assert_eq!(place.verb(&["import", "--account", "nobody"]).code, 1);
     daemon.stop();
 }

@@ -1,4 +1,5 @@
-//! The log as the journal gets it: one line an entry, its priority in front, and no time of its own.
+//! The log as the journal gets it: one line an entry, its priority in front, and no time of its
+//! own.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -48,7 +49,8 @@ fn every_line_has_a_priority_and_a_step_names_its_account_channel_and_end() {
     }
     let line_of = |message: &str| lines.iter().find(|line| line.contains(message)).unwrap();
     let granted = line_of("INFO step done, granted");
-    for field in [" account=sim1 ", " channel=orders ", " step=\"enable (missing)\"", " expiry=20"] {
+    for field in [" account=sim1 ", " channel=orders ", " step=\"enable (missing)\"", " expiry=20"]
+    {
         assert!(granted.contains(field), "no {field} in {granted}");
     }
     assert!(line_of("the config is not used; the last good one stays in force").starts_with("<3>"));
@@ -59,7 +61,8 @@ fn every_line_has_a_priority_and_a_step_names_its_account_channel_and_end() {
 fn what_ends_a_daemon_is_an_error_of_the_journal_and_of_no_other_stderr() {
     let place = Place::new("this is no config");
     let command = to_journal(&place, place.command(&["run", "--listen", "127.0.0.1:0"]));
-    let code = assert_cmd::Command::from_std(command).timeout(PATIENCE).output().unwrap().status.code();
+    let code =
+        assert_cmd::Command::from_std(command).timeout(PATIENCE).output().unwrap().status.code();
     // assert_cmd has taken stderr away from the journal, and the daemon has noticed.
     assert_eq!((code, lines(&place)), (Some(3), Vec::new()));
 
@@ -67,5 +70,8 @@ fn what_ends_a_daemon_is_an_error_of_the_journal_and_of_no_other_stderr() {
     assert_eq!(command.stdout(Stdio::null()).status().unwrap().code(), Some(3));
     let lines = lines(&place);
     assert!(lines.len() > 2 && lines.iter().all(|line| line.starts_with("<3>")), "{lines:#?}");
-    assert!(lines.concat().contains("the store holds no earlier state to go on with"), "{lines:#?}");
+    assert!(
+        lines.concat().contains("the store holds no earlier state to go on with"),
+        "{lines:#?}"
+    );
 }

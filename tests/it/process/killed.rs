@@ -1,13 +1,15 @@
 //! A daemon that is killed again and again, wherever it happens to stand.
 //!
-//! The real binary over the real simulator and a real database. While it is down more channels are declared, one is taken
-//! out, hands edit and delete behind its back, and Zoho's clock moves on until channels are due; then it is started, and
-//! killed after a random number of requests, of lines of its log, or of looks at it: in the middle of its start, of
-//! enabling, of repairing, of renewing. Every tenth round it may work to the end.
+//! The real binary over the real simulator and a real database. While it is down more channels are
+//! declared, one is taken out, hands edit and delete behind its back, and Zoho's clock moves on
+//! until channels are due; then it is started, and killed after a random number of requests, of
+//! lines of its log, or of looks at it: in the middle of its start, of enabling, of repairing, of
+//! renewing. Every tenth round it may work to the end.
 //!
-//! Nothing may come of the kills: a channel is created once and once more for each time that a hand deleted it, everything
-//! declared is there as declared, and what is not ours is as it was, byte for byte. A seed (`CHANNELKEEPER_SEED`) makes
-//! the same hands, moves and moments again; where exactly the process then stands is up to the machine.
+//! Nothing may come of the kills: a channel is created once and once more for each time that a hand
+//! deleted it, everything declared is there as declared, and what is not ours is as it was, byte
+//! for byte. A seed (`CHANNELKEEPER_SEED`) makes the same hands, moves and moments again; where
+//! exactly the process then stands is up to the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,7 +37,8 @@ fn kills_at_random_moments_lose_nothing_double_nothing_and_touch_nothing_foreign
     println!("seed {seed}, {}", trial.counts);
 }
 
-/// A beginning that was cut short has lost nothing, so it is no corruption, and nobody is told of one.
+/// A beginning that was cut short has lost nothing, so it is no corruption, and nobody is told of
+/// one.
 #[test]
 fn a_kill_in_the_middle_of_the_very_first_start_leaves_a_store_that_opens() {
     let seed = seed();
@@ -89,7 +92,8 @@ struct Trial {
     retired: Vec<Declared>,
     /// What is not ours, by org and id.
     foreign: BTreeMap<(String, String), Value>,
-    /// Channels whose grant is surely in the store: only such a one is known as ours with another notify_url.
+    /// Channels whose grant is surely in the store: only such a one is known as ours with another
+    /// notify_url.
     granted: BTreeSet<String>,
     /// How often a channel was edited so: the third repair of one drift waits for hours.
     edited: BTreeMap<(String, &'static str), u32>,
@@ -117,7 +121,17 @@ struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { kills, early, between_writes, hands, deleted_by_hand, created, renewed, writes, .. } = self;
+        let Counts {
+            kills,
+            early,
+            between_writes,
+            hands,
+            deleted_by_hand,
+            created,
+            renewed,
+            writes,
+            ..
+        } = self;
         let Counts { retired, channels, foreign, clock_moves, .. } = self;
         write!(
             f,
@@ -145,7 +159,8 @@ impl Trial {
         let (accounts, mut to_come) = declarations(&zoho.config);
         to_come.reverse();
         zoho.tell("PATCH", "/_sim/knobs", &json!({"access_token_life": "1000d"}));
-        // A kill is then likelier to fall between what Zoho applied and what the daemon heard of it.
+        // A kill is then likelier to fall between what Zoho applied and what the daemon heard of
+        // it.
         zoho.fault(&json!({"kind": {"delay": {"by": "4ms"}}}));
         for org in ORGS {
             for id in 1..=3 {
@@ -231,7 +246,8 @@ impl Trial {
         self.counts.between_writes += u32::from(self.writes() > writes);
     }
 
-    /// Started once more and left alone until nothing is left to do; then everything is as declared.
+    /// Started once more and left alone until nothing is left to do; then everything is as
+    /// declared.
     fn works_to_the_end(&mut self) {
         self.write_config();
         let daemon = Daemon::start(&self.place);
@@ -269,7 +285,11 @@ impl Trial {
         let once = self.declared.len() + self.retired.len();
         self.counts.created = self.sum("channels_created");
         let allowed = once as u64 + self.counts.deleted_by_hand;
-        assert!(self.counts.created <= allowed, "{} channels created, {allowed} at most", self.counts.created);
+        assert!(
+            self.counts.created <= allowed,
+            "{} channels created, {allowed} at most",
+            self.counts.created
+        );
         assert!(self.sum("channels_deleted") <= self.retired.len() as u64);
         for org in ORGS {
             let tokens = self.zoho.counters_by_org()[org]["tokens_issued"].as_u64().unwrap();
@@ -284,8 +304,13 @@ impl Trial {
         for Declared { org, id, events, notify_url, token, toml: _ } in &self.declared {
             let channel = seen.get(&(org.clone(), id.clone()));
             let channel = channel.unwrap_or_else(|| panic!("{id} of {org} is lost"));
-            let is = (&channel["events"], channel["notify_url"].as_str(), channel["token"].as_str());
-            assert_eq!(is, (events, Some(notify_url.as_str()), Some(token.as_str())), "{id} of {org}");
+            let is =
+                (&channel["events"], channel["notify_url"].as_str(), channel["token"].as_str());
+            assert_eq!(
+                is,
+                (events, Some(notify_url.as_str()), Some(token.as_str())),
+                "{id} of {org}"
+            );
         }
         assert_eq!(seen.len(), self.declared.len() + self.foreign.len());
         let once = (self.declared.len() + self.retired.len()) as u64;
@@ -305,14 +330,17 @@ impl Trial {
     }
 
     fn write_config(&self) {
-        let channels: String = self.declared.iter().map(|declared| declared.toml.as_str()).collect();
+        let channels: String =
+            self.declared.iter().map(|declared| declared.toml.as_str()).collect();
         self.place.write(&(self.accounts.clone() + &channels));
     }
 
     fn hands(&mut self) {
         let seen = everything(&self.zoho);
         let there: Vec<usize> = (0..self.declared.len())
-            .filter(|n| seen.contains_key(&(self.declared[*n].org.clone(), self.declared[*n].id.clone())))
+            .filter(|n| {
+                seen.contains_key(&(self.declared[*n].org.clone(), self.declared[*n].id.clone()))
+            })
             .collect();
         let mut chosen = BTreeSet::new();
         for _ in 0..self.rng.between(0, 4) {
@@ -331,7 +359,10 @@ impl Trial {
             2 => ("token", json!({"set_token": {"channel": number, "token": "an intruder's"}})),
             3 => ("more", json!({"add_event": {"channel": number, "event": "Calls.delete"}})),
             4 => ("less", json!({"set_token": {"channel": number, "token": null}})),
-            _ => ("url", json!({"set_notify_url": {"channel": number, "notify_url": "https://intruder.example.com/"}})),
+            _ => (
+                "url",
+                json!({"set_notify_url": {"channel": number, "notify_url": "https://intruder.example.com/"}}),
+            ),
         };
         let times = self.edited.entry((id.clone(), word)).or_default();
         let is_known = word != "url" || self.granted.contains(id);
@@ -343,14 +374,24 @@ impl Trial {
         }
     }
 
-    /// Moves Zoho's clock on to some hours before the first end: much is due then, and nothing has lapsed.
+    /// Moves Zoho's clock on to some hours before the first end: much is due then, and nothing has
+    /// lapsed.
     fn move_clock(&mut self) {
         let now: Timestamp = self.zoho.see("/_sim/clock")["now"].as_str().unwrap().parse().unwrap();
         let seen = everything(&self.zoho);
-        let ours = seen.iter().filter(|(place, _)| !self.foreign.contains_key(place)).map(|(_, channel)| channel);
-        let ends = ours.map(|channel| channel["channel_expiry"].as_str().unwrap().parse::<Timestamp>().unwrap()).min();
+        let ours = seen
+            .iter()
+            .filter(|(place, _)| !self.foreign.contains_key(place))
+            .map(|(_, channel)| channel);
+        let ends = ours
+            .map(|channel| {
+                channel["channel_expiry"].as_str().unwrap().parse::<Timestamp>().unwrap()
+            })
+            .min();
         let left = SignedDuration::from_mins(self.rng.between(60, 660) as i64);
-        let Some(by) = ends.map(|end| end.duration_since(now) - left).filter(SignedDuration::is_positive) else {
+        let Some(by) =
+            ends.map(|end| end.duration_since(now) - left).filter(SignedDuration::is_positive)
+        else {
             return;
         };
         self.zoho.tell("POST", "/_sim/clock", &json!({"advance": format!("{}s", by.as_secs())}));
@@ -360,8 +401,7 @@ impl Trial {
     /// Over the control socket, and without waiting for the answer.
     fn ask_for_renewals(&self) {
         let mut socket = UnixStream::connect(self.place.state().join("control.sock")).unwrap();
-        let request =
-            "POST /renew HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+        let request = "POST /renew HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
         socket.write_all(request.as_bytes()).unwrap();
     }
 
@@ -389,11 +429,14 @@ fn moved_aside(place: &Place) -> usize {
 /// Every live channel, by org and id.
 fn everything(zoho: &Simulator) -> BTreeMap<(String, String), Value> {
     let orgs = zoho.channels_by_org().into_iter();
-    orgs.flat_map(|(org, channels)| channels.into_iter().map(move |(id, channel)| ((org.clone(), id), channel)))
-        .collect()
+    orgs.flat_map(|(org, channels)| {
+        channels.into_iter().map(move |(id, channel)| ((org.clone(), id), channel))
+    })
+    .collect()
 }
 
-/// The accounts, in calls of four channels so that there is much to fall between, and the channels, each with an id.
+/// The accounts, in calls of four channels so that there is much to fall between, and the channels,
+/// each with an id.
 fn declarations(config: &str) -> (String, Vec<Declared>) {
     let mut parts = config.split("\n[[channels]]");
     let accounts = parts.next().unwrap().replace("client_id", "batch_max = 4\nclient_id");
@@ -435,5 +478,6 @@ const CHANNELS: usize = 60;
 /// Declared in both orgs, and somebody else's.
 const CONFLICT: i64 = 900;
 const LOOKED: &str = "every account has been looked at";
-/// A look takes some tenths of a millisecond: a daemon that is not where it was awaited by then is killed all the same.
+/// A look takes some tenths of a millisecond: a daemon that is not where it was awaited by then is
+/// killed all the same.
 const LOOKS_MAX: usize = 4000;

@@ -12,7 +12,8 @@ fn the_printed_config_enables_every_channel_and_a_killed_daemon_comes_back_witho
     let place = Place::new(&zoho.config);
     let daemon = Daemon::start(&place);
     let enabled = zoho.channels();
-    let urls: Vec<_> = enabled.values().map(|channel| channel["notify_url"].as_str().unwrap()).collect();
+    let urls: Vec<_> =
+        enabled.values().map(|channel| channel["notify_url"].as_str().unwrap()).collect();
     for name in ["deals-1", "contacts-2", "leads-3", "orders-4"] {
         assert!(urls.contains(&format!("https://hooks.example.com/{name}").as_str()), "{urls:?}");
     }
@@ -48,6 +49,9 @@ fn without_its_store_it_takes_over_its_own_creates_nothing_twice_and_leaves_the_
     assert_eq!(status["accounts"][0]["counts"]["covered"], 4, "{status:#}");
     assert_eq!(status["accounts"][0]["foreign_ids"], json!(["7"]));
     let plan = place.done(&["plan", "--json"]).json();
-    assert_eq!((&plan["accounts"][0]["kept"], &plan["accounts"][0]["foreign"]), (&json!(4), &json!(["7"])));
+    assert_eq!(
+        (&plan["accounts"][0]["kept"], &plan["accounts"][0]["foreign"]),
+        (&json!(4), &json!(["7"]))
+    );
     daemon.stop();
 }

@@ -1,4 +1,5 @@
-//! `listen` as a process, with deliveries of the simulator and with those that nobody should believe.
+//! `listen` as a process, with deliveries of the simulator and with those that nobody should
+//! believe.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -23,12 +24,22 @@ struct Listener {
 impl Listener {
     fn start(place: &Place, args: &[&str]) -> Listener {
         let mut command = place.command(&[&["listen", "--listen", "127.0.0.1:0"], args].concat());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let mut listener = Listener { child, stderr, said: Vec::new(), address: String::new() };
         while listener.address.is_empty() {
             let mut line = String::new();
-            assert_ne!(listener.stderr.read_line(&mut line).unwrap(), 0, "it ended after {:?}", listener.said);
+            assert_ne!(
+                listener.stderr.read_line(&mut line).unwrap(),
+                0,
+                "it ended after {:?}",
+                listener.said
+            );
             match line.trim_end().strip_prefix("listening on http://") {
                 Some(address) => listener.address = address.to_owned(),
                 None => listener.said.push(line),
@@ -84,7 +95,9 @@ fn what_the_simulator_delivers_is_verified_and_a_module_that_never_delivered_is_
     let account = |address: &str| {
         let url = format!("http://{address}/zoho");
         let orders = declared("orders", 102, &["Invoices.all"], &url, "\"hush-orders\"");
-        zoho.account().to_owned() + &declared("deals", 101, &DEALS, &url, "\"hush-deals\"") + &orders
+        zoho.account().to_owned()
+            + &declared("deals", 101, &DEALS, &url, "\"hush-deals\"")
+            + &orders
     };
     // The port is known once it listens, and it reads of the config only what does not change then.
     place.write(&account("127.0.0.1:1"));
@@ -122,7 +135,9 @@ fn a_daemon_s_canary_is_recognised_and_one_that_is_refused_is_said() {
     let place = Place::new(zoho.account());
     let good = |address: &str, token: &str| {
         let url = format!("http://{address}/zoho?key=hush-url");
-        zoho.account().to_owned() + "\n[canary]\nevery = \"1h\"\n" + &declared("deals", 101, &DEALS, &url, token)
+        zoho.account().to_owned()
+            + "\n[canary]\nevery = \"1h\"\n"
+            + &declared("deals", 101, &DEALS, &url, token)
     };
     place.write(&good("127.0.0.1:1", "\"hush-deals\""));
     let listener = Listener::start(&place, &[]);
@@ -139,8 +154,19 @@ fn a_daemon_s_canary_is_recognised_and_one_that_is_refused_is_said() {
     listener.interrupt();
     let (out, err) = listener.ends();
     let lines: Vec<&str> = out.lines().take(2).map(timeless).collect();
-    assert_eq!(lines, ["sim1/deals  none  none  ids none  canary", "sim1/deals  none  none  ids none  token wrong"]);
-    assert!(out.ends_with("1 delivery, 1 of them not accepted; 0 requests besides, refused; 1 canary\n"), "{out}");
+    assert_eq!(
+        lines,
+        [
+            "sim1/deals  none  none  ids none  canary",
+            "sim1/deals  none  none  ids none  token wrong"
+        ]
+    );
+    assert!(
+        out.ends_with(
+            "1 delivery, 1 of them not accepted; 0 requests besides, refused; 1 canary\n"
+        ),
+        "{out}"
+    );
     assert!(![out, err, log].concat().contains("hush"));
 }
 
@@ -154,11 +180,16 @@ fn each_request_has_its_answer_and_json_has_a_line_for_each_delivery() {
     let place = Place::new(&(account.to_owned() + &channels));
     let listener = Listener::start(&place, &["--json"]);
     assert_eq!(listener.said.len(), 1, "{:?}", listener.said);
-    assert!(listener.said[0].starts_with("note: ") && listener.said[0].ends_with(": acme/locked\n"));
-    let delivery =
-        |id: &str, token: &str| json!({"channel_id": id, "token": token, "module": "Deals", "operation": "insert"});
-    let answers =
-        [("101", "hush-deals", 200), ("101", "hush-deal", 401), ("102", "any", 401), ("103", "hush-deals", 401)];
+    assert!(
+        listener.said[0].starts_with("note: ") && listener.said[0].ends_with(": acme/locked\n")
+    );
+    let delivery = |id: &str, token: &str| json!({"channel_id": id, "token": token, "module": "Deals", "operation": "insert"});
+    let answers = [
+        ("101", "hush-deals", 200),
+        ("101", "hush-deal", 401),
+        ("102", "any", 401),
+        ("103", "hush-deals", 401),
+    ];
     for (id, token, answer) in answers {
         assert_eq!(listener.post(&delivery(id, token)), answer, "{id} {token}");
     }
@@ -172,15 +203,23 @@ fn each_request_has_its_answer_and_json_has_a_line_for_each_delivery() {
     let (out, err) = listener.ends();
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let verdicts: Vec<&str> = lines.iter().filter_map(|line| line["verdict"].as_str()).collect();
-    let expected = ["verified", "token wrong", "matched by channel_id only", "unknown channel", "verified"];
+    let expected =
+        ["verified", "token wrong", "matched by channel_id only", "unknown channel", "verified"];
     assert_eq!(verdicts, expected);
-    assert_eq!((&lines[0]["channel"], &lines[0]["event"]), (&json!("acme/deals"), &json!("Deals.create")));
+    assert_eq!(
+        (&lines[0]["channel"], &lines[0]["event"]),
+        (&json!("acme/deals"), &json!("Deals.create"))
+    );
     let summary = &lines[5]["summary"];
     assert_eq!(
         (&summary["deliveries"], &summary["not_accepted"], &summary["refused"]),
         (&json!(5), &json!(2), &json!(4))
     );
-    assert_eq!(err.lines().filter(|line| line.contains("no delivery: answered with ")).count(), 4, "{err}");
+    assert_eq!(
+        err.lines().filter(|line| line.contains("no delivery: answered with ")).count(),
+        4,
+        "{err}"
+    );
     assert!(!out.contains("hush"), "{out}");
 }
 
@@ -188,10 +227,16 @@ fn each_request_has_its_answer_and_json_has_a_line_for_each_delivery() {
 fn it_ends_in_its_time_and_opens_nothing_to_other_hosts_unasked() {
     let place = Place::new("");
     let ran = place.done(&["listen", "--listen", "127.0.0.1:0", "--for", "10ms"]);
-    assert!(ran.out.ends_with("0 deliveries, 0 of them not accepted; 0 requests besides, refused\n"), "{ran:#?}");
+    assert!(
+        ran.out.ends_with("0 deliveries, 0 of them not accepted; 0 requests besides, refused\n"),
+        "{ran:#?}"
+    );
     let open = place.verb(&["listen", "--listen", "0.0.0.0:0", "--for", "10ms"]);
     assert_eq!(open.code, 1);
-    assert!(open.err.contains("other hosts can reach 0.0.0.0:0") && open.err.contains("--public"), "{open:#?}");
+    assert!(
+        open.err.contains("other hosts can reach 0.0.0.0:0") && open.err.contains("--public"),
+        "{open:#?}"
+    );
     place.done(&["listen", "--listen", "0.0.0.0:0", "--public", "--for", "10ms"]);
     place.write("[accounts.acme]\n");
     assert_eq!(place.verb(&["listen", "--for", "10ms"]).code, 3);

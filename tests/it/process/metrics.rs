@@ -11,15 +11,21 @@ fn whatever_the_rules_and_the_dashboard_ask_for_is_exported() {
     let zoho = Simulator::start();
     // Nobody listens there any more; that it was tried is a metric.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let place = Place::new(&format!("{}\n[alerts]\nheartbeat = \"http://{nobody}/\"\n", zoho.config));
+    let place =
+        Place::new(&format!("{}\n[alerts]\nheartbeat = \"http://{nobody}/\"\n", zoho.config));
     let mut daemon = Daemon::start(&place);
-    daemon.until("a heartbeat was tried", |daemon| daemon.get("/metrics").body.contains("channelkeeper_messages_ok"));
+    daemon.until("a heartbeat was tried", |daemon| {
+        daemon.get("/metrics").body.contains("channelkeeper_messages_ok")
+    });
     let scrape = daemon.get("/metrics").body;
     let exported: BTreeSet<&str> =
         scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     for (what, text) in [
         ("rules", include_str!("../../../docs/monitoring/channelkeeper.rules.yml")),
-        ("tests of the rules", include_str!("../../../docs/monitoring/channelkeeper.rules.test.yml")),
+        (
+            "tests of the rules",
+            include_str!("../../../docs/monitoring/channelkeeper.rules.test.yml"),
+        ),
         ("dashboard", include_str!("../../../docs/monitoring/channelkeeper.dashboard.json")),
     ] {
         let asked = names(text);
@@ -37,8 +43,10 @@ fn the_hash_of_the_config_is_that_of_its_files() {
     let daemon = Daemon::start(&place);
     let scrape = daemon.get("/metrics").body;
     let output = std::process::Command::new("sha256sum").arg(place.config()).output().unwrap();
-    let expected =
-        format!("channelkeeper_config_info{{hash=\"{}\"}} 1", &String::from_utf8(output.stdout).unwrap()[..16]);
+    let expected = format!(
+        "channelkeeper_config_info{{hash=\"{}\"}} 1",
+        &String::from_utf8(output.stdout).unwrap()[..16]
+    );
     assert!(scrape.lines().any(|line| line == expected), "no {expected} in\n{scrape}");
     daemon.stop();
 }

@@ -1,7 +1,8 @@
-//! The real binary, as a process, against the simulator as another process: over HTTP, with signals, files and pipes.
+//! The real binary, as a process, against the simulator as another process: over HTTP, with
+//! signals, files and pipes.
 //!
-//! Each test has its own simulator, port and directories. Nothing waits by the clock: a test reads the daemon's log until
-//! the line that says what it waits for, and every wait has a bound.
+//! Each test has its own simulator, port and directories. Nothing waits by the clock: a test reads
+//! the daemon's log until the line that says what it waits for, and every wait has a bound.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 

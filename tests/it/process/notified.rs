@@ -1,5 +1,5 @@
-//! What systemd is told, by the real binary over a real socket. That a loop that stands still is not told of is shown on virtual
-//! time, in `tests/it/watchdog.rs`.
+//! What systemd is told, by the real binary over a real socket. That a loop that stands still is
+//! not told of is shown on virtual time, in `tests/it/watchdog.rs`.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -11,7 +11,8 @@ use super::simulator::Simulator;
 use super::systemd::Systemd;
 
 #[test]
-fn ready_is_told_when_everything_was_looked_at_and_not_before_though_the_config_is_read_again_meanwhile() {
+fn ready_is_told_when_everything_was_looked_at_and_not_before_though_the_config_is_read_again_meanwhile()
+ {
     let zoho = Simulator::start();
     zoho.fault(&json!({"kind": {"delay": {"by": "1s"}}, "times": 1}));
     let place = Place::new(&zoho.config);
@@ -21,10 +22,15 @@ fn ready_is_told_when_everything_was_looked_at_and_not_before_though_the_config_
     let first = systemd.hears(|message| message.starts_with("STATUS="));
     assert_eq!(first, "STATUS=0 of 1 accounts have been looked at; degraded: first-pass\n");
     systemd.hears(|message| message == "READY=1\n");
-    let before: Vec<&String> = systemd.heard.iter().filter(|message| message.contains("RELOADING")).collect();
+    let before: Vec<&String> =
+        systemd.heard.iter().filter(|message| message.contains("RELOADING")).collect();
     assert!(before.is_empty(), "{:#?}", systemd.heard);
     daemon.hears("every account has been looked at");
-    assert!(daemon.log.iter().any(|line| line.contains("the config was read again")), "{:#?}", daemon.log);
+    assert!(
+        daemon.log.iter().any(|line| line.contains("the config was read again")),
+        "{:#?}",
+        daemon.log
+    );
     let status = systemd.told();
     assert!(status.starts_with("STATUS=4 channels, covered until 20"), "{status}");
     assert!(status.ends_with("Z even if nothing succeeds any more\n"), "{status}");
@@ -41,7 +47,10 @@ fn a_reload_is_told_from_its_beginning_to_its_end_and_the_line_says_what_came_of
     systemd.hears(|message| message.starts_with("STATUS=1 channels, covered"));
 
     for (config, line) in [
-        (good.clone() + &channel("more", 102, &["Leads.create"]), "STATUS=2 channels, covered until "),
+        (
+            good.clone() + &channel("more", 102, &["Leads.create"]),
+            "STATUS=2 channels, covered until ",
+        ),
         ("this is no config".to_owned(), "even if nothing succeeds any more; degraded: config\n"),
         (good, "STATUS=1 channels, covered until "),
     ] {
@@ -65,11 +74,18 @@ fn the_watchdog_is_told_until_the_end_and_the_stop_is_told() {
     let mut systemd = Systemd::in_folder(place.path());
     let mut daemon = Daemon::spawn_by(systemd.tells(run(&place), Some(400_000)));
     let first = systemd.next();
-    assert_eq!(first, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=300000000\n", "the loop's first turn, while it starts");
+    assert_eq!(
+        first, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=300000000\n",
+        "the loop's first turn, while it starts"
+    );
     daemon.hears("every account has been looked at");
     systemd.hears(|message| message.starts_with("STATUS=4 channels"));
     for _ in 0..5 {
-        assert_eq!(systemd.next(), "WATCHDOG=1\n", "nothing happens, and the loop turns all the same");
+        assert_eq!(
+            systemd.next(),
+            "WATCHDOG=1\n",
+            "nothing happens, and the loop turns all the same"
+        );
     }
 
     // A call that is waited for at the stop: the loop waits, and is alive.
@@ -110,6 +126,9 @@ fn a_watchdog_of_another_process_and_no_socket_at_all_are_told_nothing() {
     daemon.hears("every account has been looked at");
     systemd.hears(|message| message.starts_with("STATUS=4 channels"));
     daemon.stop();
-    assert!(!systemd.rest().concat().contains("WATCHDOG") && !systemd.heard.concat().contains("WATCHDOG"));
+    assert!(
+        !systemd.rest().concat().contains("WATCHDOG")
+            && !systemd.heard.concat().contains("WATCHDOG")
+    );
     Daemon::start(&place).stop();
 }

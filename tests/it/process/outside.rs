@@ -1,4 +1,5 @@
-//! What is seen from outside: gaps and who has seen to them, the status file, and the probe that judges it elsewhere.
+//! What is seen from outside: gaps and who has seen to them, the status file, and the probe that
+//! judges it elsewhere.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,25 +32,45 @@ fn gaps_come_with_what_finds_them_and_are_held_up_until_they_are_acknowledged() 
             assert!(url.contains("/crm/v"), "{url}");
         }
         assert_eq!(place.verb(&["gaps", "--exit-code"]).code, 2);
-        let (account, channel) = (gaps[0]["account"].as_str().unwrap(), gaps[0]["channel"].as_str().unwrap());
+        let (account, channel) =
+            (gaps[0]["account"].as_str().unwrap(), gaps[0]["channel"].as_str().unwrap());
         let full = format!("{account}/{channel}");
 
-        let acked = place.done(&["gaps", "ack", &full, "--note", "fetched by hand", "--json"]).json();
-        assert_eq!((&acked[0]["channel"], &acked[0]["left"]), (&json!(channel), &json!(0)), "{acked:#}");
+        let acked =
+            place.done(&["gaps", "ack", &full, "--note", "fetched by hand", "--json"]).json();
+        assert_eq!(
+            (&acked[0]["channel"], &acked[0]["left"]),
+            (&json!(channel), &json!(0)),
+            "{acked:#}"
+        );
         let one = place.done(&["gaps", "--channel", &full, "--json"]).json();
         assert_eq!(one[0]["acknowledged"]["note"], "fetched by hand");
         let one = place.done(&["gaps", "--channel", channel]);
         assert!(one.out.starts_with("no gaps, and "), "{one:#?}");
         let one = place.done(&["gaps", "--channel", channel, "--all"]);
-        assert!(one.out.contains(": fetched by hand") && one.out.contains("If-Modified-Since: "), "{one:#?}");
-        assert_eq!(place.verb(&["gaps", "--exit-code"]).code, 2, "the other channels are not acknowledged");
-        assert_eq!(place.done(&["gaps", "ack", channel]).out, "no gap that is not acknowledged already\n");
+        assert!(
+            one.out.contains(": fetched by hand") && one.out.contains("If-Modified-Since: "),
+            "{one:#?}"
+        );
+        assert_eq!(
+            place.verb(&["gaps", "--exit-code"]).code,
+            2,
+            "the other channels are not acknowledged"
+        );
+        assert_eq!(
+            place.done(&["gaps", "ack", channel]).out,
+            "no gap that is not acknowledged already\n"
+        );
 
         place.done(&["gaps", "ack", "--all", "--until", "1h"]);
         assert_eq!(place.verb(&["gaps", "--exit-code"]).code, 2, "they had not ended an hour ago");
         place.done(&["gaps", "ack", "--all"]);
         place.done(&["gaps", "--exit-code"]);
-        for wrong in [&["gaps", "ack"][..], &["gaps", "ack", "nobody"], &["gaps", "ack", &full, "--note", "a\nb"]] {
+        for wrong in [
+            &["gaps", "ack"][..],
+            &["gaps", "ack", "nobody"],
+            &["gaps", "ack", &full, "--note", "a\nb"],
+        ] {
             let wrong = place.verb(wrong);
             assert_eq!((wrong.code, wrong.out.as_str()), (1, ""), "{wrong:#?}");
         }
@@ -61,17 +82,22 @@ fn gaps_come_with_what_finds_them_and_are_held_up_until_they_are_acknowledged() 
 #[test]
 fn the_status_file_is_judged_elsewhere_and_grows_stale_with_its_daemon() {
     let zoho = Simulator::start();
-    let place = Place::new(&format!("{}\n[daemon]\nstatus_file = \"out/status.json\"\n", zoho.config));
+    let place =
+        Place::new(&format!("{}\n[daemon]\nstatus_file = \"out/status.json\"\n", zoho.config));
     fs::create_dir(place.path().join("out")).unwrap();
     let file = place.path().join("out/status.json");
     let elsewhere = Place::new("this is no config");
-    let probe = |args: &[&str]| elsewhere.verb(&[&["probe", "--file", file.to_str().unwrap()], args].concat());
+    let probe = |args: &[&str]| {
+        elsewhere.verb(&[&["probe", "--file", file.to_str().unwrap()], args].concat())
+    };
     assert_eq!(probe(&[]).code, 3, "there is none yet");
 
     let mut daemon = Daemon::start(&place);
-    let guarantees = || fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    daemon
-        .until("the file guarantees something", |_| guarantees().is_some_and(|it| it["guaranteed_until"].is_string()));
+    let guarantees =
+        || fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    daemon.until("the file guarantees something", |_| {
+        guarantees().is_some_and(|it| it["guaranteed_until"].is_string())
+    });
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
     let ok = probe(&[]);
     assert_eq!((ok.code, ok.err.as_str()), (0, ""), "{ok:#?}");
@@ -125,7 +151,8 @@ fn a_daemon_is_probed_over_its_socket_and_over_http() {
 #[test]
 fn a_status_file_that_cannot_be_written_is_told_and_stands_in_no_renewal_s_way() {
     let zoho = Simulator::start();
-    let place = Place::new(&format!("{}\n[daemon]\nstatus_file = \"out/status.json\"\n", zoho.config));
+    let place =
+        Place::new(&format!("{}\n[daemon]\nstatus_file = \"out/status.json\"\n", zoho.config));
     let mut daemon = Daemon::start(&place);
     if !daemon.log.iter().any(|line| line.contains("the status file cannot be written")) {
         daemon.hears("the status file cannot be written");
@@ -133,7 +160,12 @@ fn a_status_file_that_cannot_be_written_is_told_and_stands_in_no_renewal_s_way()
     place.done(&["renew"]);
     assert_eq!(zoho.counters()["channels_reenabled"], 4);
     let health = daemon.get("/healthz");
-    assert_eq!((health.status, &health.json()["reasons"][0]["word"]), (200, &json!("status-file")), "{}", health.body);
+    assert_eq!(
+        (health.status, &health.json()["reasons"][0]["word"]),
+        (200, &json!("status-file")),
+        "{}",
+        health.body
+    );
     fs::create_dir(place.path().join("out")).unwrap();
     place.done(&["renew"]);
     daemon.hears("the status file is written again");

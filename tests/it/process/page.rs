@@ -15,7 +15,9 @@ const LOOKS: [Look; 4] = [
 #[test]
 fn the_pages_can_be_read_on_a_phone_and_on_a_desk_in_light_and_dark() {
     let Some(program) = chromium::installed() else {
-        eprintln!("NOT TESTED: chromium is not installed, so no page was looked at (apt-get install chromium)");
+        eprintln!(
+            "NOT TESTED: chromium is not installed, so no page was looked at (apt-get install chromium)"
+        );
         return;
     };
     let simulator = Simulator::with(2, 120);
@@ -28,8 +30,15 @@ fn the_pages_can_be_read_on_a_phone_and_on_a_desk_in_light_and_dark() {
     for look in LOOKS {
         browser.open(&front, look);
         let h1 = browser.evaluate("document.querySelector('h1').innerText");
-        assert!(h1.as_str().unwrap().to_lowercase().starts_with("everything is covered until"), "{h1}");
-        assert_eq!(browser.evaluate("document.querySelectorAll('.channels tbody tr').length"), 50, "{look:?}");
+        assert!(
+            h1.as_str().unwrap().to_lowercase().starts_with("everything is covered until"),
+            "{h1}"
+        );
+        assert_eq!(
+            browser.evaluate("document.querySelectorAll('.channels tbody tr').length"),
+            50,
+            "{look:?}"
+        );
         fits(&mut browser, look, &front);
         browser.open(&channel, look);
         assert_eq!(browser.evaluate("document.querySelectorAll('figure svg.strip').length"), 3);
@@ -50,11 +59,12 @@ fn first_channel(daemon: &Daemon) -> (String, String) {
     (text(&status["accounts"][0]["name"]), text(&status["accounts"][0]["channels"][0]["name"]))
 }
 
-/// Nothing is wider than the window, the theme is the one that was asked for, the style sheet is in force, and there is no
-/// script.
+/// Nothing is wider than the window, the theme is the one that was asked for, the style sheet is in
+/// force, and there is no script.
 #[track_caller]
 fn fits(browser: &mut Chromium, look: Look, what: &str) {
-    let widths = "[document.documentElement.scrollWidth, document.documentElement.clientWidth, innerWidth]";
+    let widths =
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth, innerWidth]";
     let widths: Vec<u32> = serde_json::from_value(browser.evaluate(widths)).unwrap();
     assert_eq!((widths[0], widths[2]), (widths[1], look.width), "{what}: {look:?}");
     let ground = browser.evaluate("getComputedStyle(document.body).backgroundColor");
@@ -69,7 +79,9 @@ fn searches(browser: &mut Chromium, front: &str, name: &str) {
     browser.open(front, LOOKS[3]);
     browser.follow("document.querySelector('a[rel=next]').click()");
     assert_eq!(browser.evaluate("document.querySelector('.pages span').innerText"), "page 2 of 3");
-    browser.follow(&format!("document.forms[0].q.value = '{name}'; document.forms[0].requestSubmit()"));
+    browser.follow(&format!(
+        "document.forms[0].q.value = '{name}'; document.forms[0].requestSubmit()"
+    ));
     assert_eq!(browser.evaluate("document.forms[0].q.value"), name);
     let first = browser.evaluate("document.querySelector('.channels tbody th a').innerText");
     assert!(first.as_str().unwrap().contains(name), "{first}");

@@ -16,10 +16,20 @@ fn nothing_is_written_while_an_account_is_paused_and_what_waited_is_done_afterwa
         place.done(&["apply"]);
         let daemon = with_daemon.then(|| Daemon::start(&place));
         let paused = place.done(&["pause", "sim1", "--for", "2h", "--json"]).json();
-        assert_eq!((&paused[0]["account"], &paused[0]["channel"]), (&json!("sim1"), &json!(null)), "{paused:#}");
-        assert!(paused[0]["covered_until"].is_string() && paused[0]["lapse"] == json!([]), "{paused:#}");
+        assert_eq!(
+            (&paused[0]["account"], &paused[0]["channel"]),
+            (&json!("sim1"), &json!(null)),
+            "{paused:#}"
+        );
+        assert!(
+            paused[0]["covered_until"].is_string() && paused[0]["lapse"] == json!([]),
+            "{paused:#}"
+        );
         let text = place.done(&["pause", "sim1", "--until-resumed"]).out;
-        assert!(text.contains("until it is resumed") && text.contains("2 channels may lapse"), "{text}");
+        assert!(
+            text.contains("until it is resumed") && text.contains("2 channels may lapse"),
+            "{text}"
+        );
 
         zoho.hand(&json!({"delete": {"channel": 101}}));
         let writes = zoho.writes();
@@ -57,9 +67,11 @@ fn a_pause_of_one_channel_outlives_the_daemon_and_leaves_the_others_alone() {
     assert_eq!(zoho.channels().into_keys().collect::<Vec<_>>(), ["102"]);
     place.done(&["resume"]);
     assert_eq!(zoho.channels().into_keys().collect::<Vec<_>>(), ["101", "102"]);
-    for bad in
-        [&["pause", "nobody"][..], &["pause", "one", "--for", "9d"], &["pause", "--for", "1h", "--until-resumed"]]
-    {
+    for bad in [
+        &["pause", "nobody"][..],
+        &["pause", "one", "--for", "9d"],
+        &["pause", "--for", "1h", "--until-resumed"],
+    ] {
         assert_eq!(place.verb(bad).code, 1, "{bad:?}");
     }
     daemon.stop();

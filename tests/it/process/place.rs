@@ -98,5 +98,9 @@ impl Ran {
 pub(super) fn ran(command: Command) -> Ran {
     let output = assert_cmd::Command::from_std(command).timeout(PATIENCE).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
 }

@@ -8,7 +8,8 @@ use super::place::Place;
 use super::simulator::Simulator;
 
 #[test]
-fn a_plan_needs_no_store_and_no_daemon_leaves_nothing_behind_and_says_by_its_exit_code_what_is_pending() {
+fn a_plan_needs_no_store_and_no_daemon_leaves_nothing_behind_and_says_by_its_exit_code_what_is_pending()
+ {
     let zoho = Simulator::start();
     let place = Place::new(&zoho.config);
     assert_eq!(place.verb(&["plan"]).code, 2);
@@ -18,8 +19,15 @@ fn a_plan_needs_no_store_and_no_daemon_leaves_nothing_behind_and_says_by_its_exi
     let writes = zoho.writes();
     let plan = place.done(&["plan"]);
     let lines: Vec<&str> = plan.out.lines().collect();
-    assert_eq!((lines[0], lines[2]), ("account sim1: 0 steps, 0 held, 4 kept, 0 foreign", "nothing to do"));
-    assert!(lines[1].starts_with("  sim1: about ") && lines[1].contains(" calls a day: "), "{}", lines[1]);
+    assert_eq!(
+        (lines[0], lines[2]),
+        ("account sim1: 0 steps, 0 held, 4 kept, 0 foreign", "nothing to do")
+    );
+    assert!(
+        lines[1].starts_with("  sim1: about ") && lines[1].contains(" calls a day: "),
+        "{}",
+        lines[1]
+    );
     assert_eq!(zoho.writes(), writes);
 }
 
@@ -47,7 +55,11 @@ fn with_a_daemon_running_a_plan_is_of_the_edited_file_and_puts_nothing_in_force(
     let mut daemon = Daemon::start(&place);
     let writes = zoho.writes();
     let edited = zoho.config.replace("\"Leads.create\"", "\"Leads.create\", \"Leads.edit\"");
-    place.write(&(edited + &channel("new", 101, &["Calls.all"]).replace("\nevents", "\naccount = \"sim1\"\nevents")));
+    place.write(
+        &(edited
+            + &channel("new", 101, &["Calls.all"])
+                .replace("\nevents", "\naccount = \"sim1\"\nevents")),
+    );
 
     let plan = place.verb(&["plan", "--json"]);
     assert_eq!(plan.code, 2, "{plan:#?}");
@@ -57,7 +69,8 @@ fn with_a_daemon_running_a_plan_is_of_the_edited_file_and_puts_nothing_in_force(
         steps.push((&step["channel"], &step["reason"], &step["drift"]));
     }
     let (none, missing) = (Value::Null, json!(["events: missing Leads.edit"]));
-    let expected = [(&json!("new"), &json!("missing"), &none), (&json!("leads-3"), &json!("drift"), &missing)];
+    let expected =
+        [(&json!("new"), &json!("missing"), &none), (&json!("leads-3"), &json!("drift"), &missing)];
     assert_eq!(steps, expected);
     assert_eq!(zoho.writes(), writes);
     let status = daemon.get("/api/v1/status").json();
@@ -76,11 +89,19 @@ fn apply_does_the_plan_that_was_looked_at_and_no_other() {
         let place = Place::new(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all"])));
         place.done(&["apply"]);
         let daemon = with_daemon.then(|| Daemon::start(&place));
-        place.write(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all", "Leads.create"])));
+        place.write(
+            &(zoho.account().to_owned() + &channel("one", 101, &["Deals.all", "Leads.create"])),
+        );
         let looked_at = checksum(&place);
-        assert_eq!(checksum(&place), looked_at, "the same plan a moment later has the same checksum");
+        assert_eq!(
+            checksum(&place),
+            looked_at,
+            "the same plan a moment later has the same checksum"
+        );
 
-        place.write(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all", "Leads.edit"])));
+        place.write(
+            &(zoho.account().to_owned() + &channel("one", 101, &["Deals.all", "Leads.edit"])),
+        );
         let writes = zoho.writes();
         let refused = place.verb(&["apply", "--plan", &looked_at]);
         assert_eq!((refused.code, zoho.writes()), (1, writes), "{refused:#?}");
@@ -94,7 +115,11 @@ fn apply_does_the_plan_that_was_looked_at_and_no_other() {
         assert_eq!(zoho.channels()["101"]["events"], json!(["Deals.all", "Leads.edit"]));
         let nothing = place.done(&["plan", "--json"]).json();
         place.done(&["apply", "--plan", nothing["checksum"].as_str().unwrap()]);
-        assert_eq!(place.verb(&["apply", "--plan", &made]).code, 1, "it is done, so it is not what is left to do");
+        assert_eq!(
+            place.verb(&["apply", "--plan", &made]).code,
+            1,
+            "it is done, so it is not what is left to do"
+        );
         assert_eq!(place.verb(&["apply", "--plan", &made, "--allow-removals"]).code, 1);
         daemon.map(Daemon::stop);
     }
@@ -124,13 +149,20 @@ fn a_channel_is_explained_with_a_daemon_and_without_one_in_text_and_as_json() {
         for name in ["one", "sim1/one", "sim1/101", "101"] {
             let told = place.done(&["explain", name, "--json"]).json();
             assert_eq!((&told["channel"], &told["id"]), (&json!("one"), &json!("101")), "{told:#}");
-            assert_eq!((&told["observed"]["look"], &told["renewal"]["age"]), (&json!("seen"), &json!("fresh")));
+            assert_eq!(
+                (&told["observed"]["look"], &told["renewal"]["age"]),
+                (&json!("seen"), &json!("fresh"))
+            );
             assert!(told["slack"]["failed_passes"].as_u64().unwrap() > 10, "{told:#}");
         }
         let text = place.done(&["explain", "one"]).out;
-        for word in
-            ["declared  Deals.all", "row       spec yes, ours yes", "decision  none", "renewal   fresh", "slack "]
-        {
+        for word in [
+            "declared  Deals.all",
+            "row       spec yes, ours yes",
+            "decision  none",
+            "renewal   fresh",
+            "slack ",
+        ] {
             assert!(text.contains(word), "{word}: {text}");
         }
         assert!(!text.contains("token-one"), "{text}");

@@ -1,4 +1,5 @@
-//! Who may see and do what: the health listener's token and names, the socket's mode, and the process's memory.
+//! Who may see and do what: the health listener's token and names, the socket's mode, and the
+//! process's memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +21,8 @@ fn asked(daemon: &Daemon, host: &str, token: Option<&str>, path: &str) -> u16 {
     let mut stream = TcpStream::connect(daemon.listens()).unwrap();
     stream.set_read_timeout(Some(http::PATIENCE)).unwrap();
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{token}connection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{token}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -57,12 +59,15 @@ fn with_a_token_only_livez_is_open_and_a_probe_shows_it_from_a_file() {
     let log = daemon.stop().join("\n");
     assert!(!log.contains("hush"), "{log}");
 
-    // A config that broke, and a token that is gone: what cannot be guarded stays closed, and channels are kept all the same.
+    // A config that broke, and a token that is gone: what cannot be guarded stays closed, and
+    // channels are kept all the same.
     fs::remove_file(file).unwrap();
     let mut daemon = Daemon::begin(&place);
     let said = daemon.hears("the health endpoints stay closed");
     assert!(said["why"].as_str().unwrap().starts_with("the token of [http]: "), "{said}");
-    daemon.hears_that("that it holds channels", |line| line["message"] == "every account has been looked at");
+    daemon.hears_that("that it holds channels", |line| {
+        line["message"] == "every account has been looked at"
+    });
     assert!(!daemon.log.iter().any(|line| line.contains("health endpoints are open")));
     daemon.stop();
 }
@@ -74,7 +79,8 @@ fn nothing_listens_to_other_hosts_without_a_word_in_the_config() {
     let refused = place.verb(&["run", "--listen", "0.0.0.0:0"]);
     assert_eq!(refused.code, 1, "{refused:#?}");
     assert!(
-        refused.err.contains("other hosts can reach 0.0.0.0:0") && refused.err.contains("public = true"),
+        refused.err.contains("other hosts can reach 0.0.0.0:0")
+            && refused.err.contains("public = true"),
         "{refused:#?}"
     );
     place.write(&(zoho.config.clone() + "\n[http]\nlisten = \"0.0.0.0:8470\"\n"));
@@ -87,22 +93,32 @@ fn nothing_listens_to_other_hosts_without_a_word_in_the_config() {
 }
 
 #[test]
-fn the_state_directory_and_the_socket_are_the_owner_s_and_whoever_changes_something_is_in_the_log() {
+fn the_state_directory_and_the_socket_are_the_owner_s_and_whoever_changes_something_is_in_the_log()
+{
     let zoho = Simulator::start();
     let place = Place::new(&zoho.config);
     let mut daemon = Daemon::start(&place);
-    let mode = |path: &str| fs::metadata(place.state().join(path)).unwrap().permissions().mode() & 0o777;
+    let mode =
+        |path: &str| fs::metadata(place.state().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(""), mode("control.sock")), (0o700, 0o660));
     place.done(&["plan"]);
     place.done(&["renew"]);
     let asked = daemon.hears("a change was asked for");
-    assert_eq!((&asked["verb"], asked["uid"].as_u64()), (&Value::from("/renew"), Some(u64::from(geteuid().as_raw()))));
+    assert_eq!(
+        (&asked["verb"], asked["uid"].as_u64()),
+        (&Value::from("/renew"), Some(u64::from(geteuid().as_raw())))
+    );
     assert!(asked["pid"].is_number(), "{asked}");
     let log = daemon.stop();
-    assert_eq!(log.iter().filter(|line| line.contains("a change was asked for")).count(), 1, "{log:#?}");
+    assert_eq!(
+        log.iter().filter(|line| line.contains("a change was asked for")).count(),
+        1,
+        "{log:#?}"
+    );
 }
 
-/// What is in its memory is in no file that the kernel writes, and in no answer of /proc to another process of its user.
+/// What is in its memory is in no file that the kernel writes, and in no answer of /proc to another
+/// process of its user.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_daemon_leaves_no_core_and_nobody_of_its_user_looks_into_it() {
@@ -114,7 +130,8 @@ fn a_daemon_leaves_no_core_and_nobody_of_its_user_looks_into_it() {
     let limits = fs::read_to_string(proc("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
-    // The files of a process that cannot be dumped are root's, so that its own user cannot read its memory or environment.
+    // The files of a process that cannot be dumped are root's, so that its own user cannot read its
+    // memory or environment.
     assert_eq!(fs::metadata(proc("environ")).unwrap().uid(), 0);
     let arguments = fs::read_to_string(proc("cmdline")).unwrap();
     assert!(!arguments.contains("secret") && !arguments.contains("refresh"), "{arguments:?}");

@@ -25,7 +25,8 @@ impl Receiver {
         Some(receiver)
     }
 
-    /// Starts one behind PHP's own server, which wants to be told a port: if another process is quicker, with the next one.
+    /// Starts one behind PHP's own server, which wants to be told a port: if another process is
+    /// quicker, with the next one.
     fn start_php(queue: &Path) -> Option<Receiver> {
         for _ in 0..PORTS_MAX {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -91,15 +92,24 @@ fn delivery(token: &str) -> String {
 #[track_caller]
 fn does_what_the_guide_says(receiver: &Receiver) {
     assert_eq!(receiver.post(&delivery("\"new-token\"")), 200);
-    assert_eq!(receiver.post(&delivery("\"old-token\"")), 200, "a double, and the token of before the change");
+    assert_eq!(
+        receiver.post(&delivery("\"old-token\"")),
+        200,
+        "a double, and the token of before the change"
+    );
     for token in ["\"other\"", "\"\"", "null", "7", "[\"new-token\"]", "\"new-token,old-token\""] {
         assert_eq!(receiver.post(&delivery(token)), 401, "{token}");
     }
     for not_a_delivery in ["[]", "null", "3", "\"new-token\""] {
         assert_eq!(receiver.post(not_a_delivery), 401, "{not_a_delivery}");
     }
-    let canary = |token: &str| delivery(token).replacen('{', "{\"channelkeeper_canary\": true, ", 1);
-    assert_eq!(receiver.post(&canary("\"new-token\"").replace("1763925600000", "1763925600001")), 200, "and not taken");
+    let canary =
+        |token: &str| delivery(token).replacen('{', "{\"channelkeeper_canary\": true, ", 1);
+    assert_eq!(
+        receiver.post(&canary("\"new-token\"").replace("1763925600000", "1763925600001")),
+        200,
+        "and not taken"
+    );
     assert_eq!(receiver.post(&canary("\"other\"")), 401);
     assert_eq!(receiver.post("{"), 400);
     assert_eq!(receiver.post(&delivery("\"new-token\"").replace("update", "delete")), 200);

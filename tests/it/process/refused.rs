@@ -8,17 +8,30 @@ use super::simulator::Simulator;
 #[test]
 fn of_fifty_channels_one_is_refused_and_forty_nine_are_enabled() {
     let zoho = Simulator::start();
-    let good: String = (1..50).map(|n| channel(&format!("good-{n}"), 1000 + n, &["Deals.all"])).collect();
-    let place = Place::new(&(zoho.account().to_owned() + &good + &channel("bad", 2000, &["Gremlins.create"])));
+    let good: String =
+        (1..50).map(|n| channel(&format!("good-{n}"), 1000 + n, &["Deals.all"])).collect();
+    let place = Place::new(
+        &(zoho.account().to_owned() + &good + &channel("bad", 2000, &["Gremlins.create"])),
+    );
     let mut daemon = Daemon::start(&place);
     assert_eq!(zoho.channels().len(), 49);
-    let refused: Vec<String> = daemon.log.iter().filter(|line| line.contains("step refused")).cloned().collect();
+    let refused: Vec<String> =
+        daemon.log.iter().filter(|line| line.contains("step refused")).cloned().collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
     let line: serde_json::Value = serde_json::from_str(&refused[0]).unwrap();
-    assert_eq!((&line["message"], &line["channel"]), (&"step refused".into(), &"bad".into()), "{line}");
+    assert_eq!(
+        (&line["message"], &line["channel"]),
+        (&"step refused".into(), &"bad".into()),
+        "{line}"
+    );
 
     let health = daemon.get("/healthz");
-    assert_eq!((health.status, &health.json()["status"]), (200, &"degraded".into()), "{}", health.body);
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (200, &"degraded".into()),
+        "{}",
+        health.body
+    );
     assert_eq!(daemon.get("/healthz?strict").status, 503);
     assert_eq!(daemon.get("/livez").status, 200);
     assert_eq!(daemon.get("/readyz").status, 200);
@@ -34,6 +47,8 @@ fn of_fifty_channels_one_is_refused_and_forty_nine_are_enabled() {
 
     place.write(&(zoho.account().to_owned() + &good + &channel("bad", 2000, &["Calls.create"])));
     daemon.signal(rustix::process::Signal::HUP);
-    daemon.hears_that("grant of what was refused", |line| line["channel"] == "bad" && line["expiry"].is_string());
+    daemon.hears_that("grant of what was refused", |line| {
+        line["channel"] == "bad" && line["expiry"].is_string()
+    });
     daemon.stop();
 }

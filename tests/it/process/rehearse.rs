@@ -1,4 +1,5 @@
-//! A config played ahead of time, as a user would: the example as it is, without a secret, a network or a store.
+//! A config played ahead of time, as a user would: the example as it is, without a secret, a
+//! network or a store.
 
 use super::place::Place;
 
@@ -10,10 +11,16 @@ fn the_example_is_rehearsed_without_secrets_and_the_exit_code_says_what_would_la
     let covered = place.done(&["rehearse", "--days", "1"]);
     assert_eq!(covered.out.lines().last(), Some("nothing would have lapsed"), "{}", covered.out);
     assert_eq!(covered.err, "");
-    let lapsed = place.verb(&["rehearse", "--days", "1", "--edit", "day 1 12:05 of acme", "--json"]);
+    let lapsed =
+        place.verb(&["rehearse", "--days", "1", "--edit", "day 1 12:05 of acme", "--json"]);
     assert_eq!(lapsed.code, 1, "{lapsed:#?}");
     let gap = &lapsed.json()["accounts"]["acme"]["gaps"][0];
-    assert_eq!((&gap["channel"], &gap["cause"]), (&"deal-sync".into(), &"event-missing".into()), "{}", lapsed.out);
+    assert_eq!(
+        (&gap["channel"], &gap["cause"]),
+        (&"deal-sync".into(), &"event-missing".into()),
+        "{}",
+        lapsed.out
+    );
     assert!(!place.state().exists(), "a rehearsal leaves nothing behind");
     assert_eq!(place.verb(&["rehearse", "--edit", "day 15 00:00"]).code, 1);
     place.write("no config");

@@ -9,7 +9,8 @@ use super::place::Place;
 use super::simulator::Simulator;
 
 #[test]
-fn a_broken_config_on_reload_is_named_with_its_line_while_the_old_state_goes_on_and_a_good_one_is_applied() {
+fn a_broken_config_on_reload_is_named_with_its_line_while_the_old_state_goes_on_and_a_good_one_is_applied()
+ {
     let zoho = Simulator::start();
     let good = zoho.account().to_owned() + AUDIT_ALWAYS + &channel("orders", 101, &["Deals.all"]);
     let place = Place::new(&good);
@@ -19,7 +20,9 @@ fn a_broken_config_on_reload_is_named_with_its_line_while_the_old_state_goes_on_
     place.write(&broken);
     daemon.signal(Signal::HUP);
     daemon.hears("the config is not used; the last good one stays in force");
-    daemon.until("health says which line is wrong", |daemon| daemon.get("/healthz").body.contains(&at));
+    daemon.until("health says which line is wrong", |daemon| {
+        daemon.get("/healthz").body.contains(&at)
+    });
     let health = daemon.get("/healthz");
     assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
     let status = place.done(&["status"]).out;
@@ -61,14 +64,22 @@ fn a_start_with_a_broken_config_goes_on_with_the_last_good_state() {
         .account()
         .replace("\"secret-sim1\"", "{ env = \"A\" }")
         .replace("\"1000.refresh-sim1\"", "{ env = \"B\" }");
-    let declared = channel("orders", 101, &["Deals.all"]).replace("\"token-orders\"", "{ env = \"C\" }");
+    let declared =
+        channel("orders", 101, &["Deals.all"]).replace("\"token-orders\"", "{ env = \"C\" }");
     let good = account + AUDIT_ALWAYS + &declared;
-    let place = Place::new(&good).with_env("A", "secret-sim1").with_env("B", "1000.refresh-sim1").with_env("C", "t");
+    let place = Place::new(&good)
+        .with_env("A", "secret-sim1")
+        .with_env("B", "1000.refresh-sim1")
+        .with_env("C", "t");
     Daemon::start(&place).stop();
     place.write("this is no config");
 
     let mut daemon = Daemon::start(&place);
-    assert!(daemon.log.concat().contains("the last good state from the store is in force"), "{:#?}", daemon.log);
+    assert!(
+        daemon.log.concat().contains("the last good state from the store is in force"),
+        "{:#?}",
+        daemon.log
+    );
     zoho.hand(&json!({"set_token": {"channel": 101, "token": "another"}}));
     daemon.hears_that("repair", |line| line["step"] == "update (drift)");
     assert_eq!(zoho.channels()["101"]["token"], "t");
@@ -79,7 +90,8 @@ fn a_start_with_a_broken_config_goes_on_with_the_last_good_state() {
 }
 
 #[test]
-fn a_start_with_a_broken_config_says_which_account_cannot_go_on_because_its_secrets_were_never_stored() {
+fn a_start_with_a_broken_config_says_which_account_cannot_go_on_because_its_secrets_were_never_stored()
+ {
     let zoho = Simulator::start();
     let place = Place::new(&zoho.config);
     Daemon::start(&place).stop();
@@ -87,12 +99,18 @@ fn a_start_with_a_broken_config_says_which_account_cannot_go_on_because_its_secr
     place.write("this is no config");
 
     let daemon = Daemon::start(&place);
-    let told = daemon.log.iter().find(|line| line.contains("this account cannot go on")).cloned().unwrap();
+    let told =
+        daemon.log.iter().find(|line| line.contains("this account cannot go on")).cloned().unwrap();
     for word in ["sim1", "plain string", "never stored"] {
         assert!(told.contains(word), "no {word:?} in {told}");
     }
     let health = daemon.get("/healthz");
-    assert_eq!((health.status, &health.json()["status"]), (503, &json!("failing")), "{}", health.body);
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (503, &json!("failing")),
+        "{}",
+        health.body
+    );
     assert!(health.body.contains("plain string"), "{}", health.body);
     assert_eq!(place.verb(&["status"]).code, 1);
     assert_eq!(zoho.writes(), writes);

@@ -35,19 +35,27 @@ fn no_secret_is_in_logs_at_trace_level_nor_in_anything_served_printed_or_stored(
     serve(&daemon, &place, &mut seen);
     let stored = String::from_utf8_lossy(&stored(&place.state())).into_owned();
     seen.push(("log", daemon.stop().join("\n")));
-    seen.push(("plan without its variable", text(&place.with_env("CLIENT_SECRET", "").verb(&["plan"]))));
+    seen.push((
+        "plan without its variable",
+        text(&place.with_env("CLIENT_SECRET", "").verb(&["plan"])),
+    ));
 
     for (what, text) in seen.iter().map(|(what, text)| (*what, text)).chain([("store", &stored)]) {
         for secret in SECRETS {
-            let lines: Vec<&str> = text.lines().filter(|line| line.contains(secret)).take(3).collect();
+            let lines: Vec<&str> =
+                text.lines().filter(|line| line.contains(secret)).take(3).collect();
             assert!(lines.is_empty(), "{secret} is in {what}:\n{}", lines.join("\n"));
         }
-        // The store holds the access token of the hour by design: a restart must not ask for another one.
+        // The store holds the access token of the hour by design: a restart must not ask for
+        // another one.
         assert!(what == "store" || !holds_access_token(text), "an access token is in {what}");
     }
     assert!(holds_access_token(&stored));
     // The search finds what is there to be found.
-    assert!(seen.iter().any(|(what, text)| *what == "log" && text.contains("\"TRACE\"")), "no trace");
+    assert!(
+        seen.iter().any(|(what, text)| *what == "log" && text.contains("\"TRACE\"")),
+        "no trace"
+    );
     assert!(stored.contains("by-plain"));
 }
 
@@ -63,8 +71,9 @@ fn place(zoho: &Simulator) -> Place {
         ("by-credential", 103, "{ credential = \"token\" }"),
         ("by-plain", 104, "\"hush-plain\""),
     ];
-    let declared =
-        tokens.map(|(name, id, token)| channel(name, id, &["Deals.all"]).replace(&format!("\"token-{name}\""), token));
+    let declared = tokens.map(|(name, id, token)| {
+        channel(name, id, &["Deals.all"]).replace(&format!("\"token-{name}\""), token)
+    });
     let place = Place::new(&(account + AUDIT_ALWAYS + &declared.concat()));
     let write = |name: &str, secret: &str| fs::write(place.path().join(name), secret).unwrap();
     fs::create_dir(place.path().join("credentials")).unwrap();
@@ -93,7 +102,9 @@ fn serve(daemon: &Daemon, place: &Place, seen: &mut Vec<(&'static str, String)>)
     ] {
         seen.push((path, daemon.get(path).body));
     }
-    for verb in [["status", "--json"], ["plan", "--json"], ["renew", "by-env"], ["adopt", "by-plain"]] {
+    for verb in
+        [["status", "--json"], ["plan", "--json"], ["renew", "by-env"], ["adopt", "by-plain"]]
+    {
         seen.push((verb[0], text(&place.verb(&verb))));
     }
 }
@@ -125,5 +136,12 @@ fn holds_access_token(text: &str) -> bool {
     })
 }
 
-const SECRETS: [&str; 7] =
-    ["secret-sim1", "refresh-sim1", "hush-env", "hush-file", "hush-credential", "hush-plain", "hush-of-somebody-else"];
+const SECRETS: [&str; 7] = [
+    "secret-sim1",
+    "refresh-sim1",
+    "hush-env",
+    "hush-file",
+    "hush-credential",
+    "hush-plain",
+    "hush-of-somebody-else",
+];

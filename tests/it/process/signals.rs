@@ -19,7 +19,11 @@ fn term_lets_the_write_under_way_end_and_the_next_start_knows_of_it() {
         daemon.signal(signal);
         let (code, log) = daemon.ends();
         assert_eq!(code, Some(0), "{log:#?}");
-        assert_eq!(log.iter().filter(|line| line.contains("step done, granted")).count(), 4, "{log:#?}");
+        assert_eq!(
+            log.iter().filter(|line| line.contains("step done, granted")).count(),
+            4,
+            "{log:#?}"
+        );
         Daemon::start(&place).stop();
         assert_eq!(zoho.writes(), 1);
     }

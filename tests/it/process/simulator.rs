@@ -98,7 +98,9 @@ impl Simulator {
     /// How many requests there were, for tokens and of the watch API.
     pub(super) fn requests(&self) -> u64 {
         let Value::Object(orgs) = self.counters_by_org() else { panic!("no orgs") };
-        let counted = |counts: &Value| -> u64 { counts.as_object().unwrap().values().filter_map(Value::as_u64).sum() };
+        let counted = |counts: &Value| -> u64 {
+            counts.as_object().unwrap().values().filter_map(Value::as_u64).sum()
+        };
         orgs.values().map(|org| counted(&org["calls"]) + counted(&org["token_outcomes"])).sum()
     }
 

@@ -10,11 +10,12 @@ use super::http;
 use super::place::Place;
 use super::simulator::Simulator;
 
-/// The daemon with its stdin as so many sockets from descriptor 3 on. The shell hands them over to its own process, which
-/// the daemon then is.
+/// The daemon with its stdin as so many sockets from descriptor 3 on. The shell hands them over to
+/// its own process, which the daemon then is.
 fn handed(place: &Place, count: usize) -> Command {
     let mut shell = Command::new("sh");
-    let script = format!("exec 3<&0 4<&0 0</dev/null; export LISTEN_FDS={count} LISTEN_PID=$$; exec \"$@\"");
+    let script =
+        format!("exec 3<&0 4<&0 0</dev/null; export LISTEN_FDS={count} LISTEN_PID=$$; exec \"$@\"");
     let run = run(place);
     shell.args(["-c", &script, "sh"]).arg(run.get_program()).args(run.get_args());
     shell
@@ -51,7 +52,8 @@ fn what_is_no_listening_socket_is_refused_before_anything_is_asked_of_zoho() {
         let log = log.concat();
         assert_eq!(code, Some(1), "{log}");
         assert!(
-            log.contains("the socket that systemd handed over cannot be listened on") && log.contains(why),
+            log.contains("the socket that systemd handed over cannot be listened on")
+                && log.contains(why),
             "{log}"
         );
     }

@@ -41,7 +41,10 @@ impl Systemd {
     #[track_caller]
     pub(super) fn next(&mut self) -> String {
         let mut bytes = [0; 4096];
-        let length = self.socket.recv(&mut bytes).unwrap_or_else(|why| panic!("{why} after {:#?}", self.heard));
+        let length = self
+            .socket
+            .recv(&mut bytes)
+            .unwrap_or_else(|why| panic!("{why} after {:#?}", self.heard));
         let message = String::from_utf8(bytes[..length].to_vec()).unwrap();
         self.heard.push(message.clone());
         message
@@ -61,7 +64,9 @@ impl Systemd {
     /// The next message that is no ping of the watchdog.
     #[track_caller]
     pub(super) fn told(&mut self) -> String {
-        self.hears(|message| !message.starts_with("WATCHDOG=1") && !message.starts_with("EXTEND_TIMEOUT_USEC="))
+        self.hears(|message| {
+            !message.starts_with("WATCHDOG=1") && !message.starts_with("EXTEND_TIMEOUT_USEC=")
+        })
     }
 
     /// Everything that was told and is not heard yet, once the daemon has ended.

@@ -1,7 +1,9 @@
-//! TLS, and a proxy: the daemon reaches the simulator through what stands between in a company's network.
+//! TLS, and a proxy: the daemon reaches the simulator through what stands between in a company's
+//! network.
 //!
-//! The front is a TLS server before the simulator, with a certificate of a CA that this test makes; the proxy is one that
-//! knows CONNECT and nothing else, and takes every name to the front. All of it is on the loopback.
+//! The front is a TLS server before the simulator, with a certificate of a CA that this test makes;
+//! the proxy is one that knows CONNECT and nothing else, and takes every name to the front. All of
+//! it is on the loopback.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -33,13 +35,21 @@ struct Network {
 impl Network {
     fn new() -> Network {
         let zoho = Simulator::start();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let (ca, config) = certificates();
         let listen = || runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
         let (front, proxy) = (listen(), listen());
         let (front_at, proxy_at) = (front.local_addr().unwrap(), proxy.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
-        runtime.spawn(serve_front(front, TlsAcceptor::from(Arc::new(config)), zoho.address.parse().unwrap()));
+        runtime.spawn(serve_front(
+            front,
+            TlsAcceptor::from(Arc::new(config)),
+            zoho.address.parse().unwrap(),
+        ));
         runtime.spawn(serve_proxy(proxy, front_at, asked.clone()));
         Network { zoho, ca, front: front_at, proxy: proxy_at, asked, _runs: runtime }
     }
@@ -65,7 +75,8 @@ fn a_certificate_that_nobody_vouches_for_is_refused_in_clear_words_until_its_ca_
     let refused = network.place(&url, "").verb(&["plan"]);
     let words = format!("{}{}", refused.out, refused.err);
     assert!(
-        words.contains("invalid peer certificate: UnknownIssuer") && words.contains("ca_file under [client]"),
+        words.contains("invalid peer certificate: UnknownIssuer")
+            && words.contains("ca_file under [client]"),
         "{words}"
     );
     assert_eq!(network.zoho.requests(), 0, "nothing was sent, no secret above all");
@@ -75,16 +86,23 @@ fn a_certificate_that_nobody_vouches_for_is_refused_in_clear_words_until_its_ca_
     assert_eq!(network.zoho.channels().len(), 4);
     daemon.stop();
 
-    std::fs::write(place.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-        .unwrap();
+    std::fs::write(
+        place.path().join("ca.pem"),
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
     let bad = place.verb(&["apply"]);
-    assert!(bad.code == 1 && bad.err.contains("ca.pem: it holds no certificates that can be used"), "{bad:#?}");
+    assert!(
+        bad.code == 1 && bad.err.contains("ca.pem: it holds no certificates that can be used"),
+        "{bad:#?}"
+    );
 }
 
 #[test]
 fn a_certificate_of_another_name_is_refused_whoever_vouches_for_it() {
     let network = Network::new();
-    let refused = network.place(&format!("https://127.0.0.1:{}", network.front.port()), CA).verb(&["plan"]);
+    let refused =
+        network.place(&format!("https://127.0.0.1:{}", network.front.port()), CA).verb(&["plan"]);
     let words = format!("{}{}", refused.out, refused.err);
     assert!(words.contains("invalid peer certificate: certificate not valid for name"), "{words}");
     assert_eq!(network.zoho.requests(), 0);
@@ -100,18 +118,31 @@ fn what_is_https_goes_through_the_proxy_of_the_environment_and_what_is_http_neve
         let before = network.asked().len();
         place.done(&["apply"]);
         let asked = network.asked().split_off(before);
-        assert!(!asked.is_empty() && asked.iter().all(|line| line.starts_with("CONNECT zoho.test:443 ")), "{asked:?}");
+        assert!(
+            !asked.is_empty()
+                && asked.iter().all(|line| line.starts_with("CONNECT zoho.test:443 ")),
+            "{asked:?}"
+        );
     }
     let before = network.asked().len();
-    let excepted = network.place("https://zoho.test", CA).with_env("HTTPS_PROXY", &proxy).with_env("NO_PROXY", ".test");
+    let excepted = network
+        .place("https://zoho.test", CA)
+        .with_env("HTTPS_PROXY", &proxy)
+        .with_env("NO_PROXY", ".test");
     assert!(excepted.verb(&["plan"]).out.contains("could not connect"));
     // The simulator's own URL is http, and the refresh token in it would be the proxy's to read.
     let plain = network.place(&format!("http://{}", network.zoho.address), "");
-    let plain = plain.with_env("HTTP_PROXY", &proxy).with_env("http_proxy", &proxy).with_env("ALL_PROXY", &proxy);
+    let plain = plain
+        .with_env("HTTP_PROXY", &proxy)
+        .with_env("http_proxy", &proxy)
+        .with_env("ALL_PROXY", &proxy);
     plain.done(&["plan", "--json"]);
     assert_eq!(network.asked().len(), before);
 
-    let wrong = network.place("https://zoho.test", CA).with_env("HTTPS_PROXY", "http://hush-proxy@:x").verb(&["apply"]);
+    let wrong = network
+        .place("https://zoho.test", CA)
+        .with_env("HTTPS_PROXY", "http://hush-proxy@:x")
+        .verb(&["apply"]);
     assert!(wrong.code == 1 && wrong.err.contains("HTTPS_PROXY names no proxy"), "{wrong:#?}");
     assert!(!wrong.err.contains("hush"), "{wrong:#?}");
 }
@@ -123,7 +154,8 @@ fn certificates() -> (String, ServerConfig) {
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let pem = ca.self_signed(&ca_key).unwrap().pem();
-    let server = CertificateParams::new(vec!["localhost".to_owned(), "zoho.test".to_owned()]).unwrap();
+    let server =
+        CertificateParams::new(vec!["localhost".to_owned(), "zoho.test".to_owned()]).unwrap();
     let certificate = server.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config = ServerConfig::builder().with_no_client_auth();
@@ -134,7 +166,8 @@ async fn serve_front(listener: TcpListener, acceptor: TlsAcceptor, zoho: SocketA
     while let Ok((socket, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            let (Ok(mut inside), Ok(mut outside)) = (acceptor.accept(socket).await, TcpStream::connect(zoho).await)
+            let (Ok(mut inside), Ok(mut outside)) =
+                (acceptor.accept(socket).await, TcpStream::connect(zoho).await)
             else {
                 return;
             };

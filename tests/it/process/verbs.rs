@@ -15,7 +15,8 @@ use super::simulator::Simulator;
 fn removing_too_much_is_held_until_it_is_allowed() {
     for with_daemon in [false, true] {
         let zoho = Simulator::start();
-        let channels = [1, 2, 3, 4].map(|n| channel(&format!("orders-{n}"), 100 + n, &["Deals.all"]));
+        let channels =
+            [1, 2, 3, 4].map(|n| channel(&format!("orders-{n}"), 100 + n, &["Deals.all"]));
         let place = Place::new(&(zoho.account().to_owned() + &channels.concat()));
         place.done(&["apply"]);
         let daemon = with_daemon.then(|| Daemon::start(&place));
@@ -64,18 +65,25 @@ fn adopting_resolves_a_conflict() {
             "channel": 101, "events": ["Calls.all"], "notify_url": "https://other.example.com/", "token": null,
             "expiry": "2100-01-01T00:00:00Z",
         }}));
-        let place = Place::new(&(zoho.account().to_owned() + &channel("orders", 101, &["Deals.all"])));
+        let place =
+            Place::new(&(zoho.account().to_owned() + &channel("orders", 101, &["Deals.all"])));
         let daemon = with_daemon.then(|| Daemon::start(&place));
         let before = zoho.channels();
         let applied = place.verb(&["apply"]);
         assert_eq!(applied.code, 1, "{applied:#?}");
-        assert!(applied.out.contains("conflict") && applied.out.contains("channelkeeper adopt"), "{applied:#?}");
+        assert!(
+            applied.out.contains("conflict") && applied.out.contains("channelkeeper adopt"),
+            "{applied:#?}"
+        );
         assert_eq!(zoho.channels(), before);
         assert_eq!(zoho.writes(), 0);
 
         place.done(&["adopt", "orders"]);
         let after = &zoho.channels()["101"];
-        assert_eq!((&after["notify_url"], &after["events"]), (&json!(url("orders")), &json!(["Deals.all"])));
+        assert_eq!(
+            (&after["notify_url"], &after["events"]),
+            (&json!(url("orders")), &json!(["Deals.all"]))
+        );
         place.done(&["plan"]);
         assert_eq!(place.verb(&["adopt", "nobody"]).code, 1);
         daemon.map(Daemon::stop);
@@ -95,7 +103,10 @@ fn renewing_gives_one_channel_a_new_expiry() {
         let renewed = place.done(&["renew", "one", "--json"]).json();
         assert_eq!(renewed[0]["done"][0]["reason"], "asked", "{renewed:#}");
         let after = zoho.channels();
-        assert!(after["101"]["channel_expiry"].as_str() > before["101"]["channel_expiry"].as_str(), "{after:?}");
+        assert!(
+            after["101"]["channel_expiry"].as_str() > before["101"]["channel_expiry"].as_str(),
+            "{after:?}"
+        );
         assert_eq!(zoho.counters()["channels_created"], 2);
         assert_eq!(place.verb(&["renew", "nobody"]).code, 1);
         daemon.map(Daemon::stop);
@@ -109,7 +120,10 @@ fn a_second_daemon_says_that_the_state_directory_is_in_use() {
     let daemon = Daemon::start(&place);
     let second = place.verb(&["run", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.code, 1, "{second:#?}");
-    assert!(second.err.contains("another channelkeeper is using this state directory"), "{second:#?}");
+    assert!(
+        second.err.contains("another channelkeeper is using this state directory"),
+        "{second:#?}"
+    );
     place.done(&["status"]);
     daemon.stop();
 }
@@ -150,7 +164,9 @@ fn what_a_killed_daemon_left_behind_stops_no_verb() {
 #[test]
 fn a_mistake_on_the_command_line_is_told_on_stderr_with_exit_code_1() {
     let place = Place::new("");
-    for args in [&["frobnicate"][..], &["plan", "--frobnicate"], &["adopt"], &["demo", "--speed", "0"]] {
+    for args in
+        [&["frobnicate"][..], &["plan", "--frobnicate"], &["adopt"], &["demo", "--speed", "0"]]
+    {
         let ran = place.verb(args);
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{args:?}: {ran:#?}");
         assert!(ran.err.starts_with("error: "), "{ran:#?}");
@@ -203,7 +219,9 @@ fn modes(dir: &Path) -> Vec<(String, u32)> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            found.extend(modes(&path).into_iter().map(|(below, mode)| (format!("{name}/{below}"), mode)));
+            found.extend(
+                modes(&path).into_iter().map(|(below, mode)| (format!("{name}/{below}"), mode)),
+            );
         } else {
             found.push((name, mode(&path)));
         }

@@ -1,12 +1,15 @@
-//! Deterministic simulation: a month of several accounts, with everything going wrong that can, from one seed.
+//! Deterministic simulation: a month of several accounts, with everything going wrong that can,
+//! from one seed.
 //!
-//! A seed makes a schedule: faults of Zoho's, hands that edit channels behind the daemon's back, crashes, stops of the
-//! host, steps of its clock, edits of the config, other programs that use an org's API credits. The real scheduler, passes, client and store run through it on virtual
-//! time. After every hour the invariants are checked, and at the end, when Zoho has worked for a while, that everything is
-//! as declared. The same seed gives the same trace, request by request.
+//! A seed makes a schedule: faults of Zoho's, hands that edit channels behind the daemon's back,
+//! crashes, stops of the host, steps of its clock, edits of the config, other programs that use an
+//! org's API credits. The real scheduler, passes, client and store run through it on virtual
+//! time. After every hour the invariants are checked, and at the end, when Zoho has worked for a
+//! while, that everything is as declared. The same seed gives the same trace, request by request.
 //!
-//! What may lapse, and nothing else may: what a hand took away, until the audit after it; what Zoho kept from being renewed
-//! for longer than a life; what the host was down for too long to renew; what was not declared at the time.
+//! What may lapse, and nothing else may: what a hand took away, until the audit after it; what Zoho
+//! kept from being renewed for longer than a life; what the host was down for too long to renew;
+//! what was not declared at the time.
 
 #![allow(
     unreachable_pub,
@@ -66,11 +69,12 @@ const QUIET: Duration = Duration::from_secs(36 * 3600);
 
 /// Plays one seed, on a runtime of its own whose time is paused.
 pub fn play(seed: u64, length: Duration) -> Run {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.unwrap();
     runtime.block_on(async {
-        // tokio's timers tick in milliseconds from an instant of the real clock. Clocks that are made on a tick stay on
-        // ticks, and two runs of one seed agree to the last digit.
+        // tokio's timers tick in milliseconds from an instant of the real clock. Clocks that are
+        // made on a tick stay on ticks, and two runs of one seed agree to the last digit.
         pause(Duration::from_millis(1)).await;
         Simulation::new(seed).run(length).await
     })
@@ -92,8 +96,9 @@ struct Simulation {
     poor: Vec<(&'static str, Timestamp)>,
     /// Calls refused for want of credits, as last counted.
     out_of_credits: BTreeMap<&'static str, u64>,
-    /// Something happened that a look cannot tell from nothing: somebody took something away and a write without a look
-    /// put it back; a lost reply was to a write with a shorter grant; a list left a live channel out.
+    /// Something happened that a look cannot tell from nothing: somebody took something away and a
+    /// write without a look put it back; a lost reply was to a write with a shorter grant; a
+    /// list left a live channel out.
     blurred: bool,
 }
 
@@ -110,7 +115,8 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut rng = Rng::new(seed);
         let knobs = schedule::knobs(&mut rng);
-        let accounts = [("acme", ApiVersion::V8), ("globex", ApiVersion::V2), ("initech", ApiVersion::V7)];
+        let accounts =
+            [("acme", ApiVersion::V8), ("globex", ApiVersion::V2), ("initech", ApiVersion::V7)];
         let mut world = World::new(knobs, &accounts);
         // Of one account the config says what its org may use.
         world.account_mut("globex").account.policy.credits_per_day = Some(1_000);
@@ -197,13 +203,15 @@ impl Simulation {
         }
     }
 
-    /// Others use an org's credits. As long as they leave enough, the daemon must make do with the rest.
+    /// Others use an org's credits. As long as they leave enough, the daemon must make do with the
+    /// rest.
     fn use_credits(&mut self, org: &'static str, left: u64) {
         let now = self.world.now();
         let credits = self.world.zoho().credits_left(org, now).unwrap_or_default();
         self.world.hand(org, &Hand::LeaveCredits { credits: left });
         if left.min(credits) < schedule::CREDITS_ENOUGH {
-            // What lapses meanwhile is enabled again within minutes of their return; a look is tried once an hour.
+            // What lapses meanwhile is enabled again within minutes of their return; a look is
+            // tried once an hour.
             self.poor.push((org, after(now, DAY_AND_A_BIT)));
             self.excuse(None, now, after(now, DAY_AND_A_BIT), "others used all credits");
         }
@@ -213,21 +221,26 @@ impl Simulation {
     fn check_credits(&mut self) {
         let now = self.world.now();
         for org in ["acme", "globex", "initech"] {
-            let refused = self.world.zoho().counters(org).map_or(0, |counters| counters.out_of_credits);
+            let refused =
+                self.world.zoho().counters(org).map_or(0, |counters| counters.out_of_credits);
             let before = self.out_of_credits.insert(org, refused).unwrap_or_default();
             let is_poor = self.poor.iter().any(|(poor, until)| *poor == org && now < *until);
             if refused > before && !is_poor {
-                self.violation(&format!("{org} was refused {} calls for want of credits", refused - before));
+                self.violation(&format!(
+                    "{org} was refused {} calls for want of credits",
+                    refused - before
+                ));
             }
         }
     }
 
-    /// A fault that keeps a channel from being renewed for longer than its slack excuses what lapses under it, and a
-    /// minute more. So does one of any length while channels live for an hour only.
+    /// A fault that keeps a channel from being renewed for longer than its slack excuses what
+    /// lapses under it, and a minute more. So does one of any length while channels live for an
+    /// hour only.
     fn fault(&mut self, rule: Rule, until: Timestamp) {
         let now = self.world.now();
-        self.blurred |=
-            rule.method.as_deref() == Some("GET") || matches!(rule.kind, Fault::ShortGrant | Fault::ItemMissing);
+        self.blurred |= rule.method.as_deref() == Some("GET")
+            || matches!(rule.kind, Fault::ShortGrant | Fault::ItemMissing);
         let long = channelkeeper::model::time::span(now, until) > LIFE / 8;
         if long || schedule::hides_or_shortens(&rule.kind) || self.lives_may_be_short() {
             self.excuse(None, now, after(until, AUDIT + Duration::from_secs(120)), ZOHO);
@@ -243,8 +256,8 @@ impl Simulation {
         let spec = self.world.desired.accounts[&account_name].specs[&id].clone();
         let hand = schedule::hand(&mut self.rng, id, &spec, now);
         if self.world.hand(&account, &hand) {
-            // Seen by the audit after it, or by the one after that when a fault is in the way, and contested after some
-            // repeats of the same.
+            // Seen by the audit after it, or by the one after that when a fault is in the way, and
+            // contested after some repeats of the same.
             self.excuse(Some(id), now, after(now, LIFE), "a hand");
         }
     }
@@ -261,7 +274,13 @@ impl Simulation {
             expiry: after(now, LIFE * 6),
         };
         if self.world.hand(account, &hand) {
-            let made = self.world.zoho().channels(account, now).into_iter().find(|made| made.id == channel).cloned();
+            let made = self
+                .world
+                .zoho()
+                .channels(account, now)
+                .into_iter()
+                .find(|made| made.id == channel)
+                .cloned();
             made.into_iter().for_each(|made| {
                 self.foreign.insert((account.to_owned(), channel), made);
             });
@@ -271,7 +290,8 @@ impl Simulation {
     async fn cut_and_crash(&mut self, method: &'static str, when: Cut) {
         self.world.cut_next(method, when);
         let now = self.world.now();
-        // A write may not come by itself within this time; then the crash falls at a random instant.
+        // A write may not come by itself within this time; then the crash falls at a random
+        // instant.
         for _ in 0..schedule::CUT_MAX.as_secs() / 60 {
             if self.world.is_cut() {
                 break;
@@ -288,7 +308,9 @@ impl Simulation {
         let now = self.world.now();
         let chosen = self.rng.pick(&declared).cloned();
         match (self.rng.between(0, 3), chosen) {
-            (0, Some((account, id))) if declared.iter().filter(|(of, _)| *of == account).count() > 1 => {
+            (0, Some((account, id)))
+                if declared.iter().filter(|(of, _)| *of == account).count() > 1 =>
+            {
                 self.world.undeclare(&account, id);
                 self.retired.insert((account, id));
             }
@@ -320,18 +342,31 @@ impl Simulation {
     /// A host that is down, or a clock that is wrong, for a while excuses what ends meanwhile.
     fn excuse_down(&mut self, now: Timestamp, down: Duration) {
         if down > LIFE / 8 || self.lives_may_be_short() {
-            self.excuse(None, now, after(now, down + Duration::from_secs(120)), "the host was down");
+            self.excuse(
+                None,
+                now,
+                after(now, down + Duration::from_secs(120)),
+                "the host was down",
+            );
         }
     }
 
-    /// What Zoho granted under a fault of its own may end before a good reply made it longer: an hour has half an hour of
-    /// slack.
+    /// What Zoho granted under a fault of its own may end before a good reply made it longer: an
+    /// hour has half an hour of slack.
     fn lives_may_be_short(&self) -> bool {
         let now = self.world.now();
-        self.excuses.iter().any(|excuse| excuse.why == ZOHO && excuse.from <= now && now < excuse.to)
+        self.excuses
+            .iter()
+            .any(|excuse| excuse.why == ZOHO && excuse.from <= now && now < excuse.to)
     }
 
-    fn excuse(&mut self, channel: Option<ChannelId>, from: Timestamp, to: Timestamp, why: &'static str) {
+    fn excuse(
+        &mut self,
+        channel: Option<ChannelId>,
+        from: Timestamp,
+        to: Timestamp,
+        why: &'static str,
+    ) {
         self.excuses.push(Excuse { channel, from, to, why });
     }
 
@@ -353,7 +388,9 @@ impl Simulation {
     fn check_coverage(&mut self, now: Timestamp) {
         for (account, id) in self.world.declared() {
             let excused = self.excuses.iter().any(|excuse| {
-                excuse.channel.is_none_or(|channel| channel == id) && excuse.from <= now && now < excuse.to
+                excuse.channel.is_none_or(|channel| channel == id)
+                    && excuse.from <= now
+                    && now < excuse.to
             });
             if !excused && !self.world.is_covered(&account, id, now) {
                 let recent: Vec<String> = self
@@ -363,7 +400,10 @@ impl Simulation {
                     .take(4)
                     .map(|excuse| format!("{} {}..{}", excuse.why, excuse.from, excuse.to))
                     .collect();
-                self.violation(&format!("{account} {id} is not covered (lately: {})", recent.join("; ")));
+                self.violation(&format!(
+                    "{account} {id} is not covered (lately: {})",
+                    recent.join("; ")
+                ));
             }
         }
     }
@@ -375,7 +415,13 @@ impl Simulation {
             if made.expiry <= now {
                 continue;
             }
-            let seen = self.world.zoho().channels(account, now).into_iter().find(|seen| seen.id == *id).cloned();
+            let seen = self
+                .world
+                .zoho()
+                .channels(account, now)
+                .into_iter()
+                .find(|seen| seen.id == *id)
+                .cloned();
             if seen.as_ref().map(|seen| format!("{seen:?}")) != Some(format!("{made:?}")) {
                 broken.push(format!("foreign channel {id} of {account} was touched: {seen:?}"));
             }
@@ -383,7 +429,8 @@ impl Simulation {
         broken.iter().for_each(|text| self.violation(text));
     }
 
-    /// After a pass in which everything was done, nothing is left; and nothing that is said holds a secret.
+    /// After a pass in which everything was done, nothing is left; and nothing that is said holds a
+    /// secret.
     fn check_reports(&mut self) {
         if !self.world.is_running() {
             return;
@@ -393,27 +440,39 @@ impl Simulation {
             let clean = report.look_failed.is_none()
                 && report.outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
             // A grant that was shorter than asked is asked for again: that is what its pass leaves.
-            let left = report.after.steps.iter().filter(|step| step.reason != Reason::ShortGrant).count();
+            let left =
+                report.after.steps.iter().filter(|step| step.reason != Reason::ShortGrant).count();
             if clean && left > 0 {
-                self.violation(&format!("after a clean pass this is left: {}", PlanView::of(&report.after).to_text()));
+                self.violation(&format!(
+                    "after a clean pass this is left: {}",
+                    PlanView::of(&report.after).to_text()
+                ));
             }
-            // Printing a whole report takes longer than the pass did: every failure is read, and a part of the rest.
+            // Printing a whole report takes longer than the pass did: every failure is read, and a
+            // part of the rest.
             if clean && report.at.as_second() % 16 != 0 {
                 continue;
             }
             let said = format!("{:?} {}", report, PlanView::of(&report.after).to_text());
             for secret in ["channel-token-", "1000.refresh-", "secret-"] {
                 if said.contains(secret) {
-                    self.violation(&format!("a report of {} holds a secret ({secret})", report.account));
+                    self.violation(&format!(
+                        "a report of {} holds a secret ({secret})",
+                        report.account
+                    ));
                 }
             }
         }
         self.world.daemon().reports.lock().unwrap().extend(reports.last().cloned());
     }
 
-    /// The ledger against the truth, unless this schedule has something that leaves no trace in what the daemon can see.
+    /// The ledger against the truth, unless this schedule has something that leaves no trace in
+    /// what the daemon can see.
     fn check_ledger(&mut self) {
-        if self.world.is_running() && !self.blurred && self.world.now().as_second() % (24 * 3600) < 3600 {
+        if self.world.is_running()
+            && !self.blurred
+            && self.world.now().as_second() % (24 * 3600) < 3600
+        {
             let wrong = check_ledger(&self.world);
             wrong.into_iter().take(3).for_each(|text| self.violation(&format!("ledger: {text}")));
         }
@@ -421,8 +480,12 @@ impl Simulation {
 
     fn check_tokens(&mut self) {
         for account in ["acme", "globex", "initech"] {
-            let throttled = self.world.zoho().counters(account).map(|counters| counters.token_outcomes.clone());
-            let throttled = throttled.unwrap_or_default().iter().any(|(outcome, _)| outcome.contains("throttled"));
+            let throttled =
+                self.world.zoho().counters(account).map(|counters| counters.token_outcomes.clone());
+            let throttled = throttled
+                .unwrap_or_default()
+                .iter()
+                .any(|(outcome, _)| outcome.contains("throttled"));
             if throttled && !self.run.faults.contains_key("token-throttled") {
                 self.violation(&format!("{account} asked for more tokens than Zoho allows"));
             }
@@ -440,8 +503,12 @@ impl Simulation {
         for (kind, count) in zoho_faults {
             *self.run.faults.entry(format!("zoho: {kind}")).or_default() += count;
         }
-        let calls =
-            |account| self.world.zoho().counters(account).map_or(0, channelkeeper::simulator::Counters::calls_total);
+        let calls = |account| {
+            self.world
+                .zoho()
+                .counters(account)
+                .map_or(0, channelkeeper::simulator::Counters::calls_total)
+        };
         self.run.calls = ["acme", "globex", "initech"].into_iter().map(calls).sum();
         let trace = self.world.trace();
         let lines: Vec<&str> = trace.iter().map(String::as_str).collect();
@@ -452,8 +519,9 @@ impl Simulation {
     }
 
     async fn check_converged(&mut self) {
-        let writes =
-            |world: &World| -> u64 { ["acme", "globex", "initech"].iter().map(|account| world.writes(account)).sum() };
+        let writes = |world: &World| -> u64 {
+            ["acme", "globex", "initech"].iter().map(|account| world.writes(account)).sum()
+        };
         self.world.audit().await;
         let before = writes(&self.world);
         self.world.audit().await;
@@ -462,9 +530,16 @@ impl Simulation {
         }
         let now = self.world.now();
         let declared: BTreeSet<(String, ChannelId)> = self.world.declared().into_iter().collect();
-        let retired: Vec<(String, ChannelId)> = self.retired.difference(&declared).cloned().collect();
+        let retired: Vec<(String, ChannelId)> =
+            self.retired.difference(&declared).cloned().collect();
         for (account, id) in retired {
-            if self.world.zoho().channels(&account, now).iter().any(|channel| channel.id == id.number()) {
+            if self
+                .world
+                .zoho()
+                .channels(&account, now)
+                .iter()
+                .any(|channel| channel.id == id.number())
+            {
                 self.violation(&format!("{account} {id} was retired and is still there"));
             }
         }

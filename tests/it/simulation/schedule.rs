@@ -34,7 +34,11 @@ impl Rng {
 
     /// One of them.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        if from.is_empty() { None } else { from.get(self.between(0, from.len() as u64 - 1) as usize) }
+        if from.is_empty() {
+            None
+        } else {
+            from.get(self.between(0, from.len() as u64 - 1) as usize)
+        }
     }
 
     fn chance(&mut self, in_hundred: u64) -> bool {
@@ -110,9 +114,12 @@ impl Schedule {
                 Act::Fault(_, until) => *until,
                 Act::Crash(down) | Act::Stop(down) => after(at, *down + UP_MIN),
                 Act::CutAndCrash(..) => after(at, CUT_MAX + UP_MIN),
-                Act::FaultsEnd | Act::Hand | Act::Foreign | Act::ClockStep(_) | Act::ConfigEdit | Act::Credits(..) => {
-                    at
-                }
+                Act::FaultsEnd
+                | Act::Hand
+                | Act::Foreign
+                | Act::ClockStep(_)
+                | Act::ConfigEdit
+                | Act::Credits(..) => at,
             };
             acts.push((at, act));
             at = after(next, rng.seconds(60, 90_000));
@@ -126,13 +133,18 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
     match rng.between(1, 100) {
         1..=40 => {
             let kind = fault(rng);
-            let length = if rng.chance(8) { rng.seconds(20_000, 130_000) } else { rng.seconds(30, 10_000) };
+            let length =
+                if rng.chance(8) { rng.seconds(20_000, 130_000) } else { rng.seconds(30, 10_000) };
             let until = after(at, length).min(ends);
             Act::Fault(rule(rng, kind), until)
         }
         41..=62 => Act::Hand,
         63..=68 => Act::Foreign,
-        69..=76 => Act::Crash(if rng.chance(15) { rng.seconds(10_000, 100_000) } else { rng.seconds(1, 5_000) }),
+        69..=76 => Act::Crash(if rng.chance(15) {
+            rng.seconds(10_000, 100_000)
+        } else {
+            rng.seconds(1, 5_000)
+        }),
         77..=84 => {
             let method = *rng.pick(&["POST", "PATCH", "PUT", "DELETE", "GET"]).unwrap();
             Act::CutAndCrash(method, *rng.pick(&[Cut::Before, Cut::After]).unwrap())
@@ -140,14 +152,19 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
         85..=87 => Act::Stop(rng.seconds(1, 9_000)),
         88..=91 => Act::ClockStep(clock_step(rng)),
         92..=95 => {
-            let left = if rng.chance(25) { rng.between(0, 5) } else { rng.between(CREDITS_ENOUGH, 4 * CREDITS_ENOUGH) };
+            let left = if rng.chance(25) {
+                rng.between(0, 5)
+            } else {
+                rng.between(CREDITS_ENOUGH, 4 * CREDITS_ENOUGH)
+            };
             Act::Credits(rng.pick(&["acme", "globex", "initech"]).unwrap(), left)
         }
         _ => Act::ConfigEdit,
     }
 }
 
-/// With so many credits left for a day nothing may lapse, and no call may be refused for want of them.
+/// With so many credits left for a day nothing may lapse, and no call may be refused for want of
+/// them.
 pub const CREDITS_ENOUGH: u64 = 150;
 /// A call that is to be cut off is waited for no longer than this.
 pub const CUT_MAX: Duration = Duration::from_secs(2 * 3600);
@@ -164,7 +181,8 @@ fn clock_step(rng: &mut Rng) -> i64 {
 
 fn rule(rng: &mut Rng, kind: Fault) -> Rule {
     let about_tokens = matches!(kind, Fault::OauthError { .. } | Fault::TokenThrottled);
-    let org = rng.chance(50).then(|| (*rng.pick(&["acme", "globex", "initech"]).unwrap()).to_owned());
+    let org =
+        rng.chance(50).then(|| (*rng.pick(&["acme", "globex", "initech"]).unwrap()).to_owned());
     let times = rng.chance(30).then(|| rng.between(1, 4) as u32);
     let method = (!about_tokens && rng.chance(30))
         .then(|| (*rng.pick(&["GET", "POST", "PATCH", "PUT", "DELETE"]).unwrap()).to_owned());
@@ -222,7 +240,11 @@ pub fn knobs(rng: &mut Rng) -> Knobs {
         patch: if pick(rng) { PatchToken::Docs } else { PatchToken::NullsToken },
         patch_events: if pick(rng) { PatchEvents::Replace } else { PatchEvents::Add },
         post: if pick(rng) { PostLive::Replace } else { PostLive::Merge },
-        delete_missing_event: if pick(rng) { MissingEvent::Success } else { MissingEvent::InvalidData },
+        delete_missing_event: if pick(rng) {
+            MissingEvent::Success
+        } else {
+            MissingEvent::InvalidData
+        },
         expired_shown: Length(Duration::from_secs(if pick(rng) { 0 } else { 3600 })),
         all_bad_status: if pick(rng) { 400 } else { 202 },
         partly_bad_status: if pick(rng) { 207 } else { 202 },
@@ -255,7 +277,9 @@ pub fn hand(rng: &mut Rng, id: ChannelId, spec: &Spec, now: Timestamp) -> Hand {
         1 => Hand::AddEvent { channel, event: "Campaigns.edit".to_owned() },
         2 => Hand::SetToken { channel, token: Some("not-ours".to_owned()) },
         3 => Hand::SetToken { channel, token: None },
-        4 => Hand::SetNotifyUrl { channel, notify_url: "https://elsewhere.example.com/".to_owned() },
+        4 => {
+            Hand::SetNotifyUrl { channel, notify_url: "https://elsewhere.example.com/".to_owned() }
+        }
         5 => Hand::DropModule { channel, module },
         6 => Hand::SetExpiry { channel, expiry: after(now, rng.seconds(60, 40_000)) },
         _ => Hand::Delete { channel },

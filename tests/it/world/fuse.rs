@@ -1,9 +1,9 @@
 //! Death at a chosen point.
 //!
-//! Whatever the daemon does to the world outside is a request or a write to the disk. Before each write, and before and
-//! after the instant at which Zoho applies a request, it passes a point. At the one that is chosen it dies: from then on
-//! nothing that it does has any effect, and whoever waits for [`Fuse::burned`] lets go of it. After a write is before
-//! whatever comes next.
+//! Whatever the daemon does to the world outside is a request or a write to the disk. Before each
+//! write, and before and after the instant at which Zoho applies a request, it passes a point. At
+//! the one that is chosen it dies: from then on nothing that it does has any effect, and whoever
+//! waits for [`Fuse::burned`] lets go of it. After a write is before whatever comes next.
 //!
 //! The same place fails the disk alone: [`Fuse::fill_disk`].
 

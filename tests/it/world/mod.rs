@@ -1,10 +1,11 @@
-//! A world to test in: the real scheduler, passes, client and store, against the simulator's state, with no socket in
-//! between and on virtual time.
+//! A world to test in: the real scheduler, passes, client and store, against the simulator's state,
+//! with no socket in between and on virtual time.
 //!
-//! Two clocks: Zoho's, which is the truth, and the host's, which may be wrong and may be stepped. A request goes straight
-//! into [`Zoho::answer`] and takes a little virtual time in each direction, so that a crash can fall before and after
-//! the instant at which Zoho applies it. A crash drops the daemon where it stands, at whatever it is waiting for; what is
-//! in the store is all that a restart knows.
+//! Two clocks: Zoho's, which is the truth, and the host's, which may be wrong and may be stepped. A
+//! request goes straight into [`Zoho::answer`] and takes a little virtual time in each direction,
+//! so that a crash can fall before and after the instant at which Zoho applies it. A crash drops
+//! the daemon where it stands, at whatever it is waiting for; what is in the store is all that a
+//! restart knows.
 
 #![allow(
     unreachable_pub,
@@ -98,7 +99,9 @@ impl World {
         for (name, version) in accounts {
             let org = Org::new(name);
             let account = account(name, *version, &org);
-            desired.accounts.insert(account.name.clone(), AccountDesired { account, specs: BTreeMap::new() });
+            desired
+                .accounts
+                .insert(account.name.clone(), AccountDesired { account, specs: BTreeMap::new() });
             zoho.add_org(org);
         }
         let zoho = Arc::new(Mutex::new(zoho));
@@ -124,7 +127,8 @@ impl World {
         }
     }
 
-    /// Declares a channel, or declares it otherwise. The daemon hears of it with [`World::reload`] or at its start.
+    /// Declares a channel, or declares it otherwise. The daemon hears of it with [`World::reload`]
+    /// or at its start.
     pub fn declare(&mut self, account: &str, name: &str, events: &[&str]) -> ChannelId {
         let spec = spec(account, name, events);
         let id = spec.id;
@@ -144,7 +148,10 @@ impl World {
 
     /// An account's declaration.
     pub fn account_mut(&mut self, account: &str) -> &mut AccountDesired {
-        self.desired.accounts.get_mut(&account.parse::<AccountName>().unwrap()).expect("a declared account")
+        self.desired
+            .accounts
+            .get_mut(&account.parse::<AccountName>().unwrap())
+            .expect("a declared account")
     }
 
     /// Starts the daemon on what the store remembers.
@@ -152,15 +159,27 @@ impl World {
         assert!(self.daemon.is_none(), "the daemon runs already");
         let clock: Arc<dyn Clock> = self.host_clock.clone();
         let opened = open(self.dir.path(), &*clock);
-        assert!(opened.moved_aside.is_none(), "the database was moved aside: {:?}", opened.moved_aside);
+        assert!(
+            opened.moved_aside.is_none(),
+            "the database was moved aside: {:?}",
+            opened.moved_aside
+        );
         let gate = self.fuse.clone();
         let store = opened.store.gated(Arc::new(move || gate.write())).going_on().holding();
         store.keep_desired(&self.desired).expect("the desired state is kept");
-        let means = Means { store: store.clone(), transport: self.wire.clone(), clock: clock.clone() };
-        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &means, None).expect("a fleet");
+        let means =
+            Means { store: store.clone(), transport: self.wire.clone(), clock: clock.clone() };
+        let fleet =
+            Fleet::new(self.desired.clone(), BTreeMap::new(), &means, None).expect("a fleet");
         let (observer, mut heard) = mpsc::channel(16);
         let overview = Overview::starting(clock.now(), ConfigState::default());
-        let setup = Setup { fleet: Arc::new(fleet), store: store.clone(), clock, overview, observer: Some(observer) };
+        let setup = Setup {
+            fleet: Arc::new(fleet),
+            store: store.clone(),
+            clock,
+            overview,
+            observer: Some(observer),
+        };
         let (scheduler, links) = Scheduler::new(setup);
         let scheduler = match &self.watchdog {
             Some(watchdog) => scheduler.watched(watchdog()),
@@ -169,7 +188,8 @@ impl World {
         let cancelled = CancellationToken::new();
         let reports: Arc<Mutex<Vec<Arc<AccountReport>>>> = Arc::default();
         let (kept, stop, wakes) = (reports.clone(), cancelled.clone(), links.wakes.clone());
-        let running = tokio::spawn(async move { scheduler.run(stop).await.expect("no pass panics") });
+        let running =
+            tokio::spawn(async move { scheduler.run(stop).await.expect("no pass panics") });
         let (held, mut is_held) = watch::channel(false);
         let listening = tokio::spawn(async move {
             while let Some(report) = heard.recv().await {
@@ -185,8 +205,15 @@ impl World {
                 wakes.audit().await;
             }
         });
-        self.daemon =
-            Some(Running { links, reports, store, means, held, cancelled, tasks: vec![running, listening, ticking] });
+        self.daemon = Some(Running {
+            links,
+            reports,
+            store,
+            means,
+            held,
+            cancelled,
+            tasks: vec![running, listening, ticking],
+        });
     }
 
     /// Drops the daemon where it stands.
@@ -223,7 +250,8 @@ impl World {
         let daemon = self.daemon.as_ref().expect("a daemon");
         daemon.store.keep_desired(&self.desired).expect("the desired state is kept");
         let former = daemon.links.fleet.borrow().clone();
-        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &daemon.means, Some(&former)).expect("a fleet");
+        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &daemon.means, Some(&former))
+            .expect("a fleet");
         let message = Message::Replace { fleet: Arc::new(fleet), config: ConfigState::default() };
         assert!(daemon.links.wakes.0.send(message).await.is_ok(), "the daemon has died");
     }
@@ -266,7 +294,8 @@ impl World {
         self.zoho_clock.now()
     }
 
-    /// Somebody edits at Zoho, behind the daemon's back. `false` when there was nothing to take hold of.
+    /// Somebody edits at Zoho, behind the daemon's back. `false` when there was nothing to take
+    /// hold of.
     pub fn hand(&self, org: &str, hand: &Hand) -> bool {
         self.zoho().hand(org, hand, self.now()).is_ok()
     }
@@ -278,7 +307,8 @@ impl World {
         plan_views(&fleet, &daemon.store, &Which::default()).await.expect("plans")
     }
 
-    /// Puts an org with these credits of a day, and nothing in it, in the place of the one that is there.
+    /// Puts an org with these credits of a day, and nothing in it, in the place of the one that is
+    /// there.
     pub fn allow_credits(&self, org: &str, per_day: u64) {
         let known = self.zoho().orgs().find(|known| known.name == org).cloned().expect("an org");
         self.zoho().add_org(Org { credits: Some(per_day), ..known });
@@ -303,7 +333,12 @@ impl World {
 
     /// The channels of which the store says that they are ours.
     pub fn ours(&self, account: &str) -> Vec<ChannelId> {
-        self.daemon().store.records(&account.parse().unwrap()).expect("records").into_keys().collect()
+        self.daemon()
+            .store
+            .records(&account.parse().unwrap())
+            .expect("records")
+            .into_keys()
+            .collect()
     }
 
     /// The store of the running daemon.
@@ -314,7 +349,12 @@ impl World {
     /// The last report of an account.
     pub fn report(&self, account: &str) -> Arc<AccountReport> {
         let reports = self.daemon().reports.lock().unwrap();
-        reports.iter().rev().find(|report| report.account.as_str() == account).cloned().expect("a report")
+        reports
+            .iter()
+            .rev()
+            .find(|report| report.account.as_str() == account)
+            .cloned()
+            .expect("a report")
     }
 
     /// Every request so far, one line each.
@@ -327,7 +367,8 @@ impl World {
         self.wire.trace.lock().unwrap().push(line);
     }
 
-    /// The next request of this method is cut off, before Zoho sees it or after: nothing ever comes back.
+    /// The next request of this method is cut off, before Zoho sees it or after: nothing ever comes
+    /// back.
     pub fn cut_next(&self, method: &'static str, when: Cut) {
         *self.wire.cut.lock().unwrap() = Some((method, when));
     }
@@ -337,7 +378,8 @@ impl World {
         self.wire.cut.lock().unwrap().is_none()
     }
 
-    /// Whether an event is delivered to where it is declared to go, at this instant, by Zoho's own truth.
+    /// Whether an event is delivered to where it is declared to go, at this instant, by Zoho's own
+    /// truth.
     pub fn is_covered(&self, account: &str, id: ChannelId, at: Timestamp) -> bool {
         let account: AccountName = account.parse().unwrap();
         let spec = &self.desired.accounts[&account].specs[&id];
@@ -384,7 +426,10 @@ struct Wire {
 }
 
 impl Wire {
-    async fn carry(&self, request: Request) -> Result<channelkeeper::model::exchange::Response, TransportError> {
+    async fn carry(
+        &self,
+        request: Request,
+    ) -> Result<channelkeeper::model::exchange::Response, TransportError> {
         pause(TRAVEL).await;
         let cut = self.take_cut(&request);
         if cut == Some(Cut::Before) || self.fuse.burns() {
@@ -413,7 +458,8 @@ impl Wire {
 
     fn take_cut(&self, request: &Request) -> Option<Cut> {
         let mut cut = self.cut.lock().unwrap();
-        cut.take_if(|(method, _)| *method == request.method && request.path.contains("/watch")).map(|(_, when)| when)
+        cut.take_if(|(method, _)| *method == request.method && request.path.contains("/watch"))
+            .map(|(_, when)| when)
     }
 
     fn note(&self, request: &Request, reply: &Reply, now: Timestamp) {
@@ -424,9 +470,15 @@ impl Wire {
             Reply::Truncated(..) => "truncated".to_owned(),
             Reply::Hang => "hang".to_owned(),
         };
-        // tokio's timers tick in milliseconds, from an instant of the real clock: what is below them is no part of the run.
+        // tokio's timers tick in milliseconds, from an instant of the real clock: what is below
+        // them is no part of the run.
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-        let line = format!("{now} {} {} {} -> {outcome}", request.method, request.path, request.body.len());
+        let line = format!(
+            "{now} {} {} {} -> {outcome}",
+            request.method,
+            request.path,
+            request.body.len()
+        );
         self.trace.lock().unwrap().push(line);
     }
 }
@@ -455,14 +507,18 @@ impl Transport for Wire {
 }
 
 /// Virtual time: in a paused runtime this moves the clock, and waits for nothing.
-#[expect(clippy::disallowed_methods, reason = "the runtime's time is paused: nothing waits on the real clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime's time is paused: nothing waits on the real clock"
+)]
 pub async fn pause(length: Duration) {
     tokio::time::sleep(length).await;
 }
 
 /// A spec of one day with a token, delivering to a URL of its own.
 pub fn spec(account: &str, name: &str, events: &[&str]) -> Spec {
-    let (account, name): (AccountName, ChannelName) = (account.parse().unwrap(), name.parse().unwrap());
+    let (account, name): (AccountName, ChannelName) =
+        (account.parse().unwrap(), name.parse().unwrap());
     Spec {
         id: ChannelId::derived("channelkeeper", &account, &name),
         notify_url: NotifyUrl::new(&format!("https://hooks.example.com/{account}/{name}")),
@@ -501,8 +557,9 @@ fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
     }
 }
 
-/// Opens the store of a daemon that has just gone. A process that another test is starting holds every open file of this
-/// one, and with it the lock, from its fork to its exec: it is given a moment.
+/// Opens the store of a daemon that has just gone. A process that another test is starting holds
+/// every open file of this one, and with it the lock, from its fork to its exec: it is given a
+/// moment.
 fn open(dir: &Path, clock: &dyn Clock) -> Opened {
     for _ in 0..200 {
         match Store::open(dir, clock.now()) {
@@ -513,7 +570,8 @@ fn open(dir: &Path, clock: &dyn Clock) -> Opened {
     panic!("{} stays locked", dir.display());
 }
 
-/// In memory where the machine has a place for that: a month of passes flushes the store some ten thousand times.
+/// In memory where the machine has a place for that: a month of passes flushes the store some ten
+/// thousand times.
 fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };

@@ -16,10 +16,13 @@ use crate::model::time::{after, before};
 
 use super::*;
 
-/// `acme/deals` (7) with a token, `acme/bare` (8) without one, `acme/locked` (9) whose token could not be fetched.
+/// `acme/deals` (7) with a token, `acme/bare` (8) without one, `acme/locked` (9) whose token could
+/// not be fetched.
 pub(in crate::cli::listen) fn declared() -> Declared {
     let mut by_id: BTreeMap<ChannelId, Vec<Channel>> = BTreeMap::new();
-    for (id, name, token) in [(7, "deals", Some("t-deals")), (8, "bare", None), (9, "locked", Some(""))] {
+    for (id, name, token) in
+        [(7, "deals", Some("t-deals")), (8, "bare", None), (9, "locked", Some(""))]
+    {
         let id = ChannelId::new(id).unwrap();
         by_id.insert(id, vec![channel("acme", name, id, token)]);
     }
@@ -55,7 +58,9 @@ fn line(body: &Value) -> String {
 #[test]
 fn each_verdict_has_its_line() {
     let sent = |id: Value, token: Value, module: &str, operation: &str| {
-        line(&json!({"channel_id": id, "token": token, "module": module, "operation": operation, "ids": ["1", 2]}))
+        line(
+            &json!({"channel_id": id, "token": token, "module": module, "operation": operation, "ids": ["1", 2]}),
+        )
     };
     let table = [
         (
@@ -82,7 +87,10 @@ fn each_verdict_has_its_line() {
             sent(json!("7"), json!("t-deal"), "Deals", "insert"),
             "acme/deals  Deals  insert (Deals.create)  ids 1 2  token wrong",
         ),
-        (sent(json!("7"), json!("other"), "Leads", "insert"), "acme/deals  Leads  insert  ids 1 2  token wrong"),
+        (
+            sent(json!("7"), json!("other"), "Leads", "insert"),
+            "acme/deals  Leads  insert  ids 1 2  token wrong",
+        ),
         (
             sent(json!("7"), Value::Null, "Deals", "insert"),
             "acme/deals  Deals  insert (Deals.create)  ids 1 2  no token",
@@ -91,7 +99,10 @@ fn each_verdict_has_its_line() {
             sent(json!("7"), json!(["t-deals"]), "Deals", "insert"),
             "acme/deals  Deals  insert (Deals.create)  ids 1 2  no token",
         ),
-        (sent(json!("7"), json!(""), "Deals", "insert"), "acme/deals  Deals  insert (Deals.create)  ids 1 2  no token"),
+        (
+            sent(json!("7"), json!(""), "Deals", "insert"),
+            "acme/deals  Deals  insert (Deals.create)  ids 1 2  no token",
+        ),
         (
             sent(json!("8"), Value::Null, "Deals", "insert"),
             "acme/bare  Deals  insert (Deals.create)  ids 1 2  matched by channel_id only",
@@ -120,17 +131,26 @@ fn each_verdict_has_its_line() {
     for (line, expected) in table {
         assert_eq!(line, format!("2026-11-23T16:00:00Z  {expected}"));
     }
-    assert_eq!(line(&json!({})), "2026-11-23T16:00:00Z  channel_id none  none  none  ids none  unknown channel");
+    assert_eq!(
+        line(&json!({})),
+        "2026-11-23T16:00:00Z  channel_id none  none  none  ids none  unknown channel"
+    );
 }
 
 #[test]
 fn of_two_accounts_with_one_id_the_token_tells_which() {
     let id = ChannelId::new(7).unwrap();
-    let channels = vec![channel("acme", "deals", id, Some("one")), channel("other", "deals-2", id, Some("two"))];
+    let channels = vec![
+        channel("acme", "deals", id, Some("one")),
+        channel("other", "deals-2", id, Some("two")),
+    ];
     let declared = Declared { by_id: BTreeMap::from([(id, channels)]) };
     let body = br#"{"channel_id": "7", "token": "two", "module": "Deals", "operation": "insert"}"#;
     let judged = declared.judge(body, at(0)).unwrap();
-    assert_eq!((judged.channel.as_deref(), judged.verdict), (Some("other/deals-2"), Verdict::Verified));
+    assert_eq!(
+        (judged.channel.as_deref(), judged.verdict),
+        (Some("other/deals-2"), Verdict::Verified)
+    );
 }
 
 #[test]
@@ -148,7 +168,10 @@ fn both_generations_of_a_token_that_rotates_are_believed() {
         assert_eq!(verdict == Verdict::Verified, accepted, "{days} days old");
     }
     let future = written(after(at(0), 2 * week));
-    assert_eq!(rotating.verdict(Some(future.expose()), Said::Event("Deals", "insert"), at(0)), Verdict::TokenWrong);
+    assert_eq!(
+        rotating.verdict(Some(future.expose()), Said::Event("Deals", "insert"), at(0)),
+        Verdict::TokenWrong
+    );
 }
 
 #[test]
@@ -170,9 +193,9 @@ fn a_canary_needs_the_token_and_says_of_no_module_that_it_delivers() {
     let mut summary = Summary::of(&declared());
     summary.count(&good);
     assert_eq!(summary.deliveries(), 0);
-    assert!(
-        summary.to_text().ends_with("0 deliveries, 0 of them not accepted; 0 requests besides, refused; 1 canary\n")
-    );
+    assert!(summary.to_text().ends_with(
+        "0 deliveries, 0 of them not accepted; 0 requests besides, refused; 1 canary\n"
+    ));
 }
 
 #[test]
@@ -192,7 +215,16 @@ fn what_a_stranger_writes_cannot_look_like_something_else() {
 
 #[test]
 fn what_is_no_object_is_no_delivery() {
-    for body in [&b""[..], b"{", b"[]", b"null", b"3", b"\"7\"", &[0xff, 0xfe], "[".repeat(100_000).as_bytes()] {
+    for body in [
+        &b""[..],
+        b"{",
+        b"[]",
+        b"null",
+        b"3",
+        b"\"7\"",
+        &[0xff, 0xfe],
+        "[".repeat(100_000).as_bytes(),
+    ] {
         assert_eq!(declared().judge(body, at(0)), Err(NoDelivery));
     }
 }
