@@ -7,7 +7,7 @@ use clap::Args;
 use crate::daemon::control::AdoptRequest;
 use crate::daemon::verbs::{self, Which};
 
-use super::way::{self, Use, Way};
+use super::connect::{self, Use, Way};
 use super::{Common, Exit, apply};
 
 /// Make a declared channel that already exists at Zoho ours.
@@ -26,7 +26,7 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let applied = match way::find(common, Use::Change).await? {
+    let applied = match connect::find(common, Use::Change).await? {
         Way::Daemon(daemon) => {
             daemon.post("/adopt", &AdoptRequest { channel: args.channel }).await?
         }

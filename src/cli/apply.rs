@@ -10,8 +10,8 @@ use crate::daemon::verbs::{self, Applied, Which};
 use crate::model::time::{after, span};
 use crate::reconcile::pass::{Subject, pass};
 
+use super::connect::{self, Here, Use, Way};
 use super::progress::Progress;
-use super::way::{self, Here, Use, Way};
 use super::{Common, Exit};
 
 /// Do now what the config asks for.
@@ -40,7 +40,7 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
-    let applied: Vec<Applied> = match way::find(common, Use::Change).await? {
+    let applied: Vec<Applied> = match connect::find(common, Use::Change).await? {
         Way::Daemon(daemon) => {
             let request =
                 ApplyRequest { which, allow_removals: args.allow_removals, plan: args.plan };

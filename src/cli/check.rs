@@ -16,7 +16,7 @@ use crate::plan::calls::{self, CallsView};
 use crate::plan::render::counted;
 use crate::plan::renewal::{Slack, slack};
 
-use super::way::print_problems;
+use super::connect::print_problems;
 use super::{Common, Exit, complain};
 
 /// Say everything that is wrong with the config, and what each channel's renewal survives.

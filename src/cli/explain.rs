@@ -8,7 +8,7 @@ use crate::daemon::control::ExplainRequest;
 use crate::daemon::verbs;
 use crate::plan::explain::Explanation;
 
-use super::way::{self, Use, Way};
+use super::connect::{self, Use, Way};
 use super::{Common, Exit};
 
 /// Show why a channel is treated as it is.
@@ -29,7 +29,7 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let explanation: Explanation = match way::find(common, Use::Look).await? {
+    let explanation: Explanation = match connect::find(common, Use::Look).await? {
         Way::Daemon(daemon) => {
             daemon.post("/explain", &ExplainRequest { channel: args.channel }).await?
         }

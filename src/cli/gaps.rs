@@ -16,7 +16,7 @@ use crate::model::channel::{AccountName, ChannelName};
 use crate::model::time::{Timestamp, before};
 use crate::plan::render::counted;
 
-use super::way::{self, Use, Way};
+use super::connect::{self, Use, Way};
 use super::{Common, Exit};
 
 /// Show which events were not covered, from when to when and why.
@@ -86,7 +86,7 @@ pub(super) async fn run(
         channel: channel.map(|Named(name)| name),
         since: since.map(|since| since.at(now)),
     };
-    let missed: Vec<Missed> = match way::find(common, Use::Look).await? {
+    let missed: Vec<Missed> = match connect::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.get(&request.path()).await?,
         Way::Here(here) => verbs::gaps(&here.fleet, &here.store, &request, now)?,
         Way::BadConfig => return Ok(Exit::BadConfig),
@@ -109,7 +109,7 @@ async fn ack(
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
     let (channel, until) = (channel.map(|Named(name)| name), until.map(|until| until.at(now)));
     let request = AckRequest { channel, until, note };
-    let acked: Vec<Acked> = match way::find(common, Use::Change).await? {
+    let acked: Vec<Acked> = match connect::find(common, Use::Change).await? {
         Way::Daemon(daemon) => daemon.post("/gaps/ack", &request).await?,
         Way::Here(here) => verbs::ack(&here.fleet, &here.store, &request, now)?,
         Way::BadConfig => return Ok(Exit::BadConfig),

@@ -16,7 +16,7 @@ use crate::daemon::verbs::Which;
 use crate::model::channel::{ChannelId, ChannelName};
 use crate::model::secret::Secret;
 
-use super::way;
+use super::connect;
 use super::{Common, Exit, complain};
 
 mod declare;
@@ -47,7 +47,7 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let Some(here) = way::beside(common).await? else { return Ok(Exit::BadConfig) };
+    let Some(here) = connect::beside(common).await? else { return Ok(Exit::BadConfig) };
     let chosen = here.fleet.chosen(&Which { account: args.account, channel: None })?;
     let [subject] = chosen.values().collect::<Vec<_>>()[..] else {
         let names: Vec<&str> = chosen.keys().map(|name| name.as_str()).collect();

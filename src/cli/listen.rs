@@ -30,7 +30,7 @@ use crate::daemon::signals;
 use crate::expose::serve::{BRISK, serve};
 use crate::model::time::Timestamp;
 
-use super::way::print_problems;
+use super::connect::print_problems;
 use super::{Common, Exit, complain};
 
 mod judge;

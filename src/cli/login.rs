@@ -16,7 +16,7 @@ use crate::model::desired::Desired;
 use crate::model::secret::{Origin, Secret};
 use crate::zoho::auth::exchange_code;
 
-use super::way::print_problems;
+use super::connect::print_problems;
 use super::{Common, Exit, complain};
 
 /// Exchange a self client's grant code for the refresh token.

@@ -6,7 +6,7 @@
 //! has others: those of a monitoring plugin.
 //!
 //! A verb that needs the store goes to the running daemon, over its socket, or does the same in
-//! this process when no daemon holds the store: see [`way`].
+//! this process when no daemon holds the store: see [`connect`].
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -15,13 +15,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::expose::probe::Grade;
-use crate::model::plain::plain_lines;
+use crate::model::sanitize::plain_lines;
 use crate::telemetry::{self, LogFormat};
 
 mod adopt;
 mod apply;
 mod check;
 mod completions;
+pub mod connect;
 #[cfg(feature = "simulator")]
 pub mod demo;
 mod explain;
@@ -44,7 +45,6 @@ mod run;
 pub mod simulator;
 mod status;
 mod token;
-pub mod way;
 
 /// Keeps Zoho CRM notification channels alive.
 #[derive(Debug, Parser)]
@@ -149,7 +149,7 @@ pub async fn main(
         Ok(exit) => exit,
         Err(error) => {
             complain(&format!("error: {error:#}"));
-            if error.is::<way::BadConfig>() { Exit::BadConfig } else { Exit::Failed }
+            if error.is::<connect::BadConfig>() { Exit::BadConfig } else { Exit::Failed }
         }
     }
 }

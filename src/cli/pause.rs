@@ -10,7 +10,7 @@ use crate::daemon::verbs::{self, Applied, PauseView, Which};
 use crate::model::time::{after, whole_seconds};
 use crate::reconcile::report;
 
-use super::way::{self, Use, Way};
+use super::connect::{self, Use, Way};
 use super::{Common, Exit, apply};
 
 /// Write nothing at Zoho for a while.
@@ -51,7 +51,7 @@ pub(super) async fn pause(
 ) -> anyhow::Result<Exit> {
     let PauseArgs { target, length, until_resumed } = args;
     let length = (!until_resumed).then_some(length);
-    let paused: Vec<PauseView> = match way::find(common, Use::Change).await? {
+    let paused: Vec<PauseView> = match connect::find(common, Use::Change).await? {
         Way::Daemon(daemon) => {
             let request = PauseRequest { target, seconds: length.map(|length| length.as_secs()) };
             daemon.post("/pause", &request).await?
@@ -87,7 +87,7 @@ pub(super) async fn resume(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let applied: Vec<Applied> = match way::find(common, Use::Change).await? {
+    let applied: Vec<Applied> = match connect::find(common, Use::Change).await? {
         Way::Daemon(daemon) => {
             daemon.post("/resume", &ResumeRequest { target: args.target }).await?
         }

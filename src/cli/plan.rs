@@ -7,7 +7,7 @@ use clap::Args;
 use crate::daemon::verbs::{self, Which};
 use crate::plan::render::{PlanView, PlansView, StepView, counted};
 
-use super::way::{self, Use, Way};
+use super::connect::{self, Use, Way};
 use super::{Common, Exit};
 
 /// Show what would be done now, and change nothing.
@@ -29,7 +29,7 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
-    let plans: PlansView = match way::find(common, Use::Look).await? {
+    let plans: PlansView = match connect::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.post("/plan", &which).await?,
         Way::Here(here) => verbs::plan_views(&here.fleet, &here.store, &which).await?,
         Way::BadConfig => return Ok(Exit::BadConfig),

@@ -18,7 +18,7 @@ use crate::expose::probe::{Grade, Limits, Verdict, judge, read};
 use crate::expose::summary::Summary;
 use crate::model::secret::Origin;
 
-use super::way;
+use super::connect;
 use super::{Common, Exit};
 
 /// Check until when everything is covered, as a monitoring plugin.
@@ -106,11 +106,11 @@ impl Source {
                     .map(|path| fetch(&Origin::File(path), &Surroundings::of_process()));
                 let token = token.transpose()?;
                 let bytes =
-                    way::fetch((url, token.as_ref()), SUMMARY, (PATIENCE, SIZE_MAX)).await?;
+                    connect::fetch((url, token.as_ref()), SUMMARY, (PATIENCE, SIZE_MAX)).await?;
                 parsed(&bytes).context("what it answered").map(Some)
             }
             Source::Daemon => {
-                let Some(daemon) = way::daemon(common).await? else { return Ok(None) };
+                let Some(daemon) = connect::daemon(common).await? else { return Ok(None) };
                 let asked = tokio::time::timeout(PATIENCE, daemon.get("/summary")).await;
                 asked
                     .with_context(|| {

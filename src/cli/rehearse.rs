@@ -15,7 +15,7 @@ use clap::Args;
 use crate::config::{self, Surroundings};
 use crate::model::desired::Desired;
 
-use super::way::print_problems;
+use super::connect::print_problems;
 use super::{Common, Exit};
 
 mod audits;

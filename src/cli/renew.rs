@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::daemon::verbs::{self, Which};
 
-use super::way::{self, Use, Way};
+use super::connect::{self, Use, Way};
 use super::{Common, Exit, apply};
 
 /// Renew channels now, due or not.
@@ -28,7 +28,7 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: args.channel };
-    let applied = match way::find(common, Use::Change).await? {
+    let applied = match connect::find(common, Use::Change).await? {
         Way::Daemon(daemon) => daemon.post("/renew", &which).await?,
         Way::Here(here) => {
             here.keep_desired()?;

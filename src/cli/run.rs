@@ -9,7 +9,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Look, Surroundings};
 use crate::daemon::run::{Options, RunError, start};
 
-use super::way::state_dir;
+use super::connect::state_dir;
 use super::{Common, Exit, complain};
 
 /// Hold the declared channels, until stopped.

@@ -10,7 +10,7 @@ use crate::expose::overview::{ConfigState, LoopAge, Overview};
 use crate::expose::status::StatusView;
 use crate::reconcile::report;
 
-use super::way::{self, Here, Use, Way};
+use super::connect::{self, Here, Use, Way};
 use super::{Common, Exit};
 
 /// Show every channel and until when it is covered.
@@ -27,7 +27,7 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let StatusArgs {} = args;
-    let status: StatusView = match way::find(common, Use::Look).await? {
+    let status: StatusView = match connect::find(common, Use::Look).await? {
         Way::Daemon(daemon) => daemon.get("/status").await?,
         Way::Here(here) => remembered(&here, common)?,
         Way::BadConfig => return Ok(Exit::BadConfig),

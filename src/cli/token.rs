@@ -19,7 +19,7 @@ use crate::model::desired::Desired;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
-use super::way::print_problems;
+use super::connect::print_problems;
 use super::{Common, Exit};
 
 /// Tell which tokens a receiver should accept for a channel now.

@@ -9,7 +9,7 @@ use miette::{
 };
 
 use super::source::{Place, Snippet, Source};
-use crate::model::plain::plain;
+use crate::model::sanitize::plain;
 
 /// One thing that is wrong, at its place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use super::values::Reference;
 pub fn schema() -> String {
     let mut schema = schemars::schema_for!(Document).to_value();
     take_out_null(&mut schema);
+    join_lines(&mut schema);
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
@@ -40,6 +41,20 @@ fn take_out_null(schema: &mut Value) {
             map.values_mut().for_each(take_out_null);
         }
         Value::Array(items) => items.iter_mut().for_each(take_out_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A doc comment is wrapped where the source is; a description is one line.
+fn join_lines(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::String(description)) = map.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
+            map.values_mut().for_each(join_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -8,7 +8,7 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use crate::model::plain::plain;
+use crate::model::sanitize::plain;
 
 /// A stretch of one of the files, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -13,10 +13,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::model::events::Operation;
-use crate::model::plain::is_foul;
+use crate::model::sanitize::is_foul;
 use crate::model::time::Timestamp;
 
-use super::gap::{Cause, Gap};
+use super::gap::{Gap, GapCause};
 use super::ledger::Ledger;
 
 /// What was acknowledged of one channel, oldest first; at most [`ACKS_MAX`].
@@ -52,7 +52,7 @@ impl Acks {
         let event = (gap.module.clone(), gap.operation);
         let end = |ack: &Ack| {
             let of_event = || ack.ends.get(&event).copied();
-            if gap.cause == Cause::CanaryRefused { ack.reception } else { of_event() }
+            if gap.cause == GapCause::CanaryRefused { ack.reception } else { of_event() }
         };
         self.0.iter().position(|ack| end(ack).is_some_and(|end| to <= end))
     }
@@ -134,8 +134,8 @@ pub const NOTE_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {
-    use super::super::gap::Kind;
-    use super::super::table::{at, spec};
+    use super::super::gap::GapKind;
+    use super::super::rules::{at, spec};
     use super::super::track::{Open, Stretch};
     use super::*;
 
@@ -153,8 +153,8 @@ mod tests {
         ledger.tracks[track].add(Stretch {
             from: at(from),
             to: at(to),
-            kind: Kind::Uncovered,
-            cause: Cause::Absent,
+            kind: GapKind::Uncovered,
+            cause: GapCause::Absent,
         });
     }
 
@@ -193,7 +193,7 @@ mod tests {
     fn an_open_gap_is_not_acknowledged_and_one_that_goes_on_is_not_any_more() {
         let (mut acks, mut ledger) = (Acks::default(), ledger(&[(10, 20)]));
         ledger.tracks[1].open =
-            Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::Unseen });
+            Some(Open { from: at(5), kind: GapKind::Unknown, cause: GapCause::Unseen });
         said(&mut acks, &ledger, None, 50);
         assert_eq!(acknowledged(&acks, &ledger), [10]);
         add(&mut ledger, 0, (20, 60));

@@ -16,14 +16,14 @@ pub struct Gap {
     /// Up to here; `None` while it is open.
     pub to: Option<Timestamp>,
     /// How sure that is.
-    pub kind: Kind,
+    pub kind: GapKind,
     /// Why.
-    pub cause: Cause,
+    pub cause: GapCause,
 }
 
 /// How sure a gap is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum GapKind {
     /// Changes were not delivered.
     Uncovered,
     /// The channel was covered, and what it delivered was not taken where it goes.
@@ -34,7 +34,7 @@ pub enum Kind {
 
 /// Why there is a gap. Of an unknown one: what ended the certainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
+pub enum GapCause {
     /// The channel came to its end.
     Expired,
     /// The channel is gone before its end: somebody deleted it.
@@ -61,83 +61,85 @@ pub enum Cause {
     CanaryRefused,
 }
 
-impl Kind {
+impl GapKind {
     /// All of them, the worst first.
-    pub const ALL: [Kind; 3] = [Kind::Uncovered, Kind::Undeliverable, Kind::Unknown];
+    pub const ALL: [GapKind; 3] = [GapKind::Uncovered, GapKind::Undeliverable, GapKind::Unknown];
 
     /// One word.
     pub const fn word(self) -> &'static str {
         match self {
-            Kind::Uncovered => "uncovered",
-            Kind::Undeliverable => "undeliverable",
-            Kind::Unknown => "unknown",
+            GapKind::Uncovered => "uncovered",
+            GapKind::Undeliverable => "undeliverable",
+            GapKind::Unknown => "unknown",
         }
     }
 }
 
-impl Cause {
+impl GapCause {
     /// All of them.
-    pub const ALL: [Cause; 12] = [
-        Cause::Expired,
-        Cause::Absent,
-        Cause::EventMissing,
-        Cause::WrongUrl,
-        Cause::Conflict,
-        Cause::NotEnabled,
-        Cause::Refused,
-        Cause::Unseen,
-        Cause::Restored,
-        Cause::UnsureWrite,
-        Cause::Merged,
-        Cause::CanaryRefused,
+    pub const ALL: [GapCause; 12] = [
+        GapCause::Expired,
+        GapCause::Absent,
+        GapCause::EventMissing,
+        GapCause::WrongUrl,
+        GapCause::Conflict,
+        GapCause::NotEnabled,
+        GapCause::Refused,
+        GapCause::Unseen,
+        GapCause::Restored,
+        GapCause::UnsureWrite,
+        GapCause::Merged,
+        GapCause::CanaryRefused,
     ];
 
     /// One word.
     pub const fn word(self) -> &'static str {
         match self {
-            Cause::Expired => "expired",
-            Cause::Absent => "absent",
-            Cause::EventMissing => "event-missing",
-            Cause::WrongUrl => "wrong-url",
-            Cause::Conflict => "conflict",
-            Cause::NotEnabled => "not-enabled",
-            Cause::Refused => "refused",
-            Cause::Unseen => "unseen",
-            Cause::Restored => "restored",
-            Cause::UnsureWrite => "unsure-write",
-            Cause::Merged => "merged",
-            Cause::CanaryRefused => "canary-refused",
+            GapCause::Expired => "expired",
+            GapCause::Absent => "absent",
+            GapCause::EventMissing => "event-missing",
+            GapCause::WrongUrl => "wrong-url",
+            GapCause::Conflict => "conflict",
+            GapCause::NotEnabled => "not-enabled",
+            GapCause::Refused => "refused",
+            GapCause::Unseen => "unseen",
+            GapCause::Restored => "restored",
+            GapCause::UnsureWrite => "unsure-write",
+            GapCause::Merged => "merged",
+            GapCause::CanaryRefused => "canary-refused",
         }
     }
 
     /// Whether it says no more than that what was declared is not there yet.
     pub(super) const fn is_of_a_beginning(self) -> bool {
         match self {
-            Cause::NotEnabled | Cause::Unseen | Cause::EventMissing | Cause::Absent => true,
-            Cause::Expired
-            | Cause::WrongUrl
-            | Cause::Conflict
-            | Cause::Refused
-            | Cause::Restored
-            | Cause::UnsureWrite
-            | Cause::Merged
-            | Cause::CanaryRefused => false,
+            GapCause::NotEnabled | GapCause::Unseen | GapCause::EventMissing | GapCause::Absent => {
+                true
+            }
+            GapCause::Expired
+            | GapCause::WrongUrl
+            | GapCause::Conflict
+            | GapCause::Refused
+            | GapCause::Restored
+            | GapCause::UnsureWrite
+            | GapCause::Merged
+            | GapCause::CanaryRefused => false,
         }
     }
 
     /// Whether Zoho has the channel at all, for all that this cause says.
     pub(super) const fn has_channel(self) -> bool {
         match self {
-            Cause::EventMissing | Cause::WrongUrl | Cause::Conflict => true,
-            Cause::Expired
-            | Cause::Absent
-            | Cause::NotEnabled
-            | Cause::Refused
-            | Cause::Unseen
-            | Cause::Restored
-            | Cause::UnsureWrite
-            | Cause::Merged
-            | Cause::CanaryRefused => false,
+            GapCause::EventMissing | GapCause::WrongUrl | GapCause::Conflict => true,
+            GapCause::Expired
+            | GapCause::Absent
+            | GapCause::NotEnabled
+            | GapCause::Refused
+            | GapCause::Unseen
+            | GapCause::Restored
+            | GapCause::UnsureWrite
+            | GapCause::Merged
+            | GapCause::CanaryRefused => false,
         }
     }
 }

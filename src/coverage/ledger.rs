@@ -10,7 +10,7 @@ use crate::model::observed::Observed;
 use crate::model::secret::Fingerprint;
 use crate::model::time::{Times, Timestamp, after, is_same_second, span};
 
-use super::gap::{Cause, Gap, Kind};
+use super::gap::{Gap, GapCause, GapKind};
 use super::look::{Context, SHORTEST_GRANT};
 use super::reception::{Reception, Span};
 use super::track::{Open, Stretch, Track};
@@ -178,7 +178,12 @@ impl Ledger {
             for track in
                 self.tracks.iter_mut().filter(|track| track.is_live() && track.open.is_none())
             {
-                track.add(Stretch { from, to, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+                track.add(Stretch {
+                    from,
+                    to,
+                    kind: GapKind::Unknown,
+                    cause: GapCause::UnsureWrite,
+                });
             }
         }
         self.settle(sent);
@@ -187,16 +192,16 @@ impl Ledger {
             if let Some(open) = track.open {
                 track.begin(Open {
                     from: sent.max(open.from),
-                    kind: Kind::Unknown,
-                    cause: Cause::UnsureWrite,
+                    kind: GapKind::Unknown,
+                    cause: GapCause::UnsureWrite,
                 });
                 track.end(received);
             } else if let Some(end) = ends_meanwhile {
                 track.add(Stretch {
                     from: end,
                     to: received,
-                    kind: Kind::Unknown,
-                    cause: Cause::UnsureWrite,
+                    kind: GapKind::Unknown,
+                    cause: GapCause::UnsureWrite,
                 });
             }
         }
@@ -208,8 +213,8 @@ impl Ledger {
     /// A write was refused: what was not enabled yet is refused.
     pub fn refused(&mut self) {
         for open in self.tracks.iter_mut().filter_map(|track| track.open.as_mut()) {
-            if open.cause == Cause::NotEnabled {
-                open.cause = Cause::Refused;
+            if open.cause == GapCause::NotEnabled {
+                open.cause = GapCause::Refused;
             }
         }
     }
@@ -225,7 +230,7 @@ impl Ledger {
             all.extend(
                 refused
                     .into_iter()
-                    .map(|((from, to), kind)| (from, to, kind, Cause::CanaryRefused)),
+                    .map(|((from, to), kind)| (from, to, kind, GapCause::CanaryRefused)),
             );
             let (module, operation) = (track.module.clone(), track.operation);
             let gap = move |(from, to, kind, cause)| Gap {
@@ -242,7 +247,7 @@ impl Ledger {
     }
 
     /// How long each kind of gap was, up to `now`: the sum over the events.
-    pub fn lost(&self, now: Timestamp) -> BTreeMap<Kind, Duration> {
+    pub fn lost(&self, now: Timestamp) -> BTreeMap<GapKind, Duration> {
         let mut lost = BTreeMap::new();
         for gap in self.gaps(now) {
             *lost.entry(gap.kind).or_insert(Duration::ZERO) +=
@@ -257,23 +262,30 @@ impl Ledger {
             return Vec::new();
         }
         let (from, cause) = match (track.open, self.expiry) {
-            (Some(Open { from, kind: kind @ (Kind::Undeliverable | Kind::Unknown), cause }), _) => {
+            (
+                Some(Open {
+                    from,
+                    kind: kind @ (GapKind::Undeliverable | GapKind::Unknown),
+                    cause,
+                }),
+                _,
+            ) => {
                 return vec![(from, None, kind, cause)];
             }
-            (Some(Open { from, kind: Kind::Uncovered, cause }), _) => (from, cause),
-            (None, Some(end)) if end <= now => (end, Cause::Expired),
+            (Some(Open { from, kind: GapKind::Uncovered, cause }), _) => (from, cause),
+            (None, Some(end)) if end <= now => (end, GapCause::Expired),
             (None, _) => return Vec::new(),
         };
         let Some(doubt) = self.doubt.filter(|doubt| doubt.last > from) else {
-            return vec![(from, None, Kind::Uncovered, cause)];
+            return vec![(from, None, GapKind::Uncovered, cause)];
         };
         let begins = doubt.since.max(from);
         let ends = Some(doubt.last).filter(|last| *last <= now);
-        let mut pending = vec![(begins, ends, Kind::Unknown, Cause::UnsureWrite)];
+        let mut pending = vec![(begins, ends, GapKind::Unknown, GapCause::UnsureWrite)];
         if from < begins {
-            pending.insert(0, (from, Some(begins), Kind::Uncovered, cause));
+            pending.insert(0, (from, Some(begins), GapKind::Uncovered, cause));
         }
-        pending.extend(ends.map(|last| (last, None, Kind::Uncovered, Cause::Expired)));
+        pending.extend(ends.map(|last| (last, None, GapKind::Uncovered, GapCause::Expired)));
         pending
     }
 
@@ -308,7 +320,7 @@ impl Ledger {
                 .iter_mut()
                 .filter(|track| track.is_live() && track.open.is_none() && which(track))
             {
-                track.add(Stretch { from, to, kind: Kind::Unknown, cause: Cause::Unseen });
+                track.add(Stretch { from, to, kind: GapKind::Unknown, cause: GapCause::Unseen });
             }
         }
         self.settle(at);
@@ -341,27 +353,32 @@ impl Ledger {
     }
 
     /// What a look says of one event: `None` when it is covered.
-    fn see(&self, track: &Track, alive: Option<&Observed>, ours: bool) -> Option<(Kind, Cause)> {
+    fn see(
+        &self,
+        track: &Track,
+        alive: Option<&Observed>,
+        ours: bool,
+    ) -> Option<(GapKind, GapCause)> {
         let Some(seen) = alive else {
-            let cause = if self.expiry.is_some() { Cause::Absent } else { Cause::NotEnabled };
-            return Some((Kind::Uncovered, cause));
+            let cause = if self.expiry.is_some() { GapCause::Absent } else { GapCause::NotEnabled };
+            return Some((GapKind::Uncovered, cause));
         };
         let there =
             seen.notify_urls.iter().filter(|url| url.fingerprint() == self.notify_url).count();
         if there == 0 {
-            let cause = if ours { Cause::WrongUrl } else { Cause::Conflict };
-            return Some((Kind::Uncovered, cause));
+            let cause = if ours { GapCause::WrongUrl } else { GapCause::Conflict };
+            return Some((GapKind::Uncovered, cause));
         }
         if !seen.events.of(&track.module).contains(track.operation) {
-            return Some((Kind::Uncovered, Cause::EventMissing));
+            return Some((GapKind::Uncovered, GapCause::EventMissing));
         }
         // The rows disagree, and which of them is this event's is not said.
-        (seen.notify_urls.len() > there).then_some((Kind::Unknown, Cause::WrongUrl))
+        (seen.notify_urls.len() > there).then_some((GapKind::Unknown, GapCause::WrongUrl))
     }
 }
 
 /// From, to, kind and cause of what is not written down yet.
-type Pending = (Timestamp, Option<Timestamp>, Kind, Cause);
+type Pending = (Timestamp, Option<Timestamp>, GapKind, GapCause);
 
 /// Ended tracks kept of one channel.
 pub const ENDED_MAX: usize = 64;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::time::{Timestamp, after};
 
-use super::gap::{Cause, Kind};
+use super::gap::{GapCause, GapKind};
 use super::ledger::Doubt;
 use super::track::{Open, Stretch, Track};
 
@@ -23,7 +23,7 @@ pub(super) struct Context {
 
 impl Context {
     /// `found` is `None` for covered.
-    pub(super) fn apply(&self, track: &mut Track, found: Option<(Kind, Cause)>) -> bool {
+    pub(super) fn apply(&self, track: &mut Track, found: Option<(GapKind, GapCause)>) -> bool {
         match (track.open, found) {
             (None, None) => self.still_covered(track),
             (None, Some((kind, cause))) => self.lost(track, kind, cause),
@@ -33,38 +33,38 @@ impl Context {
     }
 
     fn still_covered(&self, track: &mut Track) -> bool {
-        let cause = if self.doubt.is_some() { Cause::UnsureWrite } else { Cause::Restored };
+        let cause = if self.doubt.is_some() { GapCause::UnsureWrite } else { GapCause::Restored };
         // Of several writes in doubt some worked: the first of them may have made the life shorter,
         // a later one long again.
         let several = self.doubt.filter(|doubt| doubt.first < doubt.last && !self.same_end);
         let shortened = several.map(|doubt| after(doubt.since, SHORTEST_GRANT));
         let Some(from) = self.ended.into_iter().chain(shortened).min() else { return false };
-        track.add(Stretch { from, to: self.received, kind: Kind::Unknown, cause });
+        track.add(Stretch { from, to: self.received, kind: GapKind::Unknown, cause });
         true
     }
 
-    fn lost(&self, track: &mut Track, kind: Kind, cause: Cause) -> bool {
+    fn lost(&self, track: &mut Track, kind: GapKind, cause: GapCause) -> bool {
         match self.ended.filter(|_| !self.is_alive) {
             Some(end) => {
-                let cause = Cause::Expired;
+                let cause = GapCause::Expired;
                 track.add(Stretch {
                     from: self.sure,
                     to: end,
-                    kind: Kind::Unknown,
-                    cause: Cause::Absent,
+                    kind: GapKind::Unknown,
+                    cause: GapCause::Absent,
                 });
                 let possible = self.possible_end().unwrap_or(end).max(end);
                 track.add(Stretch {
                     from: end,
                     to: possible,
-                    kind: Kind::Unknown,
-                    cause: Cause::UnsureWrite,
+                    kind: GapKind::Unknown,
+                    cause: GapCause::UnsureWrite,
                 });
-                track.begin(Open { from: possible, kind: Kind::Uncovered, cause });
+                track.begin(Open { from: possible, kind: GapKind::Uncovered, cause });
             }
             None => {
-                track.begin(Open { from: self.sure, kind: Kind::Unknown, cause });
-                if kind == Kind::Uncovered {
+                track.begin(Open { from: self.sure, kind: GapKind::Unknown, cause });
+                if kind == GapKind::Uncovered {
                     track.begin(Open { from: self.received, kind, cause });
                 }
             }
@@ -75,18 +75,19 @@ impl Context {
     fn found_again(&self, track: &mut Track, open: Open) -> bool {
         // A list that left it out, or somebody who put it back as it was: it may have been there
         // all the time.
-        let never_gone = self.same_end && open.cause == Cause::Absent;
-        if open.kind == Kind::Uncovered {
+        let never_gone = self.same_end && open.cause == GapCause::Absent;
+        if open.kind == GapKind::Uncovered {
             let cut = if never_gone { open.from } else { self.sure.max(open.from) };
-            let cause = if self.doubt.is_some() { Cause::UnsureWrite } else { Cause::Restored };
-            track.begin(Open { from: cut.min(self.received), kind: Kind::Unknown, cause });
+            let cause =
+                if self.doubt.is_some() { GapCause::UnsureWrite } else { GapCause::Restored };
+            track.begin(Open { from: cut.min(self.received), kind: GapKind::Unknown, cause });
         }
         track.end(self.received);
         true
     }
 
-    fn still_not(&self, track: &mut Track, open: Open, (kind, cause): (Kind, Cause)) -> bool {
-        if open.kind == Kind::Unknown {
+    fn still_not(&self, track: &mut Track, open: Open, (kind, cause): (GapKind, GapCause)) -> bool {
+        if open.kind == GapKind::Unknown {
             track.begin(Open { from: self.received, kind, cause });
             return true;
         }
@@ -94,9 +95,9 @@ impl Context {
             (self.doubt, self.possible_end(), self.is_alive)
         {
             let from = doubt.since.max(open.from);
-            track.begin(Open { from, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+            track.begin(Open { from, kind: GapKind::Unknown, cause: GapCause::UnsureWrite });
             let from = possible.max(from);
-            track.begin(Open { from, kind: Kind::Uncovered, cause: Cause::Expired });
+            track.begin(Open { from, kind: GapKind::Uncovered, cause: GapCause::Expired });
             return true;
         }
         if open.cause.has_channel() == self.is_alive {
@@ -104,7 +105,7 @@ impl Context {
         }
         if self.is_alive || self.doubt.is_some() {
             let from = self.sure.max(open.from);
-            track.begin(Open { from, kind: Kind::Unknown, cause: Cause::UnsureWrite });
+            track.begin(Open { from, kind: GapKind::Unknown, cause: GapCause::UnsureWrite });
         }
         track.begin(Open { from: self.received, kind, cause });
         true

@@ -2,8 +2,8 @@
 //!
 //! Per channel there is one [`ledger::Ledger`], and in it one [`track::Track`] per (module,
 //! operation), from the declaration of the event to its end. A track holds **gaps only**; whatever
-//! of its life is in no gap was covered. A gap is [`gap::Kind::Uncovered`], when deliveries
-//! certainly did not happen, or [`gap::Kind::Unknown`], when nobody can say. All instants are in
+//! of its life is in no gap was covered. A gap is [`gap::GapKind::Uncovered`], when deliveries
+//! certainly did not happen, or [`gap::GapKind::Unknown`], when nobody can say. All instants are in
 //! **Zoho's time**.
 //!
 //! What is known comes from few facts, and each of them holds at an instant only:
@@ -34,15 +34,15 @@ pub mod backfill;
 pub mod gap;
 pub mod ledger;
 mod look;
+#[cfg(test)]
+mod random_facts;
 pub mod reception;
 pub mod render;
 #[cfg(test)]
-mod table;
+mod rules;
 pub mod track;
-#[cfg(test)]
-mod walk;
 
 pub use ack::Acks;
-pub use gap::{Cause, Gap, Kind};
+pub use gap::{Gap, GapCause, GapKind};
 pub use ledger::Ledger;
 pub use track::Track;

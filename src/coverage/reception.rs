@@ -18,7 +18,7 @@
 use crate::model::canary::{Canaries, Outage, Refused};
 use crate::model::time::Timestamp;
 
-use super::gap::{Cause, Kind};
+use super::gap::{GapCause, GapKind};
 use super::track::{GAPS_MAX, Open, Stretch};
 
 /// What canaries told of where a channel delivers to.
@@ -47,17 +47,20 @@ impl Reception {
             canaries.iter().flat_map(|canaries| &canaries.outages).copied()
         {
             self.open.take_if(|open| open.from <= over);
-            self.add(since, (accepted.unwrap_or(first), first), Kind::Unknown);
-            self.add(since, (first, last), Kind::Undeliverable);
-            self.add(since, (last, over), Kind::Unknown);
+            self.add(since, (accepted.unwrap_or(first), first), GapKind::Unknown);
+            self.add(since, (first, last), GapKind::Undeliverable);
+            self.add(since, (last, over), GapKind::Unknown);
         }
         match canaries.and_then(Canaries::refusing) {
             Some(Refused { first, .. }) if self.open.is_none() => {
                 let accepted = canaries.and_then(|canaries| canaries.accepted_at);
-                self.add(since, (accepted.unwrap_or(*first), *first), Kind::Unknown);
+                self.add(since, (accepted.unwrap_or(*first), *first), GapKind::Unknown);
                 let from = self.floor(since).max(*first);
-                self.open =
-                    Some(Open { from, kind: Kind::Undeliverable, cause: Cause::CanaryRefused });
+                self.open = Some(Open {
+                    from,
+                    kind: GapKind::Undeliverable,
+                    cause: GapCause::CanaryRefused,
+                });
             }
             Some(_) => {}
             None => self.end(at),
@@ -73,7 +76,7 @@ impl Reception {
     }
 
     /// What of it lies in an event's life and in none of the event's own gaps, which are sorted.
-    pub(super) fn beside(&self, life: Span, own: &[Span]) -> Vec<(Span, Kind)> {
+    pub(super) fn beside(&self, life: Span, own: &[Span]) -> Vec<(Span, GapKind)> {
         let ended = self.gaps.iter().map(|gap| ((gap.from, Some(gap.to)), gap.kind));
         let all = ended.chain(self.open.map(|open| ((open.from, None), open.kind)));
         all.flat_map(|(span, kind)| {
@@ -87,16 +90,16 @@ impl Reception {
     }
 
     /// Behind what is there only: whatever is heard again is there.
-    fn add(&mut self, since: Timestamp, (from, to): (Timestamp, Timestamp), kind: Kind) {
+    fn add(&mut self, since: Timestamp, (from, to): (Timestamp, Timestamp), kind: GapKind) {
         let from = from.max(self.floor(since));
         if from >= to {
             return;
         }
-        self.gaps.push(Stretch { from, to, kind, cause: Cause::CanaryRefused });
+        self.gaps.push(Stretch { from, to, kind, cause: GapCause::CanaryRefused });
         if self.gaps.len() > GAPS_MAX {
             let first = self.gaps.remove(0);
             if let Some(second) = self.gaps.first_mut() {
-                *second = Stretch { from: first.from, kind: Kind::Unknown, ..*second };
+                *second = Stretch { from: first.from, kind: GapKind::Unknown, ..*second };
             }
         }
     }
@@ -133,7 +136,7 @@ fn minus((mut from, to): Span, holes: &[Span]) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::super::ledger::Ledger;
-    use super::super::table::{Told, at, spec};
+    use super::super::rules::{Told, at, spec};
     use super::super::track::Track;
     use super::super::{Acks, Gap};
     use super::*;
@@ -251,8 +254,12 @@ mod tests {
         let (mut ledger, mut canaries) = (covered(), asked(Some(100)));
         refused(&mut canaries, &[200, 500]);
         ledger.hear(Some(&canaries), at(550));
-        let stretch =
-            Stretch { from: at(150), to: at(300), kind: Kind::Uncovered, cause: Cause::Absent };
+        let stretch = Stretch {
+            from: at(150),
+            to: at(300),
+            kind: GapKind::Uncovered,
+            cause: GapCause::Absent,
+        };
         ledger.tracks[0].add(stretch);
         let expected = [
             "150..300 uncovered absent",
@@ -263,7 +270,7 @@ mod tests {
         ledger.expiry = Some(at(550));
         let gaps = ledger.gaps(at(600));
         assert!(
-            gaps.iter().any(|gap| gap.kind == Kind::Undeliverable && gap.to == Some(at(550))),
+            gaps.iter().any(|gap| gap.kind == GapKind::Undeliverable && gap.to == Some(at(550))),
             "{gaps:?}"
         );
     }
@@ -277,8 +284,8 @@ mod tests {
         ledger.tracks[0].add(Stretch {
             from: at(7000),
             to: at(8000),
-            kind: Kind::Uncovered,
-            cause: Cause::Absent,
+            kind: GapKind::Uncovered,
+            cause: GapCause::Absent,
         });
         assert!(acks.acknowledge(&ledger, None, at(8500), None));
         refused(&mut canaries, &[200, 300]);
@@ -299,7 +306,7 @@ mod tests {
     fn gaps_are_bounded_and_none_is_forgotten() {
         let mut reception = Reception::default();
         for n in 0..1000 {
-            reception.add(at(0), (at(n * 10), at(n * 10 + 5)), Kind::Undeliverable);
+            reception.add(at(0), (at(n * 10), at(n * 10 + 5)), GapKind::Undeliverable);
         }
         assert_eq!((reception.gaps.len(), reception.gaps[0].from), (GAPS_MAX, at(0)));
         let track = Track::new("Deals".into(), crate::model::events::Operation::Edit, at(0));

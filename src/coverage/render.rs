@@ -8,7 +8,7 @@ use crate::model::events::{Events, Operations};
 use crate::model::time::{Timestamp, brief, span};
 
 use super::ack::{Ack, Acks};
-use super::gap::{Cause, Kind};
+use super::gap::{GapCause, GapKind};
 use super::ledger::Ledger;
 
 /// One gap of one or more events of a channel, its instants in Zoho's time.
@@ -46,7 +46,7 @@ pub struct AckView {
 }
 
 /// What all events of one line have in common; the last is the place of their acknowledgement.
-type Shared = (Timestamp, Option<Timestamp>, Kind, Cause, Option<usize>);
+type Shared = (Timestamp, Option<Timestamp>, GapKind, GapCause, Option<usize>);
 
 /// A channel's gaps that had not ended at `since`, oldest first.
 pub fn views(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::events::Operation;
 use crate::model::time::{Timestamp, span};
 
-use super::gap::{Cause, Kind};
+use super::gap::{GapCause, GapKind};
 
 /// One event of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub struct Stretch {
     /// Up to here.
     pub to: Timestamp,
     /// How sure it is.
-    pub kind: Kind,
+    pub kind: GapKind,
     /// Why.
-    pub cause: Cause,
+    pub cause: GapCause,
 }
 
 /// A gap that has not ended.
@@ -44,9 +44,9 @@ pub struct Open {
     /// From here on.
     pub from: Timestamp,
     /// How sure it is.
-    pub kind: Kind,
+    pub kind: GapKind,
     /// Why.
-    pub cause: Cause,
+    pub cause: GapCause,
 }
 
 impl Open {
@@ -60,7 +60,7 @@ impl Open {
 impl Track {
     /// An event declared at `since`, of which nothing is known.
     pub fn new(module: String, operation: Operation, since: Timestamp) -> Track {
-        let open = Open { from: since, kind: Kind::Unknown, cause: Cause::Unseen };
+        let open = Open { from: since, kind: GapKind::Unknown, cause: GapCause::Unseen };
         Track { module, operation, since, until: None, gaps: Vec::new(), open: Some(open) }
     }
 
@@ -98,8 +98,8 @@ impl Track {
             *second = Stretch {
                 from: first.from,
                 to: second.to,
-                kind: Kind::Unknown,
-                cause: Cause::Merged,
+                kind: GapKind::Unknown,
+                cause: GapCause::Merged,
             };
         }
     }

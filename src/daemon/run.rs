@@ -22,10 +22,10 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Surroundings};
-use crate::expose::door::Door;
+use crate::expose::access::Door;
 use crate::expose::health::health;
 use crate::expose::http::{self, Shown};
-use crate::expose::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
+use crate::expose::lookups::{AccountMemory, ChannelMemory, Lookups, TokenFacts};
 use crate::expose::overview::{ConfigState, Measured, Overview};
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::desired::{self, Desired, Settings};
@@ -618,7 +618,7 @@ fn shown(
         loop_age: Arc::new(move || pulse.age(&*of_pulse)),
         measured,
         clock: clock.clone(),
-        memory: Memory { account: Arc::new(account), channel: Arc::new(channel), request_timeout },
+        memory: Lookups { account: Arc::new(account), channel: Arc::new(channel), request_timeout },
     }
 }
 

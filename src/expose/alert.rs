@@ -9,7 +9,7 @@
 //! So what comes and goes within `grace` is never told, what comes and goes more slowly is told at
 //! most once in twice that long, and a message that could not be delivered is not queued: what
 //! there is to say is said anew, as it is then, after a wait that grows ([`RETRIES`]). A message
-//! counts as told when it was delivered, and that is what is kept over a restart ([`Told`]).
+//! counts as told when it was delivered, and that is what is kept over a restart ([`AlertState`]).
 //!
 //! Not everything that health mentions is worth a message: see [`Kind::is_told`].
 //!
@@ -21,13 +21,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::model::alert_state::AlertState;
 use crate::model::desired::Alerts;
 use crate::model::time::{Timestamp, after, brief, span};
-use crate::model::told::Told;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{Guarantee, Health, HealthReason, Kind, PASS_OVERDUE, counted, is_covered};
-use super::line::line;
+use super::one_line::line;
 use super::overview::Overview;
 
 /// Remembers what was told, and says what is to be told.
@@ -80,8 +80,8 @@ pub struct Retry {
 
 impl Teller {
     /// Goes on where an earlier process ended.
-    pub fn restored(told: Told) -> Teller {
-        let Told { at, bad_since, topics } = told;
+    pub fn restored(told: AlertState) -> Teller {
+        let AlertState { at, bad_since, topics } = told;
         let topic = |(name, since)| (name, Topic { since, told: true, gone_since: None });
         Teller {
             topics: topics.into_iter().map(topic).collect(),
@@ -92,10 +92,10 @@ impl Teller {
     }
 
     /// What a restart has to know; `None` when nothing is told to be bad.
-    pub fn told(&self) -> Option<Told> {
+    pub fn told(&self) -> Option<AlertState> {
         let (bad_since, at) = self.told?;
         let told = self.topics.iter().filter(|(_, topic)| topic.told);
-        Some(Told {
+        Some(AlertState {
             at,
             bad_since,
             topics: told.map(|(name, topic)| (name.clone(), topic.since)).collect(),

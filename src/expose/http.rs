@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::model::time::Timestamp;
 
-use super::door::Door;
+use super::access::Door;
 use super::health::{self, Health, Status};
-use super::memory::Memory;
+use super::lookups::Lookups;
 use super::metrics;
 use super::overview::{LoopAge, Measured, Overview};
 use super::page::{ChannelPage, FrontView, Query, missing, policy};
@@ -49,7 +49,7 @@ pub struct Shown {
     /// For `now`.
     pub clock: Arc<dyn Clock>,
     /// What is remembered, for the pages.
-    pub memory: Memory,
+    pub memory: Lookups,
 }
 
 /// Every path, behind a door.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-use crate::coverage::Kind;
+use crate::coverage::GapKind;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::latency::Server;
 use crate::model::time::Timestamp;
@@ -166,11 +166,11 @@ fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
             "uncovered",
             "How long declared events were certainly not covered, summed over events, for all that `gaps` still knows.",
         )
-        .with(each(&|report| lost(report, Kind::Uncovered))),
+        .with(each(&|report| lost(report, GapKind::Uncovered))),
         seconds("coverage_unknown", "The same for events of which nobody can say.")
-            .with(each(&|report| lost(report, Kind::Unknown))),
+            .with(each(&|report| lost(report, GapKind::Unknown))),
         seconds("undeliverable", "The same for events that were covered while their receiver refused canaries.")
-            .with(each(&|report| lost(report, Kind::Undeliverable))),
+            .with(each(&|report| lost(report, GapKind::Undeliverable))),
         gauge("undeliverable_channels", "Channels whose receiver refuses canaries now. Alert above 0.")
             .with(each(&|report| Some(undeliverable(report)))),
         seconds("clock_skew", "How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.")
@@ -239,7 +239,7 @@ fn undeliverable(report: &AccountReport) -> f64 {
     report.channels.values().filter(|channel| channel.undeliverable.is_some()).count() as f64
 }
 
-fn lost(report: &AccountReport, kind: Kind) -> Option<f64> {
+fn lost(report: &AccountReport, kind: GapKind) -> Option<f64> {
     report.lost.get(&kind).map(Duration::as_secs_f64)
 }
 

@@ -13,22 +13,22 @@
 //! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`],
 //!   which judges them: pure;
 //! - [`metrics`]: the same facts in OpenMetrics: pure;
-//! - [`page`]: the same facts for a browser, with what [`memory`] reads for the channels that are
+//! - [`page`]: the same facts for a browser, with what [`lookups`] reads for the channels that are
 //!   looked at: pure;
-//! - [`http`]: the read-only listener, with its [`door`], and [`serve`], which bounds its
+//! - [`http`]: the read-only listener, with its [`access`], and [`serve`], which bounds its
 //!   connections and the control socket's;
 //! - `line`: what keeps a foreign text on one line and its secrets out of sight.
 //!
 //! What is deliberately not here: any way to change something. The control socket's verbs live in
 //! `daemon`.
 
+pub mod access;
 pub mod alert;
-pub mod door;
 pub mod health;
 pub mod http;
-mod line;
-pub mod memory;
+pub mod lookups;
 pub mod metrics;
+mod one_line;
 pub mod overview;
 pub mod page;
 pub mod probe;

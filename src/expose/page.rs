@@ -1,7 +1,7 @@
 //! The pages for people: the front page with every channel, and a page for each channel.
 //!
 //! Written from the overview and from what is remembered of the channels that are looked at
-//! ([`super::memory`]), as values first ([`FrontView`], [`ChannelPage`]) and from these as HTML.
+//! ([`super::lookups`]), as values first ([`FrontView`], [`ChannelPage`]) and from these as HTML.
 //! Every text goes through maud, which escapes it, and what somebody else wrote through `line`
 //! before that.
 //!

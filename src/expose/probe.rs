@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::time::{Timestamp, brief, span};
 
 use super::health::Status;
-use super::line::line;
+use super::one_line::line;
 use super::summary::{SCHEMA, Summary};
 
 /// What a plugin ends with.

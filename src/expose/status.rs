@@ -21,7 +21,7 @@ use crate::plan::step::Held;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{self, Guarantee, Health, HealthReason, Status, account_guarantee, counted};
-use super::line::line;
+use super::one_line::line;
 use super::overview::{ConfigState, LoopAge, Overview};
 
 mod text;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::{Acks, Kind, Ledger};
+use crate::coverage::{Acks, GapKind, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Look, Observed};
@@ -17,11 +17,11 @@ use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp, after};
 use crate::model::version::WEEK;
 use crate::plan::step::{Cause, Held, Plan};
-use crate::reconcile::gist::Gist;
+use crate::reconcile::look_kept::LookKept;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 use crate::zoho::client::Traffic;
 
-use super::memory::{AccountMemory, ChannelMemory, Memory, TokenFacts};
+use super::lookups::{AccountMemory, ChannelMemory, Lookups, TokenFacts};
 use super::overview::{ConfigState, LoopAge, Overview};
 
 pub(crate) const START: &str = "2026-01-01T00:00:00Z";
@@ -86,8 +86,10 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         (*id, Observed::as_declared(&channel.spec, channel.expiry))
     };
     let specs = channels.iter().map(|(id, channel)| (*id, channel.spec.clone())).collect();
-    let look =
-        Gist::of(Look::Seen { channels: channels.iter().map(seen).collect(), at: now() }, &specs);
+    let look = LookKept::of(
+        Look::Seen { channels: channels.iter().map(seen).collect(), at: now() },
+        &specs,
+    );
     let plan = Plan {
         account: account(name),
         at: now(),
@@ -115,7 +117,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         look,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),
         channels,
-        lost: [(Kind::Uncovered, 2), (Kind::Undeliverable, 60), (Kind::Unknown, 600)]
+        lost: [(GapKind::Uncovered, 2), (GapKind::Undeliverable, 60), (GapKind::Unknown, 600)]
             .map(|(kind, seconds)| (kind, Duration::from_secs(seconds)))
             .into(),
         traffic: Traffic {
@@ -165,7 +167,7 @@ pub(crate) fn spec(number: i64) -> Spec {
 
 /// A memory with a ledger of every channel, in which the first hour was not enabled, and a record
 /// without trouble.
-pub(crate) fn remembering() -> Memory {
+pub(crate) fn remembering() -> Lookups {
     let of_channel = |_: &AccountName, id: ChannelId| {
         let spec = spec(id.number());
         let mut ledger = Ledger::new(&spec, hours(0));
@@ -191,7 +193,7 @@ pub(crate) fn remembering() -> Memory {
             token,
         }))
     };
-    Memory {
+    Lookups {
         account: Arc::new(of_account),
         channel: Arc::new(of_channel),
         request_timeout: Duration::from_secs(30),

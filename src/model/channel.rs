@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::condition::Condition;
 use super::events::Events;
-use super::plain::plain;
 use super::policy::Mode;
 use super::rotation::Rotation;
+use super::sanitize::plain;
 use super::secret::{Fingerprint, Secret};
 use super::time::Timestamp;
 

@@ -9,6 +9,7 @@
 //! or in the store (`store`). Each of those has types of its own and converts at its edge.
 
 pub mod account;
+pub mod alert_state;
 pub mod canary;
 pub mod channel;
 pub mod condition;
@@ -16,17 +17,16 @@ pub mod credits;
 pub mod desired;
 pub mod events;
 pub mod exchange;
-pub mod few;
 pub mod latency;
 pub mod learned;
 pub mod observed;
 pub mod pause;
-pub mod plain;
 pub mod policy;
 pub mod record;
 pub mod rotation;
+pub mod sanitize;
 pub mod secret;
+pub mod small_set;
 pub mod time;
 pub mod token;
-pub mod told;
 pub mod version;

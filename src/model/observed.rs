@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use super::channel::{ChannelId, NotifyUrl, Spec};
 use super::condition;
 use super::events::{Events, Operations};
-use super::few::Few;
 use super::secret::Fingerprint;
+use super::small_set::SmallSet;
 use super::time::Timestamp;
 
 /// One row of Zoho's list.
@@ -54,17 +54,17 @@ pub struct Observed {
     /// What is covered, over all rows.
     pub events: Events,
     /// Where deliveries go: one, unless the rows disagree.
-    pub notify_urls: Few<NotifyUrl>,
+    pub notify_urls: SmallSet<NotifyUrl>,
     /// The tokens: one, unless the rows disagree.
-    pub tokens: Few<TokenSeen>,
+    pub tokens: SmallSet<TokenSeen>,
     /// The earliest end of its rows.
     pub expiry: Option<Timestamp>,
     /// What the rows say of related changes.
-    pub notify_on_related_action: Few<bool>,
+    pub notify_on_related_action: SmallSet<bool>,
     /// What the rows say of values.
-    pub return_affected_field_values: Few<bool>,
+    pub return_affected_field_values: SmallSet<bool>,
     /// What the rows say of conditions.
-    pub conditions: Few<condition::Seen>,
+    pub conditions: SmallSet<condition::Seen>,
 }
 
 impl Observed {

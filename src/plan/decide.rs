@@ -38,7 +38,7 @@ use crate::model::time::{Timestamp, after, is_same_second, span, whole_seconds};
 use super::backoff;
 use super::drift::{self, Drift};
 use super::filter;
-use super::learn;
+use super::limits_learned;
 use super::renewal::{Age, Life, Phase};
 use super::step::{Action, Ask, Cause, Held, Plan, Reason, Step};
 
@@ -365,7 +365,7 @@ impl Table<'_> {
             .filter(|grant| observed.expiry.is_none_or(|seen| is_same_second(seen, grant.expiry)));
         let asks = span(self.zoho_now, self.ask(spec).expiry);
         grant.is_some_and(|grant| {
-            learn::can_do_better(grant, asks, &self.facts.state.learned, self.facts.now)
+            limits_learned::can_do_better(grant, asks, &self.facts.state.learned, self.facts.now)
         })
     }
 

@@ -10,9 +10,9 @@ use std::fmt;
 use crate::model::channel::{NotifyUrl, Spec};
 use crate::model::condition::{Condition, Seen};
 use crate::model::events::Events;
-use crate::model::few::Few;
 use crate::model::observed::{Observed, TokenSeen};
 use crate::model::secret::{Fingerprint, Secret};
+use crate::model::small_set::SmallSet;
 
 /// The difference of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Drift {
     /// Deliveries go elsewhere.
     NotifyUrl {
         /// Where they go.
-        seen: Few<NotifyUrl>,
+        seen: SmallSet<NotifyUrl>,
         /// Where they should go.
         wanted: NotifyUrl,
     },
@@ -154,11 +154,11 @@ fn events_drift(wanted: &Events, seen: &Events) -> Option<Drift> {
     Some(Drift::Events { missing, extra })
 }
 
-fn url_drift(wanted: &NotifyUrl, seen: &Few<NotifyUrl>) -> Option<Drift> {
+fn url_drift(wanted: &NotifyUrl, seen: &SmallSet<NotifyUrl>) -> Option<Drift> {
     differs(seen, wanted).then(|| Drift::NotifyUrl { seen: seen.clone(), wanted: wanted.clone() })
 }
 
-fn token_drift(spec: &Spec, seen: &Few<TokenSeen>) -> Option<Drift> {
+fn token_drift(spec: &Spec, seen: &SmallSet<TokenSeen>) -> Option<Drift> {
     let wanted = spec.token.as_ref();
     let set = |secret: &Secret| TokenSeen::Set(secret.fingerprint());
     let declared = wanted.map_or(TokenSeen::Null, set);
@@ -176,7 +176,7 @@ fn token_drift(spec: &Spec, seen: &Few<TokenSeen>) -> Option<Drift> {
     })
 }
 
-fn token_words(seen: &Few<TokenSeen>, one_is_declared: bool) -> &'static str {
+fn token_words(seen: &SmallSet<TokenSeen>, one_is_declared: bool) -> &'static str {
     let said: Vec<TokenSeen> =
         seen.iter().copied().filter(|token| *token != TokenSeen::Unsaid).collect();
     match said.as_slice() {
@@ -187,7 +187,7 @@ fn token_words(seen: &Few<TokenSeen>, one_is_declared: bool) -> &'static str {
     }
 }
 
-fn conditions_drift(wanted: &[Condition], seen: &Few<Seen>) -> Option<Drift> {
+fn conditions_drift(wanted: &[Condition], seen: &SmallSet<Seen>) -> Option<Drift> {
     let as_declared = seen.iter().all(|seen| match seen {
         Seen::Unsaid => true,
         Seen::Known(conditions) => conditions == wanted,
@@ -209,6 +209,6 @@ fn describe(seen: &Seen) -> Vec<String> {
 }
 
 /// Whether the rows say something else than exactly this. Saying nothing is not a difference.
-fn differs<T: Ord>(seen: &Few<T>, wanted: &T) -> bool {
+fn differs<T: Ord>(seen: &SmallSet<T>, wanted: &T) -> bool {
     seen.iter().any(|said| said != wanted)
 }

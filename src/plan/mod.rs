@@ -14,7 +14,7 @@
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches,
 //!   order;
 //! - [`backoff`]: how long after the n-th failure;
-//! - [`learn`]: what a pass teaches of its account;
+//! - [`limits_learned`]: what a pass teaches of its account;
 //! - [`calls`]: how many calls a day an account is expected to take;
 //! - [`credits`]: what waits when Zoho's credits run low;
 //! - [`checksum`]: a short name for what a plan would write;
@@ -32,7 +32,7 @@ pub mod decide;
 pub mod drift;
 pub mod explain;
 pub mod filter;
-pub mod learn;
+pub mod limits_learned;
 pub mod render;
 pub mod renewal;
 pub mod step;

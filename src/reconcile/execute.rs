@@ -21,14 +21,14 @@ use crate::model::events::Events;
 use crate::model::learned::half_way;
 use crate::model::time::Timestamp;
 use crate::plan::decide::NOT_SUBSCRIBED;
-use crate::plan::learn::Calls;
+use crate::plan::limits_learned::Calls;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;
-use crate::zoho::client::{Client, DELETE_MAX, Verdict};
+use crate::zoho::client::{Client, DELETE_MAX, ItemVerdict};
 use crate::zoho::error::{Class, Error};
 use crate::zoho::wire::Refused;
 
-use super::remember::Memory;
+use super::remember::PassMemory;
 
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct AccountTrouble {
 pub async fn execute(
     client: &Client,
     plan: &Plan,
-    memory: &mut Memory<'_>,
+    memory: &mut PassMemory<'_>,
     cancelled: &CancellationToken,
 ) -> Result<Execution, StoreError> {
     let mut execution = Execution::default();
@@ -432,11 +432,11 @@ fn gone_is_done(step: &Step, outcome: Outcome) -> Outcome {
     }
 }
 
-fn outcome(verdict: Verdict) -> Outcome {
+fn outcome(verdict: ItemVerdict) -> Outcome {
     match verdict {
-        Verdict::Accepted(expiry) => Outcome::Done(expiry),
-        Verdict::Refused(refused) => Outcome::Refused(refused),
-        Verdict::Unsure(why) => Outcome::Unsure(why),
+        ItemVerdict::Accepted(expiry) => Outcome::Done(expiry),
+        ItemVerdict::Refused(refused) => Outcome::Refused(refused),
+        ItemVerdict::Unsure(why) => Outcome::Unsure(why),
     }
 }
 

@@ -9,7 +9,7 @@
 //! - [`execute`]: the steps of a plan, in batches, in order, with what became of each;
 //! - [`remember`]: outcomes into records, written before and after each batch;
 //! - [`cover`]: facts into the coverage ledgers, likewise;
-//! - [`gist`]: what is kept of a look until the next one;
+//! - [`look_kept`]: what is kept of a look until the next one;
 //! - [`report`]: what health, status and metrics are computed from.
 //!
 //! What is deliberately not here: a decision about a channel (that is `plan`), a retry (that is the
@@ -17,7 +17,7 @@
 
 pub mod cover;
 pub mod execute;
-pub mod gist;
+pub mod look_kept;
 pub mod observe;
 pub mod pass;
 pub mod remember;

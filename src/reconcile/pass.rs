@@ -18,16 +18,16 @@ use crate::plan::credits::credits;
 use crate::plan::decide::{self, Facts};
 use crate::plan::explain::{Explanation, explain};
 use crate::plan::filter::title;
-use crate::plan::learn::{Said, learn, learn_calls};
+use crate::plan::limits_learned::{Said, learn, learn_calls};
 use crate::plan::step::{Cause, Plan, Reason};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Client;
 
 use super::cover::{Ledgers, Sighting};
 use super::execute::{self, AccountTrouble, Execution, Outcome};
-use super::gist::Gist;
+use super::look_kept::LookKept;
 use super::observe::{Observation, observe};
-use super::remember::Memory;
+use super::remember::PassMemory;
 use super::report::{self, AccountReport};
 
 /// One account, as a pass needs it.
@@ -114,7 +114,7 @@ pub async fn pass(
     });
     let plan = decide::plan(&subject.facts(&specs, &records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
-    let mut memory = Memory::new(ledgers, records, look.clone(), (now, zoho_now));
+    let mut memory = PassMemory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     memory.finish()?;
     log_outcomes(subject.name(), &execution);
@@ -155,7 +155,7 @@ pub async fn pass(
         channels,
         lost,
         after: after_plan,
-        look: Gist::of(memory.predicted, &specs),
+        look: LookKept::of(memory.predicted, &specs),
         traffic: subject.client.traffic(),
     })
 }

@@ -1,6 +1,6 @@
 //! Outcomes into records.
 //!
-//! [`Memory`] holds an account's records during a pass and writes each batch's changes through to
+//! [`PassMemory`] holds an account's records during a pass and writes each batch's changes through to
 //! the store: ownership before the first write of a channel leaves, results after its reply came.
 //! It also keeps the *predicted* observation: what the next look should find, given what Zoho said.
 //! The plan of that prediction is what a pass reports, and it is empty when everything went well.
@@ -24,7 +24,7 @@ use super::cover::Ledgers;
 use super::execute::Outcome;
 
 /// An account's records during a pass, and what the next look should find.
-pub struct Memory<'a> {
+pub struct PassMemory<'a> {
     /// The ledgers, as they are in the store.
     ledgers: Ledgers<'a>,
     /// The records, as they are in the store.
@@ -37,15 +37,15 @@ pub struct Memory<'a> {
     zoho_now: Timestamp,
 }
 
-impl<'a> Memory<'a> {
+impl<'a> PassMemory<'a> {
     /// Of a pass at `now`.
     pub fn new(
         ledgers: Ledgers<'a>,
         records: BTreeMap<ChannelId, Record>,
         look: Look,
         (now, zoho_now): (Timestamp, Timestamp),
-    ) -> Memory<'a> {
-        Memory { ledgers, records, predicted: look, is_unflushed: false, now, zoho_now }
+    ) -> PassMemory<'a> {
+        PassMemory { ledgers, records, predicted: look, is_unflushed: false, now, zoho_now }
     }
 
     /// The ledgers as they are now.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::{Kind, Ledger};
+use crate::coverage::{GapKind, Ledger};
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::learned::BatchLearned;
@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError};
 use crate::zoho::client::Traffic;
 
 use super::execute::Outcome;
-use super::gist::Gist;
+use super::look_kept::LookKept;
 use super::pass::Subject;
 
 /// One account after a pass.
@@ -59,7 +59,7 @@ pub struct AccountReport {
     /// What is left to do after the pass: nothing, when all went well.
     pub after: Plan,
     /// What that was planned from: what the next look should find.
-    pub look: Gist,
+    pub look: LookKept,
     /// Every declared channel.
     pub channels: BTreeMap<ChannelId, ChannelReport>,
     /// The instant up to which everything declared stays covered if nothing succeeds any more;
@@ -67,7 +67,7 @@ pub struct AccountReport {
     pub guaranteed_until: Option<Timestamp>,
     /// How long declared events were in gaps of each kind, each event for itself, for all that the
     /// ledgers still know.
-    pub lost: BTreeMap<Kind, Duration>,
+    pub lost: BTreeMap<GapKind, Duration>,
     /// Calls made by this process.
     pub traffic: Traffic,
     /// When the next pass is due.
@@ -180,8 +180,9 @@ pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option
 pub fn lost(
     ledgers: &BTreeMap<ChannelId, Ledger>,
     zoho_now: Timestamp,
-) -> BTreeMap<Kind, Duration> {
-    let mut lost: BTreeMap<Kind, Duration> = Kind::ALL.map(|kind| (kind, Duration::ZERO)).into();
+) -> BTreeMap<GapKind, Duration> {
+    let mut lost: BTreeMap<GapKind, Duration> =
+        GapKind::ALL.map(|kind| (kind, Duration::ZERO)).into();
     for (kind, length) in ledgers.values().flat_map(|ledger| ledger.lost(zoho_now)) {
         *lost.entry(kind).or_default() += length;
     }
@@ -255,7 +256,7 @@ pub fn remembered(
         lost,
         next_wake: after.next_wake,
         after,
-        look: Gist::of(look, &specs),
+        look: LookKept::of(look, &specs),
         traffic: Traffic::default(),
     })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::coverage::gap::{Cause, Kind};
+use crate::coverage::gap::{GapCause, GapKind};
 use crate::coverage::ledger::{Doubt, Ledger};
 use crate::coverage::reception::Reception;
 use crate::coverage::track::{Open, Stretch, Track};
@@ -154,9 +154,9 @@ struct GapValue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<Timestamp>,
     #[serde(with = "KindValue")]
-    kind: Kind,
+    kind: GapKind,
     #[serde(with = "CauseValue")]
-    cause: Cause,
+    cause: GapCause,
 }
 
 impl LedgerValue {
@@ -270,7 +270,7 @@ pub(super) enum OperationValue {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Kind", rename_all = "kebab-case")]
+#[serde(remote = "GapKind", rename_all = "kebab-case")]
 enum KindValue {
     Uncovered,
     Undeliverable,
@@ -278,7 +278,7 @@ enum KindValue {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Cause", rename_all = "kebab-case")]
+#[serde(remote = "GapCause", rename_all = "kebab-case")]
 enum CauseValue {
     Expired,
     Absent,
@@ -324,22 +324,26 @@ mod tests {
                 gaps: vec![Stretch {
                     from: at(0),
                     to: at(1),
-                    kind: Kind::Uncovered,
-                    cause: Cause::NotEnabled,
+                    kind: GapKind::Uncovered,
+                    cause: GapCause::NotEnabled,
                 }],
-                open: Some(Open { from: at(5), kind: Kind::Unknown, cause: Cause::UnsureWrite }),
+                open: Some(Open {
+                    from: at(5),
+                    kind: GapKind::Unknown,
+                    cause: GapCause::UnsureWrite,
+                }),
             }],
             reception: Reception {
                 gaps: vec![Stretch {
                     from: at(6),
                     to: at(7),
-                    kind: Kind::Unknown,
-                    cause: Cause::CanaryRefused,
+                    kind: GapKind::Unknown,
+                    cause: GapCause::CanaryRefused,
                 }],
                 open: Some(Open {
                     from: at(7),
-                    kind: Kind::Undeliverable,
-                    cause: Cause::CanaryRefused,
+                    kind: GapKind::Undeliverable,
+                    cause: GapCause::CanaryRefused,
                 }),
             },
         }
@@ -366,8 +370,8 @@ mod tests {
 
     #[test]
     fn every_word_is_stored_as_it_is_shown() {
-        for cause in Cause::ALL {
-            let gap = GapValue { from: at(0), to: None, kind: Kind::Unknown, cause };
+        for cause in GapCause::ALL {
+            let gap = GapValue { from: at(0), to: None, kind: GapKind::Unknown, cause };
             assert_eq!(serde_json::to_value(&gap).unwrap()["cause"], cause.word());
         }
     }

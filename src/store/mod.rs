@@ -71,18 +71,18 @@
 //! desired states, so that another store could stand in for it.
 
 mod acks;
+mod alert_state;
 mod canaries;
 pub mod desired;
-mod held;
 mod keys;
 pub mod ledger;
 mod migrate;
 pub mod open;
-mod told;
+mod pending_states;
 mod tree;
 mod value;
 
-pub use held::HELD_MAX;
 pub use migrate::Migrated;
 pub use open::{OpenError, Opened, SCHEMA, Store};
+pub use pending_states::HELD_MAX;
 pub use tree::{BATCH_MAX, Gate, StoreError};

@@ -34,11 +34,11 @@ use crate::model::record::{AccountState, Grant, Record};
 use crate::model::time::Timestamp;
 use crate::model::token::TokenState;
 
-use super::held::Held;
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
+use super::pending_states::Held;
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, GrantOnly, RecordValue, TokenValue};
-use super::{acks, canaries, desired, keys, ledger, told};
+use super::{acks, alert_state, canaries, desired, keys, ledger};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -410,7 +410,7 @@ impl Store {
             self.tokens.check::<TokenValue>(|_, _| true)?;
             acks::verify(self)?;
             canaries::verify(self)?;
-            told::verify(self)?;
+            alert_state::verify(self)?;
             desired::verify(self)?;
             // sled may panic on what is corrupt: that panic is handed on.
             let ended = |result: std::thread::Result<_>| {

@@ -1,9 +1,9 @@
 //! The operations of the watch resource, for one account.
 //!
-//! Each write takes one batch and gives one [`Verdict`] a channel, in the order of the batch, or
+//! Each write takes one batch and gives one [`ItemVerdict`] a channel, in the order of the batch, or
 //! one [`Error`] for the batch as a whole. An item is matched by the id it names where it names
 //! one, by its place or its `json_path` where it does not, and where neither settles it the
-//! channel's verdict is [`Verdict::Unsure`].
+//! channel's verdict is [`ItemVerdict::Unsure`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use super::time::ZohoTime;
 use super::transport::Transport;
 use super::wire::{self, Answer, Item, Refused, bounded};
 
-pub use super::wire::Verdict;
+pub use super::wire::ItemVerdict;
 
 /// One account's way to Zoho.
 pub struct Client {
@@ -169,17 +169,17 @@ impl Client {
     }
 
     /// POST: creates channels, and gives live ones a new life.
-    pub async fn enable(&self, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
+    pub async fn enable(&self, asks: &[&Ask]) -> Result<Vec<ItemVerdict>, Error> {
         self.write("enable", "POST", asks).await
     }
 
     /// PATCH with whole channels.
-    pub async fn update(&self, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
+    pub async fn update(&self, asks: &[&Ask]) -> Result<Vec<ItemVerdict>, Error> {
         self.write("update", "PATCH", asks).await
     }
 
     /// PUT: replaces channels.
-    pub async fn replace(&self, asks: &[&Ask]) -> Result<Vec<Verdict>, Error> {
+    pub async fn replace(&self, asks: &[&Ask]) -> Result<Vec<ItemVerdict>, Error> {
         self.write("replace", "PUT", asks).await
     }
 
@@ -187,7 +187,7 @@ impl Client {
     pub async fn remove_events(
         &self,
         removals: &[(ChannelId, &Events)],
-    ) -> Result<Vec<Verdict>, Error> {
+    ) -> Result<Vec<ItemVerdict>, Error> {
         let ids: Vec<ChannelId> = removals.iter().map(|(id, _)| *id).collect();
         let body = wire::remove_events_body(removals);
         let response = self.call("remove-events", "PATCH", Vec::new(), body).await?;
@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// DELETE: drops channels. At most [`DELETE_MAX`] a call.
-    pub async fn disable(&self, ids: &[ChannelId]) -> Result<Vec<Verdict>, Error> {
+    pub async fn disable(&self, ids: &[ChannelId]) -> Result<Vec<ItemVerdict>, Error> {
         let joined = ids.iter().map(ChannelId::to_string).collect::<Vec<_>>().join(",");
         let query = vec![("channel_ids".to_owned(), joined)];
         let response = self.call("disable", "DELETE", query, Vec::new()).await?;
@@ -210,7 +210,7 @@ impl Client {
         operation: &'static str,
         method: &'static str,
         asks: &[&Ask],
-    ) -> Result<Vec<Verdict>, Error> {
+    ) -> Result<Vec<ItemVerdict>, Error> {
         let ids: Vec<ChannelId> = asks.iter().map(|ask| ask.spec.id).collect();
         let body = wire::write_body(asks, self.limits);
         let response = self.call(operation, method, Vec::new(), body).await?;
@@ -223,7 +223,7 @@ impl Client {
         operation: &'static str,
         ids: &[ChannelId],
         response: &Response,
-    ) -> Result<Vec<Verdict>, Error> {
+    ) -> Result<Vec<ItemVerdict>, Error> {
         match self.answer(operation, response)? {
             Answer::Items(items) => Ok(match_items(ids, &items)),
             Answer::Bare(refused) => Err(refused_error(operation, true, response, refused)),
@@ -451,18 +451,20 @@ fn unreadable_list(response: &Response, why: &str) -> Error {
 
 /// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at
 /// again.
-fn with_expiry(verdict: Verdict) -> Verdict {
+fn with_expiry(verdict: ItemVerdict) -> ItemVerdict {
     match verdict {
-        Verdict::Accepted(None) => Verdict::Unsure("accepted without an expiry".to_owned()),
-        Verdict::Accepted(Some(_)) | Verdict::Refused(_) | Verdict::Unsure(_) => verdict,
+        ItemVerdict::Accepted(None) => ItemVerdict::Unsure("accepted without an expiry".to_owned()),
+        ItemVerdict::Accepted(Some(_)) | ItemVerdict::Refused(_) | ItemVerdict::Unsure(_) => {
+            verdict
+        }
     }
 }
 
 /// One verdict a channel. Items that name an id go to it, wherever they stand. An item that names
 /// none goes by its `json_path`; else by its place, if all items are there and the named ones stand
 /// in theirs; else to the one channel that is left, if it is the one item that is left.
-fn match_items(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
-    let mut found: BTreeMap<usize, Verdict> = BTreeMap::new();
+fn match_items(ids: &[ChannelId], items: &[Item]) -> Vec<ItemVerdict> {
+    let mut found: BTreeMap<usize, ItemVerdict> = BTreeMap::new();
     let mut nameless = Vec::new();
     let mut in_order = items.len() == ids.len();
     for (place, item) in items.iter().enumerate() {
@@ -481,15 +483,15 @@ fn match_items(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
         let index = index.filter(|index| open.contains(index));
         index.into_iter().for_each(|index| settle(&mut found, index, &item.verdict));
     }
-    let missing = || Verdict::Unsure("the reply does not say what became of it".to_owned());
+    let missing = || ItemVerdict::Unsure("the reply does not say what became of it".to_owned());
     (0..ids.len()).map(|index| found.remove(&index).unwrap_or_else(missing)).collect()
 }
 
 /// Two items about one channel that do not say the same say nothing.
-fn settle(found: &mut BTreeMap<usize, Verdict>, index: usize, verdict: &Verdict) {
+fn settle(found: &mut BTreeMap<usize, ItemVerdict>, index: usize, verdict: &ItemVerdict) {
     let agreed = match found.remove(&index) {
         Some(earlier) if earlier != *verdict => {
-            Verdict::Unsure("the reply says two things of it".to_owned())
+            ItemVerdict::Unsure("the reply says two things of it".to_owned())
         }
         Some(_) | None => verdict.clone(),
     };
@@ -499,29 +501,29 @@ fn settle(found: &mut BTreeMap<usize, Verdict>, index: usize, verdict: &Verdict)
 /// DELETE answers one item a (channel, module), and an error item does not say which channel it is
 /// about: as many as there are channels without an item go to them in order. Any other number
 /// settles nothing.
-fn disable_verdicts(ids: &[ChannelId], items: &[Item]) -> Vec<Verdict> {
+fn disable_verdicts(ids: &[ChannelId], items: &[Item]) -> Vec<ItemVerdict> {
     let named = |id: &ChannelId| items.iter().any(|item| item.id == Some(*id));
-    let nameless: Vec<&Verdict> =
+    let nameless: Vec<&ItemVerdict> =
         items.iter().filter(|item| item.id.is_none()).map(|item| &item.verdict).collect();
     let settled = nameless.len() == ids.iter().filter(|id| !named(id)).count();
     let mut nameless = nameless.into_iter().filter(|_| settled);
-    let missing = || Verdict::Unsure("the reply does not say what became of it".to_owned());
+    let missing = || ItemVerdict::Unsure("the reply does not say what became of it".to_owned());
     let of = |id: &ChannelId| {
         let mut said =
             items.iter().filter(|item| item.id == Some(*id)).map(|item| &item.verdict).peekable();
         if said.peek().is_none() {
             return nameless.next().cloned().unwrap_or_else(missing);
         }
-        said.find(|verdict| !matches!(verdict, Verdict::Accepted(_)))
+        said.find(|verdict| !matches!(verdict, ItemVerdict::Accepted(_)))
             .cloned()
-            .unwrap_or(Verdict::Accepted(None))
+            .unwrap_or(ItemVerdict::Accepted(None))
     };
     ids.iter().map(of).collect()
 }
 
 /// The `1` of `$.watch[1].events[0]`.
 fn path_index(item: &Item) -> Option<usize> {
-    let Verdict::Refused(refused) = &item.verdict else { return None };
+    let ItemVerdict::Refused(refused) = &item.verdict else { return None };
     let path = refused.json_path.as_deref()?;
     path.strip_prefix("$.watch[")?.split(']').next()?.parse().ok()
 }
@@ -560,10 +562,10 @@ mod tests {
         let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else {
             panic!("no items")
         };
-        let words = |verdict: &Verdict| match verdict {
-            Verdict::Accepted(_) => "ok",
-            Verdict::Refused(_) => "no",
-            Verdict::Unsure(_) => "unsure",
+        let words = |verdict: &ItemVerdict| match verdict {
+            ItemVerdict::Accepted(_) => "ok",
+            ItemVerdict::Refused(_) => "no",
+            ItemVerdict::Unsure(_) => "unsure",
         };
         match_items(&ids(), &items).iter().map(|verdict| words(verdict).to_owned()).collect()
     }
@@ -613,10 +615,10 @@ mod tests {
             let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else {
                 panic!("no items")
             };
-            let words = |verdict: &Verdict| match verdict {
-                Verdict::Accepted(_) => "ok".to_owned(),
-                Verdict::Refused(refused) => refused.code.clone(),
-                Verdict::Unsure(_) => "unsure".to_owned(),
+            let words = |verdict: &ItemVerdict| match verdict {
+                ItemVerdict::Accepted(_) => "ok".to_owned(),
+                ItemVerdict::Refused(refused) => refused.code.clone(),
+                ItemVerdict::Unsure(_) => "unsure".to_owned(),
             };
             disable_verdicts(&ids(), &items).iter().map(words).collect::<Vec<_>>()
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::auth::FETCHES_MAX;
-use super::client::Verdict;
+use super::client::ItemVerdict;
 use super::error::{Class, Error, Kind};
 use super::testing::{Sim, account, ask, id, spec};
 use crate::clock::Clock;
@@ -23,12 +23,12 @@ fn asks(sim: &Sim, ids: impl IntoIterator<Item = i64>, events: &[&str]) -> Vec<A
     ids.into_iter().map(|id| ask(spec(id, events), sim.now())).collect()
 }
 
-fn words(verdicts: &[Verdict]) -> Vec<String> {
-    let word = |verdict: &Verdict| match verdict {
-        Verdict::Accepted(Some(_)) => "granted".to_owned(),
-        Verdict::Accepted(None) => "accepted".to_owned(),
-        Verdict::Refused(refused) => refused.code.clone(),
-        Verdict::Unsure(_) => "unsure".to_owned(),
+fn words(verdicts: &[ItemVerdict]) -> Vec<String> {
+    let word = |verdict: &ItemVerdict| match verdict {
+        ItemVerdict::Accepted(Some(_)) => "granted".to_owned(),
+        ItemVerdict::Accepted(None) => "accepted".to_owned(),
+        ItemVerdict::Refused(refused) => refused.code.clone(),
+        ItemVerdict::Unsure(_) => "unsure".to_owned(),
     };
     verdicts.iter().map(word).collect()
 }

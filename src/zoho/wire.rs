@@ -18,7 +18,7 @@ use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Row, TokenSeen};
-use crate::model::plain::plain;
+use crate::model::sanitize::plain;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::model::version::{Limits, PAGE_ROWS};
@@ -242,12 +242,12 @@ pub struct Item {
     /// The channel, where the item names it.
     pub id: Option<ChannelId>,
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: ItemVerdict,
 }
 
 /// What became of one channel of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ItemVerdict {
     /// Accepted, with the earliest expiry that its modules were given, where the reply says one.
     Accepted(Option<Timestamp>),
     /// Refused.
@@ -298,15 +298,15 @@ fn read_item(item: &Value) -> Item {
     let text = |key: &str| item.get(key).and_then(Value::as_str);
     let verdict = match (text("code"), text("status")) {
         (Some("SUCCESS"), Some("success") | None) | (None, Some("success")) => {
-            Verdict::Accepted(expiries.min())
+            ItemVerdict::Accepted(expiries.min())
         }
         (Some("SUCCESS"), Some(_)) | (Some(_), Some("success")) => {
-            Verdict::Unsure("its item in the reply contradicts itself".to_owned())
+            ItemVerdict::Unsure("its item in the reply contradicts itself".to_owned())
         }
         (None, None) => {
-            Verdict::Unsure("its item in the reply has neither code nor status".to_owned())
+            ItemVerdict::Unsure("its item in the reply has neither code nor status".to_owned())
         }
-        (Some(_), _) | (None, Some(_)) => Verdict::Refused(read_refused(item)),
+        (Some(_), _) | (None, Some(_)) => ItemVerdict::Refused(read_refused(item)),
     };
     Item { id, verdict }
 }

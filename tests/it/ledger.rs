@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use channelkeeper::coverage::render::GapView;
-use channelkeeper::coverage::{Cause, Gap, Kind};
+use channelkeeper::coverage::{Gap, GapCause, GapKind};
 use channelkeeper::daemon::verbs::{self, AckRequest, GapsRequest};
 use channelkeeper::model::channel::ChannelId;
 use channelkeeper::model::time::{Timestamp, after, span};
@@ -96,11 +96,11 @@ async fn each_lapse_of_a_long_outage_is_known_to_the_second() {
         for (_, id) in world.declared() {
             let (gaps, truth) = (later_gaps(&world, id), true_gaps(&world, id, 0));
             let uncovered: Vec<&Gap> =
-                gaps.iter().filter(|gap| gap.kind == Kind::Uncovered).collect();
+                gaps.iter().filter(|gap| gap.kind == GapKind::Uncovered).collect();
             let lapse = truth.last().expect("a lapse");
             assert!(span(lapse.0, lapse.1) > HOUR, "{fault:?}: {truth:?} {gaps:?}");
             for gap in uncovered {
-                assert_eq!(gap.cause, Cause::Expired);
+                assert_eq!(gap.cause, GapCause::Expired);
                 assert!(
                     span(gap.from, lapse.0).max(span(lapse.0, gap.from)) < SECOND,
                     "{fault:?}: {}",
@@ -117,7 +117,7 @@ async fn each_lapse_of_a_long_outage_is_known_to_the_second() {
             // A hanging look that is followed by an accepted blind write leaves the earlier ones in
             // doubt.
             let in_doubt = fault == Fault::HangBefore;
-            assert!(in_doubt || gaps.iter().any(|gap| gap.kind == Kind::Uncovered), "{fault:?}");
+            assert!(in_doubt || gaps.iter().any(|gap| gap.kind == GapKind::Uncovered), "{fault:?}");
         }
     }
 }
@@ -129,7 +129,10 @@ async fn a_lapse_shows_while_it_lasts() {
     world.pass_time(25 * HOUR).await;
     for (_, id) in world.declared() {
         let gaps = later_gaps(&world, id);
-        assert!(gaps.iter().all(|gap| gap.to.is_none() && gap.cause == Cause::Expired), "{gaps:?}");
+        assert!(
+            gaps.iter().all(|gap| gap.to.is_none() && gap.cause == GapCause::Expired),
+            "{gaps:?}"
+        );
         assert!(!gaps.is_empty());
     }
 }
@@ -143,11 +146,14 @@ async fn what_hands_did_between_two_audits_is_an_unknown_interval_with_the_true_
     let hands = [
         (
             Hand::SetNotifyUrl { channel, notify_url: "https://elsewhere.example.com/".to_owned() },
-            Cause::WrongUrl,
+            GapCause::WrongUrl,
         ),
-        (Hand::RemoveEvent { channel, event: "Contacts.create".to_owned() }, Cause::EventMissing),
-        (Hand::DropModule { channel, module }, Cause::EventMissing),
-        (Hand::Delete { channel }, Cause::Absent),
+        (
+            Hand::RemoveEvent { channel, event: "Contacts.create".to_owned() },
+            GapCause::EventMissing,
+        ),
+        (Hand::DropModule { channel, module }, GapCause::EventMissing),
+        (Hand::Delete { channel }, GapCause::Absent),
     ];
     for (hand, cause) in hands {
         world.pass_time(3 * HOUR + 777 * SECOND).await;
@@ -162,7 +168,7 @@ async fn what_hands_did_between_two_audits_is_an_unknown_interval_with_the_true_
         let contacts: Vec<&Gap> = gaps.iter().filter(|gap| gap.module == "Contacts").collect();
         let found = contacts.iter().copied().find(holds);
         let found = found.unwrap_or_else(|| panic!("{hand:?} at {edge}: {contacts:#?}"));
-        assert_eq!(found.kind, Kind::Unknown);
+        assert_eq!(found.kind, GapKind::Unknown);
         assert!(
             span(found.from, edge) <= HOUR + SECOND,
             "no longer than the time between two looks"
@@ -180,7 +186,8 @@ async fn a_host_that_was_down_past_the_end_knows_when_the_end_was() {
         world.start();
         world.audit().await;
         assert_true(&world);
-        let uncovered = |gap: &Gap| gap.kind == Kind::Uncovered && gap.cause == Cause::Expired;
+        let uncovered =
+            |gap: &Gap| gap.kind == GapKind::Uncovered && gap.cause == GapCause::Expired;
         for (_, id) in world.declared() {
             let expected = if down > 20 { 1 } else { 0 };
             let tracks = world.ledgers("acme").0[&id].tracks.len();
@@ -276,7 +283,7 @@ async fn a_short_grant_is_covered_for_as_long_as_it_lasts() {
     assert!(
         later_gaps(&world, id)
             .iter()
-            .any(|gap| gap.kind == Kind::Uncovered && gap.cause == Cause::Expired)
+            .any(|gap| gap.kind == GapKind::Uncovered && gap.cause == GapCause::Expired)
     );
 }
 
@@ -289,7 +296,10 @@ async fn a_refused_channel_is_uncovered_from_its_declaration_on() {
     assert_true(&world);
     let gaps = world.ledgers("acme").0[&bad].gaps(world.now());
     assert_eq!(gaps.len(), 1, "{gaps:?}");
-    assert_eq!((gaps[0].kind, gaps[0].cause, gaps[0].to), (Kind::Uncovered, Cause::Refused, None));
+    assert_eq!(
+        (gaps[0].kind, gaps[0].cause, gaps[0].to),
+        (GapKind::Uncovered, GapCause::Refused, None)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::config::check_notify_url;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match, Seen};
-use crate::model::few::Few;
 use crate::model::observed::{Observed, TokenSeen};
 use crate::model::record::Record;
 use crate::model::secret::Fingerprint;
+use crate::model::small_set::SmallSet;
 use crate::model::time::Timestamp;
 
 /// What declarations are made from.
@@ -175,7 +175,7 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
         Some(Seen::Opaque) => return Err("its conditions mix `and` and `or`".to_owned()),
         None => return Err("its modules have different conditions".to_owned()),
     };
-    let flag = |flags: &Few<bool>, key: &str| match flags.len() {
+    let flag = |flags: &SmallSet<bool>, key: &str| match flags.len() {
         0 => Ok(None),
         1 => Ok(only(flags).copied()),
         _ => Err(format!("its modules differ in {key}")),
@@ -264,7 +264,7 @@ fn default_notify_url(found: &Found<'_>) -> Option<String> {
     found.defaults.is_none().then(|| most.to_owned())
 }
 
-fn only<T>(said: &Few<T>) -> Option<&T> {
+fn only<T>(said: &SmallSet<T>) -> Option<&T> {
     said.iter().next().filter(|_| said.len() == 1)
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use toml::Value;
 
 use super::declare::{ConditionDeclared, Declaration, Imported, LeftOut};
-use crate::model::plain::plain;
+use crate::model::sanitize::plain;
 use crate::plan::render::counted;
 
 /// The whole text; `written` says whether the tokens are in the files that are named.

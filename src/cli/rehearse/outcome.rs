@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::narrate::stamp;
 use crate::config::audits_per_day;
-use crate::coverage::Kind;
+use crate::coverage::GapKind;
 use crate::coverage::render::GapView;
 use crate::model::desired::{AccountDesired, Desired};
 use crate::model::time::{Timestamp, brief, whole_seconds};
@@ -144,7 +144,7 @@ impl Rehearsal {
     }
 
     fn verdict(&self) -> String {
-        let of = |kind: Kind| -> Vec<&GapView> {
+        let of = |kind: GapKind| -> Vec<&GapView> {
             self.gaps().filter(|gap| gap.kind == kind.word()).collect()
         };
         let said = |gaps: &[&GapView], what: &str| {
@@ -157,8 +157,8 @@ impl Rehearsal {
                 counted(channels.len(), "channel")
             ))
         };
-        let uncovered = said(&of(Kind::Uncovered), "would have been uncovered");
-        let unknown = said(&of(Kind::Unknown), "may have been uncovered");
+        let uncovered = said(&of(GapKind::Uncovered), "would have been uncovered");
+        let unknown = said(&of(GapKind::Unknown), "may have been uncovered");
         let parts: Vec<String> = uncovered.into_iter().chain(unknown).collect();
         if parts.is_empty() { "nothing would have lapsed".to_owned() } else { parts.join("; ") }
     }

@@ -50,7 +50,7 @@ pub enum Kind {
     ShortGrant,
     /// An account was found to be smaller than the config says.
     Limits,
-    /// Few API credits are left: only what cannot wait is done.
+    /// SmallSet API credits are left: only what cannot wait is done.
     Credits,
     /// One channel could not be looked at.
     Unknown,

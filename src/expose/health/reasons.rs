@@ -11,7 +11,7 @@ use crate::plan::render::detail;
 use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
-use super::super::line::line;
+use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
 use super::{HealthReason, Kind, LOOP_AGE_MAX, counted, is_covered, usable};
 

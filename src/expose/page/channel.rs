@@ -19,8 +19,8 @@ use crate::plan::explain::{Explanation, Renewal, Sighted, explain};
 use crate::reconcile::report::{AccountReport, ChannelReport};
 
 use super::super::health::{LOOP_AGE_MAX, Status, counted};
-use super::super::line::line;
-use super::super::memory::{AccountMemory, ChannelMemory, Memory};
+use super::super::lookups::{AccountMemory, ChannelMemory, Lookups};
+use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
 use super::super::status::ChannelView;
 use super::bar::Bar;
@@ -70,7 +70,7 @@ impl ChannelPage {
     pub fn of(
         overview: &Overview,
         loop_age: LoopAge,
-        memory: &Memory,
+        memory: &Lookups,
         (account, channel): (&str, &str),
         now: Timestamp,
     ) -> Option<ChannelPage> {

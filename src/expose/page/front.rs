@@ -10,8 +10,8 @@ use crate::model::time::{Timestamp, brief, span};
 use crate::reconcile::report::{AccountReport, ChannelState};
 
 use super::super::health::{account_guarantee, counted, health};
-use super::super::line::line;
-use super::super::memory::{Memory, TokenFacts};
+use super::super::lookups::{Lookups, TokenFacts};
+use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
 use super::super::status::{
     ChannelView, ConfigView, CreditsView, HealthView, PassView, ReasonView, counts, headline,
@@ -94,7 +94,7 @@ impl FrontView {
     pub fn of(
         overview: &Overview,
         loop_age: LoopAge,
-        memory: &Memory,
+        memory: &Lookups,
         query: Query,
         now: Timestamp,
     ) -> FrontView {

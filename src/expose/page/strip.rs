@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::coverage::gap::{Cause, Gap, Kind};
+use crate::coverage::gap::{Gap, GapCause, GapKind};
 use crate::coverage::ledger::Ledger;
 use crate::model::time::{Timestamp, before, brief, span, whole_seconds};
 
@@ -46,13 +46,13 @@ pub struct Run {
     /// How many.
     pub cells: u32,
     /// The worst in it.
-    pub kind: Kind,
+    pub kind: GapKind,
     /// The beginning of its first gap.
     pub from: Timestamp,
     /// The end of its last gap; nothing when it is open.
     pub to: Option<Timestamp>,
     /// Why.
-    pub causes: BTreeSet<Cause>,
+    pub causes: BTreeSet<GapCause>,
 }
 
 /// How much of a period was lost, whatever the event.
@@ -212,8 +212,8 @@ impl Window {
 
     fn lost(self, gaps: &[Gap], since: Timestamp) -> Lost {
         let all = self.union(gaps.iter());
-        let uncovered = self.union(gaps.iter().filter(|gap| gap.kind == Kind::Uncovered));
-        let certain = self.union(gaps.iter().filter(|gap| gap.kind != Kind::Unknown));
+        let uncovered = self.union(gaps.iter().filter(|gap| gap.kind == GapKind::Uncovered));
+        let certain = self.union(gaps.iter().filter(|gap| gap.kind != GapKind::Unknown));
         Lost {
             uncovered,
             undeliverable: certain.saturating_sub(uncovered),
@@ -290,15 +290,15 @@ mod tests {
     use crate::coverage::track::{Open, Stretch};
 
     /// With these ended gaps, in minutes, declared at hour 0.
-    fn ledger(gaps: &[(u64, u64, Kind)]) -> Ledger {
+    fn ledger(gaps: &[(u64, u64, GapKind)]) -> Ledger {
         let mut ledger = Ledger::new(&spec(1), hours(0));
         for track in &mut ledger.tracks {
             track.open = None;
-            let stretch = |(from, to, kind): &(u64, u64, Kind)| Stretch {
+            let stretch = |(from, to, kind): &(u64, u64, GapKind)| Stretch {
                 from: minutes(*from),
                 to: minutes(*to),
                 kind: *kind,
-                cause: Cause::Expired,
+                cause: GapCause::Expired,
             };
             track.gaps = gaps.iter().map(stretch).collect();
         }
@@ -312,10 +312,10 @@ mod tests {
     #[test]
     fn a_gap_is_drawn_where_it_was_and_summed_exactly() {
         let strip =
-            strip(&ledger(&[(60, 75, Kind::Uncovered), (75, 80, Kind::Unknown)]), hours(24));
-        let cells: Vec<(u32, u32, Kind)> =
+            strip(&ledger(&[(60, 75, GapKind::Uncovered), (75, 80, GapKind::Unknown)]), hours(24));
+        let cells: Vec<(u32, u32, GapKind)> =
             strip.runs.iter().map(|run| (run.cell, run.cells, run.kind)).collect();
-        assert_eq!(cells, [(10, 3, Kind::Uncovered), (13, 1, Kind::Unknown)]);
+        assert_eq!(cells, [(10, 3, GapKind::Uncovered), (13, 1, GapKind::Unknown)]);
         assert_eq!(strip.sentence(), "uncovered for 15m, unknown for 5m in the last 24 hours");
         assert_eq!(strip.share(), "98.6%");
         assert_eq!(
@@ -330,8 +330,8 @@ mod tests {
         ledger.tracks[0].gaps.push(Stretch {
             from: minutes(600),
             to: crate::model::time::after(minutes(600), Duration::from_secs(1)),
-            kind: Kind::Uncovered,
-            cause: Cause::Absent,
+            kind: GapKind::Uncovered,
+            cause: GapCause::Absent,
         });
         let strip = strip(&ledger, hours(24));
         assert_eq!((strip.runs.len(), strip.share().as_str()), (1, "99.9%"));
@@ -348,7 +348,7 @@ mod tests {
     fn an_open_gap_reaches_the_end() {
         let mut ledger = ledger(&[]);
         ledger.tracks[0].open =
-            Some(Open { from: hours(23), kind: Kind::Uncovered, cause: Cause::Absent });
+            Some(Open { from: hours(23), kind: GapKind::Uncovered, cause: GapCause::Absent });
         let strip = strip(&ledger, hours(24));
         assert_eq!((strip.runs[0].cell + strip.runs[0].cells, strip.runs[0].to), (CELLS, None));
         let svg = strip.svg().into_string();
@@ -361,7 +361,7 @@ mod tests {
         #[test]
         fn every_gap_is_drawn_and_a_strip_stays_small(edges in prop::collection::btree_set(0..43_200_u64, 0..120)) {
             let edges: Vec<u64> = edges.into_iter().collect();
-            let gaps: Vec<(u64, u64, Kind)> = edges.chunks_exact(2).map(|pair| (pair[0], pair[1], Kind::Uncovered)).collect();
+            let gaps: Vec<(u64, u64, GapKind)> = edges.chunks_exact(2).map(|pair| (pair[0], pair[1], GapKind::Uncovered)).collect();
             let ledger = ledger(&gaps);
             for period in Period::ALL {
                 let strip = Strip::of(Some(&ledger), period, hours(30 * 24));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use expect_test::expect;
 use proptest::prelude::*;
 
-use super::super::memory::Memory;
+use super::super::lookups::Lookups;
 use super::super::overview::Overview;
 use super::super::testing::{
     TURNING, change, change_channel, converged, hold, hours, lose, minutes, rejected, remembering,
@@ -203,7 +203,7 @@ fn a_hostile_name_stays_a_name() {
 
 #[test]
 fn what_cannot_be_read_is_said_and_hides_nothing_else() {
-    let memory = Memory {
+    let memory = Lookups {
         account: Arc::new(|_| Err("no space left".to_owned())),
         channel: Arc::new(|_, _| Err("no space left".to_owned())),
         ..remembering()

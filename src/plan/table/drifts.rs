@@ -5,9 +5,9 @@ use expect_test::expect;
 use super::*;
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::Events;
-use crate::model::few::Few;
 use crate::model::observed::TokenSeen;
 use crate::model::rotation::Rotation;
+use crate::model::small_set::SmallSet;
 use crate::plan::drift;
 use crate::plan::step::{Action, Reason};
 
@@ -265,14 +265,14 @@ fn a_field_of_which_the_list_says_nothing_has_not_drifted() {
     let mut world = World::converged(1);
     world.spec(1).conditions = vec![condition(Match::Any, &["Stage"])];
     let observed = world.observed(1);
-    observed.notify_urls = Few::default();
+    observed.notify_urls = SmallSet::default();
     observed.tokens = [TokenSeen::Unsaid].into();
-    observed.notify_on_related_action = Few::default();
-    observed.return_affected_field_values = Few::default();
+    observed.notify_on_related_action = SmallSet::default();
+    observed.return_affected_field_values = SmallSet::default();
     observed.conditions = [Seen::Unsaid].into();
     assert_kept(&world);
     world.observed(1).tokens = [TokenSeen::Unsaid, token("s3cret")].into();
-    world.observed(1).conditions = Few::default();
+    world.observed(1).conditions = SmallSet::default();
     assert_kept(&world);
 }
 

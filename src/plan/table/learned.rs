@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::*;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::plan::decide::{LIFETIME_GUARD, NOT_SUBSCRIBED};
-use crate::plan::learn::{ATTEMPTS_MAX, Calls, Said, can_do_better, learn, learn_calls};
+use crate::plan::limits_learned::{ATTEMPTS_MAX, Calls, Said, can_do_better, learn, learn_calls};
 use crate::plan::step::{Action, Ask, Reason, Step};
 
 /// One channel that wants a week and was given an hour, two minutes ago.

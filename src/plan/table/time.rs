@@ -4,7 +4,7 @@ use expect_test::expect;
 
 use super::*;
 use crate::model::learned::Attempts;
-use crate::plan::learn::ATTEMPTS_MAX;
+use crate::plan::limits_learned::ATTEMPTS_MAX;
 use crate::plan::renewal::{Life, Phase, slack};
 use crate::plan::step::{Action, Reason};
 

@@ -10,10 +10,10 @@ use proptest::sample::select;
 use super::*;
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::Events;
-use crate::model::few::Few;
 use crate::model::observed::TokenSeen;
 use crate::model::record::Repairs;
 use crate::model::secret::Fingerprint;
+use crate::model::small_set::SmallSet;
 use crate::plan::decide::NOT_SUBSCRIBED;
 use crate::plan::drift;
 
@@ -178,8 +178,8 @@ fn specs(lengths: BoxedStrategy<Duration>) -> impl Strategy<Value = Spec> {
 
 fn few<T: Ord + std::fmt::Debug>(
     member: impl Strategy<Value = T>,
-) -> impl Strategy<Value = Few<T>> {
-    btree_set(member, 0..3).prop_map(Few::from_iter)
+) -> impl Strategy<Value = SmallSet<T>> {
+    btree_set(member, 0..3).prop_map(SmallSet::from_iter)
 }
 
 fn observed(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Observed> {

@@ -44,7 +44,7 @@ impl Desk {
         let look = Look::Seen { channels: BTreeMap::new(), at: now };
         let records = self.store.records(&account).unwrap();
         let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
-        let mut memory = Memory::new(ledgers, records, look, (now, self.sim.now()));
+        let mut memory = PassMemory::new(ledgers, records, look, (now, self.sim.now()));
         let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
         let stored = self.store.records(&account).unwrap();
         assert_eq!(memory.records, stored);

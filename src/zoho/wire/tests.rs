@@ -243,13 +243,13 @@ fn verdicts(body: &str) -> String {
             let line = |item: &Item| {
                 let id = item.id.map_or("?".to_owned(), |id| id.to_string());
                 match &item.verdict {
-                    Verdict::Accepted(expiry) => {
+                    ItemVerdict::Accepted(expiry) => {
                         format!(
                             "{id} accepted {}",
                             expiry.map_or("-".to_owned(), |expiry| expiry.to_string())
                         )
                     }
-                    Verdict::Refused(refused) => {
+                    ItemVerdict::Refused(refused) => {
                         format!(
                             "{id} {} {}: {}",
                             refused.code,
@@ -257,7 +257,7 @@ fn verdicts(body: &str) -> String {
                             refused.message
                         )
                     }
-                    Verdict::Unsure(why) => format!("{id} unsure: {why}"),
+                    ItemVerdict::Unsure(why) => format!("{id} unsure: {why}"),
                 }
             };
             items.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -421,7 +421,7 @@ proptest! {
     ) {
         let mut item = json!({ "code": "NOT_SUBSCRIBED", "details": {}, "message": "m", "status": "error" });
         item[key] = value;
-        let is_accepted = matches!(read_item(&item).verdict, Verdict::Accepted(_));
+        let is_accepted = matches!(read_item(&item).verdict, ItemVerdict::Accepted(_));
         prop_assert!(!is_accepted);
     }
 

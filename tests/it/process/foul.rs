@@ -1,6 +1,6 @@
 //! What somebody else wrote steers no terminal and breaks no line, wherever it comes out.
 
-use channelkeeper::model::plain::is_foul;
+use channelkeeper::model::sanitize::is_foul;
 use serde_json::json;
 
 use super::daemon::Daemon;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use channelkeeper::coverage::{Kind, Ledger, Track};
+use channelkeeper::coverage::{GapKind, Ledger, Track};
 use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::time::{Timestamp, after, before};
 use channelkeeper::simulator::Covered;
@@ -65,7 +65,7 @@ fn check_channel(
                 .iter()
                 .map(|gap| format!("{name}: a gap is taken for covered: {} to {}", gap.0, gap.1)),
         );
-        let claimed = narrowed(&gaps(ledger, track, certain, Some(Kind::Uncovered)), TOLERANCE);
+        let claimed = narrowed(&gaps(ledger, track, certain, Some(GapKind::Uncovered)), TOLERANCE);
         let false_alarms = minus(&claimed, &minus(&claimed, &covered));
         wrong.extend(
             false_alarms
@@ -76,7 +76,12 @@ fn check_channel(
 }
 
 /// The gaps of a live track up to `certain`, of one kind or of both.
-pub fn gaps(ledger: &Ledger, track: &Track, certain: Timestamp, kind: Option<Kind>) -> Vec<Span> {
+pub fn gaps(
+    ledger: &Ledger,
+    track: &Track,
+    certain: Timestamp,
+    kind: Option<GapKind>,
+) -> Vec<Span> {
     let all = ledger
         .gaps(certain)
         .into_iter()

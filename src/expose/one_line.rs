@@ -3,7 +3,7 @@
 //! Zoho's words are cleaned where they are read; a path, a system error or a line of the config is
 //! not. Everything that is shown passes here, so that no view has to know where a text came from.
 
-use crate::model::plain::plain;
+use crate::model::sanitize::plain;
 
 /// `text` on one line: what would break it, or turn its direction, is a space; what follows the `?`
 /// or `#` of a URL is `?...`; what is longer than [`LENGTH_MAX`] is cut.

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// A sorted set. One member needs no allocation.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Few<T>(Members<T>);
+pub struct SmallSet<T>(Members<T>);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Members<T> {
@@ -17,7 +17,7 @@ enum Members<T> {
     More(BTreeSet<T>),
 }
 
-impl<T: Ord> Few<T> {
+impl<T: Ord> SmallSet<T> {
     /// Adds a member, unless it is in already.
     pub fn insert(&mut self, member: T) {
         match &mut self.0 {
@@ -32,7 +32,7 @@ impl<T: Ord> Few<T> {
     }
 }
 
-impl<T> Few<T> {
+impl<T> SmallSet<T> {
     /// The members, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let (one, more) = match &self.0 {
@@ -53,34 +53,34 @@ impl<T> Few<T> {
     }
 }
 
-impl<T> Default for Few<T> {
-    fn default() -> Few<T> {
-        Few(Members::AtMostOne(None))
+impl<T> Default for SmallSet<T> {
+    fn default() -> SmallSet<T> {
+        SmallSet(Members::AtMostOne(None))
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Few<T> {
+impl<T: fmt::Debug> fmt::Debug for SmallSet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
     }
 }
 
-impl<T: Ord> Extend<T> for Few<T> {
+impl<T: Ord> Extend<T> for SmallSet<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, members: I) {
         members.into_iter().for_each(|member| self.insert(member));
     }
 }
 
-impl<T: Ord> FromIterator<T> for Few<T> {
-    fn from_iter<I: IntoIterator<Item = T>>(members: I) -> Few<T> {
-        let mut few = Few::default();
+impl<T: Ord> FromIterator<T> for SmallSet<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(members: I) -> SmallSet<T> {
+        let mut few = SmallSet::default();
         few.extend(members);
         few
     }
 }
 
-impl<T: Ord, const N: usize> From<[T; N]> for Few<T> {
-    fn from(members: [T; N]) -> Few<T> {
+impl<T: Ord, const N: usize> From<[T; N]> for SmallSet<T> {
+    fn from(members: [T; N]) -> SmallSet<T> {
         members.into_iter().collect()
     }
 }
@@ -94,18 +94,18 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_sorted_set(members: Vec<u8>, others: Vec<u8>) {
-            let (few, set): (Few<u8>, BTreeSet<u8>) = (members.iter().copied().collect(), members.into_iter().collect());
+            let (few, set): (SmallSet<u8>, BTreeSet<u8>) = (members.iter().copied().collect(), members.into_iter().collect());
             prop_assert_eq!(few.iter().collect::<Vec<_>>(), set.iter().collect::<Vec<_>>());
             prop_assert_eq!((few.len(), few.is_empty()), (set.len(), set.is_empty()));
             prop_assert_eq!(format!("{few:?}"), format!("{set:?}"));
-            let (few_others, set_others): (Few<u8>, BTreeSet<u8>) = (others.iter().copied().collect(), others.into_iter().collect());
+            let (few_others, set_others): (SmallSet<u8>, BTreeSet<u8>) = (others.iter().copied().collect(), others.into_iter().collect());
             prop_assert_eq!(few == few_others, set == set_others);
         }
     }
 
     #[test]
     fn what_is_said_twice_is_one() {
-        assert_eq!(Few::from([1, 1]), Few::from([1]));
-        assert_eq!(Few::from([2, 1, 2]), Few::from([1, 2]));
+        assert_eq!(SmallSet::from([1, 1]), SmallSet::from([1]));
+        assert_eq!(SmallSet::from([2, 1, 2]), SmallSet::from([1, 2]));
     }
 }

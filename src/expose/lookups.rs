@@ -16,7 +16,7 @@ use crate::model::time::Timestamp;
 
 /// Reads what is remembered.
 #[derive(Clone)]
-pub struct Memory {
+pub struct Lookups {
     /// Of one account; nothing when it is not held.
     pub account: Arc<Reads<AccountMemory>>,
     /// Of one channel.

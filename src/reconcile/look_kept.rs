@@ -13,7 +13,7 @@ use crate::model::time::Timestamp;
 
 /// A look at the declared channels of an account, in few words.
 #[derive(Clone, Debug)]
-pub enum Gist {
+pub enum LookKept {
     /// The list was read.
     Seen {
         /// Channels that are as declared, with their expiry.
@@ -27,12 +27,12 @@ pub enum Gist {
     Unknown(String),
 }
 
-impl Gist {
+impl LookKept {
     /// Of a look. Channels that are not declared are left out.
-    pub fn of(look: Look, specs: &BTreeMap<ChannelId, Arc<Spec>>) -> Gist {
+    pub fn of(look: Look, specs: &BTreeMap<ChannelId, Arc<Spec>>) -> LookKept {
         let (channels, at) = match look {
             Look::Seen { channels, at } => (channels, at),
-            Look::Unknown(why) => return Gist::Unknown(why),
+            Look::Unknown(why) => return LookKept::Unknown(why),
         };
         let (mut as_declared, mut otherwise) = (Vec::new(), BTreeMap::new());
         for (id, observed) in channels {
@@ -47,14 +47,14 @@ impl Gist {
             }
         }
         // Made at once, a map has no room that it does not use.
-        Gist::Seen { as_declared: as_declared.into_iter().collect(), otherwise, at }
+        LookKept::Seen { as_declared: as_declared.into_iter().collect(), otherwise, at }
     }
 
     /// The look as far as it is about one declared channel.
     pub fn at(&self, spec: &Spec) -> Look {
         match self {
-            Gist::Unknown(why) => Look::Unknown(why.clone()),
-            Gist::Seen { as_declared, otherwise, at } => {
+            LookKept::Unknown(why) => Look::Unknown(why.clone()),
+            LookKept::Seen { as_declared, otherwise, at } => {
                 let declared =
                     as_declared.get(&spec.id).map(|expiry| Observed::as_declared(spec, *expiry));
                 let seen = declared.or_else(|| otherwise.get(&spec.id).cloned());
@@ -99,7 +99,7 @@ mod tests {
         let channels = BTreeMap::from([as_declared(1), (spec(2).id, edited), as_declared(9)]);
         let look = Look::Seen { channels: channels.clone(), at };
         let specs = [1, 2, 3].map(|id| (spec(id).id, Arc::new(spec(id)))).into();
-        let gist = Gist::of(look, &specs);
+        let gist = LookKept::of(look, &specs);
         for id in [1, 2, 3] {
             let seen = channels.get(&spec(id).id).map(|observed| (spec(id).id, observed.clone()));
             assert_eq!(
@@ -109,11 +109,11 @@ mod tests {
             );
         }
         assert!(
-            matches!(&gist, Gist::Seen { otherwise, .. } if otherwise.len() == 1),
+            matches!(&gist, LookKept::Seen { otherwise, .. } if otherwise.len() == 1),
             "only what differs is kept whole"
         );
         assert_eq!(
-            Gist::of(Look::Unknown("HTTP 503".into()), &specs).at(&spec(1)),
+            LookKept::of(Look::Unknown("HTTP 503".into()), &specs).at(&spec(1)),
             Look::Unknown("HTTP 503".into())
         );
     }

@@ -1,10 +1,10 @@
 //! Each rule as a row: facts in, gaps out. Times are seconds; a channel is `Deals.edit` with
 //! `Leads.create`.
 
-use super::gap::Kind;
+use super::gap::GapKind;
 use super::ledger::{Ledger, Sight};
 use super::track::{GAPS_MAX, Open, Stretch, Track};
-use super::{Acks, Cause, render};
+use super::{Acks, GapCause, render};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operation};
 use crate::model::observed::Observed;
@@ -287,11 +287,14 @@ fn a_thousand_gaps_are_bounded_and_none_is_forgotten() {
     track.end(at(0));
     for n in 0..1000 {
         let (from, to) = (at(n * 100), at(n * 100 + 50));
-        track.add(Stretch { from, to, kind: Kind::Uncovered, cause: Cause::Expired });
+        track.add(Stretch { from, to, kind: GapKind::Uncovered, cause: GapCause::Expired });
     }
     assert_eq!(track.gaps.len(), GAPS_MAX);
     let oldest = track.gaps[0];
-    assert_eq!((oldest.from, oldest.kind, oldest.cause), (at(0), Kind::Unknown, Cause::Merged));
+    assert_eq!(
+        (oldest.from, oldest.kind, oldest.cause),
+        (at(0), GapKind::Unknown, GapCause::Merged)
+    );
     for n in 0..1000 {
         assert!(
             track.gaps.iter().any(|gap| gap.from <= at(n * 100) && at(n * 100 + 50) <= gap.to),
@@ -304,11 +307,22 @@ fn a_thousand_gaps_are_bounded_and_none_is_forgotten() {
 fn a_blink_goes_to_its_neighbour_and_equal_gaps_become_one() {
     let mut track = Track::new("Deals".into(), Operation::Edit, at(0));
     track.end(at(0));
-    track.begin(Open { from: at(10), kind: Kind::Uncovered, cause: Cause::Absent });
+    track.begin(Open { from: at(10), kind: GapKind::Uncovered, cause: GapCause::Absent });
     track.end(at(20));
-    track.add(Stretch { from: at(20), to: at(21), kind: Kind::Unknown, cause: Cause::UnsureWrite });
-    track.add(Stretch { from: at(21), to: at(30), kind: Kind::Uncovered, cause: Cause::Absent });
-    let gap = Stretch { from: at(10), to: at(30), kind: Kind::Uncovered, cause: Cause::Absent };
+    track.add(Stretch {
+        from: at(20),
+        to: at(21),
+        kind: GapKind::Unknown,
+        cause: GapCause::UnsureWrite,
+    });
+    track.add(Stretch {
+        from: at(21),
+        to: at(30),
+        kind: GapKind::Uncovered,
+        cause: GapCause::Absent,
+    });
+    let gap =
+        Stretch { from: at(10), to: at(30), kind: GapKind::Uncovered, cause: GapCause::Absent };
     assert_eq!(track.gaps, [gap]);
 }
 

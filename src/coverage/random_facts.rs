@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::gap::Kind;
-use super::table::{Told, at};
+use super::gap::GapKind;
+use super::rules::{Told, at};
 
 const EVENTS: [&str; 2] = ["Deals.edit", "Leads.create"];
 /// A life, in seconds of the walk.
@@ -121,7 +121,7 @@ impl Model {
                         near.contains(&true),
                         "{event} at {second}: a gap is taken for covered"
                     ),
-                    Some(gap) if gap.kind == Kind::Uncovered => {
+                    Some(gap) if gap.kind == GapKind::Uncovered => {
                         assert!(
                             near.contains(&false),
                             "{event} at {second}: covered, and said not to be: {gap:?}"

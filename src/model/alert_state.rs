@@ -6,7 +6,7 @@ use super::time::Timestamp;
 
 /// What was told and is not over yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct AlertState {
     /// When the last message was delivered.
     pub at: Timestamp,
     /// Since when something has been bad.
