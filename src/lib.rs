@@ -6,14 +6,13 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod coverage;
 pub mod daemon;
 pub mod expose;
-pub mod model;
-pub mod plan;
 pub mod reconcile;
-#[cfg(feature = "simulator")]
-pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod zoho;
+
+pub use channelkeeper_core::{coverage, model, plan};
+#[cfg(feature = "simulator")]
+pub use channelkeeper_simulator as simulator;

@@ -4,7 +4,7 @@
 //! time; everybody else waits for it. Zoho gives at most ten access tokens per refresh token in ten
 //! minutes and answers an eleventh request by locking the refresh token out for longer (*Token
 //! validity*, CRM v3 docs); so every fetch is remembered *before* it is made, and none is made
-//! beyond [`FETCHES_MAX`], however often the process restarts. What the OAuth server refused is
+//! beyond [`crate::model::token::FETCHES_MAX`], however often the process restarts. What the OAuth server refused is
 //! asked again slowly, and at once when the credentials change.
 //!
 //! Errors of the OAuth server may come with HTTP 200; a reply without `access_token` is an error
@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::model::account::Account;
 use crate::model::exchange::{Request, Response};
 use crate::model::secret::{Fingerprint, Secret};
-use crate::model::time::{Timestamp, after, before, span};
-use crate::model::token::{Denied, TokenState};
+use crate::model::time::{Timestamp, after, span};
+use crate::model::token::TokenState;
 
 use super::error::{Error, Kind};
 use super::transport::Transport;
@@ -40,59 +40,6 @@ pub struct Tokens {
 /// How often this process asked for a token, by outcome: `ok`, `denied` (the OAuth server said no),
 /// `throttled` (it said too often) or `failed` (no usable answer).
 pub type Asked = BTreeMap<&'static str, u64>;
-
-impl TokenState {
-    /// Of credentials of which nothing is known.
-    pub fn new(credentials: Fingerprint) -> TokenState {
-        TokenState { credentials, access: None, fetches: Vec::new(), denied: None }
-    }
-
-    /// The token, if it will still be good for a while.
-    fn fresh(&self, now: Timestamp) -> Option<Secret> {
-        let (secret, ends) = self.access.as_ref()?;
-        (before(*ends, EARLY) > now).then(|| secret.clone())
-    }
-
-    /// Why no token may be asked for at `now`, and until when.
-    fn wait(&self, now: Timestamp) -> Option<(Timestamp, String)> {
-        if let Some(denied) = self.denied.as_ref().filter(|denied| denied.holds(now)) {
-            return Some((denied.until, denied.what.clone()));
-        }
-        let recent =
-            self.fetches.iter().filter(|at| **at > before(now, FETCH_WINDOW) && **at <= now);
-        let mut recent: Vec<Timestamp> = recent.copied().collect();
-        recent.sort();
-        let oldest_counted = recent.len().checked_sub(FETCHES_MAX).map(|index| recent[index])?;
-        let why = format!(
-            "{} tokens were asked for in {} minutes",
-            recent.len(),
-            FETCH_WINDOW.as_secs() / 60
-        );
-        Some((after(oldest_counted, FETCH_WINDOW), why))
-    }
-
-    fn note_fetch(&mut self, now: Timestamp) {
-        self.fetches.retain(|at| *at > before(now, FETCH_WINDOW) && *at <= now);
-        self.fetches.push(now);
-    }
-
-    fn deny(&mut self, now: Timestamp, what: String, throttled: bool) {
-        let attempts = self.denied.as_ref().map_or(0, |denied| denied.attempts).saturating_add(1);
-        let index = (attempts as usize - 1).min(DENIED_WAITS.len() - 1);
-        let wait =
-            if throttled { FETCH_WINDOW.max(DENIED_WAITS[index]) } else { DENIED_WAITS[index] };
-        self.access = None;
-        self.denied = Some(Denied { attempts, until: after(now, wait), what, throttled });
-    }
-}
-
-impl Denied {
-    /// Whether it still keeps a token from being asked for. One that ends later than any wait is
-    /// long was made while the clock was wrong, and holds nothing.
-    fn holds(&self, now: Timestamp) -> bool {
-        self.until > now && self.until <= after(now, DENIED_WAIT_MAX)
-    }
-}
 
 impl Tokens {
     /// From what was remembered; forgotten when it belongs to other credentials.
@@ -433,19 +380,6 @@ fn token_error(kind: Kind) -> Error {
 
 /// Where tokens are asked for.
 pub(super) const TOKEN_PATH: &str = "/oauth/v2/token";
-/// A token is replaced this long before it ends.
-const EARLY: Duration = Duration::from_secs(60);
-/// Zoho counts ten tokens in this window; two are left for people and other programs.
-pub const FETCHES_MAX: usize = 8;
-const FETCH_WINDOW: Duration = Duration::from_secs(10 * 60);
-/// Between two attempts with credentials that were refused.
-const DENIED_WAITS: [Duration; 4] = [
-    Duration::from_secs(120),
-    Duration::from_secs(600),
-    Duration::from_secs(1800),
-    Duration::from_secs(3600),
-];
-const DENIED_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Zoho's access tokens live one hour.
 const TOKEN_LIFETIME_DEFAULT: u64 = 3600;
 
@@ -483,38 +417,6 @@ mod tests {
         let body = r#"{"access_token":"1000.a","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3600}"#;
         let Ok((secret, ends)) = read_token(&reply(200, body), now()) else { panic!("refused") };
         assert_eq!((secret.expose(), ends), ("1000.a", after(now(), Duration::from_secs(3600))));
-    }
-
-    #[test]
-    fn the_ninth_fetch_in_ten_minutes_waits() {
-        let mut state = TokenState::new(Fingerprint(1));
-        for second in 0..FETCHES_MAX as u64 {
-            assert_eq!(state.wait(after(now(), Duration::from_secs(second))), None);
-            state.note_fetch(after(now(), Duration::from_secs(second)));
-        }
-        let (until, _) = state.wait(after(now(), Duration::from_secs(60))).unwrap();
-        assert_eq!(until, after(now(), Duration::from_secs(600)));
-        assert_eq!(state.wait(until), None);
-    }
-
-    #[test]
-    fn a_clock_that_went_back_does_not_lock_itself_out() {
-        let mut state = TokenState::new(Fingerprint(1));
-        for _ in 0..20 {
-            state.fetches.push(after(now(), Duration::from_secs(86_400)));
-        }
-        assert_eq!(state.wait(now()), None);
-        state.deny(after(now(), Duration::from_secs(86_400)), "invalid_code".to_owned(), false);
-        assert_eq!(state.wait(now()), None);
-    }
-
-    #[test]
-    fn the_longest_wait_after_a_refusal_holds() {
-        let mut state = TokenState::new(Fingerprint(1));
-        for _ in 0..5 {
-            state.deny(now(), "invalid_code".to_owned(), false);
-        }
-        assert_eq!(state.wait(now()).map(|(until, _)| until), Some(after(now(), DENIED_WAIT_MAX)));
     }
 
     #[test]

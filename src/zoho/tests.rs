@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::auth::FETCHES_MAX;
 use super::client::ItemVerdict;
 use super::error::{Class, Error, Kind};
 use super::testing::{Sim, account, ask, id, spec};
 use crate::clock::Clock;
 use crate::model::channel::Ask;
 use crate::model::secret::Secret;
+use crate::model::token::FETCHES_MAX;
 use crate::model::token::TokenState;
 use crate::simulator::knobs::{DeadTokenCode, Length};
 use crate::simulator::{Fault, Knobs};

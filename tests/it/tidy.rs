@@ -23,6 +23,9 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("simulator", &["model"]),
 ];
 
+/// Where the program is: the daemon, its core, the simulator.
+const SOURCES: [&str; 3] = ["src", "crates/core/src", "crates/simulator/src"];
+
 /// The daemon wires: it sees everything but the command line and the simulator, which has to stay a
 /// feature.
 const DAEMON: [&str; 9] =
@@ -42,10 +45,9 @@ fn who_may_import_whom() {
             file.name
         );
         let named = file.program().into_iter().flat_map(|(line, text)| {
-            names_after(&text, "crate::")
-                .into_iter()
-                .map(move |name| (line, name))
-                .collect::<Vec<_>>()
+            let paths = ["crate::", "channelkeeper_core::"];
+            let names = paths.iter().flat_map(|path| names_after(&text, path));
+            names.map(move |name| (line, name)).collect::<Vec<_>>()
         });
         let bad = named.filter(move |(_, name)| {
             checked && *name != layer && !allowed.unwrap_or_default().contains(&name.as_str())
@@ -58,12 +60,11 @@ fn who_may_import_whom() {
 #[test]
 fn nobody_leaves_a_layer_by_super() {
     none(sources().iter().flat_map(|file| {
-        let depth =
-            file.name.trim_start_matches("src/").trim_end_matches("/mod.rs").matches('/').count()
-                + 1;
+        let depth = file.in_crate().trim_end_matches("/mod.rs").matches('/').count() + 1;
         let climbs = file.program().into_iter().filter(move |(_, text)| {
             let path = "super::".repeat(depth);
-            file.layer() != "main" && file.layer() != "lib" && text.contains(&path)
+            // The simulator is a layer and a crate: nothing leads out of that.
+            !["main", "lib", "simulator"].contains(&file.layer().as_str()) && text.contains(&path)
         });
         climbs
             .map(|(line, _)| format!("{}:{line}: `super` leads out of the layer", file.name))
@@ -86,7 +87,7 @@ fn the_core_is_pure() {
         "std::thread",
     ];
     none(in_program(|file, text| {
-        let is_core = ["model", "plan"].contains(&file.layer().as_str());
+        let is_core = file.name.starts_with("crates/core/");
         let names = foreign.iter().find(|name| has_path(text, name));
         let waits = ["async ", ".await"].iter().find(|word| text.contains(*word));
         is_core.then(|| names.or(waits).map(|word| format!("`{word}` has no place here"))).flatten()
@@ -97,7 +98,7 @@ fn the_core_is_pure() {
 fn a_crate_stays_in_its_place() {
     let places: [(&str, &[&str]); 5] = [
         ("sled", &["src/store/"]),
-        ("reqwest", &["src/zoho/transport.rs", "src/cli/connect.rs", "src/simulator/"]),
+        ("reqwest", &["src/zoho/transport.rs", "src/cli/connect.rs", "crates/simulator/src/"]),
         ("tokio_cron_scheduler", &["src/daemon/cron.rs"]),
         ("sd_notify", &["src/daemon/notify.rs"]),
         ("listenfd", &["src/daemon/inherited.rs"]),
@@ -121,7 +122,7 @@ fn only_clock_rs_reads_a_clock() {
         "thread::sleep",
     ];
     // A delay that the simulator was asked for is real time on a real socket.
-    let exceptions = [("src/simulator/http.rs", "time::sleep")];
+    let exceptions = [("crates/simulator/src/http.rs", "time::sleep")];
     none(in_program(|file, text| {
         let read = reads
             .iter()
@@ -155,10 +156,10 @@ fn a_log_message_leads_to_one_line() {
 
 #[test]
 fn every_reason_and_every_cause_appears_in_a_plan_test() {
-    let step = source("src/plan/step.rs");
+    let step = source("crates/core/src/plan/step.rs");
     let tables: String = sources()
         .into_iter()
-        .filter(|file| file.name.starts_with("src/plan/table"))
+        .filter(|file| file.name.starts_with("crates/core/src/plan/table"))
         .map(|file| file.text)
         .collect();
     let reasons = words_of(&step.text, "Reason::");
@@ -171,7 +172,11 @@ fn every_reason_and_every_cause_appears_in_a_plan_test() {
         [')', ',', ':'].iter().all(|end| !tables.contains(&format!("({word}{end}")))
     });
     let causes = causes.iter().filter(|word| !tables.contains(&format!("! {word} ")));
-    none(reasons.chain(causes).map(|word| format!("`{word}` is in no plan under src/plan/table")));
+    none(
+        reasons
+            .chain(causes)
+            .map(|word| format!("`{word}` is in no plan under crates/core/src/plan/table")),
+    );
 }
 
 #[test]
@@ -200,10 +205,10 @@ fn what_architecture_md_names_exists() {
             return None;
         }
         checked += 1;
-        let Some(found) = [path.to_owned(), format!("src/{path}")]
-            .into_iter()
-            .find(|path| root().join(path).exists())
-        else {
+        let simulator = path.strip_prefix("simulator/").unwrap_or("none");
+        let places = SOURCES.iter().map(|folder| format!("{folder}/{path}"));
+        let places = places.chain([path.to_owned(), format!("crates/simulator/src/{simulator}")]);
+        let Some(found) = places.into_iter().find(|path| root().join(path).exists()) else {
             return Some(format!("ARCHITECTURE.md:{line}: there is no {path}"));
         };
         let names_item =
@@ -357,15 +362,24 @@ struct File {
 }
 
 impl File {
-    /// `plan` for `src/plan/decide.rs`, `clock` for `src/clock.rs`.
+    /// Its path below the `src/` of its crate.
+    fn in_crate(&self) -> &str {
+        self.name.split_once("src/").map_or(self.name.as_str(), |(_, path)| path)
+    }
+
+    /// `plan` for `crates/core/src/plan/decide.rs`, `clock` for `src/clock.rs`.
     fn layer(&self) -> String {
-        let path = self.name.trim_start_matches("src/").trim_end_matches(".rs");
+        if self.name.starts_with("crates/simulator/") {
+            return "simulator".to_owned();
+        }
+        let path = self.in_crate().trim_end_matches(".rs");
         path.split('/').next().unwrap_or_default().to_owned()
     }
 
     /// Whether the whole file is compiled for tests only.
     fn is_test(&self) -> bool {
-        let ends = ["/tests.rs", "/testing.rs", "src/config/example.rs", "src/plan/table.rs"];
+        let ends =
+            ["/tests.rs", "/testing.rs", "src/config/example.rs", "crates/core/src/plan/table.rs"];
         ends.iter().any(|end| self.name.ends_with(end))
             || self.name.contains("/tests/")
             || self.name.contains("/plan/table/")
@@ -434,7 +448,7 @@ fn source(name: &str) -> File {
 }
 
 fn sources() -> Vec<File> {
-    files_under("src", "rs").collect()
+    SOURCES.into_iter().flat_map(|folder| files_under(folder, "rs")).collect()
 }
 
 fn documents() -> Vec<File> {

@@ -40,6 +40,8 @@ mod testing;
 pub mod truth;
 mod watch;
 
+use channelkeeper_core::model;
+
 pub use channel::Channel;
 pub use counters::Counters;
 pub use deliveries::{Change, Delivery};

@@ -1,0 +1,143 @@
+//! What is known of an account's access token, and when another may be asked for. How it is come by
+//! is `zoho::auth`'s business.
+
+use std::time::Duration;
+
+use super::secret::{Fingerprint, Secret};
+use super::time::{Timestamp, after, before};
+
+/// What is known of the token, and kept over restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenState {
+    /// The credentials it belongs to: with others, it is worth nothing.
+    pub credentials: Fingerprint,
+    /// The token, and when it ends.
+    pub access: Option<(Secret, Timestamp)>,
+    /// When tokens were asked for lately.
+    pub fetches: Vec<Timestamp>,
+    /// The OAuth server's last no, until a token is given.
+    pub denied: Option<Denied>,
+}
+
+/// The OAuth server's no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// How often in a row.
+    pub attempts: u32,
+    /// Not asked again before this.
+    pub until: Timestamp,
+    /// Its words.
+    pub what: String,
+    /// Whether it only asked to wait, and did not refuse the credentials.
+    pub throttled: bool,
+}
+
+impl TokenState {
+    /// Of credentials of which nothing is known.
+    pub fn new(credentials: Fingerprint) -> TokenState {
+        TokenState { credentials, access: None, fetches: Vec::new(), denied: None }
+    }
+
+    /// The token, if it will still be good for a while.
+    pub fn fresh(&self, now: Timestamp) -> Option<Secret> {
+        let (secret, ends) = self.access.as_ref()?;
+        (before(*ends, EARLY) > now).then(|| secret.clone())
+    }
+
+    /// Why no token may be asked for at `now`, and until when.
+    pub fn wait(&self, now: Timestamp) -> Option<(Timestamp, String)> {
+        if let Some(denied) = self.denied.as_ref().filter(|denied| denied.holds(now)) {
+            return Some((denied.until, denied.what.clone()));
+        }
+        let recent =
+            self.fetches.iter().filter(|at| **at > before(now, FETCH_WINDOW) && **at <= now);
+        let mut recent: Vec<Timestamp> = recent.copied().collect();
+        recent.sort();
+        let oldest_counted = recent.len().checked_sub(FETCHES_MAX).map(|index| recent[index])?;
+        let why = format!(
+            "{} tokens were asked for in {} minutes",
+            recent.len(),
+            FETCH_WINDOW.as_secs() / 60
+        );
+        Some((after(oldest_counted, FETCH_WINDOW), why))
+    }
+
+    /// A token is about to be asked for at `now`.
+    pub fn note_fetch(&mut self, now: Timestamp) {
+        self.fetches.retain(|at| *at > before(now, FETCH_WINDOW) && *at <= now);
+        self.fetches.push(now);
+    }
+
+    /// The OAuth server said no at `now`: with `throttled`, that it was asked too often.
+    pub fn deny(&mut self, now: Timestamp, what: String, throttled: bool) {
+        let attempts = self.denied.as_ref().map_or(0, |denied| denied.attempts).saturating_add(1);
+        let index = (attempts as usize - 1).min(DENIED_WAITS.len() - 1);
+        let wait =
+            if throttled { FETCH_WINDOW.max(DENIED_WAITS[index]) } else { DENIED_WAITS[index] };
+        self.access = None;
+        self.denied = Some(Denied { attempts, until: after(now, wait), what, throttled });
+    }
+}
+
+impl Denied {
+    /// Whether it still keeps a token from being asked for. One that ends later than any wait is
+    /// long was made while the clock was wrong, and holds nothing.
+    fn holds(&self, now: Timestamp) -> bool {
+        self.until > now && self.until <= after(now, DENIED_WAIT_MAX)
+    }
+}
+
+/// A token is replaced this long before it ends.
+const EARLY: Duration = Duration::from_secs(60);
+/// Zoho counts ten tokens in this window; two are left for people and other programs.
+pub const FETCHES_MAX: usize = 8;
+const FETCH_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Between two attempts with credentials that were refused.
+const DENIED_WAITS: [Duration; 4] = [
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+    Duration::from_secs(1800),
+    Duration::from_secs(3600),
+];
+const DENIED_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn the_ninth_fetch_in_ten_minutes_waits() {
+        let mut state = TokenState::new(Fingerprint(1));
+        for second in 0..FETCHES_MAX as u64 {
+            assert_eq!(state.wait(after(now(), Duration::from_secs(second))), None);
+            state.note_fetch(after(now(), Duration::from_secs(second)));
+        }
+        let (until, _) = state.wait(after(now(), Duration::from_secs(60))).unwrap();
+        assert_eq!(until, after(now(), Duration::from_secs(600)));
+        assert_eq!(state.wait(until), None);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_does_not_lock_itself_out() {
+        let mut state = TokenState::new(Fingerprint(1));
+        for _ in 0..20 {
+            state.fetches.push(after(now(), Duration::from_secs(86_400)));
+        }
+        assert_eq!(state.wait(now()), None);
+        state.deny(after(now(), Duration::from_secs(86_400)), "invalid_code".to_owned(), false);
+        assert_eq!(state.wait(now()), None);
+    }
+
+    #[test]
+    fn the_longest_wait_after_a_refusal_holds() {
+        let mut state = TokenState::new(Fingerprint(1));
+        for _ in 0..5 {
+            state.deny(now(), "invalid_code".to_owned(), false);
+        }
+        assert_eq!(state.wait(now()).map(|(until, _)| until), Some(after(now(), DENIED_WAIT_MAX)));
+    }
+}
