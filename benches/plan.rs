@@ -15,7 +15,8 @@ use channelkeeper::model::record::{AccountState, Grant, Record};
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::{Timestamp, after};
 use channelkeeper::model::version::{DAY, WEEK};
-use channelkeeper::plan::decide::{Facts, plan};
+use channelkeeper::plan::facts::Facts;
+use channelkeeper::plan::filter::plan;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::drift::Drift;
-use crate::plan::step::{Reason, Step};
+use crate::plan::step::Step;
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::report::AccountReport;
 
@@ -80,19 +80,11 @@ fn steps(report: &AccountReport, is_worth: impl Fn(&Step, &Outcome) -> bool) -> 
 }
 
 fn phrase(step: &Step, outcome: &Outcome) -> (String, Option<Timestamp>) {
-    let verb = match &step.reason {
-        Reason::Missing => "enables".to_owned(),
-        Reason::NotSubscribed => "enables anew".to_owned(),
-        Reason::Renew | Reason::Together | Reason::Asked => "renews".to_owned(),
-        Reason::ShortGrant => "asks for a longer life of".to_owned(),
-        Reason::Emergency | Reason::EmergencyBlind => "renews in the last moment".to_owned(),
-        Reason::Drift(drift) => {
-            let drift: Vec<String> = drift.iter().map(Drift::to_string).collect();
-            format!("repairs ({})", drift.join("; "))
-        }
-        Reason::TakenOver => "takes over".to_owned(),
-        Reason::Retired => "disables, as it is not declared any more,".to_owned(),
-        Reason::Gone => "forgets, as it is gone,".to_owned(),
+    let drift: Vec<String> = step.reason.drift().iter().map(Drift::to_string).collect();
+    let phrase = step.reason.row().phrase;
+    let verb = match drift.as_slice() {
+        [] => phrase.to_owned(),
+        drift => format!("{phrase} ({})", drift.join("; ")),
     };
     match outcome {
         Outcome::Done(granted) => (verb, *granted),

@@ -23,8 +23,8 @@ use crate::model::time::Timestamp;
 use crate::plan::calls::{self, CallsView};
 use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
-use crate::plan::render::{PlanView, PlansView, UNKNOWN, counted};
-use crate::plan::step::{Cause, Plan};
+use crate::plan::render::{PlanView, PlansView, counted};
+use crate::plan::step::{Cause, CauseKind, Plan};
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::pass::{Subject, explained, preview};
 use crate::reconcile::report::AccountReport;
@@ -716,7 +716,8 @@ impl Applied {
     fn left_but_for_the_look(&self) -> PlanView {
         let mut left = self.left.clone();
         if self.look_failed.is_some() {
-            let unseen = left.held.iter_mut().filter(|held| held.cause == UNKNOWN);
+            let unseen =
+                left.held.iter_mut().filter(|held| held.cause == CauseKind::Unknown.word());
             unseen.for_each(|held| held.detail = "not seen".to_owned());
         }
         left

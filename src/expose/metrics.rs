@@ -23,7 +23,7 @@ use crate::coverage::GapKind;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::latency::Server;
 use crate::model::time::Timestamp;
-use crate::plan::step::{Cause, Held};
+use crate::plan::step::{Cause, CauseKind, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{Guarantee, Health, Status, account_guarantee, health, usable};
@@ -204,7 +204,7 @@ fn held(reports: &[&AccountReport]) -> Vec<Sample> {
     let mut samples = Vec::new();
     for report in reports {
         let mut causes: BTreeMap<&str, usize> =
-            Cause::WORDS.into_iter().map(|word| (word, 0)).collect();
+            CauseKind::ALL.into_iter().map(|kind| (kind.word(), 0)).collect();
         for held in &report.after.held {
             *causes.entry(held.cause.word()).or_default() += 1;
         }
@@ -540,8 +540,10 @@ mod tests {
             channelkeeper_held_channels{account="acme",cause="back-off"} 0.0
             channelkeeper_held_channels{account="acme",cause="conflict"} 0.0
             channelkeeper_held_channels{account="acme",cause="contested"} 0.0
+            channelkeeper_held_channels{account="acme",cause="credits"} 0.0
             channelkeeper_held_channels{account="acme",cause="left-to-expire"} 0.0
             channelkeeper_held_channels{account="acme",cause="mode"} 0.0
+            channelkeeper_held_channels{account="acme",cause="paused"} 0.0
             channelkeeper_held_channels{account="acme",cause="rejected"} 1.0
             channelkeeper_held_channels{account="acme",cause="removal-guard"} 0.0
             channelkeeper_held_channels{account="acme",cause="unknown"} 0.0

@@ -16,7 +16,7 @@ use crate::model::channel::{AccountName, ChannelId};
 use crate::model::record::LastStep;
 use crate::model::time::Timestamp;
 use crate::plan::credits::Credits;
-use crate::plan::render::{HeldView, detail};
+use crate::plan::render::HeldView;
 use crate::plan::step::Held;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
@@ -369,7 +369,7 @@ fn held_view(held: &Held) -> HeldView {
         channel: name.to_string(),
         id: id.to_string(),
         cause: cause.word().to_owned(),
-        detail: line(&detail(cause)),
+        detail: line(&cause.detail()),
         until: *until,
     }
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::coverage::Ledger;
-use crate::coverage::ledger::{Doubt, Sight};
+use crate::coverage::ledger::Sight;
+use crate::coverage::track::Doubt;
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::Look;

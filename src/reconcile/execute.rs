@@ -20,7 +20,7 @@ use crate::model::channel::{Ask, ChannelId};
 use crate::model::events::Events;
 use crate::model::learned::half_way;
 use crate::model::time::Timestamp;
-use crate::plan::decide::NOT_SUBSCRIBED;
+use crate::plan::codes::NOT_SUBSCRIBED;
 use crate::plan::limits_learned::Calls;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;

@@ -15,9 +15,9 @@ use crate::model::record::{AccountState, Grant, Record, Trouble};
 use crate::model::time::{Timestamp, after};
 use crate::plan::backoff;
 use crate::plan::credits::credits;
-use crate::plan::decide::{self, Facts};
 use crate::plan::explain::{Explanation, explain};
-use crate::plan::filter::title;
+use crate::plan::facts::Facts;
+use crate::plan::filter;
 use crate::plan::limits_learned::{Said, learn, learn_calls};
 use crate::plan::step::{Cause, Plan, Reason};
 use crate::store::{Store, StoreError};
@@ -65,7 +65,7 @@ pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreErro
     let records = store.records(subject.name())?;
     let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
     let specs = subject.desired.specs_at(observation.state.zoho_time(now));
-    Ok(decide::plan(&subject.facts(&specs, &records, &observation.state, &observation.look, now)))
+    Ok(filter::plan(&subject.facts(&specs, &records, &observation.state, &observation.look, now)))
 }
 
 /// One channel of what a pass would do now. Looks, and changes nothing.
@@ -80,7 +80,7 @@ pub async fn explained(
     let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
     let specs = subject.desired.specs_at(observation.state.zoho_time(now));
     let facts = subject.facts(&specs, &records, &observation.state, &observation.look, now);
-    Ok(explain(&facts, &decide::plan(&facts), id, request_timeout))
+    Ok(explain(&facts, &filter::plan(&facts), id, request_timeout))
 }
 
 /// Observe, plan, execute, record, report. `wake` says why, to people.
@@ -112,7 +112,7 @@ pub async fn pass(
         looked_from,
         canaries,
     });
-    let plan = decide::plan(&subject.facts(&specs, &records, &state, &look, now));
+    let plan = filter::plan(&subject.facts(&specs, &records, &state, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let mut memory = PassMemory::new(ledgers, records, look.clone(), (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
@@ -127,7 +127,7 @@ pub async fn pass(
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
     let state = AccountState { removals_allowed, learned, paused, ..state };
     let facts = subject.facts(&specs, &memory.records, &state, &memory.predicted, now);
-    let after_plan = decide::plan(&facts);
+    let after_plan = filter::plan(&facts);
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
     }
@@ -253,7 +253,7 @@ fn log_plan(account: &AccountName, wake: &str, plan: &Plan, look: &Look) {
 
 fn log_outcomes(account: &AccountName, execution: &Execution) {
     for (step, outcome) in &execution.outcomes {
-        let (channel, title) = (&step.name, title(step));
+        let (channel, title) = (&step.name, step.title());
         match outcome {
             Outcome::Done(Some(expiry)) => {
                 info!(%account, %channel, step = title, %expiry, "step done, granted")

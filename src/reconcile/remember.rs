@@ -15,7 +15,6 @@ use crate::model::secret::Fingerprint;
 use crate::model::time::{Times, Timestamp};
 use crate::plan::backoff;
 use crate::plan::drift;
-use crate::plan::filter::title;
 use crate::plan::step::{Action, Ask, Reason, Step};
 use crate::store::StoreError;
 use crate::zoho::wire::Refused;
@@ -136,7 +135,7 @@ impl<'a> PassMemory<'a> {
             spec.map(|spec| Record::new(step.id, step.name.clone(), spec.notify_url.fingerprint()))
         };
         let mut record = known.or_else(new)?;
-        record.last = Some(LastStep { at: self.now, step: title(step), outcome: words(outcome) });
+        record.last = Some(LastStep { at: self.now, step: step.title(), outcome: words(outcome) });
         if let Some(spec) = spec {
             record.name = spec.name.clone();
         }

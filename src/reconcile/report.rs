@@ -17,8 +17,9 @@ use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, brief, whole_seconds};
 use crate::plan::credits::{Credits, credits};
-use crate::plan::decide::{self, Facts};
 use crate::plan::drift::{self, Drift};
+use crate::plan::facts::Facts;
+use crate::plan::filter;
 use crate::plan::render::counted;
 use crate::plan::renewal::{Life, Phase};
 use crate::plan::step::{Plan, Step};
@@ -235,7 +236,7 @@ pub fn remembered(
     let look = Look::Unknown("no daemon is running, so nobody has looked".to_owned());
     let specs = subject.desired.specs_at(state.zoho_time(now));
     let facts = subject.facts(&specs, &records, &state, &look, now);
-    let after = decide::plan(&facts);
+    let after = filter::plan(&facts);
     let channels = channels(&facts, &[], &store.canaries(account)?);
     let lost = lost(&store.ledgers(account)?, state.zoho_time(now));
     Ok(AccountReport {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::gap::{GapCause, GapKind};
-use crate::coverage::ledger::{Doubt, Ledger};
+use crate::coverage::ledger::Ledger;
+use crate::coverage::track::Doubt;
 use crate::coverage::reception::Reception;
 use crate::coverage::track::{Open, Stretch, Track};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};

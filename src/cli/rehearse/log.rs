@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::narrate::Narrator;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, span};
-use crate::plan::step::{Reason, Step};
+use crate::plan::step::{Step, Urgency};
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::report::AccountReport;
 
@@ -141,24 +141,10 @@ impl Heard {
 }
 
 fn is_renewal(step: &Step, outcome: &Outcome) -> bool {
-    let renews = match step.reason {
-        Reason::Renew
-        | Reason::Together
-        | Reason::Asked
-        | Reason::ShortGrant
-        | Reason::Emergency
-        | Reason::EmergencyBlind => true,
-        Reason::Missing
-        | Reason::NotSubscribed
-        | Reason::Drift(_)
-        | Reason::TakenOver
-        | Reason::Retired
-        | Reason::Gone => false,
-    };
-    renews && matches!(outcome, Outcome::Done(_))
+    step.reason.renews() && matches!(outcome, Outcome::Done(_))
 }
 
 /// One of the hundreds: it is counted, and has no line.
 fn is_plain_renewal(step: &Step, outcome: &Outcome) -> bool {
-    is_renewal(step, outcome) && !step.reason.is_emergency()
+    is_renewal(step, outcome) && step.reason.urgency() < Urgency::Emergency
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl};
 use crate::model::time::{Timestamp, after, brief, span};
 use crate::plan::credits::Credits;
-use crate::plan::render::detail;
 use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
@@ -247,7 +246,7 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
             return None;
         }
     };
-    Some(HealthReason::channel(report, &held.name, kind, &detail(&held.cause)))
+    Some(HealthReason::channel(report, &held.name, kind, &held.cause.detail()))
 }
 
 impl HealthReason {

@@ -14,8 +14,8 @@ use crate::model::channel::{ChannelId, Spec};
 use crate::model::events::Events;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, brief, span, whole_seconds};
-use crate::plan::decide::Facts;
 use crate::plan::explain::{Explanation, Renewal, Sighted, explain};
+use crate::plan::facts::Facts;
 use crate::reconcile::report::{AccountReport, ChannelReport};
 
 use super::super::health::{LOOP_AGE_MAX, Status, counted};

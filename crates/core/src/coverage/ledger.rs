@@ -13,7 +13,7 @@ use crate::model::time::{Times, Timestamp, after, is_same_second, span};
 use super::gap::{Gap, GapCause, GapKind};
 use super::look::{Context, SHORTEST_GRANT};
 use super::reception::{Reception, Span};
-use super::track::{Open, Stretch, Track};
+use super::track::{Doubt, Open, Stretch, Track};
 
 /// What was covered of one channel, and what was not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +34,6 @@ pub struct Ledger {
     pub tracks: Vec<Track>,
     /// What canaries told of where it delivers to.
     pub reception: Reception,
-}
-
-/// Writes that may have been applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt {
-    /// When the first was sent.
-    pub since: Timestamp,
-    /// The earliest expiry that was asked for.
-    pub first: Timestamp,
-    /// The latest.
-    pub last: Timestamp,
 }
 
 /// What one look says of one channel.

@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::model::time::{Timestamp, after};
 
 use super::gap::{GapCause, GapKind};
-use super::ledger::Doubt;
-use super::track::{Open, Stretch, Track};
+use super::track::{Doubt, Open, Stretch, Track};
 
 /// What a look means for each track.
 pub(super) struct Context {

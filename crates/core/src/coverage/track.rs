@@ -7,6 +7,17 @@ use crate::model::time::{Timestamp, span};
 
 use super::gap::{GapCause, GapKind};
 
+/// Writes that may have been applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// When the first was sent.
+    pub since: Timestamp,
+    /// The earliest expiry that was asked for.
+    pub first: Timestamp,
+    /// The latest.
+    pub last: Timestamp,
+}
+
 /// One event of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {

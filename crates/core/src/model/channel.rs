@@ -102,6 +102,11 @@ impl AccountName {
 }
 
 impl ChannelName {
+    /// Of a channel of which no name is known.
+    pub fn of_id(id: ChannelId) -> ChannelName {
+        ChannelName(Arc::from(id.to_string()))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -23,6 +23,11 @@ pub fn span(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }
 
+/// The first of the instants that there are.
+pub fn earliest(instants: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+    instants.into_iter().flatten().min()
+}
+
 /// `instant` without its fraction of a second: Zoho's expiries carry none (pd refuses them, see the
 /// API notes).
 pub fn whole_seconds(instant: Timestamp) -> Timestamp {

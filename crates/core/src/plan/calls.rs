@@ -22,7 +22,7 @@ use crate::model::observed::Look;
 use crate::model::policy::{Mode, Policy};
 use crate::model::version::{DAY, PAGE_ROWS};
 
-use super::decide::Facts;
+use super::facts::Facts;
 use super::renewal::{Life, Phase};
 
 /// Calls a day, by kind.

@@ -28,9 +28,8 @@ use crate::model::version::DAY;
 
 use super::backoff::URGENT;
 use super::calls;
-use super::decide::Facts;
-use super::drift::Drift;
-use super::step::{Action, Reason, Step};
+use super::facts::Facts;
+use super::step::{Step, Urgency};
 
 /// What is left of the day's credits, and what of it is kept for renewals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,26 +78,9 @@ pub(super) fn pace(facts: &Facts<'_>) -> Duration {
     of_day.max(of_rest).unwrap_or(URGENT).clamp(URGENT, LOOK_AGAIN)
 }
 
-/// What cannot be done without while credits are tight is the rest.
+/// Whether a step may be postponed while credits are low.
 pub(super) fn can_wait(step: &Step) -> bool {
-    match (&step.action, &step.reason) {
-        (Action::TakeOver(_) | Action::Forget, _) => false,
-        (_, Reason::Drift(drift)) => !drift.iter().any(Drift::loses_deliveries),
-        (_, Reason::Retired) => true,
-        (
-            _,
-            Reason::Missing
-            | Reason::NotSubscribed
-            | Reason::Renew
-            | Reason::Together
-            | Reason::Asked
-            | Reason::ShortGrant
-            | Reason::Emergency
-            | Reason::EmergencyBlind
-            | Reason::TakenOver
-            | Reason::Gone,
-        ) => false,
-    }
+    step.reason.urgency() == Urgency::Postponable
 }
 
 /// Between two looks that fail, while credits are tight and nothing is urgent.

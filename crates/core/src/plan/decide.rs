@@ -1,72 +1,23 @@
-//! The decision table: what becomes of one channel.
-//!
-//! | spec | ours | observed | then |
-//! | --- | --- | --- | --- |
-//! | yes | any | Absent | Enable (Missing) |
-//! | yes | yes | Seen, same, fresh | keep; look again at its renewal time |
-//! | yes | yes | Seen, same, due | Enable (Renew, or Emergency); by PUT where Zoho refuses to POST a live channel |
-//! | yes | yes | Seen, same, given far less life than can be had | Enable (ShortGrant) |
-//! | yes | yes | Seen, same, a renewal was asked for | Enable (Asked) |
-//! | yes | yes | Seen, and NOT_SUBSCRIBED when it was changed | Enable (NotSubscribed) |
-//! | yes | yes | Seen, differs | repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as well: Enable first |
-//! | yes | no | Seen, the spec's notify_url | take over, then as ours |
-//! | yes | no | Seen, another notify_url | held: Conflict |
-//! | yes | yes | Unknown, not yet in emergency | held: Unknown |
-//! | yes | yes | Unknown, in emergency | Enable (EmergencyBlind) |
-//! | yes | no | Unknown | held: Unknown |
-//! | yes | any | refused before, same spec | held: Rejected, retried on a slow cadence or when the spec changes |
-//! | no | yes | Seen | Disable (Retired), or left to expire, by policy |
-//! | no | yes | Absent | Forget |
-//! | no | yes | Unknown | held: Unknown |
-//! | no | no | Seen | foreign: listed, never touched |
-//!
-//! *Ours* is what the store has a record of. A record without a grant (the first write was intended
-//! and its reply never came) makes a channel ours only when it has the notify_url of that write:
-//! until then the id may be somebody else's. The record stays for as long as that channel does.
-//! An expired channel that Zoho still lists is Absent.
+#![doc = include_str!("decision_table.md")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
+use crate::model::channel::{ChannelId, ChannelName, Spec};
 use crate::model::observed::{Look, Observed};
-use crate::model::policy::{Mode, Policy, Removed};
-use crate::model::record::{AccountState, Record, Refusal};
-use crate::model::time::{Timestamp, after, is_same_second, span, whole_seconds};
+use crate::model::policy::{Mode, Removed};
+use crate::model::record::{Record, Refusal};
+use crate::model::time::{Timestamp, after, earliest, is_same_second, span, whole_seconds};
 
 use super::backoff;
+use super::codes::{NOT_SUBSCRIBED, is_taken};
 use super::drift::{self, Drift};
-use super::filter;
-use super::limits_learned;
+use super::facts::Facts;
+use super::limits_learned::{self, LIFETIME_GUARD};
 use super::renewal::{Age, Life, Phase};
-use super::step::{Action, Ask, Cause, Held, Plan, Reason, Step};
-
-/// Everything a decision is made from.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The account.
-    pub account: &'a AccountName,
-    /// Its rules.
-    pub policy: &'a Policy,
-    /// What is wanted.
-    pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
-    /// What is remembered of channels.
-    pub records: &'a BTreeMap<ChannelId, Record>,
-    /// What is remembered of the account.
-    pub state: &'a AccountState,
-    /// What was seen.
-    pub look: &'a Look,
-    /// The local clock's time.
-    pub now: Timestamp,
-}
-
-/// The plan for one account at one instant.
-pub fn plan(facts: &Facts<'_>) -> Plan {
-    let table = Table::of(facts);
-    let decisions = every_id(facts).into_iter().map(|id| table.decide(id)).collect();
-    filter::settle(facts, decisions)
-}
+use super::repair::repair_actions;
+use super::step::{Action, Ask, Cause, Held, Reason, Step};
 
 /// What becomes of one channel, before the account as a whole is looked at.
 #[derive(Debug)]
@@ -89,26 +40,26 @@ pub(super) enum Verdict {
     Act(Vec<Step>, Option<Held>),
     Hold(Held),
     Foreign,
-    /// No spec, no record, not seen: a record's id that is nobody's.
+    /// Unknown id: not declared, not recorded, not seen.
     Nothing,
 }
 
-/// A row of the table above, in its order.
+/// A row of the table above, in its order; the last one stands for what is in no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Row {
+    Rejected,
     Missing,
+    Differs,
     Fresh,
     Due,
-    ShortGrant,
-    Asked,
     NotSubscribed,
-    Differs,
+    Asked,
+    ShortGrant,
     Found,
     Conflict,
-    Unseen,
     UnseenEmergency,
+    Unseen,
     UnseenNew,
-    Rejected,
     Retired,
     Gone,
     UnseenRetired,
@@ -119,248 +70,273 @@ pub(super) enum Row {
 impl Row {
     /// Its cells: spec, ours, observed, then. `None` for what is in no row, because there is
     /// nothing to decide.
-    pub(super) const fn cells(self) -> Option<[&'static str; 4]> {
-        Some(match self {
-            Row::Missing => ["yes", "any", "Absent", "Enable (Missing)"],
-            Row::Fresh => {
-                ["yes", "yes", "Seen, same, fresh", "keep; look again at its renewal time"]
-            }
-            Row::Due => [
-                "yes",
-                "yes",
-                "Seen, same, due",
-                "Enable (Renew, or Emergency); by PUT where Zoho refuses to POST a live channel",
-            ],
-            Row::ShortGrant => [
-                "yes",
-                "yes",
-                "Seen, same, given far less life than can be had",
-                "Enable (ShortGrant)",
-            ],
-            Row::Asked => ["yes", "yes", "Seen, same, a renewal was asked for", "Enable (Asked)"],
-            Row::NotSubscribed => [
-                "yes",
-                "yes",
-                "Seen, and NOT_SUBSCRIBED when it was changed",
-                "Enable (NotSubscribed)",
-            ],
-            Row::Differs => [
-                "yes",
-                "yes",
-                "Seen, differs",
-                "repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as \
-                 well: Enable first",
-            ],
-            Row::Found => ["yes", "no", "Seen, the spec's notify_url", "take over, then as ours"],
-            Row::Conflict => ["yes", "no", "Seen, another notify_url", "held: Conflict"],
-            Row::Unseen => ["yes", "yes", "Unknown, not yet in emergency", "held: Unknown"],
-            Row::UnseenEmergency => {
-                ["yes", "yes", "Unknown, in emergency", "Enable (EmergencyBlind)"]
-            }
-            Row::UnseenNew => ["yes", "no", "Unknown", "held: Unknown"],
-            Row::Rejected => [
-                "yes",
-                "any",
-                "refused before, same spec",
-                "held: Rejected, retried on a slow cadence or when the spec changes",
-            ],
-            Row::Retired => {
-                ["no", "yes", "Seen", "Disable (Retired), or left to expire, by policy"]
-            }
-            Row::Gone => ["no", "yes", "Absent", "Forget"],
-            Row::UnseenRetired => ["no", "yes", "Unknown", "held: Unknown"],
-            Row::Foreign => ["no", "no", "Seen", "foreign: listed, never touched"],
-            Row::Nothing => return None,
-        })
+    pub(super) fn cells(self) -> Option<[&'static str; 4]> {
+        let line = table().nth(self as usize)?;
+        let mut cells = line.trim_matches('|').split('|').map(str::trim);
+        Some([cells.next()?, cells.next()?, cells.next()?, cells.next()?])
     }
 }
 
-/// The decision for one channel, as [`plan`] takes it.
+/// The lines of the table, its head aside.
+fn table() -> impl Iterator<Item = &'static str> {
+    include_str!("decision_table.md").lines().filter(|line| line.starts_with('|')).skip(2)
+}
+
+/// The decisions for everything that is declared, recorded or seen.
+pub(super) fn decide_all(facts: &Facts<'_>) -> Vec<Decision> {
+    every_id(facts).into_iter().map(|id| decide(facts, id)).collect()
+}
+
+/// The decision for one channel.
 pub(super) fn decide(facts: &Facts<'_>, id: ChannelId) -> Decision {
-    Table::of(facts).decide(id)
+    let case = Case::of(facts, id);
+    act(row(&case), &case)
+}
+
+/// The row of the table that a channel is in.
+fn row(case: &Case<'_>) -> Row {
+    let (is_declared, differs) = (case.spec.is_some(), !case.drift.is_empty());
+    match (is_declared, case.is_ours, &case.sight, case.renewal) {
+        (true, _, _, _) if case.refused.is_some() => Row::Rejected,
+        (true, _, Sight::Absent, _) => Row::Missing,
+        (true, true, Sight::Seen(_), _) if differs => Row::Differs,
+        (true, true, Sight::Seen(_), None) => Row::Fresh,
+        (true, true, Sight::Seen(_), Some(Renewal::Emergency | Renewal::Due)) => Row::Due,
+        (true, true, Sight::Seen(_), Some(Renewal::NotSubscribed)) => Row::NotSubscribed,
+        (true, true, Sight::Seen(_), Some(Renewal::Asked)) => Row::Asked,
+        (true, true, Sight::Seen(_), Some(Renewal::ShortGrant)) => Row::ShortGrant,
+        (true, false, Sight::Seen(_), _) if case.has_declared_url() => Row::Found,
+        (true, false, Sight::Seen(_), _) => Row::Conflict,
+        (true, true, Sight::Unknown(_), _) if case.age == Age::Emergency => Row::UnseenEmergency,
+        (true, true, Sight::Unknown(_), _) => Row::Unseen,
+        (true, false, Sight::Unknown(_), _) => Row::UnseenNew,
+        (false, true, Sight::Seen(_), _) => Row::Retired,
+        (false, true, Sight::Absent, _) => Row::Gone,
+        (false, true, Sight::Unknown(_), _) => Row::UnseenRetired,
+        (false, false, Sight::Seen(_), _) => Row::Foreign,
+        (false, false, Sight::Absent | Sight::Unknown(_), _) => Row::Nothing,
+    }
+}
+
+/// The last column of the table.
+fn act(row: Row, case: &Case<'_>) -> Decision {
+    let (verdict, again) = match row {
+        Row::Rejected => case.hold_refused(),
+        Row::Missing => case.give_life(Reason::Missing),
+        Row::Fresh => (Verdict::Keep, case.edge),
+        Row::Differs | Row::Due | Row::NotSubscribed | Row::Asked | Row::ShortGrant => case.mend(),
+        Row::Found => case.take_over(),
+        Row::Conflict => (case.conflict(), None),
+        Row::UnseenEmergency => case.give_life(Reason::EmergencyBlind),
+        Row::Unseen | Row::UnseenNew | Row::UnseenRetired => (case.unknown(), case.edge),
+        Row::Retired => case.retire(),
+        Row::Gone => (case.forget(), None),
+        Row::Foreign => (Verdict::Foreign, None),
+        Row::Nothing => (Verdict::Nothing, None),
+    };
+    Decision { id: case.id, row, verdict, life: case.life, again }
+}
+
+/// One channel with everything its row depends on.
+struct Case<'a> {
+    facts: &'a Facts<'a>,
+    phase: Phase,
+    zoho_now: Timestamp,
+    id: ChannelId,
+    spec: Option<&'a Arc<Spec>>,
+    record: Option<&'a Record>,
+    sight: Sight<'a>,
+    is_ours: bool,
+    /// Of a declared channel of ours that is not absent.
+    life: Option<Life>,
+    age: Age,
+    /// When its age changes next, by the local clock.
+    edge: Option<Timestamp>,
+    /// Why it needs a new life.
+    renewal: Option<Renewal>,
+    drift: Vec<Drift>,
+    /// The hold of what would be written, when Zoho refused it.
+    refused: Option<Held>,
 }
 
 /// What is known of a channel at Zoho.
+#[derive(Clone, Copy)]
 enum Sight<'a> {
     Seen(&'a Observed),
     Absent,
     Unknown(&'a str),
 }
 
-/// What a new life is given to.
-#[derive(Clone, Copy)]
-enum At {
-    /// A channel of ours that Zoho has, as far as is known.
-    Live,
-    /// A channel that is not in Zoho's list.
-    Absent,
+/// Why a channel that Zoho has needs a new life; the first that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    Emergency,
+    NotSubscribed,
+    Due,
+    Asked,
+    ShortGrant,
 }
 
-struct Table<'a> {
-    facts: &'a Facts<'a>,
-    phase: Phase,
-    zoho_now: Timestamp,
+impl Renewal {
+    const fn reason(self) -> Reason {
+        match self {
+            Renewal::Emergency => Reason::Emergency,
+            Renewal::NotSubscribed => Reason::NotSubscribed,
+            Renewal::Due => Reason::Renew,
+            Renewal::Asked => Reason::Asked,
+            Renewal::ShortGrant => Reason::ShortGrant,
+        }
+    }
 }
 
-impl<'a> Table<'a> {
-    fn of(facts: &'a Facts<'a>) -> Table<'a> {
-        Table { facts, phase: Phase::of(facts.account), zoho_now: facts.state.zoho_time(facts.now) }
-    }
-}
-
-impl Table<'_> {
-    /// One channel: the table above.
-    fn decide(&self, id: ChannelId) -> Decision {
-        let spec = self.facts.specs.get(&id);
-        let record = self.facts.records.get(&id);
-        match (spec, record, self.seen(id)) {
-            (None, Some(record), Sight::Seen(observed)) if is_ours(record, observed) => {
-                self.retire(record, observed)
-            }
-            (None, Some(record), Sight::Unknown(why)) => {
-                self.unknown(id, Row::UnseenRetired, &record.name, why)
-            }
-            (None, Some(record), Sight::Absent) => forget(record),
-            (None, _, Sight::Seen(_)) => plain(id, Row::Foreign, Verdict::Foreign),
-            (None, None, Sight::Absent | Sight::Unknown(_)) => {
-                plain(id, Row::Nothing, Verdict::Nothing)
-            }
-            (Some(spec), record, Sight::Absent) => self.missing(spec, record),
-            (Some(spec), Some(record), Sight::Seen(observed)) if is_ours(record, observed) => {
-                self.ours(spec, Some(record), observed, Vec::new())
-            }
-            (Some(spec), _, Sight::Seen(observed)) => self.found(spec, observed),
-            (Some(spec), Some(record), Sight::Unknown(why)) => self.blind(spec, record, why),
-            (Some(spec), None, Sight::Unknown(why)) => {
-                self.unknown(id, Row::UnseenNew, &spec.name, why)
-            }
-        }
+impl<'a> Case<'a> {
+    fn of(facts: &'a Facts<'a>, id: ChannelId) -> Case<'a> {
+        let mut case = Case::bare(facts, id);
+        case.is_ours = match (case.record, case.sight) {
+            (Some(record), Sight::Seen(observed)) => is_ours(record, observed),
+            (record, Sight::Absent | Sight::Unknown(_)) => record.is_some(),
+            (None, Sight::Seen(_)) => false,
+        };
+        case.judged()
     }
 
-    fn seen(&self, id: ChannelId) -> Sight<'_> {
-        match self.facts.look {
-            Look::Unknown(why) => Sight::Unknown(why),
-            Look::Seen { channels, at: _ } => match channels.get(&id) {
-                Some(observed) if observed.expiry.is_none_or(|expiry| expiry > self.zoho_now) => {
-                    Sight::Seen(observed)
-                }
-                Some(_) | None => Sight::Absent,
-            },
-        }
+    /// The same channel, once it is taken over: no record says anything of it yet.
+    fn as_ours(&self) -> Case<'a> {
+        Case { record: None, is_ours: true, ..Case::bare(self.facts, self.id) }.judged()
     }
 
-    /// Declared, and Zoho does not have it.
-    fn missing(&self, spec: &Arc<Spec>, record: Option<&Record>) -> Decision {
-        if let Some(held) = self.refused(spec, record, true) {
-            let again = held.until;
-            return Decision {
-                id: spec.id,
-                row: Row::Rejected,
-                verdict: Verdict::Hold(held),
-                life: None,
-                again,
-            };
-        }
-        let expiry = record.and_then(|record| record.grant).map(|grant| grant.expiry);
-        let step = step(spec, self.new_life(spec, record, At::Absent), Reason::Missing, expiry);
-        Decision {
-            id: spec.id,
-            row: Row::Missing,
-            verdict: Verdict::Act(vec![step], None),
+    fn bare(facts: &'a Facts<'a>, id: ChannelId) -> Case<'a> {
+        let zoho_now = facts.state.zoho_time(facts.now);
+        Case {
+            facts,
+            phase: Phase::of(facts.account),
+            zoho_now,
+            id,
+            spec: facts.specs.get(&id),
+            record: facts.records.get(&id),
+            sight: sight(facts.look, id, zoho_now),
+            is_ours: false,
             life: None,
-            again: None,
+            age: Age::Fresh,
+            edge: None,
+            renewal: None,
+            drift: Vec::new(),
+            refused: None,
         }
     }
 
-    /// Declared and seen, but not known as ours.
-    fn found(&self, spec: &Arc<Spec>, observed: &Observed) -> Decision {
-        if observed.notify_urls.iter().any(|url| *url == spec.notify_url) {
-            let step =
-                step(spec, Action::TakeOver(spec.clone()), Reason::TakenOver, observed.expiry);
-            let as_ours = self.ours(spec, None, observed, vec![step]);
-            return Decision { row: Row::Found, ..as_ours };
-        }
-        let seen: Vec<String> = observed.notify_urls.iter().map(ToString::to_string).collect();
-        let seen =
-            if seen.is_empty() { "a URL that is not said".to_owned() } else { seen.join(" and ") };
-        let held = held(spec, Cause::Conflict { seen }, None);
-        Decision {
-            id: spec.id,
-            row: Row::Conflict,
-            verdict: Verdict::Hold(held),
-            life: None,
-            again: None,
-        }
-    }
-
-    /// Declared, seen and ours: renew what is due, repair what differs.
-    fn ours(
-        &self,
-        spec: &Arc<Spec>,
-        record: Option<&Record>,
-        observed: &Observed,
-        mut steps: Vec<Step>,
-    ) -> Decision {
-        let life = Life::of(spec, record.and_then(|record| record.grant), observed.expiry);
-        let age =
-            life.map_or(Age::Due, |life| life.age(spec.renew_before, self.phase, self.zoho_now));
-        let not_subscribed = is_not_subscribed(record);
-        let drift = drift::drift(spec, observed);
-        let asked = record.is_some_and(|record| record.renewal_asked.is_some());
-        let short = self.can_do_better(spec, record, observed);
-        let wants_renewal = age > Age::Fresh || not_subscribed || asked || short;
-        let edge =
-            life.and_then(|life| life.next_edge(spec.renew_before, self.phase, self.zoho_now));
-        let edge = edge.map(|edge| self.facts.state.local_time(edge));
-        if !wants_renewal && drift.is_empty() {
-            let verdict = if steps.is_empty() { Verdict::Keep } else { Verdict::Act(steps, None) };
-            return Decision { id: spec.id, row: Row::Fresh, verdict, life, again: edge };
-        }
-        if let Some(refused) = self.refused(spec, record, age == Age::Emergency) {
-            let again = earliest([refused.until, edge]);
-            let verdict = act_or_hold(steps, Some(refused));
-            return Decision { id: spec.id, row: Row::Rejected, verdict, life, again };
-        }
-        let mut row = Row::Differs;
-        if wants_renewal {
-            let (reason, renewal) = match age {
-                Age::Emergency => (Reason::Emergency, Row::Due),
-                Age::Due | Age::Fresh if not_subscribed => {
-                    (Reason::NotSubscribed, Row::NotSubscribed)
-                }
-                Age::Due => (Reason::Renew, Row::Due),
-                Age::Fresh if asked => (Reason::Asked, Row::Asked),
-                Age::Fresh => (Reason::ShortGrant, Row::ShortGrant),
-            };
-            row = if drift.is_empty() { renewal } else { Row::Differs };
-            let action = self.new_life(spec, record, At::Live);
-            let mends_drift = matches!(action, Action::Replace(_));
-            steps.push(step(spec, action, reason, observed.expiry));
-            if mends_drift {
-                return Decision {
-                    id: spec.id,
-                    row,
-                    verdict: Verdict::Act(steps, None),
-                    life,
-                    again: edge,
-                };
+    /// With what follows from its spec, its record and its sight.
+    fn judged(mut self) -> Case<'a> {
+        let Some(spec) = self.spec else { return self };
+        let grant = self.record.and_then(|record| record.grant);
+        match self.sight {
+            Sight::Seen(_) if !self.is_ours => return self,
+            Sight::Seen(observed) => {
+                self.life = Life::of(spec, grant, observed.expiry);
+                self.age = self.life.map_or(Age::Due, |life| self.age_of(spec, life));
+                self.drift = drift::drift(spec, observed);
+                self.renewal = self.renewal(spec, observed);
             }
+            Sight::Unknown(_) => {
+                self.life = Life::of(spec, grant, None);
+                self.age = self.life.map_or(Age::Fresh, |life| self.age_of(spec, life));
+            }
+            Sight::Absent => {}
         }
-        let kept = if wants_renewal { None } else { self.kept_expiry(record, observed) };
-        let (repairs, contested) = self.repair(spec, record, observed, drift, kept);
-        steps.extend(repairs);
-        let again = earliest([contested.as_ref().and_then(|held| held.until), edge]);
-        Decision { id: spec.id, row, verdict: act_or_hold(steps, contested), life, again }
+        self.edge = self.edge(spec);
+        self.refused = self.refused(spec);
+        self
+    }
+
+    fn age_of(&self, spec: &Spec, life: Life) -> Age {
+        life.age(spec.renew_before, self.phase, self.zoho_now)
+    }
+
+    fn edge(&self, spec: &Spec) -> Option<Timestamp> {
+        let life = self.life?;
+        let edge = match self.sight {
+            Sight::Seen(_) => life.next_edge(spec.renew_before, self.phase, self.zoho_now)?,
+            // Blind, nothing is done before the emergency.
+            Sight::Unknown(_) if self.age < Age::Emergency => life.emergency_at(),
+            Sight::Unknown(_) | Sight::Absent => return None,
+        };
+        Some(self.facts.state.local_time(edge))
+    }
+
+    fn renewal(&self, spec: &Arc<Spec>, observed: &Observed) -> Option<Renewal> {
+        let asked = self.record.is_some_and(|record| record.renewal_asked.is_some());
+        match self.age {
+            Age::Emergency => Some(Renewal::Emergency),
+            Age::Due | Age::Fresh if self.is_not_subscribed() => Some(Renewal::NotSubscribed),
+            Age::Due => Some(Renewal::Due),
+            Age::Fresh if asked => Some(Renewal::Asked),
+            Age::Fresh => self.can_do_better(spec, observed).then_some(Renewal::ShortGrant),
+        }
+    }
+
+    /// Whether a write would be made, but for a refusal.
+    fn would_write(&self) -> bool {
+        match self.sight {
+            Sight::Absent => true,
+            Sight::Seen(_) => self.renewal.is_some() || !self.drift.is_empty(),
+            Sight::Unknown(_) => self.age == Age::Emergency,
+        }
+    }
+
+    /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds
+    /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first
+    /// time that POST of a live channel of ours is refused because it is live: its answer is
+    /// PUT. An operator who asks for a renewal does not wait.
+    fn refused(&self, spec: &Spec) -> Option<Held> {
+        let record = self.record.filter(|record| record.renewal_asked.is_none())?;
+        let refusal = record.refusal.as_ref().filter(|_| self.would_write())?;
+        let is_absent = matches!(self.sight, Sight::Absent);
+        let not_subscribed = refusal.code == NOT_SUBSCRIBED;
+        let urgent = is_absent || self.age == Age::Emergency || not_subscribed;
+        let answered_by_put = is_taken(&refusal.code) && self.is_alive();
+        let answered = (not_subscribed || answered_by_put) && refusal.attempts <= 1;
+        let holds =
+            !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
+        holds.then(|| self.rejected(spec.name.clone(), refusal, urgent))
+    }
+
+    fn still_refused(&self, refusal: &Refusal, urgent: bool) -> bool {
+        backoff::after_refusal(refusal, urgent, self.facts.now) > self.facts.now
+    }
+
+    fn rejected(&self, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
+        let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
+        let until = Some(backoff::after_refusal(refusal, urgent, self.facts.now));
+        Held { id: self.id, name, cause: Cause::Rejected { code, message, json_path }, until }
+    }
+
+    /// It is the channel that Zoho does not know, so a change of the spec changes nothing about it.
+    fn is_not_subscribed(&self) -> bool {
+        self.refusal_code() == Some(NOT_SUBSCRIBED)
+    }
+
+    fn refusal_code(&self) -> Option<&str> {
+        self.record?.refusal.as_ref().map(|refusal| refusal.code.as_str())
+    }
+
+    /// Whether a life that was granted to us is not over: then it is ours, whatever the list says.
+    fn is_alive(&self) -> bool {
+        let grant = self.record.and_then(|record| record.grant);
+        grant.is_some_and(|grant| grant.expiry > self.zoho_now)
+    }
+
+    fn has_declared_url(&self) -> bool {
+        match (self.spec, self.sight) {
+            (Some(spec), Sight::Seen(observed)) => {
+                observed.notify_urls.iter().any(|url| *url == spec.notify_url)
+            }
+            (_, _) => false,
+        }
     }
 
     /// Whether Zoho gave it far less than it would get if it was asked for now.
-    fn can_do_better(
-        &self,
-        spec: &Arc<Spec>,
-        record: Option<&Record>,
-        observed: &Observed,
-    ) -> bool {
-        let grant = record.and_then(|record| record.grant);
+    fn can_do_better(&self, spec: &Arc<Spec>, observed: &Observed) -> bool {
+        let grant = self.record.and_then(|record| record.grant);
         let grant = grant
             .filter(|grant| observed.expiry.is_none_or(|seen| is_same_second(seen, grant.expiry)));
         let asks = span(self.zoho_now, self.ask(spec).expiry);
@@ -369,170 +345,166 @@ impl Table<'_> {
         })
     }
 
+    /// When the channel ends, as far as anybody said so.
+    fn expiry(&self) -> Option<Timestamp> {
+        match self.sight {
+            Sight::Seen(observed) => observed.expiry,
+            Sight::Absent | Sight::Unknown(_) => self.record?.grant.map(|grant| grant.expiry),
+        }
+    }
+
+    fn name(&self) -> ChannelName {
+        let name = self.spec.map(|spec| &spec.name).or(self.record.map(|record| &record.name));
+        name.cloned().unwrap_or_else(|| ChannelName::of_id(self.id))
+    }
+
+    fn step(&self, action: Action, reason: Reason) -> Step {
+        Step { id: self.id, name: self.name(), action, reason, expiry: self.expiry() }
+    }
+
+    fn held(&self, cause: Cause, until: Option<Timestamp>) -> Held {
+        Held { id: self.id, name: self.name(), cause, until }
+    }
+}
+
+/// What is done in a row.
+impl Case<'_> {
+    fn hold_refused(&self) -> (Verdict, Option<Timestamp>) {
+        let again = earliest([self.refused.as_ref().and_then(|held| held.until), self.edge]);
+        (act_or_hold(Vec::new(), self.refused.clone()), again)
+    }
+
+    fn give_life(&self, reason: Reason) -> (Verdict, Option<Timestamp>) {
+        let steps = self.spec.map(|spec| self.step(self.new_life(spec), reason));
+        (Verdict::Act(steps.into_iter().collect(), None), None)
+    }
+
+    /// Renews what is due, then repairs what differs.
+    fn mend(&self) -> (Verdict, Option<Timestamp>) {
+        let (Some(spec), Sight::Seen(observed)) = (self.spec, self.sight) else {
+            return (Verdict::Nothing, None);
+        };
+        let mut steps = Vec::new();
+        if let Some(renewal) = self.renewal {
+            let action = self.new_life(spec);
+            let replaces = matches!(action, Action::Replace(_));
+            steps.push(self.step(action, renewal.reason()));
+            if replaces {
+                return (Verdict::Act(steps, None), self.edge);
+            }
+        }
+        let (repairs, contested) = self.repair(spec, observed);
+        steps.extend(repairs);
+        let again = earliest([contested.as_ref().and_then(|held| held.until), self.edge]);
+        (act_or_hold(steps, contested), again)
+    }
+
+    fn take_over(&self) -> (Verdict, Option<Timestamp>) {
+        let Some(spec) = self.spec else { return (Verdict::Nothing, None) };
+        let mut steps = vec![self.step(Action::TakeOver(spec.clone()), Reason::TakenOver)];
+        let ours = self.as_ours();
+        let Decision { verdict, again, .. } = act(row(&ours), &ours);
+        let held = match verdict {
+            Verdict::Act(more, held) => {
+                steps.extend(more);
+                held
+            }
+            Verdict::Hold(held) => Some(held),
+            Verdict::Keep | Verdict::Foreign | Verdict::Nothing => None,
+        };
+        (Verdict::Act(steps, held), again)
+    }
+
+    fn conflict(&self) -> Verdict {
+        let urls = match self.sight {
+            Sight::Seen(observed) => observed.notify_urls.iter().map(ToString::to_string).collect(),
+            Sight::Absent | Sight::Unknown(_) => Vec::new(),
+        };
+        let seen =
+            if urls.is_empty() { "a URL that is not said".to_owned() } else { urls.join(" and ") };
+        Verdict::Hold(self.held(Cause::Conflict { seen }, None))
+    }
+
+    fn unknown(&self) -> Verdict {
+        let why = match self.sight {
+            Sight::Unknown(why) => why.to_owned(),
+            Sight::Seen(_) | Sight::Absent => String::new(),
+        };
+        Verdict::Hold(self.held(Cause::Unknown(why), None))
+    }
+
+    fn retire(&self) -> (Verdict, Option<Timestamp>) {
+        let refusal = self.record.and_then(|record| record.refusal.as_ref());
+        let refusal = refusal.filter(|refusal| self.still_refused(refusal, false));
+        let verdict = match (self.facts.policy.removed, refusal) {
+            (Removed::Expire, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
+            (Removed::Disable, Some(refusal)) => {
+                Verdict::Hold(self.rejected(self.name(), refusal, false))
+            }
+            (Removed::Disable, None) => {
+                Verdict::Act(vec![self.step(Action::Disable, Reason::Retired)], None)
+            }
+        };
+        let end = self.expiry().map(|expiry| self.facts.state.local_time(expiry));
+        (verdict, end.map(|end| after(end, AFTER_EXPIRY)))
+    }
+
+    fn forget(&self) -> Verdict {
+        let step = Step { expiry: None, ..self.step(Action::Forget, Reason::Gone) };
+        Verdict::Act(vec![step], None)
+    }
+
+    /// The steps that mend a drift, or the word that it is contested.
+    fn repair(&self, spec: &Arc<Spec>, observed: &Observed) -> (Vec<Step>, Option<Held>) {
+        if self.drift.is_empty() {
+            return (Vec::new(), None);
+        }
+        let (writes, contested_until) = self.writes_so_far(spec);
+        if let Some(until) = contested_until.filter(|until| *until > self.facts.now) {
+            let cause = Cause::Contested { writes, drift: self.drift.clone() };
+            return (Vec::new(), Some(self.held(cause, Some(until))));
+        }
+        let ask = match self.kept_expiry(observed) {
+            Some(expiry) => Ask { spec: spec.clone(), expiry },
+            None => self.ask(spec),
+        };
+        let reason = Reason::Drift(self.drift.clone());
+        let actions = repair_actions(ask, observed, &self.drift, writes);
+        (actions.into_iter().map(|action| self.step(action, reason.clone())).collect(), None)
+    }
+
+    /// How often this very drift was mended lately, and until when that makes it contested.
+    fn writes_so_far(&self, spec: &Spec) -> (u32, Option<Timestamp>) {
+        self.record
+            .and_then(|record| record.repairs)
+            .filter(|repairs| backoff::is_remembered(repairs, self.facts.now))
+            .filter(|repairs| repairs.drift == drift::fingerprint(spec, &self.drift))
+            .map_or((0, None), |repairs| (repairs.writes, backoff::after_repairs(&repairs)))
+    }
+
     /// The expiry that a repair leaves as it is, so that the channel stays in step with its
     /// neighbours: only one that was granted to us, that is still worth having, and that may be
-    /// asked for.
-    fn kept_expiry(&self, record: Option<&Record>, observed: &Observed) -> Option<Timestamp> {
-        let (grant, seen) = (record?.grant?, observed.expiry?);
+    /// asked for. A channel that is renewed as well is given a new one.
+    fn kept_expiry(&self, observed: &Observed) -> Option<Timestamp> {
+        if self.renewal.is_some() {
+            return None;
+        }
+        let (grant, seen) = (self.record?.grant?, observed.expiry?);
         let worth_having = seen > after(self.zoho_now, KEPT_EXPIRY_MIN);
         (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most())
             .then_some(seen)
     }
 
-    /// The steps that mend a drift, or the word that it is contested.
-    fn repair(
-        &self,
-        spec: &Arc<Spec>,
-        record: Option<&Record>,
-        observed: &Observed,
-        drift: Vec<Drift>,
-        kept: Option<Timestamp>,
-    ) -> (Vec<Step>, Option<Held>) {
-        if drift.is_empty() {
-            return (Vec::new(), None);
-        }
-        let writes = self.writes_so_far(spec, record, &drift);
-        if let Some(until) = writes.1.filter(|until| *until > self.facts.now) {
-            let cause = Cause::Contested { writes: writes.0, drift };
-            return (Vec::new(), Some(held(spec, cause, Some(until))));
-        }
-        let ask = kept.map_or_else(|| self.ask(spec), |expiry| Ask { spec: spec.clone(), expiry });
-        let actions = repair_actions(ask, observed, &drift, writes.0);
-        let reason = Reason::Drift(drift);
-        let steps = actions
-            .into_iter()
-            .map(|action| step(spec, action, reason.clone(), observed.expiry))
-            .collect();
-        (steps, None)
-    }
-
-    /// How often this very drift was mended lately, and until when that makes it contested.
-    fn writes_so_far(
-        &self,
-        spec: &Spec,
-        record: Option<&Record>,
-        drift: &[Drift],
-    ) -> (u32, Option<Timestamp>) {
-        record
-            .and_then(|record| record.repairs)
-            .filter(|repairs| backoff::is_remembered(repairs, self.facts.now))
-            .filter(|repairs| repairs.drift == drift::fingerprint(spec, drift))
-            .map_or((0, None), |repairs| (repairs.writes, backoff::after_repairs(&repairs)))
-    }
-
-    /// Declared and ours, and the look failed.
-    fn blind(&self, spec: &Arc<Spec>, record: &Record, why: &str) -> Decision {
-        let life = Life::of(spec, record.grant, None);
-        match life {
-            Some(known)
-                if known.age(spec.renew_before, self.phase, self.zoho_now) == Age::Emergency =>
-            {
-                if let Some(refused) = self.refused(spec, Some(record), true) {
-                    let again = refused.until;
-                    return Decision {
-                        id: spec.id,
-                        row: Row::Rejected,
-                        verdict: Verdict::Hold(refused),
-                        life,
-                        again,
-                    };
-                }
-                let expiry = Some(known.expiry);
-                let action = self.new_life(spec, Some(record), At::Live);
-                let step = step(spec, action, Reason::EmergencyBlind, expiry);
-                let verdict = Verdict::Act(vec![step], None);
-                Decision { id: spec.id, row: Row::UnseenEmergency, verdict, life, again: None }
-            }
-            Some(_) | None => {
-                let emergency = life.map(|life| self.facts.state.local_time(life.emergency_at()));
-                Decision {
-                    again: emergency,
-                    life,
-                    ..self.unknown(spec.id, Row::Unseen, &spec.name, why)
-                }
-            }
-        }
-    }
-
-    fn unknown(&self, id: ChannelId, row: Row, name: &ChannelName, why: &str) -> Decision {
-        let held =
-            Held { id, name: name.clone(), cause: Cause::Unknown(why.to_owned()), until: None };
-        plain(id, row, Verdict::Hold(held))
-    }
-
-    /// Not declared any more, seen and ours.
-    fn retire(&self, record: &Record, observed: &Observed) -> Decision {
-        let (id, name) = (record.id, record.name.clone());
-        let refusal = record.refusal.as_ref().filter(|refusal| self.still_refused(refusal, false));
-        let verdict = match (self.facts.policy.removed, refusal) {
-            (Removed::Expire, _) => {
-                Verdict::Hold(Held { id, name, cause: Cause::LeftToExpire, until: None })
-            }
-            (Removed::Disable, Some(refusal)) => {
-                Verdict::Hold(self.rejected(id, name, refusal, false))
-            }
-            (Removed::Disable, None) => {
-                let step = Step {
-                    id,
-                    name,
-                    action: Action::Disable,
-                    reason: Reason::Retired,
-                    expiry: observed.expiry,
-                };
-                Verdict::Act(vec![step], None)
-            }
-        };
-        let again =
-            observed.expiry.map(|expiry| after(self.facts.state.local_time(expiry), AFTER_EXPIRY));
-        Decision { id, row: Row::Retired, verdict, life: None, again }
-    }
-
-    /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds
-    /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first
-    /// time that POST of a live channel of ours is refused because it is live: its answer is
-    /// PUT. An operator who asks for a renewal does not wait.
-    fn refused(&self, spec: &Spec, record: Option<&Record>, urgent: bool) -> Option<Held> {
-        let refusal = record?
-            .refusal
-            .as_ref()
-            .filter(|_| record.is_some_and(|record| record.renewal_asked.is_none()))?;
-        let not_subscribed = refusal.code == NOT_SUBSCRIBED;
-        let urgent = urgent || not_subscribed;
-        let answered_by_put = is_taken(&refusal.code) && self.is_alive(record);
-        let answered = (not_subscribed || answered_by_put) && refusal.attempts <= 1;
-        let holds =
-            !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
-        holds.then(|| self.rejected(spec.id, spec.name.clone(), refusal, urgent))
-    }
-
-    fn still_refused(&self, refusal: &Refusal, urgent: bool) -> bool {
-        backoff::after_refusal(refusal, urgent, self.facts.now) > self.facts.now
-    }
-
-    fn rejected(&self, id: ChannelId, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
-        let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
-        let until = Some(backoff::after_refusal(refusal, urgent, self.facts.now));
-        Held { id, name, cause: Cause::Rejected { code, message, json_path }, until }
-    }
-
     /// The write that gives a channel a new life: POST; or PUT for a live one, where Zoho refuses
     /// to POST it.
-    fn new_life(&self, spec: &Arc<Spec>, record: Option<&Record>, at: At) -> Action {
-        let code =
-            record.and_then(|record| record.refusal.as_ref()).map(|refusal| refusal.code.as_str());
-        let puts = match (code, at) {
-            (Some(NOT_SUBSCRIBED), _) => false,
-            (Some(code), At::Live) if is_taken(code) => true,
-            (Some(code), At::Absent) if is_taken(code) => self.is_alive(record),
-            (_, At::Absent) => false,
-            (_, At::Live) => self.facts.state.learned.renews_by_put(self.facts.now),
+    fn new_life(&self, spec: &Arc<Spec>) -> Action {
+        let is_absent = matches!(self.sight, Sight::Absent);
+        let puts = match self.refusal_code() {
+            Some(NOT_SUBSCRIBED) => false,
+            Some(code) if is_taken(code) => !is_absent || self.is_alive(),
+            Some(_) | None => !is_absent && self.facts.state.learned.renews_by_put(self.facts.now),
         };
         if puts { Action::Replace(self.ask(spec)) } else { Action::Enable(self.ask(spec)) }
-    }
-
-    /// Whether a life that was granted to us is not over: then it is ours, whatever the list says.
-    fn is_alive(&self, record: Option<&Record>) -> bool {
-        record.and_then(|record| record.grant).is_some_and(|grant| grant.expiry > self.zoho_now)
     }
 
     /// The whole life from now on.
@@ -545,95 +517,40 @@ impl Table<'_> {
     /// error, it silently gives one hour.
     fn ends_at_most(&self) -> Timestamp {
         let Facts { policy, state, now, .. } = self.facts;
-        after(
-            self.zoho_now,
-            state.learned.lifetime_max(policy, *now).saturating_sub(LIFETIME_GUARD),
-        )
+        let lifetime_max = state.learned.lifetime_max(policy, *now);
+        after(self.zoho_now, lifetime_max.saturating_sub(LIFETIME_GUARD))
     }
 }
 
 /// The step that renews a fresh channel along with others; none for a channel that may not be
 /// written, or that Zoho refused before: it would spoil the batch of its neighbours.
-pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId, life: Option<Life>) -> Option<Step> {
-    let spec = facts.specs.get(&id)?;
+pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId) -> Option<Step> {
+    let case = Case::of(facts, id);
+    let spec = case.spec?;
     let mode = facts.policy.mode.min(spec.mode);
-    let table = Table::of(facts);
-    let expiry = life.map(|life| life.expiry);
-    let record = facts.records.get(&id);
-    let refused = record.is_some_and(|record| record.refusal.is_some());
-    let action = || table.new_life(spec, record, At::Live);
-    (mode > Mode::Observe && !refused).then(|| step(spec, action(), Reason::Together, expiry))
+    let refused = case.record.is_some_and(|record| record.refusal.is_some());
+    let step = || Step {
+        expiry: case.life.map(|life| life.expiry),
+        ..case.step(case.new_life(spec), Reason::Together)
+    };
+    (mode > Mode::Observe && !refused).then(step)
 }
 
-/// Which writes mend a drift.
-///
-/// Extra events go first and by name, which is exact whether Zoho's PATCH replaces the events or
-/// adds to them (the API notes have evidence for neither). Where no declared event is left in the
-/// channel that would drop the channel itself, so the whole of it is replaced, as it is for what
-/// PATCH cannot say or has twice not achieved.
-fn repair_actions(ask: Ask, observed: &Observed, drift: &[Drift], writes: u32) -> Vec<Action> {
-    let extra = drift.iter().find_map(|drift| match drift {
-        Drift::Events { extra, missing: _ } => Some(extra.clone()),
-        Drift::NotifyUrl { .. }
-        | Drift::Token { .. }
-        | Drift::NotifyOnRelatedAction { .. }
-        | Drift::ReturnAffectedFieldValues { .. }
-        | Drift::Conditions { .. } => None,
-    });
-    let extra = extra.filter(|extra| !extra.is_empty());
-    let nothing_in_common = observed.events.minus(&ask.spec.events).len() == observed.events.len();
-    if writes >= PATCHES_MAX
-        || nothing_in_common
-        || drift.iter().any(|drift| is_beyond_patch(drift, &ask.spec))
-    {
-        return vec![Action::Replace(ask)];
-    }
-    let only_extra =
-        drift.len() == 1 && matches!(drift, [Drift::Events { missing, .. }] if missing.is_empty());
-    let remove = extra.map(|extra| Action::RemoveEvents(ask.spec.clone(), extra));
-    if only_extra {
-        remove.into_iter().collect()
-    } else {
-        remove.into_iter().chain([Action::Update(ask)]).collect()
-    }
-}
-
-/// PATCH keeps what it is not given, so it cannot clear a token or a condition.
-fn is_beyond_patch(drift: &Drift, spec: &Spec) -> bool {
-    match drift {
-        Drift::Token { .. } => spec.token.is_none(),
-        Drift::Conditions { .. } => spec.conditions.is_empty(),
-        Drift::Events { .. }
-        | Drift::NotifyUrl { .. }
-        | Drift::NotifyOnRelatedAction { .. }
-        | Drift::ReturnAffectedFieldValues { .. } => false,
+fn sight<'a>(look: &'a Look, id: ChannelId, zoho_now: Timestamp) -> Sight<'a> {
+    match look {
+        Look::Unknown(why) => Sight::Unknown(why),
+        Look::Seen { channels, at: _ } => match channels.get(&id) {
+            Some(observed) if observed.expiry.is_none_or(|expiry| expiry > zoho_now) => {
+                Sight::Seen(observed)
+            }
+            Some(_) | None => Sight::Absent,
+        },
     }
 }
 
 fn is_ours(record: &Record, observed: &Observed) -> bool {
     record.grant.is_some()
         || observed.notify_urls.iter().any(|url| url.fingerprint() == record.notify_url)
-}
-
-/// It is the channel that Zoho does not know, so a change of the spec changes nothing about it.
-fn is_not_subscribed(record: Option<&Record>) -> bool {
-    let refusal = record.and_then(|record| record.refusal.as_ref());
-    refusal.is_some_and(|refusal| refusal.code == NOT_SUBSCRIBED)
-}
-
-fn forget(record: &Record) -> Decision {
-    let step = Step {
-        id: record.id,
-        name: record.name.clone(),
-        action: Action::Forget,
-        reason: Reason::Gone,
-        expiry: None,
-    };
-    plain(record.id, Row::Gone, Verdict::Act(vec![step], None))
-}
-
-fn plain(id: ChannelId, row: Row, verdict: Verdict) -> Decision {
-    Decision { id, row, verdict, life: None, again: None }
 }
 
 fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {
@@ -643,82 +560,32 @@ fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {
     }
 }
 
-fn step(spec: &Spec, action: Action, reason: Reason, expiry: Option<Timestamp>) -> Step {
-    Step { id: spec.id, name: spec.name.clone(), action, reason, expiry }
-}
-
-fn held(spec: &Spec, cause: Cause, until: Option<Timestamp>) -> Held {
-    Held { id: spec.id, name: spec.name.clone(), cause, until }
-}
-
 fn every_id(facts: &Facts<'_>) -> BTreeSet<ChannelId> {
     let seen = match facts.look {
         Look::Seen { channels, at: _ } => Some(channels.keys()),
         Look::Unknown(_) => None,
     };
-    facts
-        .specs
-        .keys()
-        .chain(facts.records.keys())
-        .chain(seen.into_iter().flatten())
-        .copied()
-        .collect()
+    let known = facts.specs.keys().chain(facts.records.keys());
+    known.chain(seen.into_iter().flatten()).copied().collect()
 }
 
-pub(super) fn earliest(instants: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
-    instants.into_iter().flatten().min()
-}
-
-/// Whether Zoho refuses to POST an id because it has it. No source explains these codes (SDK 2.x
-/// has the one, SDK 5.0 the other); Kaizen #170 renews by POST, so they should not come up.
-pub fn is_taken(code: &str) -> bool {
-    ["DUPLICATE_DATA", "ALREADY_USED"].contains(&code)
-}
-
-/// Zoho's code for a change of a channel that it does not have (seen verbatim in v8 traffic, see
-/// the API notes).
-pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
-/// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries
-/// whole seconds) and what the clock may drift between the look and the write.
-pub(super) const LIFETIME_GUARD: Duration = Duration::from_secs(30);
 /// With less than this left, an expiry is not worth keeping.
 const KEPT_EXPIRY_MIN: Duration = Duration::from_secs(5 * 60);
 /// A look for a channel that is left to expire comes this long after its end.
 const AFTER_EXPIRY: Duration = Duration::from_secs(60);
-/// After this many writes that did not mend it, a drift is mended by PUT.
-const PATCHES_MAX: u32 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_table_above_and_the_rows_that_decisions_name_are_the_same() {
-        let table =
-            include_str!("decide.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
-        let table: Vec<&str> = table.skip(2).collect();
-        let rows =
-            ROWS.map(|row| row.cells().map(|cells| cells.join(" | ") + " |").unwrap_or_default());
-        assert_eq!(table, rows);
+    fn the_table_has_a_line_for_each_row_and_no_other() {
+        assert_eq!(table().count(), Row::Nothing as usize);
+        assert_eq!(Row::Nothing.cells(), None);
+        let observed = |row: Row| row.cells().unwrap()[2];
+        assert_eq!(observed(Row::Rejected), "refused before, same spec");
+        assert_eq!(observed(Row::ShortGrant), "Seen, same, given far less life than can be had");
+        assert_eq!(observed(Row::UnseenEmergency), "Unknown, in emergency");
+        assert_eq!(Row::Foreign.cells().unwrap()[3], "foreign: listed, never touched");
     }
-
-    const ROWS: [Row; 17] = [
-        Row::Missing,
-        Row::Fresh,
-        Row::Due,
-        Row::ShortGrant,
-        Row::Asked,
-        Row::NotSubscribed,
-        Row::Differs,
-        Row::Found,
-        Row::Conflict,
-        Row::Unseen,
-        Row::UnseenEmergency,
-        Row::UnseenNew,
-        Row::Rejected,
-        Row::Retired,
-        Row::Gone,
-        Row::UnseenRetired,
-        Row::Foreign,
-    ];
 }

@@ -19,8 +19,9 @@ use crate::model::policy::Mode;
 use crate::model::record::{Record, Trouble};
 use crate::model::time::{Timestamp, span, whole_seconds};
 
-use super::decide::{Decision, Facts, Row, decide};
+use super::decide::{Decision, Row, decide};
 use super::drift::drift;
+use super::facts::Facts;
 use super::render::{HeldView, StepView};
 use super::renewal::{Age, Life, Phase, slack, slack_within};
 use super::step::Plan;

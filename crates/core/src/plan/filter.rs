@@ -23,18 +23,19 @@ use std::time::Duration;
 use crate::model::channel::ChannelId;
 use crate::model::observed::Look;
 use crate::model::policy::Mode;
-use crate::model::time::{Timestamp, after};
+use crate::model::time::{Timestamp, after, earliest};
 
 use super::backoff;
 use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
-use super::decide::{Decision, Facts, Verdict, earliest, fill_step};
-use super::renewal::Life;
-use super::step::{Action, Cause, Held, Plan, Reason, Step};
+use super::decide::{Decision, Verdict, decide_all, fill_step};
+use super::facts::Facts;
+use super::reason::{NEW, ROUTINE};
+use super::step::{Action, Cause, Held, Plan, Reason, Step, Urgency};
 
-/// Sorts the decisions into a plan.
-pub(super) fn settle(facts: &Facts<'_>, decisions: Vec<Decision>) -> Plan {
+/// The plan for one account at one instant.
+pub fn plan(facts: &Facts<'_>) -> Plan {
     let mut sorted = Sorted::default();
-    for decision in decisions {
+    for decision in decide_all(facts) {
         sorted.add(decision);
     }
     let Sorted { mut steps, mut held, mut kept, foreign, mut again } = sorted;
@@ -75,16 +76,15 @@ struct Sorted {
 /// A kept channel with what filling needs to know of it.
 struct Kept {
     id: ChannelId,
-    life: Option<Life>,
     due: Option<Timestamp>,
 }
 
 impl Sorted {
     fn add(&mut self, decision: Decision) {
-        let Decision { id, row: _, verdict, life, again } = decision;
+        let Decision { id, row: _, verdict, life: _, again } = decision;
         self.again.push(again);
         match verdict {
-            Verdict::Keep => self.kept.push(Kept { id, life, due: again }),
+            Verdict::Keep => self.kept.push(Kept { id, due: again }),
             Verdict::Act(steps, held) => {
                 self.steps.extend(steps);
                 self.held.extend(held);
@@ -107,7 +107,7 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
             Mode::NoDisable => step.action != Action::Disable,
             Mode::Observe => step.action == Action::Forget,
         };
-        (!allowed).then(|| Cause::Mode { mode, step: title(step) })
+        (!allowed).then(|| Cause::Mode { mode, step: step.title() })
     });
 }
 
@@ -122,7 +122,7 @@ fn hold_paused(
     let pause = |id| facts.state.paused.of(id, facts.now);
     steps.retain(|step| match pause(step.id).filter(|_| step.action.is_remote()) {
         Some(pause) => {
-            let cause = Cause::Paused { step: Some(title(step)) };
+            let cause = Cause::Paused { step: Some(step.title()) };
             held.push(Held { id: step.id, name: step.name.clone(), cause, until: pause.until });
             false
         }
@@ -178,8 +178,8 @@ fn hold_in_trouble(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held
         return;
     };
     hold(steps, held, Some(until), |step| {
-        let can_wait = step.action.is_remote() && !step.reason.is_urgent();
-        can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
+        let can_wait = step.action.is_remote() && step.reason.urgency() < Urgency::Uncovered;
+        can_wait.then(|| Cause::BackOff { step: step.title(), trouble: trouble.what.clone() })
     });
 }
 
@@ -189,8 +189,8 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     let Some((code, until)) = refusing(facts) else { return };
     let trouble = format!("every batch is refused with {code}");
     hold(steps, held, Some(until), |step| {
-        let can_wait = step.action.is_remote() && !step.reason.is_emergency();
-        can_wait.then(|| Cause::BackOff { step: title(step), trouble: trouble.clone() })
+        let can_wait = step.action.is_remote() && step.reason.urgency() < Urgency::Emergency;
+        can_wait.then(|| Cause::BackOff { step: step.title(), trouble: trouble.clone() })
     });
 }
 
@@ -206,7 +206,7 @@ fn hold_to_spare_credits(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Ve
     }
     hold(steps, held, Some(until), |step| {
         let waits = step.action.is_remote() && step.reason != Reason::Asked;
-        waits.then(|| Cause::BackOff { step: title(step), trouble: trouble.what.clone() })
+        waits.then(|| Cause::BackOff { step: step.title(), trouble: trouble.what.clone() })
     });
 }
 
@@ -214,7 +214,7 @@ fn hold_to_spare_credits(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Ve
 fn hold_for_credits(tight: Option<Credits>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let Some(Credits { remaining, reserve, until, .. }) = tight else { return };
     hold(steps, held, Some(until), |step| {
-        can_wait(step).then(|| Cause::Credits { step: title(step), remaining, reserve })
+        can_wait(step).then(|| Cause::Credits { step: step.title(), remaining, reserve })
     });
 }
 
@@ -262,7 +262,7 @@ fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) 
     kept.sort_by_key(|kept| (kept.due, kept.id));
     let mut riders = Vec::new();
     kept.retain(|kept| {
-        let rider = if riders.len() < room { fill_step(facts, kept.id, kept.life) } else { None };
+        let rider = if riders.len() < room { fill_step(facts, kept.id) } else { None };
         let stays = rider.is_none();
         riders.extend(rider);
         stays
@@ -293,7 +293,7 @@ fn put_in_order(steps: &mut [Step]) {
     let drifting: BTreeSet<ChannelId> =
         steps.iter().filter(|step| drifted(step)).map(|step| step.id).collect();
     steps.sort_by_key(|step| {
-        let rank = match rank(step) {
+        let rank = match step.rank() {
             ROUTINE if drifting.contains(&step.id) => NEW,
             rank => rank,
         };
@@ -301,27 +301,6 @@ fn put_in_order(steps: &mut [Step]) {
     });
 }
 
-/// The place of a step in its pass.
-pub fn rank(step: &Step) -> u8 {
-    match (&step.action, &step.reason) {
-        (Action::TakeOver(_), _) => 0,
-        (_, Reason::Emergency | Reason::EmergencyBlind) => 1,
-        (_, Reason::Missing | Reason::NotSubscribed) => NEW,
-        (Action::RemoveEvents(..), _) => 3,
-        (_, Reason::Drift(_)) => 4,
-        (_, Reason::Renew | Reason::Together | Reason::Asked | Reason::ShortGrant) => ROUTINE,
-        (_, Reason::Retired) => 6,
-        (_, Reason::Gone | Reason::TakenOver) => 7,
-    }
-}
-
-/// A step in a few words: `enable (renew)`.
-pub fn title(step: &Step) -> String {
-    format!("{} ({})", step.action.word(), step.reason.word())
-}
-
-const NEW: u8 = 2;
-const ROUTINE: u8 = 5;
 /// An account is looked at at least this often, whatever the facts say.
 const WAKE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// With fewer channels than this, a third of them is one: no guard.

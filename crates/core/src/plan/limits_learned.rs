@@ -34,7 +34,7 @@ use crate::model::time::Timestamp;
 use crate::model::version::DAY;
 
 use super::backoff;
-use super::decide::{LIFETIME_GUARD, is_taken};
+use super::codes::is_taken;
 use super::step::{Action, Reason, Step};
 
 /// What Zoho said to a step.
@@ -165,5 +165,8 @@ pub(super) fn can_do_better(
     grant.is_short() && much_more && learned.short_grants.today(now) < ATTEMPTS_MAX
 }
 
+/// Taken off the longest lifetime: what a measured skew may be wrong by (the `Date` header carries
+/// whole seconds) and what the clock may drift between the look and the write.
+pub(super) const LIFETIME_GUARD: Duration = Duration::from_secs(30);
 /// Passes a day in which a channel is enabled for nothing but a longer life.
 pub const ATTEMPTS_MAX: u32 = 4;

@@ -1,18 +1,20 @@
 //! The decision: what to do for one account at one instant, as a value.
 //!
-//! [`decide::plan`] is pure and total. It takes what is wanted (specs), what is remembered
+//! [`filter::plan`] is pure and total. It takes what is wanted (specs), what is remembered
 //! (records, account state), what was seen (a look) and `now`, and gives a [`step::Plan`]: steps
 //! with their reasons, what is held back and why, and when to look again. It cannot fail: odd facts
 //! become held channels, not errors. The same value is printed by `plan`, executed by a pass, and
 //! folded into the report.
 //!
 //! In reading order:
-//! - [`step`]: the nouns of a plan;
-//! - [`decide`]: the decision table, one channel at a time;
+//! - [`facts`]: what a decision is made from; [`step`]: the nouns of a plan;
+//! - [`reason`] and [`cause`]: why a step is taken and why a channel is held, a row each;
+//! - `decide`: the decision table (`decision_table.md`), one channel at a time;
 //! - [`renewal`]: when a life is due, when it is an emergency, and how much slack that leaves;
-//! - [`drift`]: what differs between a spec and what Zoho holds;
+//! - [`drift`]: what differs between a spec and what Zoho holds; `repair`: which writes mend that;
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches,
 //!   order;
+//! - [`codes`]: codes of Zoho's that a decision depends on;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`limits_learned`]: what a pass teaches of its account;
 //! - [`calls`]: how many calls a day an account is expected to take;
@@ -26,15 +28,20 @@
 
 pub mod backoff;
 pub mod calls;
+pub mod cause;
 pub mod checksum;
+pub mod codes;
 pub mod credits;
-pub mod decide;
+mod decide;
 pub mod drift;
 pub mod explain;
+pub mod facts;
 pub mod filter;
 pub mod limits_learned;
+pub mod reason;
 pub mod render;
 pub mod renewal;
+mod repair;
 pub mod step;
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::time::{Timestamp, brief, span};
 
 use super::calls::CallsView;
+use super::cause::CauseKind;
 use super::checksum::checksum;
-use super::step::{Cause, Held, Plan, Step};
+use super::step::{Held, Plan, Step};
 
 /// The plans of some accounts, and the short name of all they would do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,14 +169,14 @@ impl HeldView {
             channel: name.to_string(),
             id: id.to_string(),
             cause: cause.word().to_owned(),
-            detail: detail(cause),
+            detail: cause.detail(),
             until: *until,
         }
     }
 
     /// Whether a failed look is all there is to say of both: that is said once.
     fn is_as_unseen_as(&self, other: &HeldView) -> bool {
-        self.cause == UNKNOWN
+        self.cause == CauseKind::Unknown.word()
             && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)
     }
 
@@ -196,45 +197,6 @@ fn names(held: &[HeldView]) -> String {
     shown.join(", ") + &more
 }
 
-/// A cause as a sentence that says what to do where there is something to do.
-pub fn detail(cause: &Cause) -> String {
-    match cause {
-        Cause::Unknown(why) => format!("the look at Zoho failed: {why}"),
-        Cause::Conflict { seen } => format!(
-            "Zoho has a channel with this id that delivers to {seen}, and it is not known as ours; \
-             `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone"
-        ),
-        Cause::Rejected { code, message, json_path } => {
-            let path = json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
-            format!("Zoho refused it with {code}{path}: {message}")
-        }
-        Cause::Contested { writes, drift } => {
-            let drift: Vec<String> = drift.iter().map(ToString::to_string).collect();
-            format!(
-                "came back after {writes} accepted repairs, so somebody else edits it: {}",
-                drift.join("; ")
-            )
-        }
-        Cause::BackOff { step, trouble } => format!("{step} waits: {trouble}"),
-        Cause::Credits { step, remaining, reserve } => {
-            format!(
-                "{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals"
-            )
-        }
-        Cause::RemovalGuard { removals, channels } => format!(
-            "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
-        ),
-        Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
-        Cause::Paused { step: Some(step) } => {
-            format!("{step} waits: it is paused; `channelkeeper resume` ends that")
-        }
-        Cause::Paused { step: None } => "it is paused; `channelkeeper resume` ends that".to_owned(),
-        Cause::LeftToExpire => {
-            "not declared any more; left to expire (removed = \"expire\")".to_owned()
-        }
-    }
-}
-
 fn life_left(at: Timestamp, expiry: Timestamp) -> String {
     if expiry > at {
         format!("{} left", brief(span(at, expiry)))
@@ -243,8 +205,6 @@ fn life_left(at: Timestamp, expiry: Timestamp) -> String {
     }
 }
 
-/// The word of [`Cause::Unknown`].
-pub const UNKNOWN: &str = "unknown";
 /// The most channels named in one line.
 const NAMES_MAX: usize = 10;
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 pub use crate::model::channel::Ask;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
 use crate::model::events::Events;
-use crate::model::policy::Mode;
 use crate::model::time::Timestamp;
 
-use super::drift::Drift;
+pub use super::cause::{Cause, CauseKind};
+pub use super::reason::{Reason, Urgency};
 
 /// The decision for one account at one instant.
 #[must_use]
@@ -50,6 +50,26 @@ pub struct Step {
     pub expiry: Option<Timestamp>,
 }
 
+impl Step {
+    /// In a few words: `enable (renew)`.
+    pub fn title(&self) -> String {
+        format!("{} ({})", self.action.word(), self.reason.word())
+    }
+
+    /// Its place in its pass.
+    pub const fn rank(&self) -> u8 {
+        match &self.action {
+            Action::TakeOver(_) => 0,
+            Action::RemoveEvents(..) => 3,
+            Action::Enable(_)
+            | Action::Update(_)
+            | Action::Replace(_)
+            | Action::Disable
+            | Action::Forget => self.reason.row().rank,
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -67,99 +87,6 @@ pub enum Action {
     Disable,
     /// Forget a channel that is gone and not wanted. Sends nothing but a second look.
     Forget,
-}
-
-/// Why a step is taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Zoho does not have it.
-    Missing,
-    /// Zoho lists it and yet says NOT_SUBSCRIBED when it is changed.
-    NotSubscribed,
-    /// Enough of its life is over.
-    Renew,
-    /// It rides along in a call that is made anyway, so that it need not have one of its own later.
-    Together,
-    /// The operator asked for it.
-    Asked,
-    /// Zoho gave far less life than was asked for, and more can be had.
-    ShortGrant,
-    /// Little of its life is left.
-    Emergency,
-    /// Little of its life is left and Zoho's list cannot be read: POST of an id of ours is safe
-    /// without looking.
-    EmergencyBlind,
-    /// It differs from its spec.
-    Drift(Vec<Drift>),
-    /// It is declared, has the declared notify_url, and no record: the store was lost.
-    TakenOver,
-    /// Its spec was taken out of the config.
-    Retired,
-    /// Its spec was taken out of the config, and Zoho no longer has it.
-    Gone,
-}
-
-impl Reason {
-    /// One word, for logs and as a label.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Reason::Missing => "missing",
-            Reason::NotSubscribed => "not-subscribed",
-            Reason::Renew => "renew",
-            Reason::Together => "together",
-            Reason::Asked => "asked",
-            Reason::ShortGrant => "short-grant",
-            Reason::Emergency => "emergency",
-            Reason::EmergencyBlind => "emergency-blind",
-            Reason::Drift(_) => "drift",
-            Reason::TakenOver => "taken-over",
-            Reason::Retired => "retired",
-            Reason::Gone => "gone",
-        }
-    }
-
-    /// What differs; nothing unless it is a drift.
-    pub fn drift(&self) -> &[Drift] {
-        match self {
-            Reason::Drift(drift) => drift,
-            Reason::Missing
-            | Reason::NotSubscribed
-            | Reason::Renew
-            | Reason::Together
-            | Reason::Asked
-            | Reason::ShortGrant
-            | Reason::Emergency
-            | Reason::EmergencyBlind
-            | Reason::TakenOver
-            | Reason::Retired
-            | Reason::Gone => &[],
-        }
-    }
-
-    /// Whether little of a life is left: nothing but credits that would not last delays such a
-    /// step.
-    pub const fn is_emergency(&self) -> bool {
-        matches!(self, Reason::Emergency | Reason::EmergencyBlind)
-    }
-
-    /// Whether something is uncovered, or soon will be: nothing but credits that would not last
-    /// delays such a step, when an earlier one failed.
-    pub const fn is_urgent(&self) -> bool {
-        match self {
-            Reason::Missing
-            | Reason::NotSubscribed
-            | Reason::Emergency
-            | Reason::EmergencyBlind => true,
-            Reason::Renew
-            | Reason::Together
-            | Reason::Asked
-            | Reason::ShortGrant
-            | Reason::Drift(_)
-            | Reason::TakenOver
-            | Reason::Retired
-            | Reason::Gone => false,
-        }
-    }
 }
 
 impl Action {
@@ -232,100 +159,4 @@ pub struct Held {
     pub cause: Cause,
     /// When this may change by itself, by the local clock.
     pub until: Option<Timestamp>,
-}
-
-/// Why a channel is held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The look failed, so nothing is known of it.
-    Unknown(String),
-    /// Zoho has this id with another notify_url, and we have no record of it: somebody else's,
-    /// until `adopt`.
-    Conflict {
-        /// Where its deliveries go, without queries.
-        seen: String,
-    },
-    /// Zoho refused it, and it has not changed since.
-    Rejected {
-        /// Zoho's code.
-        code: String,
-        /// Zoho's message and details.
-        message: String,
-        /// Where in the request, if Zoho said so.
-        json_path: Option<String>,
-    },
-    /// The same drift came back after this many accepted writes.
-    Contested {
-        /// How many.
-        writes: u32,
-        /// What differs.
-        drift: Vec<Drift>,
-    },
-    /// The account is in trouble, and the step can wait.
-    BackOff {
-        /// The step, as `enable (renew)`.
-        step: String,
-        /// The trouble.
-        trouble: String,
-    },
-    /// Credits are low, and the step can wait.
-    Credits {
-        /// The step, as `update (drift)`.
-        step: String,
-        /// So many credits are left.
-        remaining: u64,
-        /// So many are kept for renewals.
-        reserve: u64,
-    },
-    /// Too many channels would be disabled in one go, or all of them.
-    RemovalGuard {
-        /// How many.
-        removals: usize,
-        /// Of how many.
-        channels: usize,
-    },
-    /// The mode does not allow it.
-    Mode {
-        /// The mode.
-        mode: Mode,
-        /// The step, as `disable (retired)`.
-        step: String,
-    },
-    /// Its spec was taken out of the config and the policy is to let it expire.
-    LeftToExpire,
-    /// The operator paused it, or its account.
-    Paused {
-        /// The step that waits, as `enable (renew)`, if one does.
-        step: Option<String>,
-    },
-}
-
-impl Cause {
-    /// Every word there is.
-    pub const WORDS: [&'static str; 8] = [
-        "unknown",
-        "conflict",
-        "rejected",
-        "contested",
-        "back-off",
-        "removal-guard",
-        "mode",
-        "left-to-expire",
-    ];
-
-    /// One word, for logs and as a label.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Cause::Unknown(_) => "unknown",
-            Cause::Conflict { .. } => "conflict",
-            Cause::Rejected { .. } => "rejected",
-            Cause::Contested { .. } => "contested",
-            Cause::BackOff { .. } => "back-off",
-            Cause::Credits { .. } => "credits",
-            Cause::RemovalGuard { .. } => "removal-guard",
-            Cause::Mode { .. } => "mode",
-            Cause::LeftToExpire => "left-to-expire",
-            Cause::Paused { .. } => "paused",
-        }
-    }
 }

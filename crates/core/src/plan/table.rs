@@ -40,10 +40,10 @@ use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, before, brief, span};
 use crate::model::version::{DAY, WEEK};
 
-use super::decide::{Facts, plan};
-use super::filter::title;
+use super::facts::Facts;
+use super::filter::plan;
 use super::render::PlanView;
-use super::step::Plan;
+use super::step::{Plan, Step};
 
 const START: &str = "2026-01-01T00:00:00Z";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -176,7 +176,7 @@ impl World {
 
     /// The steps in a few words each.
     fn titles(&self) -> Vec<String> {
-        self.plan().steps.iter().map(title).collect()
+        self.plan().steps.iter().map(Step::title).collect()
     }
 
     fn text(&self) -> String {

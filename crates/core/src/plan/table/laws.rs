@@ -9,7 +9,7 @@ use super::*;
 use crate::model::secret::Fingerprint;
 use crate::plan::explain::explain;
 use crate::plan::renewal::{Life, Phase};
-use crate::plan::step::{Action, Ask, Cause, Reason, Step};
+use crate::plan::step::{Action, Ask, Cause, CauseKind, Reason, Step};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
@@ -144,7 +144,7 @@ proptest! {
         let plan = world.plan();
         let view = PlanView::of(&plan);
         let lines = |prefix: &str| view.to_text().lines().filter(|line| line.starts_with(prefix)).count();
-        let unseen = plan.held.iter().filter(|held| held.cause.word() == crate::plan::render::UNKNOWN).count();
+        let unseen = plan.held.iter().filter(|held| held.cause.kind() == CauseKind::Unknown).count();
         prop_assert_eq!(lines("  ! ") - lines("  ! unknown "), plan.held.len() - unseen);
         prop_assert!(lines("  ! unknown ") <= unseen && (unseen == 0) == (lines("  ! unknown ") == 0));
         prop_assert_eq!(lines("  + ") + lines("  ~ ") + lines("  - "), plan.steps.len());

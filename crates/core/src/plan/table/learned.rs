@@ -4,7 +4,8 @@ use expect_test::expect;
 
 use super::*;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
-use crate::plan::decide::{LIFETIME_GUARD, NOT_SUBSCRIBED};
+use crate::plan::codes::NOT_SUBSCRIBED;
+use crate::plan::limits_learned::LIFETIME_GUARD;
 use crate::plan::limits_learned::{ATTEMPTS_MAX, Calls, Said, can_do_better, learn, learn_calls};
 use crate::plan::step::{Action, Ask, Reason, Step};
 

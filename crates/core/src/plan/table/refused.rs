@@ -4,7 +4,7 @@ use expect_test::expect;
 
 use super::*;
 use crate::model::record::Repairs;
-use crate::plan::decide::NOT_SUBSCRIBED;
+use crate::plan::codes::NOT_SUBSCRIBED;
 use crate::plan::drift;
 use crate::plan::step::{Action, Cause, Reason};
 

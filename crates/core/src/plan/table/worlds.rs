@@ -14,7 +14,7 @@ use crate::model::observed::TokenSeen;
 use crate::model::record::Repairs;
 use crate::model::secret::Fingerprint;
 use crate::model::small_set::SmallSet;
-use crate::plan::decide::NOT_SUBSCRIBED;
+use crate::plan::codes::NOT_SUBSCRIBED;
 use crate::plan::drift;
 
 /// Worlds as they may come to be: clocks that are wrong by hours at most, lifetimes that a config

@@ -1,0 +1,197 @@
+//! Why a channel is held, and what is said of that.
+
+use crate::model::policy::Mode;
+
+use super::drift::Drift;
+
+/// Why a channel is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The look failed, so nothing is known of it.
+    Unknown(String),
+    /// Zoho has this id with another notify_url, and we have no record of it: somebody else's,
+    /// until `adopt`.
+    Conflict {
+        /// Where its deliveries go, without queries.
+        seen: String,
+    },
+    /// Zoho refused it, and it has not changed since.
+    Rejected {
+        /// Zoho's code.
+        code: String,
+        /// Zoho's message and details.
+        message: String,
+        /// Where in the request, if Zoho said so.
+        json_path: Option<String>,
+    },
+    /// The same drift came back after this many accepted writes.
+    Contested {
+        /// How many.
+        writes: u32,
+        /// What differs.
+        drift: Vec<Drift>,
+    },
+    /// The account is in trouble, and the step can wait.
+    BackOff {
+        /// The step, as `enable (renew)`.
+        step: String,
+        /// The trouble.
+        trouble: String,
+    },
+    /// Credits are low, and the step can wait.
+    Credits {
+        /// The step, as `update (drift)`.
+        step: String,
+        /// So many credits are left.
+        remaining: u64,
+        /// So many are kept for renewals.
+        reserve: u64,
+    },
+    /// Too many channels would be disabled in one go, or all of them.
+    RemovalGuard {
+        /// How many.
+        removals: usize,
+        /// Of how many.
+        channels: usize,
+    },
+    /// The mode does not allow it.
+    Mode {
+        /// The mode.
+        mode: Mode,
+        /// The step, as `disable (retired)`.
+        step: String,
+    },
+    /// Its spec was taken out of the config and the policy is to let it expire.
+    LeftToExpire,
+    /// The operator paused it, or its account.
+    Paused {
+        /// The step that waits, as `enable (renew)`, if one does.
+        step: Option<String>,
+    },
+}
+
+/// A cause without its particulars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the cause of the same name")]
+pub enum CauseKind {
+    Unknown,
+    Conflict,
+    Rejected,
+    Contested,
+    BackOff,
+    Credits,
+    RemovalGuard,
+    Mode,
+    LeftToExpire,
+    Paused,
+}
+
+impl CauseKind {
+    /// Every kind.
+    pub const ALL: [CauseKind; 10] = [
+        CauseKind::Unknown,
+        CauseKind::Conflict,
+        CauseKind::Rejected,
+        CauseKind::Contested,
+        CauseKind::BackOff,
+        CauseKind::Credits,
+        CauseKind::RemovalGuard,
+        CauseKind::Mode,
+        CauseKind::LeftToExpire,
+        CauseKind::Paused,
+    ];
+
+    /// One word, for logs and as a label.
+    pub const fn word(self) -> &'static str {
+        match self {
+            CauseKind::Unknown => "unknown",
+            CauseKind::Conflict => "conflict",
+            CauseKind::Rejected => "rejected",
+            CauseKind::Contested => "contested",
+            CauseKind::BackOff => "back-off",
+            CauseKind::Credits => "credits",
+            CauseKind::RemovalGuard => "removal-guard",
+            CauseKind::Mode => "mode",
+            CauseKind::LeftToExpire => "left-to-expire",
+            CauseKind::Paused => "paused",
+        }
+    }
+}
+
+impl Cause {
+    /// Without its particulars.
+    pub const fn kind(&self) -> CauseKind {
+        match self {
+            Cause::Unknown(_) => CauseKind::Unknown,
+            Cause::Conflict { .. } => CauseKind::Conflict,
+            Cause::Rejected { .. } => CauseKind::Rejected,
+            Cause::Contested { .. } => CauseKind::Contested,
+            Cause::BackOff { .. } => CauseKind::BackOff,
+            Cause::Credits { .. } => CauseKind::Credits,
+            Cause::RemovalGuard { .. } => CauseKind::RemovalGuard,
+            Cause::Mode { .. } => CauseKind::Mode,
+            Cause::LeftToExpire => CauseKind::LeftToExpire,
+            Cause::Paused { .. } => CauseKind::Paused,
+        }
+    }
+
+    /// One word, for logs and as a label.
+    pub const fn word(&self) -> &'static str {
+        self.kind().word()
+    }
+
+    /// A sentence that says what to do where there is something to do.
+    pub fn detail(&self) -> String {
+        match self {
+            Cause::Unknown(why) => format!("the look at Zoho failed: {why}"),
+            Cause::Conflict { seen } => format!(
+                "Zoho has a channel with this id that delivers to {seen}, and it is not known as ours; \
+                 `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone"
+            ),
+            Cause::Rejected { code, message, json_path } => {
+                let path = json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+                format!("Zoho refused it with {code}{path}: {message}")
+            }
+            Cause::Contested { writes, drift } => {
+                format!(
+                    "came back after {writes} accepted repairs, so somebody else edits it: {}",
+                    lines(drift)
+                )
+            }
+            Cause::BackOff { step, trouble } => format!("{step} waits: {trouble}"),
+            Cause::Credits { step, remaining, reserve } => {
+                format!(
+                    "{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals"
+                )
+            }
+            Cause::RemovalGuard { removals, channels } => format!(
+                "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
+            ),
+            Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
+            Cause::Paused { step: Some(step) } => {
+                format!("{step} waits: it is paused; `channelkeeper resume` ends that")
+            }
+            Cause::Paused { step: None } => {
+                "it is paused; `channelkeeper resume` ends that".to_owned()
+            }
+            Cause::LeftToExpire => {
+                "not declared any more; left to expire (removed = \"expire\")".to_owned()
+            }
+        }
+    }
+}
+
+fn lines(drift: &[Drift]) -> String {
+    drift.iter().map(ToString::to_string).collect::<Vec<String>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed_once_in_its_order() {
+        let places: Vec<usize> = CauseKind::ALL.iter().map(|kind| *kind as usize).collect();
+        assert_eq!(places, (0..=CauseKind::Paused as usize).collect::<Vec<usize>>());
+    }
+}

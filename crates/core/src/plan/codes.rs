@@ -1,0 +1,11 @@
+//! Codes of Zoho's that a decision depends on.
+
+/// Zoho's code for a change of a channel that it does not have (seen verbatim in v8 traffic, see
+/// the API notes).
+pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
+
+/// Whether Zoho refuses to POST an id because it has it. No source explains these codes (SDK 2.x
+/// has the one, SDK 5.0 the other); Kaizen #170 renews by POST, so they should not come up.
+pub fn is_taken(code: &str) -> bool {
+    ["DUPLICATE_DATA", "ALREADY_USED"].contains(&code)
+}

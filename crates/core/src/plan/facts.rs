@@ -1,0 +1,29 @@
+//! What a decision is made from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::observed::Look;
+use crate::model::policy::Policy;
+use crate::model::record::{AccountState, Record};
+use crate::model::time::Timestamp;
+
+/// Everything a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The account.
+    pub account: &'a AccountName,
+    /// Its rules.
+    pub policy: &'a Policy,
+    /// What is wanted.
+    pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
+    /// What is remembered of channels.
+    pub records: &'a BTreeMap<ChannelId, Record>,
+    /// What is remembered of the account.
+    pub state: &'a AccountState,
+    /// What was seen.
+    pub look: &'a Look,
+    /// The local clock's time.
+    pub now: Timestamp,
+}
