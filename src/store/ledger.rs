@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::coverage::gap::{GapCause, GapKind};
 use crate::coverage::ledger::Ledger;
-use crate::coverage::track::Doubt;
 use crate::coverage::reception::Reception;
+use crate::coverage::track::Doubt;
 use crate::coverage::track::{Open, Stretch, Track};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::events::Operation;

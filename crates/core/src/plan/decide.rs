@@ -1,3 +1,6 @@
+//! What becomes of one channel: [`row`] names the row of the table, and [`act`] does what its last
+//! column says.
+//!
 #![doc = include_str!("decision_table.md")]
 
 use std::collections::BTreeSet;

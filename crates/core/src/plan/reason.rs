@@ -100,12 +100,11 @@ impl Reason {
 
     /// What may delay it: a drift that loses no deliveries waits longer than one that does.
     pub fn urgency(&self) -> Urgency {
-        match self {
-            Reason::Drift(drift) if !drift.iter().any(Drift::loses_deliveries) => {
-                Urgency::Postponable
-            }
-            reason => reason.row().urgency,
+        let is_drift = !self.drift().is_empty();
+        if is_drift && !self.drift().iter().any(Drift::loses_deliveries) {
+            return Urgency::Postponable;
         }
+        self.row().urgency
     }
 }
 
