@@ -5,7 +5,8 @@
 //! refuses as a whole is cut in half and sent again, down to the one channel it is about: its
 //! neighbours lose nothing. Where both halves go through it was the size, and what is left is cut
 //! to it; where [`REFUSALS_MAX`] calls in a row are refused with one code it is the account, and
-//! the rest is deferred. After a failure that concerns the account (no connection, 429,
+//! the rest is deferred. A permission that is missing may be one module's or the account's: such a
+//! call is halved too, and only where every single call fails alike it is the account's. After a failure that concerns the account (no connection, 429,
 //! credentials), or after [`FAILURES_MAX`] calls in a row that failed in other ways, the rest of
 //! the plan is deferred to the next pass.
 //!
@@ -25,7 +26,7 @@ use crate::plan::limits_learned::Calls;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;
 use crate::zoho::client::{Client, DELETE_MAX, ItemVerdict};
-use crate::zoho::error::{Class, Error};
+use crate::zoho::error::{Class, Error, may_be_of_one_channel};
 use crate::zoho::wire::Refused;
 
 use super::remember::PassMemory;
@@ -99,9 +100,10 @@ pub async fn execute(
         let result = send(client, &batch).await;
         let times = client.times_since(sent);
         match result {
-            Ok(outcomes) => {
+            Ok(answers) => {
                 failures = 0;
-                execution.meet(unsure_item(&outcomes));
+                let (outcomes, troubles): (Vec<Outcome>, Vec<_>) = answers.into_iter().unzip();
+                troubles.into_iter().for_each(|trouble| execution.meet(trouble));
                 refusals = Refusals::default();
                 execution.calls.accepted |= batch.is_remote();
                 learn_size(&mut execution.calls, &batch, &outcomes, &mut batches);
@@ -110,6 +112,7 @@ pub async fn execute(
             }
             Err(error) => match error.class() {
                 Class::Rejected { code, message, .. }
+                | Class::Forbidden(Refused { code, message, .. })
                     if refusals.again(&code) && !batches.is_empty() =>
                 {
                     memory.withdraw(&batch.steps)?;
@@ -118,11 +121,12 @@ pub async fn execute(
                     execution.calls.refusing = Some(code);
                     execution.meet(Some(AccountTrouble::of_all(what)));
                 }
-                Class::Rejected { .. } if batch.steps.len() > 1 => {
+                Class::Rejected { .. } | Class::Forbidden(_) if batch.steps.len() > 1 => {
                     memory.withdraw(&batch.steps)?;
                     batch.halve(&mut batches);
                 }
                 class @ (Class::Rejected { .. }
+                | Class::Forbidden(_)
                 | Class::Transient { .. }
                 | Class::Account
                 | Class::Unsure) => {
@@ -140,6 +144,7 @@ pub async fn execute(
             },
         }
     }
+    execution.meet(forbidden_to_all(plan, &execution));
     Ok(execution)
 }
 
@@ -159,18 +164,23 @@ impl Execution {
     }
 }
 
-/// An answer that leaves channels open is no failed call, but what can wait must not be sent again
-/// at once and for ever.
-fn unsure_item(outcomes: &[Outcome]) -> Option<AccountTrouble> {
-    let why = outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Unsure(why) => Some(why),
-        Outcome::Done(_) | Outcome::Refused(_) | Outcome::Deferred(_) => None,
-    })?;
-    Some(AccountTrouble {
-        what: format!("an answer was unsure: {why}"),
-        retry_after: None,
-        needs_a_person: false,
-    })
+/// Where Zoho forbids whatever it was sent, the account's credentials lack the permission. One
+/// refusal alone says so only where no other channel is known to be well.
+fn forbidden_to_all(plan: &Plan, execution: &Execution) -> Option<AccountTrouble> {
+    let mut forbidden = 0;
+    let mut what = String::new();
+    for (_, outcome) in execution.outcomes.iter().filter(|(step, _)| step.action.is_remote()) {
+        match outcome {
+            Outcome::Refused(refused) if may_be_of_one_channel(&refused.code) => {
+                forbidden += 1;
+                what = format!("every call is refused with {}: {}", refused.code, refused.message);
+            }
+            Outcome::Done(_) | Outcome::Refused(_) => return None,
+            Outcome::Unsure(_) | Outcome::Deferred(_) => {}
+        }
+    }
+    let is_all = forbidden > 1 || (forbidden == 1 && plan.kept.is_empty());
+    is_all.then_some(AccountTrouble { what, retry_after: None, needs_a_person: true })
 }
 
 /// Why the rest is left to the next pass.
@@ -262,6 +272,7 @@ fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) 
         Class::Rejected { code, message, json_path } => {
             (Outcome::Refused(Refused { code, message, json_path }), None)
         }
+        Class::Forbidden(refused) => (Outcome::Refused(refused), None),
     }
 }
 
@@ -377,12 +388,15 @@ fn call_max(action: &Action, batch_max: usize) -> usize {
     }
 }
 
+/// What came of a step, and what that says of the account.
+type Answer = (Outcome, Option<AccountTrouble>);
+
 /// One batch, all of whose steps are of one kind.
-async fn send(client: &Client, batch: &Batch) -> Result<Vec<Outcome>, Error> {
+async fn send(client: &Client, batch: &Batch) -> Result<Vec<Answer>, Error> {
     let steps = &batch.steps;
     let Some(first) = steps.first() else { return Ok(Vec::new()) };
     let verdicts = match &first.action {
-        Action::TakeOver(_) => return Ok(vec![Outcome::Done(None); steps.len()]),
+        Action::TakeOver(_) => return Ok(vec![(Outcome::Done(None), None); steps.len()]),
         Action::Forget => return forget(client, first.id).await,
         Action::Enable(_) => client.enable(&asks(steps)).await?,
         Action::Update(_) => client.update(&asks(steps)).await?,
@@ -393,20 +407,16 @@ async fn send(client: &Client, batch: &Batch) -> Result<Vec<Outcome>, Error> {
             client.disable(&ids).await?
         }
     };
-    Ok(verdicts
-        .into_iter()
-        .zip(steps)
-        .map(|(verdict, step)| gone_is_done(step, outcome(verdict)))
-        .collect())
+    Ok(verdicts.into_iter().zip(steps).map(|(verdict, step)| answer(verdict, step)).collect())
 }
 
 /// A channel is forgotten only after a second look, by its id, that does not find it either.
-async fn forget(client: &Client, id: ChannelId) -> Result<Vec<Outcome>, Error> {
+async fn forget(client: &Client, id: ChannelId) -> Result<Vec<Answer>, Error> {
     let outcome = match client.look_at(id).await? {
         None => Outcome::Done(None),
         Some(_) => Outcome::Deferred("the second look found it".to_owned()),
     };
-    Ok(vec![outcome])
+    Ok(vec![(outcome, None)])
 }
 
 fn asks(steps: &[Step]) -> Vec<&Ask> {
@@ -432,11 +442,21 @@ fn gone_is_done(step: &Step, outcome: Outcome) -> Outcome {
     }
 }
 
-fn outcome(verdict: ItemVerdict) -> Outcome {
+/// An item of an answer. One that leaves its channel open is no failed call, but what can wait must
+/// not be sent again at once and for ever.
+fn answer(verdict: ItemVerdict, step: &Step) -> Answer {
     match verdict {
-        ItemVerdict::Accepted(expiry) => Outcome::Done(expiry),
-        ItemVerdict::Refused(refused) => Outcome::Refused(refused),
-        ItemVerdict::Unsure(why) => Outcome::Unsure(why),
+        ItemVerdict::Accepted(expiry) => (Outcome::Done(expiry), None),
+        ItemVerdict::Unsure(why) => {
+            let what = format!("an answer was unsure: {why}");
+            let trouble = AccountTrouble { what, retry_after: None, needs_a_person: false };
+            (Outcome::Unsure(why), Some(trouble))
+        }
+        ItemVerdict::Refused(refused) => {
+            let error = Error::of_item(step.action.word(), &refused);
+            let (outcome, trouble) = verdict_of(error.class(), &error);
+            (gone_is_done(step, outcome), trouble)
+        }
     }
 }
 

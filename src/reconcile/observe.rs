@@ -49,7 +49,7 @@ fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> O
     let (retry_after, needs_a_person) = match error.class() {
         Class::Transient { retry_after } => (retry_after, false),
         Class::Account => (None, true),
-        Class::Rejected { .. } | Class::Unsure => (None, false),
+        Class::Forbidden(_) | Class::Rejected { .. } | Class::Unsure => (None, false),
     };
     let why = error.to_string();
     let looks = state.looks.again(now, why.clone(), retry_after);

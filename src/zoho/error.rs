@@ -8,6 +8,7 @@
 //! | lost: time-out, reset, cut short, too large | Transient | Unsure |
 //! | 429 | Transient, with its Retry-After | the same |
 //! | 401, 403, 404, 405, other 4xx, 3xx, refused credentials | Account | Account |
+//! | `NO_PERMISSION`, `AUTHORIZATION_FAILED` that come with another status than 401 | Account | Forbidden |
 //! | 400 or 413 without items | Account | Rejected (the batch as a whole) |
 //! | 408, 5xx | Transient, with its Retry-After | Unsure |
 //! | 2xx that cannot be read | Transient | Unsure |
@@ -15,11 +16,13 @@
 //! | the store cannot remember that a token is asked for | Transient | the same |
 //!
 //! A code of Zoho's that says more than its status outranks it: Zoho's own sources disagree about
-//! statuses (OAS-old has errors under 202), and an error may come with HTTP 200.
+//! statuses (OAS-old has errors under 202), and an error may come with HTTP 200. A code inside an
+//! item means what it means bare: [`Error::of_item`].
 
 use std::time::Duration;
 
 use super::transport::TransportError;
+use super::wire::Refused;
 
 /// One exchange that did not do what it was for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +97,9 @@ pub enum Class {
     /// Nothing was changed, and it will not work before somebody changes the account's credentials,
     /// scopes or URLs.
     Account,
+    /// Nothing was changed, and it may be for one channel of the request or for the account: a user
+    /// may lack one module, or all. Only single calls tell.
+    Forbidden(Refused),
     /// Zoho refused this request as a whole, because of what is in it.
     Rejected {
         /// Zoho's code.
@@ -108,6 +114,14 @@ pub enum Class {
 }
 
 impl Error {
+    /// One refused item of an answer to a write: it is judged as if it had come alone and bare.
+    pub fn of_item(operation: &'static str, refused: &Refused) -> Error {
+        let Refused { code, message, json_path } = refused.clone();
+        let kind =
+            Kind::Refused { status: 400, code: Some(code), message, json_path, retry_after: None };
+        Error { operation, writing: true, kind }
+    }
+
     /// What it means: the table above.
     pub fn class(&self) -> Class {
         match &self.kind {
@@ -116,6 +130,15 @@ impl Error {
             Kind::Credentials(_) => Class::Account,
             Kind::Waiting { wait, .. } => Class::Transient { retry_after: Some(*wait) },
             Kind::Unremembered(_) => Class::Transient { retry_after: None },
+            Kind::Refused { status, code: Some(code), message, json_path, .. }
+                if self.writing && *status != 401 && may_be_of_one_channel(code) =>
+            {
+                Class::Forbidden(Refused {
+                    code: code.clone(),
+                    message: message.clone(),
+                    json_path: json_path.clone(),
+                })
+            }
             Kind::Refused { status, code, message, json_path, retry_after } => {
                 match meant_status(*status, code.as_deref()) {
                     429 => Class::Transient { retry_after: *retry_after },
@@ -150,6 +173,11 @@ fn meant_status(status: u16, code: Option<&str>) -> u16 {
     }
 }
 
+/// Whether a code speaks of a permission that may be missing for one module only.
+pub fn may_be_of_one_channel(code: &str) -> bool {
+    ["NO_PERMISSION", "AUTHORIZATION_FAILED"].contains(&code)
+}
+
 /// Codes that say nothing of the channels in the request, whatever status they come with.
 const ACCOUNT_CODES: [&str; 9] = [
     "INVALID_TOKEN",
@@ -174,6 +202,7 @@ mod tests {
                 format!("transient {}s", wait.as_secs())
             }
             Class::Account => "account".to_owned(),
+            Class::Forbidden(refused) => format!("forbidden {}", refused.code),
             Class::Rejected { code, .. } => format!("rejected {code}"),
             Class::Unsure => "unsure".to_owned(),
         }
@@ -198,7 +227,9 @@ mod tests {
             (refused(400, "INVALID_DATA"), "account", "rejected INVALID_DATA"),
             (refused(401, "INVALID_TOKEN"), "account", "account"),
             (refused(401, "OAUTH_SCOPE_MISMATCH"), "account", "account"),
-            (refused(403, "NO_PERMISSION"), "account", "account"),
+            (refused(401, "AUTHORIZATION_FAILED"), "account", "account"),
+            (refused(403, ""), "account", "account"),
+            (refused(403, "NO_PERMISSION"), "account", "forbidden NO_PERMISSION"),
             (refused(404, "INVALID_URL_PATTERN"), "account", "account"),
             (refused(405, ""), "account", "account"),
             (refused(408, ""), "transient", "unsure"),
@@ -226,7 +257,8 @@ mod tests {
             (400, "INTERNAL_SERVER_ERROR", "transient", "unsure"),
             (400, "INVALID_TOKEN", "account", "account"),
             (200, "AUTHENTICATION_FAILURE", "account", "account"),
-            (400, "NO_PERMISSION", "account", "account"),
+            (400, "NO_PERMISSION", "account", "forbidden NO_PERMISSION"),
+            (200, "AUTHORIZATION_FAILED", "account", "forbidden AUTHORIZATION_FAILED"),
             (400, "API_NOT_SUPPORTED", "account", "account"),
         ];
         for (status, code, reading, writing) in rows {

@@ -39,6 +39,7 @@ fn class(error: &Error) -> String {
         Class::Transient { retry_after: None } => "transient".to_owned(),
         Class::Transient { retry_after: Some(wait) } => format!("transient {}s", wait.as_secs()),
         Class::Account => "account".to_owned(),
+        Class::Forbidden(refused) => format!("forbidden {}", refused.code),
         Class::Rejected { code, .. } => format!("rejected {code}"),
         Class::Unsure => "unsure".to_owned(),
     }
@@ -305,7 +306,7 @@ async fn each_fault_has_its_class() {
         (Fault::TooManyRequests, "transient", "transient"),
         (Fault::InvalidToken, "account", "account"),
         (Fault::ScopeMismatch, "account", "account"),
-        (Fault::Forbidden, "account", "account"),
+        (Fault::Forbidden, "account", "forbidden NO_PERMISSION"),
         (Fault::NotFound, "account", "account"),
         (Fault::Refused, "transient", "transient"),
         (Fault::ResetBefore, "transient", "unsure"),

@@ -361,3 +361,31 @@ async fn every_reading_of_patch_and_post_converges() {
         }
     }
 }
+
+/// From before the first write, and from the last moment of a life on.
+#[tokio::test(start_paused = true)]
+async fn a_module_that_is_forbidden_lapses_no_channel_of_another() {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    for (number, module) in
+        ["Accounts", "Contacts", "Deals", "Leads", "Quotes", "Tasks"].iter().enumerate()
+    {
+        world.declare("acme", &format!("c{number}"), &[&format!("{module}.all")]);
+    }
+    world.start();
+    world.audit().await;
+    assert_all_covered(&world);
+    world.pass_time(6 * HOUR).await;
+    world.zoho().add_fault(Rule::always(Fault::ForbidModule { module: "Leads".to_owned() }));
+    for _ in 0..2 * 24 {
+        world.pass_time(HOUR).await;
+        let covered = world
+            .declared()
+            .into_iter()
+            .filter(|(account, id)| world.is_covered(account, *id, world.now()));
+        assert!(covered.count() >= 5, "at {}", world.now());
+    }
+    assert!(!world.report("acme").needs_a_person);
+    world.zoho().clear_faults();
+    world.pass_time(7 * MINUTE).await;
+    assert_all_covered(&world);
+}

@@ -170,6 +170,12 @@ pub enum Fault {
         /// The channel's id.
         channel: String,
     },
+    /// A write that holds a channel with events of this module is refused as a whole, with a bare
+    /// 403 NO_PERMISSION: the user of the grant may not see the module.
+    ForbidModule {
+        /// The module's API name.
+        module: String,
+    },
     /// An OAuth error inside a 200.
     OauthError {
         /// Its name, such as `invalid_code`.
@@ -207,6 +213,7 @@ impl Fault {
                 | Fault::ResetBefore
                 | Fault::HangBefore
                 | Fault::RefuseBatchWith { .. }
+                | Fault::ForbidModule { .. }
                 | Fault::OauthError { .. }
                 | Fault::TokenThrottled
         )
@@ -230,7 +237,9 @@ impl Fault {
             Fault::RefuseChannel { channel, .. } | Fault::RefuseBatchWith { channel } => {
                 !lists && call.channels.contains(channel)
             }
-            Fault::RefuseModule { module, .. } => !lists && call.modules.contains(module),
+            Fault::RefuseModule { module, .. } | Fault::ForbidModule { module } => {
+                !lists && call.modules.contains(module)
+            }
             _ => true,
         }
     }

@@ -27,7 +27,7 @@ pub(crate) fn instead(fault: &Fault, knobs: &Knobs) -> Reply {
         Fault::TooManyRequests => throttled(knobs),
         Fault::InvalidToken => oauth::invalid_token(knobs),
         Fault::ScopeMismatch => oauth::scope_mismatch(),
-        Fault::Forbidden => {
+        Fault::Forbidden | Fault::ForbidModule { .. } => {
             let details = json!({ "permissions": ["Crm_Implied_Api_Access"] });
             bare(403, "NO_PERMISSION", "permission denied", &details)
         }

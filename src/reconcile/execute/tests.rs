@@ -203,12 +203,10 @@ async fn a_429_stops_at_once_even_behind_another_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_403_a_404_or_a_missing_scope_ends_the_pass_at_its_first_call_and_needs_a_person() {
-    for (fault, said) in [
-        (Fault::Forbidden, "HTTP 403"),
-        (Fault::NotFound, "HTTP 404"),
-        (Fault::ScopeMismatch, "HTTP 401 OAUTH_SCOPE_MISMATCH"),
-    ] {
+async fn a_404_or_a_missing_scope_ends_the_pass_at_its_first_call_and_needs_a_person() {
+    for (fault, said) in
+        [(Fault::NotFound, "HTTP 404"), (Fault::ScopeMismatch, "HTTP 401 OAUTH_SCOPE_MISMATCH")]
+    {
         let desk = Desk::new();
         desk.sim.fault(fault);
         let (execution, _) = desk.run(desk.enables(1..=200)).await;
@@ -223,7 +221,7 @@ async fn a_403_a_404_or_a_missing_scope_ends_the_pass_at_its_first_call_and_need
 async fn credentials_that_fail_behind_another_failure_need_a_person() {
     let desk = Desk::new();
     desk.sim.fault_once(Fault::ResetBefore);
-    desk.sim.fault(Fault::Forbidden);
+    desk.sim.fault(Fault::ScopeMismatch);
     let (execution, _) = desk.run(desk.enables(1..=200)).await;
     assert_eq!(desk.calls().len(), 2);
     assert!(execution.trouble.unwrap().needs_a_person);
@@ -441,5 +439,57 @@ proptest! {
         }
         prop_assert_eq!(sent.len(), steps.len());
         prop_assert!(steps.iter().all(|step| sent.contains(step)));
+    }
+}
+
+/// A code that may be about one channel is not taken for the account's, and costs no neighbour.
+#[tokio::test(start_paused = true)]
+async fn a_module_that_is_forbidden_costs_its_channel_only_and_the_account_is_not_blamed() {
+    let desk = Desk::new();
+    desk.sim.fault(Fault::ForbidModule { module: "Leads".to_owned() });
+    let mut steps = desk.enables(1..=6);
+    let leads = ask(spec(4, &["Leads.all"]), desk.sim.now());
+    steps[3] = step(4, Action::Enable(leads), Reason::Emergency);
+    let (execution, records) = desk.run(steps).await;
+    let all = ["1 done", "2 done", "3 done", "4 refused", "5 done", "6 done"];
+    assert_eq!(words(&execution), all);
+    assert_eq!(execution.trouble, None);
+    assert_eq!(records[&id(4)].refusal.as_ref().unwrap().code, "NO_PERMISSION");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forbidden_to_every_single_call_is_the_account_s() {
+    for size in [1, 3, 50] {
+        let desk = Desk::new();
+        desk.sim.fault(Fault::Forbidden);
+        let (execution, _) = desk.run(desk.enables(1..=size)).await;
+        let trouble = execution.trouble.unwrap();
+        assert!(trouble.needs_a_person && trouble.what.contains("NO_PERMISSION"), "{trouble:?}");
+        assert!(desk.calls().len() as u32 <= REFUSALS_MAX, "{size}: {:?}", desk.calls());
+    }
+}
+
+/// A code means inside an item what it means bare.
+#[tokio::test(start_paused = true)]
+async fn a_code_inside_an_item_means_what_it_means_bare() {
+    let rows = [
+        ("INVALID_DATA", "refused", None),
+        ("INTERNAL_ERROR", "unsure", Some(false)),
+        ("SERVICE_UNAVAILABLE", "unsure", Some(false)),
+        ("TOO_MANY_REQUESTS", "deferred", Some(false)),
+        ("RATE_LIMIT_EXCEEDED", "deferred", Some(false)),
+        ("INVALID_TOKEN", "deferred", Some(true)),
+        ("OAUTH_SCOPE_MISMATCH", "deferred", Some(true)),
+        ("NO_PERMISSION", "refused", None),
+    ];
+    for (code, word, needs_a_person) in rows {
+        let desk = Desk::new();
+        let (channel, details) = ("2".to_owned(), serde_json::json!({}));
+        desk.sim.fault(Fault::RefuseChannel { channel, code: code.to_owned(), details });
+        let (execution, records) = desk.run(desk.enables(1..=3)).await;
+        assert_eq!(words(&execution)[1], format!("2 {word}"), "{code}");
+        let trouble = execution.trouble.map(|trouble| trouble.needs_a_person);
+        assert_eq!(trouble, needs_a_person, "{code}");
+        assert_eq!(records[&id(2)].refusal.is_some(), word == "refused", "{code}");
     }
 }
