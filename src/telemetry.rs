@@ -6,7 +6,7 @@
 //! escaped where it would end the line, command a terminal or turn its direction. (JSON escapes by
 //! itself.)
 //!
-//! `RUST_LOG` filters as usual; without it everything of ours is shown from `info` on, and of the
+//! `RUST_LOG` filters by level and target (`debug`, `warn,channelkeeper::zoho=trace`); without it everything of ours is shown from `info` on, and of the
 //! libraries what needs a person. The cron crate logs `Uninited` at info at each start, and
 //! reqwest's and hyper's finer levels would show URLs.
 
@@ -15,11 +15,14 @@ use std::io::IsTerminal;
 
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format::{FmtSpan, Writer, debug_fn};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -33,29 +36,34 @@ pub enum LogFormat {
 
 /// Begins to log. A second call changes nothing.
 pub fn begin(format: LogFormat, default_level: &str) {
-    let default = format!("warn,channelkeeper={default_level},tokio_cron_scheduler=warn");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let fields = debug_fn(write_field).delimited(" ");
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_span_events(FmtSpan::NONE)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    let fields = debug_fn(write_field).delimited(" ");
-    // An error only says that logging has begun already.
-    let _already = match (format, is_journal()) {
-        (LogFormat::Text, false) => builder.fmt_fields(fields).try_init(),
+    let layer = match (format, is_journal()) {
+        (LogFormat::Text, false) => layer.fmt_fields(fields).boxed(),
         (LogFormat::Text, true) => {
-            builder.fmt_fields(fields).without_time().map_event_format(Prioritized).try_init()
+            layer.fmt_fields(fields).without_time().map_event_format(Prioritized).boxed()
         }
-        (LogFormat::Json, false) => builder.json().flatten_event(true).try_init(),
-        (LogFormat::Json, true) => builder
-            .json()
-            .flatten_event(true)
-            .without_time()
-            .map_event_format(Prioritized)
-            .try_init(),
+        (LogFormat::Json, false) => layer.json().flatten_event(true).boxed(),
+        (LogFormat::Json, true) => {
+            layer.json().flatten_event(true).without_time().map_event_format(Prioritized).boxed()
+        }
     };
+    let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_level);
+    // An error only says that logging has begun already.
+    let _already = tracing_subscriber::registry().with(filter).with(layer).try_init();
+}
+
+/// What is shown: `rust_log`, if it can be read.
+fn filter(rust_log: Option<&str>, default_level: &str) -> Targets {
+    let level = default_level.parse().unwrap_or(LevelFilter::INFO);
+    let default = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("channelkeeper", level)
+        .with_target("tokio_cron_scheduler", LevelFilter::WARN);
+    rust_log.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Whether stderr leads to the journal itself: the variable is inherited by whatever is started
@@ -152,6 +160,19 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn rust_log_says_what_is_shown_and_one_that_cannot_be_read_changes_nothing() {
+        let asked = filter(Some("warn,channelkeeper::zoho=trace"), "info");
+        assert!(asked.would_enable("channelkeeper::zoho::client", &Level::TRACE));
+        assert!(!asked.would_enable("channelkeeper::store", &Level::INFO));
+        for unreadable in [None, Some("channelkeeper=loud")] {
+            let default = filter(unreadable, "debug");
+            assert!(default.would_enable("channelkeeper::store", &Level::DEBUG));
+            assert!(!default.would_enable("reqwest::connect", &Level::INFO));
+            assert!(!default.would_enable("tokio_cron_scheduler", &Level::INFO));
         }
     }
 

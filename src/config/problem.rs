@@ -3,10 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
-    MietteSpanContents, SourceCode, SourceSpan, SpanContents,
-};
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer};
 
 use super::source::{Place, Snippet, Source};
 use crate::model::sanitize::plain;
@@ -51,27 +49,14 @@ pub enum Look {
 
 /// All of them, each with its line and the text underlined.
 pub fn render(problems: &[Problem], look: Look) -> String {
-    let theme = match look {
-        Look::Plain => GraphicalTheme::none(),
-        Look::Unicode => GraphicalTheme::unicode_nocolor(),
-        Look::Colour => GraphicalTheme::unicode(),
+    let renderer = match look {
+        Look::Plain => Renderer::plain().decor_style(DecorStyle::Ascii),
+        Look::Unicode => Renderer::plain().decor_style(DecorStyle::Unicode),
+        Look::Colour => Renderer::styled().decor_style(DecorStyle::Unicode),
     };
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_context_lines(SHOWN_AROUND)
-        .with_width(WIDTH)
-        .with_links(false)
-        .without_primary_span_start();
-    let mut text = String::new();
-    for problem in problems {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        if handler.render_report(&mut text, problem).is_err() {
-            text.push_str(&problem.one_line());
-            text.push('\n');
-        }
-    }
-    text
+    let renderer = renderer.term_width(WIDTH);
+    let shown = problems.iter().map(|problem| renderer.render(&[problem.group()]) + "\n");
+    shown.collect::<Vec<_>>().join("\n")
 }
 
 impl Problem {
@@ -91,9 +76,34 @@ impl Problem {
     /// `config.toml:12:8: message (help)`: for the log, the status and the health page.
     pub fn one_line(&self) -> String {
         let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-        let position =
-            if self.line == 0 { String::new() } else { format!(":{}:{}", self.line, self.column) };
-        format!("{}{position}: {}{help}", self.file, self.message)
+        format!("{}{help}", self.title())
+    }
+
+    /// Its place and what is wrong. The snippet cannot say the place: it was cut and masked, so it
+    /// has other columns than the file.
+    fn title(&self) -> String {
+        let Problem { file, line, column, message, .. } = self;
+        match line {
+            0 => format!("{file}: {message}"),
+            line => format!("{file}:{line}:{column}: {message}"),
+        }
+    }
+
+    fn group(&self) -> Group<'_> {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(self.title()));
+        if let Some(Snippet { text, first_line, underlined: (start, length) }) = &self.snippet {
+            let underlined = AnnotationKind::Primary.span(*start..start + length);
+            let snippet = annotate_snippets::Snippet::source(text);
+            group = group.element(snippet.line_start(first_line + 1).annotation(underlined));
+        }
+        match &self.help {
+            Some(help) => group.element(Level::HELP.message(help)),
+            None => group,
+        }
     }
 }
 
@@ -104,50 +114,6 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
-
-impl Diagnostic for Problem {
-    fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.severity {
-            Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
-        })
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.snippet.as_ref().map(|_| self as &dyn SourceCode)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let Snippet { underlined, .. } = self.snippet.as_ref()?;
-        Some(Box::new(std::iter::once(LabeledSpan::new(None, underlined.0, underlined.1))))
-    }
-}
-
-impl SourceCode for Problem {
-    fn read_span<'a>(
-        &'a self,
-        span: &SourceSpan,
-        before: usize,
-        after: usize,
-    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let Some(snippet) = &self.snippet else { return Err(MietteError::OutOfBounds) };
-        let read = snippet.text.as_str().read_span(span, before, after)?;
-        // A snippet that was cut or masked has other columns than the file: so the heading is not
-        // left to miette.
-        Ok(Box::new(MietteSpanContents::new_named(
-            format!("{}:{}:{}", self.file, self.line, self.column),
-            read.data(),
-            *read.span(),
-            read.line() + snippet.first_line,
-            read.column(),
-            read.line_count(),
-        )))
-    }
-}
 
 /// What has been found so far, not yet with its lines.
 #[derive(Debug, Default)]
@@ -234,7 +200,5 @@ fn shown(text: &str) -> String {
 
 /// The most that is listed; the rest is counted.
 const LISTED_MAX: usize = 1000;
-/// A snippet is shown whole: it was cut to size when it was made.
-const SHOWN_AROUND: usize = 8;
 /// Columns that a shown problem may take.
 const WIDTH: usize = 100;

@@ -777,20 +777,19 @@ fn a_shown_problem_underlines_its_text() {
     );
     expect![[r#"
         shown:
-          x unknown key "lifetme" in channel "a"
-            ,-[config.toml:13:1]
-         13 | lifetme = "***"
-            : ^^^^^^^
-            `----
-          help: did you mean "lifetime"?
+        error: config.toml:13:1: unknown key "lifetme" in channel "a"
+           |
+        13 | lifetme = "***"
+           | ^^^^^^^
+           |
+           = help: did you mean "lifetime"?
 
-          x "token" must be a secret, not a number
-            ,-[config.toml:14:9]
-         14 | token = ***
-            :         ^^^
-            `----
-          help: write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself
-                in quotes
+        error: config.toml:14:9: "token" must be a secret, not a number
+           |
+        14 | token = ***
+           |         ^^^
+           |
+           = help: write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes
     "#]]
     .assert_eq(&format!("shown:\n{}", render(&of_text(&text).problems, Look::Plain)));
 }
