@@ -15,6 +15,7 @@ use channelkeeper::model::record::{AccountState, Grant, Record};
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::{Timestamp, after};
 use channelkeeper::model::version::{DAY, WEEK};
+use channelkeeper::model::wishes::Wishes;
 use channelkeeper::plan::facts::Facts;
 use channelkeeper::plan::filter::plan;
 use divan::counter::ItemsCount;
@@ -57,14 +58,15 @@ struct World {
     specs: BTreeMap<ChannelId, Arc<Spec>>,
     records: BTreeMap<ChannelId, Record>,
     state: AccountState,
+    wishes: Wishes,
     look: Look,
     now: Timestamp,
 }
 
 impl World {
     fn facts(&self) -> Facts<'_> {
-        let World { account, policy, specs, records, state, look, now } = self;
-        Facts { account, policy, specs, records, state, look, now: *now }
+        let World { account, policy, specs, records, state, wishes, look, now } = self;
+        Facts { account, policy, specs, records, state, wishes, look, now: *now }
     }
 }
 
@@ -96,6 +98,7 @@ fn world(channels: i64, age: Duration, seen: &[&str]) -> World {
         specs,
         records,
         state: AccountState { skew_ms: Some(0), ..AccountState::default() },
+        wishes: Wishes::default(),
         look: Look::Seen { channels: look, at: start },
         now: after(start, age),
     }

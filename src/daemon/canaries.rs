@@ -123,12 +123,13 @@ impl Canaries {
     fn due(&self, subject: &Subject, every: Duration) -> Result<Vec<Due>, StoreError> {
         let (account, now) = (subject.name(), self.clock.now());
         let (state, known) = (self.store.account_state(account)?, self.store.canaries(account)?);
+        let pauses = self.store.wishes(account)?.pauses;
         let zoho_now = state.zoho_time(now);
         let mut due: BTreeMap<Fingerprint, Due> = BTreeMap::new();
         for spec in subject.desired.specs_at(zoho_now).values() {
             let url = spec.notify_url.fingerprint();
             let is_due = known.get(&url).is_none_or(|facts| facts.is_due(every, zoho_now));
-            let may_be_sent = state.paused.of(spec.id, now).is_none()
+            let may_be_sent = pauses.of(spec.id, now).is_none()
                 && check_notify_url(spec.notify_url.full()).is_ok();
             if is_due && may_be_sent && !due.contains_key(&url) {
                 let (account, request) = (account.clone(), canary(spec, zoho_now));

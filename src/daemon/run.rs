@@ -631,6 +631,7 @@ fn remembered_of(subject: &Subject, store: &Store) -> Result<AccountMemory, Stor
     Ok(AccountMemory {
         policy: account.policy.clone(),
         state: store.account_state(&account.name)?,
+        wishes: store.wishes(&account.name)?,
         api: account.api(),
         token: token.unwrap_or_default(),
     })

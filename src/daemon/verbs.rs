@@ -18,7 +18,6 @@ use crate::coverage::{Acks, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::desired::AccountDesired;
 use crate::model::pause::{Pause, Pauses};
-use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
 use crate::plan::calls::{self, CallsView};
 use crate::plan::checksum::checksum;
@@ -459,9 +458,7 @@ pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Resu
             plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
         let removals: BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
         if !removals.is_empty() {
-            let state = store.account_state(&plan.account)?;
-            let state = AccountState { removals_allowed: removals, ..state };
-            store.write_account_state(&plan.account, &state)?;
+            store.allow_removals(&plan.account, removals)?;
         }
     }
     Ok(())
@@ -475,17 +472,12 @@ pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Resu
 pub async fn adopt(fleet: &Fleet, store: &Store, channel: &str) -> Result<AccountName, VerbError> {
     let (subject, spec) = fleet.channel(channel)?;
     let account = subject.name().clone();
-    let records = store.records(&account)?;
     let observed = subject.client.look_at(spec.id).await?;
     let missing = || VerbError::NotThere { name: spec.name.clone(), id: spec.id };
     let url = observed
         .and_then(|observed| observed.notify_urls.iter().next().cloned())
         .ok_or_else(missing)?;
-    let known = records.get(&spec.id).cloned();
-    let record =
-        known.unwrap_or_else(|| Record::new(spec.id, spec.name.clone(), url.fingerprint()));
-    let record = Record { notify_url: url.fingerprint(), ..record };
-    store.write_records(&account, &[(spec.id, Some(record))].into())?;
+    store.adopt(&account, spec.id, url.fingerprint())?;
     Ok(account)
 }
 
@@ -506,15 +498,8 @@ pub fn ask_renewal(
         .map(|name| fleet.channel(name))
         .transpose()?
         .map(|(_, spec)| spec.id);
-    for (account, subject) in fleet.chosen(which)? {
-        let declared = &subject.desired.specs;
-        let asked = store.records(&account)?.into_values();
-        let asked = asked.filter(|record| {
-            declared.contains_key(&record.id) && only.is_none_or(|id| id == record.id)
-        });
-        let changes =
-            asked.map(|record| (record.id, Some(Record { renewal_asked: Some(now), ..record })));
-        store.write_records(&account, &changes.collect())?;
+    for account in fleet.chosen(which)?.keys() {
+        store.ask_renewal(account, only, now)?;
     }
     Ok(())
 }
@@ -567,9 +552,12 @@ pub fn pause(
     now: Timestamp,
     until: Option<Timestamp>,
 ) -> Result<(), VerbError> {
-    change_pauses(store, target, |pauses| match target.channel {
-        Some(id) => drop(pauses.channels.insert(id, Pause { at: now, until })),
-        None => pauses.account = Some(Pause { at: now, until }),
+    change_pauses(store, target, |pauses| {
+        *pauses = std::mem::take(pauses).still_held(now);
+        match target.channel {
+            Some(id) => drop(pauses.channels.insert(id, Pause { at: now, until })),
+            None => pauses.account = Some(Pause { at: now, until }),
+        }
     })
 }
 
@@ -590,9 +578,7 @@ fn change_pauses(
     change: impl Fn(&mut Pauses),
 ) -> Result<(), VerbError> {
     for account in target.accounts.keys() {
-        let mut state = store.account_state(account)?;
-        change(&mut state.paused);
-        store.write_account_state(account, &state)?;
+        store.ask(account, |wishes| change(&mut wishes.pauses))?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::model::channel::{AccountName, ChannelId};
 use crate::model::policy::Policy;
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
+use crate::model::wishes::Wishes;
 
 /// Reads what is remembered.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct AccountMemory {
     pub policy: Policy,
     /// Its state.
     pub state: AccountState,
+    /// What people asked for of it.
+    pub wishes: Wishes,
     /// The API with its version, as `https://www.zohoapis.eu/crm/v8`.
     pub api: String,
     /// Its access token.

@@ -16,6 +16,7 @@ use crate::model::record::{AccountState, Grant, LastStep, Record};
 use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp, after};
 use crate::model::version::WEEK;
+use crate::model::wishes::Wishes;
 use crate::plan::step::{Cause, Held, Plan};
 use crate::reconcile::look_kept::LookKept;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
@@ -187,6 +188,7 @@ pub(crate) fn remembering() -> Lookups {
         let state = AccountState { skew_ms: Some(0), ..AccountState::default() };
         let token = TokenFacts { until: Some(hours(2)), denied: None };
         Ok(Some(AccountMemory {
+            wishes: Wishes::default(),
             policy,
             state,
             api: "https://www.zohoapis.eu/crm/v8".to_owned(),

@@ -13,6 +13,7 @@ use crate::model::learned::Learned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
 use crate::model::time::{Timestamp, after};
+use crate::model::wishes::Wishes;
 use crate::plan::backoff;
 use crate::plan::credits::credits;
 use crate::plan::explain::{Explanation, explain};
@@ -50,12 +51,12 @@ impl Subject {
         &'a self,
         specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
         records: &'a BTreeMap<ChannelId, Record>,
-        state: &'a AccountState,
+        (state, wishes): (&'a AccountState, &'a Wishes),
         look: &'a Look,
         now: Timestamp,
     ) -> Facts<'a> {
-        let account = &self.desired.account;
-        Facts { account: &account.name, policy: &account.policy, specs, records, state, look, now }
+        let (account, policy) = (&self.desired.account.name, &self.desired.account.policy);
+        Facts { account, policy, specs, records, state, wishes, look, now }
     }
 }
 
@@ -64,8 +65,10 @@ pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreErro
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
     let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
-    let specs = subject.desired.specs_at(observation.state.zoho_time(now));
-    Ok(filter::plan(&subject.facts(&specs, &records, &observation.state, &observation.look, now)))
+    let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
+    let specs = subject.desired.specs_at(state.zoho_time(now));
+    let facts = subject.facts(&specs, &records, (state, wishes), &observation.look, now);
+    Ok(filter::plan(&facts))
 }
 
 /// One channel of what a pass would do now. Looks, and changes nothing.
@@ -78,8 +81,9 @@ pub async fn explained(
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
     let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
-    let specs = subject.desired.specs_at(observation.state.zoho_time(now));
-    let facts = subject.facts(&specs, &records, &observation.state, &observation.look, now);
+    let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
+    let specs = subject.desired.specs_at(state.zoho_time(now));
+    let facts = subject.facts(&specs, &records, (state, wishes), &observation.look, now);
     Ok(explain(&facts, &filter::plan(&facts), id, request_timeout))
 }
 
@@ -112,21 +116,20 @@ pub async fn pass(
         looked_from,
         canaries,
     });
-    let plan = filter::plan(&subject.facts(&specs, &records, &state, &look, now));
+    let wishes = store.wishes(subject.name())?;
+    let plan = filter::plan(&subject.facts(&specs, &records, (&state, &wishes), &look, now));
     log_plan(subject.name(), wake, &plan, &look);
-    let mut memory = PassMemory::new(ledgers, records, look.clone(), (now, zoho_now));
+    let mut memory = PassMemory::new((ledgers, records), look.clone(), wishes, (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     memory.finish()?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now)
         .told(subject.client.take_credits_news(), now);
-    // What an operator wrote down while the pass was under way stays.
-    let stored = store.account_state(subject.name())?;
-    let removals_allowed = still_to_remove(stored.removals_allowed, &memory.records, &specs);
-    let paused = stored.paused.still_held(now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
-    let state = AccountState { removals_allowed, learned, paused, ..state };
-    let facts = subject.facts(&specs, &memory.records, &state, &memory.predicted, now);
+    let state = AccountState { learned, ..state };
+    // With what was asked for while the pass was under way.
+    let asked = (&state, &store.wishes(subject.name())?);
+    let facts = subject.facts(&specs, &memory.records, asked, &memory.predicted, now);
     let after_plan = filter::plan(&facts);
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
@@ -158,17 +161,6 @@ pub async fn pass(
         look: LookKept::of(memory.predicted, &specs),
         traffic: subject.client.traffic(),
     })
-}
-
-/// What the operator allowed stays allowed until it is done, however many passes that takes, or
-/// until the channel is declared again. It is read when the pass is over, because it may have been
-/// allowed while the pass was under way.
-fn still_to_remove(
-    allowed: BTreeSet<ChannelId>,
-    records: &BTreeMap<ChannelId, Record>,
-    specs: &BTreeMap<ChannelId, Arc<Spec>>,
-) -> BTreeSet<ChannelId> {
-    allowed.into_iter().filter(|id| records.contains_key(id) && !specs.contains_key(id)).collect()
 }
 
 /// The account's state once the plan was carried out: writes that went well end their trouble.
@@ -275,38 +267,3 @@ fn log_outcomes(account: &AccountName, execution: &Execution) {
 }
 
 const AT_ONCE: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::channel::NotifyUrl;
-    use crate::model::policy::Mode;
-    use crate::model::secret::Fingerprint;
-    use crate::model::version::DAY;
-
-    #[test]
-    fn what_was_allowed_is_allowed_until_it_is_done_or_declared_again() {
-        let id = |number| ChannelId::new(number).unwrap();
-        let record =
-            |number| (id(number), Record::new(id(number), "c".parse().unwrap(), Fingerprint(0)));
-        let spec = |number| {
-            let spec = Spec {
-                id: id(number),
-                name: "c".parse().unwrap(),
-                events: ["Deals.all"].into_iter().collect(),
-                notify_url: NotifyUrl::new("https://hooks.example.com"),
-                token: None,
-                rotation: None,
-                lifetime: DAY,
-                renew_before: None,
-                notify_on_related_action: true,
-                return_affected_field_values: false,
-                conditions: Vec::new(),
-                mode: Mode::Sync,
-            };
-            (id(number), Arc::new(spec))
-        };
-        let (records, specs) = ([2, 3].map(record).into(), [spec(3)].into());
-        assert_eq!(still_to_remove([1, 2, 3].map(id).into(), &records, &specs), [id(2)].into());
-    }
-}

@@ -13,6 +13,7 @@ use crate::model::observed::{Look, Observed};
 use crate::model::record::{Grant, LastStep, Record, Refusal, Repairs};
 use crate::model::secret::Fingerprint;
 use crate::model::time::{Times, Timestamp};
+use crate::model::wishes::Wishes;
 use crate::plan::backoff;
 use crate::plan::drift;
 use crate::plan::step::{Action, Ask, Reason, Step};
@@ -30,6 +31,8 @@ pub struct PassMemory<'a> {
     pub records: BTreeMap<ChannelId, Record>,
     /// What the next look should find.
     pub predicted: Look,
+    /// What the plan knew to be asked for.
+    wishes: Wishes,
     /// Whether something is written that may not be on the disk yet.
     is_unflushed: bool,
     now: Timestamp,
@@ -39,12 +42,12 @@ pub struct PassMemory<'a> {
 impl<'a> PassMemory<'a> {
     /// Of a pass at `now`.
     pub fn new(
-        ledgers: Ledgers<'a>,
-        records: BTreeMap<ChannelId, Record>,
+        (ledgers, records): (Ledgers<'a>, BTreeMap<ChannelId, Record>),
         look: Look,
+        wishes: Wishes,
         (now, zoho_now): (Timestamp, Timestamp),
     ) -> PassMemory<'a> {
-        PassMemory { ledgers, records, predicted: look, is_unflushed: false, now, zoho_now }
+        PassMemory { ledgers, records, predicted: look, wishes, is_unflushed: false, now, zoho_now }
     }
 
     /// The ledgers as they are now.
@@ -149,7 +152,7 @@ impl<'a> PassMemory<'a> {
 
     fn accepted(&self, record: &mut Record, step: &Step, expiry: Option<Timestamp>) {
         record.refusal = None;
-        record.renewal_asked = None;
+        self.answered(record);
         if let (Some(ask), Some(expiry)) = (step.action.ask(), expiry) {
             record.notify_url = ask.spec.notify_url.fingerprint();
             let grant = Grant { at: self.zoho_now, asked: ask.expiry, expiry };
@@ -163,9 +166,14 @@ impl<'a> PassMemory<'a> {
         let earlier = record.refusal.as_ref().filter(|earlier| earlier.spec == spec);
         let attempts = earlier.map_or(0, |earlier| earlier.attempts).saturating_add(1);
         let Refused { code, message, json_path } = refused.clone();
-        record.renewal_asked = None;
+        self.answered(record);
         record.refusal = Some(Refusal { code, message, json_path, spec, attempts, at: self.now });
         self.count_repair(record, step);
+    }
+
+    /// What was asked for of this channel when the plan was made has had its answer.
+    fn answered(&self, record: &mut Record) {
+        record.renewal_answered = self.wishes.renewal(record).or(record.renewal_answered);
     }
 
     /// Counts passes that were meant to mend the same drift, so that it can be seen to come back.

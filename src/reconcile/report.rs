@@ -235,7 +235,8 @@ pub fn remembered(
     let (records, state) = (store.records(account)?, store.account_state(account)?);
     let look = Look::Unknown("no daemon is running, so nobody has looked".to_owned());
     let specs = subject.desired.specs_at(state.zoho_time(now));
-    let facts = subject.facts(&specs, &records, &state, &look, now);
+    let wishes = store.wishes(account)?;
+    let facts = subject.facts(&specs, &records, (&state, &wishes), &look, now);
     let after = filter::plan(&facts);
     let channels = channels(&facts, &[], &store.canaries(account)?);
     let lost = lost(&store.ledgers(account)?, state.zoho_time(now));

@@ -56,6 +56,7 @@ impl Store {
         if let Some(Current { generation, over: _ }) = current
             && self.desired.is(&keys::generation(generation), below(generation))?
         {
+            self.declare_wishes(desired)?;
             return Ok(false);
         }
         let generation = current.map_or(1, |current| current.generation + 1);
@@ -66,7 +67,20 @@ impl Store {
         self.meta
             .write([(CURRENT.to_owned(), Some(Current { generation, over: over.finish() }))])?;
         self.drop_generations_but(Some(generation))?;
+        // After what is declared is in force: whoever asks for something from here on sees it.
+        self.declare_wishes(desired)?;
         Ok(true)
+    }
+
+    /// Whether a channel is declared in the last good desired state.
+    pub(super) fn is_declared(
+        &self,
+        account: &AccountName,
+        id: ChannelId,
+    ) -> Result<bool, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(false) };
+        let key = channel_key(account, id);
+        self.desired.has(&format!("{}{key}", keys::generation(current.generation)))
     }
 
     /// The last good desired state, its secrets fetched; `None` when there never was one.
@@ -172,11 +186,13 @@ impl Entry {
         match self {
             Entry::Settings(_) => "settings".to_owned(),
             Entry::Account(account) => format!("account/{}", account.name),
-            Entry::Channel(channel) => {
-                format!("channel/{}", keys::record(&channel.account, channel.id))
-            }
+            Entry::Channel(channel) => channel_key(&channel.account, channel.id),
         }
     }
+}
+
+fn channel_key(account: &AccountName, id: ChannelId) -> String {
+    format!("channel/{}", keys::record(account, id))
 }
 
 #[derive(Serialize, Deserialize)]

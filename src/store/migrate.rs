@@ -37,7 +37,9 @@ pub(super) type Entries = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>;
 pub(super) type Step = fn(Entries) -> Result<Entries, String>;
 
 /// From layout 1 to 2, from 2 to 3, and so on.
-pub(super) const STEPS: &[Step] = &[];
+pub(super) const STEPS: &[Step] = &[to_2::step];
+
+mod to_2;
 
 /// An older database that was brought to this layout.
 #[derive(Clone, Debug, PartialEq, Eq)]

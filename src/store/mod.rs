@@ -1,19 +1,21 @@
 //! The memory: the only place that knows sled.
 //!
-//! Layout. Every value is JSON with a version `v`; keys are text, names holding no `/`:
+//! Layout. Values are JSON, whose shapes the layout's number governs; keys are text, names holding
+//! no `/`. Each value has one writer, for whom it is in the last column:
 //!
-//! | tree | key | value |
-//! | --- | --- | --- |
-//! | `meta` | `schema` | the layout's version, a number as text |
-//! | `meta` | `desired` | which generation of `desired` is the current one, and over what |
-//! | `meta` | `told` | what the alert webhook was told to be bad and is not over |
-//! | `desired` | `GENERATION/settings`, `GENERATION/account/NAME`, `GENERATION/channel/ACCOUNT/ID` | the last good desired state; secrets as reference and fingerprint, never as value |
-//! | `records` | `ACCOUNT/ID` | what is remembered of a channel: being there means that it is ours |
-//! | `accounts` | `NAME` | what is remembered of an account |
-//! | `ledger` | `ACCOUNT/ID` | what was covered of a channel and what was not: gaps only; outlives the channel's record |
-//! | `acks` | `ACCOUNT/ID` | which gaps of its ledger somebody has acknowledged; goes with the ledger |
-//! | `canaries` | `ACCOUNT/FINGERPRINT` | what became of the canaries to one `notify_url` |
-//! | `tokens` | `NAME` | the cached access token and when tokens were asked for |
+//! | tree | key | value | written by |
+//! | --- | --- | --- | --- |
+//! | `meta` | `schema` | the layout's number | whoever opens |
+//! | `meta` | `desired` | which generation of `desired` is the current one, and over what | whoever puts a config in force |
+//! | `meta` | `told` | what the alert webhook was told to be bad and is not over | the task that sends alerts |
+//! | `desired` | `GENERATION/settings`, `GENERATION/account/NAME`, `GENERATION/channel/ACCOUNT/ID` | the last good desired state; secrets as reference and fingerprint, never as value | whoever puts a config in force |
+//! | `asked` | `NAME` | what people asked for of an account: pauses, renewals, removals, adoptions | commands |
+//! | `records` | `ACCOUNT/ID` | what is remembered of a channel: being there means that it is ours | the account's pass |
+//! | `accounts` | `NAME` | what is remembered of an account | the account's pass |
+//! | `ledger` | `ACCOUNT/ID` | what was covered of a channel and what was not: gaps only; outlives the channel's record | the account's pass |
+//! | `acks` | `ACCOUNT/ID` | which gaps of its ledger somebody has acknowledged | `gaps ack`; goes with the ledger |
+//! | `canaries` | `ACCOUNT/FINGERPRINT` | what became of the canaries to one `notify_url` | the task that sends canaries |
+//! | `tokens` | `NAME` | the cached access token and when tokens were asked for | the account's client |
 //!
 //! IDs in keys have 19 digits and fingerprints 20, so that they sort as numbers do.
 //!
@@ -49,10 +51,15 @@
 //!   says, and for no other. It hides nothing. Whatever else changes of an account is written at
 //!   once.
 //! - A token fetch is remembered and flushed before it is made.
+//! - What somebody asked for is changed in one step, which nothing comes between, and flushed before
+//!   the command is answered. A pass reads it and writes what it answered into its records, so a
+//!   crash leaves a wish with its answer or one that is answered again.
 //!
-//! Every write here is one batch in one tree, which sled applies whole or not at all; batches hold
-//! at most [`BATCH_MAX`] entries, because sled's memory grows with the size of a batch. sled is
-//! opened with a cache of 4 MiB (its default is 1 GiB) and segments of 64 KiB (512): see
+//! A write is made in batches of at most [`BATCH_MAX`] entries of one tree, because sled's memory
+//! grows with the size of a batch. sled applies each batch whole or not at all; of several batches,
+//! and of several trees, a crash may leave the first ones.
+//!
+//! sled is opened with a cache of 4 MiB (its default is 1 GiB) and segments of 64 KiB (512): see
 //! `docs/performance.md`. The directory is made 0700 and its files 0600.
 //!
 //! A database of an earlier release is brought to this layout and kept as it was; a newer one is
@@ -81,6 +88,7 @@ pub mod open;
 mod pending_states;
 mod tree;
 mod value;
+mod wishes;
 
 pub use migrate::Migrated;
 pub use open::{OpenError, Opened, SCHEMA, Store};

@@ -38,7 +38,7 @@ use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
 use super::pending_states::Held;
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::value::{AccountValue, GrantOnly, RecordValue, TokenValue};
-use super::{acks, alert_state, canaries, desired, keys, ledger};
+use super::{acks, alert_state, canaries, desired, keys, ledger, wishes};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
 #[derive(Clone)]
@@ -48,6 +48,7 @@ pub struct Store {
     records: Tree,
     accounts: Tree,
     tokens: Tree,
+    pub(super) asked: Tree,
     pub(super) ledgers: Tree,
     pub(super) acks: Tree,
     pub(super) canaries: Tree,
@@ -230,6 +231,7 @@ impl Store {
             records: tree("records")?,
             accounts: tree("accounts")?,
             tokens: tree("tokens")?,
+            asked: tree("asked")?,
             ledgers: tree("ledger")?,
             acks: tree("acks")?,
             canaries: tree("canaries")?,
@@ -251,6 +253,7 @@ impl Store {
             records,
             accounts,
             tokens,
+            asked,
             ledgers,
             acks,
             canaries,
@@ -265,6 +268,7 @@ impl Store {
             records: records.kept_by(&keeper),
             accounts: accounts.kept_by(&keeper),
             tokens: tokens.kept_by(&keeper),
+            asked: asked.kept_by(&keeper),
             ledgers: ledgers.kept_by(&keeper),
             acks: acks.kept_by(&keeper),
             canaries: canaries.kept_by(&keeper),
@@ -276,13 +280,14 @@ impl Store {
     }
 
     /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
-    fn trees(&self) -> [&Tree; 8] {
+    fn trees(&self) -> [&Tree; 9] {
         let Store {
             meta,
             desired,
             records,
             accounts,
             tokens,
+            asked,
             ledgers,
             acks,
             canaries,
@@ -291,7 +296,7 @@ impl Store {
             db: _,
             state_dir: _,
         } = self;
-        [meta, desired, ledgers, acks, canaries, records, accounts, tokens]
+        [meta, desired, asked, ledgers, acks, canaries, records, accounts, tokens]
     }
 
     /// The record of one channel.
@@ -302,6 +307,15 @@ impl Store {
     ) -> Result<Option<Record>, StoreError> {
         let value: Option<RecordValue> = self.records.read(&keys::record(account, id))?;
         Ok(value.map(RecordValue::into_record))
+    }
+
+    /// Whether a channel is ours.
+    pub(super) fn is_recorded(
+        &self,
+        account: &AccountName,
+        id: ChannelId,
+    ) -> Result<bool, StoreError> {
+        self.records.has(&keys::record(account, id))
     }
 
     /// The records of one account.
@@ -408,6 +422,7 @@ impl Store {
             let ledgers = scope.spawn(|| ledger::verify(self));
             self.accounts.check::<AccountValue>(|_, _| true)?;
             self.tokens.check::<TokenValue>(|_, _| true)?;
+            wishes::verify(self)?;
             acks::verify(self)?;
             canaries::verify(self)?;
             alert_state::verify(self)?;

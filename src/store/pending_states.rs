@@ -76,7 +76,6 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::pause::Pause;
     use crate::model::time::{Timestamp, after};
 
     fn looked(minute: u64) -> AccountState {
@@ -111,13 +110,13 @@ mod tests {
         let store = Store::temporary().unwrap().holding();
         store.write_account_state(&acme, &looked(0)).unwrap();
         store.write_account_state(&acme, &looked(1)).unwrap();
-        let mut paused = looked(1);
-        paused.paused.account = Some(Pause { at: looked(1).looked_at.unwrap(), until: None });
-        store.write_account_state(&acme, &paused).unwrap();
-        assert_eq!(store.stored_state(&acme).unwrap(), paused);
+        let mut refused = looked(1);
+        refused.learned.post_refused = looked(1).looked_at;
+        store.write_account_state(&acme, &refused).unwrap();
+        assert_eq!(store.stored_state(&acme).unwrap(), refused);
         store.write_held().unwrap();
-        assert_eq!(store.account_state(&acme).unwrap(), paused, "nothing older comes over it");
-        let skewed = AccountState { skew_ms: Some(90_000), ..paused };
+        assert_eq!(store.account_state(&acme).unwrap(), refused, "nothing older comes over it");
+        let skewed = AccountState { skew_ms: Some(90_000), ..refused };
         store.write_account_state(&acme, &skewed).unwrap();
         assert_eq!(store.stored_state(&acme).unwrap(), skewed, "another time at Zoho is news");
     }

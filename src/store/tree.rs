@@ -108,17 +108,15 @@ impl Tree {
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Disk(tree) => {
-                let value =
-                    tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
-                value.map(|bytes| self.parse(key.as_bytes(), &bytes)).transpose()
-            }
-            Place::Memory(entries) => entries
-                .get(key.as_bytes())
-                .map(|bytes| self.parse(key.as_bytes(), bytes))
-                .transpose(),
-        }
+        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
+        let stored = stored(&place, key)?;
+        stored.map(|bytes| self.parse(key.as_bytes(), &bytes)).transpose()
+    }
+
+    /// Whether there is an entry of this key.
+    pub(super) fn has(&self, key: &str) -> Result<bool, StoreError> {
+        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(stored(&place, key)?.is_some())
     }
 
     /// Every entry whose key begins so, in the order of keys.
@@ -221,6 +219,25 @@ impl Tree {
         }
     }
 
+    /// Changes one entry, with nobody else's change in between, and flushes. `None` is an entry
+    /// that is not there.
+    pub(super) fn update<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+        change: impl FnOnce(Option<T>) -> Result<Option<T>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        let stored = stored(&place, key)?;
+        let changed =
+            change(stored.as_deref().map(|bytes| self.parse(key.as_bytes(), bytes)).transpose()?)?;
+        let changed = changed.map(|value| self.json(key, &value)).transpose()?;
+        if changed != stored {
+            self.put_at(&mut place, &[(key.as_bytes().to_vec(), changed)])?;
+        }
+        drop(place);
+        self.flush()
+    }
+
     /// Removes keys, in batches, and flushes.
     pub(super) fn remove(&self, keys: Vec<Vec<u8>>) -> Result<(), StoreError> {
         if keys.is_empty() {
@@ -298,8 +315,12 @@ impl Tree {
 
     fn put(&self, changes: &[Change]) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        self.put_at(&mut place, changes)
+    }
+
+    fn put_at(&self, place: &mut Place, changes: &[Change]) -> Result<(), StoreError> {
         for chunk in changes.chunks(BATCH_MAX) {
-            let unwritten = match &*place {
+            let unwritten = match place {
                 // The other trees are not there any more: what is on the disk stays of one time.
                 Place::Disk(tree) if self.keeper.trouble().is_some() => Some(everything(tree)?),
                 Place::Disk(tree) => match self.to_disk(tree, chunk) {
@@ -315,7 +336,7 @@ impl Tree {
             if let Some(entries) = unwritten {
                 *place = Place::Memory(entries);
             }
-            if let Place::Memory(entries) = &mut *place {
+            if let Place::Memory(entries) = place {
                 for (key, value) in chunk.iter().cloned() {
                     match value {
                         Some(value) => entries.insert(key, value),
@@ -388,6 +409,18 @@ fn touch(tree: &sled::Tree, key: &[u8]) -> Result<(), StoreError> {
 
 fn flush(tree: &sled::Tree) -> Result<(), StoreError> {
     tree.flush().map(drop).map_err(|source| StoreError::Sled { doing: "flush", source })
+}
+
+/// One value, as bytes.
+fn stored(place: &Place, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    match place {
+        Place::Disk(tree) => {
+            let value =
+                tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
+            Ok(value.map(|bytes| bytes.to_vec()))
+        }
+        Place::Memory(entries) => Ok(entries.get(key.as_bytes()).cloned()),
+    }
 }
 
 /// Every entry of a tree on the disk.

@@ -4,7 +4,6 @@
 //! Each carries its version `v`; a later shape reads the earlier ones. Conversions name every
 //! field, so that a new one breaks the build here and not the data.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::model::channel::{ChannelId, ChannelName};
 use crate::model::credits::CreditsLeft;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
-use crate::model::pause::{Pause, Pauses};
 use crate::model::record::{AccountState, Grant, LastStep, Record, Refusal, Repairs, Trouble};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
@@ -33,7 +31,7 @@ pub(super) struct RecordValue {
     refusal: Option<RefusalValue>,
     repairs: Option<RepairsValue>,
     #[serde(default)]
-    renewal_asked: Option<Timestamp>,
+    renewal_answered: Option<Timestamp>,
     last: Option<LastStepValue>,
 }
 
@@ -82,7 +80,7 @@ struct LastStepValue {
 
 impl RecordValue {
     pub(super) fn of(record: &Record) -> RecordValue {
-        let Record { id, name, notify_url, grant, refusal, repairs, renewal_asked, last } =
+        let Record { id, name, notify_url, grant, refusal, repairs, renewal_answered, last } =
             record.clone();
         RecordValue {
             v: V,
@@ -98,7 +96,7 @@ impl RecordValue {
                 writes,
                 at,
             }),
-            renewal_asked,
+            renewal_answered,
             last: last.map(|LastStep { at, step, outcome }| LastStepValue { at, step, outcome }),
         }
     }
@@ -116,7 +114,7 @@ impl RecordValue {
             grant,
             refusal,
             repairs,
-            renewal_asked,
+            renewal_answered,
             last,
         } = self;
         Record {
@@ -139,7 +137,7 @@ impl RecordValue {
                 writes,
                 at,
             }),
-            renewal_asked,
+            renewal_answered,
             last: last.map(|LastStepValue { at, step, outcome }| LastStep { at, step, outcome }),
         }
     }
@@ -155,47 +153,9 @@ pub(super) struct AccountValue {
     #[serde(default)]
     looked_from: Option<Timestamp>,
     #[serde(default)]
-    removable: Vec<i64>,
-    #[serde(default)]
     learned: LearnedValue,
     #[serde(default)]
-    paused: PausesValue,
-    #[serde(default)]
     credits: Option<CreditsValue>,
-}
-
-#[derive(Serialize, Deserialize, Default)]
-#[serde(default)]
-struct PausesValue {
-    account: Option<PauseValue>,
-    /// By channel id, as text.
-    channels: BTreeMap<String, PauseValue>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PauseValue {
-    at: Timestamp,
-    until: Option<Timestamp>,
-}
-
-impl PausesValue {
-    fn of(pauses: &Pauses) -> PausesValue {
-        let Pauses { account, channels } = pauses;
-        let value = |pause: &Pause| {
-            let Pause { at, until } = *pause;
-            PauseValue { at, until }
-        };
-        let channels = channels.iter().map(|(id, pause)| (id.to_string(), value(pause)));
-        PausesValue { account: account.as_ref().map(value), channels: channels.collect() }
-    }
-
-    fn into_pauses(self) -> Pauses {
-        let PausesValue { account, channels } = self;
-        let pause = |PauseValue { at, until }| Pause { at, until };
-        let channels =
-            channels.into_iter().filter_map(|(id, value)| Some((id.parse().ok()?, pause(value))));
-        Pauses { account: account.map(pause), channels: channels.collect() }
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -307,17 +267,8 @@ impl TroubleValue {
 
 impl AccountValue {
     pub(super) fn of(state: &AccountState) -> AccountValue {
-        let AccountState {
-            skew_ms,
-            looks,
-            writes,
-            looked_at,
-            looked_from,
-            removals_allowed,
-            learned,
-            paused,
-            credits,
-        } = state;
+        let AccountState { skew_ms, looks, writes, looked_at, looked_from, learned, credits } =
+            state;
         AccountValue {
             v: V,
             skew_ms: *skew_ms,
@@ -325,38 +276,21 @@ impl AccountValue {
             writes: TroubleValue::of(writes),
             looked_at: *looked_at,
             looked_from: *looked_from,
-            removable: removals_allowed.iter().map(|id| id.number()).collect(),
             learned: LearnedValue::of(learned),
-            paused: PausesValue::of(paused),
             credits: credits.map(|CreditsLeft { remaining, at }| CreditsValue { remaining, at }),
         }
     }
 
     pub(super) fn into_state(self) -> AccountState {
-        let AccountValue {
-            v: _,
-            skew_ms,
-            looks,
-            writes,
-            looked_at,
-            looked_from,
-            removable,
-            learned,
-            paused,
-            credits,
-        } = self;
+        let AccountValue { v: _, skew_ms, looks, writes, looked_at, looked_from, learned, credits } =
+            self;
         AccountState {
             skew_ms,
             looks: looks.into_trouble(),
             writes: writes.into_trouble(),
             looked_at,
             looked_from,
-            removals_allowed: removable
-                .into_iter()
-                .filter_map(|id| ChannelId::new(id).ok())
-                .collect(),
             learned: learned.into_learned(),
-            paused: paused.into_pauses(),
             credits: credits.map(|CreditsValue { remaining, at }| CreditsLeft { remaining, at }),
         }
     }
@@ -474,7 +408,7 @@ mod tests {
                 at: at(),
             }),
             repairs: Some(Repairs { drift: Fingerprint(9), writes: 3, at: at() }),
-            renewal_asked: None,
+            renewal_answered: None,
             last: Some(LastStep {
                 at: at(),
                 step: "enable (renew)".into(),
@@ -510,8 +444,6 @@ mod tests {
             writes: Trouble::default(),
             looked_at: Some(at()),
             looked_from: Some(at()),
-            removals_allowed: [ChannelId::new(3).unwrap(), ChannelId::new(i64::MAX).unwrap()]
-                .into(),
             learned: Learned {
                 lifetime: Some(LifetimeLearned {
                     max: Duration::from_secs(86_400),
@@ -524,10 +456,6 @@ mod tests {
                 batch: Some(BatchLearned { max: 6, refused: 12, configured: 50, at: at() }),
                 refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
                 short_grants: Attempts { count: 1, since: Some(at()) },
-            },
-            paused: Pauses {
-                account: Some(Pause { at: at(), until: Some(at()) }),
-                channels: [(ChannelId::new(7).unwrap(), Pause { at: at(), until: None })].into(),
             },
             credits: Some(CreditsLeft { remaining: 40, at: at() }),
         };
@@ -571,7 +499,7 @@ mod tests {
             record.id = ChannelId::new(number).unwrap();
             record.notify_url = Fingerprint(hash);
             record.grant = Some(Grant { at, asked: at, expiry: at });
-            record.renewal_asked = Some(at);
+            record.renewal_answered = Some(at);
             record.last = Some(LastStep { at, step: text.clone(), outcome: text.clone() });
             record.repairs = Some(Repairs { drift: Fingerprint(hash), writes: attempts, at });
             let stored = serde_json::to_vec(&RecordValue::of(&record)).unwrap();

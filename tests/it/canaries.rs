@@ -10,7 +10,6 @@ use channelkeeper::daemon::verbs::{self, GapsRequest};
 use channelkeeper::model::channel::NotifyUrl;
 use channelkeeper::model::exchange::{Request, Response};
 use channelkeeper::model::pause::{Pause, Pauses};
-use channelkeeper::model::record::AccountState;
 use channelkeeper::model::time::{Timestamp, after, span};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::Knobs;
@@ -252,8 +251,7 @@ async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open(
     world.audit().await;
     let acme = "acme".parse().unwrap();
     let hold = |world: &World, paused: Pauses| {
-        let state = world.store().account_state(&acme).unwrap();
-        world.store().write_account_state(&acme, &AccountState { paused, ..state }).unwrap();
+        world.store().ask(&acme, |wishes| wishes.pauses = paused).unwrap();
     };
     let held = Pause { at: world.now(), until: None };
     let receivers = receivers(&world);

@@ -5,6 +5,7 @@
 //! - `disk`: a disk that cannot be written in mid-life;
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
+//! - `one_writer`: commands beside a pass, on two threads;
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `quota`: what calls cost, and what becomes of it when credits run low;
 //! - `rotation`: tokens that rotate, over two months;
@@ -21,6 +22,7 @@ mod crashes;
 mod disk;
 mod hostile;
 mod ledger;
+mod one_writer;
 mod process;
 mod quota;
 mod rotation;

@@ -14,10 +14,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::{Timestamp, whole_seconds};
-use channelkeeper::store::{Opened, Store};
+use channelkeeper::store::{OpenError, Opened, Store};
 use expect_test::expect_file;
 
 #[test]
@@ -36,6 +37,46 @@ fn the_store_of_every_release_is_read() {
     }
 }
 
+#[test]
+fn a_migration_that_died_at_any_point_is_gone_through_again() {
+    // What was in place when it died, and what had its name by then.
+    let deaths: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("db", "db.migrating"), (KEPT, "db")],
+        &[("db", "db.migrated"), (KEPT, "db")],
+        &[("db", "db.migrated")],
+    ];
+    let release = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-0.1.0");
+    for moves in deaths {
+        let state = tempfile::tempdir().unwrap();
+        copy(&release.join("db"), &state.path().join("db"));
+        let now: Timestamp = NOW.parse().unwrap();
+        let migrated = open(state.path(), now).migrated.expect("an older layout");
+        assert_eq!((migrated.from, migrated.kept), (1, state.path().join(KEPT)));
+        for (from, to) in moves {
+            fs::rename(state.path().join(from), state.path().join(to)).unwrap();
+        }
+        let Opened { store, moved_aside, migrated: _ } = open(state.path(), now);
+        assert_eq!(moved_aside, None, "{moves:?}");
+        expect_file![release.join("holds.txt")].assert_eq(&holds(&store));
+        assert!(state.path().join(KEPT).is_dir(), "{moves:?}: the old one is kept");
+    }
+}
+
+/// Opens a store whose last user has just gone: it holds its lock for a moment longer.
+fn open(state_dir: &Path, now: Timestamp) -> Opened {
+    for _ in 0..200 {
+        match Store::open(state_dir, now) {
+            Err(OpenError::Locked(_)) => std::thread::park_timeout(Duration::from_millis(10)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays locked", state_dir.display());
+}
+
+const NOW: &str = "2030-01-01T00:00:00Z";
+const KEPT: &str = "db.layout-1-2030-01-01T00-00-00Z";
+
 /// What is in a store, one line for each thing.
 fn holds(store: &Store) -> String {
     let mut text = String::new();
@@ -49,7 +90,8 @@ fn holds(store: &Store) -> String {
         let state = store.account_state(name).unwrap();
         let looked = state.looked_from.map(whole_seconds);
         let token = store.token(name).unwrap().and_then(|token| token.access).is_some();
-        writeln!(text, "{name}: looked at {looked:?}, a token: {token}, pauses {:?}", state.paused)
+        let pauses = store.wishes(name).unwrap().pauses;
+        writeln!(text, "{name}: looked at {looked:?}, a token: {token}, pauses {pauses:?}")
             .unwrap();
         for record in store.records(name).unwrap().values() {
             let until = record.grant.map(|grant| whole_seconds(grant.expiry));

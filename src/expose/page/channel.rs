@@ -340,6 +340,7 @@ fn explained(
         specs: &specs,
         records: &records,
         state: &account.state,
+        wishes: &account.wishes,
         look: &look,
         now: report.at,
     };

@@ -11,6 +11,7 @@ use crate::model::channel::AccountName;
 use crate::model::observed::Look;
 use crate::model::record::Record;
 use crate::model::time::after;
+use crate::model::wishes::Wishes;
 use crate::plan::drift::Drift;
 use crate::plan::step::Reason;
 use crate::simulator::{Fault, Knobs};
@@ -44,7 +45,8 @@ impl Desk {
         let look = Look::Seen { channels: BTreeMap::new(), at: now };
         let records = self.store.records(&account).unwrap();
         let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
-        let mut memory = PassMemory::new(ledgers, records, look, (now, self.sim.now()));
+        let mut memory =
+            PassMemory::new((ledgers, records), look, Wishes::default(), (now, self.sim.now()));
         let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
         let stored = self.store.records(&account).unwrap();
         assert_eq!(memory.records, stored);

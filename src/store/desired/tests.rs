@@ -3,6 +3,8 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::record::Record;
+use crate::model::secret::Fingerprint;
 use crate::model::time::Timestamp;
 use crate::model::version::{DAY, WEEK};
 
@@ -115,6 +117,31 @@ fn an_unchanged_state_is_not_written_and_a_changed_secret_is_a_change() {
     let generations: std::collections::BTreeSet<Vec<u8>> =
         store.desired.keys("").unwrap().iter().map(|key| key[..20].to_vec()).collect();
     assert_eq!(generations.len(), 1);
+}
+
+#[test]
+fn what_is_declared_ends_what_was_asked_for_and_is_over() {
+    let store = Store::temporary().unwrap();
+    let (acme, own) = ("acme".parse().unwrap(), |number| ChannelId::new(number).unwrap());
+    let record = |number| {
+        let record = Record::new(own(number), "c".parse().unwrap(), Fingerprint(0));
+        (record.id, Some(record))
+    };
+    store.write_records(&acme, &[450, 451].map(record).into()).unwrap();
+    let mut smaller = desired();
+    smaller.accounts.values_mut().next().unwrap().specs.remove(&own(450));
+    store.keep_desired(&smaller).unwrap();
+    store.allow_removals(&acme, [1, 450, 451].map(own).into()).unwrap();
+    assert_eq!(store.wishes(&acme).unwrap().removals, [450, 451].map(own).into());
+    store.adopt(&acme, own(1), Fingerprint(7)).unwrap();
+    store.adopt(&acme, own(450), Fingerprint(7)).unwrap();
+    assert_eq!(store.wishes(&acme).unwrap().adoptions, [(own(1), Fingerprint(7))].into());
+
+    store.keep_desired(&desired()).unwrap();
+    assert_eq!(store.wishes(&acme).unwrap().removals, [own(451)].into(), "450 is declared again");
+    smaller.accounts.values_mut().next().unwrap().specs.remove(&own(1));
+    store.keep_desired(&smaller).unwrap();
+    assert!(store.wishes(&acme).unwrap().adoptions.is_empty());
 }
 
 /// "a/" comes after "a-b/", although "a" comes before "a-b".

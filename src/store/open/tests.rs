@@ -89,7 +89,6 @@ fn what_was_written_is_there_after_a_restart() {
     let state = AccountState {
         skew_ms: Some(-5),
         looks: Failures::default().again(now(), "HTTP 500", None),
-        removals_allowed: [ChannelId::new(3).unwrap()].into(),
         ..AccountState::default()
     };
     open(&dir).write_account_state(&acme(), &state).unwrap();
@@ -135,7 +134,7 @@ fn a_newer_layout_is_left_as_it_is() {
     let dir = TempDir::new().unwrap();
     let db = raw(&dir);
     let meta = db.open_tree("meta").unwrap();
-    meta.insert(SCHEMA_KEY, "2").unwrap();
+    meta.insert(SCHEMA_KEY, "3").unwrap();
     db.open_tree("records").unwrap().insert("whatever", "is new").unwrap();
     db.flush().unwrap();
     let trees =
@@ -143,7 +142,7 @@ fn a_newer_layout_is_left_as_it_is() {
     let before = trees(&db);
     drop((db, meta));
     let error = why_not(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 3, .. }), "{error}");
     let db = raw(&dir);
     assert_eq!(trees(&db), before);
     assert_eq!(names(dir.path()), ["db", "db.lock"]);
@@ -384,9 +383,10 @@ fn a_place_that_cannot_hold_a_directory_is_an_error_of_the_file_system() {
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
 }
 
-/// To layouts 2 and 3: records move into a tree of another name, and back; a word is left in `meta`
+/// To layouts 3 and 4: records move into a tree of another name, and back; a word is left in `meta`
 /// each time.
-const TO_3: &[Step] = &[
+const TO_4: &[Step] = &[
+    STEPS[0],
     |mut entries| {
         let records = entries.remove(b"records".as_slice()).ok_or("no records")?;
         entries.insert(b"channels".to_vec(), records);
@@ -401,8 +401,8 @@ const TO_3: &[Step] = &[
     },
 ];
 
-fn open_as_layout_3(dir: &TempDir) -> Opened {
-    Store::open_with(dir.path(), now(), TO_3).unwrap()
+fn open_as_layout_4(dir: &TempDir) -> Opened {
+    Store::open_with(dir.path(), now(), TO_4).unwrap()
 }
 
 /// Everything of a database, and nothing left of a migration beside it.
@@ -414,27 +414,27 @@ fn assert_migrated(dir: &TempDir, store: &Store) {
     assert_eq!(store.token(&acme()).unwrap(), Some(token()));
     let words = ["schema", "second", "third"]
         .map(|key| store.meta.read::<serde_json::Value>(key).unwrap().unwrap());
-    assert_eq!(words, [serde_json::json!(3), "2".into(), "3".into()]);
-    assert_eq!(names(dir.path()), ["db", "db.layout-1-2026-01-01T00-00-00Z", "db.lock"]);
+    assert_eq!(words, [serde_json::json!(4), "2".into(), "3".into()]);
+    assert_eq!(names(dir.path()), ["db", "db.layout-2-2026-01-01T00-00-00Z", "db.lock"]);
 }
 
 #[test]
 fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
     let dir = filled();
     let before = entries(&raw(&dir));
-    let Opened { store, moved_aside, migrated } = open_as_layout_3(&dir);
+    let Opened { store, moved_aside, migrated } = open_as_layout_4(&dir);
     assert_migrated(&dir, &store);
     let Migrated { from, kept } = migrated.unwrap();
-    assert_eq!((from, moved_aside), (1, None));
+    assert_eq!((from, moved_aside), (2, None));
     drop(store);
 
-    let Opened { store, moved_aside: None, migrated: None } = open_as_layout_3(&dir) else {
+    let Opened { store, moved_aside: None, migrated: None } = open_as_layout_4(&dir) else {
         panic!("migrated twice")
     };
     assert_migrated(&dir, &store);
     drop(store);
     let error = why_not(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 4, .. }), "{error}");
 
     // Back to the release before, as its document says.
     fs::remove_dir_all(dir.path().join(DATABASE)).unwrap();
@@ -446,16 +446,16 @@ fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
 #[test]
 fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
     let moved: [(&str, &[(&str, &str)]); 3] = [
-        ("half written", &[("db", "db.migrating"), ("db.layout-1-2026-01-01T00-00-00Z", "db")]),
+        ("half written", &[("db", "db.migrating"), ("db.layout-2-2026-01-01T00-00-00Z", "db")]),
         (
             "whole, the old one in place",
-            &[("db", "db.migrated"), ("db.layout-1-2026-01-01T00-00-00Z", "db")],
+            &[("db", "db.migrated"), ("db.layout-2-2026-01-01T00-00-00Z", "db")],
         ),
         ("whole, the old one away", &[("db", "db.migrated")]),
     ];
     for (crash, moves) in moved {
         let dir = filled();
-        drop(open_as_layout_3(&dir));
+        drop(open_as_layout_4(&dir));
         drop(raw(&dir));
         for (from, to) in moves {
             fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
@@ -463,7 +463,7 @@ fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
         if crash == "half written" {
             fs::write(dir.path().join("db.migrating/db"), "cut short").unwrap();
         }
-        let Opened { store, moved_aside, .. } = open_as_layout_3(&dir);
+        let Opened { store, moved_aside, .. } = open_as_layout_4(&dir);
         assert_eq!(moved_aside, None, "{crash}");
         assert_migrated(&dir, &store);
     }
@@ -473,12 +473,12 @@ fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
 fn what_cannot_be_migrated_is_moved_aside_and_said() {
     let dir = TempDir::new().unwrap();
     let db = raw(&dir);
-    db.open_tree("meta").unwrap().insert(SCHEMA_KEY, "1").unwrap();
+    db.open_tree("meta").unwrap().insert(SCHEMA_KEY, "2").unwrap();
     db.flush().unwrap();
     drop(db);
-    let Opened { moved_aside, migrated, .. } = open_as_layout_3(&dir);
+    let Opened { moved_aside, migrated, .. } = open_as_layout_4(&dir);
     let (aside, why) = moved_aside.unwrap();
-    assert!(aside.exists() && why.contains("layout 1 cannot be migrated: no records"), "{why}");
+    assert!(aside.exists() && why.contains("layout 2 cannot be migrated: no records"), "{why}");
     assert_eq!(migrated, None);
 }
 

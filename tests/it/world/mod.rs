@@ -535,7 +535,8 @@ pub fn spec(account: &str, name: &str, events: &[&str]) -> Spec {
     }
 }
 
-fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
+/// An account in force for everything that its org allows.
+pub fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
     let limits = version.limits();
     Account {
         name: name.parse().unwrap(),

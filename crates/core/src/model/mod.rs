@@ -30,3 +30,4 @@ pub mod small_set;
 pub mod time;
 pub mod token;
 pub mod version;
+pub mod wishes;

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::channel::ChannelId;
 use super::time::Timestamp;
 
 /// What is paused of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pauses {
     /// All of it.
     pub account: Option<Pause>,
@@ -16,7 +18,7 @@ pub struct Pauses {
 }
 
 /// One pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     /// When it was asked for, by the local clock.
     pub at: Timestamp,

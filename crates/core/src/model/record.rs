@@ -5,13 +5,11 @@
 //! channel until the channel is known to be gone, so that a crash between the two never leaves a
 //! channel at Zoho that nobody knows.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::channel::{ChannelId, ChannelName};
 use super::credits::{CreditsLeft, CreditsNews};
 use super::learned::Learned;
-use super::pause::Pauses;
 use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
 
@@ -31,8 +29,8 @@ pub struct Record {
     pub refusal: Option<Refusal>,
     /// Repairs of the same drift, until a look finds the channel as declared.
     pub repairs: Option<Repairs>,
-    /// When the operator asked for a renewal, until it is granted.
-    pub renewal_asked: Option<Timestamp>,
+    /// The last renewal that was asked for and that a write has answered.
+    pub renewal_answered: Option<Timestamp>,
     /// The last step taken and what came of it.
     pub last: Option<LastStep>,
 }
@@ -47,7 +45,7 @@ impl Record {
             grant: None,
             refusal: None,
             repairs: None,
-            renewal_asked: None,
+            renewal_answered: None,
             last: None,
         }
     }
@@ -147,13 +145,8 @@ pub struct AccountState {
     pub looked_at: Option<Timestamp>,
     /// When that look was sent, in Zoho's time: up to here the coverage ledgers are certain.
     pub looked_from: Option<Timestamp>,
-    /// The channels that the operator allowed to be disabled, until that is done or they are
-    /// declared again.
-    pub removals_allowed: BTreeSet<ChannelId>,
     /// What its replies taught.
     pub learned: Learned,
-    /// What the operator paused.
-    pub paused: Pauses,
     /// What is left of the day's credits; none when half of them or more are.
     pub credits: Option<CreditsLeft>,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A secret value: a client secret, a refresh token, an access token, a channel token. `Debug` and
@@ -102,7 +103,7 @@ impl fmt::Debug for Secret {
 
 /// The first 64 bits of a SHA-256 over named parts: enough to tell two values apart, not enough to
 /// be one of them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fingerprint(pub u64);
 
 impl Fingerprint {

@@ -108,7 +108,7 @@ fn row(case: &Case<'_>) -> Row {
         (true, true, Sight::Seen(_), Some(Renewal::NotSubscribed)) => Row::NotSubscribed,
         (true, true, Sight::Seen(_), Some(Renewal::Asked)) => Row::Asked,
         (true, true, Sight::Seen(_), Some(Renewal::ShortGrant)) => Row::ShortGrant,
-        (true, false, Sight::Seen(_), _) if case.has_declared_url() => Row::Found,
+        (true, false, Sight::Seen(_), _) if case.is_to_be_ours() => Row::Found,
         (true, false, Sight::Seen(_), _) => Row::Conflict,
         (true, true, Sight::Unknown(_), _) if case.age == Age::Emergency => Row::UnseenEmergency,
         (true, true, Sight::Unknown(_), _) => Row::Unseen,
@@ -267,12 +267,11 @@ impl<'a> Case<'a> {
     }
 
     fn renewal(&self, spec: &Arc<Spec>, observed: &Observed) -> Option<Renewal> {
-        let asked = self.record.is_some_and(|record| record.renewal_asked.is_some());
         match self.age {
             Age::Emergency => Some(Renewal::Emergency),
             Age::Due | Age::Fresh if self.is_not_subscribed() => Some(Renewal::NotSubscribed),
             Age::Due => Some(Renewal::Due),
-            Age::Fresh if asked => Some(Renewal::Asked),
+            Age::Fresh if self.is_asked() => Some(Renewal::Asked),
             Age::Fresh => self.can_do_better(spec, observed).then_some(Renewal::ShortGrant),
         }
     }
@@ -291,8 +290,10 @@ impl<'a> Case<'a> {
     /// time that POST of a live channel of ours is refused because it is live: its answer is
     /// PUT. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec) -> Option<Held> {
-        let record = self.record.filter(|record| record.renewal_asked.is_none())?;
-        let refusal = record.refusal.as_ref().filter(|_| self.would_write())?;
+        let refusal = self.record?.refusal.as_ref().filter(|_| self.would_write())?;
+        if self.is_asked() {
+            return None;
+        }
         let is_absent = matches!(self.sight, Sight::Absent);
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
         let urgent = is_absent || self.age == Age::Emergency || not_subscribed;
@@ -328,13 +329,19 @@ impl<'a> Case<'a> {
         grant.is_some_and(|grant| grant.expiry > self.zoho_now)
     }
 
-    fn has_declared_url(&self) -> bool {
-        match (self.spec, self.sight) {
-            (Some(spec), Sight::Seen(observed)) => {
-                observed.notify_urls.iter().any(|url| *url == spec.notify_url)
-            }
-            (_, _) => false,
-        }
+    /// Whether a renewal was asked for that it has not had.
+    fn is_asked(&self) -> bool {
+        self.record.is_some_and(|record| self.facts.wishes.renewal(record).is_some())
+    }
+
+    /// Whether it delivers where it is declared to, or where it did when it was adopted.
+    fn is_to_be_ours(&self) -> bool {
+        let (Some(spec), Sight::Seen(observed)) = (self.spec, self.sight) else { return false };
+        let adopted = self.facts.wishes.adoptions.get(&self.id).copied();
+        observed
+            .notify_urls
+            .iter()
+            .any(|url| *url == spec.notify_url || adopted == Some(url.fingerprint()))
     }
 
     /// Whether Zoho gave it far less than it would get if it was asked for now.

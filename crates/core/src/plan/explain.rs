@@ -18,6 +18,7 @@ use crate::model::observed::{Look, Observed, TokenSeen};
 use crate::model::policy::Mode;
 use crate::model::record::{Record, Trouble};
 use crate::model::time::{Timestamp, span, whole_seconds};
+use crate::model::wishes::Wishes;
 
 use super::decide::{Decision, Row, decide};
 use super::drift::drift;
@@ -254,7 +255,7 @@ pub fn explain(
         at: whole_seconds(facts.now),
         declared: spec.map(|spec| declared(spec)),
         observed: sighted(facts, id),
-        record: record.map(recorded),
+        record: record.map(|record| recorded(record, facts.wishes)),
         rules: rules(facts, id),
         drift: drifts(facts, id),
         row: table_row(decision.row),
@@ -331,9 +332,17 @@ fn seen(observed: &Observed) -> Sighted {
     }
 }
 
-fn recorded(record: &Record) -> Recorded {
-    let Record { id: _, name: _, notify_url: _, grant, refusal, repairs, renewal_asked, last } =
-        record;
+fn recorded(record: &Record, wishes: &Wishes) -> Recorded {
+    let Record {
+        id: _,
+        name: _,
+        notify_url: _,
+        grant,
+        refusal,
+        repairs,
+        renewal_answered: _,
+        last,
+    } = record;
     Recorded {
         grant: grant.map(|grant| Granted {
             at: whole_seconds(grant.at),
@@ -348,7 +357,7 @@ fn recorded(record: &Record) -> Recorded {
             at: whole_seconds(refusal.at),
         }),
         repairs: repairs.map_or(0, |repairs| repairs.writes),
-        renewal_asked: *renewal_asked,
+        renewal_asked: wishes.renewal(record),
         last: last.as_ref().map(|last| Last {
             at: whole_seconds(last.at),
             step: last.step.clone(),

@@ -8,6 +8,7 @@ use crate::model::observed::Look;
 use crate::model::policy::Policy;
 use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
+use crate::model::wishes::Wishes;
 
 /// Everything a decision is made from.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ pub struct Facts<'a> {
     pub records: &'a BTreeMap<ChannelId, Record>,
     /// What is remembered of the account.
     pub state: &'a AccountState,
+    /// What people asked for.
+    pub wishes: &'a Wishes,
     /// What was seen.
     pub look: &'a Look,
     /// The local clock's time.

@@ -119,7 +119,7 @@ fn hold_paused(
     kept: &mut Vec<Kept>,
     held: &mut Vec<Held>,
 ) {
-    let pause = |id| facts.state.paused.of(id, facts.now);
+    let pause = |id| facts.wishes.pauses.of(id, facts.now);
     steps.retain(|step| match pause(step.id).filter(|_| step.action.is_remote()) {
         Some(pause) => {
             let cause = Cause::Paused { step: Some(step.title()) };
@@ -151,7 +151,7 @@ fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>)
     let channels = facts.specs.len() + unwanted;
     let too_many = channels >= GUARDED_FROM && unwanted * 3 > channels;
     let everything = facts.specs.is_empty();
-    let allowed = removals.is_subset(&facts.state.removals_allowed);
+    let allowed = removals.is_subset(&facts.wishes.removals);
     if removals.is_empty() || allowed || !(too_many || everything) {
         return;
     }

@@ -39,6 +39,7 @@ use crate::model::record::{AccountState, Grant, Record, Refusal, Trouble};
 use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, before, brief, span};
 use crate::model::version::{DAY, WEEK};
+use crate::model::wishes::Wishes;
 
 use super::facts::Facts;
 use super::filter::plan;
@@ -58,6 +59,7 @@ struct World {
     specs: BTreeMap<ChannelId, Arc<Spec>>,
     records: BTreeMap<ChannelId, Record>,
     state: AccountState,
+    wishes: Wishes,
     look: Look,
     now: Timestamp,
 }
@@ -89,6 +91,7 @@ impl World {
             specs: BTreeMap::new(),
             records: BTreeMap::new(),
             state: AccountState { skew_ms: Some(0), ..AccountState::default() },
+            wishes: Wishes::default(),
             look: Look::Seen { channels: BTreeMap::new(), at: hours(0) },
             now: hours(0),
         }
@@ -161,8 +164,8 @@ impl World {
     }
 
     fn facts(&self) -> Facts<'_> {
-        let World { account, policy, specs, records, state, look, now } = self;
-        Facts { account, policy, specs, records, state, look, now: *now }
+        let World { account, policy, specs, records, state, wishes, look, now } = self;
+        Facts { account, policy, specs, records, state, wishes, look, now: *now }
     }
 
     fn plan(&self) -> Plan {

@@ -147,11 +147,11 @@ fn removals_that_were_allowed_are_done_and_no_others() {
     let mut world = World::converged(4);
     world.retire(1);
     world.retire(2);
-    world.state.removals_allowed = [id(1), id(2)].into();
+    world.wishes.removals = [id(1), id(2)].into();
     assert_eq!(world.titles(), ["disable (retired)", "disable (retired)"]);
-    world.state.removals_allowed = [id(1), id(3)].into();
+    world.wishes.removals = [id(1), id(3)].into();
     assert!(world.titles().is_empty());
-    world.state.removals_allowed = BTreeSet::new();
+    world.wishes.removals = BTreeSet::new();
     assert!(world.titles().is_empty());
 }
 
@@ -161,7 +161,7 @@ fn what_is_left_of_the_removals_that_were_allowed_is_allowed() {
     for number in 1..=4 {
         world.retire(number);
     }
-    world.state.removals_allowed = [1, 2, 3, 4].map(id).into();
+    world.wishes.removals = [1, 2, 3, 4].map(id).into();
     assert_eq!(world.titles().len(), 4);
     world.lose(1);
     world.disown(1);
@@ -351,7 +351,7 @@ fn a_paused_account_is_looked_at_and_not_written_until_the_pause_is_over() {
     let mut world = World::converged(2);
     world.now = hours(22);
     world.lose(2);
-    world.state.paused.account = Some(Pause { at: hours(21), until: Some(hours(23)) });
+    world.wishes.pauses.account = Some(Pause { at: hours(21), until: Some(hours(23)) });
     world.check(&expect![[r#"
         account acme: 0 steps, 2 held, 0 kept, 0 foreign
           ! paused        c1: enable (emergency) waits: it is paused; `channelkeeper resume` ends that (again in 1h)
@@ -368,7 +368,7 @@ fn a_paused_channel_is_no_rider_and_leaves_its_neighbours_alone() {
     world.record(2).grant = Some(Grant { at: hours(5), asked: hours(29), expiry: hours(29) });
     world.observed(2).expiry = Some(hours(29));
     world.now = hours(13);
-    world.state.paused.channels = [(id(2), Pause { at: hours(12), until: None })].into();
+    world.wishes.pauses.channels = [(id(2), Pause { at: hours(12), until: None })].into();
     world.check(&expect![[r#"
         account acme: 1 step, 1 held, 0 kept, 0 foreign
           ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)

@@ -52,7 +52,7 @@ proptest! {
     #[test]
     fn an_empty_config_never_disables(mut world in worlds()) {
         world.specs.clear();
-        world.state.removals_allowed.clear();
+        world.wishes.removals.clear();
         prop_assert!(world.plan().steps.iter().all(|step| step.action == Action::Forget));
     }
 

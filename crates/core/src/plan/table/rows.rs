@@ -205,6 +205,19 @@ fn a_declared_id_with_another_url_is_a_conflict() {
 }
 
 #[test]
+fn a_conflict_that_was_adopted_as_it_was_seen_is_taken_over_and_repaired() {
+    let mut world = World::converged(2);
+    world.disown(1);
+    let theirs = NotifyUrl::new("https://theirs.example/in");
+    world.observed(1).notify_urls = [theirs.clone()].into_iter().collect();
+    world.wishes.adoptions = [(id(1), theirs.fingerprint())].into();
+    assert_eq!(world.titles(), ["take-over (taken-over)", "update (drift)"]);
+    world.observed(1).notify_urls =
+        [NotifyUrl::new("https://another.example/in")].into_iter().collect();
+    assert_eq!(world.titles(), [""; 0], "that is not the channel that was adopted");
+}
+
+#[test]
 fn a_declared_id_whose_url_is_not_said_is_a_conflict() {
     let mut world = World::converged(1);
     world.disown(1);
@@ -341,7 +354,7 @@ fn a_channel_taken_out_of_the_config_is_left_to_expire_by_policy() {
 #[test]
 fn a_renewal_that_was_asked_for_does_not_wait_until_it_is_due() {
     let mut world = World::converged(2);
-    world.record(1).renewal_asked = Some(world.now);
+    world.wishes.renewals.channels = [(id(1), world.now)].into();
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 1 kept, 0 foreign
           ~ enable        c1 (asked, 23h left, asks for 2026-01-02T01:00:00Z)

@@ -1,0 +1,103 @@
+//! What people ask for, and passes carry out: a pause, a renewal, removals, an adoption.
+//!
+//! A wish is written by a command and only read by a pass, which therefore can lose none. So a pass
+//! does not cross out what it has done: it writes down what it answered, in the record, and the plan
+//! compares. What has no answer ends by the config: a removal that was allowed, when its channel is
+//! declared again; an adoption, when its channel is not declared any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::channel::ChannelId;
+use super::pause::Pauses;
+use super::record::Record;
+use super::secret::Fingerprint;
+use super::time::Timestamp;
+
+/// All wishes for one account.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wishes {
+    /// What is not to be written for a while.
+    pub pauses: Pauses,
+    /// What is to be renewed.
+    pub renewals: Renewals,
+    /// Channels that may be disabled although they are many.
+    pub removals: BTreeSet<ChannelId>,
+    /// Channels that are to become ours, with the `notify_url` that they had at Zoho.
+    pub adoptions: BTreeMap<ChannelId, Fingerprint>,
+}
+
+/// When a renewal was last asked for, by the local clock.
+///
+/// A wish for the whole account takes the place of those for its channels, so the one for a channel
+/// is always the later one.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Renewals {
+    /// Of every channel of the account.
+    pub account: Option<Timestamp>,
+    /// Of single channels.
+    pub channels: BTreeMap<ChannelId, Timestamp>,
+}
+
+impl Wishes {
+    /// The renewal that this channel was asked for and has not had. Wishes are told apart and not
+    /// put in order: a clock may be set back, and what was asked for counts all the same.
+    pub fn renewal(&self, record: &Record) -> Option<Timestamp> {
+        let asked = self.renewals.of(record.id)?;
+        (record.renewal_answered != Some(asked)).then_some(asked)
+    }
+
+    /// As they are once these channels are the account's declared ones.
+    pub fn declare(&mut self, is_declared: impl Fn(ChannelId) -> bool) {
+        self.removals.retain(|id| !is_declared(*id));
+        self.adoptions.retain(|id, _| is_declared(*id));
+    }
+}
+
+impl Renewals {
+    /// The last wish that is about this channel.
+    pub fn of(&self, id: ChannelId) -> Option<Timestamp> {
+        self.channels.get(&id).copied().or(self.account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: i64) -> ChannelId {
+        ChannelId::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_renewal_counts_until_this_very_wish_was_answered() {
+        let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap();
+        let mut record = Record::new(id(1), "c1".parse().unwrap(), Fingerprint(0));
+        let mut wishes = Wishes::default();
+        assert_eq!(wishes.renewal(&record), None);
+        wishes.renewals.channels = [(id(1), at(5))].into();
+        assert_eq!(wishes.renewal(&record), Some(at(5)));
+        record.renewal_answered = Some(at(5));
+        assert_eq!(wishes.renewal(&record), None);
+        wishes.renewals = Renewals { account: Some(at(6)), channels: BTreeMap::new() };
+        assert_eq!(wishes.renewal(&record), Some(at(6)));
+        record.renewal_answered = Some(at(6));
+        wishes.renewals.channels = [(id(1), at(4))].into();
+        assert_eq!(wishes.renewal(&record), Some(at(4)), "asked for after a clock was set back");
+    }
+
+    #[test]
+    fn the_config_ends_what_no_pass_can_answer() {
+        let all = [id(1), id(2)];
+        let mut wishes = Wishes {
+            pauses: Pauses::default(),
+            renewals: Renewals::default(),
+            removals: all.into(),
+            adoptions: all.map(|id| (id, Fingerprint(7))).into(),
+        };
+        wishes.declare(|declared| declared == id(1));
+        assert_eq!(wishes.removals, [id(2)].into());
+        assert_eq!(wishes.adoptions, [(id(1), Fingerprint(7))].into());
+    }
+}
