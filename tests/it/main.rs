@@ -9,6 +9,7 @@
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `quota`: what calls cost, and what becomes of it when credits run low;
 //! - `rotation`: tokens that rotate, over two months;
+//! - `sample`: how much of a long list is played;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `tidy`: house style as tests;
@@ -26,6 +27,7 @@ mod one_writer;
 mod process;
 mod quota;
 mod rotation;
+mod sample;
 mod scenarios;
 mod seeds;
 mod simulation;

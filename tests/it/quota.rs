@@ -8,6 +8,7 @@ use channelkeeper::plan::calls::{Calls, expected};
 use channelkeeper::simulator::knobs::{PostLive, ThrottledCode};
 use channelkeeper::simulator::{Hand, Knobs};
 
+use crate::sample::sample;
 use crate::world::{AUDIT, World, spec};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -64,7 +65,7 @@ async fn a_converged_account_takes_as_many_calls_as_were_estimated() {
         (&[(4, DAY), (4, 6 * DAY)], 0.9),
         (&[(14, DAY), (18, 6 * DAY)], 0.6),
     ];
-    for (groups, least) in accounts {
+    for (groups, least) in sample(accounts, 2) {
         let days = 6;
         let mut world = declared(groups);
         world.account_mut("acme").account.policy.batch_max = 10;

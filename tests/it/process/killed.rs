@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use super::daemon::Daemon;
 use super::place::Place;
 use super::simulator::Simulator;
+use crate::sample::times;
 use crate::simulation::Rng;
 
 #[test]
@@ -30,7 +31,7 @@ fn kills_at_random_moments_lose_nothing_double_nothing_and_touch_nothing_foreign
     let seed = seed();
     let _told = Told(seed);
     let mut trial = Trial::new(seed);
-    for round in 1..=ROUNDS {
+    for round in 1..=times(ROUNDS, 3) {
         trial.round(round);
     }
     trial.works_to_the_end();
@@ -46,7 +47,7 @@ fn a_kill_in_the_middle_of_the_very_first_start_leaves_a_store_that_opens() {
     let mut rng = Rng::new(seed);
     let zoho = Simulator::start();
     zoho.tell("PATCH", "/_sim/knobs", &json!({"tokens_in_ten_minutes": 1000}));
-    for _ in 0..BEGINNINGS {
+    for _ in 0..times(BEGINNINGS, 2) {
         let place = Place::new(&zoho.config);
         let daemon = Daemon::begin(&place);
         for _ in 0..rng.between(0, 60) {
