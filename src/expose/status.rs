@@ -208,22 +208,11 @@ pub struct ChannelView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldView>,
     /// The last step taken.
-    pub last: Option<LastView>,
+    pub last: Option<LastStep>,
     /// Since when its `notify_url` refuses canaries; absent while it does not, and while none are
     /// sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeliverable_since: Option<Timestamp>,
-}
-
-/// The last step taken for a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastView {
-    /// When.
-    pub at: Timestamp,
-    /// What and why, as `enable (renew)`.
-    pub step: String,
-    /// What came of it.
-    pub outcome: String,
 }
 
 impl StatusView {
@@ -424,7 +413,7 @@ impl ChannelView {
             last,
             undeliverable,
         } = channel;
-        let last = last.as_ref().map(|LastStep { at, step, outcome }| LastView {
+        let last = last.as_ref().map(|LastStep { at, step, outcome }| LastStep {
             at: *at,
             step: line(step),
             outcome: line(outcome),

@@ -15,7 +15,6 @@ use crate::model::events::Operation;
 use crate::model::time::Timestamp;
 
 use super::keys;
-use super::ledger::OperationValue;
 use super::open::Store;
 use super::tree::StoreError;
 use super::value::as_text;
@@ -60,8 +59,6 @@ pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
 
 #[derive(Serialize, Deserialize)]
 struct AcksValue {
-    v: u32,
-    #[serde(with = "as_text")]
     id: ChannelId,
     acks: Vec<AckValue>,
 }
@@ -83,7 +80,6 @@ struct NoteValue(#[serde(with = "as_text")] Note);
 #[derive(Serialize, Deserialize)]
 struct EndValue {
     module: String,
-    #[serde(with = "OperationValue")]
     operation: Operation,
     end: Timestamp,
 }
@@ -91,11 +87,11 @@ struct EndValue {
 impl AcksValue {
     fn of(id: ChannelId, acks: &Acks) -> AcksValue {
         let Acks(acks) = acks;
-        AcksValue { v: V, id, acks: acks.iter().map(AckValue::of).collect() }
+        AcksValue { id, acks: acks.iter().map(AckValue::of).collect() }
     }
 
     fn into_acks(self) -> Acks {
-        let AcksValue { v: _, id: _, acks } = self;
+        let AcksValue { id: _, acks } = self;
         Acks(acks.into_iter().map(AckValue::into_ack).collect())
     }
 }
@@ -124,8 +120,6 @@ impl AckValue {
     }
 }
 
-const V: u32 = 1;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn acknowledgements_of_layout_1_are_read_and_written() {
-        let stored = r#"{"v":1,"id":"7","acks":[{"at":"2026-01-02T00:00:00Z","note":"fetched",
+    fn acknowledgements_are_read_and_written() {
+        let stored = r#"{"id":"7","acks":[{"at":"2026-01-02T00:00:00Z","note":"fetched",
             "ends":[{"module":"Deals","operation":"edit","end":"2026-01-01T01:00:00Z"}]}]}"#;
         let stored: serde_json::Value = serde_json::from_str(stored).unwrap();
         let value: AcksValue = serde_json::from_value(stored.clone()).unwrap();

@@ -232,7 +232,6 @@ struct AlertsValue {
 
 #[derive(Serialize, Deserialize)]
 struct AccountValue {
-    #[serde(with = "as_text")]
     name: AccountName,
     #[serde(with = "as_text")]
     version: ApiVersion,
@@ -251,11 +250,8 @@ struct AccountValue {
 
 #[derive(Serialize, Deserialize)]
 struct ChannelValue {
-    #[serde(with = "as_text")]
     account: AccountName,
-    #[serde(with = "as_text")]
     id: ChannelId,
-    #[serde(with = "as_text")]
     name: ChannelName,
     events: Vec<String>,
     notify_url: String,

@@ -1,4 +1,4 @@
-//! Coverage ledgers in the store: the tree `ledger`, with a shape of its own.
+//! Coverage ledgers in the store: the tree `ledger`.
 //!
 //! A ledger outlives its channel's record, because what was missed is asked for later. Those of
 //! channels that are declared no longer are bounded: the longest closed go first.
@@ -6,22 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::coverage::gap::{GapCause, GapKind};
 use crate::coverage::ledger::Ledger;
-use crate::coverage::reception::Reception;
-use crate::coverage::track::Doubt;
-use crate::coverage::track::{Open, Stretch, Track};
-use crate::model::channel::{AccountName, ChannelId, ChannelName};
-use crate::model::events::Operation;
-use crate::model::secret::Fingerprint;
+use crate::model::channel::{AccountName, ChannelId};
 use crate::model::time::{Timestamp, span};
 
 use super::keys;
 use super::open::Store;
 use super::tree::StoreError;
-use super::value::as_text;
 
 impl Store {
     /// The ledger of one channel.
@@ -30,8 +21,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<Option<Ledger>, StoreError> {
-        let value: Option<LedgerValue> = self.ledgers.read(&keys::record(account, id))?;
-        Ok(value.map(LedgerValue::into_ledger))
+        self.ledgers.read(&keys::record(account, id))
     }
 
     /// The ledgers of one account, also of channels that are declared no longer.
@@ -39,12 +29,8 @@ impl Store {
         &self,
         account: &AccountName,
     ) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
-        let entries: Vec<(Vec<u8>, LedgerValue)> = self.ledgers.scan(&keys::records_of(account))?;
-        Ok(entries
-            .into_iter()
-            .map(|(_, value)| value.into_ledger())
-            .map(|ledger| (ledger.id, ledger))
-            .collect())
+        let entries: Vec<(Vec<u8>, Ledger)> = self.ledgers.scan(&keys::records_of(account))?;
+        Ok(entries.into_iter().map(|(_, ledger)| (ledger.id, ledger)).collect())
     }
 
     /// The accounts that have ledgers: also those that are declared no longer.
@@ -78,10 +64,7 @@ impl Store {
             account,
             changes.iter().filter(|(_, ledger)| ledger.is_none()).map(|(id, _)| *id),
         )?;
-        let entry = |(id, ledger): &(ChannelId, Option<&Ledger>)| {
-            (keys::record(account, *id), ledger.map(LedgerValue::of))
-        };
-        self.ledgers.set(changes.iter().map(entry))
+        self.ledgers.set(changes.iter().map(|(id, ledger)| (keys::record(account, *id), *ledger)))
     }
 }
 
@@ -99,203 +82,9 @@ pub fn outdated(ledgers: &BTreeMap<ChannelId, Ledger>, now: Timestamp) -> Vec<Ch
 
 /// Reads all of it once.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
-    store.ledgers.check::<LedgerValue>(|ledger, key| keys::is_of(key, ledger.id))
+    store.ledgers.check::<Ledger>(|ledger, key| keys::is_of(key, ledger.id))
 }
 
-#[derive(Serialize, Deserialize)]
-struct LedgerValue {
-    v: u32,
-    #[serde(with = "as_text")]
-    id: ChannelId,
-    #[serde(with = "as_text")]
-    name: ChannelName,
-    notify_url: u64,
-    expiry: Option<Timestamp>,
-    sure: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    doubt: Option<DoubtValue>,
-    tracks: Vec<TrackValue>,
-    #[serde(default, skip_serializing_if = "ReceptionValue::is_empty")]
-    reception: ReceptionValue,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-struct ReceptionValue {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    gaps: Vec<GapValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    open: Option<GapValue>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct DoubtValue {
-    since: Timestamp,
-    first: Timestamp,
-    last: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-struct TrackValue {
-    module: String,
-    #[serde(with = "OperationValue")]
-    operation: Operation,
-    since: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    gaps: Vec<GapValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    open: Option<GapValue>,
-}
-
-/// A gap; an open one has no `to`.
-#[derive(Serialize, Deserialize)]
-struct GapValue {
-    from: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<Timestamp>,
-    #[serde(with = "KindValue")]
-    kind: GapKind,
-    #[serde(with = "CauseValue")]
-    cause: GapCause,
-}
-
-impl LedgerValue {
-    fn of(ledger: &Ledger) -> LedgerValue {
-        let Ledger { id, name, notify_url, expiry, sure, doubt, tracks, reception } = ledger;
-        LedgerValue {
-            v: V,
-            id: *id,
-            name: name.clone(),
-            notify_url: notify_url.0,
-            expiry: *expiry,
-            sure: *sure,
-            doubt: doubt.map(|Doubt { since, first, last }| DoubtValue { since, first, last }),
-            tracks: tracks.iter().map(TrackValue::of).collect(),
-            reception: ReceptionValue::of(reception),
-        }
-    }
-
-    fn into_ledger(self) -> Ledger {
-        let LedgerValue { v: _, id, name, notify_url, expiry, sure, doubt, tracks, reception } =
-            self;
-        Ledger {
-            id,
-            name,
-            notify_url: Fingerprint(notify_url),
-            expiry,
-            sure,
-            doubt: doubt.map(|DoubtValue { since, first, last }| Doubt { since, first, last }),
-            tracks: tracks.into_iter().map(TrackValue::into_track).collect(),
-            reception: reception.into_reception(),
-        }
-    }
-}
-
-impl TrackValue {
-    fn of(track: &Track) -> TrackValue {
-        let Track { module, operation, since, until, gaps, open } = track;
-        TrackValue {
-            module: module.clone(),
-            operation: *operation,
-            since: *since,
-            until: *until,
-            gaps: gaps.iter().copied().map(GapValue::ended).collect(),
-            open: open.map(GapValue::open),
-        }
-    }
-
-    fn into_track(self) -> Track {
-        let TrackValue { module, operation, since, until, gaps, open } = self;
-        Track {
-            module,
-            operation,
-            since,
-            until,
-            gaps: gaps.into_iter().map(GapValue::into_stretch).collect(),
-            open: open.map(GapValue::into_open),
-        }
-    }
-}
-
-impl ReceptionValue {
-    fn of(reception: &Reception) -> ReceptionValue {
-        let Reception { gaps, open } = reception;
-        ReceptionValue {
-            gaps: gaps.iter().copied().map(GapValue::ended).collect(),
-            open: open.map(GapValue::open),
-        }
-    }
-
-    fn into_reception(self) -> Reception {
-        let ReceptionValue { gaps, open } = self;
-        Reception {
-            gaps: gaps.into_iter().map(GapValue::into_stretch).collect(),
-            open: open.map(GapValue::into_open),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.gaps.is_empty() && self.open.is_none()
-    }
-}
-
-impl GapValue {
-    const fn ended(gap: Stretch) -> GapValue {
-        let Stretch { from, to, kind, cause } = gap;
-        GapValue { from, to: Some(to), kind, cause }
-    }
-
-    const fn open(gap: Open) -> GapValue {
-        let Open { from, kind, cause } = gap;
-        GapValue { from, to: None, kind, cause }
-    }
-
-    fn into_stretch(self) -> Stretch {
-        let GapValue { from, to, kind, cause } = self;
-        Stretch { from, to: to.unwrap_or(from), kind, cause }
-    }
-
-    fn into_open(self) -> Open {
-        let GapValue { from, to: _, kind, cause } = self;
-        Open { from, kind, cause }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Operation", rename_all = "kebab-case")]
-pub(super) enum OperationValue {
-    Create,
-    Edit,
-    Delete,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "GapKind", rename_all = "kebab-case")]
-enum KindValue {
-    Uncovered,
-    Undeliverable,
-    Unknown,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "GapCause", rename_all = "kebab-case")]
-enum CauseValue {
-    Expired,
-    Absent,
-    EventMissing,
-    WrongUrl,
-    Conflict,
-    NotEnabled,
-    Refused,
-    Unseen,
-    Restored,
-    UnsureWrite,
-    Merged,
-    CanaryRefused,
-}
-
-const V: u32 = 1;
 /// Ledgers kept of one account's channels that are declared no longer.
 pub const CLOSED_MAX: usize = 1000;
 /// How long such a ledger is kept: what was missed is still of interest to whoever closes the year.
@@ -304,6 +93,11 @@ pub const CLOSED_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coverage::gap::{GapCause, GapKind};
+    use crate::coverage::reception::Reception;
+    use crate::coverage::track::{Doubt, Open, Stretch, Track};
+    use crate::model::events::Operation;
+    use crate::model::secret::Fingerprint;
 
     fn at(hour: i64) -> Timestamp {
         Timestamp::from_second(1_767_225_600 + hour * 3600).unwrap()
@@ -351,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_of_layout_1_is_read_and_written() {
-        let stored = r#"{"v":1,"id":"1000000068001","name":"deal-sync","notify_url":18446744073709551615,
+    fn a_ledger_is_read_and_written() {
+        let stored = r#"{"id":"1000000068001","name":"deal-sync","notify_url":18446744073709551615,
             "expiry":"2026-01-02T00:00:00Z","sure":"2026-01-01T02:00:00Z",
             "doubt":{"since":"2026-01-01T03:00:00Z","first":"2026-01-02T03:00:00Z","last":"2026-01-02T04:00:00Z"},
             "tracks":[{"module":"Deals","operation":"edit","since":"2026-01-01T00:00:00Z","until":"2026-01-01T09:00:00Z",
@@ -362,9 +156,9 @@ mod tests {
             "reception":{"gaps":[{"from":"2026-01-01T06:00:00Z","to":"2026-01-01T07:00:00Z","kind":"unknown",
                     "cause":"canary-refused"}],
                 "open":{"from":"2026-01-01T07:00:00Z","kind":"undeliverable","cause":"canary-refused"}}}"#;
-        let value: LedgerValue = serde_json::from_str(stored).unwrap();
-        assert_eq!(value.into_ledger(), full(1_000_000_068_001));
-        let written = serde_json::to_string(&LedgerValue::of(&full(1_000_000_068_001))).unwrap();
+        let ledger: Ledger = serde_json::from_str(stored).unwrap();
+        assert_eq!(ledger, full(1_000_000_068_001));
+        let written = serde_json::to_string(&ledger).unwrap();
         let stored: serde_json::Value = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), stored);
     }
@@ -372,8 +166,10 @@ mod tests {
     #[test]
     fn every_word_is_stored_as_it_is_shown() {
         for cause in GapCause::ALL {
-            let gap = GapValue { from: at(0), to: None, kind: GapKind::Unknown, cause };
-            assert_eq!(serde_json::to_value(&gap).unwrap()["cause"], cause.word());
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.word());
+        }
+        for kind in GapKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
         }
     }
 

@@ -37,7 +37,7 @@ use crate::model::token::TokenState;
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
 use super::pending_states::Held;
 use super::tree::{Gate, Keeper, StoreError, Tree};
-use super::value::{AccountValue, GrantOnly, RecordValue, TokenValue};
+use super::value::{GrantOnly, TokenValue};
 use super::{acks, alert_state, canaries, desired, keys, ledger, wishes};
 
 /// The open store. Cheap to clone; the lock goes with the last clone.
@@ -305,8 +305,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<Option<Record>, StoreError> {
-        let value: Option<RecordValue> = self.records.read(&keys::record(account, id))?;
-        Ok(value.map(RecordValue::into_record))
+        self.records.read(&keys::record(account, id))
     }
 
     /// Whether a channel is ours.
@@ -323,12 +322,8 @@ impl Store {
         &self,
         account: &AccountName,
     ) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
-        let entries: Vec<(Vec<u8>, RecordValue)> = self.records.scan(&keys::records_of(account))?;
-        Ok(entries
-            .into_iter()
-            .map(|(_, value)| value.into_record())
-            .map(|record| (record.id, record))
-            .collect())
+        let entries: Vec<(Vec<u8>, Record)> = self.records.scan(&keys::records_of(account))?;
+        Ok(entries.into_iter().map(|(_, record)| (record.id, record)).collect())
     }
 
     /// What was granted to each channel that is remembered, with its account: also of accounts that
@@ -339,7 +334,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.records.each("", |key, record: GrantOnly| {
             if let Some(account) = keys::account_of(key) {
-                see(account, record.into_grant());
+                see(account, record.grant);
             }
         })
     }
@@ -359,10 +354,8 @@ impl Store {
         account: &AccountName,
         changes: &BTreeMap<ChannelId, Option<Record>>,
     ) -> Result<(), StoreError> {
-        let entry = |(id, record): (&ChannelId, &Option<Record>)| {
-            (keys::record(account, *id), record.as_ref().map(RecordValue::of))
-        };
-        self.records.set(changes.iter().map(entry))
+        let changes = changes.iter();
+        self.records.set(changes.map(|(id, record)| (keys::record(account, *id), record.as_ref())))
     }
 
     /// Sets and removes (`None`) ledgers and records of one account, in this order. They are on the
@@ -384,8 +377,7 @@ impl Store {
 
     /// What is stored of an account.
     pub(super) fn stored_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
-        let value: Option<AccountValue> = self.accounts.read(account.as_str())?;
-        Ok(value.map(AccountValue::into_state).unwrap_or_default())
+        Ok(self.accounts.read(account.as_str())?.unwrap_or_default())
     }
 
     /// Stores accounts' states, and flushes.
@@ -393,10 +385,8 @@ impl Store {
         &self,
         states: impl IntoIterator<Item = (&'a AccountName, &'a AccountState)>,
     ) -> Result<(), StoreError> {
-        let entry = |(account, state): (&AccountName, &AccountState)| {
-            (account.to_string(), Some(AccountValue::of(state)))
-        };
-        self.accounts.write(states.into_iter().map(entry))
+        let states = states.into_iter();
+        self.accounts.write(states.map(|(account, state)| (account.to_string(), Some(state))))
     }
 
     /// What is remembered of an account's token.
@@ -416,11 +406,10 @@ impl Store {
     /// What is large is read by threads of its own, as a daemon that starts is waited for.
     fn verify(&self) -> Result<(), StoreError> {
         std::thread::scope(|scope| {
-            let records = scope.spawn(|| {
-                self.records.check::<RecordValue>(|record, key| keys::is_of(key, record.id()))
-            });
+            let records = scope
+                .spawn(|| self.records.check::<Record>(|record, key| keys::is_of(key, record.id)));
             let ledgers = scope.spawn(|| ledger::verify(self));
-            self.accounts.check::<AccountValue>(|_, _| true)?;
+            self.accounts.check::<AccountState>(|_, _| true)?;
             self.tokens.check::<TokenValue>(|_, _| true)?;
             wishes::verify(self)?;
             acks::verify(self)?;

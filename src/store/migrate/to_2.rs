@@ -6,8 +6,10 @@
 //! | `paused` in `accounts/NAME` | `pauses` in `asked/NAME` |
 //! | `removable` there, numbers | `removals`, text |
 //! | `renewal_asked` in `records/NAME/ID` | `renewals.channels.ID` |
+//! | `v` in every value | gone: the layout's number says it |
+//! | `learned.batch` of an account without `refused` | with it |
 //!
-//! The rest stays as it was, to the last byte. Shapes of layout 1 are known here alone, as JSON:
+//! The desired state stays as it was, to the last byte. Shapes of layout 1 are known here alone, as JSON:
 //! the types of this release go on.
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ pub(super) fn step(mut entries: Entries) -> Result<Entries, String> {
     for (name, value) in tree(&mut entries, "accounts") {
         rewrite("accounts", name, value, |state| {
             let mut wishes = Wishes::default();
+            complete_batch(state);
             if let Some(pauses) = state.remove("paused") {
                 wishes.pauses = pauses;
             }
@@ -41,11 +44,34 @@ pub(super) fn step(mut entries: Entries) -> Result<Entries, String> {
             }
         })?;
     }
+    for name in VERSIONED {
+        for (key, value) in tree(&mut entries, name) {
+            // `meta` holds a number too.
+            if value.first() == Some(&b'{') {
+                rewrite(name, key, value, |value| drop(value.remove("v")))?;
+            }
+        }
+    }
     let asked = asked.into_iter().filter_map(|(name, wishes)| Some((name, wishes.into_value()?)));
     let asked = asked.collect();
     entries.insert(b"asked".to_vec(), asked);
     Ok(entries)
 }
+
+/// A batch that was learned before its second number was kept: known to the channel.
+fn complete_batch(state: &mut Map<String, Value>) {
+    let batch = state.get_mut("learned").and_then(|learned| learned.get_mut("batch"));
+    if let Some(Value::Object(batch)) = batch {
+        let is_known = batch.get("refused").is_some_and(|refused| !refused.is_null());
+        if let Some(max) = batch.get("max").and_then(Value::as_u64).filter(|_| !is_known) {
+            batch.insert("refused".to_owned(), json!(max.saturating_add(1)));
+        }
+    }
+}
+
+/// The trees whose values had a version of their own.
+const VERSIONED: [&str; 7] =
+    ["meta", "records", "accounts", "tokens", "ledger", "acks", "canaries"];
 
 fn tree<'a>(
     entries: &'a mut Entries,
@@ -121,7 +147,9 @@ mod tests {
         let before: Entries = [
             (b"accounts".to_vec(), tree_of(&[("acme", account), ("other", other)])),
             (b"records".to_vec(), tree_of(&[("acme/0000000000000000007", RECORD)])),
-            (b"tokens".to_vec(), tree_of(&[("acme", "left { as it was")])),
+            (b"tokens".to_vec(), tree_of(&[("acme", r#"{"v":1,"access":null}"#)])),
+            (b"meta".to_vec(), tree_of(&[("schema", "1"), ("told", r#"{"v":1,"topics":{}}"#)])),
+            (b"desired".to_vec(), tree_of(&[("settings", "left { as it was")])),
         ]
         .into();
         let after = step(before.clone()).unwrap();
@@ -135,11 +163,14 @@ mod tests {
             })
         );
         assert_eq!(after[b"asked".as_slice()].len(), 1, "nothing was asked of the other account");
-        assert_eq!(value(&after, "accounts", "acme"), json!({ "v": 1, "skew_ms": 5 }));
+        assert_eq!(value(&after, "accounts", "acme"), json!({ "skew_ms": 5 }));
+        assert_eq!(value(&after, "tokens", "acme"), json!({ "access": null }));
+        assert_eq!(value(&after, "meta", "told"), json!({ "topics": {} }));
+        assert_eq!(value(&after, "meta", "schema"), json!(1), "the opener writes it");
         let record = value(&after, "records", "acme/0000000000000000007");
         assert_eq!(record["notify_url"], json!(u64::MAX));
         assert_eq!(record.get("renewal_asked"), None);
-        assert_eq!(after[b"tokens".as_slice()], before[b"tokens".as_slice()]);
+        assert_eq!(after[b"desired".as_slice()], before[b"desired".as_slice()]);
     }
 
     #[test]
@@ -150,6 +181,19 @@ mod tests {
             value(&after, "asked", "acme")["renewals"]["channels"]["7"],
             "2026-01-01T00:00:00Z"
         );
+    }
+
+    #[test]
+    fn a_batch_that_was_learned_early_is_known_to_the_channel() {
+        let refused = |batch: &str| {
+            let account = format!(r#"{{"learned":{{"batch":{batch}}}}}"#);
+            let accounts = tree_of(&[("acme", &account)]);
+            let after = step([(b"accounts".to_vec(), accounts)].into()).unwrap();
+            value(&after, "accounts", "acme")["learned"]["batch"]["refused"].clone()
+        };
+        assert_eq!(refused(r#"{"max":6}"#), json!(7));
+        assert_eq!(refused(r#"{"max":6,"refused":null}"#), json!(7));
+        assert_eq!(refused(r#"{"max":6,"refused":12}"#), json!(12));
     }
 
     #[test]

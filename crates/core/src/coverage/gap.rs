@@ -1,5 +1,7 @@
 //! A gap, and what is said of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::events::Operation;
 use crate::model::time::Timestamp;
 
@@ -22,7 +24,8 @@ pub struct Gap {
 }
 
 /// How sure a gap is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GapKind {
     /// Changes were not delivered.
     Uncovered,
@@ -33,7 +36,8 @@ pub enum GapKind {
 }
 
 /// Why there is a gap. Of an unknown one: what ended the certainty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GapCause {
     /// The channel came to its end.
     Expired,

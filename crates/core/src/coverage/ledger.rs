@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::canary::Canaries;
 use crate::model::channel::{ChannelId, ChannelName, Spec};
 use crate::model::events::Operation;
@@ -16,7 +18,7 @@ use super::reception::{Reception, Span};
 use super::track::{Doubt, Open, Stretch, Track};
 
 /// What was covered of one channel, and what was not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The channel.
     pub id: ChannelId,
@@ -29,10 +31,12 @@ pub struct Ledger {
     /// When a fact of this channel's own was certain; a later good look of the account is as good.
     pub sure: Timestamp,
     /// Writes that may have been applied, since the last fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
     /// Its events, those that are declared no longer among them.
     pub tracks: Vec<Track>,
     /// What canaries told of where it delivers to.
+    #[serde(default, skip_serializing_if = "Reception::is_empty")]
     pub reception: Reception,
 }
 

@@ -15,6 +15,8 @@
 //! first refusal. When nobody asks any more (canaries are turned off, the channel is declared no
 //! longer or delivers elsewhere), it ends with that.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::canary::{Canaries, Outage, Refused};
 use crate::model::time::Timestamp;
 
@@ -22,11 +24,13 @@ use super::gap::{GapCause, GapKind};
 use super::track::{GAPS_MAX, Open, Stretch};
 
 /// What canaries told of where a channel delivers to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reception {
     /// Gaps that have ended, oldest first; they do not overlap. At most [`GAPS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Stretch>,
     /// The one that has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Open>,
 }
 
@@ -34,6 +38,11 @@ pub struct Reception {
 pub(super) type Span = (Timestamp, Option<Timestamp>);
 
 impl Reception {
+    /// Whether nothing was ever told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.gaps.is_empty() && self.open.is_none()
+    }
+
     /// Takes in what is known at `at` of a URL that is this channel's since `since`. Hearing the
     /// same twice changes nothing. Returns whether anything changed.
     pub(super) fn hear(

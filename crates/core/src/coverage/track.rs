@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::events::Operation;
 use crate::model::time::{Timestamp, span};
 
 use super::gap::{GapCause, GapKind};
 
 /// Writes that may have been applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
     /// When the first was sent.
     pub since: Timestamp,
@@ -19,7 +21,7 @@ pub struct Doubt {
 }
 
 /// One event of one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// The module's API name.
     pub module: String,
@@ -29,15 +31,18 @@ pub struct Track {
     /// ([`Track::begin_life`]).
     pub since: Timestamp,
     /// When it was declared no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     /// The gaps that have ended, oldest first; they do not overlap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Stretch>,
     /// The gap that has not; `None` while the event is covered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Open>,
 }
 
 /// A gap with both its ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// From here on.
     pub from: Timestamp,
@@ -50,7 +55,7 @@ pub struct Stretch {
 }
 
 /// A gap that has not ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     /// From here on.
     pub from: Timestamp,

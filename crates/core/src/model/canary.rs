@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::secret::Fingerprint;
 use super::time::{Timestamp, span};
 
 /// The canaries to one `notify_url` of one account, as far as they matter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canaries {
     /// Where they went.
     pub notify_url: Fingerprint,
@@ -19,13 +21,15 @@ pub struct Canaries {
     /// When the last that was accepted was sent.
     pub accepted_at: Option<Timestamp>,
     /// Those that were refused since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
     /// Outages that are over, oldest first; at most [`OUTAGES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outages: Vec<Outage>,
 }
 
 /// Canaries that were refused in a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// When the first was sent.
     pub first: Timestamp,
@@ -38,7 +42,7 @@ pub struct Refused {
 }
 
 /// At least two refusals between two canaries that were accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outage {
     /// The last that was accepted before, if any was.
     pub accepted: Option<Timestamp>,

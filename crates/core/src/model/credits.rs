@@ -7,6 +7,8 @@
 //!
 //! Source: *API limits*, zoho.com/crm/developer/docs/api/v4/api-limits.html, read 2026-11-23.
 
+use serde::{Deserialize, Serialize};
+
 use super::time::{Timestamp, after};
 use super::version::DAY;
 
@@ -54,7 +56,7 @@ const fn row(key: &'static str, base: u64, per_user: u64, max: u64) -> Edition {
 }
 
 /// What Zoho last said is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditsLeft {
     /// So many calls.
     pub remaining: u64,

@@ -7,12 +7,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::policy::Policy;
 use super::time::{Timestamp, after};
 use super::version::{DAY, WEEK};
 
 /// The lessons of one account.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Learned {
     /// The longest life that is to be had, where it is less than the config says.
     pub lifetime: Option<LifetimeLearned>,
@@ -27,7 +30,7 @@ pub struct Learned {
 }
 
 /// The longest life that an account grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifetimeLearned {
     /// This much.
     pub max: Duration,
@@ -43,7 +46,7 @@ pub struct LifetimeLearned {
 
 /// The most channels that an account takes in one write: it is known once `refused` is one more
 /// than `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchLearned {
     /// So many were accepted.
     pub max: usize,
@@ -56,7 +59,7 @@ pub struct BatchLearned {
 }
 
 /// An account that refuses every batch with one and the same code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusing {
     /// Zoho's code.
     pub code: String,
@@ -65,7 +68,7 @@ pub struct Refusing {
 }
 
 /// Attempts since the first one of a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attempts {
     /// How many.
     pub count: u32,

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::channel::{ChannelId, ChannelName};
 use super::credits::{CreditsLeft, CreditsNews};
 use super::learned::Learned;
@@ -14,7 +16,7 @@ use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
 
 /// The memory of one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The channel.
     pub id: ChannelId,
@@ -30,6 +32,7 @@ pub struct Record {
     /// Repairs of the same drift, until a look finds the channel as declared.
     pub repairs: Option<Repairs>,
     /// The last renewal that was asked for and that a write has answered.
+    #[serde(default)]
     pub renewal_answered: Option<Timestamp>,
     /// The last step taken and what came of it.
     pub last: Option<LastStep>,
@@ -52,7 +55,7 @@ impl Record {
 }
 
 /// An expiry that Zoho's reply really gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// When it was given, in Zoho's time.
     pub at: Timestamp,
@@ -94,7 +97,7 @@ impl Grant {
 }
 
 /// Zoho's no to one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Zoho's code, as `INVALID_DATA`.
     pub code: String,
@@ -111,7 +114,7 @@ pub struct Refusal {
 }
 
 /// Accepted writes that were meant to mend the same drift.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repairs {
     /// Over the drifted fields and what was wanted of them.
     pub drift: Fingerprint,
@@ -122,7 +125,7 @@ pub struct Repairs {
 }
 
 /// The last step taken for a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastStep {
     /// When.
     pub at: Timestamp,
@@ -133,7 +136,8 @@ pub struct LastStep {
 }
 
 /// The memory of one account.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AccountState {
     /// How far Zoho's clock is ahead of ours, in milliseconds; negative when ours is ahead.
     pub skew_ms: Option<i64>,
@@ -192,7 +196,7 @@ fn shifted(instant: Timestamp, milliseconds: i64) -> Timestamp {
 }
 
 /// Failures in a row.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Trouble {
     /// How many; zero when the last attempt went well.
     pub attempts: u32,

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::secret::{Fingerprint, Secret};
 use super::time::{Timestamp, after, before};
 
@@ -20,7 +22,7 @@ pub struct TokenState {
 }
 
 /// The OAuth server's no.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
     /// How often in a row.
     pub attempts: u32,

@@ -16,7 +16,7 @@ use crate::model::channel::{ChannelId, Spec};
 use crate::model::condition::{Condition, Seen};
 use crate::model::observed::{Look, Observed, TokenSeen};
 use crate::model::policy::Mode;
-use crate::model::record::{Record, Trouble};
+use crate::model::record::{LastStep, Record, Trouble};
 use crate::model::time::{Timestamp, span, whole_seconds};
 use crate::model::wishes::Wishes;
 
@@ -127,7 +127,7 @@ pub struct Recorded {
     /// When the operator asked for a renewal.
     pub renewal_asked: Option<Timestamp>,
     /// The last step and what came of it.
-    pub last: Option<Last>,
+    pub last: Option<LastStep>,
 }
 
 /// A grant.
@@ -154,17 +154,6 @@ pub struct Refused {
     pub attempts: u32,
     /// The last time.
     pub at: Timestamp,
-}
-
-/// A step taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Last {
-    /// When.
-    pub at: Timestamp,
-    /// What and why.
-    pub step: String,
-    /// What came of it.
-    pub outcome: String,
 }
 
 /// The rules of an account, as they are now.
@@ -358,7 +347,7 @@ fn recorded(record: &Record, wishes: &Wishes) -> Recorded {
         }),
         repairs: repairs.map_or(0, |repairs| repairs.writes),
         renewal_asked: wishes.renewal(record),
-        last: last.as_ref().map(|last| Last {
+        last: last.as_ref().map(|last| LastStep {
             at: whole_seconds(last.at),
             step: last.step.clone(),
             outcome: last.outcome.clone(),
