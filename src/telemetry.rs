@@ -9,9 +9,15 @@
 //! `RUST_LOG` filters by level and target (`debug`, `warn,channelkeeper::zoho=trace`); without it everything of ours is shown from `info` on, and of the
 //! libraries what needs a person. The cron crate logs `Uninited` at info at each start, and
 //! reqwest's and hyper's finer levels would show URLs.
+//!
+//! What runs for long ([`Wait::Never`]) writes through a bounded queue with a thread of its own: a
+//! stderr that is broken, or that nobody reads, loses the log and nothing else. A command waits for
+//! whoever reads it, as every tool does.
 
 use std::fmt::{self, Debug, Write};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write as _};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
@@ -19,10 +25,15 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+mod lossy;
+
+use lossy::{Lossy, write_whole};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -34,13 +45,44 @@ pub enum LogFormat {
     Json,
 }
 
+/// For whom a log line waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// For whoever reads stderr.
+    ForReader,
+    /// For nobody.
+    Never,
+}
+
+/// The lines that stderr did not get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// How many.
+    pub lines: u64,
+    /// Whether the last one that was written was among them: stderr takes nothing.
+    pub is_broken: bool,
+}
+
 /// Begins to log. A second call changes nothing.
-pub fn begin(format: LogFormat, default_level: &str) {
+pub fn begin(format: LogFormat, default_level: &str, wait: Wait) {
+    let writer = match wait {
+        Wait::ForReader => BoxMakeWriter::new(io::stderr),
+        Wait::Never => {
+            let queue = QUEUE.get_or_init(|| Lossy::begin(|line| write_whole(io::stderr(), line)));
+            // A panic ends the daemon, and must be able to end it also when nobody reads stderr.
+            std::panic::set_hook(Box::new(|panic| {
+                say(&format!("{panic}\n{}", std::backtrace::Backtrace::capture()));
+            }));
+            BoxMakeWriter::new(|| queue.clone())
+        }
+    };
     let fields = debug_fn(write_field).delimited(" ");
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
+        // They would go to stderr, by a macro that panics when stderr is broken.
+        .log_internal_errors(false)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     let layer = match (format, is_journal()) {
         (LogFormat::Text, false) => layer.fmt_fields(fields).boxed(),
         (LogFormat::Text, true) => {
@@ -70,13 +112,34 @@ fn filter(rust_log: Option<&str>, default_level: &str) -> Targets {
 /// with another stderr.
 pub fn is_journal() -> bool {
     let Some(named) = std::env::var_os("JOURNAL_STREAM") else { return false };
-    let stderr = rustix::fs::fstat(std::io::stderr());
+    let stderr = rustix::fs::fstat(io::stderr());
     stderr.is_ok_and(|it| named.to_str() == Some(&format!("{}:{}", it.st_dev, it.st_ino)))
 }
 
-/// Lines that are no log entries, as they are said to whoever reads stderr: for the journal each is
-/// an error, or a warning where it says so.
-pub fn said(text: &str) -> String {
+/// Says lines that are no log entries to whoever reads stderr.
+pub fn say(text: &str) {
+    let text = format!("{}\n", prioritized_lines(text));
+    match QUEUE.get() {
+        Some(queue) => text.split_inclusive('\n').for_each(|line| queue.push(line.as_bytes())),
+        // There is nowhere to say that stderr is closed.
+        None => drop(io::stderr().write_all(text.as_bytes())),
+    }
+}
+
+/// Lets what is still queued get to stderr, for a second at most: at the end of the process.
+pub fn end() {
+    if let Some(queue) = QUEUE.get() {
+        queue.drain(END_MAX);
+    }
+}
+
+/// What stderr did not get so far.
+pub fn lost() -> Lost {
+    QUEUE.get().map(Lossy::lost).unwrap_or_default()
+}
+
+/// For the journal each line is an error, or a warning where it says so.
+fn prioritized_lines(text: &str) -> String {
     if !is_journal() {
         return text.to_owned();
     }
@@ -143,9 +206,13 @@ impl Write for OneLine<'_, '_> {
     }
 }
 
+/// There is one stderr in a process, and so there is one queue.
+static QUEUE: OnceLock<Lossy> = OnceLock::new();
+/// A pipe that nobody reads holds up the end of the process for so long.
+const END_MAX: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::expose::probe::Grade;
 use crate::model::sanitize::plain_lines;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, Wait};
 
 mod adopt;
 mod apply;
@@ -144,14 +144,17 @@ pub async fn main(
             return if is_probe && exit == Exit::Failed { probe::misused(stdout) } else { exit };
         }
     };
-    telemetry::begin(cli.common.log_format, cli.verb.log_level());
-    match cli.verb.run(&cli.common, stdout).await {
+    let (level, wait) = cli.verb.logs();
+    telemetry::begin(cli.common.log_format, level, wait);
+    let exit = match cli.verb.run(&cli.common, stdout).await {
         Ok(exit) => exit,
         Err(error) => {
             complain(&format!("error: {error:#}"));
             if error.is::<connect::BadConfig>() { Exit::BadConfig } else { Exit::Failed }
         }
-    }
+    };
+    telemetry::end();
+    exit
 }
 
 impl Verb {
@@ -184,10 +187,11 @@ impl Verb {
         }
     }
 
-    /// The daemon tells what it does; a verb that prints its result need not tell it twice.
-    fn log_level(&self) -> &'static str {
+    /// The daemon tells what it does, and waits for nobody who reads it; a verb that prints its
+    /// result need not tell it twice.
+    fn logs(&self) -> (&'static str, Wait) {
         match self {
-            Verb::Run(_) => "info",
+            Verb::Run(_) => ("info", Wait::Never),
             Verb::Check(_)
             | Verb::Plan(_)
             | Verb::Explain(_)
@@ -204,11 +208,11 @@ impl Verb {
             | Verb::Pause(_)
             | Verb::Resume(_)
             | Verb::Completions(_)
-            | Verb::Man(_) => "error",
+            | Verb::Man(_) => ("error", Wait::ForReader),
             #[cfg(feature = "simulator")]
-            Verb::Simulator(_) => "info",
+            Verb::Simulator(_) => ("info", Wait::Never),
             #[cfg(feature = "simulator")]
-            Verb::Demo(_) | Verb::Rehearse(_) => "off",
+            Verb::Demo(_) | Verb::Rehearse(_) => ("off", Wait::ForReader),
         }
     }
 }
@@ -243,8 +247,7 @@ pub(crate) fn complain(text: &str) {
 /// The same for a text whose foreign parts are plain already, so that what steers the terminal in
 /// it is ours.
 pub(crate) fn complain_in_colour(text: &str) {
-    // There is nowhere to say that stderr is closed.
-    let _printed = writeln!(std::io::stderr(), "{}", telemetry::said(text));
+    telemetry::say(text);
 }
 
 const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";

@@ -32,6 +32,7 @@ use crate::model::desired::{self, Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
+use crate::telemetry;
 use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
@@ -240,6 +241,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
             let measured = move || Measured {
                 latencies: timed.latencies(),
                 messages: outbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                log_lines_lost: telemetry::lost().lines,
             };
             let shown = shown(&links, &store, &clock, settings.request_timeout, Arc::new(measured));
             Some(serve_http(listener, (shown, &settings.http), &closing, &mut tasks)?)

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::{Clock, LOOK_AT_CLOCK};
-use crate::expose::overview::{ConfigState, LoopAge, Overview};
+use crate::expose::overview::{ConfigState, LogLost, LoopAge, Overview};
 use crate::model::channel::AccountName;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, after, span};
@@ -33,6 +33,7 @@ use crate::reconcile::cover;
 use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
 use crate::store::{HELD_MAX, Store, StoreError};
+use crate::telemetry::{self, Lost};
 
 use super::fleet::Fleet;
 use super::queue::{Queue, Wait};
@@ -250,6 +251,7 @@ impl Scheduler {
         while !cancelled.is_cancelled() {
             self.beat();
             self.notice_jumps();
+            self.notice_lost_lines();
             if self.clock.elapsed().saturating_sub(self.last_mend) >= MEND_EVERY {
                 self.mend_store();
             }
@@ -578,6 +580,24 @@ impl Scheduler {
         }
     }
 
+    /// Health says that the log is lost, since the log cannot.
+    fn notice_lost_lines(&self) {
+        let (now, Lost { lines, is_broken }) = (self.clock.now(), telemetry::lost());
+        let known = self.overview.borrow().log_lost;
+        let is_new = match known {
+            None => lines > 0,
+            Some(known) => {
+                (known.lines, known.is_broken) != (lines, is_broken)
+                    && span(known.at, now) >= LOSSES_TOLD_EVERY
+            }
+        };
+        if is_new {
+            self.publish(|overview| {
+                overview.log_lost = Some(LogLost { at: now, lines, is_broken })
+            });
+        }
+    }
+
     fn publish(&self, change: impl FnOnce(&mut Overview)) {
         self.overview.send_modify(|overview| change(Arc::make_mut(overview)));
     }
@@ -604,5 +624,7 @@ const INBOX_MAX: usize = 64;
 const STORE_RETRY: Duration = Duration::from_secs(30);
 /// Between two attempts to bring the store back to its disk: each opens the database anew.
 const MEND_EVERY: Duration = Duration::from_secs(5 * 60);
+/// A storm of lost lines is one piece of news a minute.
+const LOSSES_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Less than this is how clocks and timers are.
 const JUMP_MIN_MS: u64 = 5_000;

@@ -62,6 +62,7 @@ fn families(
     families.extend(calls(&reports));
     families.push(latencies(measured));
     families.extend(messages(measured));
+    families.push(log(measured));
     families.extend(channels(&reports));
     families.extend(orphans(overview));
     families
@@ -339,6 +340,11 @@ fn messages(measured: &Measured) -> Vec<Family> {
         seconds("last_message_timestamp", "When the last of them was delivered; 0 when none was.")
             .with(each(|sent| sent.delivered_at.map_or(0.0, seconds_of))),
     ]
+}
+
+fn log(measured: &Measured) -> Family {
+    counter("log_lines_lost", "Log lines that stderr did not get. Look at it when it grows.")
+        .one(measured.log_lines_lost as f64)
 }
 
 /// Series of single channels, unless there are too many.
@@ -658,6 +664,9 @@ mod tests {
             # TYPE channelkeeper_last_message_timestamp_seconds gauge
             # UNIT channelkeeper_last_message_timestamp_seconds seconds
             channelkeeper_last_message_timestamp_seconds{to="webhook"} 0.0
+            # HELP channelkeeper_log_lines_lost Log lines that stderr did not get. Look at it when it grows.
+            # TYPE channelkeeper_log_lines_lost counter
+            channelkeeper_log_lines_lost_total 0.0
             # HELP channelkeeper_channel_series_left_out 1 when there are more than 1000 channels, so that none has series of its own.
             # TYPE channelkeeper_channel_series_left_out gauge
             channelkeeper_channel_series_left_out 0.0

@@ -36,8 +36,21 @@ pub struct Overview {
     /// The last jump of the wall clock: when it was noticed, and by how many milliseconds it went
     /// ahead (negative: back).
     pub clock_jump: Option<(Timestamp, i64)>,
+    /// Log lines that stderr did not get, if there were any.
+    pub log_lost: Option<LogLost>,
     /// Whether the daemon is stopping.
     pub stopping: bool,
+}
+
+/// Log lines that stderr did not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLost {
+    /// When the last of them was noticed.
+    pub at: Timestamp,
+    /// How many since the start.
+    pub lines: u64,
+    /// Whether stderr takes nothing at all.
+    pub is_broken: bool,
 }
 
 impl Overview {
@@ -54,6 +67,7 @@ impl Overview {
             store_moved_aside: None,
             status_file_failed: None,
             clock_jump: None,
+            log_lost: None,
             stopping: false,
         }
     }
@@ -126,6 +140,8 @@ pub struct Measured {
     pub latencies: Latencies,
     /// What `[alerts]` sent.
     pub messages: BTreeMap<Receiver, Sent>,
+    /// Log lines that stderr did not get.
+    pub log_lines_lost: u64,
 }
 
 /// Who is told by `[alerts]`.

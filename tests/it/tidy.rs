@@ -28,8 +28,18 @@ const SOURCES: [&str; 3] = ["src", "crates/core/src", "crates/simulator/src"];
 
 /// The daemon wires: it sees everything but the command line and the simulator, which has to stay a
 /// feature.
-const DAEMON: [&str; 9] =
-    ["model", "clock", "config", "plan", "store", "coverage", "zoho", "reconcile", "expose"];
+const DAEMON: [&str; 10] = [
+    "model",
+    "clock",
+    "config",
+    "plan",
+    "store",
+    "coverage",
+    "zoho",
+    "reconcile",
+    "expose",
+    "telemetry",
+];
 
 #[test]
 fn who_may_import_whom() {

@@ -46,11 +46,13 @@ pub enum Kind {
     Config,
     /// The status file cannot be written: a check on another host will take the daemon to be gone.
     StatusFile,
+    /// Log lines are lost, because stderr is broken or its reader is too slow.
+    LogLost,
     /// Zoho gave far less life than was asked for.
     ShortGrant,
     /// An account was found to be smaller than the config says.
     Limits,
-    /// SmallSet API credits are left: only what cannot wait is done.
+    /// Few API credits are left: only what cannot wait is done.
     Credits,
     /// One channel could not be looked at.
     Unknown,
@@ -113,6 +115,9 @@ impl Kind {
             Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
             Kind::Config => "`channelkeeper check` shows the place",
             Kind::StatusFile => "make room in its directory, or let the daemon's user write there",
+            Kind::LogLost => {
+                "see who reads the daemon's stderr, or log less; nothing else depends on it"
+            }
             Kind::ShortGrant | Kind::Limits => {
                 "set lifetime or lifetime_max to what the account grants"
             }
@@ -152,6 +157,7 @@ impl Kind {
             Kind::PassOverdue => "pass-overdue",
             Kind::Config => "config",
             Kind::StatusFile => "status-file",
+            Kind::LogLost => "log-lost",
             Kind::ShortGrant => "short-grant",
             Kind::Limits => "limits",
             Kind::Credits => "credits",

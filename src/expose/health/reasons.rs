@@ -11,7 +11,7 @@ use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::super::one_line::line;
-use super::super::overview::{LoopAge, Overview};
+use super::super::overview::{LogLost, LoopAge, Overview};
 use super::{HealthReason, Kind, LOOP_AGE_MAX, counted, is_covered, usable};
 
 /// Every reason at `now`, the most serious first.
@@ -37,6 +37,7 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         store_moved_aside,
         status_file_failed,
         clock_jump,
+        log_lost,
         ..
     } = overview;
     let mut reasons = Vec::new();
@@ -68,6 +69,9 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         );
         add(Kind::StatusFile, None, text);
     }
+    if let Some(lost) = log_lost.filter(|lost| lost.is_broken || span(lost.at, now) <= LOSS_SHOWN) {
+        add(Kind::LogLost, None, log_lost_text(lost));
+    }
     for (name, channels) in orphans {
         let text = format!("declared no longer: {} left to expire", counted(*channels, "channel"));
         add(Kind::Orphans, Some(name), text);
@@ -92,6 +96,13 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         add(Kind::NothingDeclared, None, "no channel is declared".to_owned());
     }
     reasons
+}
+
+fn log_lost_text(lost: LogLost) -> String {
+    let LogLost { at, lines, is_broken } = lost;
+    let why = if is_broken { "stderr takes nothing" } else { "whoever reads stderr is too slow" };
+    let lines = counted(usize::try_from(lines).unwrap_or(usize::MAX), "log line");
+    format!("{why}: {lines} lost since the start, the last at {at}")
 }
 
 fn first_pass(overview: &Overview, name: &AccountName, now: Timestamp) -> HealthReason {
@@ -279,5 +290,7 @@ fn ahead_or_behind(milliseconds: i64) -> String {
 pub const PASS_OVERDUE: Duration = Duration::from_secs(10 * 60);
 /// For how long a jump of the clock is worth a word.
 const JUMP_SHOWN: Duration = Duration::from_secs(3600);
+/// For how long lost log lines are worth a word.
+const LOSS_SHOWN: Duration = Duration::from_secs(3600);
 /// More skew than this, in milliseconds, is a clock to be mended.
 const SKEW_MAX_MS: u64 = 60_000;

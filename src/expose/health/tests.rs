@@ -5,6 +5,7 @@ use super::super::testing::{
     rejected, report,
 };
 use super::*;
+use crate::expose::overview::LogLost;
 use crate::plan::drift::Drift;
 use crate::plan::step::Cause;
 use expect_test::{Expect, expect};
@@ -319,11 +320,13 @@ fn what_concerns_the_daemon_degrades() {
             overview.orphans.insert(account("old"), 3);
             overview.store_moved_aside = Some("store.broken: checksum".to_owned());
             overview.clock_jump = Some((minutes(30), -90_000));
+            overview.log_lost = Some(LogLost { at: minutes(30), lines: 1, is_broken: false });
             change(overview, |report| report.skew_ms = Some(-61_000));
         },
         &expect![[r#"
             degraded, live, ready
             config: the last good desired state is in force: config.toml:3: unknown key
+            log-lost: whoever reads stderr is too slow: 1 log line lost since the start, the last at 2026-01-01T00:30:00Z
             orphans: account old: declared no longer: 3 channels left to expire
             store-moved-aside: the database could not be used and was moved aside: store.broken: checksum
             clock-jump: the wall clock jumped back by 1m 30s at 2026-01-01T00:30:00Z
@@ -338,6 +341,16 @@ fn a_jump_of_the_clock_is_forgotten_after_an_hour_and_a_small_skew_is_none() {
     change(&mut overview, |report| report.skew_ms = Some(60_000));
     assert_eq!(health(&overview, TURNING, hours(2)).status, Status::Degraded);
     assert_eq!(health(&overview, TURNING, minutes(121)).status, Status::Ok);
+}
+
+#[test]
+fn lost_log_lines_are_forgotten_after_an_hour_unless_stderr_is_broken() {
+    for (is_broken, by_then) in [(false, Status::Ok), (true, Status::Degraded)] {
+        let mut overview = converged(1);
+        overview.log_lost = Some(LogLost { at: hours(1), lines: 7, is_broken });
+        assert_eq!(health(&overview, TURNING, hours(2)).status, Status::Degraded);
+        assert_eq!(health(&overview, TURNING, minutes(121)).status, by_then);
+    }
 }
 
 #[test]

@@ -47,6 +47,8 @@ mod reload;
 mod secrets;
 mod signals;
 mod socket;
+mod stderr;
 mod tls;
 mod token;
 mod verbs;
+mod waiting;
