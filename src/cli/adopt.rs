@@ -4,11 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 
-use crate::daemon::control::AdoptRequest;
-use crate::daemon::verbs::{self, Which};
+use crate::daemon::requests::AdoptRequest;
+use crate::model::address::Address;
 
-use super::connect::{self, Use, Way};
-use super::{Common, Exit, apply};
+use super::{Common, Exit, apply, connect};
 
 /// Make a declared channel that already exists at Zoho ours.
 ///
@@ -18,7 +17,8 @@ use super::{Common, Exit, apply};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct AdoptArgs {
     /// The channel
-    channel: String,
+    #[arg(value_name = "[ACCOUNT/]CHANNEL")]
+    channel: Address,
 }
 
 pub(super) async fn run(
@@ -26,18 +26,7 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let applied = match connect::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => {
-            daemon.post("/adopt", &AdoptRequest { channel: args.channel }).await?
-        }
-        Way::Here(here) => {
-            here.keep_desired()?;
-            verbs::adopt(&here.fleet, &here.store, &args.channel).await?;
-            let which = Which { account: None, channel: Some(args.channel) };
-            apply::passes(&here, &which, "adopt").await?
-        }
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let applied = connect::ask(common, AdoptRequest { channel: args.channel }).await?;
     apply::print(&applied, common, stdout)
 }
 

@@ -3,16 +3,11 @@
 use std::io::Write;
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
-use crate::daemon::control::ApplyRequest;
-use crate::daemon::verbs::{self, Applied, Which};
-use crate::model::time::{after, span};
-use crate::reconcile::pass::{Subject, pass};
+use crate::daemon::requests::{ApplyRequest, Which};
+use crate::daemon::views::Applied;
 
-use super::connect::{self, Here, Use, Way};
-use super::progress::Progress;
-use super::{Common, Exit};
+use super::{Common, Exit, connect};
 
 /// Do now what the config asks for.
 ///
@@ -39,54 +34,10 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let which = Which { account: args.account, channel: None };
-    let applied: Vec<Applied> = match connect::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => {
-            let request =
-                ApplyRequest { which, allow_removals: args.allow_removals, plan: args.plan };
-            daemon.post("/apply", &request).await?
-        }
-        Way::Here(here) => {
-            if let Some(wanted) = &args.plan {
-                verbs::expect_plan(&here.fleet, &here.store, &which, wanted).await?;
-            }
-            here.keep_desired()?;
-            if args.allow_removals {
-                verbs::allow_removals(&here.fleet, &here.store, &which).await?;
-            }
-            passes(&here, &which, "apply").await?
-        }
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let ApplyArgs { account, allow_removals, plan } = args;
+    let which = Which { account, channel: None };
+    let applied = connect::ask(common, ApplyRequest { which, allow_removals, plan }).await?;
     print(&applied, common, stdout)
-}
-
-/// Passes over the chosen accounts, in this process.
-pub(super) async fn passes(here: &Here, which: &Which, why: &str) -> anyhow::Result<Vec<Applied>> {
-    let chosen = here.fleet.chosen(which)?;
-    let (mut applied, mut progress) = (Vec::new(), Progress::new(chosen.len(), "accounts"));
-    for subject in chosen.values() {
-        applied.push(until_settled(here, subject, why).await?);
-        progress.step();
-    }
-    Ok(applied)
-}
-
-/// A pass, and the further ones that it asks for at once.
-async fn until_settled(here: &Here, subject: &Subject, why: &str) -> anyhow::Result<Applied> {
-    const PASSES_MAX: usize = 4;
-    let mut done = Vec::new();
-    for round in 1.. {
-        let report = pass(subject, &here.store, why, &CancellationToken::new()).await?;
-        let mut applied = Applied::of(&report);
-        done.append(&mut applied.done);
-        let at_once = report.next_wake <= after(report.at, SOON);
-        if !at_once || applied.left.steps.is_empty() || round == PASSES_MAX {
-            return Ok(Applied { done, ..applied });
-        }
-        here.clock.sleep(span(here.clock.now(), report.next_wake)).await;
-    }
-    unreachable!("the loop returns in its last round")
 }
 
 pub(super) fn print(
@@ -101,12 +52,13 @@ pub(super) fn print(
             write!(stdout, "{}", applied.to_text())?;
         }
     }
-    let settled = applied.iter().all(Applied::is_settled);
-    Ok(if settled { Exit::Done } else { Exit::Failed })
+    Ok(exit(applied))
 }
 
-/// A pass that wants another one this soon has brought up new work.
-const SOON: std::time::Duration = std::time::Duration::from_secs(2);
+/// Whether everything is as it should be.
+pub(super) fn exit(applied: &[Applied]) -> Exit {
+    if applied.iter().all(Applied::is_settled) { Exit::Done } else { Exit::Failed }
+}
 
 const AFTER_HELP: &str = "\
 Examples:

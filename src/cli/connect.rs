@@ -1,39 +1,67 @@
 //! How a verb reaches the store: through the daemon that holds it, or in this process when none
 //! does.
 //!
-//! The daemon's socket is tried first. Without a daemon the config is read here, and the store in
-//! the state directory is opened if there is one. A `plan` needs none: before anything is installed
-//! it works on an empty store that is gone when the command ends.
+//! The daemon's socket is tried first; it is found from the state directory alone, so that whoever
+//! may use it needs no secret and no config that can be used. Without a daemon the config is read
+//! here, the store in the state directory is opened if there is one, and a desk of this process
+//! answers: the same as the daemon's, with a scheduler that makes no pass unasked. A `plan` needs no
+//! store: before anything is installed it works on an empty one that is gone when the command ends.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Look, STATE_DIR_DEFAULT, Surroundings};
+use crate::daemon::actions::VerbError;
 use crate::daemon::control::{self, ErrorReply};
+use crate::daemon::desk::{Desk, Host, Use, Verb, WaitsFor};
 use crate::daemon::fleet::{Fleet, Means};
+use crate::daemon::reload::{Reader, Reloader, Reloading};
 use crate::daemon::run::network;
-use crate::daemon::scheduler::chain;
-use crate::model::desired::Desired;
+use crate::daemon::scheduler::{Scheduler, Setup, chain};
+use crate::expose::overview::{ConfigState, Overview};
 use crate::model::secret::Secret;
 use crate::store::{Migrated, Opened, Store};
 
 use super::{Common, complain, complain_in_colour};
 
-/// The way to the store.
-pub enum Way {
-    /// Through the daemon.
-    Daemon(Box<Daemon>),
-    /// In this process.
-    Here(Box<Here>),
-    /// Not at all: the config cannot be used, and it was said why.
-    BadConfig,
+/// Asks the daemon, or answers in this process.
+///
+/// # Errors
+/// When the answer is no; [`BadConfig`] when the config cannot be used.
+pub async fn ask<V: Verb>(common: &Common, verb: V) -> anyhow::Result<V::Answer> {
+    let state_dir = state_dir(common);
+    match Daemon::connect(&state_dir).await? {
+        Some(daemon) => daemon.ask(verb).await,
+        None => Here::open(common, &state_dir, V::USE)?.answer(verb).await,
+    }
+}
+
+/// The running daemon, if there is one.
+///
+/// # Errors
+/// When it may not be talked to.
+pub async fn daemon(common: &Common) -> anyhow::Result<Option<Daemon>> {
+    Daemon::connect(&state_dir(common)).await
+}
+
+/// The config cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadConfig {
+    /// By what the daemon says.
+    #[error("{0}")]
+    Daemon(String),
+    /// It was read here, and it was said why.
+    #[error("the config cannot be used")]
+    Said,
 }
 
 /// A daemon's socket.
@@ -43,59 +71,20 @@ pub struct Daemon {
     pub socket: PathBuf,
 }
 
-/// The daemon cannot use the config: its own words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadConfig(String);
+/// A desk in this process.
+struct Here {
+    desk: Desk,
+    scheduler: Scheduler,
+    reloader: Reloader,
+    asked: mpsc::Receiver<Reloading>,
+}
 
-/// Everything a verb needs, in this process.
-pub struct Here {
-    /// What is declared.
-    pub desired: Desired,
+/// What a verb works with that goes to Zoho by itself.
+pub struct Beside {
     /// The accounts.
     pub fleet: Fleet,
     /// The memory.
     pub store: Store,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-}
-
-/// What a verb does with the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// Reads it, if there is one.
-    Look,
-    /// Writes it, and begins one if need be.
-    Change,
-}
-
-/// Finds the way.
-///
-/// # Errors
-/// When the store cannot be opened.
-pub async fn find(common: &Common, purpose: Use) -> anyhow::Result<Way> {
-    let loaded = config::load(&common.config, &Surroundings::of_process());
-    let state_dir = state_dir(common, &loaded);
-    if let Some(daemon) = Daemon::connect(&state_dir).await? {
-        return Ok(Way::Daemon(Box::new(daemon)));
-    }
-    print_problems(&loaded);
-    let Some(desired) = loaded.desired else { return Ok(Way::BadConfig) };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = match purpose {
-        Use::Look if !Store::exists(&state_dir) => Store::temporary()?,
-        Use::Look | Use::Change => open(&state_dir, &*clock)?,
-    };
-    Ok(Way::Here(Box::new(here(desired, store, clock)?)))
-}
-
-/// The running daemon, whatever the config is worth.
-///
-/// # Errors
-/// When it may not be talked to.
-pub async fn daemon(common: &Common) -> anyhow::Result<Option<Daemon>> {
-    let loaded = config::load(&common.config, &Surroundings::of_process());
-    Daemon::connect(&state_dir(common, &loaded)).await
 }
 
 /// What a URL answers, to whom it is shown a token, if there is one; `path` is asked for when the
@@ -134,35 +123,30 @@ pub async fn fetch(
 }
 
 /// In this process even beside a running daemon, for what concerns no store: then with an empty
-/// one. `None` when the config cannot be used, and it was said why.
+/// one.
 ///
 /// # Errors
-/// When the store cannot be opened.
-pub async fn beside(common: &Common) -> anyhow::Result<Option<Here>> {
+/// When the config cannot be used, or the store cannot be opened.
+pub async fn beside(common: &Common) -> anyhow::Result<Beside> {
+    let state_dir = state_dir(common);
     let loaded = config::load(&common.config, &Surroundings::of_process());
-    let state_dir = state_dir(common, &loaded);
     print_problems(&loaded);
-    let Some(desired) = loaded.desired else { return Ok(None) };
+    let desired = loaded.desired.ok_or(BadConfig::Said)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let is_free = Store::exists(&state_dir) && Daemon::connect(&state_dir).await?.is_none();
     let store = if is_free { open(&state_dir, &*clock)? } else { Store::temporary()? };
-    Ok(Some(here(desired, store, clock)?))
-}
-
-fn here(desired: Desired, store: Store, clock: Arc<dyn Clock>) -> anyhow::Result<Here> {
     let transport = network(&desired.settings)?;
-    let means = Means { store: store.clone(), transport, clock: clock.clone() };
-    let fleet = Fleet::new(desired.clone(), std::collections::BTreeMap::new(), &means, None)?;
-    Ok(Here { desired, fleet, store, clock })
+    let means = Means { store: store.clone(), transport, clock };
+    Ok(Beside { fleet: Fleet::new(desired, BTreeMap::new(), &means, None)?, store })
 }
 
 /// Where the store is: `--state-dir`, else `$STATE_DIRECTORY`, else `[daemon] state_dir`, else the
-/// default. In this order a config that does not parse does not also hide the store with the last
-/// good state.
-pub fn state_dir(common: &Common, loaded: &Loaded) -> PathBuf {
+/// default. Nothing else of the config is looked at.
+pub fn state_dir(common: &Common) -> PathBuf {
     let of_systemd =
         || std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let given = common.state_dir.clone().or_else(of_systemd).or_else(|| loaded.state_dir.clone());
+    let given = common.state_dir.clone().or_else(of_systemd);
+    let given = given.or_else(|| config::state_dir(&common.config));
     given.unwrap_or_else(|| PathBuf::from(STATE_DIR_DEFAULT))
 }
 
@@ -215,41 +199,69 @@ impl Daemon {
         Ok(Some(Daemon { client, socket }))
     }
 
-    /// GET.
+    /// Asks it. A daemon that does not answer is not waited for; one that looks at Zoho is, and
+    /// that is said.
     ///
     /// # Errors
     /// The daemon's own words, when it refuses.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.read(self.client.get(format!("http://daemon{path}"))).await
+    pub async fn ask<V: Verb>(&self, verb: V) -> anyhow::Result<V::Answer> {
+        let url = |path: &str| format!("http://daemon{path}");
+        let request = match control::is_get::<V>() {
+            true => self.client.get(url(V::PATH)).query(&verb),
+            false => self.client.post(url(V::PATH)).json(&verb),
+        };
+        match V::WAITS_FOR {
+            WaitsFor::Nothing => self.read(request, PATIENCE).await,
+            WaitsFor::Zoho => {
+                self.send(self.client.get(url(control::ALIVE)), PATIENCE).await?;
+                let clock = SystemClock::new();
+                let mut answer = std::pin::pin!(self.read(request, LOOK_PATIENCE));
+                tokio::select! {
+                    answer = &mut answer => return answer,
+                    () = clock.sleep(UNSAID) => complain(&format!(
+                        "note: the daemon is waiting for Zoho; the answer is waited for at most {} minutes",
+                        LOOK_PATIENCE.as_secs() / 60
+                    )),
+                }
+                answer.await
+            }
+        }
     }
 
-    /// POST with a JSON body.
-    ///
-    /// # Errors
-    /// The daemon's own words, when it refuses.
-    pub async fn post<T: DeserializeOwned>(
+    async fn send(
         &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> anyhow::Result<T> {
-        self.read(self.client.post(format!("http://daemon{path}")).json(body)).await
+        request: reqwest::RequestBuilder,
+        patience: Duration,
+    ) -> anyhow::Result<(reqwest::StatusCode, Vec<u8>)> {
+        let silent = |error: reqwest::Error| {
+            let socket = self.socket.display();
+            let why = match error.is_timeout() {
+                true => format!(
+                    "the daemon at {socket} did not answer within {} seconds; it is stopped or overloaded",
+                    patience.as_secs()
+                ),
+                false => format!("the daemon at {socket} does not answer"),
+            };
+            anyhow::Error::from(error.without_url()).context(why)
+        };
+        let reply = request.timeout(patience).send().await.map_err(silent)?;
+        let status = reply.status();
+        Ok((status, reply.bytes().await.map_err(silent)?.to_vec()))
     }
 
     async fn read<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
+        patience: Duration,
     ) -> anyhow::Result<T> {
-        let silent = || format!("the daemon at {} does not answer", self.socket.display());
-        let reply = request.send().await.with_context(silent)?;
-        let status = reply.status();
-        let body = reply.bytes().await.with_context(silent)?;
+        let (status, body) = self.send(request, patience).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .context("the daemon's answer cannot be read (is it another version?)");
         }
         match serde_json::from_slice::<ErrorReply>(&body) {
             Ok(ErrorReply { error }) if status == reqwest::StatusCode::UNPROCESSABLE_ENTITY => {
-                bail!(BadConfig(error))
+                bail!(BadConfig::Daemon(error))
             }
             Ok(ErrorReply { error }) => bail!(error),
             Err(_) => bail!("the daemon answered HTTP {status}"),
@@ -258,13 +270,74 @@ impl Daemon {
 }
 
 impl Here {
-    /// Makes the declaration the desired state: what is taken out of it later is then known to have
-    /// been there.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn keep_desired(&self) -> anyhow::Result<()> {
-        self.store.keep_desired(&self.desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
-        Ok(())
+    fn open(common: &Common, state_dir: &Path, purpose: Use) -> anyhow::Result<Here> {
+        let surroundings = Surroundings::of_process();
+        let loaded = config::load(&common.config, &surroundings);
+        print_problems(&loaded);
+        let desired = loaded.desired.clone().ok_or(BadConfig::Said)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store = match purpose {
+            Use::Look if !Store::exists(state_dir) => Store::temporary()?,
+            Use::Look | Use::Write | Use::Change => open(state_dir, &*clock)?,
+        };
+        if purpose == Use::Change {
+            store.keep_desired(&desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
+        }
+        let (settings, transport) = (desired.settings.clone(), network(&desired.settings)?);
+        let means = Means { store: store.clone(), transport, clock: clock.clone() };
+        let fleet = Arc::new(Fleet::new(desired, BTreeMap::new(), &means, None)?);
+        let config =
+            ConfigState { file: common.config.display().to_string(), ..ConfigState::default() };
+        let overview = Overview::starting(clock.now(), config);
+        let (scheduler, links) = Scheduler::on_demand(Setup {
+            fleet,
+            store: store.clone(),
+            clock: clock.clone(),
+            overview,
+            observer: None,
+        });
+        let reader = Arc::new(Reader {
+            config: common.config.clone(),
+            surroundings,
+            means,
+            loaded: Mutex::new(Some(loaded)),
+        });
+        let (reloads, asked) = mpsc::channel(1);
+        let reloader = Reloader { reader: reader.clone(), links: links.clone(), settings };
+        let desk = Desk { links, store, clock, reader, reloads, host: Host::Command };
+        Ok(Here { desk, scheduler, reloader, asked })
+    }
+
+    /// The scheduler turns for as long as the answer is made.
+    async fn answer<V: Verb>(self, verb: V) -> anyhow::Result<V::Answer> {
+        let Here { desk, scheduler, mut reloader, mut asked } = self;
+        let stop = CancellationToken::new();
+        let is_answered = stop.clone();
+        let answering = async move {
+            let answer = verb.answer(&desk).await;
+            // `reloading` ends with the desk, which holds the way to it.
+            drop(desk);
+            is_answered.cancel();
+            answer
+        };
+        let reloading = async {
+            while let Some(answer) = asked.recv().await {
+                // Whoever asked may have gone.
+                let _heard = answer.send(reloader.reload().await);
+            }
+        };
+        let (answer, turned, ()) = tokio::join!(answering, scheduler.run(stop), reloading);
+        turned?;
+        answer.map_err(|error| {
+            let is_config = matches!(error, VerbError::BadConfig(_));
+            if is_config { BadConfig::Daemon(error.to_string()).into() } else { error.into() }
+        })
     }
 }
+
+/// How long a daemon may take for what it has in memory.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a daemon may take for what it asks Zoho.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// From this on somebody at a terminal wonders.
+const UNSAID: Duration = Duration::from_secs(3);

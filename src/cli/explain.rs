@@ -4,12 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 
-use crate::daemon::control::ExplainRequest;
-use crate::daemon::verbs;
-use crate::plan::explain::Explanation;
+use crate::daemon::requests::ExplainRequest;
+use crate::model::address::Address;
 
-use super::connect::{self, Use, Way};
-use super::{Common, Exit};
+use super::{Common, Exit, connect};
 
 /// Show why a channel is treated as it is.
 ///
@@ -21,7 +19,7 @@ use super::{Common, Exit};
 pub(super) struct ExplainArgs {
     /// The channel: its name, declared or remembered, or its id
     #[arg(value_name = "[ACCOUNT/]CHANNEL")]
-    channel: String,
+    channel: Address,
 }
 
 pub(super) async fn run(
@@ -29,13 +27,8 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let explanation: Explanation = match connect::find(common, Use::Look).await? {
-        Way::Daemon(daemon) => {
-            daemon.post("/explain", &ExplainRequest { channel: args.channel }).await?
-        }
-        Way::Here(here) => verbs::explain(&here.fleet, &here.store, &args.channel).await?,
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let request = ExplainRequest { channel: args.channel };
+    let explanation = connect::ask(common, request).await?;
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&explanation)?)?;
     } else {

@@ -11,13 +11,13 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use crate::coverage::backfill::{Backfill, SCOPES};
-use crate::daemon::verbs::{self, AckRequest, Acked, GapsRequest, Missed};
-use crate::model::channel::{AccountName, ChannelName};
+use crate::daemon::requests::{AckRequest, GapsRequest};
+use crate::daemon::views::{Acked, Missed};
+use crate::model::address::Address;
 use crate::model::time::{Timestamp, before};
 use crate::plan::render::counted;
 
-use super::connect::{self, Use, Way};
-use super::{Common, Exit};
+use super::{Common, Exit, connect};
 
 /// Show which events were not covered, from when to when and why.
 ///
@@ -34,7 +34,7 @@ pub(super) struct GapsArgs {
     since: Option<When>,
     /// Only this channel, [ACCOUNT/]NAME, also when it is declared no longer
     #[arg(long, value_name = "NAME")]
-    channel: Option<Named>,
+    channel: Option<Address>,
     /// Also gaps that are acknowledged
     #[arg(long)]
     all: bool,
@@ -60,7 +60,7 @@ enum Action {
 struct AckArgs {
     /// The channel, [ACCOUNT/]NAME, also when it is declared no longer
     #[arg(required_unless_present = "all")]
-    channel: Option<Named>,
+    channel: Option<Address>,
     /// Those of every channel
     #[arg(long, conflicts_with = "channel")]
     all: bool,
@@ -82,15 +82,8 @@ pub(super) async fn run(
         return ack(args, common, stdout).await;
     }
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
-    let request = GapsRequest {
-        channel: channel.map(|Named(name)| name),
-        since: since.map(|since| since.at(now)),
-    };
-    let missed: Vec<Missed> = match connect::find(common, Use::Look).await? {
-        Way::Daemon(daemon) => daemon.get(&request.path()).await?,
-        Way::Here(here) => verbs::gaps(&here.fleet, &here.store, &request, now)?,
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let request = GapsRequest { channel, since: since.map(|since| since.at(now)) };
+    let missed = connect::ask(common, request).await?;
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&missed)?)?;
     } else {
@@ -107,13 +100,8 @@ async fn ack(
 ) -> anyhow::Result<Exit> {
     let AckArgs { channel, all: _, until, note } = args;
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
-    let (channel, until) = (channel.map(|Named(name)| name), until.map(|until| until.at(now)));
-    let request = AckRequest { channel, until, note };
-    let acked: Vec<Acked> = match connect::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => daemon.post("/gaps/ack", &request).await?,
-        Way::Here(here) => verbs::ack(&here.fleet, &here.store, &request, now)?,
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let until = until.map(|until| until.at(now));
+    let acked = connect::ask(common, AckRequest { channel, until, note }).await?;
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&acked)?)?;
         return Ok(Exit::Done);
@@ -180,26 +168,6 @@ fn hint_lines(backfill: &Backfill) -> Vec<String> {
     lines.push("    stays lost:".to_owned());
     lines.extend(lost.iter().map(|lost| format!("      {lost}")));
     lines
-}
-
-/// `[ACCOUNT/]NAME`.
-#[derive(Clone, Debug)]
-struct Named(String);
-
-impl std::str::FromStr for Named {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> anyhow::Result<Named> {
-        let name = match text.split_once('/') {
-            Some((account, name)) => {
-                account.parse::<AccountName>()?;
-                name
-            }
-            None => text,
-        };
-        name.parse::<ChannelName>()?;
-        Ok(Named(text.to_owned()))
-    }
 }
 
 /// An instant, or how long ago.
@@ -298,18 +266,6 @@ mod tests {
         assert_eq!(at("7d"), "2026-03-01T00:00:00Z");
         assert_eq!(at("2026-02-01T00:00:00+01:00"), "2026-01-31T23:00:00Z");
         assert!("yesterday".parse::<When>().is_err());
-    }
-
-    #[test]
-    fn a_channel_may_be_named_with_its_account() {
-        let is_named = |text: &str| text.parse::<Named>().is_ok();
-        assert!(is_named("deal-sync") && is_named("acme/deal-sync"));
-        assert!(
-            !is_named("acme/")
-                && !is_named("/deal-sync")
-                && !is_named("a/b/c")
-                && !is_named("a&since=x")
-        );
     }
 
     #[test]

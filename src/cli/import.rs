@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::daemon::verbs::Which;
+use crate::daemon::requests::Which;
 use crate::model::channel::{ChannelId, ChannelName};
 use crate::model::secret::Secret;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let Some(here) = connect::beside(common).await? else { return Ok(Exit::BadConfig) };
+    let here = connect::beside(common).await?;
     let chosen = here.fleet.chosen(&Which { account: args.account, channel: None })?;
     let [subject] = chosen.values().collect::<Vec<_>>()[..] else {
         let names: Vec<&str> = chosen.keys().map(|name| name.as_str()).collect();
@@ -58,7 +58,7 @@ pub(super) async fn run(
     let declared = here.fleet.subjects.values().flat_map(|subject| subject.desired.specs.values());
     let found = Found {
         account: subject.name(),
-        owner: &here.desired.settings.owner,
+        owner: &here.fleet.settings.owner,
         channels: &listing.channels,
         records: &records,
         declared: &subject.desired.specs,

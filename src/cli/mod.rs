@@ -36,9 +36,9 @@ mod narrate;
 mod pause;
 mod plan;
 mod probe;
-mod progress;
 #[cfg(feature = "simulator")]
 mod rehearse;
+mod reload;
 mod renew;
 mod run;
 #[cfg(feature = "simulator")]
@@ -84,6 +84,7 @@ enum Verb {
     Status(status::StatusArgs),
     Gaps(gaps::GapsArgs),
     Probe(probe::ProbeArgs),
+    Reload(reload::ReloadArgs),
     Renew(renew::RenewArgs),
     Adopt(adopt::AdoptArgs),
     Import(import::ImportArgs),
@@ -149,8 +150,11 @@ pub async fn main(
     let exit = match cli.verb.run(&cli.common, stdout).await {
         Ok(exit) => exit,
         Err(error) => {
-            complain(&format!("error: {error:#}"));
-            if error.is::<connect::BadConfig>() { Exit::BadConfig } else { Exit::Failed }
+            let bad_config = error.downcast_ref::<connect::BadConfig>();
+            if !matches!(bad_config, Some(connect::BadConfig::Said)) {
+                complain(&format!("error: {error:#}"));
+            }
+            if bad_config.is_some() { Exit::BadConfig } else { Exit::Failed }
         }
     };
     telemetry::end();
@@ -168,6 +172,7 @@ impl Verb {
             Verb::Status(args) => status::run(args, common, stdout).await,
             Verb::Gaps(args) => gaps::run(args, common, stdout).await,
             Verb::Probe(args) => probe::run(args, common, stdout).await,
+            Verb::Reload(args) => reload::run(args, common, stdout).await,
             Verb::Renew(args) => renew::run(args, common, stdout).await,
             Verb::Adopt(args) => adopt::run(args, common, stdout).await,
             Verb::Import(args) => import::run(args, common, stdout).await,
@@ -199,6 +204,7 @@ impl Verb {
             | Verb::Status(_)
             | Verb::Gaps(_)
             | Verb::Probe(_)
+            | Verb::Reload(_)
             | Verb::Renew(_)
             | Verb::Adopt(_)
             | Verb::Import(_)

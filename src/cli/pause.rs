@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::daemon::control::{PauseRequest, ResumeRequest};
-use crate::daemon::verbs::{self, Applied, PauseView, Which};
-use crate::model::time::{after, whole_seconds};
-use crate::reconcile::report;
+use crate::daemon::requests::{PauseRequest, ResumeRequest};
+use crate::model::address::Address;
 
-use super::connect::{self, Use, Way};
-use super::{Common, Exit, apply};
+use super::{Common, Exit, apply, connect};
 
 /// Write nothing at Zoho for a while.
 ///
@@ -23,8 +20,8 @@ use super::{Common, Exit, apply};
 #[command(after_help = PAUSE_HELP)]
 pub(super) struct PauseArgs {
     /// The account or the channel; without it, everything
-    #[arg(value_name = "ACCOUNT|CHANNEL")]
-    target: Option<String>,
+    #[arg(value_name = "ACCOUNT|[ACCOUNT/]CHANNEL")]
+    target: Option<Address>,
     /// For how long, at most 7d
     #[arg(long = "for", value_name = "LENGTH", default_value = "1h", value_parser = length)]
     length: Duration,
@@ -40,8 +37,8 @@ pub(super) struct PauseArgs {
 #[command(after_help = RESUME_HELP)]
 pub(super) struct ResumeArgs {
     /// The account or the channel; without it, everything
-    #[arg(value_name = "ACCOUNT|CHANNEL")]
-    target: Option<String>,
+    #[arg(value_name = "ACCOUNT|[ACCOUNT/]CHANNEL")]
+    target: Option<Address>,
 }
 
 pub(super) async fn pause(
@@ -50,28 +47,8 @@ pub(super) async fn pause(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let PauseArgs { target, length, until_resumed } = args;
-    let length = (!until_resumed).then_some(length);
-    let paused: Vec<PauseView> = match connect::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => {
-            let request = PauseRequest { target, seconds: length.map(|length| length.as_secs()) };
-            daemon.post("/pause", &request).await?
-        }
-        Way::Here(here) => {
-            here.keep_desired()?;
-            let target = verbs::target(&here.fleet, target.as_deref())?;
-            let now = here.clock.now();
-            let until = length.map(|length| whole_seconds(after(now, length)));
-            verbs::pause(&here.store, &target, now, until)?;
-            let reports = target
-                .accounts
-                .values()
-                .map(|subject| report::remembered(subject, &here.store, now));
-            reports
-                .map(|report| Ok(PauseView::of(&report?, &target, until)))
-                .collect::<anyhow::Result<_>>()?
-        }
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let seconds = (!until_resumed).then_some(length.as_secs());
+    let paused = connect::ask(common, PauseRequest { target, seconds }).await?;
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&paused)?)?;
     } else {
@@ -87,24 +64,13 @@ pub(super) async fn resume(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let applied: Vec<Applied> = match connect::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => {
-            daemon.post("/resume", &ResumeRequest { target: args.target }).await?
-        }
-        Way::Here(here) => {
-            here.keep_desired()?;
-            let target = verbs::target(&here.fleet, args.target.as_deref())?;
-            verbs::resume(&here.store, &target)?;
-            let mut applied = Vec::new();
-            for account in target.accounts.keys() {
-                let which = Which { account: Some(account.to_string()), channel: None };
-                applied.extend(apply::passes(&here, &which, "resume").await?);
-            }
-            applied
-        }
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
-    apply::print(&applied, common, stdout)
+    let resumed = connect::ask(common, ResumeRequest { target: args.target }).await?;
+    if common.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&resumed)?)?;
+    } else {
+        write!(stdout, "{}", resumed.to_text())?;
+    }
+    Ok(apply::exit(&resumed.applied))
 }
 
 fn length(text: &str) -> Result<Duration, String> {
@@ -126,4 +92,4 @@ const RESUME_HELP: &str = "\
 Examples:
   channelkeeper resume acme
 
-Exit codes: 0 resumed, and everything is as declared; 1 failed, or something is left to do; 3 the config cannot be used.";
+Exit codes: 0 resumed, and everything is as declared, or nothing was paused; 1 failed, or something is left to do; 3 the config cannot be used.";

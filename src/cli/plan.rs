@@ -4,11 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 
-use crate::daemon::verbs::{self, Which};
+use crate::daemon::requests::{PlanRequest, Which};
 use crate::plan::render::{PlanView, PlansView, StepView, counted};
 
-use super::connect::{self, Use, Way};
-use super::{Common, Exit};
+use super::{Common, Exit, connect};
 
 /// Show what would be done now, and change nothing.
 ///
@@ -29,11 +28,7 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: None };
-    let plans: PlansView = match connect::find(common, Use::Look).await? {
-        Way::Daemon(daemon) => daemon.post("/plan", &which).await?,
-        Way::Here(here) => verbs::plan_views(&here.fleet, &here.store, &which).await?,
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let plans = connect::ask(common, PlanRequest(which)).await?;
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&plans)?)?;
     } else {

@@ -14,6 +14,7 @@ use clap::Args;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Surroundings;
 use crate::config::secrets::fetch;
+use crate::daemon::requests::SummaryRequest;
 use crate::expose::probe::{Grade, Limits, Verdict, judge, read};
 use crate::expose::summary::Summary;
 use crate::model::secret::Origin;
@@ -111,12 +112,7 @@ impl Source {
             }
             Source::Daemon => {
                 let Some(daemon) = connect::daemon(common).await? else { return Ok(None) };
-                let asked = tokio::time::timeout(PATIENCE, daemon.get("/summary")).await;
-                asked
-                    .with_context(|| {
-                        format!("the daemon does not answer within {} s", PATIENCE.as_secs())
-                    })?
-                    .map(Some)
+                daemon.ask(SummaryRequest {}).await.map(Some)
             }
         }
     }

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 
-use crate::daemon::verbs::{self, Which};
+use crate::daemon::requests::{RenewRequest, Which};
+use crate::model::address::Address;
 
-use super::connect::{self, Use, Way};
-use super::{Common, Exit, apply};
+use super::{Common, Exit, apply, connect};
 
 /// Renew channels now, due or not.
 ///
@@ -16,7 +16,8 @@ use super::{Common, Exit, apply};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RenewArgs {
     /// The channel; without it, or --account, every channel
-    channel: Option<String>,
+    #[arg(value_name = "[ACCOUNT/]CHANNEL")]
+    channel: Option<Address>,
     /// Every channel of this account
     #[arg(long, value_name = "NAME", conflicts_with = "channel")]
     account: Option<String>,
@@ -28,15 +29,7 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let which = Which { account: args.account, channel: args.channel };
-    let applied = match connect::find(common, Use::Change).await? {
-        Way::Daemon(daemon) => daemon.post("/renew", &which).await?,
-        Way::Here(here) => {
-            here.keep_desired()?;
-            verbs::ask_renewal(&here.fleet, &here.store, &which, here.clock.now())?;
-            apply::passes(&here, &which, "renew").await?
-        }
-        Way::BadConfig => return Ok(Exit::BadConfig),
-    };
+    let applied = connect::ask(common, RenewRequest(which)).await?;
     apply::print(&applied, common, stdout)
 }
 

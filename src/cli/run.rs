@@ -52,7 +52,7 @@ impl RunArgs {
 pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> {
     let surroundings = Surroundings::of_process();
     let loaded = config::load(&common.config, &surroundings);
-    let (state_dir, clock) = (state_dir(common, &loaded), args.clock(&loaded)?);
+    let (state_dir, clock) = (state_dir(common), args.clock(&loaded)?);
     let options = Options {
         config: common.config.clone(),
         loaded: Some(loaded),

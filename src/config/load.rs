@@ -58,6 +58,15 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Loaded {
     loading.finish(surroundings)
 }
 
+/// `[daemon] state_dir` of a config, absolute, whatever else is wrong with it. Nothing that it
+/// includes is read, and no secret is fetched.
+pub fn state_dir(path: &Path) -> Option<PathBuf> {
+    let main = Source::open(path, path.display().to_string()).ok()?;
+    let mut loading = Loading::default();
+    loading.take(main, Role::Main);
+    loading.state_dir()
+}
+
 /// Where the store is kept when nothing says otherwise.
 pub const STATE_DIR_DEFAULT: &str = "/var/lib/channelkeeper";
 
@@ -174,13 +183,16 @@ impl Loading {
         found
     }
 
+    fn state_dir(&self) -> Option<PathBuf> {
+        let given = self.documents.first()?.daemon.value.state_dir.good()?;
+        let is_there = !given.value.is_empty();
+        is_there.then(|| self.sources[0].folder.join(&given.value))
+    }
+
     /// Checks what was read and sorts out what was found.
     pub(super) fn finish(self, surroundings: &Surroundings) -> Loaded {
+        let state_dir = self.state_dir();
         let Loading { sources, documents, mut notes, files, broken } = self;
-        let state_dir =
-            documents.first().and_then(|document| document.daemon.value.state_dir.good());
-        let state_dir =
-            state_dir.filter(|at| !at.value.is_empty()).map(|at| sources[0].folder.join(&at.value));
         let desired = (!broken).then(|| {
             check::desired(
                 documents,

@@ -32,7 +32,7 @@ mod conditions;
 mod fields;
 mod given;
 mod load;
-mod near;
+pub(crate) mod near;
 mod problem;
 mod raw;
 mod reference;
@@ -46,7 +46,7 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Loaded, STATE_DIR_DEFAULT, load};
+pub use load::{Loaded, STATE_DIR_DEFAULT, load, state_dir};
 pub use problem::{Look, Problem, Severity, render};
 pub use reference::reference;
 pub use schema::schema;

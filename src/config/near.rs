@@ -1,13 +1,15 @@
 //! "Did you mean": the nearest of some words.
 
+use strsim::osa_distance;
+
 /// The candidate that differs least from what was written, if it is near enough to have been meant.
-pub(super) fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c str> {
     if written.len() > WORD_MAX {
         return None;
     }
     // Of two characters, one wrong one is half of it: "uk" is no slip for "us".
     let far = written.chars().count().div_ceil(3).saturating_sub(usize::from(written.len() < 3));
-    let near = candidates.iter().map(|candidate| (distance(written, candidate), *candidate));
+    let near = candidates.iter().map(|candidate| (osa_distance(written, candidate), *candidate));
     near.filter(|(distance, _)| *distance <= far).min().map(|(_, candidate)| candidate)
 }
 
@@ -17,26 +19,6 @@ pub(super) fn suggestion(written: &str, candidates: &[&str]) -> String {
         Some(candidate) => format!("did you mean \"{candidate}\"?"),
         None => format!("one of {}", candidates.join(", ")),
     }
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours between two words.
-fn distance(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut before = vec![0; right.len() + 1];
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for i in 1..=left.len() {
-        let mut next = vec![i; right.len() + 1];
-        for j in 1..=right.len() {
-            let same = usize::from(left[i - 1] != right[j - 1]);
-            next[j] = (row[j] + 1).min(next[j - 1] + 1).min(row[j - 1] + same);
-            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                next[j] = next[j].min(before[j - 2] + 1);
-            }
-        }
-        before = row;
-        row = next;
-    }
-    row[right.len()]
 }
 
 /// Longer words are not compared: no key is that long, and the comparison takes time by the square.

@@ -1,16 +1,16 @@
-//! The verbs over a Unix socket: how the command line talks to a daemon that holds the store.
+//! The desk over a Unix socket: how the command line talks to a daemon that holds the store.
 //!
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the
 //! socket may use it, and that is looked at again when somebody does (`Peer`). Who asked for a
-//! change is in the log. A body has a size and a time, and there are only so many connections.
-//! Paths: `GET /status`, `/summary` and `/gaps`; `POST /plan`, `/explain`, `/apply`, `/renew`,
-//! `/adopt`, `/pause`, `/resume` and `/gaps/ack`. An error is `{"error": "..."}` with status 400,
-//! 409 when the plan is not the one that was asked for, 422 when it is the config that cannot be
-//! used, or 500 when the daemon is at fault.
+//! change is in the log. A body has a size and a time, there are only so many connections, and a
+//! field that is there and null is refused. Paths: `GET /alive`, `/status`, `/summary` and `/gaps`;
+//! `POST /plan`, `/explain`, `/apply`, `/reload`, `/renew`, `/adopt`, `/pause`, `/resume` and
+//! `/gaps/ack`. An error is `{"error": "..."}` with status 400, 409 when the plan is not the one
+//! that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at
+//! fault.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -24,92 +24,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::Clock;
 use crate::expose::serve::{self, Limits};
-use crate::expose::status::StatusView;
-use crate::expose::summary::Summary;
-use crate::model::time::{after, whole_seconds};
-use crate::plan::explain::Explanation;
-use crate::plan::render::PlansView;
-use crate::store::Store;
 
-use super::fleet::Fleet;
-use super::run::{Reader, ReloadRequest};
-use super::scheduler::{Links, chain};
-use super::verbs::{
-    self, AckRequest, Acked, Applied, GapsRequest, Missed, PauseView, Target, VerbError, Which,
+use super::actions::VerbError;
+use super::desk::{Desk, Use, Verb, WaitsFor};
+use super::requests::{
+    AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
+    ReloadRequest, RenewRequest, ResumeRequest, StatusRequest, SummaryRequest,
 };
-
-/// What the verbs need of the daemon.
-#[derive(Clone)]
-pub struct Desk {
-    /// The scheduler.
-    pub links: Links,
-    /// The memory.
-    pub store: Store,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The config file.
-    pub reader: Arc<Reader>,
-    /// Puts it in force.
-    pub reloads: mpsc::Sender<ReloadRequest>,
-}
-
-/// The body of `POST /apply`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApplyRequest {
-    /// Which accounts.
-    #[serde(default)]
-    pub which: Which,
-    /// Whether the removals that are held now are allowed.
-    #[serde(default)]
-    pub allow_removals: bool,
-    /// The checksum of the only plan that is to be carried out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-}
-
-/// The body of `POST /explain`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExplainRequest {
-    /// `[ACCOUNT/]CHANNEL`.
-    pub channel: String,
-}
-
-/// The body of `POST /pause`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PauseRequest {
-    /// An account, a channel, or everything.
-    #[serde(default)]
-    pub target: Option<String>,
-    /// For how many seconds; until it is resumed when it is left out.
-    #[serde(default)]
-    pub seconds: Option<u64>,
-}
-
-/// The body of `POST /resume`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResumeRequest {
-    /// An account, a channel, or everything.
-    #[serde(default)]
-    pub target: Option<String>,
-}
-
-/// The body of `POST /adopt`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AdoptRequest {
-    /// The channel's name.
-    pub channel: String,
-}
+use super::scheduler::chain;
 
 /// The body of an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -141,21 +67,20 @@ pub fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
 
 /// Answers until `shutdown`, whoever may open the socket at `door`.
 pub async fn serve(listener: UnixListener, door: PathBuf, desk: Desk, shutdown: CancellationToken) {
-    let changes = axum::Router::new()
-        .route("/gaps/ack", post(ack))
-        .route("/apply", post(apply))
-        .route("/renew", post(renew))
-        .route("/adopt", post(adopt))
-        .route("/pause", post(pause))
-        .route("/resume", post(resume))
-        .route_layer(from_fn(noted));
     let router = axum::Router::new()
-        .route("/status", get(status))
-        .route("/summary", get(summary))
-        .route("/gaps", get(gaps))
-        .route("/plan", post(plan))
-        .route("/explain", post(explain))
-        .merge(changes)
+        .route(ALIVE, get(async || Json(())))
+        .merge(verb::<StatusRequest>())
+        .merge(verb::<SummaryRequest>())
+        .merge(verb::<GapsRequest>())
+        .merge(verb::<AckRequest>())
+        .merge(verb::<PlanRequest>())
+        .merge(verb::<ExplainRequest>())
+        .merge(verb::<ApplyRequest>())
+        .merge(verb::<ReloadRequest>())
+        .merge(verb::<RenewRequest>())
+        .merge(verb::<AdoptRequest>())
+        .merge(verb::<PauseRequest>())
+        .merge(verb::<ResumeRequest>())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(desk);
     serve::serve(listener, router, LIMITS, |stream| Peer::admitted(stream, &door), shutdown).await;
@@ -196,147 +121,24 @@ async fn noted(Extension(peer): Extension<Peer>, request: Request, next: Next) -
     next.run(request).await
 }
 
-async fn status(State(desk): State<Desk>) -> Json<StatusView> {
-    let overview = desk.links.overview.borrow().clone();
-    Json(StatusView::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
+/// Whether a verb is asked by GET: what changes nothing and is made from memory.
+pub fn is_get<V: Verb>() -> bool {
+    V::USE == Use::Look && V::WAITS_FOR == WaitsFor::Nothing
 }
 
-async fn gaps(
-    State(desk): State<Desk>,
-    Query(request): Query<GapsRequest>,
-) -> Result<Json<Vec<Missed>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
-    Ok(Json(verbs::gaps(&fleet, &desk.store, &request, desk.clock.now())?))
+/// The route of one verb.
+fn verb<V: Verb>() -> axum::Router<Desk> {
+    let by_query =
+        async |State(desk): State<Desk>, Query(verb): Query<V>| answered(verb, &desk).await;
+    let by_body =
+        async |State(desk): State<Desk>, Asked(verb): Asked<V>| answered(verb, &desk).await;
+    let route = if is_get::<V>() { get(by_query) } else { post(by_body) };
+    let router = axum::Router::new().route(V::PATH, route);
+    if V::USE == Use::Look { router } else { router.route_layer(from_fn(noted)) }
 }
 
-async fn summary(State(desk): State<Desk>) -> Json<Summary> {
-    let overview = desk.links.overview.borrow().clone();
-    Json(Summary::of(&overview, desk.links.pulse.age(&*desk.clock), desk.clock.now()))
-}
-
-async fn ack(
-    State(desk): State<Desk>,
-    Asked(request): Asked<AckRequest>,
-) -> Result<Json<Vec<Acked>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
-    Ok(Json(verbs::ack(&fleet, &desk.store, &request, desk.clock.now())?))
-}
-
-/// What `apply` would do: the config file is read afresh and not put in force.
-async fn plan(
-    State(desk): State<Desk>,
-    Asked(which): Asked<Which>,
-) -> Result<Json<PlansView>, Refusal> {
-    Ok(Json(verbs::plan_views(&desk.read()?, &desk.store, &which).await?))
-}
-
-/// Of one channel of that same plan.
-async fn explain(
-    State(desk): State<Desk>,
-    Asked(request): Asked<ExplainRequest>,
-) -> Result<Json<Explanation>, Refusal> {
-    Ok(Json(verbs::explain(&desk.read()?, &desk.store, &request.channel).await?))
-}
-
-async fn apply(
-    State(desk): State<Desk>,
-    Asked(request): Asked<ApplyRequest>,
-) -> Result<Json<Vec<Applied>>, Refusal> {
-    if let Some(wanted) = &request.plan {
-        verbs::expect_plan(&desk.read()?, &desk.store, &request.which, wanted).await?;
-    }
-    desk.reload().await?;
-    if request.allow_removals {
-        verbs::allow_removals(&desk.read()?, &desk.store, &request.which).await?;
-    }
-    desk.pass("apply", &request.which).await
-}
-
-async fn renew(
-    State(desk): State<Desk>,
-    Asked(which): Asked<Which>,
-) -> Result<Json<Vec<Applied>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
-    verbs::ask_renewal(&fleet, &desk.store, &which, desk.clock.now())?;
-    desk.pass("renew", &which).await
-}
-
-async fn adopt(
-    State(desk): State<Desk>,
-    Asked(request): Asked<AdoptRequest>,
-) -> Result<Json<Vec<Applied>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
-    verbs::adopt(&fleet, &desk.store, &request.channel).await?;
-    desk.pass("adopt", &Which { account: None, channel: Some(request.channel) }).await
-}
-
-async fn pause(
-    State(desk): State<Desk>,
-    Asked(request): Asked<PauseRequest>,
-) -> Result<Json<Vec<PauseView>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
-    let target = verbs::target(&fleet, request.target.as_deref())?;
-    let now = desk.clock.now();
-    let until =
-        request.seconds.map(|seconds| whole_seconds(after(now, Duration::from_secs(seconds))));
-    verbs::pause(&desk.store, &target, now, until)?;
-    let Json(_passes) = desk.pass_over(&target, "pause").await?;
-    let overview = desk.links.overview.borrow().clone();
-    let reports = target.accounts.keys().filter_map(|name| overview.accounts.get(name)?.as_deref());
-    Ok(Json(reports.map(|report| PauseView::of(report, &target, until)).collect()))
-}
-
-async fn resume(
-    State(desk): State<Desk>,
-    Asked(request): Asked<ResumeRequest>,
-) -> Result<Json<Vec<Applied>>, Refusal> {
-    let fleet = desk.links.fleet.borrow().clone();
-    let target = verbs::target(&fleet, request.target.as_deref())?;
-    verbs::resume(&desk.store, &target)?;
-    desk.pass_over(&target, "resume").await
-}
-
-impl Desk {
-    async fn pass_over(&self, target: &Target, why: &str) -> Result<Json<Vec<Applied>>, Refusal> {
-        let only = target.accounts.keys().next().filter(|_| target.accounts.len() == 1);
-        let which = Which { account: only.map(ToString::to_string), channel: None };
-        self.pass(why, &which).await
-    }
-
-    /// The fleet of the file as it stands now, which is not put in force.
-    fn read(&self) -> Result<Fleet, Refusal> {
-        let former = self.links.fleet.borrow().clone();
-        Ok(self.reader.read(&former).map_err(|problems| bad_config(&problems))?.fleet)
-    }
-
-    async fn reload(&self) -> Result<(), Refusal> {
-        let stopping = || Refusal {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            why: "the daemon is stopping".to_owned(),
-        };
-        let (answer, answered) = oneshot::channel();
-        self.reloads.send(answer).await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?.map_err(|problems| bad_config(&problems))
-    }
-
-    /// Wakes the chosen accounts, waits for their passes and says what came of them.
-    async fn pass(&self, why: &str, which: &Which) -> Result<Json<Vec<Applied>>, Refusal> {
-        let chosen = self.links.fleet.borrow().clone().chosen(which)?;
-        let all = which.account.is_none() && which.channel.is_none();
-        let account = chosen.keys().next().filter(|_| !all).cloned();
-        if !self.links.wakes.wake_and_wait(account, why).await {
-            return Err(Refusal {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                why: "the daemon is stopping".to_owned(),
-            });
-        }
-        let overview = self.links.overview.borrow().clone();
-        if let Some(why) = &overview.store_failed {
-            return Err(Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.clone() });
-        }
-        let reports = chosen.keys().filter_map(|name| overview.accounts.get(name)?.as_deref());
-        Ok(Json(reports.map(Applied::of).collect()))
-    }
+async fn answered<V: Verb>(verb: V, desk: &Desk) -> Result<Json<V::Answer>, Refusal> {
+    Ok(Json(verb.answer(desk).await?))
 }
 
 /// A body, read strictly; what cannot be read is refused in words like everything else.
@@ -352,13 +154,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
             why: "the body took too long".to_owned(),
         };
         let Json(body): Json<Map<String, Value>> = read.map_err(late)??;
+        let bad = |why: String| Refusal { status: StatusCode::BAD_REQUEST, why };
+        if let Some(field) = null_field(&body) {
+            return Err(bad(format!("{field} is null: name one, or leave the field out")));
+        }
         let body = serde_json::from_value(Value::Object(body));
-        let bad = |error: serde_json::Error| Refusal {
-            status: StatusCode::BAD_REQUEST,
-            why: error.to_string(),
-        };
-        body.map(Asked).map_err(bad)
+        body.map(Asked).map_err(|error| bad(error.to_string()))
     }
+}
+
+/// A field that is there and says nothing, which could mean everything, or be a mistake.
+fn null_field(body: &Map<String, Value>) -> Option<String> {
+    body.iter().find_map(|(name, value)| match value {
+        Value::Null => Some(name.clone()),
+        Value::Object(inner) => null_field(inner).map(|field| format!("{name}.{field}")),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    })
 }
 
 impl From<JsonRejection> for Refusal {
@@ -372,11 +183,6 @@ impl From<JsonRejection> for Refusal {
     }
 }
 
-fn bad_config(problems: &[String]) -> Refusal {
-    let why = format!("the config cannot be used:\n  {}", problems.join("\n  "));
-    Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, why }
-}
-
 struct Refusal {
     status: StatusCode,
     why: String,
@@ -385,17 +191,16 @@ struct Refusal {
 impl From<VerbError> for Refusal {
     fn from(error: VerbError) -> Refusal {
         let status = match &error {
-            VerbError::NoAccount(..)
-            | VerbError::NoChannel(_)
-            | VerbError::Unusable(..)
-            | VerbError::Ambiguous(_)
-            | VerbError::NeitherNor(_)
-            | VerbError::BadNote(_)
-            | VerbError::NotThere { .. } => StatusCode::BAD_REQUEST,
-            VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
-            VerbError::Zoho(_) | VerbError::Store(_) | VerbError::Died(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
+            VerbError::Name(_) | VerbError::BadNote(_) | VerbError::NotThere { .. } => {
+                StatusCode::BAD_REQUEST
             }
+            VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
+            VerbError::BadConfig(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            VerbError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            VerbError::Zoho(_)
+            | VerbError::Store(_)
+            | VerbError::StoreFails(_)
+            | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal { status, why: chain(&error) }
     }
@@ -407,6 +212,8 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Answered by whoever runs, without looking at anything.
+pub const ALIVE: &str = "/alive";
 const BODY_MAX: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pass that somebody waits for takes as long as it takes.
@@ -415,6 +222,20 @@ const LIMITS: Limits = Limits { connections: 32, life: None };
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_that_is_there_and_null_is_found_however_deep() {
+        let table = [
+            (r#"{}"#, None),
+            (r#"{"channel": "orders", "which": {}}"#, None),
+            (r#"{"channel": null}"#, Some("channel")),
+            (r#"{"which": {"account": "acme", "channel": null}}"#, Some("which.channel")),
+        ];
+        for (body, field) in table {
+            let body = serde_json::from_str(body).unwrap();
+            assert_eq!(null_field(&body).as_deref(), field);
+        }
+    }
 
     #[test]
     fn the_socket_is_for_its_owner_its_group_and_root() {

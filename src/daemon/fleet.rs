@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::model::channel::{AccountName, ChannelName, Spec};
+use crate::model::channel::AccountName;
 use crate::model::desired::{AccountDesired, Desired, Settings};
 use crate::reconcile::pass::Subject;
 use crate::store::{Store, StoreError};
@@ -56,14 +56,6 @@ impl Fleet {
             subjects.insert(name, subject);
         }
         Ok(Fleet { settings, subjects, unusable })
-    }
-
-    /// A declared channel by its name, with its account.
-    pub fn find(&self, channel: &ChannelName) -> Option<(&Arc<Subject>, &Arc<Spec>)> {
-        self.subjects.values().find_map(|subject| {
-            let spec = subject.desired.specs.values().find(|spec| spec.name == *channel)?;
-            Some((subject, spec))
-        })
     }
 }
 

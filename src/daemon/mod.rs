@@ -6,9 +6,12 @@
 //! - [`cron`]: the audit, which only ever says "look for drift now";
 //! - [`alerts`]: the webhook and the heartbeat;
 //! - [`canaries`]: whether receivers take what is posted to them;
-//! - [`verbs`]: what the command line can ask for, with or without a running daemon;
+//! - [`requests`], [`actions`] and [`views`]: what can be asked for, what is done, what is answered;
+//! - [`choose`]: which accounts and channels a request means by their names;
+//! - [`desk`]: where it is answered, with or without a running daemon;
 //! - [`status_file`]: how everything is, where another host can fetch it;
-//! - [`control`]: the same verbs over a Unix socket;
+//! - [`control`]: the desk over a Unix socket;
+//! - [`reload`]: the config, read again and put in force;
 //! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
 //! - [`watchdog`]: that the loop turns, told by the loop itself;
 //! - [`inherited`]: the HTTP socket that systemd opened;
@@ -23,17 +26,22 @@
 //! written into the store, as a fact that the next pass reads, and then an account is woken like by
 //! anything else.
 
+pub mod actions;
 pub mod alerts;
 pub mod canaries;
+pub mod choose;
 pub mod control;
 pub mod cron;
+pub mod desk;
 pub mod fleet;
 pub mod inherited;
 pub mod notify;
 mod queue;
+pub mod reload;
+pub mod requests;
 pub mod run;
 pub mod scheduler;
 pub mod signals;
 pub mod status_file;
-pub mod verbs;
+pub mod views;
 pub mod watchdog;

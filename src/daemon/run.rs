@@ -11,11 +11,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -38,12 +38,14 @@ use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::alerts::{self, Alarm};
 use super::canaries::{self, Canaries};
-use super::control::{self, Desk};
+use super::control;
 use super::cron::{Audits, CronError};
+use super::desk::{Desk, Host};
 use super::fleet::{Fleet, Means};
 use super::inherited;
 use super::notify;
-use super::scheduler::{Links, Message, PassDied, Scheduler, Setup, chain};
+use super::reload::{Reader, Reloader, Reloading, config_state, log_loaded};
+use super::scheduler::{Links, PassDied, Scheduler, Setup, chain};
 use super::signals::{Asked, Incoming};
 use super::status_file;
 use super::watchdog::Watchdog;
@@ -120,8 +122,8 @@ pub struct Daemon {
     reloader: Reloader,
     cancelled: CancellationToken,
     listening: Option<SocketAddr>,
-    ask_reload: mpsc::Sender<ReloadRequest>,
-    reloads: mpsc::Receiver<ReloadRequest>,
+    ask_reload: mpsc::Sender<Reloading>,
+    reloads: mpsc::Receiver<Reloading>,
     incoming: Option<Incoming>,
     owns_process: bool,
     /// Whether every account has been looked at once.
@@ -129,33 +131,6 @@ pub struct Daemon {
     /// What systemd was told last of how everything is.
     line: String,
 }
-
-/// Puts a config that was read again in force.
-struct Reloader {
-    reader: Arc<Reader>,
-    links: Links,
-    settings: Settings,
-}
-
-/// Reads the config file.
-pub struct Reader {
-    config: PathBuf,
-    surroundings: Surroundings,
-    means: Means,
-}
-
-/// A config that was read and is not in force yet.
-pub struct Fresh {
-    /// What it asks for.
-    pub desired: Desired,
-    /// The accounts, those that did not change as they are.
-    pub fleet: Fleet,
-    /// What is said of the file.
-    pub config: ConfigState,
-}
-
-/// Asks the daemon to read its config again; answered with what is wrong with it.
-pub type ReloadRequest = oneshot::Sender<Result<(), Vec<String>>>;
 
 /// Starts a daemon.
 ///
@@ -251,7 +226,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let unheard = |source| RunError::Listen { what: "the control socket".to_owned(), source };
     let socket = control::bind(&state_dir).map_err(unheard)?;
     let door = control::socket_path(&state_dir);
-    let reader = Arc::new(Reader { config, surroundings, means });
+    let reader = Arc::new(Reader { config, surroundings, means, loaded: Mutex::new(None) });
     let (ask_reload, reloads) = mpsc::channel(1);
     let (stop, of_file) = (closing.clone(), (links.clone(), clock.clone()));
     tasks.spawn(async move {
@@ -264,6 +239,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
         clock,
         reader: reader.clone(),
         reloads: ask_reload.clone(),
+        host: Host::Daemon,
     };
     let stop = closing.clone();
     tasks.spawn(async move {
@@ -311,7 +287,7 @@ impl Daemon {
     }
 
     /// Asks it to read its config again, as HUP does.
-    pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
+    pub fn reloads(&self) -> mpsc::Sender<Reloading> {
         self.ask_reload.clone()
     }
 
@@ -357,7 +333,7 @@ impl Daemon {
                         info!("stopping; a second signal does not wait");
                         self.cancelled.cancel();
                     }
-                    Some(Asked::Abort) | None => return Err(RunError::Ended("the wait for passes under way")),
+                    Some(Asked::Abort) | None => return aborted(),
                 },
                 // Once it cannot change any more, the scheduler has ended, and that ends this too.
                 Ok(()) = overview.changed() => {
@@ -393,8 +369,9 @@ impl Daemon {
                     Some(Ok((_, ended))) => result = result.and(ended),
                     Some(Err(error)) => result = result.and(Err(RunError::Died(PassDied(error)))),
                 },
-                asked = next_signal(incoming.as_mut()) => if asked != Some(Asked::Reload) {
-                    return Err(RunError::Ended("the wait for passes under way"));
+                asked = next_signal(incoming.as_mut()) => match asked {
+                    Some(Asked::Reload | Asked::Stop) => {}
+                    Some(Asked::Abort) | None => return aborted(),
                 },
             }
         }
@@ -452,57 +429,6 @@ impl Daemon {
     }
 }
 
-impl Reloader {
-    /// Reads the config again and swaps all of it, or, with the problems as the answer, none of it.
-    async fn reload(&mut self) -> Result<(), Vec<String>> {
-        let former = self.links.fleet.borrow().clone();
-        let read = self.reader.read(&former).and_then(|fresh| {
-            let kept = self.reader.means.store.keep_desired(&fresh.desired);
-            kept.map(|_| fresh)
-                .map_err(|error| vec![format!("the store failed: {}", chain(&error))])
-        });
-        match read {
-            Ok(Fresh { desired, fleet, config }) => {
-                warn_of_restarts(&self.settings, &desired.settings);
-                self.settings = desired.settings;
-                info!(channels = channels(&fleet), "the config was read again and is in force");
-                self.send(Message::Replace { fleet: Arc::new(fleet), config }).await;
-                Ok(())
-            }
-            Err(problems) => {
-                error!(
-                    problems = problems.len(),
-                    "the config is not used; the last good one stays in force"
-                );
-                self.send(Message::ConfigRefused(problems.clone())).await;
-                Err(problems)
-            }
-        }
-    }
-
-    async fn send(&self, message: Message) {
-        if self.links.wakes.0.send(message).await.is_err() {
-            warn!("a reload came while the daemon was stopping");
-        }
-    }
-}
-
-impl Reader {
-    /// The config as it stands in the file now; nothing is put in force.
-    ///
-    /// # Errors
-    /// What is wrong with it, one line each.
-    pub fn read(&self, former: &Fleet) -> Result<Fresh, Vec<String>> {
-        let loaded = config::load(&self.config, &self.surroundings);
-        log_loaded(&loaded);
-        let config = config_state(&self.config, &loaded, self.means.clock.now());
-        let Some(desired) = loaded.desired else { return Err(config.problems) };
-        let fleet = Fleet::new(desired.clone(), BTreeMap::new(), &self.means, Some(former));
-        let fleet = fleet.map_err(|error| vec![format!("the store failed: {}", chain(&error))])?;
-        Ok(Fresh { desired, fleet, config })
-    }
-}
-
 /// What is wanted, and what is said of the config.
 struct Wanted {
     desired: Desired,
@@ -543,25 +469,6 @@ fn wanted(
     error!("the config cannot be used; the last good state from the store is in force");
     let opens = restored.unopened.is_none();
     Ok(Wanted { desired: restored.desired, unusable: restored.unusable, config, opens })
-}
-
-fn config_state(file: &Path, loaded: &Loaded, now: crate::model::time::Timestamp) -> ConfigState {
-    ConfigState {
-        file: file.display().to_string(),
-        loaded_at: Some(now),
-        hash: Some(loaded.hash.clone()),
-        problems: loaded.problems.iter().map(Problem::one_line).collect(),
-        warnings: loaded.warnings.iter().map(Problem::one_line).collect(),
-    }
-}
-
-fn log_loaded(loaded: &Loaded) {
-    for problem in &loaded.problems {
-        error!(problem = problem.one_line(), "a problem of the config");
-    }
-    for warning in &loaded.warnings {
-        warn!(warning = warning.one_line(), "a warning of the config");
-    }
 }
 
 /// The network, as the settings have it.
@@ -662,27 +569,17 @@ fn serve_http(
     Ok(listening)
 }
 
-/// Settings that only a restart changes.
-fn warn_of_restarts(old: &Settings, new: &Settings) {
-    let changed = [
-        ("http.listen", old.listen != new.listen),
-        ("http.public", old.http.public != new.http.public),
-        ("http.hosts", old.http.hosts != new.http.hosts),
-        ("http.token", old.http.token != new.http.token),
-        ("client.request_timeout", old.request_timeout != new.request_timeout),
-        ("client.connect_timeout", old.connect_timeout != new.connect_timeout),
-        ("client.ca_file", old.ca_file != new.ca_file),
-    ];
-    for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
-        warn!(key, "this key takes effect with the next restart");
-    }
-}
-
 async fn next_signal(incoming: Option<&mut Incoming>) -> Option<Asked> {
     match incoming {
         Some(incoming) => incoming.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// A second signal is a wish too, and no failure: a supervisor would start again what was stopped.
+fn aborted() -> Result<(), RunError> {
+    warn!("stopped at once: what a call under way came to is found by the next start");
+    Ok(())
 }
 
 fn ended_early(
@@ -697,7 +594,3 @@ fn ended_early(
 
 /// From one look over all channels for systemd's sake to the next.
 const BREATH: Duration = Duration::from_secs(1);
-
-fn channels(fleet: &Fleet) -> usize {
-    fleet.subjects.values().map(|subject| subject.desired.specs.len()).sum()
-}

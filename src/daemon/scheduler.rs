@@ -14,8 +14,8 @@
 //! nothing is worse.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -47,9 +47,11 @@ pub enum Message {
         account: Option<AccountName>,
         /// Why, for people.
         why: String,
-        /// Told when each of them has had a whole pass since.
-        done: Option<oneshot::Sender<()>>,
+        /// Told when each of them has had the passes that are waited for.
+        done: Option<(oneshot::Sender<()>, Until)>,
     },
+    /// Somebody hears the reports of all passes, for as long as this is held.
+    Listen(Weak<Heard>),
     /// Look for drift, at those accounts that have credits for it.
     Audit,
     /// Hold another fleet from now on.
@@ -63,6 +65,31 @@ pub enum Message {
     ConfigRefused(Vec<String>),
     /// Why the status file cannot be written; `None` when it was.
     StatusFile(Option<String>),
+}
+
+/// Up to when somebody waits for passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// One whole pass.
+    OnePass,
+    /// And those that a pass asks for at once, because it brought up new work: not for ever.
+    Settled,
+}
+
+/// The reports of all passes that have ended since somebody began to listen.
+#[derive(Debug, Default)]
+pub struct Heard(Mutex<BTreeMap<AccountName, Vec<Arc<AccountReport>>>>);
+
+impl Heard {
+    fn hear(&self, report: &Arc<AccountReport>) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.entry(report.account.clone()).or_default().push(report.clone());
+    }
+
+    /// By account, in their order.
+    pub fn passes(&self) -> BTreeMap<AccountName, Vec<Arc<AccountReport>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The way to the scheduler.
@@ -93,9 +120,29 @@ impl Wakes {
         account: Option<AccountName>,
         why: impl Into<String>,
     ) -> bool {
+        self.wait(account, why.into(), Until::OnePass).await
+    }
+
+    /// The same, with the passes that ask for another one at once.
+    pub async fn wake_until_settled(
+        &self,
+        account: Option<AccountName>,
+        why: impl Into<String>,
+    ) -> bool {
+        self.wait(account, why.into(), Until::Settled).await
+    }
+
+    async fn wait(&self, account: Option<AccountName>, why: String, until: Until) -> bool {
         let (done, waiting) = oneshot::channel();
-        let message = Message::Wake { account, why: why.into(), done: Some(done) };
+        let message = Message::Wake { account, why, done: Some((done, until)) };
         self.0.send(message).await.is_ok() && waiting.await.is_ok()
+    }
+
+    /// Begins to hear the reports of all passes; nothing when the daemon has stopped.
+    pub async fn listen(&self) -> Option<Arc<Heard>> {
+        let heard = Arc::<Heard>::default();
+        self.0.send(Message::Listen(Arc::downgrade(&heard))).await.ok()?;
+        Some(heard)
     }
 }
 
@@ -143,6 +190,9 @@ pub struct Scheduler {
     pulse: Pulse,
     watchdog: Option<Watchdog>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
+    listeners: Vec<Weak<Heard>>,
+    /// Whether passes are made that nobody asked for.
+    is_holding: bool,
     last_look: (Timestamp, Duration),
     /// When the store was last tried to be brought back to its disk.
     last_mend: Duration,
@@ -185,33 +235,66 @@ struct Slot {
     waiting: Vec<Arc<Waiter>>,
     /// Waiting for the end of the pass that runs.
     served: Vec<Arc<Waiter>>,
+    /// Passes in a row that asked for another one at once, while somebody waited.
+    rounds: u8,
 }
 
 impl Slot {
+    /// A pass has ended: whoever waited for one is told, and whoever waits until the account is
+    /// settled goes on waiting when the pass wants another one at once.
+    fn serve(&mut self, wants_more: bool) {
+        let served = std::mem::take(&mut self.served);
+        if served.is_empty() || !wants_more || self.rounds >= ROUNDS_MAX {
+            self.rounds = 0;
+            return;
+        }
+        self.rounds += 1;
+        self.waiting.extend(served.into_iter().filter(|waiter| waiter.until == Until::Settled));
+    }
+
     fn wait(&self, due: Timestamp) -> Wait {
         Wait { due, emergency_at: self.emergency_at, planned_at: self.planned_at }
     }
 }
 
 /// Tells its sender when the last slot that holds it lets go of it.
-struct Waiter(std::sync::Mutex<Option<oneshot::Sender<()>>>);
+struct Waiter {
+    tell: Mutex<Option<oneshot::Sender<()>>>,
+    until: Until,
+}
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let sender = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let sender = self.tell.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // Nobody may be waiting any more, which is no failure.
         let _heard = sender.map(|sender| sender.send(()));
     }
 }
 
 impl Scheduler {
-    /// A scheduler with every account due now.
+    /// A scheduler that holds its accounts: every one is due now.
     pub fn new(setup: Setup) -> (Scheduler, Links) {
+        let (mut scheduler, sender) = Scheduler::at_rest(setup);
+        scheduler.is_holding = true;
+        scheduler.hold_fleet("start");
+        let links = scheduler.links(sender);
+        (scheduler, links)
+    }
+
+    /// A scheduler that makes a pass when it is asked to, and no other.
+    pub fn on_demand(setup: Setup) -> (Scheduler, Links) {
+        let (mut scheduler, sender) = Scheduler::at_rest(setup);
+        scheduler.hold_fleet("start");
+        let links = scheduler.links(sender);
+        (scheduler, links)
+    }
+
+    fn at_rest(setup: Setup) -> (Scheduler, mpsc::Sender<Message>) {
         let Setup { fleet, store, clock, overview, observer } = setup;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let last_look = (clock.now(), clock.elapsed());
         let last_mend = clock.elapsed();
-        let mut scheduler = Scheduler {
+        let scheduler = Scheduler {
             fleet: watch::Sender::new(fleet),
             store,
             clock,
@@ -223,19 +306,23 @@ impl Scheduler {
             pulse: Pulse::default(),
             watchdog: None,
             observer,
+            listeners: Vec::new(),
+            is_holding: false,
             last_look,
             last_mend,
             last_written: last_mend,
         };
         scheduler.pulse.beat(&*scheduler.clock);
-        scheduler.hold_fleet("start");
-        let links = Links {
+        (scheduler, sender)
+    }
+
+    fn links(&self, sender: mpsc::Sender<Message>) -> Links {
+        Links {
             wakes: Wakes(sender),
-            overview: scheduler.overview.subscribe(),
-            fleet: scheduler.fleet.subscribe(),
-            pulse: scheduler.pulse.clone(),
-        };
-        (scheduler, links)
+            overview: self.overview.subscribe(),
+            fleet: self.fleet.subscribe(),
+            pulse: self.pulse.clone(),
+        }
     }
 
     /// The same, with somebody who is told that it turns.
@@ -338,6 +425,7 @@ impl Scheduler {
     ) -> Result<(), PassDied> {
         let (account, result) = ended.map_err(PassDied)?;
         let now = self.clock.now();
+        let wants_more = result.as_ref().is_ok_and(wants_more);
         let next = match result {
             Ok(report) => self.reported(report).await,
             Err(error) => {
@@ -356,13 +444,16 @@ impl Scheduler {
         }
         let Some(slot) = self.slots.get_mut(&account) else { return Ok(()) };
         slot.running = false;
-        slot.served.clear();
+        slot.serve(wants_more);
         let again = slot.again.take();
+        let is_wanted = self.is_holding || again.is_some() || !slot.waiting.is_empty();
         let due = if again.is_some() { now } else { next };
         slot.why = again.unwrap_or_else(|| "timer".to_owned());
-        slot.due = Some(due);
+        slot.due = Some(due).filter(|_| is_wanted);
         slot.planned_at = Some(next);
-        self.queue.put(&account, slot.wait(due));
+        if is_wanted {
+            self.queue.put(&account, slot.wait(due));
+        }
         Ok(())
     }
 
@@ -374,13 +465,15 @@ impl Scheduler {
         if let Some(slot) = self.slots.get_mut(&account) {
             slot.emergency_at =
                 report.channels.values().filter_map(|channel| channel.emergency_at).min();
-            // Whoever asked for the pass is told what it did. Nobody else is, and of many channels
-            // it is a lot.
-            if slot.served.is_empty() && self.observer.is_none() {
-                report.outcomes = Vec::new();
-            }
+        }
+        self.listeners.retain(|listener| listener.strong_count() > 0);
+        // Whoever listens is told what the pass did. Nobody else is, and of many channels it is a
+        // lot.
+        if self.listeners.is_empty() && self.observer.is_none() {
+            report.outcomes = Vec::new();
         }
         let report = Arc::new(report);
+        self.listeners.iter().filter_map(Weak::upgrade).for_each(|heard| heard.hear(&report));
         let shown = report.clone();
         let store_failed = self.store_trouble();
         self.publish(|overview| {
@@ -401,13 +494,15 @@ impl Scheduler {
     fn told(&mut self, message: Message) {
         match message {
             Message::Wake { account, why, done } => {
-                let waiter = done.map(|done| Arc::new(Waiter(std::sync::Mutex::new(Some(done)))));
+                let waiter = |(tell, until)| Waiter { tell: Mutex::new(Some(tell)), until };
+                let waiter = done.map(waiter).map(Arc::new);
                 let all = account.is_none();
                 let names: Vec<AccountName> = self.slots.keys().cloned().collect();
                 for name in names.iter().filter(|name| all || account.as_ref() == Some(name)) {
                     self.wake(name, &why, waiter.as_ref());
                 }
             }
+            Message::Listen(listener) => self.listeners.push(listener),
             Message::Audit => self.audit(),
             Message::Replace { fleet, config } => {
                 self.fleet.send_replace(fleet);
@@ -466,9 +561,13 @@ impl Scheduler {
             self.slots
                 .entry(name.clone())
                 .or_insert_with(|| Slot { emergency_at, ..Slot::default() });
-            self.wake(name, why, None);
+            if self.is_holding {
+                self.wake(name, why, None);
+            }
         }
-        self.retire_ledgers();
+        if self.is_holding {
+            self.retire_ledgers();
+        }
         let is_declared = |name: &AccountName| {
             fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name)
         };
@@ -574,6 +673,9 @@ impl Scheduler {
         }
         warn!(milliseconds = jump, "the wall clock jumped, so every account is looked at");
         self.publish(|overview| overview.clock_jump = Some((wall, jump)));
+        if !self.is_holding {
+            return;
+        }
         let names: Vec<AccountName> = self.slots.keys().cloned().collect();
         for name in names {
             self.wake(&name, "clock jump", None);
@@ -603,6 +705,11 @@ impl Scheduler {
     }
 }
 
+/// Whether a pass brought up new work, which it wants done at once.
+fn wants_more(report: &AccountReport) -> bool {
+    report.next_wake <= after(report.at, SOON) && !report.after.steps.is_empty()
+}
+
 fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
@@ -621,6 +728,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 /// Messages that may wait; more of them make their sender wait.
 const INBOX_MAX: usize = 64;
+/// A pass that wants another one this soon has brought up new work.
+const SOON: Duration = Duration::from_secs(2);
+/// Further passes that whoever waits until an account is settled waits for.
+const ROUNDS_MAX: u8 = 3;
 const STORE_RETRY: Duration = Duration::from_secs(30);
 /// Between two attempts to bring the store back to its disk: each opens the database anew.
 const MEND_EVERY: Duration = Duration::from_secs(5 * 60);

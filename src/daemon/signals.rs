@@ -1,8 +1,15 @@
 //! TERM and INT drain, a second one of them aborts, HUP reloads.
+//!
+//! Whoever stops a service may signal it twice at once (a supervisor and a shell, a process and its
+//! group): signals that come together are one.
+
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio_stream::StreamExt;
+
+use crate::clock::{Clock, SystemClock};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +25,9 @@ pub enum Asked {
 /// The signals of this process, from now on.
 pub struct Incoming {
     signals: Signals,
-    stopping: bool,
+    clock: SystemClock,
+    /// When the first one came that stops, by the monotonic clock.
+    stopping: Option<Duration>,
 }
 
 impl Incoming {
@@ -27,19 +36,29 @@ impl Incoming {
     /// # Errors
     /// When the handlers cannot be installed.
     pub fn listen() -> std::io::Result<Incoming> {
-        Ok(Incoming { signals: Signals::new([SIGTERM, SIGINT, SIGHUP])?, stopping: false })
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        Ok(Incoming { signals, clock: SystemClock::new(), stopping: None })
     }
 
     /// The next one.
     pub async fn next(&mut self) -> Option<Asked> {
-        let asked = match self.signals.next().await? {
-            SIGHUP => Asked::Reload,
-            _ if self.stopping => Asked::Abort,
-            _ => {
-                self.stopping = true;
-                Asked::Stop
+        loop {
+            let signal = self.signals.next().await?;
+            if signal == SIGHUP {
+                return Some(Asked::Reload);
             }
-        };
-        Some(asked)
+            let now = self.clock.elapsed();
+            match self.stopping {
+                None => {
+                    self.stopping = Some(now);
+                    return Some(Asked::Stop);
+                }
+                Some(first) if now.saturating_sub(first) < TOGETHER => {}
+                Some(_) => return Some(Asked::Abort),
+            }
+        }
     }
 }
+
+/// Signals that come within this time of the first are the same wish.
+const TOGETHER: Duration = Duration::from_millis(500);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::coverage::render::GapView;
+use channelkeeper::daemon::actions;
 use channelkeeper::daemon::canaries::Canaries;
-use channelkeeper::daemon::verbs::{self, GapsRequest};
+use channelkeeper::daemon::requests::GapsRequest;
 use channelkeeper::model::channel::NotifyUrl;
 use channelkeeper::model::exchange::{Request, Response};
 use channelkeeper::model::pause::{Pause, Pauses};
@@ -144,7 +145,7 @@ fn world(every: Option<Duration>) -> World {
 fn gaps(world: &World) -> Vec<GapView> {
     let fleet = world.daemon().links.fleet.borrow().clone();
     let gaps =
-        verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
+        actions::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
     gaps.into_iter().map(|missed| missed.gap).collect()
 }
 

@@ -10,7 +10,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use channelkeeper::daemon::verbs;
+use channelkeeper::daemon::actions;
 use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Hand, Knobs};
@@ -282,7 +282,9 @@ async fn in_an_adoption() {
     };
     let adopt = async |world: &mut World| {
         let fleet = world.daemon().links.fleet.borrow().clone();
-        verbs::adopt(&fleet, world.store(), "cases").await.expect("it is there");
+        actions::adopt(&fleet, world.store(), &"cases".parse().unwrap())
+            .await
+            .expect("it is there");
         audit(world).await;
     };
     everywhere(("adoption", Duration::ZERO), prepare, adopt, adopt).await;
@@ -366,7 +368,7 @@ async fn a_channel_redirected_before_its_first_grant_was_stored_is_held_until_it
     );
     assert_eq!(check_ledger(&world), Vec::<String>::new());
     let fleet = world.daemon().links.fleet.borrow().clone();
-    verbs::adopt(&fleet, world.store(), "deals").await.expect("it is there");
+    actions::adopt(&fleet, world.store(), &"deals".parse().unwrap()).await.expect("it is there");
     end(&mut world, "adopted").await;
 }
 

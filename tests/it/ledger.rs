@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use channelkeeper::coverage::render::GapView;
 use channelkeeper::coverage::{Gap, GapCause, GapKind};
-use channelkeeper::daemon::verbs::{self, AckRequest, GapsRequest};
+use channelkeeper::daemon::actions;
+use channelkeeper::daemon::requests::{AckRequest, GapsRequest};
 use channelkeeper::model::channel::ChannelId;
 use channelkeeper::model::time::{Timestamp, after, span};
 use channelkeeper::model::version::ApiVersion;
@@ -373,7 +374,7 @@ async fn a_lost_store_claims_nothing_of_what_it_has_not_seen() {
 fn left(world: &World) -> Vec<GapView> {
     let fleet = world.daemon().links.fleet.borrow().clone();
     let gaps =
-        verbs::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
+        actions::gaps(&fleet, world.store(), &GapsRequest::default(), world.now()).expect("gaps");
     gaps.into_iter()
         .filter(|missed| missed.gap.acknowledged.is_none())
         .map(|missed| missed.gap)
@@ -430,8 +431,9 @@ async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_
         "none is open for ever: {listed:?}"
     );
     let fleet = world.daemon().links.fleet.borrow().clone();
-    let request = AckRequest { channel: Some("globex/orders".to_owned()), ..AckRequest::default() };
-    verbs::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
+    let request =
+        AckRequest { channel: Some("globex/orders".parse().unwrap()), ..AckRequest::default() };
+    actions::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
     assert_eq!(left(&world), []);
     assert!(world.ledgers("globex").0[&gone].closed_at().is_some());
     world.host_clock.step(401 * 24 * 3_600_000);
@@ -447,7 +449,7 @@ async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is
     let seen_to = |world: &World| {
         let fleet = world.daemon().links.fleet.borrow().clone();
         let request = AckRequest { note: Some("fetched".to_owned()), ..AckRequest::default() };
-        verbs::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
+        actions::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
     };
     assert_eq!(left(&world), [], "to be enabled for the first time is no gap");
     world.pass_time(7 * HOUR).await;

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use channelkeeper::clock::{Clock, SystemClock};
+use channelkeeper::daemon::actions;
 use channelkeeper::daemon::fleet::{Fleet, Means};
-use channelkeeper::daemon::verbs::{self, Which};
+use channelkeeper::daemon::requests::Which;
 use channelkeeper::model::channel::AccountName;
 use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
 use channelkeeper::model::exchange::Request;
@@ -149,7 +150,7 @@ async fn a_renewal_that_is_asked_for_while_its_channel_is_written_comes_with_the
     });
     under_way.await.unwrap();
     let now = SystemClock::new().now();
-    verbs::ask_renewal(&bench.fleet, &bench.store, &Which::default(), now).unwrap();
+    actions::ask_renewal(&bench.fleet, &bench.store, &Which::default(), now).unwrap();
     go_on.send(()).unwrap();
     passing.await.unwrap();
     assert_eq!(bench.titles().await, ["enable (asked)", "enable (asked)"]);
@@ -161,13 +162,13 @@ async fn a_renewal_that_is_asked_for_while_its_channel_is_written_comes_with_the
 fn a_pause_that_comes_under_a_pass_is_not_lost() {
     let bench = runtime().block_on(Bench::converged(CHANNELS));
     beside_passes(bench, |bench| {
-        let target = verbs::target(&bench.fleet, Some("c0")).unwrap();
+        let target = bench.fleet.target(Some(&"c0".parse().unwrap())).unwrap();
         for round in 0..ROUNDS {
             let now = SystemClock::new().now();
-            verbs::pause(&bench.store, &target, now, None).unwrap();
+            actions::pause(&bench.store, &target, now, None).unwrap();
             bench.next_pass();
             assert!(is_paused(bench), "the pause of round {round} is lost");
-            verbs::resume(&bench.store, &target).unwrap();
+            actions::resume(&bench.store, &target, now).unwrap();
             bench.next_pass();
             assert!(!is_paused(bench), "the end of the pause of round {round} is lost");
         }
@@ -188,7 +189,7 @@ fn removals_that_are_allowed_under_a_pass_are_done_by_the_next_one() {
             // So that each round begins at another moment of a pass.
             (0..round * 8_000).for_each(|_| std::hint::spin_loop());
             let all = Which::default();
-            let allowing = verbs::allow_removals(&bench.fleet, &bench.store, &all);
+            let allowing = actions::allow_removals(&bench.fleet, &bench.store, &all);
             runtime().block_on(allowing).unwrap();
             bench.next_pass();
             bench.next_pass();

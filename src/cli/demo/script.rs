@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::narrate::stamp;
 use crate::clock::Clock;
-use crate::daemon::run::ReloadRequest;
+use crate::daemon::reload::Reloading;
 use crate::daemon::scheduler::Wakes;
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::time::{Timestamp, after, span};
@@ -53,7 +53,7 @@ pub(super) struct Director {
     config: std::path::PathBuf,
     base: String,
     wakes: Wakes,
-    reloads: mpsc::Sender<ReloadRequest>,
+    reloads: mpsc::Sender<Reloading>,
     ends: Option<Timestamp>,
 }
 
@@ -61,7 +61,7 @@ impl Director {
     pub(super) fn new(
         stage: &Stage,
         wakes: Wakes,
-        reloads: mpsc::Sender<ReloadRequest>,
+        reloads: mpsc::Sender<Reloading>,
         days: Option<u32>,
     ) -> Director {
         Director {

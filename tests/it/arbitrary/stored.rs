@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use channelkeeper::clock::Clock;
-use channelkeeper::daemon::verbs::{self, AckRequest};
+use channelkeeper::daemon::actions;
+use channelkeeper::daemon::requests::AckRequest;
 use channelkeeper::model::secret::Origin;
 use channelkeeper::model::time::after;
 use channelkeeper::model::version::ApiVersion;
@@ -52,7 +53,7 @@ async fn case(damages: &[Damage]) -> Result<(), TestCaseError> {
     let ours = channels(&world, true);
     assert_eq!((theirs.len(), ours.len()), (4, 4));
     let fleet = world.daemon().links.fleet.borrow().clone();
-    let acked = verbs::ack(&fleet, world.store(), &AckRequest::default(), world.now());
+    let acked = actions::ack(&fleet, world.store(), &AckRequest::default(), world.now());
     assert_eq!(acked.map(|acked| acked.len()).ok(), Some(4));
     drop(fleet);
     world.stop().await;

@@ -40,6 +40,24 @@ fn a_broken_config_on_reload_is_named_with_its_line_while_the_old_state_goes_on_
 }
 
 #[test]
+fn the_verb_reload_waits_for_the_verdict_of_the_daemon_and_exits_by_it() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let none = place.verb(&["reload"]);
+    assert_eq!(none.code, 1, "{none:#?}");
+    assert!(none.err.contains("no daemon is running"), "{none:#?}");
+    let daemon = Daemon::start(&place);
+    let reloaded = place.done(&["reload"]);
+    assert_eq!(reloaded.out, "the config was read again and is in force\n");
+    place.write(&(zoho.config.clone() + "evnts = []\n"));
+    let at = format!("config.toml:{}:", zoho.config.lines().count() + 1);
+    let broken = place.verb(&["reload"]);
+    assert_eq!((broken.code, broken.out.as_str()), (3, ""), "{broken:#?}");
+    assert!(broken.err.contains(&at), "{broken:#?}");
+    daemon.stop();
+}
+
+#[test]
 fn a_verb_that_asks_the_daemon_about_a_broken_config_exits_with_3_as_without_a_daemon() {
     let zoho = Simulator::start();
     let place = Place::new(&zoho.config);

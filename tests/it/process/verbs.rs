@@ -1,14 +1,19 @@
 //! The command line, with a daemon and without one.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
-use serde_json::json;
+use rustix::process::Signal;
+
+use serde_json::{Value, json};
 
 use super::daemon::Daemon;
 use super::declared::{channel, url};
-use super::place::Place;
+use super::place::{Place, Ran};
 use super::simulator::Simulator;
 
 #[test]
@@ -209,6 +214,191 @@ fn a_zoho_that_does_not_answer_is_exit_code_1_and_leaves_everything_as_it_is() {
         assert_eq!(ran.code, 1, "{verb}: {ran:#?}");
     }
     assert_eq!(zoho.writes(), writes);
+}
+
+#[test]
+fn apply_says_what_was_done_and_what_was_refused_with_a_daemon_and_without_one() {
+    for with_daemon in [false, true] {
+        let zoho = Simulator::start();
+        let (one, two) = (channel("one", 101, &["Deals.all"]), channel("two", 102, &["Deals.all"]));
+        let place = Place::new(&(zoho.account().to_owned() + &one));
+        place.done(&["apply"]);
+        let daemon = with_daemon.then(|| Daemon::start(&place));
+        let done = |ran: &Ran| -> Vec<[String; 3]> {
+            let json = ran.json();
+            let done = json[0]["done"].as_array().unwrap_or_else(|| panic!("{json:#}"));
+            let word = |step: &Value, key: &str| step[key].as_str().unwrap().to_owned();
+            let words = |step: &Value| ["channel", "step", "outcome"].map(|key| word(step, key));
+            done.iter().map(words).collect()
+        };
+
+        // An enable.
+        place.write(&(zoho.account().to_owned() + &one + &two));
+        let enabled = place.done(&["apply", "--json"]);
+        assert_eq!(done(&enabled), [["two", "enable", "done"]], "{with_daemon}: {enabled:#?}");
+
+        // A repair, by the name of its plan.
+        let changed = channel("two", 102, &["Deals.all", "Calls.all"]);
+        place.write(&(zoho.account().to_owned() + &one + &changed));
+        let plan = place.verb(&["plan", "--json"]).json();
+        let repaired = place.done(&["apply", "--plan", plan["checksum"].as_str().unwrap()]);
+        let lines: Vec<&str> = repaired.out.lines().collect();
+        assert_eq!(lines[0], "account sim1: 1 done", "{with_daemon}: {repaired:#?}");
+        assert!(lines[1].starts_with("  done     update two (drift"), "{repaired:#?}");
+
+        // A refusal.
+        let refused = channel("three", 103, &["Nonsense.all"]);
+        place.write(&(zoho.account().to_owned() + &one + &changed + &refused));
+        let refused = place.verb(&["apply", "--json"]);
+        assert_eq!(refused.code, 1, "{refused:#?}");
+        assert!(
+            done(&refused).contains(&["three", "enable", "refused"].map(str::to_owned)),
+            "{refused:#?}"
+        );
+
+        // A disable.
+        place.write(&(zoho.account().to_owned() + &one));
+        let disabled = place.done(&["apply", "--allow-removals"]);
+        assert!(
+            disabled.out.contains("  done     disable two (retired)"),
+            "{with_daemon}: {disabled:#?}"
+        );
+        let nothing = place.done(&["apply"]);
+        assert!(nothing.out.starts_with("account sim1: nothing to do"), "{nothing:#?}");
+        daemon.map(Daemon::stop);
+    }
+}
+
+#[test]
+fn resume_says_what_it_resumed_or_that_nothing_was_paused() {
+    for with_daemon in [false, true] {
+        let zoho = Simulator::start();
+        let place = Place::new(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all"])));
+        place.done(&["apply"]);
+        let daemon = with_daemon.then(|| Daemon::start(&place));
+        let nothing = place.done(&["resume"]).out;
+        assert!(nothing.starts_with("nothing was paused"), "{nothing}");
+        place.done(&["pause", "one"]);
+        let resumed = place.done(&["resume", "one"]).out;
+        assert!(resumed.starts_with("channel sim1/one is resumed"), "{resumed}");
+        place.done(&["pause", "sim1"]);
+        let resumed = place.done(&["resume", "--json"]).json();
+        assert_eq!(resumed["resumed"], json!(["sim1"]), "{resumed:#}");
+        daemon.map(Daemon::stop);
+    }
+}
+
+#[test]
+fn a_slip_in_a_name_is_answered_with_the_one_that_is_near() {
+    for with_daemon in [false, true] {
+        let zoho = Simulator::start();
+        let place =
+            Place::new(&(zoho.account().to_owned() + &channel("orders", 101, &["Deals.all"])));
+        place.done(&["apply"]);
+        let daemon = with_daemon.then(|| Daemon::start(&place));
+        for args in [
+            &["renew", "ordres"][..],
+            &["renew", "sim1/ordres"],
+            &["adopt", "ordres"],
+            &["explain", "ordres"],
+            &["pause", "ordres"],
+            &["resume", "sim1/ordres"],
+            &["gaps", "--channel", "ordres"],
+            &["gaps", "ack", "ordres"],
+        ] {
+            let ran = place.verb(args);
+            assert_eq!(ran.code, 1, "{args:?}: {ran:#?}");
+            assert!(ran.err.contains("did you mean orders?"), "{args:?}: {ran:#?}");
+        }
+        let ran = place.verb(&["plan", "--account", "smi1"]);
+        assert!(ran.err.contains("did you mean sim1?"), "{ran:#?}");
+        place.done(&["renew", "sim1/orders"]);
+        daemon.map(Daemon::stop);
+    }
+}
+
+#[test]
+fn a_shell_without_the_secrets_asks_the_daemon_that_has_them() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let daemon = Daemon::start(&place);
+    // A secret that is fetched would be waited for: nobody writes into this pipe.
+    let pipe = place.path().join("secret");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let account = zoho.account();
+    let secret = account.lines().find(|line| line.starts_with("client_secret")).unwrap();
+    let piped = format!("client_secret = {{ file = {:?} }}", pipe.display().to_string());
+    place.write(&account.replace(secret, &piped));
+    for verb in ["status", "gaps"] {
+        let ran = place.done(&[verb]);
+        assert_eq!(ran.err, "", "{verb}: {ran:#?}");
+    }
+    fs::remove_file(place.config()).unwrap();
+    assert_eq!(place.done(&["status"]).err, "");
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_that_is_stopped_is_not_waited_for() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let daemon = Daemon::start(&place);
+    daemon.signal(Signal::STOP);
+    std::thread::scope(|scope| {
+        for verb in ["status", "plan", "gaps", "apply"] {
+            let place = &place;
+            scope.spawn(move || {
+                let ran = place.verb(&[verb]);
+                assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{verb}: {ran:#?}");
+                assert!(ran.err.contains("did not answer within 5 seconds"), "{verb}: {ran:#?}");
+            });
+        }
+    });
+    daemon.signal(Signal::CONT);
+    place.done(&["status"]);
+    daemon.stop();
+}
+
+#[test]
+fn a_field_that_is_null_is_refused_by_every_verb_of_the_socket() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let daemon = Daemon::start(&place);
+    let writes = zoho.writes();
+    for (path, field) in [
+        ("/renew", "channel"),
+        ("/renew", "account"),
+        ("/plan", "account"),
+        ("/apply", "plan"),
+        ("/explain", "channel"),
+        ("/adopt", "channel"),
+        ("/pause", "target"),
+        ("/resume", "target"),
+        ("/gaps/ack", "until"),
+    ] {
+        let body = format!("{{\"{field}\": null}}");
+        let answer = posted(&place, path, &body);
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path} {body}: {answer}");
+        assert!(answer.contains(&format!("{field} is null")), "{path} {body}: {answer}");
+    }
+    let nested = posted(&place, "/apply", r#"{"which": {"account": null}}"#);
+    assert!(nested.contains("which.account is null"), "{nested}");
+    assert_eq!(zoho.writes(), writes);
+    daemon.stop();
+}
+
+/// A request over the control socket, as a script may write it.
+fn posted(place: &Place, path: &str, body: &str) -> String {
+    let mut socket = UnixStream::connect(place.state().join("control.sock")).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: daemon\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.write_all((head + body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Of everything below a directory, and of itself; the path of a directory ends with a slash.

@@ -21,9 +21,10 @@ use std::time::Duration;
 
 use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::coverage::Ledger;
+use channelkeeper::daemon::actions::plan_views;
 use channelkeeper::daemon::fleet::{Fleet, Means};
+use channelkeeper::daemon::requests::Which;
 use channelkeeper::daemon::scheduler::{Links, Message, Scheduler, Setup};
-use channelkeeper::daemon::verbs::{Which, plan_views};
 use channelkeeper::daemon::watchdog::Watchdog;
 use channelkeeper::expose::overview::{ConfigState, Overview};
 use channelkeeper::model::account::{Account, Credentials};

@@ -9,6 +9,7 @@
 //! or in the store (`store`). Each of those has types of its own and converts at its edge.
 
 pub mod account;
+pub mod address;
 pub mod alert_state;
 pub mod canary;
 pub mod channel;

@@ -1,0 +1,154 @@
+//! Which accounts and channels a request means, by the names that people gave them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::near::nearest;
+use crate::model::address::Address;
+use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::reconcile::pass::Subject;
+
+use super::fleet::Fleet;
+use super::requests::Which;
+
+/// A name that means nothing, or two things.
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownName {
+    /// No such account.
+    #[error("no account is named {name}{hint}")]
+    Account {
+        /// As it was written.
+        name: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// No such channel.
+    #[error("no channel is named {name}{hint}")]
+    Channel {
+        /// As it was written.
+        name: Address,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// No such account or channel.
+    #[error("no account and no channel is named {name}{hint}")]
+    Neither {
+        /// As it was written.
+        name: Address,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// An account that cannot be worked on.
+    #[error("account {0} cannot be used: {1}")]
+    Unusable(AccountName, String),
+    /// A name that is an account's and a channel's.
+    #[error(
+        "{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them another name"
+    )]
+    Ambiguous(Address),
+}
+
+/// Some accounts, or one channel of one.
+pub struct Target {
+    /// The accounts.
+    pub accounts: BTreeMap<AccountName, Arc<Subject>>,
+    /// The one channel, if it is about one.
+    pub channel: Option<ChannelId>,
+}
+
+impl Fleet {
+    /// The accounts that a request is about.
+    ///
+    /// # Errors
+    /// When there is no such account or channel, or it cannot be worked on.
+    pub fn chosen(
+        &self,
+        which: &Which,
+    ) -> Result<BTreeMap<AccountName, Arc<Subject>>, UnknownName> {
+        if let Some(channel) = &which.channel {
+            let (subject, _) = self.channel(channel)?;
+            return Ok([(subject.name().clone(), subject.clone())].into());
+        }
+        match &which.account {
+            Some(wanted) => self.account(wanted),
+            None => match self.unusable.iter().next().filter(|_| self.subjects.is_empty()) {
+                Some((name, why)) => Err(UnknownName::Unusable(name.clone(), why.clone())),
+                None => Ok(self.subjects.clone()),
+            },
+        }
+    }
+
+    fn account(&self, wanted: &str) -> Result<BTreeMap<AccountName, Arc<Subject>>, UnknownName> {
+        if let Some((name, why)) = self.unusable.iter().find(|(name, _)| name.as_str() == wanted) {
+            return Err(UnknownName::Unusable(name.clone(), why.clone()));
+        }
+        let found = self.subjects.iter().find(|(name, _)| name.as_str() == wanted);
+        let (name, subject) = found.ok_or_else(|| {
+            let names: Vec<&str> = self.subjects.keys().map(AccountName::as_str).collect();
+            let hint = did_you_mean(wanted, &names)
+                .unwrap_or_else(|| format!(" (accounts: {})", names.join(", ")));
+            UnknownName::Account { name: wanted.to_owned(), hint }
+        })?;
+        Ok([(name.clone(), subject.clone())].into())
+    }
+
+    /// A declared channel.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn channel(&self, address: &Address) -> Result<(&Arc<Subject>, &Arc<Spec>), UnknownName> {
+        self.find(address).ok_or_else(|| self.no_channel(address, &[]))
+    }
+
+    /// The declared channel of an address, if there is one.
+    fn find(&self, address: &Address) -> Option<(&Arc<Subject>, &Arc<Spec>)> {
+        let subjects = self.subjects.values().filter(|subject| address.is_of(subject.name()));
+        let mut declared = subjects
+            .flat_map(|subject| subject.desired.specs.values().map(move |spec| (subject, spec)));
+        declared.find(|(_, spec)| spec.name == address.channel)
+    }
+
+    /// No channel has this name; the nearest of those that are declared, and of these others, may
+    /// have been meant.
+    pub(super) fn no_channel(&self, address: &Address, others: &[&str]) -> UnknownName {
+        let mut names: Vec<&str> = self.channel_names().collect();
+        names.extend(others);
+        let hint = did_you_mean(address.channel.as_str(), &names).unwrap_or_default();
+        UnknownName::Channel { name: address.clone(), hint }
+    }
+
+    fn channel_names(&self) -> impl Iterator<Item = &str> {
+        let specs = self.subjects.values().flat_map(|subject| subject.desired.specs.values());
+        specs.map(|spec| spec.name.as_str())
+    }
+
+    /// The account or channel of this name, `ACCOUNT/CHANNEL`, or without a name everything.
+    ///
+    /// # Errors
+    /// When there is none of that name, or two.
+    pub fn target(&self, address: Option<&Address>) -> Result<Target, UnknownName> {
+        let Some(address) = address else {
+            return Ok(Target { accounts: self.chosen(&Which::default())?, channel: None });
+        };
+        let name = address.channel.as_str();
+        let accounts = || self.subjects.keys().map(AccountName::as_str);
+        let is_account = address.account.is_none() && accounts().any(|known| known == name);
+        match (self.find(address), is_account) {
+            (Some(_), true) => Err(UnknownName::Ambiguous(address.clone())),
+            (Some((subject, spec)), false) => Ok(Target {
+                accounts: [(subject.name().clone(), subject.clone())].into(),
+                channel: Some(spec.id),
+            }),
+            (None, true) => Ok(Target { accounts: self.account(name)?, channel: None }),
+            (None, false) => {
+                let names: Vec<&str> = self.channel_names().chain(accounts()).collect();
+                let hint = did_you_mean(name, &names).unwrap_or_default();
+                Err(UnknownName::Neither { name: address.clone(), hint })
+            }
+        }
+    }
+}
+
+fn did_you_mean(written: &str, names: &[&str]) -> Option<String> {
+    nearest(written, names).map(|name| format!("; did you mean {name}?"))
+}

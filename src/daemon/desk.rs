@@ -1,0 +1,347 @@
+//! Where verbs are answered: by a running daemon for whoever asks over its socket, and by the
+//! command itself while no daemon holds the store. Both have a scheduler behind the desk, which
+//! makes the passes; that of a command makes those only that the command asks for.
+//!
+//! A verb that changes something writes a fact into the store, or puts the config in force, and
+//! asks for passes. Its answer holds everything that passes did since it was asked.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::expose::overview::{LoopAge, Overview};
+use crate::expose::status::StatusView;
+use crate::expose::summary::Summary;
+use crate::model::channel::AccountName;
+use crate::model::time::{after, whole_seconds};
+use crate::plan::explain::Explanation;
+use crate::plan::render::PlansView;
+use crate::reconcile::report;
+use crate::store::{Store, StoreError};
+
+use super::actions::{self, VerbError};
+use super::choose::Target;
+use super::fleet::Fleet;
+use super::reload::{Reader, Reloading};
+use super::requests::{
+    AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
+    ReloadRequest, RenewRequest, ResumeRequest, StatusRequest, SummaryRequest, Which,
+};
+use super::scheduler::{Heard, Links};
+use super::views::{Acked, Applied, Missed, PauseView, Resumed};
+
+/// What verbs are answered from.
+#[derive(Clone)]
+pub struct Desk {
+    /// The scheduler.
+    pub links: Links,
+    /// The memory.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The config file.
+    pub reader: Arc<Reader>,
+    /// Puts it in force.
+    pub reloads: mpsc::Sender<Reloading>,
+    /// Whose it is.
+    pub host: Host,
+}
+
+/// Whose a desk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A daemon's, which holds the channels.
+    Daemon,
+    /// A command's: nobody holds them.
+    Command,
+}
+
+/// What a verb does with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Reads it, if there is one.
+    Look,
+    /// Writes it, and begins one if need be.
+    Write,
+    /// The same, of what is declared: where no daemon has put the config in force, the command
+    /// does first.
+    Change,
+}
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Nothing: it is made from memory.
+    Nothing,
+    /// Looks and writes at Zoho.
+    Zoho,
+}
+
+/// Something that can be asked: the type is the body of the request.
+pub trait Verb: Serialize + DeserializeOwned + Send + 'static {
+    /// What is answered.
+    type Answer: Serialize + DeserializeOwned + Send;
+    /// Where the socket takes it: with GET what is made from memory, unless it changes something.
+    const PATH: &'static str;
+    /// What it does with the store.
+    const USE: Use;
+    /// What its answer waits for.
+    const WAITS_FOR: WaitsFor;
+
+    /// The answer.
+    fn answer(self, desk: &Desk) -> impl Future<Output = Result<Self::Answer, VerbError>> + Send;
+}
+
+impl Verb for StatusRequest {
+    type Answer = StatusView;
+    const PATH: &'static str = "/status";
+    const USE: Use = Use::Look;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<StatusView, VerbError> {
+        Ok(StatusView::of(&*desk.overview()?, desk.loop_age(), desk.clock.now()))
+    }
+}
+
+impl Verb for SummaryRequest {
+    type Answer = Summary;
+    const PATH: &'static str = "/summary";
+    const USE: Use = Use::Look;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<Summary, VerbError> {
+        Ok(Summary::of(&*desk.overview()?, desk.loop_age(), desk.clock.now()))
+    }
+}
+
+impl Verb for GapsRequest {
+    type Answer = Vec<Missed>;
+    const PATH: &'static str = "/gaps";
+    const USE: Use = Use::Look;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<Vec<Missed>, VerbError> {
+        actions::gaps(&desk.fleet(), &desk.store, &self, desk.clock.now())
+    }
+}
+
+impl Verb for AckRequest {
+    type Answer = Vec<Acked>;
+    const PATH: &'static str = "/gaps/ack";
+    const USE: Use = Use::Write;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<Vec<Acked>, VerbError> {
+        actions::ack(&desk.fleet(), &desk.store, &self, desk.clock.now())
+    }
+}
+
+/// What `apply` would do: the config file is read afresh and not put in force.
+impl Verb for PlanRequest {
+    type Answer = PlansView;
+    const PATH: &'static str = "/plan";
+    const USE: Use = Use::Look;
+    const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
+
+    async fn answer(self, desk: &Desk) -> Result<PlansView, VerbError> {
+        actions::plan_views(&desk.read()?, &desk.store, &self.0).await
+    }
+}
+
+/// Of one channel of that same plan.
+impl Verb for ExplainRequest {
+    type Answer = Explanation;
+    const PATH: &'static str = "/explain";
+    const USE: Use = Use::Look;
+    const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
+
+    async fn answer(self, desk: &Desk) -> Result<Explanation, VerbError> {
+        actions::explain(&desk.read()?, &desk.store, &self.channel).await
+    }
+}
+
+impl Verb for ApplyRequest {
+    type Answer = Vec<Applied>;
+    const PATH: &'static str = "/apply";
+    const USE: Use = Use::Write;
+    const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
+
+    async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
+        let ApplyRequest { which, allow_removals, plan } = self;
+        if let Some(wanted) = &plan {
+            actions::expect_plan(&desk.read()?, &desk.store, &which, wanted).await?;
+        }
+        // The passes that a reload leads to are heard as well.
+        let heard = desk.listen().await?;
+        desk.reload().await?;
+        if allow_removals {
+            actions::allow_removals(&desk.fleet(), &desk.store, &which).await?;
+        }
+        desk.passes("apply", &which, &heard).await
+    }
+}
+
+impl Verb for ReloadRequest {
+    type Answer = ();
+    const PATH: &'static str = "/reload";
+    const USE: Use = Use::Write;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
+        desk.reload().await
+    }
+}
+
+impl Verb for RenewRequest {
+    type Answer = Vec<Applied>;
+    const PATH: &'static str = "/renew";
+    const USE: Use = Use::Change;
+    const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
+
+    async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
+        let heard = desk.listen().await?;
+        actions::ask_renewal(&desk.fleet(), &desk.store, &self.0, desk.clock.now())?;
+        desk.passes("renew", &self.0, &heard).await
+    }
+}
+
+impl Verb for AdoptRequest {
+    type Answer = Vec<Applied>;
+    const PATH: &'static str = "/adopt";
+    const USE: Use = Use::Change;
+    const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
+
+    async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
+        let heard = desk.listen().await?;
+        actions::adopt(&desk.fleet(), &desk.store, &self.channel).await?;
+        let which = Which { account: None, channel: Some(self.channel) };
+        desk.passes("adopt", &which, &heard).await
+    }
+}
+
+impl Verb for PauseRequest {
+    type Answer = Vec<PauseView>;
+    const PATH: &'static str = "/pause";
+    const USE: Use = Use::Change;
+    const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
+
+    async fn answer(self, desk: &Desk) -> Result<Vec<PauseView>, VerbError> {
+        let target = desk.fleet().target(self.target.as_ref())?;
+        let now = desk.clock.now();
+        let length = self.seconds.map(Duration::from_secs);
+        let until = length.map(|length| whole_seconds(after(now, length)));
+        actions::pause(&desk.store, &target, now, until)?;
+        // Where nobody holds the channels there is nobody to be told, and nothing to look at.
+        if desk.host == Host::Daemon {
+            let heard = desk.listen().await?;
+            desk.passes("pause", &Which::of(&target), &heard).await?;
+        }
+        let overview = desk.overview()?;
+        let names = target.accounts.keys();
+        let reports = names.filter_map(|name| overview.accounts.get(name)?.as_deref());
+        Ok(reports.map(|report| PauseView::of(report, &target, until)).collect())
+    }
+}
+
+impl Verb for ResumeRequest {
+    type Answer = Resumed;
+    const PATH: &'static str = "/resume";
+    const USE: Use = Use::Change;
+    const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
+
+    async fn answer(self, desk: &Desk) -> Result<Resumed, VerbError> {
+        let target = desk.fleet().target(self.target.as_ref())?;
+        let heard = desk.listen().await?;
+        let resumed = actions::resume(&desk.store, &target, desk.clock.now())?;
+        if resumed.is_empty() {
+            return Ok(Resumed { resumed, applied: Vec::new() });
+        }
+        let applied = desk.passes("resume", &Which::of(&target), &heard).await?;
+        Ok(Resumed { resumed, applied })
+    }
+}
+
+impl Which {
+    /// The accounts of a target: one, or all.
+    fn of(target: &Target) -> Which {
+        let only = target.accounts.keys().next().filter(|_| target.accounts.len() == 1);
+        Which { account: only.map(ToString::to_string), channel: None }
+    }
+}
+
+impl Desk {
+    /// What is in force.
+    fn fleet(&self) -> Arc<Fleet> {
+        self.links.fleet.borrow().clone()
+    }
+
+    /// The fleet of the file as it stands now, which is not put in force.
+    fn read(&self) -> Result<Fleet, VerbError> {
+        Ok(self.reader.read(&self.fleet()).map_err(VerbError::BadConfig)?.fleet)
+    }
+
+    /// Puts the file in force.
+    async fn reload(&self) -> Result<(), VerbError> {
+        let (answer, answered) = oneshot::channel();
+        self.reloads.send(answer).await.map_err(|_| VerbError::Stopping)?;
+        answered.await.map_err(|_| VerbError::Stopping)?.map_err(VerbError::BadConfig)
+    }
+
+    /// Begins to hear what passes do.
+    async fn listen(&self) -> Result<Arc<Heard>, VerbError> {
+        self.links.wakes.listen().await.ok_or(VerbError::Stopping)
+    }
+
+    /// Wakes the chosen accounts, waits until they are settled, and says what passes did since
+    /// `heard` began.
+    async fn passes(
+        &self,
+        why: &str,
+        which: &Which,
+        heard: &Heard,
+    ) -> Result<Vec<Applied>, VerbError> {
+        let chosen = self.fleet().chosen(which)?;
+        let all = which.account.is_none() && which.channel.is_none();
+        let account = chosen.keys().next().filter(|_| !all).cloned();
+        if !self.links.wakes.wake_until_settled(account, why).await {
+            return Err(VerbError::Stopping);
+        }
+        if let Some(why) = &self.links.overview.borrow().store_failed {
+            return Err(VerbError::StoreFails(why.clone()));
+        }
+        let passes = heard.passes();
+        let of_account = |name: &AccountName| passes.get(name).and_then(|all| Applied::of(all));
+        Ok(chosen.keys().filter_map(of_account).collect())
+    }
+
+    /// What is known; of accounts that nobody has looked at for a command, what is remembered.
+    fn overview(&self) -> Result<Arc<Overview>, StoreError> {
+        let mut overview = self.links.overview.borrow().clone();
+        if self.host == Host::Daemon {
+            return Ok(overview);
+        }
+        let now = self.clock.now();
+        let mut remembered = BTreeMap::new();
+        for (name, subject) in &self.fleet().subjects {
+            let report = report::remembered(subject, &self.store, now)?;
+            remembered.insert(name.clone(), Some(Arc::new(report)));
+        }
+        let looked_at = overview.accounts.iter().filter(|(_, report)| report.is_some());
+        remembered.extend(looked_at.map(|(name, report)| (name.clone(), report.clone())));
+        Arc::make_mut(&mut overview).accounts = remembered;
+        Ok(overview)
+    }
+
+    fn loop_age(&self) -> LoopAge {
+        match self.host {
+            Host::Daemon => self.links.pulse.age(&*self.clock),
+            Host::Command => LoopAge::NO_LOOP,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A config that is read again: all of it is put in force, or none of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Loaded, Problem, Surroundings};
+use crate::expose::overview::ConfigState;
+use crate::model::desired::{Desired, Settings};
+use crate::model::time::Timestamp;
+
+use super::fleet::{Fleet, Means};
+use super::scheduler::{Links, Message, chain};
+
+/// Puts a config that was read again in force.
+pub struct Reloader {
+    /// Reads it.
+    pub reader: Arc<Reader>,
+    /// Whom it is handed to.
+    pub links: Links,
+    /// What is in force.
+    pub settings: Settings,
+}
+
+/// Reads the config file.
+pub struct Reader {
+    /// The file.
+    pub config: PathBuf,
+    /// Where environment variables and credentials come from.
+    pub surroundings: Surroundings,
+    /// What fleets are made with.
+    pub means: Means,
+    /// What was just read, by whoever needed to know it before: it is not read twice.
+    pub loaded: Mutex<Option<Loaded>>,
+}
+
+/// A config that was read and is not in force yet.
+pub struct Fresh {
+    /// What it asks for.
+    pub desired: Desired,
+    /// The accounts, those that did not change as they are.
+    pub fleet: Fleet,
+    /// What is said of the file.
+    pub config: ConfigState,
+}
+
+/// Asks the daemon to read its config again; answered with what is wrong with it.
+pub type Reloading = oneshot::Sender<Result<(), Vec<String>>>;
+
+impl Reloader {
+    /// Reads the config again and swaps all of it, or, with the problems as the answer, none of it.
+    ///
+    /// # Errors
+    /// What is wrong with it, one line each.
+    pub async fn reload(&mut self) -> Result<(), Vec<String>> {
+        let former = self.links.fleet.borrow().clone();
+        let read = self.reader.read(&former).and_then(|fresh| {
+            let kept = self.reader.means.store.keep_desired(&fresh.desired);
+            kept.map(|_| fresh)
+                .map_err(|error| vec![format!("the store failed: {}", chain(&error))])
+        });
+        match read {
+            Ok(Fresh { desired, fleet, config }) => {
+                warn_of_restarts(&self.settings, &desired.settings);
+                self.settings = desired.settings;
+                info!(channels = channels(&fleet), "the config was read again and is in force");
+                let fleet = Arc::new(fleet);
+                self.send(Message::Replace { fleet: fleet.clone(), config }).await;
+                // Over too when the scheduler has ended: the daemon is stopping then.
+                let mut in_force = self.links.fleet.clone();
+                let _stopping = in_force.wait_for(|held| Arc::ptr_eq(held, &fleet)).await.is_err();
+                Ok(())
+            }
+            Err(problems) => {
+                error!(
+                    problems = problems.len(),
+                    "the config is not used; the last good one stays in force"
+                );
+                self.send(Message::ConfigRefused(problems.clone())).await;
+                Err(problems)
+            }
+        }
+    }
+
+    async fn send(&self, message: Message) {
+        if self.links.wakes.0.send(message).await.is_err() {
+            warn!("a reload came while the daemon was stopping");
+        }
+    }
+}
+
+impl Reader {
+    /// The config as it stands in the file now; nothing is put in force.
+    ///
+    /// # Errors
+    /// What is wrong with it, one line each.
+    pub fn read(&self, former: &Fleet) -> Result<Fresh, Vec<String>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let loaded = loaded.unwrap_or_else(|| config::load(&self.config, &self.surroundings));
+        log_loaded(&loaded);
+        let config = config_state(&self.config, &loaded, self.means.clock.now());
+        let Some(desired) = loaded.desired else { return Err(config.problems) };
+        let fleet = Fleet::new(desired.clone(), BTreeMap::new(), &self.means, Some(former));
+        let fleet = fleet.map_err(|error| vec![format!("the store failed: {}", chain(&error))])?;
+        Ok(Fresh { desired, fleet, config })
+    }
+}
+
+/// What is said of a config that was read at `now`.
+pub(super) fn config_state(file: &Path, loaded: &Loaded, now: Timestamp) -> ConfigState {
+    ConfigState {
+        file: file.display().to_string(),
+        loaded_at: Some(now),
+        hash: Some(loaded.hash.clone()),
+        problems: loaded.problems.iter().map(Problem::one_line).collect(),
+        warnings: loaded.warnings.iter().map(Problem::one_line).collect(),
+    }
+}
+
+/// Tells what is wrong with a config.
+pub(super) fn log_loaded(loaded: &Loaded) {
+    for problem in &loaded.problems {
+        error!(problem = problem.one_line(), "a problem of the config");
+    }
+    for warning in &loaded.warnings {
+        warn!(warning = warning.one_line(), "a warning of the config");
+    }
+}
+
+/// Settings that only a restart changes.
+fn warn_of_restarts(old: &Settings, new: &Settings) {
+    let changed = [
+        ("http.listen", old.listen != new.listen),
+        ("http.public", old.http.public != new.http.public),
+        ("http.hosts", old.http.hosts != new.http.hosts),
+        ("http.token", old.http.token != new.http.token),
+        ("client.request_timeout", old.request_timeout != new.request_timeout),
+        ("client.connect_timeout", old.connect_timeout != new.connect_timeout),
+        ("client.ca_file", old.ca_file != new.ca_file),
+    ];
+    for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
+        warn!(key, "this key takes effect with the next restart");
+    }
+}
+
+fn channels(fleet: &Fleet) -> usize {
+    fleet.subjects.values().map(|subject| subject.desired.specs.len()).sum()
+}

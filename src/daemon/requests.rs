@@ -1,0 +1,119 @@
+//! What can be asked: a type a verb, which is also the body of its request over the socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::address::Address;
+use crate::model::time::Timestamp;
+
+/// Which accounts a request is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    /// This one; all of them when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The account of this channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Address>,
+}
+
+/// Everything as it stands.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct StatusRequest {}
+
+/// How everything is, in few words.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct SummaryRequest {}
+
+/// What would be done now.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlanRequest(pub Which);
+
+/// Why a channel is treated as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// The channel: a name that is declared or remembered, or an id.
+    pub channel: Address,
+}
+
+/// Which gaps are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapsRequest {
+    /// Those of this channel, declared or not; all of them when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Address>,
+    /// Those that had not ended then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// Which gaps somebody has seen to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AckRequest {
+    /// Those of this channel, declared or not; all of them when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Address>,
+    /// Those that had ended by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// One line, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The config file is put in force, and what follows from it is done.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// Which accounts.
+    #[serde(default)]
+    pub which: Which,
+    /// Whether the removals that are held now are allowed.
+    #[serde(default)]
+    pub allow_removals: bool,
+    /// The checksum of the only plan that is to be carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+/// A new life now, due or not.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RenewRequest(pub Which);
+
+/// A declared channel that exists at Zoho becomes ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptRequest {
+    /// The channel.
+    pub channel: Address,
+}
+
+/// Nothing is written for a while.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// An account or a channel; everything when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Address>,
+    /// For how many seconds; until it is resumed when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+/// A pause ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// An account or a channel; everything when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Address>,
+}
+
+/// The config file is put in force.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadRequest {}

@@ -1,0 +1,271 @@
+//! What is answered: values that are printed as text or as JSON, and travel over the socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::coverage::backfill::Backfill;
+use crate::coverage::render::GapView;
+use crate::model::time::Timestamp;
+use crate::plan::render::{PlanView, counted};
+use crate::plan::step::CauseKind;
+use crate::reconcile::execute::Outcome;
+use crate::reconcile::report::AccountReport;
+
+use super::choose::Target;
+
+/// A gap, with what to ask Zoho for after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// The gap.
+    #[serde(flatten)]
+    pub gap: GapView,
+    /// What finds what was missed, and what does not.
+    pub backfill: Backfill,
+}
+
+/// What came of it for one channel that had gaps nobody had seen to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acked {
+    /// The account.
+    pub account: String,
+    /// The channel's name.
+    pub channel: String,
+    /// How many gaps are acknowledged with this.
+    pub acknowledged: usize,
+    /// How many are not: they are open, or ended too late.
+    pub left: usize,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The account.
+    pub account: String,
+    /// What was done, in order.
+    pub done: Vec<DoneView>,
+    /// Why the look failed, if it did.
+    pub look_failed: Option<String>,
+    /// Why writes failed, if they did for a reason that is no channel's own.
+    pub writes_failed: Option<String>,
+    /// What is left to do: no step, when all went well.
+    pub left: PlanView,
+}
+
+/// One step with what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneView {
+    /// The channel's name.
+    pub channel: String,
+    /// The step: `enable`, `update` and so on.
+    pub step: String,
+    /// Why.
+    pub reason: String,
+    /// `done`, `refused`, `unsure`, `deferred`.
+    pub outcome: String,
+    /// Zoho's words, or why not.
+    pub detail: Option<String>,
+    /// The expiry that was granted.
+    pub granted: Option<Timestamp>,
+}
+
+/// An account, or one channel of it, that is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// The account.
+    pub account: String,
+    /// The one channel, if it is about one.
+    pub channel: Option<String>,
+    /// When the pause ends; nothing when it lasts until it is resumed.
+    pub until: Option<Timestamp>,
+    /// Up to when all that is paused stays covered; nothing when something is uncovered already,
+    /// or not known.
+    pub covered_until: Option<Timestamp>,
+    /// Channels that end before the pause does, the first to end first.
+    pub lapse: Vec<String>,
+}
+
+impl PauseView {
+    /// Of what is known of an account.
+    pub fn of(report: &AccountReport, target: &Target, until: Option<Timestamp>) -> PauseView {
+        let paused = report
+            .channels
+            .values()
+            .filter(|channel| target.channel.is_none_or(|id| id == channel.spec.id));
+        let mut ends: Vec<(Option<Timestamp>, String)> =
+            paused.map(|channel| (channel.expiry, channel.spec.name.to_string())).collect();
+        ends.sort();
+        let lapses =
+            |end: &Option<Timestamp>| end.is_none_or(|end| until.is_none_or(|until| end < until));
+        PauseView {
+            account: report.account.to_string(),
+            channel: target
+                .channel
+                .and_then(|id| Some(report.channels.get(&id)?.spec.name.to_string())),
+            until,
+            covered_until: ends.first().and_then(|(end, _)| *end),
+            lapse: ends
+                .iter()
+                .filter(|(end, _)| lapses(end))
+                .map(|(_, name)| name.clone())
+                .collect(),
+        }
+    }
+
+    /// As text.
+    pub fn to_text(&self) -> String {
+        let PauseView { account, channel, until, covered_until, lapse } = self;
+        let what = channel
+            .as_ref()
+            .map_or_else(|| format!("account {account}"), |channel| format!("channel {channel}"));
+        let until = until.map_or_else(|| "it is resumed".to_owned(), |until| until.to_string());
+        let covered = match covered_until {
+            Some(end) => format!("everything of it stays covered until {end}"),
+            None => "something of it is not covered".to_owned(),
+        };
+        let mut text = format!("{what} is paused until {until}; {covered}\n");
+        if !lapse.is_empty() {
+            let more = if lapse.len() > LAPSES_SHOWN_MAX { ", ..." } else { "" };
+            let names = lapse
+                .iter()
+                .take(LAPSES_SHOWN_MAX)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            text += &format!(
+                "  {} may lapse before that: {names}{more}\n",
+                counted(lapse.len(), "channel")
+            );
+        }
+        text
+    }
+}
+
+const LAPSES_SHOWN_MAX: usize = 10;
+
+impl Applied {
+    /// Of one account's passes, in their order: everything that was done in them, and what the last
+    /// one left. Nothing when there was none.
+    pub fn of(passes: &[Arc<AccountReport>]) -> Option<Applied> {
+        let last = passes.last()?;
+        let outcomes = passes.iter().flat_map(|report| &report.outcomes);
+        Some(Applied {
+            account: last.account.to_string(),
+            done: outcomes.map(|(step, outcome)| DoneView::of(step, outcome)).collect(),
+            look_failed: last.look_failed.clone(),
+            writes_failed: last.writes_failed.clone(),
+            left: PlanView::of(&last.after),
+        })
+    }
+
+    /// Whether everything is as declared, or held for a reason that somebody chose.
+    pub fn is_settled(&self) -> bool {
+        let chosen = ["mode", "left-to-expire", "paused"];
+        let held = self.left.held.iter().any(|held| !chosen.contains(&held.cause.as_str()));
+        self.look_failed.is_none()
+            && self.writes_failed.is_none()
+            && !self.is_refused()
+            && !held
+            && self.left.steps.is_empty()
+    }
+
+    /// Whether the last step of some channel was refused.
+    fn is_refused(&self) -> bool {
+        let last: BTreeMap<&str, &DoneView> =
+            self.done.iter().map(|done| (done.channel.as_str(), done)).collect();
+        last.values().any(|done| done.outcome == "refused")
+    }
+
+    /// As text, one line a step.
+    pub fn to_text(&self) -> String {
+        let mut lines = vec![format!("account {}: {}", self.account, self.headline())];
+        lines.extend(self.done.iter().map(DoneView::line));
+        let left = self.left_but_for_the_look().to_text();
+        let left: Vec<&str> = left.lines().skip(1).collect();
+        if !left.is_empty() {
+            lines.push("  left:".to_owned());
+            lines.extend(left.into_iter().map(str::to_owned));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// What is left. Why the look failed is in the headline, and is not said of each channel again.
+    fn left_but_for_the_look(&self) -> PlanView {
+        let mut left = self.left.clone();
+        if self.look_failed.is_some() {
+            let unseen =
+                left.held.iter_mut().filter(|held| held.cause == CauseKind::Unknown.word());
+            unseen.for_each(|held| held.detail = "not seen".to_owned());
+        }
+        left
+    }
+
+    fn headline(&self) -> String {
+        match (&self.look_failed, &self.writes_failed) {
+            (Some(why), _) => format!("the look at Zoho failed: {why}"),
+            (None, Some(why)) => format!("writes failed: {why}"),
+            (None, None) if self.done.is_empty() => {
+                format!("nothing to do, {} kept", self.left.kept)
+            }
+            (None, None) => {
+                format!("{} done", self.done.iter().filter(|done| done.outcome == "done").count())
+            }
+        }
+    }
+}
+
+/// What a resume came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// What was paused: accounts by their names, channels as `ACCOUNT/CHANNEL`.
+    pub resumed: Vec<String>,
+    /// What was done then, by account.
+    pub applied: Vec<Applied>,
+}
+
+impl Resumed {
+    /// As text.
+    pub fn to_text(&self) -> String {
+        let Resumed { resumed, applied } = self;
+        if resumed.is_empty() {
+            return "nothing was paused\n".to_owned();
+        }
+        let kind = |name: &str| if name.contains('/') { "channel" } else { "account" };
+        let lines = resumed.iter().map(|name| format!("{} {name} is resumed\n", kind(name)));
+        lines.chain(applied.iter().map(Applied::to_text)).collect()
+    }
+}
+
+impl DoneView {
+    fn of(step: &crate::plan::step::Step, outcome: &Outcome) -> DoneView {
+        let (detail, granted) = match outcome {
+            Outcome::Done(granted) => (None, *granted),
+            Outcome::Refused(refused) => {
+                let path = refused
+                    .json_path
+                    .as_ref()
+                    .map(|path| format!(" at {path}"))
+                    .unwrap_or_default();
+                (Some(format!("{}{path}: {}", refused.code, refused.message)), None)
+            }
+            Outcome::Unsure(why) | Outcome::Deferred(why) => (Some(why.clone()), None),
+        };
+        DoneView {
+            channel: step.name.to_string(),
+            step: step.action.word().to_owned(),
+            reason: step.reason.word().to_owned(),
+            outcome: outcome.word().to_owned(),
+            detail,
+            granted,
+        }
+    }
+
+    fn line(&self) -> String {
+        let granted =
+            self.granted.map(|granted| format!(", granted until {granted}")).unwrap_or_default();
+        let detail = self.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        let DoneView { channel, step, reason, outcome, .. } = self;
+        format!("  {outcome:<8} {step} {channel} ({reason}{granted}){detail}")
+    }
+}
