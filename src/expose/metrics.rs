@@ -549,6 +549,7 @@ mod tests {
             channelkeeper_held_channels{account="acme",cause="credits"} 0.0
             channelkeeper_held_channels{account="acme",cause="left-to-expire"} 0.0
             channelkeeper_held_channels{account="acme",cause="mode"} 0.0
+            channelkeeper_held_channels{account="acme",cause="part-refused"} 0.0
             channelkeeper_held_channels{account="acme",cause="paused"} 0.0
             channelkeeper_held_channels{account="acme",cause="rejected"} 1.0
             channelkeeper_held_channels{account="acme",cause="removal-guard"} 0.0

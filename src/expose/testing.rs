@@ -173,7 +173,11 @@ pub(crate) fn remembering() -> Lookups {
     let of_channel = |_: &AccountName, id: ChannelId| {
         let spec = spec(id.number());
         let mut ledger = Ledger::new(&spec, hours(0));
-        ledger.granted(Times { sent: minutes(5), received: minutes(5) }, hours(24));
+        ledger.granted(
+            Times { sent: minutes(5), received: minutes(5) },
+            hours(24),
+            &Default::default(),
+        );
         let mut record = Record::new(id, spec.name.clone(), spec.notify_url.fingerprint());
         record.grant = Some(Grant { at: hours(0), asked: hours(24), expiry: hours(24) });
         Ok(ChannelMemory { record: Some(record), ledger: Some(ledger), acks: Acks::default() })

@@ -12,7 +12,7 @@ use crate::coverage::Ledger;
 use crate::coverage::ledger::Sight;
 use crate::coverage::track::Doubt;
 use crate::model::canary::Canaries;
-use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::channel::{AccountName, Ask, ChannelId, Spec};
 use crate::model::observed::Look;
 use crate::model::record::Record;
 use crate::model::secret::Fingerprint;
@@ -145,7 +145,10 @@ impl<'a> Ledgers<'a> {
             }
             let Some(ledger) = self.ledgers.get_mut(&step.id) else { continue };
             match outcome {
-                Outcome::Done(Some(expiry)) => ledger.granted(times, *expiry),
+                Outcome::Done(Some(expiry)) => {
+                    let left_out = step.action.ask().map(Ask::left_out).unwrap_or_default();
+                    ledger.granted(times, *expiry, &left_out);
+                }
                 Outcome::Refused(_) => ledger.refused(),
                 Outcome::Done(None) | Outcome::Deferred(_) | Outcome::Unsure(_) => {}
             }

@@ -18,15 +18,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::channel::{Ask, ChannelId};
+use crate::model::codes::{NOT_SUBSCRIBED, may_be_of_one_channel};
 use crate::model::events::Events;
 use crate::model::learned::half_way;
 use crate::model::time::Timestamp;
-use crate::plan::codes::NOT_SUBSCRIBED;
 use crate::plan::limits_learned::Calls;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;
 use crate::zoho::client::{Client, DELETE_MAX, ItemVerdict};
-use crate::zoho::error::{Class, Error, may_be_of_one_channel};
+use crate::zoho::error::{Class, Error};
 use crate::zoho::wire::Refused;
 
 use super::remember::PassMemory;

@@ -20,7 +20,7 @@ use crate::plan::explain::{Explanation, explain};
 use crate::plan::facts::Facts;
 use crate::plan::filter;
 use crate::plan::limits_learned::{Said, learn, learn_calls};
-use crate::plan::step::{Cause, Plan, Reason};
+use crate::plan::step::{Cause, Plan, Reason, Step};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Client;
 
@@ -213,11 +213,12 @@ fn lessons(
 fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
     // To be enabled anew for a longer life is another step than the one that was granted a short
     // one.
+    let is_new = |step: &Step| {
+        let is_cut = step.action.ask().is_some_and(|ask| ask.only.is_some());
+        is_cut || step.reason == Reason::ShortGrant
+    };
     let key = |plan: &Plan| -> BTreeSet<(ChannelId, &'static str, bool)> {
-        plan.steps
-            .iter()
-            .map(|step| (step.id, step.action.word(), step.reason == Reason::ShortGrant))
-            .collect()
+        plan.steps.iter().map(|step| (step.id, step.action.word(), is_new(step))).collect()
     };
     let (tried, left) = (key(before), key(after_plan));
     let soon = if left.is_empty() {

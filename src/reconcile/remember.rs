@@ -6,16 +6,19 @@
 //! The plan of that prediction is what a pass reports, and it is empty when everything went well.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::coverage::Ledger;
-use crate::model::channel::{ChannelId, Spec};
+use crate::model::channel::ChannelId;
+use crate::model::events::Events;
 use crate::model::observed::{Look, Observed};
 use crate::model::record::{Grant, LastStep, Record, Refusal, Repairs};
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Times, Timestamp};
+use crate::model::time::{Times, Timestamp, span};
 use crate::model::wishes::Wishes;
 use crate::plan::backoff;
 use crate::plan::drift;
+use crate::plan::refused_events::RefusedWrite;
 use crate::plan::step::{Action, Ask, Reason, Step};
 use crate::store::StoreError;
 use crate::zoho::wire::Refused;
@@ -151,7 +154,10 @@ impl<'a> PassMemory<'a> {
     }
 
     fn accepted(&self, record: &mut Record, step: &Step, expiry: Option<Timestamp>) {
-        record.refusal = None;
+        let is_whole = step.action.ask().is_none_or(|ask| ask.only.is_none());
+        if is_whole {
+            record.refusal = None;
+        }
         self.answered(record);
         if let (Some(ask), Some(expiry)) = (step.action.ask(), expiry) {
             record.notify_url = ask.spec.notify_url.fingerprint();
@@ -165,10 +171,32 @@ impl<'a> PassMemory<'a> {
         let spec = step.action.spec().map_or(Fingerprint(0), |spec| spec.fingerprint());
         let earlier = record.refusal.as_ref().filter(|earlier| earlier.spec == spec);
         let attempts = earlier.map_or(0, |earlier| earlier.attempts).saturating_add(1);
+        let earlier = earlier.map(|earlier| earlier.events.clone()).unwrap_or_default();
+        let events = self.left_out(step, refused, &earlier);
         let Refused { code, message, json_path } = refused.clone();
         self.answered(record);
-        record.refusal = Some(Refusal { code, message, json_path, spec, attempts, at: self.now });
+        record.refusal =
+            Some(Refusal { code, message, json_path, spec, attempts, at: self.now, events });
         self.count_repair(record, step);
+    }
+
+    /// The events that the next write of a refused channel leaves out.
+    fn left_out(&self, step: &Step, refused: &Refused, earlier: &Events) -> Events {
+        let Some(ask) = step.action.ask() else { return Events::default() };
+        let seen = match &self.predicted {
+            Look::Seen { channels, at: _ } => channels.get(&step.id),
+            Look::Unknown(_) => None,
+        };
+        let none = Events::default();
+        let write = RefusedWrite {
+            spec: &ask.spec,
+            written: ask.events(),
+            seen: seen.map_or(&none, |seen| &seen.events),
+            earlier,
+            code: &refused.code,
+            json_path: refused.json_path.as_deref(),
+        };
+        write.left_out()
     }
 
     /// What was asked for of this channel when the plan was made has had its answer.
@@ -184,7 +212,10 @@ impl<'a> PassMemory<'a> {
         let drift = drift::fingerprint(spec, drifts);
         let earlier = record.repairs.filter(|earlier| earlier.drift == drift);
         let earlier = earlier.filter(|earlier| backoff::is_remembered(earlier, self.now));
-        if earlier.is_some_and(|earlier| earlier.at == self.now) {
+        // What was to be added comes first, what is to go in the next pass: that is one repair.
+        let goes_on = matches!(step.action, Action::RemoveEvents(..))
+            && earlier.is_some_and(|earlier| span(earlier.at, self.now) < ONE_REPAIR);
+        if goes_on || earlier.is_some_and(|earlier| earlier.at == self.now) {
             return;
         }
         let writes = earlier.map_or(0, |earlier| earlier.writes).saturating_add(1);
@@ -197,11 +228,17 @@ impl<'a> PassMemory<'a> {
         let Look::Seen { channels, at: _ } = &mut self.predicted else { return };
         match &step.action {
             Action::TakeOver(_) | Action::Forget => {}
-            Action::Enable(Ask { spec, .. }) => {
-                predict_enabled(channels, spec, *expiry, self.zoho_now)
+            Action::Enable(ask) => predict_enabled(channels, ask, *expiry, self.zoho_now),
+            Action::Update(ask) => {
+                // PATCH replaces the events or adds to them: nobody says. The next look tells.
+                let before = channels.get(&step.id).map(|seen| seen.events.clone());
+                let written = written(ask, *expiry);
+                let events =
+                    before.map_or_else(|| ask.events().clone(), |before| before.plus(ask.events()));
+                channels.insert(step.id, Observed { events, ..written });
             }
-            Action::Update(Ask { spec, .. }) | Action::Replace(Ask { spec, .. }) => {
-                channels.insert(step.id, Observed::as_declared(spec, *expiry));
+            Action::Replace(ask) => {
+                channels.insert(step.id, written(ask, *expiry));
             }
             Action::RemoveEvents(_, events) => {
                 if let Some(observed) = channels.get_mut(&step.id) {
@@ -219,19 +256,27 @@ impl<'a> PassMemory<'a> {
 /// next look, and only its life is new.
 fn predict_enabled(
     channels: &mut BTreeMap<ChannelId, Observed>,
-    spec: &Spec,
+    ask: &Ask,
     expiry: Option<Timestamp>,
     zoho_now: Timestamp,
 ) {
-    match channels.get_mut(&spec.id) {
+    match channels.get_mut(&ask.spec.id) {
         Some(observed) if observed.expiry.is_none_or(|seen| seen > zoho_now) => {
             observed.expiry = expiry
         }
         Some(_) | None => {
-            channels.insert(spec.id, Observed::as_declared(spec, expiry));
+            channels.insert(ask.spec.id, written(ask, expiry));
         }
     }
 }
+
+/// A channel as it was written.
+fn written(ask: &Ask, expiry: Option<Timestamp>) -> Observed {
+    Observed { events: ask.events().clone(), ..Observed::as_declared(&ask.spec, expiry) }
+}
+
+/// A removal of events so soon after a repair of the same drift is a part of it.
+const ONE_REPAIR: Duration = Duration::from_secs(5 * 60);
 
 fn words(outcome: &Outcome) -> String {
     match outcome {

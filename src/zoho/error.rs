@@ -21,6 +21,8 @@
 
 use std::time::Duration;
 
+use crate::model::codes::may_be_of_one_channel;
+
 use super::transport::TransportError;
 use super::wire::Refused;
 
@@ -171,11 +173,6 @@ fn meant_status(status: u16, code: Option<&str>) -> u16 {
         (200..=299, Some(_)) => 400,
         _ => status,
     }
-}
-
-/// Whether a code speaks of a permission that may be missing for one module only.
-pub fn may_be_of_one_channel(code: &str) -> bool {
-    ["NO_PERMISSION", "AUTHORIZATION_FAILED"].contains(&code)
 }
 
 /// Codes that say nothing of the channels in the request, whatever status they come with.

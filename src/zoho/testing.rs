@@ -178,7 +178,7 @@ pub(crate) fn spec(number: i64, events: &[&str]) -> Spec {
 /// What is asked for with it at `now`.
 pub(crate) fn ask(spec: Spec, now: Timestamp) -> Ask {
     let expiry = whole_seconds(after(now, spec.lifetime));
-    Ask { spec: Arc::new(spec), expiry }
+    Ask::new(Arc::new(spec), expiry)
 }
 
 pub(crate) const START: &str = "2026-11-23T16:00:00Z";

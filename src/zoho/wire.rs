@@ -64,7 +64,7 @@ impl ChannelBody<'_> {
         ChannelBody {
             channel_expiry: ask.expiry.display_with_offset(Offset::UTC).to_string(),
             channel_id: spec.id.to_string(),
-            events: spec.events.to_wire(),
+            events: ask.events().to_wire(),
             notification_condition: conditions.iter().map(condition).collect(),
             notify_on_related_action: spec.notify_on_related_action,
             notify_url: spec.notify_url.full(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use channelkeeper::model::channel::Spec;
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::reconcile::execute::REFUSALS_MAX;
+use channelkeeper::simulator::knobs::PatchEvents;
 use channelkeeper::simulator::{Fault, Hand, Knobs, Length, PostConflict, Rule};
 
 use crate::sample::sample;
@@ -389,4 +390,68 @@ async fn a_module_that_is_forbidden_lapses_no_channel_of_another() {
     world.zoho().clear_faults();
     world.pass_time(7 * MINUTE).await;
     assert_all_covered(&world);
+}
+
+/// The modules that Zoho delivers of the account.
+fn delivered(world: &World) -> Vec<String> {
+    let now = world.now();
+    let channels: Vec<_> = world.zoho().channels("acme", now).iter().copied().cloned().collect();
+    let events = channels.iter().flat_map(|channel| channel.events.iter());
+    events.map(|(module, _)| module.to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_event_takes_no_good_one_down() {
+    let events =
+        ["Accounts.all", "Contacts.all", "Deals.all", "Leads.all", "Quotes.all", "Tasks.all"];
+    for named in [true, false] {
+        let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+        let id = world.declare("acme", "all", &events);
+        let details = match named {
+            true => serde_json::json!({ "json_path": "$.watch[0].events[3]" }),
+            false => serde_json::json!({}),
+        };
+        let (module, code) = ("Leads".to_owned(), "INVALID_MODULE".to_owned());
+        world.start();
+        world.audit().await;
+        world.pass_time(HOUR).await;
+        world.zoho().add_fault(Rule::always(Fault::RefuseModule { module, code, details }));
+        for _ in 0..3 * 24 {
+            world.pass_time(HOUR).await;
+            assert!(delivered(&world).len() >= 5, "{named}: {:?}", delivered(&world));
+        }
+        let gone: Vec<String> = world.ledgers("acme").0[&id]
+            .gaps(world.now())
+            .into_iter()
+            .map(|gap| gap.module)
+            .collect();
+        assert!(!gone.is_empty() && gone.iter().all(|module| module == "Leads"), "{gone:?}");
+        let held = &world.report("acme").after.held;
+        assert!(held.iter().any(|held| held.cause.word() == "part-refused"), "{held:?}");
+        world.zoho().clear_faults();
+        world.pass_time(6 * HOUR + 5 * MINUTE).await;
+        assert_all_covered(&world);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistyped_event_removes_nothing_that_works() {
+    for patch_events in [PatchEvents::Replace, PatchEvents::Add] {
+        let knobs = Knobs { patch_events, ..Knobs::default() };
+        let mut world = World::new(knobs, &[("acme", ApiVersion::V8)]);
+        world.declare("acme", "deals", &["Deals.all", "Contacts.create"]);
+        world.start();
+        world.audit().await;
+        world.declare("acme", "deals", &["Deal.create", "Contacts.create"]);
+        world.reload().await;
+        for _ in 0..2 * 24 {
+            world.pass_time(HOUR).await;
+            assert_eq!(delivered(&world), ["Contacts", "Deals"], "at {}", world.now());
+        }
+        world.declare("acme", "deals", &["Deals.create", "Contacts.create"]);
+        world.reload().await;
+        world.pass_time(MINUTE).await;
+        assert_all_covered(&world);
+        assert!(world.preview().await.accounts[0].steps.is_empty());
+    }
 }

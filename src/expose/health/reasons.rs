@@ -244,7 +244,7 @@ fn drift_text(channel: &ChannelReport) -> String {
 
 fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
     let kind = match held.cause {
-        Cause::Rejected { .. } => Kind::Rejected,
+        Cause::Rejected { .. } | Cause::PartlyRefused { .. } => Kind::Rejected,
         Cause::Conflict { .. } => Kind::Conflict,
         Cause::Contested { .. } => Kind::Contested,
         Cause::RemovalGuard { .. } => Kind::RemovalGuard,

@@ -36,7 +36,7 @@ fn any_of(fields: &[&str]) -> Condition {
 }
 
 fn ask(spec: Spec) -> Ask {
-    Ask { spec: std::sync::Arc::new(spec), expiry: "2026-11-24T16:00:00Z".parse().unwrap() }
+    Ask::new(std::sync::Arc::new(spec), "2026-11-24T16:00:00Z".parse().unwrap())
 }
 
 fn sent(spec: Spec, version: ApiVersion) -> String {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::canary::Canaries;
 use crate::model::channel::{ChannelId, ChannelName, Spec};
-use crate::model::events::Operation;
+use crate::model::events::{Events, Operation};
 use crate::model::observed::Observed;
 use crate::model::secret::Fingerprint;
 use crate::model::time::{Times, Timestamp, after, is_same_second, span};
@@ -161,10 +161,15 @@ impl Ledger {
             Some(Doubt { since: since.min(sent), first: first.min(asked), last: last.max(asked) });
     }
 
-    /// A write was accepted, of the channel as it is declared.
-    pub fn granted(&mut self, times: Times, expiry: Timestamp) {
+    /// A write was accepted, of the channel as it is declared but for the events that were left
+    /// out: the next look says what became of those.
+    pub fn granted(&mut self, times: Times, expiry: Timestamp, left_out: &Events) {
         let Times { sent, received } = times;
-        self.tracks.iter_mut().for_each(|track| track.begin_life(received));
+        let is_written = |track: &Track| !left_out.of(&track.module).contains(track.operation);
+        self.tracks
+            .iter_mut()
+            .filter(|track| is_written(track))
+            .for_each(|track| track.begin_life(received));
         if let Some(doubt) = self.doubt {
             let (from, to) =
                 (after(doubt.since, SHORTEST_GRANT), self.expiry.map_or(sent, |end| end.min(sent)));
@@ -181,7 +186,7 @@ impl Ledger {
         }
         self.settle(sent);
         let ends_meanwhile = self.expiry.filter(|end| *end < received);
-        for track in self.tracks.iter_mut().filter(|track| track.is_live()) {
+        for track in self.tracks.iter_mut().filter(|track| track.is_live() && is_written(track)) {
             if let Some(open) = track.open {
                 track.begin(Open {
                     from: sent.max(open.from),

@@ -72,7 +72,11 @@ impl Told {
 
     pub(super) fn granted(&mut self, sent: i64, received: i64, expiry: i64) {
         self.ledger.intend(at(sent), at(expiry));
-        self.ledger.granted(Times { sent: at(sent), received: at(received) }, at(expiry));
+        self.ledger.granted(
+            Times { sent: at(sent), received: at(received) },
+            at(expiry),
+            &Events::default(),
+        );
     }
 
     /// Declared at 0, absent at 0, enabled at 0 until a day later.

@@ -336,6 +336,25 @@ pub struct Ask {
     pub spec: Arc<Spec>,
     /// The expiry to ask for, in Zoho's time and whole seconds.
     pub expiry: Timestamp,
+    /// The events to write in place of the declared ones, while Zoho refuses some of those.
+    pub only: Option<Events>,
+}
+
+impl Ask {
+    /// The channel as it is declared.
+    pub fn new(spec: Arc<Spec>, expiry: Timestamp) -> Ask {
+        Ask { spec, expiry, only: None }
+    }
+
+    /// The events to write.
+    pub fn events(&self) -> &Events {
+        self.only.as_ref().unwrap_or(&self.spec.events)
+    }
+
+    /// Declared events that are not written.
+    pub fn left_out(&self) -> Events {
+        self.spec.events.minus(self.events())
+    }
 }
 
 #[cfg(test)]

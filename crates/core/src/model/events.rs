@@ -175,6 +175,16 @@ impl Events {
         left
     }
 
+    /// What either of them holds.
+    #[must_use]
+    pub fn plus(&self, other: &Events) -> Events {
+        let mut both = self.clone();
+        for (module, operations) in other.iter() {
+            both.insert(module, operations);
+        }
+        both
+    }
+
     /// The operations of one module.
     pub fn of(&self, module: &str) -> Operations {
         self.place(module).map(|at| self.0[at].1).unwrap_or_default()

@@ -13,6 +13,7 @@ pub mod address;
 pub mod alert_state;
 pub mod canary;
 pub mod channel;
+pub mod codes;
 pub mod condition;
 pub mod credits;
 pub mod desired;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{ChannelId, ChannelName};
 use super::credits::{CreditsLeft, CreditsNews};
+use super::events::Events;
 use super::learned::Learned;
 use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
@@ -111,6 +112,8 @@ pub struct Refusal {
     pub attempts: u32,
     /// The last time.
     pub at: Timestamp,
+    /// The declared events that writes leave out meanwhile, because they are at fault.
+    pub events: Events,
 }
 
 /// Accepted writes that were meant to mend the same drift.

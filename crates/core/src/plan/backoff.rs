@@ -133,6 +133,7 @@ mod tests {
             spec: Fingerprint(1),
             attempts,
             at: at(),
+            events: Default::default(),
         };
         let waits = [1, 2, 3, 9]
             .map(|n| after_refusal(&refusal(n), false, at()).duration_since(at()).as_mins());

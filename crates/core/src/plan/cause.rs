@@ -1,5 +1,6 @@
 //! Why a channel is held, and what is said of that.
 
+use crate::model::events::Events;
 use crate::model::policy::Mode;
 
 use super::drift::Drift;
@@ -23,6 +24,15 @@ pub enum Cause {
         message: String,
         /// Where in the request, if Zoho said so.
         json_path: Option<String>,
+    },
+    /// Zoho refuses it because of some of its events, and the others go on without these.
+    PartlyRefused {
+        /// The events that are left out.
+        events: Events,
+        /// Zoho's code.
+        code: String,
+        /// Zoho's message and details.
+        message: String,
     },
     /// The same drift came back after this many accepted writes.
     Contested {
@@ -77,6 +87,7 @@ pub enum CauseKind {
     Unknown,
     Conflict,
     Rejected,
+    PartlyRefused,
     Contested,
     BackOff,
     Credits,
@@ -88,10 +99,11 @@ pub enum CauseKind {
 
 impl CauseKind {
     /// Every kind.
-    pub const ALL: [CauseKind; 10] = [
+    pub const ALL: [CauseKind; 11] = [
         CauseKind::Unknown,
         CauseKind::Conflict,
         CauseKind::Rejected,
+        CauseKind::PartlyRefused,
         CauseKind::Contested,
         CauseKind::BackOff,
         CauseKind::Credits,
@@ -107,6 +119,7 @@ impl CauseKind {
             CauseKind::Unknown => "unknown",
             CauseKind::Conflict => "conflict",
             CauseKind::Rejected => "rejected",
+            CauseKind::PartlyRefused => "part-refused",
             CauseKind::Contested => "contested",
             CauseKind::BackOff => "back-off",
             CauseKind::Credits => "credits",
@@ -125,6 +138,7 @@ impl Cause {
             Cause::Unknown(_) => CauseKind::Unknown,
             Cause::Conflict { .. } => CauseKind::Conflict,
             Cause::Rejected { .. } => CauseKind::Rejected,
+            Cause::PartlyRefused { .. } => CauseKind::PartlyRefused,
             Cause::Contested { .. } => CauseKind::Contested,
             Cause::BackOff { .. } => CauseKind::BackOff,
             Cause::Credits { .. } => CauseKind::Credits,
@@ -152,6 +166,9 @@ impl Cause {
                 let path = json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
                 format!("Zoho refused it with {code}{path}: {message}")
             }
+            Cause::PartlyRefused { events, code, message } => format!(
+                "Zoho refuses it with {code}: {message}; the daemon goes on without {events}, and tries again"
+            ),
             Cause::Contested { writes, drift } => {
                 format!(
                     "came back after {writes} accepted repairs, so somebody else edits it: {}",

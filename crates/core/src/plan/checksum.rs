@@ -27,7 +27,9 @@ fn parts(plan: &Plan) -> Vec<String> {
 
 fn of_step(step: &Step) -> [String; 5] {
     let Step { id, name, action, reason, expiry: _ } = step;
-    let written = action.spec().map(|spec| written(spec)).unwrap_or_default();
+    let only = action.ask().and_then(|ask| ask.only.as_ref()).map(ToString::to_string);
+    let written =
+        action.spec().map(|spec| written(spec)).unwrap_or_default() + &only.unwrap_or_default();
     [id.to_string(), name.to_string(), action.word().to_owned(), because(reason), written]
 }
 

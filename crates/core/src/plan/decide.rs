@@ -14,13 +14,14 @@ use crate::model::record::{Record, Refusal};
 use crate::model::time::{Timestamp, after, earliest, is_same_second, span, whole_seconds};
 
 use super::backoff;
-use super::codes::{NOT_SUBSCRIBED, is_taken};
 use super::drift::{self, Drift};
 use super::facts::Facts;
 use super::limits_learned::{self, LIFETIME_GUARD};
 use super::renewal::{Age, Life, Phase};
-use super::repair::repair_actions;
+use super::repair::repair_action;
 use super::step::{Action, Ask, Cause, Held, Reason, Step};
+use crate::model::codes::{NOT_SUBSCRIBED, is_taken, may_be_of_one_channel};
+use crate::model::events::Events;
 
 /// What becomes of one channel, before the account as a whole is looked at.
 #[derive(Debug)]
@@ -137,6 +138,7 @@ fn act(row: Row, case: &Case<'_>) -> Decision {
         Row::Foreign => (Verdict::Foreign, None),
         Row::Nothing => (Verdict::Nothing, None),
     };
+    let (verdict, again) = case.with_partly(verdict, again);
     Decision { id: case.id, row, verdict, life: case.life, again }
 }
 
@@ -160,6 +162,14 @@ struct Case<'a> {
     drift: Vec<Drift>,
     /// The hold of what would be written, when Zoho refused it.
     refused: Option<Held>,
+    /// How it goes on while Zoho refuses some of its events.
+    partly: Option<Partly>,
+}
+
+/// What is written of a channel while Zoho refuses some of its events.
+struct Partly {
+    events: Events,
+    held: Held,
 }
 
 /// What is known of a channel at Zoho.
@@ -225,6 +235,7 @@ impl<'a> Case<'a> {
             renewal: None,
             drift: Vec::new(),
             refused: None,
+            partly: None,
         }
     }
 
@@ -237,14 +248,16 @@ impl<'a> Case<'a> {
             Sight::Seen(observed) => {
                 self.life = Life::of(spec, grant, observed.expiry);
                 self.age = self.life.map_or(Age::Due, |life| self.age_of(spec, life));
-                self.drift = drift::drift(spec, observed);
+                self.partly = self.partly(spec, &observed.events);
+                self.drift = self.drift(spec, observed);
                 self.renewal = self.renewal(spec, observed);
             }
             Sight::Unknown(_) => {
                 self.life = Life::of(spec, grant, None);
                 self.age = self.life.map_or(Age::Fresh, |life| self.age_of(spec, life));
+                self.partly = self.partly(spec, &Events::default());
             }
-            Sight::Absent => {}
+            Sight::Absent => self.partly = self.partly(spec, &Events::default()),
         }
         self.edge = self.edge(spec);
         self.refused = self.refused(spec);
@@ -290,18 +303,55 @@ impl<'a> Case<'a> {
     /// time that POST of a live channel of ours is refused because it is live: its answer is
     /// PUT. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec) -> Option<Held> {
-        let refusal = self.record?.refusal.as_ref().filter(|_| self.would_write())?;
-        if self.is_asked() {
-            return None;
-        }
-        let is_absent = matches!(self.sight, Sight::Absent);
+        let refusal = self.unasked_refusal().filter(|_| self.partly.is_none())?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
-        let urgent = is_absent || self.age == Age::Emergency || not_subscribed;
+        let urgent = self.is_urgent() || not_subscribed;
         let answered_by_put = is_taken(&refusal.code) && self.is_alive();
         let answered = (not_subscribed || answered_by_put) && refusal.attempts <= 1;
         let holds =
             !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
-        holds.then(|| self.rejected(spec.name.clone(), refusal, urgent))
+        (holds && self.would_write()).then(|| self.rejected(spec.name.clone(), refusal, urgent))
+    }
+
+    /// The refusal, unless an operator asked for a renewal since.
+    fn unasked_refusal(&self) -> Option<&Refusal> {
+        self.record.filter(|_| !self.is_asked())?.refusal.as_ref()
+    }
+
+    fn is_urgent(&self) -> bool {
+        matches!(self.sight, Sight::Absent) || self.age == Age::Emergency
+    }
+
+    /// What is written while the refusal of some events lasts: the declared events without these,
+    /// and whatever else the channel has, because nothing is removed on behalf of a write that was
+    /// refused. While everything is refused for want of a permission, no event is to blame.
+    fn partly(&self, spec: &Spec, seen: &Events) -> Option<Partly> {
+        let refusal = self.unasked_refusal().filter(|refusal| !refusal.events.is_empty())?;
+        let urgent = self.is_urgent();
+        let of_account =
+            may_be_of_one_channel(&refusal.code) && self.facts.state.writes.attempts > 0;
+        let holds = refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
+        if of_account || !holds {
+            return None;
+        }
+        let Refusal { code, message, .. } = refusal.clone();
+        let cause = Cause::PartlyRefused { events: refusal.events.clone(), code, message };
+        let until = backoff::after_refusal(refusal, urgent, self.facts.now);
+        let events = spec.events.minus(&refusal.events).plus(&seen.minus(&spec.events));
+        Some(Partly { events, held: self.held(cause, Some(until)) })
+    }
+
+    /// What differs from what is to be written.
+    fn drift(&self, spec: &Spec, observed: &Observed) -> Vec<Drift> {
+        match &self.partly {
+            Some(Partly { events, .. }) => {
+                let events = events.clone();
+                let seen = observed.events.minus(&spec.events.minus(&events));
+                let observed = Observed { events: seen, ..observed.clone() };
+                drift::drift(&Spec { events, ..spec.clone() }, &observed)
+            }
+            None => drift::drift(spec, observed),
+        }
     }
 
     fn still_refused(&self, refusal: &Refusal, urgent: bool) -> bool {
@@ -309,7 +359,7 @@ impl<'a> Case<'a> {
     }
 
     fn rejected(&self, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
-        let Refusal { code, message, json_path, spec: _, attempts: _, at: _ } = refusal.clone();
+        let Refusal { code, message, json_path, .. } = refusal.clone();
         let until = Some(backoff::after_refusal(refusal, urgent, self.facts.now));
         Held { id: self.id, name, cause: Cause::Rejected { code, message, json_path }, until }
     }
@@ -379,6 +429,24 @@ impl<'a> Case<'a> {
 
 /// What is done in a row.
 impl Case<'_> {
+    /// With the word that it goes on without some of its events.
+    fn with_partly(
+        &self,
+        verdict: Verdict,
+        again: Option<Timestamp>,
+    ) -> (Verdict, Option<Timestamp>) {
+        let Some(Partly { held, .. }) = &self.partly else { return (verdict, again) };
+        let verdict = match verdict {
+            Verdict::Keep => Verdict::Hold(held.clone()),
+            Verdict::Act(steps, None) => Verdict::Act(steps, Some(held.clone())),
+            said @ (Verdict::Act(_, Some(_))
+            | Verdict::Hold(_)
+            | Verdict::Foreign
+            | Verdict::Nothing) => said,
+        };
+        (verdict, earliest([again, held.until]))
+    }
+
     fn hold_refused(&self) -> (Verdict, Option<Timestamp>) {
         let again = earliest([self.refused.as_ref().and_then(|held| held.until), self.edge]);
         (act_or_hold(Vec::new(), self.refused.clone()), again)
@@ -474,13 +542,11 @@ impl Case<'_> {
             let cause = Cause::Contested { writes, drift: self.drift.clone() };
             return (Vec::new(), Some(self.held(cause, Some(until))));
         }
-        let ask = match self.kept_expiry(observed) {
-            Some(expiry) => Ask { spec: spec.clone(), expiry },
-            None => self.ask(spec),
-        };
+        let ask = self.ask(spec);
+        let ask = Ask { expiry: self.kept_expiry(observed).unwrap_or(ask.expiry), ..ask };
         let reason = Reason::Drift(self.drift.clone());
-        let actions = repair_actions(ask, observed, &self.drift, writes);
-        (actions.into_iter().map(|action| self.step(action, reason.clone())).collect(), None)
+        let action = repair_action(ask, observed, &self.drift, writes);
+        (vec![self.step(action, reason)], None)
     }
 
     /// How often this very drift was mended lately, and until when that makes it contested.
@@ -520,7 +586,8 @@ impl Case<'_> {
     /// The whole life from now on.
     fn ask(&self, spec: &Arc<Spec>) -> Ask {
         let expiry = after(self.zoho_now, spec.lifetime).min(self.ends_at_most());
-        Ask { spec: spec.clone(), expiry: whole_seconds(expiry) }
+        let only = self.partly.as_ref().map(|partly| partly.events.clone());
+        Ask { only, ..Ask::new(spec.clone(), whole_seconds(expiry)) }
     }
 
     /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an

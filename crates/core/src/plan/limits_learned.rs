@@ -34,8 +34,8 @@ use crate::model::time::Timestamp;
 use crate::model::version::DAY;
 
 use super::backoff;
-use super::codes::is_taken;
 use super::step::{Action, Reason, Step};
+use crate::model::codes::is_taken;
 
 /// What Zoho said to a step.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@
 //! - [`drift`]: what differs between a spec and what Zoho holds; `repair`: which writes mend that;
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches,
 //!   order;
-//! - [`codes`]: codes of Zoho's that a decision depends on;
+//! - [`refused_events`]: which events a channel goes on without;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`limits_learned`]: what a pass teaches of its account;
 //! - [`calls`]: how many calls a day an account is expected to take;
@@ -30,7 +30,6 @@ pub mod backoff;
 pub mod calls;
 pub mod cause;
 pub mod checksum;
-pub mod codes;
 pub mod credits;
 mod decide;
 pub mod drift;
@@ -39,6 +38,7 @@ pub mod facts;
 pub mod filter;
 pub mod limits_learned;
 pub mod reason;
+pub mod refused_events;
 pub mod render;
 pub mod renewal;
 mod repair;

@@ -114,7 +114,9 @@ impl Life {
 
     /// How much of it is left when it is renewed, and by which rule.
     pub fn lead(self, renew_before: Option<Duration>, phase: Phase) -> Lead {
-        let (rule, by_rule) = match renew_before.filter(|lead| *lead <= self.length / 4 * 3) {
+        let (rule, by_rule) = match renew_before
+            .filter(|lead| *lead <= self.length.saturating_add(ASKED_LESS) / 4 * 3)
+        {
             Some(lead) => (Rule::RenewBefore, lead),
             None if self.length < LONG_LIFE => (Rule::Half, self.length / 2),
             None => (Rule::Third, self.length / 3),
@@ -210,6 +212,9 @@ fn failed_passes(margin: Duration, emergency: Duration, request_timeout: Duratio
 }
 
 const LONG_LIFE: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+/// A life is a little under what was asked for: a guard is taken off the longest, expiries carry whole
+/// seconds, and a call takes time.
+const ASKED_LESS: Duration = Duration::from_secs(32);
 const FAILED_PASSES_SHOWN_MAX: u32 = 1000;
 
 #[cfg(test)]
@@ -290,6 +295,17 @@ mod tests {
         let day = Life { length: 24 * HOUR, expiry: at("2026-01-02T00:00:00Z") };
         let left = span(day.due_at(Some(8 * HOUR), phase()), day.expiry);
         assert!(left >= 8 * HOUR && left < 9 * HOUR, "{left:?}");
+    }
+
+    /// Three quarters is what `check` accepts, of the life that is asked for.
+    #[test]
+    fn a_renew_before_of_exactly_three_quarters_takes_effect_on_what_is_granted() {
+        for (asked, granted) in [(300, 298), (86_400, 86_400 - 31)] {
+            let secs = Duration::from_secs;
+            let life = Life { length: secs(granted), expiry: at("2026-01-02T00:00:00Z") };
+            let lead = life.lead(Some(secs(asked) / 4 * 3), Phase(0));
+            assert_eq!((lead.rule, lead.by_rule), (Rule::RenewBefore, secs(asked) / 4 * 3));
+        }
     }
 
     #[test]

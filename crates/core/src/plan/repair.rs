@@ -8,39 +8,23 @@ use super::step::{Action, Ask};
 
 /// The writes that mend a drift.
 ///
-/// Extra events go first and by name, which is exact whether Zoho's PATCH replaces the events or
-/// adds to them (the API notes have evidence for neither). Where no declared event is left in the
-/// channel that would drop the channel itself, so the whole of it is replaced, as it is for what
-/// PATCH cannot say or has twice not achieved.
-pub(super) fn repair_actions(
-    ask: Ask,
-    observed: &Observed,
-    drift: &[Drift],
-    writes: u32,
-) -> Vec<Action> {
-    let extra = drift.iter().find_map(|drift| match drift {
-        Drift::Events { extra, missing: _ } => Some(extra.clone()),
-        Drift::NotifyUrl { .. }
-        | Drift::Token { .. }
-        | Drift::NotifyOnRelatedAction { .. }
-        | Drift::ReturnAffectedFieldValues { .. }
-        | Drift::Conditions { .. } => None,
-    });
-    let extra = extra.filter(|extra| !extra.is_empty());
-    let nothing_in_common = observed.events.minus(&ask.spec.events).len() == observed.events.len();
-    if writes >= PATCHES_MAX
-        || nothing_in_common
-        || drift.iter().any(|drift| is_beyond_patch(drift, &ask.spec))
-    {
-        return vec![Action::Replace(ask)];
+/// Missing events are added before extra ones are removed: a write that is refused must have taken
+/// nothing away. Extra events go by name, once a look finds nothing else amiss; that is exact
+/// whether Zoho's PATCH replaces the events or adds to them (the API notes have evidence for
+/// neither). Where no event that is written is in the channel yet, removing the others would drop
+/// the channel itself, so the whole of it is replaced, as it is for what PATCH cannot say or has
+/// twice not achieved.
+pub(super) fn repair_action(ask: Ask, observed: &Observed, drift: &[Drift], writes: u32) -> Action {
+    let nothing_in_common = observed.events.minus(ask.events()).len() == observed.events.len();
+    let is_beyond = |drift: &Drift| is_beyond_patch(drift, &ask.spec);
+    if writes >= PATCHES_MAX || nothing_in_common || drift.iter().any(is_beyond) {
+        return Action::Replace(ask);
     }
-    let only_extra =
-        drift.len() == 1 && matches!(drift, [Drift::Events { missing, .. }] if missing.is_empty());
-    let remove = extra.map(|extra| Action::RemoveEvents(ask.spec.clone(), extra));
-    if only_extra {
-        remove.into_iter().collect()
-    } else {
-        remove.into_iter().chain([Action::Update(ask)]).collect()
+    match drift {
+        [Drift::Events { missing, extra }] if missing.is_empty() => {
+            Action::RemoveEvents(ask.spec, extra.clone())
+        }
+        _ => Action::Update(ask),
     }
 }
 

@@ -159,7 +159,8 @@ impl World {
     fn refuse(&mut self, number: i64, code: &str, attempts: u32) {
         let spec = self.specs[&id(number)].fingerprint();
         let (code, message) = (code.to_owned(), "no".to_owned());
-        let refusal = Refusal { code, message, json_path: None, spec, attempts, at: self.now };
+        let (json_path, events) = (None, Default::default());
+        let refusal = Refusal { code, message, json_path, spec, attempts, at: self.now, events };
         self.record(number).refusal = Some(refusal);
     }
 

@@ -233,7 +233,7 @@ fn in_trouble_what_can_wait_waits() {
     world.retire(2);
     world.disown(3);
     world.lose(4);
-    world.refuse(5, crate::plan::codes::NOT_SUBSCRIBED, 1);
+    world.refuse(5, crate::model::codes::NOT_SUBSCRIBED, 1);
     world.writes_fail(None);
     world.check(&expect![[r#"
         account acme: 3 steps, 5 held, 0 kept, 0 foreign

@@ -64,14 +64,12 @@ fn steps_stand_in_the_order_in_which_they_matter() {
     world.observed(6).events = ["Deals.all", "Leads.all"].into_iter().collect();
     world.observed(7).notify_on_related_action = [false].into();
     world.check(&expect![[r#"
-        account acme: 13 steps, 0 held, 0 kept, 0 foreign
+        account acme: 12 steps, 0 held, 0 kept, 0 foreign
           ~ take-over     c5 (taken-over, 7h left)
           ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
           + enable        c2 (missing, 4h left, asks for 2026-01-02T21:00:00Z)
           ~ enable        c6 (renew, 8h left, asks for 2026-01-02T21:00:00Z)
           ~ enable        c7 (renew, 9h left, asks for 2026-01-02T21:00:00Z)
-          - remove-events c6 (drift, 8h left)
-              events: missing Contacts.create; extra Leads.all
           ~ update        c6 (drift, 8h left, asks for 2026-01-02T21:00:00Z)
               events: missing Contacts.create; extra Leads.all
           ~ update        c7 (drift, 9h left, asks for 2026-01-02T21:00:00Z)

@@ -73,10 +73,7 @@ fn extra_events_beside_another_drift_are_removed_and_the_rest_is_patched() {
     world.observed(1).events = events(&["Deals.all", "Contacts.create", "Leads.edit"]);
     world.observed(1).notify_on_related_action = [false].into();
     world.check(&expect![[r#"
-        account acme: 2 steps, 0 held, 0 kept, 0 foreign
-          - remove-events c1 (drift, 23h left)
-              events: extra Leads.edit
-              notify_on_related_action: false instead of true
+        account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               events: extra Leads.edit
               notify_on_related_action: false instead of true

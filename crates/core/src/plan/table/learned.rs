@@ -3,8 +3,8 @@
 use expect_test::expect;
 
 use super::*;
+use crate::model::codes::NOT_SUBSCRIBED;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
-use crate::plan::codes::NOT_SUBSCRIBED;
 use crate::plan::limits_learned::LIFETIME_GUARD;
 use crate::plan::limits_learned::{ATTEMPTS_MAX, Calls, Said, can_do_better, learn, learn_calls};
 use crate::plan::step::{Action, Ask, Reason, Step};
@@ -36,7 +36,7 @@ fn lesson(
     let spec = world.specs[&id(1)].clone();
     let grant =
         Grant { at: world.now, asked: after(world.now, asked), expiry: after(world.now, granted) };
-    let action = Action::Enable(Ask { spec, expiry: grant.asked });
+    let action = Action::Enable(Ask::new(spec, grant.asked));
     let step = Step { id: id(1), name: name(1), action, reason, expiry: None };
     learn(
         &world.state.learned,
@@ -218,7 +218,7 @@ fn a_blind_renewal_goes_by_put_where_post_is_refused() {
 fn a_missing_channel_whose_id_is_taken_teaches_nothing_of_the_account() {
     let world = short();
     let spec = world.specs[&id(1)].clone();
-    let action = Action::Enable(Ask { spec, expiry: hours(24) });
+    let action = Action::Enable(Ask::new(spec, hours(24)));
     let mut step = Step { id: id(1), name: name(1), action, reason: Reason::Missing, expiry: None };
     let learned = |step: &Step| {
         let said = [(step, Said::Refused("ALREADY_USED"))];

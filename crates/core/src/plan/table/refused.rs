@@ -3,8 +3,8 @@
 use expect_test::expect;
 
 use super::*;
+use crate::model::codes::NOT_SUBSCRIBED;
 use crate::model::record::Repairs;
-use crate::plan::codes::NOT_SUBSCRIBED;
 use crate::plan::drift;
 use crate::plan::step::{Action, Cause, Reason};
 
@@ -229,4 +229,102 @@ fn repaired(world: &mut World, writes: u32) {
     let drift = drift::drift(&world.specs[&id(1)], &observed);
     let drift = drift::fingerprint(&world.specs[&id(1)], &drift);
     world.record(1).repairs = Some(Repairs { drift, writes, at: world.now });
+}
+
+impl World {
+    /// Zoho refuses channel `number` because of these events.
+    fn refuse_events(&mut self, number: i64, events: &[&str], attempts: u32) {
+        self.refuse(number, "INVALID_MODULE", attempts);
+        let refusal = self.record(number).refusal.as_mut().unwrap();
+        refusal.events = events.iter().copied().collect();
+    }
+
+    fn written_events(&self) -> Vec<String> {
+        let plan = self.plan();
+        let asks = plan.steps.iter().filter_map(|step| step.action.ask());
+        asks.map(|ask| ask.events().to_string()).collect()
+    }
+}
+
+#[test]
+fn a_channel_is_renewed_without_the_events_that_are_refused() {
+    let mut world = World::converged(1);
+    world.now = hours(12);
+    world.refuse_events(1, &["Contacts.create"], 1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 0 kept, 0 foreign
+          ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
+          ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Contacts.create, and tries again (again in 15m)
+          next wake in 30s
+    "#]]);
+    assert_eq!(world.written_events(), ["Deals.all"]);
+    world.now = after(world.now, MINUTE * 15);
+    assert_eq!(
+        world.written_events(),
+        ["Contacts.create, Deals.all"],
+        "the wanted set stays wanted"
+    );
+}
+
+#[test]
+fn an_absent_channel_is_enabled_without_the_events_that_are_refused() {
+    let mut world = World::converged(1);
+    world.lose(1);
+    world.refuse_events(1, &["Contacts.create"], 1);
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 0 kept, 0 foreign
+          + enable        c1 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
+          ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Contacts.create, and tries again (again in 5m)
+          next wake in 30s
+    "#]]);
+    assert_eq!(world.written_events(), ["Deals.all"]);
+}
+
+#[test]
+fn a_channel_that_has_all_but_the_refused_events_waits_for_these() {
+    let mut world = World::converged(1);
+    world.observed(1).events = ["Deals.all"].into_iter().collect();
+    world.refuse_events(1, &["Contacts.create"], 2);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Contacts.create, and tries again (again in 1h)
+          next wake in 1h
+    "#]]);
+}
+
+#[test]
+fn what_is_missing_is_added_before_anything_is_removed() {
+    let mut world = World::converged(1);
+    world.spec(1).events = ["Deal.create", "Contacts.create"].into_iter().collect();
+    assert_eq!(world.titles(), ["update (drift)"]);
+    world.observed(1).events =
+        ["Contacts.create", "Deal.create", "Deals.all"].into_iter().collect();
+    assert_eq!(world.titles(), ["remove-events (drift)"]);
+}
+
+#[test]
+fn nothing_is_removed_on_behalf_of_a_write_that_was_refused() {
+    let mut world = World::converged(1);
+    world.spec(1).events = ["Deal.create", "Contacts.create"].into_iter().collect();
+    world.refuse_events(1, &["Deal.create"], 1);
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Deal.create, and tries again (again in 15m)
+          next wake in 15m
+    "#]]);
+    world.now = hours(12);
+    world.refuse_events(1, &["Deal.create"], 2);
+    assert_eq!(world.written_events(), ["Contacts.create, Deals.all"]);
+}
+
+/// Then no event is to blame.
+#[test]
+fn a_permission_that_the_whole_account_lacks_leaves_no_event_out() {
+    let mut world = World::converged(1);
+    world.lose(1);
+    world.refuse_events(1, &["Contacts.create"], 1);
+    world.record(1).refusal.as_mut().unwrap().code = "NO_PERMISSION".to_owned();
+    assert_eq!(world.written_events(), ["Deals.all"]);
+    world.writes_fail(None);
+    assert_eq!(world.plan().held[0].cause.word(), "rejected");
 }

@@ -114,10 +114,8 @@ fn a_channel_that_differs_and_is_due_is_renewed_first() {
     world.now = hours(12);
     world.observed(1).events = ["Deals.all", "Leads.edit"].into_iter().collect();
     world.check(&expect![[r#"
-        account acme: 4 steps, 0 held, 0 kept, 0 foreign
+        account acme: 3 steps, 0 held, 0 kept, 0 foreign
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
-          - remove-events c1 (drift, 12h left)
-              events: missing Contacts.create; extra Leads.edit
           ~ update        c1 (drift, 12h left, asks for 2026-01-02T12:00:00Z)
               events: missing Contacts.create; extra Leads.edit
           ~ enable        c2 (renew, 12h left, asks for 2026-01-02T12:00:00Z)

@@ -8,13 +8,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::model::codes::NOT_SUBSCRIBED;
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::Events;
 use crate::model::observed::TokenSeen;
 use crate::model::record::Repairs;
 use crate::model::secret::Fingerprint;
 use crate::model::small_set::SmallSet;
-use crate::plan::codes::NOT_SUBSCRIBED;
 use crate::plan::drift;
 
 /// Worlds as they may come to be: clocks that are wrong by hours at most, lifetimes that a config
@@ -208,13 +208,15 @@ fn records(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Record> 
     let grant = (instants.clone(), instants.clone(), instants.clone())
         .prop_map(|(at, asked, expiry)| Grant { at, asked, expiry });
     let code = select(vec!["INVALID_DATA", NOT_SUBSCRIBED]);
-    let refusal = (code, 0..9_u32, instants.clone()).prop_map(|(code, attempts, at)| Refusal {
+    let refusal = (code, 0..9_u32, instants.clone(), events());
+    let refusal = refusal.prop_map(|(code, attempts, at, events)| Refusal {
         code: code.to_owned(),
         message: "no".to_owned(),
         json_path: None,
         spec: Fingerprint(1),
         attempts,
         at,
+        events,
     });
     let repairs =
         (0..9_u32, instants).prop_map(|(writes, at)| Repairs { drift: Fingerprint(1), writes, at });

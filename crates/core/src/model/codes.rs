@@ -1,4 +1,4 @@
-//! Codes of Zoho's that a decision depends on.
+//! Codes of Zoho's that decisions depend on.
 
 /// Zoho's code for a change of a channel that it does not have (seen verbatim in v8 traffic, see
 /// the API notes).
@@ -8,4 +8,12 @@ pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
 /// has the one, SDK 5.0 the other); Kaizen #170 renews by POST, so they should not come up.
 pub fn is_taken(code: &str) -> bool {
     ["DUPLICATE_DATA", "ALREADY_USED"].contains(&code)
+}
+
+/// Zoho's code for an org that is full.
+pub const LIMIT_REACHED: &str = "LIMIT_REACHED";
+
+/// Whether a code speaks of a permission that may be missing for one module only.
+pub fn may_be_of_one_channel(code: &str) -> bool {
+    ["NO_PERMISSION", "AUTHORIZATION_FAILED"].contains(&code)
 }
