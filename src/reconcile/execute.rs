@@ -10,7 +10,8 @@
 //! credentials), or after [`FAILURES_MAX`] calls in a row that failed in other ways, the rest of
 //! the plan is deferred to the next pass.
 //!
-//! Nothing is decided here: every call is a step of the plan.
+//! Nothing is decided here: every call is a step of the plan. The one answer that is given at once is
+//! PUT, where POST of a live channel of ours is refused because Zoho has it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::channel::{Ask, ChannelId};
-use crate::model::codes::{NOT_SUBSCRIBED, may_be_of_one_channel};
+use crate::model::codes::{NOT_SUBSCRIBED, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
 use crate::model::learned::half_way;
 use crate::model::time::Timestamp;
@@ -108,7 +109,11 @@ pub async fn execute(
                 execution.calls.accepted |= batch.is_remote();
                 learn_size(&mut execution.calls, &batch, &outcomes, &mut batches);
                 memory.outcomes(&batch.steps, &outcomes, times)?;
+                let by_put = by_put(&batch.steps, &outcomes, memory);
                 execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+                if !by_put.is_empty() {
+                    batches.push_front(Batch { steps: by_put, half: Half::None });
+                }
             }
             Err(error) => match error.class() {
                 Class::Rejected { code, message, .. }
@@ -181,6 +186,20 @@ fn forbidden_to_all(plan: &Plan, execution: &Execution) -> Option<AccountTrouble
     }
     let is_all = forbidden > 1 || (forbidden == 1 && plan.kept.is_empty());
     is_all.then_some(AccountTrouble { what, retry_after: None, needs_a_person: true })
+}
+
+/// The steps again, by PUT, whose POST Zoho refused because it has the channel: of those that live
+/// on a grant of ours.
+fn by_put(steps: &[Step], outcomes: &[Outcome], memory: &PassMemory<'_>) -> Vec<Step> {
+    let again = |(step, outcome): (&Step, &Outcome)| match (&step.action, outcome) {
+        (Action::Enable(ask), Outcome::Refused(refused))
+            if is_taken(&refused.code) && memory.is_alive(step.id) =>
+        {
+            Some(Step { action: Action::Replace(ask.clone()), ..step.clone() })
+        }
+        (_, _) => None,
+    };
+    steps.iter().zip(outcomes).filter_map(again).collect()
 }
 
 /// Why the rest is left to the next pass.

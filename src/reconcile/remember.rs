@@ -58,6 +58,12 @@ impl<'a> PassMemory<'a> {
         self.ledgers.all()
     }
 
+    /// Whether a life that was granted to us is not over.
+    pub(super) fn is_alive(&self, id: ChannelId) -> bool {
+        let grant = self.records.get(&id).and_then(|record| record.grant);
+        grant.is_some_and(|grant| grant.expiry > self.zoho_now)
+    }
+
     /// Writes down, before anything is sent, that these channels are ours: a channel whose first
     /// reply is lost must not be one that nobody knows.
     pub fn intend(&mut self, steps: &[Step], sent: Timestamp) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use crate::model::time::after;
 use crate::model::wishes::Wishes;
 use crate::plan::drift::Drift;
 use crate::plan::step::Reason;
-use crate::simulator::{Fault, Knobs};
+use crate::simulator::{Fault, Knobs, PostConflict};
 use crate::store::Store;
 use crate::zoho::testing::{Sim, account, ask, id, spec};
 
@@ -493,5 +493,21 @@ async fn a_code_inside_an_item_means_what_it_means_bare() {
         let trouble = execution.trouble.map(|trouble| trouble.needs_a_person);
         assert_eq!(trouble, needs_a_person, "{code}");
         assert_eq!(records[&id(2)].refusal.is_some(), word == "refused", "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_that_is_refused_because_the_channel_is_there_goes_by_put_in_the_same_pass() {
+    for post_conflict in [PostConflict::DuplicateData, PostConflict::AlreadyUsed] {
+        let desk = Desk::new();
+        desk.run(desk.enables(1..=3)).await;
+        desk.sim.zoho().set_knobs(Knobs { post_conflict, ..Knobs::default() }).unwrap();
+        desk.calls();
+        let steps =
+            desk.enables(1..=3).into_iter().map(|step| Step { reason: Reason::Renew, ..step });
+        let (execution, records) = desk.run(steps.collect()).await;
+        assert_eq!(desk.calls(), ["POST watch", "PUT watch"]);
+        assert_eq!(words(&execution)[3..], ["1 done", "2 done", "3 done"]);
+        assert!(records.values().all(|record| record.refusal.is_none()));
     }
 }

@@ -209,11 +209,42 @@ impl NotifyUrl {
         &self.0
     }
 
+    /// The owner whose mark its query carries: `channelkeeper=OWNER`.
+    pub fn mark(&self) -> Option<&str> {
+        let query = self.query()?;
+        query.split('&').find_map(|pair| pair.strip_prefix(MARK))
+    }
+
+    /// Whether a channel that delivers to `seen` is the one that is to deliver here: it does so
+    /// already, it carries the same owner's mark, or it is the same but for the mark.
+    pub fn claims(&self, seen: &NotifyUrl) -> bool {
+        let by_mark = self.mark().is_some_and(|mark| match seen.mark() {
+            Some(of_seen) => of_seen == mark,
+            None => self.without_mark() == seen.without_mark(),
+        });
+        self == seen || by_mark
+    }
+
+    fn query(&self) -> Option<&str> {
+        let place = self.0.split('#').next()?;
+        Some(place.split_once('?')?.1)
+    }
+
+    fn without_mark(&self) -> String {
+        let pairs = self.query().unwrap_or_default().split('&');
+        let others: Vec<&str> = pairs.filter(|pair| !pair.starts_with(MARK)).collect();
+        let place = self.0.split(['?', '#']).next().unwrap_or_default();
+        format!("{place}?{}", others.join("&"))
+    }
+
     /// What may be stored and compared in its place.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&["url", &self.0])
     }
 }
+
+/// Before the owner, in the query of a `notify_url` that is marked.
+const MARK: &str = "channelkeeper=";
 
 impl fmt::Display for NotifyUrl {
     /// Without user name, password, query and fragment, and plain: what Zoho answered may be
@@ -390,6 +421,21 @@ mod tests {
         assert_eq!(shown("https://me:s3cret@h.example/zoho"), "https://...@h.example/zoho");
         assert_eq!(shown("https://h.example/a#s3cret"), "https://h.example/a?...");
         assert_eq!(shown("https://h.example/a\u{1b}[2J\n\u{202e}b"), "https://h.example/a [2J  b");
+    }
+
+    #[test]
+    fn a_marked_url_claims_what_carries_its_mark_or_is_the_same_without_it() {
+        let claims =
+            |wanted: &str, seen: &str| NotifyUrl::new(wanted).claims(&NotifyUrl::new(seen));
+        let marked = "https://h.example/new?a=1&channelkeeper=me";
+        assert!(claims(marked, marked));
+        assert!(claims(marked, "https://h.example/old?channelkeeper=me"));
+        assert!(claims(marked, "https://h.example/new?a=1"));
+        assert!(claims("https://h.example/?channelkeeper=me#x", "https://h.example/"));
+        assert!(!claims(marked, "https://h.example/new?a=1&channelkeeper=other"));
+        assert!(!claims(marked, "https://h.example/new?a=2"));
+        assert!(!claims("https://h.example/new", "https://h.example/old"));
+        assert!(!claims("https://h.example/new", "https://h.example/new?channelkeeper=me"));
     }
 
     #[test]

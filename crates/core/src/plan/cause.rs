@@ -113,6 +113,11 @@ impl CauseKind {
         CauseKind::Paused,
     ];
 
+    /// Whether nothing ends it but an operator's word: work is left, and no pass will do it.
+    pub const fn awaits_a_word(self) -> bool {
+        matches!(self, CauseKind::RemovalGuard)
+    }
+
     /// One word, for logs and as a label.
     pub const fn word(self) -> &'static str {
         match self {

@@ -391,7 +391,7 @@ impl<'a> Case<'a> {
         observed
             .notify_urls
             .iter()
-            .any(|url| *url == spec.notify_url || adopted == Some(url.fingerprint()))
+            .any(|url| spec.notify_url.claims(url) || adopted == Some(url.fingerprint()))
     }
 
     /// Whether Zoho gave it far less than it would get if it was asked for now.

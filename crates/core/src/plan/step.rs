@@ -35,6 +35,14 @@ pub struct Plan {
     pub next_wake: Timestamp,
 }
 
+impl Plan {
+    /// How many channels wait for an operator's word: with any, a plan without steps is not
+    /// "nothing to do".
+    pub fn awaiting_a_word(&self) -> usize {
+        self.held.iter().filter(|held| held.cause.kind().awaits_a_word()).count()
+    }
+}
+
 /// One thing to do for one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {

@@ -100,6 +100,12 @@ fn an_empty_config_disables_nothing() {
           ! removal-guard c1: disabling 1 of 1 channels in one go needs a word: `channelkeeper apply --allow-removals`
           next wake in 23h 1m
     "#]]);
+    assert_eq!(
+        world.plan().awaiting_a_word(),
+        1,
+        "there is something to do, but not without a word"
+    );
+    assert_eq!(World::converged(1).plan().awaiting_a_word(), 0);
 }
 
 #[test]

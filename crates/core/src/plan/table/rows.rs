@@ -406,3 +406,23 @@ fn a_plan_after_a_fully_successful_pass_is_empty() {
           next wake in 11h 45m
     "#]]);
 }
+
+/// The store was lost, and the declared `notify_url` is another one by now.
+#[test]
+fn a_channel_that_carries_our_mark_is_taken_over_whatever_its_url_and_then_repaired() {
+    let mut world = World::converged(1);
+    world.disown(1);
+    world.spec(1).notify_url = NotifyUrl::new("https://hooks.example.com/new?channelkeeper=us");
+    for (seen, expected) in [
+        (
+            "https://old.example.com/?channelkeeper=us",
+            vec!["take-over (taken-over)", "update (drift)"],
+        ),
+        ("https://hooks.example.com/new", vec!["take-over (taken-over)", "update (drift)"]),
+        ("https://old.example.com/?channelkeeper=them", vec![]),
+        ("https://old.example.com/", vec![]),
+    ] {
+        world.observed(1).notify_urls = [NotifyUrl::new(seen)].into();
+        assert_eq!(world.titles(), expected, "{seen}");
+    }
+}
