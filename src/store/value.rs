@@ -105,6 +105,7 @@ mod tests {
                 spec: Fingerprint(7),
                 attempts: 2,
                 at: at(),
+                events: ["Leads.all"].into_iter().collect(),
             }),
             repairs: Some(Repairs { drift: Fingerprint(9), writes: 3, at: at() }),
             renewal_answered: None,

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What can happen to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -220,6 +220,24 @@ impl<'a> FromIterator<&'a str> for Events {
             events.insert(module, operations);
         }
         events
+    }
+}
+
+impl Serialize for Events {
+    /// As they go out: `["Deals.all"]`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_wire().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Events {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Events, D::Error> {
+        let mut events = Events::default();
+        for text in Vec::<String>::deserialize(deserializer)? {
+            let (module, operations) = Events::parse(&text).map_err(serde::de::Error::custom)?;
+            events.insert(module, operations);
+        }
+        Ok(events)
     }
 }
 

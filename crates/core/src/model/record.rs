@@ -113,6 +113,7 @@ pub struct Refusal {
     /// The last time.
     pub at: Timestamp,
     /// The declared events that writes leave out meanwhile, because they are at fault.
+    #[serde(default, skip_serializing_if = "Events::is_empty")]
     pub events: Events,
 }
 
