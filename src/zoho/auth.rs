@@ -298,21 +298,7 @@ fn grant_request(account: &Account, (grant_type, name, given): (&str, &str, &Sec
 }
 
 fn form_body(pairs: &[(&str, &str)]) -> String {
-    let encoded: Vec<String> =
-        pairs.iter().map(|(key, value)| format!("{key}={}", percent_encoded(value))).collect();
-    encoded.join("&")
-}
-
-fn percent_encoded(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp), Refusal> {

@@ -43,6 +43,7 @@ mod watch;
 use channelkeeper_core::model;
 
 pub use channel::Channel;
+pub use channelkeeper_core::model::exchange::{Request, Response};
 pub use counters::Counters;
 pub use deliveries::{Change, Delivery};
 pub use faults::{Fault, Rule};
