@@ -1,5 +1,7 @@
 //! Whatever comes in: over the control socket, over the health listener, out of the database.
 //!
+//! What holds of the readers' bytes stands in `tests/fuzz`, which plays it guided by coverage.
+//!
 //! Cases are drawn from a fixed seed, a bounded number of them, so that a failure comes again. The
 //! control socket and the health listener are those of a real daemon in this process, over the
 //! simulator's state; a stored value is damaged under a world (`world/`) that is started on it.
@@ -9,6 +11,9 @@
 mod besieged;
 mod control;
 mod listener;
+#[path = "../../fuzz/src/properties.rs"]
+mod properties;
+mod readers;
 mod requests;
 mod stored;
 
