@@ -5,7 +5,8 @@
 //! may use it needs no secret and no config that can be used. Without a daemon the config is read
 //! here, the store in the state directory is opened if there is one, and a desk of this process
 //! answers: the same as the daemon's, with a scheduler that makes no pass unasked. A `plan` needs no
-//! store: before anything is installed it works on an empty one that is gone when the command ends.
+//! store: before anything is installed it works on an empty one in the user's cache, for the sake of
+//! the access token.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -28,7 +29,7 @@ use crate::daemon::reload::{Reader, Reloader, Reloading};
 use crate::daemon::run::network;
 use crate::daemon::scheduler::{Scheduler, Setup, chain};
 use crate::expose::overview::{ConfigState, Overview};
-use crate::model::secret::Secret;
+use crate::model::secret::{Fingerprint, Secret};
 use crate::store::{Migrated, Opened, Store};
 
 use super::{Common, complain, complain_in_colour};
@@ -134,7 +135,10 @@ pub async fn beside(common: &Common) -> anyhow::Result<Beside> {
     let desired = loaded.desired.ok_or(BadConfig::Said)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let is_free = Store::exists(&state_dir) && Daemon::connect(&state_dir).await?.is_none();
-    let store = if is_free { open(&state_dir, &*clock)? } else { Store::temporary()? };
+    let store = match is_free {
+        true => open(&state_dir, &*clock)?,
+        false => for_a_look(&common.config, &*clock)?,
+    };
     let transport = network(&desired.settings)?;
     let means = Means { store: store.clone(), transport, clock };
     Ok(Beside { fleet: Fleet::new(desired, BTreeMap::new(), &means, None)?, store })
@@ -161,6 +165,23 @@ pub fn print_problems(loaded: &Loaded) {
     if !all.is_empty() {
         complain_in_colour(config::render(&all, look).trim_end());
     }
+}
+
+/// The store of a command that looks and has none: in the user's cache, so that an access token is
+/// used again, and with it the memory of how many were fetched. Zoho gives ten in ten minutes. It is
+/// gone with the command where there is no cache, or another command has it.
+fn for_a_look(config: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
+    let config = std::path::absolute(config)?.display().to_string();
+    let folder = format!("{:016x}", Fingerprint::of(&["config", &config]).0);
+    let cached = cache_dir().map(|cache| cache.join("channelkeeper").join(folder));
+    let opened = cached.and_then(|dir| Store::open(&dir, clock.now()).ok());
+    Ok(opened.map_or_else(Store::temporary, |opened| Ok(opened.store))?)
+}
+
+/// Where this user keeps what can be had again.
+fn cache_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))
 }
 
 fn open(state_dir: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
@@ -277,7 +298,7 @@ impl Here {
         let desired = loaded.desired.clone().ok_or(BadConfig::Said)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = match purpose {
-            Use::Look if !Store::exists(state_dir) => Store::temporary()?,
+            Use::Look if !Store::exists(state_dir) => for_a_look(&common.config, &*clock)?,
             Use::Look | Use::Write | Use::Change => open(state_dir, &*clock)?,
         };
         if purpose == Use::Change {

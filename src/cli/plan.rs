@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use crate::daemon::requests::{PlanRequest, Which};
+use crate::plan::cause::CauseKind;
 use crate::plan::render::{PlanView, PlansView, StepView, counted};
 
 use super::{Common, Exit, connect};
@@ -35,7 +36,9 @@ pub(super) async fn run(
         print(&plans, stdout)?;
     }
     let unknown = plans.accounts.iter().any(is_unknown);
-    let is_pending = |plan: &PlanView| plan.steps.iter().any(|step| !is_bookkeeping(step));
+    let is_pending = |plan: &PlanView| {
+        held_removals(plan) > 0 || plan.steps.iter().any(|step| !is_bookkeeping(step))
+    };
     Ok(match plans.accounts.iter().any(is_pending) {
         true => Exit::Pending,
         false if unknown => Exit::Failed,
@@ -49,6 +52,11 @@ fn is_bookkeeping(step: &StepView) -> bool {
     ["take-over", "forget"].contains(&step.step.as_str())
 }
 
+/// What the removal guard holds: it is done when somebody says so.
+fn held_removals(plan: &PlanView) -> usize {
+    plan.held.iter().filter(|held| held.cause == CauseKind::RemovalGuard.word()).count()
+}
+
 fn is_unknown(plan: &PlanView) -> bool {
     plan.held.iter().any(|held| held.cause == "unknown")
 }
@@ -60,7 +68,16 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
     }
     let steps: Vec<&StepView> = plans.iter().flat_map(|plan| &plan.steps).collect();
     let all_bookkeeping = steps.iter().all(|step| is_bookkeeping(step));
+    let removals: usize = plans.iter().map(held_removals).sum();
+    if removals > 0 {
+        let removals = counted(removals, "removal");
+        writeln!(
+            stdout,
+            "{removals} held; `channelkeeper apply --allow-removals` does what is held"
+        )?;
+    }
     match steps.len() {
+        0 if removals > 0 => writeln!(stdout, "nothing else to do"),
         0 if plans.iter().any(is_unknown) => {
             writeln!(stdout, "what there is to do is not known: Zoho could not be looked at")
         }
@@ -88,4 +105,4 @@ Examples:
   channelkeeper plan
   channelkeeper -c config.toml --state-dir state plan --account acme --json
 
-Exit codes: 0 nothing to write at Zoho; 1 failed, or Zoho could not be looked at; 2 changes are pending; 3 the config cannot be used.";
+Exit codes: 0 nothing to write at Zoho; 1 failed, or Zoho could not be looked at; 2 changes are pending, or removals are held; 3 the config cannot be used.";

@@ -29,6 +29,7 @@ use crate::model::channel::AccountName;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, after, span};
 use crate::plan::renewal::Life;
+use crate::plan::step::Cause;
 use crate::reconcile::cover;
 use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
@@ -472,6 +473,7 @@ impl Scheduler {
         if self.listeners.is_empty() && self.observer.is_none() {
             report.outcomes = Vec::new();
         }
+        self.warn_of_held_removals(&report);
         let report = Arc::new(report);
         self.listeners.iter().filter_map(Weak::upgrade).for_each(|heard| heard.hear(&report));
         let shown = report.clone();
@@ -489,6 +491,23 @@ impl Scheduler {
             self.observer = None;
         }
         next_wake
+    }
+
+    /// Once, when they begin to be held, and again when they are others.
+    fn warn_of_held_removals(&self, report: &AccountReport) {
+        let overview = self.overview.borrow().clone();
+        let before = overview.accounts.get(&report.account).and_then(Option::as_ref);
+        let held = held_removals(report);
+        if let Some((removals, channels)) = held
+            && before.and_then(|before| held_removals(before)) != held
+        {
+            warn!(
+                account = %report.account,
+                removals,
+                channels,
+                "disabling so many channels in one go is held: `channelkeeper apply --allow-removals` does it"
+            );
+        }
     }
 
     fn told(&mut self, message: Message) {
@@ -703,6 +722,14 @@ impl Scheduler {
     fn publish(&self, change: impl FnOnce(&mut Overview)) {
         self.overview.send_modify(|overview| change(Arc::make_mut(overview)));
     }
+}
+
+/// How many removals the guard holds, of how many channels.
+fn held_removals(report: &AccountReport) -> Option<(usize, usize)> {
+    report.after.held.iter().find_map(|held| {
+        let Cause::RemovalGuard { removals, channels } = held.cause else { return None };
+        Some((removals, channels))
+    })
 }
 
 /// Whether a pass brought up new work, which it wants done at once.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::model::time::{Timestamp, brief, span};
+use crate::plan::render::counted;
 use crate::simulator::Covered;
 
 use super::script::AUDIT;
@@ -19,7 +20,6 @@ struct AccountSummary {
     enabled: u64,
     renewed: u64,
     calls: BTreeMap<&'static str, u64>,
-    floor: u64,
     channels: Vec<ChannelSummary>,
 }
 
@@ -62,8 +62,6 @@ pub(super) fn of(stage: &Stage) -> Summary {
             enabled: counters.channels_created,
             renewed: counters.channels_reenabled,
             calls: counters.calls.clone(),
-            // All channels of an account fit into one call, and half a day is what a renewal gains.
-            floor: 1 + simulated.as_secs() / (12 * 3600),
             channels,
         }
     };
@@ -130,15 +128,16 @@ impl AccountSummary {
     fn append(&self, text: &mut String) {
         let calls: Vec<String> =
             self.calls.iter().map(|(method, count)| format!("{count} {method}")).collect();
-        let AccountSummary { name, enabled, renewed, floor, .. } = self;
+        let AccountSummary { name, enabled, renewed, calls: _, channels } = self;
+        let declared = counted(channels.len(), "channel");
         append(
             text,
             &format!(
-                "  {name}: {enabled} channels enabled, {renewed} renewals, in {} (renewals need at least {floor} POST)\n",
+                "  {name}: {declared}, {enabled} times enabled and {renewed} times renewed, in {}\n",
                 calls.join(", ")
             ),
         );
-        for channel in &self.channels {
+        for channel in channels {
             append(text, &format!("    {}\n", channel.line()));
         }
     }

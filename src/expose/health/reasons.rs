@@ -133,6 +133,9 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
     if let Some(skew_ms) = report.skew_ms.filter(|skew_ms| skew_ms.unsigned_abs() > SKEW_MAX_MS) {
         add(Kind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
     }
+    if let Some(text) = held_removals(report) {
+        add(Kind::RemovalGuard, text);
+    }
     if let Some(text) = paused(report) {
         add(Kind::Paused, text);
     }
@@ -147,6 +150,18 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
         .extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
     reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
     reasons
+}
+
+/// One sentence for all the removals that wait for a word.
+fn held_removals(report: &AccountReport) -> Option<String> {
+    let held = report.after.held.iter();
+    let held = held.filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
+    let held: Vec<&Held> = held.collect();
+    let shown: Vec<&str> =
+        held.iter().take(REMOVALS_SHOWN_MAX).map(|held| held.name.as_str()).collect();
+    let more = if held.len() > shown.len() { ", ..." } else { "" };
+    let detail = held.first()?.cause.detail();
+    Some(format!("{detail} ({}{more})", shown.join(", ")))
 }
 
 fn paused(report: &AccountReport) -> Option<String> {
@@ -247,13 +262,17 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
         Cause::Rejected { .. } | Cause::PartlyRefused { .. } => Kind::Rejected,
         Cause::Conflict { .. } => Kind::Conflict,
         Cause::Contested { .. } => Kind::Contested,
-        Cause::RemovalGuard { .. } => Kind::RemovalGuard,
         Cause::BackOff { .. } => Kind::BackOff,
         // The account says once that its look failed.
         Cause::Unknown(_) if report.look_failed.is_some() => return None,
         Cause::Unknown(_) => Kind::Unknown,
-        // The account says once what is paused of it, and that its credits are low.
-        Cause::Credits { .. } | Cause::Mode { .. } | Cause::LeftToExpire | Cause::Paused { .. } => {
+        // The account says once which removals wait, what is paused of it, and that its credits are
+        // low.
+        Cause::RemovalGuard { .. }
+        | Cause::Credits { .. }
+        | Cause::Mode { .. }
+        | Cause::LeftToExpire
+        | Cause::Paused { .. } => {
             return None;
         }
     };
@@ -294,3 +313,6 @@ const JUMP_SHOWN: Duration = Duration::from_secs(3600);
 const LOSS_SHOWN: Duration = Duration::from_secs(3600);
 /// More skew than this, in milliseconds, is a clock to be mended.
 const SKEW_MAX_MS: u64 = 60_000;
+
+/// Names of held removals in one sentence.
+const REMOVALS_SHOWN_MAX: usize = 10;

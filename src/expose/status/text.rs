@@ -7,9 +7,11 @@ use crate::expose::health::{is_covered, usable};
 use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
+use crate::plan::cause::CauseKind;
 
 use super::{
-    AccountView, ChannelView, CreditsView, Guarantee, PassView, ReasonView, StatusView, counted,
+    AccountView, ChannelView, CreditsView, Guarantee, HeldView, PassView, ReasonView, StatusView,
+    counted,
 };
 
 impl StatusView {
@@ -25,11 +27,11 @@ impl StatusView {
             lines.push(String::new());
             lines.push(account.line(self.now));
             lines.extend(table(account, self.now));
+            // The account's health says once which removals wait, with all their names.
+            let is_said = |held: &&HeldView| held.cause == CauseKind::RemovalGuard.word();
+            let held = account.held.iter().filter(|held| !is_said(held));
             lines.extend(
-                account
-                    .held
-                    .iter()
-                    .map(|held| format!("  {} {}: {}", held.channel, held.cause, held.detail)),
+                held.map(|held| format!("  {} {}: {}", held.channel, held.cause, held.detail)),
             );
         }
         let mut text = String::new();
@@ -153,6 +155,9 @@ impl PassView {
             .looked_at
             .map_or("never looked".to_owned(), |at| format!("looked {} ago", ago(at, now)));
         let failed = if self.look_failed.is_some() { " (the last look failed)" } else { "" };
+        if self.wake == NO_DAEMON {
+            return format!("{looked}, no next pass, because no daemon is running");
+        }
         let next = if self.next_wake > now {
             format!("next pass in {}", brief(span(now, self.next_wake)))
         } else {
@@ -236,6 +241,8 @@ fn cut(line: &str, width: Option<usize>) -> String {
     }
 }
 
+/// What a pass says of why it began that nobody made.
+const NO_DAEMON: &str = "none";
 /// The most names in the headline.
 const NAMES_MAX: usize = 10;
 
@@ -301,7 +308,7 @@ mod tests {
               ! uncovered: account acme: channel c2: not covered
               ! rejected: account acme: channel c2: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module
               ! drifted: account acme: channel c3: not as declared: notify_on_related_action: false instead of true
-              ! removal-guard: account acme: channel c9: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
+              ! removal-guard: account acme: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (c9)
               ! short-grant: account acme: channel c4: Zoho gave far less life than was asked for
               warning: config.toml can be read by others
 
@@ -311,7 +318,6 @@ mod tests {
               c2       uncovered  -           -           enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  rejected: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module (again in 30m)
               c3       drifted    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  notify_on_related_action: false instead of true
               c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  short grant
-              c9 removal-guard: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals`
 
             account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
               CHANNEL  STATE    ENDS        RENEWS      LAST STEP                                                     NOTE

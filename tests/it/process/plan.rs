@@ -1,5 +1,7 @@
 //! A plan looks and changes nothing.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 use super::daemon::Daemon;
@@ -29,6 +31,29 @@ fn a_plan_needs_no_store_and_no_daemon_leaves_nothing_behind_and_says_by_its_exi
         lines[1]
     );
     assert_eq!(zoho.writes(), writes);
+}
+
+#[test]
+fn plans_without_a_store_share_a_token_in_the_cache_of_the_user() {
+    let zoho = Simulator::start();
+    let cache = tempfile::tempdir().unwrap();
+    let place =
+        Place::new(&zoho.config).with_env("XDG_CACHE_HOME", cache.path().display().to_string());
+    for _ in 0..12 {
+        assert_eq!(place.verb(&["plan"]).code, 2);
+    }
+    assert_eq!(zoho.counters()["tokens_issued"], 1);
+    assert!(!place.state().exists());
+    let mut folders = vec![cache.path().join("channelkeeper")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let (path, metadata) =
+                entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
+            let is_private = metadata.permissions().mode() & 0o077 == 0;
+            assert!(is_private, "{} is open to others", path.display());
+            folders.extend(metadata.is_dir().then_some(path));
+        }
+    }
 }
 
 #[test]

@@ -31,6 +31,15 @@ fn removing_too_much_is_held_until_it_is_allowed() {
         assert_eq!(held.code, 1, "{held:#?}");
         assert!(held.out.contains("channelkeeper apply --allow-removals"), "{held:#?}");
         assert_eq!(zoho.channels().len(), 4);
+        let plan = place.verb(&["plan"]);
+        assert_eq!(plan.code, 2, "{plan:#?}");
+        let told = "2 removals held; `channelkeeper apply --allow-removals` does what is held";
+        assert!(plan.out.contains(told) && !plan.out.contains("\nnothing to do"), "{plan:#?}");
+        if with_daemon {
+            let status = place.verb(&["status"]).out;
+            assert_eq!(status.matches("--allow-removals").count(), 1, "{status}");
+            assert!(status.contains("(orders-3, orders-4)"), "{status}");
+        }
 
         place.done(&["apply", "--allow-removals"]);
         assert_eq!(zoho.channels().into_keys().collect::<Vec<_>>(), ["101", "102"]);
@@ -47,7 +56,12 @@ fn removing_too_much_is_held_until_it_is_allowed() {
         place.write(zoho.account());
         assert_ne!(place.verb(&["apply"]).code, 0);
         assert_eq!(zoho.channels().len(), 2, "an empty config disables nothing");
-        daemon.map(Daemon::stop);
+        if let Some(daemon) = daemon {
+            let log = daemon.stop();
+            let warned = log.iter().filter(|line| line.contains("in one go is held")).count();
+            // Two of four, twice, and then all.
+            assert_eq!(warned, 3, "{log:#?}");
+        }
     }
 }
 
@@ -161,6 +175,8 @@ fn what_a_killed_daemon_left_behind_stops_no_verb() {
     let status = place.verb(&["status", "--json"]);
     assert_eq!(status.code, 1, "nothing is renewed: {status:#?}");
     assert!(status.out.contains("no daemon is running, so nothing is renewed"), "{status:#?}");
+    let text = place.verb(&["status"]).out;
+    assert!(text.contains("no next pass, because no daemon is running"), "{text}");
     let status = status.json();
     assert_eq!(status["accounts"][0]["channels"].as_array().map(Vec::len), Some(4), "{status:#}");
     Daemon::start(&place).stop();
