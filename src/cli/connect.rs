@@ -9,6 +9,7 @@
 //! the access token.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -147,11 +148,15 @@ pub async fn beside(common: &Common) -> anyhow::Result<Beside> {
 /// Where the store is: `--state-dir`, else `$STATE_DIRECTORY`, else `[daemon] state_dir`, else the
 /// default. Nothing else of the config is looked at.
 pub fn state_dir(common: &Common) -> PathBuf {
-    let of_systemd =
-        || std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let of_systemd = || std::env::var_os("STATE_DIRECTORY").and_then(|dirs| first_of(&dirs));
     let given = common.state_dir.clone().or_else(of_systemd);
     let given = given.or_else(|| config::state_dir(&common.config));
     given.unwrap_or_else(|| PathBuf::from(STATE_DIR_DEFAULT))
+}
+
+/// systemd names every directory of a unit's `StateDirectory=`, with colons between.
+fn first_of(dirs: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(dirs).next().filter(|dir| !dir.as_os_str().is_empty())
 }
 
 /// Problems and warnings of a config, to stderr.
@@ -185,7 +190,13 @@ fn cache_dir() -> Option<PathBuf> {
 }
 
 fn open(state_dir: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
-    let Opened { store, moved_aside, migrated } = Store::open(state_dir, clock.now())?;
+    let Opened { store, moved_aside, migrated, tightened } = Store::open(state_dir, clock.now())?;
+    if let Some(mode) = tightened {
+        complain(&format!(
+            "warning: others could write into {} (mode {mode:04o}); only its owner can now",
+            state_dir.display()
+        ));
+    }
     if let Some(Migrated { from: _, kept }) = migrated {
         complain(&format!(
             "the database of an earlier release was migrated; it is kept as it was in {}",
@@ -362,3 +373,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// From this on somebody at a terminal wonders.
 const UNSAID: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_state_directories_the_first_is_taken() {
+        let first = |dirs: &str| first_of(OsStr::new(dirs));
+        assert_eq!(first("/var/lib/a"), Some(PathBuf::from("/var/lib/a")));
+        assert_eq!(first("/var/lib/a:/var/lib/b"), Some(PathBuf::from("/var/lib/a")));
+        assert_eq!(first(""), None);
+    }
+}

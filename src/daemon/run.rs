@@ -157,7 +157,10 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     };
     let inherited = if owns_process { inherited::http().map_err(unusable)? } else { None };
     let loaded = loaded.unwrap_or_else(|| config::load(&config, &surroundings));
-    let Opened { store, moved_aside, migrated } = Store::open(&state_dir, clock.now())?;
+    let Opened { store, moved_aside, migrated, tightened } = Store::open(&state_dir, clock.now())?;
+    if let Some(mode) = tightened {
+        warn!(dir = %state_dir.display(), mode = format!("{mode:04o}"), "others could write into the state directory; only its owner can now");
+    }
     let store = store.going_on().holding();
     if let Some(Migrated { from, kept }) = &migrated {
         info!(from, to = SCHEMA, kept = %kept.display(), "the database of an earlier release was brought to this one's layout");

@@ -13,7 +13,7 @@
 //! Nothing is decided here: every call is a step of the plan. The one answer that is given at once is
 //! PUT, where POST of a live channel of ours is refused because Zoho has it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::model::channel::{Ask, ChannelId};
 use crate::model::codes::{NOT_SUBSCRIBED, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
 use crate::model::learned::half_way;
+use crate::model::observed::Observed;
 use crate::model::time::Timestamp;
 use crate::plan::limits_learned::Calls;
 use crate::plan::step::{Action, Plan, Step};
@@ -137,11 +138,7 @@ pub async fn execute(
                 | Class::Unsure) => {
                     let (outcome, trouble) = verdict_of(class, &error);
                     failures = if trouble.is_some() { failures + 1 } else { 0 };
-                    let outcomes: Vec<Outcome> = batch
-                        .steps
-                        .iter()
-                        .map(|step| gone_is_done(step, outcome.clone()))
-                        .collect();
+                    let outcomes = vec![outcome; batch.steps.len()];
                     memory.outcomes(&batch.steps, &outcomes, times)?;
                     execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
                     execution.meet(trouble);
@@ -421,12 +418,62 @@ async fn send(client: &Client, batch: &Batch) -> Result<Vec<Answer>, Error> {
         Action::Update(_) => client.update(&asks(steps)).await?,
         Action::Replace(_) => client.replace(&asks(steps)).await?,
         Action::RemoveEvents(..) => client.remove_events(&removals(steps)).await?,
-        Action::Disable => {
-            let ids: Vec<ChannelId> = steps.iter().map(|step| step.id).collect();
-            client.disable(&ids).await?
-        }
+        Action::Disable => return disable(client, steps).await,
     };
     Ok(verdicts.into_iter().zip(steps).map(|(verdict, step)| answer(verdict, step)).collect())
+}
+
+/// That a channel is disabled, or is not there, is believed once a look does not show it. Else it
+/// would be forgotten, and be nobody's while it delivers.
+async fn disable(client: &Client, steps: &[Step]) -> Result<Vec<Answer>, Error> {
+    let ids: Vec<ChannelId> = steps.iter().map(|step| step.id).collect();
+    let said: Vec<Answer> = match client.disable(&ids).await {
+        Ok(verdicts) => {
+            verdicts.into_iter().zip(steps).map(|(verdict, step)| answer(verdict, step)).collect()
+        }
+        Err(error) => match (steps, error.class()) {
+            ([step], class @ Class::Rejected { .. }) => {
+                let (outcome, trouble) = verdict_of(class, &error);
+                vec![(gone_is_done(step, outcome), trouble)]
+            }
+            (_, _) => return Err(error),
+        },
+    };
+    let is_done = |answer: &Answer| matches!(answer.0, Outcome::Done(_));
+    let done = steps.iter().zip(&said).filter(|(_, answer)| is_done(answer));
+    let done: Vec<ChannelId> = done.map(|(step, _)| step.id).collect();
+    if done.is_empty() {
+        return Ok(said);
+    }
+    let left = still_there(client, &done).await;
+    let checked = |(step, answer): (&Step, Answer)| match &left {
+        Ok(left) if left.contains(&step.id) && is_done(&answer) => (still_shown(), None),
+        Err(error) if is_done(&answer) => {
+            (Outcome::Unsure(format!("the look after it was disabled failed: {error}")), None)
+        }
+        Ok(_) | Err(_) => answer,
+    };
+    Ok(steps.iter().zip(said).map(checked).collect())
+}
+
+/// Those of these channels that Zoho still has.
+async fn still_there(client: &Client, ids: &[ChannelId]) -> Result<BTreeSet<ChannelId>, Error> {
+    let shown = match ids {
+        [id] => client.look_at(*id).await?.map(|observed| (*id, observed)).into_iter().collect(),
+        _ => client.list().await?.channels,
+    };
+    let now = client.zoho_now();
+    let is_live = |observed: &Observed| observed.expiry.is_none_or(|expiry| expiry > now);
+    Ok(ids.iter().filter(|id| shown.get(id).is_some_and(is_live)).copied().collect())
+}
+
+fn still_shown() -> Outcome {
+    Outcome::Refused(Refused {
+        code: NOT_DISABLED.to_owned(),
+        message: "Zoho said that the channel is disabled or not there, and still lists it"
+            .to_owned(),
+        json_path: None,
+    })
 }
 
 /// A channel is forgotten only after a second look, by its id, that does not find it either.
@@ -479,6 +526,8 @@ fn answer(verdict: ItemVerdict, step: &Step) -> Answer {
     }
 }
 
+/// Our own code for a DELETE that did nothing.
+const NOT_DISABLED: &str = "NOT_DISABLED";
 /// After so many calls in a row that were refused as a whole with one and the same code, the rest
 /// waits. One bad channel in a batch of a hundred is found in eight, six side by side in fourteen.
 pub const REFUSALS_MAX: u32 = 16;

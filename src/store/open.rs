@@ -10,6 +10,8 @@
 //! | a database without its layout | the same: sled takes a log that it cannot read for an empty one |
 //! | the same, and its beginning was cut short (`db.begun` is still there) | begun again: nothing else was in it yet |
 //! | a value that cannot be read, or that belongs under another key | moved aside: a record that cannot be read may be the one that says *ours* |
+//! | a directory of ours into which others may write | tightened, and its mode in [`Opened::tightened`] |
+//! | one of somebody else's, or shared as `/tmp` is, into which everybody may write | [`OpenError::Public`] |
 //! | no permission, no space, no directory | [`OpenError::Io`] |
 //!
 //! While a database is being opened, `db.lock` is locked, so that nobody opens one that is being
@@ -22,7 +24,7 @@
 use std::collections::BTreeMap;
 use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,6 +71,8 @@ pub struct Opened {
     pub moved_aside: Option<(PathBuf, String)>,
     /// The database of an earlier release that was brought to this one's layout.
     pub migrated: Option<Migrated>,
+    /// The mode that the directory had, when others than its owner could write into it.
+    pub tightened: Option<u32>,
 }
 
 /// Why there is no store.
@@ -91,6 +95,18 @@ pub enum OpenError {
         path: PathBuf,
         /// Its layout.
         found: u32,
+    },
+    /// Anybody may put another database into its place.
+    #[error(
+        "{}: everybody may write into this state directory (mode {mode:04o}), and it is not this user's to tighten; \
+         give another --state-dir",
+        path.display()
+    )]
+    Public {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// The file system says no.
     #[error(
@@ -126,13 +142,13 @@ impl Store {
 
     /// As if these were all the steps from layout to layout.
     fn open_with(state_dir: &Path, now: Timestamp, steps: &[Step]) -> Result<Opened, OpenError> {
-        make_private(state_dir)
-            .map_err(|source| OpenError::Io { path: state_dir.to_owned(), source })?;
+        let tightened = make_private(state_dir)?;
         let path = state_dir.join(DATABASE);
         let opened = |store: Store| Opened {
             store: store.of_dir(state_dir),
             moved_aside: None,
             migrated: None,
+            tightened,
         };
         match open_or_migrate(&path, now, steps) {
             Ok((store, migrated)) => Ok(Opened { migrated, ..opened(store) }),
@@ -183,7 +199,7 @@ impl Store {
             tree.leave_disk().map_err(failed)?;
         }
         *db = None;
-        let Opened { store: fresh, moved_aside: _, migrated: _ } = Store::open(state_dir, now)?;
+        let Opened { store: fresh, .. } = Store::open(state_dir, now)?;
         // Before the trees move: a write that fails from here on is trouble anew.
         let trouble = self.keeper.trouble();
         self.keeper.set_trouble(None);
@@ -620,12 +636,32 @@ pub(super) fn config() -> sled::Config {
     config.segment_size(SEGMENT_BYTES)
 }
 
-/// Made for its owner alone. A directory that is there already may hold other things (somebody's
-/// `/tmp`), so its mode is its owner's business; the database in it is a directory of its own, and
-/// that one is always private.
-fn make_private(state_dir: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)
+/// Made for its owner alone. Who may read a directory that is there already is its owner's
+/// business: the database in it is a directory of its own, and that one is always private. Who may
+/// write into it could put another database there, so nobody else may. Returns the mode that it
+/// had, if that was changed.
+fn make_private(state_dir: &Path) -> Result<Option<u32>, OpenError> {
+    let failed = |source| OpenError::Io { path: state_dir.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(failed)?;
+    let found = std::fs::metadata(state_dir).map_err(failed)?;
+    let mode = found.permissions().mode() & 0o7777;
+    let is_own = found.uid() == rustix::process::geteuid().as_raw();
+    // One that everybody shares by design, as `/tmp`, is not for one program to close.
+    if mode & OTHERS_WRITE != 0 && is_own && mode & STICKY == 0 {
+        let tight = PermissionsExt::from_mode(mode & !OTHERS_WRITE);
+        std::fs::set_permissions(state_dir, tight).map_err(failed)?;
+        return Ok(Some(mode));
+    }
+    // A group that writes into a directory of somebody else's was put there by that somebody.
+    if mode & EVERYBODY_WRITES != 0 {
+        return Err(OpenError::Public { path: state_dir.to_owned(), mode });
+    }
+    Ok(None)
 }
+
+const EVERYBODY_WRITES: u32 = 0o002;
+const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
 
 /// sled makes its files by the umask; a token is in them.
 fn restrict_files(path: &Path) -> io::Result<()> {

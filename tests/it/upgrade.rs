@@ -31,7 +31,7 @@ fn the_store_of_every_release_is_read() {
         let state = tempfile::tempdir().unwrap();
         copy(&release.join("db"), &state.path().join("db"));
         let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
-        let Opened { store, moved_aside, migrated: _ } = Store::open(state.path(), now).unwrap();
+        let Opened { store, moved_aside, .. } = Store::open(state.path(), now).unwrap();
         assert_eq!(moved_aside, None, "{}", release.display());
         expect_file![release.join("holds.txt")].assert_eq(&holds(&store));
     }
@@ -56,7 +56,7 @@ fn a_migration_that_died_at_any_point_is_gone_through_again() {
         for (from, to) in moves {
             fs::rename(state.path().join(from), state.path().join(to)).unwrap();
         }
-        let Opened { store, moved_aside, migrated: _ } = open(state.path(), now);
+        let Opened { store, moved_aside, .. } = open(state.path(), now);
         assert_eq!(moved_aside, None, "{moves:?}");
         expect_file![release.join("holds.txt")].assert_eq(&holds(&store));
         assert!(state.path().join(KEPT).is_dir(), "{moves:?}: the old one is kept");

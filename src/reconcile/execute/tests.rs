@@ -269,6 +269,34 @@ async fn what_was_to_be_disabled_and_is_gone_is_done() {
     assert!(records.is_empty() && desk.sim.live().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_zoho_says_is_gone_and_still_lists_is_not_forgotten() {
+    let desk = Desk::new();
+    desk.run(desk.enables(1..=2)).await;
+    let disable = |number| step(number, Action::Disable, Reason::Retired);
+    for together in [vec![disable(1)], vec![disable(1), disable(2)]] {
+        for step in &together {
+            desk.sim.fault_once(Fault::RefuseChannel {
+                channel: step.id.to_string(),
+                code: NOT_SUBSCRIBED.to_owned(),
+                details: serde_json::json!({}),
+            });
+        }
+        let (execution, records) = desk.run(together).await;
+        assert!(
+            execution.outcomes.iter().all(|(_, outcome)| {
+                matches!(outcome, Outcome::Refused(refused) if refused.code == NOT_DISABLED)
+            }),
+            "{:?}",
+            execution.outcomes
+        );
+        assert_eq!((records.len(), desk.sim.live().len()), (2, 2), "they are ours as before");
+    }
+    let (execution, records) = desk.run(vec![disable(1), disable(2)]).await;
+    assert_eq!(words(&execution), ["1 done", "2 done"]);
+    assert!(records.is_empty() && desk.sim.live().is_empty());
+}
+
 #[test]
 fn a_delete_refused_as_a_whole_because_the_channel_is_gone_is_done() {
     let refused = |code: &str| {

@@ -35,8 +35,9 @@ fn changes(numbers: impl IntoIterator<Item = i64>) -> BTreeMap<ChannelId, Option
 }
 
 fn open(dir: &TempDir) -> Store {
-    let Opened { store, moved_aside, migrated } = Store::open(dir.path(), now()).unwrap();
-    assert_eq!((moved_aside, migrated), (None, None));
+    let Opened { store, moved_aside, migrated, tightened } =
+        Store::open(dir.path(), now()).unwrap();
+    assert_eq!((moved_aside, migrated, tightened), (None, None, None));
     store
 }
 
@@ -166,8 +167,7 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
             }
             db.flush().unwrap();
             drop(db);
-            let Opened { store, moved_aside, migrated: _ } =
-                Store::open(dir.path(), now()).unwrap();
+            let Opened { store, moved_aside, .. } = Store::open(dir.path(), now()).unwrap();
             let (aside, why) = moved_aside.unwrap();
             let expected = if schema_is_there {
                 format!("{tree}/{key}")
@@ -314,7 +314,7 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
             for path in paths.iter().filter(|path| kind_of(path) == name) {
                 fs::write(path, damage(fs::read(path).unwrap())).unwrap();
             }
-            let Opened { store, moved_aside, migrated: _ } = Store::open(dir.path(), now())
+            let Opened { store, moved_aside, .. } = Store::open(dir.path(), now())
                 .unwrap_or_else(|error| panic!("{name} {what}: {error:?}"));
             // sled takes a log that ends early for one whose last writes never came: what they held
             // is taken over again.
@@ -365,6 +365,30 @@ fn only_its_owner_reads_the_state_directory() {
     for path in files(&state) {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
+}
+
+#[test]
+fn a_state_directory_that_others_may_write_into_is_tightened_or_refused() {
+    let dir = TempDir::new().unwrap();
+    let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    for (found, left, said) in [
+        (0o777, 0o755, Some(0o777)),
+        (0o775, 0o755, Some(0o775)),
+        (0o755, 0o755, None),
+        (0o700, 0o700, None),
+    ] {
+        let state = dir.path().join(format!("state-{found:o}"));
+        fs::create_dir(&state).unwrap();
+        fs::set_permissions(&state, PermissionsExt::from_mode(found)).unwrap();
+        let Opened { tightened, store: _store, .. } = Store::open(&state, now()).unwrap();
+        assert_eq!((mode_of(&state), tightened), (left, said), "{found:o}");
+    }
+    let shared = dir.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, PermissionsExt::from_mode(0o1777)).unwrap();
+    let error = why_not(&shared);
+    assert!(matches!(error, OpenError::Public { mode: 0o1777, .. }), "{error}");
+    assert_eq!((mode_of(&shared), names(&shared)), (0o1777, Vec::new()), "nothing was made there");
 }
 
 #[test]
@@ -422,13 +446,13 @@ fn assert_migrated(dir: &TempDir, store: &Store) {
 fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
     let dir = filled();
     let before = entries(&raw(&dir));
-    let Opened { store, moved_aside, migrated } = open_as_layout_4(&dir);
+    let Opened { store, moved_aside, migrated, .. } = open_as_layout_4(&dir);
     assert_migrated(&dir, &store);
     let Migrated { from, kept } = migrated.unwrap();
     assert_eq!((from, moved_aside), (2, None));
     drop(store);
 
-    let Opened { store, moved_aside: None, migrated: None } = open_as_layout_4(&dir) else {
+    let Opened { store, moved_aside: None, migrated: None, .. } = open_as_layout_4(&dir) else {
         panic!("migrated twice")
     };
     assert_migrated(&dir, &store);

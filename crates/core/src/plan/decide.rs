@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::channel::{ChannelId, ChannelName, Spec};
+use crate::model::channel::{ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::policy::{Mode, Removed};
 use crate::model::record::{Record, Refusal};
@@ -206,7 +206,9 @@ impl<'a> Case<'a> {
     fn of(facts: &'a Facts<'a>, id: ChannelId) -> Case<'a> {
         let mut case = Case::bare(facts, id);
         case.is_ours = match (case.record, case.sight) {
-            (Some(record), Sight::Seen(observed)) => is_ours(record, observed),
+            (Some(record), Sight::Seen(observed)) => {
+                is_ours(record, observed) && (case.spec.is_some() || is_as_left(record, observed))
+            }
             (record, Sight::Absent | Sight::Unknown(_)) => record.is_some(),
             (None, Sight::Seen(_)) => false,
         };
@@ -628,6 +630,13 @@ fn sight<'a>(look: &'a Look, id: ChannelId, zoho_now: Timestamp) -> Sight<'a> {
 fn is_ours(record: &Record, observed: &Observed) -> bool {
     record.grant.is_some()
         || observed.notify_urls.iter().any(|url| url.fingerprint() == record.notify_url)
+}
+
+/// Whether a channel that is declared no longer delivers where we last had it deliver. Somebody
+/// else may have taken its id since; no declaration says that it is to be taken back.
+fn is_as_left(record: &Record, observed: &Observed) -> bool {
+    let mut urls = observed.notify_urls.iter().map(NotifyUrl::fingerprint).peekable();
+    urls.peek().is_none() || urls.any(|url| url == record.notify_url)
 }
 
 fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {

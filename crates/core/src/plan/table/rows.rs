@@ -350,6 +350,17 @@ fn a_channel_taken_out_of_the_config_is_left_to_expire_by_policy() {
 }
 
 #[test]
+fn a_retired_channel_that_delivers_elsewhere_by_now_is_left_alone() {
+    let mut world = World::converged(4);
+    world.retire(1);
+    assert_eq!(world.titles(), ["disable (retired)"]);
+    world.observed(1).notify_urls =
+        [NotifyUrl::new("https://theirs.example/in")].into_iter().collect();
+    assert_eq!(world.titles(), [""; 0]);
+    assert_eq!(world.plan().foreign, [id(1)]);
+}
+
+#[test]
 fn a_renewal_that_was_asked_for_does_not_wait_until_it_is_due() {
     let mut world = World::converged(2);
     world.wishes.renewals.channels = [(id(1), world.now)].into();
