@@ -151,14 +151,15 @@ fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
         return (String::new(), String::new());
     }
     (
-        server("api_url", api_url, account, check),
-        server("accounts_url", accounts_url, account, check),
+        server("api_url", api_url, values::api_url, account, check),
+        server("accounts_url", accounts_url, values::server_url, account, check),
     )
 }
 
 fn server(
     key: &str,
     given: &Given<String>,
+    read: fn(&str) -> Result<String, values::Mistake>,
     account: &raw::Account,
     check: &mut Check<'_>,
 ) -> String {
@@ -170,7 +171,7 @@ fn server(
         );
     }
     let Some(at) = given.good() else { return String::new() };
-    values::server_url(&at.value).unwrap_or_else(|mistake| {
+    read(&at.value).unwrap_or_else(|mistake| {
         check.problem(at.place, mistake.message, mistake.help);
         String::new()
     })

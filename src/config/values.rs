@@ -260,6 +260,26 @@ pub(super) fn server_url(text: &str) -> Result<String, Mistake> {
     Ok(text.strip_suffix('/').unwrap_or(text).to_owned())
 }
 
+/// An `api_url`: a server, and none that is known not to be the API.
+pub(super) fn api_url(text: &str) -> Result<String, Mistake> {
+    let url = server_url(text)?;
+    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host).to_ascii_lowercase();
+    let is_of_zoho = |name: &str| {
+        let rest = host.strip_prefix(name).unwrap_or_default();
+        rest.starts_with(".zoho.") || rest.starts_with(".zohocloud.")
+    };
+    let (what, api) = if let Some(top) = host.strip_prefix("zohoapis.") {
+        ("this host answers with a redirect", format!("https://www.zohoapis.{top}"))
+    } else if is_of_zoho("crm") || is_of_zoho("www") {
+        ("this is where people use Zoho, not its API", "https://www.zohoapis.com".to_owned())
+    } else if is_of_zoho("accounts") {
+        ("this is the OAuth server, not the API", "https://www.zohoapis.com".to_owned())
+    } else {
+        return Ok(url);
+    };
+    Err(Mistake::new(what, format!("the API is at a host like {api}; data_center knows it")))
+}
+
 /// The parts of a URL that are looked at.
 struct Url<'t> {
     rest: &'t str,
@@ -346,6 +366,25 @@ const CRON_FIELDS: &str = "six fields: second minute hour day-of-month month day
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_are_known_not_to_be_the_api() {
+        for good in ["https://www.zohoapis.eu", "https://crmsandbox.zoho.com", "http://127.0.0.1:1"]
+        {
+            assert!(api_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "https://zohoapis.com",
+            "https://crm.zoho.com",
+            "https://CRM.zoho.eu",
+            "https://www.zoho.com",
+            "https://accounts.zoho.eu",
+            "https://accounts.zohocloud.ca",
+        ] {
+            let mistake = api_url(bad).unwrap_err();
+            assert!(mistake.help.contains("https://www.zohoapis."), "{bad}");
+        }
+    }
 
     #[test]
     fn urls_that_can_be_delivered_to() {

@@ -24,8 +24,9 @@ use crate::model::time::{Timestamp, after, span};
 use crate::model::token::TokenState;
 
 use super::error::{Error, Kind};
+use super::oauth_words::{HandedIn, hint};
 use super::transport::Transport;
-use super::wire::bounded;
+use super::veil::Veil;
 
 /// Keeps a token state before and after each fetch. An error keeps the fetch from being made.
 pub type Remember = Arc<dyn Fn(&TokenState) -> Result<(), String> + Send + Sync>;
@@ -35,6 +36,9 @@ pub struct Tokens {
     state: tokio::sync::Mutex<TokenState>,
     remember: Remember,
     asked: std::sync::Mutex<Asked>,
+    /// The host that the last reply named as that of the org's API.
+    api_domain: std::sync::Mutex<Option<String>>,
+    veil: Arc<Veil>,
 }
 
 /// How often this process asked for a token, by outcome: `ok`, `denied` (the OAuth server said no),
@@ -43,7 +47,12 @@ pub type Asked = BTreeMap<&'static str, u64>;
 
 impl Tokens {
     /// From what was remembered; forgotten when it belongs to other credentials.
-    pub fn new(account: &Account, remembered: Option<TokenState>, remember: Remember) -> Tokens {
+    pub fn new(
+        account: &Account,
+        remembered: Option<TokenState>,
+        remember: Remember,
+        veil: Arc<Veil>,
+    ) -> Tokens {
         let credentials = credentials_fingerprint(account);
         let state = remembered.filter(|state| state.credentials == credentials);
         let state = state.unwrap_or_else(|| TokenState::new(credentials));
@@ -51,6 +60,8 @@ impl Tokens {
             state: tokio::sync::Mutex::new(state),
             remember,
             asked: std::sync::Mutex::default(),
+            api_domain: std::sync::Mutex::default(),
+            veil,
         }
     }
 
@@ -64,6 +75,7 @@ impl Tokens {
         let mut state = self.state.lock().await;
         let now = clock.now();
         if let Some(secret) = state.fresh(now) {
+            self.veil.hide_access(&secret);
             return Ok(secret);
         }
         if let Some((until, why)) = state.wait(now) {
@@ -73,19 +85,24 @@ impl Tokens {
         noted.note_fetch(now);
         self.keep(&noted)?;
         *state = noted;
-        let fetched = fetch(account, transport, now).await;
+        let fetched = fetch(account, transport, &self.veil, now).await;
         self.count(&fetched);
         match &fetched {
-            Ok((secret, ends)) => {
+            Ok(Given { secret, ends, api_domain }) => {
                 state.denied = None;
                 state.access = Some((secret.clone(), *ends));
+                *self.api_domain.lock().unwrap_or_else(PoisonError::into_inner) =
+                    api_domain.clone();
             }
             Err(Refusal::Denied { what, throttled }) => state.deny(now, what.clone(), *throttled),
             Err(Refusal::Other(_)) => {}
         }
         self.keep(&state)?;
         match fetched {
-            Ok((secret, _)) => Ok(secret),
+            Ok(Given { secret, .. }) => {
+                self.veil.hide_access(&secret);
+                Ok(secret)
+            }
             Err(Refusal::Denied { what, throttled: false }) => {
                 Err(token_error(Kind::Credentials(what)))
             }
@@ -110,7 +127,7 @@ impl Tokens {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn count(&self, fetched: &Result<(Secret, Timestamp), Refusal>) {
+    fn count(&self, fetched: &Result<Given, Refusal>) {
         let outcome = match fetched {
             Ok(_) => "ok",
             Err(Refusal::Denied { throttled: false, .. }) => "denied",
@@ -118,6 +135,12 @@ impl Tokens {
             Err(Refusal::Other(_)) => "failed",
         };
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
+    }
+
+    /// The host that the OAuth server named as that of the org's API, with the last token that it
+    /// gave to this process. For people only: Recruit's replies name a host that is not Recruit's.
+    pub(super) fn api_domain(&self) -> Option<String> {
+        self.api_domain.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is known of it now.
@@ -142,6 +165,13 @@ pub fn credentials_fingerprint(account: &Account) -> Fingerprint {
     ])
 }
 
+/// What the OAuth server gave.
+struct Given {
+    secret: Secret,
+    ends: Timestamp,
+    api_domain: Option<String>,
+}
+
 enum Refusal {
     Denied { what: String, throttled: bool },
     Other(Kind),
@@ -150,11 +180,12 @@ enum Refusal {
 async fn fetch(
     account: &Account,
     transport: &dyn Transport,
+    veil: &Veil,
     now: Timestamp,
-) -> Result<(Secret, Timestamp), Refusal> {
+) -> Result<Given, Refusal> {
     let response = transport.send(token_request(account)).await;
     let response = response.map_err(|error| Refusal::Other(Kind::Transport(error)))?;
-    read_token(&response, now)
+    read_token(&response, veil, now)
 }
 
 /// What a grant code was exchanged for.
@@ -213,19 +244,25 @@ pub async fn exchange_code(
     let asked = transport.send(grant_request(account, ("authorization_code", "code", code))).await;
     let response =
         asked.map_err(|error| CodeError::Unasked(account.accounts_url.clone(), error))?;
-    read_exchange(account, &response)
+    let veil = Veil::of(account);
+    veil.hide(code);
+    read_exchange(account, &response, &veil)
 }
 
-fn read_exchange(account: &Account, response: &Response) -> Result<Exchanged, CodeError> {
+fn read_exchange(
+    account: &Account,
+    response: &Response,
+    veil: &Veil,
+) -> Result<Exchanged, CodeError> {
     let body: Value =
         serde_json::from_slice(&response.body).map_err(|_| CodeError::NoToken(response.status))?;
     let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     if let Some(error) = text("error") {
-        let error = bounded(error);
+        let error = veil.words(error);
         return Err(CodeError::Refused { help: code_help(account, &error), error });
     }
     let refresh_token = text("refresh_token").ok_or(CodeError::NoToken(response.status))?;
-    let scope = text("scope").map(bounded);
+    let scope = text("scope").map(|scope| veil.words(scope));
     let missing = scope.as_deref().map(missing_scopes).unwrap_or_default();
     match scope {
         Some(granted) if !missing.is_empty() => {
@@ -257,19 +294,19 @@ fn missing_scopes(granted: &str) -> Vec<&'static str> {
 
 fn code_help(account: &Account, error: &str) -> String {
     let url = &account.accounts_url;
-    match error {
-        "invalid_code" => {
-            "the code is mistyped, was used before, or is older than the minutes it was made for; make a new one and use \
-             it at once"
-                .to_owned()
+    match (error, hint(error, HandedIn::GrantCode)) {
+        ("invalid_client", Some(hint)) => {
+            format!("{url} does not know client_id {}; {hint}", account.credentials.client_id)
         }
-        "invalid_client" => format!(
-            "{url} does not know client_id {}; compare it with Zoho's API console, and data_center with where the org lives",
-            account.credentials.client_id
-        ),
-        "invalid_client_secret" => "client_secret is not that of this client; copy it anew from Zoho's API console".to_owned(),
-        "Access Denied" => "Zoho was asked too often; wait ten minutes, make a new code and try again".to_owned(),
-        _ => format!("make a new code in Zoho's API console for the data centre of {url}, and try again"),
+        (_, Some(hint)) => hint.to_owned(),
+        ("Access Denied", None) => {
+            "Zoho was asked too often; wait ten minutes, make a new code and try again".to_owned()
+        }
+        (_, None) => {
+            format!(
+                "make a new code in Zoho's API console for the data centre of {url}, and try again"
+            )
+        }
     }
 }
 
@@ -301,7 +338,7 @@ fn form_body(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp), Refusal> {
+fn read_token(response: &Response, veil: &Veil, now: Timestamp) -> Result<Given, Refusal> {
     let unreadable = |why: &str| {
         Refusal::Other(Kind::Unreadable { status: response.status, why: why.to_owned() })
     };
@@ -319,10 +356,15 @@ fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp)
     if let Some(token) =
         body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty())
     {
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(unreadable("its access token holds a character that no header can carry"));
+        }
         let lifetime =
             body.get("expires_in").and_then(Value::as_u64).unwrap_or(TOKEN_LIFETIME_DEFAULT);
         let ends = after(now, Duration::from_secs(lifetime.min(TOKEN_LIFETIME_DEFAULT)));
-        return Ok((Secret::new(token), ends));
+        let api_domain = body.get("api_domain").and_then(Value::as_str);
+        let api_domain = api_domain.map(|domain| veil.words(domain));
+        return Ok(Given { secret: Secret::new(token), ends, api_domain });
     }
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let (error, description) = (text("error"), text("error_description"));
@@ -336,7 +378,7 @@ fn read_token(response: &Response, now: Timestamp) -> Result<(Secret, Timestamp)
         || response.status == 429;
     let what =
         if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
-    Err(Refusal::Denied { what: bounded(&what), throttled })
+    Err(Refusal::Denied { what: veil.words(&what), throttled })
 }
 
 fn refused_token(response: &Response, message: &str) -> Kind {
@@ -383,7 +425,8 @@ mod tests {
 
     #[test]
     fn an_error_inside_http_200_is_an_error() {
-        let refused = read_token(&reply(200, r#"{"error":"invalid_code"}"#), now());
+        let refused =
+            read_token(&reply(200, r#"{"error":"invalid_code"}"#), &Veil::default(), now());
         assert!(
             matches!(refused, Err(Refusal::Denied { what, throttled: false }) if what == "invalid_code")
         );
@@ -393,7 +436,7 @@ mod tests {
     fn too_many_requests_is_a_wait_and_not_a_refusal() {
         let body = r#"{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}"#;
         assert!(matches!(
-            read_token(&reply(400, body), now()),
+            read_token(&reply(400, body), &Veil::default(), now()),
             Err(Refusal::Denied { throttled: true, .. })
         ));
     }
@@ -401,7 +444,10 @@ mod tests {
     #[test]
     fn a_token_lives_as_long_as_it_says() {
         let body = r#"{"access_token":"1000.a","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3600}"#;
-        let Ok((secret, ends)) = read_token(&reply(200, body), now()) else { panic!("refused") };
+        let Ok(Given { secret, ends, .. }) = read_token(&reply(200, body), &Veil::default(), now())
+        else {
+            panic!("refused")
+        };
         assert_eq!((secret.expose(), ends), ("1000.a", after(now(), Duration::from_secs(3600))));
     }
 
@@ -409,19 +455,23 @@ mod tests {
     fn what_is_no_oauth_server_is_not_read_as_a_refusal_of_the_credentials() {
         let html = "<html>Moved</html>";
         for status in [301, 403, 404] {
-            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else {
+            let Err(Refusal::Other(kind)) =
+                read_token(&reply(status, html), &Veil::default(), now())
+            else {
                 panic!("{status}")
             };
             assert_eq!(token_error(kind).class(), super::super::error::Class::Account, "{status}");
         }
         for status in [200, 500, 502, 503] {
-            let Err(Refusal::Other(kind)) = read_token(&reply(status, html), now()) else {
+            let Err(Refusal::Other(kind)) =
+                read_token(&reply(status, html), &Veil::default(), now())
+            else {
                 panic!("{status}")
             };
             let expected = super::super::error::Class::Transient { retry_after: None };
             assert_eq!(token_error(kind).class(), expected, "{status}");
         }
-        let throttled = read_token(&reply(429, html), now());
+        let throttled = read_token(&reply(429, html), &Veil::default(), now());
         assert!(matches!(throttled, Err(Refusal::Denied { throttled: true, .. })));
     }
 
@@ -456,7 +506,7 @@ mod tests {
         ) {
             let json = serde_json::json!({ "access_token": token, "expires_in": ends }).to_string();
             for body in [bytes, json.into_bytes()] {
-                if let Ok((secret, ends)) = read_token(&Response { status, headers: Vec::new(), body }, now()) {
+                if let Ok(Given { secret, ends, .. }) = read_token(&Response { status, headers: Vec::new(), body }, &Veil::default(), now()) {
                     proptest::prop_assert!(!secret.expose().is_empty() && status < 500);
                     proptest::prop_assert!(ends <= after(now(), Duration::from_secs(3600)));
                 }

@@ -18,15 +18,17 @@ use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::observed::{Observed, merge};
 use crate::model::secret::Secret;
-use crate::model::time::{Times, Timestamp, span};
+use crate::model::time::{Times, Timestamp};
 use crate::model::token::TokenState;
 use crate::model::version::{Limits, PAGE_ROWS};
 
 use super::auth::{Asked, Remember, Tokens};
 use super::error::{Error, Kind};
+use super::replies;
 use super::time::ZohoTime;
 use super::transport::Transport;
-use super::wire::{self, Answer, Item, Refused, bounded};
+use super::veil::Veil;
+use super::wire::{self, Answer, Item};
 
 pub use super::wire::ItemVerdict;
 
@@ -37,6 +39,7 @@ pub struct Client {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
+    veil: Arc<Veil>,
     calls: Mutex<Calls>,
     time: Mutex<ZohoTime>,
     credits: Mutex<Option<CreditsNews>>,
@@ -75,7 +78,8 @@ impl Client {
         remembered: Option<TokenState>,
         remember: Remember,
     ) -> Client {
-        let tokens = Tokens::new(&account, remembered, remember);
+        let veil = Arc::new(Veil::of(&account));
+        let tokens = Tokens::new(&account, remembered, remember, veil.clone());
         let limits = account.version.limits();
         Client {
             account,
@@ -83,6 +87,7 @@ impl Client {
             transport,
             clock,
             tokens,
+            veil,
             calls: Mutex::default(),
             time: Mutex::default(),
             credits: Mutex::default(),
@@ -191,7 +196,7 @@ impl Client {
         let ids: Vec<ChannelId> = removals.iter().map(|(id, _)| *id).collect();
         let body = wire::remove_events_body(removals);
         let response = self.call("remove-events", "PATCH", Vec::new(), body).await?;
-        self.verdicts("remove-events", &ids, &response)
+        Ok(match_items(&ids, &self.items("remove-events", &response)?))
     }
 
     /// DELETE: drops channels. At most [`DELETE_MAX`] a call.
@@ -199,10 +204,7 @@ impl Client {
         let joined = ids.iter().map(ChannelId::to_string).collect::<Vec<_>>().join(",");
         let query = vec![("channel_ids".to_owned(), joined)];
         let response = self.call("disable", "DELETE", query, Vec::new()).await?;
-        match self.answer("disable", &response)? {
-            Answer::Items(items) => Ok(disable_verdicts(ids, &items)),
-            Answer::Bare(refused) => Err(refused_error("disable", true, &response, refused)),
-        }
+        Ok(disable_verdicts(ids, &self.items("disable", &response)?))
     }
 
     async fn write(
@@ -212,34 +214,33 @@ impl Client {
         asks: &[&Ask],
     ) -> Result<Vec<ItemVerdict>, Error> {
         let ids: Vec<ChannelId> = asks.iter().map(|ask| ask.spec.id).collect();
+        self.veil.hide_channels(asks.iter().filter_map(|ask| ask.spec.token.as_ref()));
         let body = wire::write_body(asks, self.limits);
         let response = self.call(operation, method, Vec::new(), body).await?;
-        let verdicts = self.verdicts(operation, &ids, &response)?;
+        let verdicts = match_items(&ids, &self.items(operation, &response)?);
         Ok(verdicts.into_iter().map(with_expiry).collect())
     }
 
-    fn verdicts(
-        &self,
-        operation: &'static str,
-        ids: &[ChannelId],
-        response: &Response,
-    ) -> Result<Vec<ItemVerdict>, Error> {
-        match self.answer(operation, response)? {
-            Answer::Items(items) => Ok(match_items(ids, &items)),
-            Answer::Bare(refused) => Err(refused_error(operation, true, response, refused)),
-        }
-    }
-
-    /// The body of an answer to a write. `watch` counts whatever the HTTP status is; anything else
+    /// The items of an answer to a write. `watch` counts whatever the HTTP status is; anything else
     /// is read by the status.
-    fn answer(&self, operation: &'static str, response: &Response) -> Result<Answer, Error> {
-        let status = response.status;
-        match wire::read_answer(&response.body) {
-            Ok(answer) => Ok(answer),
-            Err(_) if status >= 300 => Err(status_error(operation, true, response)),
-            Err(why) => {
-                Err(Error { operation, writing: true, kind: Kind::Unreadable { status, why } })
+    fn items(&self, operation: &'static str, response: &Response) -> Result<Vec<Item>, Error> {
+        let unreadable = |why: String| {
+            let kind = Kind::Unreadable { status: response.status, why };
+            Error { operation, writing: true, kind }
+        };
+        match wire::read_answer(&response.body, &self.veil) {
+            Ok(Answer::Items(items)) => Ok(items),
+            Ok(Answer::Bare(refused)) => {
+                Err(replies::refused_error(operation, true, response, refused))
             }
+            Ok(Answer::BareSuccess) => {
+                Err(unreadable("it says SUCCESS and names no channel".to_owned()))
+            }
+            Err(_) if response.status >= 300 => {
+                Err(replies::status_error(operation, true, response, &self.veil))
+            }
+            Err(_) if replies::is_page(response) => Err(unreadable(replies::A_PAGE.to_owned())),
+            Err(why) => Err(unreadable(why)),
         }
     }
 
@@ -257,9 +258,9 @@ impl Client {
             ];
             query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
             let response = self.call("list", "GET", query, Vec::new()).await?;
-            let wire::Page { rows: read, count, more } = read_list(&response)?;
+            let wire::Page { rows: read, count, more } = replies::read_list(&response, &self.veil)?;
             if !read.is_empty() && rows.ends_with(&read) {
-                return Err(unreadable_list(&response, "a page came twice"));
+                return Err(replies::unreadable_list(&response, "a page came twice"));
             }
             heard(&response.body);
             rows.extend(read);
@@ -267,7 +268,7 @@ impl Client {
                 return Ok(Listing { channels: merge(rows), times: self.times_since(sent) });
             }
             if count == 0 {
-                return Err(unreadable_list(
+                return Err(replies::unreadable_list(
                     &response,
                     "a page is empty and says that more follow",
                 ));
@@ -301,17 +302,46 @@ impl Client {
         let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
         authorize(&mut request, &token);
         let response = self.exchange(operation, writing, request.clone()).await?;
-        let response = if is_invalid_token(&response) {
-            self.tokens.invalidate(&token).await;
-            let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
-            authorize(&mut request, &token);
-            self.exchange(operation, writing, request).await?
-        } else {
-            response
-        };
+        if !replies::is_invalid_token(&response) {
+            return self.unless_it_says_no(operation, writing, response);
+        }
+        self.tokens.invalidate(&token).await;
+        let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
+        authorize(&mut request, &token);
+        let response = self.exchange(operation, writing, request).await?;
+        let is_still_invalid = replies::is_invalid_token(&response);
+        let answered = self.unless_it_says_no(operation, writing, response);
+        answered.map_err(|error| if is_still_invalid { self.elsewhere(error) } else { error })
+    }
+
+    fn unless_it_says_no(
+        &self,
+        operation: &'static str,
+        writing: bool,
+        response: Response,
+    ) -> Result<Response, Error> {
         let says_no = matches!(response.status, 401 | 403 | 404 | 405 | 429 | 500..)
             || response.status / 100 == 3;
-        if says_no { Err(status_error(operation, writing, &response)) } else { Ok(response) }
+        if says_no {
+            return Err(replies::status_error(operation, writing, &response, &self.veil));
+        }
+        Ok(response)
+    }
+
+    /// A token that was just given and is invalid: the OAuth server's reply names the host of the
+    /// org's API, which may be another one than was asked.
+    fn elsewhere(&self, mut error: Error) -> Error {
+        let Some(named) = self.tokens.api_domain() else { return error };
+        let asked = &self.account.api_url;
+        if let Kind::Refused { message, .. } = &mut error.kind
+            && host_of(&named) != host_of(asked)
+        {
+            *message = format!(
+                "{message}; the token is new, and the OAuth server says that the org's API is at {named}, but this \
+                 account asks {asked}: mend data_center or api_url"
+            );
+        }
+        error
     }
 
     async fn exchange(
@@ -338,7 +368,7 @@ impl Client {
         if let Ok(response) = &result {
             let mut time = self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             time.hear(response, started, elapsed, self.clock.now());
-            if let Some(news) = credits_news(response) {
+            if let Some(news) = replies::credits_news(response) {
                 *self.credits.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
                     Some(news);
             }
@@ -352,101 +382,15 @@ impl Client {
     }
 }
 
+fn host_of(url: &str) -> &str {
+    let after = url.split_once("://").map_or(url, |(_, after)| after);
+    after.split(['/', ':']).next().unwrap_or(after)
+}
+
 fn authorize(request: &mut Request, token: &Secret) {
     let content_type = ("content-type".to_owned(), "application/json".to_owned());
     let authorization = ("authorization".to_owned(), format!("Zoho-oauthtoken {}", token.expose()));
     request.headers = vec![content_type, authorization];
-}
-
-/// A dead token, told from a missing scope, which a new token does not mend.
-fn is_invalid_token(response: &Response) -> bool {
-    let scope = ["OAUTH_SCOPE_MISMATCH", "AUTHORIZATION_FAILED"];
-    response.status == 401
-        && error_of(response).is_none_or(|refused| !scope.contains(&refused.code.as_str()))
-}
-
-fn error_of(response: &Response) -> Option<Refused> {
-    match wire::read_answer(&response.body) {
-        Ok(Answer::Bare(refused)) => Some(refused),
-        Ok(Answer::Items(_)) | Err(_) => None,
-    }
-}
-
-/// The error of a response that says no by its status; the body is read for its words only.
-fn status_error(operation: &'static str, writing: bool, response: &Response) -> Error {
-    let refused = error_of(response).unwrap_or_else(|| Refused {
-        code: String::new(),
-        message: beginning(&response.body),
-        json_path: None,
-    });
-    refused_error(operation, writing, response, refused)
-}
-
-fn refused_error(
-    operation: &'static str,
-    writing: bool,
-    response: &Response,
-    refused: Refused,
-) -> Error {
-    let Refused { code, message, json_path } = refused;
-    let kind = Kind::Refused {
-        status: response.status,
-        code: Some(code).filter(|code| !code.is_empty()),
-        message,
-        json_path,
-        retry_after: retry_after(response),
-    };
-    Error { operation, writing, kind }
-}
-
-/// `Retry-After` in seconds, or as a date, which counts from the reply's own `Date`.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let asked = response.header("retry-after")?.trim();
-    let wait = match asked.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => span(date(response.header("date")?)?, date(asked)?),
-    };
-    Some(wait.min(RETRY_AFTER_MAX))
-}
-
-/// What a response says of credits, if it says anything. `X-API-CREDITS-REMAINING` appears only
-/// once half of the day's credits are used, so that a call that was served without it says that
-/// they are not.
-fn credits_news(response: &Response) -> Option<CreditsNews> {
-    let Some(said) = response.header("x-api-credits-remaining") else {
-        return (response.status / 100 == 2).then_some(CreditsNews::Plenty);
-    };
-    said.trim().parse().ok().map(CreditsNews::Left)
-}
-
-fn date(text: &str) -> Option<Timestamp> {
-    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp())
-}
-
-fn beginning(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-    if text.trim().is_empty() { "no body".to_owned() } else { bounded(text.trim()) }
-}
-
-/// A page; 204 is an empty one. A body that should be there and is not is no list: nothing may be
-/// taken to be absent.
-fn read_list(response: &Response) -> Result<wire::Page, Error> {
-    if response.status == 204 {
-        return Ok(wire::Page::default());
-    }
-    if response.status != 200 {
-        return Err(status_error("list", false, response));
-    }
-    match wire::read_page(&response.body) {
-        Ok(page) => Ok(page),
-        Err(_) if error_of(response).is_some() => Err(status_error("list", false, response)),
-        Err(error) => Err(unreadable_list(response, &error.to_string())),
-    }
-}
-
-fn unreadable_list(response: &Response, why: &str) -> Error {
-    let kind = Kind::Unreadable { status: response.status, why: bounded(why) };
-    Error { operation: "list", writing: false, kind }
 }
 
 /// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at
@@ -532,8 +476,6 @@ fn path_index(item: &Item) -> Option<usize> {
 const PAGES_MAX: usize = 10_000;
 /// `channel_ids` holds at most 512 characters (zoho/crm-oas, v8.0): 25 ids of 19 digits.
 pub const DELETE_MAX: usize = 25;
-/// A longer wait than this is not believed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -559,7 +501,7 @@ mod tests {
 
     fn check(items: &[String]) -> Vec<String> {
         let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
-        let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else {
+        let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes(), &Veil::default()) else {
             panic!("no items")
         };
         let words = |verdict: &ItemVerdict| match verdict {
@@ -612,7 +554,8 @@ mod tests {
         };
         let check = |items: &[String]| {
             let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
-            let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes()) else {
+            let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes(), &Veil::default())
+            else {
                 panic!("no items")
             };
             let words = |verdict: &ItemVerdict| match verdict {
@@ -626,22 +569,5 @@ mod tests {
         assert_eq!(check(&[ok(11), gone.into(), no("")]), ["ok", "NOT_SUBSCRIBED", "INVALID_DATA"]);
         assert_eq!(check(&[ok(11), gone.into()]), ["ok", "unsure", "unsure"]);
         assert_eq!(check(&[gone.into()]), ["unsure", "unsure", "unsure"]);
-    }
-
-    #[test]
-    fn a_retry_after_is_seconds_or_a_date() {
-        let wait = |asked: &str, date: Option<&str>| {
-            let mut headers = vec![("retry-after".to_owned(), asked.to_owned())];
-            headers.extend(date.map(|date| ("date".to_owned(), date.to_owned())));
-            retry_after(&Response { status: 429, headers, body: Vec::new() })
-                .map(|wait| wait.as_secs())
-        };
-        let date = Some("Mon, 23 Nov 2026 16:00:00 GMT");
-        assert_eq!(wait(" 120 ", None), Some(120));
-        assert_eq!(wait("99999999999", None), Some(86_400));
-        assert_eq!(wait("Mon, 23 Nov 2026 16:01:30 GMT", date), Some(90));
-        assert_eq!(wait("Mon, 23 Nov 2026 15:00:00 GMT", date), Some(0));
-        assert_eq!(wait("Mon, 23 Nov 2026 16:01:30 GMT", None), None);
-        assert_eq!(wait("soon", date), None);
     }
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::model::codes::may_be_of_one_channel;
 
+use super::oauth_words::{HandedIn, hint};
 use super::transport::TransportError;
 use super::wire::Refused;
 
@@ -69,8 +70,9 @@ pub enum Kind {
     },
     /// The OAuth server says no to the credentials.
     #[error(
-        "the OAuth server refuses the credentials: {0} (a refresh token that was revoked needs a new one, see \
-         \"With a real account\" in the README; it is tried again every hour, and at once when the config gives others)"
+        "the OAuth server refuses the credentials: {}; it is tried again every hour, and at once when the config gives \
+         others",
+        with_hint(.0)
     )]
     Credentials(String),
     /// No token is asked for now, so that Zoho does not lock the refresh token out.
@@ -86,6 +88,11 @@ pub enum Kind {
     /// No token is asked for, because the store cannot remember it.
     #[error("no access token is asked for, because that cannot be remembered: {0}")]
     Unremembered(String),
+}
+
+fn with_hint(said: &str) -> String {
+    hint(said, HandedIn::RefreshToken)
+        .map_or_else(|| said.to_owned(), |hint| format!("{said} ({hint})"))
 }
 
 /// What an error means for who made the call.

@@ -8,6 +8,9 @@
 //! - [`auth`]: the access token: cached over restarts, one fetch at a time, never more fetches than
 //!   Zoho allows;
 //! - [`wire`]: the bodies, in both directions;
+//! - `replies`: what a reply says beside its items;
+//! - [`veil`]: the one door by which foreign text comes in, without secrets;
+//! - `oauth_words`: what each word of the OAuth server means;
 //! - [`error`]: what went wrong, and the one match that says what it means;
 //! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
@@ -19,9 +22,12 @@
 pub mod auth;
 pub mod client;
 pub mod error;
+mod oauth_words;
+mod replies;
 mod time;
 pub mod timed;
 pub mod transport;
+pub mod veil;
 pub mod wire;
 
 #[cfg(test)]

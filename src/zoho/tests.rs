@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::client::ItemVerdict;
+use super::client::{Client, ItemVerdict};
 use super::error::{Class, Error, Kind};
 use super::testing::{Sim, account, ask, id, spec};
+use super::transport::{Exchange, Transport};
 use crate::clock::Clock;
 use crate::model::channel::Ask;
+use crate::model::exchange::{Request, Response};
 use crate::model::secret::Secret;
 use crate::model::token::FETCHES_MAX;
 use crate::model::token::TokenState;
@@ -125,12 +127,13 @@ async fn an_oauth_error_inside_a_200_is_the_accounts_and_asked_again_slowly() {
     let said = error.to_string();
     assert!(
         said.starts_with(
-            "token: the OAuth server refuses the credentials: invalid_code (a refresh token"
+            "token: the OAuth server refuses the credentials: invalid_code (the refresh token"
         ),
         "{said}"
     );
     assert!(
-        said.contains("needs a new one") && said.contains("at once when the config gives others"),
+        said.contains("`channelkeeper login`")
+            && said.contains("at once when the config gives others"),
         "{said}"
     );
     assert_eq!(class(&error), "account");
@@ -412,3 +415,134 @@ async fn nothing_that_is_said_of_an_error_holds_a_secret() {
         Class::Transient { .. }
     ));
 }
+
+/// Answers each request as it is told to.
+struct Says<F>(F);
+
+impl<F: Fn(&Request) -> Response + Send + Sync> Transport for Says<F> {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        let response = self.0(&request);
+        Box::pin(async move { Ok(response) })
+    }
+}
+
+/// A client of a server that gives a token and says something of its own to the rest.
+fn client_of(says: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Client {
+    let given = |request: &Request| (request.path == "/oauth/v2/token").then(|| said(200, TOKEN));
+    let transport = Says(move |request: &Request| given(request).unwrap_or_else(|| says(request)));
+    client_over(transport)
+}
+
+fn client_over(transport: impl Transport + 'static) -> Client {
+    let clock = sim().client().clock().clone();
+    Client::new(account(), Arc::new(transport), clock, None, Arc::new(|_| Ok(())))
+}
+
+fn said(status: u16, body: &str) -> Response {
+    Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+}
+
+/// What came of a look and of a write, in words.
+async fn all_that_is_said(client: &Client) -> String {
+    let ask = ask(spec(1, &["Deals.all"]), client.clock().now());
+    format!("{:?}\n{:?}", client.list().await, client.enable(&[&ask]).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_an_answer_quotes_is_taken_out() {
+    let quotes = |status: u16, body: fn(&Request) -> String| {
+        client_of(move |request| said(status, &body(request)))
+    };
+    let echo = |request: &Request| {
+        format!("<html>{} {:?} {}</html>", "x".repeat(250), request.headers, request.path)
+    };
+    let plain = |request: &Request| format!("gateway: {:?}", request.headers);
+    let refusal = |_: &Request| {
+        r#"{"watch":[{"code":"INVALID_DATA","status":"error","message":"bad hush-token",
+            "details":{"channel_id":"1","token":"an-older-one","of":"hush%2Dtoken"}}]}"#
+            .to_owned()
+    };
+    let misplaced = |_: &Request| r#"{"watch":"hush-token, 1000.access-of-now"}"#.to_owned();
+    for client in
+        [quotes(502, echo), quotes(502, plain), quotes(400, refusal), quotes(200, misplaced)]
+    {
+        let mut spec = spec(1, &["Deals.all"]);
+        spec.token = Some(Secret::new("hush-token"));
+        let ask = ask(spec, client.clock().now());
+        let written = client.enable(&[&ask]).await;
+        let said = format!("{written:?}\n{:?}", client.list().await);
+        for secret in ["hush-token", "an-older-one", "1000.access-of-now"] {
+            assert!(!said.contains(secret), "{secret}: {said}");
+        }
+    }
+    let plain = all_that_is_said(&quotes(502, plain)).await;
+    assert!(plain.contains("Zoho-oauthtoken [secret]"), "{plain}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_the_oauth_server_quotes_is_taken_out() {
+    let client = client_over(Says(|request: &Request| {
+        let sent = String::from_utf8_lossy(&request.body).into_owned();
+        said(200, &serde_json::json!({ "error": format!("bad {sent} 1000.refresh-a") }).to_string())
+    }));
+    let error = client.list().await.unwrap_err().to_string();
+    assert!(error.contains("refresh_token=[secret]"), "{error}");
+    let kept = client.token_state().await.denied.unwrap().what;
+    for said in [error, kept] {
+        assert!(!said.contains("secret-a") && !said.contains("refresh-a"), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bare_success_is_unsure_whatever_its_status() {
+    for status in [200, 202, 400] {
+        let client = client_of(move |_| said(status, r#"{"code":"SUCCESS","status":"success"}"#));
+        let ask = ask(spec(1, &["Deals.all"]), client.clock().now());
+        let error = client.enable(&[&ask]).await.unwrap_err();
+        assert_eq!(error.class(), Class::Unsure, "{status}: {error}");
+        assert_eq!(client.disable(&[id(1)]).await.unwrap_err().class(), Class::Unsure, "{status}");
+        assert!(client.list().await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_no_header_can_carry_is_not_kept() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let client = client_over(Says(move |request: &Request| {
+        if request.path != "/oauth/v2/token" {
+            return Response { status: 204, headers: Vec::new(), body: Vec::new() };
+        }
+        let token = if first.swap(false, Ordering::SeqCst) { "10\n00" } else { "1000.good" };
+        said(200, &serde_json::json!({ "access_token": token, "expires_in": 3600 }).to_string())
+    }));
+    let error = client.list().await.unwrap_err();
+    assert!(error.to_string().contains("no header can carry"), "{error}");
+    assert_eq!(error.class(), Class::Transient { retry_after: None });
+    assert_eq!(client.token_state().await.access, None);
+    assert!(client.list().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_a_page_and_another_api_are_named() {
+    let told = |response: fn() -> Response| async move {
+        all_that_is_said(&client_of(move |_| response())).await
+    };
+    let redirect = told(|| Response {
+        status: 301,
+        headers: vec![("location".to_owned(), "https://me:pw@crm.zoho.test/x?y=1".to_owned())],
+        body: b"<html>moved</html>".to_vec(),
+    });
+    let redirect = redirect.await;
+    assert_eq!(redirect.matches("it redirects to crm.zoho.test").count(), 2, "{redirect}");
+    assert!(!redirect.contains("<html>") && !redirect.contains("me:pw"), "{redirect}");
+    let page = told(|| said(200, "\n<!DOCTYPE html><p>sign in</p>")).await;
+    assert_eq!(page.matches("a web page came instead of JSON").count(), 2, "{page}");
+    let elsewhere =
+        told(|| said(401, r#"{"code":"INVALID_TOKEN","message":"invalid oauth token"}"#));
+    let elsewhere = elsewhere.await;
+    let named = "the org's API is at https://www.zohoapis.eu, but this account asks https://www.zohoapis.test";
+    assert!(elsewhere.contains(named), "{elsewhere}");
+}
+
+const TOKEN: &str = r#"{"access_token":"1000.access-of-now","expires_in":3600,
+    "api_domain":"https://www.zohoapis.eu"}"#;

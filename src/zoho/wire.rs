@@ -18,10 +18,11 @@ use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Row, TokenSeen};
-use crate::model::sanitize::plain;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::model::version::{Limits, PAGE_ROWS};
+
+use super::veil::Veil;
 
 /// `{"watch": [..]}` for POST, PUT and PATCH.
 pub fn write_body(asks: &[&Ask], limits: Limits) -> Vec<u8> {
@@ -274,21 +275,30 @@ pub enum Answer {
     Items(Vec<Item>),
     /// It is a bare error.
     Bare(Refused),
+    /// It is a bare success, which names no channel: nobody can say what became of any.
+    BareSuccess,
 }
 
 /// Reads the answer to a write, whatever its HTTP status.
-pub fn read_answer(body: &[u8]) -> Result<Answer, String> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+///
+/// # Errors
+/// Why it is no answer, in words that the veil has seen.
+pub fn read_answer(body: &[u8], veil: &Veil) -> Result<Answer, String> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| veil.words(&error.to_string()))?;
     if let Some(items) = value.get("watch").and_then(Value::as_array) {
-        return Ok(Answer::Items(items.iter().map(read_item).collect()));
+        return Ok(Answer::Items(items.iter().map(|item| read_item(item, veil)).collect()));
+    }
+    if value.get("code").and_then(Value::as_str) == Some("SUCCESS") {
+        return Ok(Answer::BareSuccess);
     }
     if value.get("code").is_some() || value.get("error").is_some() {
-        return Ok(Answer::Bare(read_refused(&value)));
+        return Ok(Answer::Bare(read_refused(&value, veil)));
     }
     Err("it has neither `watch` nor `code`".to_owned())
 }
 
-fn read_item(item: &Value) -> Item {
+fn read_item(item: &Value, veil: &Veil) -> Item {
     let events: &[Value] =
         item.pointer("/details/events").and_then(Value::as_array).map_or(&[], Vec::as_slice);
     let named = item.pointer("/details/channel_id").or_else(|| events.first()?.get("channel_id"));
@@ -306,40 +316,26 @@ fn read_item(item: &Value) -> Item {
         (None, None) => {
             ItemVerdict::Unsure("its item in the reply has neither code nor status".to_owned())
         }
-        (Some(_), _) | (None, Some(_)) => ItemVerdict::Refused(read_refused(item)),
+        (Some(_), _) | (None, Some(_)) => ItemVerdict::Refused(read_refused(item, veil)),
     };
     Item { id, verdict }
 }
 
-fn read_refused(value: &Value) -> Refused {
+fn read_refused(value: &Value, veil: &Veil) -> Refused {
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     let code = text("code").or_else(|| text("error")).unwrap_or("UNKNOWN").to_owned();
     let message = text("message").or_else(|| text("error_description")).unwrap_or("no message");
-    let details =
-        value.get("details").and_then(Value::as_object).filter(|details| !details.is_empty());
-    let json_path =
-        details.and_then(|details| details.get("json_path")?.as_str()).map(str::to_owned);
-    let message = match details {
-        Some(details) => format!("{message} {}", Value::Object(details.clone())),
-        None => message.to_owned(),
+    let mut details = value.get("details").and_then(Value::as_object).cloned().unwrap_or_default();
+    // A channel that is quoted whole brings its token, which this process may never have sent.
+    details.remove("token");
+    let json_path = details.get("json_path").and_then(Value::as_str);
+    let json_path = json_path.map(|path| veil.words(path));
+    let message = if details.is_empty() {
+        message.to_owned()
+    } else {
+        format!("{message} {}", Value::Object(details))
     };
-    Refused {
-        code: bounded(&code),
-        message: bounded(&message),
-        json_path: json_path.map(|path| bounded(&path)),
-    }
-}
-
-/// What Zoho said, cut to a length that fits a log line, and with nothing in it that breaks a line
-/// or steers a terminal.
-pub fn bounded(text: &str) -> String {
-    const MAX: usize = 300;
-    let clean = text.chars().map(plain);
-    let mut cut: String = clean.clone().take(MAX).collect();
-    if clean.count() > MAX {
-        cut.push_str("...");
-    }
-    cut
+    Refused { code: veil.words(&code), message: veil.words(&message), json_path }
 }
 
 fn read_id(value: &Value) -> Option<ChannelId> {

@@ -236,9 +236,10 @@ fn a_full_page_that_does_not_say_is_followed_by_another() {
 
 /// Every verdict of an answer, a line each.
 fn verdicts(body: &str) -> String {
-    match read_answer(body.as_bytes()) {
+    match read_answer(body.as_bytes(), &Veil::default()) {
         Err(why) => format!("unreadable: {why}"),
         Ok(Answer::Bare(refused)) => format!("bare {}: {}", refused.code, refused.message),
+        Ok(Answer::BareSuccess) => "bare success".to_owned(),
         Ok(Answer::Items(items)) => {
             let line = |item: &Item| {
                 let id = item.id.map_or("?".to_owned(), |id| id.to_string());
@@ -312,6 +313,7 @@ fn what_is_no_list_of_items_is_a_bare_error_or_unreadable() {
         ),
         (r#"{"error":"Access Denied","error_description":"wait"}"#, "bare Access Denied: wait"),
         (r#"{"code":7}"#, "bare UNKNOWN: no message"),
+        (r#"{"code":"SUCCESS","status":"success"}"#, "bare success"),
         (r#"{"watch":{}}"#, "unreadable: it has neither `watch` nor `code`"),
         ("[]", "unreadable: it has neither `watch` nor `code`"),
         ("", "unreadable: EOF while parsing a value at line 1 column 0"),
@@ -325,7 +327,9 @@ fn what_is_no_list_of_items_is_a_bare_error_or_unreadable() {
 fn what_zoho_says_is_bounded_and_has_no_control_characters() {
     let message = format!("a\nb\u{1b}[31m{}", "\u{e9}".repeat(1000));
     let body = json!({ "code": "X".repeat(1000), "message": message }).to_string();
-    let Ok(Answer::Bare(refused)) = read_answer(body.as_bytes()) else { panic!("not bare") };
+    let Ok(Answer::Bare(refused)) = read_answer(body.as_bytes(), &Veil::default()) else {
+        panic!("not bare")
+    };
     assert!(
         refused.message.starts_with("a b [31m\u{e9}") && refused.message.chars().count() == 303
     );
@@ -394,15 +398,15 @@ proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
         let _page = read_page(&body);
-        let _answer = read_answer(&body);
+        let _answer = read_answer(&body, &Veil::default());
     }
 
     #[test]
     fn no_json_makes_a_reader_panic(value in any_json()) {
         let body = json!({ "watch": [value], "info": value }).to_string();
         let _page = read_page(body.as_bytes());
-        let _answer = read_answer(body.as_bytes());
-        let _answer = read_answer(value.to_string().as_bytes());
+        let _answer = read_answer(body.as_bytes(), &Veil::default());
+        let _answer = read_answer(value.to_string().as_bytes(), &Veil::default());
     }
 
     #[test]
@@ -421,7 +425,7 @@ proptest! {
     ) {
         let mut item = json!({ "code": "NOT_SUBSCRIBED", "details": {}, "message": "m", "status": "error" });
         item[key] = value;
-        let is_accepted = matches!(read_item(&item).verdict, ItemVerdict::Accepted(_));
+        let is_accepted = matches!(read_item(&item, &Veil::default()).verdict, ItemVerdict::Accepted(_));
         prop_assert!(!is_accepted);
     }
 

@@ -145,3 +145,47 @@ const SECRETS: [&str; 7] = [
     "hush-plain",
     "hush-of-somebody-else",
 ];
+
+#[test]
+fn what_zoho_quotes_of_our_secrets_is_neither_shown_nor_stored() {
+    let zoho = Simulator::start();
+    let quoted = "of hush-orders, as 1000.refresh-sim1, 1000%2Erefresh%2Dsim1 and secret-sim1";
+    let details = json!({"why": quoted, "token": "hush-orders"});
+    let refused = json!({"channel": "101", "code": "INVALID_DATA", "details": details});
+    zoho.fault(&json!({"kind": {"refuse_channel": refused}}));
+    let orders = channel("orders", 101, &["Deals.all"]).replace("token-orders", "hush-orders");
+    let place = Place::new(&(zoho.account().to_owned() + &orders + AUDIT_ALWAYS))
+        .with_env("RUST_LOG", "trace");
+    let daemon = Daemon::start(&place);
+    let mut seen = Vec::new();
+    let look = |seen: &mut Vec<(String, String)>| {
+        for path in ["/", "/channels/sim1/orders", "/healthz", "/api/v1/status", "/metrics"] {
+            seen.push((path.to_owned(), daemon.get(path).body));
+        }
+        for verb in [["status", "--json"], ["plan", "--json"], ["explain", "orders"]] {
+            seen.push((verb.join(" "), text(&place.verb(&verb))));
+        }
+        seen.push(("apply".to_owned(), text(&place.verb(&["apply"]))));
+    };
+    look(&mut seen);
+    zoho.fault(
+        &json!({"path": "token", "kind": {"oauth_error": {"error": format!("bad {quoted}")}}}),
+    );
+    zoho.tell("POST", "/_sim/revoke", &json!({"refresh_token": "1000.refresh-sim1"}));
+    look(&mut seen);
+    seen.push(("log".to_owned(), daemon.stop().join("\n")));
+    seen.push(("store".to_owned(), String::from_utf8_lossy(&stored(&place.state())).into_owned()));
+    assert!(
+        seen.iter()
+            .any(|(what, text)| what == "apply" && text.contains("of [secret], as [secret]")),
+        "nothing was quoted: {:?}",
+        seen.iter().find(|(what, _)| what == "apply")
+    );
+    for (what, text) in &seen {
+        for secret in ["hush-orders", "1000.refresh-sim1", "1000%2Erefresh", "secret-sim1"] {
+            let lines: Vec<&str> =
+                text.lines().filter(|line| line.contains(secret)).take(3).collect();
+            assert!(lines.is_empty(), "{secret} is in {what}:\n{}", lines.join("\n"));
+        }
+    }
+}
