@@ -73,6 +73,14 @@ impl Overview {
     }
 }
 
+impl Overview {
+    /// How many gaps of declared channels nobody has acknowledged.
+    pub fn unacknowledged_gaps(&self) -> usize {
+        let reports = self.accounts.values().flatten();
+        reports.flat_map(|report| report.channels.values()).map(|channel| channel.gaps).sum()
+    }
+}
+
 /// The passes of one account in this process, added up: what only grows, for the counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {

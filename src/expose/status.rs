@@ -66,6 +66,9 @@ pub struct HealthView {
     pub reasons: Vec<ReasonView>,
     /// How many reasons are not listed.
     pub reasons_left_out: usize,
+    /// How many gaps nobody has acknowledged: `channelkeeper gaps`.
+    #[serde(default)]
+    pub gaps: usize,
 }
 
 /// One thing that is not as it should be.
@@ -189,7 +192,9 @@ pub struct ChannelView {
     pub id: String,
     /// `covered`, `unverified`, `drifted` or `uncovered`.
     pub state: String,
-    /// Whether it is covered now: `covered` and `unverified` are.
+    /// How serious that is.
+    pub status: Status,
+    /// Whether it is covered now: it is unless its state is `uncovered`.
     pub covered: bool,
     /// When it ends, or ended.
     pub expiry: Option<Timestamp>,
@@ -213,6 +218,9 @@ pub struct ChannelView {
     /// sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeliverable_since: Option<Timestamp>,
+    /// How many of its gaps nobody has acknowledged.
+    #[serde(default)]
+    pub gaps: usize,
 }
 
 impl StatusView {
@@ -235,7 +243,7 @@ impl StatusView {
 impl HealthView {
     /// Of a health.
     pub fn of(health: &Health) -> HealthView {
-        let Health { live, not_ready, status, reasons, reasons_left_out, guarantee } = health;
+        let Health { live, not_ready, status, reasons, reasons_left_out, guarantee, gaps } = health;
         HealthView {
             status: *status,
             live: *live,
@@ -244,6 +252,7 @@ impl HealthView {
             guaranteed_until: guarantee.until(),
             reasons: reasons.iter().map(ReasonView::of).collect(),
             reasons_left_out: *reasons_left_out,
+            gaps: *gaps,
         }
     }
 }
@@ -412,7 +421,9 @@ impl ChannelView {
             drift,
             last,
             undeliverable,
+            gaps,
         } = channel;
+        let state = report.state_at(channel, now);
         let last = last.as_ref().map(|LastStep { at, step, outcome }| LastStep {
             at: *at,
             step: line(step),
@@ -421,7 +432,8 @@ impl ChannelView {
         ChannelView {
             name: spec.name.to_string(),
             id: spec.id.to_string(),
-            state: report.state_at(channel, now).word().to_owned(),
+            state: state.word().to_owned(),
+            status: Status::of_channel(state),
             covered: health::is_covered(report, channel, now),
             expiry: *expiry,
             due_at: *due_at,
@@ -432,6 +444,7 @@ impl ChannelView {
             held: Vec::new(),
             last,
             undeliverable_since: undeliverable.as_ref().map(|refused| refused.0),
+            gaps: *gaps,
         }
     }
 }

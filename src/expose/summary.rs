@@ -44,6 +44,9 @@ pub struct Summary {
     pub reasons: Vec<ReasonView>,
     /// How many more there are.
     pub reasons_left_out: usize,
+    /// How many gaps nobody has acknowledged: `channelkeeper gaps`.
+    #[serde(default)]
+    pub gaps: usize,
     /// Every declared account, at most [`ACCOUNTS_MAX`].
     pub accounts: Vec<AccountSummary>,
     /// How many more there are.
@@ -84,6 +87,7 @@ impl Summary {
             stopping: overview.stopping,
             reasons: health.reasons.iter().take(REASONS_MAX).map(ReasonView::of).collect(),
             reasons_left_out,
+            gaps: health.gaps,
             accounts_left_out: names.clone().count().saturating_sub(ACCOUNTS_MAX),
             accounts: names
                 .take(ACCOUNTS_MAX)
@@ -152,6 +156,7 @@ mod tests {
               "stopping": false,
               "reasons": [],
               "reasons_left_out": 0,
+              "gaps": 0,
               "accounts": [
                 {
                   "name": "acme",

@@ -145,6 +145,7 @@ fn channel(number: i64) -> ChannelReport {
             outcome: "done until 2026-01-02T00:00:00Z".to_owned(),
         }),
         undeliverable: None,
+        gaps: 0,
     }
 }
 

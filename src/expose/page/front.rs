@@ -9,7 +9,7 @@ use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::reconcile::report::{AccountReport, ChannelState};
 
-use super::super::health::{account_guarantee, counted, health};
+use super::super::health::{account_guarantee, counted, gaps_note, health};
 use super::super::lookups::{Lookups, TokenFacts};
 use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
@@ -196,12 +196,15 @@ impl FrontView {
         let ConfigView { warnings, .. } = &self.config;
         let (first, rest) = reasons.split_at(reasons.len().min(REASONS_SHOWN));
         let more = rest.len() + reasons_left_out;
-        let none = reasons.is_empty() && warnings.is_empty() && self.unread.is_none();
+        let gaps = gaps_note(self.health.gaps);
+        let none =
+            reasons.is_empty() && gaps.is_none() && warnings.is_empty() && self.unread.is_none();
         html! {
             @if !none {
                 section.reasons aria-label="What is not as it should be" {
                     ul {
                         @for reason in first { (reason_item(reason)) }
+                        @if let Some(note) = &gaps { li.note { (state("warning")) " " (note) } }
                         @for warning in warnings { li.note { (state("warning")) " config: " (warning) } }
                         @if let Some(why) = &self.unread { li.note { (state("warning")) " what is remembered could not be read: " (why) } }
                     }
@@ -250,7 +253,7 @@ impl FrontView {
                 @if self.query.follow {
                     p.quiet { "Search and filter rest while the page follows, so that nothing typed is lost." }
                 } @else { (self.form()) }
-                @if self.channels.is_empty() { p.quiet { "No channel is so." } } @else {
+                @if self.channels.is_empty() { p.quiet { "No channels match this filter." } } @else {
                     table.channels {
                         caption {
                             "Channels " (from + 1) " to " (from + self.channels.len()) " of " (self.found) ", " (self.query.sort.title())

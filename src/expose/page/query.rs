@@ -5,6 +5,8 @@
 
 use crate::reconcile::report::ChannelState;
 
+use super::super::health::Status;
+
 /// What the front page is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
@@ -30,7 +32,7 @@ pub enum StateFilter {
     /// In this state.
     Is(ChannelState),
     /// In any state but covered.
-    Failing,
+    NotOk,
 }
 
 /// The order of channels.
@@ -69,7 +71,7 @@ pub enum Shows {
 impl StateFilter {
     /// All of them, with their words.
     pub const ALL: [StateFilter; 5] = [
-        StateFilter::Failing,
+        StateFilter::NotOk,
         StateFilter::Is(ChannelState::Uncovered),
         StateFilter::Is(ChannelState::Drifted),
         StateFilter::Is(ChannelState::Unverified),
@@ -80,7 +82,7 @@ impl StateFilter {
     pub const fn word(self) -> &'static str {
         match self {
             StateFilter::Is(state) => state.word(),
-            StateFilter::Failing => "failing",
+            StateFilter::NotOk => "not-ok",
         }
     }
 
@@ -88,7 +90,7 @@ impl StateFilter {
     pub fn shows(self, state: ChannelState) -> bool {
         match self {
             StateFilter::Is(wanted) => state == wanted,
-            StateFilter::Failing => state != ChannelState::Covered,
+            StateFilter::NotOk => Status::of_channel(state) != Status::Ok,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Gaps as people read them: one line for all events of a channel that share one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,14 @@ pub fn views(
         acknowledged: ack.and_then(|place| acks.0.get(place)).map(AckView::of),
     };
     shared.into_iter().map(view).collect()
+}
+
+/// How many of those nobody has acknowledged. Gaps of several events that share their times, kind
+/// and cause are one, as in [`views`].
+pub fn unacknowledged((ledger, acks): (&Ledger, &Acks), now: Timestamp) -> usize {
+    let gaps = ledger.gaps(now);
+    let open = gaps.iter().filter(|gap| acks.place_of(gap).is_none());
+    open.map(|gap| (gap.from, gap.to, gap.kind, gap.cause)).collect::<BTreeSet<_>>().len()
 }
 
 impl GapView {
