@@ -124,6 +124,9 @@ pub struct AccountView {
     pub foreign: usize,
     /// Their ids, at most [`FOREIGN_MAX`].
     pub foreign_ids: Vec<String>,
+    /// Events that several channels send to the same URL, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<String>,
     /// Calls made by this process.
     pub calls: Vec<CallsView>,
     /// What is left of the day's API credits; nothing when Zoho has not said that half of them are
@@ -314,6 +317,7 @@ impl AccountView {
             held: Vec::new(),
             foreign: 0,
             foreign_ids: Vec::new(),
+            overlaps: Vec::new(),
             calls: Vec::new(),
             credits: None,
         }
@@ -344,6 +348,7 @@ impl AccountView {
             held: held.into_values().flatten().collect(),
             foreign: foreign.len(),
             foreign_ids: foreign.iter().take(FOREIGN_MAX).map(ToString::to_string).collect(),
+            overlaps: overlap_lines(report),
             calls: calls.collect(),
             credits: CreditsView::of(report, now),
             ..AccountView::unseen(&report.account)
@@ -359,6 +364,11 @@ pub(super) fn counts(report: &AccountReport, now: Timestamp) -> BTreeMap<String,
         (state.word().to_owned(), channels.count())
     };
     ChannelState::ALL.into_iter().map(of).collect()
+}
+
+/// The overlaps of an account, one line each.
+pub(super) fn overlap_lines(report: &AccountReport) -> Vec<String> {
+    report.after.overlaps.iter().map(|overlap| line(&overlap.to_string())).collect()
 }
 
 fn held_view(held: &Held) -> HeldView {

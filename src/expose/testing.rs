@@ -99,6 +99,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         held: Vec::new(),
         kept,
         foreign: Vec::new(),
+        overlaps: Vec::new(),
         batch_max: 50,
         next_wake: hours(12),
     };

@@ -15,6 +15,7 @@ use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
 use super::super::status::{
     ChannelView, ConfigView, CreditsView, HealthView, PassView, ReasonView, counts, headline,
+    overlap_lines,
 };
 use super::bar::Bar;
 use super::frame::{Frame, at, from_now, legend, state};
@@ -76,6 +77,8 @@ pub struct AccountRow {
     pub calls: u64,
     /// What is left of the day's API credits, when Zoho says it.
     pub credits: Option<CreditsView>,
+    /// Events that several channels send to the same URL, one line each.
+    pub overlaps: Vec<String>,
 }
 
 /// One channel.
@@ -400,6 +403,7 @@ impl AccountRow {
             token,
             calls: report.map_or(0, calls),
             credits: report.and_then(|report| CreditsView::of(report, now)),
+            overlaps: report.map(overlap_lines).unwrap_or_default(),
         }
     }
 
@@ -412,6 +416,7 @@ impl AccountRow {
                 td data-label="Channels" {
                     @for (word, count) in counts { span.count { (count) " " (state(word)) } " " }
                     @if self.foreign > 0 { span.quiet { (self.foreign) " foreign" } }
+                    @for overlap in &self.overlaps { br; span.quiet { (overlap) } }
                 }
                 td data-label="Covered until" {
                     @match (self.until, &self.unusable) {

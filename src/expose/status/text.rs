@@ -25,6 +25,7 @@ impl StatusView {
         for account in &self.accounts {
             lines.push(String::new());
             lines.push(account.line(self.now));
+            lines.extend(account.overlaps.iter().map(|overlap| format!("  note: {overlap}")));
             lines.extend(table(account, self.now));
             lines.extend(
                 account
