@@ -493,10 +493,10 @@ mod tests {
             # HELP channelkeeper_live 1 while the scheduler's loop turns. Alert on 0.
             # TYPE channelkeeper_live gauge
             channelkeeper_live 1.0
-            # HELP channelkeeper_ready 1 while the daemon is ready. Alert on 0 for 10 minutes.
+            # HELP channelkeeper_ready 1 while `/readyz` says yes. Alert on 0 for 10 minutes.
             # TYPE channelkeeper_ready gauge
             channelkeeper_ready 1.0
-            # HELP channelkeeper_status 1 for the status that /healthz gives. Alert on failing; look at degraded within a day.
+            # HELP channelkeeper_status 1 for the status that `/healthz` gives: ok, degraded or failing. Alert on failing; look at degraded within a day.
             # TYPE channelkeeper_status gauge
             channelkeeper_status{status="ok"} 0.0
             channelkeeper_status{status="degraded"} 0.0
@@ -504,11 +504,11 @@ mod tests {
             # HELP channelkeeper_health_reasons How many things are not as they should be.
             # TYPE channelkeeper_health_reasons gauge
             channelkeeper_health_reasons 3.0
-            # HELP channelkeeper_loop_age_seconds How long ago the scheduler's loop last turned. Alert above 90.
+            # HELP channelkeeper_loop_age_seconds How long ago the loop last turned; 30 at most while it is well. Alert above 90.
             # TYPE channelkeeper_loop_age_seconds gauge
             # UNIT channelkeeper_loop_age_seconds seconds
             channelkeeper_loop_age_seconds 5.0
-            # HELP channelkeeper_guaranteed_until_timestamp_seconds The headline: up to when everything declared stays covered if nothing succeeds any more; 0 when something is not covered already.
+            # HELP channelkeeper_guaranteed_until_timestamp_seconds Up to when everything declared stays covered if nothing succeeds any more; 0 when something is not covered already.
             # TYPE channelkeeper_guaranteed_until_timestamp_seconds gauge
             # UNIT channelkeeper_guaranteed_until_timestamp_seconds seconds
             channelkeeper_guaranteed_until_timestamp_seconds 0.0
@@ -521,33 +521,33 @@ mod tests {
             # HELP channelkeeper_config_ok 1 when the config as last read can be used. Alert on 0 for 15 minutes.
             # TYPE channelkeeper_config_ok gauge
             channelkeeper_config_ok 1.0
-            # HELP channelkeeper_config_last_load_timestamp_seconds When the desired state in force was read; 0 when it is the store's.
+            # HELP channelkeeper_config_last_load_timestamp_seconds When the config in force was read; 0 while the desired state is that of the store, because the config cannot be used.
             # TYPE channelkeeper_config_last_load_timestamp_seconds gauge
             # UNIT channelkeeper_config_last_load_timestamp_seconds seconds
             channelkeeper_config_last_load_timestamp_seconds 1767225600.0
-            # HELP channelkeeper_config The config in force: 16 digits of its files' SHA-256.
+            # HELP channelkeeper_config The config in force: the first 16 digits of `cat FILES | sha256sum`, the named file first, then what it includes; absent while the desired state is that of the store.
             # TYPE channelkeeper_config info
             channelkeeper_config_info{hash="0123456789abcdef"} 1
-            # HELP channelkeeper_accounts How many accounts are declared.
+            # HELP channelkeeper_accounts Accounts declared.
             # TYPE channelkeeper_accounts gauge
             channelkeeper_accounts 1.0
-            # HELP channelkeeper_accounts_unusable How many of them cannot be worked on. Alert above 0.
+            # HELP channelkeeper_accounts_unusable Those that cannot be worked on. Alert above 0.
             # TYPE channelkeeper_accounts_unusable gauge
             channelkeeper_accounts_unusable 0.0
             # HELP channelkeeper_stopping 1 while the daemon is stopping.
             # TYPE channelkeeper_stopping gauge
             channelkeeper_stopping 0.0
-            # HELP channelkeeper_account_guaranteed_until_timestamp_seconds As guaranteed_until, for one account; 0 when one of its channels is not covered already.
+            # HELP channelkeeper_account_guaranteed_until_timestamp_seconds The same guarantee for one account.
             # TYPE channelkeeper_account_guaranteed_until_timestamp_seconds gauge
             # UNIT channelkeeper_account_guaranteed_until_timestamp_seconds seconds
             channelkeeper_account_guaranteed_until_timestamp_seconds{account="acme"} 0.0
-            # HELP channelkeeper_channels Declared channels by state. Alert on uncovered above 0 for 5 minutes, on drifted for an hour.
+            # HELP channelkeeper_channels Declared channels. Alert on uncovered above 0 for 5 minutes, on drifted for an hour.
             # TYPE channelkeeper_channels gauge
             channelkeeper_channels{account="acme",state="covered"} 1.0
             channelkeeper_channels{account="acme",state="unverified"} 0.0
             channelkeeper_channels{account="acme",state="drifted"} 0.0
             channelkeeper_channels{account="acme",state="uncovered"} 1.0
-            # HELP channelkeeper_held_channels Channels for which something is not done, by cause.
+            # HELP channelkeeper_held_channels Channels for which something is not done: conflict, contested, rejected and so on.
             # TYPE channelkeeper_held_channels gauge
             channelkeeper_held_channels{account="acme",cause="back-off"} 0.0
             channelkeeper_held_channels{account="acme",cause="conflict"} 0.0
@@ -563,7 +563,7 @@ mod tests {
             # HELP channelkeeper_foreign_channels Channels at Zoho that are not ours; they are never touched.
             # TYPE channelkeeper_foreign_channels gauge
             channelkeeper_foreign_channels{account="acme"} 1.0
-            # HELP channelkeeper_needs_a_person 1 when only a person can mend an account's failure. Alert on 1.
+            # HELP channelkeeper_needs_a_person 1 when only a person can mend the account's failure. Alert on 1.
             # TYPE channelkeeper_needs_a_person gauge
             channelkeeper_needs_a_person{account="acme"} 0.0
             # HELP channelkeeper_look_ok 1 when the last look at Zoho succeeded. Alert on 0 for an hour.
@@ -592,18 +592,18 @@ mod tests {
             # TYPE channelkeeper_account_nearest_expiry_timestamp_seconds gauge
             # UNIT channelkeeper_account_nearest_expiry_timestamp_seconds seconds
             channelkeeper_account_nearest_expiry_timestamp_seconds{account="acme"} 1767312000.0
-            # HELP channelkeeper_account_renewal_due_timestamp_seconds The earliest instant at which one of its channels is to be renewed. Alert on an hour ago.
+            # HELP channelkeeper_account_renewal_due_timestamp_seconds The earliest renewal due; channels that the mode leaves to others do not count. Alert on an hour ago.
             # TYPE channelkeeper_account_renewal_due_timestamp_seconds gauge
             # UNIT channelkeeper_account_renewal_due_timestamp_seconds seconds
             channelkeeper_account_renewal_due_timestamp_seconds{account="acme"} 1767268800.0
-            # HELP channelkeeper_account_emergency_timestamp_seconds The earliest instant from which such a renewal is an emergency. Alert when it is past.
+            # HELP channelkeeper_account_emergency_timestamp_seconds From when such a renewal is an emergency. Alert when it is past.
             # TYPE channelkeeper_account_emergency_timestamp_seconds gauge
             # UNIT channelkeeper_account_emergency_timestamp_seconds seconds
             channelkeeper_account_emergency_timestamp_seconds{account="acme"} 1767301200.0
             # HELP channelkeeper_short_grants Channels to which Zoho gave far less life than was asked for. Alert above 0 for an hour.
             # TYPE channelkeeper_short_grants gauge
             channelkeeper_short_grants{account="acme"} 0.0
-            # HELP channelkeeper_uncovered_seconds How long declared events were certainly not covered, summed over events, for all that `gaps` still knows.
+            # HELP channelkeeper_uncovered_seconds How long declared events were certainly not covered, summed over events, for all that `gaps` still knows: a gauge, since old gaps are dropped with their channels.
             # TYPE channelkeeper_uncovered_seconds gauge
             # UNIT channelkeeper_uncovered_seconds seconds
             channelkeeper_uncovered_seconds{account="acme"} 2.0
@@ -628,10 +628,10 @@ mod tests {
             # HELP channelkeeper_passes Passes that ended.
             # TYPE channelkeeper_passes counter
             channelkeeper_passes_total{account="acme"} 1.0
-            # HELP channelkeeper_successful_passes Those that saw the account and did everything that they tried.
+            # HELP channelkeeper_successful_passes Those that saw the account and did everything they tried.
             # TYPE channelkeeper_successful_passes counter
             channelkeeper_successful_passes_total{account="acme"} 1.0
-            # HELP channelkeeper_last_successful_pass_timestamp_seconds When the last of those began; 0 when this process had none. Alert on 2 hours ago.
+            # HELP channelkeeper_last_successful_pass_timestamp_seconds When the last pass began that saw the account and did everything it tried; 0 when this process had none. Alert on 2 hours ago.
             # TYPE channelkeeper_last_successful_pass_timestamp_seconds gauge
             # UNIT channelkeeper_last_successful_pass_timestamp_seconds seconds
             channelkeeper_last_successful_pass_timestamp_seconds{account="acme"} 1767229200.0
@@ -641,14 +641,14 @@ mod tests {
             # HELP channelkeeper_step_successes Those of them that were done.
             # TYPE channelkeeper_step_successes counter
             channelkeeper_step_successes_total{account="acme",step="enable",reason="renew"} 2.0
-            # HELP channelkeeper_calls Calls of Zoho's watch API made by this process.
+            # HELP channelkeeper_calls Calls of the watch API.
             # TYPE channelkeeper_calls counter
             channelkeeper_calls_total{account="acme",operation="enable",outcome="ok"} 1.0
             channelkeeper_calls_total{account="acme",operation="list",outcome="ok"} 3.0
-            # HELP channelkeeper_token_requests Access tokens asked for by this process: Zoho gives ten in ten minutes.
+            # HELP channelkeeper_token_requests Access tokens asked for: Zoho gives ten to a refresh token in ten minutes.
             # TYPE channelkeeper_token_requests counter
             channelkeeper_token_requests_total{account="acme",outcome="ok"} 1.0
-            # HELP channelkeeper_call_duration_seconds How long calls to Zoho took, whatever came of them.
+            # HELP channelkeeper_call_duration_seconds A histogram of how long calls took, whatever came of them, over all accounts; `server` is api or accounts.
             # TYPE channelkeeper_call_duration_seconds histogram
             # UNIT channelkeeper_call_duration_seconds seconds
             channelkeeper_call_duration_seconds_sum{server="api",method="GET"} 45.24
@@ -663,7 +663,7 @@ mod tests {
             channelkeeper_call_duration_seconds_bucket{le="10.0",server="api",method="GET"} 2
             channelkeeper_call_duration_seconds_bucket{le="30.0",server="api",method="GET"} 2
             channelkeeper_call_duration_seconds_bucket{le="+Inf",server="api",method="GET"} 3
-            # HELP channelkeeper_messages Messages and heartbeats that [alerts] sent.
+            # HELP channelkeeper_messages Messages and heartbeats that `[alerts]` sent: `to` is webhook or heartbeat, `outcome` delivered or failed.
             # TYPE channelkeeper_messages counter
             channelkeeper_messages_total{to="webhook",outcome="delivered"} 0.0
             channelkeeper_messages_total{to="webhook",outcome="failed"} 1.0
@@ -685,7 +685,7 @@ mod tests {
             # UNIT channelkeeper_channel_expiry_timestamp_seconds seconds
             channelkeeper_channel_expiry_timestamp_seconds{account="acme",channel="c1"} 1767312000.0
             channelkeeper_channel_expiry_timestamp_seconds{account="acme",channel="c2"} 0.0
-            # HELP channelkeeper_channel_renewal_due_timestamp_seconds When the channel is renewed; 0 when Zoho does not have it.
+            # HELP channelkeeper_channel_renewal_due_timestamp_seconds When it is renewed; 0 when Zoho does not have it.
             # TYPE channelkeeper_channel_renewal_due_timestamp_seconds gauge
             # UNIT channelkeeper_channel_renewal_due_timestamp_seconds seconds
             channelkeeper_channel_renewal_due_timestamp_seconds{account="acme",channel="c1"} 1767268800.0

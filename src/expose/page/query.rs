@@ -3,6 +3,7 @@
 //! Anything can stand in a URL, so nothing in it is an error: what is not understood is as if it
 //! were not there.
 
+use crate::model::sanitize::plain;
 use crate::reconcile::report::ChannelState;
 
 use super::super::health::Status;
@@ -181,13 +182,11 @@ impl Query {
 
     fn set(&mut self, key: &str, value: &str) {
         match key {
-            "q" => self.q = value.chars().take(WORDS_MAX).collect::<String>().trim().to_owned(),
+            "q" => self.q = words(value).trim().to_owned(),
             "state" => {
                 self.state = StateFilter::ALL.into_iter().find(|state| state.word() == value)
             }
-            "account" => {
-                self.account = (!value.is_empty()).then(|| value.chars().take(WORDS_MAX).collect())
-            }
+            "account" => self.account = (!value.is_empty()).then(|| words(value)),
             "sort" => {
                 self.sort =
                     Sort::ALL.into_iter().find(|sort| sort.word() == value).unwrap_or_default()
@@ -234,6 +233,11 @@ impl Query {
         change(&mut changed);
         changed
     }
+}
+
+/// A text of the URL, fit to be shown: bounded, and without characters that turn or end a line.
+fn words(value: &str) -> String {
+    value.chars().take(WORDS_MAX).map(plain).collect()
 }
 
 /// The URL of a channel's page.
@@ -303,6 +307,12 @@ mod tests {
         assert_eq!(Query::parse(bad), Query { page: 1, ..Query::default() });
         assert_eq!(Query::parse("page=99999999999999999999").page, 1);
         assert_eq!(Query::parse(bad).href(), "/");
+    }
+
+    #[test]
+    fn characters_that_turn_or_end_a_line_do_not_come_back_into_the_search_field() {
+        let query = Query::parse("q=a%E2%80%AEb%00c%0Ad&account=x%1B%5B2J%E2%81%A6");
+        assert_eq!((query.q.as_str(), query.account.as_deref()), ("a b c d", Some("x [2J ")));
     }
 
     #[test]

@@ -45,13 +45,18 @@ fn two_declared_channels_and_a_foreign_one_that_send_the_same_event_to_one_url_a
     let mut world = apart();
     url(&mut world, 2, "https://h.example.com/a?key=s3cret");
     world.spec(2).events = events("Deals", &[Operation::Edit]);
-    check(&world, &expect![]);
+    check(&world, &expect!["Deals.edit goes 2 times to https://h.example.com/a?...: from c1, c2"]);
     let mut foreign = world.observed(1).clone();
     foreign.notify_urls =
         std::iter::once(NotifyUrl::new("https://h.example.com/a?key=s3cret")).collect();
     foreign.events = events("Deals", &[Operation::Edit, Operation::Create]);
     world.seen().insert(id(99), foreign);
-    check(&world, &expect![]);
+    check(
+        &world,
+        &expect![[r#"
+        Deals.edit goes 3 times to https://h.example.com/a?...: from c1, c2, the foreign channel 99
+        Deals.create goes 2 times to https://h.example.com/a?...: from c1, the foreign channel 99"#]],
+    );
     assert!(world.plan().steps.iter().all(|step| step.id != id(99)), "a note, and no step");
     assert_eq!(world.plan().overlaps.len(), 2);
 }
