@@ -152,7 +152,7 @@ impl Notes {
         self.add(place, message.into(), help.into(), Severity::Warning);
     }
 
-    /// Whether anything makes the config unusable.
+    /// Returns whether anything makes the config unusable.
     pub(super) fn any_problem(&self) -> bool {
         self.left_out > 0 || self.list.iter().any(|note| note.severity == Severity::Error)
     }

@@ -191,7 +191,7 @@ pub struct Scheduler {
     watchdog: Option<Watchdog>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     listeners: Vec<Weak<Heard>>,
-    /// Whether passes are made that nobody asked for.
+    /// True when passes are made that nobody asked for.
     is_holding: bool,
     last_look: (Timestamp, Duration),
     /// When the store was last tried to be brought back to its disk.
@@ -705,7 +705,7 @@ impl Scheduler {
     }
 }
 
-/// Whether a pass brought up new work, which it wants done at once.
+/// Returns whether a pass brought up new work, which it wants done at once.
 fn wants_more(report: &AccountReport) -> bool {
     report.next_wake <= after(report.at, SOON) && !report.after.steps.is_empty()
 }

@@ -36,7 +36,7 @@ pub use severity::{Grade, Severity, Status};
 /// How the daemon and its channels are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Whether the scheduler's loop turns.
+    /// True when the scheduler's loop turns.
     pub live: bool,
     /// Why the daemon is not ready; `None` when it is.
     pub not_ready: Option<String>,
@@ -98,7 +98,7 @@ pub fn health(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Health 
 }
 
 impl Health {
-    /// Whether the daemon is ready.
+    /// Returns whether the daemon is ready.
     pub const fn ready(&self) -> bool {
         self.not_ready.is_none()
     }
@@ -139,7 +139,7 @@ pub(super) fn usable(
     accounts.map(|(name, report)| (name, report.as_deref()))
 }
 
-/// Whether a channel is covered at `now`.
+/// Returns whether a channel is covered at `now`.
 pub(super) fn is_covered(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> bool {
     report.state_at(channel, now) != ChannelState::Uncovered
 }

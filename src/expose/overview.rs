@@ -38,7 +38,7 @@ pub struct Overview {
     pub clock_jump: Option<(Timestamp, i64)>,
     /// Log lines that stderr did not get, if there were any.
     pub log_lost: Option<LogLost>,
-    /// Whether the daemon is stopping.
+    /// True when the daemon is stopping.
     pub stopping: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct LogLost {
     pub at: Timestamp,
     /// How many since the start.
     pub lines: u64,
-    /// Whether stderr takes nothing at all.
+    /// True when stderr takes nothing at all.
     pub is_broken: bool,
 }
 
@@ -180,7 +180,7 @@ pub struct Sent {
     pub failed: u64,
     /// When the last was delivered.
     pub delivered_at: Option<Timestamp>,
-    /// Whether the last attempt failed.
+    /// True when the last attempt failed.
     pub is_failing: bool,
 }
 

@@ -52,9 +52,9 @@ pub struct StatusView {
 pub struct HealthView {
     /// `ok`, `degraded` or `failing`.
     pub status: Status,
-    /// Whether the scheduler's loop turns.
+    /// True when the scheduler's loop turns.
     pub live: bool,
-    /// Whether the daemon is ready.
+    /// True when the daemon is ready.
     pub ready: bool,
     /// Why it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,7 +148,7 @@ pub struct CreditsView {
     pub reserve: u64,
     /// The credits of a day, when the config says so.
     pub per_day: Option<u64>,
-    /// Whether audits, and repairs that lose no deliveries, wait.
+    /// True when audits, and repairs that lose no deliveries, wait.
     pub tight: bool,
 }
 
@@ -167,7 +167,7 @@ pub struct PassView {
     pub look_failed: Option<String>,
     /// Why writes failed, if they did for a reason that is no channel's own.
     pub writes_failed: Option<String>,
-    /// Whether only a person can mend the failure.
+    /// True when only a person can mend the failure.
     pub needs_a_person: bool,
     /// How far Zoho's clock is ahead of ours, in milliseconds.
     pub skew_ms: Option<i64>,
@@ -197,7 +197,7 @@ pub struct ChannelView {
     pub state: String,
     /// How serious that is.
     pub status: Status,
-    /// Whether it is covered now: it is unless its state is `uncovered`.
+    /// True when it is covered now: it is unless its state is `uncovered`.
     pub covered: bool,
     /// When it ends, or ended.
     pub expiry: Option<Timestamp>,
@@ -207,7 +207,7 @@ pub struct ChannelView {
     pub emergency_at: Option<Timestamp>,
     /// The life that is asked for, in seconds.
     pub lifetime_s: u64,
-    /// Whether Zoho gave far less than was asked for.
+    /// True when Zoho gave far less than was asked for.
     pub short_grant: bool,
     /// What differs and was not mended yet, one line a field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

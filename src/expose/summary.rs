@@ -38,7 +38,7 @@ pub struct Summary {
     /// The same; 0 when something is not covered already, so that it is in the past for whoever
     /// only compares.
     pub guaranteed_until_epoch: Option<i64>,
-    /// Whether the daemon is stopping: nobody renews until it is started again.
+    /// True when the daemon is stopping: nobody renews until it is started again.
     pub stopping: bool,
     /// What is not as it should be, the most serious first, at most [`REASONS_MAX`].
     pub reasons: Vec<ReasonView>,

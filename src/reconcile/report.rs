@@ -46,7 +46,7 @@ pub struct AccountReport {
     pub look_failed: Option<String>,
     /// Why writes failed, if they did for a reason that is no channel's own.
     pub writes_failed: Option<String>,
-    /// Whether only a person can mend the failure.
+    /// True when only a person can mend the failure.
     pub needs_a_person: bool,
     /// How far Zoho's clock is ahead of ours, in milliseconds.
     pub skew_ms: Option<i64>,
@@ -89,7 +89,7 @@ pub struct ChannelReport {
     pub due_at: Option<Timestamp>,
     /// When that becomes an emergency, by the local clock.
     pub emergency_at: Option<Timestamp>,
-    /// Whether Zoho gave far less than was asked for.
+    /// True when Zoho gave far less than was asked for.
     pub short_grant: bool,
     /// What differs and was not mended yet.
     pub drift: Vec<Drift>,
@@ -226,7 +226,7 @@ impl ChannelReport {
 }
 
 impl AccountReport {
-    /// Whether the pass saw the account and everything that it tried was done.
+    /// Returns whether the pass saw the account and everything that it tried was done.
     pub fn succeeded(&self) -> bool {
         let done = |(_, outcome): &(Step, Outcome)| matches!(outcome, Outcome::Done(_));
         self.look_failed.is_none() && self.writes_failed.is_none() && self.outcomes.iter().all(done)

@@ -62,7 +62,7 @@ pub(super) struct Tree {
 /// What the trees of a store have in common.
 #[derive(Clone, Default)]
 pub(super) struct Keeper {
-    /// Whether to go on in memory when the disk fails.
+    /// True when to go on in memory when the disk fails.
     pub(super) goes_on: bool,
     pub(super) gate: Option<Gate>,
     /// Why something is in memory only.

@@ -48,7 +48,7 @@ pub struct Severity {
     pub http: u16,
     /// The HTTP code of `/healthz?strict`.
     pub http_strict: u16,
-    /// Whether `status` exits with 0.
+    /// True when `status` exits with 0.
     pub exits_well: bool,
     /// The grade of `probe`.
     pub grade: Grade,

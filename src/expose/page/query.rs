@@ -23,7 +23,7 @@ pub struct Query {
     pub period: Shows,
     /// Which page, from 1.
     pub page: usize,
-    /// Whether the page loads itself anew.
+    /// True when the page loads itself anew.
     pub follow: bool,
 }
 
@@ -87,7 +87,7 @@ impl StateFilter {
         }
     }
 
-    /// Whether a channel in this state is shown.
+    /// Returns whether a channel in this state is shown.
     pub fn shows(self, state: ChannelState) -> bool {
         match self {
             StateFilter::Is(wanted) => state == wanted,

@@ -87,7 +87,7 @@ fn sort(hits: &mut [Hit<'_>], sort: Sort, now: Timestamp) {
     }
 }
 
-/// Whether a channel has every word somewhere: in its name, id, account or events.
+/// Returns whether a channel has every word somewhere: in its name, id, account or events.
 fn matches(account: &AccountName, spec: &Spec, words: &[String]) -> bool {
     words.iter().all(|word| {
         has(spec.name.as_str(), word)

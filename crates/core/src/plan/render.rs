@@ -189,7 +189,7 @@ impl HeldView {
         }
     }
 
-    /// Whether a failed look is all there is to say of both: that is said once.
+    /// Returns whether a failed look is all there is to say of both: that is said once.
     fn is_as_unseen_as(&self, other: &HeldView) -> bool {
         self.cause == CauseKind::Unknown.word()
             && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)

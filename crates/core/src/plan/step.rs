@@ -147,7 +147,7 @@ impl Action {
         }
     }
 
-    /// Whether it changes something at Zoho.
+    /// Returns whether it changes something at Zoho.
     pub const fn is_remote(&self) -> bool {
         match self {
             Action::TakeOver(_) | Action::Forget => false,
