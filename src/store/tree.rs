@@ -258,7 +258,7 @@ impl Tree {
                 }
                 result @ (Ok(()) | Err(_)) => result,
             },
-            // There is nothing to be had of the disk: whatever is set next takes its tree off it.
+            // The disk has failed; the next write moves this tree into memory.
             Place::Disk(_) | Place::Memory(_) => Ok(()),
         }
     }

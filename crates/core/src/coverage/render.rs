@@ -90,12 +90,12 @@ impl GapView {
     pub fn line(&self) -> String {
         let GapView { account: _, channel, events, from, to, seconds, kind, cause, acknowledged } =
             self;
-        let to = to.map_or("still open".to_owned(), |to| format!("{to:.0}"));
+        let to = to.map_or(", still open".to_owned(), |to| format!(" to {to:.0}"));
         let length = brief(std::time::Duration::from_secs(*seconds));
         let seen_to =
             acknowledged.as_ref().map(|ack| format!("; {}", ack.line())).unwrap_or_default();
         format!(
-            "{kind:<9} {channel}  {from:.0} to {to} ({length}, {cause}): {}{seen_to}",
+            "{kind:<9} {channel}  {from:.0}{to} ({length}, {cause}): {}{seen_to}",
             events.join(", ")
         )
     }
