@@ -59,7 +59,7 @@ pub enum Wait {
 pub struct Lost {
     /// How many.
     pub lines: u64,
-    /// Whether the last one that was written was among them: stderr takes nothing.
+    /// True when the last one that was written was among them: stderr takes nothing.
     pub is_broken: bool,
 }
 

@@ -13,6 +13,7 @@ use crate::model::channel::AccountName;
 use crate::model::desired::{AccountDesired, Desired};
 use crate::model::time::brief;
 use crate::plan::calls::{self, CallsView};
+use crate::plan::overlap;
 use crate::plan::render::counted;
 use crate::plan::renewal::{Slack, slack};
 
@@ -42,6 +43,8 @@ struct SlackView {
 struct Checked {
     renewals: Vec<SlackView>,
     calls: Vec<CallsView>,
+    /// Events that several channels of an account send to the same URL, one line each.
+    overlaps: Vec<String>,
 }
 
 pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
@@ -49,7 +52,11 @@ pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::R
         config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
-    let checked = Checked { renewals: slacks(&desired), calls: calls(&desired) };
+    let checked = Checked {
+        renewals: slacks(&desired),
+        calls: calls(&desired),
+        overlaps: overlaps(&desired),
+    };
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&checked)?)?;
     } else {
@@ -105,6 +112,14 @@ fn calls(desired: &Desired) -> Vec<CallsView> {
     desired.accounts.iter().map(of).collect()
 }
 
+fn overlaps(desired: &Desired) -> Vec<String> {
+    let of = |(name, held): (&AccountName, &AccountDesired)| {
+        let overlaps = overlap::overlaps(&held.specs, &BTreeMap::new(), None);
+        overlaps.into_iter().map(|overlap| format!("account {name}: {overlap}")).collect::<Vec<_>>()
+    };
+    desired.accounts.iter().flat_map(of).collect()
+}
+
 fn print(
     desired: &Desired,
     checked: &Checked,
@@ -139,6 +154,9 @@ fn print(
     }
     for calls in &checked.calls {
         writeln!(stdout, "  {}", calls.line())?;
+    }
+    for overlap in &checked.overlaps {
+        writeln!(stdout, "  note: {overlap}")?;
     }
     Ok(())
 }

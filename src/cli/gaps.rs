@@ -283,7 +283,7 @@ mod tests {
                 stays lost:
                   what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
                   which notifications would have been sent, in which order, and under which notification_condition
-              uncovered b  2026-03-01T00:00:00Z to still open (2h, expired): Leads.delete
+              uncovered b  2026-03-01T00:00:00Z, still open (2h, expired): Leads.delete
                 finds what was missed, with a token for ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL:
                   Leads: every record deleted since the gap began, by id: those with a deleted_time before 2026-03-01T02:00:00+00:00 were deleted in it; then again with &page=2 and so on
                     GET https://www.zohoapis.eu/crm/v8/Leads/deleted?type=all&per_page=200

@@ -65,6 +65,9 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
     let PlansView { checksum, accounts: plans } = plans;
     for plan in plans {
         write!(stdout, "{}", plan.to_text())?;
+        for overlap in &plan.overlaps {
+            writeln!(stdout, "  note: {overlap}")?;
+        }
     }
     let steps: Vec<&StepView> = plans.iter().flat_map(|plan| &plan.steps).collect();
     let all_bookkeeping = steps.iter().all(|step| is_bookkeeping(step));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
@@ -30,6 +30,9 @@ pub struct SimulatorArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
     pub listen: SocketAddr,
+    /// Let other hosts reach it: whoever reaches it controls it.
+    #[arg(long)]
+    pub public: bool,
     /// How many orgs there are: sim1, sim2, and so on.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub accounts: u16,
@@ -85,6 +88,11 @@ pub async fn run(
     clock: ClockFn,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let listen = args.listen;
+    ensure!(
+        listen.ip().is_loopback() || args.public,
+        "other hosts can reach {listen}: listen on 127.0.0.1, or give --public"
+    );
     let mut zoho = Zoho::new(Knobs::default());
     zoho.set_knobs(knobs(&args)?).context("bad knobs")?;
     for name in names(args.accounts) {
@@ -243,6 +251,15 @@ mod tests {
         });
         let clock = started(clock, Timestamp::from_second(5_000).ok());
         assert_eq!((clock().as_second(), clock().as_second()), (5_001, 5_002));
+    }
+
+    #[tokio::test]
+    async fn other_hosts_are_let_in_only_when_that_is_said() {
+        let clock: ClockFn = Arc::new(|| Timestamp::UNIX_EPOCH);
+        let (given, mut stdout) = (args(&["--listen", "0.0.0.0:0"]), Vec::new());
+        let refused = run(given, &mut stdout, clock, std::future::ready(())).await.unwrap_err();
+        assert!(refused.to_string().contains("give --public"), "{refused}");
+        assert!(stdout.is_empty());
     }
 
     #[tokio::test]

@@ -5,7 +5,6 @@ use std::io::Write;
 use clap::Args;
 
 use crate::daemon::requests::StatusRequest;
-use crate::expose::health::Status;
 
 use super::{Common, Exit, connect};
 
@@ -29,7 +28,7 @@ pub(super) async fn run(
     } else {
         write!(stdout, "{}", status.to_text(None))?;
     }
-    Ok(if status.health.status == Status::Failing { Exit::Failed } else { Exit::Done })
+    Ok(if status.health.status.severity().exits_well { Exit::Done } else { Exit::Failed })
 }
 
 const AFTER_HELP: &str = "\
@@ -37,4 +36,4 @@ Examples:
   channelkeeper status
   channelkeeper status --json | jq .health
 
-Exit codes: 0 health is ok or degraded; 1 it is failing, or the verb failed; 3 the config cannot be used.";
+Exit codes: 0 health is ok or degraded; 1 it is failing (events are being lost, for instance), or the verb failed; 3 the config cannot be used.";

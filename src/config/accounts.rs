@@ -37,7 +37,7 @@ pub(super) struct Frame {
     pub(super) renew_before: Option<At<Duration>>,
     pub(super) proof: Option<Proof>,
     pub(super) defaults: raw::Defaults,
-    /// Whether a channel names it, a good one or not.
+    /// True when a channel names it, a good one or not.
     pub(super) has_channels: bool,
     pub(super) desired: AccountDesired,
     pub(super) ids: BTreeMap<ChannelId, Place>,

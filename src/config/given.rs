@@ -31,7 +31,7 @@ impl<T> Given<T> {
         self.good().map(|at| &at.value)
     }
 
-    /// Whether nothing was written.
+    /// Returns whether nothing was written.
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Given::Absent)
     }

@@ -152,7 +152,7 @@ impl Notes {
         self.add(place, message.into(), help.into(), Severity::Warning);
     }
 
-    /// Whether anything makes the config unusable.
+    /// Returns whether anything makes the config unusable.
     pub(super) fn any_problem(&self) -> bool {
         self.left_out > 0 || self.list.iter().any(|note| note.severity == Severity::Error)
     }
@@ -193,12 +193,31 @@ impl Note {
 }
 
 /// Names of files, of variables and of whatever else stands in it are anybody's: it stays on one
-/// line.
+/// line, and what is longer than [`LENGTH_MAX`] is cut.
 fn shown(text: &str) -> String {
-    text.chars().map(plain).collect()
+    let mut characters = text.chars().map(plain);
+    let mut shown: String = characters.by_ref().take(LENGTH_MAX).collect();
+    if characters.next().is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
+
+/// The most characters of one text: no path of a file is longer than 4096.
+const LENGTH_MAX: usize = 5000;
 
 /// The most that is listed; the rest is counted.
 const LISTED_MAX: usize = 1000;
 /// Columns that a shown problem may take.
 const WIDTH: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_five_megabytes_is_cut() {
+        let problem = Problem::of_file("config.toml", &"x".repeat(5_000_000), "write less");
+        assert_eq!(problem.message.len(), LENGTH_MAX + "...".len());
+    }
+}

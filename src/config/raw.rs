@@ -38,7 +38,7 @@ pub(super) struct Document {
     /// Whom to tell what goes wrong, without a monitoring system.
     #[schemars(with = "Option<Alerts>")]
     pub(super) alerts: At<Alerts>,
-    /// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body
+    /// Canaries, which show that receivers take deliveries: the daemon posts a marked test body
     /// there itself.
     #[schemars(with = "Option<Canary>")]
     pub(super) canary: At<Canary>,
@@ -84,7 +84,7 @@ pub(super) struct Http {
     /// other name is refused.
     #[schemars(with = "Option<Vec<String>>", extend("default" = Vec::<String>::new(), "examples" = [["status.example.com"]]))]
     pub(super) hosts: Given<Vec<At<String>>>,
-    /// What a request has to show as `Authorization: Bearer`, but for `/livez`: at least 16
+    /// The token that every path but `/livez` asks for, as `Authorization: Bearer`: at least 16
     /// characters.
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
@@ -129,7 +129,7 @@ pub(super) struct Alerts {
     pub(super) heartbeat_interval: Given<Duration>,
 }
 
-/// Whether what a channel delivers is taken where it goes: the daemon posts a marked test body
+/// Canaries, which show that receivers take deliveries: the daemon posts a marked test body
 /// there itself.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -152,7 +152,7 @@ pub(super) struct Reconcile {
     /// (writes nothing at Zoho).
     #[schemars(with = "Option<String>", extend("default" = "sync", "enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
-    /// What happens to a channel taken out of the config: "disable" it, or let it "expire".
+    /// How a channel ends that is taken out of the config: "disable" it, or let it "expire".
     #[schemars(with = "Option<String>", extend("default" = "disable", "enum" = ["disable", "expire"]))]
     pub(super) removed: Given<Removed>,
     /// The most accounts worked on at once.
@@ -197,7 +197,7 @@ pub(super) struct Account {
     /// How far the daemon may go with this account; without it, as under `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
-    /// What happens to this account's channels when taken out of the config; without it, as under
+    /// How this account's channels end when they are taken out of the config; without it, as under
     /// `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["disable", "expire"]))]
     pub(super) removed: Given<Removed>,
@@ -274,17 +274,17 @@ pub(super) struct Channel {
     /// Its id at Zoho; without it, one is derived from owner, account and name.
     #[schemars(with = "Option<Id>")]
     pub(super) id: Given<String>,
-    /// What it covers: a module's API name and "create", "edit", "delete" or "all".
+    /// The events it covers: a module's API name and "create", "edit", "delete" or "all".
     #[schemars(with = "Vec<String>", extend("minItems" = 1, "maxItems" = 50, "examples" = [["Deals.all", "Contacts.create"]]))]
     pub(super) events: Given<Vec<At<String>>>,
     /// Where Zoho delivers to: https, at most 255 characters.
     #[schemars(with = "Option<String>", extend("maxLength" = 255))]
     pub(super) notify_url: Given<String>,
-    /// Whether `channelkeeper=OWNER` is added to the query of `notify_url`, so that whoever looks
+    /// Adds `channelkeeper=OWNER` to the query of `notify_url`, so that whoever looks
     /// at Zoho sees whose it is.
     #[schemars(with = "Option<bool>", extend("default" = false))]
     pub(super) mark_owner: Given<bool>,
-    /// What Zoho repeats in each delivery, the only proof of its origin: at most 50 characters.
+    /// The text that Zoho repeats in each delivery, the only proof of its origin: at most 50 characters.
     #[schemars(with = "Option<Reference>")]
     pub(super) token: Given<Reference>,
     /// In place of `token`: a key of which tokens are derived, another one every `token_rotate`;
@@ -300,10 +300,10 @@ pub(super) struct Channel {
     /// Renew when this much of its life is left; without it, as under `[reconcile]`.
     #[schemars(with = "Option<String>")]
     pub(super) renew_before: Given<Duration>,
-    /// Whether a change of a related record notifies too.
+    /// Notifies of changes of related records too.
     #[schemars(with = "Option<bool>", extend("default" = true))]
     pub(super) notify_on_related_action: Given<bool>,
-    /// Whether deliveries carry the new values of the changed fields (from API v3 on).
+    /// Puts the new values of the changed fields into deliveries (from API v3 on).
     #[schemars(with = "Option<bool>", extend("default" = false))]
     pub(super) return_affected_field_values: Given<bool>,
     /// Notify only when certain fields of a module changed (from API v6 on).

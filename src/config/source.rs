@@ -44,7 +44,7 @@ pub(super) struct Source {
     pub(super) folder: PathBuf,
     /// Its content.
     pub(super) text: String,
-    /// Whether its group or others can read it.
+    /// True when its group or others can read it.
     pub(super) open_to_others: bool,
     /// The stretches that may be shown, sorted once the file has been read.
     pub(super) safe: Vec<(u32, u32)>,
@@ -65,7 +65,7 @@ pub(super) struct Snippet {
 #[derive(Debug)]
 pub(super) struct Line {
     start: usize,
-    /// Whether it begins within a multi-line string.
+    /// True when it begins within a multi-line string.
     in_string: bool,
 }
 

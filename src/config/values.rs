@@ -83,7 +83,7 @@ pub(super) fn timeout(text: &str) -> Result<Duration, Mistake> {
     Err(Mistake::new("a timeout out of range", "from \"1s\" to \"10m\""))
 }
 
-/// Whether a cron expression ticks more than once a minute: it names more than one second.
+/// Returns whether a cron expression ticks more than once a minute: it names more than one second.
 pub(super) fn is_hasty(cron: &str) -> bool {
     let seconds = cron.split_whitespace().next().unwrap_or_default();
     seconds.parse::<u8>().is_err()

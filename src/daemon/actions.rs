@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::config::audits_per_day;
 use crate::coverage::ack::{BadNote, Note};
 use crate::coverage::backfill::{BASE_UNKNOWN, backfill};
-use crate::coverage::render::{GapView, views};
+use crate::coverage::render::{GapView, unacknowledged, views};
 use crate::coverage::{Acks, Ledger};
 use crate::model::address::Address;
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
@@ -277,7 +277,7 @@ impl Kept {
     }
 
     fn unacknowledged(&self) -> usize {
-        self.views(None).iter().filter(|gap| gap.acknowledged.is_none()).count()
+        unacknowledged((&self.ledger, &self.acks), self.zoho_now)
     }
 }
 

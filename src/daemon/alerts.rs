@@ -155,7 +155,7 @@ impl Alarm {
         }
     }
 
-    /// Whether it was delivered.
+    /// Returns whether it was delivered.
     async fn send(&self, to: Receiver, request: Request) -> bool {
         let failure = match self.transport.send(request).await {
             Ok(response) if response.status / 100 == 2 => None,

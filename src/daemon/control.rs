@@ -121,7 +121,7 @@ async fn noted(Extension(peer): Extension<Peer>, request: Request, next: Next) -
     next.run(request).await
 }
 
-/// Whether a verb is asked by GET: what changes nothing and is made from memory.
+/// Returns whether a verb is asked by GET: what changes nothing and is made from memory.
 pub fn is_get<V: Verb>() -> bool {
     V::USE == Use::Look && V::WAITS_FOR == WaitsFor::Nothing
 }

@@ -5,7 +5,7 @@
 //! A verb that changes something writes a fact into the store, or puts the config in force, and
 //! asks for passes. Its answer holds everything that passes did since it was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,17 @@ impl Verb for AckRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Acked>, VerbError> {
-        actions::ack(&desk.fleet(), &desk.store, &self, desk.clock.now())
+        let fleet = desk.fleet();
+        let acked = actions::ack(&fleet, &desk.store, &self, desk.clock.now())?;
+        // A daemon's pass counts the gaps that are left; until then `status` shows the old count.
+        let accounts: BTreeSet<&str> = match desk.host {
+            Host::Daemon => acked.iter().map(|one| one.account.as_str()).collect(),
+            Host::Command => BTreeSet::new(),
+        };
+        for account in fleet.subjects.keys().filter(|name| accounts.contains(name.as_str())) {
+            desk.links.wakes.wake(Some(account.clone()), "gaps ack").await;
+        }
+        Ok(acked)
     }
 }
 

@@ -41,7 +41,7 @@ pub fn stopping() {
     ]);
 }
 
-/// Whether anybody is told anything.
+/// Returns whether anybody is told anything.
 pub fn is_heard() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
 }

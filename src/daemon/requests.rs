@@ -71,7 +71,7 @@ pub struct ApplyRequest {
     /// Which accounts.
     #[serde(default)]
     pub which: Which,
-    /// Whether the removals that are held now are allowed.
+    /// True when the removals that are held now are allowed.
     #[serde(default)]
     pub allow_removals: bool,
     /// The checksum of the only plan that is to be carried out.

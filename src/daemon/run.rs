@@ -66,7 +66,7 @@ pub struct Options {
     pub surroundings: Surroundings,
     /// Who carries requests; `None` for the network.
     pub transport: Option<Arc<dyn Transport>>,
-    /// Whether this process's signals are the daemon's, and systemd is to be told.
+    /// True when this process's signals are the daemon's, and systemd is to be told.
     pub owns_process: bool,
     /// Told each report, for a narrator.
     pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
@@ -126,7 +126,7 @@ pub struct Daemon {
     reloads: mpsc::Receiver<Reloading>,
     incoming: Option<Incoming>,
     owns_process: bool,
-    /// Whether every account has been looked at once.
+    /// True when every account has been looked at once.
     ready: bool,
     /// What systemd was told last of how everything is.
     line: String,
@@ -437,7 +437,7 @@ struct Wanted {
     desired: Desired,
     unusable: BTreeMap<AccountName, String>,
     config: ConfigState,
-    /// Whether the health endpoints may open.
+    /// True when the health endpoints may open.
     opens: bool,
 }
 

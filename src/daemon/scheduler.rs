@@ -192,7 +192,7 @@ pub struct Scheduler {
     watchdog: Option<Watchdog>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     listeners: Vec<Weak<Heard>>,
-    /// Whether passes are made that nobody asked for.
+    /// True when passes are made that nobody asked for.
     is_holding: bool,
     last_look: (Timestamp, Duration),
     /// When the store was last tried to be brought back to its disk.
@@ -724,7 +724,7 @@ impl Scheduler {
     }
 }
 
-/// How many removals the guard holds, of how many channels.
+/// The number of removals that the guard holds, and of how many channels.
 fn held_removals(report: &AccountReport) -> Option<(usize, usize)> {
     report.after.held.iter().find_map(|held| {
         let Cause::RemovalGuard { removals, channels } = held.cause else { return None };
@@ -732,7 +732,7 @@ fn held_removals(report: &AccountReport) -> Option<(usize, usize)> {
     })
 }
 
-/// Whether a pass brought up new work, which it wants done at once.
+/// Returns whether a pass brought up new work, which it wants done at once.
 fn wants_more(report: &AccountReport) -> bool {
     report.next_wake <= after(report.at, SOON) && !report.after.steps.is_empty()
 }

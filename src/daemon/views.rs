@@ -159,7 +159,7 @@ impl Applied {
         })
     }
 
-    /// Whether everything is as declared, or held for a reason that somebody chose.
+    /// Returns whether everything is as declared, or held for a reason that somebody chose.
     pub fn is_settled(&self) -> bool {
         let chosen = ["mode", "left-to-expire", "paused"];
         let held = self.left.held.iter().any(|held| !chosen.contains(&held.cause.as_str()));
@@ -170,7 +170,7 @@ impl Applied {
             && self.left.steps.is_empty()
     }
 
-    /// Whether the last step of some channel was refused.
+    /// Returns whether the last step of some channel was refused.
     fn is_refused(&self) -> bool {
         let last: BTreeMap<&str, &DoneView> =
             self.done.iter().map(|done| (done.channel.as_str(), done)).collect();

@@ -22,7 +22,7 @@ use crate::model::secret::Secret;
 pub struct Door {
     /// Names besides the loopback's, in lower case.
     hosts: Vec<String>,
-    /// Whether it is reached by addresses other than the loopback's.
+    /// True when it is reached by addresses other than the loopback's.
     is_public: bool,
     token: Option<Secret>,
 }

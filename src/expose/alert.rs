@@ -214,7 +214,7 @@ impl Teller {
 }
 
 impl Retry {
-    /// Whether the next attempt is not due at `now`.
+    /// Returns whether the next attempt is not due at `now`.
     pub fn waits(&self, now: Timestamp) -> bool {
         // A wait that is longer than any was made while the clock was wrong.
         self.not_before.is_some_and(|at| at > now && span(now, at) <= RETRIES[RETRIES.len() - 1])

@@ -7,20 +7,16 @@
 //! first pass, and the credentials of at least one account are accepted (a look has succeeded with
 //! them, and nothing since needs a person); or no account is declared.
 //!
-//! **Status** is that of the most serious reason, and each [`Kind`] of reason has one.
-//! [`Status::Failing`]: somebody has to come now: nothing works, or nothing of an account does, or
-//! it will not mend itself. [`Status::Degraded`]: something is not as it should be, and the rest
-//! works: of fifty channels with one refused, forty-nine are covered. [`Status::Ok`]: there
-//! is no reason to say anything.
+//! **Status** is that of the most serious reason, and each [`Kind`] of reason has one. The scale is
+//! the table at the top of `health/severity.rs`: [`Status::Failing`] as soon as events of one
+//! channel are lost, [`Status::Degraded`] when something is wrong that loses none yet.
 //!
 //! A channel is *covered now* when it is granted, has not ended by `now`, and delivered everything
-//! it declares when it was last seen ([`ChannelReport::delivers`]). A report grows old, so
-//! everything here asks [`AccountReport::state_at`] and nobody trusts a state as it was reported.
+//! it declares when it was last seen. A report grows old, so everything here asks
+//! [`AccountReport::state_at`] and nobody trusts a state as it was reported.
 
 use std::fmt;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use crate::clock::LOOK_AT_CLOCK;
 use crate::model::channel::{AccountName, ChannelName};
@@ -31,14 +27,16 @@ use super::overview::{LoopAge, Overview};
 
 mod kind;
 mod reasons;
+mod severity;
 
 pub use kind::Kind;
 pub use reasons::PASS_OVERDUE;
+pub use severity::{Grade, Severity, Status};
 
 /// How the daemon and its channels are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Whether the scheduler's loop turns.
+    /// True when the scheduler's loop turns.
     pub live: bool,
     /// Why the daemon is not ready; `None` when it is.
     pub not_ready: Option<String>,
@@ -50,18 +48,8 @@ pub struct Health {
     pub reasons_left_out: usize,
     /// Up to when everything declared stays covered if nothing succeeds any more.
     pub guarantee: Guarantee,
-}
-
-/// The sum of the reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Nothing to say.
-    Ok,
-    /// Something is not as it should be; the rest works.
-    Degraded,
-    /// Nothing works, or nothing of an account does, or a person is needed.
-    Failing,
+    /// How many gaps nobody has acknowledged. They are no reason: what was missed is over.
+    pub gaps: usize,
 }
 
 /// One thing that is not as it should be.
@@ -105,11 +93,12 @@ pub fn health(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Health 
         reasons,
         reasons_left_out,
         guarantee,
+        gaps: overview.unacknowledged_gaps(),
     }
 }
 
 impl Health {
-    /// Whether the daemon is ready.
+    /// Returns whether the daemon is ready.
     pub const fn ready(&self) -> bool {
         self.not_ready.is_none()
     }
@@ -150,9 +139,9 @@ pub(super) fn usable(
     accounts.map(|(name, report)| (name, report.as_deref()))
 }
 
-/// Whether a channel is covered at `now`.
+/// Returns whether a channel is covered at `now`.
 pub(super) fn is_covered(report: &AccountReport, channel: &ChannelReport, now: Timestamp) -> bool {
-    channel.delivers() && report.state_at(channel, now) != ChannelState::Uncovered
+    report.state_at(channel, now) != ChannelState::Uncovered
 }
 
 /// Of one account, which has had a pass.
@@ -194,17 +183,6 @@ impl Guarantee {
     }
 }
 
-impl Status {
-    /// One word: `ok`, `degraded`, `failing`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Status::Ok => "ok",
-            Status::Degraded => "degraded",
-            Status::Failing => "failing",
-        }
-    }
-}
-
 impl fmt::Display for HealthReason {
     /// As `rejected: account acme: channel deal-sync: ...`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,6 +196,16 @@ impl fmt::Display for HealthReason {
         }
         f.write_str(text)
     }
+}
+
+/// What to say of gaps that nobody has acknowledged, with the verbs to type; nothing when there are
+/// none.
+pub(super) fn gaps_note(gaps: usize) -> Option<String> {
+    let gaps = (gaps > 0).then(|| counted(gaps, "gap"))?;
+    Some(format!(
+        "{gaps} that nobody has acknowledged: `channelkeeper gaps` lists what was missed, `channelkeeper gaps ack` \
+         acknowledges"
+    ))
 }
 
 /// `1 channel`, `2 channels`.

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::model::time::Timestamp;
 
 use super::access::Door;
-use super::health::{self, Health, Status};
+use super::health::{self, Health};
 use super::lookups::Lookups;
 use super::metrics;
 use super::overview::{LoopAge, Measured, Overview};
@@ -121,12 +121,10 @@ async fn healthz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Respo
         .split('&')
         .any(|key| key == "strict" || key.starts_with("strict="));
     let health = shown.health();
-    let fails = match health.status {
-        Status::Ok => false,
-        Status::Degraded => strict,
-        Status::Failing => true,
-    };
-    (yes_unless(fails), Json(HealthView::of(&health))).into_response()
+    let severity = health.status.severity();
+    let code = if strict { severity.http_strict } else { severity.http };
+    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (code, Json(HealthView::of(&health))).into_response()
 }
 
 async fn channel(State(shown): State<Shown>, Path(name): Path<String>) -> Response {

@@ -1,5 +1,4 @@
-//! What others see: health, status, metrics and the page over HTTP, and the control socket for the
-//! command line.
+//! Everything that others see of the daemon: health, status, metrics and the page, over HTTP.
 //!
 //! Everything shown is computed from one [`overview::Overview`] and `now`, at the moment it is
 //! asked for. Nothing here is set by hand and nothing is cached, so a page cannot say *fine* about
@@ -7,7 +6,7 @@
 //!
 //! - [`overview`]: what the daemon knows of itself and of its accounts: the one input;
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
-//! - [`alert`]: what of that is told, when, and how often: pure;
+//! - [`alert`]: which of that is told unasked, when, and how often: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of
 //!   `status`: pure;
 //! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`],
@@ -17,9 +16,9 @@
 //!   looked at: pure;
 //! - [`http`]: the read-only listener, with its [`access`], and [`serve`], which bounds its
 //!   connections and the control socket's;
-//! - `line`: what keeps a foreign text on one line and its secrets out of sight.
+//! - `one_line`: keeps a foreign text on one line and its secrets out of sight.
 //!
-//! What is deliberately not here: any way to change something. The control socket's verbs live in
+//! Deliberately not here: any way to change something. The control socket and its verbs live in
 //! `daemon`.
 
 pub mod access;

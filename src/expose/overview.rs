@@ -38,7 +38,7 @@ pub struct Overview {
     pub clock_jump: Option<(Timestamp, i64)>,
     /// Log lines that stderr did not get, if there were any.
     pub log_lost: Option<LogLost>,
-    /// Whether the daemon is stopping.
+    /// True when the daemon is stopping.
     pub stopping: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct LogLost {
     pub at: Timestamp,
     /// How many since the start.
     pub lines: u64,
-    /// Whether stderr takes nothing at all.
+    /// True when stderr takes nothing at all.
     pub is_broken: bool,
 }
 
@@ -70,6 +70,14 @@ impl Overview {
             log_lost: None,
             stopping: false,
         }
+    }
+}
+
+impl Overview {
+    /// How many gaps of declared channels nobody has acknowledged.
+    pub fn unacknowledged_gaps(&self) -> usize {
+        let reports = self.accounts.values().flatten();
+        reports.flat_map(|report| report.channels.values()).map(|channel| channel.gaps).sum()
     }
 }
 
@@ -172,7 +180,7 @@ pub struct Sent {
     pub failed: u64,
     /// When the last was delivered.
     pub delivered_at: Option<Timestamp>,
-    /// Whether the last attempt failed.
+    /// True when the last attempt failed.
     pub is_failing: bool,
 }
 

@@ -7,7 +7,7 @@
 //! | older than `stale` | CRITICAL: nobody says that anything is renewed |
 //! | something is not covered, or will not be for `critical` | CRITICAL |
 //! | covered for less than `warning` | WARNING |
-//! | else | by the status: ok is OK, degraded WARNING, failing CRITICAL |
+//! | else | by the status, as the table in `health/severity.rs` says |
 //!
 //! Of two grades the worse counts. What is asked of a running daemon is a summary of this instant;
 //! when no daemon runs that is CRITICAL. (The format is that of the *Monitoring Plugins Development
@@ -19,23 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, brief, span};
 
-use super::health::Status;
+pub use super::health::Grade;
 use super::one_line::line;
 use super::summary::{SCHEMA, Summary};
-
-/// What a plugin ends with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Grade {
-    /// Everything is covered, and nothing is wrong.
-    Ok,
-    /// Can wait for the morning.
-    Warning,
-    /// It cannot be said.
-    Unknown,
-    /// Somebody has to come.
-    Critical,
-}
 
 /// What is too little and too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +90,7 @@ pub fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdict {
         );
         (Grade::Critical, format!("{text}; {covered}"))
     } else {
-        let grade = by_guarantee(left, limits).max(by_status(summary.status));
+        let grade = by_guarantee(left, limits).max(summary.status.severity().grade);
         let text = match summary.reasons.first() {
             Some(worst) => format!("{covered}; {}: {}", summary.status.word(), worst.line()),
             None => covered,
@@ -192,14 +178,6 @@ fn by_guarantee(left: Option<u64>, limits: &Limits) -> Grade {
     }
 }
 
-fn by_status(status: Status) -> Grade {
-    match status {
-        Status::Ok => Grade::Ok,
-        Status::Degraded => Grade::Warning,
-        Status::Failing => Grade::Critical,
-    }
-}
-
 /// On one line, bounded, and without the sign behind which numbers stand.
 fn clean(text: &str) -> String {
     line(text).replace('|', "/")
@@ -272,10 +250,10 @@ mod tests {
             minutes(24 * 60 - 1),
             hours(24),
             &expect![[r#"
-            CHANNELKEEPER CRITICAL - everything was covered until 2026-01-02T00:00:00Z, 0s ago; degraded: emergency: account acme: channel c1: not renewed yet, and ends in 1m | guaranteed_seconds=0s;21600:;10800:;0; age_seconds=60s;;900;0;
-            emergency: account acme: channel c1: not renewed yet, and ends in 1m
-            emergency: account acme: channel c2: not renewed yet, and ends in 1m
-            2"#]],
+                CHANNELKEEPER CRITICAL - everything was covered until 2026-01-02T00:00:00Z, 0s ago; failing: emergency: account acme: channel c1: not renewed yet, and ends in 1m | guaranteed_seconds=0s;21600:;10800:;0; age_seconds=60s;;900;0;
+                emergency: account acme: channel c1: not renewed yet, and ends in 1m
+                emergency: account acme: channel c2: not renewed yet, and ends in 1m
+                2"#]],
         );
     }
 
@@ -289,10 +267,10 @@ mod tests {
             now(),
             now(),
             &expect![[r#"
-            CHANNELKEEPER CRITICAL - NOT covered: 1 of 50 channels: c7; degraded: uncovered: account acme: channel c7: not covered | guaranteed_seconds=0s;21600:;10800:;0; age_seconds=0s;;900;0;
-            uncovered: account acme: channel c7: not covered
-            rejected: account acme: channel c7: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module
-            2"#]],
+                CHANNELKEEPER CRITICAL - NOT covered: 1 of 50 channels: c7; failing: uncovered: account acme: channel c7: not covered | guaranteed_seconds=0s;21600:;10800:;0; age_seconds=0s;;900;0;
+                uncovered: account acme: channel c7: not covered
+                rejected: account acme: channel c7: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module
+                2"#]],
         );
     }
 

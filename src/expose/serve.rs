@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
 use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -110,10 +112,14 @@ impl Answering {
         peer: &P,
     ) -> impl Future<Output = Result<axum::response::Response, Infallible>> + use<P> {
         request.extensions_mut().insert(peer.clone());
+        let is_too_large = head_length(&request) > HEAD_MAX;
         let (answer, is_answered) = (self.service.call(request), self.is_answered.clone());
         is_answered.store(true, Ordering::Relaxed);
         async move {
-            let answer = answer.await;
+            let answer = match is_too_large {
+                true => Ok(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()),
+                false => answer.await,
+            };
             is_answered.store(false, Ordering::Relaxed);
             answer
         }
@@ -140,6 +146,15 @@ where
         Some(_) => drop(tokio::time::timeout(GRACE, served).await),
         None => drop(served.await),
     }
+}
+
+/// How long a head is, as it came. The buffer's bound is not exact: it holds what was read at once.
+fn head_length<B>(request: &hyper::Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = request.headers().iter();
+    let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let line = request.method().as_str().len() + target + " HTTP/1.1\r\n ".len();
+    line + headers.map(length).sum::<usize>() + "\r\n".len()
 }
 
 async fn elapsed(life: Option<Duration>) {

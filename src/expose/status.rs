@@ -52,9 +52,9 @@ pub struct StatusView {
 pub struct HealthView {
     /// `ok`, `degraded` or `failing`.
     pub status: Status,
-    /// Whether the scheduler's loop turns.
+    /// True when the scheduler's loop turns.
     pub live: bool,
-    /// Whether the daemon is ready.
+    /// True when the daemon is ready.
     pub ready: bool,
     /// Why it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +66,9 @@ pub struct HealthView {
     pub reasons: Vec<ReasonView>,
     /// How many reasons are not listed.
     pub reasons_left_out: usize,
+    /// How many gaps nobody has acknowledged: `channelkeeper gaps`.
+    #[serde(default)]
+    pub gaps: usize,
 }
 
 /// One thing that is not as it should be.
@@ -121,6 +124,9 @@ pub struct AccountView {
     pub foreign: usize,
     /// Their ids, at most [`FOREIGN_MAX`].
     pub foreign_ids: Vec<String>,
+    /// Events that several channels send to the same URL, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<String>,
     /// Calls made by this process.
     pub calls: Vec<CallsView>,
     /// What is left of the day's API credits; nothing when Zoho has not said that half of them are
@@ -142,7 +148,7 @@ pub struct CreditsView {
     pub reserve: u64,
     /// The credits of a day, when the config says so.
     pub per_day: Option<u64>,
-    /// Whether audits, and repairs that lose no deliveries, wait.
+    /// True when audits, and repairs that lose no deliveries, wait.
     pub tight: bool,
 }
 
@@ -161,7 +167,7 @@ pub struct PassView {
     pub look_failed: Option<String>,
     /// Why writes failed, if they did for a reason that is no channel's own.
     pub writes_failed: Option<String>,
-    /// Whether only a person can mend the failure.
+    /// True when only a person can mend the failure.
     pub needs_a_person: bool,
     /// How far Zoho's clock is ahead of ours, in milliseconds.
     pub skew_ms: Option<i64>,
@@ -189,7 +195,9 @@ pub struct ChannelView {
     pub id: String,
     /// `covered`, `unverified`, `drifted` or `uncovered`.
     pub state: String,
-    /// Whether it is covered now: `covered` and `unverified` are.
+    /// How serious that is.
+    pub status: Status,
+    /// True when it is covered now: it is unless its state is `uncovered`.
     pub covered: bool,
     /// When it ends, or ended.
     pub expiry: Option<Timestamp>,
@@ -199,7 +207,7 @@ pub struct ChannelView {
     pub emergency_at: Option<Timestamp>,
     /// The life that is asked for, in seconds.
     pub lifetime_s: u64,
-    /// Whether Zoho gave far less than was asked for.
+    /// True when Zoho gave far less than was asked for.
     pub short_grant: bool,
     /// What differs and was not mended yet, one line a field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -213,6 +221,9 @@ pub struct ChannelView {
     /// sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeliverable_since: Option<Timestamp>,
+    /// How many of its gaps nobody has acknowledged.
+    #[serde(default)]
+    pub gaps: usize,
 }
 
 impl StatusView {
@@ -235,7 +246,7 @@ impl StatusView {
 impl HealthView {
     /// Of a health.
     pub fn of(health: &Health) -> HealthView {
-        let Health { live, not_ready, status, reasons, reasons_left_out, guarantee } = health;
+        let Health { live, not_ready, status, reasons, reasons_left_out, guarantee, gaps } = health;
         HealthView {
             status: *status,
             live: *live,
@@ -244,6 +255,7 @@ impl HealthView {
             guaranteed_until: guarantee.until(),
             reasons: reasons.iter().map(ReasonView::of).collect(),
             reasons_left_out: *reasons_left_out,
+            gaps: *gaps,
         }
     }
 }
@@ -305,6 +317,7 @@ impl AccountView {
             held: Vec::new(),
             foreign: 0,
             foreign_ids: Vec::new(),
+            overlaps: Vec::new(),
             calls: Vec::new(),
             credits: None,
         }
@@ -335,6 +348,7 @@ impl AccountView {
             held: held.into_values().flatten().collect(),
             foreign: foreign.len(),
             foreign_ids: foreign.iter().take(FOREIGN_MAX).map(ToString::to_string).collect(),
+            overlaps: overlap_lines(report),
             calls: calls.collect(),
             credits: CreditsView::of(report, now),
             ..AccountView::unseen(&report.account)
@@ -350,6 +364,11 @@ pub(super) fn counts(report: &AccountReport, now: Timestamp) -> BTreeMap<String,
         (state.word().to_owned(), channels.count())
     };
     ChannelState::ALL.into_iter().map(of).collect()
+}
+
+/// The overlaps of an account, one line each.
+pub(super) fn overlap_lines(report: &AccountReport) -> Vec<String> {
+    report.after.overlaps.iter().map(|overlap| line(&overlap.to_string())).collect()
 }
 
 fn held_view(held: &Held) -> HeldView {
@@ -412,7 +431,9 @@ impl ChannelView {
             drift,
             last,
             undeliverable,
+            gaps,
         } = channel;
+        let state = report.state_at(channel, now);
         let last = last.as_ref().map(|LastStep { at, step, outcome }| LastStep {
             at: *at,
             step: line(step),
@@ -421,7 +442,8 @@ impl ChannelView {
         ChannelView {
             name: spec.name.to_string(),
             id: spec.id.to_string(),
-            state: report.state_at(channel, now).word().to_owned(),
+            state: state.word().to_owned(),
+            status: Status::of_channel(state),
             covered: health::is_covered(report, channel, now),
             expiry: *expiry,
             due_at: *due_at,
@@ -432,6 +454,7 @@ impl ChannelView {
             held: Vec::new(),
             last,
             undeliverable_since: undeliverable.as_ref().map(|refused| refused.0),
+            gaps: *gaps,
         }
     }
 }

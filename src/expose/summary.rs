@@ -38,12 +38,15 @@ pub struct Summary {
     /// The same; 0 when something is not covered already, so that it is in the past for whoever
     /// only compares.
     pub guaranteed_until_epoch: Option<i64>,
-    /// Whether the daemon is stopping: nobody renews until it is started again.
+    /// True when the daemon is stopping: nobody renews until it is started again.
     pub stopping: bool,
     /// What is not as it should be, the most serious first, at most [`REASONS_MAX`].
     pub reasons: Vec<ReasonView>,
     /// How many more there are.
     pub reasons_left_out: usize,
+    /// How many gaps nobody has acknowledged: `channelkeeper gaps`.
+    #[serde(default)]
+    pub gaps: usize,
     /// Every declared account, at most [`ACCOUNTS_MAX`].
     pub accounts: Vec<AccountSummary>,
     /// How many more there are.
@@ -84,6 +87,7 @@ impl Summary {
             stopping: overview.stopping,
             reasons: health.reasons.iter().take(REASONS_MAX).map(ReasonView::of).collect(),
             reasons_left_out,
+            gaps: health.gaps,
             accounts_left_out: names.clone().count().saturating_sub(ACCOUNTS_MAX),
             accounts: names
                 .take(ACCOUNTS_MAX)
@@ -152,6 +156,7 @@ mod tests {
               "stopping": false,
               "reasons": [],
               "reasons_left_out": 0,
+              "gaps": 0,
               "accounts": [
                 {
                   "name": "acme",

@@ -99,6 +99,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         held: Vec::new(),
         kept,
         foreign: Vec::new(),
+        overlaps: Vec::new(),
         batch_max: 50,
         next_wake: hours(12),
     };
@@ -145,6 +146,7 @@ fn channel(number: i64) -> ChannelReport {
             outcome: "done until 2026-01-02T00:00:00Z".to_owned(),
         }),
         undeliverable: None,
+        gaps: 0,
     }
 }
 

@@ -76,7 +76,7 @@ pub struct AccountTrouble {
     pub what: String,
     /// How long Zoho asks to wait.
     pub retry_after: Option<Duration>,
-    /// Whether only a person can mend it.
+    /// True when only a person can mend it.
     pub needs_a_person: bool,
 }
 
@@ -266,7 +266,7 @@ impl AccountTrouble {
         AccountTrouble { what, retry_after: Some(Duration::ZERO), needs_a_person: false }
     }
 
-    /// Whether further calls of this pass would meet the same.
+    /// Returns whether further calls of this pass would meet the same.
     fn ends_pass(&self) -> bool {
         self.needs_a_person || self.retry_after.is_some()
     }
@@ -310,7 +310,7 @@ enum Half {
     Second {
         /// How many channels were in the whole.
         of: usize,
-        /// Whether the first went through with all that was in it.
+        /// True when the first went through with all that was in it.
         first_accepted: bool,
     },
 }
@@ -337,7 +337,7 @@ impl Batch {
             .collect()
     }
 
-    /// Whether it writes whole channels: only their number has a limit that can be learned.
+    /// Returns whether it writes whole channels: only their number has a limit that can be learned.
     fn has_ask(&self) -> bool {
         self.steps.iter().all(|step| step.action.ask().is_some())
     }

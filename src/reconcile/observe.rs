@@ -13,11 +13,11 @@ pub struct Observation {
     pub look: Look,
     /// The account's state with the look taken into it: clock skew, failures in a row.
     pub state: AccountState,
-    /// Whether the failure is one that only a person can mend: credentials, scope, URL.
+    /// True when the failure is one that only a person can mend: credentials, scope, URL.
     pub needs_a_person: bool,
     /// When the look was made, in Zoho's time.
     pub times: Times,
-    /// Whether Zoho's time is known from this look.
+    /// True when Zoho's time is known from this look.
     pub measured: bool,
 }
 

@@ -134,7 +134,8 @@ pub async fn pass(
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
     }
-    let channels = report::channels(&facts, &conflicts(&after_plan), canaries);
+    let mut channels = report::channels(&facts, &conflicts(&after_plan), canaries);
+    report::count_gaps(&mut channels, memory.ledgers(), store, (subject.name(), zoho_now))?;
     let lost = report::lost(memory.ledgers(), zoho_now);
     let trouble = execution.trouble.as_ref();
     Ok(AccountReport {

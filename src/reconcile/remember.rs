@@ -36,7 +36,7 @@ pub struct PassMemory<'a> {
     pub predicted: Look,
     /// What the plan knew to be asked for.
     wishes: Wishes,
-    /// Whether something is written that may not be on the disk yet.
+    /// True when something is written that may not be on the disk yet.
     is_unflushed: bool,
     now: Timestamp,
     zoho_now: Timestamp,

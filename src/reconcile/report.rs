@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::{GapKind, Ledger};
+use crate::coverage::render::unacknowledged;
+use crate::coverage::{Acks, GapKind, Ledger};
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::learned::BatchLearned;
@@ -45,7 +46,7 @@ pub struct AccountReport {
     pub look_failed: Option<String>,
     /// Why writes failed, if they did for a reason that is no channel's own.
     pub writes_failed: Option<String>,
-    /// Whether only a person can mend the failure.
+    /// True when only a person can mend the failure.
     pub needs_a_person: bool,
     /// How far Zoho's clock is ahead of ours, in milliseconds.
     pub skew_ms: Option<i64>,
@@ -88,7 +89,7 @@ pub struct ChannelReport {
     pub due_at: Option<Timestamp>,
     /// When that becomes an emergency, by the local clock.
     pub emergency_at: Option<Timestamp>,
-    /// Whether Zoho gave far less than was asked for.
+    /// True when Zoho gave far less than was asked for.
     pub short_grant: bool,
     /// What differs and was not mended yet.
     pub drift: Vec<Drift>,
@@ -97,6 +98,8 @@ pub struct ChannelReport {
     /// Since when its `notify_url` refuses canaries, by the local clock, and why; nothing while it
     /// does not.
     pub undeliverable: Option<Box<(Timestamp, String)>>,
+    /// How many of its gaps nobody has acknowledged.
+    pub gaps: usize,
 }
 
 /// Whether a channel's events are delivered.
@@ -190,6 +193,26 @@ pub fn lost(
     lost
 }
 
+/// Counts the gaps of each channel that nobody has acknowledged.
+///
+/// # Errors
+/// When the store fails.
+pub fn count_gaps(
+    channels: &mut BTreeMap<ChannelId, ChannelReport>,
+    ledgers: &BTreeMap<ChannelId, Ledger>,
+    store: &Store,
+    (account, zoho_now): (&AccountName, Timestamp),
+) -> Result<(), StoreError> {
+    for (id, channel) in channels {
+        let Some(ledger) = ledgers.get(id) else { continue };
+        // Most channels have no gap, and their acknowledgements are not read.
+        if unacknowledged((ledger, &Acks::default()), zoho_now) > 0 {
+            channel.gaps = unacknowledged((ledger, &store.acks(account, *id)?), zoho_now);
+        }
+    }
+    Ok(())
+}
+
 impl ChannelReport {
     /// Whether what is declared arrived when this was reported: a drift that loses no deliveries is
     /// no gap.
@@ -203,7 +226,7 @@ impl ChannelReport {
 }
 
 impl AccountReport {
-    /// Whether the pass saw the account and everything that it tried was done.
+    /// Returns whether the pass saw the account and everything that it tried was done.
     pub fn succeeded(&self) -> bool {
         let done = |(_, outcome): &(Step, Outcome)| matches!(outcome, Outcome::Done(_));
         self.look_failed.is_none() && self.writes_failed.is_none() && self.outcomes.iter().all(done)
@@ -215,10 +238,10 @@ impl AccountReport {
     }
 
     /// The state of a channel at `now`: a report grows old, and a channel that was covered may have
-    /// ended since.
+    /// ended since. A channel whose drift loses deliveries is not covered.
     pub fn state_at(&self, channel: &ChannelReport, now: Timestamp) -> ChannelState {
         let ended = channel.expiry.is_none_or(|expiry| expiry <= now);
-        if ended { ChannelState::Uncovered } else { channel.state }
+        if ended || !channel.delivers() { ChannelState::Uncovered } else { channel.state }
     }
 }
 
@@ -238,8 +261,10 @@ pub fn remembered(
     let wishes = store.wishes(account)?;
     let facts = subject.facts(&specs, &records, (&state, &wishes), &look, now);
     let after = filter::plan(&facts);
-    let channels = channels(&facts, &[], &store.canaries(account)?);
-    let lost = lost(&store.ledgers(account)?, state.zoho_time(now));
+    let mut channels = channels(&facts, &[], &store.canaries(account)?);
+    let (ledgers, zoho_now) = (store.ledgers(account)?, state.zoho_time(now));
+    count_gaps(&mut channels, &ledgers, store, (account, zoho_now))?;
+    let lost = lost(&ledgers, zoho_now);
     Ok(AccountReport {
         account: account.clone(),
         at: now,
@@ -303,5 +328,6 @@ fn channel(
         drift,
         last: record.and_then(|record| record.last.clone()),
         undeliverable: None,
+        gaps: 0,
     }
 }

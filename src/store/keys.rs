@@ -8,7 +8,7 @@ pub(super) fn record(account: &AccountName, id: ChannelId) -> String {
     format!("{account}/{:019}", id.number())
 }
 
-/// Whether this is the key of a record of this channel, in whichever account.
+/// Returns whether this is the key of a record of this channel, in whichever account.
 pub(super) fn is_of(key: &str, id: ChannelId) -> bool {
     account_of(key.as_bytes()).is_some_and(|account| record(&account, id) == key)
 }

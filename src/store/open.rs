@@ -234,7 +234,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Whether there is a database in `state_dir`.
+    /// Returns whether there is a database in `state_dir`.
     pub fn exists(state_dir: &Path) -> bool {
         state_dir.join(DATABASE).exists()
     }

@@ -62,7 +62,7 @@ pub(super) struct Tree {
 /// What the trees of a store have in common.
 #[derive(Clone, Default)]
 pub(super) struct Keeper {
-    /// Whether to go on in memory when the disk fails.
+    /// True when to go on in memory when the disk fails.
     pub(super) goes_on: bool,
     pub(super) gate: Option<Gate>,
     /// Why something is in memory only.
@@ -258,7 +258,7 @@ impl Tree {
                 }
                 result @ (Ok(()) | Err(_)) => result,
             },
-            // There is nothing to be had of the disk: whatever is set next takes its tree off it.
+            // The disk has failed; the next write moves this tree into memory.
             Place::Disk(_) | Place::Memory(_) => Ok(()),
         }
     }

@@ -202,13 +202,48 @@ fn every_file_begins_with_its_door() {
 
 #[test]
 fn what_architecture_md_names_exists() {
-    let document = source("ARCHITECTURE.md");
+    let (checked, missing) = paths_named(&source("ARCHITECTURE.md"));
+    assert!(checked > 30, "only {checked} paths found: does this test still read them?");
+    none(missing);
+}
+
+#[test]
+fn paths_and_counts_that_a_decision_record_names_exist() {
+    let records: Vec<File> = files_under("docs/decisions", "md").collect();
+    let found: Vec<(usize, Vec<String>)> = records.iter().map(paths_named).collect();
+    let checked: usize = found.iter().map(|(checked, _)| checked).sum();
+    assert!(checked > 10, "only {checked} paths found: does this test still read them?");
+    none(found.into_iter().flat_map(|(_, missing)| missing));
+    for (record, count, place, constant) in [
+        ("0009-the-coverage-ledger", "128 gaps", "crates/core/src/coverage/track.rs", "= 128;"),
+        (
+            "0009-the-coverage-ledger",
+            "1000 ledgers",
+            "src/store/ledger.rs",
+            "CLOSED_MAX: usize = 1000;",
+        ),
+        (
+            "0009-the-coverage-ledger",
+            "400 days",
+            "src/store/ledger.rs",
+            "from_secs(400 * 24 * 3600)",
+        ),
+    ] {
+        let text = source(&format!("docs/decisions/{record}.md")).text;
+        assert!(text.contains(count), "{record} does not say {count}");
+        assert!(
+            source(place).text.contains(constant),
+            "{record} says {count}, and {place} does not"
+        );
+    }
+}
+
+/// How many paths a document names in backticks, and which of them do not exist.
+fn paths_named(document: &File) -> (usize, Vec<String>) {
+    let name = &document.name;
     let spans = document.text.lines().enumerate().flat_map(|(index, line)| {
-        line.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(move |span| (index + 1, span.to_owned()))
-            .collect::<Vec<_>>()
+        let spans = line.split('`').skip(1).step_by(2);
+        spans.map(move |span| (index + 1, span.to_owned())).collect::<Vec<_>>()
     });
     let mut checked = 0;
     let missing = spans.filter_map(|(line, span)| {
@@ -221,15 +256,14 @@ fn what_architecture_md_names_exists() {
         let places = SOURCES.iter().map(|folder| format!("{folder}/{path}"));
         let places = places.chain([path.to_owned(), format!("crates/simulator/src/{simulator}")]);
         let Some(found) = places.into_iter().find(|path| root().join(path).exists()) else {
-            return Some(format!("ARCHITECTURE.md:{line}: there is no {path}"));
+            return Some(format!("{name}:{line}: there is no {path}"));
         };
         let names_item =
             item.is_empty() || item.split("::").all(|item| source(&found).text.contains(item));
-        (!names_item).then(|| format!("ARCHITECTURE.md:{line}: {found} has no {item}"))
+        (!names_item).then(|| format!("{name}:{line}: {found} has no {item}"))
     });
-    let missing: Vec<String> = missing.collect();
-    assert!(checked > 30, "only {checked} paths found: does this test still read them?");
-    none(missing);
+    let missing = missing.collect();
+    (checked, missing)
 }
 
 #[test]
@@ -549,7 +583,6 @@ fn last_string(arguments: &str) -> Option<String> {
     last
 }
 
-/// The words in the arms `Prefix… => "word"`.
 /// The words that stand right behind `before`, as `=> "`.
 fn words_of(text: &str, before: &str) -> Vec<String> {
     let after = text.split(before).skip(1);

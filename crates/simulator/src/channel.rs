@@ -20,9 +20,9 @@ pub struct Channel {
     pub token: Option<String>,
     /// The end: at this instant it is dead.
     pub expiry: Timestamp,
-    /// Whether changes of related records are delivered too.
+    /// True when changes of related records are delivered too.
     pub related: bool,
-    /// Whether deliveries carry the new values.
+    /// True when deliveries carry the new values.
     pub affected_values: bool,
     /// `notification_condition` as it was sent, checked.
     pub condition: Option<Value>,

@@ -27,7 +27,7 @@ pub struct Change {
     pub operation: Operation,
     /// The records, each with its changed fields and their new values.
     pub records: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Whether it only happened to a related record: then it goes to channels with
+    /// True when it only happened to a related record: then it goes to channels with
     /// `notify_on_related_action` alone.
     pub related: bool,
 }

@@ -197,7 +197,7 @@ impl Fault {
         }
     }
 
-    /// Whether it has a call for itself, so that nothing is applied.
+    /// Returns whether it has a call for itself, so that nothing is applied.
     pub(crate) fn takes_all(&self) -> bool {
         matches!(
             self,
@@ -224,7 +224,7 @@ impl Fault {
         if of_tokens { Endpoint::Token } else { Endpoint::Watch }
     }
 
-    /// Whether it can do anything to this call.
+    /// Returns whether it can do anything to this call.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others bear on every call")]
     fn bears_on(&self, call: &Call) -> bool {
         let lists = call.method == "GET";

@@ -39,9 +39,9 @@ pub struct Knobs {
     pub patch_events: PatchEvents,
     /// What PATCH does with an expiry that is left out.
     pub patch_expiry: PatchExpiry,
-    /// Whether PATCH refuses a channel without `events` (v7 page; Pipedream's client).
+    /// True when PATCH refuses a channel without `events` (v7 page; Pipedream's client).
     pub patch_needs_events: bool,
-    /// Whether PATCH refuses a channel without `notify_url` (v6 to v8 pages say mandatory,
+    /// True when PATCH refuses a channel without `notify_url` (v6 to v8 pages say mandatory,
     /// production v2 does not).
     pub patch_needs_notify_url: bool,
     /// What POST of a live id does with what the channel had.
@@ -87,7 +87,7 @@ pub struct Knobs {
     pub access_token_life: Length,
     /// Access tokens that one refresh token gives in ten minutes.
     pub tokens_in_ten_minutes: usize,
-    /// Whether a refused token request counts towards that as well, so that retrying prolongs the
+    /// True when a refused token request counts towards that as well, so that retrying prolongs the
     /// refusal.
     pub throttle_prolonged: bool,
     /// Live access tokens of one refresh token; one more kills the oldest.
@@ -96,13 +96,13 @@ pub struct Knobs {
     pub refresh_tokens_max: usize,
     /// What the token reply says of the API's base.
     pub api_domain: ApiDomain,
-    /// Whether the token reply names the scope.
+    /// True when the token reply names the scope.
     pub token_scope: bool,
     /// Every how manieth delivery is lost; 0 for none.
     pub deliveries_drop_every: u64,
     /// Every how manieth delivery is made twice; 0 for none.
     pub deliveries_duplicate_every: u64,
-    /// Whether the deliveries of one change go out in reverse.
+    /// True when the deliveries of one change go out in reverse.
     pub deliveries_reversed: bool,
 }
 
@@ -188,7 +188,7 @@ impl Knobs {
         instant.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
-    /// Whether a module can be watched.
+    /// Returns whether a module can be watched.
     pub fn watches(&self, module: &str) -> bool {
         module.starts_with("CustomModule") || self.modules.iter().any(|known| known == module)
     }

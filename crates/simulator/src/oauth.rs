@@ -289,7 +289,7 @@ fn refused(error: &str) -> Response {
     json_response(200, &json!({ "error": error }))
 }
 
-/// Whether a held scope includes an asked one.
+/// Returns whether a held scope includes an asked one.
 fn covers(held: &str, asked: &str) -> bool {
     held == asked
         || held

@@ -34,7 +34,7 @@ pub struct Covered {
 }
 
 impl Covered {
-    /// Whether a change at this instant was delivered.
+    /// Returns whether a change at this instant was delivered.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.from <= at && at < self.to
     }

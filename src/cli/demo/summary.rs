@@ -105,7 +105,7 @@ fn after_audit(speed: u32) -> Duration {
 }
 
 impl Summary {
-    /// Whether nothing lapsed that should not have, and everything was done with few calls.
+    /// Returns whether nothing lapsed that should not have, and everything was done with few calls.
     pub(super) fn is_good(&self) -> bool {
         let channels = || self.accounts.iter().flat_map(|account| &account.channels);
         let enabled = self.accounts.iter().all(|account| account.enabled > 0);

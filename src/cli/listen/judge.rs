@@ -37,12 +37,12 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Whether a channel of ours delivered, as far as can be told.
+    /// Returns whether a channel of ours delivered, as far as can be told.
     pub(super) fn counts(self) -> bool {
         self <= Verdict::ByIdOnly
     }
 
-    /// Whether a receiver answers it with 200.
+    /// Returns whether a receiver answers it with 200.
     pub(super) fn is_taken(self) -> bool {
         matches!(self, Verdict::Verified | Verdict::Canary)
     }

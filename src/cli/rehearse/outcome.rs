@@ -95,7 +95,7 @@ impl Rehearsal {
         Rehearsal { timeline, accounts: views, ..self }
     }
 
-    /// Whether everything was covered, and known to be.
+    /// Returns whether everything was covered, and known to be.
     pub(super) fn is_covered(&self) -> bool {
         self.gaps().next().is_none()
     }

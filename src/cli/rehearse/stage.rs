@@ -67,7 +67,7 @@ pub(super) fn play(script: Script) -> anyhow::Result<Played> {
     runtime.block_on(async move { Stage::new(script)?.play().await })
 }
 
-/// Whether a channel is looked at and never written: nobody holds it.
+/// Returns whether a channel is looked at and never written: nobody holds it.
 pub(super) fn is_observed(account: &Account, spec: &Spec) -> bool {
     account.policy.mode.min(spec.mode) == Mode::Observe
 }

@@ -66,9 +66,9 @@ fn bad_is_told_once_after_the_grace_then_every_six_hours_and_good_once() {
     story.goes_on(&one_lost(), 60, 900);
     story.goes_on(&well(), 900, 2000);
     expect![[r#"
-        70: channelkeeper: degraded: 1 problem.
-        430: channelkeeper: still degraded, for 6h 10m: 1 problem.
-        790: channelkeeper: still degraded, for 12h 10m: 1 problem.
+        70: channelkeeper: failing: 1 problem.
+        430: channelkeeper: still failing, for 6h 10m: 1 problem.
+        790: channelkeeper: still failing, for 12h 10m: 1 problem.
         910: channelkeeper: all is well again, after 14h 10m.
     "#]]
     .assert_eq(&story.said);
@@ -105,8 +105,8 @@ fn another_thing_that_turns_bad_is_told_too() {
     story.goes_on(&worse, 100, 200);
     story.goes_on(&one_lost(), 200, 300);
     expect![[r#"
-        10: channelkeeper: degraded: 1 problem.
-        110: channelkeeper: degraded: 2 problems.
+        10: channelkeeper: failing: 1 problem.
+        110: channelkeeper: failing: 2 problems.
     "#]]
     .assert_eq(&story.said);
 }
@@ -121,12 +121,12 @@ fn a_message_says_what_since_when_until_when_and_what_next() {
     assert_eq!(story.look(&overview, 0), None);
     let message = story.look(&overview, 10).unwrap();
     expect![[r#"
-        channelkeeper: degraded: 2 problems.
+        channelkeeper: failing: 2 problems.
         Not everything is covered.
         - uncovered: account acme: channel c2: not covered
-          since 2026-01-01T00:00:00Z. Next: see the other reasons; what was missed is listed by `channelkeeper gaps`.
+          since 2026-01-01T00:00:00Z. Next: `channelkeeper explain NAME` says why; `channelkeeper gaps` lists what was missed.
         - look-failed: account acme: the look at Zoho failed: list: HTTP 503 <!channel> https://h/?...
-          since 2026-01-01T00:00:00Z. Next: nothing, if Zoho is down; else look at the reason."#]]
+          since 2026-01-01T00:00:00Z. Next: nothing within the guaranteed time, if Zoho is down; otherwise look at the reason."#]]
     .assert_eq(&message.text);
     story.teller.delivered(&message, minutes(10));
     for minute in [11, 20] {
@@ -195,7 +195,7 @@ fn a_restart_tells_neither_twice_nor_what_is_over_before_everything_was_looked_a
     story.goes_on(&well(), 200, 300);
     assert_eq!(story.teller.told(), None);
     expect![[r#"
-        10: channelkeeper: degraded: 1 problem.
+        10: channelkeeper: failing: 1 problem.
         30: channelkeeper: failing: 1 problem.
         210: channelkeeper: all is well again, after 3h 30m.
     "#]]
@@ -208,8 +208,8 @@ fn a_clock_that_was_set_back_silences_nothing() {
     story.goes_on(&one_lost(), 5000, 5011);
     story.goes_on(&one_lost(), 0, 400);
     expect![[r#"
-        5010: channelkeeper: degraded: 1 problem.
-        360: channelkeeper: still degraded, for 6h: 1 problem.
+        5010: channelkeeper: failing: 1 problem.
+        360: channelkeeper: still failing, for 6h: 1 problem.
     "#]]
     .assert_eq(&story.said);
 }

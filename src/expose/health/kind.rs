@@ -18,7 +18,7 @@ pub enum Kind {
     NothingCovered,
     /// An account whose first pass does not end.
     FirstPassOverdue,
-    /// A channel is not covered.
+    /// A channel is not covered: its events, or some of them, are being lost.
     Uncovered,
     /// Channels are covered, and what they deliver is refused where it goes.
     Undeliverable,
@@ -52,7 +52,7 @@ pub enum Kind {
     ShortGrant,
     /// An account was found to be smaller than the config says.
     Limits,
-    /// Few API credits are left: only what cannot wait is done.
+    /// Few API credits are left: only steps that cannot wait are taken.
     Credits,
     /// One channel could not be looked at.
     Unknown,
@@ -73,9 +73,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How serious it is.
+    /// How serious it is. The kinds down to [`Kind::Emergency`] lose events, are about to, or stop
+    /// an account.
     pub fn status(self) -> Status {
-        if self <= Kind::FirstPassOverdue { Status::Failing } else { Status::Degraded }
+        if self <= Kind::Emergency { Status::Failing } else { Status::Degraded }
     }
 
     /// Whether it is worth a message. What passes by itself within minutes, or goes with another
@@ -86,89 +87,247 @@ impl Kind {
 
     /// What a person should do about it, as part of a sentence.
     pub const fn remedy(self) -> &'static str {
-        match self {
-            Kind::NotLive => "restart the daemon, and keep its log",
-            Kind::StoreFailed => "make room on its disk, or make it writable",
-            Kind::NeedsAPerson => "check the account's client, refresh token and scopes",
-            Kind::Unusable => "mend the config, or make the account's secrets readable",
-            Kind::NothingCovered | Kind::Uncovered => {
-                "see the other reasons; what was missed is listed by `channelkeeper gaps`"
-            }
-            Kind::Undeliverable => {
-                "see why the receiver refuses what is posted to it; what was missed is listed by `channelkeeper gaps`"
-            }
-            Kind::FirstPassOverdue => "look at the log, and whether Zoho can be reached from here",
-            Kind::Emergency => {
-                "see why it was not renewed: the other reasons, or `channelkeeper plan`"
-            }
-            Kind::Rejected => "change the channel as Zoho asks",
-            Kind::Conflict => "choose another id, or `channelkeeper adopt` it",
-            Kind::Contested => "find out who else changes this channel at Zoho",
-            Kind::Drifted => {
-                "nothing, if it is mended by the next pass; else `channelkeeper plan` says why not"
-            }
-            Kind::RemovalGuard => "`channelkeeper apply --allow-removals`, if they are to go",
-            Kind::LookFailed | Kind::WritesFailed => {
-                "nothing, if Zoho is down; else look at the reason"
-            }
-            Kind::Paused => "`channelkeeper resume`, once whatever it is paused for is over",
-            Kind::PassOverdue => "look at the log; restart the daemon if it does not go on",
-            Kind::Config => "`channelkeeper check` shows the place",
-            Kind::StatusFile => "make room in its directory, or let the daemon's user write there",
-            Kind::LogLost => {
-                "see who reads the daemon's stderr, or log less; nothing else depends on it"
-            }
-            Kind::ShortGrant | Kind::Limits => {
-                "set lifetime or lifetime_max to what the account grants"
-            }
-            Kind::Credits => "find out what uses the API credits; audit less often, or add credits",
-            Kind::Unknown => "nothing, if the next look succeeds",
-            Kind::BackOff => "nothing: it is tried again by itself",
-            Kind::Orphans => "nothing, if the account was taken out on purpose",
-            Kind::StoreMovedAside => {
-                "keep or delete the database that was moved aside, and restart"
-            }
-            Kind::ClockJump | Kind::Skew => "look after the clock of this machine",
-            Kind::FirstPass => "wait",
-            Kind::NothingDeclared => "declare channels",
-        }
+        self.row().remedy
     }
 
     /// One word, for programs.
     pub const fn word(self) -> &'static str {
+        self.row().word
+    }
+
+    const fn row(self) -> Row {
         match self {
-            Kind::NotLive => "not-live",
-            Kind::StoreFailed => "store-failed",
-            Kind::NeedsAPerson => "needs-a-person",
-            Kind::Unusable => "unusable",
-            Kind::NothingCovered => "nothing-covered",
-            Kind::FirstPassOverdue => "first-pass-overdue",
-            Kind::Uncovered => "uncovered",
-            Kind::Undeliverable => "undeliverable",
-            Kind::Emergency => "emergency",
-            Kind::Rejected => "rejected",
-            Kind::Conflict => "conflict",
-            Kind::Contested => "contested",
-            Kind::Drifted => "drifted",
-            Kind::RemovalGuard => "removal-guard",
-            Kind::LookFailed => "look-failed",
-            Kind::WritesFailed => "writes-failed",
-            Kind::Paused => "paused",
-            Kind::PassOverdue => "pass-overdue",
-            Kind::Config => "config",
-            Kind::StatusFile => "status-file",
-            Kind::LogLost => "log-lost",
-            Kind::ShortGrant => "short-grant",
-            Kind::Limits => "limits",
-            Kind::Credits => "credits",
-            Kind::Unknown => "unknown",
-            Kind::BackOff => "back-off",
-            Kind::Orphans => "orphans",
-            Kind::StoreMovedAside => "store-moved-aside",
-            Kind::ClockJump => "clock-jump",
-            Kind::Skew => "skew",
-            Kind::FirstPass => "first-pass",
-            Kind::NothingDeclared => "nothing-declared",
+            Kind::NotLive => Row {
+                word: "not-live",
+                means: "the scheduler's loop does not turn",
+                remedy: "restart the daemon, which costs nothing, and keep its log",
+            },
+            Kind::StoreFailed => Row {
+                word: "store-failed",
+                means: "the database cannot be written: channels are held from memory as long as they can be",
+                remedy: "make room on its disk, or make it writable; restart if the daemon does not say soon that the store is written again",
+            },
+            Kind::NeedsAPerson => Row {
+                word: "needs-a-person",
+                means: "Zoho refuses an account's credentials or scope",
+                remedy: "check the account's client, refresh token and scopes; `channelkeeper login` makes a new refresh token, then reload",
+            },
+            Kind::Unusable => Row {
+                word: "unusable",
+                means: "the daemon cannot work on an account, most often because a secret cannot be read",
+                remedy: "mend the config, or make the account's secrets readable, and reload",
+            },
+            Kind::NothingCovered => Row {
+                word: "nothing-covered",
+                means: "an account declares channels, and none of them is covered",
+                remedy: "see the account's other reasons; `channelkeeper gaps` lists what was missed",
+            },
+            Kind::FirstPassOverdue => Row {
+                word: "first-pass-overdue",
+                means: "the first pass of an account does not end",
+                remedy: "look at the log, and try to reach Zoho from this host",
+            },
+            Kind::Uncovered => Row {
+                word: "uncovered",
+                means: "a channel loses events: it is not enabled, or not as declared",
+                remedy: "`channelkeeper explain NAME` says why; `channelkeeper gaps` lists what was missed",
+            },
+            Kind::Undeliverable => Row {
+                word: "undeliverable",
+                means: "a notify_url refused two canaries in a row: its channels are covered, and their deliveries are taken to be lost",
+                remedy: "see why the receiver refuses deliveries; `channelkeeper gaps` lists what was missed",
+            },
+            Kind::Emergency => Row {
+                word: "emergency",
+                means: "a channel is in the last eighth of its life and was not renewed; the daemon tries every thirty seconds, or as often as API credits allow",
+                remedy: "`channelkeeper explain NAME` says why it was not renewed",
+            },
+            Kind::Rejected => Row {
+                word: "rejected",
+                means: "Zoho refuses a channel, in the words shown",
+                remedy: "change the channel as Zoho asks; the daemon tries at once when it changes, and slowly until then",
+            },
+            Kind::Conflict => Row {
+                word: "conflict",
+                means: "the channel's id exists at Zoho with another notify_url, and was never ours",
+                remedy: "`channelkeeper adopt NAME` if it is yours; otherwise choose another name or id",
+            },
+            Kind::Contested => Row {
+                word: "contested",
+                means: "the same difference came back after three repairs",
+                remedy: "find out who else changes this channel at Zoho: often an old script that still runs",
+            },
+            Kind::Drifted => Row {
+                word: "drifted",
+                means: "a channel is not as declared and loses no events by it",
+                remedy: "nothing, if the next pass mends it; otherwise `channelkeeper plan` says why it does not",
+            },
+            Kind::RemovalGuard => Row {
+                word: "removal-guard",
+                means: "so many channels vanished from the config that disabling them waits",
+                remedy: "`channelkeeper plan`, then `channelkeeper apply --allow-removals` if they are to go",
+            },
+            Kind::LookFailed => Row {
+                word: "look-failed",
+                means: "the last list could not be read; earlier grants still hold",
+                remedy: "nothing within the guaranteed time, if Zoho is down; otherwise look at the reason",
+            },
+            Kind::WritesFailed => Row {
+                word: "writes-failed",
+                means: "the last writes failed for a reason that is no channel's own",
+                remedy: "nothing within the guaranteed time, if Zoho is down; otherwise look at the reason",
+            },
+            Kind::Paused => Row {
+                word: "paused",
+                means: "somebody paused channels: they are neither renewed nor repaired",
+                remedy: "`channelkeeper resume`, once the work is over",
+            },
+            Kind::PassOverdue => Row {
+                word: "pass-overdue",
+                means: "an account's next pass is long due",
+                remedy: "look at the log: the host may be overloaded, or Zoho may hang; restart the daemon if it does not go on",
+            },
+            Kind::Config => Row {
+                word: "config",
+                means: "the config cannot be used; the last good one is in force",
+                remedy: "`channelkeeper check` shows the place; mend it and reload",
+            },
+            Kind::StatusFile => Row {
+                word: "status-file",
+                means: "[daemon] status_file cannot be written, so its readers will take the daemon to be gone",
+                remedy: "make room in its directory, or let the daemon's user write there; the daemon tries again every minute",
+            },
+            Kind::LogLost => Row {
+                word: "log-lost",
+                means: "log lines are lost: stderr is broken, or its reader is too slow",
+                remedy: "see who reads the daemon's stderr, or log less; nothing else depends on it",
+            },
+            Kind::ShortGrant => Row {
+                word: "short-grant",
+                means: "Zoho gave far less life than was asked for",
+                remedy: "nothing, unless it stays; then set lifetime or lifetime_max to what the account grants",
+            },
+            Kind::Limits => Row {
+                word: "limits",
+                means: "Zoho takes smaller batches or shorter lives than configured, and the daemon has learned it",
+                remedy: "nothing; or set lifetime_max and batch_max to what the account takes",
+            },
+            Kind::Credits => Row {
+                word: "credits",
+                means: "few API credits are left: audits, and repairs that lose no events, wait",
+                remedy: "find out what uses the API credits; audit less often, or add credits",
+            },
+            Kind::Unknown => Row {
+                word: "unknown",
+                means: "a channel could not be looked at by itself",
+                remedy: "nothing, if the next look succeeds",
+            },
+            Kind::BackOff => Row {
+                word: "back-off",
+                means: "a step waits because its account is in trouble",
+                remedy: "nothing: the daemon tries again by itself",
+            },
+            Kind::Orphans => Row {
+                word: "orphans",
+                means: "channels of an account that is no longer declared are left to expire",
+                remedy: "nothing, if the account was taken out on purpose",
+            },
+            Kind::StoreMovedAside => Row {
+                word: "store-moved-aside",
+                means: "the database was corrupt: a new one was begun, and channels were taken over from Zoho",
+                remedy: "look at the disk; keep or delete `db.corrupt-TIME`, and restart",
+            },
+            Kind::ClockJump => Row {
+                word: "clock-jump",
+                means: "the wall clock jumped",
+                remedy: "look at this machine's time service",
+            },
+            Kind::Skew => Row {
+                word: "skew",
+                means: "this machine's clock differs from Zoho's; nothing lapses by it, because lives count from Zoho's clock",
+                remedy: "look at this machine's time service",
+            },
+            Kind::FirstPass => Row {
+                word: "first-pass",
+                means: "an account waits for its first pass",
+                remedy: "wait some seconds",
+            },
+            Kind::NothingDeclared => Row {
+                word: "nothing-declared",
+                means: "no channel is declared at all",
+                remedy: "declare channels, or check which config file is in use",
+            },
         }
+    }
+}
+
+/// The texts of a kind. The table in `docs/operations.md` is written from them.
+struct Row {
+    /// One word, for programs.
+    word: &'static str,
+    /// The meaning, as part of a sentence.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation is written from it"))]
+    means: &'static str,
+    /// The next thing to do, as part of a sentence.
+    remedy: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [Kind; 32] = [
+        Kind::NotLive,
+        Kind::StoreFailed,
+        Kind::NeedsAPerson,
+        Kind::Unusable,
+        Kind::NothingCovered,
+        Kind::FirstPassOverdue,
+        Kind::Uncovered,
+        Kind::Undeliverable,
+        Kind::Emergency,
+        Kind::Rejected,
+        Kind::Conflict,
+        Kind::Contested,
+        Kind::Drifted,
+        Kind::RemovalGuard,
+        Kind::LookFailed,
+        Kind::WritesFailed,
+        Kind::Paused,
+        Kind::PassOverdue,
+        Kind::Config,
+        Kind::StatusFile,
+        Kind::LogLost,
+        Kind::ShortGrant,
+        Kind::Limits,
+        Kind::Credits,
+        Kind::Unknown,
+        Kind::BackOff,
+        Kind::Orphans,
+        Kind::StoreMovedAside,
+        Kind::ClockJump,
+        Kind::Skew,
+        Kind::FirstPass,
+        Kind::NothingDeclared,
+    ];
+
+    /// The document with its table of reasons written from the code.
+    fn documented(text: &str) -> String {
+        let header = "| reason | means | do |\n| --- | --- | --- |\n";
+        let (before, after) = text.split_once(header).expect("the table has its header");
+        let rest = after.split_once("\n\n").expect("the table ends").1;
+        let row = |kind: &Kind| {
+            let Row { word, means, remedy } = kind.row();
+            format!("| `{word}` | {}: {means} | {remedy} |\n", kind.status().word())
+        };
+        let rows: String = KINDS.iter().map(row).collect();
+        format!("{before}{header}{rows}\n{rest}")
+    }
+
+    #[test]
+    fn the_table_in_operations_is_written_from_the_reasons() {
+        assert!(KINDS.is_sorted());
+        let text = include_str!("../../../docs/operations.md");
+        expect_test::expect_file!["../../../docs/operations.md"].assert_eq(&documented(text));
     }
 }

@@ -240,6 +240,9 @@ fn channel_reasons(
         (ChannelState::Uncovered, Some(expiry)) if expiry <= now => {
             add(Kind::Uncovered, format!("not covered: ended {} ago", brief(span(expiry, now))));
         }
+        (ChannelState::Uncovered, Some(_)) if !channel.drift.is_empty() => {
+            add(Kind::Uncovered, format!("loses events: {}", drift_text(channel)));
+        }
         (ChannelState::Uncovered, _) => add(Kind::Uncovered, "not covered".to_owned()),
     }
     let (is_alive, emergency) =

@@ -45,9 +45,9 @@ fn fifty_channels_with_one_refused_are_degraded_and_not_dead() {
         &overview,
         now(),
         &expect![[r#"
-        degraded, live, ready
-        uncovered: account acme: channel c7: not covered
-        rejected: account acme: channel c7: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module"#]],
+            failing, live, ready
+            uncovered: account acme: channel c7: not covered
+            rejected: account acme: channel c7: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module"#]],
     );
     assert_eq!(health(&overview, TURNING, now()).guarantee, Guarantee::Broken);
 }
@@ -72,9 +72,9 @@ fn a_receiver_that_refuses_canaries_is_told_once_for_all_its_channels_and_they_s
         &overview,
         now(),
         &expect![[r#"
-        degraded, live, ready
-        undeliverable: account acme: https://hooks.example.com/zoho?... refuses canaries since 2026-01-01T00:30:00Z (HTTP 500), so what 2 channels would deliver is taken to be lost
-        undeliverable: account acme: https://other.example.com/ refuses canaries since 2026-01-01T00:30:00Z (HTTP 500), so what 1 channel would deliver is taken to be lost"#]],
+            failing, live, ready
+            undeliverable: account acme: https://hooks.example.com/zoho?... refuses canaries since 2026-01-01T00:30:00Z (HTTP 500), so what 2 channels would deliver is taken to be lost
+            undeliverable: account acme: https://other.example.com/ refuses canaries since 2026-01-01T00:30:00Z (HTTP 500), so what 1 channel would deliver is taken to be lost"#]],
     );
     assert_eq!(health(&overview, TURNING, now()).guaranteed_until(), Some(hours(24)));
 }
@@ -119,8 +119,8 @@ fn a_report_grows_old_and_its_channels_end() {
         &overview,
         minutes(80),
         &expect![[r#"
-        degraded, live, ready
-        uncovered: account acme: channel c2: not covered: ended 10m ago"#]],
+            failing, live, ready
+            uncovered: account acme: channel c2: not covered: ended 10m ago"#]],
     );
 }
 
@@ -261,9 +261,9 @@ fn an_emergency_and_an_overdue_pass_degrade() {
         &converged(1),
         hours(22),
         &expect![[r#"
-        degraded, live, ready
-        emergency: account acme: channel c1: not renewed yet, and ends in 2h
-        pass-overdue: account acme: the next pass is due for 10h"#]],
+            failing, live, ready
+            emergency: account acme: channel c1: not renewed yet, and ends in 2h
+            pass-overdue: account acme: the next pass is due for 10h"#]],
     );
 }
 

@@ -6,10 +6,16 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::super::testing::{START, converged, empty, hold, lose, rejected, remembering};
+use super::super::health::{Kind, Status};
+use super::super::page::select::select;
+use super::super::probe::{Limits, judge};
+use super::super::testing::{
+    START, change_channel, converged, empty, hold, hours, lose, rejected, remembering,
+};
 use super::*;
 use crate::clock::VirtualClock;
 use crate::model::desired::Http;
+use crate::reconcile::report::ChannelState;
 
 /// A listener with a daemon's overview behind it.
 struct Face {
@@ -101,18 +107,28 @@ async fn a_daemon_that_is_well_says_yes_everywhere() {
 }
 
 #[tokio::test]
-async fn degraded_is_200_and_says_so_and_503_when_asked_strictly() {
+async fn one_channel_that_loses_events_is_503_and_its_reasons_say_which() {
     let face = Face::of(one_refused()).await;
     let answer = face.ask("GET", "/healthz").await;
     let health: HealthView = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(
         (answer.status, health.status, health.guaranteed_until),
-        (200, Status::Degraded, None)
+        (503, Status::Failing, None)
     );
     assert_eq!(
         health.reasons.iter().map(|reason| reason.word.as_str()).collect::<Vec<_>>(),
         ["uncovered", "rejected"]
     );
+    assert_eq!(face.status("/readyz").await, 200);
+    assert_eq!(face.status("/livez").await, 200);
+}
+
+#[tokio::test]
+async fn degraded_is_200_and_503_when_asked_strictly() {
+    let mut overview = converged(3);
+    overview.config.problems = vec!["config.toml:3: unknown key".to_owned()];
+    let face = Face::of(overview).await;
+    assert_eq!(face.status("/healthz").await, 200);
     assert_eq!(face.status("/healthz?strict").await, 503);
     assert_eq!(face.status("/healthz?a=b&strict=1").await, 503);
     assert_eq!(face.status("/readyz").await, 200);
@@ -278,4 +294,113 @@ async fn a_client_that_never_ends_its_request_does_not_hold_up_the_end() {
     face.ask("GET", "/livez").await;
     face.shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(20), face.served).await.unwrap().unwrap();
+}
+
+/// One fact changed in eight channels, and how bad that is.
+fn troubles() -> Vec<(&'static str, Overview, Status, usize)> {
+    use crate::plan::drift::Drift;
+    let all = || converged(8);
+    let drifted = |drift: Drift| {
+        let mut overview = all();
+        change_channel(&mut overview, 3, |channel| {
+            (channel.state, channel.drift) = (ChannelState::Drifted, vec![drift]);
+        });
+        overview
+    };
+    let token = Drift::Token { seen: "none", wanted: "a token" };
+    let mut lost = all();
+    lose(&mut lost, 3);
+    let mut undeliverable = all();
+    change_channel(&mut undeliverable, 3, |channel| {
+        channel.undeliverable = Some(Box::new((START.parse().unwrap(), "HTTP 500".to_owned())));
+    });
+    let mut emergency = all();
+    change_channel(&mut emergency, 3, |channel| channel.emergency_at = Some(hours(0)));
+    let mut config = all();
+    config.config.problems = vec!["config.toml:3: unknown key".to_owned()];
+    vec![
+        ("nothing is wrong", all(), Status::Ok, 0),
+        ("Zoho does not have a channel", lost, Status::Failing, 1),
+        ("a channel loses deliveries by its drift", drifted(token), Status::Failing, 1),
+        (
+            "a drift that loses nothing",
+            drifted(Drift::NotifyOnRelatedAction { wanted: true }),
+            Status::Degraded,
+            0,
+        ),
+        ("a receiver refuses", undeliverable, Status::Failing, 0),
+        ("a renewal is an emergency", emergency, Status::Failing, 0),
+        ("the config is broken", config, Status::Degraded, 0),
+    ]
+}
+
+#[tokio::test]
+async fn every_surface_grades_by_the_same_scale() {
+    for (trouble, overview, status, uncovered) in troubles() {
+        assert!(Status::ALL.contains(&status));
+        let severity = status.severity();
+        let face = Face::of(overview.clone()).await;
+        let health = face.ask("GET", "/healthz").await;
+        assert_eq!(health.status, severity.http, "{trouble}");
+        assert_eq!(face.status("/healthz?strict").await, severity.http_strict, "{trouble}");
+
+        let view: StatusView =
+            serde_json::from_str(&face.ask("GET", "/api/v1/status").await.body).unwrap();
+        assert_eq!(view.health.status, status, "{trouble}");
+        assert_eq!(view.headline.contains("NOT covered"), uncovered > 0, "{trouble}");
+        assert_eq!(view.accounts[0].counts["uncovered"], uncovered, "{trouble}");
+        let bad = view.accounts[0].channels.iter().filter(|one| one.status == Status::Failing);
+        assert_eq!(bad.count(), uncovered, "{trouble}");
+
+        let summary: Summary =
+            serde_json::from_str(&face.ask("GET", "/api/v1/summary").await.body).unwrap();
+        let limits = [6, 3, 1].map(|hours| Duration::from_secs(hours * 3600));
+        let limits = Limits { warning: limits[0], critical: limits[1], stale: limits[2] };
+        let verdict = judge(&summary, &limits, START.parse().unwrap());
+        assert_eq!(verdict.grade, severity.grade, "{trouble}");
+
+        let metrics = face.ask("GET", "/metrics").await.body;
+        let line = format!("channelkeeper_status{{status=\"{}\"}} 1", severity.word);
+        assert!(metrics.contains(&line), "{trouble}");
+        let line =
+            format!("channelkeeper_channels{{account=\"acme\",state=\"uncovered\"}} {uncovered}");
+        assert!(metrics.contains(&line), "{trouble}");
+
+        let query = Query::parse("state=uncovered");
+        let shown = select(&overview, &query, START.parse().unwrap());
+        assert_eq!(shown.found, uncovered, "{trouble}");
+        let page = face.ask("GET", "/").await.body;
+        assert!(page.contains(&format!("<title>channelkeeper: {}</title>", severity.word)));
+    }
+}
+
+#[test]
+fn an_alert_rule_is_as_severe_as_the_reason_that_it_is_about() {
+    const RULES: &str = include_str!("../../../docs/monitoring/channelkeeper.rules.yml");
+    let severity = |alert: &str| {
+        let rule = RULES.split("- alert: ").find(|rule| rule.lines().next() == Some(alert));
+        let rule = rule.unwrap_or_else(|| panic!("there is no rule {alert}"));
+        let (_, severity) = rule.split_once("severity: ").unwrap();
+        severity.split(' ').next().unwrap().to_owned()
+    };
+    for (alert, kind) in [
+        ("ChannelkeeperStuck", Kind::NotLive),
+        ("ChannelkeeperUncovered", Kind::Uncovered),
+        ("ChannelkeeperUndeliverable", Kind::Undeliverable),
+        ("ChannelkeeperEmergency", Kind::Emergency),
+        ("ChannelkeeperPassOverdue", Kind::PassOverdue),
+        ("ChannelkeeperLookFailing", Kind::LookFailed),
+        ("ChannelkeeperWritesFailing", Kind::WritesFailed),
+        ("ChannelkeeperNeedsAPerson", Kind::NeedsAPerson),
+        ("ChannelkeeperAccountUnusable", Kind::Unusable),
+        ("ChannelkeeperDrifted", Kind::Drifted),
+        ("ChannelkeeperShortGrants", Kind::ShortGrant),
+        ("ChannelkeeperStoreFailed", Kind::StoreFailed),
+        ("ChannelkeeperConfigRefused", Kind::Config),
+        ("ChannelkeeperClockSkew", Kind::Skew),
+    ] {
+        assert_eq!(severity(alert), kind.status().severity().alert, "{alert}");
+    }
+    assert_eq!(severity("ChannelkeeperFailing"), Status::Failing.severity().alert);
+    assert_eq!(severity("ChannelkeeperDegraded"), Status::Degraded.severity().alert);
 }

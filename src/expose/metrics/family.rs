@@ -92,6 +92,11 @@ impl Family {
         format!("{prefix}_{}{unit}{suffix}", self.name)
     }
 
+    #[cfg(test)]
+    pub(super) const fn help(&self) -> &'static str {
+        self.help
+    }
+
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut metric =
             encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.metric)?;

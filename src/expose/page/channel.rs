@@ -18,7 +18,7 @@ use crate::plan::explain::{Explanation, Renewal, Sighted, explain};
 use crate::plan::facts::Facts;
 use crate::reconcile::report::{AccountReport, ChannelReport};
 
-use super::super::health::{LOOP_AGE_MAX, Status, counted};
+use super::super::health::{LOOP_AGE_MAX, counted};
 use super::super::lookups::{AccountMemory, ChannelMemory, Lookups};
 use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
@@ -119,7 +119,7 @@ impl ChannelPage {
     /// As HTML.
     pub fn page(&self) -> String {
         let channel = &self.channel;
-        let status = if channel.covered { Status::Ok } else { Status::Failing };
+        let status = channel.status;
         let frame = Frame {
             title: format!("{} ({}) - channelkeeper", channel.name, channel.state),
             status: Some(status),

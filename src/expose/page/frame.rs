@@ -18,7 +18,7 @@ pub(super) struct Frame {
     pub(super) title: String,
     /// What the icon shows, if it shows anything.
     pub(super) status: Option<Status>,
-    /// Whether it loads itself anew.
+    /// True when it loads itself anew.
     pub(super) follow: bool,
     /// The program's version.
     pub(super) version: String,

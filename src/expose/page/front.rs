@@ -9,12 +9,13 @@ use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::reconcile::report::{AccountReport, ChannelState};
 
-use super::super::health::{account_guarantee, counted, health};
+use super::super::health::{account_guarantee, counted, gaps_note, health};
 use super::super::lookups::{Lookups, TokenFacts};
 use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
 use super::super::status::{
     ChannelView, ConfigView, CreditsView, HealthView, PassView, ReasonView, counts, headline,
+    overlap_lines,
 };
 use super::bar::Bar;
 use super::frame::{Frame, at, from_now, legend, state};
@@ -76,6 +77,8 @@ pub struct AccountRow {
     pub calls: u64,
     /// What is left of the day's API credits, when Zoho says it.
     pub credits: Option<CreditsView>,
+    /// Events that several channels send to the same URL, one line each.
+    pub overlaps: Vec<String>,
 }
 
 /// One channel.
@@ -196,12 +199,15 @@ impl FrontView {
         let ConfigView { warnings, .. } = &self.config;
         let (first, rest) = reasons.split_at(reasons.len().min(REASONS_SHOWN));
         let more = rest.len() + reasons_left_out;
-        let none = reasons.is_empty() && warnings.is_empty() && self.unread.is_none();
+        let gaps = gaps_note(self.health.gaps);
+        let none =
+            reasons.is_empty() && gaps.is_none() && warnings.is_empty() && self.unread.is_none();
         html! {
             @if !none {
                 section.reasons aria-label="What is not as it should be" {
                     ul {
                         @for reason in first { (reason_item(reason)) }
+                        @if let Some(note) = &gaps { li.note { (state("warning")) " " (note) } }
                         @for warning in warnings { li.note { (state("warning")) " config: " (warning) } }
                         @if let Some(why) = &self.unread { li.note { (state("warning")) " what is remembered could not be read: " (why) } }
                     }
@@ -250,7 +256,7 @@ impl FrontView {
                 @if self.query.follow {
                     p.quiet { "Search and filter rest while the page follows, so that nothing typed is lost." }
                 } @else { (self.form()) }
-                @if self.channels.is_empty() { p.quiet { "No channel is so." } } @else {
+                @if self.channels.is_empty() { p.quiet { "No channels match this filter." } } @else {
                     table.channels {
                         caption {
                             "Channels " (from + 1) " to " (from + self.channels.len()) " of " (self.found) ", " (self.query.sort.title())
@@ -397,6 +403,7 @@ impl AccountRow {
             token,
             calls: report.map_or(0, calls),
             credits: report.and_then(|report| CreditsView::of(report, now)),
+            overlaps: report.map(overlap_lines).unwrap_or_default(),
         }
     }
 
@@ -409,6 +416,7 @@ impl AccountRow {
                 td data-label="Channels" {
                     @for (word, count) in counts { span.count { (count) " " (state(word)) } " " }
                     @if self.foreign > 0 { span.quiet { (self.foreign) " foreign" } }
+                    @for overlap in &self.overlaps { br; span.quiet { (overlap) } }
                 }
                 td data-label="Covered until" {
                     @match (self.until, &self.unusable) {

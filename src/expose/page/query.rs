@@ -3,7 +3,10 @@
 //! Anything can stand in a URL, so nothing in it is an error: what is not understood is as if it
 //! were not there.
 
+use crate::model::sanitize::plain;
 use crate::reconcile::report::ChannelState;
+
+use super::super::health::Status;
 
 /// What the front page is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Query {
     pub period: Shows,
     /// Which page, from 1.
     pub page: usize,
-    /// Whether the page loads itself anew.
+    /// True when the page loads itself anew.
     pub follow: bool,
 }
 
@@ -30,7 +33,7 @@ pub enum StateFilter {
     /// In this state.
     Is(ChannelState),
     /// In any state but covered.
-    Failing,
+    NotOk,
 }
 
 /// The order of channels.
@@ -69,7 +72,7 @@ pub enum Shows {
 impl StateFilter {
     /// All of them, with their words.
     pub const ALL: [StateFilter; 5] = [
-        StateFilter::Failing,
+        StateFilter::NotOk,
         StateFilter::Is(ChannelState::Uncovered),
         StateFilter::Is(ChannelState::Drifted),
         StateFilter::Is(ChannelState::Unverified),
@@ -80,15 +83,15 @@ impl StateFilter {
     pub const fn word(self) -> &'static str {
         match self {
             StateFilter::Is(state) => state.word(),
-            StateFilter::Failing => "failing",
+            StateFilter::NotOk => "not-ok",
         }
     }
 
-    /// Whether a channel in this state is shown.
+    /// Returns whether a channel in this state is shown.
     pub fn shows(self, state: ChannelState) -> bool {
         match self {
             StateFilter::Is(wanted) => state == wanted,
-            StateFilter::Failing => state != ChannelState::Covered,
+            StateFilter::NotOk => Status::of_channel(state) != Status::Ok,
         }
     }
 }
@@ -179,13 +182,11 @@ impl Query {
 
     fn set(&mut self, key: &str, value: &str) {
         match key {
-            "q" => self.q = value.chars().take(WORDS_MAX).collect::<String>().trim().to_owned(),
+            "q" => self.q = words(value).trim().to_owned(),
             "state" => {
                 self.state = StateFilter::ALL.into_iter().find(|state| state.word() == value)
             }
-            "account" => {
-                self.account = (!value.is_empty()).then(|| value.chars().take(WORDS_MAX).collect())
-            }
+            "account" => self.account = (!value.is_empty()).then(|| words(value)),
             "sort" => {
                 self.sort =
                     Sort::ALL.into_iter().find(|sort| sort.word() == value).unwrap_or_default()
@@ -232,6 +233,11 @@ impl Query {
         change(&mut changed);
         changed
     }
+}
+
+/// A text of the URL, fit to be shown: bounded, and without characters that turn or end a line.
+fn words(value: &str) -> String {
+    value.chars().take(WORDS_MAX).map(plain).collect()
 }
 
 /// The URL of a channel's page.
@@ -301,6 +307,12 @@ mod tests {
         assert_eq!(Query::parse(bad), Query { page: 1, ..Query::default() });
         assert_eq!(Query::parse("page=99999999999999999999").page, 1);
         assert_eq!(Query::parse(bad).href(), "/");
+    }
+
+    #[test]
+    fn characters_that_turn_or_end_a_line_do_not_come_back_into_the_search_field() {
+        let query = Query::parse("q=a%E2%80%AEb%00c%0Ad&account=x%1B%5B2J%E2%81%A6");
+        assert_eq!((query.q.as_str(), query.account.as_deref()), ("a b c d", Some("x [2J ")));
     }
 
     #[test]

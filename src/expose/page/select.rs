@@ -3,11 +3,12 @@
 //! Works on the reports themselves; a view is made only of what is on the page, so that ten
 //! thousand channels cost a comparison each and no text.
 
+use std::cmp::Reverse;
+
 use crate::model::channel::{AccountName, Spec};
 use crate::model::time::Timestamp;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
-use super::super::health::is_covered;
 use super::super::overview::Overview;
 use super::query::{Query, Sort};
 
@@ -77,7 +78,7 @@ fn sort(hits: &mut [Hit<'_>], sort: Sort, now: Timestamp) {
     let life = |hit: &Hit<'_>| hit.channel.expiry.unwrap_or(Timestamp::MIN);
     let badness = |hit: &Hit<'_>| {
         let emergency = hit.channel.emergency_at.is_some_and(|at| at <= now);
-        (is_covered(hit.report, hit.channel, now), std::cmp::Reverse(hit.state), !emergency)
+        (Reverse(hit.state), !emergency, Reverse(hit.channel.gaps))
     };
     match sort {
         Sort::Name => hits.sort_unstable_by_key(name),
@@ -86,7 +87,7 @@ fn sort(hits: &mut [Hit<'_>], sort: Sort, now: Timestamp) {
     }
 }
 
-/// Whether a channel has every word somewhere: in its name, id, account or events.
+/// Returns whether a channel has every word somewhere: in its name, id, account or events.
 fn matches(account: &AccountName, spec: &Spec, words: &[String]) -> bool {
     words.iter().all(|word| {
         has(spec.name.as_str(), word)
@@ -176,9 +177,15 @@ mod tests {
         assert_eq!(names(""), ["acme/c3", "acme/c2", "acme/c1", "beta/c1001"]);
         assert_eq!(names("sort=name"), ["acme/c1", "beta/c1001", "acme/c2", "acme/c3"]);
         assert_eq!(names("sort=life"), ["acme/c3", "acme/c2", "acme/c1", "beta/c1001"]);
-        assert_eq!(names("state=failing"), ["acme/c3"]);
+        assert_eq!(names("state=not-ok"), ["acme/c3"]);
         assert_eq!(names("state=covered&account=acme"), ["acme/c2", "acme/c1"]);
         assert_eq!(names("account=none"), [""; 0]);
+        change_channel(&mut overview, 1, |channel| channel.gaps = 8);
+        assert_eq!(
+            select(&overview, &asked(""), now()).hits[1].channel.gaps,
+            8,
+            "before a short life"
+        );
     }
 
     #[test]

@@ -85,6 +85,15 @@ async fn a_head_that_is_too_large_is_refused() {
     let _cut_off = stream.write_all(large.as_bytes()).await;
     let answer = rest(stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    for (length, ends) in [(HEAD_MAX - 1024, "HTTP/1.1 200 "), (HEAD_MAX + 1, "HTTP/1.1 431 ")] {
+        let frame = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx: \r\n\r\n".len();
+        let filled = "x".repeat(length - frame);
+        let head = format!(
+            "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx: {filled}\r\n\r\n"
+        );
+        let answer = rest(sent(address, &head).await).await;
+        assert!(answer.starts_with(ends), "{length}: {answer}");
+    }
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200));
     assert!(rest(sent(address, &many).await).await.starts_with("HTTP/1.1 431 "));
     assert!(rest(sent(address, ASKS).await).await.ends_with("ok"));

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::expose::health::{is_covered, usable};
+use crate::expose::health::{gaps_note, is_covered, usable};
 use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
@@ -22,10 +22,12 @@ impl StatusView {
         if self.health.reasons_left_out > 0 {
             lines.push(format!("  ! and {} more", self.health.reasons_left_out));
         }
+        lines.extend(gaps_note(self.health.gaps).map(|note| format!("  ! {note}")));
         lines.extend(self.config.warnings.iter().map(|warning| format!("  warning: {warning}")));
         for account in &self.accounts {
             lines.push(String::new());
             lines.push(account.line(self.now));
+            lines.extend(account.overlaps.iter().map(|overlap| format!("  note: {overlap}")));
             lines.extend(table(account, self.now));
             // The account's health says once which removals wait, with all their names.
             let is_said = |held: &&HeldView| held.cause == CauseKind::RemovalGuard.word();
@@ -206,6 +208,8 @@ impl ChannelView {
             }
             Some(_) | None => format!("{}: {}", held.cause, held.detail),
         });
+        let gaps = (self.gaps > 0)
+            .then(|| format!("{} (`channelkeeper gaps {}`)", counted(self.gaps, "gap"), self.name));
         let refused =
             self.undeliverable_since.map(|since| format!("undeliverable for {}", ago(since, now)));
         let notes = emergency
@@ -213,6 +217,7 @@ impl ChannelView {
             .into_iter()
             .chain(refused)
             .chain(short)
+            .chain(gaps)
             .chain(held);
         notes.chain(self.drift.iter().cloned()).collect::<Vec<_>>().join("; ")
     }
@@ -260,6 +265,25 @@ mod tests {
     use crate::plan::drift::Drift;
     use crate::plan::step::Cause;
     use crate::reconcile::report::ChannelState;
+
+    #[test]
+    fn gaps_that_nobody_has_acknowledged_stand_beside_ok_with_the_verb_to_type() {
+        let mut overview = converged(2);
+        change_channel(&mut overview, 2, |channel| channel.gaps = 8);
+        let text = view(&overview, now()).to_text(None);
+        assert!(text.contains("\nok, live, ready"), "{text}");
+        for part in [
+            "8 gaps that nobody has acknowledged",
+            "`channelkeeper gaps ack`",
+            "8 gaps (`channelkeeper gaps c2`)",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        let summary = crate::expose::summary::Summary::of(&overview, TURNING, now());
+        assert_eq!((summary.gaps, view(&overview, now()).health.gaps), (8, 8));
+        let none = view(&converged(2), now()).to_text(None);
+        assert!(!none.contains("gap"), "{none}");
+    }
 
     fn view(overview: &Overview, now: Timestamp) -> StatusView {
         StatusView::of(overview, TURNING, now)

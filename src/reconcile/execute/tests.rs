@@ -79,6 +79,7 @@ fn plan(steps: Vec<Step>, now: Timestamp) -> Plan {
         held: Vec::new(),
         kept: Vec::new(),
         foreign: Vec::new(),
+        overlaps: Vec::new(),
         batch_max: 50,
         next_wake: now,
     }

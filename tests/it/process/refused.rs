@@ -28,7 +28,7 @@ fn of_fifty_channels_one_is_refused_and_forty_nine_are_enabled() {
     let health = daemon.get("/healthz");
     assert_eq!(
         (health.status, &health.json()["status"]),
-        (200, &"degraded".into()),
+        (503, &"failing".into()),
         "{}",
         health.body
     );

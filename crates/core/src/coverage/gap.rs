@@ -114,7 +114,7 @@ impl GapCause {
         }
     }
 
-    /// Whether it says no more than that what was declared is not there yet.
+    /// Returns whether it says no more than that what was declared is not there yet.
     pub(super) const fn is_of_a_beginning(self) -> bool {
         match self {
             GapCause::NotEnabled | GapCause::Unseen | GapCause::EventMissing | GapCause::Absent => {
@@ -131,7 +131,7 @@ impl GapCause {
         }
     }
 
-    /// Whether Zoho has the channel at all, for all that this cause says.
+    /// Returns whether Zoho has the channel at all, for all that this cause says.
     pub(super) const fn has_channel(self) -> bool {
         match self {
             GapCause::EventMissing | GapCause::WrongUrl | GapCause::Conflict => true,

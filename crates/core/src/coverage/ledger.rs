@@ -45,7 +45,7 @@ pub struct Ledger {
 pub struct Sight<'a> {
     /// The channel, if Zoho has it.
     pub observed: Option<&'a Observed>,
-    /// Whether it is ours; else a channel with another URL is a conflict.
+    /// True when it is ours; else a channel with another URL is a conflict.
     pub ours: bool,
     /// When the look was made.
     pub times: Times,

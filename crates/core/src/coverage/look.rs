@@ -14,7 +14,7 @@ pub(super) struct Context {
     pub(super) received: Timestamp,
     /// The end that was known, when it has passed.
     pub(super) ended: Option<Timestamp>,
-    /// Whether the channel ends when it was known to.
+    /// True when the channel ends when it was known to.
     pub(super) same_end: bool,
     pub(super) is_alive: bool,
     pub(super) doubt: Option<Doubt>,

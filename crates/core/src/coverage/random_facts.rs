@@ -41,7 +41,7 @@ struct Model {
     /// The events that the channel has, and when it ends.
     channel: Option<(Vec<&'static str>, i64)>,
     covered: Vec<[bool; 2]>,
-    /// Whether a hand took something away since the last look.
+    /// True when a hand took something away since the last look.
     touched: bool,
     looked: i64,
 }

@@ -38,7 +38,7 @@ pub struct Reception {
 pub(super) type Span = (Timestamp, Option<Timestamp>);
 
 impl Reception {
-    /// Whether nothing was ever told.
+    /// Returns whether nothing was ever told.
     pub(super) fn is_empty(&self) -> bool {
         self.gaps.is_empty() && self.open.is_none()
     }

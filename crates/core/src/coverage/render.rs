@@ -1,6 +1,6 @@
 //! Gaps as people read them: one line for all events of a channel that share one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -77,17 +77,25 @@ pub fn views(
     shared.into_iter().map(view).collect()
 }
 
+/// How many of those nobody has acknowledged. Gaps of several events that share their times, kind
+/// and cause are one, as in [`views`].
+pub fn unacknowledged((ledger, acks): (&Ledger, &Acks), now: Timestamp) -> usize {
+    let gaps = ledger.gaps(now);
+    let open = gaps.iter().filter(|gap| acks.place_of(gap).is_none());
+    open.map(|gap| (gap.from, gap.to, gap.kind, gap.cause)).collect::<BTreeSet<_>>().len()
+}
+
 impl GapView {
     /// As one line.
     pub fn line(&self) -> String {
         let GapView { account: _, channel, events, from, to, seconds, kind, cause, acknowledged } =
             self;
-        let to = to.map_or("still open".to_owned(), |to| format!("{to:.0}"));
+        let to = to.map_or(", still open".to_owned(), |to| format!(" to {to:.0}"));
         let length = brief(std::time::Duration::from_secs(*seconds));
         let seen_to =
             acknowledged.as_ref().map(|ack| format!("; {}", ack.line())).unwrap_or_default();
         format!(
-            "{kind:<9} {channel}  {from:.0} to {to} ({length}, {cause}): {}{seen_to}",
+            "{kind:<9} {channel}  {from:.0}{to} ({length}, {cause}): {}{seen_to}",
             events.join(", ")
         )
     }

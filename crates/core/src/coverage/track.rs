@@ -80,7 +80,7 @@ impl Track {
         Track { module, operation, since, until: None, gaps: Vec::new(), open: Some(open) }
     }
 
-    /// Whether it is still declared.
+    /// Returns whether it is still declared.
     pub const fn is_live(&self) -> bool {
         self.until.is_none()
     }

@@ -18,7 +18,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Whether a channel of this account may be meant.
+    /// Returns whether a channel of this account may be meant.
     pub fn is_of(&self, account: &AccountName) -> bool {
         self.account.as_ref().is_none_or(|wanted| wanted == account)
     }

@@ -92,7 +92,7 @@ impl Canaries {
         self.refused.as_ref().filter(|refused| refused.is_outage())
     }
 
-    /// Whether the next one is due at `now`. A first refusal is made sure of earlier.
+    /// Returns whether the next one is due at `now`. A first refusal is made sure of earlier.
     pub fn is_due(&self, every: Duration, now: Timestamp) -> bool {
         let doubtful = self.refused.as_ref().is_some_and(|refused| !refused.is_outage());
         let wait = if doubtful { every.min(MAKE_SURE_AFTER) } else { every };

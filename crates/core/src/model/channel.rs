@@ -290,9 +290,9 @@ pub struct Spec {
     pub lifetime: Duration,
     /// Renew when this much of its life is left; without it, at half of a granted life.
     pub renew_before: Option<Duration>,
-    /// Whether a change of a related record notifies too (Zoho's default is yes).
+    /// True when a change of a related record notifies too (Zoho's default is yes).
     pub notify_on_related_action: bool,
-    /// Whether deliveries carry the new values of the changed fields.
+    /// True when deliveries carry the new values of the changed fields.
     pub return_affected_field_values: bool,
     /// Notify only when these fields changed; sorted.
     pub conditions: Vec<Condition>,

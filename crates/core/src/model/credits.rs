@@ -40,7 +40,7 @@ impl Edition {
         Edition::ALL.into_iter().find(|edition| edition.key == key)
     }
 
-    /// Whether its credits depend on the number of user licences.
+    /// Returns whether its credits depend on the number of user licences.
     pub const fn counts_users(self) -> bool {
         self.per_user > 0
     }

@@ -72,7 +72,7 @@ pub struct Settings {
 /// Who may read at the health endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Http {
-    /// Whether they may listen where other hosts can reach them.
+    /// True when they may listen where other hosts can reach them.
     pub public: bool,
     /// The names by which they are reached besides the loopback's, in lower case.
     pub hosts: Vec<String>,

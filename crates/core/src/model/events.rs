@@ -60,12 +60,12 @@ impl Operations {
     /// All three.
     pub const ALL: Operations = Operations(7);
 
-    /// Whether it holds none.
+    /// Returns whether it holds none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether it holds this one.
+    /// Returns whether it holds this one.
     pub const fn contains(self, operation: Operation) -> bool {
         self.0 & operation.bit() != 0
     }
@@ -155,7 +155,7 @@ impl Events {
         self.0.binary_search_by(|(held, _)| (**held).cmp(module))
     }
 
-    /// Whether it holds none.
+    /// Returns whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

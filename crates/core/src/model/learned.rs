@@ -99,21 +99,21 @@ impl Learned {
         Policy { lifetime_max, batch_max, ..policy.clone() }
     }
 
-    /// Whether live channels are given a new life by PUT, because POST of them is refused.
+    /// Returns whether live channels are given a new life by PUT, because POST of them is refused.
     pub fn renews_by_put(&self, now: Timestamp) -> bool {
         self.post_refused.is_some_and(|at| is_recent(at, WEEK, now))
     }
 }
 
 impl LifetimeLearned {
-    /// Whether it still counts: for a week, and while the config says the same maximum.
+    /// Returns whether it still counts: for a week, and while the config says the same maximum.
     pub fn holds(&self, policy: &Policy, now: Timestamp) -> bool {
         self.configured == policy.lifetime_max && is_recent(self.at, WEEK, now)
     }
 }
 
 impl BatchLearned {
-    /// Whether it still counts: for a week, and while the config says the same maximum.
+    /// Returns whether it still counts: for a week, and while the config says the same maximum.
     pub fn holds(&self, policy: &Policy, now: Timestamp) -> bool {
         self.configured == policy.batch_max && is_recent(self.at, WEEK, now)
     }

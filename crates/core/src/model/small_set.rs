@@ -47,7 +47,7 @@ impl<T> SmallSet<T> {
         self.iter().count()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }

@@ -30,7 +30,7 @@ pub struct Denied {
     pub until: Timestamp,
     /// Its words.
     pub what: String,
-    /// Whether it only asked to wait, and did not refuse the credentials.
+    /// True when it only asked to wait, and did not refuse the credentials.
     pub throttled: bool,
 }
 

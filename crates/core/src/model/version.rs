@@ -38,9 +38,9 @@ pub struct Limits {
     pub lifetime_max: Duration,
     /// The most channels in one POST, PUT or PATCH.
     pub batch_max: usize,
-    /// Whether `return_affected_field_values` is a key of this version.
+    /// True when `return_affected_field_values` is a key of this version.
     pub affected_values: bool,
-    /// Whether `notification_condition` is a key of this version.
+    /// True when `notification_condition` is a key of this version.
     pub conditions: bool,
 }
 

@@ -69,7 +69,7 @@ pub fn after_repairs(repairs: &Repairs) -> Option<Timestamp> {
     pick(&CONTESTED, over + 1).map(|wait| after(repairs.at, wait))
 }
 
-/// Whether earlier repairs still count at `now`.
+/// Returns whether earlier repairs still count at `now`.
 pub fn is_remembered(repairs: &Repairs, now: Timestamp) -> bool {
     repairs.at <= now && repairs.at > before(now, REPAIRS_REMEMBERED)
 }

@@ -47,7 +47,7 @@ pub struct Credits {
 }
 
 impl Credits {
-    /// Whether only what cannot wait is done at `now`.
+    /// Returns whether only what cannot wait is done at `now`.
     pub fn are_tight(&self, now: Timestamp) -> bool {
         self.remaining < self.reserve && now < self.until
     }
@@ -78,7 +78,7 @@ pub(super) fn pace(facts: &Facts<'_>) -> Duration {
     of_day.max(of_rest).unwrap_or(URGENT).clamp(URGENT, LOOK_AGAIN)
 }
 
-/// Whether a step may be postponed while credits are low.
+/// Returns whether a step may be postponed while credits are low.
 pub(super) fn can_wait(step: &Step) -> bool {
     step.reason.urgency() == Urgency::Postponable
 }

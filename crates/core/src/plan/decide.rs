@@ -291,7 +291,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether a write would be made, but for a refusal.
+    /// Returns whether a write would be made, but for a refusal.
     fn would_write(&self) -> bool {
         match self.sight {
             Sight::Absent => true,
@@ -381,12 +381,12 @@ impl<'a> Case<'a> {
         grant.is_some_and(|grant| grant.expiry > self.zoho_now)
     }
 
-    /// Whether a renewal was asked for that it has not had.
+    /// Returns whether a renewal was asked for that it has not had.
     fn is_asked(&self) -> bool {
         self.record.is_some_and(|record| self.facts.wishes.renewal(record).is_some())
     }
 
-    /// Whether it delivers where it is declared to, or where it did when it was adopted.
+    /// Returns whether it delivers where it is declared to, or where it did when it was adopted.
     fn is_to_be_ours(&self) -> bool {
         let (Some(spec), Sight::Seen(observed)) = (self.spec, self.sight) else { return false };
         let adopted = self.facts.wishes.adoptions.get(&self.id).copied();
@@ -396,7 +396,7 @@ impl<'a> Case<'a> {
             .any(|url| spec.notify_url.claims(url) || adopted == Some(url.fingerprint()))
     }
 
-    /// Whether Zoho gave it far less than it would get if it was asked for now.
+    /// Returns whether Zoho gave it far less than it would get if it was asked for now.
     fn can_do_better(&self, spec: &Arc<Spec>, observed: &Observed) -> bool {
         let grant = self.record.and_then(|record| record.grant);
         let grant = grant

@@ -162,7 +162,7 @@ fn token_drift(spec: &Spec, seen: &SmallSet<TokenSeen>) -> Option<Drift> {
     let wanted = spec.token.as_ref();
     let set = |secret: &Secret| TokenSeen::Set(secret.fingerprint());
     let declared = wanted.map_or(TokenSeen::Null, set);
-    // Another generation goes with the next renewal.
+    // A token of the previous or next generation is not drift; the next renewal replaces it.
     let neighbours = spec.rotation.as_ref().map_or(&[][..], |rotation| &rotation.neighbours);
     let is_fine = |token: &TokenSeen| {
         *token == TokenSeen::Unsaid

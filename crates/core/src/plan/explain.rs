@@ -73,15 +73,15 @@ pub struct Declared {
     pub events: Vec<String>,
     /// Where deliveries go, without query.
     pub notify_url: String,
-    /// Whether a token is declared.
+    /// True when a token is declared.
     pub token: bool,
     /// The life to ask for.
     pub lifetime_s: u64,
     /// `renew_before`, if it is set.
     pub renew_before_s: Option<u64>,
-    /// Whether a change of a related record notifies too.
+    /// True when a change of a related record notifies too.
     pub notify_on_related_action: bool,
-    /// Whether deliveries carry the new values.
+    /// True when deliveries carry the new values.
     pub return_affected_field_values: bool,
     /// Its conditions, one line each.
     pub conditions: Vec<String>,
@@ -139,7 +139,7 @@ pub struct Granted {
     pub asked: Timestamp,
     /// The expiry that was given.
     pub expiry: Timestamp,
-    /// Whether that was far less.
+    /// True when that was far less.
     pub short: bool,
 }
 

@@ -29,6 +29,7 @@ use super::backoff;
 use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
 use super::decide::{Decision, Verdict, decide_all, fill_step};
 use super::facts::Facts;
+use super::overlap::overlaps;
 use super::reason::{NEW, ROUTINE};
 use super::step::{Action, Cause, Held, Plan, Reason, Step, Urgency};
 
@@ -59,6 +60,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         // times as much.
         kept: kept.iter().map(|kept| kept.id).collect(),
         foreign,
+        overlaps: overlaps(facts.specs, facts.records, Some(facts.look)),
         batch_max: batch_max(facts),
         next_wake: next_wake.max(facts.now),
     }

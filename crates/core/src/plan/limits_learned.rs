@@ -83,7 +83,7 @@ pub fn learn(
 /// What became of a pass's writes as whole calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// Whether one was accepted.
+    /// True when one was accepted.
     pub accepted: bool,
     /// The largest write that was accepted with all the channels in it.
     pub whole: usize,

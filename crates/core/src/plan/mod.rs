@@ -19,6 +19,7 @@
 //! - [`limits_learned`]: what a pass teaches of its account;
 //! - [`calls`]: how many calls a day an account is expected to take;
 //! - [`credits`]: what waits when Zoho's credits run low;
+//! - [`overlap`]: events that two channels send to the same URL;
 //! - [`checksum`]: a short name for what a plan would write;
 //! - [`render`]: a plan for people and as JSON;
 //! - [`explain`]: one channel's decision with everything it was made from.
@@ -37,6 +38,7 @@ pub mod explain;
 pub mod facts;
 pub mod filter;
 pub mod limits_learned;
+pub mod overlap;
 pub mod reason;
 pub mod refused_events;
 pub mod render;

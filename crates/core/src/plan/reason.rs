@@ -92,7 +92,7 @@ impl Reason {
         if let Reason::Drift(drift) = self { drift } else { &[] }
     }
 
-    /// Whether a channel that Zoho has is given a new life.
+    /// Returns whether a channel that Zoho has is given a new life.
     pub const fn renews(&self) -> bool {
         let ReasonRow { rank, urgency, .. } = self.row();
         rank == ROUTINE || matches!(urgency, Urgency::Emergency)

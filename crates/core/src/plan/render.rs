@@ -46,6 +46,9 @@ pub struct PlanView {
     pub kept: usize,
     /// Channel ids at Zoho that are not ours.
     pub foreign: Vec<String>,
+    /// Events that several channels send to the same URL, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<String>,
     /// When the account is looked at next.
     pub next_wake: Timestamp,
     /// How many calls a day the account is expected to take once all is well, where that was asked
@@ -92,7 +95,8 @@ pub struct HeldView {
 impl PlanView {
     /// Of a plan.
     pub fn of(plan: &Plan) -> PlanView {
-        let Plan { account, at, steps, held, kept, foreign, batch_max: _, next_wake } = plan;
+        let Plan { account, at, steps, held, kept, foreign, overlaps, batch_max: _, next_wake } =
+            plan;
         PlanView {
             account: account.to_string(),
             at: *at,
@@ -100,6 +104,7 @@ impl PlanView {
             held: held.iter().map(HeldView::of).collect(),
             kept: kept.len(),
             foreign: foreign.iter().map(ToString::to_string).collect(),
+            overlaps: overlaps.iter().map(ToString::to_string).collect(),
             next_wake: *next_wake,
             calls: None,
         }
@@ -108,7 +113,17 @@ impl PlanView {
     /// As text, one line a step.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        let PlanView { account, at: _, steps, held, kept, foreign, next_wake: _, calls } = self;
+        let PlanView {
+            account,
+            at: _,
+            steps,
+            held,
+            kept,
+            foreign,
+            overlaps: _,
+            next_wake: _,
+            calls,
+        } = self;
         let summary = format!(
             "account {account}: {}, {} held, {kept} kept, {} foreign",
             counted(steps.len(), "step"),
@@ -174,7 +189,7 @@ impl HeldView {
         }
     }
 
-    /// Whether a failed look is all there is to say of both: that is said once.
+    /// Returns whether a failed look is all there is to say of both: that is said once.
     fn is_as_unseen_as(&self, other: &HeldView) -> bool {
         self.cause == CauseKind::Unknown.word()
             && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)

@@ -10,6 +10,8 @@ use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
 use crate::model::events::Events;
 use crate::model::time::Timestamp;
 
+use super::overlap::Overlap;
+
 pub use super::cause::{Cause, CauseKind};
 pub use super::reason::{Reason, Urgency};
 
@@ -29,6 +31,8 @@ pub struct Plan {
     pub kept: Vec<ChannelId>,
     /// Channels at Zoho that are not ours: listed, never touched.
     pub foreign: Vec<ChannelId>,
+    /// Events that several channels send to the same URL: said, and nothing is done.
+    pub overlaps: Vec<Overlap>,
     /// The most channels in one write.
     pub batch_max: usize,
     /// When to look again if nothing wakes the account before: never later than the first renewal.
@@ -143,7 +147,7 @@ impl Action {
         }
     }
 
-    /// Whether it changes something at Zoho.
+    /// Returns whether it changes something at Zoho.
     pub const fn is_remote(&self) -> bool {
         match self {
             Action::TakeOver(_) | Action::Forget => false,

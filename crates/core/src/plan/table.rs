@@ -21,6 +21,7 @@ mod drifts;
 mod explained;
 mod laws;
 mod learned;
+mod overlaps;
 mod refused;
 mod rows;
 mod time;
