@@ -12,6 +12,7 @@ use channelkeeper::daemon::requests::{
     RenewRequest, ResumeRequest,
 };
 use channelkeeper::model::channel::ChannelId;
+use channelkeeper::zoho::veil::Veil;
 use channelkeeper::zoho::wire::{
     Answer, ItemVerdict, Refused, read_answer, read_page, read_tokens,
 };
@@ -52,10 +53,11 @@ pub(crate) fn page(bytes: &[u8]) {
 /// An answer to a write. Nothing is accepted that does not say so, and what is repeated of it is
 /// short and plain.
 pub(crate) fn answer(bytes: &[u8]) {
-    let Ok(answer) = read_answer(bytes) else { return };
+    let Ok(answer) = read_answer(bytes, &Veil::default()) else { return };
     let value: Value = serde_json::from_slice(bytes).expect("an answer is JSON");
     match answer {
         Answer::Bare(refused) => check_refused(&refused),
+        Answer::BareSuccess => assert_eq!(value["code"], "SUCCESS"),
         Answer::Items(items) => {
             let said = value["watch"].as_array().expect("it has items");
             assert_eq!(items.len(), said.len());
