@@ -276,7 +276,7 @@ mod tests {
             2 gaps, 1 still open, and 1 acknowledged, shown with --all
             account acme
               uncovered a  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete
-                finds what was missed, with a token for ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL:
+                finds what was missed, with a token for ZohoCRM.modules.READ, ZohoCRM.coql.READ for COQL, and ZohoCRM.users.READ for users:
                   Leads: every record deleted since the gap began, by id: those with a deleted_time before 2026-03-01T01:00:00+00:00 were deleted in it; then again with &page=2 and so on
                     GET https://www.zohoapis.eu/crm/v8/Leads/deleted?type=all&per_page=200
                     If-Modified-Since: 2026-02-28T23:59:59+00:00
@@ -284,7 +284,7 @@ mod tests {
                   what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
                   which notifications would have been sent, in which order, and under which notification_condition
               uncovered b  2026-03-01T00:00:00Z, still open (2h, expired): Leads.delete
-                finds what was missed, with a token for ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL:
+                finds what was missed, with a token for ZohoCRM.modules.READ, ZohoCRM.coql.READ for COQL, and ZohoCRM.users.READ for users:
                   Leads: every record deleted since the gap began, by id: those with a deleted_time before 2026-03-01T02:00:00+00:00 were deleted in it; then again with &page=2 and so on
                     GET https://www.zohoapis.eu/crm/v8/Leads/deleted?type=all&per_page=200
                     If-Modified-Since: 2026-02-28T23:59:59+00:00

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::events::{Events, Operation, Operations};
 use crate::model::time::{Timestamp, after, before, whole_seconds};
+use crate::model::version::ApiVersion;
 
 /// What to do about one gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,9 +57,7 @@ pub fn backfill(
     let bounds = Bounds { from: whole_seconds(from), to: up(to.unwrap_or(now)) };
     let requests =
         events.iter().flat_map(|(module, operations)| of_module(module, operations, bounds, base));
-    let all =
-        events.iter().fold(Operations::default(), |all, (_, operations)| all.union(operations));
-    Backfill { requests: requests.collect(), lost: lost(all) }
+    Backfill { requests: requests.collect(), lost: lost(events) }
 }
 
 impl Request {
@@ -79,48 +78,73 @@ struct Bounds {
 }
 
 fn of_module(module: &str, operations: Operations, bounds: Bounds, base: &str) -> Vec<Request> {
+    if is_users(module) {
+        return vec![users(module, bounds, base)];
+    }
     let (creates, edits) =
         (operations.contains(Operation::Create), operations.contains(Operation::Edit));
-    let changes = (creates || edits).then(|| {
-        let (what, field) =
-            if edits { ("changed", "Modified_Time") } else { ("created", "Created_Time") };
-        [listed(module, field, bounds, base), queried(module, what, field, bounds, base)]
-    });
-    let deletes = operations.contains(Operation::Delete).then(|| deleted(module, bounds, base));
-    changes.into_iter().flatten().chain(deletes).collect()
+    let mut requests = Vec::new();
+    if creates || edits {
+        let sought = if edits { CHANGED } else { CREATED };
+        requests.push(listed(module, sought, bounds, base));
+        requests.push(queried(module, sought, "", bounds, base));
+        if module == LEADS {
+            requests.push(queried(module, sought, CONVERTED, bounds, base));
+        }
+    }
+    if operations.contains(Operation::Delete) {
+        requests.push(deleted(module, bounds, base));
+    }
+    requests
 }
 
-fn listed(module: &str, field: &str, bounds: Bounds, base: &str) -> Request {
+/// Records that are looked for by one of their two times.
+#[derive(Clone, Copy)]
+struct Sought {
+    word: &'static str,
+    field: &'static str,
+}
+
+/// Sorted by `Modified_Time`, by which the header filters: reading on by it misses no record that
+/// is edited between two pages.
+fn listed(module: &str, sought: Sought, bounds: Bounds, base: &str) -> Request {
+    let Sought { word: _, field } = sought;
+    let next = if has_page_token(base) {
+        "while info.more_records is true, again with &page_token= and info.next_page_token"
+    } else {
+        "then again with the last Modified_Time of the page as If-Modified-Since, until no new record comes"
+    };
+    let converted = if module == LEADS { "&converted=both" } else { "" };
     Request {
         module: module.to_owned(),
         finds: format!(
-            "every record changed since the gap began, by {field} and as it is now; while info.more_records is true, again \
-             with &page_token= and info.next_page_token"
+            "every record changed since the gap began, by {field} and as it is now; {next}"
         ),
         method: "GET".to_owned(),
         url: format!(
-            "{base}/{module}?fields=id,Created_Time,Modified_Time&sort_by={field}&sort_order=asc&per_page={PER_PAGE}"
+            "{base}/{module}?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page={PER_PAGE}{converted}"
         ),
         header: Some(since(bounds)),
         body: None,
     }
 }
 
-fn queried(module: &str, what: &str, field: &str, bounds: Bounds, base: &str) -> Request {
+/// Read on by key: rows that are edited between two pages would shift an offset.
+fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, base: &str) -> Request {
+    let Sought { word, field } = sought;
     let (from, to) = (iso(bounds.from), iso(bounds.to));
     let query = format!(
-        "select id, Created_Time, Modified_Time from {module} where {field} between '{from}' and '{to}' \
-         order by {field} asc limit {PER_PAGE} offset 0"
+        "select id, Created_Time, Modified_Time from {module} where ({field} between '{from}' and '{to}'){and} \
+         order by {field} asc, id asc limit {PER_PAGE}"
     );
-    let again = if field == "Modified_Time" {
-        ", those aside that were changed again after it"
-    } else {
-        ""
-    };
+    let which = if and.is_empty() { "records" } else { "converted leads" };
+    let again =
+        if field == CHANGED.field { ", those aside that were changed again after it" } else { "" };
     Request {
         module: module.to_owned(),
         finds: format!(
-            "the records {what} within the gap alone{again}; then again with offset {PER_PAGE} and so on"
+            "the {which} {word} within the gap alone{again}; then again from the last {field} of the page on, with \
+             and ({field} > that time or id > that id)"
         ),
         method: "POST".to_owned(),
         url: format!("{base}/coql"),
@@ -144,26 +168,71 @@ fn deleted(module: &str, bounds: Bounds, base: &str) -> Request {
     }
 }
 
-/// What no request brings back.
-fn lost(operations: Operations) -> Vec<String> {
-    let of =
-        |operation: Operation, text: &str| operations.contains(operation).then(|| text.to_owned());
-    let edit = of(
-        Operation::Edit,
-        "what a record was in between: of several changes only the last state is left, without the values before it and \
-         without which fields were changed",
-    );
-    let delete = of(
-        Operation::Delete,
-        "what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)",
-    );
-    let create = of(
-        Operation::Create,
-        "records that were created and deleted again within the gap, but for their ids in the list of deleted ones",
-    );
-    let always = "which notifications would have been sent, in which order, and under which notification_condition";
-    edit.into_iter().chain(create).chain(delete).chain([always.to_owned()]).collect()
+/// Users are no records: they have an API of their own, without COQL and without a list of the
+/// deleted (*Get Users*).
+fn users(module: &str, bounds: Bounds, base: &str) -> Request {
+    Request {
+        module: module.to_owned(),
+        finds: "every user added or changed since the gap began, and as it is now; those deleted have the status deleted; \
+                while info.more_records is true, again with &page=2 and so on"
+            .to_owned(),
+        method: "GET".to_owned(),
+        url: format!("{base}/users?type=AllUsers&per_page={PER_PAGE}"),
+        header: Some(since(bounds)),
+        body: None,
+    }
 }
+
+fn is_users(module: &str) -> bool {
+    module.eq_ignore_ascii_case("users")
+}
+
+/// `page_token` is a key from v3 on. A base without a readable version is taken for a later one.
+fn has_page_token(base: &str) -> bool {
+    let version = base.rsplit('/').next().and_then(|text| text.parse::<ApiVersion>().ok());
+    version.is_none_or(|version| version >= ApiVersion::V3)
+}
+
+/// What no request brings back.
+fn lost(events: &Events) -> Vec<String> {
+    let of_records = events.iter().filter(|(module, _)| !is_users(module));
+    let all = of_records.fold(Operations::default(), |all, (_, operations)| all.union(operations));
+    let of = |operation, texts: &'static [&'static str]| {
+        if all.contains(operation) { texts } else { &[] }
+    };
+    let users: &[&str] = if events.iter().any(|(module, _)| is_users(module)) {
+        &["when a user was deleted: Zoho lists deleted users without that time"]
+    } else {
+        &[]
+    };
+    [of(Operation::Edit, EDITS_LOST), of(Operation::Create, CREATES_LOST)]
+        .into_iter()
+        .chain([of(Operation::Delete, DELETES_LOST), users, ALWAYS_LOST])
+        .flatten()
+        .map(|text| (*text).to_owned())
+        .collect()
+}
+
+const EDITS_LOST: &[&str] = &[
+    "what a record was in between: of several changes only the last state is left, without the values before it and \
+     without which fields were changed",
+];
+const CREATES_LOST: &[&str] = &[
+    "records that were created and deleted again within the gap, but for their ids in the list of deleted ones",
+];
+const DELETES_LOST: &[&str] = &[
+    "what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)",
+    "deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good",
+];
+const ALWAYS_LOST: &[&str] = &[
+    "which notifications would have been sent, in which order, and under which notification_condition",
+];
+
+const CHANGED: Sought = Sought { word: "changed", field: "Modified_Time" };
+const CREATED: Sought = Sought { word: "created", field: "Created_Time" };
+/// The module whose converted records both list and query leave out unless they are asked for.
+const LEADS: &str = "Leads";
+const CONVERTED: &str = " and Converted__s = true";
 
 fn since(bounds: Bounds) -> String {
     // "Since" may or may not mean the second itself.
@@ -183,7 +252,8 @@ fn up(instant: Timestamp) -> Timestamp {
 /// The base for an account of which the API is not known: one whose secrets could not be restored.
 pub const BASE_UNKNOWN: &str = "https://www.zohoapis.com/crm/v8";
 /// The scopes that these requests need, which the daemon itself does without.
-pub const SCOPES: &str = "ZohoCRM.modules.READ, and ZohoCRM.coql.READ for COQL";
+pub const SCOPES: &str =
+    "ZohoCRM.modules.READ, ZohoCRM.coql.READ for COQL, and ZohoCRM.users.READ for users";
 /// Records in one page: more cost more API credits in COQL, and *Get Records* gives no more.
 const PER_PAGE: u32 = 200;
 
@@ -200,9 +270,13 @@ mod tests {
     }
 
     fn told(events: &[&str], to: Option<&str>) -> String {
+        told_of(events, to, BASE)
+    }
+
+    fn told_of(events: &[&str], to: Option<&str>, base: &str) -> String {
         let events: Events = events.iter().copied().collect();
         let (from, now) = (at("2026-01-01T10:00:00.5Z"), at("2026-01-03T00:00:00Z"));
-        let Backfill { requests, lost } = backfill(&events, from, to.map(at), now, BASE);
+        let Backfill { requests, lost } = backfill(&events, from, to.map(at), now, base);
         let requests = requests.iter().flat_map(|request| {
             let Request { module, finds, .. } = request;
             std::iter::once(format!("{module}: {finds}"))
@@ -255,5 +329,41 @@ mod tests {
             told.contains("/crm/v8/Leads/deleted?type=all") && !told.contains("/Leads?"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn leads_are_asked_for_with_those_that_were_converted() {
+        let told = told(&["Leads.edit"], None);
+        assert!(told.contains("/Leads?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page=200&converted=both\n"), "{told}");
+        assert!(told.contains("') and Converted__s = true order by"), "{told}");
+        assert!(!self::told(&["Deals.edit"], None).contains("onverted"));
+    }
+
+    #[test]
+    fn a_page_token_is_named_only_where_the_version_has_one() {
+        let list = |base: &str| told_of(&["Deals.edit"], None, base).contains("page_token");
+        for (version, has) in [("v2", false), ("v2.1", false), ("v3", true), ("v8", true)] {
+            assert_eq!(list(&format!("https://www.zohoapis.eu/crm/{version}")), has, "{version}");
+        }
+        assert!(list(BASE_UNKNOWN));
+        assert!(!told_of(&["Deals.all"], None, BASE).contains("offset"));
+    }
+
+    #[test]
+    fn users_are_asked_for_by_an_api_of_their_own() {
+        expect![[r#"
+            users: every user added or changed since the gap began, and as it is now; those deleted have the status deleted; while info.more_records is true, again with &page=2 and so on
+              GET https://www.zohoapis.eu/crm/v8/users?type=AllUsers&per_page=200
+              If-Modified-Since: 2026-01-01T09:59:59+00:00
+            lost: when a user was deleted: Zoho lists deleted users without that time
+            lost: which notifications would have been sent, in which order, and under which notification_condition
+        "#]]
+        .assert_eq(&told(&["users.all"], None));
+    }
+
+    #[test]
+    fn how_long_deletions_are_listed_is_said() {
+        let told = told(&["Deals.delete"], None);
+        assert!(told.contains("60 days") && told.contains("120 days"), "{told}");
     }
 }
