@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::channel::module_id;
 use super::item::{Item, invalid, parse_id};
+use super::knobs::ConditionIds;
 use super::reply::{INVALID, about, error};
 
 /// The condition of an item as it was sent, if it is one.
@@ -24,7 +25,7 @@ pub(crate) fn checked(item: &Item<'_>) -> Result<Option<Value>, Value> {
         ));
     };
     for (at, condition) in list.iter().enumerate() {
-        check(condition, &format!("{path}[{at}]"))?;
+        check(condition, &format!("{path}[{at}]"), item.write.knobs.condition_ids)?;
     }
     Ok(Some(value.clone()).filter(|_| !list.is_empty()))
 }
@@ -47,7 +48,7 @@ pub(crate) fn listed(condition: Option<&Value>) -> Value {
     listed
 }
 
-fn check(condition: &Value, path: &str) -> Result<(), Value> {
+fn check(condition: &Value, path: &str, ids: ConditionIds) -> Result<(), Value> {
     if !condition.is_object() {
         return Err(invalid(
             "notification_condition",
@@ -69,7 +70,7 @@ fn check(condition: &Value, path: &str) -> Result<(), Value> {
             &json!(["field_selection"]),
         ));
     }
-    check_module(&condition["module"], &format!("{path}.module"))?;
+    check_module(&condition["module"], &format!("{path}.module"), ids)?;
     let selection = format!("{path}.field_selection");
     let fields = count(&condition["field_selection"], &selection)?;
     if fields > FIELDS_MAX {
@@ -78,7 +79,7 @@ fn check(condition: &Value, path: &str) -> Result<(), Value> {
     Ok(())
 }
 
-fn check_module(module: &Value, path: &str) -> Result<(), Value> {
+fn check_module(module: &Value, path: &str, ids: ConditionIds) -> Result<(), Value> {
     let (name, id) = (module["api_name"].as_str(), parse_id(&module["id"]));
     match (name, id) {
         (None, None) => {
@@ -86,7 +87,9 @@ fn check_module(module: &Value, path: &str) -> Result<(), Value> {
             let details = json!({ "expected_fields": expected });
             Err(error("EXPECTED_FIELD_MISSING", "Specify atleast one field", &details))
         }
-        (Some(name), Some(id)) if module_id(name) != id.to_string() => {
+        (Some(name), Some(id))
+            if ids == ConditionIds::Checked && module_id(name) != id.to_string() =>
+        {
             let parts = ["api_name", "id"].map(|key| about(key, &format!("{path}.{key}")));
             let details = json!({ "ambiguity_due_to": parts });
             Err(error(
@@ -174,22 +177,36 @@ mod tests {
 
     #[test]
     fn a_condition_of_the_documents_is_taken_with_ids_as_strings_or_numbers() {
-        assert_eq!(check(&condition(&[leaf("Stage"), leaf("Amount")]), "$"), Ok(()));
+        assert_eq!(
+            check(&condition(&[leaf("Stage"), leaf("Amount")]), "$", ConditionIds::Checked),
+            Ok(())
+        );
     }
 
     #[test]
     fn what_is_wrong_with_a_condition_is_named() {
         let three = condition(&[leaf("a"), leaf("b"), leaf("c")]);
-        assert_eq!(check(&three, "$").unwrap_err()["details"]["maximum_length"], 2);
+        assert_eq!(
+            check(&three, "$", ConditionIds::Checked).unwrap_err()["details"]["maximum_length"],
+            2
+        );
         let mut nameless = condition(&[leaf("a")]);
         nameless["module"] = json!({});
-        assert_eq!(check(&nameless, "$").unwrap_err()["code"], "EXPECTED_FIELD_MISSING");
+        assert_eq!(
+            check(&nameless, "$", ConditionIds::Checked).unwrap_err()["code"],
+            "EXPECTED_FIELD_MISSING"
+        );
         let mut torn = condition(&[leaf("a")]);
         torn["module"]["id"] = json!(1);
-        assert_eq!(check(&torn, "$").unwrap_err()["code"], "AMBIGUITY_DURING_PROCESSING");
+        let ambiguous = check(&torn, "$", ConditionIds::Checked).unwrap_err();
+        assert_eq!(ambiguous["code"], "AMBIGUITY_DURING_PROCESSING");
+        assert_eq!(check(&torn, "$", ConditionIds::Ignored), Ok(()));
         let mut untyped = condition(&[leaf("a")]);
         untyped["type"] = Value::Null;
-        assert_eq!(check(&untyped, "$").unwrap_err()["code"], "DEPENDENT_FIELD_MISSING");
+        assert_eq!(
+            check(&untyped, "$", ConditionIds::Checked).unwrap_err()["code"],
+            "DEPENDENT_FIELD_MISSING"
+        );
     }
 
     #[test]
@@ -201,7 +218,7 @@ mod tests {
         let with = |n: usize| {
             let mut value = condition(&[leaf("a")]);
             value["field_selection"] = nested(n);
-            check(&value, "$")
+            check(&value, "$", ConditionIds::Checked)
         };
         assert_eq!(with(10), Ok(()));
         assert_eq!(with(11).unwrap_err()["details"]["maximum_length"], 10);

@@ -31,7 +31,8 @@ pub struct Knobs {
     pub fallback_lifetime: Length,
     /// Whether an expiry may carry a fraction of a second (one integrator says it may not).
     pub fractions: Fractions,
-    /// What an expiry in the past leads to; no source says.
+    /// What an expiry in the past leads to: a default life, in a reply that Zoho's own Postman
+    /// collection keeps (v2.1, asked for 2018).
     pub past_expiry: PastExpiry,
     /// What PATCH does with a token that is left out.
     pub patch: PatchToken,
@@ -71,8 +72,13 @@ pub struct Knobs {
     pub retry_after_secs: Option<u32>,
     /// Rows on one page of a GET.
     pub page_max: usize,
-    /// Modules that can be watched, by API name. `CustomModule…` always can.
+    /// Zoho's own modules that can be watched, by API name. `CustomModule…` always can.
     pub modules: Vec<String>,
+    /// Which other modules can be watched: custom ones may have any API name (`BTEC_Teachers`).
+    pub custom_modules: CustomModules,
+    /// What is made of ids in a condition that are not those of the names beside them: a v6 run
+    /// with another org's ids was granted; the OpenAPI file of v8 has an error for it.
+    pub condition_ids: ConditionIds,
     /// Characters in a token: 50 in the documents, 256 in the newer OpenAPI file.
     pub token_max: usize,
     /// Characters in a `notify_url`.
@@ -114,7 +120,7 @@ impl Default for Knobs {
             version_limits: BTreeMap::new(),
             fallback_lifetime: Length(FALLBACK_LIFETIME),
             fractions: Fractions::Refused,
-            past_expiry: PastExpiry::Refused,
+            past_expiry: PastExpiry::OneHour,
             patch: PatchToken::Docs,
             patch_events: PatchEvents::Replace,
             patch_expiry: PatchExpiry::Keep,
@@ -134,6 +140,8 @@ impl Default for Knobs {
             retry_after_secs: None,
             page_max: 200,
             modules: MODULES.map(str::to_owned).to_vec(),
+            custom_modules: CustomModules::Any,
+            condition_ids: ConditionIds::Ignored,
             token_max: 50,
             notify_url_max: 255,
             channel_ids_max: None,
@@ -190,7 +198,9 @@ impl Knobs {
 
     /// Returns whether a module can be watched.
     pub fn watches(&self, module: &str) -> bool {
-        module.starts_with("CustomModule") || self.modules.iter().any(|known| known == module)
+        module.starts_with("CustomModule")
+            || self.modules.iter().any(|known| known == module)
+            || (self.custom_modules == CustomModules::Any && is_custom_name(module))
     }
 
     fn time_zone(&self) -> Option<TimeZone> {
@@ -199,6 +209,22 @@ impl Knobs {
             None => TimeZone::get(&self.zone).ok(),
         }
     }
+}
+
+/// Whether a module of somebody's own can have this API name: none that is nearly one of Zoho's
+/// own, whatever its case, in the singular, or as people see it.
+fn is_custom_name(module: &str) -> bool {
+    let starts_well = module.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_name = module.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let shown = ["Meetings", "Price Books", "Sales Orders", "Purchase Orders"];
+    let mut zohos = MODULES.iter().chain(&shown).map(|known| bare_name(known));
+    starts_well && is_name && !zohos.any(|known| known == bare_name(module))
+}
+
+fn bare_name(module: &str) -> String {
+    let letters = module.trim_end_matches("__s").chars().filter(char::is_ascii_alphanumeric);
+    let name = letters.collect::<String>().to_ascii_lowercase();
+    name.trim_end_matches('s').to_owned()
 }
 
 /// The seconds of `+HH:MM` or `-HH:MM`.
@@ -252,6 +278,26 @@ pub enum PastExpiry {
     Refused,
     /// One hour, as for an expiry too far away.
     OneHour,
+}
+
+/// Modules that are not Zoho's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CustomModules {
+    /// Every name that an API name can be, but for misspellings of Zoho's own.
+    Any,
+    /// `CustomModule…` and what `modules` lists.
+    Listed,
+}
+
+/// Module and field ids in a condition, beside names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConditionIds {
+    /// The names count.
+    Ignored,
+    /// AMBIGUITY_DURING_PROCESSING where they disagree.
+    Checked,
 }
 
 /// A token left out of a PATCH.
@@ -429,6 +475,20 @@ mod tests {
         assert_eq!(zoned.echo(january), "2024-12-31T16:00:00-08:00");
         let fixed = Knobs { zone: "+05:30".to_owned(), ..Knobs::default() };
         assert_eq!(fixed.echo(july), "2025-07-01T05:30:00+05:30");
+    }
+
+    #[test]
+    fn a_custom_module_may_have_any_name_that_is_not_nearly_one_of_zoho_s_own() {
+        let knobs = Knobs::default();
+        for module in ["BTEC_Teachers", "Students", "CustomModule7", "Price_Books", "users"] {
+            assert!(knobs.watches(module), "{module}");
+        }
+        for module in ["Meetings", "Deal", "deals", "Price Books", "Sales_Order", "", "7up", "a-b"]
+        {
+            assert!(!knobs.watches(module), "{module}");
+        }
+        let listed = Knobs { custom_modules: CustomModules::Listed, ..Knobs::default() };
+        assert!(!listed.watches("BTEC_Teachers") && listed.watches("CustomModule7"));
     }
 
     #[test]

@@ -194,7 +194,7 @@ mod tests {
             (&[("channel_id", "9007199254740993"), ("module", "Deals")], 204, 0),
             (&[("channel_id", "x")], 400, 0),
             (&[("page", "0")], 400, 0),
-            (&[("module", "Potatoes")], 400, 0),
+            (&[("module", "Meetings")], 400, 0),
         ];
         for (query, status, count) in table {
             let response = world.send("GET", query, &Value::Null);

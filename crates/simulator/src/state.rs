@@ -537,7 +537,7 @@ mod tests {
     #[test]
     fn calls_and_outcomes_are_counted() {
         let mut world = world();
-        world.write("POST", &[channel("1", &["Deals.all"]), channel("2", &["Potatoes.all"])]);
+        world.write("POST", &[channel("1", &["Deals.all"]), channel("2", &["Meetings.all"])]);
         world.rows();
         world.fault(Fault::ResetAfter);
         let request = world.request("DELETE", &[("channel_ids", "1")], &Value::Null);

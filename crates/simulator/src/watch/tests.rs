@@ -121,9 +121,34 @@ fn items_answer_in_order_and_good_with_bad_is_a_207() {
 fn statuses_of_failed_items_are_knobs() {
     let mut world =
         World::new(Knobs { all_bad_status: 202, partly_bad_status: 202, ..Knobs::default() });
-    let bad = channel("1", &["Potatoes.all"]);
+    let bad = channel("1", &["Meetings.all"]);
     assert_eq!(world.write("POST", std::slice::from_ref(&bad)).0, 202);
     assert_eq!(world.write("POST", &[bad, channel("2", &["Deals.all"])]).0, 202);
+}
+
+/// An expiry in the past and a raw space in a URL: a reply kept in Zoho's own Postman collection
+/// (v2.1). Ids of another org in a condition: a public v6 run.
+#[test]
+fn what_zoho_was_seen_to_grant_is_granted() {
+    let mut past = channel("1", &["Contacts.create"]);
+    past["channel_expiry"] = json!("2018-02-02T10:30:00+05:30");
+    past["notify_url"] = json!("https://www.example.com/callback?authorization=Zoho-oauthtoken 1");
+    let mut ids = channel("2", &["Deals.all"]);
+    let field = json!({"field": {"api_name": "Stage", "id": "554023000000000525"}});
+    ids["notification_condition"] = json!([{
+        "type": "field_selection",
+        "module": {"api_name": "Deals", "id": "554023000000000131"},
+        "field_selection": field,
+    }]);
+    let custom = channel("3", &["BTEC_Teachers.create"]);
+    let mut world = world();
+    let (status, items) = world.write("POST", &[past, ids, custom]);
+    assert_eq!(status, 201, "{items:?}");
+    let hour = world
+        .zoho
+        .knobs
+        .echo(crate::model::time::after(world.now, std::time::Duration::from_secs(3600)));
+    assert_eq!(items[0]["details"]["events"][0]["channel_expiry"], json!(hour));
 }
 
 #[test]
@@ -135,7 +160,7 @@ fn each_kind_of_bad_item_is_told_apart() {
         ("channel_id", json!("9223372036854775808"), "INVALID_DATA", "$.watch[0].channel_id"),
         ("events", Value::Null, "MANDATORY_NOT_FOUND", "$.watch[0].events"),
         ("events", json!([]), "INVALID_DATA", "$.watch[0].events"),
-        ("events", json!(["Deals.all", "Potatoes.edit"]), "INVALID_DATA", "$.watch[0].events[1]"),
+        ("events", json!(["Deals.all", "Meetings.edit"]), "INVALID_DATA", "$.watch[0].events[1]"),
         ("events", json!(["Deals.update"]), "INVALID_DATA", "$.watch[0].events[0]"),
         ("notify_url", Value::Null, "MANDATORY_NOT_FOUND", "$.watch[0].notify_url"),
         ("notify_url", json!("hooks.test"), "INVALID_DATA", "$.watch[0].notify_url"),
@@ -145,12 +170,6 @@ fn each_kind_of_bad_item_is_told_apart() {
         (
             "channel_expiry",
             json!("2026-11-24T01:00:00.000Z"),
-            "INVALID_DATA",
-            "$.watch[0].channel_expiry",
-        ),
-        (
-            "channel_expiry",
-            json!("2026-11-23T15:59:59Z"),
             "INVALID_DATA",
             "$.watch[0].channel_expiry",
         ),
