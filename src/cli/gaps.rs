@@ -282,6 +282,7 @@ mod tests {
                     If-Modified-Since: 2026-02-28T23:59:59+00:00
                 stays lost:
                   what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+                  deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good
                   which notifications would have been sent, in which order, and under which notification_condition
               uncovered b  2026-03-01T00:00:00Z, still open (2h, expired): Leads.delete
                 finds what was missed, with a token for ZohoCRM.modules.READ, ZohoCRM.coql.READ for COQL, and ZohoCRM.users.READ for users:
@@ -290,6 +291,7 @@ mod tests {
                     If-Modified-Since: 2026-02-28T23:59:59+00:00
                 stays lost:
                   what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+                  deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good
                   which notifications would have been sent, in which order, and under which notification_condition
         "#]]
         .assert_eq(&text(&missed, false, false));

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::coverage::backfill::Backfill;
 use crate::coverage::render::GapView;
 use crate::model::time::Timestamp;
+use crate::plan::cause::refused as refused_words;
 use crate::plan::render::{PlanView, counted};
 use crate::plan::step::CauseKind;
 use crate::reconcile::execute::Outcome;
 use crate::reconcile::report::AccountReport;
+use crate::zoho::wire::Refused;
 
 use super::choose::Target;
 
@@ -242,12 +244,8 @@ impl DoneView {
         let (detail, granted) = match outcome {
             Outcome::Done(granted) => (None, *granted),
             Outcome::Refused(refused) => {
-                let path = refused
-                    .json_path
-                    .as_ref()
-                    .map(|path| format!(" at {path}"))
-                    .unwrap_or_default();
-                (Some(format!("{}{path}: {}", refused.code, refused.message)), None)
+                let Refused { code, message, json_path } = refused;
+                (Some(refused_words(code, json_path.as_deref(), message)), None)
             }
             Outcome::Unsure(why) | Outcome::Deferred(why) => (Some(why.clone()), None),
         };

@@ -133,6 +133,7 @@ pub async fn execute(
                 }
                 class @ (Class::Rejected { .. }
                 | Class::Forbidden(_)
+                | Class::Unscoped(_)
                 | Class::Transient { .. }
                 | Class::Account
                 | Class::Unsure) => {
@@ -288,7 +289,7 @@ fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) 
         Class::Rejected { code, message, json_path } => {
             (Outcome::Refused(Refused { code, message, json_path }), None)
         }
-        Class::Forbidden(refused) => (Outcome::Refused(refused), None),
+        Class::Forbidden(refused) | Class::Unscoped(refused) => (Outcome::Refused(refused), None),
     }
 }
 

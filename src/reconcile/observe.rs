@@ -1,5 +1,7 @@
 //! One look at everything an account has at Zoho.
 
+use std::time::Duration;
+
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Trouble};
 use crate::model::time::{Times, Timestamp};
@@ -21,16 +23,21 @@ pub struct Observation {
     pub measured: bool,
 }
 
-/// Looks. A failed look is an answer too, so this does not fail.
-pub async fn observe(client: &Client, state: AccountState, now: Timestamp) -> Observation {
+/// Looks, for no longer than `patience` and one page more. A failed look is an answer too, so this does not fail.
+pub async fn observe(
+    client: &Client,
+    state: AccountState,
+    patience: Duration,
+    now: Timestamp,
+) -> Observation {
     client.assume_skew(state.skew_ms);
     let sent = client.clock().elapsed();
-    let listed = client.list().await;
+    let listed = client.list_within(patience).await;
     let measured = client.skew_ms().is_some();
     let state = AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state }
         .told(client.take_credits_news(), now);
     match listed {
-        Ok(Listing { channels, times }) => {
+        Ok(Listing { channels, strangers: _, times }) => {
             let (looks, looked_from) = (Trouble::default(), Some(times.sent));
             let state = AccountState { looks, looked_at: Some(now), looked_from, ..state };
             Observation {
@@ -49,7 +56,9 @@ fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> O
     let (retry_after, needs_a_person) = match error.class() {
         Class::Transient { retry_after } => (retry_after, false),
         Class::Account => (None, true),
-        Class::Forbidden(_) | Class::Rejected { .. } | Class::Unsure => (None, false),
+        Class::Forbidden(_) | Class::Unscoped(_) | Class::Rejected { .. } | Class::Unsure => {
+            (None, false)
+        }
     };
     let why = error.to_string();
     let looks = state.looks.again(now, why.clone(), retry_after);

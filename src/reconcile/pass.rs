@@ -12,7 +12,7 @@ use crate::model::desired::AccountDesired;
 use crate::model::learned::Learned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
-use crate::model::time::{Timestamp, after};
+use crate::model::time::{Timestamp, after, span};
 use crate::model::wishes::Wishes;
 use crate::plan::backoff;
 use crate::plan::credits::credits;
@@ -20,9 +20,10 @@ use crate::plan::explain::{Explanation, explain};
 use crate::plan::facts::Facts;
 use crate::plan::filter;
 use crate::plan::limits_learned::{Said, learn, learn_calls};
+use crate::plan::renewal::Life;
 use crate::plan::step::{Cause, Plan, Reason, Step};
 use crate::store::{Store, StoreError};
-use crate::zoho::client::Client;
+use crate::zoho::client::{Client, PATIENCE_MAX};
 
 use super::cover::{Ledgers, Sighting};
 use super::execute::{self, AccountTrouble, Execution, Outcome};
@@ -64,7 +65,8 @@ impl Subject {
 pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreError> {
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
-    let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
+    let observation =
+        observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
     let specs = subject.desired.specs_at(state.zoho_time(now));
     let facts = subject.facts(&specs, &records, (state, wishes), &observation.look, now);
@@ -80,7 +82,8 @@ pub async fn explained(
 ) -> Result<Explanation, StoreError> {
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
-    let observation = observe(&subject.client, store.account_state(subject.name())?, now).await;
+    let observation =
+        observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
     let specs = subject.desired.specs_at(state.zoho_time(now));
     let facts = subject.facts(&specs, &records, (state, wishes), &observation.look, now);
@@ -102,8 +105,9 @@ pub async fn pass(
     let (started, now) = (clock.elapsed(), clock.now());
     let remembered = store.account_state(subject.name())?;
     let records = store.records(subject.name())?;
+    let patience = patience(&records, remembered.zoho_time(now));
     let Observation { look, state, needs_a_person, times, measured } =
-        observe(&subject.client, remembered.clone(), now).await;
+        observe(&subject.client, remembered.clone(), patience, now).await;
     let mut ledgers = Ledgers::read(store, subject.name())?;
     let zoho_now = state.zoho_time(now);
     let (specs, looked_from) = (subject.desired.specs_at(zoho_now), remembered.looked_from);
@@ -162,6 +166,18 @@ pub async fn pass(
         look: LookKept::of(memory.predicted, &specs),
         traffic: subject.client.traffic(),
     })
+}
+
+/// How long a look may keep renewals waiting: until the first emergency of a channel of ours, and
+/// in an emergency for a quarter of the life that is left. One page is always read.
+fn patience(records: &BTreeMap<ChannelId, Record>, zoho_now: Timestamp) -> Duration {
+    let of = |record: &Record| {
+        let grant = record.grant?;
+        let life = Life { length: span(grant.at, grant.expiry), expiry: grant.expiry };
+        let left = span(zoho_now, grant.expiry);
+        Some(span(zoho_now, life.emergency_at()).max(left / 4)).filter(|_| !left.is_zero())
+    };
+    records.values().filter_map(of).min().unwrap_or(PATIENCE_MAX).min(PATIENCE_MAX)
 }
 
 /// The account's state once the plan was carried out: writes that went well end their trouble.

@@ -17,6 +17,7 @@ use crate::model::secret::Fingerprint;
 use crate::model::time::{Times, Timestamp, span};
 use crate::model::wishes::Wishes;
 use crate::plan::backoff;
+use crate::plan::cause::refused as refused_words;
 use crate::plan::drift;
 use crate::plan::refused_events::RefusedWrite;
 use crate::plan::step::{Action, Ask, Reason, Step};
@@ -289,9 +290,8 @@ fn words(outcome: &Outcome) -> String {
         Outcome::Done(Some(expiry)) => format!("done, granted until {expiry}"),
         Outcome::Done(None) => "done".to_owned(),
         Outcome::Refused(refused) => {
-            let path =
-                refused.json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
-            format!("refused with {}{path}: {}", refused.code, refused.message)
+            let Refused { code, message, json_path } = refused;
+            format!("refused with {}", refused_words(code, json_path.as_deref(), message))
         }
         Outcome::Unsure(why) => format!("unsure: {why}"),
         Outcome::Deferred(why) => format!("deferred: {why}"),

@@ -8,7 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::model::account::Account;
@@ -23,14 +26,17 @@ use crate::model::token::TokenState;
 use crate::model::version::{Limits, PAGE_ROWS};
 
 use super::auth::{Asked, Remember, Tokens};
+use super::bounds::Bounds;
 use super::error::{Error, Kind};
 use super::replies;
+use super::spot;
 use super::time::ZohoTime;
-use super::transport::Transport;
+use super::transport::{Exchange, Transport};
 use super::veil::Veil;
 use super::wire::{self, Answer, Item};
 
-pub use super::wire::ItemVerdict;
+pub use super::bounds::PATIENCE_MAX;
+pub use super::wire::{ItemVerdict, Stranger};
 
 /// One account's way to Zoho.
 pub struct Client {
@@ -45,6 +51,7 @@ pub struct Client {
     credits: Mutex<Option<CreditsNews>>,
     /// Held for as long as a call is under way: an account has one at a time, whoever makes it.
     under_way: tokio::sync::Mutex<()>,
+    told_of_clock: AtomicBool,
 }
 
 /// What the whole list said.
@@ -52,6 +59,8 @@ pub struct Client {
 pub struct Listing {
     /// The channels by id.
     pub channels: BTreeMap<ChannelId, Observed>,
+    /// Channels whose ids are none of those that can be declared: they cannot be ours.
+    pub strangers: Vec<Stranger>,
     /// When it was read, in Zoho's time: from the first page asked for to the last one there.
     pub times: Times,
 }
@@ -92,6 +101,7 @@ impl Client {
             time: Mutex::default(),
             credits: Mutex::default(),
             under_way: tokio::sync::Mutex::default(),
+            told_of_clock: AtomicBool::new(false),
         }
     }
 
@@ -154,7 +164,12 @@ impl Client {
 
     /// GET: every channel, page by page.
     pub async fn list(&self) -> Result<Listing, Error> {
-        self.read(None, |_| {}).await
+        self.list_within(PATIENCE_MAX).await
+    }
+
+    /// The same, broken off between two pages once it has taken this long.
+    pub async fn list_within(&self, patience: Duration) -> Result<Listing, Error> {
+        self.read(None, patience, |_| {}).await
     }
 
     /// GET: every channel, and beside it the tokens themselves, which nothing but a declaration
@@ -162,14 +177,16 @@ impl Client {
     pub async fn list_with_tokens(&self) -> Result<(Listing, BTreeMap<ChannelId, Secret>), Error> {
         let mut tokens = BTreeMap::new();
         let listing = self
-            .read(None, |body| tokens.extend(wire::read_tokens(body).unwrap_or_default()))
+            .read(None, PATIENCE_MAX, |body| {
+                tokens.extend(wire::read_tokens(body).unwrap_or_default())
+            })
             .await?;
         Ok((listing, tokens))
     }
 
     /// GET with `channel_id`: one channel, `None` when Zoho does not have it.
     pub async fn look_at(&self, id: ChannelId) -> Result<Option<Observed>, Error> {
-        let mut listing = self.read(Some(id), |_| {}).await?;
+        let mut listing = self.read(Some(id), PATIENCE_MAX, |_| {}).await?;
         Ok(listing.channels.remove(&id))
     }
 
@@ -195,8 +212,8 @@ impl Client {
     ) -> Result<Vec<ItemVerdict>, Error> {
         let ids: Vec<ChannelId> = removals.iter().map(|(id, _)| *id).collect();
         let body = wire::remove_events_body(removals);
-        let response = self.call("remove-events", "PATCH", Vec::new(), body).await?;
-        Ok(match_items(&ids, &self.items("remove-events", &response)?))
+        let response = self.call("remove-events", "PATCH", Vec::new(), body.clone()).await?;
+        self.verdicts("remove-events", (&ids, &body), &response)
     }
 
     /// DELETE: drops channels. At most [`DELETE_MAX`] a call.
@@ -216,9 +233,29 @@ impl Client {
         let ids: Vec<ChannelId> = asks.iter().map(|ask| ask.spec.id).collect();
         self.veil.hide_channels(asks.iter().filter_map(|ask| ask.spec.token.as_ref()));
         let body = wire::write_body(asks, self.limits);
-        let response = self.call(operation, method, Vec::new(), body).await?;
-        let verdicts = match_items(&ids, &self.items(operation, &response)?);
+        let response = self.call(operation, method, Vec::new(), body.clone()).await?;
+        let verdicts = self.verdicts(operation, (&ids, &body), &response)?;
         Ok(verdicts.into_iter().map(with_expiry).collect())
+    }
+
+    /// One verdict a channel, with the places that Zoho names in the request named by what was sent
+    /// there.
+    fn verdicts(
+        &self,
+        operation: &'static str,
+        (ids, body): (&[ChannelId], &[u8]),
+        response: &Response,
+    ) -> Result<Vec<ItemVerdict>, Error> {
+        let named = |verdict| match verdict {
+            ItemVerdict::Refused(refused) => {
+                ItemVerdict::Refused(spot::named(refused, body, &self.veil))
+            }
+            ItemVerdict::Accepted(_) | ItemVerdict::Unsure(_) => verdict,
+        };
+        let items = self
+            .items(operation, response)
+            .map_err(|error| spot::named_error(error, body, &self.veil))?;
+        Ok(match_items(ids, &items).into_iter().map(named).collect())
     }
 
     /// The items of an answer to a write. `watch` counts whatever the HTTP status is; anything else
@@ -247,39 +284,33 @@ impl Client {
     async fn read(
         &self,
         only: Option<ChannelId>,
+        patience: Duration,
         mut heard: impl FnMut(&[u8]),
     ) -> Result<Listing, Error> {
-        let mut rows = Vec::new();
+        let (mut rows, mut strangers) = (Vec::new(), Vec::new());
         let sent = self.clock.elapsed();
-        for page in 1..=PAGES_MAX {
+        let mut bounds = Bounds::new(sent, patience);
+        for page in 1_u32.. {
             let mut query = vec![
                 ("page".to_owned(), page.to_string()),
                 ("per_page".to_owned(), PAGE_ROWS.to_string()),
             ];
             query.extend(only.map(|id| ("channel_id".to_owned(), id.to_string())));
             let response = self.call("list", "GET", query, Vec::new()).await?;
-            let wire::Page { rows: read, count, more } = replies::read_list(&response, &self.veil)?;
-            if !read.is_empty() && rows.ends_with(&read) {
-                return Err(replies::unreadable_list(&response, "a page came twice"));
-            }
+            let page = replies::read_list(&response, &self.veil)?;
+            bounds.take(&page, response.body.len(), self.clock.elapsed()).map_err(|why| Error {
+                operation: "list",
+                writing: false,
+                kind: Kind::Endless(why),
+            })?;
             heard(&response.body);
-            rows.extend(read);
-            if !more {
-                return Ok(Listing { channels: merge(rows), times: self.times_since(sent) });
-            }
-            if count == 0 {
-                return Err(replies::unreadable_list(
-                    &response,
-                    "a page is empty and says that more follow",
-                ));
+            rows.extend(page.rows);
+            strangers.extend(page.strangers.into_iter().map(|it| self.shown(it)));
+            if !page.more {
+                break;
             }
         }
-        let why = format!("more than {PAGES_MAX} pages");
-        Err(Error {
-            operation: "list",
-            writing: false,
-            kind: Kind::Unreadable { status: 200, why },
-        })
+        Ok(Listing { channels: merge(rows), strangers, times: self.times_since(sent) })
     }
 
     /// One request with a token; with a new token and once more when Zoho calls the token invalid.
@@ -299,14 +330,23 @@ impl Client {
             headers: Vec::new(),
             body,
         };
-        let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
+        let token = self.token().await?;
         authorize(&mut request, &token);
         let response = self.exchange(operation, writing, request.clone()).await?;
+        if self.zoho_time().needs_a_second() {
+            // A new token, so that another server of Zoho's tells its time. Where none may be asked
+            // for yet, the next call tries again.
+            self.tokens.invalidate(&token).await;
+            if let Err(why) = self.token().await {
+                debug!(account = %self.account.name, %why, "a doubtful time waits for a second source");
+            }
+        }
+        self.tell_of_a_wrong_clock();
         if !replies::is_invalid_token(&response) {
             return self.unless_it_says_no(operation, writing, response);
         }
         self.tokens.invalidate(&token).await;
-        let token = self.tokens.access(&self.account, &*self.transport, &*self.clock).await?;
+        let token = self.token().await?;
         authorize(&mut request, &token);
         let response = self.exchange(operation, writing, request).await?;
         let is_still_invalid = replies::is_invalid_token(&response);
@@ -342,6 +382,27 @@ impl Client {
             );
         }
         error
+    }
+
+    /// A stranger's texts, as they may be shown.
+    fn shown(&self, stranger: Stranger) -> Stranger {
+        let Stranger { id, events } = stranger;
+        let events = events.iter().map(|event| self.veil.words(event)).collect();
+        Stranger { id: self.veil.words(&id), events }
+    }
+
+    async fn token(&self) -> Result<Secret, Error> {
+        let heard = Heard { client: self };
+        self.tokens.access(&self.account, &heard, &*self.clock).await
+    }
+
+    /// Said once a process: it is Zoho's to mend, and nothing here goes by it.
+    fn tell_of_a_wrong_clock(&self) {
+        let Some(seconds) = self.zoho_time().not_followed(self.clock.elapsed()) else { return };
+        if !self.told_of_clock.swap(true, Ordering::Relaxed) {
+            let account = &self.account.name;
+            warn!(%account, seconds, "the API's clock is off by more than an hour from the token endpoint's, and is not followed");
+        }
     }
 
     async fn exchange(
@@ -385,6 +446,24 @@ impl Client {
 fn host_of(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);
     after.split(['/', ':']).next().unwrap_or(after)
+}
+
+/// The way to the token endpoint, on which its time is heard.
+struct Heard<'a> {
+    client: &'a Client,
+}
+
+impl Transport for Heard<'_> {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        Box::pin(async move {
+            let response = self.client.transport.send(request).await?;
+            let (elapsed, now) = (self.client.clock.elapsed(), self.client.clock.now());
+            let mut time =
+                self.client.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            time.hear_second(&response, elapsed, now);
+            Ok(response)
+        })
+    }
 }
 
 fn authorize(request: &mut Request, token: &Secret) {
@@ -472,8 +551,6 @@ fn path_index(item: &Item) -> Option<usize> {
     path.strip_prefix("$.watch[")?.split(']').next()?.parse().ok()
 }
 
-/// A list longer than this is not read to its end: it is not a list of channels.
-const PAGES_MAX: usize = 10_000;
 /// `channel_ids` holds at most 512 characters (zoho/crm-oas, v8.0): 25 ids of 19 digits.
 pub const DELETE_MAX: usize = 25;
 

@@ -9,6 +9,7 @@
 //! | 429 | Transient, with its Retry-After | the same |
 //! | 401, 403, 404, 405, other 4xx, 3xx, refused credentials | Account | Account |
 //! | `NO_PERMISSION`, `AUTHORIZATION_FAILED` that come with another status than 401 | Account | Forbidden |
+//! | `OAUTH_SCOPE_MISMATCH` for PATCH or DELETE | - | Unscoped |
 //! | 400 or 413 without items | Account | Rejected (the batch as a whole) |
 //! | 408, 5xx | Transient, with its Retry-After | Unsure |
 //! | 2xx that cannot be read | Transient | Unsure |
@@ -21,7 +22,7 @@
 
 use std::time::Duration;
 
-use crate::model::codes::may_be_of_one_channel;
+use crate::model::codes::{SCOPE_MISMATCH, may_be_of_one_channel};
 
 use super::oauth_words::{HandedIn, hint};
 use super::transport::TransportError;
@@ -68,6 +69,9 @@ pub enum Kind {
         /// What is wrong with it.
         why: String,
     },
+    /// The list goes on for longer than a list of channels does.
+    #[error("{0}")]
+    Endless(String),
     /// The OAuth server says no to the credentials.
     #[error(
         "the OAuth server refuses the credentials: {}; it is tried again every hour, and at once when the config gives \
@@ -109,6 +113,8 @@ pub enum Class {
     /// Nothing was changed, and it may be for one channel of the request or for the account: a user
     /// may lack one module, or all. Only single calls tell.
     Forbidden(Refused),
+    /// Nothing was changed: the token has no scope for this one method, whatever the others do.
+    Unscoped(Refused),
     /// Zoho refused this request as a whole, because of what is in it.
     Rejected {
         /// Zoho's code.
@@ -135,10 +141,17 @@ impl Error {
     pub fn class(&self) -> Class {
         match &self.kind {
             Kind::Transport(TransportError::NotSent(_)) => Class::Transient { retry_after: None },
-            Kind::Transport(TransportError::Lost(_)) | Kind::Unreadable { .. } => self.lost(None),
+            Kind::Transport(TransportError::Lost(_))
+            | Kind::Unreadable { .. }
+            | Kind::Endless(_) => self.lost(None),
             Kind::Credentials(_) => Class::Account,
             Kind::Waiting { wait, .. } => Class::Transient { retry_after: Some(*wait) },
             Kind::Unremembered(_) => Class::Transient { retry_after: None },
+            Kind::Refused { code: Some(code), .. }
+                if code == SCOPE_MISMATCH && scope_of(self.operation).is_some() =>
+            {
+                Class::Unscoped(self.unscoped())
+            }
             Kind::Refused { status, code: Some(code), message, json_path, .. }
                 if self.writing && *status != 401 && may_be_of_one_channel(code) =>
             {
@@ -164,8 +177,26 @@ impl Error {
         }
     }
 
+    fn unscoped(&self) -> Refused {
+        let scope = scope_of(self.operation).unwrap_or("ALL");
+        let follows =
+            if scope == "DELETE" { "; the channel ends by itself at its expiry" } else { "" };
+        let message =
+            format!("the token lacks the scope ZohoCRM.notifications.{scope} (or ALL){follows}");
+        Refused { code: SCOPE_MISMATCH.to_owned(), message, json_path: None }
+    }
+
     fn lost(&self, retry_after: Option<Duration>) -> Class {
         if self.writing { Class::Unsure } else { Class::Transient { retry_after } }
+    }
+}
+
+/// The scope of an operation without which everything else can go on.
+fn scope_of(operation: &str) -> Option<&'static str> {
+    match operation {
+        "disable" => Some("DELETE"),
+        "update" | "remove-events" => Some("UPDATE"),
+        _ => None,
     }
 }
 
@@ -188,7 +219,7 @@ const ACCOUNT_CODES: [&str; 9] = [
     "INVALID_OAUTHTOKEN",
     "AUTHENTICATION_FAILURE",
     "AUTHORIZATION_FAILED",
-    "OAUTH_SCOPE_MISMATCH",
+    SCOPE_MISMATCH,
     "NO_PERMISSION",
     "INVALID_REQUEST_METHOD",
     "INVALID_URL_PATTERN",
@@ -207,6 +238,7 @@ mod tests {
             }
             Class::Account => "account".to_owned(),
             Class::Forbidden(refused) => format!("forbidden {}", refused.code),
+            Class::Unscoped(refused) => format!("unscoped {}", refused.code),
             Class::Rejected { code, .. } => format!("rejected {code}"),
             Class::Unsure => "unsure".to_owned(),
         }

@@ -12,6 +12,8 @@
 //! - [`veil`]: the one door by which foreign text comes in, without secrets;
 //! - `oauth_words`: what each word of the OAuth server means;
 //! - [`error`]: what went wrong, and the one match that says what it means;
+//! - `spot`: a place in a request, named by what stands there;
+//! - `bounds`: how much one look may take;
 //! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
 //! - [`timed`]: how long that took, for the metrics.
@@ -20,10 +22,12 @@
 //! say, and what a failure means for the account is `reconcile`'s.
 
 pub mod auth;
+mod bounds;
 pub mod client;
 pub mod error;
 mod oauth_words;
 mod replies;
+mod spot;
 mod time;
 pub mod timed;
 pub mod transport;

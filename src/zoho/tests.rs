@@ -42,6 +42,7 @@ fn class(error: &Error) -> String {
         Class::Transient { retry_after: Some(wait) } => format!("transient {}s", wait.as_secs()),
         Class::Account => "account".to_owned(),
         Class::Forbidden(refused) => format!("forbidden {}", refused.code),
+        Class::Unscoped(refused) => format!("unscoped {}", refused.message),
         Class::Rejected { code, .. } => format!("rejected {code}"),
         Class::Unsure => "unsure".to_owned(),
     }

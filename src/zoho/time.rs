@@ -4,11 +4,15 @@
 //! request and its own arrival: that bounds Zoho's time. Between answers Zoho's time is counted
 //! with the monotonic clock, so that a step of the wall clock moves nothing. An answer that agrees
 //! with what is known changes nothing either; otherwise the middle of its bounds is taken.
+//!
+//! One server's clock may be off by years. A correction of more than an hour is followed only when the
+//! token endpoint, another server of Zoho's, says the same; where the two disagree, the token
+//! endpoint's time is kept.
 
 use std::time::Duration;
 
 use crate::model::exchange::Response;
-use crate::model::time::{Times, Timestamp, after, before};
+use crate::model::time::{Times, Timestamp, after, before, span};
 
 /// What is known of Zoho's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +21,10 @@ pub(super) struct ZohoTime {
     anchor: Option<(Duration, Timestamp)>,
     /// How far Zoho's clock was ahead of ours when it was last heard of.
     skew_ms: Option<i64>,
+    /// What the token endpoint said, at one instant of the monotonic clock.
+    second: Option<(Duration, Timestamp)>,
+    /// What the API said, while it would be too large a correction to follow.
+    doubted: Option<(Duration, Timestamp)>,
 }
 
 impl ZohoTime {
@@ -37,20 +45,53 @@ impl ZohoTime {
         elapsed: Duration,
         now: Timestamp,
     ) {
-        let date = response.header("date").and_then(|text| jiff::fmt::rfc2822::parse(text).ok());
-        let Some(date) = date.map(|date| date.timestamp()) else { return };
+        let Some(date) = date(response) else { return };
         let earliest = date;
         let latest = after(after(date, Duration::from_secs(1)), elapsed.saturating_sub(sent));
         let agrees = self
             .anchor
             .map(|anchor| at(anchor, elapsed))
             .filter(|told| (earliest..=latest).contains(told));
-        let told = agrees
-            .unwrap_or_else(|| after(earliest, crate::model::time::span(earliest, latest) / 2));
+        let told = agrees.unwrap_or_else(|| after(earliest, span(earliest, latest) / 2));
+        self.doubted = None;
+        if agrees.is_none() && is_far(told, self.at(elapsed, now)) {
+            self.doubted = Some((elapsed, told));
+            return self.settle(elapsed, now);
+        }
         if agrees.is_none() {
             self.anchor = Some((elapsed, told));
         }
         self.skew_ms = Some(told.as_millisecond() - now.as_millisecond());
+    }
+
+    /// Takes an answer of the token endpoint in, there at `elapsed`.
+    pub(super) fn hear_second(&mut self, response: &Response, elapsed: Duration, now: Timestamp) {
+        let Some(date) = date(response) else { return };
+        self.second = Some((elapsed, date));
+        self.settle(elapsed, now);
+    }
+
+    /// Whether the API's time is doubted and nobody else was heard.
+    pub(super) fn needs_a_second(&self) -> bool {
+        self.doubted.is_some() && self.second.is_none()
+    }
+
+    /// By how much the API's clock is off, in seconds, while it is not followed.
+    pub(super) fn not_followed(&self, elapsed: Duration) -> Option<i64> {
+        let (doubted, second) = (self.doubted?, self.second?);
+        Some(at(doubted, elapsed).as_second() - at(second, elapsed).as_second())
+    }
+
+    /// Once both were heard: the API's time where they agree, else the token endpoint's.
+    fn settle(&mut self, elapsed: Duration, now: Timestamp) {
+        let (Some(doubted), Some(second)) = (self.doubted, self.second) else { return };
+        let agree = !is_far(at(doubted, elapsed), at(second, elapsed));
+        if agree {
+            self.doubted = None;
+        }
+        let anchor = if agree { doubted } else { second };
+        self.anchor = Some(anchor);
+        self.skew_ms = Some(at(anchor, elapsed).as_millisecond() - now.as_millisecond());
     }
 
     /// Zoho's time when the monotonic clock showed `elapsed`; the wall clock's, as long as nothing
@@ -70,6 +111,17 @@ impl ZohoTime {
         self.skew_ms
     }
 }
+
+fn date(response: &Response) -> Option<Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(response.header("date")?).ok()?.timestamp())
+}
+
+fn is_far(one: Timestamp, other: Timestamp) -> bool {
+    span(one, other).max(span(other, one)) > CORRECTION_MAX
+}
+
+/// A larger correction needs a second source.
+const CORRECTION_MAX: Duration = Duration::from_secs(60 * 60);
 
 fn at((then, told): (Duration, Timestamp), elapsed: Duration) -> Timestamp {
     if elapsed >= then { after(told, elapsed - then) } else { before(told, then - elapsed) }
@@ -105,6 +157,38 @@ mod tests {
         assert_eq!(time.skew_ms(), Some(500_500));
         time.hear(&dated(1001), 11 * S, 11 * S, instant(501));
         assert_eq!(time.at(11 * S, instant(0)).as_millisecond(), 1_001_500);
+    }
+
+    #[test]
+    fn a_correction_of_more_than_an_hour_needs_a_second_source() {
+        let (now, year) = (instant(2_000_000_000), 365 * 24 * 3600);
+        let mut time = ZohoTime::default();
+        time.hear(&dated(now.as_second() - year), S, S, now);
+        assert_eq!((time.at(S, now), time.skew_ms()), (now, None));
+        assert!(time.needs_a_second());
+        time.hear_second(&dated(now.as_second()), 2 * S, now);
+        assert_eq!((time.at(2 * S, now), time.skew_ms()), (now, Some(0)));
+        assert!(!time.needs_a_second());
+        assert_eq!(time.not_followed(2 * S), Some(1 - year));
+        time.hear(&dated(now.as_second() - year), 3 * S, 3 * S, now);
+        assert_eq!(time.at(3 * S, now).as_second(), now.as_second() + 1);
+    }
+
+    #[test]
+    fn a_correction_that_both_servers_ask_for_is_followed_in_either_order() {
+        for second_first in [true, false] {
+            let mut time = ZohoTime::default();
+            let (booted, date) = (instant(100), dated(2_000_000_000));
+            if second_first {
+                time.hear_second(&date, S, booted);
+            }
+            time.hear(&date, S, S, booted);
+            if !second_first {
+                time.hear_second(&date, S, booted);
+            }
+            assert_eq!(time.at(S, booted).as_second(), 2_000_000_000, "{second_first}");
+            assert_eq!(time.not_followed(S), None);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Row, TokenSeen};
+use crate::model::oddity::Oddity;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::model::version::{Limits, PAGE_ROWS};
@@ -101,8 +102,10 @@ fn tree(fields: &[Value], operator: &str) -> Value {
 /// One page of Zoho's list.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Its rows, less those that have no readable channel id: they cannot be ours.
+    /// Its rows, less those that have no readable channel id.
     pub rows: Vec<Row>,
+    /// Those: they cannot be ours.
+    pub strangers: Vec<Stranger>,
     /// How many rows there were.
     pub count: usize,
     /// Whether another page follows. A full page that does not say is taken to be followed by one.
@@ -115,8 +118,28 @@ pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     let reply: ListReply = serde_json::from_slice(body)?;
     let count = reply.watch.len();
     let rows = reply.watch.iter().filter_map(read_row).flatten().collect();
+    let strangers = reply.watch.iter().filter_map(read_stranger).collect();
     let said = reply.info.as_ref().and_then(|info| info.get("more_records")?.as_bool());
-    Ok(Page { rows, count, more: said.unwrap_or(count >= PAGE_ROWS) })
+    Ok(Page { rows, strangers, count, more: said.unwrap_or(count >= PAGE_ROWS) })
+}
+
+/// A row whose channel id is none that can be declared: a UUID, a word, a negative number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// As Zoho has it.
+    pub id: String,
+    /// Its events, as Zoho has them.
+    pub events: Vec<String>,
+}
+
+fn read_stranger(row: &Value) -> Option<Stranger> {
+    let id = row.get("channel_id").unwrap_or(&Value::Null);
+    if read_id(id).is_some() {
+        return None;
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let events = row.get("events").and_then(Value::as_array).into_iter().flatten();
+    Some(Stranger { id: text(id), events: events.take(EVENTS_MAX).map(text).collect() })
 }
 
 /// The tokens of one page, one for each row that has one. [`read_page`] keeps only their
@@ -147,11 +170,24 @@ fn read_row(row: &Value) -> Option<Vec<Row>> {
     let notify_url = text("notify_url").map(NotifyUrl::new);
     let expiry = text("channel_expiry").and_then(|text| text.parse().ok());
     let token = read_token(row.get("token"));
+    let mut odd = Vec::new();
     let conditions = match row.get("notification_condition") {
         None => Seen::Unsaid,
         Some(Value::Null) => Seen::Known(Vec::new()),
-        Some(value) => read_conditions(value),
+        Some(value) => read_conditions(value).map_or_else(
+            |why| {
+                odd.push(why);
+                Seen::Opaque
+            },
+            Seen::Known,
+        ),
     };
+    if row.get("fields").is_some_and(is_said) {
+        odd.push(Oddity::Fields);
+    }
+    if has_unknown_event(row.get("events")) {
+        odd.push(Oddity::Event);
+    }
     let (related, values) =
         (flag("notify_on_related_action"), flag("return_affected_field_values"));
     let rows = read_modules(row.get("events")).into_iter().map(|(module, operations)| Row {
@@ -164,8 +200,24 @@ fn read_row(row: &Value) -> Option<Vec<Row>> {
         notify_on_related_action: related,
         return_affected_field_values: values,
         conditions: conditions.clone(),
+        odd: odd.clone(),
     });
     Some(rows.collect())
+}
+
+/// Whether a key holds anything.
+fn is_said(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(items) => !items.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
+fn has_unknown_event(events: Option<&Value>) -> bool {
+    let mut events = events.and_then(Value::as_array).into_iter().flatten();
+    events.any(|event| event.as_str().is_none_or(|text| Events::parse(text).is_err()))
 }
 
 fn read_token(token: Option<&Value>) -> TokenSeen {
@@ -192,28 +244,33 @@ fn read_modules(events: Option<&Value>) -> BTreeMap<String, Operations> {
     modules
 }
 
-fn read_conditions(value: &Value) -> Seen {
-    let Some(items) = value.as_array() else { return Seen::Opaque };
-    match items.iter().map(read_condition).collect::<Option<Vec<Condition>>>() {
-        Some(mut conditions) => {
-            conditions.sort();
-            Seen::Known(conditions)
-        }
-        None => Seen::Opaque,
-    }
+fn read_conditions(value: &Value) -> Result<Vec<Condition>, Oddity> {
+    let items = value.as_array().ok_or(Oddity::Condition)?;
+    let mut conditions: Vec<Condition> =
+        items.iter().map(read_condition).collect::<Result<_, _>>()?;
+    conditions.sort();
+    Ok(conditions)
 }
 
-fn read_condition(value: &Value) -> Option<Condition> {
-    let module = value.pointer("/module/api_name")?.as_str()?.to_owned();
+fn read_condition(value: &Value) -> Result<Condition, Oddity> {
+    let module = value.get("module").ok_or(Oddity::Condition)?;
+    let Some(name) = module.get("api_name").and_then(Value::as_str) else {
+        let has_id = module.get("id").is_some_and(is_said);
+        return Err(if has_id { Oddity::ModuleById } else { Oddity::Condition });
+    };
     let mut fields = std::collections::BTreeSet::new();
     let mut operators = std::collections::BTreeSet::new();
-    flatten(value.get("field_selection")?, &mut fields, &mut operators, 0)?;
+    value
+        .get("field_selection")
+        .and_then(|tree| flatten(tree, &mut fields, &mut operators, 0))
+        .ok_or(Oddity::Condition)?;
     let matching = match operators.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] | ["or"] => Match::Any,
         ["and"] => Match::All,
-        _ => return None,
+        ["and", "or"] => return Err(Oddity::Mixed),
+        _ => return Err(Oddity::Condition),
     };
-    Some(Condition { module, matching, fields }.normal())
+    Ok(Condition { module: name.to_owned(), matching, fields }.normal())
 }
 
 /// Leaves and operators of a condition's tree. In replies a leaf also carries `group_operator:
@@ -328,8 +385,9 @@ fn read_refused(value: &Value, veil: &Veil) -> Refused {
     let mut details = value.get("details").and_then(Value::as_object).cloned().unwrap_or_default();
     // A channel that is quoted whole brings its token, which this process may never have sent.
     details.remove("token");
-    let json_path = details.get("json_path").and_then(Value::as_str);
-    let json_path = json_path.map(|path| veil.words(path));
+    // The path is told beside the message, by what stands there.
+    let json_path = details.remove("json_path");
+    let json_path = json_path.as_ref().and_then(Value::as_str).map(|path| veil.words(path));
     let message = if details.is_empty() {
         message.to_owned()
     } else {
@@ -345,6 +403,9 @@ fn read_id(value: &Value) -> Option<ChannelId> {
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
+
+/// Events of a stranger that are told.
+const EVENTS_MAX: usize = 50;
 
 /// Texts, numbers, flags and lists under keys that are text: that always serialises.
 fn bytes(body: &impl Serialize) -> Vec<u8> {

@@ -289,7 +289,7 @@ async fn a_short_grant_is_covered_for_as_long_as_it_lasts() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_channel_is_uncovered_from_its_declaration_on() {
     let mut world = running().await;
-    let bad = world.declare("acme", "bad", &["NoSuchModule.create"]);
+    let bad = world.declare("acme", "bad", &["Meetings.create"]);
     world.reload().await;
     world.pass_time(3 * HOUR).await;
     assert_true(&world);

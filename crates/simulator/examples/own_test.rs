@@ -3,6 +3,8 @@
 //!
 //! `cargo run -p channelkeeper-simulator --example own_test`
 
+#![expect(clippy::print_stdout, reason = "an example shows what it found")]
+
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 

@@ -12,10 +12,12 @@ use crate::config::check_notify_url;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match, Seen};
 use crate::model::observed::{Observed, TokenSeen};
+use crate::model::oddity::Oddity;
 use crate::model::record::Record;
 use crate::model::secret::Fingerprint;
 use crate::model::small_set::SmallSet;
 use crate::model::time::Timestamp;
+use crate::zoho::client::Stranger;
 
 /// What declarations are made from.
 pub(super) struct Found<'a> {
@@ -23,6 +25,7 @@ pub(super) struct Found<'a> {
     /// Part of every derived id.
     pub(super) owner: &'a str,
     pub(super) channels: &'a BTreeMap<ChannelId, Observed>,
+    pub(super) strangers: &'a [Stranger],
     pub(super) records: &'a BTreeMap<ChannelId, Record>,
     /// What is declared of this account already.
     pub(super) declared: &'a BTreeMap<ChannelId, Arc<Spec>>,
@@ -123,7 +126,16 @@ pub(super) fn declare(found: &Found<'_>, token_file: &dyn Fn(&ChannelName) -> St
             }
         }
     }
+    imported.left_out.extend(found.strangers.iter().map(LeftOut::of));
     imported
+}
+
+impl LeftOut {
+    fn of(stranger: &Stranger) -> LeftOut {
+        let Stranger { id, events } = stranger.clone();
+        let why = "its id is none that can be declared: a channel id is a whole number from 1 to 9223372036854775807";
+        LeftOut { id, events, why: why.to_owned() }
+    }
 }
 
 /// What all rows of a channel agree on.
@@ -144,6 +156,7 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
         notify_on_related_action,
         return_affected_field_values,
         conditions,
+        odd,
     } = observed;
     if expiry.is_some_and(|expiry| expiry <= found.zoho_now) {
         return Err("it has ended".to_owned());
@@ -153,7 +166,7 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
     }
     let url = only(notify_urls)
         .ok_or("its modules deliver to different URLs, or to one that is not said")?;
-    check_notify_url(url.full())?;
+    check_notify_url(&url.encoded())?;
     let token = match only(tokens) {
         Some(TokenSeen::Set(token)) => Some(*token),
         Some(TokenSeen::Null) => None,
@@ -162,6 +175,9 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
         }
         None => return Err("its modules have different tokens".to_owned()),
     };
+    if let Some(odd) = odd.iter().next() {
+        return Err(odd.why().to_owned());
+    }
     let has_default =
         |key: &str| found.defaults.as_ref().is_some_and(|defaults| defaults.contains_key(key));
     if token.is_none() && has_default("token") {
@@ -172,7 +188,7 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
     let conditions = match only(conditions) {
         Some(Seen::Unsaid) => Vec::new(),
         Some(Seen::Known(conditions)) => conditions.clone(),
-        Some(Seen::Opaque) => return Err("its conditions mix `and` and `or`".to_owned()),
+        Some(Seen::Opaque) => return Err(Oddity::Condition.why().to_owned()),
         None => return Err("its modules have different conditions".to_owned()),
     };
     let flag = |flags: &SmallSet<bool>, key: &str| match flags.len() {
@@ -209,7 +225,7 @@ fn declaration(
         name: name.to_string(),
         id: (!is_derived).then(|| id.to_string()),
         events: observed.events.to_wire(),
-        notify_url: Some(url.full().to_owned()).filter(|url| default_url.as_ref() != Some(url)),
+        notify_url: Some(url.encoded()).filter(|url| default_url.as_ref() != Some(url)),
         token_file,
         notify_on_related_action: related,
         return_affected_field_values: values,
@@ -255,13 +271,13 @@ fn name(
 /// The URL that most of the new channels share, if two do and the account has no defaults that it
 /// could get into the way of.
 fn default_notify_url(found: &Found<'_>) -> Option<String> {
-    let mut urls: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut urls: BTreeMap<&NotifyUrl, usize> = BTreeMap::new();
     let new = found.channels.iter().filter(|(id, _)| !found.declared.contains_key(id));
     for url in new.filter_map(|(_, observed)| Some(said(found, observed).ok()?.url)) {
-        *urls.entry(url.full()).or_default() += 1;
+        *urls.entry(url).or_default() += 1;
     }
     let most = urls.into_iter().filter(|(_, count)| *count > 1).max_by_key(|(_, count)| *count)?.0;
-    found.defaults.is_none().then(|| most.to_owned())
+    found.defaults.is_none().then(|| most.encoded())
 }
 
 fn only<T>(said: &SmallSet<T>) -> Option<&T> {
@@ -283,12 +299,21 @@ mod tests {
             notify_on_related_action: [true].into(),
             return_affected_field_values: [false].into(),
             conditions: [Seen::Known(Vec::new())].into(),
+            odd: SmallSet::default(),
         };
         change(&mut observed);
         observed
     }
 
     fn imported(channels: Vec<Observed>, change: impl FnOnce(&mut Found<'_>)) -> Imported {
+        imported_beside(&[], channels, change)
+    }
+
+    fn imported_beside(
+        strangers: &[Stranger],
+        channels: Vec<Observed>,
+        change: impl FnOnce(&mut Found<'_>),
+    ) -> Imported {
         let channels = (1..).map(|id| ChannelId::new(id).unwrap()).zip(channels).collect();
         let (account, records, declared) =
             ("acme".parse().unwrap(), BTreeMap::new(), BTreeMap::new());
@@ -296,6 +321,7 @@ mod tests {
             account: &account,
             owner: "channelkeeper",
             channels: &channels,
+            strangers,
             records: &records,
             declared: &declared,
             names: BTreeSet::new(),
@@ -328,7 +354,8 @@ mod tests {
         let odd = vec![
             observed(|it| it.notify_urls.extend([NotifyUrl::new("https://b.example.com/")])),
             observed(|it| it.tokens.extend([TokenSeen::Null])),
-            observed(|it| it.conditions = [Seen::Opaque].into()),
+            observed(|it| it.odd = [Oddity::Mixed].into()),
+            observed(|it| it.odd = [Oddity::ModuleById].into()),
             observed(|it| it.return_affected_field_values = [false, true].into()),
             observed(|it| it.notify_urls = [NotifyUrl::new("http://plain.example.com/")].into()),
             observed(|it| it.expiry = Some("2025-12-31T00:00:00Z".parse().unwrap())),
@@ -338,6 +365,26 @@ mod tests {
         let all = imported(odd, |_| {});
         assert_eq!((all.channels.len(), all.left_out.len()), (0, odd_ones));
         assert_eq!(all.left_out[2].why, "its conditions mix `and` and `or`");
+        assert_eq!(all.left_out[3].why, "a condition of it names its module by id alone");
+    }
+
+    #[test]
+    fn a_channel_whose_id_cannot_be_declared_is_named() {
+        let stranger = Stranger { id: "mysite".to_owned(), events: vec!["Deals.all".to_owned()] };
+        let all = imported_beside(&[stranger], vec![observed(|_| {})], |_| {});
+        assert_eq!((all.channels.len(), all.left_out.len()), (1, 1));
+        assert_eq!(all.left_out[0].id, "mysite");
+        assert!(all.left_out[0].why.starts_with("its id is none that can be declared"));
+    }
+
+    #[test]
+    fn a_url_with_a_space_is_declared_percent_encoded() {
+        let raw = "https://hooks.example.com/zoho?authorization=Zoho-oauthtoken 1&a=b";
+        let all =
+            imported(vec![observed(|it| it.notify_urls = [NotifyUrl::new(raw)].into())], |_| {});
+        let declared = all.channels[0].notify_url.as_deref().unwrap();
+        assert_eq!(declared, raw.replace(' ', "%20"));
+        assert_eq!(NotifyUrl::new(declared), NotifyUrl::new(raw));
     }
 
     #[test]
@@ -353,6 +400,7 @@ mod tests {
             account: &account,
             owner: "channelkeeper",
             channels: &channels,
+            strangers: &[],
             records: &records,
             declared: &BTreeMap::new(),
             names: BTreeSet::new(),

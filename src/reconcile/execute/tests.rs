@@ -14,7 +14,7 @@ use crate::model::time::after;
 use crate::model::wishes::Wishes;
 use crate::plan::drift::Drift;
 use crate::plan::step::Reason;
-use crate::simulator::{Fault, Knobs, PostConflict};
+use crate::simulator::{Fault, Knobs, PostConflict, Rule};
 use crate::store::Store;
 use crate::zoho::testing::{Sim, account, ask, id, spec};
 
@@ -218,6 +218,29 @@ async fn a_404_or_a_missing_scope_ends_the_pass_at_its_first_call_and_needs_a_pe
         assert!(trouble.needs_a_person && trouble.what.contains(said), "{said}: {}", trouble.what);
         assert!(matches!(of(&execution, 200), Outcome::Deferred(_)), "{said}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_one_method_lacks_is_no_verdict_on_the_credentials() {
+    let desk = Desk::new();
+    desk.run(desk.enables(1..=3)).await;
+    let lacks = |method: &str| Rule {
+        method: Some(method.to_owned()),
+        ..Rule::always(Fault::ScopeMismatch)
+    };
+    desk.sim.zoho().add_fault(lacks("DELETE"));
+    desk.sim.zoho().add_fault(lacks("PATCH"));
+    let update = Action::Update(ask(spec(3, &["Deals.all"]), desk.sim.now()));
+    let steps = vec![step(1, Action::Disable, Reason::Retired), step(3, update, Reason::Asked)];
+    let (execution, records) = desk.run([steps, vec![desk.enable(2)]].concat()).await;
+    assert_eq!(words(&execution), ["1 refused", "3 refused", "2 done"]);
+    assert_eq!(execution.trouble, None);
+    let said = |number| records[&id(number)].refusal.clone().unwrap().message;
+    assert_eq!(
+        said(1),
+        "the token lacks the scope ZohoCRM.notifications.DELETE (or ALL); the channel ends by itself at its expiry"
+    );
+    assert_eq!(said(3), "the token lacks the scope ZohoCRM.notifications.UPDATE (or ALL)");
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,7 +107,7 @@ fn a_condition_is_a_tree_of_pairs() {
     let tree = super::condition(&ten);
     let pairs = tree.to_string().matches("\"group\":").count();
     assert_eq!(pairs, 9);
-    assert_eq!(read_conditions(&json!([tree])), Seen::Known(vec![ten]));
+    assert_eq!(read_conditions(&json!([tree])), Ok(vec![ten]));
 }
 
 /// The v7 page *Get Notification Details*, less its prose.
@@ -206,17 +206,40 @@ fn a_condition_that_cannot_be_declared_is_opaque() {
     let read = |tree: Value| {
         read_conditions(&json!([{ "module": { "api_name": "Deals" }, "field_selection": tree }]))
     };
-    assert_eq!(read(leaf("A")), Seen::Known(vec![any_of(&["A"])]));
-    assert_eq!(read(json!({ "api_name": "A" })), Seen::Known(vec![any_of(&["A"])]));
+    assert_eq!(read(leaf("A")), Ok(vec![any_of(&["A"])]));
+    assert_eq!(read(json!({ "api_name": "A" })), Ok(vec![any_of(&["A"])]));
     let mixed = json!({ "group_operator": "or", "group": [leaf("A"), { "group_operator": "and", "group": [leaf("B"), leaf("C")] }] });
-    assert_eq!(read(mixed), Seen::Opaque);
+    assert_eq!(read(mixed), Err(Oddity::Mixed));
     assert_eq!(
         read(json!({ "group_operator": null, "group": [leaf("A"), leaf("B")] })),
-        Seen::Opaque
+        Err(Oddity::Condition)
     );
-    assert_eq!(read(json!({})), Seen::Opaque);
-    assert_eq!(read_conditions(&json!([{}])), Seen::Opaque);
-    assert_eq!(read_conditions(&json!([])), Seen::Known(Vec::new()));
+    assert_eq!(read(json!({})), Err(Oddity::Condition));
+    assert_eq!(read_conditions(&json!([{}])), Err(Oddity::Condition));
+    assert_eq!(read_conditions(&json!([])), Ok(Vec::new()));
+    let by_id = json!([{ "module": { "id": "131" }, "field_selection": leaf("A") }]);
+    assert_eq!(read_conditions(&by_id), Err(Oddity::ModuleById));
+}
+
+#[test]
+fn what_no_declaration_can_say_of_a_row_is_named() {
+    let odd = |text: &str| row(&format!(r#""channel_id":"1",{text}"#)).unwrap().odd;
+    let all_known = r#""events":["Deals.edit"],"fields":null,"notification_condition":null"#;
+    assert!(odd(all_known).is_empty());
+    assert!(odd(r#""events":["Deals.edit"],"fields":[]"#).is_empty());
+    assert_eq!(odd(r#""events":["Deals.edit"],"fields":["Stage"]"#), [Oddity::Fields]);
+    assert_eq!(odd(r#""events":["Deals.edit","Deals.merge"]"#), [Oddity::Event]);
+    assert_eq!(odd(r#""events":[7]"#), [Oddity::Event]);
+}
+
+#[test]
+fn rows_without_a_readable_id_are_kept_apart() {
+    let ids = ["\"mysite\"", "\"-51\"", "\"18446744073709551610\"", "null", "7"];
+    let rows = ids.map(|id| format!(r#"{{"channel_id":{id},"events":["Deals.edit"]}}"#)).join(",");
+    let page = read_page(format!(r#"{{"watch":[{rows}]}}"#).as_bytes()).unwrap();
+    let strangers: Vec<&str> = page.strangers.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(strangers, ["mysite", "-51", "18446744073709551610", "null"]);
+    assert_eq!((page.rows.len(), page.count), (1, 5));
 }
 
 #[test]
@@ -292,7 +315,7 @@ fn a_mixed_reply_is_read_item_by_item() {
         7 accepted 2026-11-24T16:00:00Z
         8 accepted -
         9 accepted -
-        ? MANDATORY_NOT_FOUND $.watch[1].channel_id: required field not found {"api_name":"channel_id","json_path":"$.watch[1].channel_id"}
+        ? MANDATORY_NOT_FOUND $.watch[1].channel_id: required field not found {"api_name":"channel_id"}
         ? NOT_SUBSCRIBED -: Not subscribed for actions-watch of the given channel
         ? NOT_SUBSCRIBED -: m
         ? unsure: its item in the reply contradicts itself
@@ -436,6 +459,6 @@ proptest! {
     ) {
         let matching = if all { Match::All } else { Match::Any };
         let declared = Condition { module: "Deals".to_owned(), matching, fields }.normal();
-        prop_assert_eq!(read_conditions(&json!([super::condition(&declared)])), Seen::Known(vec![declared]));
+        prop_assert_eq!(read_conditions(&json!([super::condition(&declared)])), Ok(vec![declared]));
     }
 }

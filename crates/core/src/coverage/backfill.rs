@@ -294,15 +294,16 @@ mod tests {
             Deals: every record changed since the gap began, by Modified_Time and as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
               GET https://www.zohoapis.eu/crm/v8/Deals?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page=200
               If-Modified-Since: 2026-01-01T09:59:59+00:00
-            Deals: the records changed within the gap alone, those aside that were changed again after it; then again with offset 200 and so on
+            Deals: the records changed within the gap alone, those aside that were changed again after it; then again from the last Modified_Time of the page on, with and (Modified_Time > that time or id > that id)
               POST https://www.zohoapis.eu/crm/v8/coql
-              {"select_query": "select id, Created_Time, Modified_Time from Deals where Modified_Time between '2026-01-01T10:00:00+00:00' and '2026-01-01T12:00:01+00:00' order by Modified_Time asc limit 200 offset 0"}
+              {"select_query": "select id, Created_Time, Modified_Time from Deals where (Modified_Time between '2026-01-01T10:00:00+00:00' and '2026-01-01T12:00:01+00:00') order by Modified_Time asc, id asc limit 200"}
             Deals: every record deleted since the gap began, by id: those with a deleted_time before 2026-01-01T12:00:01+00:00 were deleted in it; then again with &page=2 and so on
               GET https://www.zohoapis.eu/crm/v8/Deals/deleted?type=all&per_page=200
               If-Modified-Since: 2026-01-01T09:59:59+00:00
             lost: what a record was in between: of several changes only the last state is left, without the values before it and without which fields were changed
             lost: records that were created and deleted again within the gap, but for their ids in the list of deleted ones
             lost: what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+            lost: deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good
             lost: which notifications would have been sent, in which order, and under which notification_condition
         "#]].assert_eq(&told(&["Deals.all"], Some("2026-01-01T12:00:00.2Z")));
     }
@@ -311,11 +312,14 @@ mod tests {
     fn creations_are_looked_for_by_their_creation_and_an_open_gap_reaches_up_to_now() {
         expect![[r#"
             Leads: every record changed since the gap began, by Created_Time and as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
-              GET https://www.zohoapis.eu/crm/v8/Leads?fields=id,Created_Time,Modified_Time&sort_by=Created_Time&sort_order=asc&per_page=200
+              GET https://www.zohoapis.eu/crm/v8/Leads?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page=200&converted=both
               If-Modified-Since: 2026-01-01T09:59:59+00:00
-            Leads: the records created within the gap alone; then again with offset 200 and so on
+            Leads: the records created within the gap alone; then again from the last Created_Time of the page on, with and (Created_Time > that time or id > that id)
               POST https://www.zohoapis.eu/crm/v8/coql
-              {"select_query": "select id, Created_Time, Modified_Time from Leads where Created_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00' order by Created_Time asc limit 200 offset 0"}
+              {"select_query": "select id, Created_Time, Modified_Time from Leads where (Created_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') order by Created_Time asc, id asc limit 200"}
+            Leads: the converted leads created within the gap alone; then again from the last Created_Time of the page on, with and (Created_Time > that time or id > that id)
+              POST https://www.zohoapis.eu/crm/v8/coql
+              {"select_query": "select id, Created_Time, Modified_Time from Leads where (Created_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') and Converted__s = true order by Created_Time asc, id asc limit 200"}
             lost: records that were created and deleted again within the gap, but for their ids in the list of deleted ones
             lost: which notifications would have been sent, in which order, and under which notification_condition
         "#]].assert_eq(&told(&["Leads.create"], None));

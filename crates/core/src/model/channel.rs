@@ -1,6 +1,8 @@
 //! A channel: its names, its id, and what it should be.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use super::condition::Condition;
 use super::events::Events;
 use super::policy::Mode;
 use super::rotation::Rotation;
+use super::same_url;
 use super::sanitize::plain;
 use super::secret::{Fingerprint, Secret};
 use super::time::Timestamp;
@@ -194,19 +197,32 @@ impl<'de> Deserialize<'de> for ChannelName {
 }
 
 /// Where Zoho sends what happened. Its query string may carry a secret, so only [`NotifyUrl::full`]
-/// shows it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NotifyUrl(Arc<str>);
+/// and [`NotifyUrl::encoded`] show it. URLs that are the same are equal, however they are spelled.
+#[derive(Clone)]
+pub struct NotifyUrl {
+    full: Arc<str>,
+    /// What it is compared by.
+    canonical: Arc<str>,
+}
 
 impl NotifyUrl {
     /// Takes a URL that the config has checked, or one that Zoho answered.
     pub fn new(url: &str) -> NotifyUrl {
-        NotifyUrl(Arc::from(url))
+        let canonical = same_url::canonical(url);
+        let full: Arc<str> = Arc::from(url);
+        let is_same = *canonical == *full;
+        let canonical = if is_same { Arc::clone(&full) } else { Arc::from(canonical) };
+        NotifyUrl { full, canonical }
     }
 
-    /// All of it, to be sent and compared.
+    /// All of it, as it is spelled, to be sent.
     pub fn full(&self) -> &str {
-        &self.0
+        &self.full
+    }
+
+    /// All of it, with everything encoded that may not stand in a URL, as a config can say it.
+    pub fn encoded(&self) -> String {
+        same_url::encoded(&self.full)
     }
 
     /// The owner whose mark its query carries: `channelkeeper=OWNER`.
@@ -226,20 +242,52 @@ impl NotifyUrl {
     }
 
     fn query(&self) -> Option<&str> {
-        let place = self.0.split('#').next()?;
+        let place = self.canonical.split('#').next()?;
         Some(place.split_once('?')?.1)
     }
 
     fn without_mark(&self) -> String {
         let pairs = self.query().unwrap_or_default().split('&');
         let others: Vec<&str> = pairs.filter(|pair| !pair.starts_with(MARK)).collect();
-        let place = self.0.split(['?', '#']).next().unwrap_or_default();
+        let place = self.canonical.split(['?', '#']).next().unwrap_or_default();
         format!("{place}?{}", others.join("&"))
     }
 
     /// What may be stored and compared in its place.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&["url", &self.0])
+        Fingerprint::of(&["url", &self.canonical])
+    }
+
+    /// From which character on it differs from another one, counted from 1.
+    pub fn differs_at(&self, other: &NotifyUrl) -> usize {
+        let same = self.full.chars().zip(other.full.chars()).take_while(|(one, two)| one == two);
+        same.count() + 1
+    }
+}
+
+impl PartialEq for NotifyUrl {
+    fn eq(&self, other: &NotifyUrl) -> bool {
+        self.canonical == other.canonical
+    }
+}
+
+impl Eq for NotifyUrl {}
+
+impl PartialOrd for NotifyUrl {
+    fn partial_cmp(&self, other: &NotifyUrl) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for NotifyUrl {
+    fn cmp(&self, other: &NotifyUrl) -> Ordering {
+        self.canonical.cmp(&other.canonical)
+    }
+}
+
+impl Hash for NotifyUrl {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.canonical.hash(state);
     }
 }
 
@@ -250,7 +298,7 @@ impl fmt::Display for NotifyUrl {
     /// Without user name, password, query and fragment, and plain: what Zoho answered may be
     /// anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url: String = self.0.chars().map(plain).collect();
+        let url: String = self.full.chars().map(plain).collect();
         let (shown, hidden) = match url.find(['?', '#']) {
             Some(at) => (&url[..at], "?..."),
             None => (&url[..], ""),

@@ -4,6 +4,9 @@
 /// the API notes).
 pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
 
+/// Zoho's code for a token that has no scope for this method. What PATCH may not do, POST may.
+pub const SCOPE_MISMATCH: &str = "OAUTH_SCOPE_MISMATCH";
+
 /// Whether Zoho refuses to POST an id because it has it. No source explains these codes (SDK 2.x
 /// has the one, SDK 5.0 the other); Kaizen #170 renews by POST, so they should not come up.
 pub fn is_taken(code: &str) -> bool {

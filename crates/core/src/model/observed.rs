@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::channel::{ChannelId, NotifyUrl, Spec};
 use super::condition;
 use super::events::{Events, Operations};
+use super::oddity::Oddity;
 use super::secret::Fingerprint;
 use super::small_set::SmallSet;
 use super::time::Timestamp;
@@ -35,6 +36,8 @@ pub struct Row {
     pub return_affected_field_values: Option<bool>,
     /// Its conditions.
     pub conditions: condition::Seen,
+    /// What no declaration can say of it.
+    pub odd: Vec<Oddity>,
 }
 
 /// What a row says of the token. The value itself is not kept.
@@ -65,6 +68,8 @@ pub struct Observed {
     pub return_affected_field_values: SmallSet<bool>,
     /// What the rows say of conditions.
     pub conditions: SmallSet<condition::Seen>,
+    /// What no declaration can say of it.
+    pub odd: SmallSet<Oddity>,
 }
 
 impl Observed {
@@ -80,6 +85,7 @@ impl Observed {
             notify_on_related_action,
             return_affected_field_values,
             conditions,
+            odd,
         } = row;
         self.events.insert(module, operations);
         self.notify_urls.extend(notify_url);
@@ -91,6 +97,7 @@ impl Observed {
         self.notify_on_related_action.extend(notify_on_related_action);
         self.return_affected_field_values.extend(return_affected_field_values);
         self.conditions.insert(conditions);
+        self.odd.extend(odd);
     }
 
     /// A channel exactly as declared, ending at `expiry`: what the next look should find after an
@@ -108,6 +115,7 @@ impl Observed {
             notify_on_related_action: [spec.notify_on_related_action].into(),
             return_affected_field_values: [spec.return_affected_field_values].into(),
             conditions: [condition::Seen::Known(spec.conditions.clone())].into(),
+            odd: SmallSet::default(),
         }
     }
 }
@@ -150,6 +158,7 @@ mod tests {
             notify_on_related_action: Some(true),
             return_affected_field_values: None,
             conditions: condition::Seen::Known(Vec::new()),
+            odd: Vec::new(),
         }
     }
 

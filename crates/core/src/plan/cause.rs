@@ -168,15 +168,14 @@ impl Cause {
                  `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone"
             ),
             Cause::Rejected { code, message, json_path } => {
-                let path = json_path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
-                format!("Zoho refused it with {code}{path}: {message}")
+                format!("Zoho refused it with {}", refused(code, json_path.as_deref(), message))
             }
             Cause::PartlyRefused { events, code, message } => format!(
                 "Zoho refuses it with {code}: {message}; the daemon goes on without {events}, and tries again"
             ),
             Cause::Contested { writes, drift } => {
                 format!(
-                    "came back after {writes} accepted repairs, so somebody else edits it: {}",
+                    "came back after {writes} accepted repairs, so somebody else edits it, or Zoho stores it differently: {}",
                     lines(drift)
                 )
             }
@@ -200,6 +199,16 @@ impl Cause {
                 "not declared any more; left to expire (removed = \"expire\")".to_owned()
             }
         }
+    }
+}
+
+/// A refusal in words. The path is of a request that nobody sees: it is told only where the message
+/// does not name what stands there.
+pub fn refused(code: &str, json_path: Option<&str>, message: &str) -> String {
+    let is_named = ["the event ", "the key "].iter().any(|named| message.starts_with(named));
+    match json_path.filter(|_| !is_named) {
+        Some(path) => format!("{code} at {path}: {message}"),
+        None => format!("{code}: {message}"),
     }
 }
 

@@ -20,7 +20,7 @@ use super::limits_learned::{self, LIFETIME_GUARD};
 use super::renewal::{Age, Life, Phase};
 use super::repair::repair_action;
 use super::step::{Action, Ask, Cause, Held, Reason, Step};
-use crate::model::codes::{NOT_SUBSCRIBED, is_taken, may_be_of_one_channel};
+use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
 
 /// What becomes of one channel, before the account as a whole is looked at.
@@ -301,7 +301,8 @@ impl<'a> Case<'a> {
     }
 
     /// The hold of a spec that Zoho refused, while its wait lasts. The first NOT_SUBSCRIBED holds
-    /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first
+    /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first time
+    /// that the token has no scope for PATCH, and the first
     /// time that POST of a live channel of ours is refused because it is live: its answer is
     /// PUT. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec) -> Option<Held> {
@@ -309,7 +310,9 @@ impl<'a> Case<'a> {
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
         let urgent = self.is_urgent() || not_subscribed;
         let answered_by_put = is_taken(&refusal.code) && self.is_alive();
-        let answered = (not_subscribed || answered_by_put) && refusal.attempts <= 1;
+        let answered_by_post = refusal.code == SCOPE_MISMATCH;
+        let answered =
+            (not_subscribed || answered_by_put || answered_by_post) && refusal.attempts <= 1;
         let holds =
             !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
         (holds && self.would_write()).then(|| self.rejected(spec.name.clone(), refusal, urgent))
@@ -390,10 +393,10 @@ impl<'a> Case<'a> {
     fn is_to_be_ours(&self) -> bool {
         let (Some(spec), Sight::Seen(observed)) = (self.spec, self.sight) else { return false };
         let adopted = self.facts.wishes.adoptions.get(&self.id).copied();
-        observed
-            .notify_urls
-            .iter()
-            .any(|url| spec.notify_url.claims(url) || adopted == Some(url.fingerprint()))
+        let is_left_alone = observed.odd.iter().any(|odd| odd.is_left_alone());
+        observed.notify_urls.iter().any(|url| {
+            (spec.notify_url.claims(url) && !is_left_alone) || adopted == Some(url.fingerprint())
+        })
     }
 
     /// Returns whether Zoho gave it far less than it would get if it was asked for now.
@@ -496,12 +499,19 @@ impl Case<'_> {
     }
 
     fn conflict(&self) -> Verdict {
-        let urls = match self.sight {
-            Sight::Seen(observed) => observed.notify_urls.iter().map(ToString::to_string).collect(),
-            Sight::Absent | Sight::Unknown(_) => Vec::new(),
+        let (urls, odd) = match self.sight {
+            Sight::Seen(observed) => (
+                observed.notify_urls.iter().map(ToString::to_string).collect(),
+                observed.odd.iter().find(|odd| odd.is_left_alone()),
+            ),
+            Sight::Absent | Sight::Unknown(_) => (Vec::new(), None),
         };
-        let seen =
+        let urls =
             if urls.is_empty() { "a URL that is not said".to_owned() } else { urls.join(" and ") };
+        let seen = match odd {
+            Some(odd) => format!("{urls} ({})", odd.why()),
+            None => urls,
+        };
         Verdict::Hold(self.held(Cause::Conflict { seen }, None))
     }
 
@@ -547,6 +557,9 @@ impl Case<'_> {
         let ask = self.ask(spec);
         let ask = Ask { expiry: self.kept_expiry(observed).unwrap_or(ask.expiry), ..ask };
         let reason = Reason::Drift(self.drift.clone());
+        if self.refusal_code() == Some(SCOPE_MISMATCH) {
+            return (vec![self.step(self.new_life(spec), reason)], None);
+        }
         let action = repair_action(ask, observed, &self.drift, writes);
         (vec![self.step(action, reason)], None)
     }

@@ -67,6 +67,7 @@ pub fn drift(spec: &Spec, observed: &Observed) -> Vec<Drift> {
         notify_on_related_action,
         return_affected_field_values,
         conditions,
+        odd: _,
     } = observed;
     [
         events_drift(&spec.events, events),
@@ -127,8 +128,17 @@ impl fmt::Display for Drift {
                 (true, _) => write!(f, "extra {extra}"),
             },
             Drift::NotifyUrl { seen, wanted } => {
-                let seen: Vec<String> = seen.iter().map(NotifyUrl::to_string).collect();
-                write!(f, "{} instead of {wanted}", none_or(seen.join(" and ")))
+                let shown: Vec<String> = seen.iter().map(NotifyUrl::to_string).collect();
+                let hidden = seen.iter().find(|url| looks_like(url, wanted));
+                write!(f, "{} instead of {wanted}", none_or(shown.join(" and ")))?;
+                match hidden {
+                    Some(url) => write!(
+                        f,
+                        " (they differ from character {} on, in what is not shown)",
+                        url.differs_at(wanted)
+                    ),
+                    None => Ok(()),
+                }
             }
             Drift::Token { seen, wanted } => write!(f, "{seen} instead of {wanted}"),
             Drift::NotifyOnRelatedAction { wanted }
@@ -140,6 +150,11 @@ impl fmt::Display for Drift {
             }
         }
     }
+}
+
+/// Whether another URL reads the same once its secrets are hidden.
+fn looks_like(url: &NotifyUrl, wanted: &NotifyUrl) -> bool {
+    url != wanted && url.to_string() == wanted.to_string()
 }
 
 fn none_or(text: String) -> String {

@@ -301,6 +301,7 @@ fn seen(observed: &Observed) -> Sighted {
         notify_on_related_action: _,
         return_affected_field_values: _,
         conditions,
+        odd: _,
     } = observed;
     let token = |token: &TokenSeen| match token {
         TokenSeen::Unsaid => "not said".to_owned(),

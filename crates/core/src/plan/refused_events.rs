@@ -14,7 +14,7 @@
 //! that set is tried on the cadence of every refusal.
 
 use crate::model::channel::Spec;
-use crate::model::codes::{LIMIT_REACHED, NOT_SUBSCRIBED, is_taken};
+use crate::model::codes::{LIMIT_REACHED, NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken};
 use crate::model::events::Events;
 
 /// A write of a channel that Zoho refused.
@@ -58,7 +58,7 @@ impl RefusedWrite<'_> {
     }
 
     fn is_about_no_event(&self) -> bool {
-        is_taken(self.code) || [NOT_SUBSCRIBED, LIMIT_REACHED].contains(&self.code)
+        is_taken(self.code) || [NOT_SUBSCRIBED, LIMIT_REACHED, SCOPE_MISMATCH].contains(&self.code)
     }
 
     fn next_guess(&self, before: &Events) -> Events {

@@ -312,6 +312,26 @@ fn a_drift_shows_no_secret() {
     }
 }
 
+#[test]
+fn a_url_that_is_only_spelled_otherwise_is_no_drift() {
+    let mut world = World::converged(1);
+    world.spec(1).notify_url = NotifyUrl::new("https://hooks.example/in?key=a%20b");
+    for seen in ["https://hooks.example/in?key=a b", "https://Hooks.Example:443/in?key=%61%20b"] {
+        world.observed(1).notify_urls = [NotifyUrl::new(seen)].into();
+        assert_kept(&world);
+    }
+}
+
+#[test]
+fn urls_that_read_alike_without_their_secrets_say_where_they_differ() {
+    let mut world = World::converged(1);
+    world.spec(1).notify_url = NotifyUrl::new("https://hooks.example/in?key=one");
+    world.observed(1).notify_urls = [NotifyUrl::new("https://hooks.example/in?key=two")].into();
+    let said = "notify_url: https://hooks.example/in?... instead of https://hooks.example/in?... \
+                (they differ from character 30 on, in what is not shown)";
+    assert!(world.text().contains(said), "{}", world.text());
+}
+
 fn fingerprint(world: &mut World) -> crate::model::secret::Fingerprint {
     let observed = world.observed(1).clone();
     let spec = &world.specs[&id(1)];

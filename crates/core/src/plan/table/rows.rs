@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::model::oddity::Oddity;
 
 #[test]
 fn a_channel_as_declared_with_life_enough_is_kept() {
@@ -213,6 +214,20 @@ fn a_conflict_that_was_adopted_as_it_was_seen_is_taken_over_and_repaired() {
     world.observed(1).notify_urls =
         [NotifyUrl::new("https://another.example/in")].into_iter().collect();
     assert_eq!(world.titles(), [""; 0], "that is not the channel that was adopted");
+}
+
+#[test]
+fn a_channel_that_holds_what_cannot_be_declared_is_a_conflict_until_it_is_adopted() {
+    for odd in [Oddity::Fields, Oddity::Event] {
+        let mut world = World::converged(1);
+        world.disown(1);
+        world.observed(1).odd = [odd].into();
+        assert_eq!(world.titles(), [""; 0], "{odd:?}");
+        assert!(world.text().contains(odd.why()), "{}", world.text());
+        let url = world.specs[&id(1)].notify_url.fingerprint();
+        world.wishes.adoptions = [(id(1), url)].into();
+        assert_eq!(world.titles(), ["take-over (taken-over)"], "{odd:?}");
+    }
 }
 
 #[test]

@@ -201,6 +201,7 @@ fn observed(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Observe
             notify_on_related_action: related,
             return_affected_field_values: values,
             conditions,
+            odd: Default::default(),
         })
 }
 

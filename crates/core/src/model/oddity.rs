@@ -1,0 +1,39 @@
+//! What a row of Zoho's list holds and no declaration can say. Such a channel is not rewritten
+//! unasked: a write would drop it.
+
+/// One such thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Oddity {
+    /// A condition whose tree has both operators.
+    Mixed,
+    /// A condition that names its module by id alone.
+    ModuleById,
+    /// A condition of another shape.
+    Condition,
+    /// `fields` that are not null: nobody documented their meaning.
+    Fields,
+    /// An event that is no module with create, edit, delete or all.
+    Event,
+}
+
+impl Oddity {
+    /// A sentence about the channel.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Oddity::Mixed => "its conditions mix `and` and `or`",
+            Oddity::ModuleById => "a condition of it names its module by id alone",
+            Oddity::Condition => "a condition of it has an unknown shape",
+            Oddity::Fields => "it has `fields`, of which no document says the meaning",
+            Oddity::Event => "it has an event that is none of create, edit, delete and all",
+        }
+    }
+
+    /// Whether a channel that has it is left alone although its declaration has the same URL. A
+    /// condition is shown as drift instead.
+    pub const fn is_left_alone(self) -> bool {
+        match self {
+            Oddity::Mixed | Oddity::ModuleById | Oddity::Condition => false,
+            Oddity::Fields | Oddity::Event => true,
+        }
+    }
+}
