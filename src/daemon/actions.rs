@@ -1,4 +1,4 @@
-//! What the command line can ask for, the same with a running daemon and without one.
+//! The actions that the command line can ask for, the same with a running daemon and without one.
 //!
 //! `plan`, `explain` and `gaps` look and change nothing. The others write a fact into the store
 //! (this removal is allowed, this channel is ours, this one is to be renewed, this gap was seen to)
@@ -33,7 +33,7 @@ use super::fleet::Fleet;
 use super::requests::{AckRequest, GapsRequest, Which};
 use super::views::{Acked, Missed};
 
-/// What cannot be done.
+/// The reason why an action cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum VerbError {
     /// A name that means nothing, or two things.
@@ -83,7 +83,7 @@ pub enum VerbError {
     Stopping,
 }
 
-/// What passes would do now, by account.
+/// The plans that passes would carry out at this instant, by account.
 ///
 /// # Errors
 /// When the accounts cannot be chosen, or the store fails.
@@ -104,7 +104,8 @@ pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Pl
     Ok(plans)
 }
 
-/// What passes would do now, for people and programs, with what each account is expected to take.
+/// The plans that passes would carry out at this instant, for people and programs, with the calls
+/// that each account is expected to take.
 ///
 /// # Errors
 /// As [`plans`].

@@ -6,8 +6,8 @@
 //! anew, later. At most one request is under way; it ends after [`REQUEST_TIMEOUT`], no redirect is
 //! followed, and of the answer only the status counts.
 //!
-//! What was told is kept in the store when it was delivered. A crash in between tells it twice, and
-//! never not at all.
+//! A message is stored when it was delivered. A crash in between tells it twice, and never not at
+//! all.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,7 @@ use crate::zoho::transport::Transport;
 use super::fleet::Fleet;
 use super::scheduler::{Links, Pulse, chain};
 
-/// What was sent, for the metrics.
+/// The messages sent, for the metrics.
 pub type Outbox = Arc<Mutex<BTreeMap<Receiver, Sent>>>;
 
 /// The task.
@@ -84,7 +84,7 @@ impl Alarm {
         }
     }
 
-    /// What it has sent.
+    /// The messages it has sent.
     pub fn outbox(&self) -> Outbox {
         self.outbox.clone()
     }

@@ -14,8 +14,8 @@
 //! counts: 2xx is accepted, and everything else (a redirect, which is not followed, no connection,
 //! nothing within [`REQUEST_TIMEOUT`]) is refused.
 //!
-//! What is deliberately not here: what refusals mean (that is [`crate::model::canary`] and
-//! [`crate::coverage::reception`]), and any claim that Zoho reaches what is reached from here.
+//! Deliberately absent: the meaning of refusals (that is [`crate::model::canary`] and
+//! [`crate::coverage::reception`]), and any claim that Zoho reaches a URL that this host reaches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ struct Due {
 }
 
 impl Canaries {
-    /// Of this daemon.
+    /// The canaries of this daemon.
     pub fn new(
         links: &Links,
         clock: Arc<dyn Clock>,

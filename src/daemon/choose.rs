@@ -19,7 +19,7 @@ pub enum UnknownName {
     Account {
         /// As it was written.
         name: String,
-        /// What may have been meant.
+        /// The names that may have been meant.
         hint: String,
     },
     /// No such channel.
@@ -27,7 +27,7 @@ pub enum UnknownName {
     Channel {
         /// As it was written.
         name: Address,
-        /// What may have been meant.
+        /// The names that may have been meant.
         hint: String,
     },
     /// No such account or channel.
@@ -35,7 +35,7 @@ pub enum UnknownName {
     Neither {
         /// As it was written.
         name: Address,
-        /// What may have been meant.
+        /// The names that may have been meant.
         hint: String,
     },
     /// An account that cannot be worked on.

@@ -40,7 +40,7 @@ use super::scheduler::chain;
 /// The body of an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ErrorReply {
-    /// What went wrong, with its causes.
+    /// The error, with its causes.
     pub error: String,
 }
 
@@ -107,9 +107,9 @@ impl Peer {
     }
 }
 
-/// Whether a user and group may use a socket with this mode and group: its owner, root, and its
-/// group. The kernel has let in whoever the mode lets in, supplementary groups and all; so only a
-/// mode that was opened to others has to be made up for.
+/// True when a user and group may use a socket with this mode and group: its owner, root, and its
+/// group. The kernel has already let in everybody that the mode allows, supplementary groups
+/// included. Only a mode that was opened to others has to be made up for.
 fn may_use((uid, gid): (u32, u32), own: u32, file: Option<(u32, u32)>) -> bool {
     let by_group = |(mode, group): (u32, u32)| mode & 0o007 == 0 || gid == group;
     uid == own || uid == 0 || file.is_some_and(by_group)

@@ -36,7 +36,7 @@ use super::requests::{
 use super::scheduler::{Heard, Links};
 use super::views::{Acked, Applied, Missed, PauseView, Resumed};
 
-/// What verbs are answered from.
+/// The parts that verbs are answered from.
 #[derive(Clone)]
 pub struct Desk {
     /// The scheduler.
@@ -62,7 +62,7 @@ pub enum Host {
     Command,
 }
 
-/// What a verb does with the store.
+/// The use that a verb makes of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Reads it, if there is one.
@@ -74,7 +74,7 @@ pub enum Use {
     Change,
 }
 
-/// What an answer waits for.
+/// The event that an answer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitsFor {
     /// Nothing: it is made from memory.
@@ -85,13 +85,13 @@ pub enum WaitsFor {
 
 /// Something that can be asked: the type is the body of the request.
 pub trait Verb: Serialize + DeserializeOwned + Send + 'static {
-    /// What is answered.
+    /// The answer.
     type Answer: Serialize + DeserializeOwned + Send;
     /// Where the socket takes it: with GET what is made from memory, unless it changes something.
     const PATH: &'static str;
-    /// What it does with the store.
+    /// The use that it makes of the store.
     const USE: Use;
-    /// What its answer waits for.
+    /// The event that its answer waits for.
     const WAITS_FOR: WaitsFor;
 
     /// The answer.
@@ -152,7 +152,7 @@ impl Verb for AckRequest {
     }
 }
 
-/// What `apply` would do: the config file is read afresh and not put in force.
+/// The steps that `apply` would take. The config file is read afresh and not put in force.
 impl Verb for PlanRequest {
     type Answer = PlansView;
     const PATH: &'static str = "/plan";
@@ -164,7 +164,7 @@ impl Verb for PlanRequest {
     }
 }
 
-/// Of one channel of that same plan.
+/// The explanation of one channel of that same plan.
 impl Verb for ExplainRequest {
     type Answer = Explanation;
     const PATH: &'static str = "/explain";
@@ -286,7 +286,7 @@ impl Which {
 }
 
 impl Desk {
-    /// What is in force.
+    /// The fleet in force.
     fn fleet(&self) -> Arc<Fleet> {
         self.links.fleet.borrow().clone()
     }
@@ -330,7 +330,7 @@ impl Desk {
         Ok(chosen.keys().filter_map(of_account).collect())
     }
 
-    /// What is known; of accounts that nobody has looked at for a command, what is remembered.
+    /// The overview. An account that nobody has looked at for a command is shown as remembered.
     fn overview(&self) -> Result<Arc<Overview>, StoreError> {
         let mut overview = self.links.overview.borrow().clone();
         if self.host == Host::Daemon {

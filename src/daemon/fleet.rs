@@ -15,7 +15,7 @@ use crate::zoho::transport::Transport;
 
 /// Everything that is held to its declaration.
 pub struct Fleet {
-    /// What does not belong to one account.
+    /// The settings that belong to no single account.
     pub settings: Settings,
     /// By account.
     pub subjects: BTreeMap<AccountName, Arc<Subject>>,
@@ -23,7 +23,7 @@ pub struct Fleet {
     pub unusable: BTreeMap<AccountName, String>,
 }
 
-/// What a fleet is made with.
+/// The parts that a fleet is made with.
 #[derive(Clone)]
 pub struct Means {
     /// The memory.

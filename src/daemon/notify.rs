@@ -1,4 +1,4 @@
-//! What systemd is told: READY, RELOADING, STOPPING, that the loop turns, and one line for
+//! The messages to systemd: READY, RELOADING, STOPPING, that the loop turns, and one line for
 //! `systemctl status`. Without `$NOTIFY_SOCKET` nobody is told anything.
 //!
 //! READY is told once every account has been looked at, and again at the end of each reload. The

@@ -31,7 +31,7 @@ pub(super) struct Queue {
     planned: BTreeSet<(Timestamp, AccountName)>,
 }
 
-/// What an account waits for.
+/// The next turn of an account.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     /// When its turn may come.

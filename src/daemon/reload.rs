@@ -21,7 +21,7 @@ pub struct Reloader {
     pub reader: Arc<Reader>,
     /// Whom it is handed to.
     pub links: Links,
-    /// What is in force.
+    /// The settings in force.
     pub settings: Settings,
 }
 
@@ -31,19 +31,19 @@ pub struct Reader {
     pub config: PathBuf,
     /// Where environment variables and credentials come from.
     pub surroundings: Surroundings,
-    /// What fleets are made with.
+    /// The parts that fleets are made with.
     pub means: Means,
-    /// What was just read, by whoever needed to know it before: it is not read twice.
+    /// The config that somebody has just read, so that it is not read twice.
     pub loaded: Mutex<Option<Loaded>>,
 }
 
 /// A config that was read and is not in force yet.
 pub struct Fresh {
-    /// What it asks for.
+    /// The desired state of the config.
     pub desired: Desired,
     /// The accounts, those that did not change as they are.
     pub fleet: Fleet,
-    /// What is said of the file.
+    /// The state of the file, as it is shown.
     pub config: ConfigState,
 }
 
@@ -54,7 +54,7 @@ impl Reloader {
     /// Reads the config again and swaps all of it, or, with the problems as the answer, none of it.
     ///
     /// # Errors
-    /// What is wrong with it, one line each.
+    /// The faults of the config, one line each.
     pub async fn reload(&mut self) -> Result<(), Vec<String>> {
         let former = self.links.fleet.borrow().clone();
         let read = self.reader.read(&former).and_then(|fresh| {
@@ -96,7 +96,7 @@ impl Reader {
     /// The config as it stands in the file now; nothing is put in force.
     ///
     /// # Errors
-    /// What is wrong with it, one line each.
+    /// The faults of the config, one line each.
     pub fn read(&self, former: &Fleet) -> Result<Fresh, Vec<String>> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take();
         let loaded = loaded.unwrap_or_else(|| config::load(&self.config, &self.surroundings));
@@ -109,7 +109,7 @@ impl Reader {
     }
 }
 
-/// What is said of a config that was read at `now`.
+/// The state of a config that was read at `now`, as it is shown.
 pub(super) fn config_state(file: &Path, loaded: &Loaded, now: Timestamp) -> ConfigState {
     ConfigState {
         file: file.display().to_string(),

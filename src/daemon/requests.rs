@@ -1,4 +1,4 @@
-//! What can be asked: a type a verb, which is also the body of its request over the socket.
+//! The requests: a type for each verb, which is also the body of its request over the socket.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +25,12 @@ pub struct StatusRequest {}
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct SummaryRequest {}
 
-/// What would be done now.
+/// The plan at this instant.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PlanRequest(pub Which);
 
-/// Why a channel is treated as it is.
+/// The reasons why a channel is treated as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {

@@ -50,11 +50,11 @@ use super::signals::{Asked, Incoming};
 use super::status_file;
 use super::watchdog::Watchdog;
 
-/// What a daemon is started with.
+/// The options that a daemon is started with.
 pub struct Options {
     /// The config file.
     pub config: PathBuf,
-    /// What was just read from it, by whoever needed to know it before; `None` to read it.
+    /// The config, when the caller has just read it; `None` to read it.
     pub loaded: Option<Loaded>,
     /// The state directory.
     pub state_dir: PathBuf,
@@ -72,7 +72,7 @@ pub struct Options {
     pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
 }
 
-/// Why a daemon did not start, or ended.
+/// The reason why a daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The config is broken and there is no earlier state to go on with.
@@ -95,7 +95,7 @@ pub enum RunError {
     Listen {
         /// Which.
         what: String,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// `--listen` names an address that the config does not allow.
@@ -128,7 +128,7 @@ pub struct Daemon {
     owns_process: bool,
     /// True when every account has been looked at once.
     ready: bool,
-    /// What systemd was told last of how everything is.
+    /// The last line that systemd was told.
     line: String,
 }
 
@@ -274,7 +274,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
 }
 
 impl Daemon {
-    /// What others may hold of it.
+    /// The links that others may hold to it.
     pub fn links(&self) -> &Links {
         &self.links
     }
@@ -329,7 +329,7 @@ impl Daemon {
                 }
                 asked = next_signal(incoming.as_mut()) => match asked {
                     Some(Asked::Reload) => {
-                        // What is wrong with the config is logged, and shown by health and status.
+                        // Faults of the config are logged, and shown by health and status.
                         let _told = self.reload_for_systemd().await;
                     }
                     Some(Asked::Stop) => {
@@ -432,7 +432,7 @@ impl Daemon {
     }
 }
 
-/// What is wanted, and what is said of the config.
+/// The desired state, and the state of the config file.
 struct Wanted {
     desired: Desired,
     unusable: BTreeMap<AccountName, String>,
@@ -501,7 +501,7 @@ fn poster(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
     Ok(Arc::new(http.reading_no_body()))
 }
 
-/// What the listener shows.
+/// The parts that the listener shows.
 fn shown(
     links: &Links,
     store: &Store,

@@ -40,13 +40,13 @@ use super::fleet::Fleet;
 use super::queue::{Queue, Wait};
 use super::watchdog::Watchdog;
 
-/// What the scheduler is told.
+/// A message to the scheduler.
 pub enum Message {
     /// Look at some accounts now.
     Wake {
         /// Which; `None` for all.
         account: Option<AccountName>,
-        /// Why, for people.
+        /// The reason, for people.
         why: String,
         /// Told when each of them has had the passes that are waited for.
         done: Option<(oneshot::Sender<()>, Until)>,
@@ -64,7 +64,7 @@ pub enum Message {
     },
     /// The config was read and is not used; this is what is wrong with it.
     ConfigRefused(Vec<String>),
-    /// Why the status file cannot be written; `None` when it was.
+    /// The reason why the status file cannot be written; `None` when it was.
     StatusFile(Option<String>),
 }
 
@@ -164,7 +164,7 @@ impl Pulse {
     }
 }
 
-/// What the scheduler starts with.
+/// The parts that the scheduler starts with.
 pub struct Setup {
     /// The accounts.
     pub fleet: Arc<Fleet>,
@@ -172,7 +172,7 @@ pub struct Setup {
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What is said of the config and of the store at the start.
+    /// The overview at the start, with the state of the config and of the store.
     pub overview: Overview,
     /// Told each report, for a narrator; passes wait for it.
     pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
@@ -201,16 +201,16 @@ pub struct Scheduler {
     last_written: Duration,
 }
 
-/// What others hold of a scheduler.
+/// The links that others hold to a scheduler.
 #[derive(Clone)]
 pub struct Links {
     /// The way in.
     pub wakes: Wakes,
-    /// What is known.
+    /// The overview.
     pub overview: watch::Receiver<Arc<Overview>>,
-    /// What is held.
+    /// The fleet.
     pub fleet: watch::Receiver<Arc<Fleet>>,
-    /// Whether it turns.
+    /// The pulse of the loop: it tells if the loop turns.
     pub pulse: Pulse,
 }
 
@@ -641,7 +641,7 @@ impl Scheduler {
         (counts, emergencies)
     }
 
-    /// What is said of a store that goes on in memory; told aloud when it begins.
+    /// The trouble of a store that goes on in memory; a log line says so when it begins.
     fn store_trouble(&self) -> Option<String> {
         let why = self.store.trouble()?;
         if self.overview.borrow().store_failed.is_none() {
@@ -670,7 +670,7 @@ impl Scheduler {
         }
     }
 
-    /// What the store holds goes to its disk.
+    /// Writes the pending states of the store to its disk.
     fn write_held(&mut self) {
         self.last_written = self.clock.elapsed();
         if let Err(error) = self.store.write_held() {

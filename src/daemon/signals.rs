@@ -11,7 +11,7 @@ use tokio_stream::StreamExt;
 
 use crate::clock::{Clock, SystemClock};
 
-/// What a signal asks for.
+/// The request that a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Finish what is under way and stop.

@@ -59,7 +59,7 @@ struct Keeper {
     clock: Arc<dyn Clock>,
     /// A write that has not come back.
     under_way: Option<JoinHandle<io::Result<()>>>,
-    /// What was told last.
+    /// The trouble that was told last.
     trouble: Option<String>,
 }
 
@@ -113,8 +113,8 @@ impl Keeper {
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
     let beside = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
-    // What a crash left, or somebody put there to be written through: the new one is made by nobody
-    // else.
+    // A crash may have left this file, or somebody put it there to be written through. The new file
+    // is therefore always a fresh one.
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}

@@ -1,4 +1,4 @@
-//! What is answered: values that are printed as text or as JSON, and travel over the socket.
+//! The answers: values that are printed as text or as JSON, and travel over the socket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ pub struct Missed {
     /// The gap.
     #[serde(flatten)]
     pub gap: GapView,
-    /// What finds what was missed, and what does not.
+    /// The requests that find the missed events, and the events that stay lost.
     pub backfill: Backfill,
 }
 
-/// What came of it for one channel that had gaps nobody had seen to.
+/// The acknowledgement of one channel that had unacknowledged gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acked {
     /// The account.
@@ -40,18 +40,18 @@ pub struct Acked {
     pub left: usize,
 }
 
-/// What a pass did.
+/// The work of a pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
     /// The account.
     pub account: String,
-    /// What was done, in order.
+    /// The steps that were done, in order.
     pub done: Vec<DoneView>,
-    /// Why the look failed, if it did.
+    /// The reason why the look failed, if it did.
     pub look_failed: Option<String>,
-    /// Why writes failed, if they did for a reason that is no channel's own.
+    /// The reason why writes failed, if that was no single channel's fault.
     pub writes_failed: Option<String>,
-    /// What is left to do: no step, when all went well.
+    /// The plan that is left: no step, when all went well.
     pub left: PlanView,
 }
 
@@ -62,7 +62,7 @@ pub struct DoneView {
     pub channel: String,
     /// The step: `enable`, `update` and so on.
     pub step: String,
-    /// Why.
+    /// The reason for the step.
     pub reason: String,
     /// `done`, `refused`, `unsure`, `deferred`.
     pub outcome: String,
@@ -89,7 +89,7 @@ pub struct PauseView {
 }
 
 impl PauseView {
-    /// Of what is known of an account.
+    /// The view of one account's report.
     pub fn of(report: &AccountReport, target: &Target, until: Option<Timestamp>) -> PauseView {
         let paused = report
             .channels
@@ -147,8 +147,8 @@ impl PauseView {
 const LAPSES_SHOWN_MAX: usize = 10;
 
 impl Applied {
-    /// Of one account's passes, in their order: everything that was done in them, and what the last
-    /// one left. Nothing when there was none.
+    /// The work of one account's passes, in their order: every step that was done, and the plan
+    /// that the last pass left. `None` when there was no pass.
     pub fn of(passes: &[Arc<AccountReport>]) -> Option<Applied> {
         let last = passes.last()?;
         let outcomes = passes.iter().flat_map(|report| &report.outcomes);
@@ -192,7 +192,8 @@ impl Applied {
         lines.join("\n") + "\n"
     }
 
-    /// What is left. Why the look failed is in the headline, and is not said of each channel again.
+    /// The plan that is left, without a failed look as each channel's cause: the headline says it
+    /// once.
     fn left_but_for_the_look(&self) -> PlanView {
         let mut left = self.left.clone();
         if self.look_failed.is_some() {
@@ -217,12 +218,13 @@ impl Applied {
     }
 }
 
-/// What a resume came to.
+/// The outcome of a resume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
-    /// What was paused: accounts by their names, channels as `ACCOUNT/CHANNEL`.
+    /// The accounts and channels that were paused: accounts by their names, channels as
+    /// `ACCOUNT/CHANNEL`.
     pub resumed: Vec<String>,
-    /// What was done then, by account.
+    /// The steps that were done then, by account.
     pub applied: Vec<Applied>,
 }
 

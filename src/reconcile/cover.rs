@@ -28,25 +28,25 @@ pub struct Ledgers<'a> {
     pub(super) store: &'a Store,
     pub(super) account: &'a AccountName,
     ledgers: BTreeMap<ChannelId, Ledger>,
-    /// What was in doubt before the write that is under way.
+    /// The doubt that each channel had before the write that is under way.
     before: BTreeMap<ChannelId, Option<Doubt>>,
-    /// What is not as it is in the store.
+    /// The ledgers that differ from the store.
     unwritten: BTreeSet<ChannelId>,
 }
 
 /// The look of a pass, as the ledgers need it.
 pub struct Sighting<'a> {
-    /// What is declared.
+    /// The declared channels.
     pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
-    /// What is ours.
+    /// The records; a channel is ours when it has one.
     pub records: &'a BTreeMap<ChannelId, Record>,
-    /// What was found.
+    /// The result of the look.
     pub look: &'a Look,
     /// When it was made, in Zoho's time.
     pub times: Times,
     /// The last good look before it.
     pub looked_from: Option<Timestamp>,
-    /// What became of the account's canaries, by where they went.
+    /// The fate of the account's canaries, by the URL they went to.
     pub canaries: &'a BTreeMap<Fingerprint, Canaries>,
 }
 
@@ -128,7 +128,7 @@ impl<'a> Ledgers<'a> {
         }
     }
 
-    /// What came of them.
+    /// Takes in the outcomes of the steps.
     pub(super) fn outcomes(&mut self, steps: &[Step], outcomes: &[Outcome], times: Times) {
         for (step, outcome) in
             steps.iter().zip(outcomes).filter(|(step, _)| step.action.ask().is_some())
@@ -167,7 +167,7 @@ impl<'a> Ledgers<'a> {
         }
     }
 
-    /// What is to be written; it is the caller's from here on.
+    /// Hands over the ledgers to be written; the caller has to write them.
     pub(super) fn take_unwritten(&mut self) -> Vec<(ChannelId, Option<&Ledger>)> {
         std::mem::take(&mut self.unwritten)
             .into_iter()
@@ -205,12 +205,13 @@ impl Sighting<'_> {
         ledger.look(&Sight { observed: channels.get(&ledger.id), ours, times, looked_from })
     }
 
-    /// What canaries told, whether or not Zoho could be looked at.
+    /// Takes in the canaries' news, even when Zoho could not be looked at.
     fn hear(&self, ledger: &mut Ledger) -> bool {
         ledger.hear(self.canaries.get(&ledger.notify_url), self.times.received)
     }
 
-    /// What is declared from now on, and what the same look says of that.
+    /// Declares or retires the channel's events as of this look. When that changed anything, the
+    /// ledger takes in the same look again.
     fn declare(&self, ledger: &mut Ledger) -> bool {
         let at = self.times.received;
         let unseen_from = match self.look {

@@ -33,7 +33,7 @@ use crate::zoho::wire::Refused;
 
 use super::remember::PassMemory;
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done; for a write with the expiry that was granted.
@@ -58,21 +58,21 @@ impl Outcome {
     }
 }
 
-/// What came of a plan.
+/// The outcome of a plan.
 #[derive(Debug, Default)]
 pub struct Execution {
     /// Each step with its outcome.
     pub outcomes: Vec<(Step, Outcome)>,
     /// The failure that concerns the account, if there was one.
     pub trouble: Option<AccountTrouble>,
-    /// What became of the writes as whole calls.
+    /// The fate of the writes as whole calls.
     pub calls: Calls,
 }
 
 /// A failure that is no channel's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountTrouble {
-    /// What happened.
+    /// The trouble, in words.
     pub what: String,
     /// How long Zoho asks to wait.
     pub retry_after: Option<Duration>,
@@ -200,7 +200,7 @@ fn by_put(steps: &[Step], outcomes: &[Outcome], memory: &PassMemory<'_>) -> Vec<
     steps.iter().zip(outcomes).filter_map(again).collect()
 }
 
-/// Why the rest is left to the next pass.
+/// The reason to leave the rest to the next pass.
 fn stop_reason(
     execution: &Execution,
     failures: u32,
@@ -273,7 +273,7 @@ impl AccountTrouble {
     }
 }
 
-/// What a failed call means for its steps, and for the account.
+/// The outcome of a failed call for its steps, and the trouble it means for the account.
 fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) {
     let what = error.to_string();
     let trouble = |retry_after, needs_a_person| {
@@ -300,10 +300,10 @@ struct Batch {
     half: Half,
 }
 
-/// Of what a batch is the half.
+/// The part of a split batch that a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Half {
-    /// Of nothing: it is as the plan has it.
+    /// A whole batch, as the plan has it.
     None,
     /// The first one of a batch that was refused as a whole; the second one is the next call.
     First,
@@ -405,7 +405,7 @@ fn call_max(action: &Action, batch_max: usize) -> usize {
     }
 }
 
-/// What came of a step, and what that says of the account.
+/// The outcome of a step, and the account's trouble that it shows.
 type Answer = (Outcome, Option<AccountTrouble>);
 
 /// One batch, all of whose steps are of one kind.
@@ -494,8 +494,8 @@ fn removals(steps: &[Step]) -> Vec<(ChannelId, &Events)> {
     steps.iter().filter_map(|step| Some((step.id, step.action.removed_events()?))).collect()
 }
 
-/// What was to be disabled and does not exist is disabled, whether Zoho says so of the channel or
-/// of the whole call.
+/// A channel that was to be disabled and does not exist counts as disabled. Zoho may say so for the
+/// channel or for the whole call.
 fn gone_is_done(step: &Step, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Refused(refused)

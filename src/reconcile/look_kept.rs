@@ -1,8 +1,8 @@
-//! What is kept of a look between two passes.
+//! The part of a look that is kept between two passes.
 //!
-//! Of a channel that is as declared there is nothing to keep but its expiry: its spec says the
-//! rest. Kept whole, the looks would take most of the memory of a daemon that holds many channels.
-//! Nothing is decided from a gist: a pass looks for itself.
+//! A channel that is as declared keeps only its expiry: its spec says the rest. Whole looks would
+//! take most of the memory of a daemon that holds many channels. No decision is made from this: a
+//! pass looks for itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub enum LookKept {
 }
 
 impl LookKept {
-    /// Of a look. Channels that are not declared are left out.
+    /// The part to keep of a look. Channels that are not declared are left out.
     pub fn of(look: Look, specs: &BTreeMap<ChannelId, Arc<Spec>>) -> LookKept {
         let (channels, at) = match look {
             Look::Seen { channels, at } => (channels, at),

@@ -12,8 +12,8 @@
 //! - [`look_kept`]: what is kept of a look until the next one;
 //! - [`report`]: what health, status and metrics are computed from.
 //!
-//! What is deliberately not here: a decision about a channel (that is `plan`), a retry (that is the
-//! next pass), and any clock read but the one `now` at the top of a pass.
+//! Deliberately absent: a decision about a channel (that is `plan`), a retry (that is the next
+//! pass), and any clock read but the one `now` at the top of a pass.
 
 pub mod cover;
 pub mod execute;

@@ -8,7 +8,7 @@ use crate::model::time::{Times, Timestamp};
 use crate::zoho::client::{Client, Listing};
 use crate::zoho::error::{Class, Error};
 
-/// What a look found, and what it says of the account.
+/// The result of a look, and the news about the account that came with it.
 #[derive(Debug)]
 pub struct Observation {
     /// The whole list, or why there is none.

@@ -34,7 +34,7 @@ use super::report::{self, AccountReport};
 
 /// One account, as a pass needs it.
 pub struct Subject {
-    /// What is wanted of it.
+    /// The account's part of the desired state.
     pub desired: AccountDesired,
     /// The way to it.
     pub client: Client,
@@ -61,7 +61,7 @@ impl Subject {
     }
 }
 
-/// What a pass would do now. Looks, and changes nothing.
+/// The plan that a pass would carry out at this instant. Looks, and changes nothing.
 pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreError> {
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
@@ -199,7 +199,7 @@ fn after_execution(
     AccountState { writes, ..state }
 }
 
-/// What Zoho's answers in this pass teach.
+/// The lessons from Zoho's answers in this pass.
 fn lessons(
     subject: &Subject,
     execution: &Execution,
@@ -228,8 +228,7 @@ fn lessons(
 /// When to look again. What the pass itself brought up is done at once; what it tried in vain is
 /// tried again soon; for the rest the plan knows the time.
 fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
-    // To be enabled anew for a longer life is another step than the one that was granted a short
-    // one.
+    // A short-grant retry is a different step from the enable that got the short grant.
     let is_new = |step: &Step| {
         let is_cut = step.action.ask().is_some_and(|ask| ask.only.is_some());
         is_cut || step.reason == Reason::ShortGrant

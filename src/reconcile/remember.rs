@@ -33,9 +33,9 @@ pub struct PassMemory<'a> {
     ledgers: Ledgers<'a>,
     /// The records, as they are in the store.
     pub records: BTreeMap<ChannelId, Record>,
-    /// What the next look should find.
+    /// The channels that the next look should find.
     pub predicted: Look,
-    /// What the plan knew to be asked for.
+    /// The wishes that the plan knew.
     wishes: Wishes,
     /// True when something is written that may not be on the disk yet.
     is_unflushed: bool,
@@ -44,7 +44,7 @@ pub struct PassMemory<'a> {
 }
 
 impl<'a> PassMemory<'a> {
-    /// Of a pass at `now`.
+    /// A memory for a pass at `now`.
     pub fn new(
         (ledgers, records): (Ledgers<'a>, BTreeMap<ChannelId, Record>),
         look: Look,
@@ -59,7 +59,7 @@ impl<'a> PassMemory<'a> {
         self.ledgers.all()
     }
 
-    /// Whether a life that was granted to us is not over.
+    /// True while a life granted to us is not over.
     pub(super) fn is_alive(&self, id: ChannelId) -> bool {
         let grant = self.records.get(&id).and_then(|record| record.grant);
         grant.is_some_and(|grant| grant.expiry > self.zoho_now)
@@ -206,7 +206,7 @@ impl<'a> PassMemory<'a> {
         write.left_out()
     }
 
-    /// What was asked for of this channel when the plan was made has had its answer.
+    /// Marks the wish for this channel as answered, as far as the plan knew it.
     fn answered(&self, record: &mut Record) {
         record.renewal_answered = self.wishes.renewal(record).or(record.renewal_answered);
     }
@@ -219,7 +219,7 @@ impl<'a> PassMemory<'a> {
         let drift = drift::fingerprint(spec, drifts);
         let earlier = record.repairs.filter(|earlier| earlier.drift == drift);
         let earlier = earlier.filter(|earlier| backoff::is_remembered(earlier, self.now));
-        // What was to be added comes first, what is to go in the next pass: that is one repair.
+        // One repair adds the missing events first and removes the extra ones in the next pass.
         let goes_on = matches!(step.action, Action::RemoveEvents(..))
             && earlier.is_some_and(|earlier| span(earlier.at, self.now) < ONE_REPAIR);
         if goes_on || earlier.is_some_and(|earlier| earlier.at == self.now) {
@@ -229,7 +229,7 @@ impl<'a> PassMemory<'a> {
         record.repairs = Some(Repairs { drift, writes, at: self.now });
     }
 
-    /// What the next look should find.
+    /// Changes the predicted look by the outcome of one step.
     fn predict(&mut self, step: &Step, outcome: &Outcome) {
         let Outcome::Done(expiry) = outcome else { return };
         let Look::Seen { channels, at: _ } = &mut self.predicted else { return };

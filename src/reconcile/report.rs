@@ -1,5 +1,5 @@
-//! What a pass says of its account: the one value that health, status, metrics and the page are
-//! computed from.
+//! The report of a pass about its account: the one value that health, status, metrics and the page
+//! are computed from.
 //!
 //! The headline is [`AccountReport::guaranteed_until`]: the instant up to which everything declared
 //! stays covered if nothing succeeds any more.
@@ -38,13 +38,13 @@ pub struct AccountReport {
     pub account: AccountName,
     /// When the pass began, by the local clock.
     pub at: Timestamp,
-    /// Why it began.
+    /// The reason why it began.
     pub wake: String,
     /// How long it took.
     pub took: Duration,
-    /// Why the look failed, if it did.
+    /// The reason why the look failed, if it did.
     pub look_failed: Option<String>,
-    /// Why writes failed, if they did for a reason that is no channel's own.
+    /// The reason why writes failed, if that was no single channel's fault.
     pub writes_failed: Option<String>,
     /// True when only a person can mend the failure.
     pub needs_a_person: bool,
@@ -52,15 +52,16 @@ pub struct AccountReport {
     pub skew_ms: Option<i64>,
     /// The last look that saw the whole list.
     pub looked_at: Option<Timestamp>,
-    /// What is not to be had of the account although the config says so, one sentence each.
+    /// The limits that keep the account from what the config asks for, one sentence each.
     pub limits: Vec<String>,
-    /// What is left of the day's credits; none when Zoho has not said that half of them are used.
+    /// The day's credits that are left; none when Zoho has not said that half of them are used.
     pub credits: Option<Credits>,
-    /// What was done. A daemon keeps it of the passes only that somebody waited for.
+    /// The steps that were done, with their outcomes. A daemon keeps them only for passes that
+    /// somebody waited for.
     pub outcomes: Vec<(Step, Outcome)>,
-    /// What is left to do after the pass: nothing, when all went well.
+    /// The plan that is left after the pass: empty when all went well.
     pub after: Plan,
-    /// What that was planned from: what the next look should find.
+    /// The look that `after` was planned from: the channels that the next look should find.
     pub look: LookKept,
     /// Every declared channel.
     pub channels: BTreeMap<ChannelId, ChannelReport>,
@@ -81,7 +82,7 @@ pub struct AccountReport {
 pub struct ChannelReport {
     /// As declared.
     pub spec: Arc<Spec>,
-    /// Whether its events are delivered.
+    /// The state of the delivery of its events.
     pub state: ChannelState,
     /// When it ends, by the local clock.
     pub expiry: Option<Timestamp>,
@@ -91,7 +92,7 @@ pub struct ChannelReport {
     pub emergency_at: Option<Timestamp>,
     /// True when Zoho gave far less than was asked for.
     pub short_grant: bool,
-    /// What differs and was not mended yet.
+    /// The fields that differ and were not mended yet.
     pub drift: Vec<Drift>,
     /// The last step taken and what came of it.
     pub last: Option<LastStep>,
@@ -102,7 +103,7 @@ pub struct ChannelReport {
     pub gaps: usize,
 }
 
-/// Whether a channel's events are delivered.
+/// The state of the delivery of a channel's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChannelState {
     /// Zoho has it as declared, and it has not ended.
@@ -214,8 +215,8 @@ pub fn count_gaps(
 }
 
 impl ChannelReport {
-    /// Whether what is declared arrived when this was reported: a drift that loses no deliveries is
-    /// no gap.
+    /// True when declared deliveries arrived at the time of this report. A drift that loses no
+    /// deliveries is no gap.
     pub fn delivers(&self) -> bool {
         match self.state {
             ChannelState::Covered | ChannelState::Unverified => true,
@@ -245,7 +246,7 @@ impl AccountReport {
     }
 }
 
-/// What the store remembers of an account, while nobody looks at Zoho.
+/// The store's memory of an account, as a report, while nobody looks at Zoho.
 ///
 /// # Errors
 /// When the store fails.

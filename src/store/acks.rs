@@ -20,7 +20,7 @@ use super::tree::StoreError;
 use super::value::as_text;
 
 impl Store {
-    /// What was acknowledged of one channel.
+    /// The acknowledgements of one channel.
     pub fn acks(&self, account: &AccountName, id: ChannelId) -> Result<Acks, StoreError> {
         let value: Option<AcksValue> = self.acks.read(&keys::record(account, id))?;
         Ok(value.map(AcksValue::into_acks).unwrap_or_default())

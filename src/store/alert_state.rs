@@ -1,4 +1,4 @@
-//! What the alert webhook was last told: one value in `meta`.
+//! The last message to the alert webhook: one value in `meta`.
 
 use crate::model::alert_state::AlertState;
 
@@ -6,7 +6,7 @@ use super::open::Store;
 use super::tree::StoreError;
 
 impl Store {
-    /// What was last told and is not over.
+    /// The last message, while its trouble is not over.
     pub fn told(&self) -> Result<Option<AlertState>, StoreError> {
         self.meta.read(TOLD)
     }

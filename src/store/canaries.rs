@@ -1,4 +1,4 @@
-//! What became of canaries, in the store: the tree `canaries`, by account and `notify_url`.
+//! The fate of canaries, in the store: the tree `canaries`, by account and `notify_url`.
 //!
 //! The URL is there as its fingerprint. The task that sends them is the only one that writes here;
 //! passes read.
@@ -14,7 +14,7 @@ use super::open::Store;
 use super::tree::StoreError;
 
 impl Store {
-    /// What became of an account's canaries, by where they went.
+    /// The fate of an account's canaries, by the URL they went to.
     pub fn canaries(
         &self,
         account: &AccountName,

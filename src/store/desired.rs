@@ -34,10 +34,9 @@ pub struct Restored {
     pub desired: Desired,
     /// Accounts that cannot go on, and why.
     pub unusable: BTreeMap<AccountName, String>,
-    /// Why some of whom to tell cannot be told.
+    /// The reasons why some receivers of alerts cannot be told.
     pub unalerted: Vec<String>,
-    /// Why the health endpoints have to stay closed: the token that they ask for cannot be
-    /// fetched.
+    /// The reason why the health endpoints stay closed: their token cannot be fetched.
     pub unopened: Option<String>,
 }
 
@@ -72,7 +71,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Whether a channel is declared in the last good desired state.
+    /// True when a channel is declared in the last good desired state.
     pub(super) fn is_declared(
         &self,
         account: &AccountName,
@@ -109,8 +108,8 @@ impl Store {
         Ok(Some(restored))
     }
 
-    /// Whether what is stored is what was written. A channel that got lost would look like one that
-    /// was taken out.
+    /// True when the stored desired state is complete. A channel that got lost would look like one
+    /// that was taken out.
     fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
         let mut over = Over::default();
         self.desired.each(

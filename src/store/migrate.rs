@@ -18,7 +18,7 @@
 //! Nobody else opens the database meanwhile: every opening holds the lock of `db.lock` (see
 //! [`super::open`]).
 //!
-//! What is deliberately not here: a way back. A newer layout is refused.
+//! Deliberately absent: a way back. A newer layout is refused.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -50,7 +50,7 @@ pub struct Migrated {
     pub kept: PathBuf,
 }
 
-/// Why the older database is still the one in force.
+/// The reason why the older database is still in force.
 pub(super) enum MigrateError {
     Store(StoreError),
     Value(String),

@@ -74,8 +74,8 @@
 //! process: the next start then knows what the last good write knew, and the looks that follow find
 //! the rest, as after a crash.
 //!
-//! What is deliberately not here: any interpretation. The interface speaks of accounts, records and
-//! desired states, so that another store could stand in for it.
+//! Deliberately absent: any interpretation. The interface speaks of accounts, records and desired
+//! states, so that another store could stand in for it.
 
 mod acks;
 mod alert_state;

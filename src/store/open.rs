@@ -75,7 +75,7 @@ pub struct Opened {
     pub tightened: Option<u32>,
 }
 
-/// Why there is no store.
+/// The reason why there is no store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process holds the lock.
@@ -117,7 +117,7 @@ pub enum OpenError {
     Io {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// Even a new database cannot be used.
@@ -128,7 +128,7 @@ pub enum OpenError {
     Broken {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
 }
@@ -179,7 +179,7 @@ impl Store {
         self.kept_by(keeper)
     }
 
-    /// Why what was written lately is in memory only, if it is.
+    /// The reason why recent writes are in memory only, if they are.
     pub fn trouble(&self) -> Option<String> {
         self.keeper.trouble()
     }
@@ -324,7 +324,7 @@ impl Store {
         self.records.read(&keys::record(account, id))
     }
 
-    /// Whether a channel is ours.
+    /// True when a channel is ours.
     pub(super) fn is_recorded(
         &self,
         account: &AccountName,
@@ -342,8 +342,8 @@ impl Store {
         Ok(entries.into_iter().map(|(_, record)| (record.id, record)).collect())
     }
 
-    /// What was granted to each channel that is remembered, with its account: also of accounts that
-    /// are declared no longer.
+    /// Visits the grant of each remembered channel, with its account, including accounts that are
+    /// no longer declared.
     pub fn visit_grants(
         &self,
         mut see: impl FnMut(AccountName, Option<Grant>),
@@ -391,7 +391,7 @@ impl Store {
         self.records.flush()
     }
 
-    /// What is stored of an account.
+    /// The stored state of an account.
     pub(super) fn stored_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
         Ok(self.accounts.read(account.as_str())?.unwrap_or_default())
     }
@@ -405,7 +405,7 @@ impl Store {
         self.accounts.write(states.map(|(account, state)| (account.to_string(), Some(state))))
     }
 
-    /// What is remembered of an account's token.
+    /// The remembered state of an account's token.
     pub fn token(&self, account: &AccountName) -> Result<Option<TokenState>, StoreError> {
         let value: Option<TokenValue> = self.tokens.read(account.as_str())?;
         Ok(value.map(TokenValue::into_state))
@@ -419,7 +419,7 @@ impl Store {
     /// Reads everything once, so that a value that cannot be read is found before anything relies
     /// on it. A record of one channel under the key of another would make ours what is not.
     ///
-    /// What is large is read by threads of its own, as a daemon that starts is waited for.
+    /// Threads of their own read the large trees, because people wait for a daemon that starts.
     fn verify(&self) -> Result<(), StoreError> {
         std::thread::scope(|scope| {
             let records = scope
@@ -529,7 +529,7 @@ fn lock(path: &Path) -> Result<std::fs::File, Trouble> {
     }
 }
 
-/// What an opened database turned out to be.
+/// The database that was found when it was opened.
 enum Found {
     This(Box<Store>),
     Older(u32),
@@ -681,10 +681,10 @@ fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// What sled reads and writes at once. Its own 512 KiB are made for far more than a store here
-/// holds: each of its buffers is as long, and so is what a flush of a few bytes may leave empty.
+/// The bytes that sled reads and writes at once. Its own 512 KiB suit far larger stores than this
+/// one: each of its buffers has that length, and a flush of a few bytes may leave as much empty.
 const SEGMENT_BYTES: usize = 64 * 1024;
-/// What the first databases were begun with: sled's own.
+/// The segment of the first databases: sled's own size.
 const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
 
 pub(super) const DATABASE: &str = "db";

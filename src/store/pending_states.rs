@@ -30,7 +30,7 @@ impl Store {
         self
     }
 
-    /// What is remembered of an account.
+    /// The remembered state of an account.
     pub fn account_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
         let held = self.held.as_ref().and_then(|held| held.states().get(account).cloned());
         held.map_or_else(|| self.stored_state(account), Ok)

@@ -20,9 +20,9 @@ pub enum StoreError {
     /// sled says no: the disk is full, or broken, or read-only.
     #[error("the store could not {doing}")]
     Sled {
-        /// What was being done.
+        /// The work under way.
         doing: &'static str,
-        /// Why.
+        /// The error of sled.
         source: sled::Error,
     },
     /// A value is not what it should be.
@@ -32,7 +32,7 @@ pub enum StoreError {
         tree: &'static str,
         /// The key.
         key: String,
-        /// What is wrong with it.
+        /// The fault, in words.
         why: String,
     },
 }
@@ -59,13 +59,13 @@ pub(super) struct Tree {
     keeper: Keeper,
 }
 
-/// What the trees of a store have in common.
+/// The facts that the trees of a store share.
 #[derive(Clone, Default)]
 pub(super) struct Keeper {
     /// True when to go on in memory when the disk fails.
     pub(super) goes_on: bool,
     pub(super) gate: Option<Gate>,
-    /// Why something is in memory only.
+    /// The reason why something is in memory only.
     pub(super) trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -113,7 +113,7 @@ impl Tree {
         stored.map(|bytes| self.parse(key.as_bytes(), &bytes)).transpose()
     }
 
-    /// Whether there is an entry of this key.
+    /// True when there is an entry of this key.
     pub(super) fn has(&self, key: &str) -> Result<bool, StoreError> {
         let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
         Ok(stored(&place, key)?.is_some())
@@ -263,8 +263,8 @@ impl Tree {
         }
     }
 
-    /// Whether these, in the order of their keys, are what is there below `prefix`, byte for byte.
-    /// They are read side by side, and none of them is kept.
+    /// True when these entries, in the order of their keys, are exactly those below `prefix`, byte
+    /// for byte. Both are read side by side, and none is kept.
     pub(super) fn is<T: Serialize>(
         &self,
         prefix: &str,

@@ -11,7 +11,7 @@ use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
 use crate::model::token::{Denied, TokenState};
 
-/// Of a record, only what was granted.
+/// The granted part of a record, and nothing else.
 #[derive(Deserialize)]
 pub(super) struct GrantOnly {
     pub(super) grant: Option<Grant>,

@@ -1,4 +1,4 @@
-//! What people asked for: the tree `asked`, one value for each account.
+//! The wishes of people: the tree `asked`, one value for each account.
 //!
 //! Commands alone write here, each change whole and with none of another's in between. Passes read.
 
@@ -14,7 +14,7 @@ use super::open::Store;
 use super::tree::StoreError;
 
 impl Store {
-    /// What was asked for of an account.
+    /// The wishes for an account.
     pub fn wishes(&self, account: &AccountName) -> Result<Wishes, StoreError> {
         Ok(self.asked.read(account.as_str())?.unwrap_or_default())
     }

@@ -143,7 +143,7 @@ impl Tokens {
         self.api_domain.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is known of it now.
+    /// The state of the token at this instant.
     pub async fn state(&self) -> TokenState {
         self.state.lock().await.clone()
     }
@@ -165,7 +165,7 @@ pub fn credentials_fingerprint(account: &Account) -> Fingerprint {
     ])
 }
 
-/// What the OAuth server gave.
+/// The token that the OAuth server gave.
 struct Given {
     secret: Secret,
     ends: Timestamp,
@@ -188,10 +188,10 @@ async fn fetch(
     read_token(&response, veil, now)
 }
 
-/// What a grant code was exchanged for.
+/// The tokens that a grant code was exchanged for.
 #[derive(Debug)]
 pub struct Exchanged {
-    /// What `refresh_token` of the config is.
+    /// The value for `refresh_token` in the config.
     pub refresh_token: Secret,
     /// The scopes that go with it, if the reply says them.
     pub scope: Option<String>,
@@ -210,7 +210,7 @@ pub enum CodeError {
     Refused {
         /// Its word.
         error: String,
-        /// What it means and what mends it.
+        /// The meaning of the refusal, and the remedy.
         help: String,
     },
     /// An answer without what was asked for.
@@ -224,9 +224,9 @@ pub enum CodeError {
          ZohoCRM.notifications.ALL"
     )]
     Scope {
-        /// What it is for.
+        /// The scopes that the token has.
         granted: String,
-        /// What would fail.
+        /// The work that would fail.
         missing: String,
     },
 }
@@ -272,7 +272,7 @@ fn read_exchange(
     }
 }
 
-/// What cannot be done with a scope (the table of methods and scopes in the API notes).
+/// The work that a scope does not allow (the table of methods and scopes in the API notes).
 fn missing_scopes(granted: &str) -> Vec<&'static str> {
     let needed: [(&str, &[&str]); 4] = [
         ("look", &["READ"]),

@@ -54,7 +54,7 @@ pub struct Client {
     told_of_clock: AtomicBool,
 }
 
-/// What the whole list said.
+/// The content of the whole list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     /// The channels by id.
@@ -71,8 +71,8 @@ pub type Calls = BTreeMap<(&'static str, &'static str), u64>;
 /// Calls made by this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Of the watch API, (operation, outcome) and how many: outcome is `ok`, `refused` (another
-    /// 4xx), `throttled` (429), `failed` (5xx), `lost` (no usable reply) or `not-sent`.
+    /// Counts of calls to the watch API, by (operation, outcome). The outcome is `ok`, `refused`
+    /// (another 4xx), `throttled` (429), `failed` (5xx), `lost` (no usable reply) or `not-sent`.
     pub calls: Calls,
     /// Tokens asked for, by outcome.
     pub tokens: Asked,
@@ -127,7 +127,7 @@ impl Client {
         self.zoho_time().skew_ms()
     }
 
-    /// What Zoho last said of the day's credits, since this was last asked.
+    /// The news about the day's credits since this was last asked.
     pub fn take_credits_news(&self) -> Option<CreditsNews> {
         self.credits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
@@ -157,7 +157,7 @@ impl Client {
         *self.time.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What is known of the token.
+    /// The state of the token.
     pub async fn token_state(&self) -> TokenState {
         self.tokens.state().await
     }

@@ -1,4 +1,4 @@
-//! What went wrong with one exchange, and what it means.
+//! The error of one exchange, and its meaning.
 //!
 //! [`Error::class`] is the one match from symptom to meaning:
 //!
@@ -32,10 +32,9 @@ use super::wire::Refused;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {kind}")]
 pub struct Error {
-    /// What was being done: `list`, `enable`, `update`, `replace`, `remove-events`, `disable`,
-    /// `token`.
+    /// The operation: `list`, `enable`, `update`, `replace`, `remove-events`, `disable`, `token`.
     pub operation: &'static str,
-    /// Whether it could have changed something at Zoho.
+    /// True when the call could have changed something at Zoho.
     pub writing: bool,
     /// The symptom.
     pub kind: Kind,
@@ -66,7 +65,7 @@ pub enum Kind {
     Unreadable {
         /// The HTTP status.
         status: u16,
-        /// What is wrong with it.
+        /// The fault, in words.
         why: String,
     },
     /// The list goes on for longer than a list of channels does.
@@ -86,7 +85,7 @@ pub enum Kind {
         until: crate::model::time::Timestamp,
         /// How long that is.
         wait: Duration,
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
     /// No token is asked for, because the store cannot remember it.
@@ -99,7 +98,7 @@ fn with_hint(said: &str) -> String {
         .map_or_else(|| said.to_owned(), |hint| format!("{said} ({hint})"))
 }
 
-/// What an error means for who made the call.
+/// The meaning of an error for the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
     /// Nothing was changed, and it may work later.
@@ -137,7 +136,7 @@ impl Error {
         Error { operation, writing: true, kind }
     }
 
-    /// What it means: the table above.
+    /// The meaning of this error, by the table above.
     pub fn class(&self) -> Class {
         match &self.kind {
             Kind::Transport(TransportError::NotSent(_)) => Class::Transient { retry_after: None },

@@ -1,4 +1,4 @@
-//! What each word of the OAuth server means, and what mends it.
+//! The meaning of each word of the OAuth server, and its remedy.
 //!
 //! | word | hint |
 //! | --- | --- |
@@ -7,7 +7,7 @@
 //! | `invalid_client_secret` | the secret is not that of this client |
 //! | anything else | none: a guess would send people to mend what is right |
 
-/// What is handed in beside the client.
+/// The credential that is handed in beside the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandedIn {
     /// The refresh token of the config.

@@ -1,4 +1,4 @@
-//! What a reply says beside its items: by its status, its headers and its words.
+//! The news in a reply beside its items: by its status, its headers and its words.
 //!
 //! The status is read before the body, and the body for its words only. Every word of it has passed
 //! the [veil](super::veil).
@@ -43,7 +43,7 @@ pub(super) fn status_error(
     refused_error(operation, writing, response, refused)
 }
 
-/// What a response without a code of Zoho's says to people.
+/// The words for people about a response without a code of Zoho's.
 fn words(response: &Response, veil: &Veil) -> String {
     if response.status / 100 == 3 {
         let host = response.header("location").and_then(|location| {
@@ -56,7 +56,7 @@ fn words(response: &Response, veil: &Veil) -> String {
     if is_page(response) { A_PAGE.to_owned() } else { veil.beginning(&response.body) }
 }
 
-/// Whether a web page came where JSON was expected.
+/// True when a web page came where JSON was expected.
 pub(super) fn is_page(response: &Response) -> bool {
     response.header("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/html"))
         || response.body.trim_ascii_start().starts_with(b"<")
@@ -89,9 +89,9 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
-/// What a response says of credits, if it says anything. `X-API-CREDITS-REMAINING` appears only
-/// once half of the day's credits are used, so that a call that was served without it says that
-/// they are not.
+/// The news about credits in a response, if it has any. `X-API-CREDITS-REMAINING` appears only once
+/// half of the day's credits are used. A call that was served without it therefore says that more
+/// than half are left.
 pub(super) fn credits_news(response: &Response) -> Option<CreditsNews> {
     let Some(said) = response.header("x-api-credits-remaining") else {
         return (response.status / 100 == 2).then_some(CreditsNews::Plenty);

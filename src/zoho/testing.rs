@@ -76,7 +76,7 @@ impl Sim {
         self.zoho().channels("a", now).iter().map(|channel| channel.id).collect()
     }
 
-    /// What was sent since the last time that this was asked: `POST watch`, `POST token`.
+    /// The calls since this was last asked: `POST watch`, `POST token`.
     pub(crate) fn calls(&self) -> Vec<String> {
         let sent = std::mem::take(&mut *self.sent.lock().unwrap());
         let word =
@@ -175,7 +175,7 @@ pub(crate) fn spec(number: i64, events: &[&str]) -> Spec {
     }
 }
 
-/// What is asked for with it at `now`.
+/// An ask for this spec at `now`.
 pub(crate) fn ask(spec: Spec, now: Timestamp) -> Ask {
     let expiry = whole_seconds(after(now, spec.lifetime));
     Ask::new(Arc::new(spec), expiry)

@@ -443,7 +443,7 @@ fn said(status: u16, body: &str) -> Response {
     Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
 }
 
-/// What came of a look and of a write, in words.
+/// The outcome of a look and of a write, in words.
 async fn all_that_is_said(client: &Client) -> String {
     let ask = ask(spec(1, &["Deals.all"]), client.clock().now());
     format!("{:?}\n{:?}", client.list().await, client.enable(&[&ask]).await)

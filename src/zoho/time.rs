@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::model::exchange::Response;
 use crate::model::time::{Times, Timestamp, after, before, span};
 
-/// What is known of Zoho's clock.
+/// Zoho's clock, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ZohoTime {
     /// Zoho's time at one instant of the monotonic clock.

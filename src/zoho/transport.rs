@@ -5,9 +5,9 @@
 //! certificates always verified against the system's roots and, if configured, a private CA: there
 //! is no way not to. Bodies are bounded as they are unpacked, before they are read.
 //!
-//! What is https goes through the proxy that `HTTPS_PROXY`, or else `ALL_PROXY`, names, unless
-//! `NO_PROXY` excepts its host. What is http is for the loopback, so it goes through none, whatever
-//! `HTTP_PROXY` says: a proxy would read the secrets in it.
+//! An `https` request goes through the proxy that `HTTPS_PROXY`, or else `ALL_PROXY`, names, unless
+//! `NO_PROXY` excepts its host. An `http` request is for the loopback and goes through no proxy,
+//! whatever `HTTP_PROXY` says: a proxy would read the secrets in it.
 
 use std::future::Future;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub trait Transport: Send + Sync {
     fn send(&self, request: Request) -> Exchange<'_>;
 }
 
-/// Why there is no response.
+/// The reason why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// The request never left: DNS, connect, TLS.
@@ -48,7 +48,7 @@ pub struct Http {
     reads_body: bool,
 }
 
-/// Why there is no HTTP client.
+/// The reason why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The CA file cannot be read.
@@ -56,7 +56,7 @@ pub enum SetupError {
     CaUnreadable {
         /// The file.
         path: String,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The CA file is no PEM bundle.
@@ -64,7 +64,7 @@ pub enum SetupError {
     BadCa {
         /// The file.
         path: String,
-        /// Why.
+        /// The error of the HTTP client.
         source: reqwest::Error,
     },
     /// The variable is no URL. It may hold a password, so it is not shown.
@@ -134,8 +134,7 @@ impl Transport for Http {
     }
 }
 
-/// What every HTTP client of this process begins with: the crypto, and the proxy of the
-/// environment.
+/// The base of every HTTP client of this process: the crypto, and the proxy of the environment.
 ///
 /// # Errors
 /// When the environment names a proxy that is none.

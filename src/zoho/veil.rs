@@ -150,15 +150,15 @@ fn cut(text: &str) -> String {
     cut
 }
 
-/// What percent-encoding leaves as it is, beside letters and digits.
+/// The characters that percent-encoding leaves alone, beside letters and digits.
 const UNRESERVED: &str = "-._~";
-/// What stands where a secret stood.
+/// The text that stands in the place of a secret.
 const TAKEN_OUT: &str = "[secret]";
 /// A shorter secret is not looked for.
 pub const SECRET_MIN: usize = 4;
-/// What is shown of a foreign text, in characters.
+/// The most characters that are shown of a foreign text.
 const WORDS_MAX: usize = 300;
-/// What is read of a body that is no JSON, in bytes.
+/// The most bytes that are read of a body that is no JSON.
 const BODY_READ_MAX: usize = 64 * 1024;
 /// Access tokens that are remembered.
 const ACCESS_MAX: usize = 4;

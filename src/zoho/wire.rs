@@ -108,7 +108,8 @@ pub struct Page {
     pub strangers: Vec<Stranger>,
     /// How many rows there were.
     pub count: usize,
-    /// Whether another page follows. A full page that does not say is taken to be followed by one.
+    /// True when another page follows. A full page that does not say is taken to be followed by
+    /// one.
     pub more: bool,
 }
 
@@ -299,11 +300,11 @@ fn flatten(
 pub struct Item {
     /// The channel, where the item names it.
     pub id: Option<ChannelId>,
-    /// What became of it.
+    /// The verdict on it.
     pub verdict: ItemVerdict,
 }
 
-/// What became of one channel of a write.
+/// Zoho's verdict on one channel of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemVerdict {
     /// Accepted, with the earliest expiry that its modules were given, where the reply says one.
@@ -325,7 +326,7 @@ pub struct Refused {
     pub json_path: Option<String>,
 }
 
-/// What the body of an answer to a write is.
+/// The body of an answer to a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It has `watch`: one item a channel, in request order; on DELETE one a (channel, module).
@@ -339,7 +340,7 @@ pub enum Answer {
 /// Reads the answer to a write, whatever its HTTP status.
 ///
 /// # Errors
-/// Why it is no answer, in words that the veil has seen.
+/// The reason why it is no answer, in words that the veil has seen.
 pub fn read_answer(body: &[u8], veil: &Veil) -> Result<Answer, String> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| veil.words(&error.to_string()))?;

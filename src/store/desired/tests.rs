@@ -202,7 +202,7 @@ fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_confi
     assert_eq!(restored(&store).desired, desired());
 }
 
-/// What another version wrote is whole although this one knows other keys.
+/// A desired state that another version wrote is whole, although this version knows other keys.
 #[test]
 fn a_desired_state_with_keys_of_another_version_is_restored() {
     let store = Store::temporary().unwrap();

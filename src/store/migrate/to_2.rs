@@ -94,7 +94,7 @@ fn rewrite(
     Ok(())
 }
 
-/// What layout 1 knew of wishes.
+/// The wishes that layout 1 stored.
 #[derive(Default)]
 struct Wishes {
     pauses: Value,

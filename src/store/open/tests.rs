@@ -333,7 +333,7 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
     }
 }
 
-/// What is in a directory, by name.
+/// The entries of a directory, by name.
 fn names(dir: &Path) -> Vec<String> {
     let entries =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// What the server does once it has read the request.
+/// The server's action once it has read the request.
 enum Server {
     Says(&'static str),
     SaysMuch(usize),

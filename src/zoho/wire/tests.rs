@@ -1,4 +1,4 @@
-//! What goes out byte for byte, and what is read: the documented and the captured bodies.
+//! The bytes that go out, and the documented and captured bodies that are read.
 
 use std::time::Duration;
 

@@ -1,12 +1,13 @@
 //! Gaps that somebody has seen to, or will not: acknowledged ones. They stay in the ledger, and are
 //! not held up any more.
 //!
-//! What is kept is one instant for each event: the end of its last gap that had ended when it was
-//! said. That names exactly the gaps that were there. A track adds behind its last gap only
+//! An acknowledgement keeps one instant for each event: the end of the last gap that had ended when
+//! it was given. That names exactly the gaps that were there. A track adds behind its last gap only
 //! ([`super::track::Track::add`]), so whatever is found later, even of the past, ends later. A gap
 //! that is still open cannot be acknowledged, and one that grew since it was is not any more.
 //!
-//! What is deliberately not here: any effect on what is counted. Uncovered seconds stay uncovered.
+//! An acknowledgement deliberately has no effect on what is counted. Uncovered seconds stay
+//! uncovered.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,7 @@ use crate::model::time::Timestamp;
 use super::gap::{Gap, GapCause};
 use super::ledger::Ledger;
 
-/// What was acknowledged of one channel, oldest first; at most [`ACKS_MAX`].
+/// The acknowledgements of one channel, oldest first; at most [`ACKS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acks(pub Vec<Ack>);
 
@@ -28,7 +29,7 @@ pub struct Acks(pub Vec<Ack>);
 pub struct Ack {
     /// When it was said, in Zoho's time.
     pub at: Timestamp,
-    /// What was said.
+    /// The words of the person who acknowledged.
     pub note: Option<Note>,
     /// For each event the end of its last gap that is acknowledged.
     pub ends: BTreeMap<(String, Operation), Timestamp>,

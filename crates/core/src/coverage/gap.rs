@@ -19,7 +19,7 @@ pub struct Gap {
     pub to: Option<Timestamp>,
     /// How sure that is.
     pub kind: GapKind,
-    /// Why.
+    /// The cause of the gap.
     pub cause: GapCause,
 }
 
@@ -35,7 +35,7 @@ pub enum GapKind {
     Unknown,
 }
 
-/// Why there is a gap. Of an unknown one: what ended the certainty.
+/// The cause of a gap. The cause of an unknown gap is the event that ended the certainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GapCause {

@@ -17,7 +17,7 @@ use super::look::{Context, SHORTEST_GRANT};
 use super::reception::{Reception, Span};
 use super::track::{Doubt, Open, Stretch, Track};
 
-/// What was covered of one channel, and what was not.
+/// The stretches in which one channel was covered, and those in which it was not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The channel.
@@ -35,12 +35,12 @@ pub struct Ledger {
     pub doubt: Option<Doubt>,
     /// Its events, those that are declared no longer among them.
     pub tracks: Vec<Track>,
-    /// What canaries told of where it delivers to.
+    /// The gaps that canaries found at the URL it delivers to.
     #[serde(default, skip_serializing_if = "Reception::is_empty")]
     pub reception: Reception,
 }
 
-/// What one look says of one channel.
+/// One channel as one look shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight<'a> {
     /// The channel, if Zoho has it.
@@ -54,7 +54,7 @@ pub struct Sight<'a> {
 }
 
 impl Ledger {
-    /// Of a channel that is declared at `at`, for all that is known.
+    /// A ledger for a channel that is declared at `at` and that nothing else is known of.
     pub fn new(spec: &Spec, at: Timestamp) -> Ledger {
         let mut ledger = Ledger {
             id: spec.id,
@@ -110,8 +110,8 @@ impl Ledger {
         closed
     }
 
-    /// What became of the canaries to its URL, as known at `at`; nothing when none are sent.
-    /// Returns whether anything changed.
+    /// Takes in how the canaries to its URL fared, as known at `at`; nothing when none are sent.
+    /// Returns true when anything changed.
     pub fn hear(&mut self, canaries: Option<&Canaries>, at: Timestamp) -> bool {
         let declared =
             self.tracks.iter().filter(|track| track.is_live()).map(|track| track.since).min();
@@ -254,7 +254,8 @@ impl Ledger {
         lost
     }
 
-    /// What is still open at `now`, with what follows from the known end and from writes in doubt.
+    /// The gaps still open at `now`, including those that follow from the known end and from writes
+    /// in doubt.
     fn pending(&self, track: &Track, now: Timestamp) -> Vec<Pending> {
         if !track.is_live() {
             return Vec::new();
@@ -350,7 +351,7 @@ impl Ledger {
         });
     }
 
-    /// What a look says of one event: `None` when it is covered.
+    /// One event as a look shows it: `None` when it is covered.
     fn see(
         &self,
         track: &Track,

@@ -1,4 +1,4 @@
-//! What a good look means for one event, given what was known before it.
+//! The conclusions from a good look for one event, given the facts before it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::model::time::{Timestamp, after};
 use super::gap::{GapCause, GapKind};
 use super::track::{Doubt, Open, Stretch, Track};
 
-/// What a look means for each track.
+/// The facts of one look that every track needs.
 pub(super) struct Context {
     /// When the state before the look was last certain.
     pub(super) sure: Timestamp,
@@ -33,8 +33,8 @@ impl Context {
 
     fn still_covered(&self, track: &mut Track) -> bool {
         let cause = if self.doubt.is_some() { GapCause::UnsureWrite } else { GapCause::Restored };
-        // Of several writes in doubt some worked: the first of them may have made the life shorter,
-        // a later one long again.
+        // When several writes are in doubt, some of them worked: the first may have made the life
+        // shorter, and a later one long again.
         let several = self.doubt.filter(|doubt| doubt.first < doubt.last && !self.same_end);
         let shortened = several.map(|doubt| after(doubt.since, SHORTEST_GRANT));
         let Some(from) = self.ended.into_iter().chain(shortened).min() else { return false };

@@ -6,7 +6,7 @@
 //! certainly did not happen, or [`gap::GapKind::Unknown`], when nobody can say. All instants are in
 //! **Zoho's time**.
 //!
-//! What is known comes from few facts, and each of them holds at an instant only:
+//! The ledger follows from few facts, and each of them holds at an instant only:
 //!
 //! | fact | what follows |
 //! | --- | --- |
@@ -25,9 +25,9 @@
 //! ends before the second look; and that a write in doubt works and is undone, by a hand or by a
 //! grant shorter than what it asked for.
 //!
-//! What is deliberately not here: the time of the last good look, which is one per account and not
-//! one per channel (see [`crate::model::record::AccountState::looked_from`]), so that a channel
-//! that is kept costs no write; and the store.
+//! Deliberately absent: the store, and the time of the last good look. That time is one per account
+//! and not one per channel (see [`crate::model::record::AccountState::looked_from`]), so that a
+//! channel that is kept costs no write.
 
 pub mod ack;
 pub mod backfill;

@@ -9,7 +9,7 @@ const EVENTS: [&str; 2] = ["Deals.edit", "Leads.create"];
 /// A life, in seconds of the walk.
 const LIFE: i64 = 5000;
 
-/// What happens next.
+/// The next thing that happens.
 #[derive(Clone, Debug)]
 enum Act {
     Wait(i64),

@@ -1,5 +1,4 @@
-//! Whether what Zoho delivers is taken where it goes, as canaries tell: gaps of a channel that is
-//! covered.
+//! Canaries tell if a receiver takes deliveries: the gaps of a channel that is covered.
 //!
 //! Beside the tracks and not in them: a channel may lapse while its receiver is down, and each of
 //! the two ends by itself. What a canary says holds at an instant only, so of an outage this is
@@ -23,7 +22,7 @@ use crate::model::time::Timestamp;
 use super::gap::{GapCause, GapKind};
 use super::track::{GAPS_MAX, Open, Stretch};
 
-/// What canaries told of where a channel delivers to.
+/// The gaps that canaries found at the URL a channel delivers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reception {
     /// Gaps that have ended, oldest first; they do not overlap. At most [`GAPS_MAX`].
@@ -84,7 +83,8 @@ impl Reception {
         }
     }
 
-    /// What of it lies in an event's life and in none of the event's own gaps, which are sorted.
+    /// The parts of these gaps that lie in an event's life and in none of the event's own gaps,
+    /// which are sorted.
     pub(super) fn beside(&self, life: Span, own: &[Span]) -> Vec<(Span, GapKind)> {
         let ended = self.gaps.iter().map(|gap| ((gap.from, Some(gap.to)), gap.kind));
         let all = ended.chain(self.open.map(|open| ((open.from, None), open.kind)));

@@ -18,7 +18,7 @@ pub struct GapView {
     pub account: String,
     /// The channel's name.
     pub channel: String,
-    /// What was not delivered, as in the config: `Deals.all`.
+    /// The events that were not delivered, as in the config: `Deals.all`.
     pub events: Vec<String>,
     /// From here on.
     pub from: Timestamp,
@@ -28,7 +28,7 @@ pub struct GapView {
     pub seconds: u64,
     /// `uncovered` or `unknown`.
     pub kind: String,
-    /// Why.
+    /// The cause of the gap.
     pub cause: String,
     /// Who has seen to it, if somebody has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub struct AckView {
     pub note: Option<String>,
 }
 
-/// What all events of one line have in common; the last is the place of their acknowledgement.
+/// The facts that all events of one line share; the last is the place of their acknowledgement.
 type Shared = (Timestamp, Option<Timestamp>, GapKind, GapCause, Option<usize>);
 
 /// A channel's gaps that had not ended at `since`, oldest first.

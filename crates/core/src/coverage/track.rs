@@ -50,7 +50,7 @@ pub struct Stretch {
     pub to: Timestamp,
     /// How sure it is.
     pub kind: GapKind,
-    /// Why.
+    /// The cause of the gap.
     pub cause: GapCause,
 }
 
@@ -61,7 +61,7 @@ pub struct Open {
     pub from: Timestamp,
     /// How sure it is.
     pub kind: GapKind,
-    /// Why.
+    /// The cause of the gap.
     pub cause: GapCause,
 }
 

@@ -1,4 +1,5 @@
-//! What was last told to the alert webhook: what a restart must know so as not to tell it again.
+//! The last message to the alert webhook. A restart reads it, so that it does not send the same
+//! message again.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// What was told and is not over yet.
+/// The troubles that were told and are not over yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertState {
     /// When the last message was delivered.
     pub at: Timestamp,
     /// Since when something has been bad.
     pub bad_since: Timestamp,
-    /// What was told to be bad, as `uncovered/acme/deal-sync`, and since when.
+    /// The troubles that were told, as `uncovered/acme/deal-sync`, and since when each lasts.
     pub topics: BTreeMap<String, Timestamp>,
 }

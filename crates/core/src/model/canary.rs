@@ -1,4 +1,4 @@
-//! What became of the canaries to one `notify_url`: facts, in Zoho's time.
+//! The fate of the canaries to one `notify_url`: facts, in Zoho's time.
 //!
 //! A canary is a test body that the daemon posts there by itself. It says one thing about one
 //! instant: that it was taken, or that it was refused. One refusal alone says little (a receiver
@@ -37,7 +37,7 @@ pub struct Refused {
     pub last: Timestamp,
     /// How many there were.
     pub times: u32,
-    /// Why the last was.
+    /// The reason for the last refusal.
     pub why: String,
 }
 

@@ -121,7 +121,7 @@ impl AccountName {
 }
 
 impl ChannelName {
-    /// Of a channel of which no name is known.
+    /// A name for a channel whose own name is unknown: its id.
     pub fn of_id(id: ChannelId) -> ChannelName {
         ChannelName(Arc::from(id.to_string()))
     }
@@ -231,8 +231,8 @@ impl NotifyUrl {
         query.split('&').find_map(|pair| pair.strip_prefix(MARK))
     }
 
-    /// Whether a channel that delivers to `seen` is the one that is to deliver here: it does so
-    /// already, it carries the same owner's mark, or it is the same but for the mark.
+    /// True when a channel that delivers to `seen` is the one that is to deliver here. Either it
+    /// does so already, or it carries the same owner's mark, or it differs in the mark alone.
     pub fn claims(&self, seen: &NotifyUrl) -> bool {
         let by_mark = self.mark().is_some_and(|mark| match seen.mark() {
             Some(of_seen) => of_seen == mark,
@@ -253,7 +253,7 @@ impl NotifyUrl {
         format!("{place}?{}", others.join("&"))
     }
 
-    /// What may be stored and compared in its place.
+    /// A fingerprint that may be stored and compared in place of the URL.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&["url", &self.canonical])
     }
@@ -325,12 +325,12 @@ pub struct Spec {
     pub id: ChannelId,
     /// The name in the config.
     pub name: ChannelName,
-    /// What it covers.
+    /// The events that it covers.
     pub events: Events,
     /// Where deliveries go.
     pub notify_url: NotifyUrl,
-    /// What Zoho echoes in each delivery: the only proof of its origin. One that rotates is here
-    /// from [`Spec::at`] on.
+    /// The token that Zoho echoes in each delivery: the only proof of its origin. A rotating token
+    /// is filled in by [`Spec::at`].
     pub token: Option<Secret>,
     /// How the token is made, if it rotates.
     pub rotation: Option<Rotation>,
@@ -408,7 +408,7 @@ impl Spec {
     }
 }
 
-/// What is asked for with a write.
+/// The channel and the expiry that a write asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// The channel as declared.

@@ -61,7 +61,7 @@ impl Condition {
     }
 }
 
-/// What a row of Zoho's list says of conditions.
+/// The conditions as a row of Zoho's list shows them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Seen {
     /// The version does not speak of conditions.

@@ -55,7 +55,7 @@ const fn row(key: &'static str, base: u64, per_user: u64, max: u64) -> Edition {
     Edition { key, base, per_user, max }
 }
 
-/// What Zoho last said is left.
+/// The number of credits left, as Zoho last said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditsLeft {
     /// So many calls.
@@ -70,13 +70,14 @@ impl CreditsLeft {
         after(self.at, DAY)
     }
 
-    /// Whether it still counts. What lies in the future was written down while the clock was wrong.
+    /// True while it still counts. A count from the future was written down while the clock was
+    /// wrong.
     pub fn holds(self, now: Timestamp) -> bool {
         self.at <= now && now < self.until()
     }
 }
 
-/// What an answer of Zoho's says of credits.
+/// The news about credits in one of Zoho's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreditsNews {
     /// It served a call and said nothing of them: half of the day's credits or more are left.
@@ -86,7 +87,7 @@ pub enum CreditsNews {
 }
 
 impl CreditsNews {
-    /// What is known after it, when it came at `at`.
+    /// The count known after this news, which came at `at`.
     pub const fn left(self, at: Timestamp) -> Option<CreditsLeft> {
         match self {
             CreditsNews::Plenty => None,

@@ -15,7 +15,7 @@ use super::time::Timestamp;
 /// The desired state. It is replaced as a whole, never edited.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Desired {
-    /// What does not belong to one account.
+    /// The settings that belong to no single account.
     pub settings: Settings,
     /// By account.
     pub accounts: BTreeMap<AccountName, AccountDesired>,
@@ -42,7 +42,7 @@ impl AccountDesired {
     }
 }
 
-/// What does not belong to one account.
+/// The settings that belong to no single account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Part of every derived channel id: two daemons that share an org are told apart by it.
@@ -76,7 +76,7 @@ pub struct Http {
     pub public: bool,
     /// The names by which they are reached besides the loopback's, in lower case.
     pub hosts: Vec<String>,
-    /// What has to be shown, if anything.
+    /// The token that a request must show, if one is required.
     pub token: Option<Secret>,
 }
 

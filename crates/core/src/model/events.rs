@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What can happen to a record.
+/// The changes of a record that can notify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
@@ -76,13 +76,13 @@ impl Operations {
         Operations(self.0 | operation.bit())
     }
 
-    /// What either holds.
+    /// The operations that are in either.
     #[must_use]
     pub const fn union(self, other: Operations) -> Operations {
         Operations(self.0 | other.0)
     }
 
-    /// What this holds and the other does not.
+    /// The operations that are in this and not in the other.
     #[must_use]
     pub const fn minus(self, other: Operations) -> Operations {
         Operations(self.0 & !other.0)
@@ -99,16 +99,16 @@ impl Operations {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Events(Vec<(Box<str>, Operations)>);
 
-/// Why a text is no event.
+/// The reason why a text is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadEvent {
     /// There is no dot, or nothing on one side of it.
     #[error("an event is written Module.operation, as in \"Deals.create\"")]
     Shape,
-    /// What stands behind the dot is no operation.
+    /// The text behind the dot is no operation.
     #[error("\"{0}\" is no operation (one of create, edit, delete, all)")]
     Operation(String),
-    /// What stands before the dot cannot be a module's API name.
+    /// The text before the dot cannot be a module's API name.
     #[error(
         "\"{0}\" is no module API name (letters, digits and underscores, as in \"Sales_Orders\")"
     )]
@@ -165,7 +165,7 @@ impl Events {
         self.iter().map(|(_, operations)| operations.iter().count()).sum()
     }
 
-    /// What this holds and the other does not.
+    /// The events that are in this and not in the other.
     #[must_use]
     pub fn minus(&self, other: &Events) -> Events {
         let mut left = Events::default();
@@ -175,7 +175,7 @@ impl Events {
         left
     }
 
-    /// What either of them holds.
+    /// The events that are in either.
     #[must_use]
     pub fn plus(&self, other: &Events) -> Events {
         let mut both = self.clone();

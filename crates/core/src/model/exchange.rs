@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-/// What is sent.
+/// A request to Zoho.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method, in capitals: `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
@@ -26,7 +26,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// What came back.
+/// Zoho's response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.

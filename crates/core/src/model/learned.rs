@@ -1,4 +1,4 @@
-//! What an account's own replies taught: where Zoho is smaller than its documents.
+//! The limits that an account's own replies taught: they are smaller than Zoho's documents say.
 //!
 //! A lesson outranks the config where it is the smaller of the two, is shown as a warning, and is
 //! forgotten after a while or when the config says something new, so that an account that was
@@ -34,9 +34,9 @@ pub struct Learned {
 pub struct LifetimeLearned {
     /// This much.
     pub max: Duration,
-    /// What was asked for when it was learned.
+    /// The life asked for when it was learned.
     pub asked: Duration,
-    /// What was granted instead.
+    /// The life granted instead.
     pub granted: Duration,
     /// The maximum that the config gave then.
     pub configured: Duration,

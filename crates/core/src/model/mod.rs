@@ -5,8 +5,8 @@
 //! constructor. `plan` is built on these types alone, which is why a decision can be tested as a
 //! table.
 //!
-//! What is deliberately not here: how a value is written in TOML (`config`), on the wire (`zoho`)
-//! or in the store (`store`). Each of those has types of its own and converts at its edge.
+//! Deliberately absent: the shape of a value in TOML (`config`), on the wire (`zoho`) and in the
+//! store (`store`). Each of those has types of its own and converts at its edge.
 
 pub mod account;
 pub mod address;

@@ -1,4 +1,4 @@
-//! What Zoho says of channels.
+//! Channels as Zoho shows them.
 //!
 //! A row of Zoho's list is one (channel, module) pair, and a channel's rows may stand on two pages
 //! (v7 *Get Notification Details*). Merged, they are one [`Observed`]. Rows of one channel that
@@ -22,7 +22,7 @@ pub struct Row {
     pub id: ChannelId,
     /// The module's API name.
     pub module: String,
-    /// What is covered of it.
+    /// The operations that the row covers.
     pub operations: Operations,
     /// Where its deliveries go.
     pub notify_url: Option<NotifyUrl>,
@@ -30,9 +30,9 @@ pub struct Row {
     pub token: TokenSeen,
     /// When it ends.
     pub expiry: Option<Timestamp>,
-    /// Whether related changes notify, if the row says so.
+    /// True when related changes notify; `None` when the row does not say.
     pub notify_on_related_action: Option<bool>,
-    /// Whether deliveries carry values, if the row says so.
+    /// True when deliveries carry values; `None` when the row does not say.
     pub return_affected_field_values: Option<bool>,
     /// Its conditions.
     pub conditions: condition::Seen,
@@ -40,7 +40,7 @@ pub struct Row {
     pub odd: Vec<Oddity>,
 }
 
-/// What a row says of the token. The value itself is not kept.
+/// The token as a row shows it. The value itself is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenSeen {
     /// The row has no such key.
@@ -54,7 +54,7 @@ pub enum TokenSeen {
 /// One channel, its rows merged.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Observed {
-    /// What is covered, over all rows.
+    /// The events covered, over all rows.
     pub events: Events,
     /// Where deliveries go: one, unless the rows disagree.
     pub notify_urls: SmallSet<NotifyUrl>,
@@ -62,11 +62,11 @@ pub struct Observed {
     pub tokens: SmallSet<TokenSeen>,
     /// The earliest end of its rows.
     pub expiry: Option<Timestamp>,
-    /// What the rows say of related changes.
+    /// The flag for related changes, over all rows.
     pub notify_on_related_action: SmallSet<bool>,
-    /// What the rows say of values.
+    /// The flag for values, over all rows.
     pub return_affected_field_values: SmallSet<bool>,
-    /// What the rows say of conditions.
+    /// The conditions, over all rows.
     pub conditions: SmallSet<condition::Seen>,
     /// What no declaration can say of it.
     pub odd: SmallSet<Oddity>,
@@ -129,7 +129,7 @@ pub fn merge(rows: impl IntoIterator<Item = Row>) -> BTreeMap<ChannelId, Observe
     channels
 }
 
-/// What a look at one account found.
+/// The result of a look at one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
     /// The whole list was read. A channel that is not in it is absent.

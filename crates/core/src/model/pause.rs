@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::ChannelId;
 use super::time::Timestamp;
 
-/// What is paused of an account.
+/// The pauses of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pauses {
     /// All of it.
@@ -27,8 +27,8 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Whether it holds at `now`. One from the future was written down while the clock was wrong,
-    /// and holds nothing.
+    /// True when the pause holds at `now`. A pause from the future was written down while the clock
+    /// was wrong, and holds nothing.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.at <= now && self.until.is_none_or(|until| until > now)
     }

@@ -1,4 +1,4 @@
-//! What the daemon is allowed to do.
+//! The limits of what the daemon may do.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,7 +45,7 @@ impl FromStr for Mode {
     }
 }
 
-/// What happens to a channel of ours whose spec was taken out of the config.
+/// The fate of a channel of ours whose spec was taken out of the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Removed {
     /// DELETE it, under the removal guard.
@@ -70,7 +70,7 @@ impl Removed {
 pub struct Policy {
     /// How far the daemon may go.
     pub mode: Mode,
-    /// What happens to channels taken out of the config.
+    /// The fate of channels that were taken out of the config.
     pub removed: Removed,
     /// The most channels in one write.
     pub batch_max: usize,

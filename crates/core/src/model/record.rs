@@ -1,9 +1,8 @@
-//! What is remembered of a channel and of an account between passes: ownership, grants, refusals,
-//! attempts.
+//! The memory of a channel and of an account between passes: ownership, grants, refusals, attempts.
 //!
-//! What can be observed is not remembered. A record exists from just before the first write of a
-//! channel until the channel is known to be gone, so that a crash between the two never leaves a
-//! channel at Zoho that nobody knows.
+//! Facts that can be observed are not remembered. A record exists from just before the first write
+//! of a channel until the channel is known to be gone, so that a crash between the two never leaves
+//! a channel at Zoho that nobody knows.
 
 use std::time::Duration;
 
@@ -60,9 +59,9 @@ impl Record {
 pub struct Grant {
     /// When it was given, in Zoho's time.
     pub at: Timestamp,
-    /// What was asked for.
+    /// The expiry that was asked for.
     pub asked: Timestamp,
-    /// What was given: the only expiry that is ever believed.
+    /// The expiry that was given: the only one that is ever believed.
     pub expiry: Timestamp,
 }
 
@@ -80,8 +79,8 @@ impl Grant {
         }
     }
 
-    /// Whether Zoho gave far less than was asked: half of it or less. Zoho does so in silence, for
-    /// instance one hour when more than the maximum is asked.
+    /// True when Zoho gave far less than was asked: half of it or less. Zoho does so in silence,
+    /// for instance one hour when more than the maximum is asked.
     pub fn is_short(&self) -> bool {
         self.length() <= self.asked_length() / 2
     }
@@ -133,9 +132,9 @@ pub struct Repairs {
 pub struct LastStep {
     /// When.
     pub at: Timestamp,
-    /// What and why, as `enable (renew)`.
+    /// The step and its reason, as `enable (renew)`.
     pub step: String,
-    /// What came of it, in Zoho's words when they are known.
+    /// The outcome, in Zoho's words when they are known.
     pub outcome: String,
 }
 
@@ -153,9 +152,9 @@ pub struct AccountState {
     pub looked_at: Option<Timestamp>,
     /// When that look was sent, in Zoho's time: up to here the coverage ledgers are certain.
     pub looked_from: Option<Timestamp>,
-    /// What its replies taught.
+    /// The limits that its replies taught.
     pub learned: Learned,
-    /// What is left of the day's credits; none when half of them or more are.
+    /// The day's credits that are left; none when half of them or more are.
     pub credits: Option<CreditsLeft>,
 }
 
@@ -171,8 +170,8 @@ impl AccountState {
         AccountState { credits: news.map_or(self.credits, |news| news.left(now)), ..self }
     }
 
-    /// Whether what a good look says anew each time is all that `later` knows beyond this: when it
-    /// was, a clock that went on as it did, another count of credits.
+    /// True when `later` adds only facts that every good look brings: its time, a clock that went
+    /// on as it did, and another count of credits.
     pub fn says_as_much_as(&self, later: &AccountState) -> bool {
         let skew_ms = match (self.skew_ms, later.skew_ms) {
             (Some(known), Some(new)) if known.abs_diff(new) < SKEW_NEWS_MS => Some(known),
@@ -208,7 +207,7 @@ pub struct Trouble {
     pub at: Option<Timestamp>,
     /// Not before this, because Zoho said so.
     pub not_before: Option<Timestamp>,
-    /// What it was, in words.
+    /// The trouble, in words.
     pub what: String,
 }
 

@@ -29,7 +29,7 @@ pub const SETTLE: Duration = Duration::from_secs(3600);
 /// How a channel's tokens are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// What they are derived of; receivers have it too.
+    /// The key that tokens are derived from; receivers have it too.
     pub key: Secret,
     /// How long a generation lasts, in whole seconds.
     pub every: Duration,

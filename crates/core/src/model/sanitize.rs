@@ -1,7 +1,6 @@
 //! Characters that do something to what shows them, in place of standing there.
 
-/// Whether a character breaks a line, steers a terminal, or turns the direction in which a text is
-/// read.
+/// True when a character breaks a line, steers a terminal, or turns the direction of a text.
 pub fn is_foul(character: char) -> bool {
     let turns = matches!(
         character,

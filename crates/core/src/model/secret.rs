@@ -68,14 +68,14 @@ impl Secret {
         self.0.value.expose_secret()
     }
 
-    /// Whether this is the value. How long that takes tells nothing of it: the whole hashes are
-    /// compared, whatever differs.
+    /// True when this is the value. The time it takes tells nothing of the value: the whole hashes
+    /// are compared, wherever they differ.
     pub fn is(&self, given: &str) -> bool {
         let (own, other) = (Sha256::digest(self.expose()), Sha256::digest(given));
         own.iter().zip(&other).fold(0, |differing, (own, other)| differing | (own ^ other)) == 0
     }
 
-    /// What may be stored, compared and printed in its place.
+    /// A fingerprint that may be stored, compared and printed in place of the secret.
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint
     }

@@ -1,7 +1,7 @@
 //! A set that nearly always has one member.
 //!
-//! What the rows of a channel say of one field is the same in all of them, unless they disagree. A
-//! tree would take some hundred bytes for that one word; this takes none beside it.
+//! All rows of a channel give the same value for one field, unless they disagree. A tree would take
+//! some hundred bytes for that one value; this set takes no extra memory.
 
 use std::collections::BTreeSet;
 use std::fmt;

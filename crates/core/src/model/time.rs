@@ -34,8 +34,8 @@ pub fn whole_seconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
-/// Whether two of Zoho's expiries are the same: they carry whole seconds, so a second of difference
-/// is rounding.
+/// True when two of Zoho's expiries are the same. They carry whole seconds, so a second of
+/// difference is rounding.
 pub fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
     one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
 }

@@ -1,5 +1,5 @@
-//! What is known of an account's access token, and when another may be asked for. How it is come by
-//! is `zoho::auth`'s business.
+//! The state of an account's access token, and the time when another may be asked for. `zoho::auth`
+//! does the asking.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::{Fingerprint, Secret};
 use super::time::{Timestamp, after, before};
 
-/// What is known of the token, and kept over restarts.
+/// The facts about the token that are kept over restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenState {
     /// The credentials it belongs to: with others, it is worth nothing.
@@ -35,7 +35,7 @@ pub struct Denied {
 }
 
 impl TokenState {
-    /// Of credentials of which nothing is known.
+    /// A state for credentials that nothing is known of.
     pub fn new(credentials: Fingerprint) -> TokenState {
         TokenState { credentials, access: None, fetches: Vec::new(), denied: None }
     }
@@ -46,7 +46,7 @@ impl TokenState {
         (before(*ends, EARLY) > now).then(|| secret.clone())
     }
 
-    /// Why no token may be asked for at `now`, and until when.
+    /// The reason why no token may be asked for at `now`, and when that ends.
     pub fn wait(&self, now: Timestamp) -> Option<(Timestamp, String)> {
         if let Some(denied) = self.denied.as_ref().filter(|denied| denied.holds(now)) {
             return Some((denied.until, denied.what.clone()));
@@ -82,8 +82,8 @@ impl TokenState {
 }
 
 impl Denied {
-    /// Whether it still keeps a token from being asked for. One that ends later than any wait is
-    /// long was made while the clock was wrong, and holds nothing.
+    /// True while it keeps a token from being asked for. A denial that ends later than the longest
+    /// wait was written while the clock was wrong, and holds nothing.
     fn holds(&self, now: Timestamp) -> bool {
         self.until > now && self.until <= after(now, DENIED_WAIT_MAX)
     }

@@ -30,7 +30,7 @@ pub enum ApiVersion {
     V8,
 }
 
-/// What one version allows.
+/// The limits of one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest life a channel can be given. Asking for one second more is not an error: it
@@ -48,7 +48,7 @@ pub struct Limits {
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// One week.
 pub const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// What a channel gets that asked for nothing, or for more than the maximum (Kaizen #14; v7 *Enable
+/// The life of a channel that asked for none, or for more than the maximum (Kaizen #14; v7 *Enable
 /// Notifications*).
 pub const FALLBACK_LIFETIME: Duration = Duration::from_secs(60 * 60);
 

@@ -1,4 +1,4 @@
-//! What people ask for, and passes carry out: a pause, a renewal, removals, an adoption.
+//! The wishes of people, which passes carry out: a pause, a renewal, removals, an adoption.
 //!
 //! A wish is written by a command and only read by a pass, which therefore can lose none. So a pass
 //! does not cross out what it has done: it writes down what it answered, in the record, and the plan
@@ -18,9 +18,9 @@ use super::time::Timestamp;
 /// All wishes for one account.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Wishes {
-    /// What is not to be written for a while.
+    /// The account and the channels that are not to be written for a while.
     pub pauses: Pauses,
-    /// What is to be renewed.
+    /// The renewals that were asked for.
     pub renewals: Renewals,
     /// Channels that may be disabled although they are many.
     pub removals: BTreeSet<ChannelId>,
@@ -34,9 +34,9 @@ pub struct Wishes {
 /// is always the later one.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Renewals {
-    /// Of every channel of the account.
+    /// The time of a wish for every channel of the account.
     pub account: Option<Timestamp>,
-    /// Of single channels.
+    /// The times of wishes for single channels.
     pub channels: BTreeMap<ChannelId, Timestamp>,
 }
 

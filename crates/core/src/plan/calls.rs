@@ -37,7 +37,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// What they cost: one credit for each call of the watch API.
+    /// The credits that these calls cost: one for each call of the watch API.
     pub fn credits(&self) -> f64 {
         self.renewals + self.looks
     }
@@ -61,7 +61,7 @@ pub struct CallsView {
 }
 
 impl CallsView {
-    /// Of an account with these credits.
+    /// The view of an account with these credits.
     pub fn of(account: &AccountName, calls: &Calls, credits_per_day: Option<u64>) -> CallsView {
         let hundredths = |number: f64| (number * 100.0).round() / 100.0;
         CallsView {
@@ -107,7 +107,8 @@ impl CallsView {
     }
 }
 
-/// Of an account whose channels all live as long as is asked for, with so many audits a day.
+/// The calls expected when all channels of an account live as long as is asked for, with so many
+/// audits a day.
 pub fn expected(
     account: &AccountName,
     policy: &Policy,
@@ -119,7 +120,7 @@ pub fn expected(
     calls(&intervals, rows(specs), policy.batch_max, audits)
 }
 
-/// Of renewals alone, as things are: with the lives that were granted, and the list that was seen.
+/// The calls for renewals alone, from the lives that were granted and the list that was seen.
 pub(super) fn of_renewals(facts: &Facts<'_>) -> Calls {
     let Facts { account, policy, specs, records, state, wishes: _, look, now } = *facts;
     let length = |spec: &Spec| {

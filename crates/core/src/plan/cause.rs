@@ -1,11 +1,11 @@
-//! Why a channel is held, and what is said of that.
+//! The causes that hold a channel back, and the words for them.
 
 use crate::model::events::Events;
 use crate::model::policy::Mode;
 
 use super::drift::Drift;
 
-/// Why a channel is held.
+/// The cause that holds a channel back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The look failed, so nothing is known of it.
@@ -38,7 +38,7 @@ pub enum Cause {
     Contested {
         /// How many.
         writes: u32,
-        /// What differs.
+        /// The fields that differ.
         drift: Vec<Drift>,
     },
     /// The account is in trouble, and the step can wait.
@@ -61,7 +61,7 @@ pub enum Cause {
     RemovalGuard {
         /// How many.
         removals: usize,
-        /// Of how many.
+        /// The number of channels that they are among.
         channels: usize,
     },
     /// The mode does not allow it.
@@ -113,7 +113,7 @@ impl CauseKind {
         CauseKind::Paused,
     ];
 
-    /// Whether nothing ends it but an operator's word: work is left, and no pass will do it.
+    /// True when only an operator's word ends it: work is left, and no pass will do it.
     pub const fn awaits_a_word(self) -> bool {
         matches!(self, CauseKind::RemovalGuard)
     }

@@ -33,8 +33,8 @@ fn of_step(step: &Step) -> [String; 5] {
     [id.to_string(), name.to_string(), action.word().to_owned(), because(reason), written]
 }
 
-/// What is declared; of a token that rotates also the generation, which its declaration does not
-/// tell.
+/// A spec as text, for the checksum. A rotating token adds its generation, which the declaration
+/// does not contain.
 fn written(spec: &Spec) -> String {
     let token = spec.token.as_ref().filter(|_| spec.rotation.is_some());
     format!(

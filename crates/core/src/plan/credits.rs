@@ -1,4 +1,4 @@
-//! What is done when credits run low: nothing that can wait.
+//! While credits are low, passes postpone every step that can wait.
 //!
 //! Zoho says how many calls are left of the day's once half of them are used. Credits are *tight*
 //! when fewer are left than are kept for renewals, which is the most of
@@ -13,10 +13,10 @@
 //! | a look that failed | is tried again once an hour, if nothing is urgent |
 //! | new channels, renewals, drifts that lose deliveries, what an operator asks for | go on as ever |
 //!
-//! What fails is tried again no sooner than the credits allow (`pace`): those of a day where the
-//! config says how many there are, and those that are left where Zoho does. Not even an emergency
-//! goes faster: every thirty seconds for a day would by itself use up what a small edition has, and
-//! with it the renewals of all other channels.
+//! A failed write is tried again no sooner than the credits allow (`pace`). The daily number comes
+//! from the config, and the number left comes from Zoho. Not even an emergency goes faster: a try
+//! every thirty seconds for a day would use up a small edition's credits, and with them the
+//! renewals of all other channels.
 //!
 //! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. What was told
 //! counts for a day at most, because all that was spent by then has come back.
@@ -31,7 +31,7 @@ use super::calls;
 use super::facts::Facts;
 use super::step::{Step, Urgency};
 
-/// What is left of the day's credits, and what of it is kept for renewals.
+/// The day's credits that are left, and the part of them that is kept for renewals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credits {
     /// So many calls are left.
@@ -53,7 +53,7 @@ impl Credits {
     }
 }
 
-/// What is known of an account's credits; none when Zoho has not said that half of them are used.
+/// The known credits of an account; none when Zoho has not said that half of them are used.
 pub fn credits(facts: &Facts<'_>) -> Option<Credits> {
     let left = facts.state.credits.filter(|left| left.holds(facts.now))?;
     let until = left.until();

@@ -1,4 +1,4 @@
-//! What becomes of one channel: [`row`] names the row of the table, and [`act`] does what its last
+//! The decision for one channel: [`row`] names the row of the table, and [`act`] does what its last
 //! column says.
 //!
 #![doc = include_str!("decision_table.md")]
@@ -23,7 +23,7 @@ use super::step::{Action, Ask, Cause, Held, Reason, Step};
 use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
 
-/// What becomes of one channel, before the account as a whole is looked at.
+/// The decision for one channel, before the account as a whole is looked at.
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) id: ChannelId,
@@ -152,12 +152,12 @@ struct Case<'a> {
     record: Option<&'a Record>,
     sight: Sight<'a>,
     is_ours: bool,
-    /// Of a declared channel of ours that is not absent.
+    /// The life of a declared channel of ours that is not absent.
     life: Option<Life>,
     age: Age,
     /// When its age changes next, by the local clock.
     edge: Option<Timestamp>,
-    /// Why it needs a new life.
+    /// The reason why it needs a new life.
     renewal: Option<Renewal>,
     drift: Vec<Drift>,
     /// The hold of what would be written, when Zoho refused it.
@@ -166,13 +166,13 @@ struct Case<'a> {
     partly: Option<Partly>,
 }
 
-/// What is written of a channel while Zoho refuses some of its events.
+/// The part of a channel that is written while Zoho refuses some of its events.
 struct Partly {
     events: Events,
     held: Held,
 }
 
-/// What is known of a channel at Zoho.
+/// One channel at Zoho, as far as it is known.
 #[derive(Clone, Copy)]
 enum Sight<'a> {
     Seen(&'a Observed),
@@ -180,7 +180,7 @@ enum Sight<'a> {
     Unknown(&'a str),
 }
 
-/// Why a channel that Zoho has needs a new life; the first that applies.
+/// The reason why a channel that Zoho has needs a new life; the first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Renewal {
     Emergency,
@@ -327,9 +327,9 @@ impl<'a> Case<'a> {
         matches!(self.sight, Sight::Absent) || self.age == Age::Emergency
     }
 
-    /// What is written while the refusal of some events lasts: the declared events without these,
-    /// and whatever else the channel has, because nothing is removed on behalf of a write that was
-    /// refused. While everything is refused for want of a permission, no event is to blame.
+    /// The events that are written while the refusal of some lasts: the declared events without the
+    /// refused ones, and the events that the channel already has. A refused write never removes an
+    /// event. While everything is refused for want of a permission, no event is to blame.
     fn partly(&self, spec: &Spec, seen: &Events) -> Option<Partly> {
         let refusal = self.unasked_refusal().filter(|refusal| !refusal.events.is_empty())?;
         let urgent = self.is_urgent();
@@ -346,7 +346,7 @@ impl<'a> Case<'a> {
         Some(Partly { events, held: self.held(cause, Some(until)) })
     }
 
-    /// What differs from what is to be written.
+    /// The fields that differ from those to be written.
     fn drift(&self, spec: &Spec, observed: &Observed) -> Vec<Drift> {
         match &self.partly {
             Some(Partly { events, .. }) => {
@@ -378,7 +378,8 @@ impl<'a> Case<'a> {
         self.record?.refusal.as_ref().map(|refusal| refusal.code.as_str())
     }
 
-    /// Whether a life that was granted to us is not over: then it is ours, whatever the list says.
+    /// True while a life granted to us is not over: then the channel is ours, whatever the list
+    /// says.
     fn is_alive(&self) -> bool {
         let grant = self.record.and_then(|record| record.grant);
         grant.is_some_and(|grant| grant.expiry > self.zoho_now)
@@ -432,7 +433,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What is done in a row.
+/// The action of each row.
 impl Case<'_> {
     /// With the word that it goes on without some of its events.
     fn with_partly(
@@ -645,8 +646,8 @@ fn is_ours(record: &Record, observed: &Observed) -> bool {
         || observed.notify_urls.iter().any(|url| url.fingerprint() == record.notify_url)
 }
 
-/// Whether a channel that is declared no longer delivers where we last had it deliver. Somebody
-/// else may have taken its id since; no declaration says that it is to be taken back.
+/// True when a channel that is no longer declared still delivers where we last had it deliver.
+/// Somebody else may have taken its id since, and no declaration says that we should take it back.
 fn is_as_left(record: &Record, observed: &Observed) -> bool {
     let mut urls = observed.notify_urls.iter().map(NotifyUrl::fingerprint).peekable();
     urls.peek().is_none() || urls.any(|url| url == record.notify_url)

@@ -1,4 +1,4 @@
-//! What counts as drift: a difference between a spec and what Zoho holds, field by field.
+//! Drift is a difference between a spec and Zoho's copy of it, field by field.
 //!
 //! The expiry is never drift: it is the business of renewal. A field of which Zoho's list says
 //! nothing (an older version, a key that is missing) is taken to be as declared. A field in which
@@ -40,12 +40,12 @@ pub enum Drift {
     },
     /// Related changes notify, or do not.
     NotifyOnRelatedAction {
-        /// What is declared.
+        /// The declared value.
         wanted: bool,
     },
     /// Deliveries carry values, or do not.
     ReturnAffectedFieldValues {
-        /// What is declared.
+        /// The declared value.
         wanted: bool,
     },
     /// The conditions are others.
@@ -107,8 +107,8 @@ impl Drift {
 }
 
 impl Drift {
-    /// Whether something that is declared does not arrive, or not as a receiver expects it: an
-    /// extra event costs nothing, a wrong token makes a receiver throw everything away.
+    /// True when declared deliveries do not arrive, or not as a receiver expects them. An extra
+    /// event costs nothing; a wrong token makes a receiver throw everything away.
     pub fn loses_deliveries(&self) -> bool {
         match self {
             Drift::Events { missing, extra: _ } => !missing.is_empty(),
@@ -223,7 +223,8 @@ fn describe(seen: &Seen) -> Vec<String> {
     }
 }
 
-/// Whether the rows say something else than exactly this. Saying nothing is not a difference.
+/// True when the rows say something else than exactly this. A row that says nothing does not
+/// differ.
 fn differs<T: Ord>(seen: &SmallSet<T>, wanted: &T) -> bool {
     seen.iter().any(|said| said != wanted)
 }

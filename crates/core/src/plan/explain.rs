@@ -42,34 +42,34 @@ pub struct Explanation {
     pub at: Timestamp,
     /// As it is declared, if it is.
     pub declared: Option<Declared>,
-    /// What Zoho says of it.
+    /// The channel as Zoho shows it.
     pub observed: Sighted,
-    /// What the store remembers of it; being there means that it is ours.
+    /// The store's record of the channel; the channel is ours when there is one.
     pub record: Option<Recorded>,
     /// The rules of its account.
     pub rules: Rules,
-    /// What differs between what is declared and what is seen, one line a field.
+    /// The fields in which the declaration and Zoho differ, one line each.
     pub drift: Vec<String>,
     /// The row of the decision table.
     pub row: Option<TableRow>,
-    /// What is done about it now, in a sentence.
+    /// The action that follows, in a sentence.
     pub verdict: String,
     /// The steps of the account's plan that are about it.
     pub steps: Vec<StepView>,
-    /// What is held of it, and why.
+    /// The steps that are held, and their causes.
     pub held: Vec<HeldView>,
     /// When its decision may change by itself.
     pub again: Option<Timestamp>,
     /// How its renewal is reckoned, when it has a life.
     pub renewal: Option<Renewal>,
-    /// What that renewal survives.
+    /// The trouble that this renewal survives.
     pub slack: Option<Survives>,
 }
 
 /// A channel as declared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declared {
-    /// What it covers.
+    /// The events that it covers.
     pub events: Vec<String>,
     /// Where deliveries go, without query.
     pub notify_url: String,
@@ -89,13 +89,13 @@ pub struct Declared {
     pub mode: String,
 }
 
-/// What Zoho says of a channel.
+/// One channel as Zoho shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "look", rename_all = "kebab-case")]
 pub enum Sighted {
     /// It is in Zoho's list.
     Seen {
-        /// What is covered.
+        /// The events covered.
         events: Vec<String>,
         /// Where deliveries go, without query: one, unless its rows disagree.
         notify_urls: Vec<String>,
@@ -110,12 +110,12 @@ pub enum Sighted {
     Absent,
     /// The look failed.
     Unknown {
-        /// Why.
+        /// The reason why it is unknown.
         why: String,
     },
 }
 
-/// What the store remembers of a channel.
+/// The store's record of one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// The last expiry that Zoho gave.
@@ -161,7 +161,7 @@ pub struct Refused {
 pub struct Rules {
     /// The tighter of the account's mode and the channel's.
     pub mode: String,
-    /// What becomes of a channel that is declared no longer.
+    /// The fate of a channel that is no longer declared.
     pub removed: String,
     /// The most channels in one write, as configured or as learned.
     pub batch_max: usize,
@@ -178,13 +178,13 @@ pub struct Rules {
 /// A row of the decision table: its cells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRow {
-    /// Whether it is declared.
+    /// The column that says if the channel is declared.
     pub spec: String,
-    /// Whether it is ours.
+    /// The column that says if the channel is ours.
     pub ours: String,
-    /// What Zoho says of it.
+    /// The column that says what Zoho shows.
     pub observed: String,
-    /// What then is done.
+    /// The column that says what is done then.
     pub then: String,
 }
 
@@ -201,7 +201,7 @@ pub struct Renewal {
     pub lead_s: u64,
     /// The rule.
     pub rule: String,
-    /// What the account's phase adds to that.
+    /// The time that the account's phase adds to that.
     pub phase_s: u64,
     /// When it is renewed.
     pub due_at: Timestamp,
@@ -211,7 +211,7 @@ pub struct Renewal {
     pub expiry: Timestamp,
 }
 
-/// What a renewal survives.
+/// The trouble that a renewal survives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Survives {
     /// Between the first attempt to renew and the end.
@@ -428,7 +428,8 @@ fn renewal(facts: &Facts<'_>, id: ChannelId, life: Life) -> Renewal {
     }
 }
 
-/// Of the life that it has, as far as it is left; of the one that it will ask for when it has none.
+/// The trouble that the renewal survives. It is reckoned from the rest of the channel's life, or,
+/// when it has none, from the life that it will ask for.
 fn survives(
     facts: &Facts<'_>,
     spec: &Spec,

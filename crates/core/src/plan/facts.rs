@@ -1,4 +1,4 @@
-//! What a decision is made from.
+//! The facts that a decision is made from.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ pub struct Facts<'a> {
     pub account: &'a AccountName,
     /// Its rules.
     pub policy: &'a Policy,
-    /// What is wanted.
+    /// The declared channels.
     pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
-    /// What is remembered of channels.
+    /// The records of channels.
     pub records: &'a BTreeMap<ChannelId, Record>,
-    /// What is remembered of the account.
+    /// The record of the account.
     pub state: &'a AccountState,
-    /// What people asked for.
+    /// The wishes of people.
     pub wishes: &'a Wishes,
-    /// What was seen.
+    /// The result of the look.
     pub look: &'a Look,
     /// The local clock's time.
     pub now: Timestamp,

@@ -10,7 +10,7 @@
 //! 7. the steps are put in order: what we already own, emergency, new, drift, routine, retired,
 //!    forgotten; the nearest expiry first.
 //!
-//! What is taken out is held, with its cause, and shown. Nothing is dropped in silence.
+//! A step that is taken out is held, with its cause, and shown. Nothing is dropped in silence.
 //!
 //! Filling (5) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any
 //! channel that would be renewed alone later rides along in a batch that has room now, and is in
@@ -98,8 +98,9 @@ impl Sorted {
     }
 }
 
-/// What the account's mode, or the tighter mode of the channel, does not allow. Taking over is a
-/// claim to renew, repair and one day disable a channel, so who may only observe does not make it.
+/// Holds the steps that the account's mode, or the tighter mode of the channel, does not allow. A
+/// take-over is a claim to renew, repair and one day disable a channel, so a mode that only
+/// observes does not make it.
 fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     hold(steps, held, None, |step| {
         let of_channel = facts.specs.get(&step.id).map_or(Mode::Sync, |spec| spec.mode);
@@ -113,8 +114,8 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     });
 }
 
-/// What the operator paused is not written, however urgent. A channel that needs nothing yet is
-/// shown as paused all the same: it will not be renewed in time either.
+/// Holds every step of a paused channel, however urgent. A paused channel that needs nothing yet is
+/// shown as paused too: it will not be renewed in time either.
 fn hold_paused(
     facts: &Facts<'_>,
     steps: &mut Vec<Step>,
@@ -196,8 +197,8 @@ fn hold_refused(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
     });
 }
 
-/// What failed is not tried again before the credits that are left allow it, whatever it is. Only
-/// an operator may ask for it.
+/// Holds every step after a failure until the credits that are left allow another try. Only an
+/// operator may ask for it sooner.
 fn hold_to_spare_credits(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
     let trouble = &facts.state.writes;
     let Some(at) = trouble.at.filter(|at| *at <= facts.now) else { return };

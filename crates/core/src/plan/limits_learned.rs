@@ -1,4 +1,4 @@
-//! What a pass teaches of its account.
+//! The lessons of one pass about its account.
 //!
 //! A short grant (Zoho gives one hour, in silence, to who asks for more than it allows) is taken as
 //! news of the account's real maximum, unless the clock may be to blame:
@@ -37,7 +37,7 @@ use super::backoff;
 use super::step::{Action, Reason, Step};
 use crate::model::codes::is_taken;
 
-/// What Zoho said to a step.
+/// Zoho's reply to a step.
 #[derive(Clone, Copy, Debug)]
 pub enum Said<'a> {
     /// Yes, until then.
@@ -46,8 +46,8 @@ pub enum Said<'a> {
     Refused(&'a str),
 }
 
-/// What is known once these steps were answered so. `measured` is whether this pass saw Zoho's
-/// time.
+/// The lessons known once these steps were answered so. `measured` is true when this pass saw
+/// Zoho's time.
 #[must_use]
 pub fn learn(
     learned: &Learned,
@@ -80,7 +80,7 @@ pub fn learn(
     learned
 }
 
-/// What became of a pass's writes as whole calls.
+/// The fate of a pass's writes as whole calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
     /// True when one was accepted.
@@ -93,7 +93,7 @@ pub struct Calls {
     pub refusing: Option<String>,
 }
 
-/// What is known once the calls of a pass went so.
+/// The lessons known once the calls of a pass went so.
 #[must_use]
 pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timestamp) -> Learned {
     let refusing = match (&calls.refusing, &learned.refusing) {
@@ -153,7 +153,7 @@ fn lifetime_max(grant: Grant, measured: bool, attempts: u32) -> Option<Duration>
     }
 }
 
-/// Whether a life this short is worth another call: there is more to be had by now, and the day's
+/// True when a life this short is worth another call: more can be had by now, and the day's
 /// attempts are not used up.
 pub(super) fn can_do_better(
     grant: Grant,

@@ -24,8 +24,8 @@
 //! - [`render`]: a plan for people and as JSON;
 //! - [`explain`]: one channel's decision with everything it was made from.
 //!
-//! What is deliberately not here: any way to do something. Nothing in this folder knows a network,
-//! a store, a clock, randomness or `async`, and a test reads its imports to keep it so.
+//! Deliberately absent: any way to do something. Nothing in this folder knows a network, a store, a
+//! clock, randomness or `async`, and a test reads its imports to keep it so.
 
 pub mod backoff;
 pub mod calls;

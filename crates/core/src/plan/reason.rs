@@ -1,8 +1,8 @@
-//! Why a step is taken, and what follows from that.
+//! The reasons for a step, and the rules that follow from each.
 
 use super::drift::Drift;
 
-/// Why a step is taken.
+/// The reason for a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Zoho does not have it.
@@ -32,20 +32,20 @@ pub enum Reason {
     Gone,
 }
 
-/// What follows from a reason.
+/// The rules that follow from a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReasonRow {
     /// One word, for logs and as a label.
     pub word: &'static str,
     /// The place of its steps in their pass.
     pub rank: u8,
-    /// What may delay its steps.
+    /// The causes that may delay its steps.
     pub urgency: Urgency,
-    /// What it is called in a story, before the names of its channels.
+    /// The phrase for it in a story, before the names of its channels.
     pub phrase: &'static str,
 }
 
-/// What may delay a step, beside what an operator says and credits that would not last.
+/// The causes that may delay a step, beside an operator's word and credits that would not last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     /// It waits while credits are low, and while the account is in trouble.
@@ -87,7 +87,7 @@ impl Reason {
         self.row().word
     }
 
-    /// What differs; nothing unless it is a drift.
+    /// The fields that differ; none unless it is a drift.
     pub fn drift(&self) -> &[Drift] {
         if let Reason::Drift(drift) = self { drift } else { &[] }
     }
@@ -98,7 +98,8 @@ impl Reason {
         rank == ROUTINE || matches!(urgency, Urgency::Emergency)
     }
 
-    /// What may delay it: a drift that loses no deliveries waits longer than one that does.
+    /// The causes that may delay it: a drift that loses no deliveries waits longer than one that
+    /// does.
     pub fn urgency(&self) -> Urgency {
         let is_drift = !self.drift().is_empty();
         if is_drift && !self.drift().iter().any(Drift::loses_deliveries) {

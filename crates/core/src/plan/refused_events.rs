@@ -26,7 +26,7 @@ pub struct RefusedWrite<'a> {
     pub written: &'a Events,
     /// The events that Zoho has of it.
     pub seen: &'a Events,
-    /// What earlier refusals of the same spec led to.
+    /// The events that earlier refusals of the same spec blamed.
     pub earlier: &'a Events,
     /// Zoho's code.
     pub code: &'a str,
@@ -77,7 +77,8 @@ fn is_of_another_key(path: &str) -> bool {
     !last.starts_with("events") && !last.starts_with("watch")
 }
 
-/// What may be at fault, the likeliest first. Each is a part of the events and not all of them.
+/// The events that may be at fault, the likeliest first. Each is a part of the events and not all
+/// of them.
 fn guesses(events: &Events, seen: &Events) -> Vec<Events> {
     let wire = events.to_wire();
     let of = |texts: &[String]| texts.iter().map(String::as_str).collect::<Events>();

@@ -18,14 +18,14 @@ use super::step::{Held, Plan, Step};
 /// The plans of some accounts, and the short name of all they would do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlansView {
-    /// What `apply --plan` takes.
+    /// The checksum that `apply --plan` takes.
     pub checksum: String,
     /// By account.
     pub accounts: Vec<PlanView>,
 }
 
 impl PlansView {
-    /// Of plans, which are given by account.
+    /// The view of plans, one for each account.
     pub fn of(plans: &[Plan]) -> PlansView {
         PlansView { checksum: checksum(plans), accounts: plans.iter().map(PlanView::of).collect() }
     }
@@ -38,9 +38,9 @@ pub struct PlanView {
     pub account: String,
     /// The instant, by the local clock.
     pub at: Timestamp,
-    /// What would be done, in order.
+    /// The steps to do, in order.
     pub steps: Vec<StepView>,
-    /// What is held back, and why.
+    /// The channels that are held back, and their causes.
     pub held: Vec<HeldView>,
     /// How many channels are as declared and have life enough.
     pub kept: usize,
@@ -64,11 +64,11 @@ pub struct StepView {
     pub channel: String,
     /// The channel's id.
     pub id: String,
-    /// What: `enable`, `update`, `remove-events`, `replace`, `disable`, `take-over`, `forget`.
+    /// The step: `enable`, `update`, `remove-events`, `replace`, `disable`, `take-over`, `forget`.
     pub step: String,
-    /// Why: `missing`, `renew`, `emergency`, `drift` and so on.
+    /// The reason: `missing`, `renew`, `emergency`, `drift` and so on.
     pub reason: String,
-    /// What differs, one line a field, for a drift.
+    /// The fields that differ, one line each, for a drift.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<String>,
     /// When the channel ends as things are.
@@ -84,16 +84,16 @@ pub struct HeldView {
     pub channel: String,
     /// The channel's id.
     pub id: String,
-    /// Why, in one word: `rejected`, `conflict`, `unknown` and so on.
+    /// The cause, in one word: `rejected`, `conflict`, `unknown` and so on.
     pub cause: String,
-    /// Why, in a sentence.
+    /// The cause, in a sentence.
     pub detail: String,
     /// When this may change by itself.
     pub until: Option<Timestamp>,
 }
 
 impl PlanView {
-    /// Of a plan.
+    /// The view of a plan.
     pub fn of(plan: &Plan) -> PlanView {
         let Plan { account, at, steps, held, kept, foreign, overlaps, batch_max: _, next_wake } =
             plan;
@@ -148,7 +148,7 @@ impl PlanView {
 }
 
 impl StepView {
-    /// Of a step.
+    /// The view of a step.
     pub fn of(step: &Step) -> StepView {
         let Step { id, name, action, reason, expiry } = step;
         StepView {
@@ -177,7 +177,7 @@ impl StepView {
 }
 
 impl HeldView {
-    /// Of a held channel.
+    /// The view of a held channel.
     pub fn of(held: &Held) -> HeldView {
         let Held { id, name, cause, until } = held;
         HeldView {

@@ -134,9 +134,9 @@ impl Life {
 pub struct Lead {
     /// Which rule gave it.
     pub rule: Rule,
-    /// What the rule gave.
+    /// The margin that the rule gave.
     pub by_rule: Duration,
-    /// What the account's phase adds.
+    /// The time that the account's phase adds.
     pub phase: Duration,
 }
 
@@ -172,7 +172,7 @@ impl Rule {
     }
 }
 
-/// What a channel's renewal survives.
+/// The trouble that a channel's renewal survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slack {
     /// Between the first attempt to renew and the end.

@@ -23,9 +23,9 @@ pub struct Plan {
     pub account: AccountName,
     /// The instant, by the local clock.
     pub at: Timestamp,
-    /// What to do, in the order to do it.
+    /// The steps, in the order to do them.
     pub steps: Vec<Step>,
-    /// What would be done, or decided, but for something.
+    /// The steps and decisions that are held back.
     pub held: Vec<Held>,
     /// Channels that are as declared and have life enough.
     pub kept: Vec<ChannelId>,
@@ -54,9 +54,9 @@ pub struct Step {
     pub id: ChannelId,
     /// Its name; the id where no name is known.
     pub name: ChannelName,
-    /// What.
+    /// The action of the step.
     pub action: Action,
-    /// Why.
+    /// The reason for the step.
     pub reason: Reason,
     /// When the channel ends if nothing is done, in Zoho's time.
     pub expiry: Option<Timestamp>,
@@ -82,7 +82,7 @@ impl Step {
     }
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Remember that a channel found at Zoho is ours. Sends nothing.
@@ -115,7 +115,7 @@ impl Action {
         }
     }
 
-    /// What it asks for, if it writes a whole channel.
+    /// The channel and expiry it asks for, if it writes a whole channel.
     pub const fn ask(&self) -> Option<&Ask> {
         match self {
             Action::Enable(ask) | Action::Update(ask) | Action::Replace(ask) => Some(ask),
@@ -167,7 +167,7 @@ pub struct Held {
     pub id: ChannelId,
     /// Its name; the id where no name is known.
     pub name: ChannelName,
-    /// Why.
+    /// The cause that holds it.
     pub cause: Cause,
     /// When this may change by itself, by the local clock.
     pub until: Option<Timestamp>,

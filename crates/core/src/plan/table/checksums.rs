@@ -1,4 +1,4 @@
-//! What changes a plan's checksum, and what does not.
+//! The differences that change a plan's checksum, and those that do not.
 
 use super::super::checksum::checksum;
 use super::*;

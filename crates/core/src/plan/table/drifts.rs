@@ -1,4 +1,4 @@
-//! What differs, and which write mends it.
+//! The differences that count as drift, and the write that mends each.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! What an explanation says, and that it says what the plan does.
+//! An explanation agrees with the plan.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! What holds of every plan, for facts of every kind.
+//! The laws of every plan, for facts of every kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 

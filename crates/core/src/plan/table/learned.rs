@@ -1,4 +1,4 @@
-//! What was learned of an account, and what it changes in a plan.
+//! The lessons about an account, and the changes they make in a plan.
 
 use expect_test::expect;
 
@@ -25,7 +25,7 @@ fn short() -> World {
     world
 }
 
-/// What is learned when `asked` was asked for, and an hour granted.
+/// The lesson learned when `asked` was asked for and an hour was granted.
 fn lesson(
     world: &World,
     reason: Reason,
@@ -313,8 +313,8 @@ fn what_calls_teach() {
     assert_eq!(learned, Learned::default());
 }
 
-/// What is known after each pass of an account that takes `limit` channels in one write, and has
-/// one such write to make in a pass: a pass that has more to write knows it sooner.
+/// The sizes learned after each pass of an account that takes `limit` channels in one write. Each
+/// pass has one such write to make; a pass with more to write learns sooner.
 fn sizes(limit: usize) -> Vec<(usize, usize)> {
     let (world, mut learned) = (World::empty(), Learned::default());
     let mut known = Vec::new();

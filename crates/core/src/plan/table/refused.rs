@@ -1,4 +1,4 @@
-//! What becomes of refusals, and of drift that comes back.
+//! The course of refusals, and of drift that comes back.
 
 use expect_test::expect;
 

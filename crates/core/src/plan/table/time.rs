@@ -30,8 +30,8 @@ fn what_is_asked_for_counts_from_zohos_clock_when_ours_is_behind() {
     "#]]);
 }
 
-/// What `check` promises of an outage holds only if the loop's own period and a call that times out
-/// are taken off.
+/// The outage that `check` promises to survive is the margin without the loop's own period and one
+/// call that times out.
 #[test]
 fn slack_is_the_margin_without_the_loops_period_and_one_time_out() {
     let (spec, account) = (spec(1), "acme".parse().unwrap());
