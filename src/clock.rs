@@ -123,7 +123,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// What the clock shows at an instant of the world.
+    /// The time that the clock shows at an instant of the world.
     pub fn shown(self, world: Timestamp) -> Timestamp {
         if world <= self.since {
             world

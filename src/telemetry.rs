@@ -10,9 +10,9 @@
 //! libraries what needs a person. The cron crate logs `Uninited` at info at each start, and
 //! reqwest's and hyper's finer levels would show URLs.
 //!
-//! What runs for long ([`Wait::Never`]) writes through a bounded queue with a thread of its own: a
-//! stderr that is broken, or that nobody reads, loses the log and nothing else. A command waits for
-//! whoever reads it, as every tool does.
+//! A process that runs for long ([`Wait::Never`]) writes through a bounded queue with a thread of
+//! its own. A stderr that is broken, or that nobody reads, then loses the log and nothing else. A
+//! command waits for its reader, as every tool does.
 
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal, Write as _};
@@ -98,7 +98,7 @@ pub fn begin(format: LogFormat, default_level: &str, wait: Wait) {
     let _already = tracing_subscriber::registry().with(filter).with(layer).try_init();
 }
 
-/// What is shown: `rust_log`, if it can be read.
+/// The filter of the log: `rust_log`, if it can be read.
 fn filter(rust_log: Option<&str>, default_level: &str) -> Targets {
     let level = default_level.parse().unwrap_or(LevelFilter::INFO);
     let default = Targets::new()
@@ -108,8 +108,8 @@ fn filter(rust_log: Option<&str>, default_level: &str) -> Targets {
     rust_log.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Whether stderr leads to the journal itself: the variable is inherited by whatever is started
-/// with another stderr.
+/// True when stderr leads to the journal itself: a process inherits the variable even when its
+/// stderr leads elsewhere.
 pub fn is_journal() -> bool {
     let Some(named) = std::env::var_os("JOURNAL_STREAM") else { return false };
     let stderr = rustix::fs::fstat(io::stderr());
@@ -133,7 +133,7 @@ pub fn end() {
     }
 }
 
-/// What stderr did not get so far.
+/// The lines that stderr did not get so far.
 pub fn lost() -> Lost {
     QUEUE.get().map(Lossy::lost).unwrap_or_default()
 }
@@ -189,7 +189,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt
     write!(OneLine(writer), "{value:?}")
 }
 
-/// What is written through it stays on its line.
+/// A writer that keeps each event on its line.
 struct OneLine<'a, 'w>(&'a mut Writer<'w>);
 
 impl Write for OneLine<'_, '_> {

@@ -55,7 +55,7 @@ pub(super) fn print(
     Ok(exit(applied))
 }
 
-/// Whether everything is as it should be.
+/// The exit code: done when every account is settled.
 pub(super) fn exit(applied: &[Applied]) -> Exit {
     if applied.iter().all(Applied::is_settled) { Exit::Done } else { Exit::Failed }
 }

@@ -27,7 +27,7 @@ use super::{Common, Exit, complain};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CheckArgs {}
 
-/// What the channels of one account that renew alike survive.
+/// The trouble that channels of one account survive when they renew alike.
 #[derive(Debug, Serialize)]
 struct SlackView {
     account: String,
@@ -38,7 +38,7 @@ struct SlackView {
     outage_seconds: u64,
 }
 
-/// What `check` says of a config that is good.
+/// The words of `check` about a good config.
 #[derive(Debug, Serialize)]
 struct Checked {
     renewals: Vec<SlackView>,

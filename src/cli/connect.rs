@@ -81,7 +81,7 @@ struct Here {
     asked: mpsc::Receiver<Reloading>,
 }
 
-/// What a verb works with that goes to Zoho by itself.
+/// The parts that a verb works with when it goes to Zoho by itself.
 pub struct Beside {
     /// The accounts.
     pub fleet: Fleet,
@@ -89,8 +89,8 @@ pub struct Beside {
     pub store: Store,
 }
 
-/// What a URL answers, to whom it is shown a token, if there is one; `path` is asked for when the
-/// URL names none. At most so long, and so many bytes.
+/// The answer of a URL, which is shown a token if there is one. `path` is asked for when the URL
+/// names none. Time and bytes are bounded.
 ///
 /// # Errors
 /// When it is no URL, does not answer in time, or answers anything but 200 or more than that.

@@ -49,7 +49,7 @@ pub struct DemoArgs {
     http: SocketAddr,
 }
 
-/// What the demo runs on.
+/// The parts that the demo runs on.
 struct Stage {
     zoho: Arc<Mutex<Zoho>>,
     clock: Arc<dyn Clock>,
@@ -179,7 +179,7 @@ impl ScratchDir {
 
 impl Drop for ScratchDir {
     fn drop(&mut self) {
-        // What is left of it is in the directory for temporary files.
+        // Files that cannot be removed stay in the directory for temporary files.
         let _removed = std::fs::remove_dir_all(&self.0);
     }
 }

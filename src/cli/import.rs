@@ -1,7 +1,7 @@
 //! `import`: the channels that an account has become declarations.
 //!
 //! Looks at Zoho by itself, also beside a running daemon: tokens do not travel over its socket.
-//! What a declaration can say is decided in [`declare`]; how it is written, in [`toml`].
+//! [`declare`] decides the content of a declaration; [`toml`] writes it.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
@@ -86,8 +86,8 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// What `channel_defaults` of the account says in the config file itself, which the declarations
-/// have to go with.
+/// The `channel_defaults` of the account in the config file itself, which the declarations have to
+/// go with.
 fn defaults(common: &Common, account: &str) -> Option<::toml::Table> {
     let text = std::fs::read_to_string(&common.config).ok()?;
     let file: ::toml::Table = text.parse().ok()?;

@@ -1,12 +1,12 @@
 //! `listen`: a receiver for development and for proof.
 //!
-//! What a delivery is worth is decided in [`judge`], what came in all is told by [`summary`]; here
+//! Module [`judge`] decides the worth of a delivery, and [`summary`] tells what came in all; here
 //! is the server between them. It takes a POST on any path, because a proxy or tunnel in front may
-//! have its own, reads no more than a delivery can be, and answers 200 to what is verified and to
-//! nothing else.
+//! have its own. It reads no more than a delivery can hold, and answers 200 to verified deliveries
+//! alone.
 //!
-//! What is deliberately not here: keeping deliveries, dropping doubles, or doing anything with
-//! them. It is no receiver to run a business on: `docs/receivers.md` has those.
+//! Deliberately absent: keeping deliveries, dropping doubles, or doing anything with them. It is no
+//! receiver to run a business on: `docs/receivers.md` has those.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -74,7 +74,7 @@ pub(super) async fn run(
         );
     }
     let loaded = config::load(&common.config, &Surroundings::of_process().doing_without_secrets());
-    // Of what it warns of, only tokens matter here, and those are told below.
+    // Only the warnings about tokens matter here, and those are told below.
     let loaded = Loaded { warnings: Vec::new(), ..loaded };
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
@@ -107,7 +107,7 @@ pub(super) async fn run(
         }
     }
     closing.cancel();
-    // What was answered is printed, also when it came in while the door was closing.
+    // A delivery that was answered is printed, even when it came in while the door was closing.
     let ended = loop {
         tokio::select! {
             biased;
@@ -143,7 +143,7 @@ fn tell_unverifiable(declared: &Declared) {
     ));
 }
 
-/// What every request is received with.
+/// The parts that every request is received with.
 #[derive(Clone)]
 struct Door {
     declared: Arc<Declared>,
@@ -151,7 +151,7 @@ struct Door {
     heard: mpsc::Sender<Heard>,
 }
 
-/// What a request came to.
+/// The result of a request.
 enum Heard {
     /// A delivery.
     Delivery(Judged),

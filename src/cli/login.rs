@@ -38,7 +38,7 @@ pub(super) struct LoginArgs {
     out: Option<PathBuf>,
 }
 
-/// What was done.
+/// The result of the login.
 #[derive(Debug, Serialize)]
 struct LoggedIn {
     account: String,

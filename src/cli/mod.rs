@@ -103,7 +103,7 @@ enum Verb {
     Man(man::ManArgs),
 }
 
-/// What a process ends with.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done, or nothing to do.
@@ -114,7 +114,7 @@ pub enum Exit {
     Pending,
     /// The config cannot be used.
     BadConfig,
-    /// What a monitoring plugin ends with.
+    /// The grade that a monitoring plugin ends with.
     Probed(Grade),
 }
 

@@ -1,4 +1,4 @@
-//! What channelkeeper does, in readable lines, from the reports of its passes: for the verbs that
+//! The work of channelkeeper, in readable lines, from the reports of its passes: for the verbs that
 //! show it at work.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub(super) struct Narrator {
 }
 
 impl Narrator {
-    /// What there is to tell of a pass, but for steps that are not worth a line.
+    /// The lines to tell about a pass, but for steps that are not worth one.
     pub(super) fn hear(
         &mut self,
         report: &AccountReport,

@@ -52,7 +52,7 @@ fn is_bookkeeping(step: &StepView) -> bool {
     ["take-over", "forget"].contains(&step.step.as_str())
 }
 
-/// What the removal guard holds: it is done when somebody says so.
+/// The number of disables that the removal guard holds until an operator allows them.
 fn held_removals(plan: &PlanView) -> usize {
     plan.held.iter().filter(|held| held.cause == CauseKind::RemovalGuard.word()).count()
 }

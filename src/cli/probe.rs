@@ -93,7 +93,7 @@ enum Source {
 }
 
 impl Source {
-    /// What it says; nothing when no daemon runs.
+    /// The summary; nothing when no daemon runs.
     async fn summary(&self, common: &Common) -> anyhow::Result<Option<Summary>> {
         match self {
             Source::File(path) => {

@@ -5,7 +5,7 @@
 //! happened, what was called, and what was not covered, which it has from the coverage ledger, as
 //! `gaps` does. The same config, arguments and seed print the same.
 //!
-//! What it deliberately does not do: ask Zoho or a running daemon, read the store, listen, or use a
+//! A rehearsal deliberately does not ask Zoho or a running daemon, read the store, listen, or use a
 //! secret. A simulated org knows nothing of what else is in the real one.
 
 use std::io::Write;

@@ -73,7 +73,7 @@ pub(super) fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let loaded = config::load(&common.config, &Surroundings::of_process().doing_without_secrets());
-    // Of what it warns of, only this channel's secret matters here, and that is told below.
+    // Only the warning about this channel's secret matters here, and that is told below.
     let loaded = Loaded { warnings: Vec::new(), ..loaded };
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };

@@ -214,7 +214,7 @@ impl Frame {
         }
         let renew = channel.renew_before.good().or(self.renew_before.as_ref());
         if let Some(before) = renew {
-            // Of two keys, the one nearer to the channel is the one to mend.
+            // When two keys disagree, the one nearer to the channel is the one to mend.
             let own_life = channel.lifetime.good().filter(|_| channel.renew_before.is_absent());
             check_share(
                 before.value,
@@ -283,7 +283,7 @@ impl Frame {
 pub(super) enum Proof {
     /// A token.
     Token(Secret),
-    /// What tokens are derived of.
+    /// The key that tokens are derived from.
     Key(Secret),
 }
 

@@ -1,4 +1,4 @@
-//! What only shows between keys, and the desired state that comes of it.
+//! The faults that show only between keys, and the desired state that the config makes.
 //!
 //! A wrong value has been reported where it was read, and counts as left out from there on, so that
 //! one mistake is reported once and the rest of the file is checked all the same. The state that is
@@ -29,7 +29,7 @@ pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> De
         }
         None => (Settings::default(), Frames::default()),
     };
-    // What was read of a file is let go of with its last channel.
+    // The document of a file is dropped with its last channel.
     for document in documents {
         let channels = match document.channels {
             Given::Is(at) => at.value,
@@ -42,14 +42,14 @@ pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> De
     frames.into_desired(settings, check)
 }
 
-/// What every check needs.
+/// The parts that every check needs.
 #[derive(Debug)]
 pub(super) struct Check<'c> {
     /// The files, for their folders and names.
     pub(super) sources: &'c [Source],
     /// Where references lead.
     pub(super) surroundings: &'c Surroundings,
-    /// What was found.
+    /// The problems found so far.
     pub(super) notes: &'c mut Notes,
 }
 

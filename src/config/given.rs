@@ -1,11 +1,11 @@
-//! What stands at a key, and what is gathered while a file is read.
+//! The value at a key, and the problems gathered while a file is read.
 
 use toml::de::DeValue;
 
 use super::problem::Notes;
 use super::source::{At, Place};
 
-/// What stands at a key.
+/// The value at a key.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) enum Given<T> {
     /// Nothing.
@@ -46,7 +46,7 @@ impl<T> Given<T> {
     }
 }
 
-/// What is gathered while a file is read.
+/// The reader of one file, with the problems it gathers.
 #[derive(Debug)]
 pub(super) struct Reader<'n> {
     /// Which file it is.
@@ -55,7 +55,7 @@ pub(super) struct Reader<'n> {
     pub(super) text: &'n str,
     /// The stretches that may be shown.
     pub(super) safe: Vec<(u32, u32)>,
-    /// What was found.
+    /// The problems found so far.
     pub(super) notes: &'n mut Notes,
 }
 
@@ -80,7 +80,7 @@ impl Reader<'_> {
     }
 }
 
-/// What a key asks for.
+/// The kind of value that a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Text,
@@ -119,7 +119,7 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-/// What is written, in words.
+/// The kind of value that is written, in words.
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

@@ -20,16 +20,16 @@ use super::secrets::Surroundings;
 use super::source::{At, Place, Source};
 use crate::model::desired::Desired;
 
-/// What came of loading a config.
+/// The result of loading a config.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Everything that is wanted; none when there are problems.
     pub desired: Option<Desired>,
     /// `[daemon] state_dir`, absolute, if it could be read at all, whatever else is wrong.
     pub state_dir: Option<PathBuf>,
-    /// What makes the config unusable, in the order of the files.
+    /// The problems that make the config unusable, in the order of the files.
     pub problems: Vec<Problem>,
-    /// What a person should look at.
+    /// The warnings that a person should look at.
     pub warnings: Vec<Problem>,
     /// Every file that was read, the named one first.
     pub files: Vec<PathBuf>,
@@ -70,7 +70,7 @@ pub fn state_dir(path: &Path) -> Option<PathBuf> {
 /// Where the store is kept when nothing says otherwise.
 pub const STATE_DIR_DEFAULT: &str = "/var/lib/channelkeeper";
 
-/// What has been read so far.
+/// The files read so far.
 #[derive(Debug, Default)]
 pub(super) struct Loading {
     sources: Vec<Source>,
@@ -227,7 +227,8 @@ pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
     String::from_utf8(bytes).map_err(|_| std::io::Error::other("not UTF-8"))
 }
 
-/// Whether a name fits a pattern in which "*" stands for any text. Hidden files are never meant.
+/// True when a name fits a pattern in which "*" stands for any text. A pattern never matches hidden
+/// files.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

@@ -21,9 +21,8 @@
 //! values of keys that were read and are known to be harmless. Everything else on a shown line is
 //! `***`.
 //!
-//! What is deliberately not here: anything about Zoho's answers, and the store. A config that
-//! breaks does not stop channels that were fine; going on with the last good state is the daemon's
-//! business.
+//! Deliberately absent: anything about Zoho's answers, and the store. A config that breaks does not
+//! stop channels that were fine; going on with the last good state is the daemon's business.
 
 mod accounts;
 mod channels;

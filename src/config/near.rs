@@ -7,7 +7,7 @@ pub(crate) fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c s
     if written.len() > WORD_MAX {
         return None;
     }
-    // Of two characters, one wrong one is half of it: "uk" is no slip for "us".
+    // In a name of two characters, one wrong character is half of it: "uk" is no slip for "us".
     let far = written.chars().count().div_ceil(3).saturating_sub(usize::from(written.len() < 3));
     let near = candidates.iter().map(|candidate| (osa_distance(written, candidate), *candidate));
     near.filter(|(distance, _)| *distance <= far).min().map(|(_, candidate)| candidate)

@@ -1,4 +1,4 @@
-//! What is wrong with a config, and how it is shown.
+//! The problems of a config, and the way they are shown.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,16 +18,16 @@ pub struct Problem {
     pub line: usize,
     /// Counted from 1, in characters; 0 when the file as a whole is meant.
     pub column: usize,
-    /// What is wrong.
+    /// The problem, in words.
     pub message: String,
     /// How to mend it.
     pub help: Option<String>,
-    /// Whether the config can be used all the same.
+    /// The severity says if the config can be used all the same.
     pub severity: Severity,
     snippet: Option<Snippet>,
 }
 
-/// Whether a config can be used all the same.
+/// The severity says if a config can be used all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// It cannot.
@@ -115,7 +115,7 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// What has been found so far, not yet with its lines.
+/// The problems found so far, without their lines.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     list: Vec<Note>,

@@ -31,7 +31,7 @@ fn section(page: &mut String, heading: &str, table: &Value) {
     };
     let mut rows = String::new();
     for (key, about) in keys {
-        // What has a table of its own is a heading of this page.
+        // A key with a table of its own becomes a heading of this page.
         if TABLES
             .iter()
             .any(|(heading, _)| heading.split('`').any(|part| part == format!("[{key}]")))
@@ -56,7 +56,7 @@ fn section(page: &mut String, heading: &str, table: &Value) {
     page.pop();
 }
 
-/// What a value looks like, in words.
+/// The form of a value, in words.
 fn kind(about: &Value) -> String {
     if let Some(words) = about["enum"].as_array() {
         return words.iter().map(code).collect::<Vec<_>>().join(", ");

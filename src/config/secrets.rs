@@ -18,14 +18,14 @@ pub struct Surroundings {
     pub env: Lookup,
     /// `$CREDENTIALS_DIRECTORY`, which systemd sets for the unit and for nobody else.
     pub credentials_dir: Option<PathBuf>,
-    /// What a credential means where there are none.
+    /// The meaning of a credential where there are no credentials.
     pub missing: MissingCredentials,
 }
 
 /// From the name of an environment variable to its value.
 pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What a secret means that is not there, above all in a process that systemd has handed no
+/// The meaning of a secret that is missing, above all in a process that systemd has handed no
 /// credentials to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MissingCredentials {
@@ -88,7 +88,7 @@ impl fmt::Debug for Surroundings {
     }
 }
 
-/// Why a secret could not be fetched.
+/// The reason why a secret could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The environment variable does not exist, or is no UTF-8.
@@ -105,7 +105,7 @@ pub enum SecretError {
     Unreadable {
         /// Which secret.
         origin: Origin,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
@@ -124,7 +124,7 @@ pub enum SecretError {
 }
 
 impl SecretError {
-    /// What mends it.
+    /// The remedy.
     pub fn help(&self) -> String {
         match self {
             SecretError::NotSet(name) => {

@@ -40,7 +40,7 @@ impl<T> At<T> {
 pub(super) struct Source {
     /// As it is named in problems: the path that was asked for.
     pub(super) name: String,
-    /// What relative paths in it are relative to.
+    /// The folder that relative paths in it start from.
     pub(super) folder: PathBuf,
     /// Its content.
     pub(super) text: String,
@@ -58,7 +58,7 @@ pub(super) struct Snippet {
     pub(super) text: String,
     /// The number of its first line, counted from 0.
     pub(super) first_line: usize,
-    /// What to underline, in bytes of `text`.
+    /// The bytes of `text` to underline.
     pub(super) underlined: (usize, usize),
 }
 
@@ -117,7 +117,7 @@ impl Source {
         Snippet { text, first_line, underlined: (from, to - from) }
     }
 
-    /// What of a line is shown when it is long: a window with the place in it.
+    /// The part of a long line that is shown: a window with the place in it.
     fn window(&self, line: usize, start: usize) -> (usize, usize) {
         let begin = self.lines()[line].start;
         let end = self.lines().get(line + 1).map_or(self.text.len(), |next| next.start);
@@ -148,7 +148,7 @@ impl Source {
         let is_header =
             words.starts_with('[') && header.starts_with(|c: char| c.is_ascii_lowercase());
         if is_header {
-            // What is not closed at once may as well be the rest of a string that a line break cut
+            // A header that is not closed at once may be the rest of a string that a line break cut
             // in two.
             let name = header.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
             let name = name.filter(|end| header[*end..].starts_with(']')).unwrap_or_default();
@@ -221,7 +221,7 @@ enum Inside {
 
 /// Shown wherever it stands: it gives a line its shape and says nothing.
 const PUNCTUATION: &str = " \t\"'[]{},=";
-/// What stands in place of the rest.
+/// The text that stands in place of the rest.
 const MASK: &str = "***";
 /// The most lines shown of one place.
 const LINES_MAX: usize = 3;

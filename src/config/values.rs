@@ -15,7 +15,7 @@ use crate::model::policy::{Mode, Removed};
 use crate::model::secret::Secret;
 use crate::model::version::ApiVersion;
 
-/// Why a text is no such value. It never repeats the text of a URL or a secret.
+/// The reason why a text is no such value. It never repeats the text of a URL or a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) message: String,
@@ -220,7 +220,7 @@ pub(super) fn mode(text: &str) -> Result<Mode, Mistake> {
     Mode::from_str(text).map_err(|()| Mistake::new(unknown("mode", text), suggestion(text, &keys)))
 }
 
-/// What happens to what was taken out.
+/// The fate of channels that were taken out.
 pub(super) fn removed(text: &str) -> Result<Removed, Mistake> {
     let all = [Removed::Disable, Removed::Expire];
     let found = all.into_iter().find(|removed| removed.as_str() == text);
@@ -229,10 +229,10 @@ pub(super) fn removed(text: &str) -> Result<Removed, Mistake> {
     })
 }
 
-/// Whether a channel may be declared with this `notify_url`; if not, why.
+/// Checks that a channel may be declared with this `notify_url`.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The reason why it may not, in words.
 pub fn check_notify_url(text: &str) -> Result<(), String> {
     notify_url(text).map_err(|mistake| mistake.message)
 }

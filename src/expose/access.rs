@@ -17,7 +17,7 @@ use axum::http::{StatusCode, Version};
 use crate::model::desired::Http;
 use crate::model::secret::Secret;
 
-/// What a request has to show.
+/// The proofs that a request has to show.
 #[derive(Clone, Debug)]
 pub struct Door {
     /// Names besides the loopback's, in lower case.
@@ -28,13 +28,13 @@ pub struct Door {
 }
 
 impl Door {
-    /// Of what listens at an address.
+    /// The door of a listener at an address.
     pub fn new(listening: SocketAddr, http: &Http) -> Door {
         let is_public = !listening.ip().is_loopback();
         Door { hosts: http.hosts.clone(), is_public, token: http.token.clone() }
     }
 
-    /// Why a request is not answered, if it is not.
+    /// The reason why a request is not answered, if it is not.
     pub(super) fn refuses(&self, request: &Request) -> Option<(StatusCode, &'static str)> {
         self.refuses_host(request).or_else(|| {
             let needs_token = request.uri().path() != OPEN;
@@ -56,7 +56,7 @@ impl Door {
     fn refuses_host(&self, request: &Request) -> Option<(StatusCode, &'static str)> {
         let mut named = request.headers().get_all(HOST).iter();
         let hosts = match (named.next(), named.next()) {
-            // What is that old is no browser.
+            // A client that speaks so old a version is no browser.
             (None, _) if request.version() <= Version::HTTP_10 => Vec::new(),
             (Some(host), None) => vec![Authority::try_from(host.as_bytes()).ok()],
             (None, _) | (Some(_), Some(_)) => vec![None],
@@ -74,7 +74,7 @@ impl Door {
         None
     }
 
-    /// Whether this daemon is known by a host. An address was not looked up, so nobody can have
+    /// True when this daemon is known by a host. An address needs no lookup, so nobody can have
     /// made it lead here.
     fn knows(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -95,7 +95,7 @@ fn is_shown(token: &Secret, headers: &HeaderMap) -> bool {
     })
 }
 
-/// What is answered without a token.
+/// The path that is answered without a token.
 const OPEN: &str = "/livez";
 const UNKNOWN: &str = "this daemon is not known by the name in the request: add it to hosts under [http] of the config, or \
                        ask by address\n";

@@ -1,4 +1,4 @@
-//! What the alert webhook is told, and when the heartbeat may go out: pure.
+//! The messages for the alert webhook, and the times when the heartbeat may go out: pure.
 //!
 //! [`Teller`] is asked again and again how things are, and says what there is to tell. It tells
 //!
@@ -16,7 +16,7 @@
 //! [`proof`] says whether the passes prove that everything is covered, which is what the heartbeat
 //! stands for.
 //!
-//! What is deliberately not here: who is told, and the sending.
+//! Deliberately absent: the receivers, and the sending.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +51,7 @@ struct Topic {
     gone_since: Option<Timestamp>,
 }
 
-/// What there is to tell.
+/// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Which news it is.
@@ -91,7 +91,7 @@ impl Teller {
         }
     }
 
-    /// What a restart has to know; `None` when nothing is told to be bad.
+    /// The state that a restart has to know; `None` when no trouble was told.
     pub fn told(&self) -> Option<AlertState> {
         let (bad_since, at) = self.told?;
         let told = self.topics.iter().filter(|(_, topic)| topic.told);
@@ -168,8 +168,8 @@ impl Teller {
             let topic = self.topics.entry(name.clone()).or_insert(topic);
             topic.gone_since = None;
         }
-        // What is not listed may be there all the same: of an account that nobody has looked at
-        // yet, or beyond the list.
+        // An unlisted reason may hold all the same: its account has not been looked at yet, or the
+        // list is full.
         let unseen =
             |reason: &HealthReason| matches!(reason.kind, Kind::FirstPass | Kind::FirstPassOverdue);
         let is_whole = health.reasons_left_out == 0 && !health.reasons.iter().any(unseen);
@@ -254,7 +254,7 @@ fn proves(report: &AccountReport, now: Timestamp) -> bool {
     !failed && now <= after(report.next_wake, PASS_OVERDUE) && report.channels.values().all(is_safe)
 }
 
-/// What is worth a message, the most serious first.
+/// The reasons worth a message, the most serious first.
 fn reasons(health: &Health) -> impl Iterator<Item = &HealthReason> {
     health.reasons.iter().filter(|reason| reason.kind.is_told())
 }

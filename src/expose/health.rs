@@ -38,7 +38,7 @@ pub use severity::{Grade, Severity, Status};
 pub struct Health {
     /// True when the scheduler's loop turns.
     pub live: bool,
-    /// Why the daemon is not ready; `None` when it is.
+    /// The reason why the daemon is not ready; `None` when it is.
     pub not_ready: Option<String>,
     /// The sum of the reasons.
     pub status: Status,
@@ -55,7 +55,7 @@ pub struct Health {
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HealthReason {
-    /// What kind of thing.
+    /// The kind of reason.
     pub kind: Kind,
     /// The account it is about, if it is about one.
     pub account: Option<AccountName>,
@@ -144,7 +144,7 @@ pub(super) fn is_covered(report: &AccountReport, channel: &ChannelReport, now: T
     report.state_at(channel, now) != ChannelState::Uncovered
 }
 
-/// Of one account, which has had a pass.
+/// The guarantee of one account, which has had a pass.
 pub(super) fn account_guarantee(report: &AccountReport, now: Timestamp) -> Guarantee {
     let end = |channel: &ChannelReport| match channel.expiry {
         Some(expiry) if is_covered(report, channel, now) => Guarantee::Until(expiry),
@@ -153,7 +153,7 @@ pub(super) fn account_guarantee(report: &AccountReport, now: Timestamp) -> Guara
     report.channels.values().map(end).fold(Guarantee::Nothing, Guarantee::and)
 }
 
-/// Of everything.
+/// The guarantee of all accounts.
 fn guarantee(overview: &Overview, now: Timestamp) -> Guarantee {
     let unusable =
         if overview.unusable.is_empty() { Guarantee::Nothing } else { Guarantee::Broken };
@@ -164,7 +164,7 @@ fn guarantee(overview: &Overview, now: Timestamp) -> Guarantee {
 }
 
 impl Guarantee {
-    /// Of two things together.
+    /// The guarantee of two things together.
     fn and(self, other: Guarantee) -> Guarantee {
         match (self, other) {
             (Guarantee::Broken, _) | (_, Guarantee::Broken) => Guarantee::Broken,
@@ -198,7 +198,7 @@ impl fmt::Display for HealthReason {
     }
 }
 
-/// What to say of gaps that nobody has acknowledged, with the verbs to type; nothing when there are
+/// The note about gaps that nobody has acknowledged, with the verbs to type; `None` when there are
 /// none.
 pub(super) fn gaps_note(gaps: usize) -> Option<String> {
     let gaps = (gaps > 0).then(|| counted(gaps, "gap"))?;

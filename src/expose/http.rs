@@ -37,18 +37,18 @@ use super::serve::{self, BRISK};
 use super::status::{ChannelView, HealthView, StatusView};
 use super::summary::Summary;
 
-/// What is shown.
+/// The parts that are shown.
 #[derive(Clone)]
 pub struct Shown {
     /// The latest overview.
     pub overview: watch::Receiver<Arc<Overview>>,
     /// How long ago the loop last turned.
     pub loop_age: Arc<dyn Fn() -> LoopAge + Send + Sync>,
-    /// What is measured beside the passes.
+    /// The measurements taken beside the passes.
     pub measured: Arc<dyn Fn() -> Measured + Send + Sync>,
     /// For `now`.
     pub clock: Arc<dyn Clock>,
-    /// What is remembered, for the pages.
+    /// The store's memory, for the pages.
     pub memory: Lookups,
 }
 

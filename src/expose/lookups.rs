@@ -1,5 +1,5 @@
-//! What the store remembers, read for a page when somebody looks at it: ten thousand channels cost
-//! nothing when nobody does.
+//! The store's memory, read for a page when somebody looks at it. Ten thousand channels cost
+//! nothing while nobody looks.
 //!
 //! The overview says how everything is; the ledger, the record and the token say how it came to be.
 //! They are read through functions that the daemon gives, so that nothing here knows a store. A
@@ -18,9 +18,9 @@ use crate::model::wishes::Wishes;
 /// Reads what is remembered.
 #[derive(Clone)]
 pub struct Lookups {
-    /// Of one account; nothing when it is not held.
+    /// Reads the memory of one account; nothing when it is not held.
     pub account: Arc<Reads<AccountMemory>>,
-    /// Of one channel.
+    /// Reads the memory of one channel.
     pub channel: Arc<ReadsChannel>,
     /// How long one call to Zoho may take, for what a renewal survives.
     pub request_timeout: Duration,
@@ -32,14 +32,14 @@ pub type Reads<T> = dyn Fn(&AccountName) -> Result<Option<T>, String> + Send + S
 pub type ReadsChannel =
     dyn Fn(&AccountName, ChannelId) -> Result<ChannelMemory, String> + Send + Sync;
 
-/// What is declared and remembered of one account.
+/// The declaration and the memory of one account.
 #[derive(Clone, Debug)]
 pub struct AccountMemory {
     /// The rules its plans are made under.
     pub policy: Policy,
     /// Its state.
     pub state: AccountState,
-    /// What people asked for of it.
+    /// The wishes for it.
     pub wishes: Wishes,
     /// The API with its version, as `https://www.zohoapis.eu/crm/v8`.
     pub api: String,
@@ -47,7 +47,7 @@ pub struct AccountMemory {
     pub token: TokenFacts,
 }
 
-/// What may be said of an access token.
+/// The facts about an access token that may be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenFacts {
     /// When the cached one ends; nothing when there is none.
@@ -56,7 +56,7 @@ pub struct TokenFacts {
     pub denied: Option<(String, Timestamp)>,
 }
 
-/// What is remembered of one channel.
+/// The memory of one channel.
 #[derive(Clone, Debug, Default)]
 pub struct ChannelMemory {
     /// Its record.

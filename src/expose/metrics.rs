@@ -10,8 +10,8 @@
 //! `docs/monitoring.md` describes every metric, and a test holds it to that.
 //!
 //! Labels are names from the config and words from the code: nothing from Zoho becomes a label.
-//! What is needed for an alert is there by account; series of single channels are for looking at,
-//! and bounded by [`CHANNEL_SERIES_MAX`].
+//! The metrics that an alert needs are there by account; series of single channels are for looking
+//! at, and bounded by [`CHANNEL_SERIES_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -246,7 +246,7 @@ fn lost(report: &AccountReport, kind: GapKind) -> Option<f64> {
     report.lost.get(&kind).map(Duration::as_secs_f64)
 }
 
-/// What the passes of this process came to.
+/// The totals of the passes of this process.
 fn tallies(tallies: &BTreeMap<AccountName, Tally>) -> Vec<Family> {
     let name = |account: &AccountName| vec![("account", account.to_string())];
     let each = |value: fn(&Tally) -> u64| -> Vec<Sample> {
@@ -324,7 +324,7 @@ fn latencies(measured: &Measured) -> Family {
     )
 }
 
-/// What `[alerts]` sent.
+/// The messages that `[alerts]` sent.
 fn messages(measured: &Measured) -> Vec<Family> {
     let to = |receiver: &Receiver| vec![("to", receiver.word().to_owned())];
     let outcomes = |(receiver, sent): (&Receiver, &Sent)| {

@@ -1,5 +1,5 @@
-//! What the daemon knows of itself and of its accounts at one moment: the one input of everything
-//! that is shown.
+//! The overview: the daemon's knowledge of itself and of its accounts at one moment, and the one
+//! input of everything shown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Overview {
     pub started_at: Timestamp,
     /// Every declared account; `None` until its first pass has ended.
     pub accounts: BTreeMap<AccountName, Option<Arc<AccountReport>>>,
-    /// What the passes of this process came to, by account.
+    /// The totals of the passes of this process, by account.
     pub tallies: BTreeMap<AccountName, Tally>,
     /// Declared accounts that cannot be worked on, and why: their secrets could not be restored.
     pub unusable: BTreeMap<AccountName, String>,
@@ -27,11 +27,11 @@ pub struct Overview {
     pub orphans: BTreeMap<AccountName, usize>,
     /// The state of the config.
     pub config: ConfigState,
-    /// What a failing store means and why it fails, while it does.
+    /// The consequence and the cause of a store that fails, while it does.
     pub store_failed: Option<String>,
     /// Where a database that could not be used was moved to at the start, and why.
     pub store_moved_aside: Option<String>,
-    /// Why the status file is not written, while it is not.
+    /// The reason why the status file is not written, while it is not.
     pub status_file_failed: Option<String>,
     /// The last jump of the wall clock: when it was noticed, and by how many milliseconds it went
     /// ahead (negative: back).
@@ -54,7 +54,7 @@ pub struct LogLost {
 }
 
 impl Overview {
-    /// Of a daemon that starts: nothing has been looked at.
+    /// The overview of a daemon that starts: nothing has been looked at.
     pub fn starting(started_at: Timestamp, config: ConfigState) -> Overview {
         Overview {
             started_at,
@@ -134,19 +134,19 @@ pub struct ConfigState {
     /// The first 16 hexadecimal digits of the SHA-256 of that file and all it includes, in that
     /// order; `None` while the desired state comes from the store.
     pub hash: Option<String>,
-    /// What is wrong with the file as it was last read, one line each with file, line and remedy.
-    /// While there is anything, the last good desired state is in force.
+    /// The faults of the file as it was last read, one line each with file, line and remedy. While
+    /// there is anything, the last good desired state is in force.
     pub problems: Vec<String>,
-    /// What is not wrong but worth a word.
+    /// The warnings about the file.
     pub warnings: Vec<String>,
 }
 
-/// What is measured beside the passes. It is kept in memory only.
+/// The measurements taken beside the passes. It is kept in memory only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     /// How long calls to Zoho took.
     pub latencies: Latencies,
-    /// What `[alerts]` sent.
+    /// The messages that `[alerts]` sent.
     pub messages: BTreeMap<Receiver, Sent>,
     /// Log lines that stderr did not get.
     pub log_lines_lost: u64,
@@ -171,7 +171,7 @@ impl Receiver {
     }
 }
 
-/// What one of them was sent.
+/// The messages that one receiver was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Requests that were answered with 2xx.

@@ -9,8 +9,8 @@
 //! | covered for less than `warning` | WARNING |
 //! | else | by the status, as the table in `health/severity.rs` says |
 //!
-//! Of two grades the worse counts. What is asked of a running daemon is a summary of this instant;
-//! when no daemon runs that is CRITICAL. (The format is that of the *Monitoring Plugins Development
+//! The worse of two grades counts. A running daemon is asked for a summary of this instant; when no
+//! daemon runs, the grade is CRITICAL. (The format is that of the *Monitoring Plugins Development
 //! Guidelines*.)
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub use super::health::Grade;
 use super::one_line::line;
 use super::summary::{SCHEMA, Summary};
 
-/// What is too little and too old.
+/// The limits below which a guarantee is too short, and above which a summary is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A guarantee that is shorter is a warning.
@@ -41,7 +41,7 @@ pub struct Verdict {
     pub grade: Grade,
     /// In a sentence.
     pub text: String,
-    /// What is not as it should be, one line each, at most [`DETAILS_MAX`].
+    /// The troubles, one line each, at most [`DETAILS_MAX`].
     pub details: Vec<String>,
     /// For how long everything is covered, in seconds.
     pub guaranteed_s: Option<u64>,
@@ -52,7 +52,7 @@ pub struct Verdict {
 /// Reads a summary.
 ///
 /// # Errors
-/// What is wrong with it, in a sentence.
+/// The fault of the summary, in a sentence.
 pub fn read(bytes: &[u8]) -> Result<Summary, String> {
     #[derive(Deserialize)]
     struct Schema {
@@ -173,7 +173,7 @@ fn by_guarantee(left: Option<u64>, limits: &Limits) -> Grade {
     match left.map(Duration::from_secs) {
         Some(left) if left.is_zero() || left < limits.critical => Grade::Critical,
         Some(left) if left < limits.warning => Grade::Warning,
-        // Of no guarantee at all the status says whether that is as it should be.
+        // When there is no guarantee at all, the status decides if that is as it should be.
         Some(_) | None => Grade::Ok,
     }
 }

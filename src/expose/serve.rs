@@ -6,8 +6,8 @@
 //! out, and `/livez` goes on answering. Only when an answer is being made for every single one is
 //! the newcomer turned away.
 //!
-//! What is deliberately not here: the size and the time of a body, which are those of whoever reads
-//! it. What a handler does not read is not read at all: its connection is closed after the answer.
+//! Deliberately absent: limits on the size and the time of a body, which its reader sets. A body
+//! that a handler does not read is left unread: its connection is closed after the answer.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,7 +37,7 @@ pub struct Limits {
     pub life: Option<Duration>,
 }
 
-/// Of a listener whose answers are made at once.
+/// The limits of a listener whose answers are made at once.
 pub const BRISK: Limits = Limits { connections: 64, life: Some(Duration::from_secs(30)) };
 
 /// Serves until `shutdown`, then lets what is under way end, for two seconds at most. `admit` says

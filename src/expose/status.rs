@@ -56,13 +56,13 @@ pub struct HealthView {
     pub live: bool,
     /// True when the daemon is ready.
     pub ready: bool,
-    /// Why it is not.
+    /// The reason why it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
     /// Up to when everything declared stays covered if nothing succeeds any more; nothing when
     /// something is uncovered, nothing is declared, or it is not known yet.
     pub guaranteed_until: Option<Timestamp>,
-    /// What is not as it should be, the most serious first.
+    /// The troubles, the most serious first.
     pub reasons: Vec<ReasonView>,
     /// How many reasons are not listed.
     pub reasons_left_out: usize,
@@ -76,7 +76,7 @@ pub struct HealthView {
 pub struct ReasonView {
     /// How serious it is: `degraded` or `failing`.
     pub status: Status,
-    /// What, in one word.
+    /// The reason, in one word.
     pub word: String,
     /// The account it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ pub struct ReasonView {
     /// The channel it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// What, in a sentence.
+    /// The reason, in a sentence.
     pub text: String,
 }
 
@@ -95,10 +95,9 @@ pub struct ConfigView {
     pub file: String,
     /// When the desired state in force was read from it; nothing while it comes from the store.
     pub loaded_at: Option<Timestamp>,
-    /// What is wrong with the file; while there is anything, the last good desired state is in
-    /// force.
+    /// The faults of the file; while there are any, the last good desired state is in force.
     pub problems: Vec<String>,
-    /// What is worth a word.
+    /// The warnings about the file.
     pub warnings: Vec<String>,
 }
 
@@ -107,7 +106,7 @@ pub struct ConfigView {
 pub struct AccountView {
     /// Its name.
     pub name: String,
-    /// Why it cannot be worked on.
+    /// The reason why the account cannot be worked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable: Option<String>,
     /// Its last pass; nothing before the first one has ended.
@@ -129,13 +128,12 @@ pub struct AccountView {
     pub overlaps: Vec<String>,
     /// Calls made by this process.
     pub calls: Vec<CallsView>,
-    /// What is left of the day's API credits; nothing when Zoho has not said that half of them are
-    /// used.
+    /// The day's API credits that are left; none when Zoho has not said that half of them are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<CreditsView>,
 }
 
-/// What is left of the day's API credits.
+/// The day's API credits that are left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditsView {
     /// So many.
@@ -157,15 +155,15 @@ pub struct CreditsView {
 pub struct PassView {
     /// When it began.
     pub at: Timestamp,
-    /// Why it began.
+    /// The reason why the pass began.
     pub wake: String,
     /// How long it took, in seconds.
     pub took_s: f64,
     /// The last look that saw the whole list.
     pub looked_at: Option<Timestamp>,
-    /// Why the look failed, if it did.
+    /// The reason why the look failed, if it did.
     pub look_failed: Option<String>,
-    /// Why writes failed, if they did for a reason that is no channel's own.
+    /// The reason why writes failed, if that was no single channel's fault.
     pub writes_failed: Option<String>,
     /// True when only a person can mend the failure.
     pub needs_a_person: bool,
@@ -209,10 +207,10 @@ pub struct ChannelView {
     pub lifetime_s: u64,
     /// True when Zoho gave far less than was asked for.
     pub short_grant: bool,
-    /// What differs and was not mended yet, one line a field.
+    /// The fields that differ and were not mended yet, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<String>,
-    /// What is not done, and why.
+    /// The steps that are held, and their causes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldView>,
     /// The last step taken.
@@ -227,7 +225,7 @@ pub struct ChannelView {
 }
 
 impl StatusView {
-    /// Of everything, at `now`.
+    /// The status at `now`.
     pub fn of(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> StatusView {
         let health = health::health(overview, loop_age, now);
         let accounts = accounts(overview, now);
@@ -244,7 +242,7 @@ impl StatusView {
 }
 
 impl HealthView {
-    /// Of a health.
+    /// The view of a health.
     pub fn of(health: &Health) -> HealthView {
         let Health { live, not_ready, status, reasons, reasons_left_out, guarantee, gaps } = health;
         HealthView {
@@ -383,7 +381,7 @@ fn held_view(held: &Held) -> HeldView {
 }
 
 impl CreditsView {
-    /// Of an account, unless what Zoho said is out of date.
+    /// The view of an account's credits, unless Zoho's count is out of date.
     pub(super) fn of(report: &AccountReport, now: Timestamp) -> Option<CreditsView> {
         let credits = report.credits.filter(|credits| now < credits.until)?;
         let tight = credits.are_tight(now);

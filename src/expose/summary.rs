@@ -40,7 +40,7 @@ pub struct Summary {
     pub guaranteed_until_epoch: Option<i64>,
     /// True when the daemon is stopping: nobody renews until it is started again.
     pub stopping: bool,
-    /// What is not as it should be, the most serious first, at most [`REASONS_MAX`].
+    /// The troubles, the most serious first, at most [`REASONS_MAX`].
     pub reasons: Vec<ReasonView>,
     /// How many more there are.
     pub reasons_left_out: usize,
@@ -65,7 +65,7 @@ pub struct AccountSummary {
 }
 
 impl Summary {
-    /// Of everything, at `now`.
+    /// The summary at `now`.
     pub fn of(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Summary {
         let health = health::health(overview, loop_age, now);
         let reasons_left_out =

@@ -73,7 +73,7 @@ impl Lossy {
         self.0.filled.notify_one();
     }
 
-    /// What was lost so far.
+    /// The lines lost so far.
     pub(super) fn lost(&self) -> Lost {
         self.queue().lost
     }
@@ -81,7 +81,7 @@ impl Lossy {
     /// Waits until everything is written, and no longer than this.
     pub(super) fn drain(&self, at_most: Duration) {
         let is_busy = |queue: &mut Queue| queue.is_writing || !queue.lines.is_empty();
-        // What is not written by then is lost with the process.
+        // Lines that are not written by then are lost with the process.
         let _drained = self.0.drained.wait_timeout_while(self.queue(), at_most, is_busy);
     }
 

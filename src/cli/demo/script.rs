@@ -1,4 +1,5 @@
-//! What the world does in the demo, and when. The script has three days and is then played again.
+//! The events of the demo's world, and their times. The script has three days and is then played
+//! again.
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! What channelkeeper does in the demo, in readable lines, from the reports of its passes.
+//! The work of channelkeeper in the demo, in readable lines, from the reports of its passes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

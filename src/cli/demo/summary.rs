@@ -38,7 +38,7 @@ pub(super) struct Summary {
     simulated: Duration,
 }
 
-/// Of the simulator's truth.
+/// The summary of the simulator's truth.
 pub(super) fn of(stage: &Stage) -> Summary {
     let now = stage.clock.now();
     let by_hand_max = after_audit(stage.speed);

@@ -103,7 +103,7 @@ fn append(text: &mut String, more: &str) {
     let _infallible = text.write_str(more);
 }
 
-/// What is about to be seen.
+/// The introduction to the demo.
 pub(super) fn introduction(how: &str, listening: Option<SocketAddr>) -> String {
     let channels: usize = ACCOUNTS.iter().map(|account| account.channels.len()).sum();
     let page = listening

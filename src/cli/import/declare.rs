@@ -19,7 +19,7 @@ use crate::model::small_set::SmallSet;
 use crate::model::time::Timestamp;
 use crate::zoho::client::Stranger;
 
-/// What declarations are made from.
+/// The facts that declarations are made from.
 pub(super) struct Found<'a> {
     pub(super) account: &'a AccountName,
     /// Part of every derived id.
@@ -27,7 +27,7 @@ pub(super) struct Found<'a> {
     pub(super) channels: &'a BTreeMap<ChannelId, Observed>,
     pub(super) strangers: &'a [Stranger],
     pub(super) records: &'a BTreeMap<ChannelId, Record>,
-    /// What is declared of this account already.
+    /// The channels that this account already declares.
     pub(super) declared: &'a BTreeMap<ChannelId, Arc<Spec>>,
     /// The names that are taken, over all accounts.
     pub(super) names: BTreeSet<ChannelName>,
@@ -138,7 +138,7 @@ impl LeftOut {
     }
 }
 
-/// What all rows of a channel agree on.
+/// The facts that all rows of a channel agree on.
 struct Said<'a> {
     url: &'a NotifyUrl,
     token: Option<Fingerprint>,

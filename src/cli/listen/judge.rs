@@ -17,7 +17,7 @@ use crate::model::desired::Desired;
 use crate::model::events::Operation;
 use crate::model::time::Timestamp;
 
-/// What a delivery is worth; the first of two is worth more.
+/// The worth of a delivery; the first of two is worth more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
     /// A declared channel, its token, and an event that it covers.
@@ -87,7 +87,7 @@ pub(super) struct Judged {
     pub(super) ids: Vec<String>,
     /// How many records there are besides.
     pub(super) more_ids: usize,
-    /// What it is worth.
+    /// The verdict on it.
     pub(super) verdict: Verdict,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct Channel {
     pub(super) spec: Arc<Spec>,
 }
 
-/// What a delivery says that happened.
+/// The event that a delivery reports.
 #[derive(Clone, Copy)]
 enum Said<'a> {
     /// Nothing: it is a test.
@@ -173,7 +173,7 @@ impl Declared {
 }
 
 impl Channel {
-    /// Whether its deliveries can be verified here: it has a token, or the key of one, and that
+    /// True when its deliveries can be verified here: it has a token, or the key of one, and that
     /// could be fetched.
     pub(super) fn has_usable_token(&self) -> bool {
         let key = self.spec.rotation.as_ref().map(|rotation| &rotation.key);
@@ -249,7 +249,7 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// What may be shown of a text that anybody may have sent: one word, as names and ids are.
+/// The part of a text from anybody that may be shown: one word, as names and ids are.
 fn plain(text: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '?' };
     text.chars().take(WORD_MAX).map(word).collect()

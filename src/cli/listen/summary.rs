@@ -1,4 +1,5 @@
-//! What came, by declared channel and module: the end of `listen`, and what has never delivered.
+//! The deliveries by declared channel and module, for the end of `listen`, and the channels that
+//! never delivered.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

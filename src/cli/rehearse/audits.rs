@@ -14,7 +14,7 @@ use crate::model::time::{Timestamp, after, span, whole_seconds};
 pub(super) struct Audits(Cron);
 
 impl Audits {
-    /// Of the six fields of `audit`.
+    /// The audits of the six fields of `audit`.
     pub(super) fn new(expression: &str) -> Result<Audits, CronError> {
         CronParser::builder()
             .seconds(Seconds::Required)

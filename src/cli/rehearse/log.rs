@@ -1,5 +1,5 @@
-//! What is heard in a rehearsal: a timeline, and numbers by account. Of what came before its first
-//! day, only alarms.
+//! The log of a rehearsal: a timeline, and numbers by account. From the time before its first day,
+//! it keeps only alarms.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +36,7 @@ pub(super) enum Voice {
     Alarm,
 }
 
-/// What became of an account.
+/// The fate of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Calls by method, and token requests as `token`.
@@ -59,7 +59,7 @@ pub(super) struct Log {
 struct Heard {
     narrator: Narrator,
     lines: Vec<Line>,
-    /// What was last told of an account.
+    /// The last line that was told about each account.
     told: BTreeMap<AccountName, String>,
     tallies: BTreeMap<String, Tally>,
 }
@@ -130,7 +130,7 @@ impl Log {
 }
 
 impl Heard {
-    /// What there is to tell of a pass. What is tried again and again is told once.
+    /// The lines to tell about a pass. A step that is tried again and again is told once.
     fn news(&mut self, report: &AccountReport) -> Vec<String> {
         let texts = self.narrator.hear(report, |step, outcome| !is_plain_renewal(step, outcome));
         let is_new = |text: &String| {

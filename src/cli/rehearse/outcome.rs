@@ -18,7 +18,7 @@ use super::log::{Line, Voice};
 use super::stage::{BEGINS, Played, is_observed};
 use super::trouble::Trouble;
 
-/// What was rehearsed, and what came of it. Instants are the simulation's.
+/// The rehearsal and its outcome. Instants are the simulation's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Rehearsal {
     begins: Timestamp,
@@ -33,13 +33,13 @@ pub(super) struct Rehearsal {
     accounts: BTreeMap<String, AccountView>,
 }
 
-/// What became of an account.
+/// The fate of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct AccountView {
     /// By method, and token requests as `token`.
     calls: BTreeMap<&'static str, u64>,
     calls_failed: u64,
-    /// What `plan` expects of so many days when all is well: looks, renewals, tokens.
+    /// The calls that `plan` expects in so many days when all is well: looks, renewals, tokens.
     calls_expected: [u64; 3],
     renewals: u64,
     /// The least life that was left at a renewal.
@@ -191,7 +191,7 @@ impl AccountView {
     }
 }
 
-/// Of an account that nothing has happened to.
+/// The view of an account that nothing has happened to.
 fn expected(desired: &Desired, held: &AccountDesired, days: u32) -> AccountView {
     let audits = f64::from(audits_per_day(&desired.settings.audit));
     let daily = calls::expected(&held.account.name, &held.account.policy, &held.specs, audits);

@@ -42,7 +42,7 @@ use super::dice::Dice;
 use super::log::{Line, Log, Tally};
 use super::trouble::{Act, HOW, Trouble};
 
-/// What is rehearsed.
+/// The script of a rehearsal.
 pub(super) struct Script {
     pub(super) desired: Desired,
     pub(super) days: u32,
@@ -50,7 +50,7 @@ pub(super) struct Script {
     pub(super) trouble: Trouble,
 }
 
-/// What came of it.
+/// The outcome of a rehearsal.
 pub(super) struct Played {
     pub(super) lines: Vec<Line>,
     /// By account: what became of it, and what was not covered.
@@ -276,7 +276,7 @@ impl Stage {
 
 /// The same declaration with credentials of the simulator's, every channel token another one, and
 /// alarms that go nowhere. Each account has a host of its own, by which its calls are told apart.
-/// What is bad is told once, and not again and again.
+/// Alarms tell a trouble once, and do not repeat it.
 fn without_secrets(mut desired: Desired) -> Desired {
     desired.settings.alerts = Alerts {
         webhook: Some(Secret::new("https://webhook.invalid/")),

@@ -1,4 +1,4 @@
-//! What goes wrong in a rehearsal, and when: as it is written on the command line.
+//! The troubles of a rehearsal and their times, as they are written on the command line.
 
 use std::str::FromStr;
 use std::time::Duration;

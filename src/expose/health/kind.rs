@@ -79,13 +79,13 @@ impl Kind {
         if self <= Kind::Emergency { Status::Failing } else { Status::Degraded }
     }
 
-    /// Whether it is worth a message. What passes by itself within minutes, or goes with another
-    /// reason, is not.
+    /// True when it is worth a message. A reason that passes by itself within minutes, or that goes
+    /// with another reason, is not.
     pub const fn is_told(self) -> bool {
         !matches!(self, Kind::FirstPass | Kind::BackOff | Kind::ClockJump | Kind::Orphans)
     }
 
-    /// What a person should do about it, as part of a sentence.
+    /// The remedy, as part of a sentence.
     pub const fn remedy(self) -> &'static str {
         self.row().remedy
     }

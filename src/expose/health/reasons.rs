@@ -27,7 +27,7 @@ pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) ->
     reasons
 }
 
-/// What holds of all accounts, or of what is no account any more.
+/// The reasons that hold for all accounts, or for the remains of a removed account.
 fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
     let Overview {
         unusable,
@@ -204,7 +204,7 @@ fn credits_text(credits: &Credits, now: Timestamp) -> String {
     )
 }
 
-/// What went wrong in the last pass. What needs a person is said once, whatever it hit.
+/// The troubles of the last pass. A trouble that needs a person is said once, whatever it hit.
 fn trouble_reasons(report: &AccountReport) -> Vec<HealthReason> {
     let look = report.look_failed.as_ref().map(|why| format!("the look at Zoho failed: {why}"));
     let writes = report.writes_failed.as_ref().map(|why| format!("writes failed: {why}"));

@@ -25,7 +25,7 @@ pub enum Status {
     Failing,
 }
 
-/// What a monitoring plugin ends with.
+/// The grade that a monitoring plugin ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Grade {
@@ -39,7 +39,7 @@ pub enum Grade {
     Critical,
 }
 
-/// What a status means to each of those who ask.
+/// The meaning of a status to each of those who ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Severity {
     /// The status as a word.

@@ -41,7 +41,7 @@ pub(super) fn seconds(name: &'static str, help: &'static str) -> Family {
     Family { unit: Some(Unit::Seconds), ..gauge(name, help) }
 }
 
-/// What only grows: `_total` is added to its name.
+/// A metric that only grows: `_total` is added to its name.
 pub(super) fn counter(name: &'static str, help: &'static str) -> Family {
     Family { metric: MetricType::Counter, ..gauge(name, help) }
 }

@@ -14,7 +14,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What an `Accept` header asks for: OpenMetrics only when it names it.
+    /// The format that an `Accept` header asks for: OpenMetrics only when it names it.
     pub fn asked(accept: &str) -> Format {
         let names_it = accept.split(',').any(|range| {
             let mut parts = range.split(';').map(str::trim);
@@ -28,7 +28,7 @@ impl Format {
         if names_it { Format::OpenMetrics } else { Format::Text }
     }
 
-    /// What an answer in this format is marked with.
+    /// The content type of an answer in this format.
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",

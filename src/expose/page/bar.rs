@@ -10,7 +10,7 @@ use crate::model::time::{Timestamp, brief, span};
 
 use super::super::status::ChannelView;
 
-/// What a bar shows, in thousandths of the life that was asked for.
+/// The content of a bar, in thousandths of the life that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
     left: u64,
@@ -29,7 +29,7 @@ enum Mood {
 }
 
 impl Bar {
-    /// Of a channel at `now`.
+    /// The bar of a channel at `now`.
     pub fn of(channel: &ChannelView, now: Timestamp) -> Bar {
         let left = channel.expiry.map_or(Duration::ZERO, |expiry| span(now, expiry));
         let whole = u128::from(channel.lifetime_s.max(left.as_secs()).max(1));
@@ -77,7 +77,7 @@ impl Mood {
     }
 }
 
-/// What it shows, in a sentence.
+/// The content of the bar, in a sentence.
 fn sentence(channel: &ChannelView, now: Timestamp) -> String {
     let Some(expiry) = channel.expiry.filter(|expiry| *expiry > now) else {
         return "no life left".to_owned();

@@ -29,7 +29,7 @@ use super::front::last_outcome;
 use super::query::{Period, Query};
 use super::strip::Strip;
 
-/// What the page of a channel shows.
+/// The content of a channel's page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelPage {
     /// The instant of which it speaks.
@@ -38,9 +38,9 @@ pub struct ChannelPage {
     pub account: String,
     /// How it is.
     pub channel: ChannelView,
-    /// What is declared, key by key; no secret.
+    /// The declaration, key by key; no secret.
     pub declared: Vec<(&'static str, String)>,
-    /// What Zoho gave last.
+    /// Zoho's last grant.
     pub grant: Option<Grant>,
     /// When it was decided last, and why so.
     pub explanation: Option<Explanation>,
@@ -50,9 +50,9 @@ pub struct ChannelPage {
     pub gaps: Vec<(GapView, Backfill)>,
     /// How many more there are.
     pub gaps_left_out: usize,
-    /// What happened, the latest first, at most [`HISTORY_MAX`].
+    /// The events of its history, the latest first, at most [`HISTORY_MAX`].
     pub history: Vec<Happened>,
-    /// What could not be read, or is otherwise to be known before the rest is believed.
+    /// The parts that could not be read, and other warnings to know before the rest is believed.
     pub warnings: Vec<String>,
 }
 
@@ -61,12 +61,13 @@ pub struct ChannelPage {
 pub struct Happened {
     /// When.
     pub at: Timestamp,
-    /// What, in a sentence.
+    /// The event, in a sentence.
     pub what: String,
 }
 
 impl ChannelPage {
-    /// Of one declared channel; nothing when there is none, or its account has not had a pass.
+    /// The page of one declared channel; `None` when there is none, or its account has not had a
+    /// pass.
     pub fn of(
         overview: &Overview,
         loop_age: LoopAge,
@@ -347,7 +348,7 @@ fn explained(
     explain(&facts, &report.after, id, request_timeout)
 }
 
-/// What a decision was made from, in the order of the table's columns.
+/// The facts that a decision was made from, in the order of the table's columns.
 fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     let Explanation { declared, observed, record, rules, drift, renewal, .. } = explanation;
     let length = |seconds: u64| brief(Duration::from_secs(seconds));
@@ -503,7 +504,7 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
     declared
 }
 
-/// What happened, as far as it is remembered: gaps, the last grant, the declaration.
+/// The history as far as it is remembered: gaps, the last grant, the declaration.
 fn history(
     channel: &ChannelReport,
     grant: Option<Grant>,

@@ -1,4 +1,4 @@
-//! What every page has: the document around it, its one style sheet, and the small things that
+//! The parts of every page: the document around it, its one style sheet, and the small pieces that
 //! stand in many places.
 
 use std::sync::LazyLock;
@@ -14,9 +14,9 @@ use super::super::health::Status;
 
 /// A document.
 pub(super) struct Frame {
-    /// What the window is called.
+    /// The title of the window.
     pub(super) title: String,
-    /// What the icon shows, if it shows anything.
+    /// The status that the icon shows, if any.
     pub(super) status: Option<Status>,
     /// True when it loads itself anew.
     pub(super) follow: bool,
@@ -89,7 +89,7 @@ pub(super) fn state(word: &str) -> Markup {
     html! { span class=(format!("state {word}")) { span.sign aria-hidden="true" { (sign) } " " (word) } }
 }
 
-/// What the signs of strips and bars mean.
+/// The legend of the signs in strips and bars.
 pub(super) fn legend() -> Markup {
     let sample = |kind: &str, y: &str, height: &str| {
         html! { svg.sample viewBox="0 0 16 12" aria-hidden="true" { rect class=(kind) y=(y) width="16" height=(height) {} } }
@@ -107,7 +107,7 @@ pub(super) fn legend() -> Markup {
     }
 }
 
-/// What may be loaded and run: the style sheet of this file, the icon, and nothing else.
+/// The content security policy: only the style sheet of this file and the icon may be loaded.
 pub fn policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));

@@ -23,10 +23,10 @@ use super::query::{Query, Shows, Sort, StateFilter, channel_href};
 use super::select::{Selection, select};
 use super::strip::Strip;
 
-/// What the front page shows.
+/// The content of the front page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrontView {
-    /// What was asked for.
+    /// The query that was asked for.
     pub query: Query,
     /// The instant of which it speaks.
     pub now: Timestamp,
@@ -52,7 +52,7 @@ pub struct FrontView {
     pub pages: usize,
     /// How many channels are in each state, in the order of [`ChannelState::ALL`].
     pub by_state: [usize; 4],
-    /// What of the memory could not be read, if anything.
+    /// The reason why part of the memory could not be read, if so.
     pub unread: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub struct FrontView {
 pub struct AccountRow {
     /// Its name.
     pub name: String,
-    /// Why it cannot be worked on.
+    /// The reason why the account cannot be worked on.
     pub unusable: Option<String>,
     /// Its last pass.
     pub pass: Option<PassView>,
@@ -75,7 +75,7 @@ pub struct AccountRow {
     pub token: TokenFacts,
     /// Calls made by this process.
     pub calls: u64,
-    /// What is left of the day's API credits, when Zoho says it.
+    /// The day's API credits that are left, when Zoho says it.
     pub credits: Option<CreditsView>,
     /// Events that several channels send to the same URL, one line each.
     pub overlaps: Vec<String>,
@@ -93,7 +93,7 @@ pub struct ChannelRow {
 }
 
 impl FrontView {
-    /// Of everything, at `now`.
+    /// The front page at `now`.
     pub fn of(
         overview: &Overview,
         loop_age: LoopAge,
@@ -439,7 +439,7 @@ impl AccountRow {
     }
 }
 
-/// What is said of a token.
+/// The words about a token.
 fn token(token: &TokenFacts, now: Timestamp) -> Markup {
     let TokenFacts { until, denied } = token;
     let valid = until.filter(|until| *until > now);

@@ -1,4 +1,4 @@
-//! What a page is asked for: the query of its URL, read and written.
+//! The query of a page's URL, read and written.
 //!
 //! Anything can stand in a URL, so nothing in it is an error: what is not understood is as if it
 //! were not there.
@@ -8,7 +8,7 @@ use crate::reconcile::report::ChannelState;
 
 use super::super::health::Status;
 
-/// What the front page is asked for.
+/// The query of the front page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// Words that a channel must have in its name, id, account or events.
@@ -39,7 +39,7 @@ pub enum StateFilter {
 /// The order of channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// What is not as it should be first, then the shortest life.
+    /// The channels in trouble first, then the shortest life.
     #[default]
     Worst,
     /// The shortest life first.
@@ -171,7 +171,7 @@ impl Shows {
 }
 
 impl Query {
-    /// Of a URL's query, without the `?`.
+    /// The query in a URL, without the `?`.
     pub fn parse(text: &str) -> Query {
         let mut query = Query { page: 1, ..Query::default() };
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {

@@ -23,7 +23,7 @@ pub struct Hit<'a> {
     pub state: ChannelState,
 }
 
-/// What a query selects.
+/// The channels that a query selects.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
     /// The channels of the page, in order.
@@ -39,7 +39,7 @@ pub struct Selection<'a> {
     pub by_state: [usize; 4],
 }
 
-/// What `query` selects at `now`.
+/// The channels that `query` selects at `now`.
 pub fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) -> Selection<'a> {
     let words: Vec<String> = query.q.split_whitespace().map(str::to_lowercase).collect();
     let mut by_state = [0; 4];

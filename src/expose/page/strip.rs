@@ -4,7 +4,7 @@
 //! A strip has [`CELLS`] cells. A gap colours every cell that it touches, so that none is too short
 //! to be seen; where more than [`RUNS_MAX`] stretches would have to be drawn, cells are put
 //! together until they fit. The worst in a cell wins: uncovered, then undeliverable, then unknown.
-//! What it sums up ([`Lost`]) is exact.
+//! The sums ([`Lost`]) are exact.
 //!
 //! Colour is not the only sign: covered time is a thin band, uncovered and undeliverable full
 //! blocks, unknown a striped one, and time before the declaration is empty. Each gap says what it
@@ -34,7 +34,7 @@ pub struct Strip {
     pub declared: Option<u32>,
     /// The cells that are not covered, in order.
     pub runs: Vec<Run>,
-    /// What was lost.
+    /// The time that was lost.
     pub lost: Lost,
 }
 
@@ -51,7 +51,7 @@ pub struct Run {
     pub from: Timestamp,
     /// The end of its last gap; nothing when it is open.
     pub to: Option<Timestamp>,
-    /// Why.
+    /// The causes of the gaps in it.
     pub causes: BTreeSet<GapCause>,
 }
 
@@ -69,7 +69,7 @@ pub struct Lost {
 }
 
 impl Strip {
-    /// Of a ledger, up to `now` in Zoho's time.
+    /// The strip of a ledger, up to `now` in Zoho's time.
     pub fn of(ledger: Option<&Ledger>, period: Period, now: Timestamp) -> Strip {
         let from = before(now, period.length());
         let window = Window { from, to: now };
@@ -110,7 +110,7 @@ impl Strip {
         format!("{:.1}%", ((covered * 1000.0).floor() / 10.0).min(99.9))
     }
 
-    /// What it shows, in a sentence.
+    /// The content of the strip, in a sentence.
     pub fn sentence(&self) -> String {
         let Lost { uncovered, undeliverable, unknown, declared } = self.lost;
         let period = self.period.title();
@@ -150,7 +150,7 @@ impl Strip {
 }
 
 impl Run {
-    /// What it is, in a sentence.
+    /// The content of the run, in a sentence.
     pub fn sentence(&self) -> String {
         let Run { cell: _, cells: _, kind, from, to, causes } = self;
         let from = whole_seconds(*from);

@@ -36,7 +36,7 @@ fn troubled() -> Overview {
     overview
 }
 
-/// What holds of every page.
+/// The properties of every page.
 #[track_caller]
 fn is_sound(page: &str) {
     for bad in ["<script", "javascript:", " style=", " onclick", "s3cret", "\u{202e}"] {

@@ -198,7 +198,7 @@ impl ChannelView {
         [self.name.clone(), self.state.clone(), ends, renews, last, self.note(now)]
     }
 
-    /// What there is to say beside the state.
+    /// The note beside the state, if there is one.
     pub fn note(&self, now: Timestamp) -> String {
         let emergency = self.covered && self.emergency_at.is_some_and(|at| at <= now);
         let short = self.short_grant.then(|| "short grant".to_owned());
@@ -246,7 +246,7 @@ fn cut(line: &str, width: Option<usize>) -> String {
     }
 }
 
-/// What a pass says of why it began that nobody made.
+/// The reason that the report of a made-up pass gives for its beginning.
 const NO_DAEMON: &str = "none";
 /// The most names in the headline.
 const NAMES_MAX: usize = 10;
