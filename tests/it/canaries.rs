@@ -26,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What every receiver does now.
+/// The action of every receiver at this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Does {
     Answer(u16),

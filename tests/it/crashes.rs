@@ -24,10 +24,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const FOREIGN: i64 = 424_242;
 
-/// What a story came to.
+/// The end of a story.
 #[derive(Debug, PartialEq)]
 struct End {
-    /// What Zoho holds, all but the expiries.
+    /// Zoho's channels, all but the expiries.
     channels: Vec<String>,
     created: u64,
     deleted: u64,
@@ -69,7 +69,7 @@ async fn everywhere<P, A, G>(
         again(&mut world).await;
         let came_to = end(&mut world, &what).await;
         assert_eq!(came_to.channels, undisturbed.channels, "{what}");
-        // What lapsed while the host was down is created anew.
+        // A channel that lapsed while the host was down is created anew.
         if down.is_zero() {
             assert_eq!(came_to, undisturbed, "{what}");
         }
@@ -341,8 +341,8 @@ async fn in_learning_that_a_day_is_all_there_is() {
     everywhere(("learned lifetime", Duration::ZERO), prepare, start, nothing).await;
 }
 
-/// What a lost first reply leaves is ours by its notify_url alone: with another one it may be
-/// somebody else's.
+/// A channel whose first reply was lost is ours by its `notify_url` alone. With another URL it may
+/// be somebody else's.
 #[tokio::test(start_paused = true)]
 async fn a_channel_redirected_before_its_first_grant_was_stored_is_held_until_it_is_adopted() {
     let mut world = declared(Knobs::default());

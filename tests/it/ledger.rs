@@ -370,7 +370,7 @@ async fn a_lost_store_claims_nothing_of_what_it_has_not_seen() {
     assert_true(&world);
 }
 
-/// What `gaps` lists and nobody has acknowledged.
+/// The gaps that `gaps` lists and nobody has acknowledged.
 fn left(world: &World) -> Vec<GapView> {
     let fleet = world.daemon().links.fleet.borrow().clone();
     let gaps =

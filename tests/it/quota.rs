@@ -29,7 +29,7 @@ fn declared(groups: &[(usize, Duration)]) -> World {
     world
 }
 
-/// What it is expected to take in so many days.
+/// The calls that it is expected to take in so many days.
 fn estimate(world: &World, days: f64) -> BTreeMap<&'static str, f64> {
     let account = &world.desired.accounts[&"acme".parse().expect("a name")];
     let audits = DAY.as_secs_f64() / AUDIT.as_secs_f64();
@@ -42,7 +42,7 @@ fn estimate(world: &World, days: f64) -> BTreeMap<&'static str, f64> {
     ])
 }
 
-/// What the simulator counted.
+/// The calls that the simulator counted.
 fn counted(world: &World) -> BTreeMap<&'static str, f64> {
     let counters = world.zoho().counters("acme").expect("an org").clone();
     let calls = |method| counters.calls.get(method).copied().unwrap_or_default() as f64;

@@ -35,7 +35,7 @@ async fn running(rotates: bool) -> World {
     world
 }
 
-/// What each channel's delivery carries now.
+/// The token that each channel's delivery carries at this time.
 fn delivered(world: &World) -> BTreeMap<ChannelId, String> {
     let change = json!({"module": "Deals", "operation": "create", "ids": ["1"]}).to_string();
     let path = ("POST", "/_sim/records");

@@ -422,7 +422,7 @@ impl File {
         path.split('/').next().unwrap_or_default().to_owned()
     }
 
-    /// Whether the whole file is compiled for tests only.
+    /// True when the whole file is compiled for tests only.
     fn is_test(&self) -> bool {
         let ends =
             ["/tests.rs", "/testing.rs", "src/config/example.rs", "crates/core/src/plan/table.rs"];
@@ -472,7 +472,7 @@ fn none(broken: impl IntoIterator<Item = String>) {
     assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
 }
 
-/// What `judge` has to say of the lines of the program.
+/// The complaints of `judge` about the lines of the program.
 fn in_program(judge: impl Fn(&File, &str) -> Option<String>) -> Vec<String> {
     let mut found = Vec::new();
     for file in sources() {
@@ -552,7 +552,7 @@ fn names_after(text: &str, prefix: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a path of this crate or module is named: `tokio::…`, not `my_tokio::…`.
+/// True when the text names a path of this crate or module: `tokio::…`, not `my_tokio::…`.
 fn has_path(text: &str, name: &str) -> bool {
     let path = format!("{name}::");
     text.match_indices(&path).any(|(at, _)| {
@@ -560,7 +560,7 @@ fn has_path(text: &str, name: &str) -> bool {
     }) || text.trim().starts_with(&format!("use {name};"))
 }
 
-/// What stands before `//`, unless that is in a URL.
+/// The text before `//`, unless that is in a URL.
 fn without_comment(line: &str) -> String {
     line.split(" // ").next().unwrap_or_default().to_owned()
 }

@@ -39,7 +39,7 @@ fn the_store_of_every_release_is_read() {
 
 #[test]
 fn a_migration_that_died_at_any_point_is_gone_through_again() {
-    // What was in place when it died, and what had its name by then.
+    // The renamed paths at each death: the name in place, and the file that had it by then.
     let deaths: [&[(&str, &str)]; 4] = [
         &[],
         &[("db", "db.migrating"), (KEPT, "db")],
@@ -77,7 +77,7 @@ fn open(state_dir: &Path, now: Timestamp) -> Opened {
 const NOW: &str = "2030-01-01T00:00:00Z";
 const KEPT: &str = "db.layout-1-2030-01-01T00-00-00Z";
 
-/// What is in a store, one line for each thing.
+/// The content of a store, one line for each thing.
 fn holds(store: &Store) -> String {
     let mut text = String::new();
     // Its secrets stood in the config itself, so they cannot be fetched again; that is said of each

@@ -1,5 +1,5 @@
-//! What Zoho does not have: looking in, moving the clock, and making trouble, over JSON under
-//! `/_sim/`.
+//! The admin calls, which Zoho does not have: looking in, moving the clock, and making trouble,
+//! over JSON under `/_sim/`.
 //!
 //! | call | does |
 //! | --- | --- |
@@ -28,7 +28,7 @@ use super::org::OrgState;
 use super::state::Zoho;
 use crate::model::time;
 
-/// What came of an admin call.
+/// The outcome of an admin call.
 #[derive(Debug)]
 pub struct Outcome {
     /// The HTTP status.

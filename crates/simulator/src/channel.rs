@@ -12,11 +12,11 @@ use crate::model::secret::Fingerprint;
 pub struct Channel {
     /// Its id: a positive signed 64-bit integer.
     pub id: i64,
-    /// What it covers, `.all` expanded.
+    /// The events that it covers, `.all` expanded.
     pub events: Events,
     /// Where deliveries go.
     pub notify_url: String,
-    /// What deliveries carry as proof.
+    /// The token that deliveries carry as proof.
     pub token: Option<String>,
     /// The end: at this instant it is dead.
     pub expiry: Timestamp,

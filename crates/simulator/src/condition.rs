@@ -30,7 +30,7 @@ pub(crate) fn checked(item: &Item<'_>) -> Result<Option<Value>, Value> {
     Ok(Some(value.clone()).filter(|_| !list.is_empty()))
 }
 
-/// Whether an edit of these fields of a module passes. Without a condition for the module it does.
+/// True when an edit of these fields of a module passes. A module without a condition passes.
 pub(crate) fn passes(condition: Option<&Value>, module: &str, fields: &BTreeSet<&str>) -> bool {
     let conditions = condition.and_then(Value::as_array).into_iter().flatten();
     let mut of_module =

@@ -1,5 +1,5 @@
-//! What was asked of the simulator, counted. Edits behind the daemon's back are not calls and are
-//! not counted.
+//! Counts of the simulator's calls. Edits behind the daemon's back are not calls and are not
+//! counted.
 
 use std::collections::BTreeMap;
 

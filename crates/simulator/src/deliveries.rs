@@ -1,4 +1,4 @@
-//! What Zoho would post to whom when records change.
+//! The posts that Zoho would send when records change, and their receivers.
 //!
 //! The body is that of the v7 and v8 pages and of captured traffic: `operation` is `insert`,
 //! `update` or `delete` although events are named otherwise, `channel_id` is a string, `token` is
@@ -23,7 +23,7 @@ use crate::model::events::Operation;
 pub struct Change {
     /// The module's API name.
     pub module: String,
-    /// What happened.
+    /// The operation that happened.
     pub operation: Operation,
     /// The records, each with its changed fields and their new values.
     pub records: BTreeMap<String, BTreeMap<String, Value>>,

@@ -1,4 +1,4 @@
-//! What life a channel is granted.
+//! The life that a channel is granted.
 //!
 //! One hour when nothing is asked; what is asked up to the version's maximum; one hour again, and
 //! still SUCCESS, for a second more than that (Kaizen #14; v7 *Enable Notifications*). Exactly the

@@ -41,7 +41,7 @@ pub struct Rule {
     /// Not at or after this instant.
     #[serde(default)]
     pub until: Option<Timestamp>,
-    /// What goes wrong.
+    /// The fault.
     pub kind: Fault,
 }
 
@@ -76,8 +76,8 @@ pub enum Endpoint {
     Watch,
 }
 
-/// What goes wrong. In JSON a name (`"reset_after"`), or a name with its values (`{"delay": {"by":
-/// "5s"}}`).
+/// A fault of a call. In JSON a name (`"reset_after"`), or a name with its values (`{"delay":
+/// {"by": "5s"}}`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
@@ -124,7 +124,7 @@ pub enum Fault {
     },
     /// The body is right, its type is not.
     ContentType {
-        /// What `Content-Type` says.
+        /// The value of `Content-Type`.
         value: String,
     },
     /// The last item of `watch` is missing from the reply.
@@ -249,7 +249,7 @@ fn no_details() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-/// What rules look at in a request.
+/// The parts of a request that rules look at.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) org: Option<String>,
@@ -315,7 +315,7 @@ impl Faults {
         &self.applied
     }
 
-    /// What goes wrong with this call: one fault that takes it all, or any number of others.
+    /// The faults of this call: one fault that takes it all, or any number of others.
     pub(crate) fn strike(&mut self, call: &Call, now: Timestamp) -> Vec<Fault> {
         let mut struck = Vec::new();
         for armed in &mut self.rules {

@@ -5,7 +5,7 @@ pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }
 
-/// What stands behind the question mark of a URL.
+/// The part of a URL behind the question mark.
 pub(crate) fn query_of(url: &str) -> &str {
     let (url, _fragment) = url.split_once('#').unwrap_or((url, ""));
     url.split_once('?').map_or("", |(_, query)| query)

@@ -1,8 +1,8 @@
 //! One element of `watch` in a request, read and checked.
 //!
-//! What is wrong is said as Zoho says it: `MANDATORY_NOT_FOUND` or `INVALID_DATA` with `api_name`
-//! and a `json_path` such as `$.watch[1].channel_id`. A key that is `null` counts as left out. A
-//! key that the version does not know is passed over.
+//! A fault is said as Zoho says it: `MANDATORY_NOT_FOUND` or `INVALID_DATA` with `api_name` and a
+//! `json_path` such as `$.watch[1].channel_id`. A key that is `null` counts as left out. A key that
+//! the version does not know is passed over.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::reply::{INVALID, MISSING, about, error};
 use super::watch::Write;
 use crate::model::events::Events;
 
-/// What one item asks for.
+/// The request of one item.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) channel_id: i64,
@@ -62,7 +62,7 @@ impl Item<'_> {
         })
     }
 
-    /// Whether it is a PATCH that takes events away.
+    /// True when it is a PATCH that takes events away.
     pub(crate) fn deletes_events(&self) -> Result<bool, Value> {
         Ok(self.flag("_delete_events")?.unwrap_or(false))
     }

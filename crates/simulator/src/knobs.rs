@@ -1,4 +1,4 @@
-//! What the sources leave open, one field each; the default is the likeliest answer.
+//! The questions that the sources leave open, one field each; the default is the likeliest answer.
 //!
 //! In JSON an unknown key is an error, lengths are written as people write them (`"1d"`, `"90s"`),
 //! and what is left out keeps its default.
@@ -27,29 +27,29 @@ pub struct Knobs {
     /// The longest life by version, where it is not what [`ApiVersion::limits`] says: `{"v6":
     /// "1d"}`.
     pub version_limits: BTreeMap<String, Length>,
-    /// What a channel gets that asked for nothing or for too much.
+    /// The life of a channel that asked for none or for too much.
     pub fallback_lifetime: Length,
-    /// Whether an expiry may carry a fraction of a second (one integrator says it may not).
+    /// True when an expiry may carry a fraction of a second (one integrator says it may not).
     pub fractions: Fractions,
     /// What an expiry in the past leads to: a default life, in a reply that Zoho's own Postman
     /// collection keeps (v2.1, asked for 2018).
     pub past_expiry: PastExpiry,
-    /// What PATCH does with a token that is left out.
+    /// The effect of a PATCH without a token.
     pub patch: PatchToken,
-    /// What PATCH does with the events that are given.
+    /// The effect of a PATCH on the events that it gives.
     pub patch_events: PatchEvents,
-    /// What PATCH does with an expiry that is left out.
+    /// The effect of a PATCH without an expiry.
     pub patch_expiry: PatchExpiry,
     /// True when PATCH refuses a channel without `events` (v7 page; Pipedream's client).
     pub patch_needs_events: bool,
     /// True when PATCH refuses a channel without `notify_url` (v6 to v8 pages say mandatory,
     /// production v2 does not).
     pub patch_needs_notify_url: bool,
-    /// What POST of a live id does with what the channel had.
+    /// The effect of a POST of a live id on the channel that exists.
     pub post: PostLive,
-    /// Whether POST of a live id is refused instead.
+    /// True when POST of a live id is refused instead.
     pub post_conflict: PostConflict,
-    /// What `_delete_events` of an event that is not subscribed leads to.
+    /// The result of `_delete_events` for an event that is not subscribed.
     pub delete_missing_event: MissingEvent,
     /// How long a GET still shows an expired channel.
     pub expired_shown: Length,
@@ -100,7 +100,7 @@ pub struct Knobs {
     pub live_tokens_max: usize,
     /// Refresh tokens of one org; one more kills the oldest.
     pub refresh_tokens_max: usize,
-    /// What the token reply says of the API's base.
+    /// The API's base in the token reply.
     pub api_domain: ApiDomain,
     /// True when the token reply names the scope.
     pub token_scope: bool,
@@ -174,7 +174,7 @@ pub enum BadKnob {
 }
 
 impl Knobs {
-    /// Whether every value means something.
+    /// Checks that every value means something.
     pub fn check(&self) -> Result<(), BadKnob> {
         self.time_zone().ok_or_else(|| BadKnob::Zone(self.zone.clone()))?;
         match self.version_limits.keys().find(|version| version.parse::<ApiVersion>().is_err()) {
@@ -340,7 +340,7 @@ pub enum PostLive {
     Merge,
 }
 
-/// Whether POST of a live id is a conflict, and its code.
+/// The answer to a POST of a live id: no conflict, or the code of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PostConflict {

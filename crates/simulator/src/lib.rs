@@ -12,7 +12,7 @@
 //! belief can be checked. [`http`] is its face for programs that speak HTTP; [`admin`] is the part
 //! of that face that Zoho does not have.
 //!
-//! What it deliberately does not do: records. It stores none; a test says which record changed
+//! The simulator deliberately stores no records. It stores none; a test says which record changed
 //! ([`deliveries`]). It knows neither users nor sharing rules (every channel of an org is listed to
 //! every client of that org), serves no TLS, never posts a delivery again that failed, and leaves
 //! nothing on disk.

@@ -1,4 +1,4 @@
-//! What a fault makes of a reply.
+//! The effect of a fault on a reply.
 //!
 //! A fault that takes the whole call answers in Zoho's place; the others let Zoho answer first and
 //! then spoil it: another body, a late one, half of one, or none.

@@ -255,7 +255,7 @@ impl OrgState {
     }
 }
 
-/// What every token of an org begins with, behind [`PREFIX`].
+/// The beginning of every token of an org, behind [`PREFIX`].
 pub(crate) fn mark(org: &Org) -> String {
     Fingerprint::of(&["org", &org.name]).to_string()
 }

@@ -24,7 +24,7 @@ pub struct Org {
     pub client_secret: String,
     /// Refresh tokens that are good from the start.
     pub refresh_tokens: Vec<String>,
-    /// What its tokens may do.
+    /// The scopes of its tokens.
     pub scopes: Vec<String>,
     /// Which quotas it has.
     pub edition: Edition,
@@ -113,7 +113,7 @@ pub(crate) struct AccessToken {
     pub(crate) source: String,
     /// When it ends.
     pub(crate) expires: Timestamp,
-    /// What it may do.
+    /// The scopes of the token.
     pub(crate) scopes: Vec<String>,
 }
 
@@ -189,7 +189,7 @@ pub(crate) struct Credits {
 }
 
 impl Credits {
-    /// What was used in the last 24 hours.
+    /// The credits used in the last 24 hours.
     pub(crate) fn used(&mut self, now: Timestamp) -> u64 {
         let minute = minute_of(now);
         while let Some((oldest, calls)) = self.minutes.front().copied() {

@@ -1,4 +1,4 @@
-//! What the simulator answers with, and the bodies that every operation shares.
+//! The simulator's answers, and the bodies that every operation shares.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::model::exchange::Response;
 /// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What arrives.
+    /// The reply.
     pub reply: Reply,
     /// How long it takes to arrive.
     pub delay: Duration,
 }
 
-/// What arrives at the client, if anything.
+/// The reply that arrives at the client, if any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A response.

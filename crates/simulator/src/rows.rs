@@ -68,7 +68,7 @@ impl Filter {
         Ok(Filter { channel, module, page: number("page", 1)?, per_page })
     }
 
-    /// What the list is made of: they are counted, and only those of the page become rows.
+    /// The entries of the list: all are counted, and only those of the page become rows.
     fn rows<'a>(
         &'a self,
         state: &'a OrgState,

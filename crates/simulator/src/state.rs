@@ -42,9 +42,9 @@ pub struct Zoho {
 pub struct Heard<'a> {
     /// The org, if the call said which.
     pub org: Option<&'a str>,
-    /// What was sent.
+    /// The request.
     pub request: &'a Request,
-    /// What was answered.
+    /// The reply to it.
     pub reply: &'a Reply,
     /// When, by the simulator's clock.
     pub at: Timestamp,
@@ -85,7 +85,7 @@ impl Zoho {
         self.listener = Some(Listener(Box::new(listener)));
     }
 
-    /// What Zoho answers to this request at this instant.
+    /// Zoho's answer to this request at this instant.
     pub fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
         let Some(endpoint) = endpoint_of(&request.path) else {
             return mishap::laid_over(Reply::Response(url_pattern()), &[], now);
@@ -161,7 +161,7 @@ impl Zoho {
         channels.filter(|channel| channel.expiry > now).collect()
     }
 
-    /// What was asked of an org.
+    /// The calls that an org was asked.
     pub fn counters(&self, org: &str) -> Option<&Counters> {
         self.orgs.get(org).map(|state| &state.counters)
     }
@@ -287,7 +287,7 @@ impl OrgState {
     }
 }
 
-/// What a method asks of the watch path.
+/// The operation that a method asks of the watch path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     List,

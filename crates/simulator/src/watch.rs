@@ -3,7 +3,7 @@
 //!
 //! One item of the reply for each of the request, in order, each judged by itself. 201 or 200 when
 //! all are good, 207 when some are, 400 when none is; the body has the same shape in all of them.
-//! What is wrong with the call as a whole comes bare.
+//! A fault of the call as a whole comes bare.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::version::ApiVersion;
 
-/// What a write is done under.
+/// The circumstances of a write.
 pub(crate) struct Write<'a> {
     pub(crate) knobs: &'a Knobs,
     pub(crate) version: ApiVersion,

@@ -1,4 +1,5 @@
-//! What holds of any bytes that come from outside. Each property panics where it does not hold.
+//! The properties that hold for any bytes from outside. Each property panics where it does not
+//! hold.
 //!
 //! The same functions are driven by coverage (`tests/fuzz/run`) and, with a bounded number of
 //! inputs, by `tests/it/arbitrary/readers.rs`.
@@ -84,7 +85,7 @@ pub(crate) fn config(bytes: &[u8]) {
         static DIR: tempfile::TempDir = tempfile::tempdir().expect("a directory");
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    // What leads elsewhere is of other files, and of devices that never end.
+    // A path that leads elsewhere may name other files, or devices that never end.
     if ["include", "file", "/"].iter().any(|word| text.contains(word)) && text.contains("/dev") {
         return;
     }
@@ -135,7 +136,7 @@ fn is_telling(token: &str) -> bool {
     token.len() >= 8
 }
 
-/// Whether a token is shown and nothing else in the rows can be why.
+/// True when a token is shown and nothing else in the rows can be why.
 fn shown_outside(token: &str, shown: &str, rows: &[Value]) -> bool {
     let is_elsewhere = |row: &Value| {
         let Some(fields) = row.as_object() else { return false };

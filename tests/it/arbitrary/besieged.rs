@@ -92,7 +92,7 @@ impl Besieged {
         self.zoho.writes()
     }
 
-    /// Whether what is not ours is as it was.
+    /// True when every foreign channel is as it was.
     pub(super) fn leaves_the_foreign_alone(&self) -> bool {
         self.zoho.foreign() == self.foreign
     }

@@ -1,6 +1,6 @@
 //! Whatever comes in: over the control socket, over the health listener, out of the database.
 //!
-//! What holds of the readers' bytes stands in `tests/fuzz`, which plays it guided by coverage.
+//! The properties of the readers' bytes stand in `tests/fuzz`, which plays them guided by coverage.
 //!
 //! Cases are drawn from a fixed seed, a bounded number of them, so that a failure comes again. The
 //! control socket and the health listener are those of a real daemon in this process, over the

@@ -49,7 +49,7 @@ impl Sent {
         Sent { method, path: path.to_owned(), headers: Vec::new(), body: Body::Bytes(Vec::new()) }
     }
 
-    /// Whether it asks for a renewal, in good form: an object, and no key that means nothing.
+    /// True when it asks for a renewal, in good form: an object, and no key that means nothing.
     pub(super) fn is_renewal(&self) -> bool {
         let bytes = match &self.body {
             Body::Bytes(bytes) => bytes.as_slice(),
@@ -66,7 +66,7 @@ impl Sent {
             && body.is_some_and(known)
     }
 
-    /// Whether it is HTTP, so that it has to be answered.
+    /// True when it is HTTP, so that it has to be answered.
     pub(super) fn is_sound(&self) -> bool {
         matches!(self.body, Body::Bytes(_))
     }
@@ -91,7 +91,7 @@ pub(super) fn asked(
     Some((status, answer))
 }
 
-/// Whether it is a request of ours that says the truth about its length.
+/// True when it is a request of ours that says the truth about its length.
 fn is_whole(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };

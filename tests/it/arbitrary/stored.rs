@@ -110,7 +110,7 @@ fn channels(world: &World, ours: bool) -> Vec<Channel> {
     all.filter(|channel| channel.notify_url.contains("hooks.example.com") == ours).collect()
 }
 
-/// What becomes of one value.
+/// The damage to one value.
 #[derive(Clone, Debug)]
 struct Damage {
     tree: &'static str,
@@ -243,7 +243,7 @@ fn opened(path: &Path) -> sled::Db {
 }
 
 const FOREIGN: i64 = 700_000;
-/// What the store begins its databases with; sled opens none with another.
+/// The segment that the store begins its databases with; sled opens none with another.
 const SEGMENT_BYTES: usize = 64 * 1024;
 /// In an hour that has nothing to do: far more than a look and a repair take, far fewer than a loop
 /// that spins.

@@ -20,7 +20,7 @@ pub(super) struct Chromium {
     from: Receiver<Value>,
     session: Value,
     sent: u64,
-    /// What the page had to complain about: console, security policy, requests that failed.
+    /// The complaints of the page: console, security policy, requests that failed.
     pub(super) complaints: Vec<String>,
     _profile: TempDir,
 }
@@ -112,7 +112,7 @@ impl Chromium {
         self.hears("Page.loadEventFired");
     }
 
-    /// What an expression is in the page.
+    /// The value of an expression in the page.
     #[track_caller]
     pub(super) fn evaluate(&mut self, expression: &str) -> Value {
         let mut answer = self

@@ -91,7 +91,7 @@ impl Daemon {
         self.hears_that(message, |line| line["message"] == message)
     }
 
-    /// Whether it was said already, also while it started.
+    /// True when the daemon said it already, also while it started.
     pub(super) fn has_said(&self, message: &str) -> bool {
         let is_it = |line: &String| {
             serde_json::from_str(line).is_ok_and(|line: Value| line["message"] == message)

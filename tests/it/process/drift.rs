@@ -1,4 +1,4 @@
-//! What somebody else edits at Zoho is named by the plan and put right.
+//! An edit by somebody else at Zoho is named by the plan and put right.
 
 use serde_json::{Value, json};
 

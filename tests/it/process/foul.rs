@@ -1,4 +1,4 @@
-//! What somebody else wrote steers no terminal and breaks no line, wherever it comes out.
+//! Text from somebody else steers no terminal and breaks no line, wherever it comes out.
 
 use channelkeeper::model::sanitize::is_foul;
 use serde_json::json;

@@ -184,7 +184,7 @@ struct Sandbox {
     bwrap: PathBuf,
     filters: PathBuf,
     credentials: PathBuf,
-    /// What is `/run/channelkeeper` inside.
+    /// The directory that is `/run/channelkeeper` inside.
     runtime: PathBuf,
     state: PathBuf,
     folder: PathBuf,

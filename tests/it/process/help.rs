@@ -1,4 +1,4 @@
-//! What the binary says of itself: helps, completions and manual pages.
+//! The binary's words about itself: helps, completions and manual pages.
 
 use std::fs;
 use std::process::Command;

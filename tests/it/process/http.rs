@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// What was answered.
+/// The answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The status code.

@@ -1,4 +1,4 @@
-//! What an account has becomes a config that leaves it as it is.
+//! An account's channels become a config that leaves them as they are.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

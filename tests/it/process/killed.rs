@@ -91,7 +91,7 @@ struct Trial {
     to_come: Vec<Declared>,
     declared: Vec<Declared>,
     retired: Vec<Declared>,
-    /// What is not ours, by org and id.
+    /// The foreign channels, by org and id.
     foreign: BTreeMap<(String, String), Value>,
     /// Channels whose grant is surely in the store: only such a one is known as ours with another
     /// notify_url.
@@ -101,7 +101,7 @@ struct Trial {
     counts: Counts,
 }
 
-/// What the trial came to.
+/// The counts of the trial.
 #[derive(Debug, Default)]
 struct Counts {
     kills: u32,
@@ -267,7 +267,7 @@ impl Trial {
         self.judge();
     }
 
-    /// What holds at every moment.
+    /// Checks the laws that hold at every moment.
     fn check(&mut self) {
         let seen = everything(&self.zoho);
         for (place, before) in &self.foreign {
@@ -299,7 +299,7 @@ impl Trial {
         assert_eq!(moved_aside(&self.place), 0, "a database was moved aside");
     }
 
-    /// What holds when nothing is left to do.
+    /// Checks the laws that hold when nothing is left to do.
     fn judge(&mut self) {
         let seen = everything(&self.zoho);
         for Declared { org, id, events, notify_url, token, toml: _ } in &self.declared {

@@ -16,7 +16,7 @@ use super::simulator::Simulator;
 struct Listener {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
-    /// What it said before it listened.
+    /// The lines it printed before it listened.
     said: Vec<String>,
     address: String,
 }

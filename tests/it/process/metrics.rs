@@ -1,4 +1,4 @@
-//! What the daemon exports, against what the rules and the dashboard ask for.
+//! The metrics that the daemon exports, against those that the rules and the dashboard ask for.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! What systemd is told, by the real binary over a real socket. That a loop that stands still is
-//! not told of is shown on virtual time, in `tests/it/watchdog.rs`.
+//! The real binary's messages to systemd over a real socket. That a loop that stands still is not
+//! told of is shown on virtual time, in `tests/it/watchdog.rs`.
 
 use rustix::process::Signal;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What is seen from outside: gaps and who has seen to them, the status file, and the probe that
+//! The view from outside: gaps and their acknowledgements, the status file, and the probe that
 //! judges it elsewhere.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What `packaging/` declares is what the program accepts.
+//! The program accepts all that `packaging/` declares.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

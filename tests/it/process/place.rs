@@ -16,7 +16,7 @@ pub(super) struct Place {
     env: Vec<(&'static str, String)>,
 }
 
-/// What a verb came to.
+/// The result of a verb.
 #[derive(Debug)]
 pub(super) struct Ran {
     /// The exit code.

@@ -150,7 +150,7 @@ fn apply_does_the_plan_that_was_looked_at_and_no_other() {
     }
 }
 
-/// Of the plan as it is now, from the text, which has to say the same as the JSON.
+/// The checksum of the plan at this instant, from the text. The JSON has to say the same.
 fn checksum(place: &Place) -> String {
     let (text, json) = (place.verb(&["plan"]).out, place.verb(&["plan", "--json"]).json());
     let checksum = json["checksum"].as_str().unwrap().to_owned();

@@ -117,7 +117,7 @@ fn the_state_directory_and_the_socket_are_the_owner_s_and_whoever_changes_someth
     );
 }
 
-/// What is in its memory is in no file that the kernel writes, and in no answer of /proc to another
+/// The daemon's memory is in no file that the kernel writes, and in no answer of /proc to another
 /// process of its user.
 #[cfg(target_os = "linux")]
 #[test]

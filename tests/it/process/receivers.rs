@@ -88,7 +88,7 @@ fn delivery(token: &str) -> String {
     )
 }
 
-/// What all three have to do.
+/// Checks the duties of all three receivers.
 #[track_caller]
 fn does_what_the_guide_says(receiver: &Receiver) {
     assert_eq!(receiver.post(&delivery("\"new-token\"")), 200);

@@ -13,7 +13,7 @@ pub(super) struct Simulator {
     child: Child,
     /// `127.0.0.1:PORT`.
     pub(super) address: String,
-    /// What `--print-config` printed.
+    /// The config that `--print-config` printed.
     pub(super) config: String,
 }
 
@@ -80,12 +80,12 @@ impl Simulator {
         self.tell("POST", "/_sim/faults", rule);
     }
 
-    /// What was asked of it.
+    /// The calls that it was asked.
     pub(super) fn counters(&self) -> Value {
         self.counters_by_org()["sim1"].take()
     }
 
-    /// What was asked of it, by org.
+    /// The calls that it was asked, by org.
     pub(super) fn counters_by_org(&self) -> Value {
         self.see("/_sim/counters")["orgs"].take()
     }

@@ -175,7 +175,7 @@ fn a_daemon_that_begins_with_a_broken_stderr_runs_as_any_other() {
     }
 }
 
-/// What a command has to say goes to whoever reads it, however slowly, and is whole at its end.
+/// A command's messages reach their reader, however slow, and are whole at the end.
 #[test]
 fn a_command_s_own_errors_are_whole_before_it_ends_and_a_reader_that_is_gone_changes_no_exit_code()
 {

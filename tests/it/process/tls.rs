@@ -20,14 +20,14 @@ use super::daemon::Daemon;
 use super::place::Place;
 use super::simulator::Simulator;
 
-/// What stands before a simulator.
+/// The network before a simulator.
 struct Network {
     zoho: Simulator,
     /// The CA of the front, in PEM.
     ca: String,
     front: SocketAddr,
     proxy: SocketAddr,
-    /// What the proxy was asked for.
+    /// The hosts that the proxy was asked for.
     asked: Arc<Mutex<Vec<String>>>,
     _runs: Runtime,
 }

@@ -417,7 +417,7 @@ fn posted(place: &Place, path: &str, body: &str) -> String {
     answer
 }
 
-/// Of everything below a directory, and of itself; the path of a directory ends with a slash.
+/// The modes of a directory and everything below it; the path of a directory ends with a slash.
 fn modes(dir: &Path) -> Vec<(String, u32)> {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let mut found = vec![("/".to_owned(), mode(dir))];

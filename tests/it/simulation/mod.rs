@@ -7,9 +7,9 @@
 //! time. After every hour the invariants are checked, and at the end, when Zoho has worked for a
 //! while, that everything is as declared. The same seed gives the same trace, request by request.
 //!
-//! What may lapse, and nothing else may: what a hand took away, until the audit after it; what Zoho
-//! kept from being renewed for longer than a life; what the host was down for too long to renew;
-//! what was not declared at the time.
+//! Only these channels may lapse: one that a hand took away, until the audit after it; one that
+//! Zoho kept from being renewed for longer than a life; one that the host was down for too long to
+//! renew; and one that was not declared at the time.
 
 #![allow(
     unreachable_pub,
@@ -39,12 +39,12 @@ use crate::world::{AUDIT, Cut, World, pause, spec};
 pub use schedule::Rng;
 use schedule::{Act, Schedule};
 
-/// What a seed came to.
+/// The result of a seed.
 #[derive(Debug, Default)]
 pub struct Run {
     /// The seed.
     pub seed: u64,
-    /// What was broken, in words; none when all went well.
+    /// The laws that were broken, in words; none when all went well.
     pub violations: Vec<String>,
     /// Faults that were applied, by kind, and what else was done to the daemon.
     pub faults: BTreeMap<String, u64>,
@@ -62,7 +62,7 @@ const STEP: Duration = Duration::from_secs(3600);
 const LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Credits come back a day after they were used, and what waited for them is done within an hour.
 const DAY_AND_A_BIT: Duration = Duration::from_secs(26 * 3600);
-/// Why a channel may lapse while Zoho fails, or because it did.
+/// The excuse of a channel that lapses while Zoho fails, or because it did.
 const ZOHO: &str = "a fault of Zoho's";
 /// The last day is quiet, so that everything must have come right by its end.
 const QUIET: Duration = Duration::from_secs(36 * 3600);
@@ -118,7 +118,7 @@ impl Simulation {
         let accounts =
             [("acme", ApiVersion::V8), ("globex", ApiVersion::V2), ("initech", ApiVersion::V7)];
         let mut world = World::new(knobs, &accounts);
-        // Of one account the config says what its org may use.
+        // The config gives the credits of one account's org.
         world.account_mut("globex").account.policy.credits_per_day = Some(1_000);
         world.allow_credits("globex", 1_000);
         let run = Run { seed, ..Run::default() };
@@ -210,8 +210,8 @@ impl Simulation {
         let credits = self.world.zoho().credits_left(org, now).unwrap_or_default();
         self.world.hand(org, &Hand::LeaveCredits { credits: left });
         if left.min(credits) < schedule::CREDITS_ENOUGH {
-            // What lapses meanwhile is enabled again within minutes of their return; a look is
-            // tried once an hour.
+            // A channel that lapses meanwhile is enabled again within minutes of their return; a
+            // look is tried once an hour.
             self.poor.push((org, after(now, DAY_AND_A_BIT)));
             self.excuse(None, now, after(now, DAY_AND_A_BIT), "others used all credits");
         }
@@ -351,8 +351,8 @@ impl Simulation {
         }
     }
 
-    /// What Zoho granted under a fault of its own may end before a good reply made it longer: an
-    /// hour has half an hour of slack.
+    /// A life that Zoho granted under a fault of its own may end before a good reply made it
+    /// longer: an hour has half an hour of slack.
     fn lives_may_be_short(&self) -> bool {
         let now = self.world.now();
         self.excuses

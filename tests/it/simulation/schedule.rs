@@ -1,4 +1,4 @@
-//! What goes wrong in a month, from a seed.
+//! The troubles of a month, from a seed.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ impl Act {
     }
 }
 
-/// What happens, in order.
+/// The acts, in order.
 pub struct Schedule {
     /// When, and what.
     pub acts: Vec<(Timestamp, Act)>,

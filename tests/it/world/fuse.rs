@@ -38,7 +38,7 @@ impl Fuse {
         self.state.lock().unwrap().passed
     }
 
-    /// Whether the daemon is dead.
+    /// True when the daemon is dead.
     pub fn is_burned(&self) -> bool {
         self.state.lock().unwrap().burned
     }

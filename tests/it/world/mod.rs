@@ -67,7 +67,7 @@ pub struct World {
     pub host_clock: Arc<VirtualClock>,
     /// Zoho.
     pub zoho: Arc<Mutex<Zoho>>,
-    /// What is declared.
+    /// The desired state.
     pub desired: Desired,
     /// Where the daemon dies.
     pub fuse: Arc<Fuse>,
@@ -280,7 +280,7 @@ impl World {
         self.daemon.as_ref().expect("a running daemon")
     }
 
-    /// Whether a daemon runs.
+    /// True when a daemon runs.
     pub fn is_running(&self) -> bool {
         self.daemon.is_some()
     }
@@ -301,7 +301,7 @@ impl World {
         self.zoho().hand(org, hand, self.now()).is_ok()
     }
 
-    /// What the accounts' plans are, as `plan` asks for it: beside whatever the daemon does.
+    /// The accounts' plans, as `plan` asks for them: beside whatever the daemon does.
     pub async fn preview(&self) -> PlansView {
         let daemon = self.daemon();
         let fleet = daemon.links.fleet.borrow().clone();
@@ -327,7 +327,7 @@ impl World {
         (store.ledgers(&account).expect("ledgers"), certain)
     }
 
-    /// What is in the store, once no daemon holds it.
+    /// The state directory, to be read once no daemon holds it.
     pub fn state_dir(&self) -> &Path {
         self.dir.path()
     }
@@ -374,13 +374,12 @@ impl World {
         *self.wire.cut.lock().unwrap() = Some((method, when));
     }
 
-    /// Whether the cut that was asked for has happened.
+    /// True when the cut that was asked for has happened.
     pub fn is_cut(&self) -> bool {
         self.wire.cut.lock().unwrap().is_none()
     }
 
-    /// Whether an event is delivered to where it is declared to go, at this instant, by Zoho's own
-    /// truth.
+    /// True when an event is delivered to its declared URL at this instant, by Zoho's own truth.
     pub fn is_covered(&self, account: &str, id: ChannelId, at: Timestamp) -> bool {
         let account: AccountName = account.parse().unwrap();
         let spec = &self.desired.accounts[&account].specs[&id];

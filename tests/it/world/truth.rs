@@ -106,7 +106,7 @@ pub fn covered(truth: &[Covered], id: ChannelId, track: &Track, notify_url: &str
     truth.iter().filter(it).map(|covered| (covered.from, covered.to)).collect()
 }
 
-/// What is left of `spans` without `holes`.
+/// The parts of `spans` outside `holes`.
 pub fn minus(spans: &[Span], holes: &[Span]) -> Vec<Span> {
     let mut left: Vec<Span> = spans.iter().filter(|span| span.0 < span.1).copied().collect();
     for hole in holes {
