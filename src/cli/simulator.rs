@@ -62,7 +62,7 @@ pub struct SimulatorArgs {
 /// `v6=1d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionLimit {
-    /// Of which version.
+    /// The version that it is for.
     pub version: ApiVersion,
     /// The longest life that it grants.
     pub lifetime_max: Length,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::wire::Page;
 
-/// What one look has taken so far.
+/// The rows, pages and bytes that one look has taken so far.
 pub(super) struct Bounds {
     /// The channel and the module of each row.
     rows: BTreeSet<(String, String)>,
@@ -20,7 +20,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Of a look that began at `began` of the monotonic clock and may take `patience`.
+    /// The bounds of a look that began at `began` of the monotonic clock and may take `patience`.
     pub(super) fn new(began: Duration, patience: Duration) -> Bounds {
         Bounds { rows: BTreeSet::new(), pages: 0, bytes: 0, began, patience }
     }
@@ -28,7 +28,7 @@ impl Bounds {
     /// Takes a page in, of so many bytes, that was there at `elapsed`.
     ///
     /// # Errors
-    /// Why the look ends without an answer.
+    /// The reason why the look ends without an answer.
     pub(super) fn take(
         &mut self,
         page: &Page,

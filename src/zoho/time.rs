@@ -21,9 +21,9 @@ pub(super) struct ZohoTime {
     anchor: Option<(Duration, Timestamp)>,
     /// How far Zoho's clock was ahead of ours when it was last heard of.
     skew_ms: Option<i64>,
-    /// What the token endpoint said, at one instant of the monotonic clock.
+    /// The time of the token endpoint, at one instant of the monotonic clock.
     second: Option<(Duration, Timestamp)>,
-    /// What the API said, while it would be too large a correction to follow.
+    /// The time of the API, while it would be too large a correction to follow.
     doubted: Option<(Duration, Timestamp)>,
 }
 
@@ -71,7 +71,7 @@ impl ZohoTime {
         self.settle(elapsed, now);
     }
 
-    /// Whether the API's time is doubted and nobody else was heard.
+    /// True when the API's time is doubted and no second source was heard.
     pub(super) fn needs_a_second(&self) -> bool {
         self.doubted.is_some() && self.second.is_none()
     }

@@ -206,7 +206,7 @@ fn read_row(row: &Value) -> Option<Vec<Row>> {
     Some(rows.collect())
 }
 
-/// Whether a key holds anything.
+/// True when a key holds anything.
 fn is_said(value: &Value) -> bool {
     match value {
         Value::Null => false,

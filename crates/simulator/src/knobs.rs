@@ -31,7 +31,7 @@ pub struct Knobs {
     pub fallback_lifetime: Length,
     /// True when an expiry may carry a fraction of a second (one integrator says it may not).
     pub fractions: Fractions,
-    /// What an expiry in the past leads to: a default life, in a reply that Zoho's own Postman
+    /// The result of an expiry in the past: a default life, in a reply that Zoho's own Postman
     /// collection keeps (v2.1, asked for 2018).
     pub past_expiry: PastExpiry,
     /// The effect of a PATCH without a token.
@@ -76,7 +76,7 @@ pub struct Knobs {
     pub modules: Vec<String>,
     /// Which other modules can be watched: custom ones may have any API name (`BTEC_Teachers`).
     pub custom_modules: CustomModules,
-    /// What is made of ids in a condition that are not those of the names beside them: a v6 run
+    /// The treatment of a condition whose ids differ from those of the names beside them. A v6 run
     /// with another org's ids was granted; the OpenAPI file of v8 has an error for it.
     pub condition_ids: ConditionIds,
     /// Characters in a token: 50 in the documents, 256 in the newer OpenAPI file.
@@ -211,8 +211,8 @@ impl Knobs {
     }
 }
 
-/// Whether a module of somebody's own can have this API name: none that is nearly one of Zoho's
-/// own, whatever its case, in the singular, or as people see it.
+/// True when a custom module can have this API name. A name that is nearly one of Zoho's own
+/// cannot, whatever its case, in the singular, or as people see it.
 fn is_custom_name(module: &str) -> bool {
     let starts_well = module.starts_with(|first: char| first.is_ascii_alphabetic());
     let is_name = module.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -27,7 +27,7 @@ struct Network {
     ca: String,
     front: SocketAddr,
     proxy: SocketAddr,
-    /// The hosts that the proxy was asked for.
+    /// The first lines of the requests that the proxy got.
     asked: Arc<Mutex<Vec<String>>>,
     _runs: Runtime,
 }

@@ -1,5 +1,5 @@
-//! What to ask Zoho for after a gap: the requests that find most of what was missed, and what none
-//! of them brings back.
+//! The requests to send to Zoho after a gap. They find most of the missed events;
+//! [`Backfill::lost`] names those that no request brings back.
 //!
 //! Pure text, made from a gap's events and bounds; nothing here is sent, because the daemon's own
 //! credentials are good for notifications only. Per module: the records changed since the gap began
@@ -19,12 +19,12 @@ use crate::model::events::{Events, Operation, Operations};
 use crate::model::time::{Timestamp, after, before, whole_seconds};
 use crate::model::version::ApiVersion;
 
-/// What to do about one gap.
+/// The advice for one gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backfill {
-    /// What to ask, module by module.
+    /// The requests to send, module by module.
     pub requests: Vec<Request>,
-    /// What stays lost, one sentence each.
+    /// The events that stay lost, one sentence each.
     pub lost: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct Backfill {
 pub struct Request {
     /// The module's API name.
     pub module: String,
-    /// What it finds, in a sentence.
+    /// The events that this request finds, in a sentence.
     pub finds: String,
     /// `GET` or `POST`.
     pub method: String,
@@ -193,7 +193,7 @@ fn has_page_token(base: &str) -> bool {
     version.is_none_or(|version| version >= ApiVersion::V3)
 }
 
-/// What no request brings back.
+/// The events that no request brings back.
 fn lost(events: &Events) -> Vec<String> {
     let of_records = events.iter().filter(|(module, _)| !is_users(module));
     let all = of_records.fold(Operations::default(), |all, (_, operations)| all.union(operations));

@@ -201,7 +201,7 @@ impl<'de> Deserialize<'de> for ChannelName {
 #[derive(Clone)]
 pub struct NotifyUrl {
     full: Arc<str>,
-    /// What it is compared by.
+    /// The text that it is compared by.
     canonical: Arc<str>,
 }
 

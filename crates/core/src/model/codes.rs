@@ -7,8 +7,9 @@ pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
 /// Zoho's code for a token that has no scope for this method. What PATCH may not do, POST may.
 pub const SCOPE_MISMATCH: &str = "OAUTH_SCOPE_MISMATCH";
 
-/// Whether Zoho refuses to POST an id because it has it. No source explains these codes (SDK 2.x
-/// has the one, SDK 5.0 the other); Kaizen #170 renews by POST, so they should not come up.
+/// True when Zoho refuses to POST an id because the id exists there. No source explains these codes
+/// (SDK 2.x has the one, SDK 5.0 the other); Kaizen #170 renews by POST, so they should not come
+/// up.
 pub fn is_taken(code: &str) -> bool {
     ["DUPLICATE_DATA", "ALREADY_USED"].contains(&code)
 }
@@ -16,7 +17,7 @@ pub fn is_taken(code: &str) -> bool {
 /// Zoho's code for an org that is full.
 pub const LIMIT_REACHED: &str = "LIMIT_REACHED";
 
-/// Whether a code speaks of a permission that may be missing for one module only.
+/// True when a code speaks of a permission that may be missing for one module only.
 pub fn may_be_of_one_channel(code: &str) -> bool {
     ["NO_PERMISSION", "AUTHORIZATION_FAILED"].contains(&code)
 }

@@ -36,7 +36,7 @@ pub struct Row {
     pub return_affected_field_values: Option<bool>,
     /// Its conditions.
     pub conditions: condition::Seen,
-    /// What no declaration can say of it.
+    /// The parts of the row that no declaration can express.
     pub odd: Vec<Oddity>,
 }
 
@@ -68,7 +68,7 @@ pub struct Observed {
     pub return_affected_field_values: SmallSet<bool>,
     /// The conditions, over all rows.
     pub conditions: SmallSet<condition::Seen>,
-    /// What no declaration can say of it.
+    /// The parts of its rows that no declaration can express.
     pub odd: SmallSet<Oddity>,
 }
 

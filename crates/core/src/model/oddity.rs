@@ -1,5 +1,5 @@
-//! What a row of Zoho's list holds and no declaration can say. Such a channel is not rewritten
-//! unasked: a write would drop it.
+//! The parts of a row in Zoho's list that no declaration can express. Such a channel is not
+//! rewritten unasked: a write would drop it.
 
 /// One such thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,8 +28,8 @@ impl Oddity {
         }
     }
 
-    /// Whether a channel that has it is left alone although its declaration has the same URL. A
-    /// condition is shown as drift instead.
+    /// True when a channel with this oddity is left alone, although its declaration has the same
+    /// URL. A condition is shown as drift instead.
     pub const fn is_left_alone(self) -> bool {
         match self {
             Oddity::Mixed | Oddity::ModuleById | Oddity::Condition => false,

@@ -152,7 +152,7 @@ impl fmt::Display for Drift {
     }
 }
 
-/// Whether another URL reads the same once its secrets are hidden.
+/// True when another URL reads the same once its secrets are hidden.
 fn looks_like(url: &NotifyUrl, wanted: &NotifyUrl) -> bool {
     url != wanted && url.to_string() == wanted.to_string()
 }
