@@ -3,8 +3,8 @@
 //! The real daemon, with its real store in a directory that is gone afterwards, against the
 //! simulator over loopback HTTP, on a clock that runs thousands of times as fast as the world. A
 //! script plays the world: somebody edits a channel, somebody deletes one, Zoho is down for a
-//! night, a channel is taken out of the config. What happens is told line by line, and at the end
-//! the daemon's work is held against what the simulator knows to be true.
+//! night, a channel is taken out of the config. Each event is told in a line. At the end the
+//! daemon's work is compared with the simulator's truth.
 
 use std::io::Write;
 use std::net::SocketAddr;

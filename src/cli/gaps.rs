@@ -2,8 +2,8 @@
 //! somebody has seen to it.
 //!
 //! With few gaps the requests stand below them, because whoever looks for a gap wants to fill it;
-//! with many they are one option away. What is acknowledged is counted, and shown with `--all`.
-//! JSON has everything always.
+//! with many they are one option away. Acknowledged gaps are counted, and shown with `--all`. JSON
+//! has everything always.
 
 use std::io::Write;
 

@@ -17,7 +17,7 @@
 //! | `source`, `problem` | positions, masking, and how a problem is shown |
 //! | `schema`, `reference` | the key set as a JSON Schema, and as a page for people |
 //!
-//! Invariant: no problem shows a secret. What is shown of a file is an allow list: keys, and the
+//! Invariant: no problem shows a secret. Only an allow list of a file is shown: keys, and the
 //! values of keys that were read and are known to be harmless. Everything else on a shown line is
 //! `***`.
 //!

@@ -2,8 +2,7 @@
 //! [schema](super::schema), so that what an editor offers, what is read and what the page says are
 //! one.
 //!
-//! It lists keys. What they are good for, with a whole file to start from, is
-//! `config.example.toml`.
+//! It lists keys. Their use, with a whole file to start from, stands in `config.example.toml`.
 
 use std::fmt::Write;
 

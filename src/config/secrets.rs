@@ -1,8 +1,7 @@
 //! Fetching what a secret refers to.
 //!
 //! Used when a config is loaded, and again when the desired state is restored from the store, which
-//! keeps only where each secret came from. What was fetched is in no error: an error names the
-//! place, never the content.
+//! keeps only where each secret came from. An error names the place of a secret, never the content.
 
 use std::fmt;
 use std::io::Read;

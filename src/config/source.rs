@@ -1,9 +1,9 @@
 //! A config file's text, positions in it, and what of it may be shown.
 //!
-//! A shown line is an allow list. What the reader took as a key, or as the value of a key that is
-//! no secret, is shown; the rest is `***`. A file with a syntax error has not been read, so there
-//! the words before `=` and in table headers are all that is shown: enough to find the line, too
-//! little to hold a token.
+//! A shown line is an allow list. It shows keys, and the values of keys that are no secrets, as the
+//! reader took them; the rest is `***`. A file with a syntax error has not been read, so there the
+//! words before `=` and in table headers are all that is shown: enough to find the line, too little
+//! to hold a token.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;

@@ -236,8 +236,7 @@ pub fn gaps(
     Ok(missed)
 }
 
-/// Acknowledges gaps that have ended. What is open, and what comes later, is not acknowledged with
-/// them.
+/// Acknowledges gaps that have ended. Open gaps and later gaps are not acknowledged with them.
 ///
 /// # Errors
 /// When no channel has that name, the note cannot be kept, or the store fails.

@@ -1,10 +1,10 @@
 //! Tells what goes wrong: the webhook and the heartbeat of `[alerts]`.
 //!
 //! A task of its own, which watches the overview and has its own connections: passes neither wait
-//! for it nor know of it. What is to be told is decided by [`Teller`] and [`proof`], from how
-//! things are at that moment, so nothing queues up: a message that cannot be delivered is made
-//! anew, later. At most one request is under way; it ends after [`REQUEST_TIMEOUT`], no redirect is
-//! followed, and of the answer only the status counts.
+//! for it nor know of it. [`Teller`] and [`proof`] decide the messages from the state at that
+//! moment, so nothing queues up: a message that cannot be delivered is made anew, later. At most
+//! one request is under way; it ends after [`REQUEST_TIMEOUT`], no redirect is followed, and of the
+//! answer only the status counts.
 //!
 //! A message is stored when it was delivered. A crash in between tells it twice, and never not at
 //! all.

@@ -1,16 +1,16 @@
 //! Sends canaries: a test body to each distinct `notify_url` of each account, every now and then.
 //! Off unless `[canary]` says how often.
 //!
-//! A task of its own with its own connections; passes neither wait for it nor know of it. What
-//! became of a canary is a fact in the store ([`Canaries`](Facts)), written when it is answered;
-//! when it changes what is known of a URL the account is woken, and its pass takes it into the
-//! ledger and the report like any other fact.
+//! A task of its own with its own connections; passes neither wait for it nor know of it. The fate
+//! of a canary is a fact in the store ([`Canaries`](Facts)), written when it is answered. A fact
+//! that brings news about a URL wakes the account, and its pass takes it into the ledger and the
+//! report like any other fact.
 //!
 //! A canary is a POST as Zoho would make it, in the name of the first channel (by id) of that URL
 //! that is not paused: its `channel_id` and its `token`, which are what a receiver needs to accept
 //! it and are sent there by Zoho as well. Nothing else that is secret is in it. The header
 //! [`HEADER`] and the key [`MARK`] say what it is; `module` and `operation` are empty. It goes to
-//! https, its certificate verified, or in plain text to loopback. Of the answer only the status
+//! https, its certificate verified, or in plain text to loopback. Only the status of the answer
 //! counts: 2xx is accepted, and everything else (a redirect, which is not followed, no connection,
 //! nothing within [`REQUEST_TIMEOUT`]) is refused.
 //!
@@ -89,7 +89,8 @@ impl Canaries {
         }
     }
 
-    /// Everything that is due, few at once. What cannot be read is left for the next turn.
+    /// Sends every canary that is due, few at once. A canary whose facts cannot be read is left for
+    /// the next turn.
     async fn turn(&self, fleet: &Fleet) {
         if let Err(error) = self.forget(fleet) {
             warn!(error = chain(&error), "canaries that are sent no longer could not be forgotten");

@@ -22,9 +22,8 @@
 //! flushed with the last write and closes with the process. A second signal does not wait for any
 //! of it.
 //!
-//! Architecture invariant: a wake carries no instruction. What an operator allows or asks for is
-//! written into the store, as a fact that the next pass reads, and then an account is woken like by
-//! anything else.
+//! Architecture invariant: a wake carries no instruction. An operator's wish is written into the
+//! store, as a fact that the next pass reads. Then the account is woken as by any other cause.
 
 pub mod actions;
 pub mod alerts;

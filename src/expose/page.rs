@@ -6,9 +6,9 @@
 //! before that.
 //!
 //! There is no script in a page and none is allowed to run; there is one style sheet, in the page,
-//! allowed by its hash. What is chosen stands in the URL ([`query`]), so that a page can be sent to
-//! somebody. A page loads itself anew only when it is told to follow, and then it has no form: what
-//! somebody types is never lost.
+//! allowed by its hash. The reader's choices stand in the URL ([`query`]), so that a page can be
+//! sent to somebody. A page reloads itself only when it is told to follow, and then it has no form,
+//! so that typed text is never lost.
 //!
 //! - [`query`]: what is asked for;
 //! - [`select`]: which channels that selects, and in which order;

@@ -225,8 +225,8 @@ fn lessons(
     learn_calls(learned, policy, &execution.calls, now)
 }
 
-/// When to look again. What the pass itself brought up is done at once; what it tried in vain is
-/// tried again soon; for the rest the plan knows the time.
+/// The time to look again. Work that the pass itself brought up is done at once, and a step that
+/// failed is tried again soon. The plan knows the time for the rest.
 fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
     // A short-grant retry is a different step from the enable that got the short grant.
     let is_new = |step: &Step| {

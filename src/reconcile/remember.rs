@@ -259,8 +259,8 @@ impl<'a> PassMemory<'a> {
     }
 }
 
-/// POST of a live id replaces it or merges with it: nobody says. What is seen of it stays until the
-/// next look, and only its life is new.
+/// No source says if POST of a live id replaces the channel or merges with it. The prediction keeps
+/// the channel as it was seen until the next look, and only its life is new.
 fn predict_enabled(
     channels: &mut BTreeMap<ChannelId, Observed>,
     ask: &Ask,

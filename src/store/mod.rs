@@ -70,9 +70,9 @@
 //! over from Zoho's list. See [`open`].
 //!
 //! A daemon whose disk fails in mid-life (full, read-only, broken) goes on with the whole store in
-//! memory, so that nothing lapses for want of a disk. What is in memory only is lost with the
-//! process: the next start then knows what the last good write knew, and the looks that follow find
-//! the rest, as after a crash.
+//! memory, so that nothing lapses for want of a disk. Facts that are in memory only are lost with
+//! the process. The next start knows the facts of the last good write, and the looks that follow
+//! find the rest, as after a crash.
 //!
 //! Deliberately absent: any interpretation. The interface speaks of accounts, records and desired
 //! states, so that another store could stand in for it.

@@ -4,8 +4,8 @@
 //! time; everybody else waits for it. Zoho gives at most ten access tokens per refresh token in ten
 //! minutes and answers an eleventh request by locking the refresh token out for longer (*Token
 //! validity*, CRM v3 docs); so every fetch is remembered *before* it is made, and none is made
-//! beyond [`crate::model::token::FETCHES_MAX`], however often the process restarts. What the OAuth server refused is
-//! asked again slowly, and at once when the credentials change.
+//! beyond [`crate::model::token::FETCHES_MAX`], however often the process restarts. A refused token
+//! is asked for again slowly, and at once when the credentials change.
 //!
 //! Errors of the OAuth server may come with HTTP 200; a reply without `access_token` is an error
 //! whatever its status.

@@ -18,8 +18,8 @@
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
 //! - [`timed`]: how long that took, for the metrics.
 //!
-//! Deliberately absent: any decision. Whether a channel should be written is `plan`'s to say, and
-//! what a failure means for the account is `reconcile`'s.
+//! Deliberately absent: any decision. `plan` decides if a channel should be written, and
+//! `reconcile` decides the meaning of a failure for the account.
 
 pub mod auth;
 mod bounds;

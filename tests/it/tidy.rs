@@ -1,8 +1,7 @@
 //! House style as tests: what a reviewer would otherwise have to remember.
 //!
 //! Everything here reads the sources as text. A test names every place that breaks its rule, so one
-//! run shows all of them. What counts as code of the program, as against its tests, is said in
-//! [`File::program`].
+//! run shows all of them. [`File::program`] separates the program's code from its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The units in `systemd/` against each other. What systemd itself says of them, `.ci/run` asks it.
+//! The units in `systemd/` against each other. `.ci/run` asks systemd itself for its verdict on
+//! them.
 
 use std::path::Path;
 

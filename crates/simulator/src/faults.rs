@@ -1,9 +1,9 @@
 //! Trouble on request: rules that say which calls go wrong, and how.
 //!
-//! Rules are asked in order. Of those that apply to a call, the first that takes the whole call (a
-//! status, a reset before anything is applied) has it alone; all others act together. A rule looks
-//! only at calls that its fault bears on: one that refuses channel 7 lets every call pass that does
-//! not name channel 7, and neither skips nor spends on it.
+//! Rules are asked in order. The first that applies and takes the whole call (a status, a reset
+//! before anything is applied) has it alone; all others that apply act together. A rule looks only
+//! at calls that its fault bears on: one that refuses channel 7 lets every call pass that does not
+//! name channel 7, and neither skips nor spends on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

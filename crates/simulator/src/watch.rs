@@ -254,7 +254,8 @@ impl OrgState {
     }
 }
 
-/// The channel that comes of what was kept and what is asked. What is neither gets its default.
+/// The channel made from the kept fields and the asked ones. A field that is neither gets its
+/// default.
 fn merged(kept: Option<Channel>, asked: Asked, events: PatchEvents, write: &Write<'_>) -> Channel {
     let granted = write.granted(asked.expiry);
     let Some(mut channel) = kept else {

@@ -1,5 +1,5 @@
-//! Declarations as TOML. What varies is written by the TOML crate, so that no text of Zoho's can
-//! end its string.
+//! Declarations as TOML. The TOML crate writes every value that varies, so that no text of Zoho's
+//! can end its string.
 
 use std::fmt::Write as _;
 

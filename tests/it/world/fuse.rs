@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Fuse {
-    /// Counts from here; dies at this point, or at none. What had burned is whole again.
+    /// Counts from here; dies at this point, or at none. A burned fuse is whole again.
     pub fn lay(&self, burns_at: Option<usize>) {
         *self.state.lock().unwrap() = State { burns_at, ..State::default() };
     }
@@ -55,7 +55,7 @@ impl Fuse {
         self.state.lock().unwrap().disk_full = is_full;
     }
 
-    /// A point is passed. Whether the daemon is dead.
+    /// Passes a point. Returns true when the daemon is dead.
     pub(super) fn burns(&self) -> bool {
         let mut state = self.state.lock().unwrap();
         if !state.burned {

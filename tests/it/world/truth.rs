@@ -52,8 +52,8 @@ fn check_channel(
             continue;
         }
         let name = format!("{} {}.{}", spec.name, track.module, track.operation.as_str());
-        // A track may begin with the reply that first covered it. What was declared after the last
-        // good look is certain nowhere yet.
+        // A track may begin with the reply that first covered it. An event that was declared after
+        // the last good look is certain nowhere yet.
         let life = (after(track.since, TOLERANCE), certain);
         let covered = covered(truth, spec.id, track, spec.notify_url.full());
         let missed = minus(

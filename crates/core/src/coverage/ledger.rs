@@ -218,7 +218,7 @@ impl Ledger {
     }
 
     /// Every gap up to `now`, by event and time, and behind those of an event what was covered and
-    /// not deliverable. What has passed its known end since the last fact is a gap too.
+    /// not deliverable. The time past a known end counts as a gap too, when no fact came since.
     pub fn gaps(&self, now: Timestamp) -> Vec<Gap> {
         let of_track = |track: &Track| {
             let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to), gap.kind, gap.cause));

@@ -1,8 +1,8 @@
 //! Canaries tell if a receiver takes deliveries: the gaps of a channel that is covered.
 //!
 //! Beside the tracks and not in them: a channel may lapse while its receiver is down, and each of
-//! the two ends by itself. What a canary says holds at an instant only, so of an outage this is
-//! known:
+//! the two ends by itself. A canary's answer holds at an instant only, so this much is known about
+//! an outage:
 //!
 //! | between | then |
 //! | --- | --- |

@@ -85,9 +85,9 @@ impl Track {
         self.until.is_none()
     }
 
-    /// Adds a gap that has ended. What it shares with earlier ones stays theirs; one that touches
-    /// the last and says the same makes it longer, and so does one that is too short to be told
-    /// apart ([`BLINK`]).
+    /// Adds a gap that has ended. The part it shares with earlier gaps stays theirs. A gap that
+    /// touches the last one and has the same kind and cause makes it longer. So does one that is
+    /// too short to be told apart ([`BLINK`]).
     pub fn add(&mut self, gap: Stretch) {
         let floor = self.gaps.last().map_or(self.since, |last| last.to);
         let gap = Stretch { from: gap.from.max(floor), ..gap };

@@ -371,8 +371,8 @@ impl Spec {
     }
 
     /// Over everything that is sent to Zoho, the expiry aside: a refusal holds for as long as this
-    /// stays the same. Of a token that rotates it is over the key: the generation changes
-    /// nothing about a refusal.
+    /// stays the same. A rotating token counts by its key: its generation changes nothing about a
+    /// refusal.
     pub fn fingerprint(&self) -> Fingerprint {
         let Spec {
             id,

@@ -4,7 +4,8 @@
 /// the API notes).
 pub const NOT_SUBSCRIBED: &str = "NOT_SUBSCRIBED";
 
-/// Zoho's code for a token that has no scope for this method. What PATCH may not do, POST may.
+/// Zoho's code for a token that has no scope for this method. POST may be allowed where PATCH is
+/// not.
 pub const SCOPE_MISMATCH: &str = "OAUTH_SCOPE_MISMATCH";
 
 /// True when Zoho refuses to POST an id because the id exists there. No source explains these codes

@@ -12,7 +12,7 @@
 //! No call is made for the sake of a new token: it goes out with the first renewal that is
 //! [`SETTLE`] into its generation, by Zoho's clock, and until then the one before is no drift. That
 //! renewal comes within a life, which is half a generation at most, so no channel carries a token
-//! that receivers have ceased to accept. What is deliberately not here: `now`.
+//! that receivers have ceased to accept. Deliberately absent: `now`.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The wishes of people, which passes carry out: a pause, a renewal, removals, an adoption.
 //!
 //! A wish is written by a command and only read by a pass, which therefore can lose none. So a pass
-//! does not cross out what it has done: it writes down what it answered, in the record, and the plan
-//! compares. What has no answer ends by the config: a removal that was allowed, when its channel is
-//! declared again; an adoption, when its channel is not declared any more.
+//! does not cross out what it has done: it writes down what it answered, in the record, and the
+//! plan compares. The config ends a wish that has no answer. An allowed removal ends when its
+//! channel is declared again; an adoption ends when its channel is no longer declared.
 
 use std::collections::{BTreeMap, BTreeSet};
 

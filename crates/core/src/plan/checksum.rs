@@ -4,7 +4,8 @@
 //! done, why, every field that differs (so also the events that are dropped), and the whole of what
 //! is declared and would be written (as a fingerprint, the token in it). It covers no instant: not
 //! when the plan was made, nor when a channel ends, nor the expiry that is asked for, which is
-//! another in each second. What is held or kept is not in it either: nothing is done there.
+//! another in each second. Channels that are held or kept are not in it either: nothing is done to
+//! them.
 
 use crate::model::channel::Spec;
 use crate::model::secret::Fingerprint;

@@ -18,8 +18,8 @@
 //! every thirty seconds for a day would use up a small edition's credits, and with them the
 //! renewals of all other channels.
 //!
-//! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. What was told
-//! counts for a day at most, because all that was spent by then has come back.
+//! Each answer of Zoho's tells anew what is left, and renewals go on getting answers. A count holds
+//! for a day at most, because all credits spent before it have come back by then.
 
 use std::time::Duration;
 

@@ -18,8 +18,8 @@
 //! PUT.
 //!
 //! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that
-//! batches must be smaller: than that batch, and no smaller than the largest that is accepted. What
-//! lies between is halved by the writes that come up anyway, until the limit is known to the
+//! batches must be smaller: than that batch, and no smaller than the largest that is accepted. The
+//! writes that come up anyway halve the range between the two, until the limit is known to the
 //! channel.
 //!
 //! Asking again for a longer life is a step of the next plan (`short-grant`), at most
