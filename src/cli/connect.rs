@@ -25,6 +25,7 @@ use crate::config::{self, Loaded, Look, STATE_DIR_DEFAULT, Surroundings};
 use crate::daemon::actions::VerbError;
 use crate::daemon::control::{self, ErrorReply};
 use crate::daemon::desk::{Desk, Host, Use, Verb, WaitsFor};
+use crate::daemon::emptied::{self, Emptied};
 use crate::daemon::fleet::{Fleet, Means};
 use crate::daemon::reload::{Reader, Reloader, Reloading};
 use crate::daemon::run::network;
@@ -313,6 +314,10 @@ impl Here {
             Use::Look | Use::Write | Use::Change => open(state_dir, &*clock)?,
         };
         if purpose == Use::Change {
+            let refusal = emptied::refusal(&common.config, &desired, &store, Emptied::Refused);
+            if let Some(why) = refusal.map_err(|error| anyhow::anyhow!(chain(&error)))? {
+                bail!(BadConfig::Daemon(why));
+            }
             store.keep_desired(&desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
         }
         let (settings, transport) = (desired.settings.clone(), network(&desired.settings)?);
@@ -353,9 +358,9 @@ impl Here {
             answer
         };
         let reloading = async {
-            while let Some(answer) = asked.recv().await {
+            while let Some(Reloading { emptied, answer }) = asked.recv().await {
                 // Whoever asked may have gone.
-                let _heard = answer.send(reloader.reload().await);
+                let _heard = answer.send(reloader.reload(emptied).await);
             }
         };
         let (answer, turned, ()) = tokio::join!(answering, scheduler.run(stop), reloading);

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use crate::config::secrets::without_line_break;
 use crate::daemon::requests::Which;
+use crate::files;
 use crate::model::channel::{ChannelId, ChannelName};
 use crate::model::secret::Secret;
 
@@ -89,7 +91,7 @@ pub(super) async fn run(
 /// The `channel_defaults` of the account in the config file itself, which the declarations have to
 /// go with.
 fn defaults(common: &Common, account: &str) -> Option<::toml::Table> {
-    let text = std::fs::read_to_string(&common.config).ok()?;
+    let text = files::read_text(&common.config, 8 * 1024).ok()?;
     let file: ::toml::Table = text.parse().ok()?;
     file.get("accounts")?.get(account)?.get("channel_defaults")?.as_table().cloned()
 }
@@ -118,9 +120,10 @@ fn write_tokens(imported: &Imported, tokens: &BTreeMap<ChannelId, Secret>) -> an
                     .with_context(|| format!("{file} cannot be written"))?;
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let held = std::fs::read_to_string(file)
+                let held = files::read(Path::new(file), 64)
                     .with_context(|| format!("{file} cannot be read"))?;
-                if held.trim_end() != token.expose() {
+                let held = held.text().with_context(|| format!("{file} cannot be read"))?;
+                if without_line_break(&held) != token.expose() {
                     bail!(
                         "{file} is there already and holds something else; move it away, or give another directory"
                     );

@@ -4,11 +4,11 @@
 //! Its exit codes are those of such plugins and not those of the other verbs. Whatever goes wrong
 //! is UNKNOWN, on stdout.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 
 use crate::clock::{Clock, SystemClock};
@@ -17,6 +17,7 @@ use crate::config::secrets::fetch;
 use crate::daemon::requests::SummaryRequest;
 use crate::expose::probe::{Grade, Limits, Verdict, judge, read};
 use crate::expose::summary::Summary;
+use crate::files;
 use crate::model::secret::Origin;
 
 use super::connect;
@@ -123,11 +124,7 @@ fn parsed(bytes: &[u8]) -> anyhow::Result<Summary> {
 }
 
 fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    ensure!(std::fs::metadata(path)?.is_file(), "it is no file");
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(SIZE_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() <= SIZE_MAX, "it is larger than {} KiB", SIZE_MAX / 1024);
-    Ok(bytes)
+    Ok(files::read(path, SIZE_MAX as u64 / 1024)?.bytes.to_vec())
 }
 
 /// Where the health endpoints show it.

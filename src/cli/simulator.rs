@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::clock::Pace;
+use crate::files;
 use crate::model::version::ApiVersion;
 use crate::simulator::http::{self, ClockFn};
 use crate::simulator::knobs::Length;
@@ -130,10 +131,13 @@ fn knobs(args: &SimulatorArgs) -> anyhow::Result<Knobs> {
 }
 
 fn from_file(path: &Path) -> anyhow::Result<Knobs> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(path, KNOBS_KIB_MAX)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is no file of knobs", path.display()))
 }
+
+/// No file of knobs is larger.
+const KNOBS_KIB_MAX: u64 = 1024;
 
 /// The clock, moved so that it shows `start` at its first reading.
 fn started(clock: ClockFn, start: Option<Timestamp>) -> ClockFn {

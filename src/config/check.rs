@@ -4,6 +4,7 @@
 //! one mistake is reported once and the rest of the file is checked all the same. The state that is
 //! built is used only when nothing was reported.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::accounts::Frames;
 use super::given::Given;
 use super::problem::Notes;
 use super::raw::{self, Client, Daemon, Document, Http, Reconcile};
-use super::secrets::{self, MissingCredentials, SecretError, Surroundings};
+use super::secrets::{self, Fetched, MissingCredentials, SecretError, Surroundings};
 use super::source::{At, Place, Source};
 use super::values::{self, Reference, is_hasty};
 use crate::model::channel::ChannelName;
@@ -51,6 +52,18 @@ pub(super) struct Check<'c> {
     pub(super) surroundings: &'c Surroundings,
     /// The problems found so far.
     pub(super) notes: &'c mut Notes,
+    /// The files of secrets that others can read, each of which is told once.
+    open_files: BTreeSet<PathBuf>,
+}
+
+impl<'c> Check<'c> {
+    pub(super) fn new(
+        sources: &'c [Source],
+        surroundings: &'c Surroundings,
+        notes: &'c mut Notes,
+    ) -> Check<'c> {
+        Check { sources, surroundings, notes, open_files: BTreeSet::new() }
+    }
 }
 
 impl Check<'_> {
@@ -90,14 +103,20 @@ impl Check<'_> {
         if self.surroundings.missing == MissingCredentials::FetchNone {
             return Some(at.with(Secret::from_origin("", origin)));
         }
-        match secrets::fetch(&origin, self.surroundings) {
-            Ok(secret) => Some(at.with(secret)),
-            Err(error) => self.unfetched(at, origin, &error),
+        match secrets::fetched(&origin, self.surroundings) {
+            Ok(Fetched { secret, open_to_others }) => {
+                if let (true, Origin::File(path)) = (open_to_others, origin) {
+                    self.warn_of_secret_file(key, at.place, path);
+                }
+                Some(at.with(secret))
+            }
+            Err(error) => self.unfetched(key, at, origin, &error),
         }
     }
 
     fn unfetched(
         &mut self,
+        key: &str,
         at: &At<Reference>,
         origin: Origin,
         error: &SecretError,
@@ -106,10 +125,9 @@ impl Check<'_> {
         let is_absent = match error {
             SecretError::NoCredentials(_) | SecretError::NotSet(_) | SecretError::Empty(_) => true,
             SecretError::Unreadable { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
-            SecretError::BadCredentialName(_)
-            | SecretError::TooLarge(_)
-            | SecretError::NotText(_)
-            | SecretError::Plain => false,
+            SecretError::BadCredentialName(_) | SecretError::NotText(_) | SecretError::Plain => {
+                false
+            }
         };
         let tolerated = match self.surroundings.missing {
             MissingCredentials::Refuse | MissingCredentials::FetchNone => false,
@@ -117,8 +135,14 @@ impl Check<'_> {
             MissingCredentials::TolerateAll => is_absent,
             MissingCredentials::DoWithout => true,
         };
+        let help = match (key, &origin) {
+            ("refresh_token", Origin::File(_)) if is_absent => {
+                "`channelkeeper login` makes it from a grant code".to_owned()
+            }
+            _ => error.help(),
+        };
         if tolerated && !is_outside {
-            self.notes.warning(at.place, error.to_string(), error.help());
+            self.notes.warning(at.place, error.to_string(), help);
             return Some(at.with(Secret::from_origin("", origin)));
         }
         if tolerated {
@@ -129,8 +153,15 @@ impl Check<'_> {
             );
             return Some(at.with(Secret::from_origin("", origin)));
         }
-        self.problem(at.place, error.to_string(), error.help());
+        self.problem(at.place, error.to_string(), help);
         None
+    }
+
+    fn warn_of_secret_file(&mut self, key: &str, place: Place, path: PathBuf) {
+        let message = format!("others can read {}, where \"{key}\" is", path.display());
+        if self.open_files.len() < OPEN_FILES_MAX && self.open_files.insert(path.clone()) {
+            self.notes.warning(place, message, format!("chmod 600 {}", path.display()));
+        }
     }
 
     fn warn_of_open_file(&mut self, key: &str, place: Place) {
@@ -282,12 +313,17 @@ fn certificates(at: &At<String>, check: &mut Check<'_>) -> PathBuf {
 }
 
 fn holds_certificates(path: &Path) -> Result<(), String> {
-    let content = super::load::read_bounded(path).map_err(|error| error.to_string())?;
+    let content =
+        crate::files::read_text(path, CERTIFICATES_KIB_MAX).map_err(|error| error.to_string())?;
     if content.contains("-----BEGIN CERTIFICATE-----") {
         return Ok(());
     }
     Err("the file must hold PEM: -----BEGIN CERTIFICATE-----".to_owned())
 }
 
+/// No bundle of certificates is larger.
+const CERTIFICATES_KIB_MAX: u64 = 8 * 1024;
+/// More are not listed: they have one cause.
+const OPEN_FILES_MAX: usize = 16;
 /// So that it cannot be guessed over the network.
 const TOKEN_MIN: usize = 16;

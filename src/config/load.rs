@@ -4,8 +4,6 @@
 //! reported too. So while the syntax of any file is broken, the syntax of all files and the shape
 //! of the sound ones is reported, and what lies between keys waits.
 
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -18,6 +16,7 @@ use super::problem::{Notes, Problem};
 use super::raw::{Document, Role};
 use super::secrets::Surroundings;
 use super::source::{At, Place, Source};
+use crate::files;
 use crate::model::desired::Desired;
 
 /// The result of loading a config.
@@ -194,10 +193,7 @@ impl Loading {
         let state_dir = self.state_dir();
         let Loading { sources, documents, mut notes, files, broken } = self;
         let desired = (!broken).then(|| {
-            check::desired(
-                documents,
-                &mut Check { sources: &sources, surroundings, notes: &mut notes },
-            )
+            check::desired(documents, &mut Check::new(&sources, surroundings, &mut notes))
         });
         let desired = desired.filter(|_| !notes.any_problem());
         let (problems, warnings) = notes.sort_out(&sources);
@@ -208,23 +204,18 @@ impl Loading {
 impl Source {
     /// Opens a file of the config.
     fn open(path: &Path, name: String) -> Result<Source, String> {
-        let text = read_bounded(path).map_err(|error| error.to_string())?;
-        let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
+        let content = files::read(path, SIZE_KIB_MAX).map_err(|error| error.to_string())?;
+        let text = content.text().map_err(|error| error.to_string())?;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
-        let open_to_others = mode.is_ok_and(|mode| mode & 0o077 != 0);
-        Ok(Source { name, folder, text, open_to_others, ..Source::default() })
+        Ok(Source {
+            name,
+            folder,
+            text,
+            open_to_others: content.open_to_others,
+            ..Source::default()
+        })
     }
-}
-
-/// The text of a file that is no larger than a config may be.
-pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_SIZE_MAX {
-        return Err(std::io::Error::other("larger than 8 MiB"));
-    }
-    String::from_utf8(bytes).map_err(|_| std::io::Error::other("not UTF-8"))
 }
 
 /// True when a name fits a pattern in which "*" stands for any text. A pattern never matches hidden
@@ -263,6 +254,6 @@ fn identity(path: &Path) -> PathBuf {
 }
 
 /// No config file is larger: 8 MiB hold some 50,000 channels.
-const FILE_SIZE_MAX: u64 = 8 * 1024 * 1024;
+const SIZE_KIB_MAX: u64 = 8 * 1024;
 /// No config has more files.
 const FILES_MAX: usize = 1024;

@@ -4,11 +4,11 @@
 //! keeps only where each secret came from. An error names the place of a secret, never the content.
 
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
+use crate::files::{self, Content};
 use crate::model::secret::{Origin, Secret};
 
 /// Where references lead: the environment and systemd's credentials. A test gives its own.
@@ -108,9 +108,6 @@ pub enum SecretError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is no secret.
-    #[error("{0} is larger than 64 KiB")]
-    TooLarge(Origin),
     /// The file is not UTF-8.
     #[error("{0} is no text")]
     NotText(Origin),
@@ -144,12 +141,13 @@ impl SecretError {
             {
                 "there is no such file".to_owned()
             }
-            SecretError::Unreadable { source, .. } => {
-                format!("let the daemon's user read it: {source}")
+            SecretError::Unreadable { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                "let the daemon's user read it".to_owned()
             }
-            SecretError::TooLarge(_) | SecretError::NotText(_) => {
-                "the file must hold the secret alone".to_owned()
-            }
+            SecretError::Unreadable { source, .. } => source.to_string(),
+            SecretError::NotText(_) => "the file must hold the secret alone".to_owned(),
             SecretError::Empty(_) => "put the secret there".to_owned(),
             SecretError::Plain => "write it as { env }, { file } or { credential }".to_owned(),
         }
@@ -158,19 +156,49 @@ impl SecretError {
 
 /// The secret that an origin leads to.
 pub fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, SecretError> {
-    let value = Zeroizing::new(match origin {
+    fetched(origin, surroundings).map(|fetched| fetched.secret)
+}
+
+/// A secret with what is to be said of where it was.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    /// The secret.
+    pub(super) secret: Secret,
+    /// Whether it was in a file that somebody can read who need not. What systemd hands over is
+    /// its business.
+    pub(super) open_to_others: bool,
+}
+
+pub(super) fn fetched(
+    origin: &Origin,
+    surroundings: &Surroundings,
+) -> Result<Fetched, SecretError> {
+    let mut open_to_others = false;
+    let value = match origin {
         Origin::Env(name) => {
-            (surroundings.env)(name).ok_or_else(|| SecretError::NotSet(name.clone()))?
+            let value = (surroundings.env)(name);
+            Zeroizing::new(value.ok_or_else(|| SecretError::NotSet(name.clone()))?.into_bytes())
         }
-        Origin::File(path) => content(path, origin)?,
-        Origin::Credential(name) => content(&credential(name, surroundings)?, origin)?,
+        Origin::File(path) => {
+            let content = content(path, origin)?;
+            open_to_others = content.open_to_others;
+            content.bytes
+        }
+        Origin::Credential(name) => content(&credential(name, surroundings)?, origin)?.bytes,
         Origin::Plain => return Err(SecretError::Plain),
-    });
-    let value = value.trim_end();
-    if value.is_empty() {
+    };
+    let value = std::str::from_utf8(&value).map_err(|_| SecretError::NotText(origin.clone()))?;
+    let value = without_line_break(value);
+    if value.trim().is_empty() {
         return Err(SecretError::Empty(origin.clone()));
     }
-    Ok(Secret::from_origin(value, origin.clone()))
+    Ok(Fetched { secret: Secret::from_origin(value, origin.clone()), open_to_others })
+}
+
+/// Editors and `echo` end a file with one line break. Whatever else is at its end is the secret's.
+pub fn without_line_break(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
 }
 
 fn credential(name: &str, surroundings: &Surroundings) -> Result<PathBuf, SecretError> {
@@ -183,20 +211,13 @@ fn credential(name: &str, surroundings: &Surroundings) -> Result<PathBuf, Secret
     }
 }
 
-fn content(path: &Path, origin: &Origin) -> Result<String, SecretError> {
+fn content(path: &Path, origin: &Origin) -> Result<Content, SecretError> {
     let unreadable = |source| SecretError::Unreadable { origin: origin.clone(), source };
-    // With room for all of it from the start: growing would leave pieces of it behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * SIZE_MAX as usize));
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(SIZE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > SIZE_MAX {
-        return Err(SecretError::TooLarge(origin.clone()));
-    }
-    std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| SecretError::NotText(origin.clone()))
+    files::read(path, SIZE_KIB_MAX).map_err(unreadable)
 }
 
 /// No token is longer; a wrong path may lead to anything.
-const SIZE_MAX: u64 = 64 * 1024;
+const SIZE_KIB_MAX: u64 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -211,15 +232,17 @@ mod tests {
     }
 
     #[test]
-    fn each_origin_leads_to_its_value_without_the_white_space_at_its_end() {
+    fn each_origin_leads_to_its_value_without_the_line_break_at_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "from file \r\n").unwrap();
+        assert_eq!(without_line_break("two\n\n"), "two\n");
+        assert_eq!(without_line_break("tab\t"), "tab\t");
         let surroundings = surroundings(Some(folder.path()));
         let value = |origin: Origin| fetch(&origin, &surroundings).unwrap().expose().to_owned();
         assert_eq!(value(Origin::Env("GOOD".into())), "value");
-        assert_eq!(value(Origin::File(path)), "from file");
-        assert_eq!(value(Origin::Credential("secret".into())), "from file");
+        assert_eq!(value(Origin::File(path)), "from file ");
+        assert_eq!(value(Origin::Credential("secret".into())), "from file ");
     }
 
     #[test]
@@ -235,7 +258,7 @@ mod tests {
         let table = [
             (Origin::Env("NONE".into()), "the environment variable NONE is not set"),
             (credential("empty"), "the systemd credential empty is empty"),
-            (credential("large"), "the systemd credential large is larger than 64 KiB"),
+            (credential("large"), "the systemd credential large cannot be read"),
             (credential("binary"), "the systemd credential binary is no text"),
             (credential("none"), "the systemd credential none cannot be read"),
             (credential("../large"), "\"../large\" is no name of a systemd credential"),

@@ -44,7 +44,7 @@ pub(super) struct Source {
     pub(super) folder: PathBuf,
     /// Its content.
     pub(super) text: String,
-    /// True when its group or others can read it.
+    /// True when somebody can read it who need not.
     pub(super) open_to_others: bool,
     /// The stretches that may be shown, sorted once the file has been read.
     pub(super) safe: Vec<(u32, u32)>,

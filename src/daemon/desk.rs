@@ -27,6 +27,7 @@ use crate::store::{Store, StoreError};
 
 use super::actions::{self, VerbError};
 use super::choose::Target;
+use super::emptied::Emptied;
 use super::fleet::Fleet;
 use super::reload::{Reader, Reloading};
 use super::requests::{
@@ -160,7 +161,7 @@ impl Verb for PlanRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<PlansView, VerbError> {
-        actions::plan_views(&desk.read()?, &desk.store, &self.0).await
+        actions::plan_views(&desk.read().await?, &desk.store, &self.0).await
     }
 }
 
@@ -172,7 +173,7 @@ impl Verb for ExplainRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<Explanation, VerbError> {
-        actions::explain(&desk.read()?, &desk.store, &self.channel).await
+        actions::explain(&desk.read().await?, &desk.store, &self.channel).await
     }
 }
 
@@ -185,11 +186,12 @@ impl Verb for ApplyRequest {
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
         let ApplyRequest { which, allow_removals, plan } = self;
         if let Some(wanted) = &plan {
-            actions::expect_plan(&desk.read()?, &desk.store, &which, wanted).await?;
+            actions::expect_plan(&desk.read().await?, &desk.store, &which, wanted).await?;
         }
         // The passes that a reload leads to are heard as well.
         let heard = desk.listen().await?;
-        desk.reload().await?;
+        let emptied = if allow_removals { Emptied::Allowed } else { Emptied::Refused };
+        desk.reload(emptied).await?;
         if allow_removals {
             actions::allow_removals(&desk.fleet(), &desk.store, &which).await?;
         }
@@ -204,7 +206,7 @@ impl Verb for ReloadRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
     async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
-        desk.reload().await
+        desk.reload(Emptied::Refused).await
     }
 }
 
@@ -292,14 +294,15 @@ impl Desk {
     }
 
     /// The fleet of the file as it stands now, which is not put in force.
-    fn read(&self) -> Result<Fleet, VerbError> {
-        Ok(self.reader.read(&self.fleet()).map_err(VerbError::BadConfig)?.fleet)
+    async fn read(&self) -> Result<Fleet, VerbError> {
+        let read = self.reader.clone().read(self.fleet(), Emptied::Refused).await;
+        Ok(read.map_err(VerbError::BadConfig)?.fleet)
     }
 
     /// Puts the file in force.
-    async fn reload(&self) -> Result<(), VerbError> {
+    async fn reload(&self, emptied: Emptied) -> Result<(), VerbError> {
         let (answer, answered) = oneshot::channel();
-        self.reloads.send(answer).await.map_err(|_| VerbError::Stopping)?;
+        self.reloads.send(Reloading { emptied, answer }).await.map_err(|_| VerbError::Stopping)?;
         answered.await.map_err(|_| VerbError::Stopping)?.map_err(VerbError::BadConfig)
     }
 

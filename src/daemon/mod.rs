@@ -1,5 +1,6 @@
 //! Wiring and lifetime: what runs, what wakes it, and in what order it stops.
 //!
+//! - [`emptied`]: a config that declares nothing, which is an accident until somebody says otherwise;
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - `queue`: which account's turn it is;
@@ -32,6 +33,7 @@ pub mod choose;
 pub mod control;
 pub mod cron;
 pub mod desk;
+pub mod emptied;
 pub mod fleet;
 pub mod inherited;
 pub mod notify;

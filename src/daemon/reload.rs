@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -12,6 +13,7 @@ use crate::expose::overview::ConfigState;
 use crate::model::desired::{Desired, Settings};
 use crate::model::time::Timestamp;
 
+use super::emptied::{self, Emptied};
 use super::fleet::{Fleet, Means};
 use super::scheduler::{Links, Message, chain};
 
@@ -47,17 +49,22 @@ pub struct Fresh {
     pub config: ConfigState,
 }
 
-/// Asks the daemon to read its config again; answered with what is wrong with it.
-pub type Reloading = oneshot::Sender<Result<(), Vec<String>>>;
+/// Asks the daemon to read its config again.
+pub struct Reloading {
+    /// What is thought of one that declares nothing.
+    pub emptied: Emptied,
+    /// Told what is wrong with it.
+    pub answer: oneshot::Sender<Result<(), Vec<String>>>,
+}
 
 impl Reloader {
     /// Reads the config again and swaps all of it, or, with the problems as the answer, none of it.
     ///
     /// # Errors
     /// The faults of the config, one line each.
-    pub async fn reload(&mut self) -> Result<(), Vec<String>> {
+    pub async fn reload(&mut self, emptied: Emptied) -> Result<(), Vec<String>> {
         let former = self.links.fleet.borrow().clone();
-        let read = self.reader.read(&former).and_then(|fresh| {
+        let read = self.reader.clone().read(former, emptied).await.and_then(|fresh| {
             let kept = self.reader.means.store.keep_desired(&fresh.desired);
             kept.map(|_| fresh)
                 .map_err(|error| vec![format!("the store failed: {}", chain(&error))])
@@ -95,16 +102,41 @@ impl Reloader {
 impl Reader {
     /// The config as it stands in the file now; nothing is put in force.
     ///
+    /// A disk may never answer. Then the thread that reads is left behind, and the daemon goes on.
+    ///
     /// # Errors
     /// The faults of the config, one line each.
-    pub fn read(&self, former: &Fleet) -> Result<Fresh, Vec<String>> {
+    pub async fn read(
+        self: Arc<Self>,
+        former: Arc<Fleet>,
+        emptied: Emptied,
+    ) -> Result<Fresh, Vec<String>> {
+        let clock = self.means.clock.clone();
+        let file = self.config.display().to_string();
+        let reading = tokio::task::spawn_blocking(move || self.read_now(&former, emptied));
+        tokio::select! {
+            biased;
+            read = reading => read.unwrap_or_else(|error| Err(vec![format!("{file}: {error}")])),
+            () = clock.sleep(READ_TIME_MAX) => Err(vec![format!(
+                "{file}: it and the files that it names were not read within {} s",
+                READ_TIME_MAX.as_secs()
+            )]),
+        }
+    }
+
+    fn read_now(&self, former: &Fleet, emptied: Emptied) -> Result<Fresh, Vec<String>> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take();
         let loaded = loaded.unwrap_or_else(|| config::load(&self.config, &self.surroundings));
         log_loaded(&loaded);
         let config = config_state(&self.config, &loaded, self.means.clock.now());
         let Some(desired) = loaded.desired else { return Err(config.problems) };
+        let failed = |error| vec![format!("the store failed: {}", chain(&error))];
+        let refusal = emptied::refusal(&self.config, &desired, &self.means.store, emptied);
+        if let Some(why) = refusal.map_err(failed)? {
+            return Err(vec![why]);
+        }
         let fleet = Fleet::new(desired.clone(), BTreeMap::new(), &self.means, Some(former));
-        let fleet = fleet.map_err(|error| vec![format!("the store failed: {}", chain(&error))])?;
+        let fleet = fleet.map_err(failed)?;
         Ok(Fresh { desired, fleet, config })
     }
 }
@@ -145,6 +177,9 @@ fn warn_of_restarts(old: &Settings, new: &Settings) {
         warn!(key, "this key takes effect with the next restart");
     }
 }
+
+/// How long the config may take to be read: 50,000 channels take a few seconds.
+const READ_TIME_MAX: Duration = Duration::from_secs(60);
 
 fn channels(fleet: &Fleet) -> usize {
     fleet.subjects.values().map(|subject| subject.desired.specs.len()).sum()

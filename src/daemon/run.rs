@@ -41,6 +41,7 @@ use super::canaries::{self, Canaries};
 use super::control;
 use super::cron::{Audits, CronError};
 use super::desk::{Desk, Host};
+use super::emptied::{self, Emptied};
 use super::fleet::{Fleet, Means};
 use super::inherited;
 use super::notify;
@@ -295,9 +296,9 @@ impl Daemon {
     }
 
     /// Reads the config again.
-    async fn reload(&mut self) -> Result<(), Vec<String>> {
+    async fn reload(&mut self, emptied: Emptied) -> Result<(), Vec<String>> {
         let audit = self.reloader.settings.audit.clone();
-        let reloaded = self.reloader.reload().await;
+        let reloaded = self.reloader.reload(emptied).await;
         if self.reloader.settings.audit != audit {
             self.restart_audits().await;
         }
@@ -322,20 +323,24 @@ impl Daemon {
                 biased;
                 () = self.cancelled.cancelled() => break Ok(()),
                 Some(ended) = self.tasks.join_next() => break Err(ended_early(ended)),
-                Some(answer) = self.reloads.recv() => {
-                    let reloaded = self.reload_for_systemd().await;
-                    // Whoever asked may have gone.
-                    let _heard = answer.send(reloaded);
+                Some(Reloading { emptied, answer }) = self.reloads.recv() => {
+                    match self.reload_listening(emptied, incoming.as_mut()).await {
+                        // Whoever asked may have gone.
+                        Ok(reloaded) => drop(answer.send(reloaded)),
+                        Err(Asked::Abort) => return aborted(),
+                        Err(Asked::Stop | Asked::Reload) => self.stop_gently(),
+                    }
                 }
                 asked = next_signal(incoming.as_mut()) => match asked {
                     Some(Asked::Reload) => {
-                        // Faults of the config are logged, and shown by health and status.
-                        let _told = self.reload_for_systemd().await;
+                        match self.reload_listening(Emptied::Refused, incoming.as_mut()).await {
+                            // Faults of the config are logged, and shown by health.
+                            Ok(_told) => {}
+                            Err(Asked::Abort) => return aborted(),
+                            Err(Asked::Stop | Asked::Reload) => self.stop_gently(),
+                        }
                     }
-                    Some(Asked::Stop) => {
-                        info!("stopping; a second signal does not wait");
-                        self.cancelled.cancel();
-                    }
+                    Some(Asked::Stop) => self.stop_gently(),
                     Some(Asked::Abort) | None => return aborted(),
                 },
                 // Once it cannot change any more, the scheduler has ended, and that ends this too.
@@ -350,6 +355,41 @@ impl Daemon {
             }
         };
         self.stop(incoming, result).await
+    }
+
+    fn stop_gently(&self) {
+        info!("stopping; a second signal does not wait");
+        self.cancelled.cancel();
+    }
+
+    /// A reload, during which signals are heard: a file may be long in coming. One to stop ends it,
+    /// and is the error.
+    async fn reload_listening(
+        &mut self,
+        emptied: Emptied,
+        mut incoming: Option<&mut Incoming>,
+    ) -> Result<Result<(), Vec<String>>, Asked> {
+        loop {
+            let mut again = false;
+            let reloaded = {
+                let reload = self.reload_for_systemd(emptied);
+                tokio::pin!(reload);
+                loop {
+                    tokio::select! {
+                        reloaded = &mut reload => break reloaded,
+                        asked = next_signal(incoming.as_deref_mut()) => match asked {
+                            // The file may have changed since it was read.
+                            Some(Asked::Reload) => again = true,
+                            Some(Asked::Stop) => return Err(Asked::Stop),
+                            Some(Asked::Abort) | None => return Err(Asked::Abort),
+                        },
+                    }
+                }
+            };
+            if !again {
+                return Ok(reloaded);
+            }
+        }
     }
 
     /// Lets passes under way come to an end; a second signal does not.
@@ -412,12 +452,12 @@ impl Daemon {
 
     /// A reload, of which systemd is told. It is not while the daemon starts: the end of a reload
     /// would be READY.
-    async fn reload_for_systemd(&mut self) -> Result<(), Vec<String>> {
+    async fn reload_for_systemd(&mut self, emptied: Emptied) -> Result<(), Vec<String>> {
         let is_told = self.owns_process && self.ready;
         if is_told {
             notify::reloading();
         }
-        let reloaded = self.reload().await;
+        let reloaded = self.reload(emptied).await;
         if is_told {
             notify::ready();
         }
@@ -452,8 +492,12 @@ fn wanted(
     log_loaded(&loaded);
     let mut config = config_state(file, &loaded, now);
     if let Some(desired) = loaded.desired {
-        store.keep_desired(&desired)?;
-        return Ok(Wanted { desired, unusable: BTreeMap::new(), config, opens: true });
+        let Some(why) = emptied::refusal(file, &desired, store, Emptied::Refused)? else {
+            store.keep_desired(&desired)?;
+            return Ok(Wanted { desired, unusable: BTreeMap::new(), config, opens: true });
+        };
+        error!(why, "a config without accounts is not used");
+        config.problems.push(why);
     }
     let fetch = |origin: &crate::model::secret::Origin| {
         config::secrets::fetch(origin, surroundings).map_err(|error| error.to_string())

@@ -40,6 +40,15 @@ pub struct Restored {
     pub unopened: Option<String>,
 }
 
+/// How much the last good desired state declares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Accounts, with or without channels.
+    pub accounts: usize,
+    /// Channels, over all accounts.
+    pub channels: usize,
+}
+
 /// Fetches a secret again from where it came from.
 pub type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
 
@@ -80,6 +89,18 @@ impl Store {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(false) };
         let key = channel_key(account, id);
         self.desired.has(&format!("{}{key}", keys::generation(current.generation)))
+    }
+
+    /// How much is declared in the last good desired state; nothing when there never was one.
+    pub fn declared(&self) -> Result<Declared, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else {
+            return Ok(Declared::default());
+        };
+        let below = |kind: &str| {
+            let prefix = format!("{}{kind}/", keys::generation(current.generation));
+            self.desired.keys_that(&prefix, |_| true).map(|keys| keys.len())
+        };
+        Ok(Declared { accounts: below("account")?, channels: below("channel")? })
     }
 
     /// The last good desired state, its secrets fetched; `None` when there never was one.

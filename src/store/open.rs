@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::coverage::ledger::Ledger;
+use crate::files;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::record::{AccountState, Grant, Record};
 use crate::model::time::Timestamp;
@@ -514,14 +515,9 @@ fn when_free<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Tr
 
 /// Held while the database is opened, and maybe moved.
 fn lock(path: &Path) -> Result<std::fs::File, Trouble> {
-    let mut options = std::fs::OpenOptions::new();
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path.with_extension(LOCK));
-    let file = file.map_err(|source| file_trouble(path, source))?;
+    let (lock, mut options) = (path.with_extension(LOCK), std::fs::OpenOptions::new());
+    let options = options.create(true).truncate(false).write(true).mode(0o600);
+    let file = files::open(&lock, options).map_err(|source| file_trouble(&lock, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Trouble::Final(OpenError::Locked(path.to_owned()))),

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 
+use crate::files;
 use crate::model::exchange::{Request, Response};
 
 /// The future of one exchange.
@@ -40,6 +41,9 @@ pub enum TransportError {
 
 /// The most of a reply that is read. A full page of 200 rows is far below it.
 pub const REPLY_MAX: usize = 8 * 1024 * 1024;
+
+/// No bundle of certificates is larger.
+const CA_KIB_MAX: u64 = 8 * 1024;
 
 /// The network.
 #[derive(Debug, Clone)]
@@ -94,7 +98,7 @@ impl Http {
         if let Some(path) = ca_file {
             let unreadable =
                 |source| SetupError::CaUnreadable { path: path.display().to_string(), source };
-            let pem = std::fs::read(path).map_err(unreadable)?;
+            let pem = files::read(path, CA_KIB_MAX).map_err(unreadable)?.bytes;
             let bad = |source| SetupError::BadCa { path: path.display().to_string(), source };
             let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(bad)?;
             builder = builder.tls_certs_merge(roots);

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 
 /// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and
 /// nobody sees `cli`.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("telemetry", &[]),
+    ("files", &[]),
     ("plan", &["model"]),
-    ("config", &["model"]),
-    ("store", &["model", "coverage"]),
+    ("config", &["model", "files"]),
+    ("store", &["model", "coverage", "files"]),
     ("coverage", &["model"]),
-    ("zoho", &["model", "clock"]),
+    ("zoho", &["model", "clock", "files"]),
     ("reconcile", &["model", "clock", "plan", "store", "coverage", "zoho"]),
     ("expose", &["model", "clock", "plan", "coverage", "reconcile"]),
     ("simulator", &["model"]),
@@ -27,9 +28,10 @@ const SOURCES: [&str; 3] = ["src", "crates/core/src", "crates/simulator/src"];
 
 /// The daemon wires: it sees everything but the command line and the simulator, which has to stay a
 /// feature.
-const DAEMON: [&str; 10] = [
+const DAEMON: [&str; 11] = [
     "model",
     "clock",
+    "files",
     "config",
     "plan",
     "store",

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::narrate::stamp;
 use crate::clock::Clock;
+use crate::daemon::emptied::Emptied;
 use crate::daemon::reload::Reloading;
 use crate::daemon::scheduler::Wakes;
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
@@ -138,7 +139,8 @@ impl Director {
             return Some(format!("the config cannot be written: {error}"));
         }
         let (answer, answered) = oneshot::channel();
-        let asked = self.reloads.send(answer).await.is_ok();
+        let asked =
+            self.reloads.send(Reloading { emptied: Emptied::Refused, answer }).await.is_ok();
         let reloaded = asked && matches!(answered.await, Ok(Ok(())));
         let what = if with_leaver { "put back into" } else { "taken out of" };
         let how = if reloaded { "and the config is reloaded" } else { "and the reload fails" };

@@ -1,5 +1,6 @@
 //! A config that cannot be used stops nothing that was fine.
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -104,6 +105,97 @@ fn a_start_with_a_broken_config_goes_on_with_the_last_good_state() {
     let health = daemon.get("/healthz");
     assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
     assert!(health.body.contains("config.toml:1:"), "{}", health.body);
+    daemon.stop();
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_holds_up_neither_the_daemon_nor_a_command() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let mut daemon = Daemon::start(&place);
+    let pipe = place.state().join("pipe");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let at = pipe.display();
+    let secret = zoho.config.replace("\"secret-sim1\"", &format!("{{ file = \"{at}\" }}"));
+    for odd in [
+        secret.clone(),
+        format!("include = [\"{at}\"]\n{}", zoho.config),
+        format!("{}\n[client]\nca_file = \"{at}\"\n", zoho.config),
+    ] {
+        assert_ne!(odd, zoho.config);
+        place.write(&odd);
+        let ran = place.verb(&["check"]);
+        assert_eq!(ran.code, 3, "{ran:#?}");
+        assert!(ran.err.contains("it is a pipe, not a file"), "{ran:#?}");
+        daemon.signal(Signal::HUP);
+        daemon.hears("the config is not used; the last good one stays in force");
+        assert_eq!(place.verb(&["plan"]).code, 3);
+    }
+    std::fs::remove_file(place.config()).unwrap();
+    mkfifoat(CWD, place.config(), Mode::RUSR | Mode::WUSR).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.hears("the config is not used; the last good one stays in force");
+    daemon.stop();
+    let ran = place.verb(&["plan"]);
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert!(ran.err.contains("it is a pipe, not a file"), "{ran:#?}");
+
+    std::fs::remove_file(place.config()).unwrap();
+    place.write(&zoho.config);
+    let lock = place.state().join("db.lock");
+    std::fs::remove_file(&lock).unwrap();
+    mkfifoat(CWD, &lock, Mode::RUSR | Mode::WUSR).unwrap();
+    let ran = place.verb(&["apply"]);
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert!(ran.err.contains("db.lock") && ran.err.contains("it is a pipe"), "{ran:#?}");
+}
+
+#[test]
+fn a_config_emptied_under_a_daemon_is_not_used_until_removals_are_allowed() {
+    let zoho = Simulator::start();
+    let account = zoho
+        .account()
+        .replace("\"secret-sim1\"", "{ env = \"A\" }")
+        .replace("\"1000.refresh-sim1\"", "{ env = \"B\" }");
+    let declared =
+        channel("orders", 101, &["Deals.all"]).replace("\"token-orders\"", "{ env = \"C\" }");
+    let place = Place::new(&(account + AUDIT_ALWAYS + &declared))
+        .with_env("A", "secret-sim1")
+        .with_env("B", "1000.refresh-sim1")
+        .with_env("C", "t");
+    let mut daemon = Daemon::start(&place);
+    let said = "it declares no account, in place of 1 account with 1 channel";
+    for emptied in ["", "# [accounts.acme]\n"] {
+        place.write(emptied);
+        daemon.signal(Signal::HUP);
+        daemon.hears("the config is not used; the last good one stays in force");
+        let health = daemon.get("/healthz");
+        assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
+        assert!(health.body.contains(said), "{}", health.body);
+    }
+    for verb in ["plan", "apply"] {
+        let ran = place.verb(&[verb]);
+        assert_eq!(ran.code, 3, "{verb}: {ran:#?}");
+        assert!(ran.err.contains(said) && ran.err.contains("--allow-removals"), "{ran:#?}");
+    }
+    daemon.stop();
+
+    let ran = place.verb(&["apply"]);
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert!(ran.err.contains(said), "{ran:#?}");
+
+    let mut daemon = Daemon::start(&place);
+    let health = daemon.get("/healthz");
+    assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
+    assert!(health.body.contains(said), "{}", health.body);
+    zoho.hand(&json!({"set_token": {"channel": 101, "token": "another"}}));
+    daemon.hears_that("repair", |line| line["step"] == "update (drift)");
+
+    place.done(&["apply", "--allow-removals"]);
+    daemon.until("nothing is held any more", |daemon| {
+        daemon.get("/healthz").json()["accounts"].as_array().is_none_or(Vec::is_empty)
+    });
+    assert!(!daemon.get("/healthz").body.contains(said));
     daemon.stop();
 }
 
