@@ -15,12 +15,12 @@ use std::path::Path;
 
 use secrecy::zeroize::Zeroizing;
 
-/// What was read of a file; wiped when it is let go of.
+/// The content of a file; wiped when it is let go of.
 #[derive(Debug)]
 pub struct Content {
     /// All of it.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// Whether somebody can read it who need not.
+    /// True when somebody can read it who need not.
     pub open_to_others: bool,
 }
 

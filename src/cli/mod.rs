@@ -147,8 +147,11 @@ pub async fn main(
     };
     let (level, wait) = cli.verb.logs();
     telemetry::begin(cli.common.log_format, level, wait);
-    let exit = match cli.verb.run(&cli.common, stdout).await {
+    let mut stdout = Piped { to: stdout, is_closed: false };
+    let exit = match cli.verb.run(&cli.common, &mut stdout).await {
         Ok(exit) => exit,
+        // Whoever read it has seen enough, as `head` has.
+        Err(_) if stdout.is_closed => Exit::Done,
         Err(error) => {
             let bad_config = error.downcast_ref::<connect::BadConfig>();
             if !matches!(bad_config, Some(connect::BadConfig::Said)) {
@@ -159,6 +162,32 @@ pub async fn main(
     };
     telemetry::end();
     exit
+}
+
+/// stdout, and whether its reader has gone.
+struct Piped<'a> {
+    to: &'a mut (dyn Write + Send),
+    is_closed: bool,
+}
+
+impl Piped<'_> {
+    fn noted<T>(&mut self, result: std::io::Result<T>) -> std::io::Result<T> {
+        let is_broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+        self.is_closed |= result.as_ref().is_err_and(is_broken);
+        result
+    }
+}
+
+impl Write for Piped<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(bytes);
+        self.noted(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let flushed = self.to.flush();
+        self.noted(flushed)
+    }
 }
 
 impl Verb {

@@ -13,15 +13,17 @@ use super::values;
 use crate::model::account::{Account, Credentials, Environment};
 use crate::model::channel::{AccountName, ChannelId, NotifyUrl};
 use crate::model::desired::{AccountDesired, Desired, Settings};
-use crate::model::policy::Policy;
+use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::secret::Secret;
 use crate::model::version::{ApiVersion, DAY};
 
 /// The accounts while channels are being added to them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Frames {
     /// By name, as it is written.
     pub(super) by_name: BTreeMap<String, Frame>,
+    /// True when every account that is declared is here; else one that is missed was reported.
+    pub(super) are_all: bool,
     /// Where each channel name was declared.
     pub(super) names: HashMap<String, Place>,
 }
@@ -30,6 +32,8 @@ pub(super) struct Frames {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) name: AccountName,
+    /// True when it is declared; else it stands in for one that is unknown.
+    pub(super) is_declared: bool,
     pub(super) place: Place,
     pub(super) version: ApiVersion,
     pub(super) policy: Policy,
@@ -52,7 +56,7 @@ impl Frames {
         reconcile: &Reconcile,
         check: &mut Check<'_>,
     ) -> Frames {
-        let mut frames = Frames::default();
+        let mut frames = Frames::none();
         for (name, account) in accounts {
             if let Some(first) = frames.by_name.get(&name.value) {
                 let other = check.locate(first.place);
@@ -60,9 +64,16 @@ impl Frames {
                 check.problem(name.place, message, format!("the other one is at {other}"));
             } else if let Some(frame) = Frame::check(&name, account, reconcile, check) {
                 frames.by_name.insert(name.value, frame);
+            } else {
+                frames.are_all = false;
             }
         }
         frames
+    }
+
+    /// No account.
+    pub(super) fn none() -> Frames {
+        Frames { by_name: BTreeMap::new(), are_all: true, names: HashMap::new() }
     }
 
     /// The desired state, once all channels have been added.
@@ -82,6 +93,48 @@ impl Frames {
 }
 
 impl Frame {
+    /// In place of an account that is unknown, so that what else is wrong with its channels is
+    /// told with it.
+    pub(super) fn stand_in(place: Place) -> Frame {
+        let limits = VERSION.limits();
+        let policy = Policy {
+            mode: Mode::default(),
+            removed: Removed::default(),
+            batch_max: limits.batch_max,
+            lifetime_max: limits.lifetime_max,
+            credits_per_day: None,
+        };
+        let name: AccountName = "unknown".parse().expect("letters are a name");
+        let nobody = Credentials {
+            client_id: String::new(),
+            client_secret: Secret::new(""),
+            refresh_token: Secret::new(""),
+        };
+        let account = Account {
+            name: name.clone(),
+            version: VERSION,
+            api_url: String::new(),
+            accounts_url: String::new(),
+            credentials: nobody,
+            policy: policy.clone(),
+        };
+        Frame {
+            name,
+            is_declared: false,
+            place,
+            version: VERSION,
+            policy,
+            lifetime: None,
+            renew_before: None,
+            proof: None,
+            defaults: raw::Defaults::default(),
+            has_channels: true,
+            desired: AccountDesired { account, specs: BTreeMap::new() },
+            ids: BTreeMap::new(),
+            last_url: None,
+        }
+    }
+
     fn check(
         name: &At<String>,
         account: raw::Account,
@@ -108,6 +161,7 @@ impl Frame {
         let defaults = account.channel_defaults.value;
         Some(Frame {
             name: parsed,
+            is_declared: true,
             place: account.place,
             version,
             policy,

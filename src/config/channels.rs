@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::accounts::{Frame, Frames, LIFETIME, LIFETIME_MIN};
 use super::check::Check;
 use super::given::Given;
+use super::modules;
 use super::near::{nearest, suggestion};
 use super::raw::Channel;
 use super::source::{At, Place};
@@ -33,8 +34,12 @@ impl Frames {
     pub(super) fn add(&mut self, channel: At<Channel>, owner: &str, check: &mut Check<'_>) {
         let channel = channel.value;
         let name = self.claim_name(&channel, check);
-        let Some(account) = self.account_of(&channel, check) else { return };
-        let Some(frame) = self.by_name.get_mut(&account) else { return };
+        let account = self.account_of(&channel, check);
+        let Some(frame) = account.and_then(|account| self.by_name.get_mut(&account)) else {
+            let mut stand_in = Frame::stand_in(channel.place);
+            stand_in.spec(&channel, name.as_ref(), owner, check);
+            return;
+        };
         frame.has_channels = true;
         let spec = frame.spec(&channel, name.as_ref(), owner, check);
         frame.claim_id(&channel, spec, check);
@@ -67,6 +72,9 @@ impl Frames {
             if let [only] = known[..] {
                 return Some(only.to_owned());
             }
+            if !self.are_all {
+                return None;
+            }
             let help = match known[..] {
                 [] => "declare one with [accounts.NAME]".to_owned(),
                 _ => format!("add account = \"...\": one of {}", known.join(", ")),
@@ -80,6 +88,7 @@ impl Frames {
         }
         let help = match nearest(&at.value, &known) {
             Some(near) => format!("did you mean \"{near}\"?"),
+            None if !self.are_all => return None,
             None => "declare it with [accounts.NAME]".to_owned(),
         };
         check.problem(at.place, format!("unknown account \"{}\"", at.value.escape_debug()), help);
@@ -159,7 +168,8 @@ impl Frame {
         owner: &str,
         check: &mut Check<'_>,
     ) -> Option<NotifyUrl> {
-        if channel.notify_url.is_absent() && self.defaults.notify_url.is_absent() {
+        let is_absent = channel.notify_url.is_absent() && self.defaults.notify_url.is_absent();
+        if is_absent && self.is_declared {
             let help = format!("add it here or to [accounts.{}.channel_defaults]", self.name);
             check.problem(channel.place, "this channel has no \"notify_url\"", help);
         }
@@ -354,7 +364,10 @@ fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
                 let message = format!("this event is longer than {EVENT_LENGTH_MAX} characters");
                 check.problem(at.place, message, "use the module's API name");
             }
-            Ok((module, operations)) => events.insert(module, operations),
+            Ok((module, operations)) => {
+                warn_of_near_miss(&module, at.place, check);
+                events.insert(module, operations);
+            }
             Err(error) => {
                 let (message, help) = event_mistake(&error);
                 check.problem(at.place, message, help);
@@ -362,6 +375,14 @@ fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
         }
     }
     events
+}
+
+/// A module of one's own may have any name, so one that is not Zoho's is no mistake by itself.
+fn warn_of_near_miss(module: &str, place: Place, check: &mut Check<'_>) {
+    if let Some(meant) = modules::meant(module) {
+        let message = format!("\"{}\" is no standard module of Zoho CRM", module.escape_debug());
+        check.notes.warning(place, message, format!("did you mean {meant}?"));
+    }
 }
 
 fn event_mistake(error: &BadEvent) -> (String, String) {

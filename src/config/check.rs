@@ -22,14 +22,16 @@ use crate::model::secret::{Origin, Secret};
 
 /// The desired state that all documents together declare.
 pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> Desired {
+    let accounts_misspelt = documents.iter().any(|document| document.accounts_misspelt);
     let accounts =
         documents.iter_mut().flat_map(|document| std::mem::take(&mut document.accounts)).collect();
     let (settings, mut frames) = match documents.first() {
         Some(main) => {
             (settings(main, check), Frames::check(accounts, &main.reconcile.value, check))
         }
-        None => (Settings::default(), Frames::default()),
+        None => (Settings::default(), Frames::none()),
     };
+    frames.are_all &= !accounts_misspelt;
     // The document of a file is dropped with its last channel.
     for document in documents {
         let channels = match document.channels {
@@ -106,7 +108,7 @@ impl Check<'_> {
         match secrets::fetched(&origin, self.surroundings) {
             Ok(Fetched { secret, open_to_others }) => {
                 if let (true, Origin::File(path)) = (open_to_others, origin) {
-                    self.warn_of_secret_file(key, at.place, path);
+                    self.warn_of_secret_file(key, at.place, &path);
                 }
                 Some(at.with(secret))
             }
@@ -157,9 +159,9 @@ impl Check<'_> {
         None
     }
 
-    fn warn_of_secret_file(&mut self, key: &str, place: Place, path: PathBuf) {
+    fn warn_of_secret_file(&mut self, key: &str, place: Place, path: &Path) {
         let message = format!("others can read {}, where \"{key}\" is", path.display());
-        if self.open_files.len() < OPEN_FILES_MAX && self.open_files.insert(path.clone()) {
+        if self.open_files.len() < OPEN_FILES_MAX && self.open_files.insert(path.to_owned()) {
             self.notes.warning(place, message, format!("chmod 600 {}", path.display()));
         }
     }

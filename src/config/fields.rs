@@ -58,6 +58,11 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         }
     }
 
+    /// True when some key that was not asked for is nearly this one.
+    pub(super) fn has_misspelt(&self, key: &str) -> bool {
+        self.table.keys().any(|name| near::nearest(name.get_ref(), &[key]).is_some())
+    }
+
     /// A string.
     pub(super) fn text(&mut self, key: &'static str) -> Given<String> {
         self.shown(key, Reader::show).then(|at| self.string(key, at))

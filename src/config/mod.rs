@@ -13,6 +13,7 @@
 //! | `raw` | every key there is, with its one sentence: the list to read when you wonder what a key does |
 //! | `values` | one text to one value: durations, URLs, addresses, cron expressions |
 //! | `check`, `accounts`, `channels`, `conditions` | what only shows between keys; builds the desired state |
+//! | `modules`, `near` | what was meant by a word that is nearly another |
 //! | `secrets` | fetches what a secret refers to |
 //! | `source`, `problem` | positions, masking, and how a problem is shown |
 //! | `schema`, `reference` | the key set as a JSON Schema, and as a page for people |
@@ -31,6 +32,7 @@ mod conditions;
 mod fields;
 mod given;
 mod load;
+mod modules;
 pub(crate) mod near;
 mod problem;
 mod raw;

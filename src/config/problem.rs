@@ -193,19 +193,22 @@ impl Note {
 }
 
 /// Names of files, of variables and of whatever else stands in it are anybody's: it stays on one
-/// line, and what is longer than [`LENGTH_MAX`] is cut.
+/// line, and of a long one its begin and its end are shown.
 fn shown(text: &str) -> String {
-    let mut characters = text.chars().map(plain);
-    let mut shown: String = characters.by_ref().take(LENGTH_MAX).collect();
-    if characters.next().is_some() {
-        shown.push_str("...");
+    let (begin, end) = (TEXT_MAX / 2, TEXT_MAX / 10);
+    match text.char_indices().nth(TEXT_MAX) {
+        None => text.chars().map(plain).collect(),
+        Some(_) => {
+            let mut tail: Vec<char> = text.chars().rev().take(end).map(plain).collect();
+            tail.reverse();
+            let head = text.chars().take(begin).map(plain);
+            head.chain(" ... ".chars()).chain(tail).collect()
+        }
     }
-    shown
 }
 
 /// The most characters of one text: no path of a file is longer than 4096.
-const LENGTH_MAX: usize = 5000;
-
+const TEXT_MAX: usize = 5000;
 /// The most that is listed; the rest is counted.
 const LISTED_MAX: usize = 1000;
 /// Columns that a shown problem may take.
@@ -218,6 +221,6 @@ mod tests {
     #[test]
     fn a_value_of_five_megabytes_is_cut() {
         let problem = Problem::of_file("config.toml", &"x".repeat(5_000_000), "write less");
-        assert_eq!(problem.message.len(), LENGTH_MAX + "...".len());
+        assert!(problem.message.len() < TEXT_MAX, "{}", problem.message.len());
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Document {
     /// Zoho orgs, each under a name of your choosing.
     #[schemars(with = "Option<std::collections::BTreeMap<String, Account>>")]
     pub(super) accounts: Vec<(At<String>, Account)>,
+    #[schemars(skip)]
+    pub(super) accounts_misspelt: bool,
     /// The channels to keep.
     #[schemars(with = "Option<Vec<Channel>>")]
     pub(super) channels: Given<Vec<At<Channel>>>,
@@ -343,6 +345,7 @@ pub(super) enum Role {
 impl Document {
     pub(super) fn read(fields: &mut Fields<'_, '_, '_>, role: Role) -> Document {
         let accounts = fields.named("accounts", Account::read);
+        let accounts_misspelt = fields.has_misspelt("accounts");
         let channels = fields.tables(("channels", "channel"), Channel::read);
         if role == Role::Included {
             for key in ["include", "daemon", "http", "client", "alerts", "canary", "reconcile"] {
@@ -351,7 +354,7 @@ impl Document {
                     "write it in the main file; included files hold accounts and channels",
                 );
             }
-            return Document { accounts, channels, ..Document::default() };
+            return Document { accounts, accounts_misspelt, channels, ..Document::default() };
         }
         Document {
             include: fields.texts("include"),
@@ -362,6 +365,7 @@ impl Document {
             canary: fields.table("canary", Canary::read),
             reconcile: fields.table("reconcile", Reconcile::read),
             accounts,
+            accounts_misspelt,
             channels,
         }
     }

@@ -164,8 +164,8 @@ pub fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, Sec
 pub(super) struct Fetched {
     /// The secret.
     pub(super) secret: Secret,
-    /// Whether it was in a file that somebody can read who need not. What systemd hands over is
-    /// its business.
+    /// True when it was in a file that somebody can read who need not. Credentials are systemd's
+    /// business.
     pub(super) open_to_others: bool,
 }
 

@@ -276,6 +276,7 @@ fn a_channel_belongs_to_a_known_account() {
         expect![[r#"
             config.toml:8:11: unknown account "acne" (did you mean "acme"?)
             config.toml:12:11: unknown account "zebra" (declare it with [accounts.NAME])
+            config.toml:13:10: a channel without events (add one, as in "Deals.all")
         "#]],
     );
     let two = ACCOUNT.replace("acme", "two");
@@ -896,7 +897,87 @@ fn a_plain_secret_in_a_readable_file_is_a_warning() {
     expect![[r#"
         /config.toml:5:17: "client_secret" stands in a file that others can read (chmod 600 /config.toml)
     "#]]
-    .assert_eq(&warnings(0o640));
+    .assert_eq(&warnings(0o644));
+}
+
+#[test]
+fn a_secret_file_that_others_can_read_is_a_warning_and_one_that_is_missing_names_login() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let account = ACCOUNT
+        .replace("{ env = \"SECRET\" }", "{ file = \"secret\" }")
+        .replace("{ env = \"REFRESH\" }", "{ file = \"refresh\" }");
+    std::fs::write(&path, format!("{account}[[channels]]\nname = \"a\"\n{GOOD}")).unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "secret\n").unwrap();
+    let told = |mode: u32| {
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+        let loaded = load(&path, &surroundings());
+        let all: Vec<Problem> = loaded.problems.into_iter().chain(loaded.warnings).collect();
+        lines(&all).replace(&folder.path().display().to_string(), "")
+    };
+    expect![[r#"
+        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` makes it from a grant code)
+    "#]].assert_eq(&told(0o600));
+    expect![[r#"
+        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` makes it from a grant code)
+        /config.toml:5:17: others can read /secret, where "client_secret" is (chmod 600 /secret)
+    "#]].assert_eq(&told(0o604));
+}
+
+#[test]
+fn one_mistake_hides_no_other_and_brings_no_others_with_it() {
+    let wrong =
+        "events = [\"Deals.update\"]\nnotify_url = \"http://h.example/\"\nlifetime = \"1m\"\n";
+    with_account(
+        &format!("[[channels]]\nname = \"a\"\naccount = \"acmee\"\n{wrong}"),
+        expect![[r#"
+            config.toml:8:11: unknown account "acmee" (did you mean "acme"?)
+            config.toml:9:11: "update" is no operation (write "edit")
+            config.toml:10:14: this URL is not https (write https://; http is for loopback hosts only)
+            config.toml:11:12: a lifetime that is too short (at least "5m")
+        "#]],
+    );
+    problems(
+        &format!(
+            "{}[[channels]]\nname = \"a\"\n{GOOD}\n[[channels]]\nname = \"b\"\naccount = \"acme\"\n{GOOD}\n",
+            ACCOUNT.replace("[accounts.", "[account.")
+        ),
+        expect![[r#"
+            config.toml:2:2: unknown key "account" (did you mean "accounts"?)
+        "#]],
+    );
+}
+
+#[test]
+fn a_module_that_is_nearly_zohos_is_a_warning() {
+    let text = format!(
+        "{ACCOUNT}[[channels]]\nname = \"a\"\nnotify_url = \"https://h.example/\"\n\
+         events = [\"Deal.create\", \"Meetings.all\", \"Projects.edit\", \"Leads.all\"]\n"
+    );
+    let loaded = of_text(&text);
+    expect![[r#"
+        config.toml:10:11: "Deal" is no standard module of Zoho CRM (did you mean Deals?)
+        config.toml:10:26: "Meetings" is no standard module of Zoho CRM (did you mean Events?)
+    "#]]
+    .assert_eq(&lines(&loaded.warnings));
+    assert!(loaded.desired.is_some());
+}
+
+#[test]
+fn a_value_of_any_length_is_told_in_a_bounded_message() {
+    let long = "x".repeat(5_000_000);
+    let text = format!("{ACCOUNT}[[channels]]\nname = \"{long}\"\naccount = \"{long}\"\n{GOOD}\n");
+    let loaded = of_text(&text);
+    assert_eq!(loaded.problems.len(), 2);
+    for problem in &loaded.problems {
+        let line = problem.one_line();
+        assert!(line.len() < 7000, "{} bytes", line.len());
+        assert!(line.contains("x ... x"), "{line}");
+    }
+    assert!(render(&loaded.problems, Look::Plain).len() < 20_000);
+    assert!(loaded.problems[0].message.ends_with("\" is no name for a channel"));
 }
 
 #[test]

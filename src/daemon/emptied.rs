@@ -11,7 +11,7 @@ use crate::plan::render::counted;
 use crate::store::desired::Declared;
 use crate::store::{Store, StoreError};
 
-/// What is thought of a config without accounts where there were some.
+/// How a config without accounts is taken where there were some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emptied {
     /// An accident.

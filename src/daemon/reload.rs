@@ -51,7 +51,7 @@ pub struct Fresh {
 
 /// Asks the daemon to read its config again.
 pub struct Reloading {
-    /// What is thought of one that declares nothing.
+    /// How one that declares nothing is taken.
     pub emptied: Emptied,
     /// Told what is wrong with it.
     pub answer: oneshot::Sender<Result<(), Vec<String>>>,

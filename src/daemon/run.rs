@@ -213,7 +213,7 @@ pub async fn start(options: Options) -> Result<Daemon, RunError> {
     let listener = match inherited {
         _ if !wanted.opens => None,
         Some(socket) => Some(TcpListener::from_std(socket).map_err(unusable)?),
-        None => listen_on(listen.or(settings.listen)).await?,
+        None => listen_on(listen, settings.listen).await?,
     };
     let listening = match listener {
         Some(listener) => {
@@ -593,9 +593,15 @@ fn remembered_of(subject: &Subject, store: &Store) -> Result<AccountMemory, Stor
     })
 }
 
-async fn listen_on(address: Option<SocketAddr>) -> Result<Option<TcpListener>, RunError> {
-    let Some(address) = address else { return Ok(None) };
-    let unheard = |source| RunError::Listen { what: format!("http://{address}"), source };
+/// The address of the command line goes before that of the config.
+async fn listen_on(
+    given: Option<SocketAddr>,
+    configured: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, RunError> {
+    let Some(address) = given.or(configured) else { return Ok(None) };
+    let key = if given.is_some() { "--listen" } else { "`[http] listen` of the config" };
+    let what = format!("http://{address}, which {key} says,");
+    let unheard = |source| RunError::Listen { what, source };
     TcpListener::bind(address).await.map(Some).map_err(unheard)
 }
 

@@ -137,3 +137,22 @@ fn a_daemon_leaves_no_core_and_nobody_of_its_user_looks_into_it() {
     assert!(!arguments.contains("secret") && !arguments.contains("refresh"), "{arguments:?}");
     drop(daemon);
 }
+
+#[test]
+fn a_port_in_use_is_named_with_the_key_that_asks_for_it() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap();
+    let place = Place::new(&format!("[http]\nlisten = \"{address}\"\n"));
+    let told = |args: &[&str]| {
+        let ran = place.verb(args);
+        assert_eq!(ran.code, 1, "{ran:#?}");
+        ran.err
+    };
+    let err = told(&["run"]);
+    assert!(
+        err.contains(&format!("http://{address}, which `[http] listen` of the config")),
+        "{err}"
+    );
+    let err = told(&["run", "--listen", &address.to_string()]);
+    assert!(err.contains(&format!("http://{address}, which --listen says,")), "{err}");
+}

@@ -118,7 +118,7 @@ fn a_pipe_in_place_of_a_file_holds_up_neither_the_daemon_nor_a_command() {
     let at = pipe.display();
     let secret = zoho.config.replace("\"secret-sim1\"", &format!("{{ file = \"{at}\" }}"));
     for odd in [
-        secret.clone(),
+        secret,
         format!("include = [\"{at}\"]\n{}", zoho.config),
         format!("{}\n[client]\nca_file = \"{at}\"\n", zoho.config),
     ] {
