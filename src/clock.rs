@@ -1,8 +1,8 @@
 //! The clock: the only file that reads one.
 //!
 //! Everything else is given `now`. [`SystemClock`] is the machine's wall clock. [`VirtualClock`]
-//! starts at a chosen instant, may run faster than the world (the demo), can be stepped (the tests
-//! of clock trouble), and follows tokio's paused time, so that a test of three days takes
+//! starts at a chosen instant, may run faster than the world (the demo), and can be stepped (the
+//! tests of clock trouble). It follows tokio's paused time, so that a test of three days takes
 //! milliseconds and nothing in it sleeps. [`PacedClock`] is the machine's clock run faster, so that
 //! processes which are told the same [`Pace`] agree about the time.
 //!

@@ -1,8 +1,8 @@
 //! The actions that the command line can ask for, the same with a running daemon and without one.
 //!
-//! `plan`, `explain` and `gaps` look and change nothing. The others write a fact into the store
-//! (this removal is allowed, this channel is ours, this one is to be renewed, this gap was seen to)
-//! and leave it to the next pass to act on it, if there is anything to be done.
+//! `plan`, `explain` and `gaps` look and change nothing. The others write a fact into the store (an
+//! allowed removal, an adopted channel, a renewal, an acknowledged gap). The next pass acts on it
+//! if there is anything to do.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -7,12 +7,12 @@
 //! report like any other fact.
 //!
 //! A canary is a POST as Zoho would make it, in the name of the first channel (by id) of that URL
-//! that is not paused: its `channel_id` and its `token`, which are what a receiver needs to accept
-//! it and are sent there by Zoho as well. Nothing else that is secret is in it. The header
-//! [`HEADER`] and the key [`MARK`] say what it is; `module` and `operation` are empty. It goes to
-//! https, its certificate verified, or in plain text to loopback. Only the status of the answer
-//! counts: 2xx is accepted, and everything else (a redirect, which is not followed, no connection,
-//! nothing within [`REQUEST_TIMEOUT`]) is refused.
+//! that is not paused: its `channel_id` and its `token`. A receiver needs both to accept it, and
+//! Zoho sends them there as well. Nothing else that is secret is in it. The header [`HEADER`] and
+//! the key [`MARK`] say what it is; `module` and `operation` are empty. It goes to https, its
+//! certificate verified, or in plain text to loopback. Only the status of the answer counts: 2xx is
+//! accepted, and everything else (a redirect, which is not followed, no connection, nothing within
+//! [`REQUEST_TIMEOUT`]) is refused.
 //!
 //! Deliberately absent: the meaning of refusals (that is [`crate::model::canary`] and
 //! [`crate::coverage::reception`]), and any claim that Zoho reaches a URL that this host reaches.

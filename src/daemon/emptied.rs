@@ -20,7 +20,7 @@ pub enum Emptied {
     Allowed,
 }
 
-/// Why a config that reads well is not used all the same.
+/// The reason why a config that reads well is not used all the same.
 ///
 /// # Errors
 /// When the store fails.

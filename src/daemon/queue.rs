@@ -1,12 +1,11 @@
 //! Which account's turn it is.
 //!
 //! An account waits until it is due. A due account with a channel in its emergency goes first; the
-//! earliest emergency goes before the others. Then come accounts whose own plan asks for a pass
-//! now, which is mostly for a renewal, and then those that somebody else woke: an audit of
-//! everything takes seconds where there is much, and nothing is lost when it takes one more. Within
-//! each of the three the one goes first that has waited longest. So nothing routine that came due
-//! at once (an audit, a start, the end of an outage) holds up a renewal, in whichever account that
-//! is.
+//! earliest emergency goes before the others. Accounts whose own plan asks for a pass come next,
+//! mostly for a renewal. Accounts that somebody else woke come last: an audit of a large fleet
+//! takes seconds anyway, and loses nothing when it takes one more. Within each of the three the one
+//! goes first that has waited longest. So nothing routine that came due at once (an audit, a start,
+//! the end of an outage) holds up a renewal, in whichever account that is.
 //!
 //! An emergency or a renewal that comes while its account waits for its turn counts from then on.
 //! One of an account that is not due changes nothing: it has been tried, and its plan says when it

@@ -6,9 +6,9 @@
 //! - again, when it is bad still and nothing was told for `repeat`;
 //! - once, that all is well, when nothing of what was told has been there for `grace`.
 //!
-//! So what comes and goes within `grace` is never told, what comes and goes more slowly is told at
-//! most once in twice that long, and a message that could not be delivered is not queued: what
-//! there is to say is said anew, as it is then, after a wait that grows ([`RETRIES`]). A message
+//! So a trouble that comes and goes within `grace` is never told, and one that does so more slowly
+//! is told at most once in twice that time. A message that could not be delivered is not queued: a
+//! new one is made from the state at that time, after a wait that grows ([`RETRIES`]). A message
 //! counts as told when it was delivered, and that is what is kept over a restart ([`AlertState`]).
 //!
 //! Not everything that health mentions is worth a message: see [`Kind::is_told`].
@@ -227,9 +227,9 @@ impl Retry {
     }
 }
 
-/// When the latest pass began, if the passes prove at `now` that everything declared is covered:
-/// every account was seen whole by its last pass, that pass failed in nothing and the next is not
-/// overdue, and every channel was found to deliver, with its end beyond the emergency's edge. No
+/// The start of the latest pass, if the passes prove at `now` that everything declared is covered.
+/// For that, each account's last pass saw it whole and failed in nothing, and the next is not
+/// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge. No
 /// proof without a declared channel.
 pub fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
     if !overview.unusable.is_empty() || overview.store_failed.is_some() || overview.stopping {

@@ -1,9 +1,9 @@
 //! Facts of a pass into the coverage ledgers.
 //!
-//! [`Ledgers`] holds an account's ledgers during a pass and says what of them is to be written,
-//! with the records of the same channels: what a look found before anything is sent, a write in
-//! doubt before it is sent, and its verdict when it came. A channel about which nothing changed is
-//! not written, and one that a look and then a write changed is written once.
+//! [`Ledgers`] holds an account's ledgers during a pass and names those to be written, with the
+//! records of the same channels. The look's findings are written before anything is sent, a write
+//! in doubt before it is sent, and its verdict when it came. A channel about which nothing changed
+//! is not written, and one that a look and then a write changed is written once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -230,9 +230,9 @@ impl Refusals {
     }
 }
 
-/// Takes in a call that was accepted. When it was the second half of one that was refused as a
-/// whole, and both went through with all that was in them, it was the size: what is still to be
-/// sent is then cut to what is not known to be too much.
+/// Takes in a call that was accepted. When both halves of a refused batch went through whole, its
+/// size was the fault. The batches still to be sent are then cut to a size that is not known to be
+/// too large.
 fn learn_size(
     calls: &mut Calls,
     batch: &Batch,

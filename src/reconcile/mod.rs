@@ -1,9 +1,9 @@
 //! One pass: observe, plan, execute, record, report, for one account.
 //!
 //! [`pass::pass`] is the only way in which anything is ever written at Zoho. It takes no
-//! instruction: whoever wakes an account (its timer, the audit, a reload, an operator, the start of
-//! the process) gets the same pass over everything the account has, and what could not be done now
-//! is found again by the next one.
+//! instruction. Every cause that wakes an account (its timer, the audit, a reload, an operator, the
+//! start of the process) gets the same pass over the whole account. The next pass finds again the
+//! work that this one could not do.
 //!
 //! - [`observe`]: one look, which is `Seen` or `Unknown`, never half of either;
 //! - [`execute`]: the steps of a plan, in batches, in order, with what became of each;

@@ -65,8 +65,8 @@
 //! A database of an earlier release is brought to this layout and kept as it was; a newer one is
 //! refused. See `migrate`.
 //!
-//! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME`
-//! and a new one is begun: the desired state comes back from the config, and the channels are taken
+//! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME`,
+//! and a new one is begun. The desired state comes back from the config, and the channels are taken
 //! over from Zoho's list. See [`open`].
 //!
 //! A daemon whose disk fails in mid-life (full, read-only, broken) goes on with the whole store in

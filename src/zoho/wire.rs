@@ -4,9 +4,9 @@
 //! without `events` fails (seen in production on v2, see the API notes); the expiry in whole
 //! seconds with a numeric offset; ids as strings.
 //!
-//! In: rows and items are read leniently (unknown keys are passed over, an id may be a string or a
-//! number) and judged strictly: an item counts by its own status and never by the HTTP status of
-//! the reply.
+//! In: rows and items are read leniently: unknown keys are passed over, and an id may be a string
+//! or a number. They are judged strictly: an item counts by its own status and never by the HTTP
+//! status of the reply.
 
 use std::collections::BTreeMap;
 

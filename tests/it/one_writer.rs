@@ -2,9 +2,9 @@
 //! counts for the next one.
 //!
 //! A pass reads what is remembered at its beginning and writes at its end. Where a command writes
-//! the same value in between, one of the two is lost. Nothing here waits on a clock: a request to
-//! Zoho can be held open until the command has been given, and where there is no such point the
-//! command comes again and again, at every moment of a pass.
+//! the same value in between, one of the two is lost. Nothing here waits on a clock. A test holds a
+//! request to Zoho open until the command has been given; without such a point it repeats the
+//! command at every moment of a pass.
 
 #![allow(clippy::unwrap_used, reason = "test code")]
 

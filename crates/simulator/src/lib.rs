@@ -1,10 +1,10 @@
 //! A faithful in-memory Zoho: OAuth, the watch API, deliveries, quotas and faults.
 //!
-//! It promises that a client which is right about Zoho's documents and about the captured traffic
-//! cannot tell the difference in what the watch API answers: same statuses, same bodies, same odd
-//! cases (one hour for one second too much, rows per channel and module, errors in a 200). Where
-//! the sources disagree or are silent there is a [`Knobs`] field, whose default is the likeliest
-//! answer. Zoho's official SDKs work against it unchanged.
+//! A client that is right about Zoho's documents and the captured traffic cannot tell its watch API
+//! from Zoho's: same statuses, same bodies, same odd cases (one hour for one second too much, rows
+//! per channel and module, errors in a 200). Where the sources disagree or are silent there is a
+//! [`Knobs`] field, whose default is the likeliest answer. Zoho's official SDKs work against it
+//! unchanged.
 //!
 //! [`Zoho`] is a value: it is driven by requests and a given `now`, reads no clock, draws no random
 //! number and opens no socket, so the same calls give the same answers. It also knows the truth

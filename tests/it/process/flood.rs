@@ -16,9 +16,9 @@ use super::http::PATIENCE;
 use super::place::Place;
 use super::simulator::Simulator;
 
-/// Five lives of a day, each moved on by thirteen hours at once: then half of it is over, and three
-/// hours before its last eighth begins the daemon has to have looked and renewed, whatever goes on
-/// at its listener.
+/// Five lives of a day, each moved on by thirteen hours at once, so that half of it is over. The
+/// daemon has to look and renew three hours before the last eighth begins, whatever goes on at its
+/// listener.
 #[test]
 fn five_hundred_slow_clients_and_a_body_of_100_mb_delay_no_renewal_and_take_no_memory() {
     let zoho = Simulator::start();

@@ -6,10 +6,10 @@
 //! lines of its log, or of looks at it: in the middle of its start, of enabling, of repairing, of
 //! renewing. Every tenth round it may work to the end.
 //!
-//! Nothing may come of the kills: a channel is created once and once more for each time that a hand
-//! deleted it, everything declared is there as declared, and what is not ours is as it was, byte
-//! for byte. A seed (`CHANNELKEEPER_SEED`) makes the same hands, moves and moments again; where
-//! exactly the process then stands is up to the machine.
+//! The kills may have no effect. A channel is created once, and once more for each time that a hand
+//! deleted it. Every declared channel is there as declared, and every foreign one is as it was,
+//! byte for byte. A seed (`CHANNELKEEPER_SEED`) makes the same hands, moves and moments again;
+//! where exactly the process then stands is up to the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -4,9 +4,9 @@
 //! Pure text, made from a gap's events and bounds; nothing here is sent, because the daemon's own
 //! credentials are good for notifications only. Per module: the records changed since the gap began
 //! (*Get Records* with `If-Modified-Since`), those deleted since (*Get Deleted Records*), and those
-//! changed within its bounds (*COQL*), which is exact where the others reach up to now, and misses
-//! what was changed again later. (Zoho's pages *Get Records*, *Get List of Deleted Records*, *Query
-//! API* of v2 to v8, and *Recycle Bin*.)
+//! changed within its bounds (*COQL*). COQL is exact where the others reach up to now, but misses
+//! records that were changed again later. (Zoho's pages *Get Records*, *Get List of Deleted
+//! Records*, *Query API* of v2 to v8, and *Recycle Bin*.)
 //!
 //! A gap's bounds are in Zoho's time and so are `Modified_Time` and `deleted_time`: no skew has to
 //! be reckoned with. They are widened to whole seconds.

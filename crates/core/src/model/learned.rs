@@ -1,9 +1,8 @@
 //! The limits that an account's own replies taught: they are smaller than Zoho's documents say.
 //!
-//! A lesson outranks the config where it is the smaller of the two, is shown as a warning, and is
-//! forgotten after a while or when the config says something new, so that an account that was
-//! mended recovers by itself. A lesson from the future was written down while the clock was wrong,
-//! and does not count.
+//! A lesson outranks the config where it is the smaller of the two, and is shown as a warning. It
+//! is forgotten after a while, or when the config changes, so that a mended account recovers by
+//! itself. A lesson from the future was written down while the clock was wrong, and does not count.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! A short name for a plan: the same as long as the plan would write the same.
 //!
-//! It covers, account by account and step by step in their order: the account, the channel, what is
-//! done, why, every field that differs (so also the events that are dropped), and the whole of what
-//! is declared and would be written (as a fingerprint, the token in it). It covers no instant: not
-//! when the plan was made, nor when a channel ends, nor the expiry that is asked for, which is
-//! another in each second. Channels that are held or kept are not in it either: nothing is done to
-//! them.
+//! It covers every step of every account, in their order: the account, the channel, the action, the
+//! reason, and every field that differs (so also the events that are dropped). It also covers the
+//! whole declaration that would be written (as a fingerprint, the token in it). It covers no
+//! instant: not when the plan was made, nor when a channel ends, nor the expiry that is asked for,
+//! which is another in each second. Channels that are held or kept are not in it either: nothing is
+//! done to them.
 
 use crate::model::channel::Spec;
 use crate::model::secret::Fingerprint;

@@ -12,10 +12,10 @@
 //!
 //! A step that is taken out is held, with its cause, and shown. Nothing is dropped in silence.
 //!
-//! Filling (5) is what keeps the calls at their floor of `ceil(channels / batch)` a period: any
-//! channel that would be renewed alone later rides along in a batch that has room now, and is in
-//! step with it from then on. A batch that only enables new channels is not filled: an operator who
-//! adds one channel reads a plan of one step.
+//! Filling (5) keeps the calls at their floor of `ceil(channels / batch)` a period. A channel that
+//! would be renewed alone later rides along in a batch that has room, and stays in step with it
+//! from then on. A batch that only enables new channels is not filled: an operator who adds one
+//! channel reads a plan of one step.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -10,9 +10,9 @@
 //! | more than one day less a guard | under one day | one day is the maximum: every source agrees that it is granted |
 //! | that or less | under that | nothing is learned: the day is asked for again and again, and the life is scheduled by its grant |
 //!
-//! A life of under a day is never believed to be the maximum: if a day can be had again an hour
-//! later, an account that had learned an hour would live from hour to hour, with no slack, for as
-//! long as it remembered.
+//! A life of under a day is never believed to be the maximum. Zoho may grant a day again an hour
+//! later; an account that had learned an hour would then live from hour to hour, with no slack, for
+//! as long as it remembered.
 //!
 //! A POST of a live channel that is refused because the channel is live teaches that renewals go by
 //! PUT.

@@ -6,9 +6,9 @@
 //! | ten days or more | one third | one eighth |
 //! | any, with `renew_before` | `renew_before`, unless it is more than three quarters of the life that was granted; at least one eighth | one eighth |
 //!
-//! To the lead comes a phase of up to 1/32 of the life, the same for all channels of an account:
-//! accounts then do not all renew in one second, while the channels of one stay together and share
-//! their calls.
+//! The account's phase, up to 1/32 of the life, is added to the lead of all its channels. So
+//! accounts do not all renew in one second, while the channels of one stay together and share their
+//! calls.
 //!
 //! The life is that of the *grant*: what Zoho's reply gave, not what was asked. A channel seen with
 //! another expiry than the one it was granted (somebody touched it, or the store was lost) is taken

@@ -11,9 +11,9 @@ use super::step::{Action, Ask};
 /// Missing events are added before extra ones are removed: a write that is refused must have taken
 /// nothing away. Extra events go by name, once a look finds nothing else amiss; that is exact
 /// whether Zoho's PATCH replaces the events or adds to them (the API notes have evidence for
-/// neither). Where no event that is written is in the channel yet, removing the others would drop
-/// the channel itself, so the whole of it is replaced, as it is for what PATCH cannot say or has
-/// twice not achieved.
+/// neither). When the channel has none of the events to be written, removing the others would drop
+/// the channel itself, so the whole channel is replaced. It is also replaced for a change that
+/// PATCH cannot express or has twice not achieved.
 pub(super) fn repair_action(ask: Ask, observed: &Observed, drift: &[Drift], writes: u32) -> Action {
     let nothing_in_common = observed.events.minus(ask.events()).len() == observed.events.len();
     let is_beyond = |drift: &Drift| is_beyond_patch(drift, &ask.spec);
