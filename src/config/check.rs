@@ -54,7 +54,7 @@ pub(super) struct Check<'c> {
     pub(super) surroundings: &'c Surroundings,
     /// The problems found so far.
     pub(super) notes: &'c mut Notes,
-    /// The files of secrets that others can read, each of which is told once.
+    /// The files of secrets that others can read; each is reported once.
     open_files: BTreeSet<PathBuf>,
 }
 

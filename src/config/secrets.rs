@@ -159,7 +159,7 @@ pub fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, Sec
     fetched(origin, surroundings).map(|fetched| fetched.secret)
 }
 
-/// A secret with what is to be said of where it was.
+/// A secret with the warning about its place.
 #[derive(Debug)]
 pub(super) struct Fetched {
     /// The secret.

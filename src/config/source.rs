@@ -1,4 +1,4 @@
-//! A config file's text, positions in it, and what of it may be shown.
+//! A config file's text, the positions in it, and the parts that may be shown.
 //!
 //! A shown line is an allow list. It shows keys, and the values of keys that are no secrets, as the
 //! reader took them; the rest is `***`. A file with a syntax error has not been read, so there the

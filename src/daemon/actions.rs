@@ -262,7 +262,7 @@ pub fn ack(
     Ok(acked)
 }
 
-/// One channel's ledger with what was said of it.
+/// One channel's ledger with its acknowledgements.
 struct Kept {
     account: AccountName,
     ledger: Ledger,

@@ -450,7 +450,7 @@ impl Daemon {
         }
     }
 
-    /// A reload, of which systemd is told. It is not while the daemon starts: the end of a reload
+    /// A reload that is reported to systemd. It is not while the daemon starts: the end of a reload
     /// would be READY.
     async fn reload_for_systemd(&mut self, emptied: Emptied) -> Result<(), Vec<String>> {
         let is_told = self.owns_process && self.ready;

@@ -55,7 +55,7 @@ pub struct Applied {
     pub left: PlanView,
 }
 
-/// One step with what came of it.
+/// One step with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoneView {
     /// The channel's name.

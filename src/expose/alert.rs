@@ -9,12 +9,11 @@
 //! So a trouble that comes and goes within `grace` is never told, and one that does so more slowly
 //! is told at most once in twice that time. A message that could not be delivered is not queued: a
 //! new one is made from the state at that time, after a wait that grows ([`RETRIES`]). A message
-//! counts as told when it was delivered, and that is what is kept over a restart ([`AlertState`]).
+//! counts as told when it was delivered; [`AlertState`] keeps that over a restart.
 //!
 //! Not everything that health mentions is worth a message: see [`Kind::is_told`].
 //!
-//! [`proof`] says whether the passes prove that everything is covered, which is what the heartbeat
-//! stands for.
+//! [`proof`] says if the passes prove that everything is covered. The heartbeat stands for that.
 //!
 //! Deliberately absent: the receivers, and the sending.
 

@@ -4,7 +4,7 @@
 //! asked for. Nothing here is set by hand and nothing is cached, so a page cannot say *fine* about
 //! something that has since ended.
 //!
-//! - [`overview`]: what the daemon knows of itself and of its accounts: the one input;
+//! - [`overview`]: the daemon's knowledge of itself and of its accounts: the one input;
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
 //! - [`alert`]: which of that is told unasked, when, and how often: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of

@@ -22,8 +22,8 @@ pub struct Overview {
     pub tallies: BTreeMap<AccountName, Tally>,
     /// Declared accounts that cannot be worked on, and why: their secrets could not be restored.
     pub unusable: BTreeMap<AccountName, String>,
-    /// Accounts that are declared no longer and of which channels are still remembered, with how
-    /// many: they are left to expire, since there are no credentials to disable them with.
+    /// Accounts that are no longer declared, with the number of their channels that are still
+    /// remembered. These channels expire, since there are no credentials to disable them with.
     pub orphans: BTreeMap<AccountName, usize>,
     /// The state of the config.
     pub config: ConfigState,

@@ -151,7 +151,7 @@ impl Verdict {
     }
 }
 
-/// For how many seconds everything is covered; nothing when there is nothing to say of it.
+/// For how many seconds everything is covered; nothing when there is no news about it.
 fn left(summary: &Summary, now: Timestamp) -> Option<u64> {
     let epoch = summary.guaranteed_until_epoch?;
     Some(u64::try_from(epoch.saturating_sub(now.as_second())).unwrap_or(0))

@@ -35,7 +35,7 @@ pub struct StatusView {
     pub version: String,
     /// When the daemon started.
     pub started_at: Timestamp,
-    /// The instant of which this speaks.
+    /// The instant of the status.
     pub now: Timestamp,
     /// The answer in one sentence.
     pub headline: String,

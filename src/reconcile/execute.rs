@@ -424,8 +424,8 @@ async fn send(client: &Client, batch: &Batch) -> Result<Vec<Answer>, Error> {
     Ok(verdicts.into_iter().zip(steps).map(|(verdict, step)| answer(verdict, step)).collect())
 }
 
-/// That a channel is disabled, or is not there, is believed once a look does not show it. Else it
-/// would be forgotten, and be nobody's while it delivers.
+/// That a channel is disabled, or is not there, is believed once a look does not show it. Otherwise
+/// its record would be dropped while it still delivers, and no record would own it.
 async fn disable(client: &Client, steps: &[Step]) -> Result<Vec<Answer>, Error> {
     let ids: Vec<ChannelId> = steps.iter().map(|step| step.id).collect();
     let said: Vec<Answer> = match client.disable(&ids).await {

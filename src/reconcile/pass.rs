@@ -92,8 +92,7 @@ pub async fn explained(
 
 /// Observe, plan, execute, record, report. `wake` says why, to people.
 ///
-/// # Errors
-/// Only when the store fails: then nothing more is sent, because what would come of it could not be
+/// # Errors Only when the store fails. Then nothing more is sent, because its outcome could not be
 /// remembered. A failing Zoho is no error here but a report.
 pub async fn pass(
     subject: &Subject,

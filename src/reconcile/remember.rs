@@ -91,8 +91,8 @@ impl<'a> PassMemory<'a> {
         self.apply(BTreeMap::new())
     }
 
-    /// Writes down what came of a batch. That is flushed with the next one, before it is sent, or
-    /// with the end of the pass.
+    /// Writes down the outcomes of a batch. That is flushed with the next one, before it is sent,
+    /// or with the end of the pass.
     pub fn outcomes(
         &mut self,
         steps: &[Step],

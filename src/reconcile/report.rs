@@ -94,7 +94,7 @@ pub struct ChannelReport {
     pub short_grant: bool,
     /// The fields that differ and were not mended yet.
     pub drift: Vec<Drift>,
-    /// The last step taken and what came of it.
+    /// The last step taken and its outcome.
     pub last: Option<LastStep>,
     /// Since when its `notify_url` refuses canaries, by the local clock, and why; nothing while it
     /// does not.

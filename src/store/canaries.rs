@@ -23,7 +23,7 @@ impl Store {
         Ok(entries.into_iter().map(|(_, canaries)| (canaries.notify_url, canaries)).collect())
     }
 
-    /// The accounts of which there is anything.
+    /// The accounts that have an entry.
     pub fn canary_accounts(&self) -> Result<BTreeSet<AccountName>, StoreError> {
         Ok(self.canaries.keys("")?.iter().filter_map(|key| keys::account_of(key)).collect())
     }

@@ -1,5 +1,4 @@
-//! Account states that wait to be written: those of which only what every look says anew has
-//! changed.
+//! Account states that wait to be written: those that differ only in facts that every look brings.
 //!
 //! Only a daemon's store [holds](Store::holding) them, because only a daemon comes back to them.
 //! Everybody who reads an account's state from that store reads the one that is held.

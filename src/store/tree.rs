@@ -162,7 +162,7 @@ impl Tree {
         self.keys_that(prefix, |_| true)
     }
 
-    /// Those of them of which this holds.
+    /// Those that satisfy the condition.
     pub(super) fn keys_that(
         &self,
         prefix: &str,

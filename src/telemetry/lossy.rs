@@ -110,7 +110,7 @@ impl Lossy {
         line
     }
 
-    /// How many lines were lost of which nobody was told, once that can be said.
+    /// The number of lost lines that were not reported yet, once that can be said.
     fn ended(&self, is_written: bool) -> Option<u64> {
         let mut queue = self.queue();
         queue.is_writing = false;

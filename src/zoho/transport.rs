@@ -107,7 +107,7 @@ impl Http {
         Ok(Http { client: builder.build().map_err(SetupError::Client)?, reads_body: true })
     }
 
-    /// The same, for replies of which only the status counts: nothing behind their head is read.
+    /// The same, for replies whose status alone counts: nothing behind their head is read.
     #[must_use]
     pub fn reading_no_body(self) -> Http {
         Http { reads_body: false, ..self }

@@ -125,7 +125,7 @@ impl Sending {
     }
 }
 
-/// Three channels, of which two deliver to one place.
+/// Three channels; two of them deliver to one URL.
 fn world(every: Option<Duration>) -> World {
     let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
     for (name, place) in [("deals", "shared"), ("leads", "shared"), ("orders", "own")] {

@@ -86,7 +86,7 @@ async fn a_converged_account_takes_as_many_calls_as_were_estimated() {
     }
 }
 
-/// Three channels of an org with a hundred credits a day, of which the config knows, enabled.
+/// Three enabled channels of an org with a hundred credits a day, which the config names.
 async fn with_a_hundred_credits() -> World {
     let mut world = declared(&[(3, DAY)]);
     world.allow_credits("acme", 100);

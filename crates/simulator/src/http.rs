@@ -133,7 +133,7 @@ impl Face {
         respond(Response { status: outcome.status, headers, body: body.to_string().into_bytes() })
     }
 
-    /// Posts one delivery after the other, each once, and says what came of it.
+    /// Posts one delivery after the other, each once, and says how it went.
     async fn post_all(&self, deliveries: Vec<Delivery>) -> Vec<Value> {
         let mut posted = Vec::new();
         for Delivery { org, channel, notify_url, body } in deliveries {

@@ -55,10 +55,10 @@ pub struct Knobs {
     pub expired_shown: Length,
     /// The version named in `resource_uri`: v2 whatever was called, in real v7 traffic.
     pub resource_version: String,
-    /// The status of a write of which every item failed: 400 in production, 202 in the older
-    /// OpenAPI file.
+    /// The status of a write whose items all failed: 400 in production, 202 in the older OpenAPI
+    /// file.
     pub all_bad_status: u16,
-    /// The status of a write of which some items failed.
+    /// The status of a write whose items failed in part.
     pub partly_bad_status: u16,
     /// The status of an empty list: 204 without a body, or 200 with an empty one.
     pub empty_list_status: u16,

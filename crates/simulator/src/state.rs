@@ -37,7 +37,7 @@ pub struct Zoho {
     listener: Option<Listener>,
 }
 
-/// A call and what came of it, as it is told to [`Zoho::listen`]'s listener.
+/// A call and its reply, as [`Zoho::listen`]'s listener gets it.
 #[derive(Debug)]
 pub struct Heard<'a> {
     /// The org, if the call said which.

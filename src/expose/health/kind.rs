@@ -14,7 +14,7 @@ pub enum Kind {
     NeedsAPerson,
     /// An account that cannot be worked on.
     Unusable,
-    /// An account that declares channels and of which none is covered now.
+    /// An account that declares channels, none of which is covered.
     NothingCovered,
     /// An account whose first pass does not end.
     FirstPassOverdue,

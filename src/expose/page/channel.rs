@@ -32,7 +32,7 @@ use super::strip::Strip;
 /// The content of a channel's page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelPage {
-    /// The instant of which it speaks.
+    /// The instant that the page shows.
     pub now: Timestamp,
     /// Its account.
     pub account: String,

@@ -28,7 +28,7 @@ use super::strip::Strip;
 pub struct FrontView {
     /// The query that was asked for.
     pub query: Query,
-    /// The instant of which it speaks.
+    /// The instant that the page shows.
     pub now: Timestamp,
     /// When the daemon started.
     pub started_at: Timestamp,
@@ -509,7 +509,7 @@ impl ChannelRow {
     }
 }
 
-/// The last step and what came of it.
+/// The last step and its outcome.
 pub(super) fn last_outcome(channel: &ChannelView, now: Timestamp) -> Markup {
     html! {
         @match &channel.last {

@@ -249,7 +249,7 @@ impl Run {
     }
 }
 
-/// One more gap in a cell, of which only the worst kind is told.
+/// Adds a gap to a cell, which shows only its worst kind.
 fn add(cell: &mut Option<Run>, gap: &Gap, run: Run) {
     match cell {
         Some(held) if held.kind < gap.kind => {}
@@ -271,7 +271,7 @@ fn joined(mut runs: Vec<Run>, cell: Option<Run>) -> Vec<Run> {
     runs
 }
 
-/// The later of two ends, of which nothing is the latest.
+/// The later of two ends; no end is later than any.
 fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     one.zip(other).map(|(one, other)| one.max(other))
 }

@@ -33,8 +33,7 @@ fn asking_for_the_longest_life_two_minutes_ahead_of_zoho_gets_the_longest_life()
     }
 }
 
-/// An org may grant less than the documents say of its version. One day is what everybody is
-/// granted.
+/// An org may grant less than the documents say of its version. Everybody is granted one day.
 #[test]
 fn a_day_is_granted_in_full_where_a_day_is_the_longest_and_the_config_does_not_know() {
     let zoho = Simulator::start();

@@ -82,8 +82,8 @@ fn the_next_audit_repairs_what_was_edited() {
     daemon.stop();
 }
 
-/// `.all` comes back as create, edit and delete; 70 channels of 3 modules are 210 rows, of which
-/// 200 fit on a page, so that the 67th is cut in two.
+/// `.all` comes back as create, edit and delete; 70 channels of 3 modules are 210 rows. A page
+/// holds 200, so that the 67th channel is cut in two.
 #[test]
 fn all_never_drifts_and_a_channel_cut_by_a_page_is_read_whole() {
     let zoho = Simulator::start();

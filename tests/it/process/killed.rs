@@ -479,6 +479,6 @@ const CHANNELS: usize = 60;
 /// Declared in both orgs, and somebody else's.
 const CONFLICT: i64 = 900;
 const LOOKED: &str = "every account has been looked at";
-/// A look takes some tenths of a millisecond: a daemon that is not where it was awaited by then is
-/// killed all the same.
+/// A look takes some tenths of a millisecond. A daemon that has not reached its point by then is
+/// killed anyway.
 const LOOKS_MAX: usize = 4000;

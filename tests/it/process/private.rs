@@ -59,8 +59,8 @@ fn with_a_token_only_livez_is_open_and_a_probe_shows_it_from_a_file() {
     let log = daemon.stop().join("\n");
     assert!(!log.contains("hush"), "{log}");
 
-    // A config that broke, and a token that is gone: what cannot be guarded stays closed, and
-    // channels are kept all the same.
+    // A config that broke, and a token that is gone: endpoints that cannot be guarded stay closed,
+    // and channels are still kept.
     fs::remove_file(file).unwrap();
     let mut daemon = Daemon::begin(&place);
     let said = daemon.hears("the health endpoints stay closed");

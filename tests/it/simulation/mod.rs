@@ -439,7 +439,7 @@ impl Simulation {
         for report in &reports {
             let clean = report.look_failed.is_none()
                 && report.outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
-            // A grant that was shorter than asked is asked for again: that is what its pass leaves.
+            // A grant that was shorter than asked is asked for again: its pass leaves that step.
             let left =
                 report.after.steps.iter().filter(|step| step.reason != Reason::ShortGrant).count();
             if clean && left > 0 {

@@ -332,7 +332,7 @@ impl World {
         self.dir.path()
     }
 
-    /// The channels of which the store says that they are ours.
+    /// The channels that are ours by the store.
     pub fn ours(&self, account: &str) -> Vec<ChannelId> {
         self.daemon()
             .store

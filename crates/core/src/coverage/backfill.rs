@@ -249,7 +249,7 @@ fn up(instant: Timestamp) -> Timestamp {
     if floor == instant { floor } else { after(floor, Duration::from_secs(1)) }
 }
 
-/// The base for an account of which the API is not known: one whose secrets could not be restored.
+/// The base for an account whose API is unknown, because its secrets could not be restored.
 pub const BASE_UNKNOWN: &str = "https://www.zohoapis.com/crm/v8";
 /// The scopes that these requests need, which the daemon itself does without.
 pub const SCOPES: &str =

@@ -1,4 +1,4 @@
-//! A gap, and what is said of it.
+//! A gap, with its kind and its cause.
 
 use serde::{Deserialize, Serialize};
 

@@ -74,7 +74,7 @@ impl Open {
 }
 
 impl Track {
-    /// An event declared at `since`, of which nothing is known.
+    /// An event declared at `since` that nothing is known of.
     pub fn new(module: String, operation: Operation, since: Timestamp) -> Track {
         let open = Open { from: since, kind: GapKind::Unknown, cause: GapCause::Unseen };
         Track { module, operation, since, until: None, gaps: Vec::new(), open: Some(open) }

@@ -17,7 +17,7 @@ pub struct Account {
     pub api_url: String,
     /// Scheme and host of the OAuth server: `https://accounts.zoho.eu`.
     pub accounts_url: String,
-    /// How a token is come by.
+    /// The way to get a token.
     pub credentials: Credentials,
     /// The rules its plans are made under.
     pub policy: Policy,

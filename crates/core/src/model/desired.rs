@@ -87,7 +87,7 @@ pub struct Alerts {
     pub webhook: Option<Secret>,
     /// How long something has to be bad before it is told, and good before that is.
     pub grace: Duration,
-    /// How long nothing is told of what is bad still.
+    /// The time between two messages about a trouble that lasts.
     pub repeat: Duration,
     /// A URL that is called while everything is covered.
     pub heartbeat: Option<Secret>,

@@ -34,7 +34,7 @@ pub struct Record {
     /// The last renewal that was asked for and that a write has answered.
     #[serde(default)]
     pub renewal_answered: Option<Timestamp>,
-    /// The last step taken and what came of it.
+    /// The last step taken and its outcome.
     pub last: Option<LastStep>,
 }
 

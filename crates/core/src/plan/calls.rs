@@ -6,7 +6,7 @@
 //! | looks | one an audit and up to two a renewal, as many calls as the list has pages |
 //! | tokens | one a look, but no more than one an hour; they are asked of the OAuth server, and no source says that they cost |
 //!
-//! This is what an account takes of which all is well: no drift, no failure, no operator. It is
+//! These are the calls of an account where all is well: no drift, no failure, no operator. It is
 //! rather too much than too little. Where channels are renewed at different intervals, a batch with
 //! room takes along what would be due later. And a renewal needs a second look only where the first
 //! came a moment early, because Zoho tells its time to the second.

@@ -1,9 +1,9 @@
 //! Drift is a difference between a spec and Zoho's copy of it, field by field.
 //!
-//! The expiry is never drift: it is the business of renewal. A field of which Zoho's list says
-//! nothing (an older version, a key that is missing) is taken to be as declared. A field in which
-//! the rows of one channel disagree has drifted. Tokens are compared by fingerprint and shown as
-//! set or not set only.
+//! The expiry is never drift: it is the business of renewal. A field that Zoho's list leaves out
+//! (an older version, a missing key) is taken to be as declared. A field in which the rows of one
+//! channel disagree has drifted. Tokens are compared by fingerprint and shown as set or not set
+//! only.
 
 use std::fmt;
 

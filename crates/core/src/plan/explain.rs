@@ -38,7 +38,7 @@ pub struct Explanation {
     pub channel: String,
     /// Its id.
     pub id: String,
-    /// The instant of which this speaks.
+    /// The instant of the explanation.
     pub at: Timestamp,
     /// As it is declared, if it is.
     pub declared: Option<Declared>,
@@ -126,7 +126,7 @@ pub struct Recorded {
     pub repairs: u32,
     /// When the operator asked for a renewal.
     pub renewal_asked: Option<Timestamp>,
-    /// The last step and what came of it.
+    /// The last step and its outcome.
     pub last: Option<LastStep>,
 }
 

@@ -162,7 +162,7 @@ fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>)
     hold(steps, held, None, |step| (step.action == Action::Disable).then(|| cause.clone()));
 }
 
-/// A removal that waits because Zoho refused it is a removal all the same.
+/// A removal that waits because Zoho refused it still counts as a removal.
 fn is_refused_removal(facts: &Facts<'_>, held: &Held) -> bool {
     matches!(held.cause, Cause::Rejected { .. }) && !facts.specs.contains_key(&held.id)
 }

@@ -17,10 +17,9 @@
 //! A POST of a live channel that is refused because the channel is live teaches that renewals go by
 //! PUT.
 //!
-//! A batch that is refused as a whole, and of which both halves are accepted whole, teaches that
-//! batches must be smaller: than that batch, and no smaller than the largest that is accepted. The
-//! writes that come up anyway halve the range between the two, until the limit is known to the
-//! channel.
+//! When a batch is refused as a whole and both its halves are accepted whole, batches must be
+//! smaller. The limit lies below that batch, and not below the largest that is accepted. The writes
+//! that come up anyway halve the range between the two, until the limit is known to the channel.
 //!
 //! Asking again for a longer life is a step of the next plan (`short-grant`), at most
 //! [`ATTEMPTS_MAX`] passes a day.

@@ -189,7 +189,7 @@ impl HeldView {
         }
     }
 
-    /// Returns whether a failed look is all there is to say of both: that is said once.
+    /// Returns true when a failed look is the cause of both, so that it is said once.
     fn is_as_unseen_as(&self, other: &HeldView) -> bool {
         self.cause == CauseKind::Unknown.word()
             && (&self.cause, &self.detail, self.until) == (&other.cause, &other.detail, other.until)

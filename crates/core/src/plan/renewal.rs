@@ -55,7 +55,8 @@ pub enum Age {
     Fresh,
     /// To be renewed.
     Due,
-    /// To be renewed before and in spite of everything else.
+    /// A renewal that comes before everything else; only a pause, the mode, credits and a refusal
+    /// by name hold it.
     Emergency,
 }
 
@@ -190,7 +191,7 @@ pub fn slack(spec: &Spec, account: &AccountName, request_timeout: Duration) -> S
     slack_within(life, life.lead(spec.renew_before, Phase::of(account)).length(), request_timeout)
 }
 
-/// The slack of a life of which `margin` is left when it is first tried to renew it.
+/// The slack of a life that has `margin` left when its renewal is first tried.
 pub fn slack_within(life: Life, margin: Duration, request_timeout: Duration) -> Slack {
     let outage = margin.saturating_sub(backoff::URGENT).saturating_sub(request_timeout);
     Slack { margin, failed_passes: failed_passes(margin, life.length / 8, request_timeout), outage }
@@ -297,7 +298,7 @@ mod tests {
         assert!(left >= 8 * HOUR && left < 9 * HOUR, "{left:?}");
     }
 
-    /// Three quarters is what `check` accepts, of the life that is asked for.
+    /// `check` accepts three quarters of the life that is asked for.
     #[test]
     fn a_renew_before_of_exactly_three_quarters_takes_effect_on_what_is_granted() {
         for (asked, granted) in [(300, 298), (86_400, 86_400 - 31)] {

@@ -160,7 +160,7 @@ impl Action {
     }
 }
 
-/// A channel for which nothing is done, or not what would be, and why.
+/// A channel that no step is taken for, or not the step that would be, and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// The channel.

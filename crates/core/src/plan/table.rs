@@ -11,7 +11,7 @@
 //! - [`batches`]: full batches, order;
 //! - [`time`]: clocks, skew, expiries and the next wake;
 //! - [`learned`]: what an account taught, and what that changes;
-//! - [`explained`]: what is said of one channel's decision;
+//! - [`explained`]: the explanation of one channel's decision;
 //! - [`laws`]: what holds of every plan, in every one of the [`worlds`].
 
 mod account;
