@@ -7,7 +7,7 @@ use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::drift::Drift;
 use crate::plan::step::Step;
-use crate::reconcile::execute::Outcome;
+use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
 
 /// Remembers which accounts cannot be looked at.

@@ -24,7 +24,8 @@ use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
 use crate::plan::render::PlansView;
 use crate::plan::step::{Cause, Plan};
-use crate::reconcile::pass::{Subject, explained, preview};
+use crate::reconcile::pass::{explained, preview};
+use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::error::Error as ZohoError;
 

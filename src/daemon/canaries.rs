@@ -34,7 +34,7 @@ use crate::model::channel::{AccountName, NotifyUrl, Spec};
 use crate::model::exchange::Request;
 use crate::model::secret::Fingerprint;
 use crate::model::time::Timestamp;
-use crate::reconcile::pass::Subject;
+use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::transport::Transport;
 

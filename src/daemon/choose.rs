@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::near::nearest;
 use crate::model::address::Address;
 use crate::model::channel::{AccountName, ChannelId, Spec};
-use crate::reconcile::pass::Subject;
+use crate::reconcile::subject::Subject;
 
 use super::fleet::Fleet;
 use super::requests::Which;

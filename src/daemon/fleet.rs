@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::model::channel::AccountName;
 use crate::model::desired::{AccountDesired, Desired, Settings};
-use crate::reconcile::pass::Subject;
+use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::auth::Remember;
 use crate::zoho::client::Client;

@@ -11,7 +11,7 @@ use crate::model::time::Timestamp;
 use crate::plan::cause::refused as refused_words;
 use crate::plan::render::{PlanView, counted};
 use crate::plan::step::CauseKind;
-use crate::reconcile::execute::Outcome;
+use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
 use crate::zoho::wire::Refused;
 

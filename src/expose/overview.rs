@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::channel::AccountName;
 use crate::model::latency::Latencies;
 use crate::model::time::Timestamp;
-use crate::reconcile::execute::Outcome;
+use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
 
 /// A snapshot. The scheduler publishes a new one after each pass and each reload.

@@ -21,7 +21,7 @@ use crate::plan::step::Step;
 use crate::store::ledger::outdated;
 use crate::store::{Store, StoreError};
 
-use super::execute::Outcome;
+use super::outcome::Outcome;
 
 /// An account's ledgers during a pass.
 pub struct Ledgers<'a> {

@@ -23,7 +23,6 @@ use crate::model::codes::{NOT_SUBSCRIBED, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
 use crate::model::learned::half_way;
 use crate::model::observed::Observed;
-use crate::model::time::Timestamp;
 use crate::plan::limits_learned::Calls;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;
@@ -31,32 +30,8 @@ use crate::zoho::client::{Client, DELETE_MAX, ItemVerdict};
 use crate::zoho::error::{Class, Error};
 use crate::zoho::wire::Refused;
 
+use super::outcome::Outcome;
 use super::remember::PassMemory;
-
-/// The outcome of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done; for a write with the expiry that was granted.
-    Done(Option<Timestamp>),
-    /// Zoho said no to this channel.
-    Refused(Refused),
-    /// It may have been applied: the next look will tell.
-    Unsure(String),
-    /// It was not tried, or certainly not applied.
-    Deferred(String),
-}
-
-impl Outcome {
-    /// One word, for logs and as a label.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Outcome::Done(_) => "done",
-            Outcome::Refused(_) => "refused",
-            Outcome::Unsure(_) => "unsure",
-            Outcome::Deferred(_) => "deferred",
-        }
-    }
-}
 
 /// The outcome of a plan.
 #[derive(Debug, Default)]

@@ -5,8 +5,10 @@
 //! start of the process) gets the same pass over the whole account. The next pass finds again the
 //! work that this one could not do.
 //!
+//! - [`subject`]: the account, as a pass needs it;
 //! - [`observe`]: one look, which is `Seen` or `Unknown`, never half of either;
 //! - [`execute`]: the steps of a plan, in batches, in order, with what became of each;
+//! - [`outcome`]: the outcome of one step;
 //! - [`remember`]: outcomes into records, written before and after each batch;
 //! - [`cover`]: facts into the coverage ledgers, likewise;
 //! - [`look_kept`]: what is kept of a look until the next one;
@@ -19,6 +21,8 @@ pub mod cover;
 pub mod execute;
 pub mod look_kept;
 pub mod observe;
+pub mod outcome;
 pub mod pass;
 pub mod remember;
 pub mod report;
+pub mod subject;

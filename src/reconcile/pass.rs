@@ -1,65 +1,34 @@
 //! The pass.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::model::channel::{AccountName, ChannelId, Spec};
-use crate::model::desired::AccountDesired;
+use crate::model::channel::{AccountName, ChannelId};
 use crate::model::learned::Learned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
 use crate::model::time::{Timestamp, after, span};
-use crate::model::wishes::Wishes;
 use crate::plan::backoff;
 use crate::plan::credits::credits;
 use crate::plan::explain::{Explanation, explain};
-use crate::plan::facts::Facts;
 use crate::plan::filter;
 use crate::plan::limits_learned::{Said, learn, learn_calls};
 use crate::plan::renewal::Life;
 use crate::plan::step::{Cause, Plan, Reason, Step};
 use crate::store::{Store, StoreError};
-use crate::zoho::client::{Client, PATIENCE_MAX};
+use crate::zoho::client::PATIENCE_MAX;
 
 use super::cover::{Ledgers, Sighting};
-use super::execute::{self, AccountTrouble, Execution, Outcome};
+use super::execute::{self, AccountTrouble, Execution};
 use super::look_kept::LookKept;
 use super::observe::{Observation, observe};
+use super::outcome::Outcome;
 use super::remember::PassMemory;
 use super::report::{self, AccountReport};
-
-/// One account, as a pass needs it.
-pub struct Subject {
-    /// The account's part of the desired state.
-    pub desired: AccountDesired,
-    /// The way to it.
-    pub client: Client,
-}
-
-impl Subject {
-    /// The account's name.
-    pub fn name(&self) -> &AccountName {
-        &self.desired.account.name
-    }
-
-    /// With what is remembered and seen, everything a decision is made from. `specs` are those of
-    /// the pass's instant: [`AccountDesired::specs_at`].
-    pub(super) fn facts<'a>(
-        &'a self,
-        specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
-        records: &'a BTreeMap<ChannelId, Record>,
-        (state, wishes): (&'a AccountState, &'a Wishes),
-        look: &'a Look,
-        now: Timestamp,
-    ) -> Facts<'a> {
-        let (account, policy) = (&self.desired.account.name, &self.desired.account.policy);
-        Facts { account, policy, specs, records, state, wishes, look, now }
-    }
-}
+use super::subject::Subject;
 
 /// The plan that a pass would carry out at this instant. Looks, and changes nothing.
 pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreError> {

@@ -25,7 +25,7 @@ use crate::store::StoreError;
 use crate::zoho::wire::Refused;
 
 use super::cover::Ledgers;
-use super::execute::Outcome;
+use super::outcome::Outcome;
 
 /// An account's records during a pass, and what the next look should find.
 pub struct PassMemory<'a> {

@@ -27,9 +27,9 @@ use crate::plan::step::{Plan, Step};
 use crate::store::{Store, StoreError};
 use crate::zoho::client::Traffic;
 
-use super::execute::Outcome;
 use super::look_kept::LookKept;
-use super::pass::Subject;
+use super::outcome::Outcome;
+use super::subject::Subject;
 
 /// One account after a pass.
 #[derive(Clone, Debug)]

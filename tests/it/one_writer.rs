@@ -22,7 +22,8 @@ use channelkeeper::model::exchange::Request;
 use channelkeeper::model::version::ApiVersion;
 
 use channelkeeper::plan::step::{Cause, Step};
-use channelkeeper::reconcile::pass::{Subject, pass, preview};
+use channelkeeper::reconcile::pass::{pass, preview};
+use channelkeeper::reconcile::subject::Subject;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
 use channelkeeper::store::Store;
 use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};

@@ -11,7 +11,7 @@ use crate::cli::narrate::Narrator;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, span};
 use crate::plan::step::{Step, Urgency};
-use crate::reconcile::execute::Outcome;
+use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
 
 /// One thing that happened.

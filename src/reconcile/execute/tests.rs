@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::model::channel::AccountName;
 use crate::model::observed::Look;
 use crate::model::record::Record;
-use crate::model::time::after;
+use crate::model::time::{Timestamp, after};
 use crate::model::wishes::Wishes;
 use crate::plan::drift::Drift;
 use crate::plan::step::Reason;

@@ -33,7 +33,8 @@ fn bad_is_told_once_and_good_once_also_over_a_restart() {
         "{text}"
     );
     assert!(
-        text.contains("evnts") && text.contains("Next: `channelkeeper check` shows the place."),
+        text.contains("evnts")
+            && text.contains("Next: `channelkeeper check` shows the place; mend it"),
         "{text}"
     );
     daemon.hears("the webhook was told");

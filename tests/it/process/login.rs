@@ -70,7 +70,7 @@ fn a_code_is_exchanged_once_and_the_token_is_for_its_owner_alone() {
     place.write(&(account.replace("secret-sim1", "secret-other")));
     let wrong = login(&place, &[], &code());
     assert!(
-        wrong.code == 1 && wrong.err.contains("invalid_client_secret: client_secret is not that"),
+        wrong.code == 1 && wrong.err.contains("invalid_client_secret: check client_secret"),
         "{wrong:#?}"
     );
     place.write(&(account.replace("client_id = \"1000.", "client_id = \"1001.")));

@@ -30,7 +30,7 @@ use channelkeeper::model::time::{Timestamp, after, before};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::plan::render::PlanView;
 use channelkeeper::plan::step::Reason;
-use channelkeeper::reconcile::execute::Outcome;
+use channelkeeper::reconcile::outcome::Outcome;
 use channelkeeper::simulator::{Channel, Fault, Hand, Rule};
 
 use crate::world::truth::check_ledger;
