@@ -265,7 +265,7 @@ fn policy(
     }
 }
 
-/// As it is written, else by edition and users; none when nothing is said.
+/// The credits as written, else by edition and users; none when the config gives neither.
 fn credits_per_day(account: &raw::Account, check: &mut Check<'_>) -> Option<u64> {
     let raw::Account { edition, users, credits_per_day, .. } = account;
     if !credits_per_day.is_absent() {

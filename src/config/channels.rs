@@ -288,7 +288,7 @@ impl Frame {
     }
 }
 
-/// By what deliveries prove their origin.
+/// The proof of origin that deliveries carry.
 #[derive(Clone, Debug)]
 pub(super) enum Proof {
     /// A token.

@@ -327,5 +327,5 @@ fn holds_certificates(path: &Path) -> Result<(), String> {
 const CERTIFICATES_KIB_MAX: u64 = 8 * 1024;
 /// More are not listed: they have one cause.
 const OPEN_FILES_MAX: usize = 16;
-/// So that it cannot be guessed over the network.
+/// A token of this length cannot be guessed over the network.
 const TOKEN_MIN: usize = 16;

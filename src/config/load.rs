@@ -188,7 +188,7 @@ impl Loading {
         is_there.then(|| self.sources[0].folder.join(&given.value))
     }
 
-    /// Checks what was read and sorts out what was found.
+    /// Checks the files read so far and sorts the problems.
     pub(super) fn finish(self, surroundings: &Surroundings) -> Loaded {
         let state_dir = self.state_dir();
         let Loading { sources, documents, mut notes, files, broken } = self;

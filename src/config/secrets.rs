@@ -44,7 +44,7 @@ pub enum MissingCredentials {
 }
 
 impl Surroundings {
-    /// Those of this process.
+    /// The surroundings of this process.
     pub fn of_process() -> Surroundings {
         Surroundings {
             env: Box::new(|name| std::env::var(name).ok()),

@@ -38,7 +38,7 @@ impl<T> At<T> {
 /// One file.
 #[derive(Debug, Default)]
 pub(super) struct Source {
-    /// As it is named in problems: the path that was asked for.
+    /// The file's name in problems: the path that was asked for.
     pub(super) name: String,
     /// The folder that relative paths in it start from.
     pub(super) folder: PathBuf,

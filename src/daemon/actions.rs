@@ -58,7 +58,7 @@ pub enum VerbError {
     OtherPlan {
         /// The checksum that was given.
         wanted: String,
-        /// That of the plan made now.
+        /// The checksum of the plan made at this instant.
         made: String,
     },
     /// Words that cannot be kept.

@@ -163,7 +163,7 @@ impl Canaries {
 
 type Means = (Wakes, Arc<dyn Clock>, Arc<dyn Transport>, Store);
 
-/// Sends one, keeps what became of it, and wakes the account if that changes what is known.
+/// Sends one canary, stores its fate, and wakes the account when that is news.
 async fn send((wakes, clock, transport, store): Means, due: Due) {
     let Due { account, url, request, sent_at } = due;
     let answered = tokio::select! {

@@ -17,7 +17,7 @@ pub enum UnknownName {
     /// No such account.
     #[error("no account is named {name}{hint}")]
     Account {
-        /// As it was written.
+        /// The name as it was written.
         name: String,
         /// The names that may have been meant.
         hint: String,
@@ -25,7 +25,7 @@ pub enum UnknownName {
     /// No such channel.
     #[error("no channel is named {name}{hint}")]
     Channel {
-        /// As it was written.
+        /// The name as it was written.
         name: Address,
         /// The names that may have been meant.
         hint: String,
@@ -33,7 +33,7 @@ pub enum UnknownName {
     /// No such account or channel.
     #[error("no account and no channel is named {name}{hint}")]
     Neither {
-        /// As it was written.
+        /// The name as it was written.
         name: Address,
         /// The names that may have been meant.
         hint: String,

@@ -20,13 +20,13 @@ use crate::model::time::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: BTreeMap<AccountName, Wait>,
-    /// Those that were not due when it was last asked.
+    /// The accounts that were not due when the queue was last asked.
     later: BTreeSet<(Timestamp, AccountName)>,
-    /// Those that were, by when they were due.
+    /// The accounts that were due, by the time they were due.
     due: BTreeSet<(Timestamp, AccountName)>,
-    /// The same by when their first emergency begins, if they have one to come.
+    /// The due accounts with an emergency to come, by its beginning.
     urgent: BTreeSet<(Timestamp, AccountName)>,
-    /// The same by when their own plan asks for a pass, if it does.
+    /// The due accounts whose plan asks for a pass, by that time.
     planned: BTreeSet<(Timestamp, AccountName)>,
 }
 

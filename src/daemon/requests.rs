@@ -41,10 +41,10 @@ pub struct ExplainRequest {
 /// Which gaps are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapsRequest {
-    /// Those of this channel, declared or not; all of them when it is left out.
+    /// Only the gaps of this channel, declared or not; all gaps when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Address>,
-    /// Those that had not ended then.
+    /// Only gaps that had not ended then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
 }
@@ -53,10 +53,10 @@ pub struct GapsRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AckRequest {
-    /// Those of this channel, declared or not; all of them when it is left out.
+    /// Only the gaps of this channel, declared or not; all gaps when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Address>,
-    /// Those that had ended by then.
+    /// Only gaps that had ended by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     /// One line, for people.

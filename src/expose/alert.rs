@@ -29,7 +29,7 @@ use super::health::{Guarantee, Health, HealthReason, Kind, PASS_OVERDUE, counted
 use super::one_line::line;
 use super::overview::Overview;
 
-/// Remembers what was told, and says what is to be told.
+/// Remembers the last message, and decides on the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Teller {
     topics: BTreeMap<String, Topic>,

@@ -86,7 +86,7 @@ impl Overview {
 pub struct Tally {
     /// Passes.
     pub passes: u64,
-    /// Those that saw the account and did everything that they tried.
+    /// The passes that saw the account and did everything that they tried.
     pub successes: u64,
     /// When the last of those began.
     pub succeeded_at: Option<Timestamp>,

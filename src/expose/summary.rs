@@ -26,7 +26,7 @@ pub struct Summary {
     pub version: String,
     /// When it was written.
     pub written_at: Timestamp,
-    /// The same.
+    /// The same instant, in seconds since 1970.
     pub written_at_epoch: i64,
     /// `ok`, `degraded` or `failing`.
     pub status: Status,
@@ -35,8 +35,8 @@ pub struct Summary {
     /// Up to when everything declared stays covered if nothing succeeds any more; nothing when
     /// something is not covered already, nothing is declared, or it is not known yet.
     pub guaranteed_until: Option<Timestamp>,
-    /// The same; 0 when something is not covered already, so that it is in the past for whoever
-    /// only compares.
+    /// The same instant, in seconds since 1970. It is 0 when something is not covered already, so
+    /// that a plain comparison finds it in the past.
     pub guaranteed_until_epoch: Option<i64>,
     /// True when the daemon is stopping: nobody renews until it is started again.
     pub stopping: bool,
@@ -60,7 +60,7 @@ pub struct AccountSummary {
     pub name: String,
     /// Up to when its channels stay covered, as for everything.
     pub guaranteed_until: Option<Timestamp>,
-    /// The same; 0 when one is not covered already.
+    /// The same instant, in seconds since 1970; 0 when a channel is not covered already.
     pub guaranteed_until_epoch: Option<i64>,
 }
 

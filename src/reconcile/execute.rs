@@ -399,8 +399,8 @@ async fn send(client: &Client, batch: &Batch) -> Result<Vec<Answer>, Error> {
     Ok(verdicts.into_iter().zip(steps).map(|(verdict, step)| answer(verdict, step)).collect())
 }
 
-/// That a channel is disabled, or is not there, is believed once a look does not show it. Otherwise
-/// its record would be dropped while it still delivers, and no record would own it.
+/// A channel counts as disabled, or as absent, once a look does not show it. Otherwise its record
+/// would be dropped while it still delivers, and no record would own it.
 async fn disable(client: &Client, steps: &[Step]) -> Result<Vec<Answer>, Error> {
     let ids: Vec<ChannelId> = steps.iter().map(|step| step.id).collect();
     let said: Vec<Answer> = match client.disable(&ids).await {
@@ -432,7 +432,7 @@ async fn disable(client: &Client, steps: &[Step]) -> Result<Vec<Answer>, Error> 
     Ok(steps.iter().zip(said).map(checked).collect())
 }
 
-/// Those of these channels that Zoho still has.
+/// The channels among these that Zoho still has.
 async fn still_there(client: &Client, ids: &[ChannelId]) -> Result<BTreeSet<ChannelId>, Error> {
     let shown = match ids {
         [id] => client.look_at(*id).await?.map(|observed| (*id, observed)).into_iter().collect(),

@@ -18,9 +18,9 @@ pub enum LookKept {
     Seen {
         /// Channels that are as declared, with their expiry.
         as_declared: BTreeMap<ChannelId, Option<Timestamp>>,
-        /// Those that are not.
+        /// The channels that differ from their declaration.
         otherwise: BTreeMap<ChannelId, Observed>,
-        /// When.
+        /// The time of the look.
         at: Timestamp,
     },
     /// It could not be read, and why.

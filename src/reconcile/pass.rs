@@ -99,7 +99,7 @@ pub async fn pass(
         .told(subject.client.take_credits_news(), now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
     let state = AccountState { learned, ..state };
-    // With what was asked for while the pass was under way.
+    // The plan after the pass includes the wishes that came while it was under way.
     let asked = (&state, &store.wishes(subject.name())?);
     let facts = subject.facts(&specs, &memory.records, asked, &memory.predicted, now);
     let after_plan = filter::plan(&facts);

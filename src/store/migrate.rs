@@ -135,7 +135,7 @@ fn remove(path: &Path) -> io::Result<()> {
     if path.exists() { std::fs::remove_dir_all(path) } else { Ok(()) }
 }
 
-/// So that a power failure does not undo a rename that the next one relies on.
+/// Syncs the directory, so that a power failure does not undo a rename that the next one relies on.
 fn sync(dir: &Path) -> io::Result<()> {
     std::fs::File::open(dir)?.sync_all()
 }

@@ -162,7 +162,7 @@ impl Tree {
         self.keys_that(prefix, |_| true)
     }
 
-    /// Those that satisfy the condition.
+    /// The keys that begin so and satisfy the condition.
     pub(super) fn keys_that(
         &self,
         prefix: &str,

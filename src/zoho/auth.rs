@@ -46,7 +46,7 @@ pub struct Tokens {
 pub type Asked = BTreeMap<&'static str, u64>;
 
 impl Tokens {
-    /// From what was remembered; forgotten when it belongs to other credentials.
+    /// Tokens with the remembered state, which is dropped when it belongs to other credentials.
     pub fn new(
         account: &Account,
         remembered: Option<TokenState>,

@@ -36,12 +36,12 @@ impl Veil {
         Veil(Mutex::new(Known { credentials, ..Known::default() }))
     }
 
-    /// Also over a grant code, or whatever else goes with the credentials.
+    /// Hides another secret too: a grant code, or one that goes with the credentials.
     pub fn hide(&self, secret: &Secret) {
         self.known(|known| known.credentials.push(secret.clone()));
     }
 
-    /// Also over an access token. The last few are remembered: an old one is worth nothing.
+    /// Hides an access token too. The last few are remembered: an old one is worth nothing.
     pub fn hide_access(&self, token: &Secret) {
         self.known(|known| {
             known.access.retain(|held| held != token);
@@ -52,7 +52,7 @@ impl Veil {
         });
     }
 
-    /// Also over the tokens of channels.
+    /// Hides the tokens of channels too.
     pub fn hide_channels<'a>(&self, tokens: impl Iterator<Item = &'a Secret>) {
         self.known(|known| {
             if known.channels.len() >= CHANNELS_MAX {

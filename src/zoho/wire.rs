@@ -104,7 +104,7 @@ fn tree(fields: &[Value], operator: &str) -> Value {
 pub struct Page {
     /// Its rows, less those that have no readable channel id.
     pub rows: Vec<Row>,
-    /// Those: they cannot be ours.
+    /// The rows without a readable channel id: they cannot be ours.
     pub strangers: Vec<Stranger>,
     /// How many rows there were.
     pub count: usize,

@@ -30,7 +30,7 @@ pub struct Counters {
     pub items_refused: BTreeMap<String, u64>,
     /// Calls refused for being too many at once or in a day.
     pub throttled: u64,
-    /// Those of them that were refused because the credits of a day were used up.
+    /// The calls among them that were refused because the day's credits were used up.
     pub out_of_credits: u64,
     /// The most calls that were ever under way at once.
     pub in_flight_max: usize,

@@ -40,7 +40,7 @@ impl Story {
     }
 }
 
-/// So that nothing is overdue while a test looks on for a day.
+/// An overview in which nothing is overdue while a test looks on for a day.
 fn well() -> Overview {
     let mut overview = converged(3);
     change(&mut overview, |report| report.next_wake = hours(200));

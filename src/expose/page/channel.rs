@@ -1,5 +1,5 @@
-//! The page of one channel: what is declared, what Zoho gave, why it is treated as it is, what was
-//! covered, and what to do about what was not.
+//! The page of one channel: its declaration, Zoho's grant, the reasons for its treatment, its
+//! coverage, and the requests that fill its gaps.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub struct ChannelPage {
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happened {
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
     /// The event, in a sentence.
     pub what: String,

@@ -123,7 +123,7 @@ impl Period {
     /// All of them, the shortest first.
     pub const ALL: [Period; 3] = [Period::Day, Period::Week, Period::Month];
 
-    /// As it stands in a URL and beside a timeline.
+    /// The word for it in a URL and beside a timeline.
     pub const fn word(self) -> &'static str {
         match self {
             Period::Day => "24h",

@@ -54,7 +54,7 @@ async fn whoever_is_being_answered_is_not_closed_for_a_newcomer() {
     for _ in 0..4 {
         let head = "POST /wait HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
         let mut stream = sent(address, head).await;
-        // That it is asked for says that the handler is at work.
+        // A handler at work asks for it.
         let mut asked = [0; 25];
         stream.read_exact(&mut asked).await.unwrap();
         waiting.push(stream);

@@ -287,7 +287,7 @@ fn no_secret_is_in_any_file() {
     }
 }
 
-/// Else whoever makes its file unreadable would open them.
+/// Otherwise a person who makes its file unreadable would open them.
 #[test]
 fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
     let dir = TempDir::new().unwrap();

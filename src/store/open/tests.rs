@@ -185,8 +185,8 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
     }
 }
 
-/// Else the record of a retired channel, under another key, would have somebody else's channel of
-/// that id disabled.
+/// Otherwise the record of a retired channel, under another key, would have somebody else's channel
+/// of that id disabled.
 #[test]
 fn a_record_under_another_channels_key_moves_the_database_aside() {
     let dir = filled();

@@ -33,7 +33,8 @@ pub struct Ack {
     pub note: Option<Note>,
     /// For each event the end of its last gap that is acknowledged.
     pub ends: BTreeMap<(String, Operation), Timestamp>,
-    /// The same of what was covered and not deliverable, which is kept once for all events.
+    /// The end of the last acknowledged stretch that was covered and not deliverable; it is kept
+    /// once for all events.
     pub reception: Option<Timestamp>,
 }
 

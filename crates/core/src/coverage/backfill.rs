@@ -61,7 +61,7 @@ pub fn backfill(
 }
 
 impl Request {
-    /// As it goes over the wire, one line each: request, header, body.
+    /// The request as it goes over the wire, one line each: request, header, body.
     pub fn lines(&self) -> Vec<String> {
         let Request { module: _, finds: _, method, url, header, body } = self;
         [Some(format!("{method} {url}")), header.clone(), body.clone()]

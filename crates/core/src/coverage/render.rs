@@ -35,7 +35,7 @@ pub struct GapView {
     pub acknowledged: Option<AckView>,
 }
 
-/// That somebody has seen to a gap.
+/// The acknowledgement of a gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AckView {
     /// When that was said.

@@ -44,7 +44,7 @@ pub struct Credentials {
 /// A data centre of Zoho's, with its hosts: the DC table of the API notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataCenter {
-    /// As it stands in the config.
+    /// The word for it in the config.
     pub key: &'static str,
     /// The OAuth server.
     pub accounts_url: &'static str,
@@ -103,7 +103,7 @@ impl Environment {
     pub const ALL: [Environment; 3] =
         [Environment::Production, Environment::Sandbox, Environment::Developer];
 
-    /// As it stands in the config.
+    /// The word for it in the config.
     pub const fn as_str(self) -> &'static str {
         match self {
             Environment::Production => "production",

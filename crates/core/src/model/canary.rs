@@ -20,7 +20,7 @@ pub struct Canaries {
     pub sent_at: Timestamp,
     /// When the last that was accepted was sent.
     pub accepted_at: Option<Timestamp>,
-    /// Those that were refused since.
+    /// The canaries refused since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
     /// Outages that are over, oldest first; at most [`OUTAGES_MAX`].

@@ -349,7 +349,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// As it is to be written at an instant of Zoho's clock; none when that is how it is declared.
+    /// The spec to write at an instant of Zoho's clock; `None` when that is the declared one.
     pub fn at(&self, zoho_now: Timestamp) -> Option<Spec> {
         let declared = self.rotation.as_ref()?;
         let generation = declared.written(self.id, zoho_now);

@@ -15,7 +15,7 @@ use super::version::DAY;
 /// An edition of Zoho CRM, or a bundle that it comes in, with its credits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edition {
-    /// As it stands in the config.
+    /// The word for it in the config.
     pub key: &'static str,
     base: u64,
     per_user: u64,

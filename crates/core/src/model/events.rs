@@ -25,7 +25,7 @@ impl Operation {
     /// All three.
     pub const ALL: [Operation; 3] = [Operation::Create, Operation::Edit, Operation::Delete];
 
-    /// As it stands in an event.
+    /// The word for it in an event.
     pub const fn as_str(self) -> &'static str {
         match self {
             Operation::Create => "create",

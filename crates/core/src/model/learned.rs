@@ -39,7 +39,7 @@ pub struct LifetimeLearned {
     pub granted: Duration,
     /// The maximum that the config gave then.
     pub configured: Duration,
-    /// When.
+    /// The time of the lesson.
     pub at: Timestamp,
 }
 
@@ -53,7 +53,7 @@ pub struct BatchLearned {
     pub refused: usize,
     /// The maximum that the config gave then.
     pub configured: usize,
-    /// When.
+    /// The time of the lesson.
     pub at: Timestamp,
 }
 

@@ -21,7 +21,7 @@ impl Mode {
     /// Every mode, the tightest first.
     pub const ALL: [Mode; 3] = [Mode::Observe, Mode::NoDisable, Mode::Sync];
 
-    /// As it stands in the config.
+    /// The word for it in the config.
     pub const fn as_str(self) -> &'static str {
         match self {
             Mode::Observe => "observe",
@@ -56,7 +56,7 @@ pub enum Removed {
 }
 
 impl Removed {
-    /// As it stands in the config.
+    /// The word for it in the config.
     pub const fn as_str(self) -> &'static str {
         match self {
             Removed::Disable => "disable",

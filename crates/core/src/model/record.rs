@@ -130,7 +130,7 @@ pub struct Repairs {
 /// The last step taken for a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastStep {
-    /// When.
+    /// The time of the step.
     pub at: Timestamp,
     /// The step and its reason, as `enable (renew)`.
     pub step: String,
@@ -164,7 +164,7 @@ impl AccountState {
         shifted(now, self.skew_ms.unwrap_or(0))
     }
 
-    /// With what Zoho has said of credits by `now`, if it has said anything.
+    /// The state with Zoho's news about credits by `now`, if there are any.
     #[must_use]
     pub fn told(self, news: Option<CreditsNews>, now: Timestamp) -> AccountState {
         AccountState { credits: news.map_or(self.credits, |news| news.left(now)), ..self }

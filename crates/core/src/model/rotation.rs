@@ -40,7 +40,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// As it is declared.
+    /// The rotation as it is declared.
     pub fn new(key: Secret, every: Duration) -> Rotation {
         Rotation { key, every, neighbours: Vec::new() }
     }

@@ -84,7 +84,7 @@ impl ApiVersion {
         }
     }
 
-    /// As it stands in the path: `v2.1`.
+    /// The version as it stands in the path: `v2.1`.
     pub const fn as_str(self) -> &'static str {
         match self {
             ApiVersion::V2 => "v2",

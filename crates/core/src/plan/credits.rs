@@ -64,8 +64,9 @@ pub fn credits(facts: &Facts<'_>) -> Option<Credits> {
     Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day })
 }
 
-/// The shortest time between two tries of what fails: with it the credits of a day last for a day,
-/// and what is left of them lasts until it has come back. From [`URGENT`] to [`LOOK_AGAIN`].
+/// The shortest time between two tries of a failing write. With it the day's credits last for a
+/// day, and the rest of them lasts until the spent ones have come back. From [`URGENT`] to
+/// [`LOOK_AGAIN`].
 pub(super) fn pace(facts: &Facts<'_>) -> Duration {
     let batch_max = facts.state.learned.batch_max(facts.policy, facts.now).max(1);
     let per_try = LOOKS_A_TRY + facts.specs.len().div_ceil(batch_max) as u64;

@@ -241,7 +241,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// With what follows from its spec, its record and its sight.
+    /// The case with all that follows from its spec, its record and its sight.
     fn judged(mut self) -> Case<'a> {
         let Some(spec) = self.spec else { return self };
         let grant = self.record.and_then(|record| record.grant);

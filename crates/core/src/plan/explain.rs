@@ -40,7 +40,7 @@ pub struct Explanation {
     pub id: String,
     /// The instant of the explanation.
     pub at: Timestamp,
-    /// As it is declared, if it is.
+    /// The declaration, if there is one.
     pub declared: Option<Declared>,
     /// The channel as Zoho shows it.
     pub observed: Sighted,
@@ -133,7 +133,7 @@ pub struct Recorded {
 /// A grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
-    /// When.
+    /// The time of the step.
     pub at: Timestamp,
     /// The expiry that was asked for.
     pub asked: Timestamp,

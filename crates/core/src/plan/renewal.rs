@@ -61,7 +61,7 @@ pub enum Age {
 }
 
 impl Life {
-    /// From what was granted and what is seen; `None` when neither is known.
+    /// The life by the grant and by the end seen; `None` when neither is known.
     pub fn of(spec: &Spec, grant: Option<Grant>, seen: Option<Timestamp>) -> Option<Life> {
         let granted =
             grant.map(|grant| Life { length: span(grant.at, grant.expiry), expiry: grant.expiry });
