@@ -65,7 +65,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
 }
 
 impl Content {
-    /// As text.
+    /// Renders it as text.
     ///
     /// # Errors
     /// When it is not UTF-8.

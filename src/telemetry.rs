@@ -45,7 +45,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// For whom a log line waits.
+/// The reader that a log line waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// For whoever reads stderr.
@@ -169,7 +169,7 @@ where
     }
 }
 
-/// As `syslog` numbers them.
+/// The number of a level in `syslog`.
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "<3>",

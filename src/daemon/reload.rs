@@ -31,7 +31,7 @@ pub struct Reloader {
 pub struct Reader {
     /// The file.
     pub config: PathBuf,
-    /// Where environment variables and credentials come from.
+    /// The source of environment variables and credentials.
     pub surroundings: Surroundings,
     /// The parts that fleets are made with.
     pub means: Means,

@@ -63,7 +63,7 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where environment variables and credentials come from.
+    /// The source of environment variables and credentials.
     pub surroundings: Surroundings,
     /// Who carries requests; `None` for the network.
     pub transport: Option<Arc<dyn Transport>>,
@@ -280,7 +280,7 @@ impl Daemon {
         &self.links
     }
 
-    /// Where the health endpoints listen.
+    /// The address that the health endpoints listen at.
     pub fn listening(&self) -> Option<SocketAddr> {
         self.listening
     }

@@ -115,7 +115,7 @@ impl PauseView {
         }
     }
 
-    /// As text.
+    /// Renders it as text.
     pub fn to_text(&self) -> String {
         let PauseView { account, channel, until, covered_until, lapse } = self;
         let what = channel
@@ -179,7 +179,7 @@ impl Applied {
         last.values().any(|done| done.outcome == "refused")
     }
 
-    /// As text, one line a step.
+    /// Renders it as text, one line a step.
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("account {}: {}", self.account, self.headline())];
         lines.extend(self.done.iter().map(DoneView::line));
@@ -229,7 +229,7 @@ pub struct Resumed {
 }
 
 impl Resumed {
-    /// As text.
+    /// Renders it as text.
     pub fn to_text(&self) -> String {
         let Resumed { resumed, applied } = self;
         if resumed.is_empty() {

@@ -28,7 +28,7 @@ pub(crate) fn line(text: &str) -> String {
     shown
 }
 
-/// Where a character stands.
+/// The part of a text in which a character stands.
 #[derive(Clone, Copy)]
 enum Place {
     Outside,

@@ -142,7 +142,7 @@ pub struct CreditsView {
     pub told_at: Timestamp,
     /// When that is out of date.
     pub until: Timestamp,
-    /// So many are kept for renewals.
+    /// The number of credits kept for renewals.
     pub reserve: u64,
     /// The credits of a day, when the config says so.
     pub per_day: Option<u64>,

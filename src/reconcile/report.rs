@@ -155,7 +155,7 @@ pub fn channels(
     facts.specs.iter().map(report).collect()
 }
 
-/// Where the account was found to be smaller than the config says.
+/// The limits of the account that are smaller than the config says.
 pub fn limits(facts: &Facts<'_>) -> Vec<String> {
     let Facts { policy, specs, state, now, .. } = facts;
     let lifetime = state.learned.lifetime_max(policy, *now);

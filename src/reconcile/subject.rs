@@ -26,7 +26,7 @@ impl Subject {
         &self.desired.account.name
     }
 
-    /// With what is remembered and seen, everything a decision is made from. `specs` are those of
+    /// The facts that a decision is made from, with the records and the look. `specs` are those of
     /// the pass's instant: [`AccountDesired::specs_at`].
     pub(super) fn facts<'a>(
         &'a self,

@@ -46,7 +46,7 @@ mod to_2;
 pub struct Migrated {
     /// The layout that it had.
     pub from: u32,
-    /// Where it is kept as it was.
+    /// The place where it is kept unchanged.
     pub kept: PathBuf,
 }
 

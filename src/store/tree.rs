@@ -38,7 +38,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// With its cause, in one line.
+    /// The error with its cause, in one line.
     fn chain(&self) -> String {
         match self {
             StoreError::Sled { doing: _, source } => format!("{self}: {source}"),
@@ -69,7 +69,7 @@ pub(super) struct Keeper {
     pub(super) trouble: Arc<Mutex<Option<String>>>,
 }
 
-/// Where a tree's entries are.
+/// The place of a tree's entries.
 enum Place {
     Disk(sled::Tree),
     Memory(Entries),

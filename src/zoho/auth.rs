@@ -153,7 +153,7 @@ impl Tokens {
     }
 }
 
-/// Over everything a token depends on.
+/// A fingerprint of everything that a token depends on.
 pub fn credentials_fingerprint(account: &Account) -> Fingerprint {
     let credentials = &account.credentials;
     Fingerprint::of(&[

@@ -55,7 +55,7 @@ pub enum Kind {
         code: Option<String>,
         /// Zoho's message, or the beginning of what came instead, bounded.
         message: String,
-        /// Where in the request, if Zoho said so.
+        /// The place in the request, if Zoho said so.
         json_path: Option<String>,
         /// How long Zoho asks to wait.
         retry_after: Option<Duration>,
@@ -120,7 +120,7 @@ pub enum Class {
         code: String,
         /// Zoho's message.
         message: String,
-        /// Where in the request, if Zoho said so.
+        /// The place in the request, if Zoho said so.
         json_path: Option<String>,
     },
     /// It may have been applied. The answer is to look again, never to assume.

@@ -28,7 +28,7 @@ struct Known {
 }
 
 impl Veil {
-    /// Over the credentials of an account.
+    /// A veil over the credentials of an account.
     pub fn of(account: &Account) -> Veil {
         let credentials = &account.credentials;
         let credentials =

@@ -127,7 +127,7 @@ pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
 /// A row whose channel id is none that can be declared: a UUID, a word, a negative number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stranger {
-    /// As Zoho has it.
+    /// The id as Zoho has it.
     pub id: String,
     /// Its events, as Zoho has them.
     pub events: Vec<String>,
@@ -322,7 +322,7 @@ pub struct Refused {
     pub code: String,
     /// Zoho's message, with its details where there are any, bounded.
     pub message: String,
-    /// Where in the request, as `$.watch[1].events[0]`.
+    /// The place in the request, as `$.watch[1].events[0]`.
     pub json_path: Option<String>,
 }
 

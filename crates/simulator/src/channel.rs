@@ -14,7 +14,7 @@ pub struct Channel {
     pub id: i64,
     /// The events that it covers, `.all` expanded.
     pub events: Events,
-    /// Where deliveries go.
+    /// The URL that deliveries go to.
     pub notify_url: String,
     /// The token that deliveries carry as proof.
     pub token: Option<String>,

@@ -39,7 +39,7 @@ pub struct Delivery {
     pub org: String,
     /// The channel's id.
     pub channel: String,
-    /// Where it goes.
+    /// The URL that it goes to.
     pub notify_url: String,
     /// Its JSON body.
     pub body: Value,

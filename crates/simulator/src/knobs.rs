@@ -374,7 +374,7 @@ pub enum ThrottledCode {
 }
 
 impl ThrottledCode {
-    /// As it stands in the reply.
+    /// The word for it in the reply.
     pub const fn as_str(self) -> &'static str {
         match self {
             ThrottledCode::TooManyRequests => "TOO_MANY_REQUESTS",
@@ -394,7 +394,7 @@ pub enum DeadTokenCode {
 }
 
 impl DeadTokenCode {
-    /// As it stands in the reply.
+    /// The word for it in the reply.
     pub const fn as_str(self) -> &'static str {
         match self {
             DeadTokenCode::InvalidToken => "INVALID_TOKEN",

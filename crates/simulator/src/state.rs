@@ -60,7 +60,7 @@ impl fmt::Debug for Listener {
 }
 
 impl Zoho {
-    /// With no org yet.
+    /// A simulator with no org.
     pub fn new(knobs: Knobs) -> Zoho {
         Zoho {
             knobs,

@@ -25,7 +25,7 @@ pub struct Covered {
     pub module: String,
     /// `create`, `edit` or `delete`.
     pub operation: &'static str,
-    /// Where the deliveries went.
+    /// The URL that the deliveries went to.
     pub notify_url: String,
     /// From this instant on.
     pub from: Timestamp,

@@ -117,7 +117,7 @@ impl ChannelPage {
         })
     }
 
-    /// As HTML.
+    /// Renders it as HTML.
     pub fn page(&self) -> String {
         let channel = &self.channel;
         let status = channel.status;

@@ -142,7 +142,7 @@ impl FrontView {
         }
     }
 
-    /// As HTML.
+    /// Renders it as HTML.
     pub fn page(&self) -> String {
         let status = self.health.status;
         let frame = Frame {

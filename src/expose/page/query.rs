@@ -17,7 +17,7 @@ pub struct Query {
     pub state: Option<StateFilter>,
     /// Only channels of this account.
     pub account: Option<String>,
-    /// In which order.
+    /// The order of the channels.
     pub sort: Sort,
     /// Which stretch of the coverage is shown.
     pub period: Shows,
@@ -109,7 +109,7 @@ impl Sort {
         }
     }
 
-    /// As people read it.
+    /// The word for people.
     pub const fn title(self) -> &'static str {
         match self {
             Sort::Worst => "worst first",
@@ -132,7 +132,7 @@ impl Period {
         }
     }
 
-    /// As people read it.
+    /// The word for people.
     pub const fn title(self) -> &'static str {
         match self {
             Period::Day => "24 hours",

@@ -15,7 +15,8 @@ use super::{
 };
 
 impl StatusView {
-    /// As text. Lines are cut to `width` characters, if there is a width; there is no colour in it.
+    /// Renders it as text. Lines are cut to `width` characters, if there is a width; there is no
+    /// colour in it.
     pub fn to_text(&self, width: Option<usize>) -> String {
         let mut lines = vec![self.headline.clone(), self.summary()];
         lines.extend(self.health.reasons.iter().map(|reason| format!("  ! {}", reason.line())));

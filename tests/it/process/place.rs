@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::http::PATIENCE;
 
-/// Where one daemon lives.
+/// The place that one daemon lives in.
 pub(super) struct Place {
     dir: TempDir,
     env: Vec<(&'static str, String)>,

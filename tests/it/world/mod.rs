@@ -69,7 +69,7 @@ pub struct World {
     pub zoho: Arc<Mutex<Zoho>>,
     /// The desired state.
     pub desired: Desired,
-    /// Where the daemon dies.
+    /// The point at which the daemon dies.
     pub fuse: Arc<Fuse>,
     /// Makes the watchdog of each daemon that is started.
     pub watchdog: Option<Box<dyn Fn() -> Watchdog>>,
@@ -407,7 +407,7 @@ impl World {
     }
 }
 
-/// Where a request is cut off.
+/// The point at which a request is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Zoho never sees it.

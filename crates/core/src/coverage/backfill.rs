@@ -45,8 +45,8 @@ pub struct Request {
     pub body: Option<String>,
 }
 
-/// For a gap of these events from `from` to `to` (up to `now` while it is open). `base` is the API
-/// with its version, as `https://www.zohoapis.eu/crm/v8`.
+/// The advice for a gap of these events from `from` to `to` (up to `now` while it is open). `base`
+/// is the API with its version, as `https://www.zohoapis.eu/crm/v8`.
 pub fn backfill(
     events: &Events,
     from: Timestamp,

@@ -13,7 +13,7 @@ pub struct Gap {
     pub module: String,
     /// The operation.
     pub operation: Operation,
-    /// From here on.
+    /// The beginning.
     pub from: Timestamp,
     /// Up to here; `None` while it is open.
     pub to: Option<Timestamp>,

@@ -24,7 +24,7 @@ pub struct Ledger {
     pub id: ChannelId,
     /// Its name when it was last declared.
     pub name: ChannelName,
-    /// Where its deliveries should go.
+    /// The URL that its deliveries should go to.
     pub notify_url: Fingerprint,
     /// Its last known end at Zoho.
     pub expiry: Option<Timestamp>,

@@ -20,7 +20,7 @@ pub struct GapView {
     pub channel: String,
     /// The events that were not delivered, as in the config: `Deals.all`.
     pub events: Vec<String>,
-    /// From here on.
+    /// The beginning.
     pub from: Timestamp,
     /// Up to here; `null` while it is open.
     pub to: Option<Timestamp>,
@@ -40,7 +40,7 @@ pub struct GapView {
 pub struct AckView {
     /// When that was said.
     pub at: Timestamp,
-    /// In which words.
+    /// The words of the acknowledgement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -86,7 +86,7 @@ pub fn unacknowledged((ledger, acks): (&Ledger, &Acks), now: Timestamp) -> usize
 }
 
 impl GapView {
-    /// As one line.
+    /// Renders it as one line.
     pub fn line(&self) -> String {
         let GapView { account: _, channel, events, from, to, seconds, kind, cause, acknowledged } =
             self;

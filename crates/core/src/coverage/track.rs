@@ -44,7 +44,7 @@ pub struct Track {
 /// A gap with both its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
-    /// From here on.
+    /// The beginning.
     pub from: Timestamp,
     /// Up to here.
     pub to: Timestamp,
@@ -57,7 +57,7 @@ pub struct Stretch {
 /// A gap that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
-    /// From here on.
+    /// The beginning.
     pub from: Timestamp,
     /// How sure it is.
     pub kind: GapKind,

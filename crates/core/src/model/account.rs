@@ -66,7 +66,7 @@ impl DataCenter {
         dc("sa", "https://accounts.zoho.sa", "https://www.zohoapis.sa"),
     ];
 
-    /// By its key.
+    /// Finds one by its key.
     pub fn find(key: &str) -> Option<DataCenter> {
         DataCenter::ALL.into_iter().find(|center| center.key == key)
     }

@@ -14,7 +14,7 @@ use super::time::{Timestamp, span};
 /// The canaries to one `notify_url` of one account, as far as they matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canaries {
-    /// Where they went.
+    /// The URL that they went to.
     pub notify_url: Fingerprint,
     /// When the last was sent.
     pub sent_at: Timestamp,

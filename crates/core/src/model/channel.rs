@@ -29,7 +29,7 @@ pub struct ChannelId(i64);
 pub struct BadChannelId;
 
 impl ChannelId {
-    /// From a number, which must be positive.
+    /// A channel id from a number, which must be positive.
     pub fn new(id: i64) -> Result<ChannelId, BadChannelId> {
         if id > 0 { Ok(ChannelId(id)) } else { Err(BadChannelId) }
     }
@@ -196,8 +196,9 @@ impl<'de> Deserialize<'de> for ChannelName {
     }
 }
 
-/// Where Zoho sends what happened. Its query string may carry a secret, so only [`NotifyUrl::full`]
-/// and [`NotifyUrl::encoded`] show it. URLs that are the same are equal, however they are spelled.
+/// The URL that Zoho sends deliveries to. Its query string may carry a secret, so only
+/// [`NotifyUrl::full`] and [`NotifyUrl::encoded`] show it. URLs that are the same are equal,
+/// however they are spelled.
 #[derive(Clone)]
 pub struct NotifyUrl {
     full: Arc<str>,
@@ -327,7 +328,7 @@ pub struct Spec {
     pub name: ChannelName,
     /// The events that it covers.
     pub events: Events,
-    /// Where deliveries go.
+    /// The URL that deliveries go to.
     pub notify_url: NotifyUrl,
     /// The token that Zoho echoes in each delivery: the only proof of its origin. A rotating token
     /// is filled in by [`Spec::at`].

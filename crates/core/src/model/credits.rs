@@ -35,7 +35,7 @@ impl Edition {
         row("crm-plus", 50_000, 2_000, u64::MAX),
     ];
 
-    /// By its key.
+    /// Finds one by its key.
     pub fn find(key: &str) -> Option<Edition> {
         Edition::ALL.into_iter().find(|edition| edition.key == key)
     }
@@ -58,7 +58,7 @@ const fn row(key: &'static str, base: u64, per_user: u64, max: u64) -> Edition {
 /// The number of credits left, as Zoho last said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditsLeft {
-    /// So many calls.
+    /// The number of calls.
     pub remaining: u64,
     /// When it said so, by the local clock.
     pub at: Timestamp,
@@ -82,7 +82,7 @@ impl CreditsLeft {
 pub enum CreditsNews {
     /// It served a call and said nothing of them: half of the day's credits or more are left.
     Plenty,
-    /// So many are left.
+    /// The number of credits left.
     Left(u64),
 }
 

@@ -70,7 +70,7 @@ impl Operations {
         self.0 & operation.bit() != 0
     }
 
-    /// With this one as well.
+    /// The set with this one added.
     #[must_use]
     pub const fn with(self, operation: Operation) -> Operations {
         Operations(self.0 | operation.bit())
@@ -195,7 +195,7 @@ impl Events {
         self.0.iter().map(|(module, operations)| (&**module, *operations))
     }
 
-    /// As they go out, `.all` for all three: `["Contacts.create", "Deals.all"]`.
+    /// The events as they go out, `.all` for all three: `["Contacts.create", "Deals.all"]`.
     pub fn to_wire(&self) -> Vec<String> {
         let mut texts = Vec::new();
         for (module, operations) in &self.0 {

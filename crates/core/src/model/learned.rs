@@ -47,9 +47,9 @@ pub struct LifetimeLearned {
 /// than `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchLearned {
-    /// So many were accepted.
+    /// The number that was accepted.
     pub max: usize,
-    /// So many were refused because of their number.
+    /// The number that was refused for being too many.
     pub refused: usize,
     /// The maximum that the config gave then.
     pub configured: usize,

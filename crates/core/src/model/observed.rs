@@ -24,7 +24,7 @@ pub struct Row {
     pub module: String,
     /// The operations that the row covers.
     pub operations: Operations,
-    /// Where its deliveries go.
+    /// The URL that its deliveries go to.
     pub notify_url: Option<NotifyUrl>,
     /// Its token.
     pub token: TokenSeen,
@@ -56,7 +56,7 @@ pub enum TokenSeen {
 pub struct Observed {
     /// The events covered, over all rows.
     pub events: Events,
-    /// Where deliveries go: one, unless the rows disagree.
+    /// The URLs that deliveries go to: one, unless the rows disagree.
     pub notify_urls: SmallSet<NotifyUrl>,
     /// The tokens: one, unless the rows disagree.
     pub tokens: SmallSet<TokenSeen>,

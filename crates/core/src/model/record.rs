@@ -103,7 +103,7 @@ pub struct Refusal {
     pub code: String,
     /// Zoho's message and details, bounded.
     pub message: String,
-    /// Where in the request, as `$.watch[0].events[1]`, if Zoho said so.
+    /// The place in the request, as `$.watch[0].events[1]`, if Zoho said so.
     pub json_path: Option<String>,
     /// The spec that was refused.
     pub spec: Fingerprint,

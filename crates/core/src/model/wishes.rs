@@ -48,7 +48,7 @@ impl Wishes {
         (record.renewal_answered != Some(asked)).then_some(asked)
     }
 
-    /// As they are once these channels are the account's declared ones.
+    /// Changes the wishes to those left once these channels are the account's declared ones.
     pub fn declare(&mut self, is_declared: impl Fn(ChannelId) -> bool) {
         self.removals.retain(|id| !is_declared(*id));
         self.adoptions.retain(|id, _| is_declared(*id));

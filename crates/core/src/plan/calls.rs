@@ -74,7 +74,7 @@ impl CallsView {
         }
     }
 
-    /// In one line.
+    /// Renders it in one line.
     pub fn line(&self) -> String {
         let CallsView { account, renewals, looks, tokens, credits, credits_per_day } = self;
         let of = match (credits_per_day, self.share()) {

@@ -13,7 +13,7 @@ pub enum Cause {
     /// Zoho has this id with another notify_url, and we have no record of it: somebody else's,
     /// until `adopt`.
     Conflict {
-        /// Where its deliveries go, without queries.
+        /// The URLs that its deliveries go to, without queries.
         seen: String,
     },
     /// Zoho refused it, and it has not changed since.
@@ -22,7 +22,7 @@ pub enum Cause {
         code: String,
         /// Zoho's message and details.
         message: String,
-        /// Where in the request, if Zoho said so.
+        /// The place in the request, if Zoho said so.
         json_path: Option<String>,
     },
     /// Zoho refuses it because of some of its events, and the others go on without these.
@@ -52,9 +52,9 @@ pub enum Cause {
     Credits {
         /// The step, as `update (drift)`.
         step: String,
-        /// So many credits are left.
+        /// The number of credits left.
         remaining: u64,
-        /// So many are kept for renewals.
+        /// The number of credits kept for renewals.
         reserve: u64,
     },
     /// Too many channels would be disabled in one go, or all of them.

@@ -34,13 +34,13 @@ use super::step::{Step, Urgency};
 /// The day's credits that are left, and the part of them that is kept for renewals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credits {
-    /// So many calls are left.
+    /// The number of calls left.
     pub remaining: u64,
     /// When Zoho said so, by the local clock.
     pub told_at: Timestamp,
     /// When that is out of date, by the local clock.
     pub until: Timestamp,
-    /// So many are kept.
+    /// The number of credits kept.
     pub reserve: u64,
     /// The credits of a day, when the config says so.
     pub per_day: Option<u64>,
@@ -86,9 +86,9 @@ pub(super) fn can_wait(step: &Step) -> bool {
 
 /// Between two looks that fail, while credits are tight and nothing is urgent.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
-/// So many times what renewals are expected to take is kept for them.
+/// The credits kept for renewals are this many times those that they are expected to take.
 const SAFETY: f64 = 2.0;
-/// So many looks are counted for a try, the second one for what an answer left open.
+/// The looks counted for one try; the second settles an answer that was unsure.
 const LOOKS_A_TRY: u64 = 2;
-/// So many credits are kept whatever is expected: for restarts, and for calls that fail.
+/// The credits that are always kept, for restarts and for calls that fail.
 pub const RESERVE_MIN: u64 = 100;

@@ -435,7 +435,7 @@ impl<'a> Case<'a> {
 
 /// The action of each row.
 impl Case<'_> {
-    /// With the word that it goes on without some of its events.
+    /// Adds the note that it goes on without some of its events.
     fn with_partly(
         &self,
         verdict: Verdict,
@@ -463,7 +463,7 @@ impl Case<'_> {
         (Verdict::Act(steps.into_iter().collect(), None), None)
     }
 
-    /// Renews what is due, then repairs what differs.
+    /// Renews a channel that is due, then repairs its drift.
     fn mend(&self) -> (Verdict, Option<Timestamp>) {
         let (Some(spec), Sight::Seen(observed)) = (self.spec, self.sight) else {
             return (Verdict::Nothing, None);

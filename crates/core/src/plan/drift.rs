@@ -26,9 +26,9 @@ pub enum Drift {
     },
     /// Deliveries go elsewhere.
     NotifyUrl {
-        /// Where they go.
+        /// The URLs that they go to.
         seen: SmallSet<NotifyUrl>,
-        /// Where they should go.
+        /// The URL that they should go to.
         wanted: NotifyUrl,
     },
     /// Deliveries carry another token, or none, or one where none is declared.

@@ -71,7 +71,7 @@ pub struct Explanation {
 pub struct Declared {
     /// The events that it covers.
     pub events: Vec<String>,
-    /// Where deliveries go, without query.
+    /// The URL that deliveries go to, without query.
     pub notify_url: String,
     /// True when a token is declared.
     pub token: bool,
@@ -97,7 +97,7 @@ pub enum Sighted {
     Seen {
         /// The events covered.
         events: Vec<String>,
-        /// Where deliveries go, without query: one, unless its rows disagree.
+        /// The URLs that deliveries go to, without query: one, unless its rows disagree.
         notify_urls: Vec<String>,
         /// `none`, `set`, `not said`; several when its rows disagree.
         token: Vec<String>,

@@ -289,8 +289,8 @@ fn retry(facts: &Facts<'_>, steps: &[Step], tight: bool) -> Option<Timestamp> {
     }
 }
 
-/// By rank, the nearest expiry first. A channel that is due and has drifted is renewed before it is
-/// repaired.
+/// Sorts the steps by rank, the nearest expiry first. A channel that is due and has drifted is
+/// renewed before it is repaired.
 fn put_in_order(steps: &mut [Step]) {
     let drifted = |step: &Step| matches!(step.reason, Reason::Drift(_));
     let drifting: BTreeSet<ChannelId> =

@@ -30,7 +30,7 @@ pub struct RefusedWrite<'a> {
     pub earlier: &'a Events,
     /// Zoho's code.
     pub code: &'a str,
-    /// Where in the request, if Zoho said so.
+    /// The place in the request, if Zoho said so.
     pub json_path: Option<&'a str>,
 }
 

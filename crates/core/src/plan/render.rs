@@ -110,7 +110,7 @@ impl PlanView {
         }
     }
 
-    /// As text, one line a step.
+    /// Renders it as text, one line a step.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         let PlanView {
@@ -162,7 +162,7 @@ impl StepView {
         }
     }
 
-    /// As one line, without its end.
+    /// Renders it as one line, without its end.
     pub(super) fn line(&self, at: Timestamp) -> String {
         let sign = match self.step.as_str() {
             "disable" | "remove-events" | "forget" => '-',

@@ -48,12 +48,12 @@ impl Phase {
     }
 }
 
-/// Where in its life a channel stands.
+/// The part of its life that a channel is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
     /// Nothing to do.
     Fresh,
-    /// To be renewed.
+    /// A renewal is due.
     Due,
     /// A renewal that comes before everything else; only a pause, the mode, credits and a refusal
     /// by name hold it.
@@ -77,7 +77,7 @@ impl Life {
         before(self.expiry, self.lead(renew_before, phase).length())
     }
 
-    /// From one renewal to the next of a life of this length.
+    /// The time from one renewal to the next for a life of this length.
     pub fn interval(length: Duration, renew_before: Option<Duration>, phase: Phase) -> Duration {
         let life = Life { length, expiry: Timestamp::UNIX_EPOCH };
         length.saturating_sub(life.lead(renew_before, phase).length())
@@ -88,7 +88,7 @@ impl Life {
         before(self.expiry, self.length / 8)
     }
 
-    /// Where it stands at `zoho_now`.
+    /// The age at `zoho_now`.
     pub fn age(self, renew_before: Option<Duration>, phase: Phase, zoho_now: Timestamp) -> Age {
         if zoho_now >= self.emergency_at() {
             Age::Emergency
@@ -162,7 +162,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// In a few words.
+    /// A few words for it.
     pub const fn words(self) -> &'static str {
         match self {
             Rule::Half => "half of a life of under ten days",

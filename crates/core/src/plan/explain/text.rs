@@ -38,7 +38,7 @@ impl Explanation {
         lines
     }
 
-    /// As text.
+    /// Renders it as text.
     pub fn to_text(&self) -> String {
         let head = format!(
             "channel {} of account {}, id {}, at {}\n",
