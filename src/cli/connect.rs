@@ -4,9 +4,9 @@
 //! The daemon's socket is tried first; it is found from the state directory alone, so that whoever
 //! may use it needs no secret and no config that can be used. Without a daemon the config is read
 //! here, the store in the state directory is opened if there is one, and a desk of this process
-//! answers: the same as the daemon's, with a scheduler that makes no pass unasked. A `plan` needs no
-//! store: before anything is installed it works on an empty one in the user's cache, for the sake of
-//! the access token.
+//! answers: the same as the daemon's, with a scheduler that makes no pass unasked. A `plan` needs
+//! no store: before anything is installed it works on an empty one in the user's cache, for the
+//! sake of the access token.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

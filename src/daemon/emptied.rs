@@ -1,8 +1,8 @@
 //! A config that declares nothing, in place of one that declared something.
 //!
 //! A deploy that fails leaves an empty file far more often than somebody lets every account go. So
-//! such a config is not used, as a broken one is not, until `apply --allow-removals` says that it is
-//! meant.
+//! such a config is not used, as a broken one is not, until `apply --allow-removals` says that it
+//! is meant.
 
 use std::path::Path;
 

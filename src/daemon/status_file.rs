@@ -43,7 +43,8 @@ pub async fn keep(links: Links, clock: Arc<dyn Clock>, closing: CancellationToke
         }
         tokio::select! {
             () = closing.cancelled() => break,
-            // The scheduler that publishes them has ended when they cannot be waited for, and the rest is closing.
+            // The scheduler that publishes them has ended when they cannot be waited for, and the
+            // rest is closing.
             Ok(()) = overview.changed() => {}
             Ok(()) = fleet.changed() => {}
             () = clock.sleep(EVERY) => {}

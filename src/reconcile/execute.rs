@@ -6,12 +6,12 @@
 //! neighbours lose nothing. Where both halves go through it was the size, and what is left is cut
 //! to it; where [`REFUSALS_MAX`] calls in a row are refused with one code it is the account, and
 //! the rest is deferred. A permission that is missing may be one module's or the account's: such a
-//! call is halved too, and only where every single call fails alike it is the account's. After a failure that concerns the account (no connection, 429,
-//! credentials), or after [`FAILURES_MAX`] calls in a row that failed in other ways, the rest of
-//! the plan is deferred to the next pass.
+//! call is halved too, and only where every single call fails alike it is the account's. After a
+//! failure that concerns the account (no connection, 429, credentials), or after [`FAILURES_MAX`]
+//! calls in a row that failed in other ways, the rest of the plan is deferred to the next pass.
 //!
-//! Nothing is decided here: every call is a step of the plan. The one answer that is given at once is
-//! PUT, where POST of a live channel of ours is refused because Zoho has it.
+//! Nothing is decided here: every call is a step of the plan. The one answer that is given at once
+//! is PUT, where POST of a live channel of ours is refused because Zoho has it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -23,7 +23,8 @@ pub struct Observation {
     pub measured: bool,
 }
 
-/// Looks, for no longer than `patience` and one page more. A failed look is an answer too, so this does not fail.
+/// Looks, for no longer than `patience` and one page more. A failed look is an answer too, so this
+/// does not fail.
 pub async fn observe(
     client: &Client,
     state: AccountState,

@@ -1,9 +1,10 @@
 //! Outcomes into records.
 //!
-//! [`PassMemory`] holds an account's records during a pass and writes each batch's changes through to
-//! the store: ownership before the first write of a channel leaves, results after its reply came.
-//! It also keeps the *predicted* observation: what the next look should find, given what Zoho said.
-//! The plan of that prediction is what a pass reports, and it is empty when everything went well.
+//! [`PassMemory`] holds an account's records during a pass and writes each batch's changes through
+//! to the store: ownership before the first write of a channel leaves, results after its reply
+//! came. It also keeps the *predicted* observation: what the next look should find, given what Zoho
+//! said. The plan of that prediction is what a pass reports, and it is empty when everything went
+//! well.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! How much one look may take: pages, rows, bytes and time. A list that never ends must cost neither
-//! the memory nor the renewals that wait behind it.
+//! How much one look may take: pages, rows, bytes and time. A list that never ends must cost
+//! neither the memory nor the renewals that wait behind it.
 //!
 //! A page that brings nothing new is an error whether or not more are said to follow: what should
 //! have stood there is then unknown, and must not be taken to be absent.

@@ -1,7 +1,7 @@
 //! The operations of the watch resource, for one account.
 //!
-//! Each write takes one batch and gives one [`ItemVerdict`] a channel, in the order of the batch, or
-//! one [`Error`] for the batch as a whole. An item is matched by the id it names where it names
+//! Each write takes one batch and gives one [`ItemVerdict`] a channel, in the order of the batch,
+//! or one [`Error`] for the batch as a whole. An item is matched by the id it names where it names
 //! one, by its place or its `json_path` where it does not, and where neither settles it the
 //! channel's verdict is [`ItemVerdict::Unsure`].
 

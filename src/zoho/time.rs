@@ -5,8 +5,8 @@
 //! with the monotonic clock, so that a step of the wall clock moves nothing. An answer that agrees
 //! with what is known changes nothing either; otherwise the middle of its bounds is taken.
 //!
-//! One server's clock may be off by years. A correction of more than an hour is followed only when the
-//! token endpoint, another server of Zoho's, says the same; where the two disagree, the token
+//! One server's clock may be off by years. A correction of more than an hour is followed only when
+//! the token endpoint, another server of Zoho's, says the same; where the two disagree, the token
 //! endpoint's time is kept.
 
 use std::time::Duration;

@@ -68,8 +68,8 @@ impl Veil {
         cut(&self.without_secrets(text))
     }
 
-    /// The beginning of a body that is no error of Zoho's. JSON is not shown: it may be a list, with
-    /// tokens that this process has never sent.
+    /// The beginning of a body that is no error of Zoho's. JSON is not shown: it may be a list,
+    /// with tokens that this process has never sent.
     pub fn beginning(&self, body: &[u8]) -> String {
         if body.trim_ascii_start().starts_with(b"{") {
             return "JSON without a code".to_owned();

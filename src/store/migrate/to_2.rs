@@ -9,8 +9,8 @@
 //! | `v` in every value | gone: the layout's number says it |
 //! | `learned.batch` of an account without `refused` | with it |
 //!
-//! The desired state stays as it was, to the last byte. Shapes of layout 1 are known here alone, as JSON:
-//! the types of this release go on.
+//! The desired state stays as it was, to the last byte. Shapes of layout 1 are known here alone, as
+//! JSON: the types of this release go on.
 
 use std::collections::BTreeMap;
 

@@ -10,8 +10,8 @@
 //! | names nothing | what is known to be at fault from before; else one guess after the other |
 //!
 //! The guesses are, in this order: what Zoho does not have yet, each event alone, the first and the
-//! second half, all but one. A guess that is accepted stays in use until the wanted set is accepted;
-//! that set is tried on the cadence of every refusal.
+//! second half, all but one. A guess that is accepted stays in use until the wanted set is
+//! accepted; that set is tried on the cadence of every refusal.
 
 use crate::model::channel::Spec;
 use crate::model::codes::{LIMIT_REACHED, NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken};

@@ -213,8 +213,8 @@ fn failed_passes(margin: Duration, emergency: Duration, request_timeout: Duratio
 }
 
 const LONG_LIFE: Duration = Duration::from_secs(10 * 24 * 60 * 60);
-/// A life is a little under what was asked for: a guard is taken off the longest, expiries carry whole
-/// seconds, and a call takes time.
+/// A life is a little under what was asked for: a guard is taken off the longest, expiries carry
+/// whole seconds, and a call takes time.
 const ASKED_LESS: Duration = Duration::from_secs(32);
 const FAILED_PASSES_SHOWN_MAX: u32 = 1000;
 
