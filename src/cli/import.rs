@@ -13,10 +13,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::config::secrets::without_line_break;
+use crate::config::{self, Surroundings};
 use crate::daemon::requests::Which;
 use crate::files;
 use crate::model::channel::{ChannelId, ChannelName};
 use crate::model::secret::Secret;
+use crate::plan::drift::{Drift, drift};
 
 use super::connect;
 use super::{Common, Exit, complain};
@@ -71,7 +73,15 @@ pub(super) async fn run(
     };
     let dir = args.secrets_dir.as_deref().map(made).transpose()?;
     let folder = dir.clone().unwrap_or_else(|| PathBuf::from(PLACEHOLDER));
-    let imported = declare::declare(&found, &|name| token_file(&folder, name));
+    let mut imported = declare::declare(&found, &|name| token_file(&folder, name));
+    // A declaration may be refused because of another, as a name that is there twice.
+    for _ in 0..CHECKS_MAX {
+        let refusals = refusals(&imported, common, &found);
+        if refusals.is_empty() {
+            break;
+        }
+        imported.leave_out(&refusals);
+    }
     match &dir {
         Some(_) => write_tokens(&imported, &tokens)?,
         None if imported.channels.iter().any(|channel| channel.token_file.is_some()) => complain(
@@ -86,6 +96,36 @@ pub(super) async fn run(
         write!(stdout, "{}", toml::text(&imported, dir.is_some()))?;
     }
     Ok(Exit::Done)
+}
+
+/// By id, why the config or the planner would not have a declaration as it is meant: to be taken
+/// over, with nothing to write.
+fn refusals(
+    imported: &Imported,
+    common: &Common,
+    found: &Found<'_>,
+) -> BTreeMap<ChannelId, String> {
+    let texts = imported.channels.iter().map(|channel| toml::alone(imported, channel)).collect();
+    let surroundings = Surroundings::of_process().fetching_no_secrets();
+    let (loaded, wrong) = config::load_beside(&common.config, &surroundings, texts);
+    let ids = imported.channels.iter().map(|channel| channel.channel_id);
+    let mut refusals: BTreeMap<ChannelId, String> =
+        ids.zip(wrong).filter_map(|(id, wrong)| Some((id, wrong?))).collect();
+    let Some(desired) = loaded.desired else { return refusals };
+    let Some(account) = desired.accounts.get(found.account) else { return refusals };
+    for channel in &imported.channels {
+        let id = channel.channel_id;
+        let (Some(spec), Some(observed)) = (account.specs.get(&id), found.channels.get(&id)) else {
+            continue;
+        };
+        // No secret was fetched, so that nothing is known of tokens here.
+        let differing = drift(spec, observed);
+        let differs = differing.iter().find(|drift| !matches!(drift, Drift::Token { .. }));
+        if let Some(differs) = differs {
+            refusals.insert(id, format!("declared so, its {} would be changed", differs.field()));
+        }
+    }
+    refusals
 }
 
 /// The `channel_defaults` of the account in the config file itself, which the declarations have to
@@ -135,6 +175,8 @@ fn write_tokens(imported: &Imported, tokens: &BTreeMap<ChannelId, Secret>) -> an
     Ok(())
 }
 
+/// More rounds find nothing new: each leaves something out.
+const CHECKS_MAX: usize = 8;
 /// Where tokens are said to be when they were not written.
 const PLACEHOLDER: &str = "secrets";
 const AFTER_HELP: &str = "\

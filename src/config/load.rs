@@ -4,6 +4,7 @@
 //! reported too. So while the syntax of any file is broken, the syntax of all files and the shape
 //! of the sound ones is reported, and what lies between keys waits.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -39,22 +40,41 @@ pub struct Loaded {
 
 /// Reads, checks and resolves a config with all it includes.
 pub fn load(path: &Path, surroundings: &Surroundings) -> Loaded {
-    let main = match Source::open(path, path.display().to_string()) {
-        Ok(main) => main,
-        Err(why) => {
-            let problem = Problem::of_file(
-                &path.display().to_string(),
-                &why,
-                "name another with --config FILE",
-            );
-            return Loaded { problems: vec![problem], ..Loaded::default() };
+    match Loading::begin(path) {
+        Ok(loading) => loading.finish(surroundings),
+        Err(problem) => Loaded { problems: vec![problem], ..Loaded::default() },
+    }
+}
+
+/// The same with declarations appended, each of them with whatever would be wrong with it first.
+pub fn load_beside(
+    path: &Path,
+    surroundings: &Surroundings,
+    declarations: Vec<String>,
+) -> (Loaded, Vec<Option<String>>) {
+    let mut loading = match Loading::begin(path) {
+        Ok(loading) => loading,
+        Err(problem) => {
+            let why = Some(problem.to_string());
+            let loaded = Loaded { problems: vec![problem], ..Loaded::default() };
+            return (loaded, vec![why; declarations.len()]);
         }
     };
-    let mut loading = Loading::default();
-    loading.files.push(path.to_owned());
-    loading.take(main, Role::Main);
-    loading.follow_includes(path);
-    loading.finish(surroundings)
+    let name = |number: usize| format!("declaration {number}");
+    let (count, folder) = (declarations.len(), loading.sources[0].folder.clone());
+    for (number, text) in declarations.into_iter().enumerate() {
+        let source =
+            Source { name: name(number), folder: folder.clone(), text, ..Source::default() };
+        loading.take(source, Role::Included);
+    }
+    let loaded = loading.finish(surroundings);
+    let mut first: HashMap<&str, &Problem> = HashMap::new();
+    for problem in &loaded.problems {
+        first.entry(&problem.file).or_insert(problem);
+    }
+    let wrong = (0..count).map(|number| first.get(name(number).as_str()));
+    let wrong = wrong.map(|problem| problem.map(ToString::to_string)).collect();
+    (loaded, wrong)
 }
 
 /// `[daemon] state_dir` of a config, absolute, whatever else is wrong with it. Nothing that it
@@ -80,6 +100,18 @@ pub(super) struct Loading {
 }
 
 impl Loading {
+    /// Reads a file and what it includes.
+    fn begin(path: &Path) -> Result<Loading, Problem> {
+        let name = path.display().to_string();
+        let main = Source::open(path, name.clone())
+            .map_err(|why| Problem::of_file(&name, &why, "name another with --config FILE"))?;
+        let mut loading = Loading::default();
+        loading.files.push(path.to_owned());
+        loading.take(main, Role::Main);
+        loading.follow_includes(path);
+        Ok(loading)
+    }
+
     /// Reads one file's text.
     pub(super) fn take(&mut self, mut source: Source, role: Role) {
         let file = self.sources.len() as u32;

@@ -138,6 +138,20 @@ impl LeftOut {
     }
 }
 
+impl Imported {
+    /// Leaves out what is refused, each with its reason.
+    pub(super) fn leave_out(&mut self, refusals: &BTreeMap<ChannelId, String>) {
+        let (out, kept) = std::mem::take(&mut self.channels)
+            .into_iter()
+            .partition(|channel: &Declaration| refusals.contains_key(&channel.channel_id));
+        self.channels = kept;
+        for Declaration { channel_id, events, .. } in out {
+            let why = refusals.get(&channel_id).cloned().unwrap_or_default();
+            self.left_out.push(LeftOut { id: channel_id.to_string(), events, why });
+        }
+    }
+}
+
 /// The facts that all rows of a channel agree on.
 struct Said<'a> {
     url: &'a NotifyUrl,

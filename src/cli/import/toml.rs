@@ -44,6 +44,16 @@ pub(super) fn text(imported: &Imported, written: bool) -> String {
     text
 }
 
+/// One declaration that needs no defaults that are printed with it.
+pub(super) fn alone(imported: &Imported, channel: &Declaration) -> String {
+    let mut text = String::new();
+    declaration(&mut text, &imported.account, channel);
+    if let (None, Some(url)) = (&channel.notify_url, &imported.default_notify_url) {
+        entry(&mut text, "notify_url", &string(url));
+    }
+    text
+}
+
 fn declaration(text: &mut String, account: &str, channel: &Declaration) {
     let Declaration {
         channel_id: _,

@@ -100,3 +100,26 @@ fn without_a_directory_the_files_are_named_and_it_is_said_that_they_are_not_ther
     assert_eq!(place.verb(&["import", "--account", "nobody"]).code, 1);
     daemon.stop();
 }
+
+#[test]
+fn what_the_config_would_refuse_is_left_out_with_its_words() {
+    let zoho = Simulator::start();
+    let create = |id: u64, events: &[String]| {
+        zoho.hand(&json!({"create": {
+            "channel": id, "events": events, "notify_url": "https://other.example.com/", "token": null,
+            "expiry": "2100-01-01T00:00:00Z",
+        }}));
+    };
+    create(7, &(0..51).map(|n| format!("M{n}.create")).collect::<Vec<_>>());
+    create(8, &["Deals.all".to_owned()]);
+    let place = Place::new(zoho.account());
+    let json = place.done(&["import", "--json"]).json();
+    let (kept, out) = (&json["channels"], &json["left_out"]);
+    assert_eq!((&kept[0]["id"], kept.as_array().unwrap().len()), (&json!("8"), 1), "{json:#}");
+    assert_eq!(out[0]["id"], "7");
+    assert_eq!(out[0]["why"], "51 events, Zoho takes 50 at most");
+    let imported = place.done(&["import"]).out;
+    assert!(imported.contains("cannot be declared: 51 events"), "{imported}");
+    place.write(&(zoho.account().to_owned() + &imported));
+    place.done(&["check"]);
+}
