@@ -9,7 +9,8 @@
 //!
 //! Only these channels may lapse: one that a hand took away, until the audit after it; one that
 //! Zoho kept from being renewed for longer than a life; one that the host was down for too long to
-//! renew; and one that was not declared at the time.
+//! renew; one that has events of a module that Zoho refused; and one that was not declared at the
+//! time.
 
 #![allow(
     unreachable_pub,
@@ -64,6 +65,10 @@ const LIFE: Duration = Duration::from_secs(24 * 3600);
 const DAY_AND_A_BIT: Duration = Duration::from_secs(26 * 3600);
 /// The excuse of a channel that lapses while Zoho fails, or because it did.
 const ZOHO: &str = "a fault of Zoho's";
+/// The excuse of a channel with events of a module that Zoho refuses.
+const MODULE: &str = "a refused module";
+/// Events that were refused are asked for again within this time.
+const REFUSED_AGAIN: Duration = Duration::from_secs(8 * 3600);
 /// The last day is quiet, so that everything must have come right by its end.
 const QUIET: Duration = Duration::from_secs(36 * 3600);
 
@@ -106,6 +111,8 @@ struct Simulation {
 #[derive(Clone, Debug)]
 struct Excuse {
     channel: Option<ChannelId>,
+    /// Only channels that declare events of this module.
+    module: Option<String>,
     from: Timestamp,
     to: Timestamp,
     why: &'static str,
@@ -242,7 +249,11 @@ impl Simulation {
         self.blurred |= rule.method.as_deref() == Some("GET")
             || matches!(rule.kind, Fault::ShortGrant | Fault::ItemMissing);
         let long = channelkeeper::model::time::span(now, until) > LIFE / 8;
-        if long || schedule::hides_or_shortens(&rule.kind) || self.lives_may_be_short() {
+        if let Some(module) = schedule::module_of(&rule.kind) {
+            // However long it lasts, no channel without this module may lapse.
+            let (module, to) = (Some(module.to_owned()), after(until, REFUSED_AGAIN));
+            self.excuses.push(Excuse { channel: None, module, from: now, to, why: MODULE });
+        } else if long || schedule::hides_or_shortens(&rule.kind) || self.lives_may_be_short() {
             self.excuse(None, now, after(until, AUDIT + Duration::from_secs(120)), ZOHO);
         }
         self.world.zoho().add_fault(Rule { from: Some(now), until: Some(until), ..rule });
@@ -367,7 +378,7 @@ impl Simulation {
         to: Timestamp,
         why: &'static str,
     ) {
-        self.excuses.push(Excuse { channel, from, to, why });
+        self.excuses.push(Excuse { channel, module: None, from, to, why });
     }
 
     fn violation(&mut self, text: &str) {
@@ -387,8 +398,11 @@ impl Simulation {
 
     fn check_coverage(&mut self, now: Timestamp) {
         for (account, id) in self.world.declared() {
+            let spec = &self.world.desired.accounts[&account.parse().unwrap()].specs[&id];
+            let has = |module: &String| !spec.events.of(module).is_empty();
             let excused = self.excuses.iter().any(|excuse| {
                 excuse.channel.is_none_or(|channel| channel == id)
+                    && excuse.module.as_ref().is_none_or(has)
                     && excuse.from <= now
                     && now < excuse.to
             });

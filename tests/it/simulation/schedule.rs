@@ -184,14 +184,15 @@ fn rule(rng: &mut Rng, kind: Fault) -> Rule {
     let org =
         rng.chance(50).then(|| (*rng.pick(&["acme", "globex", "initech"]).unwrap()).to_owned());
     let times = rng.chance(30).then(|| rng.between(1, 4) as u32);
-    let method = (!about_tokens && rng.chance(30))
+    let of_module = module_of(&kind).is_some();
+    let method = (!about_tokens && !of_module && rng.chance(30))
         .then(|| (*rng.pick(&["GET", "POST", "PATCH", "PUT", "DELETE"]).unwrap()).to_owned());
     let path = about_tokens.then_some(Endpoint::Token);
     Rule { org, times, method, path, ..Rule::always(kind) }
 }
 
 fn fault(rng: &mut Rng) -> Fault {
-    match rng.between(0, 22) {
+    match rng.between(0, 28) {
         0 => Fault::ServerErrorJson,
         1 => Fault::ServerErrorHtml,
         2 => Fault::Unavailable,
@@ -214,8 +215,31 @@ fn fault(rng: &mut Rng) -> Fault {
         19 => Fault::ListShowsExpired,
         20 => Fault::ShortGrant,
         21 => Fault::OauthError { error: "general_error".to_owned() },
-        _ => Fault::TokenThrottled,
+        22 => Fault::TokenThrottled,
+        23 | 24 => Fault::ForbidModule { module: module(rng) },
+        code => {
+            let code = match code {
+                25 | 26 => "INVALID_MODULE",
+                27 => "INTERNAL_ERROR",
+                _ => "TOO_MANY_REQUESTS",
+            };
+            let details = serde_json::json!({});
+            Fault::RefuseModule { module: module(rng), code: code.to_owned(), details }
+        }
     }
+}
+
+/// The only module that a fault can cost anything.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are about no module")]
+pub fn module_of(kind: &Fault) -> Option<&str> {
+    match kind {
+        Fault::ForbidModule { module } | Fault::RefuseModule { module, .. } => Some(module),
+        _ => None,
+    }
+}
+
+fn module(rng: &mut Rng) -> String {
+    (*rng.pick(&MODULES).unwrap()).to_owned()
 }
 
 /// Faults under which a channel may be lost although calls go through.
@@ -255,12 +279,13 @@ pub fn knobs(rng: &mut Rng) -> Knobs {
     }
 }
 
+const MODULES: [&str; 6] = ["Deals", "Contacts", "Leads", "Accounts", "Sales_Orders", "Cases"];
+
 /// One to three modules, each with one to three operations.
 pub fn events(rng: &mut Rng) -> Vec<String> {
-    let modules = ["Deals", "Contacts", "Leads", "Accounts", "Sales_Orders", "Cases"];
     let mut events = Vec::new();
     for _ in 0..rng.between(1, 3) {
-        let module = rng.pick(&modules).unwrap();
+        let module = rng.pick(&MODULES).unwrap();
         let operation = rng.pick(&["all", "create", "edit", "delete"]).unwrap();
         events.push(format!("{module}.{operation}"));
     }
