@@ -42,7 +42,7 @@ pub struct Loaded {
 pub fn load(path: &Path, surroundings: &Surroundings) -> Loaded {
     match Loading::begin(path) {
         Ok(loading) => loading.finish(surroundings),
-        Err(problem) => Loaded { problems: vec![problem], ..Loaded::default() },
+        Err(problem) => Loaded { problems: vec![*problem], ..Loaded::default() },
     }
 }
 
@@ -56,7 +56,7 @@ pub fn load_beside(
         Ok(loading) => loading,
         Err(problem) => {
             let why = Some(problem.to_string());
-            let loaded = Loaded { problems: vec![problem], ..Loaded::default() };
+            let loaded = Loaded { problems: vec![*problem], ..Loaded::default() };
             return (loaded, vec![why; declarations.len()]);
         }
     };
@@ -101,10 +101,11 @@ pub(super) struct Loading {
 
 impl Loading {
     /// Reads a file and what it includes.
-    fn begin(path: &Path) -> Result<Loading, Problem> {
+    fn begin(path: &Path) -> Result<Loading, Box<Problem>> {
         let name = path.display().to_string();
         let main = Source::open(path, name.clone())
-            .map_err(|why| Problem::of_file(&name, &why, "name another with --config FILE"))?;
+            .map_err(|why| Problem::of_file(&name, &why, "name another with --config FILE"))
+            .map_err(Box::new)?;
         let mut loading = Loading::default();
         loading.files.push(path.to_owned());
         loading.take(main, Role::Main);

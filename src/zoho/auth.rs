@@ -122,6 +122,12 @@ impl Tokens {
         }
     }
 
+    /// True when a token may be asked for that no call needs: few were given lately.
+    pub(super) async fn may_spare_one(&self, now: Timestamp) -> bool {
+        let state = self.state.lock().await;
+        state.wait(now).is_none() && state.fetched_lately(now) < SPARED_MAX
+    }
+
     /// How often this process asked for one.
     pub fn asked(&self) -> Asked {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -406,6 +412,8 @@ fn token_error(kind: Kind) -> Error {
     Error { operation: "token", writing: false, kind }
 }
 
+/// A token that no call needs is asked for only while fewer were asked for lately.
+const SPARED_MAX: usize = 3;
 /// Where tokens are asked for.
 pub(super) const TOKEN_PATH: &str = "/oauth/v2/token";
 /// Zoho's access tokens live one hour.

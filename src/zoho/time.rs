@@ -71,6 +71,13 @@ impl ZohoTime {
         self.settle(elapsed, now);
     }
 
+    /// Follows the API's time, although no second source was heard.
+    pub(super) fn follow_unchecked(&mut self, elapsed: Duration, now: Timestamp) {
+        let Some(doubted) = self.doubted.take() else { return };
+        self.anchor = Some(doubted);
+        self.skew_ms = Some(at(doubted, elapsed).as_millisecond() - now.as_millisecond());
+    }
+
     /// True when the API's time is doubted and no second source was heard.
     pub(super) fn needs_a_second(&self) -> bool {
         self.doubted.is_some() && self.second.is_none()
@@ -157,6 +164,17 @@ mod tests {
         assert_eq!(time.skew_ms(), Some(500_500));
         time.hear(&dated(1001), 11 * S, 11 * S, instant(501));
         assert_eq!(time.at(11 * S, instant(0)).as_millisecond(), 1_001_500);
+    }
+
+    #[test]
+    fn a_correction_that_cannot_be_checked_is_followed() {
+        let (now, day) = (instant(2_000_000_000), 86_400);
+        let mut time = ZohoTime::default();
+        time.hear(&dated(now.as_second() + day), S, S, now);
+        assert!(time.needs_a_second() && time.skew_ms().is_none());
+        time.follow_unchecked(S, now);
+        assert!(!time.needs_a_second());
+        assert!(time.skew_ms().is_some_and(|skew| skew > 86_000_000));
     }
 
     #[test]

@@ -169,6 +169,7 @@ fn a_config_emptied_under_a_daemon_is_not_used_until_removals_are_allowed() {
         place.write(emptied);
         daemon.signal(Signal::HUP);
         daemon.hears("the config is not used; the last good one stays in force");
+        daemon.until("health says so", |daemon| daemon.get("/healthz").body.contains(said));
         let health = daemon.get("/healthz");
         assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
         assert!(health.body.contains(said), "{}", health.body);

@@ -263,7 +263,7 @@ fn apply_says_what_was_done_and_what_was_refused_with_a_daemon_and_without_one()
         assert!(lines[1].starts_with("  done     update two (drift"), "{repaired:#?}");
 
         // A refusal.
-        let refused = channel("three", 103, &["Nonsense.all"]);
+        let refused = channel("three", 103, &["Meetings.all"]);
         place.write(&(zoho.account().to_owned() + &one + &changed + &refused));
         let refused = place.verb(&["apply", "--json"]);
         assert_eq!(refused.code, 1, "{refused:#?}");

@@ -64,6 +64,12 @@ impl TokenState {
         Some((after(oldest_counted, FETCH_WINDOW), why))
     }
 
+    /// The number of tokens that were asked for within Zoho's window.
+    pub fn fetched_lately(&self, now: Timestamp) -> usize {
+        let is_recent = |at: &&Timestamp| **at > before(now, FETCH_WINDOW) && **at <= now;
+        self.fetches.iter().filter(is_recent).count()
+    }
+
     /// A token is about to be asked for at `now`.
     pub fn note_fetch(&mut self, now: Timestamp) {
         self.fetches.retain(|at| *at > before(now, FETCH_WINDOW) && *at <= now);
