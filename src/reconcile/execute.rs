@@ -23,6 +23,7 @@ use crate::model::codes::{NOT_SUBSCRIBED, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
 use crate::model::learned::half_way;
 use crate::model::observed::Observed;
+use crate::model::time::Times;
 use crate::plan::limits_learned::Calls;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;
@@ -66,6 +67,8 @@ pub async fn execute(
     let mut batches: VecDeque<Batch> = batches(plan, plan.batch_max).into();
     let mut failures = 0_u32;
     let mut refusals = Refusals::default();
+    // Single calls that were forbidden: whose they are is known when the pass is over.
+    let mut forbidden: Vec<Forbidden> = Vec::new();
     while let Some(batch) = batches.pop_front() {
         let stopped = stop_reason(&execution, failures, cancelled);
         if let Some(why) = stopped {
@@ -106,8 +109,11 @@ pub async fn execute(
                     memory.withdraw(&batch.steps)?;
                     batch.halve(&mut batches);
                 }
+                Class::Forbidden(refused) => {
+                    failures = 0;
+                    forbidden.push(Forbidden { batch, refused, times });
+                }
                 class @ (Class::Rejected { .. }
-                | Class::Forbidden(_)
                 | Class::Unscoped(_)
                 | Class::Transient { .. }
                 | Class::Account
@@ -122,8 +128,26 @@ pub async fn execute(
             },
         }
     }
-    execution.meet(forbidden_to_all(plan, &execution));
+    let of_all = forbidden_to_all(plan, &execution, &forbidden);
+    for Forbidden { batch, refused, times } in forbidden {
+        if let Some(trouble) = &of_all {
+            memory.withdraw(&batch.steps)?;
+            execution.defer(batch, &trouble.what);
+        } else {
+            let outcomes = vec![Outcome::Refused(refused); batch.steps.len()];
+            memory.outcomes(&batch.steps, &outcomes, times)?;
+            execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+        }
+    }
+    execution.meet(of_all);
     Ok(execution)
+}
+
+/// A call for one channel that was forbidden: the channel's refusal, or the account's.
+struct Forbidden {
+    batch: Batch,
+    refused: Refused,
+    times: Times,
 }
 
 impl Execution {
@@ -143,21 +167,21 @@ impl Execution {
 }
 
 /// Where Zoho forbids whatever it was sent, the account's credentials lack the permission. One
-/// refusal alone says so only where no other channel is known to be well.
-fn forbidden_to_all(plan: &Plan, execution: &Execution) -> Option<AccountTrouble> {
-    let mut forbidden = 0;
-    let mut what = String::new();
-    for (_, outcome) in execution.outcomes.iter().filter(|(step, _)| step.action.is_remote()) {
-        match outcome {
-            Outcome::Refused(refused) if may_be_of_one_channel(&refused.code) => {
-                forbidden += 1;
-                what = format!("every call is refused with {}: {}", refused.code, refused.message);
-            }
-            Outcome::Done(_) | Outcome::Refused(_) => return None,
-            Outcome::Unsure(_) | Outcome::Deferred(_) => {}
-        }
-    }
-    let is_all = forbidden > 1 || (forbidden == 1 && plan.kept.is_empty());
+/// refusal alone says so only where no other channel is known to be well. Then no channel is
+/// refused: all of them wait for the account.
+fn forbidden_to_all(
+    plan: &Plan,
+    execution: &Execution,
+    forbidden: &[Forbidden],
+) -> Option<AccountTrouble> {
+    let Refused { code, message, .. } = &forbidden.last()?.refused;
+    let is_answered = execution.outcomes.iter().any(|(step, outcome)| match outcome {
+        Outcome::Refused(refused) if may_be_of_one_channel(&refused.code) => false,
+        Outcome::Done(_) | Outcome::Refused(_) => step.action.is_remote(),
+        Outcome::Unsure(_) | Outcome::Deferred(_) => false,
+    });
+    let is_all = !is_answered && (forbidden.len() > 1 || plan.kept.is_empty());
+    let what = format!("every call is refused with {code}: {message}");
     is_all.then_some(AccountTrouble { what, retry_after: None, needs_a_person: true })
 }
 

@@ -459,9 +459,16 @@ impl Simulation {
                 let mut done = report.outcomes.iter();
                 done.any(|(step, _)| step.id == id && matches!(step.action, Action::Update(_)))
             };
+            // A channel of which events are refused is tried again with others of them.
+            let is_part_refused = |id| {
+                let mut held = report.after.held.iter();
+                held.any(|held| held.id == id && held.cause.word() == "part-refused")
+            };
             let is_left = |step: &&Step| {
                 let removes = matches!(step.action, Action::RemoveEvents(..));
-                step.reason != Reason::ShortGrant && !(removes && was_updated(step.id))
+                step.reason != Reason::ShortGrant
+                    && !(removes && was_updated(step.id))
+                    && !is_part_refused(step.id)
             };
             let left = report.after.steps.iter().filter(is_left).count();
             if clean && left > 0 {
