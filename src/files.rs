@@ -5,12 +5,15 @@
 //! no end, and opening some devices does something. So only regular files are opened, opening waits
 //! for nobody, and no more is read than was asked for.
 //!
+//! The files that a person's command writes, secrets and configs, go out by it too: all of a file or
+//! nothing, and for its owner alone.
+//!
 //! The time that a disk takes is not bounded here: whoever may not wait reads in a thread that can
 //! be left behind.
 
-use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{Error, ErrorKind, Read, Result};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions, Permissions};
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use secrecy::zeroize::Zeroizing;
@@ -62,6 +65,48 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
     // It may have become another in between.
     refuse_oddities(file.metadata()?.file_type())?;
     Ok(file)
+}
+
+/// Puts a file in place, all of it or nothing: written beside, and renamed. One that is there keeps
+/// its mode, and a link to it stays a link; a new one gets this mode, and its folder is made if
+/// need be, for its owner alone.
+///
+/// # Errors
+/// When it cannot be written. Then whatever was there still is.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let kept = std::fs::metadata(path).map(|metadata| metadata.mode() & 0o7777);
+    let folder = folder_of(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.set_permissions(Permissions::from_mode(kept.unwrap_or(mode)))?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Writes a file that is not there yet, in a folder that is made if need be, for its owner alone.
+///
+/// # Errors
+/// When it cannot be written, [`ErrorKind::AlreadyExists`] above all: nothing is overwritten.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = folder_of(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    File::open(folder)?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Content {
@@ -117,6 +162,34 @@ mod tests {
             let written = open(&path, options.create(true).write(true));
             assert_eq!(written.unwrap_err().to_string(), expected, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_keeps_its_mode_and_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mode = |name: &str| std::fs::metadata(at(name)).unwrap().mode() & 0o777;
+        replace(&at("new/secret"), b"one", 0o600).unwrap();
+        assert_eq!((mode("new"), mode("new/secret")), (0o700, 0o600));
+        std::fs::set_permissions(at("new/secret"), Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(at("new/secret"), at("link")).unwrap();
+        replace(&at("link"), b"two", 0o600).unwrap();
+        assert_eq!(
+            (read_text(&at("new/secret"), 1).unwrap().as_str(), mode("link")),
+            ("two", 0o640)
+        );
+        assert!(std::fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(std::fs::read_dir(at("new")).unwrap().count(), 1, "nothing lies beside it");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/config");
+        create(&path, b"mine").unwrap();
+        assert_eq!(create(&path, b"yours").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(read_text(&path, 1).unwrap(), "mine");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

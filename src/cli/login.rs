@@ -1,41 +1,56 @@
-//! `login`: a grant code becomes the refresh token that the config refers to.
+//! `login`: a person approves a code, or a self client's code is handed in, and the refresh token
+//! stands where the config looks for it.
 
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{BufRead, IsTerminal, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 
-use crate::config::{self, Surroundings};
+use crate::clock::Clock;
+use crate::config::{self, Loaded, Surroundings};
 use crate::daemon::run::network;
-use crate::model::account::Account;
+use crate::files;
+use crate::model::account::{Account, DataCenter};
 use crate::model::desired::Desired;
 use crate::model::secret::{Origin, Secret};
-use crate::zoho::auth::exchange_code;
+use crate::zoho::auth::{Exchanged, exchange_code};
+use crate::zoho::device::{self, DeviceError, Invitation, Location};
+use crate::zoho::transport::Transport;
 
 use super::connect::print_problems;
 use super::{Common, Exit, complain};
 
-/// Exchange a self client's grant code for the refresh token.
+/// Get the refresh token: approve a code in a browser, anywhere.
 ///
-/// The code is made in Zoho's API console, with the scope ZohoCRM.notifications.ALL, and asked for
-/// on stdin. The refresh token goes, for its owner alone, into the file that `refresh_token = {
-/// file = ".." }` of the account names; it is never printed.
+/// It shows a page and a code, waits until somebody has approved it there, and writes the refresh
+/// token, for its owner alone, into the file that `refresh_token = { file = ".." }` of the account
+/// names; the token is never printed. The client has to be of the kind Non-browser Application. A
+/// self client's grant code is taken with --code instead.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct LoginArgs {
     /// The account, which has to stand in the config; it may be left out when there is one
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// The code; better on stdin, because others can see the arguments of a process
+    /// Take a self client's grant code instead; with "-" it is read from stdin, because others can
+    /// see the arguments of a process
     #[arg(long, env = "CHANNELKEEPER_GRANT_CODE", hide_env_values = true)]
     code: Option<String>,
     /// Where the refresh token goes, when it is not a file that the config names
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write the org's data centre into the config without asking, if Zoho names another one
+    #[arg(long, conflicts_with = "code")]
+    accept_data_center: bool,
+    /// Run the clock faster, against a simulator on this machine: SPEED@INSTANT
+    #[cfg(feature = "simulator")]
+    #[arg(long, value_name = "PACE", hide = true)]
+    pace: Option<crate::clock::Pace>,
 }
 
 /// The result of the login.
@@ -46,6 +61,8 @@ struct LoggedIn {
     file: String,
     /// The scopes, if Zoho said them.
     scope: Option<String>,
+    /// The data centre that was written into the config, if it was another one.
+    data_center: Option<&'static str>,
 }
 
 pub(super) async fn run(
@@ -53,52 +70,84 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let LoginArgs { account, code, out } = args;
     let loaded =
         config::load(&common.config, &Surroundings::of_process().tolerating_missing_secrets());
     let Some(desired) = &loaded.desired else {
         print_problems(&loaded);
         return Ok(Exit::BadConfig);
     };
-    let account = chosen(desired, account.as_deref())?;
-    let file = destination(account, out)?;
+    let account = chosen(desired, args.account.as_deref())?;
+    let file = destination(account, args.out.clone())?;
     if account.credentials.client_secret.expose().is_empty() {
         bail!(
             "the client secret of account {} is not there yet: put it where the config says, and try again",
             account.name
         );
     }
-    let code = code.map_or_else(asked, Ok)?;
-    let code = Secret::new(code.trim());
-    if code.expose().is_empty() {
-        bail!(
-            "there is no code: make one in Zoho's API console (self client, Generate Code) and type or pipe it in"
-        );
-    }
     let transport = network(&desired.settings)?;
-    let exchanged = exchange_code(account, &code, &*transport).await?;
-    replace(&file, &exchanged.refresh_token)
+    let accept = if args.accept_data_center { Accept::Unasked } else { Accept::Asked };
+    let Got { exchanged, center } = match &args.code {
+        Some(code) => {
+            let exchanged = exchange_code(account, &grant_code(code)?, &*transport).await?;
+            Got { exchanged, center: None }
+        }
+        None => by_device(account, accept, &*transport, &*args.clock(&loaded)?).await?,
+    };
+    files::replace(&file, exchanged.refresh_token.expose().as_bytes(), 0o600)
         .with_context(|| format!("{} cannot be written", file.display()))?;
+    if let Some(center) = center {
+        config::set_data_center(&common.config, account.name.as_str(), center.key).map_err(
+            |why| {
+                anyhow::anyhow!(
+                    "the refresh token is in {}, and the config is as it was ({why}): write data_center = \"{}\" there",
+                    file.display(),
+                    center.key
+                )
+            },
+        )?;
+    }
     let done = LoggedIn {
         account: account.name.to_string(),
         file: file.display().to_string(),
         scope: exchanged.scope,
+        data_center: center.map(|center| center.key),
     };
-    if common.json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&done)?)?;
-    } else {
-        let scope =
-            done.scope.as_ref().map(|scope| format!(", good for {scope}")).unwrap_or_default();
-        writeln!(stdout, "account {}: the refresh token is in {}{scope}", done.account, done.file)?;
-        writeln!(
-            stdout,
-            "`channelkeeper plan` tries it; a running daemon takes it up when it is told to reload (HUP)"
-        )?;
-    }
+    told(&done, common, stdout)?;
     Ok(Exit::Done)
 }
 
-fn chosen<'a>(desired: &'a Desired, name: Option<&str>) -> anyhow::Result<&'a Account> {
+fn told(done: &LoggedIn, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    if common.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(done)?)?;
+        return Ok(());
+    }
+    let LoggedIn { account, file, scope, data_center } = done;
+    let scope = scope.as_ref().map(|scope| format!(", good for {scope}")).unwrap_or_default();
+    writeln!(stdout, "account {account}: the refresh token is in {file}{scope}")?;
+    if let Some(center) = data_center {
+        writeln!(stdout, "account {account}: data_center is \"{center}\" in the config")?;
+    }
+    writeln!(
+        stdout,
+        "`channelkeeper plan` tries it; a running daemon takes it up with `channelkeeper reload`"
+    )?;
+    Ok(())
+}
+
+impl LoginArgs {
+    #[cfg(feature = "simulator")]
+    fn clock(&self, loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
+        super::run::paced(self.pace, loaded)
+    }
+
+    #[cfg(not(feature = "simulator"))]
+    fn clock(&self, _loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
+        Ok(Arc::new(crate::clock::SystemClock::new()))
+    }
+}
+
+/// The account that is meant.
+pub(super) fn chosen<'a>(desired: &'a Desired, name: Option<&str>) -> anyhow::Result<&'a Account> {
     let names = || desired.accounts.keys().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
     let mut found = desired
         .accounts
@@ -132,40 +181,138 @@ fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBu
     }
 }
 
+/// The code as it was given; "-" is asked for on stdin.
+fn grant_code(given: &str) -> anyhow::Result<Secret> {
+    let code = if given == "-" { asked()? } else { given.to_owned() };
+    if code.trim().is_empty() {
+        bail!(
+            "there is no code: make one in Zoho's API console (self client, Generate Code) and type or pipe it in"
+        );
+    }
+    Ok(Secret::new(code.trim()))
+}
+
 /// The code from stdin; a person is asked for it.
 fn asked() -> anyhow::Result<String> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        complain(
-            "the code from Zoho's API console (self client, Generate Code, scope ZohoCRM.notifications.ALL):",
-        );
+        complain(&format!(
+            "the code from Zoho's API console (self client, Generate Code, scope {SCOPE}):"
+        ));
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line).context("the code cannot be read from stdin")?;
     Ok(line)
 }
 
-/// All of it or nothing: written beside, for its owner alone, and put in place by renaming.
-fn replace(path: &Path, token: &Secret) -> std::io::Result<()> {
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+/// Shows a code to be approved anywhere, and waits for it.
+async fn by_device(
+    account: &Account,
+    accept: Accept,
+    transport: &dyn Transport,
+    clock: &dyn Clock,
+) -> anyhow::Result<Got> {
+    let invitation = device::invite(account, SCOPE, transport, clock).await?;
+    complain(&words(account, &invitation, std::io::stderr().is_terminal()));
+    match device::wait(account, &invitation, transport, clock).await {
+        Ok(exchanged) => Ok(Got { exchanged, center: None }),
+        Err(DeviceError::OtherCenter(location)) => {
+            let center = accepted(account, &location, accept)?;
+            complain(&format!("going on in the data centre {}", center.key));
+            let accounts_url = center.accounts_url.to_owned();
+            let there = Account { accounts_url, ..account.clone() };
+            let exchanged = device::wait(&there, &invitation, transport, clock).await?;
+            Ok(Got { exchanged, center: Some(center) })
+        }
+        Err(error) => Err(error.into()),
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(token.expose().as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    File::open(folder)?.sync_all()
 }
 
+/// The words to whoever is to approve, with a QR code for a terminal.
+fn words(account: &Account, invitation: &Invitation, is_terminal: bool) -> String {
+    let Invitation { url, user_code, direct_url, lives, .. } = invitation;
+    let mut text = format!(
+        "To let channelkeeper keep the channels of account {}:\n  \
+         1. open {url}\n  \
+         2. type the code {user_code}\n  \
+         3. choose the org, and accept the scope {SCOPE}\n",
+        account.name
+    );
+    let direct = direct_url.as_ref().unwrap_or(url);
+    if let Some(code) = QrCode::new(direct).ok().filter(|_| is_terminal) {
+        // Light on dark: most terminals are dark, and whoever reads the code reads both.
+        let mut drawn = code.render::<Dense1x2>();
+        let drawn = drawn.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+        text.push_str(&format!("or scan this:\n{drawn}\n"));
+    } else if let Some(direct) = direct_url {
+        text.push_str(&format!("or open {direct}\n"));
+    }
+    let minutes = lives.as_secs().div_ceil(60);
+    text.push_str(&format!("Waiting for {minutes} minutes at most."));
+    text
+}
+
+/// The data centre to go on in, if that may be.
+fn accepted(account: &Account, location: &Location, accept: Accept) -> anyhow::Result<DataCenter> {
+    let name = &account.name;
+    let Some(center) = location.center else {
+        bail!(
+            "the org is in the data centre {location}, which is none of those that data_center names; \
+             give account {name} its api_url and accounts_url"
+        );
+    };
+    if !DataCenter::ALL.iter().any(|known| known.accounts_url == account.accounts_url) {
+        bail!(
+            "the org is in the data centre {location}; write data_center = \"{location}\" in place of api_url and \
+             accounts_url of account {name}, and run login again"
+        );
+    }
+    let question = format!(
+        "the org is in the data centre {location}; write data_center = \"{location}\" for account {name} into the config?"
+    );
+    match accept {
+        Accept::Unasked => Ok(center),
+        Accept::Asked if std::io::stdin().is_terminal() && says_yes(&question)? => Ok(center),
+        Accept::Asked => bail!(
+            "the org is in the data centre {location}; write data_center = \"{location}\" for account {name} into the \
+             config, or let login do it with --accept-data-center"
+        ),
+    }
+}
+
+fn says_yes(question: &str) -> anyhow::Result<bool> {
+    complain(&format!("{question} [y/N]"));
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("the answer cannot be read")?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// Whether another data centre may be written into the config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accept {
+    /// Without a word.
+    Unasked,
+    /// When a person says so.
+    Asked,
+}
+
+/// The outcome of one of the two ways.
+struct Got {
+    exchanged: Exchanged,
+    /// The data centre of the org, when it is not that of the config.
+    center: Option<DataCenter>,
+}
+
+/// The scope that everything the daemon does needs.
+const SCOPE: &str = "ZohoCRM.notifications.ALL";
 const AFTER_HELP: &str = "\
 Examples:
-  channelkeeper -c config.toml login --account acme     # then paste the code
-  channelkeeper -c config.toml login --out secrets/refresh-token < code.txt
+  channelkeeper -c config.toml login                     # shows a code, and waits
+  channelkeeper -c config.toml login --account acme --accept-data-center
+  channelkeeper -c config.toml login --code - < code.txt # a self client's code
 
 Exit codes: 0 the refresh token is written; 1 failed, and nothing is written; 3 the config cannot be used.";
+
+#[cfg(test)]
+#[cfg(feature = "simulator")]
+mod tests;

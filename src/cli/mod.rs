@@ -30,6 +30,7 @@ mod gaps;
 mod import;
 mod listen;
 mod login;
+mod logout;
 mod man;
 #[cfg(feature = "simulator")]
 mod narrate;
@@ -91,6 +92,7 @@ enum Verb {
     Listen(listen::ListenArgs),
     Token(token::TokenArgs),
     Login(login::LoginArgs),
+    Logout(logout::LogoutArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     #[cfg(feature = "simulator")]
@@ -208,6 +210,7 @@ impl Verb {
             Verb::Listen(args) => listen::run(args, common, stdout).await,
             Verb::Token(args) => token::run(&args, common, stdout),
             Verb::Login(args) => login::run(args, common, stdout).await,
+            Verb::Logout(args) => logout::run(args, common, stdout).await,
             Verb::Pause(args) => pause::pause(args, common, stdout).await,
             Verb::Resume(args) => pause::resume(args, common, stdout).await,
             #[cfg(feature = "simulator")]
@@ -240,6 +243,7 @@ impl Verb {
             | Verb::Listen(_)
             | Verb::Token(_)
             | Verb::Login(_)
+            | Verb::Logout(_)
             | Verb::Pause(_)
             | Verb::Resume(_)
             | Verb::Completions(_)

@@ -30,22 +30,31 @@ pub(super) struct RunArgs {
 impl RunArgs {
     #[cfg(feature = "simulator")]
     fn clock(&self, loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
-        let Some(pace) = self.pace else { return Ok(Arc::new(SystemClock::new())) };
-        let accounts = loaded.desired.iter().flat_map(|desired| desired.accounts.values());
-        let abroad = accounts
-            .map(|account| account.account.api())
-            .find(|api| !api.starts_with("http://127.0.0.1:"));
-        match abroad.or(loaded.desired.is_none().then(String::new)) {
-            None => Ok(Arc::new(crate::clock::PacedClock::new(pace))),
-            Some(_) => anyhow::bail!(
-                "--pace: every account has to lead to a simulator at http://127.0.0.1"
-            ),
-        }
+        paced(self.pace, loaded)
     }
 
     #[cfg(not(feature = "simulator"))]
     fn clock(&self, _loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
         Ok(Arc::new(SystemClock::new()))
+    }
+}
+
+/// The machine's clock, or one at a pace, which is for simulators only.
+#[cfg(feature = "simulator")]
+pub(super) fn paced(
+    pace: Option<crate::clock::Pace>,
+    loaded: &Loaded,
+) -> anyhow::Result<Arc<dyn Clock>> {
+    let Some(pace) = pace else { return Ok(Arc::new(SystemClock::new())) };
+    let accounts = loaded.desired.iter().flat_map(|desired| desired.accounts.values());
+    let abroad = accounts
+        .map(|account| account.account.api())
+        .find(|api| !api.starts_with("http://127.0.0.1:"));
+    match abroad.or(loaded.desired.is_none().then(String::new)) {
+        None => Ok(Arc::new(crate::clock::PacedClock::new(pace))),
+        Some(_) => {
+            anyhow::bail!("--pace: every account has to lead to a simulator at http://127.0.0.1")
+        }
     }
 }
 

@@ -139,7 +139,10 @@ impl Check<'_> {
         };
         let help = match (key, &origin) {
             ("refresh_token", Origin::File(_)) if is_absent => {
-                "`channelkeeper login` makes it from a grant code".to_owned()
+                "`channelkeeper login` gets it".to_owned()
+            }
+            ("refresh_token", _) if is_absent => {
+                format!("{}; `channelkeeper login --out FILE` gets one", error.help())
             }
             _ => error.help(),
         };

@@ -86,6 +86,29 @@ pub fn state_dir(path: &Path) -> Option<PathBuf> {
     loading.state_dir()
 }
 
+/// Writes another data centre into a config, where the account has one: nothing else of the file
+/// changes, comments least of all. Gives the file.
+///
+/// # Errors
+/// In words, when the account has no `data_center` or the file cannot be written.
+pub fn set_data_center(path: &Path, account: &str, center: &str) -> Result<PathBuf, String> {
+    let loading = Loading::begin(path).map_err(|problem| problem.to_string())?;
+    let accounts = loading.documents.iter().flat_map(|document| &document.accounts);
+    let found = accounts
+        .filter(|(name, _)| name.value == account)
+        .find_map(|(_, account)| account.data_center.good());
+    let Some(At { place, .. }) = found else {
+        return Err(format!("account {account} has no data_center"));
+    };
+    let (file, text) =
+        (&loading.files[place.file as usize], &loading.sources[place.file as usize].text);
+    let (before, after) = (&text[..place.start as usize], &text[place.end as usize..]);
+    let edited = format!("{before}\"{center}\"{after}");
+    files::replace(file, edited.as_bytes(), 0o600)
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(file.clone())
+}
+
 /// Where the store is kept when nothing says otherwise.
 pub const STATE_DIR_DEFAULT: &str = "/var/lib/channelkeeper";
 

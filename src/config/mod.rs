@@ -47,7 +47,7 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Loaded, STATE_DIR_DEFAULT, load, load_beside, state_dir};
+pub use load::{Loaded, STATE_DIR_DEFAULT, load, load_beside, set_data_center, state_dir};
 pub use problem::{Look, Problem, Severity, render};
 pub use reference::reference;
 pub use schema::schema;

@@ -219,7 +219,7 @@ refresh_token = 5
             config.toml:17:11: this URL has a path or a query (leave only the scheme and the host, as in "https://www.zohoapis.eu")
             config.toml:18:15: environment goes with data_center (leave it out: api_url says which org it is)
             config.toml:20:19: unknown key "evn" in "client_secret" (did you mean "env"?)
-            config.toml:21:17: the environment variable NONE is not set (set NONE where the daemon starts: Environment= or EnvironmentFile= of its unit)
+            config.toml:21:17: the environment variable NONE is not set (set NONE where the daemon starts: Environment= or EnvironmentFile= of its unit; `channelkeeper login --out FILE` gets one)
             config.toml:24:11: a URL beside data_center (leave out one of them)
             config.toml:27:17: "client_secret" leads to more than one word (it must lead to the secret alone)
             config.toml:28:17: "refresh_token" must be a secret, not a number (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
@@ -918,12 +918,14 @@ fn a_secret_file_that_others_can_read_is_a_warning_and_one_that_is_missing_names
         lines(&all).replace(&folder.path().display().to_string(), "")
     };
     expect![[r#"
-        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` makes it from a grant code)
-    "#]].assert_eq(&told(0o600));
+        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` gets it)
+    "#]]
+    .assert_eq(&told(0o600));
     expect![[r#"
-        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` makes it from a grant code)
+        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` gets it)
         /config.toml:5:17: others can read /secret, where "client_secret" is (chmod 600 /secret)
-    "#]].assert_eq(&told(0o604));
+    "#]]
+    .assert_eq(&told(0o604));
 }
 
 #[test]

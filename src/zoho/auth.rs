@@ -255,7 +255,8 @@ pub async fn exchange_code(
     read_exchange(account, &response, &veil)
 }
 
-fn read_exchange(
+/// The tokens in a reply that hands them over.
+pub(super) fn read_exchange(
     account: &Account,
     response: &Response,
     veil: &Veil,
@@ -275,6 +276,53 @@ fn read_exchange(
             Err(CodeError::Scope { granted, missing: missing.join(" and ") })
         }
         scope => Ok(Exchanged { refresh_token: Secret::new(refresh_token), scope }),
+    }
+}
+
+/// The end of a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// Zoho has revoked it, and with it the access tokens that it gave.
+    ByThisCall,
+    /// Zoho does not know it: it was revoked before.
+    Before,
+}
+
+/// The reason why a refresh token may still be good.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// There is no usable answer.
+    #[error("the OAuth server {0} could not be asked; the refresh token may still be good")]
+    Unasked(String, #[source] super::transport::TransportError),
+    /// The OAuth server says no.
+    #[error("{0}: the OAuth server does not revoke the refresh token")]
+    Refused(String),
+    /// An answer that says neither.
+    #[error("the OAuth server answered HTTP {0}; the refresh token may still be good")]
+    Unclear(u16),
+}
+
+/// Revokes the account's refresh token at Zoho
+/// (zoho.com/accounts/protocol/oauth/web-apps/revoke-tokens.html).
+///
+/// # Errors
+/// When it may still be good.
+pub async fn revoke(account: &Account, transport: &dyn Transport) -> Result<Revoked, RevokeError> {
+    let token = account.credentials.refresh_token.expose();
+    let asked = transport.send(form_request(account, REVOKE_PATH, &[("token", token)])).await;
+    let response =
+        asked.map_err(|error| RevokeError::Unasked(account.accounts_url.clone(), error))?;
+    read_revoked(&response, &Veil::of(account))
+}
+
+fn read_revoked(response: &Response, veil: &Veil) -> Result<Revoked, RevokeError> {
+    let unclear = RevokeError::Unclear(response.status);
+    let Ok(body) = serde_json::from_slice::<Value>(&response.body) else { return Err(unclear) };
+    match (body.get("error").and_then(Value::as_str), body.get("status").and_then(Value::as_str)) {
+        (Some("invalid_token" | "invalid_code"), _) => Ok(Revoked::Before),
+        (Some(error), _) => Err(RevokeError::Refused(veil.words(error))),
+        (None, Some("success")) if response.status < 300 => Ok(Revoked::ByThisCall),
+        (None, _) => Err(unclear),
     }
 }
 
@@ -324,16 +372,22 @@ fn token_request(account: &Account) -> Request {
 /// A grant by its type, with the name and the value of what is handed in.
 fn grant_request(account: &Account, (grant_type, name, given): (&str, &str, &Secret)) -> Request {
     let credentials = &account.credentials;
-    let form = form_body(&[
+    let form = [
         (name, given.expose()),
         ("client_id", &credentials.client_id),
         ("client_secret", credentials.client_secret.expose()),
         ("grant_type", grant_type),
-    ]);
+    ];
+    form_request(account, TOKEN_PATH, &form)
+}
+
+/// A form for the account's OAuth server.
+pub(super) fn form_request(account: &Account, path: &str, pairs: &[(&str, &str)]) -> Request {
+    let form = form_body(pairs);
     Request {
         method: "POST",
         base: account.accounts_url.clone(),
-        path: TOKEN_PATH.to_owned(),
+        path: path.to_owned(),
         query: Vec::new(),
         headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
         body: form.into_bytes(),
@@ -416,6 +470,8 @@ fn token_error(kind: Kind) -> Error {
 const SPARED_MAX: usize = 3;
 /// Where tokens are asked for.
 pub(super) const TOKEN_PATH: &str = "/oauth/v2/token";
+/// Where a refresh token is revoked.
+const REVOKE_PATH: &str = "/oauth/v2/token/revoke";
 /// Zoho's access tokens live one hour.
 const TOKEN_LIFETIME_DEFAULT: u64 = 3600;
 
@@ -492,6 +548,22 @@ mod tests {
         );
         assert_eq!(missing_scopes("ZohoCRM.notifications.READ"), ["enable", "repair", "disable"]);
         assert_eq!(missing_scopes("ZohoCRM.modules.ALL").len(), 4);
+    }
+
+    #[test]
+    fn only_a_clear_answer_says_that_a_token_is_revoked() {
+        let read = |status, body| read_revoked(&reply(status, body), &Veil::default());
+        assert_eq!(read(200, r#"{"status":"success"}"#).unwrap(), Revoked::ByThisCall);
+        assert_eq!(read(400, r#"{"error":"invalid_token"}"#).unwrap(), Revoked::Before);
+        for (status, body) in [
+            (200, "<html>"),
+            (200, "{}"),
+            (500, r#"{"status":"success"}"#),
+            (200, r#"{"error":"general_error"}"#),
+            (200, r#"{"status":"failure"}"#),
+        ] {
+            assert!(read(status, body).is_err(), "{status} {body}");
+        }
     }
 
     #[test]

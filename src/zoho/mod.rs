@@ -7,6 +7,7 @@
 //! - [`client`]: the operations, for one account;
 //! - [`auth`]: the access token: cached over restarts, one fetch at a time, never more fetches than
 //!   Zoho allows;
+//! - [`device`]: the flow in which a person approves a code elsewhere and a refresh token comes;
 //! - [`wire`]: the bodies, in both directions;
 //! - `replies`: what a reply says beside its items;
 //! - [`veil`]: the one door by which foreign text comes in, without secrets;
@@ -24,6 +25,7 @@
 pub mod auth;
 mod bounds;
 pub mod client;
+pub mod device;
 pub mod error;
 mod oauth_words;
 mod replies;

@@ -14,6 +14,10 @@ pub(super) enum HandedIn {
     RefreshToken,
     /// A grant code of the API console.
     GrantCode,
+    /// Nothing but the client: it asks for a code that a person can approve.
+    DeviceRequest,
+    /// The device code that goes with the one that a person approves.
+    DeviceCode,
 }
 
 /// The hint for a word, which may be followed by a colon and a description.
@@ -26,6 +30,16 @@ pub(super) fn hint(said: &str, handed_in: HandedIn) -> Option<&'static str> {
         ("invalid_code" | "invalid_grant", HandedIn::GrantCode) => Some(
             "the code is mistyped, was used before, or is older than the minutes it was made for: make a new one and \
              use it at once",
+        ),
+        ("invalid_code" | "invalid_grant", HandedIn::DeviceCode) => {
+            Some("the code has ended or was used: run `channelkeeper login` again")
+        }
+        ("invalid_client" | "invalid_client_type", HandedIn::DeviceRequest) => Some(
+            "this flow needs a client of the kind Non-browser Application in this data centre; a Self Client's code is \
+             handed in with `channelkeeper login --code -`",
+        ),
+        ("invalid_scope", HandedIn::DeviceRequest | HandedIn::DeviceCode) => Some(
+            "this client or this edition may not have the scope of notifications; ask an administrator of the org",
         ),
         ("invalid_client", _) => Some(
             "check client_id and data_center (a client of another data centre is unknown here)",

@@ -70,7 +70,7 @@ impl Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// `/oauth/v2/token`.
+    /// `/oauth/v2/token` and `/oauth/v3/device/`: what gives tokens out and takes them back.
     Token,
     /// `/crm/{version}/actions/watch`.
     Watch,

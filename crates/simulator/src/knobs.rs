@@ -104,6 +104,18 @@ pub struct Knobs {
     pub api_domain: ApiDomain,
     /// True when the token reply names the scope.
     pub token_scope: bool,
+    /// Who answers for the person when a device asks for access.
+    pub device_answer: DeviceAnswer,
+    /// How often a device may ask for its tokens.
+    pub device_interval: Length,
+    /// How long a device code can be approved.
+    pub device_code_life: Length,
+    /// The unit of `interval` and `expires_in` in the reply to a device: clients have seen
+    /// milliseconds, where RFC 8628 has seconds.
+    pub device_units: DeviceUnits,
+    /// The data centre of the person who approves, as `"eu"`. A device that asks another one is
+    /// told `other_dc`. `null`: whichever was asked.
+    pub device_location: Option<String>,
     /// Every how manieth delivery is lost; 0 for none.
     pub deliveries_drop_every: u64,
     /// Every how manieth delivery is made twice; 0 for none.
@@ -153,6 +165,11 @@ impl Default for Knobs {
             refresh_tokens_max: 20,
             api_domain: ApiDomain::Own,
             token_scope: false,
+            device_answer: DeviceAnswer::Page,
+            device_interval: Length(Duration::from_secs(5)),
+            device_code_life: Length(Duration::from_secs(300)),
+            device_units: DeviceUnits::Milliseconds,
+            device_location: None,
             deliveries_drop_every: 0,
             deliveries_duplicate_every: 0,
             deliveries_reversed: false,
@@ -401,6 +418,28 @@ impl DeadTokenCode {
             DeadTokenCode::InvalidOauthtoken => "INVALID_OAUTHTOKEN",
         }
     }
+}
+
+/// Who answers when a device asks for access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceAnswer {
+    /// A person, on the page.
+    Page,
+    /// Every device is approved at once.
+    Approve,
+    /// Every device is denied at once.
+    Deny,
+}
+
+/// The unit of the two lengths in the reply to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceUnits {
+    /// As clients have seen them.
+    Milliseconds,
+    /// As RFC 8628 has them.
+    Seconds,
 }
 
 /// `api_domain` in the token reply. Zoho's SDKs go where it points at their next call.

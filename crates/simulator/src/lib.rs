@@ -22,6 +22,7 @@ pub mod channel;
 mod condition;
 pub mod counters;
 pub mod deliveries;
+mod device;
 mod expiry;
 pub mod faults;
 mod form;

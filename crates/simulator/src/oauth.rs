@@ -140,7 +140,8 @@ pub(crate) fn access_denied() -> Response {
     json_response(400, &body)
 }
 
-struct Grant {
+/// The tokens that somebody was given.
+pub(crate) struct Grant {
     access_token: String,
     refresh_token: Option<String>,
     scope: String,
@@ -165,6 +166,11 @@ impl OrgState {
         if ends <= now {
             return Err(refused("invalid_code"));
         }
+        self.granted(knobs, now)
+    }
+
+    /// A refresh token that is new, with its first access token.
+    pub(crate) fn granted(&mut self, knobs: &Knobs, now: Timestamp) -> Result<Grant, Response> {
         let refresh_token = self.make("refresh");
         self.refresh_tokens.push_back(refresh_token.clone());
         if self.refresh_tokens.len() > knobs.refresh_tokens_max {
@@ -247,7 +253,7 @@ impl OrgState {
     }
 
     /// A token text that no other has.
-    fn make(&mut self, what: &str) -> String {
+    pub(crate) fn make(&mut self, what: &str) -> String {
         self.made += 1;
         let serial = self.made.to_string();
         let half = |part: &str| Fingerprint::of(&[what, &self.org.name, &serial, part]);
@@ -265,7 +271,8 @@ pub(crate) fn mark_of(token: &str) -> Option<&str> {
     token.strip_prefix(PREFIX)?.get(..MARK_LENGTH)
 }
 
-fn reply(grant: &Grant, knobs: &Knobs, base: &str) -> Value {
+/// The body that hands tokens over.
+pub(crate) fn reply(grant: &Grant, knobs: &Knobs, base: &str) -> Value {
     let mut body = json!({
         "access_token": grant.access_token,
         "token_type": "Bearer",
@@ -285,12 +292,13 @@ fn reply(grant: &Grant, knobs: &Knobs, base: &str) -> Value {
     body
 }
 
-fn refused(error: &str) -> Response {
+/// An error as the OAuth server says it: inside a 200.
+pub(crate) fn refused(error: &str) -> Response {
     json_response(200, &json!({ "error": error }))
 }
 
 /// Returns whether a held scope includes an asked one.
-fn covers(held: &str, asked: &str) -> bool {
+pub(crate) fn covers(held: &str, asked: &str) -> bool {
     held == asked
         || held
             .strip_suffix("ALL")

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::channel::Channel;
 use super::counters::Counters;
+use super::device::Device;
 use super::truth::Ledger;
 use crate::model::time;
 
@@ -133,6 +134,8 @@ pub(crate) struct OrgState {
     pub(crate) asked: BTreeMap<String, VecDeque<Timestamp>>,
     /// Grant codes not yet used, with their end.
     pub(crate) codes: BTreeMap<String, Timestamp>,
+    /// Devices that wait for a person, by device code.
+    pub(crate) devices: BTreeMap<String, Device>,
     /// Refresh tokens, oldest first.
     pub(crate) refresh_tokens: VecDeque<String>,
     /// How many tokens and codes were ever made here; makes the next one different.
@@ -152,6 +155,7 @@ impl OrgState {
             tokens: VecDeque::new(),
             asked: BTreeMap::new(),
             codes: BTreeMap::new(),
+            devices: BTreeMap::new(),
             made: 0,
         }
     }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::channel::Channel;
 use super::counters::Counters;
+use super::device;
 use super::faults::{self, Call, Endpoint, Fault, Faults, Rule};
 use super::knobs::{BadKnob, Knobs};
 use super::mishap;
@@ -87,6 +88,10 @@ impl Zoho {
 
     /// Zoho's answer to this request at this instant.
     pub fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
+        if request.path == device::PAGE {
+            let page = device::page(self, request, now);
+            return mishap::laid_over(Reply::Response(page), &[], now);
+        }
         let Some(endpoint) = endpoint_of(&request.path) else {
             return mishap::laid_over(Reply::Response(url_pattern()), &[], now);
         };
@@ -210,7 +215,12 @@ impl Zoho {
         now: Timestamp,
     ) -> Response {
         if endpoint == Endpoint::Token {
-            return oauth::token(self, request, now);
+            return match request.path.as_str() {
+                DEVICE_CODE => device::begin(self, request, now),
+                DEVICE_TOKEN => device::poll(self, request, now),
+                REVOKE => device::revoke(self, request),
+                _ => oauth::token(self, request, now),
+            };
         }
         let Some(version) = version_of(&request.path) else { return url_pattern() };
         let Some(operation) = Operation::of(request.method) else {
@@ -312,10 +322,15 @@ impl Operation {
 
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
-        "/oauth/v2/token" => Some(Endpoint::Token),
+        TOKEN | DEVICE_CODE | DEVICE_TOKEN | REVOKE => Some(Endpoint::Token),
         _ => version_of(path).map(|_| Endpoint::Watch),
     }
 }
+
+const TOKEN: &str = "/oauth/v2/token";
+const DEVICE_CODE: &str = "/oauth/v3/device/code";
+const DEVICE_TOKEN: &str = "/oauth/v3/device/token";
+const REVOKE: &str = "/oauth/v2/token/revoke";
 
 fn version_of(path: &str) -> Option<ApiVersion> {
     path.strip_prefix("/crm/")?.strip_suffix("/actions/watch")?.parse().ok()
