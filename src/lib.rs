@@ -3,6 +3,8 @@
 //! Start with ARCHITECTURE.md for the map and the invariants. The data flows one way: config,
 //! desired, observe, plan, execute, record, report.
 
+#[cfg(feature = "simulator")]
+pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;

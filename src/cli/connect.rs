@@ -12,25 +12,25 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Look, STATE_DIR_DEFAULT, Surroundings};
 use crate::daemon::actions::VerbError;
+use crate::daemon::assembly::{Carriers, Given, Parts, assemble, network};
 use crate::daemon::control::{self, ErrorReply};
 use crate::daemon::desk::{Desk, Host, Use, Verb, WaitsFor};
 use crate::daemon::emptied::{self, Emptied};
 use crate::daemon::fleet::{Fleet, Means};
-use crate::daemon::reload::{Reader, Reloader, Reloading};
-use crate::daemon::run::network;
-use crate::daemon::scheduler::{Scheduler, Setup, chain};
-use crate::expose::overview::{ConfigState, Overview};
+use crate::daemon::reload::{Reloader, Reloading};
+use crate::daemon::scheduler::chain;
+use crate::daemon::tasks::{Stop, Tasks};
+use crate::expose::overview::ConfigState;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::store::{Migrated, Opened, Store};
 
@@ -77,7 +77,7 @@ pub struct Daemon {
 /// A desk in this process.
 struct Here {
     desk: Desk,
-    scheduler: Scheduler,
+    parts: Parts,
     reloader: Reloader,
     asked: mpsc::Receiver<Reloading>,
 }
@@ -320,41 +320,25 @@ impl Here {
             }
             store.keep_desired(&desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
         }
-        let (settings, transport) = (desired.settings.clone(), network(&desired.settings)?);
-        let means = Means { store: store.clone(), transport, clock: clock.clone() };
-        let fleet = Arc::new(Fleet::new(desired, BTreeMap::new(), &means, None)?);
+        let carriers = Carriers::all(network(&desired.settings)?);
         let config =
             ConfigState { file: common.config.display().to_string(), ..ConfigState::default() };
-        let overview = Overview::starting(clock.now(), config);
-        let (scheduler, links) = Scheduler::on_demand(Setup {
-            fleet,
-            store: store.clone(),
-            clock: clock.clone(),
-            overview,
-            observer: None,
-        });
-        let reader = Arc::new(Reader {
-            config: common.config.clone(),
-            surroundings,
-            means,
-            loaded: Mutex::new(Some(loaded)),
-        });
-        let (reloads, asked) = mpsc::channel(1);
-        let reloader = Reloader { reader: reader.clone(), links: links.clone(), settings };
-        let desk = Desk { links, store, clock, reader, reloads, host: Host::Command };
-        Ok(Here { desk, scheduler, reloader, asked })
+        let given = Given { config, ..Given::new(desired, store, clock, carriers) };
+        let parts = assemble(given, Host::Command)?;
+        let (desk, reloader, asked) = parts.desk(common.config.clone(), surroundings, Some(loaded));
+        Ok(Here { desk, parts, reloader, asked })
     }
 
     /// The scheduler turns for as long as the answer is made.
     async fn answer<V: Verb>(self, verb: V) -> anyhow::Result<V::Answer> {
-        let Here { desk, scheduler, mut reloader, mut asked } = self;
-        let stop = CancellationToken::new();
-        let is_answered = stop.clone();
+        let Here { desk, parts, reloader, mut asked } = self;
+        let stop = Stop::default();
+        let mut tasks = Tasks::spawn(parts.tasks(&stop));
         let answering = async move {
             let answer = verb.answer(&desk).await;
             // `reloading` ends with the desk, which holds the way to it.
             drop(desk);
-            is_answered.cancel();
+            stop.asked.cancel();
             answer
         };
         let reloading = async {
@@ -363,7 +347,7 @@ impl Here {
                 let _heard = answer.send(reloader.reload(emptied).await);
             }
         };
-        let (answer, turned, ()) = tokio::join!(answering, scheduler.run(stop), reloading);
+        let (answer, turned, ()) = tokio::join!(answering, tasks.joined(), reloading);
         turned?;
         answer.map_err(|error| {
             let is_config = matches!(error, VerbError::BadConfig(_));

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock, VirtualClock};
 use crate::config::{MissingCredentials, Surroundings};
 use crate::daemon::run::{Daemon, Options, start};
-use crate::model::time::{Timestamp, whole_seconds};
+use crate::model::time::{Timestamp, before, whole_seconds};
 use crate::simulator::{Knobs, Org, Zoho, http};
 
 use super::Exit;
@@ -67,7 +68,7 @@ pub(super) async fn run(args: DemoArgs, stdout: &mut (dyn Write + Send)) -> anyh
     let (reports, heard) = mpsc::channel(256);
     let daemon = start(options(&stage, dir.path(), args.http, reports)).await?;
     writeln!(stdout, "{}", world::introduction(&args_line(&args), daemon.listening()))?;
-    let director = Director::new(&stage, daemon.links().wakes.clone(), daemon.reloads(), args.days);
+    let director = Director::new(&stage, daemon.reloads(), args.days);
     let stopper = daemon.stopper();
     let played =
         play((daemon, director, stopper), &stage, story::Story::new(&stage, heard), stdout).await;
@@ -110,7 +111,9 @@ async fn play(
 }
 
 async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::Result<Stage> {
-    let begins = whole_seconds(SystemClock::new().now());
+    let now = whole_seconds(SystemClock::new().now());
+    // On the hour, as the audits are.
+    let begins = before(now, Duration::from_secs(now.as_second().rem_euclid(3600).unsigned_abs()));
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(begins, speed));
     let mut zoho = Zoho::new(Knobs::default());
     for account in world::ACCOUNTS {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Surroundings};
-use crate::daemon::run::network;
+use crate::daemon::assembly::network;
 use crate::files;
 use crate::model::account::{Account, DataCenter};
 use crate::model::desired::Desired;

@@ -18,7 +18,6 @@ use crate::model::desired::Desired;
 use super::connect::print_problems;
 use super::{Common, Exit};
 
-mod audits;
 mod dice;
 mod log;
 mod outcome;

@@ -57,12 +57,14 @@ struct Beat {
 }
 
 impl Alarm {
-    /// Goes on where an earlier process ended. `transport` must bound its requests.
+    /// Goes on where an earlier process ended, and counts in `outbox`. `transport` must bound its
+    /// requests.
     pub fn new(
         links: &Links,
         clock: Arc<dyn Clock>,
         transport: Arc<dyn Transport>,
         store: Store,
+        outbox: Outbox,
     ) -> Alarm {
         let told = store.told().unwrap_or_else(|error| {
             warn!(
@@ -78,15 +80,10 @@ impl Alarm {
             clock,
             transport,
             store,
-            outbox: Outbox::default(),
+            outbox,
             teller: told.map(Teller::restored).unwrap_or_default(),
             beat: Beat::default(),
         }
-    }
-
-    /// The messages it has sent.
-    pub fn outbox(&self) -> Outbox {
-        self.outbox.clone()
     }
 
     /// Looks and tells until `closing`.

@@ -1,4 +1,4 @@
-//! Wiring and lifetime: what runs, what wakes it, and in what order it stops.
+//! Wiring and lifetime: what runs and what wakes it.
 //!
 //! - [`emptied`]: a config that declares nothing, which is an accident until somebody says otherwise;
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
@@ -16,23 +16,24 @@
 //! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
 //! - [`watchdog`]: that the loop turns, told by the loop itself;
 //! - [`inherited`]: the HTTP socket that systemd opened;
+//! - [`assembly`]: the parts, made in one place, and the table of what runs;
+//! - [`tasks`]: that table, spawned and joined;
+//! - [`doors`]: the listeners;
+//! - `wanted`: the desired state to start with;
 //! - [`run`]: the order of starting and of stopping.
-//!
-//! The order of stopping: no new pass is begun; passes under way end after the call they are in,
-//! and the steps they have left are found again by the next start; listeners close; the store is
-//! flushed with the last write and closes with the process. A second signal does not wait for any
-//! of it.
 //!
 //! Architecture invariant: a wake carries no instruction. An operator's wish is written into the
 //! store, as a fact that the next pass reads. Then the account is woken as by any other cause.
 
 pub mod actions;
 pub mod alerts;
+pub mod assembly;
 pub mod canaries;
 pub mod choose;
 pub mod control;
 pub mod cron;
 pub mod desk;
+pub mod doors;
 pub mod emptied;
 pub mod fleet;
 pub mod inherited;
@@ -44,5 +45,7 @@ pub mod run;
 pub mod scheduler;
 pub mod signals;
 pub mod status_file;
+pub mod tasks;
 pub mod views;
+mod wanted;
 pub mod watchdog;

@@ -11,44 +11,82 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tracing::debug;
+use tracing::{debug, info};
 
-use crate::clock::LOOK_AT_CLOCK;
-use crate::expose::health::{Guarantee, Health};
+use crate::clock::{Clock, LOOK_AT_CLOCK};
+use crate::expose::health::{Guarantee, Health, health};
 use crate::expose::overview::Overview;
 use crate::model::time::whole_seconds;
 
-/// The daemon does its work: every account has been looked at once, or the config has been read
-/// again.
-pub fn ready() {
-    tell(&[NotifyState::Ready]);
+use super::scheduler::Links;
+
+/// The service that this process is, if it is one, and what was told of it.
+pub struct Service {
+    is_ours: bool,
+    /// True when every account has been looked at once.
+    is_ready: bool,
+    /// The last line.
+    line: String,
 }
 
-/// The config is being read again; [`ready`] ends it.
-pub fn reloading() {
-    // Later versions of systemd want to know that this was not said before they asked.
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+impl Service {
+    /// Of a daemon that has just started. Nobody is told of one whose process is somebody else's.
+    pub fn new(owns_process: bool) -> Service {
+        Service { is_ours: owns_process, is_ready: false, line: String::new() }
     }
-}
 
-/// The daemon is stopping.
-pub fn stopping() {
-    tell(&[
-        NotifyState::Stopping,
-        NotifyState::Status("stopping: calls under way come to their end"),
-    ]);
-}
+    /// Returns whether anybody is told anything.
+    pub fn is_heard(&self) -> bool {
+        self.is_ours && std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+    }
 
-/// Returns whether anybody is told anything.
-pub fn is_heard() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
-}
+    /// Says it the first time that every account has been looked at. Accounts are begun in their
+    /// order, so that the last ones tell soonest.
+    pub fn tell_ready(&mut self, overview: &Overview) {
+        if self.is_ready || !overview.accounts.values().rev().all(Option::is_some) {
+            return;
+        }
+        self.is_ready = true;
+        info!(accounts = overview.accounts.len(), "every account has been looked at");
+        if self.is_ours {
+            tell(&[NotifyState::Ready]);
+        }
+    }
 
-/// One line for `systemctl status`.
-pub fn status(line: &str) {
-    tell(&[NotifyState::Status(line)]);
+    /// Says what the overview is now, if it reads differently. All channels are looked over for it.
+    pub fn tell_line(&mut self, links: &Links, clock: &dyn Clock) {
+        let overview = links.overview.borrow().clone();
+        let line = line(&overview, &health(&overview, links.pulse.age(clock), clock.now()));
+        if self.line != line {
+            tell(&[NotifyState::Status(&line)]);
+            self.line = line;
+        }
+    }
+
+    /// A reload that is told of. It is not while the daemon starts: the end of a reload would be
+    /// READY.
+    pub async fn reloading<T>(&self, reload: impl Future<Output = T>) -> T {
+        let is_told = self.is_ours && self.is_ready;
+        if is_told {
+            // Later versions of systemd want to know that this was not said before they asked.
+            let asked = NotifyState::monotonic_usec_now().ok();
+            let states: Vec<_> = [NotifyState::Reloading].into_iter().chain(asked).collect();
+            tell(&states);
+        }
+        let reloaded = reload.await;
+        if is_told {
+            tell(&[NotifyState::Ready]);
+        }
+        reloaded
+    }
+
+    /// The daemon is stopping.
+    pub fn tell_stopping(&self) {
+        let status = NotifyState::Status("stopping: calls under way come to their end");
+        if self.is_ours {
+            tell(&[NotifyState::Stopping, status]);
+        }
+    }
 }
 
 /// The loop turns: the watchdog is put off and, while the daemon is `starting`, so is the end of
@@ -69,7 +107,7 @@ pub fn within() -> Duration {
 
 /// How everything is, in one line that stays true until it is told again: of what is wrong it names
 /// the kinds, since their texts say for how long.
-pub fn line(overview: &Overview, health: &Health) -> String {
+fn line(overview: &Overview, health: &Health) -> String {
     let channels: usize =
         overview.accounts.values().flatten().map(|report| report.channels.len()).sum();
     let mut line = match health.guarantee {

@@ -12,6 +12,7 @@ use crate::config::{self, Loaded, Problem, Surroundings};
 use crate::expose::overview::ConfigState;
 use crate::model::desired::{Desired, Settings};
 use crate::model::time::Timestamp;
+use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
 use super::fleet::{Fleet, Means};
@@ -23,8 +24,6 @@ pub struct Reloader {
     pub reader: Arc<Reader>,
     /// Whom it is handed to.
     pub links: Links,
-    /// The settings in force.
-    pub settings: Settings,
 }
 
 /// Reads the config file.
@@ -62,23 +61,12 @@ impl Reloader {
     ///
     /// # Errors
     /// The faults of the config, one line each.
-    pub async fn reload(&mut self, emptied: Emptied) -> Result<(), Vec<String>> {
+    pub async fn reload(&self, emptied: Emptied) -> Result<(), Vec<String>> {
         let former = self.links.fleet.borrow().clone();
-        let read = self.reader.clone().read(former, emptied).await.and_then(|fresh| {
-            let kept = self.reader.means.store.keep_desired(&fresh.desired);
-            kept.map(|_| fresh)
-                .map_err(|error| vec![format!("the store failed: {}", chain(&error))])
-        });
-        match read {
-            Ok(Fresh { desired, fleet, config }) => {
-                warn_of_restarts(&self.settings, &desired.settings);
-                self.settings = desired.settings;
-                info!(channels = channels(&fleet), "the config was read again and is in force");
-                let fleet = Arc::new(fleet);
-                self.send(Message::Replace { fleet: fleet.clone(), config }).await;
-                // Over too when the scheduler has ended: the daemon is stopping then.
-                let mut in_force = self.links.fleet.clone();
-                let _stopping = in_force.wait_for(|held| Arc::ptr_eq(held, &fleet)).await.is_err();
+        match self.read_into_force(former.clone(), emptied).await {
+            Ok((settings, channels)) => {
+                warn_of_restarts(&former.settings, &settings);
+                info!(channels, "the config was read again and is in force");
                 Ok(())
             }
             Err(problems) => {
@@ -86,14 +74,59 @@ impl Reloader {
                     problems = problems.len(),
                     "the config is not used; the last good one stays in force"
                 );
-                self.send(Message::ConfigRefused(problems.clone())).await;
+                self.links.send(Message::ConfigRefused(problems.clone())).await;
                 Err(problems)
             }
         }
     }
 
+    async fn read_into_force(
+        &self,
+        former: Arc<Fleet>,
+        emptied: Emptied,
+    ) -> Result<(Settings, usize), Vec<String>> {
+        let fresh = self.reader.clone().read(former, emptied).await?;
+        let in_force = (fresh.desired.settings.clone(), channels(&fresh.fleet));
+        let kept = fresh.put_in_force(&self.reader.means.store, &self.links).await;
+        kept.map_err(|error| vec![format!("the store failed: {}", chain(&error))])?;
+        Ok(in_force)
+    }
+}
+
+impl Fresh {
+    /// A desired state, from a config in this state.
+    ///
+    /// # Errors
+    /// When what is remembered of a token cannot be read.
+    pub fn new(
+        desired: Desired,
+        config: ConfigState,
+        means: &Means,
+        former: &Fleet,
+    ) -> Result<Fresh, StoreError> {
+        let fleet = Fleet::new(desired.clone(), BTreeMap::new(), means, Some(former))?;
+        Ok(Fresh { desired, fleet, config })
+    }
+
+    /// Keeps it in the store and hands it to the scheduler; returns when it is in force.
+    ///
+    /// # Errors
+    /// When the store fails. Then nothing is changed.
+    pub async fn put_in_force(self, store: &Store, links: &Links) -> Result<(), StoreError> {
+        let Fresh { desired, fleet, config } = self;
+        store.keep_desired(&desired)?;
+        let fleet = Arc::new(fleet);
+        links.send(Message::Replace { fleet: fleet.clone(), config }).await;
+        // Over too when the scheduler has ended: the daemon is stopping then.
+        let mut in_force = links.fleet.clone();
+        let _stopping = in_force.wait_for(|held| Arc::ptr_eq(held, &fleet)).await.is_err();
+        Ok(())
+    }
+}
+
+impl Links {
     async fn send(&self, message: Message) {
-        if self.links.wakes.0.send(message).await.is_err() {
+        if self.wakes.0.send(message).await.is_err() {
             warn!("a reload came while the daemon was stopping");
         }
     }
@@ -135,9 +168,7 @@ impl Reader {
         if let Some(why) = refusal.map_err(failed)? {
             return Err(vec![why]);
         }
-        let fleet = Fleet::new(desired.clone(), BTreeMap::new(), &self.means, Some(former));
-        let fleet = fleet.map_err(failed)?;
-        Ok(Fresh { desired, fleet, config })
+        Fresh::new(desired, config, &self.means, former).map_err(failed)
     }
 }
 

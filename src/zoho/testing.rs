@@ -1,50 +1,44 @@
 //! A transport over the simulator's state: no socket, and time that a test lets pass.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::client::Client;
-use super::transport::{Exchange, REPLY_MAX, Transport, TransportError};
+use crate::carrier::{Carrier, Halt, Road};
 use crate::clock::{Clock, VirtualClock};
 use crate::model::account::{Account, Credentials};
 use crate::model::channel::{Ask, ChannelId, NotifyUrl, Spec};
-use crate::model::exchange::{Request, Response};
+use crate::model::exchange::Request;
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::secret::Secret;
-use crate::model::time::{Timestamp, after, before, whole_seconds};
+use crate::model::time::{Timestamp, after, whole_seconds};
 use crate::model::token::TokenState;
 use crate::model::version::{ApiVersion, DAY, WEEK};
-use crate::simulator::reply::Reply;
-use crate::simulator::{Answer, Fault, Knobs, Org, Rule, Zoho};
+use crate::simulator::{Fault, Knobs, Org, Rule, Zoho};
 
 /// Looks at a request before it leaves.
 type Watch = Box<dyn Fn(&Request) + Send>;
 
 /// The simulator with its clock, and every request that was sent to it.
 pub(crate) struct Sim {
-    zoho: Mutex<Zoho>,
+    zoho: Arc<Mutex<Zoho>>,
     pub(crate) clock: Arc<VirtualClock>,
-    /// How far Zoho's clock is ahead, in milliseconds.
-    pub(crate) ahead_ms: AtomicI64,
-    sent: Mutex<Vec<Request>>,
-    watch: Mutex<Option<Watch>>,
+    /// Zoho's clock, which may go wrong.
+    pub(crate) zoho_clock: Arc<VirtualClock>,
+    noted: Arc<Noted>,
+    carrier: Arc<Carrier>,
 }
 
 impl Sim {
     pub(crate) fn new(knobs: Knobs) -> Arc<Sim> {
         let mut zoho = Zoho::new(knobs);
         zoho.add_org(Org::new("a"));
-        let clock = Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
-        let sim = Sim {
-            zoho: Mutex::new(zoho),
-            clock,
-            ahead_ms: AtomicI64::new(0),
-            sent: Mutex::default(),
-            watch: Mutex::default(),
-        };
-        Arc::new(sim)
+        let zoho = Arc::new(Mutex::new(zoho));
+        let clock = || Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
+        let (clock, zoho_clock, noted) = (clock(), clock(), Arc::<Noted>::default());
+        let carrier = Carrier::new(zoho.clone(), zoho_clock.clone(), TIMEOUT, noted.clone());
+        Arc::new(Sim { zoho, clock, zoho_clock, noted, carrier: Arc::new(carrier) })
     }
 
     pub(crate) fn zoho(&self) -> MutexGuard<'_, Zoho> {
@@ -60,14 +54,12 @@ impl Sim {
     }
 
     pub(crate) fn on_request(&self, watch: impl Fn(&Request) + Send + 'static) {
-        *self.watch.lock().unwrap() = Some(Box::new(watch));
+        *self.noted.watch.lock().unwrap() = Some(Box::new(watch));
     }
 
     /// Zoho's time.
     pub(crate) fn now(&self) -> Timestamp {
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
-        let step = Duration::from_millis(ahead.unsigned_abs());
-        if ahead < 0 { before(self.clock.now(), step) } else { after(self.clock.now(), step) }
+        self.zoho_clock.now()
     }
 
     /// The live channels at Zoho.
@@ -78,7 +70,7 @@ impl Sim {
 
     /// The calls since this was last asked: `POST watch`, `POST token`.
     pub(crate) fn calls(&self) -> Vec<String> {
-        let sent = std::mem::take(&mut *self.sent.lock().unwrap());
+        let sent = std::mem::take(&mut *self.noted.sent.lock().unwrap());
         let word =
             |request: &Request| if request.path.contains("oauth") { "token" } else { "watch" };
         sent.iter().map(|request| format!("{} {}", request.method, word(request))).collect()
@@ -99,35 +91,30 @@ impl Sim {
         remembered: Option<TokenState>,
         remember: impl Fn(&TokenState) -> Result<(), String> + Send + Sync + 'static,
     ) -> Client {
-        Client::new(account, self.clone(), self.clock.clone(), remembered, Arc::new(remember))
-    }
-
-    async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
-        if let Some(watch) = &*self.watch.lock().unwrap() {
-            watch(&request);
-        }
-        self.sent.lock().unwrap().push(request.clone());
-        let now = self.now();
-        let Answer { reply, delay } = self.zoho().answer(&request, now);
-        self.clock.sleep(delay.min(TIMEOUT)).await;
-        let lost = |why: &str| Err(TransportError::Lost(why.to_owned()));
-        match reply {
-            _ if delay >= TIMEOUT => lost("timed out"),
-            Reply::Response(response) if response.body.len() > REPLY_MAX => lost("too large"),
-            Reply::Response(response) => Ok(response),
-            Reply::Refused => Err(TransportError::NotSent("connection refused".to_owned())),
-            Reply::Reset | Reply::Truncated(..) => lost("connection reset"),
-            Reply::Hang => {
-                self.clock.sleep(TIMEOUT).await;
-                lost("timed out")
-            }
-        }
+        Client::new(
+            account,
+            self.carrier.clone(),
+            self.clock.clone(),
+            remembered,
+            Arc::new(remember),
+        )
     }
 }
 
-impl Transport for Sim {
-    fn send(&self, request: Request) -> Exchange<'_> {
-        Box::pin(self.exchange(request))
+/// Notes every request that leaves.
+#[derive(Default)]
+struct Noted {
+    sent: Mutex<Vec<Request>>,
+    watch: Mutex<Option<Watch>>,
+}
+
+impl Road for Noted {
+    fn arrives<'a>(&'a self, request: &'a Request) -> Halt<'a> {
+        if let Some(watch) = &*self.watch.lock().unwrap() {
+            watch(request);
+        }
+        self.sent.lock().unwrap().push(request.clone());
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::coverage::render::GapView;
 use channelkeeper::daemon::actions;
-use channelkeeper::daemon::canaries::Canaries;
 use channelkeeper::daemon::requests::GapsRequest;
 use channelkeeper::model::channel::NotifyUrl;
 use channelkeeper::model::exchange::{Request, Response};
@@ -16,8 +15,6 @@ use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::Knobs;
 use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
 use serde_json::Value;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::world::truth::check_ledger;
 use crate::world::{World, pause, spec};
@@ -98,31 +95,16 @@ impl Transport for Receivers {
     }
 }
 
-fn receivers(world: &World) -> Arc<Receivers> {
-    let clock = world.zoho_clock.clone();
-    Arc::new(Receivers {
-        clock,
+/// Those of a world that has not been started yet.
+fn receivers(world: &mut World) -> Arc<Receivers> {
+    let receivers = Arc::new(Receivers {
+        clock: world.zoho_clock.clone(),
         does: Mutex::new(Does::Answer(200)),
         came: Mutex::default(),
         at_once: Mutex::default(),
-    })
-}
-
-/// The daemon's task, beside a world that runs.
-struct Sending(JoinHandle<()>);
-
-impl Sending {
-    fn start(world: &World, receivers: &Arc<Receivers>) -> Sending {
-        let clock: Arc<dyn Clock> = world.host_clock.clone();
-        let task =
-            Canaries::new(&world.daemon().links, clock, receivers.clone(), world.store().clone());
-        Sending(tokio::spawn(task.run(CancellationToken::new())))
-    }
-
-    async fn stop(self) {
-        self.0.abort();
-        assert!(!self.0.await.is_err_and(|error| error.is_panic()), "the task panicked");
-    }
+    });
+    world.receivers = Some(receivers.clone());
+    receivers
 }
 
 /// Three channels; two of them deliver to one URL.
@@ -161,10 +143,9 @@ fn undeliverable(world: &World) -> usize {
 async fn a_receiver_that_fails_hangs_and_comes_back_is_known_from_when_to_when_also_over_a_restart()
 {
     let mut world = world(Some(HOUR));
+    let receivers = receivers(&mut world);
     world.start();
     world.audit().await;
-    let receivers = receivers(&world);
-    let sending = Sending::start(&world, &receivers);
     world.pass_time(3 * HOUR + 30 * MINUTE).await;
     assert_eq!(
         (receivers.instants("/shared").len(), receivers.instants("/own").len()),
@@ -182,13 +163,11 @@ async fn a_receiver_that_fails_hangs_and_comes_back_is_known_from_when_to_when_a
     assert!(open.iter().any(|gap| gap.kind == "undeliverable" && gap.to.is_none()), "{open:?}");
 
     receivers.do_from_now(Does::Hang);
-    sending.stop().await;
+    let before = receivers.count();
     world.stop().await;
     world.start();
     world.audit().await;
     assert_eq!(undeliverable(&world), 3, "what is known outlives a restart");
-    let sending = Sending::start(&world, &receivers);
-    let before = receivers.count();
     world.pass_time(MINUTE).await;
     assert_eq!(receivers.count(), before, "a restart sends nothing that is not due");
     world.pass_time(2 * HOUR).await;
@@ -217,7 +196,6 @@ async fn a_receiver_that_fails_hangs_and_comes_back_is_known_from_when_to_when_a
     world.pass_time(30 * HOUR).await;
     assert_eq!(gaps(&world), known, "and nothing is added to it");
     assert!(check_ledger(&world).is_empty());
-    sending.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,10 +206,9 @@ async fn receivers_that_hang_stand_in_no_renewal_s_way_and_are_asked_few_at_once
             world.declare("acme", &format!("c{n}"), &["Deals.edit"]);
         }
         world.desired.settings.canary_every = Some(10 * MINUTE);
-        world.start();
-        let receivers = receivers(&world);
+        let receivers = receivers(&mut world);
         receivers.do_from_now(does);
-        let sending = Sending::start(&world, &receivers);
+        world.start();
         world.audit().await;
         let enabled = span(crate::world::BEGINS.parse().unwrap(), world.now());
         assert!(enabled < 5 * SECOND, "{does:?}: {enabled:?}");
@@ -241,13 +218,13 @@ async fn receivers_that_hang_stand_in_no_renewal_s_way_and_are_asked_few_at_once
         assert!(gaps.iter().all(|gap| gap.kind == "undeliverable" && gap.to.is_none()), "{gaps:?}");
         assert!(check_ledger(&world).is_empty());
         assert!(receivers.at_once.lock().unwrap().1 <= 4);
-        sending.stop().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open() {
-    let mut world = world(Some(HOUR));
+    let mut world = world(None);
+    let receivers = receivers(&mut world);
     world.start();
     world.audit().await;
     let acme = "acme".parse().unwrap();
@@ -255,10 +232,10 @@ async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open(
         world.store().ask(&acme, |wishes| wishes.pauses = paused).unwrap();
     };
     let held = Pause { at: world.now(), until: None };
-    let receivers = receivers(&world);
     receivers.do_from_now(Does::Answer(302));
     hold(&world, Pauses { account: Some(held), ..Pauses::default() });
-    let sending = Sending::start(&world, &receivers);
+    world.desired.settings.canary_every = Some(HOUR);
+    world.reload().await;
     world.pass_time(2 * HOUR).await;
     assert_eq!(receivers.count(), 0);
 
@@ -288,5 +265,4 @@ async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open(
         "{ended:?}"
     );
     assert_eq!((ended.len(), undeliverable(&world), sent), (3, 0, 4));
-    sending.stop().await;
 }

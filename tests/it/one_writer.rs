@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use channelkeeper::carrier::{Carrier, Halt, Road};
 use channelkeeper::clock::{Clock, SystemClock};
 use channelkeeper::daemon::actions;
 use channelkeeper::daemon::fleet::{Fleet, Means};
@@ -24,9 +25,8 @@ use channelkeeper::model::version::ApiVersion;
 use channelkeeper::plan::step::{Cause, Step};
 use channelkeeper::reconcile::pass::{pass, preview};
 use channelkeeper::reconcile::subject::Subject;
-use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
+use channelkeeper::simulator::{Hand, Knobs, Org, Zoho};
 use channelkeeper::store::Store;
-use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -103,7 +103,7 @@ fn fleet(store: &Store, zoho: &Arc<Straight>, desired: AccountDesired) -> Fleet 
     store.keep_desired(&desired).unwrap();
     let means = Means {
         store: store.clone(),
-        transport: zoho.clone(),
+        transport: zoho.carrier(),
         clock: Arc::new(SystemClock::new()),
     };
     Fleet::new(desired, BTreeMap::new(), &means, None).unwrap()
@@ -199,18 +199,32 @@ fn removals_that_are_allowed_under_a_pass_are_done_by_the_next_one() {
     }
 }
 
-/// Requests go straight into the state. The next write can be held open.
+/// Who is told that a write is under way, and who says that it may go on.
+type Hold = (oneshot::Sender<()>, oneshot::Receiver<()>);
+
+/// A road on which the next write can be held.
+#[derive(Default)]
+struct Held(Mutex<Option<Hold>>);
+
+/// A Zoho to which requests go straight.
 struct Straight {
-    zoho: Mutex<Zoho>,
-    clock: SystemClock,
-    held: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
+    zoho: Arc<Mutex<Zoho>>,
+    clock: Arc<SystemClock>,
+    held: Arc<Held>,
 }
 
 impl Straight {
     fn new() -> Straight {
         let mut zoho = Zoho::new(Knobs::default());
         zoho.add_org(Org::new("acme"));
-        Straight { zoho: Mutex::new(zoho), clock: SystemClock::new(), held: Mutex::default() }
+        let zoho = Arc::new(Mutex::new(zoho));
+        Straight { zoho, clock: Arc::new(SystemClock::new()), held: Arc::default() }
+    }
+
+    fn carrier(&self) -> Arc<Carrier> {
+        let timeout = Settings::default().request_timeout;
+        let (zoho, clock) = (self.zoho.clone(), self.clock.clone());
+        Arc::new(Carrier::new(zoho, clock, timeout, self.held.clone()))
     }
 
     fn hand(&self, hand: &Hand) {
@@ -225,25 +239,19 @@ impl Straight {
     /// was told to go on.
     fn hold_next_write(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
         let ((under_way, seen), (go_on, released)) = (oneshot::channel(), oneshot::channel());
-        *self.held.lock().unwrap() = Some((under_way, released));
+        *self.held.0.lock().unwrap() = Some((under_way, released));
         (seen, go_on)
     }
 }
 
-impl Transport for Straight {
-    fn send(&self, request: Request) -> Exchange<'_> {
+impl Road for Held {
+    fn arrives<'a>(&'a self, request: &'a Request) -> Halt<'a> {
         Box::pin(async move {
             let is_write = request.path.contains("/watch") && request.method != "GET";
-            let held = is_write.then(|| self.held.lock().unwrap().take()).flatten();
+            let held = is_write.then(|| self.0.lock().unwrap().take()).flatten();
             if let Some((under_way, released)) = held {
                 under_way.send(()).unwrap();
                 released.await.unwrap();
-            }
-            match self.zoho.lock().unwrap().answer(&request, self.clock.now()).reply {
-                Reply::Response(response) => Ok(response),
-                Reply::Reset | Reply::Hang | Reply::Refused | Reply::Truncated(..) => {
-                    Err(TransportError::Lost("nothing goes wrong here".to_owned()))
-                }
             }
         })
     }

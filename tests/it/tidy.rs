@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and
 /// nobody sees `cli`.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("telemetry", &[]),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("store", &["model", "coverage", "files"]),
     ("coverage", &["model"]),
     ("zoho", &["model", "clock", "files"]),
+    ("carrier", &["model", "clock", "zoho", "simulator"]),
     ("reconcile", &["model", "clock", "plan", "store", "coverage", "zoho"]),
     ("expose", &["model", "clock", "plan", "coverage", "reconcile"]),
     ("simulator", &["model"]),

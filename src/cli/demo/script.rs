@@ -11,7 +11,6 @@ use crate::cli::narrate::stamp;
 use crate::clock::Clock;
 use crate::daemon::emptied::Emptied;
 use crate::daemon::reload::Reloading;
-use crate::daemon::scheduler::Wakes;
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::time::{Timestamp, after, span};
 use crate::simulator::{Fault, Hand, Rule, Zoho};
@@ -20,15 +19,12 @@ use super::{Stage, world};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LENGTH: Duration = Duration::from_secs(72 * 3600);
-/// The audit of the demo; the cron crate knows only the world's clock.
-pub(super) const AUDIT: Duration = HOUR;
 /// How long Zoho is down.
 const OUTAGE: Duration = Duration::from_secs(7 * 3600);
 
 /// One thing that happens.
 #[derive(Clone, Copy)]
 enum Scene {
-    Audit,
     RemoveEvent,
     DeleteChannel,
     Outage,
@@ -54,7 +50,6 @@ pub(super) struct Director {
     begins: Timestamp,
     config: std::path::PathBuf,
     base: String,
-    wakes: Wakes,
     reloads: mpsc::Sender<Reloading>,
     ends: Option<Timestamp>,
 }
@@ -62,7 +57,6 @@ pub(super) struct Director {
 impl Director {
     pub(super) fn new(
         stage: &Stage,
-        wakes: Wakes,
         reloads: mpsc::Sender<Reloading>,
         days: Option<u32>,
     ) -> Director {
@@ -72,7 +66,6 @@ impl Director {
             begins: stage.begins,
             config: stage.config.clone(),
             base: stage.base.clone(),
-            wakes,
             reloads,
             ends: days.map(|days| after(stage.begins, HOUR * 24 * days)),
         }
@@ -86,11 +79,7 @@ impl Director {
                     return self.wait_until(self.ends.unwrap_or(at)).await;
                 }
                 self.wait_until(at).await;
-                let line = self.play(scene).await;
-                let Some(line) = line.map(|line| format!("{} ** {line}", stamp(self.begins, at)))
-                else {
-                    continue;
-                };
+                let line = format!("{} ** {}", stamp(self.begins, at), self.play(scene).await);
                 if lines.send(line).await.is_err() {
                     return;
                 }
@@ -102,41 +91,37 @@ impl Director {
         self.clock.sleep(span(self.clock.now(), at)).await;
     }
 
-    async fn play(&self, scene: Scene) -> Option<String> {
+    async fn play(&self, scene: Scene) -> String {
         match scene {
-            Scene::Audit => {
-                self.wakes.wake(None, "audit").await;
-                None
-            }
             Scene::RemoveEvent => {
                 let channel = derived("acme", "deal-sync");
                 self.hand("acme", &Hand::RemoveEvent { channel, event: "Deals.edit".to_owned() });
-                Some("somebody removes Deals.edit from deal-sync at Zoho".to_owned())
+                "somebody removes Deals.edit from deal-sync at Zoho".to_owned()
             }
             Scene::DeleteChannel => {
                 self.hand("initech", &Hand::Delete { channel: derived("initech", "support") });
-                Some("somebody deletes support at Zoho".to_owned())
+                "somebody deletes support at Zoho".to_owned()
             }
             Scene::Outage => {
                 let rule = Rule { times: None, ..Rule::always(Fault::Unavailable) };
                 self.zoho().add_fault(rule);
-                Some(format!(
+                format!(
                     "Zoho is down: every call is answered with 503, for {} hours",
                     OUTAGE.as_secs() / 3600
-                ))
+                )
             }
             Scene::OutageEnds => {
                 self.zoho().clear_faults();
-                Some("Zoho is back".to_owned())
+                "Zoho is back".to_owned()
             }
             Scene::TakeOut => self.rewrite(false).await,
             Scene::PutBack => self.rewrite(true).await,
         }
     }
 
-    async fn rewrite(&self, with_leaver: bool) -> Option<String> {
+    async fn rewrite(&self, with_leaver: bool) -> String {
         if let Err(error) = std::fs::write(&self.config, world::config(&self.base, with_leaver)) {
-            return Some(format!("the config cannot be written: {error}"));
+            return format!("the config cannot be written: {error}");
         }
         let (answer, answered) = oneshot::channel();
         let asked =
@@ -144,7 +129,7 @@ impl Director {
         let reloaded = asked && matches!(answered.await, Ok(Ok(())));
         let what = if with_leaver { "put back into" } else { "taken out of" };
         let how = if reloaded { "and the config is reloaded" } else { "and the reload fails" };
-        Some(format!("{} is {what} the config, {how}", world::LEAVER))
+        format!("{} is {what} the config, {how}", world::LEAVER)
     }
 
     fn hand(&self, org: &str, hand: &Hand) {
@@ -161,15 +146,10 @@ impl Director {
 
 /// The script of one round, in order.
 fn acts(begins: Timestamp) -> Vec<(Timestamp, Scene)> {
-    let audits = (1..=LENGTH.as_secs() / AUDIT.as_secs())
-        .map(|n| (after(begins, AUDIT * n as u32), Scene::Audit));
-    // Half past, so that what a hand does stays for a while.
-    let scenes = SCENES
-        .iter()
-        .map(|(hours, scene)| (after(begins, HOUR * *hours as u32 + HOUR / 2), *scene));
-    let mut acts: Vec<(Timestamp, Scene)> = audits.chain(scenes).collect();
-    acts.sort_by_key(|(at, _)| *at);
-    acts
+    // Audits are on the hour, so what a hand does stays for a while.
+    let scene =
+        |(hours, scene): &(u64, Scene)| (after(begins, HOUR * *hours as u32 + HOUR / 2), *scene);
+    SCENES.iter().map(scene).collect()
 }
 
 fn derived(account: &str, channel: &str) -> i64 {

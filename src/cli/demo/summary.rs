@@ -11,7 +11,7 @@ use crate::model::time::{Timestamp, brief, span};
 use crate::plan::render::counted;
 use crate::simulator::Covered;
 
-use super::script::AUDIT;
+use super::world::AUDIT;
 use super::{Stage, world};
 
 /// One account in numbers.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// An account of the demo.
 pub(super) struct DemoAccount {
@@ -62,6 +63,9 @@ pub(super) const ACCOUNTS: [DemoAccount; 3] = [
 
 /// The channel that is taken out of the config.
 pub(super) const LEAVER: &str = "old-campaign";
+
+/// From one audit of [`config`] to the next.
+pub(super) const AUDIT: Duration = Duration::from_secs(3600);
 
 /// The config, with the leaver or without it.
 pub(super) fn config(base: &str, with_leaver: bool) -> String {

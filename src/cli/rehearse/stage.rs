@@ -1,4 +1,4 @@
-//! The world of a rehearsal: the real scheduler with its passes, client and store, and the real
+//! The world of a rehearsal: the daemon's own assembly, from the scheduler to the audit and the
 //! alarm, against the simulator's state, in a runtime whose time is paused. It goes on when
 //! everybody waits, so days take seconds.
 //!
@@ -15,16 +15,19 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
+use crate::carrier::{Carrier, Halt, Road};
 use crate::cli::narrate::stamp;
 use crate::clock::{Clock, VirtualClock};
 use crate::coverage::ack::Acks;
 use crate::coverage::render::{GapView, views};
-use crate::daemon::alerts::Alarm;
-use crate::daemon::fleet::{Fleet, Means};
-use crate::daemon::scheduler::{Links, Message, Scheduler, Setup};
-use crate::expose::overview::{ConfigState, Overview};
+use crate::daemon::assembly::{Carriers, Given, Parts, assemble};
+use crate::daemon::desk::Host;
+use crate::daemon::fleet::Means;
+use crate::daemon::reload::Fresh;
+use crate::daemon::scheduler::Links;
+use crate::daemon::tasks::{Stop, Tasks};
+use crate::expose::overview::ConfigState;
 use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, Spec};
 use crate::model::desired::{Alerts, Desired};
@@ -32,12 +35,12 @@ use crate::model::exchange::{Request, Response};
 use crate::model::policy::Mode;
 use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, before, brief, span};
+use crate::reconcile::report::AccountReport;
 use crate::simulator::faults::Endpoint;
 use crate::simulator::{Hand, Knobs, Org, Reply, Rule, Zoho};
 use crate::store::Store;
-use crate::zoho::transport::{Exchange, Transport, TransportError};
+use crate::zoho::transport::{Exchange, Transport};
 
-use super::audits::Audits;
 use super::dice::Dice;
 use super::log::{Line, Log, Tally};
 use super::trouble::{Act, HOW, Trouble};
@@ -79,7 +82,7 @@ struct Stage {
     dice: Dice,
     clock: Arc<VirtualClock>,
     zoho: Arc<Mutex<Zoho>>,
-    means: Means,
+    store: Store,
     log: Log,
 }
 
@@ -93,66 +96,45 @@ impl Stage {
         let clock = Arc::new(VirtualClock::new(starts, 1));
         let zoho = Arc::new(Mutex::new(simulated(&desired, &acts)));
         let log = Log::new(BEGINS);
-        let wire = Wire {
-            zoho: zoho.clone(),
-            clock: clock.clone(),
-            dice: Mutex::new(dice.clone()),
-            timeout: desired.settings.request_timeout,
-            log: log.clone(),
-        };
-        let means =
-            Means { store: Store::in_memory()?, transport: Arc::new(wire), clock: clock.clone() };
-        means.store.keep_desired(&desired)?;
-        Ok(Stage { desired, days, acts, dice, clock, zoho, means, log })
+        let store = Store::in_memory()?;
+        store.keep_desired(&desired)?;
+        Ok(Stage { desired, days, acts, dice, clock, zoho, store, log })
     }
 
     async fn play(mut self) -> anyhow::Result<Played> {
-        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &self.means, None)?;
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        let overview = Overview::starting(clock.now(), ConfigState::default());
         let (observer, mut reports) = mpsc::channel(16);
-        let (store, fleet) = (self.means.store.clone(), Arc::new(fleet));
-        let setup = Setup {
-            fleet,
-            store: store.clone(),
-            clock: clock.clone(),
-            overview,
-            observer: Some(observer),
-        };
-        let (scheduler, links) = Scheduler::new(setup);
-        let mailbox = Arc::new(Mailbox { log: self.log.clone(), clock: clock.clone() });
-        let alarm = Alarm::new(&links, clock.clone(), mailbox, store);
-        let audits = Audits::new(&self.desired.settings.audit).context("audit")?;
-        let stop = CancellationToken::new();
-        let turning = tokio::spawn(scheduler.run(stop.clone()));
-        let alarming = tokio::spawn(alarm.run(stop.clone()));
+        let parts = self.assembled(observer)?;
+        let (links, means, stop) = (parts.links.clone(), parts.means.clone(), Stop::default());
+        let mut tasks = Tasks::spawn(parts.tasks(&stop));
         let log = self.log.clone();
         let listening = tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
                 log.report(&report);
             }
         });
-        let wakes = links.wakes.clone();
-        let ticking = tokio::spawn(async move {
-            while let Some(tick) = audits.next_after(clock.now()) {
-                clock.sleep(span(clock.now(), tick)).await;
-                wakes.wake(None, "audit").await;
-            }
-        });
         for (at, act) in std::mem::take(&mut self.acts) {
             self.wait_until(at.min(self.ends())).await;
             if at < self.ends() {
-                self.act(at, act, &links).await?;
+                self.act(at, act, (&links, &means)).await?;
             }
         }
         self.wait_until(self.ends()).await;
-        ticking.abort();
-        stop.cancel();
-        turning.await.context("the daemon died")??;
-        alarming.await.context("the alarm died")?;
-        drop(links);
+        stop.asked.cancel();
+        tasks.joined().await?;
         listening.await.context("nobody listened")?;
         self.played()
+    }
+
+    /// The daemon's own assembly, with requests into the simulator and messages into the log.
+    fn assembled(&self, observer: mpsc::Sender<Arc<AccountReport>>) -> anyhow::Result<Parts> {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let road = Travelled { dice: Mutex::new(self.dice.clone()), log: self.log.clone() };
+        let timeout = self.desired.settings.request_timeout;
+        let carrier = Carrier::new(self.zoho.clone(), clock.clone(), timeout, Arc::new(road));
+        let mailbox = Arc::new(Mailbox { log: self.log.clone(), clock: clock.clone() });
+        let carriers = Carriers { messages: mailbox, ..Carriers::all(Arc::new(carrier)) };
+        let given = Given::new(self.desired.clone(), self.store.clone(), clock, carriers);
+        Ok(assemble(Given { observer: Some(observer), ..given }, Host::Daemon)?)
     }
 
     fn ends(&self) -> Timestamp {
@@ -163,7 +145,12 @@ impl Stage {
         self.clock.sleep(span(self.clock.now(), at)).await;
     }
 
-    async fn act(&mut self, at: Timestamp, act: Act, links: &Links) -> anyhow::Result<()> {
+    async fn act(
+        &mut self,
+        at: Timestamp,
+        act: Act,
+        running: (&Links, &Means),
+    ) -> anyhow::Result<()> {
         match act {
             Act::Down { until, how } => {
                 let looks =
@@ -174,7 +161,7 @@ impl Stage {
             Act::Revoke(account) => {
                 self.chosen(account).iter().for_each(|account| self.revoke(account, at))
             }
-            Act::Restore(account) => self.restore(&self.chosen(account), links, at).await?,
+            Act::Restore(account) => self.restore(&self.chosen(account), running, at).await?,
             Act::Edit(account) => self.edit(account, at),
         }
         Ok(())
@@ -206,7 +193,7 @@ impl Stage {
     async fn restore(
         &mut self,
         accounts: &[AccountName],
-        links: &Links,
+        (links, means): (&Links, &Means),
         at: Timestamp,
     ) -> anyhow::Result<()> {
         for name in accounts {
@@ -217,16 +204,10 @@ impl Stage {
             self.log
                 .world(at, format!("{name} has a new refresh token, and the config is read again"));
         }
-        self.means.store.keep_desired(&self.desired)?;
         let former = links.fleet.borrow().clone();
-        let fleet = Arc::new(Fleet::new(
-            self.desired.clone(),
-            BTreeMap::new(),
-            &self.means,
-            Some(&former),
-        )?);
-        let message = Message::Replace { fleet, config: ConfigState::default() };
-        links.wakes.0.send(message).await.ok().context("the daemon died")
+        let fresh = Fresh::new(self.desired.clone(), ConfigState::default(), means, &former)?;
+        fresh.put_in_force(&self.store, links).await?;
+        Ok(())
     }
 
     fn edit(&mut self, account: Option<AccountName>, at: Timestamp) {
@@ -259,8 +240,8 @@ impl Stage {
         let (lines, tallies) = self.log.take(&names);
         let mut accounts = BTreeMap::new();
         for (tally, (name, held)) in tallies.into_iter().zip(&self.desired.accounts) {
-            let zoho_now = self.means.store.account_state(name)?.zoho_time(now);
-            let ledgers = self.means.store.ledgers(name)?;
+            let zoho_now = self.store.account_state(name)?.zoho_time(now);
+            let ledgers = self.store.ledgers(name)?;
             let is_held = |spec: &Arc<Spec>| !is_observed(&held.account, spec);
             let ledgers = ledgers.iter().filter(|(id, _)| held.specs.get(id).is_some_and(is_held));
             let gaps = ledgers
@@ -275,7 +256,7 @@ impl Stage {
 }
 
 /// The same declaration with credentials of the simulator's, every channel token another one, and
-/// alarms that go nowhere. Each account has a host of its own, by which its calls are told apart.
+/// alarms that go nowhere. No file is written and no receiver asked. Each account has a host of its own, by which its calls are told apart.
 /// Alarms tell a trouble once, and do not repeat it.
 fn without_secrets(mut desired: Desired) -> Desired {
     desired.settings.alerts = Alerts {
@@ -284,6 +265,7 @@ fn without_secrets(mut desired: Desired) -> Desired {
         heartbeat: None,
         ..desired.settings.alerts
     };
+    (desired.settings.status_file, desired.settings.canary_every) = (None, None);
     for (name, held) in &mut desired.accounts {
         let org = org(name);
         let Account { api_url, accounts_url, credentials, .. } = &mut held.account;
@@ -330,42 +312,23 @@ fn simulated(desired: &Desired, acts: &[(Timestamp, Act)]) -> Zoho {
     zoho
 }
 
-/// Carries requests into the simulator's state, and takes a while.
-struct Wire {
-    zoho: Arc<Mutex<Zoho>>,
-    clock: Arc<VirtualClock>,
+/// Requests take a while, and each is counted.
+struct Travelled {
     dice: Mutex<Dice>,
-    timeout: Duration,
     log: Log,
 }
 
-impl Wire {
-    async fn carry(&self, request: Request) -> Result<Response, TransportError> {
-        let travel = TRAVEL_MIN + Duration::from_millis(lock(&self.dice).below(TRAVEL_JITTER_MS));
-        self.clock.sleep(travel).await;
-        let now = self.clock.now();
-        let answer = lock(&self.zoho).answer(&request, now);
+impl Road for Travelled {
+    fn travel(&self) -> Duration {
+        TRAVEL_MIN + Duration::from_millis(lock(&self.dice).below(TRAVEL_JITTER_MS))
+    }
+
+    fn answered<'a>(&'a self, request: &'a Request, reply: &'a Reply, at: Timestamp) -> Halt<'a> {
         let account = request.base.strip_prefix(HOST).unwrap_or_default();
         let kind = if request.path.starts_with("/oauth/") { "token" } else { request.method };
-        let is_good = matches!(&answer.reply, Reply::Response(response) if response.status < 300);
-        self.log.call(account, kind, is_good, now);
-        self.clock.sleep(answer.delay + travel).await;
-        match answer.reply {
-            Reply::Response(response) => Ok(response),
-            Reply::Refused => Err(TransportError::NotSent("connection refused".to_owned())),
-            Reply::Reset => Err(TransportError::Lost("connection reset".to_owned())),
-            Reply::Truncated(..) => Err(TransportError::Lost("the reply was cut short".to_owned())),
-            Reply::Hang => {
-                self.clock.sleep(self.timeout).await;
-                Err(TransportError::Lost("timed out".to_owned()))
-            }
-        }
-    }
-}
-
-impl Transport for Wire {
-    fn send(&self, request: Request) -> Exchange<'_> {
-        Box::pin(self.carry(request))
+        let is_good = matches!(reply, Reply::Response(response) if response.status < 300);
+        self.log.call(account, kind, is_good, at);
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -74,8 +74,8 @@ async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     let links = Links { wakes, overview, fleet, pulse: Pulse::default() };
     let recorder = Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default() });
     let closing = CancellationToken::new();
-    let alarm = Alarm::new(&links, clock.clone(), recorder.clone(), store.clone());
-    let outbox = alarm.outbox();
+    let outbox = Outbox::default();
+    let alarm = Alarm::new(&links, clock.clone(), recorder.clone(), store.clone(), outbox.clone());
     let task = tokio::spawn(alarm.run(closing.clone()));
     clock.sleep(Duration::from_secs(20 * 3600)).await;
     closing.cancel();

@@ -10,13 +10,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use channelkeeper::carrier::Carrier;
 use channelkeeper::clock::{Clock, SystemClock};
 use channelkeeper::config::{MissingCredentials, Surroundings};
 use channelkeeper::daemon::run::{Daemon, Options, RunError, start};
-use channelkeeper::model::exchange::Request;
 use channelkeeper::model::time::after;
-use channelkeeper::simulator::{Channel, Hand, Knobs, Org, Reply, Zoho};
-use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
+use channelkeeper::simulator::{Channel, Hand, Knobs, Org, Zoho};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use super::requests::{Sent, asked};
 /// The daemon and its surroundings.
 pub(super) struct Besieged {
     runtime: Runtime,
-    zoho: Arc<Straight>,
+    zoho: Neighbours,
     dir: tempfile::TempDir,
     http: SocketAddr,
     stop: CancellationToken,
@@ -51,8 +50,8 @@ impl Besieged {
             .truncate(true)
             .open(&config);
         file.as_mut().unwrap().write_all(config_text().as_bytes()).unwrap();
-        let zoho = Arc::new(Straight::new());
-        let options = options(config, dir.path().join("state"), zoho.clone());
+        let zoho = Neighbours::new();
+        let options = options(config, dir.path().join("state"), zoho.carrier());
         let daemon: Daemon = runtime.block_on(start(options)).unwrap();
         let (http, stop) = (daemon.listening().unwrap(), daemon.stopper());
         let mut overview = daemon.links().overview.clone();
@@ -108,18 +107,14 @@ impl Besieged {
     }
 }
 
-/// Requests go straight into the state.
-struct Straight {
-    zoho: Mutex<Zoho>,
-    clock: SystemClock,
-}
+/// A Zoho that tells whether it was left alone.
+struct Neighbours(Arc<Mutex<Zoho>>);
 
-impl Straight {
-    fn new() -> Straight {
+impl Neighbours {
+    fn new() -> Neighbours {
         let mut zoho = Zoho::new(Knobs::default());
         zoho.add_org(Org::new("acme"));
-        let straight = Straight { zoho: Mutex::new(zoho), clock: SystemClock::new() };
-        let now = straight.clock.now();
+        let now = SystemClock::new().now();
         for channel in [700, 701] {
             let theirs = Hand::Create {
                 channel,
@@ -128,13 +123,18 @@ impl Straight {
                 token: Some("theirs".to_owned()),
                 expiry: after(now, Duration::from_secs(6 * 24 * 3600)),
             };
-            straight.zoho().hand("acme", &theirs, now).unwrap();
+            zoho.hand("acme", &theirs, now).unwrap();
         }
-        straight
+        Neighbours(Arc::new(Mutex::new(zoho)))
     }
 
     fn zoho(&self) -> MutexGuard<'_, Zoho> {
-        self.zoho.lock().unwrap()
+        self.0.lock().unwrap()
+    }
+
+    fn carrier(&self) -> Arc<Carrier> {
+        let clock = Arc::new(SystemClock::new());
+        Arc::new(Carrier::new(self.0.clone(), clock, PATIENCE, Arc::new(())))
     }
 
     fn writes(&self) -> u64 {
@@ -143,7 +143,7 @@ impl Straight {
 
     fn foreign(&self) -> BTreeMap<i64, Channel> {
         let zoho = self.zoho();
-        let channels = zoho.channels("acme", self.clock.now()).into_iter();
+        let channels = zoho.channels("acme", SystemClock::new().now()).into_iter();
         channels
             .filter(|channel| channel.id >= 700)
             .map(|channel| (channel.id, channel.clone()))
@@ -151,20 +151,7 @@ impl Straight {
     }
 }
 
-impl Transport for Straight {
-    fn send(&self, request: Request) -> Exchange<'_> {
-        Box::pin(async move {
-            match self.zoho().answer(&request, self.clock.now()).reply {
-                Reply::Response(response) => Ok(response),
-                Reply::Reset | Reply::Hang | Reply::Refused | Reply::Truncated(..) => {
-                    Err(TransportError::Lost("nothing goes wrong here".to_owned()))
-                }
-            }
-        })
-    }
-}
-
-fn options(config: PathBuf, state_dir: PathBuf, transport: Arc<Straight>) -> Options {
+fn options(config: PathBuf, state_dir: PathBuf, transport: Arc<Carrier>) -> Options {
     Options {
         config,
         loaded: None,

@@ -1,5 +1,5 @@
-//! A world to test in: the real scheduler, passes, client and store, against the simulator's state,
-//! with no socket in between and on virtual time.
+//! A world to test in: the daemon's own assembly, against the simulator's state, with no socket in
+//! between and on virtual time.
 //!
 //! Two clocks: Zoho's, which is the truth, and the host's, which may be wrong and may be stepped. A
 //! request goes straight into [`Zoho::answer`] and takes a little virtual time in each direction,
@@ -19,14 +19,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use channelkeeper::carrier::{Carrier, Halt, Road};
 use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::actions::plan_views;
-use channelkeeper::daemon::fleet::{Fleet, Means};
+use channelkeeper::daemon::assembly::{Carriers, Given, assemble};
+use channelkeeper::daemon::desk::Host;
+use channelkeeper::daemon::fleet::Means;
+use channelkeeper::daemon::reload::Fresh;
 use channelkeeper::daemon::requests::Which;
-use channelkeeper::daemon::scheduler::{Links, Message, Scheduler, Setup};
+use channelkeeper::daemon::scheduler::Links;
+use channelkeeper::daemon::tasks::{Stop, Tasks};
 use channelkeeper::daemon::watchdog::Watchdog;
-use channelkeeper::expose::overview::{ConfigState, Overview};
+use channelkeeper::expose::overview::ConfigState;
 use channelkeeper::model::account::{Account, Credentials};
 use channelkeeper::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
@@ -40,10 +45,9 @@ use channelkeeper::plan::render::PlansView;
 use channelkeeper::reconcile::report::AccountReport;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
 use channelkeeper::store::{OpenError, Opened, Store};
-use channelkeeper::zoho::transport::{Exchange, Transport, TransportError};
+use channelkeeper::zoho::transport::Transport;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 mod fuse;
 pub mod truth;
@@ -52,7 +56,7 @@ pub use fuse::Fuse;
 
 /// When every world begins, by Zoho's clock.
 pub const BEGINS: &str = "2026-03-01T00:00:00Z";
-/// How often the audit wakes everything.
+/// From one audit to the next.
 pub const AUDIT: Duration = Duration::from_secs(3600);
 /// How long a request travels, each way.
 const TRAVEL: Duration = Duration::from_millis(40);
@@ -71,9 +75,12 @@ pub struct World {
     pub desired: Desired,
     /// The point at which the daemon dies.
     pub fuse: Arc<Fuse>,
+    /// Who answers canaries; Zoho, where nobody sends any.
+    pub receivers: Option<Arc<dyn Transport>>,
     /// Makes the watchdog of each daemon that is started.
     pub watchdog: Option<Box<dyn Fn() -> Watchdog>>,
-    wire: Arc<Wire>,
+    carrier: Arc<dyn Transport>,
+    track: Arc<Track>,
     dir: tempfile::TempDir,
     daemon: Option<Running>,
 }
@@ -87,8 +94,9 @@ pub struct Running {
     store: Store,
     means: Means,
     held: watch::Sender<bool>,
-    cancelled: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    stop: Stop,
+    tasks: Tasks,
+    listening: JoinHandle<()>,
 }
 
 impl World {
@@ -96,7 +104,8 @@ impl World {
     pub fn new(knobs: Knobs, accounts: &[(&str, ApiVersion)]) -> World {
         let begins: Timestamp = BEGINS.parse().unwrap();
         let mut zoho = Zoho::new(knobs);
-        let mut desired = Desired { settings: Settings::default(), accounts: BTreeMap::new() };
+        let settings = Settings { audit: "0 0 * * * *".to_owned(), ..Settings::default() };
+        let mut desired = Desired { settings, accounts: BTreeMap::new() };
         for (name, version) in accounts {
             let org = Org::new(name);
             let account = account(name, *version, &org);
@@ -108,13 +117,8 @@ impl World {
         let zoho = Arc::new(Mutex::new(zoho));
         let zoho_clock = Arc::new(VirtualClock::new(begins, 1));
         let fuse = Arc::new(Fuse::default());
-        let wire = Arc::new(Wire {
-            zoho: zoho.clone(),
-            fuse: fuse.clone(),
-            clock: zoho_clock.clone(),
-            trace: Mutex::default(),
-            cut: Mutex::default(),
-        });
+        let track = Arc::new(Track { fuse: fuse.clone(), ..Track::default() });
+        let carrier = Carrier::new(zoho.clone(), zoho_clock.clone(), TIMEOUT, track.clone());
         World {
             host_clock: Arc::new(VirtualClock::new(begins, 1)),
             zoho_clock,
@@ -122,7 +126,9 @@ impl World {
             desired,
             fuse,
             watchdog: None,
-            wire,
+            receivers: None,
+            carrier: Arc::new(carrier),
+            track,
             dir: scratch(),
             daemon: None,
         }
@@ -168,30 +174,19 @@ impl World {
         let gate = self.fuse.clone();
         let store = opened.store.gated(Arc::new(move || gate.write())).going_on().holding();
         store.keep_desired(&self.desired).expect("the desired state is kept");
-        let means =
-            Means { store: store.clone(), transport: self.wire.clone(), clock: clock.clone() };
-        let fleet =
-            Fleet::new(self.desired.clone(), BTreeMap::new(), &means, None).expect("a fleet");
         let (observer, mut heard) = mpsc::channel(16);
-        let overview = Overview::starting(clock.now(), ConfigState::default());
-        let setup = Setup {
-            fleet: Arc::new(fleet),
-            store: store.clone(),
-            clock,
-            overview,
-            observer: Some(observer),
+        let canaries = self.receivers.clone().unwrap_or_else(|| self.carrier.clone());
+        let carriers = Carriers { canaries, ..Carriers::all(self.carrier.clone()) };
+        let given = Given::new(self.desired.clone(), store.clone(), clock, carriers);
+        let given = Given { observer: Some(observer), ..given };
+        let parts = assemble(given, Host::Daemon).expect("the parts of a daemon");
+        let parts = match &self.watchdog {
+            Some(watchdog) => parts.watched(watchdog()),
+            None => parts,
         };
-        let (scheduler, links) = Scheduler::new(setup);
-        let scheduler = match &self.watchdog {
-            Some(watchdog) => scheduler.watched(watchdog()),
-            None => scheduler,
-        };
-        let cancelled = CancellationToken::new();
         let reports: Arc<Mutex<Vec<Arc<AccountReport>>>> = Arc::default();
-        let (kept, stop, wakes) = (reports.clone(), cancelled.clone(), links.wakes.clone());
-        let running =
-            tokio::spawn(async move { scheduler.run(stop).await.expect("no pass panics") });
         let (held, mut is_held) = watch::channel(false);
+        let kept = reports.clone();
         let listening = tokio::spawn(async move {
             while let Some(report) = heard.recv().await {
                 kept.lock().unwrap().push(report);
@@ -200,61 +195,40 @@ impl World {
                 }
             }
         });
-        let ticking = tokio::spawn(async move {
-            loop {
-                pause(AUDIT).await;
-                wakes.audit().await;
-            }
-        });
-        self.daemon = Some(Running {
-            links,
-            reports,
-            store,
-            means,
-            held,
-            cancelled,
-            tasks: vec![running, listening, ticking],
-        });
+        let (links, means, stop) = (parts.links.clone(), parts.means.clone(), Stop::default());
+        let tasks = Tasks::spawn(parts.tasks(&stop));
+        self.daemon = Some(Running { links, reports, store, means, held, stop, tasks, listening });
     }
 
     /// Drops the daemon where it stands.
     pub async fn crash(&mut self) {
         let Some(daemon) = self.daemon.take() else { return };
-        for task in daemon.tasks {
-            task.abort();
-            let ended = task.await;
-            assert!(!ended.is_err_and(|error| error.is_panic()), "a task of the daemon panicked");
-        }
-        self.wire.cut.lock().unwrap().take();
-        // The passes are dropped by the runtime, which has to be given a turn for each.
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        daemon.tasks.dropped().await.expect("no task of the daemon panicked");
+        daemon.listening.abort();
+        let _aborted = daemon.listening.await;
+        self.track.cut.lock().unwrap().take();
+        give_turns().await;
     }
 
     /// Stops the daemon as TERM does.
     pub async fn stop(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };
-        daemon.cancelled.cancel();
-        daemon.tasks.swap_remove(0).await.expect("the scheduler ends cleanly");
-        for task in daemon.tasks {
-            task.abort();
-            let _aborted = task.await;
-        }
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        daemon.stop.asked.cancel();
+        daemon.tasks.joined().await.expect("all tasks end cleanly");
+        daemon.listening.abort();
+        let _aborted = daemon.listening.await;
+        give_turns().await;
     }
 
     /// Puts what is declared in force, as HUP does.
     pub async fn reload(&mut self) {
         let daemon = self.daemon.as_ref().expect("a daemon");
-        daemon.store.keep_desired(&self.desired).expect("the desired state is kept");
         let former = daemon.links.fleet.borrow().clone();
-        let fleet = Fleet::new(self.desired.clone(), BTreeMap::new(), &daemon.means, Some(&former))
-            .expect("a fleet");
-        let message = Message::Replace { fleet: Arc::new(fleet), config: ConfigState::default() };
-        assert!(daemon.links.wakes.0.send(message).await.is_ok(), "the daemon has died");
+        let config = ConfigState::default();
+        let fresh = Fresh::new(self.desired.clone(), config, &daemon.means, &former);
+        let fresh = fresh.expect("what is remembered of tokens can be read");
+        fresh.put_in_force(&daemon.store, &daemon.links).await.expect("the desired state is kept");
+        assert!(!daemon.links.wakes.0.is_closed(), "the daemon has died");
     }
 
     /// Wakes everything and waits until everything has had a pass.
@@ -266,7 +240,7 @@ impl World {
     pub async fn pass_time(&self, length: Duration) {
         pause(length).await;
         if let Some(daemon) = &self.daemon {
-            assert!(!daemon.tasks[0].is_finished(), "the daemon has died");
+            assert!(!daemon.links.wakes.0.is_closed(), "the daemon has died");
         }
     }
 
@@ -360,23 +334,23 @@ impl World {
 
     /// Every request so far, one line each.
     pub fn trace(&self) -> Vec<String> {
-        self.wire.trace.lock().unwrap().clone()
+        self.track.trace.lock().unwrap().clone()
     }
 
     /// Writes something into the trace.
     pub fn note(&self, line: String) {
-        self.wire.trace.lock().unwrap().push(line);
+        self.track.trace.lock().unwrap().push(line);
     }
 
     /// The next request of this method is cut off, before Zoho sees it or after: nothing ever comes
     /// back.
     pub fn cut_next(&self, method: &'static str, when: Cut) {
-        *self.wire.cut.lock().unwrap() = Some((method, when));
+        *self.track.cut.lock().unwrap() = Some((method, when));
     }
 
     /// True when the cut that was asked for has happened.
     pub fn is_cut(&self) -> bool {
-        self.wire.cut.lock().unwrap().is_none()
+        self.track.cut.lock().unwrap().is_none()
     }
 
     /// True when an event is delivered to its declared URL at this instant, by Zoho's own truth.
@@ -416,50 +390,43 @@ pub enum Cut {
     After,
 }
 
-/// Carries requests into the simulator's state.
-struct Wire {
-    zoho: Arc<Mutex<Zoho>>,
+/// The road on which the daemon dies, requests are cut off, and each leaves a line.
+#[derive(Default)]
+struct Track {
     fuse: Arc<Fuse>,
-    clock: Arc<VirtualClock>,
     trace: Mutex<Vec<String>>,
     cut: Mutex<Option<(&'static str, Cut)>>,
 }
 
-impl Wire {
-    async fn carry(
-        &self,
-        request: Request,
-    ) -> Result<channelkeeper::model::exchange::Response, TransportError> {
-        pause(TRAVEL).await;
-        let cut = self.take_cut(&request);
-        if cut == Some(Cut::Before) || self.fuse.burns() {
-            std::future::pending::<()>().await;
-        }
-        let now = self.clock.now();
-        let under_way = UnderWay::enter(&self.zoho, &request);
-        let answer = self.zoho.lock().unwrap().answer(&request, now);
-        self.note(&request, &answer.reply, now);
-        if cut == Some(Cut::After) || self.fuse.burns() {
-            std::future::pending::<()>().await;
-        }
-        pause(answer.delay + TRAVEL).await;
-        drop(under_way);
-        match answer.reply {
-            Reply::Response(response) => Ok(response),
-            Reply::Reset => Err(TransportError::Lost("connection reset".to_owned())),
-            Reply::Refused => Err(TransportError::NotSent("connection refused".to_owned())),
-            Reply::Truncated(..) => Err(TransportError::Lost("the reply was cut short".to_owned())),
-            Reply::Hang => {
-                pause(TIMEOUT).await;
-                Err(TransportError::Lost("timed out".to_owned()))
-            }
+impl Road for Track {
+    fn travel(&self) -> Duration {
+        TRAVEL
+    }
+
+    fn arrives<'a>(&'a self, request: &'a Request) -> Halt<'a> {
+        Box::pin(self.pass(request, Cut::Before))
+    }
+
+    fn answered<'a>(&'a self, request: &'a Request, reply: &'a Reply, at: Timestamp) -> Halt<'a> {
+        self.note(request, reply, at);
+        Box::pin(self.pass(request, Cut::After))
+    }
+}
+
+impl Track {
+    /// A point at which the request may be cut off, and at which the daemon may die.
+    async fn pass(&self, request: &Request, point: Cut) {
+        if self.is_cut(request, point) || self.fuse.burns() {
+            std::future::pending().await
         }
     }
 
-    fn take_cut(&self, request: &Request) -> Option<Cut> {
+    fn is_cut(&self, request: &Request, point: Cut) -> bool {
         let mut cut = self.cut.lock().unwrap();
-        cut.take_if(|(method, _)| *method == request.method && request.path.contains("/watch"))
-            .map(|(_, when)| when)
+        cut.take_if(|(method, when)| {
+            *when == point && *method == request.method && request.path.contains("/watch")
+        })
+        .is_some()
     }
 
     fn note(&self, request: &Request, reply: &Reply, now: Timestamp) {
@@ -483,26 +450,10 @@ impl Wire {
     }
 }
 
-/// A call that Zoho is at work on.
-struct UnderWay<'a>(&'a Mutex<Zoho>, Option<String>);
-
-impl UnderWay<'_> {
-    fn enter<'a>(zoho: &'a Mutex<Zoho>, request: &Request) -> UnderWay<'a> {
-        UnderWay(zoho, zoho.lock().unwrap().enter(request))
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        if let Some(org) = &self.1 {
-            self.0.lock().unwrap().leave(org);
-        }
-    }
-}
-
-impl Transport for Wire {
-    fn send(&self, request: Request) -> Exchange<'_> {
-        Box::pin(self.carry(request))
+/// The passes are dropped by the runtime, which has to be given a turn for each.
+async fn give_turns() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
     }
 }
 

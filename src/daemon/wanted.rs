@@ -1,0 +1,65 @@
+//! The desired state to start with: that of a good config, which is kept in the store; else the
+//! last good one, from there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tracing::error;
+
+use crate::config::{self, Loaded, Surroundings};
+use crate::expose::overview::ConfigState;
+use crate::model::channel::AccountName;
+use crate::model::desired::Desired;
+use crate::model::secret::Origin;
+use crate::model::time::Timestamp;
+use crate::store::{Store, StoreError};
+
+use super::emptied::{self, Emptied};
+use super::reload::{config_state, log_loaded};
+
+/// The desired state, and the state of the config file.
+pub(super) struct Wanted {
+    pub(super) desired: Desired,
+    pub(super) unusable: BTreeMap<AccountName, String>,
+    pub(super) config: ConfigState,
+    /// True when the health endpoints may open.
+    pub(super) opens: bool,
+}
+
+/// Finds it; `None` when the config cannot be used and the store holds no earlier state.
+pub(super) fn wanted(
+    loaded: &mut Loaded,
+    file: &Path,
+    store: &Store,
+    surroundings: &Surroundings,
+    now: Timestamp,
+) -> Result<Option<Wanted>, StoreError> {
+    log_loaded(loaded);
+    let mut config = config_state(file, loaded, now);
+    if let Some(desired) = loaded.desired.take() {
+        let Some(why) = emptied::refusal(file, &desired, store, Emptied::Refused)? else {
+            store.keep_desired(&desired)?;
+            let unusable = BTreeMap::new();
+            return Ok(Some(Wanted { desired, unusable, config, opens: true }));
+        };
+        error!(why, "a config without accounts is not used");
+        config.problems.push(why);
+    }
+    let fetch = |origin: &Origin| {
+        config::secrets::fetch(origin, surroundings).map_err(|error| error.to_string())
+    };
+    let Some(restored) = store.restore_desired(&fetch)? else { return Ok(None) };
+    (config.loaded_at, config.hash) = (None, None);
+    for why in &restored.unalerted {
+        error!(why, "nobody is told what goes wrong");
+    }
+    if let Some(why) = &restored.unopened {
+        error!(why, "the health endpoints stay closed");
+    }
+    for (account, why) in &restored.unusable {
+        error!(%account, why, "this account cannot go on");
+    }
+    error!("the config cannot be used; the last good state from the store is in force");
+    let opens = restored.unopened.is_none();
+    Ok(Some(Wanted { desired: restored.desired, unusable: restored.unusable, config, opens }))
+}
