@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::config::{self, Surroundings};
-use crate::daemon::run::network;
+use crate::daemon::assembly::network;
 use crate::model::secret::Origin;
 use crate::zoho::auth::{Revoked, revoke};
 

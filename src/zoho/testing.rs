@@ -27,7 +27,8 @@ pub(crate) struct Sim {
     /// Zoho's clock, which may go wrong.
     pub(crate) zoho_clock: Arc<VirtualClock>,
     noted: Arc<Noted>,
-    carrier: Arc<Carrier>,
+    /// The way to it.
+    pub(crate) carrier: Arc<Carrier>,
 }
 
 impl Sim {

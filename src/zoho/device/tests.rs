@@ -11,11 +11,11 @@ use crate::simulator::{Fault, Knobs, Length, Rule};
 const SCOPE: &str = "ZohoCRM.notifications.ALL";
 
 async fn invited(sim: &Arc<Sim>) -> Invitation {
-    invite(&account(), SCOPE, &**sim, &*sim.clock).await.unwrap()
+    invite(&account(), SCOPE, &*sim.carrier, &*sim.clock).await.unwrap()
 }
 
 async fn waited(sim: &Arc<Sim>, invitation: &Invitation) -> Result<Exchanged, DeviceError> {
-    wait(&account(), invitation, &**sim, &*sim.clock).await
+    wait(&account(), invitation, &*sim.carrier, &*sim.clock).await
 }
 
 fn approving() -> Knobs {
@@ -101,7 +101,7 @@ async fn the_other_data_centre_is_named_and_has_the_tokens() {
     let center = location.center.unwrap();
     assert_eq!((center.key, location.to_string()), ("eu", "eu".to_owned()));
     let account = Account { accounts_url: center.accounts_url.to_owned(), ..account() };
-    let given = wait(&account, &invitation, &*sim, &*sim.clock).await.unwrap();
+    let given = wait(&account, &invitation, &*sim.carrier, &*sim.clock).await.unwrap();
     assert!(given.refresh_token.expose().starts_with("1000."));
 }
 
@@ -131,7 +131,7 @@ async fn a_refusal_says_what_to_do() {
     ] {
         let sim = Sim::new(Knobs::default());
         sim.zoho().add_fault(Rule { after: 0, ..polls(says(word), 1) });
-        let error = invite(&account(), SCOPE, &*sim, &*sim.clock).await.unwrap_err();
+        let error = invite(&account(), SCOPE, &*sim.carrier, &*sim.clock).await.unwrap_err();
         assert!(error.to_string().starts_with(word) && error.to_string().contains(help), "{error}");
     }
     let sim = Sim::new(Knobs::default());
