@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::accounts::Frame;
 use super::check::Check;
 use super::given::Given;
-use super::raw::{self, Channel};
-use super::source::At;
-use crate::model::condition::{CONDITIONS_MAX, Condition, FIELDS_MAX, Match};
+use super::raw::{self, Channel, Entry};
+use super::source::{At, Place};
+use crate::model::condition::{CONDITIONS_MAX, Condition, FIELDS_MAX, Match, Selection};
 use crate::model::events::Events;
 
 impl Frame {
-    /// The conditions of a channel, sorted, each in its normal form.
+    /// The conditions of a channel, sorted.
     pub(super) fn conditions(
         &self,
         channel: &Channel,
@@ -34,7 +34,7 @@ impl Frame {
         }
         let made = list.value.iter().filter_map(|at| condition(at, events, check));
         let conditions: BTreeSet<Condition> = made.collect();
-        let fields: usize = conditions.iter().map(|condition| condition.fields.len()).sum();
+        let fields: usize = conditions.iter().map(|condition| condition.selection.fields()).sum();
         if fields > FIELDS_MAX {
             let message =
                 format!("{fields} fields in all conditions, Zoho takes {FIELDS_MAX} at most");
@@ -46,49 +46,57 @@ impl Frame {
 
 fn condition(at: &At<raw::Condition>, events: &Events, check: &mut Check<'_>) -> Option<Condition> {
     let raw::Condition { module, any_of, all_of } = &at.value;
-    let (fields, matching) = match (any_of, all_of) {
-        (Given::Absent, Given::Absent) => {
-            check.problem(
-                at.place,
-                "a condition without fields",
-                "add any_of = [\"Stage\"] or all_of = [...]",
-            );
-            return None;
-        }
-        (fields, Given::Absent) => (fields.good()?, Match::Any),
-        (Given::Absent, fields) => (fields.good()?, Match::All),
-        _ => {
-            check.problem(
-                at.place,
-                "a condition with both any_of and all_of",
-                "make two conditions of it",
-            );
-            return None;
-        }
-    };
-    if fields.value.is_empty() {
-        check.problem(
-            fields.place,
-            "a condition without fields",
-            "name the fields that must have changed",
-        );
-    }
-    for field in fields.value.iter().filter(|field| !is_api_name(&field.value)) {
-        let message = format!("\"{}\" is no field API name", field.value.escape_debug());
-        check.problem(
-            field.place,
-            message,
-            "letters, digits and underscores, as in \"Closing_Date\"",
-        );
-    }
+    let selection = selection(any_of, all_of, at.place, check)?;
     let module = module.good()?;
     if !events.is_empty() && events.of(&module.value).is_empty() {
         let message =
             format!("no event of this channel is of module \"{}\"", module.value.escape_debug());
         check.problem(module.place, message, format!("its events: {events}"));
     }
-    let fields = fields.value.iter().map(|field| field.value.clone()).collect();
-    Some(Condition { module: module.value.clone(), matching, fields }.normal())
+    Some(Condition { module: module.value.clone(), selection })
+}
+
+/// One condition or group, of which one of the two keys says the operator.
+fn selection(
+    any_of: &Given<Vec<At<Entry>>>,
+    all_of: &Given<Vec<At<Entry>>>,
+    place: Place,
+    check: &mut Check<'_>,
+) -> Option<Selection> {
+    let (entries, matching) = match (any_of, all_of) {
+        (Given::Absent, Given::Absent) => {
+            let help = "add any_of = [\"Stage\"] or all_of = [...]";
+            check.problem(place, "a condition without fields", help);
+            return None;
+        }
+        (entries, Given::Absent) => (entries.good()?, Match::Any),
+        (Given::Absent, entries) => (entries.good()?, Match::All),
+        _ => {
+            let help = "put one into the other, as in any_of = [\"Stage\", { all_of = [\"Amount\", \"Owner\"] }]";
+            check.problem(place, "a condition with both any_of and all_of", help);
+            return None;
+        }
+    };
+    if entries.value.is_empty() {
+        let help = "name the fields that must have changed";
+        check.problem(entries.place, "a condition without fields", help);
+    }
+    let made: Vec<Selection> = entries.value.iter().filter_map(|at| entry(at, check)).collect();
+    Selection::group(matching, made)
+}
+
+fn entry(at: &At<Entry>, check: &mut Check<'_>) -> Option<Selection> {
+    match &at.value {
+        Entry::Group(raw::Group { any_of, all_of }) => selection(any_of, all_of, at.place, check),
+        Entry::Field(field) => {
+            if !is_api_name(field) {
+                let message = format!("\"{}\" is no field API name", field.escape_debug());
+                let help = "letters, digits and underscores, as in \"Closing_Date\"";
+                check.problem(at.place, message, help);
+            }
+            Some(Selection::Field(field.clone()))
+        }
+    }
 }
 
 fn is_api_name(text: &str) -> bool {

@@ -122,11 +122,19 @@ fn the_example_loads_as_it_stands() {
                 conditions: [
                     Condition {
                         module: "Deals",
-                        matching: Any,
-                        fields: {
-                            "Amount",
-                            "Stage",
-                        },
+                        selection: Group(
+                            Group {
+                                matching: Any,
+                                entries: {
+                                    Field(
+                                        "Amount",
+                                    ),
+                                    Field(
+                                        "Stage",
+                                    ),
+                                },
+                            },
+                        ),
                     },
                 ],
                 mode: Observe,

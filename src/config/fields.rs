@@ -163,6 +163,45 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         })
     }
 
+    /// A list of strings and tables.
+    pub(super) fn entries<T>(
+        &mut self,
+        (key, title): (&'static str, &str),
+        text: fn(String) -> T,
+        table: fn(&mut Fields<'_, 'n, 'i>) -> T,
+    ) -> Given<Vec<At<T>>> {
+        self.shown(key, |_, _| {}).then(|at| {
+            let DeValue::Array(items) = at.value else {
+                self.reader.show(at.place);
+                return self.wrong_type(key, &at, Wanted::Entries);
+            };
+            let mut entries = Vec::with_capacity(items.len());
+            for item in items {
+                let At { value, place } = self.located(item);
+                match value {
+                    DeValue::String(value) => {
+                        self.reader.show(place);
+                        entries.push(At { value: text(value.into_owned()), place });
+                    }
+                    DeValue::Table(value) => {
+                        let of = (title.to_owned(), place);
+                        let value = Fields::read(self.reader, of, value, table);
+                        entries.push(At { value, place });
+                    }
+                    DeValue::Integer(_)
+                    | DeValue::Float(_)
+                    | DeValue::Boolean(_)
+                    | DeValue::Datetime(_)
+                    | DeValue::Array(_) => {
+                        self.reader.show(place);
+                        self.wrong_type::<()>(key, &At { value, place }, Wanted::Entries);
+                    }
+                }
+            }
+            Given::Is(At { value: entries, place: at.place })
+        })
+    }
+
     /// A secret: a string, or a table that says where it is.
     pub(super) fn secret(&mut self, key: &'static str) -> Given<Reference> {
         self.shown(key, |_, _| {}).then(|at| match at.value {

@@ -85,6 +85,7 @@ impl Reader<'_> {
 pub(super) enum Wanted {
     Text,
     Texts,
+    Entries,
     Life,
     Whole,
     Flag,
@@ -100,6 +101,9 @@ impl Wanted {
         match self {
             Wanted::Text => ("a string", "put it in quotes"),
             Wanted::Texts => ("a list of strings", "write [\"...\", \"...\"]"),
+            Wanted::Entries => {
+                ("a list of fields and groups", "write [\"...\", { all_of = [\"...\", \"...\"] }]")
+            }
             Wanted::Life => ("a duration", "write \"8h\": a number and a unit, in quotes"),
             Wanted::Whole => ("a whole number", "write digits, without quotes"),
             Wanted::Flag => ("true or false", "write true or false, without quotes"),

@@ -325,12 +325,34 @@ pub(super) struct Condition {
     /// The module's API name; the channel must cover its edits.
     #[schemars(with = "String")]
     pub(super) module: Given<String>,
-    /// Fields, any one of which must have changed.
-    #[schemars(with = "Option<Vec<String>>", extend("minItems" = 1, "maxItems" = 10))]
-    pub(super) any_of: Given<Vec<At<String>>>,
-    /// Fields, all of which must have changed.
-    #[schemars(with = "Option<Vec<String>>", extend("minItems" = 1, "maxItems" = 10))]
-    pub(super) all_of: Given<Vec<At<String>>>,
+    /// Fields, any one of which must have changed; a table in the list is a group of fields.
+    #[schemars(with = "Option<Vec<Entry>>", extend("minItems" = 1, "maxItems" = 10, "examples" = [["Stage", { "all_of": ["Amount", "Owner"] }]]))]
+    pub(super) any_of: Given<Vec<At<Entry>>>,
+    /// Fields, all of which must have changed; a table in the list is a group of fields.
+    #[schemars(with = "Option<Vec<Entry>>", extend("minItems" = 1, "maxItems" = 10))]
+    pub(super) all_of: Given<Vec<At<Entry>>>,
+}
+
+/// A field's API name, or a group of them.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum Entry {
+    /// A field's API name.
+    Field(String),
+    /// Fields that go together.
+    Group(Group),
+}
+
+/// Fields that go together inside a condition.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Group {
+    /// Any one of these must have changed.
+    #[schemars(with = "Option<Vec<Entry>>", extend("minItems" = 1, "maxItems" = 10))]
+    pub(super) any_of: Given<Vec<At<Entry>>>,
+    /// All of these must have changed.
+    #[schemars(with = "Option<Vec<Entry>>", extend("minItems" = 1, "maxItems" = 10))]
+    pub(super) all_of: Given<Vec<At<Entry>>>,
 }
 
 /// Which file a document came from.
@@ -522,11 +544,20 @@ impl Condition {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Condition {
         let condition = Condition {
             module: fields.text("module"),
-            any_of: fields.texts("any_of"),
-            all_of: fields.texts("all_of"),
+            any_of: fields.entries(("any_of", "group"), Entry::Field, Entry::read),
+            all_of: fields.entries(("all_of", "group"), Entry::Field, Entry::read),
         };
         fields.require("module", &condition.module, "add module = \"Deals\"");
         condition
+    }
+}
+
+impl Entry {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Entry {
+        Entry::Group(Group {
+            any_of: fields.entries(("any_of", "group"), Entry::Field, Entry::read),
+            all_of: fields.entries(("all_of", "group"), Entry::Field, Entry::read),
+        })
     }
 }
 

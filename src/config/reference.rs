@@ -64,6 +64,7 @@ fn kind(about: &Value) -> String {
         return match name {
             "Secret" => "[secret](#secrets)".to_owned(),
             "ChannelId" => "digits".to_owned(),
+            "Entry" => "field".to_owned(),
             _ => "table".to_owned(),
         };
     }
@@ -82,12 +83,13 @@ fn code(value: &Value) -> String {
 }
 
 /// The tables of a config file, each with the schema's name for it.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("The file", ""),
     ("`[accounts.NAME]`", "Account"),
     ("`[accounts.NAME.channel_defaults]`", "Defaults"),
     ("`[[channels]]`", "Channel"),
     ("`conditions` of a channel", "Condition"),
+    ("A table in `any_of` or `all_of`", "Group"),
     ("`[daemon]`", "Daemon"),
     ("`[http]`", "Http"),
     ("`[client]`", "Client"),

@@ -10,6 +10,7 @@ use super::raw::Role;
 use super::secrets::{MissingCredentials, Surroundings};
 use super::source::Source;
 use super::{Loaded, load};
+use crate::model::condition::Condition;
 use crate::model::desired::Desired;
 
 const ACCOUNT: &str = r#"
@@ -609,6 +610,41 @@ fn keys_that_a_version_does_not_know_are_refused() {
 }
 
 #[test]
+fn a_condition_may_mix_any_and_all_in_any_order_and_brackets() {
+    let conditions = |list: &str| {
+        let text = format!("{ACCOUNT}[[channels]]\nname = \"a\"\n{GOOD}\nconditions = [{list}]\n");
+        let desired = desired(&text);
+        let spec = desired.accounts.values().flat_map(|held| held.specs.values()).next().unwrap();
+        spec.conditions.clone()
+    };
+    let written = conditions(
+        r#"{ module = "Deals", any_of = ["Stage", { all_of = ["Account_Name", "Lead_Source"] }] }"#,
+    );
+    let described: Vec<String> = written.iter().map(Condition::describe).collect();
+    assert_eq!(described, ["Deals: any of Stage, (all of Account_Name, Lead_Source)"]);
+    let otherwise = conditions(
+        r#"{ any_of = [{ all_of = ["Lead_Source", { any_of = ["Account_Name"] }] }, { any_of = ["Stage"] }], module = "Deals" }"#,
+    );
+    assert_eq!(otherwise, written);
+}
+
+#[test]
+fn a_group_in_a_condition_is_checked_as_the_condition_is() {
+    let conditions =
+        |list: &str, expected: Expect| channel(&format!("{GOOD}\nconditions = [{list}]"), expected);
+    conditions(
+        r#"{ module = "Deals", any_of = ["Stage", {}, { all_of = ["Closing Date"] }, { some_of = ["A"] }, 5] }"#,
+        expect![[r#"
+            config.toml:10:54: a condition without fields (add any_of = ["Stage"] or all_of = [...])
+            config.toml:10:70: "Closing Date" is no field API name (letters, digits and underscores, as in "Closing_Date")
+            config.toml:10:89: a condition without fields (add any_of = ["Stage"] or all_of = [...])
+            config.toml:10:91: unknown key "some_of" in group (one of any_of, all_of)
+            config.toml:10:110: "any_of" must be a list of fields and groups, not a number (write ["...", { all_of = ["...", "..."] }])
+        "#]],
+    );
+}
+
+#[test]
 fn conditions_are_within_zohos_limits() {
     let conditions =
         |list: &str, expected: Expect| channel(&format!("{GOOD}\nconditions = [{list}]"), expected);
@@ -622,7 +658,7 @@ fn conditions_are_within_zohos_limits() {
     conditions(
         "{ module = \"Deals\", any_of = [\"Closing Date\"], all_of = [] }, { any_of = [] }, 5",
         expect![[r#"
-            config.toml:10:15: a condition with both any_of and all_of (make two conditions of it)
+            config.toml:10:15: a condition with both any_of and all_of (put one into the other, as in any_of = ["Stage", { all_of = ["Amount", "Owner"] }])
             config.toml:10:77: condition has no "module" (add module = "Deals")
             config.toml:10:88: a condition without fields (name the fields that must have changed)
             config.toml:10:94: "conditions" must be a list of tables, not a number (write [[header]] above each, or [{ ... }, { ... }])

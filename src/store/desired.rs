@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
-use crate::model::condition::{Condition, Match};
+use crate::model::condition::{Condition, Match, Selection};
 use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
 use crate::model::events::Events;
 use crate::model::policy::{Mode, Policy, Removed};
@@ -296,8 +296,17 @@ struct RotationValue {
 #[derive(Serialize, Deserialize)]
 struct ConditionValue {
     module: String,
+    #[serde(flatten)]
+    group: GroupValue,
+}
+
+/// Fields that go together, and groups of them.
+#[derive(Default, Serialize, Deserialize)]
+struct GroupValue {
     all: bool,
     fields: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<GroupValue>,
 }
 
 /// A secret without its value.
@@ -597,7 +606,7 @@ impl ChannelValue {
             renew_before,
             notify_on_related_action,
             return_affected_field_values,
-            conditions: conditions.into_iter().map(ConditionValue::into_condition).collect(),
+            conditions: conditions.into_iter().filter_map(ConditionValue::into_condition).collect(),
             mode: read_mode(&mode),
         })
     }
@@ -617,14 +626,41 @@ impl RotationValue {
 
 impl ConditionValue {
     fn of(condition: &Condition) -> ConditionValue {
-        let Condition { module, matching, fields } = condition.clone();
-        ConditionValue { module, all: matching == Match::All, fields: fields.into_iter().collect() }
+        let Condition { module, selection } = condition;
+        ConditionValue { module: module.clone(), group: GroupValue::of(selection) }
     }
 
-    fn into_condition(self) -> Condition {
-        let ConditionValue { module, all, fields } = self;
+    fn into_condition(self) -> Option<Condition> {
+        let ConditionValue { module, group } = self;
+        Some(Condition { module, selection: group.into_selection()? })
+    }
+}
+
+impl GroupValue {
+    fn of(selection: &Selection) -> GroupValue {
+        let group = match selection {
+            Selection::Field(field) => {
+                return GroupValue { fields: vec![field.clone()], ..GroupValue::default() };
+            }
+            Selection::Group(group) => group,
+        };
+        let all = group.matching() == Match::All;
+        let mut value = GroupValue { all, ..GroupValue::default() };
+        for entry in group.entries() {
+            match entry {
+                Selection::Field(field) => value.fields.push(field.clone()),
+                Selection::Group(_) => value.groups.push(GroupValue::of(entry)),
+            }
+        }
+        value
+    }
+
+    fn into_selection(self) -> Option<Selection> {
+        let GroupValue { all, fields, groups } = self;
         let matching = if all { Match::All } else { Match::Any };
-        Condition { module, matching, fields: fields.into_iter().collect() }
+        let groups = groups.into_iter().filter_map(GroupValue::into_selection);
+        let fields = fields.into_iter().map(Selection::Field);
+        Selection::group(matching, fields.chain(groups))
     }
 }
 

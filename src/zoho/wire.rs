@@ -8,14 +8,14 @@
 //! or a number. They are judged strictly: an item counts by its own status and never by the HTTP
 //! status of the reply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::channel::{Ask, ChannelId, NotifyUrl};
-use crate::model::condition::{Condition, Match, Seen};
+use crate::model::condition::{Condition, Group, Match, Seen, Selection};
 use crate::model::events::{Events, Operations};
 use crate::model::observed::{Row, TokenSeen};
 use crate::model::oddity::Oddity;
@@ -80,23 +80,25 @@ impl ChannelBody<'_> {
 
 /// A condition as a tree whose groups hold at most two entries (v7 *Enable Notifications*).
 fn condition(condition: &Condition) -> Value {
-    let fields: Vec<Value> =
-        condition.fields.iter().map(|field| json!({ "field": { "api_name": field } })).collect();
+    let Condition { module, selection } = condition;
     json!({
         "type": "field_selection",
-        "module": { "api_name": condition.module },
-        "field_selection": tree(&fields, condition.matching.as_wire()),
+        "module": { "api_name": module },
+        "field_selection": tree(selection),
     })
 }
 
-fn tree(fields: &[Value], operator: &str) -> Value {
-    match fields {
-        [] => Value::Null,
-        [one] => one.clone(),
-        [first, rest @ ..] => {
-            json!({ "group_operator": operator, "group": [first, tree(rest, operator)] })
-        }
+fn tree(selection: &Selection) -> Value {
+    match selection {
+        Selection::Field(field) => json!({ "field": { "api_name": field } }),
+        Selection::Group(group) => pairs(group),
     }
+}
+
+fn pairs(group: &Group) -> Value {
+    let operator = group.matching().as_wire();
+    let pair = |rest, first| json!({ "group_operator": operator, "group": [first, rest] });
+    group.entries().iter().map(tree).rev().reduce(pair).unwrap_or_default()
 }
 
 /// One page of Zoho's list.
@@ -247,52 +249,46 @@ fn read_modules(events: Option<&Value>) -> BTreeMap<String, Operations> {
 
 fn read_conditions(value: &Value) -> Result<Vec<Condition>, Oddity> {
     let items = value.as_array().ok_or(Oddity::Condition)?;
-    let mut conditions: Vec<Condition> =
+    let conditions: BTreeSet<Condition> =
         items.iter().map(read_condition).collect::<Result<_, _>>()?;
-    conditions.sort();
-    Ok(conditions)
+    Ok(conditions.into_iter().collect())
 }
 
 fn read_condition(value: &Value) -> Result<Condition, Oddity> {
     let module = value.get("module").ok_or(Oddity::Condition)?;
-    let Some(name) = module.get("api_name").and_then(Value::as_str) else {
-        let has_id = module.get("id").is_some_and(is_said);
-        return Err(if has_id { Oddity::ModuleById } else { Oddity::Condition });
-    };
-    let mut fields = std::collections::BTreeSet::new();
-    let mut operators = std::collections::BTreeSet::new();
-    value
-        .get("field_selection")
-        .and_then(|tree| flatten(tree, &mut fields, &mut operators, 0))
-        .ok_or(Oddity::Condition)?;
-    let matching = match operators.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] | ["or"] => Match::Any,
-        ["and"] => Match::All,
-        ["and", "or"] => return Err(Oddity::Mixed),
-        _ => return Err(Oddity::Condition),
-    };
-    Ok(Condition { module: name.to_owned(), matching, fields }.normal())
+    let module = read_api_name(module, Oddity::ModuleById)?;
+    let selection = value.get("field_selection").ok_or(Oddity::Condition)?;
+    Ok(Condition { module, selection: read_selection(selection, 0)? })
 }
 
-/// Leaves and operators of a condition's tree. In replies a leaf also carries `group_operator:
-/// null, group: null`.
-fn flatten(
-    node: &Value,
-    fields: &mut std::collections::BTreeSet<String>,
-    operators: &mut std::collections::BTreeSet<String>,
-    depth: usize,
-) -> Option<()> {
+/// A leaf or a branch of a condition's tree. In replies a leaf also carries `group_operator: null,
+/// group: null`.
+fn read_selection(node: &Value, depth: usize) -> Result<Selection, Oddity> {
     const DEPTH_MAX: usize = 32;
     if depth > DEPTH_MAX {
-        return None;
+        return Err(Oddity::Condition);
     }
-    if let Some(group) = node.get("group").and_then(Value::as_array) {
-        operators.insert(node.get("group_operator")?.as_str()?.to_ascii_lowercase());
-        return group.iter().try_for_each(|child| flatten(child, fields, operators, depth + 1));
+    let Some(group) = node.get("group").and_then(Value::as_array) else {
+        let field = node.get("field").unwrap_or(node);
+        return read_api_name(field, Oddity::FieldById).map(Selection::Field);
+    };
+    let operator = node.get("group_operator").and_then(Value::as_str).and_then(Match::of_wire);
+    let matching = match operator {
+        Some(matching) => matching,
+        None if group.len() == 1 => Match::Any,
+        None => return Err(Oddity::Condition),
+    };
+    let entries: Vec<Selection> =
+        group.iter().map(|entry| read_selection(entry, depth + 1)).collect::<Result<_, _>>()?;
+    Selection::group(matching, entries).ok_or(Oddity::Condition)
+}
+
+fn read_api_name(value: &Value, by_id: Oddity) -> Result<String, Oddity> {
+    match value.get("api_name").and_then(Value::as_str) {
+        Some(name) => Ok(name.to_owned()),
+        None if value.get("id").is_some_and(is_said) => Err(by_id),
+        None => Err(Oddity::Condition),
     }
-    let field = node.get("field").unwrap_or(node);
-    fields.insert(field.get("api_name")?.as_str()?.to_owned());
-    Some(())
 }
 
 /// One item of the answer to a write.

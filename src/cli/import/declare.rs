@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::check_notify_url;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
-use crate::model::condition::{Condition, Match, Seen};
+use crate::model::condition::{Condition, Match, Seen, Selection};
 use crate::model::observed::{Observed, TokenSeen};
 use crate::model::oddity::Oddity;
 use crate::model::record::Record;
@@ -71,9 +71,24 @@ pub(super) struct Declaration {
 #[derive(Debug, Serialize)]
 pub(super) struct ConditionDeclared {
     pub(super) module: String,
+    #[serde(flatten)]
+    pub(super) group: GroupDeclared,
+}
+
+/// Fields that go together.
+#[derive(Debug, Serialize)]
+pub(super) struct GroupDeclared {
     /// `any_of` or `all_of`.
     pub(super) matching: &'static str,
-    pub(super) fields: Vec<String>,
+    pub(super) fields: Vec<EntryDeclared>,
+}
+
+/// A field or a group inside a group.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum EntryDeclared {
+    Field(String),
+    Group(GroupDeclared),
 }
 
 /// A channel that cannot be declared.
@@ -249,12 +264,32 @@ fn declaration(
 
 impl ConditionDeclared {
     fn of(condition: Condition) -> ConditionDeclared {
-        let Condition { module, matching, fields } = condition;
-        let matching = match matching {
-            Match::Any => "any_of",
-            Match::All => "all_of",
-        };
-        ConditionDeclared { module, matching, fields: fields.into_iter().collect() }
+        let Condition { module, selection } = condition;
+        ConditionDeclared { module, group: GroupDeclared::of(&selection) }
+    }
+}
+
+impl GroupDeclared {
+    fn of(selection: &Selection) -> GroupDeclared {
+        match selection {
+            Selection::Field(_) => GroupDeclared {
+                matching: Match::Any.as_key(),
+                fields: vec![EntryDeclared::of(selection)],
+            },
+            Selection::Group(group) => GroupDeclared {
+                matching: group.matching().as_key(),
+                fields: group.entries().iter().map(EntryDeclared::of).collect(),
+            },
+        }
+    }
+}
+
+impl EntryDeclared {
+    fn of(selection: &Selection) -> EntryDeclared {
+        match selection {
+            Selection::Field(field) => EntryDeclared::Field(field.clone()),
+            Selection::Group(_) => EntryDeclared::Group(GroupDeclared::of(selection)),
+        }
     }
 }
 
@@ -368,7 +403,7 @@ mod tests {
         let odd = vec![
             observed(|it| it.notify_urls.extend([NotifyUrl::new("https://b.example.com/")])),
             observed(|it| it.tokens.extend([TokenSeen::Null])),
-            observed(|it| it.odd = [Oddity::Mixed].into()),
+            observed(|it| it.odd = [Oddity::FieldById].into()),
             observed(|it| it.odd = [Oddity::ModuleById].into()),
             observed(|it| it.return_affected_field_values = [false, true].into()),
             observed(|it| it.notify_urls = [NotifyUrl::new("http://plain.example.com/")].into()),
@@ -378,7 +413,7 @@ mod tests {
         let odd_ones = odd.len();
         let all = imported(odd, |_| {});
         assert_eq!((all.channels.len(), all.left_out.len()), (0, odd_ones));
-        assert_eq!(all.left_out[2].why, "its conditions mix `and` and `or`");
+        assert_eq!(all.left_out[2].why, "a condition of it names a field by id alone");
         assert_eq!(all.left_out[3].why, "a condition of it names its module by id alone");
     }
 

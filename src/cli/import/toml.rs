@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use toml::Value;
 
-use super::declare::{ConditionDeclared, Declaration, Imported, LeftOut};
+use super::declare::{
+    ConditionDeclared, Declaration, EntryDeclared, GroupDeclared, Imported, LeftOut,
+};
 use crate::model::sanitize::plain;
 use crate::plan::render::counted;
 
@@ -95,8 +97,22 @@ fn declaration(text: &mut String, account: &str, channel: &Declaration) {
 }
 
 fn condition(condition: &ConditionDeclared) -> String {
-    let ConditionDeclared { module, matching, fields } = condition;
-    format!("{{ module = {}, {matching} = {} }}", string(module), strings(fields))
+    let ConditionDeclared { module, group: of_fields } = condition;
+    format!("{{ module = {}, {} }}", string(module), group(of_fields))
+}
+
+/// `any_of = ["Stage", { all_of = ["Amount", "Owner"] }]`
+fn group(group: &GroupDeclared) -> String {
+    let GroupDeclared { matching, fields } = group;
+    let fields: Vec<String> = fields.iter().map(entry_of_group).collect();
+    format!("{matching} = [{}]", fields.join(", "))
+}
+
+fn entry_of_group(entry: &EntryDeclared) -> String {
+    match entry {
+        EntryDeclared::Field(field) => string(field).to_string(),
+        EntryDeclared::Group(inner) => format!("{{ {} }}", group(inner)),
+    }
 }
 
 fn entry(text: &mut String, name: &str, value: &Value) {

@@ -44,10 +44,11 @@ fn desired() -> Desired {
             credits_per_day: Some(52_500),
         },
     };
-    let condition = |matching| Condition {
-        module: "Deals".into(),
-        matching,
-        fields: ["A".into(), "B".into()].into(),
+    let condition = |matching| {
+        let nested = Selection::of_fields(Match::All, ["C".into(), "D".into()]);
+        let fields = ["A", "B"].map(|name| Selection::Field(name.into()));
+        let selection = Selection::group(matching, fields.into_iter().chain(nested)).unwrap();
+        Condition { module: "Deals".into(), selection }
     };
     let spec = |number| Spec {
         id: ChannelId::new(number).unwrap(),

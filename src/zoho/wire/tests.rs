@@ -31,8 +31,23 @@ fn spec() -> Spec {
 }
 
 fn any_of(fields: &[&str]) -> Condition {
-    let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-    Condition { module: "Deals".to_owned(), matching: Match::Any, fields }
+    of_fields(Match::Any, fields)
+}
+
+fn of_fields(matching: Match, fields: &[&str]) -> Condition {
+    let fields = fields.iter().map(|field| (*field).to_owned());
+    on_deals(Selection::of_fields(matching, fields).unwrap())
+}
+
+fn on_deals(selection: Selection) -> Condition {
+    Condition { module: "Deals".to_owned(), selection }
+}
+
+/// `Stage`, or `Account_Name` and `Lead_Source`.
+fn mixed() -> Condition {
+    let both = of_fields(Match::All, &["Account_Name", "Lead_Source"]).selection;
+    let stage = Selection::Field("Stage".to_owned());
+    on_deals(Selection::group(Match::Any, [both, stage]).unwrap())
 }
 
 fn ask(spec: Spec) -> Ask {
@@ -98,9 +113,15 @@ fn a_condition_is_a_tree_of_pairs() {
         ]],
     );
     check(
-        &Condition { matching: Match::All, ..any_of(&["A", "B", "C"]) },
+        &of_fields(Match::All, &["A", "B", "C"]),
         &expect![[
             r#"{"group":[{"field":{"api_name":"A"}},{"group":[{"field":{"api_name":"B"}},{"field":{"api_name":"C"}}],"group_operator":"and"}],"group_operator":"and"}"#
+        ]],
+    );
+    check(
+        &mixed(),
+        &expect![[
+            r#"{"group":[{"field":{"api_name":"Stage"}},{"group":[{"field":{"api_name":"Account_Name"}},{"field":{"api_name":"Lead_Source"}}],"group_operator":"and"}],"group_operator":"or"}"#
         ]],
     );
     let ten = any_of(&["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"]);
@@ -208,8 +229,12 @@ fn a_condition_that_cannot_be_declared_is_opaque() {
     };
     assert_eq!(read(leaf("A")), Ok(vec![any_of(&["A"])]));
     assert_eq!(read(json!({ "api_name": "A" })), Ok(vec![any_of(&["A"])]));
-    let mixed = json!({ "group_operator": "or", "group": [leaf("A"), { "group_operator": "and", "group": [leaf("B"), leaf("C")] }] });
-    assert_eq!(read(mixed), Err(Oddity::Mixed));
+    let documented = json!({ "group_operator": "OR", "group": [leaf("Stage"), { "group_operator": "And", "field": null, "group": [leaf("Lead_Source"), leaf("Account_Name")] }] });
+    assert_eq!(read(documented), Ok(vec![mixed()]));
+    let alone = json!({ "group_operator": null, "group": [leaf("A")] });
+    assert_eq!(read(alone), Ok(vec![any_of(&["A"])]));
+    let by_id = json!({ "group_operator": "or", "group": [leaf("A"), { "field": { "id": "7" } }] });
+    assert_eq!(read(by_id), Err(Oddity::FieldById));
     assert_eq!(
         read(json!({ "group_operator": null, "group": [leaf("A"), leaf("B")] })),
         Err(Oddity::Condition)
@@ -454,11 +479,44 @@ proptest! {
 
     #[test]
     fn any_declared_condition_comes_back_from_the_wire(
-        fields in prop::collection::btree_set("[A-Z][a-z_]{0,6}", 1..10),
-        all in any::<bool>(),
+        selection in selections(),
     ) {
-        let matching = if all { Match::All } else { Match::Any };
-        let declared = Condition { module: "Deals".to_owned(), matching, fields }.normal();
+        let declared = on_deals(selection);
         prop_assert_eq!(read_conditions(&json!([super::condition(&declared)])), Ok(vec![declared]));
+    }
+
+    /// Neither a group's order nor a bracket around two of its entries makes another condition.
+    #[test]
+    fn a_condition_that_zoho_spells_otherwise_is_the_same(selection in selections()) {
+        let declared = on_deals(selection);
+        let mut sent = super::condition(&declared);
+        turn(&mut sent["field_selection"]);
+        prop_assert_eq!(read_conditions(&json!([sent])), Ok(vec![declared]));
+    }
+}
+
+/// Conditions of up to some twenty fields, three groups deep.
+fn selections() -> impl Strategy<Value = Selection> {
+    let field = "[A-Z][a-z_]{0,3}".prop_map(Selection::Field);
+    field.prop_recursive(3, 20, 4, |inner| {
+        let matching = prop::sample::select(vec![Match::Any, Match::All]);
+        (matching, prop::collection::vec(inner, 1..4))
+            .prop_filter_map("it has entries", |(matching, entries)| {
+                Selection::group(matching, entries)
+            })
+    })
+}
+
+/// Turns every group round, writes its operator in capitals and fills leaves as Zoho's list does.
+fn turn(node: &mut Value) {
+    if let Some(group) = node.get_mut("group").and_then(Value::as_array_mut) {
+        group.iter_mut().for_each(turn);
+        group.reverse();
+        let operator = node["group_operator"].as_str().map(str::to_ascii_uppercase);
+        node["group_operator"] = json!(operator);
+        node["field"] = Value::Null;
+    } else {
+        node["group_operator"] = Value::Null;
+        node["group"] = Value::Null;
     }
 }

@@ -21,7 +21,7 @@ fn an_imported_account_plans_empty_and_is_taken_over_without_a_write() {
         declared = declared.replace(&format!("\"token-many-{n}\""), "\"token-shared\"");
     }
     let flags = "notify_on_related_action = false\nreturn_affected_field_values = true\n";
-    let condition = "conditions = [{ module = \"Deals\", all_of = [\"Stage\", \"Amount\"] }]\n";
+    let condition = "conditions = [{ module = \"Deals\", all_of = [\"Stage\", { any_of = [\"Amount\", \"Owner\"] }] }]\n";
     declared += &(channel("flags", 2001, &events) + flags);
     declared += &(channel("picky", 2002, &events) + condition);
     Place::new(&(zoho.account().to_owned() + &declared)).done(&["apply"]);

@@ -4,10 +4,10 @@
 /// One such thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Oddity {
-    /// A condition whose tree has both operators.
-    Mixed,
     /// A condition that names its module by id alone.
     ModuleById,
+    /// A condition that names a field by id alone.
+    FieldById,
     /// A condition of another shape.
     Condition,
     /// `fields` that are not null: nobody documented their meaning.
@@ -20,8 +20,8 @@ impl Oddity {
     /// A sentence about the channel.
     pub const fn why(self) -> &'static str {
         match self {
-            Oddity::Mixed => "its conditions mix `and` and `or`",
             Oddity::ModuleById => "a condition of it names its module by id alone",
+            Oddity::FieldById => "a condition of it names a field by id alone",
             Oddity::Condition => "a condition of it has an unknown shape",
             Oddity::Fields => "it has `fields`, of which no document says the meaning",
             Oddity::Event => "it has an event that is none of create, edit, delete and all",
@@ -32,7 +32,7 @@ impl Oddity {
     /// URL. A condition is shown as drift instead.
     pub const fn is_left_alone(self) -> bool {
         match self {
-            Oddity::Mixed | Oddity::ModuleById | Oddity::Condition => false,
+            Oddity::ModuleById | Oddity::FieldById | Oddity::Condition => false,
             Oddity::Fields | Oddity::Event => true,
         }
     }

@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use super::*;
-use crate::model::condition::{Condition, Match, Seen};
+use crate::model::condition::{Condition, Match, Seen, Selection};
 use crate::model::events::Events;
 use crate::model::observed::TokenSeen;
 use crate::model::rotation::Rotation;
@@ -353,6 +353,7 @@ fn token(value: &str) -> TokenSeen {
 
 /// As both the config and the wire make them.
 fn condition(matching: Match, fields: &[&str]) -> Condition {
-    let fields = fields.iter().map(ToString::to_string).collect();
-    Condition { module: "Deals".to_owned(), matching, fields }.normal()
+    let fields = fields.iter().map(ToString::to_string);
+    let selection = Selection::of_fields(matching, fields).unwrap();
+    Condition { module: "Deals".to_owned(), selection }
 }

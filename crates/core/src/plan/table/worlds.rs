@@ -9,7 +9,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::model::codes::NOT_SUBSCRIBED;
-use crate::model::condition::{Condition, Match, Seen};
+use crate::model::condition::{Condition, Match, Seen, Selection};
 use crate::model::events::Events;
 use crate::model::observed::TokenSeen;
 use crate::model::record::Repairs;
@@ -136,10 +136,11 @@ fn urls() -> impl Strategy<Value = NotifyUrl> {
 fn conditions() -> impl Strategy<Value = Vec<Condition>> {
     let fields = btree_set(select(vec!["Stage".to_owned(), "Amount".to_owned()]), 1..3);
     vec((fields, select(vec![Match::Any, Match::All])), 0..2).prop_map(|conditions| {
-        let module = || "Deals".to_owned();
-        let condition =
-            |(fields, matching)| Condition { module: module(), matching, fields }.normal();
-        conditions.into_iter().map(condition).collect()
+        let selections = conditions
+            .into_iter()
+            .filter_map(|(fields, matching)| Selection::of_fields(matching, fields));
+        let condition = |selection| Condition { module: "Deals".to_owned(), selection };
+        selections.map(condition).collect()
     })
 }
 
