@@ -28,6 +28,7 @@ pub mod demo;
 mod explain;
 mod gaps;
 mod import;
+mod init;
 mod listen;
 mod login;
 mod logout;
@@ -77,6 +78,7 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::InitArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
@@ -195,6 +197,7 @@ impl Write for Piped<'_> {
 impl Verb {
     async fn run(self, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
         match self {
+            Verb::Init(args) => init::run(args, common, stdout).await,
             Verb::Run(args) => run::run(args, common).await,
             Verb::Check(check::CheckArgs {}) => check::run(common, stdout),
             Verb::Plan(args) => plan::run(args, common, stdout).await,
@@ -240,6 +243,7 @@ impl Verb {
             | Verb::Renew(_)
             | Verb::Adopt(_)
             | Verb::Import(_)
+            | Verb::Init(_)
             | Verb::Listen(_)
             | Verb::Token(_)
             | Verb::Login(_)

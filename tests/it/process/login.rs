@@ -36,7 +36,7 @@ fn without_token(zoho: &Simulator) -> String {
 }
 
 /// Logs in with the device flow, at a pace; `answer` is given on the simulator's page.
-fn approved(place: &Place, zoho: &Simulator, answer: &str) -> Ran {
+pub(super) fn approved(place: &Place, zoho: &Simulator, answer: &str) -> Ran {
     let knobs = json!({ "device_interval": "0s", "device_code_life": "30m" });
     zoho.tell("PATCH", "/_sim/knobs", &knobs);
     let mut command = place.command(&["login", "--json", "--pace", "50@2026-01-01T00:00:00Z"]);

@@ -27,6 +27,7 @@ mod foul;
 mod hardening;
 mod help;
 mod import;
+mod init;
 mod journal;
 mod killed;
 mod life;
