@@ -174,7 +174,7 @@ fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBu
              say where it goes with --out FILE",
             account.name
         ),
-        (None, origin @ (Origin::Env(_) | Origin::Credential(_))) => bail!(
+        (None, origin @ (Origin::Env(_) | Origin::Credential(_) | Origin::Command(_))) => bail!(
             "the refresh token of account {} is {origin}, which cannot be written here; say where it goes with --out FILE",
             account.name
         ),

@@ -64,7 +64,7 @@ pub(super) async fn run(
             })?;
             (Some(path.display().to_string()), None)
         }
-        origin @ (Origin::Env(_) | Origin::Credential(_) | Origin::Plain) => {
+        origin @ (Origin::Env(_) | Origin::Credential(_) | Origin::Command(_) | Origin::Plain) => {
             (None, Some(origin.to_string()))
         }
     };

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accounts::Frames;
+use super::command;
 use super::given::Given;
 use super::problem::Notes;
 use super::raw::{self, Client, Daemon, Document, Http, Reconcile};
-use super::secrets::{self, Fetched, MissingCredentials, SecretError, Surroundings};
+use super::secrets::{Fetched, Fetcher, MissingCredentials, SecretError, Surroundings};
 use super::source::{At, Place, Source};
 use super::values::{self, Reference, is_hasty};
 use crate::model::channel::ChannelName;
@@ -54,6 +55,7 @@ pub(super) struct Check<'c> {
     pub(super) surroundings: &'c Surroundings,
     /// The problems found so far.
     pub(super) notes: &'c mut Notes,
+    fetcher: Fetcher<'c>,
     /// The files of secrets that others can read; each is reported once.
     open_files: BTreeSet<PathBuf>,
 }
@@ -64,7 +66,8 @@ impl<'c> Check<'c> {
         surroundings: &'c Surroundings,
         notes: &'c mut Notes,
     ) -> Check<'c> {
-        Check { sources, surroundings, notes, open_files: BTreeSet::new() }
+        let fetcher = Fetcher::new(surroundings);
+        Check { sources, surroundings, notes, fetcher, open_files: BTreeSet::new() }
     }
 }
 
@@ -101,11 +104,15 @@ impl Check<'_> {
             Reference::Env(name) => Origin::Env(name.clone()),
             Reference::File(path) => Origin::File(self.path(&at.with(path.clone()))),
             Reference::Credential(name) => Origin::Credential(name.clone()),
+            Reference::Command(words) => {
+                let folder = &self.sources[at.place.file as usize].folder;
+                Origin::Command(command::located(words, folder))
+            }
         };
         if self.surroundings.missing == MissingCredentials::FetchNone {
             return Some(at.with(Secret::from_origin("", origin)));
         }
-        match secrets::fetched(&origin, self.surroundings) {
+        match self.fetcher.fetch(&origin) {
             Ok(Fetched { secret, open_to_others }) => {
                 if let (true, Origin::File(path)) = (open_to_others, origin) {
                     self.warn_of_secret_file(key, at.place, &path);
@@ -127,6 +134,8 @@ impl Check<'_> {
         let is_absent = match error {
             SecretError::NoCredentials(_) | SecretError::NotSet(_) | SecretError::Empty(_) => true,
             SecretError::Unreadable { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            // It may print one when there is one.
+            SecretError::Command { .. } => key == "refresh_token",
             SecretError::BadCredentialName(_) | SecretError::NotText(_) | SecretError::Plain => {
                 false
             }

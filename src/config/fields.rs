@@ -145,15 +145,28 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     /// A list of strings.
     pub(super) fn texts(&mut self, key: &'static str) -> Given<Vec<At<String>>> {
+        self.list(key, Reader::show)
+    }
+
+    /// A list of strings that no problem shows.
+    fn hidden_texts(&mut self, key: &'static str) -> Given<Vec<At<String>>> {
+        self.list(key, |_, _| {})
+    }
+
+    fn list(
+        &mut self,
+        key: &'static str,
+        show: fn(&mut Reader<'n>, Place),
+    ) -> Given<Vec<At<String>>> {
         self.shown(key, |_, _| {}).then(|at| {
             let DeValue::Array(items) = at.value else {
-                self.reader.show(at.place);
+                show(self.reader, at.place);
                 return self.wrong_type(key, &at, Wanted::Texts);
             };
             let mut texts = Vec::with_capacity(items.len());
             for item in items {
                 let item = self.located(item);
-                self.reader.show(item.place);
+                show(self.reader, item.place);
                 match self.string(key, item) {
                     Given::Is(text) => texts.push(text),
                     Given::Bad | Given::Absent => {}
@@ -362,18 +375,23 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     fn reference(&mut self, key: &str, table: DeTable<'i>, place: Place) -> Given<Reference> {
         let title = format!("\"{key}\"");
-        let any_unknown = table
-            .keys()
-            .any(|key| !["env", "file", "credential"].contains(&key.get_ref().as_ref()));
-        let (env, file, credential) = Fields::read(self.reader, (title, place), table, |fields| {
-            (fields.text("env"), fields.text("file"), fields.text("credential"))
-        });
+        let ways = ["env", "file", "credential", "command"];
+        let any_unknown = table.keys().any(|key| !ways.contains(&key.get_ref().as_ref()));
+        let (env, file, credential, command) =
+            Fields::read(self.reader, (title, place), table, |fields| {
+                let [env, file, credential] =
+                    ["env", "file", "credential"].map(|key| fields.text(key));
+                (env, file, credential, fields.hidden_texts("command"))
+            });
         let any_bad = [&env, &file, &credential].into_iter().any(|given| *given == Given::Bad);
-        let (env, file, credential) = (env.value(), file.value(), credential.value());
-        let reference = match (env, file, credential) {
-            (Some(name), None, None) => Reference::Env(name.clone()),
-            (None, Some(path), None) => Reference::File(path.clone()),
-            (None, None, Some(name)) => Reference::Credential(name.clone()),
+        let any_bad = any_bad || command == Given::Bad;
+        let reference = match (env.value(), file.value(), credential.value(), command.value()) {
+            (Some(name), None, None, None) => Reference::Env(name.clone()),
+            (None, Some(path), None, None) => Reference::File(path.clone()),
+            (None, None, Some(name), None) => Reference::Credential(name.clone()),
+            (None, None, None, Some(words)) => {
+                Reference::Command(words.iter().map(|word| word.value.clone()).collect())
+            }
             _ if any_bad || any_unknown => return Given::Bad,
             _ => {
                 return self.bad(
@@ -383,7 +401,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                 );
             }
         };
-        if [env, file, credential].into_iter().flatten().any(|text| text.trim().is_empty()) {
+        if reference.is_empty() {
             return self.bad(place, format!("\"{key}\" refers to an empty name"), REFERENCE_HELP);
         }
         Given::Is(At { value: reference, place })

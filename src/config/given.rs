@@ -137,4 +137,4 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 /// How a secret is written.
-pub(super) const REFERENCE_HELP: &str = "write { env = \"NAME\" }, { file = \"path\" } or { credential = \"name\" }, or the secret itself in quotes";
+pub(super) const REFERENCE_HELP: &str = "write { env = \"NAME\" }, { file = \"path\" }, { credential = \"name\" } or { command = [\"program\", \"argument\"] }, or the secret itself in quotes";

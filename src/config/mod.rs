@@ -14,7 +14,7 @@
 //! | `values` | one text to one value: durations, URLs, addresses, cron expressions |
 //! | `check`, `accounts`, `channels`, `conditions` | what only shows between keys; builds the desired state |
 //! | `modules`, `near` | what was meant by a word that is nearly another |
-//! | `secrets` | fetches what a secret refers to |
+//! | `secrets`, `command` | fetches what a secret refers to; runs the command that prints it |
 //! | `source`, `problem` | positions, masking, and how a problem is shown |
 //! | `schema`, `reference` | the key set as a JSON Schema, and as a page for people |
 //!
@@ -28,6 +28,7 @@
 mod accounts;
 mod channels;
 mod check;
+mod command;
 mod conditions;
 mod fields;
 mod given;

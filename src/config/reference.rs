@@ -117,7 +117,13 @@ const SECRETS: &str = "
 | `{ credential = \"name\" }` | what systemd hands over by `LoadCredential=` |
 | `{ file = \"path\" }` | a file, relative to the config file; a line break at its end is left out |
 | `{ env = \"NAME\" }` | an environment variable |
+| `{ command = [\"vault\", \"kv\", \"get\", \"-field=secret\", \"zoho\"] }` | what a command prints, less one line break at its end |
 | `\"...\"` | the secret itself: then nobody else may read the file |
+
+A command runs without a shell, with the daemon's environment, for ten seconds and 64 KiB at most. A program with a slash in
+its name is relative to the config file. One that several keys name runs once. When it fails, the last line of its standard
+error is told; its arguments are shown nowhere. It runs whenever the config is read: at the start, and with
+`channelkeeper reload`. [The sandbox](../systemd/README.md#a-secret-from-a-command) says what a command may do there.
 ";
 
 #[cfg(test)]

@@ -79,6 +79,17 @@ impl JsonSchema for Reference {
                 one("env", "The name of an environment variable."),
                 one("file", "The path of a file, relative to the config file."),
                 one("credential", "The name of a systemd credential."),
+                {
+                    "type": "object",
+                    "properties": { "command": {
+                        "type": "array",
+                        "items": { "type": "string" },
+                        "minItems": 1,
+                        "description": "A program and its arguments, which prints the secret. No shell reads them.",
+                    } },
+                    "required": ["command"],
+                    "additionalProperties": false,
+                },
                 { "type": "string", "minLength": 1, "description": "The secret itself." },
             ],
         })

@@ -3,11 +3,13 @@
 //! Used when a config is loaded, and again when the desired state is restored from the store, which
 //! keeps only where each secret came from. An error names the place of a secret, never the content.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
+use super::command::{self, CommandError};
 use crate::files::{self, Content};
 use crate::model::secret::{Origin, Secret};
 
@@ -111,6 +113,14 @@ pub enum SecretError {
     /// The file is not UTF-8.
     #[error("{0} is no text")]
     NotText(Origin),
+    /// The command did not give it.
+    #[error("the command {program} {why}")]
+    Command {
+        /// The program, without its arguments.
+        program: String,
+        /// How it failed.
+        why: CommandError,
+    },
     /// There is nothing in it.
     #[error("{0} is empty")]
     Empty(Origin),
@@ -148,15 +158,33 @@ impl SecretError {
             }
             SecretError::Unreadable { source, .. } => source.to_string(),
             SecretError::NotText(_) => "the file must hold the secret alone".to_owned(),
+            SecretError::Command { why: CommandError::NotStarted(_), .. } => {
+                "name a program that the daemon's user may run, with its whole path".to_owned()
+            }
+            SecretError::Command { .. } => {
+                "run it as the daemon's user, with the daemon's environment, and see".to_owned()
+            }
+            SecretError::Empty(Origin::Command(_)) => {
+                "it has to print the secret alone, on its standard output".to_owned()
+            }
             SecretError::Empty(_) => "put the secret there".to_owned(),
-            SecretError::Plain => "write it as { env }, { file } or { credential }".to_owned(),
+            SecretError::Plain => {
+                "write it as { env }, { file }, { credential } or { command }".to_owned()
+            }
         }
     }
 }
 
 /// The secret that an origin leads to.
 pub fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, SecretError> {
-    fetched(origin, surroundings).map(|fetched| fetched.secret)
+    Fetcher::new(surroundings).fetch(origin).map(|fetched| fetched.secret)
+}
+
+/// Fetches the secrets of one config. A command that several of them name runs once.
+#[derive(Debug)]
+pub struct Fetcher<'s> {
+    surroundings: &'s Surroundings,
+    ran: BTreeMap<Vec<String>, Result<Secret, CommandError>>,
 }
 
 /// A secret with the warning about its place.
@@ -169,30 +197,73 @@ pub(super) struct Fetched {
     pub(super) open_to_others: bool,
 }
 
-pub(super) fn fetched(
-    origin: &Origin,
-    surroundings: &Surroundings,
-) -> Result<Fetched, SecretError> {
-    let mut open_to_others = false;
-    let value = match origin {
-        Origin::Env(name) => {
-            let value = (surroundings.env)(name);
-            Zeroizing::new(value.ok_or_else(|| SecretError::NotSet(name.clone()))?.into_bytes())
-        }
-        Origin::File(path) => {
-            let content = content(path, origin)?;
-            open_to_others = content.open_to_others;
-            content.bytes
-        }
-        Origin::Credential(name) => content(&credential(name, surroundings)?, origin)?.bytes,
-        Origin::Plain => return Err(SecretError::Plain),
-    };
-    let value = std::str::from_utf8(&value).map_err(|_| SecretError::NotText(origin.clone()))?;
+impl<'s> Fetcher<'s> {
+    /// With nothing fetched yet.
+    pub fn new(surroundings: &'s Surroundings) -> Fetcher<'s> {
+        Fetcher { surroundings, ran: BTreeMap::new() }
+    }
+
+    /// The secret of an origin.
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    pub fn secret(&mut self, origin: &Origin) -> Result<Secret, SecretError> {
+        self.fetch(origin).map(|fetched| fetched.secret)
+    }
+
+    /// The same, with the warning about its place.
+    pub(super) fn fetch(&mut self, origin: &Origin) -> Result<Fetched, SecretError> {
+        let mut open_to_others = false;
+        let value = match origin {
+            Origin::Env(name) => {
+                let value = (self.surroundings.env)(name);
+                Zeroizing::new(value.ok_or_else(|| SecretError::NotSet(name.clone()))?.into_bytes())
+            }
+            Origin::File(path) => {
+                let content = content(path, origin)?;
+                open_to_others = content.open_to_others;
+                content.bytes
+            }
+            Origin::Credential(name) => {
+                content(&credential(name, self.surroundings)?, origin)?.bytes
+            }
+            Origin::Command(words) => return self.printed(words, origin),
+            Origin::Plain => return Err(SecretError::Plain),
+        };
+        Ok(Fetched { secret: secret(&value, origin)?, open_to_others })
+    }
+
+    fn printed(&mut self, words: &[String], origin: &Origin) -> Result<Fetched, SecretError> {
+        let ran = match self.ran.get(words) {
+            Some(ran) => ran.clone(),
+            None => {
+                let printed = command::output(words, command::BOUNDS);
+                // An output that is no secret is no secret for any key, so it is told each time.
+                let ran = match printed {
+                    Ok(bytes) => Ok(secret(&bytes, origin)?),
+                    Err(error) => Err(error),
+                };
+                self.ran.insert(words.to_vec(), ran.clone());
+                ran
+            }
+        };
+        let program = || {
+            let program = words.first().map_or("", String::as_str);
+            program.rsplit('/').next().unwrap_or(program).to_owned()
+        };
+        let secret = ran.map_err(|why| SecretError::Command { program: program(), why })?;
+        Ok(Fetched { secret, open_to_others: false })
+    }
+}
+
+/// The text that was fetched, as the secret that it is.
+fn secret(value: &[u8], origin: &Origin) -> Result<Secret, SecretError> {
+    let value = std::str::from_utf8(value).map_err(|_| SecretError::NotText(origin.clone()))?;
     let value = without_line_break(value);
     if value.trim().is_empty() {
         return Err(SecretError::Empty(origin.clone()));
     }
-    Ok(Fetched { secret: Secret::from_origin(value, origin.clone()), open_to_others })
+    Ok(Secret::from_origin(value, origin.clone()))
 }
 
 /// Editors and `echo` end a file with one line break. Whatever else is at its end is the secret's.
@@ -269,6 +340,29 @@ mod tests {
             assert_eq!(error.to_string(), expected);
             assert!(!error.help().is_empty());
         }
+    }
+
+    #[test]
+    fn what_a_command_prints_is_the_secret_and_it_runs_once_for_all_who_name_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = folder.path().join("count");
+        let script = format!("echo x >> {}; printf 's3cret \\n'", count.display());
+        let origin = Origin::Command(["sh", "-c", &script].map(str::to_owned).to_vec());
+        let surroundings = surroundings(None);
+        let mut fetcher = Fetcher::new(&surroundings);
+        for _ in 0..3 {
+            assert_eq!(fetcher.secret(&origin).unwrap().expose(), "s3cret ");
+        }
+        assert_eq!(std::fs::read_to_string(&count).unwrap(), "x\n");
+        let failing = Origin::Command(["sh", "-c", "exit 2", "s3cret"].map(str::to_owned).to_vec());
+        for _ in 0..2 {
+            let error = fetcher.secret(&failing).unwrap_err();
+            assert_eq!(error.to_string(), "the command sh failed: exit status: 2");
+            assert!(!error.help().is_empty());
+        }
+        let silent = Origin::Command(vec!["true".to_owned()]);
+        let error = fetcher.secret(&silent).unwrap_err();
+        assert_eq!(error.to_string(), "the output of true is empty");
     }
 
     #[test]

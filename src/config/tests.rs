@@ -212,8 +212,8 @@ refresh_token = 5
             config.toml:9:15: unknown API version "v9" (one of v2, v2.1, v3, v4, v5, v6, v7, v8)
             config.toml:10:15: unknown environment "prod" (one of production, sandbox, developer)
             config.toml:11:13: this is no client id (copy it from Zoho's API console)
-            config.toml:12:17: "client_secret" is empty (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
-            config.toml:13:17: "refresh_token" does not say where one secret is (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
+            config.toml:12:17: "client_secret" is empty (write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes)
+            config.toml:13:17: "refresh_token" does not say where one secret is (write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes)
             config.toml:14:13: "batch_max" is out of range (from 1 to 100)
             config.toml:15:16: a longest life out of range (from "5m" to "366d")
             config.toml:16:11: this account has no "accounts_url" (api_url and accounts_url go together)
@@ -223,7 +223,7 @@ refresh_token = 5
             config.toml:21:17: the environment variable NONE is not set (set NONE where the daemon starts: Environment= or EnvironmentFile= of its unit; `channelkeeper login --out FILE` gets one)
             config.toml:24:11: a URL beside data_center (leave out one of them)
             config.toml:27:17: "client_secret" leads to more than one word (it must lead to the secret alone)
-            config.toml:28:17: "refresh_token" must be a secret, not a number (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
+            config.toml:28:17: "refresh_token" must be a secret, not a number (write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes)
         "#]],
     );
 }
@@ -372,8 +372,8 @@ fn a_token_is_1_to_50_printable_characters() {
     token(
         "\"\"",
         expect![[r#"
-        config.toml:10:9: "token" is empty (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
-    "#]],
+            config.toml:10:9: "token" is empty (write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes)
+        "#]],
     );
     token(
         &format!("\"{}\"", "x".repeat(51)),
@@ -390,8 +390,8 @@ fn a_token_is_1_to_50_printable_characters() {
     token(
         "{ env = \"\" }",
         expect![[r#"
-        config.toml:10:9: "token" refers to an empty name (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
-    "#]],
+            config.toml:10:9: "token" refers to an empty name (write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes)
+        "#]],
     );
     token(
         "{ file = \"/nonexistent/token\" }",
@@ -408,7 +408,7 @@ fn a_token_is_1_to_50_printable_characters() {
     token(
         "[\"a\"]",
         expect![[r#"
-            config.toml:10:9: "token" must be a secret, not a list (write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes)
+            config.toml:10:9: "token" must be a secret, not a list (write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes)
         "#]],
     );
 }
@@ -826,7 +826,7 @@ fn a_shown_problem_underlines_its_text() {
         14 | token = ***
            |         ^^^
            |
-           = help: write { env = "NAME" }, { file = "path" } or { credential = "name" }, or the secret itself in quotes
+           = help: write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes
     "#]]
     .assert_eq(&format!("shown:\n{}", render(&of_text(&text).problems, Look::Plain)));
 }

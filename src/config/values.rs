@@ -39,6 +39,21 @@ pub(super) enum Reference {
     File(String),
     /// In a credential that systemd hands over.
     Credential(String),
+    /// A command prints it.
+    Command(Vec<String>),
+}
+
+impl Reference {
+    /// True when it names nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Reference::Plain(_) => false,
+            Reference::Env(name) | Reference::File(name) | Reference::Credential(name) => {
+                name.trim().is_empty()
+            }
+            Reference::Command(words) => words.first().is_none_or(|word| word.trim().is_empty()),
+        }
+    }
 }
 
 /// A time span with a unit: "8h", "1h 30m".

@@ -57,9 +57,21 @@ impl Fleet {
         }
         Ok(Fleet { settings, subjects, unusable })
     }
+
+    /// The same with one account held otherwise.
+    pub fn with(&self, subject: Arc<Subject>) -> Fleet {
+        let Fleet { settings, subjects, unusable } = self;
+        let mut subjects = subjects.clone();
+        subjects.insert(subject.name().clone(), subject);
+        Fleet { settings: settings.clone(), subjects, unusable: unusable.clone() }
+    }
 }
 
-fn subject(desired: AccountDesired, means: &Means) -> Result<Subject, StoreError> {
+/// An account with its way to Zoho.
+///
+/// # Errors
+/// When what is remembered of its token cannot be read.
+pub(super) fn subject(desired: AccountDesired, means: &Means) -> Result<Subject, StoreError> {
     let account = desired.account.clone();
     let remembered = means.store.token(&account.name)?;
     let (store, name) = (means.store.clone(), account.name.clone());

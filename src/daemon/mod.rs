@@ -13,6 +13,7 @@
 //! - [`status_file`]: how everything is, where another host can fetch it;
 //! - [`control`]: the desk over a Unix socket;
 //! - [`reload`]: the config, read again and put in force;
+//! - [`refetch`]: credentials that Zoho refuses, fetched once more from where they came from;
 //! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
 //! - [`watchdog`]: that the loop turns, told by the loop itself;
 //! - [`inherited`]: the HTTP socket that systemd opened;
@@ -39,6 +40,7 @@ pub mod fleet;
 pub mod inherited;
 pub mod notify;
 mod queue;
+pub mod refetch;
 pub mod reload;
 pub mod requests;
 pub mod run;

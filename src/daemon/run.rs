@@ -36,10 +36,11 @@ use super::doors::{Doors, INHERITED, ListenError, Told, unheard};
 use super::emptied::Emptied;
 use super::inherited;
 use super::notify::{self, Service};
+use super::refetch;
 use super::reload::{Reloader, Reloading};
 use super::scheduler::Links;
 use super::signals::{Asked, Incoming};
-use super::tasks::{Stop, TaskError, Tasks};
+use super::tasks::{Stop, Task, TaskError, Tasks};
 use super::wanted::{Wanted, wanted};
 use super::watchdog::Watchdog;
 
@@ -120,7 +121,9 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
     let (desk, reloader, reloads) = parts.desk(options.config, options.surroundings, None);
     let (ask_reload, service) = (desk.reloads.clone(), Service::new(options.owns_process));
     let ways_in = doors.tasks(&parts, desk, &stop);
-    let tasks = Tasks::spawn(parts.tasks(&stop).into_iter().chain(ways_in));
+    let refetching = refetch::keep(links.clone(), reloader.reader.clone(), stop.closing.clone());
+    let refetching = Task::new("refetching", refetching);
+    let tasks = Tasks::spawn(parts.tasks(&stop).into_iter().chain(ways_in).chain([refetching]));
     Ok(Daemon { links, tasks, stop, reloader, ask_reload, reloads, incoming, service, listening })
 }
 

@@ -33,6 +33,7 @@ use crate::plan::step::Cause;
 use crate::reconcile::cover;
 use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
+use crate::reconcile::subject::Subject;
 use crate::store::{HELD_MAX, Store, StoreError};
 use crate::telemetry::{self, Lost};
 
@@ -61,6 +62,13 @@ pub enum Message {
         fleet: Arc<Fleet>,
         /// The config it was read from.
         config: ConfigState,
+    },
+    /// Hold an account by other credentials.
+    Credentials {
+        /// The account as it is held; when it is held otherwise meanwhile, nothing happens.
+        former: Arc<Subject>,
+        /// As it is to be held.
+        subject: Arc<Subject>,
     },
     /// The config was read and is not used; this is what is wrong with it.
     ConfigRefused(Vec<String>),
@@ -528,12 +536,22 @@ impl Scheduler {
                 self.publish(|overview| overview.config = config);
                 self.hold_fleet("reload");
             }
+            Message::Credentials { former, subject } => self.take_over(&former, subject),
             Message::ConfigRefused(problems) => {
                 self.publish(|overview| overview.config.problems = problems);
             }
             Message::StatusFile(failed) => {
                 self.publish(|overview| overview.status_file_failed = failed)
             }
+        }
+    }
+
+    fn take_over(&mut self, former: &Arc<Subject>, subject: Arc<Subject>) {
+        let fleet = self.fleet.borrow().clone();
+        let name = former.name().clone();
+        if fleet.subjects.get(&name).is_some_and(|held| Arc::ptr_eq(held, former)) {
+            self.fleet.send_replace(Arc::new(fleet.with(subject)));
+            self.wake(&name, "other credentials", None);
         }
     }
 

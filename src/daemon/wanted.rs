@@ -1,12 +1,14 @@
 //! The desired state to start with: that of a good config, which is kept in the store; else the
 //! last good one, from there.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use tracing::error;
 
-use crate::config::{self, Loaded, Surroundings};
+use crate::config::secrets::Fetcher;
+use crate::config::{Loaded, Surroundings};
 use crate::expose::overview::ConfigState;
 use crate::model::channel::AccountName;
 use crate::model::desired::Desired;
@@ -16,6 +18,7 @@ use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
 use super::reload::{config_state, log_loaded};
+use super::scheduler::chain;
 
 /// The desired state, and the state of the config file.
 pub(super) struct Wanted {
@@ -45,9 +48,9 @@ pub(super) fn wanted(
         error!(why, "a config without accounts is not used");
         config.problems.push(why);
     }
-    let fetch = |origin: &Origin| {
-        config::secrets::fetch(origin, surroundings).map_err(|error| error.to_string())
-    };
+    let fetcher = RefCell::new(Fetcher::new(surroundings));
+    let fetch =
+        |origin: &Origin| fetcher.borrow_mut().secret(origin).map_err(|error| chain(&error));
     let Some(restored) = store.restore_desired(&fetch)? else { return Ok(None) };
     (config.loaded_at, config.hash) = (None, None);
     for why in &restored.unalerted {

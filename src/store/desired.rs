@@ -321,6 +321,7 @@ enum OriginValue {
     Env(String),
     File(PathBuf),
     Credential(String),
+    Command(Vec<String>),
     Plain,
 }
 
@@ -330,6 +331,7 @@ impl SecretValue {
             Origin::Env(name) => OriginValue::Env(name.clone()),
             Origin::File(path) => OriginValue::File(path.clone()),
             Origin::Credential(name) => OriginValue::Credential(name.clone()),
+            Origin::Command(words) => OriginValue::Command(words.clone()),
             Origin::Plain => OriginValue::Plain,
         };
         SecretValue { origin, fingerprint: secret.fingerprint().0 }
@@ -340,10 +342,11 @@ impl SecretValue {
             OriginValue::Env(name) => Origin::Env(name),
             OriginValue::File(path) => Origin::File(path),
             OriginValue::Credential(name) => Origin::Credential(name),
+            OriginValue::Command(words) => Origin::Command(words),
             OriginValue::Plain => {
                 return Err(format!(
                     "{what} was a plain string in the config, which is never stored: mend the config, or give the \
-                     secret by reference ({{ file = .. }}, {{ env = .. }}, {{ credential = .. }})"
+                     secret by reference ({{ file = .. }}, {{ env = .. }}, {{ credential = .. }}, {{ command = .. }})"
                 ));
             }
         };

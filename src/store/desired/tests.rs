@@ -19,7 +19,7 @@ fn secret(origin: &Origin) -> Result<Secret, String> {
     let value = match origin {
         Origin::Env(_) => SECRETS[0],
         Origin::File(_) => SECRETS[1],
-        Origin::Credential(_) => SECRETS[2],
+        Origin::Credential(_) | Origin::Command(_) => SECRETS[2],
         Origin::Plain => return Err("asked for a plain string".to_owned()),
     };
     Ok(Secret::from_origin(value, origin.clone()))
@@ -68,7 +68,7 @@ fn desired() -> Desired {
     let specs =
         (1..=450).map(|number| (ChannelId::new(number).unwrap(), Arc::new(spec(number)))).collect();
     let alerts = Alerts {
-        webhook: Some(secret(&Origin::Credential("webhook".into())).unwrap()),
+        webhook: Some(secret(&Origin::Command(vec!["vault".into(), "get".into()])).unwrap()),
         grace: Duration::from_secs(1),
         ..Alerts::default()
     };
@@ -240,7 +240,7 @@ fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     assert_eq!(
         why,
         "client_secret was a plain string in the config, which is never stored: mend the config, or give the secret by \
-         reference ({ file = .. }, { env = .. }, { credential = .. })"
+         reference ({ file = .. }, { env = .. }, { credential = .. }, { command = .. })"
     );
 }
 
@@ -250,7 +250,7 @@ fn a_secret_that_cannot_be_fetched_is_named() {
     store.keep_desired(&desired()).unwrap();
     let no_credential = |origin: &Origin| match origin {
         Origin::Credential(name) => Err(format!("no credential {name}")),
-        Origin::Env(_) | Origin::File(_) | Origin::Plain => secret(origin),
+        Origin::Env(_) | Origin::File(_) | Origin::Command(_) | Origin::Plain => secret(origin),
     };
     let Restored { desired: back, unusable, .. } =
         store.restore_desired(&no_credential).unwrap().unwrap();
@@ -296,7 +296,9 @@ fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
     store.keep_desired(&desired()).unwrap();
     let no_file = |origin: &Origin| match origin {
         Origin::File(_) => Err("gone".to_owned()),
-        Origin::Env(_) | Origin::Credential(_) | Origin::Plain => secret(origin),
+        Origin::Env(_) | Origin::Credential(_) | Origin::Command(_) | Origin::Plain => {
+            secret(origin)
+        }
     };
     let back = store.restore_desired(&no_file).unwrap().unwrap();
     assert_eq!(back.unopened.as_deref(), Some("the token of [http]: gone"));

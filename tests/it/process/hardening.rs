@@ -171,12 +171,15 @@ fn live(
     systemd.hears(|message| message.starts_with("STOPPING=1"));
 }
 
-/// One channel, whose account's secrets are credentials, and a host name that has to be looked up.
+/// One channel, whose account's secrets are credentials and whose token a command prints, and a host
+/// name that has to be looked up.
 fn config(zoho: &Simulator, runtime: &Path) -> String {
     let account = zoho.account().replace("//127.0.0.1:", "//localhost:");
     let account = account.replace("\"secret-sim1\"", "{ credential = \"secret\" }");
     let file = format!("\n[daemon]\nstatus_file = \"{}/status.json\"\n", runtime.display());
-    account + AUDIT_ALWAYS + &file + &channel("orders", 101, &["Deals.all"])
+    let token = "{ command = [\"sh\", \"-c\", \"cat $CREDENTIALS_DIRECTORY/secret | rev\"] }";
+    let orders = channel("orders", 101, &["Deals.all"]).replace("\"token-orders\"", token);
+    account + AUDIT_ALWAYS + &file + &orders
 }
 
 /// The unit's sandbox around a place.

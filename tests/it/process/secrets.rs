@@ -1,6 +1,7 @@
 //! Secrets are in nothing that the daemon writes, prints or serves.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -59,6 +60,60 @@ fn no_secret_is_in_logs_at_trace_level_nor_in_anything_served_printed_or_stored(
     assert!(stored.contains("by-plain"));
 }
 
+#[test]
+fn a_command_that_fails_is_told_with_its_last_words_and_its_arguments_are_shown_nowhere() {
+    let zoho = Simulator::start();
+    let script = "echo nothing of note >&2; echo the lease is over >&2; exit 2";
+    let command = format!("{{ command = [\"sh\", \"-c\", \"{script}\"] }}");
+    let account = zoho.account().replace("\"secret-sim1\"", &command);
+    let place = Place::new(&(account + &channel("one", 101, &["Deals.all"])));
+    let refused = place.verb(&["check"]);
+    assert_eq!(refused.code, 3, "{refused:#?}");
+    let said = "the command sh failed: exit status: 2: the lease is over";
+    assert!(refused.err.contains(said), "{refused:#?}");
+    let shown = text(&refused);
+    assert!(!shown.contains("nothing of note") && !shown.contains("exit 2"), "{refused:#?}");
+    assert_eq!(place.verb(&["run"]).code, 3);
+    assert_eq!(zoho.requests(), 0);
+}
+
+#[test]
+fn credentials_that_were_refused_are_asked_for_once_more_where_they_came_from() {
+    let zoho = Simulator::start();
+    for reference in ["{ command = [\"cat\", \"FILE\"] }", "{ file = \"FILE\" }"] {
+        let place = Place::new("");
+        let file = place.path().join("token");
+        let reference = reference.replace("FILE", &file.display().to_string());
+        let login = || {
+            let code = zoho.tell("POST", "/_sim/codes", &json!({}))["code"].clone();
+            let args = ["login", "--code", code.as_str().unwrap(), "--out", file.to_str().unwrap()];
+            assert_eq!(place.verb(&args).code, 0);
+            fs::read_to_string(&file).unwrap()
+        };
+        let account = zoho.account().replace("\"1000.refresh-sim1\"", &reference);
+        place.write(&(account + &channel("one", 101, &["Deals.all"])));
+        let first = login();
+        let mut daemon = Daemon::start(&place);
+        let second = login();
+        assert_ne!(first, second);
+        zoho.tell("POST", "/_sim/revoke", &json!({ "refresh_token": first }));
+        // `apply` would read the config again.
+        assert_eq!(place.verb(&["renew", "one"]).code, 1, "the token is revoked");
+        daemon.hears("other credentials were found where the refused ones came from");
+        daemon.until("they are used", |_| place.verb(&["renew", "one"]).code == 0);
+        daemon.stop();
+
+        let third = login();
+        let daemon = Daemon::start(&place);
+        zoho.tell("POST", "/_sim/revoke", &json!({ "refresh_token": third }));
+        for _ in 0..2 {
+            assert_eq!(place.verb(&["renew", "one"]).code, 1, "the same ones stay refused");
+        }
+        let log = daemon.stop().join("\n");
+        assert!(!log.contains("other credentials were found"), "{log}");
+    }
+}
+
 /// Every way in which a secret can be given.
 fn place(zoho: &Simulator) -> Place {
     let account = zoho
@@ -70,6 +125,7 @@ fn place(zoho: &Simulator) -> Place {
         ("by-file", 102, "{ file = \"token\" }"),
         ("by-credential", 103, "{ credential = \"token\" }"),
         ("by-plain", 104, "\"hush-plain\""),
+        ("by-command", 105, "{ command = [\"./print\", \"token\"] }"),
     ];
     let declared = tokens.map(|(name, id, token)| {
         channel(name, id, &["Deals.all"]).replace(&format!("\"token-{name}\""), token)
@@ -79,6 +135,9 @@ fn place(zoho: &Simulator) -> Place {
     fs::create_dir(place.path().join("credentials")).unwrap();
     write("refresh", "1000.refresh-sim1\n");
     write("token", "hush-file\n");
+    write("print", "#!/bin/sh\ncat \"${0%/*}/credentials/printed\"\n");
+    fs::set_permissions(place.path().join("print"), fs::Permissions::from_mode(0o700)).unwrap();
+    write("credentials/printed", "hush-command\n");
     write("credentials/token", "hush-credential\n");
     let credentials = place.path().join("credentials").to_str().unwrap().to_owned();
     place
@@ -136,7 +195,8 @@ fn holds_access_token(text: &str) -> bool {
     })
 }
 
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
+    "hush-command",
     "secret-sim1",
     "refresh-sim1",
     "hush-env",

@@ -30,6 +30,8 @@ pub enum Origin {
     File(PathBuf),
     /// `{ credential = "name" }`: a file of this name in systemd's `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+    /// `{ command = ["program", "argument"] }`: what a command prints. Its arguments are not shown.
+    Command(Vec<String>),
     /// It stands in the config itself, or was never in one. It cannot be fetched again.
     Plain,
 }
@@ -40,6 +42,11 @@ impl fmt::Display for Origin {
             Origin::Env(name) => write!(f, "the environment variable {name}"),
             Origin::File(path) => write!(f, "the file {}", path.display()),
             Origin::Credential(name) => write!(f, "the systemd credential {name}"),
+            Origin::Command(words) => {
+                let program = words.first().map_or("", String::as_str);
+                let name = program.rsplit('/').next().unwrap_or(program);
+                write!(f, "the output of {name}")
+            }
             Origin::Plain => f.write_str("a plain string"),
         }
     }
