@@ -16,7 +16,7 @@ use crate::config::{self, Surroundings};
 use crate::files;
 
 use super::connect::print_problems;
-use super::{CONFIG_DEFAULT, Common, Exit};
+use super::{CONFIG_DEFAULT, Common, Exit, command};
 
 mod text;
 mod wishes;
@@ -95,7 +95,7 @@ pub(super) async fn run(
         secrets: [&place.client_secret, &place.channel_token]
             .map(|path| path.display().to_string())
             .to_vec(),
-        next: format!("channelkeeper {}login", option(&common.config)),
+        next: command(&common.config, "login"),
     };
     told(&made, common, stdout)?;
     Ok(Exit::Done)
@@ -156,19 +156,6 @@ fn write_all(files: &[(&PathBuf, String)]) -> anyhow::Result<()> {
         return Err(error).with_context(|| format!("{} cannot be written", path.display()));
     }
     Ok(())
-}
-
-/// `-c FILE `, where the default is another.
-fn option(config: &Path) -> String {
-    if config == Path::new(CONFIG_DEFAULT) {
-        return String::new();
-    }
-    let path = config.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    match path.chars().all(is_plain) {
-        true => format!("-c {path} "),
-        false => format!("-c '{}' ", path.replace('\'', "'\\''")),
-    }
 }
 
 /// 32 characters, of the 50 that Zoho takes.

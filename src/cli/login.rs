@@ -23,7 +23,7 @@ use crate::zoho::device::{self, DeviceError, Invitation, Location};
 use crate::zoho::transport::Transport;
 
 use super::connect::print_problems;
-use super::{Common, Exit, complain};
+use super::{Common, Exit, command, complain};
 
 /// Get the refresh token: approve a code in a browser, anywhere.
 ///
@@ -127,10 +127,8 @@ fn told(done: &LoggedIn, common: &Common, stdout: &mut (dyn Write + Send)) -> an
     if let Some(center) = data_center {
         writeln!(stdout, "account {account}: data_center is \"{center}\" in the config")?;
     }
-    writeln!(
-        stdout,
-        "`channelkeeper plan` tries it; a running daemon takes it up with `channelkeeper reload`"
-    )?;
+    writeln!(stdout, "next: {}", command(&common.config, "plan"))?;
+    writeln!(stdout, "a running daemon takes it up with `channelkeeper reload`")?;
     Ok(())
 }
 

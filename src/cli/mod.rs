@@ -10,7 +10,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -291,6 +291,19 @@ pub(crate) fn complain(text: &str) {
 /// it is ours.
 pub(crate) fn complain_in_colour(text: &str) {
     telemetry::say(text);
+}
+
+/// A command line that can be pasted: the same config, another verb.
+fn command(config: &Path, verb: &str) -> String {
+    if config == Path::new(CONFIG_DEFAULT) {
+        return format!("channelkeeper {verb}");
+    }
+    let path = config.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    match path.chars().all(is_plain) {
+        true => format!("channelkeeper -c {path} {verb}"),
+        false => format!("channelkeeper -c '{}' {verb}", path.replace('\'', "'\\''")),
+    }
 }
 
 const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";

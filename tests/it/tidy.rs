@@ -335,7 +335,9 @@ fn certificates_are_verified_always() {
 fn the_readme_s_first_commands_are_what_ci_runs() {
     let (readme, ci) = (source("README.md"), source(".ci/run"));
     let block = readme.text.split("```").nth(1).unwrap_or_default();
-    let commands: Vec<&str> = block.lines().filter(|line| line.starts_with("cargo ")).collect();
+    let commands = block.lines().filter(|line| line.starts_with("cargo "));
+    let commands: Vec<&str> =
+        commands.map(|line| line.split('#').next().unwrap_or_default().trim()).collect();
     assert_eq!(commands.len(), 2, "README.md's first block holds the two commands: {commands:?}");
     none(
         commands
@@ -348,6 +350,39 @@ fn the_readme_s_first_commands_are_what_ci_runs() {
         last, commands[1],
         "the last line of .ci/run is the test command, so that its result is the last thing shown"
     );
+}
+
+#[test]
+fn the_readme_s_first_screen_says_what_it_is_and_shows_it() {
+    let readme = source("README.md").text;
+    let screen: Vec<&str> = readme.lines().take(30).collect();
+    let what = screen.iter().skip(2).take_while(|line| !line.is_empty());
+    let what = what.copied().collect::<Vec<_>>().join(" ");
+    assert_eq!(what.matches(". ").count() + 1, 3, "three sentences: {what}");
+    let picture = screen.iter().find_map(|line| line.strip_prefix("![")).unwrap_or_default();
+    let path = picture.split("](").nth(1).and_then(|rest| rest.strip_suffix(')'));
+    assert!(path.is_some_and(|path| root().join(path).exists()), "a picture: {picture}");
+    let demo = source("src/cli/demo/world.rs").text;
+    let opening = demo.split("OPENING: &str = \"").nth(1).and_then(|rest| rest.split('"').next());
+    assert!(opening.is_some_and(|opening| readme.contains(opening)), "{opening:?}");
+}
+
+#[test]
+fn the_readme_s_ways_are_made_of_verbs_in_their_order() {
+    let readme = source("README.md").text;
+    let blocks = readme.split("```sh").skip(1);
+    let verbs = |block: &str| -> Vec<String> {
+        let block = block.split("```").next().unwrap_or_default();
+        let commands = block.lines().filter_map(|line| line.strip_prefix("channelkeeper "));
+        let verbs = commands.map(|line| line.trim_start_matches("-c config.toml "));
+        verbs.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+    };
+    let ways: Vec<Vec<String>> = blocks.map(verbs).collect();
+    let real = ["init", "login", "check", "plan", "run"];
+    let playground = ["simulator", "init", "login", "run"];
+    for way in [&real[..], &playground[..]] {
+        assert!(ways.iter().any(|found| found == way), "{way:?} in {ways:?}");
+    }
 }
 
 #[test]

@@ -107,6 +107,9 @@ fn append(text: &mut String, more: &str) {
     let _infallible = text.write_str(more);
 }
 
+/// The first sentence: why anybody keeps channels.
+const OPENING: &str = "Zoho drops a channel in silence after a day; watch.";
+
 /// The introduction to the demo.
 pub(super) fn introduction(how: &str, listening: Option<SocketAddr>) -> String {
     let channels: usize = ACCOUNTS.iter().map(|account| account.channels.len()).sum();
@@ -114,7 +117,7 @@ pub(super) fn introduction(how: &str, listening: Option<SocketAddr>) -> String {
         .map(|address| format!("\nhealth and status: http://{address}/"))
         .unwrap_or_default();
     format!(
-        "channelkeeper demo: {} accounts, {channels} channels of one day each, {how}{page}\n\
+        "{OPENING}\nchannelkeeper demo: {} accounts, {channels} channels of one day each, {how}{page}\n\
          [lines with ** are the world's doing, the others are channelkeeper's]\n",
         ACCOUNTS.len()
     )

@@ -114,7 +114,8 @@ fn an_init_that_fails_leaves_nothing_behind() {
 
 #[test]
 fn the_next_command_can_be_pasted() {
-    assert_eq!(option(Path::new(CONFIG_DEFAULT)), "");
-    assert_eq!(option(Path::new("conf/acme.toml")), "-c conf/acme.toml ");
-    assert_eq!(option(Path::new("it's mine.toml")), "-c 'it'\\''s mine.toml' ");
+    let login = |config: &str| command(Path::new(config), "login");
+    assert_eq!(login(CONFIG_DEFAULT), "channelkeeper login");
+    assert_eq!(login("conf/acme.toml"), "channelkeeper -c conf/acme.toml login");
+    assert_eq!(login("it's mine.toml"), "channelkeeper -c 'it'\\''s mine.toml' login");
 }
