@@ -108,6 +108,7 @@ fn spec(number: i64) -> Spec {
     Spec {
         id: ChannelId::new(number).expect("it is above zero"),
         name: format!("channel-{number}").parse().expect("it is a name"),
+        declared: Default::default(),
         events: EVENTS.into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho"),
         token: Some(Secret::from("s3cret")),

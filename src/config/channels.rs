@@ -121,10 +121,13 @@ impl Frame {
             .copied()
             .unwrap_or(self.policy.mode);
         let id = id(&channel.id, check);
+        let written = channel.events.good().map_or(&[][..], |at| &at.value);
+        let declared = check.declared(channel.place, written);
         let name = name?.clone();
         Some(Spec {
             id: id.unwrap_or_else(|| ChannelId::derived(owner, &self.name, &name)),
             name,
+            declared,
             events,
             notify_url: notify_url?,
             token,

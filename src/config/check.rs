@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::accounts::Frames;
@@ -18,6 +19,7 @@ use super::secrets::{Fetched, Fetcher, MissingCredentials, SecretError, Surround
 use super::source::{At, Place, Source};
 use super::values::{self, Reference, is_hasty};
 use crate::model::channel::ChannelName;
+use crate::model::declared::Declared;
 use crate::model::desired::{self, Alerts, Desired, Settings};
 use crate::model::secret::{Origin, Secret};
 
@@ -56,6 +58,8 @@ pub(super) struct Check<'c> {
     /// The problems found so far.
     pub(super) notes: &'c mut Notes,
     fetcher: Fetcher<'c>,
+    /// The names of the files.
+    names: Vec<Arc<str>>,
     /// The files of secrets that others can read; each is reported once.
     open_files: BTreeSet<PathBuf>,
 }
@@ -67,7 +71,8 @@ impl<'c> Check<'c> {
         notes: &'c mut Notes,
     ) -> Check<'c> {
         let fetcher = Fetcher::new(surroundings);
-        Check { sources, surroundings, notes, fetcher, open_files: BTreeSet::new() }
+        let names = sources.iter().map(|source| Arc::from(source.name.as_str())).collect();
+        Check { sources, surroundings, notes, fetcher, names, open_files: BTreeSet::new() }
     }
 }
 
@@ -86,6 +91,14 @@ impl Check<'_> {
     pub(super) fn locate(&self, place: Place) -> String {
         let source = &self.sources[place.file as usize];
         format!("{}:{}", source.name, source.position(place).0)
+    }
+
+    /// The lines of a channel and its events.
+    pub(super) fn declared(&self, channel: Place, events: &[At<String>]) -> Declared {
+        let source = &self.sources[channel.file as usize];
+        let line = |place: Place| source.position(place).0 as u32;
+        let events = events.iter().map(|at| (at.value.as_str(), line(at.place)));
+        Declared::at(self.names[channel.file as usize].clone(), line(channel), events)
     }
 
     /// A path in a config file, which is relative to the file's folder.

@@ -903,6 +903,23 @@ fn included_files_hold_accounts_and_channels_and_are_told_apart() {
 }
 
 #[test]
+fn a_channel_knows_the_lines_of_its_events() {
+    let text = format!(
+        "{ACCOUNT}[[channels]]\nname = \"a\"\nnotify_url = \"https://h.example\"\n\
+         events = [\n\"Deals.all\",\n\"Leads.create\", \"Calls.all\"]\n"
+    );
+    let desired = desired(&text);
+    let spec = desired.accounts.values().flat_map(|held| held.specs.values()).next().unwrap();
+    let line = |event: &str| spec.declared.named_in(&format!("the event {event}: invalid data"));
+    let of = |text_of: &str| {
+        let at = text.lines().position(|line| line.contains(text_of)).unwrap() + 1;
+        Some(format!("config.toml:{at}"))
+    };
+    assert_eq!((line("Deals.edit"), line("Calls.all")), (of("Deals.all"), of("Calls.all")));
+    assert_eq!(spec.declared.named_in("the key token: invalid data"), of("name ="));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_one_problem() {
     let loaded = load("/nonexistent/config.toml".as_ref(), &surroundings());
     expect![[r#"

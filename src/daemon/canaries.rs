@@ -261,6 +261,7 @@ mod tests {
         Spec {
             id: crate::model::channel::ChannelId::new(68_001).unwrap(),
             name: "deals".parse().unwrap(),
+            declared: Default::default(),
             events: ["Deals.all"].into_iter().collect(),
             notify_url: NotifyUrl::new(url),
             token: token.map(|token| Secret::new(token.to_owned())),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::coverage::backfill::Backfill;
 use crate::coverage::render::GapView;
 use crate::model::time::Timestamp;
-use crate::plan::cause::refused as refused_words;
+use crate::plan::cause::{refused as refused_words, standing};
 use crate::plan::render::{PlanView, counted};
 use crate::plan::step::CauseKind;
 use crate::reconcile::outcome::Outcome;
@@ -247,7 +247,9 @@ impl DoneView {
             Outcome::Done(granted) => (None, *granted),
             Outcome::Refused(refused) => {
                 let Refused { code, message, json_path } = refused;
-                (Some(refused_words(code, json_path.as_deref(), message)), None)
+                let words = refused_words(code, json_path.as_deref(), message);
+                let place = step.action.spec().and_then(|spec| spec.declared.named_in(message));
+                (Some(format!("{words}{}", standing(place.as_deref()))), None)
             }
             Outcome::Unsure(why) | Outcome::Deferred(why) => (Some(why.clone()), None),
         };

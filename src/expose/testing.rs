@@ -156,6 +156,7 @@ pub(crate) fn spec(number: i64) -> Spec {
     Spec {
         id: id(number),
         name: name(number),
+        declared: Default::default(),
         events,
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?key=s3cret"),
         token: Some(Secret::new("s3cret-token")),
@@ -248,5 +249,6 @@ pub(crate) fn rejected() -> Cause {
         code: "INVALID_DATA".to_owned(),
         message: "invalid module".to_owned(),
         json_path: Some("$.watch[0].events[0]".to_owned()),
+        declared: None,
     }
 }

@@ -78,6 +78,7 @@ mod tests {
         Spec {
             id: ChannelId::new(id).unwrap(),
             name: format!("c{id}").parse().unwrap(),
+            declared: Default::default(),
             events: ["Deals.all"].into_iter().collect(),
             notify_url: NotifyUrl::new("https://hooks.example.com"),
             token: Some("s3cret".into()),

@@ -238,7 +238,10 @@ fn log_outcomes(account: &AccountName, execution: &Execution) {
             Outcome::Done(None) => info!(%account, %channel, step = title, "step done"),
             Outcome::Refused(refused) => {
                 let path = refused.json_path.as_deref().unwrap_or("");
-                warn!(%account, %channel, step = title, code = refused.code, path, said = refused.message, "step refused");
+                let place =
+                    step.action.spec().and_then(|spec| spec.declared.named_in(&refused.message));
+                let declared = place.as_deref().unwrap_or("");
+                warn!(%account, %channel, step = title, code = refused.code, path, said = refused.message, declared, "step refused");
             }
             Outcome::Unsure(why) => warn!(%account, %channel, step = title, why, "step unsure"),
             Outcome::Deferred(why) => {

@@ -550,6 +550,7 @@ impl ChannelValue {
         let Spec {
             id,
             name,
+            declared: _,
             events,
             notify_url,
             token,
@@ -599,6 +600,7 @@ impl ChannelValue {
         Ok(Spec {
             id,
             name,
+            declared: Default::default(),
             events: events.iter().map(String::as_str).collect::<Events>(),
             notify_url: NotifyUrl::new(&notify_url),
             token: token.map(|token| token.fetch(&what, fetch)).transpose()?,

@@ -150,6 +150,7 @@ pub(crate) fn spec(number: i64, events: &[&str]) -> Spec {
     Spec {
         id: id(number),
         name: format!("c{number}").parse().unwrap(),
+        declared: Default::default(),
         events: events.iter().copied().collect(),
         notify_url: NotifyUrl::new("https://hooks.test/zoho"),
         token: Some(Secret::new("t0")),

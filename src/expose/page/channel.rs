@@ -471,6 +471,7 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
     let Spec {
         id,
         name: _,
+        declared: _,
         events,
         notify_url,
         token,

@@ -53,6 +53,7 @@ fn desired() -> Desired {
     let spec = |number| Spec {
         id: ChannelId::new(number).unwrap(),
         name: format!("c{number}").parse().unwrap(),
+        declared: Default::default(),
         events: ["Deals.all", "Contacts.create"].into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?a=b"),
         token: Some(secret(&Origin::Credential("channel".into())).unwrap()),

@@ -15,6 +15,7 @@ fn spec() -> Spec {
     Spec {
         id: ChannelId::new(1_745_564_708_612_968_000).unwrap(),
         name: "deal-sync".parse().unwrap(),
+        declared: Default::default(),
         events: ["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"]
             .into_iter()
             .collect(),

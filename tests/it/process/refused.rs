@@ -10,9 +10,9 @@ fn of_fifty_channels_one_is_refused_and_forty_nine_are_enabled() {
     let zoho = Simulator::start();
     let good: String =
         (1..50).map(|n| channel(&format!("good-{n}"), 1000 + n, &["Deals.all"])).collect();
-    let place = Place::new(
-        &(zoho.account().to_owned() + &good + &channel("bad", 2000, &["Meetings.create"])),
-    );
+    let config = zoho.account().to_owned() + &good + &channel("bad", 2000, &["Meetings.create"]);
+    let at = config.lines().position(|line| line.contains("Meetings.create")).unwrap() + 1;
+    let place = Place::new(&config);
     let mut daemon = Daemon::start(&place);
     assert_eq!(zoho.channels().len(), 49);
     let refused: Vec<String> =
@@ -39,8 +39,11 @@ fn of_fifty_channels_one_is_refused_and_forty_nine_are_enabled() {
     assert_eq!(daemon.get("/healthz/channels/bad").status, 503);
     let status = daemon.get("/api/v1/status").json();
     assert_eq!(status["accounts"][0]["counts"]["covered"], 49, "{status:#}");
-    for told in [health.body, place.verb(&["status"]).out, refused.concat()] {
-        for word in ["bad", "INVALID_DATA", "the event Meetings.create"] {
+    let (status, explained) = (place.verb(&["status"]).out, place.verb(&["explain", "bad"]).out);
+    for told in [health.body, status, explained, refused.concat(), place.verb(&["apply"]).out] {
+        for word in
+            ["bad", "INVALID_DATA", "the event Meetings.create", &format!("config.toml:{at}")]
+        {
             assert!(told.contains(word), "no {word} in {told}");
         }
     }

@@ -476,6 +476,7 @@ pub fn spec(account: &str, name: &str, events: &[&str]) -> Spec {
         token: Some(Secret::new(format!("channel-token-{name}"))),
         rotation: None,
         name,
+        declared: Default::default(),
         events: events.iter().copied().collect::<Events>(),
         lifetime: Duration::from_secs(24 * 3600),
         renew_before: None,

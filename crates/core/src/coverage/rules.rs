@@ -23,6 +23,7 @@ pub(super) fn spec(events: &[&str], url: &str) -> Spec {
     Spec {
         id: ChannelId::derived("test", &account, &name),
         name,
+        declared: Default::default(),
         events: events.iter().copied().collect::<Events>(),
         notify_url: NotifyUrl::new(url),
         token: None,

@@ -11,6 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::condition::Condition;
+use super::declared::Declared;
 use super::events::Events;
 use super::policy::Mode;
 use super::rotation::Rotation;
@@ -326,6 +327,8 @@ pub struct Spec {
     pub id: ChannelId,
     /// The name in the config.
     pub name: ChannelName,
+    /// Where the config declares it.
+    pub declared: Declared,
     /// The events that it covers.
     pub events: Events,
     /// The URL that deliveries go to.
@@ -378,6 +381,7 @@ impl Spec {
         let Spec {
             id,
             name: _,
+            declared: _,
             events,
             notify_url,
             token,

@@ -16,6 +16,7 @@ pub mod channel;
 pub mod codes;
 pub mod condition;
 pub mod credits;
+pub mod declared;
 pub mod desired;
 pub mod events;
 pub mod exchange;

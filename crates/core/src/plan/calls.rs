@@ -199,6 +199,7 @@ mod tests {
         Spec {
             id: ChannelId::new(number).unwrap(),
             name: format!("c{number}").parse().unwrap(),
+            declared: Default::default(),
             events: ["Deals.all", "Contacts.create"].into_iter().collect(),
             notify_url: NotifyUrl::new("https://hooks.example.com/zoho"),
             token: None,

@@ -24,6 +24,8 @@ pub enum Cause {
         message: String,
         /// The place in the request, if Zoho said so.
         json_path: Option<String>,
+        /// The place in the config of what Zoho names.
+        declared: Option<String>,
     },
     /// Zoho refuses it because of some of its events, and the others go on without these.
     PartlyRefused {
@@ -33,6 +35,8 @@ pub enum Cause {
         code: String,
         /// Zoho's message and details.
         message: String,
+        /// Where the config has these events.
+        declared: Option<String>,
     },
     /// The same drift came back after this many accepted writes.
     Contested {
@@ -167,11 +171,13 @@ impl Cause {
                 "Zoho has a channel with this id that delivers to {seen}, and it is not known as ours; \
                  `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone"
             ),
-            Cause::Rejected { code, message, json_path } => {
-                format!("Zoho refused it with {}", refused(code, json_path.as_deref(), message))
+            Cause::Rejected { code, message, json_path, declared } => {
+                let refused = refused(code, json_path.as_deref(), message);
+                format!("Zoho refused it with {refused}{}", standing(declared.as_deref()))
             }
-            Cause::PartlyRefused { events, code, message } => format!(
-                "Zoho refuses it with {code}: {message}; the daemon goes on without {events}, and tries again"
+            Cause::PartlyRefused { events, code, message, declared } => format!(
+                "Zoho refuses it with {code}: {message}; the daemon goes on without {events}{}, and tries again",
+                declared.as_ref().map(|place| format!(" ({place})")).unwrap_or_default()
             ),
             Cause::Contested { writes, drift } => {
                 format!(
@@ -210,6 +216,11 @@ pub fn refused(code: &str, json_path: Option<&str>, message: &str) -> String {
         Some(path) => format!("{code} at {path}: {message}"),
         None => format!("{code}: {message}"),
     }
+}
+
+/// `; it stands at config.toml:13`, for what follows a refusal.
+pub fn standing(declared: Option<&str>) -> String {
+    declared.map(|place| format!("; it stands at {place}")).unwrap_or_default()
 }
 
 fn lines(drift: &[Drift]) -> String {

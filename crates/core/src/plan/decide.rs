@@ -315,7 +315,7 @@ impl<'a> Case<'a> {
             (not_subscribed || answered_by_put || answered_by_post) && refusal.attempts <= 1;
         let holds =
             !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
-        (holds && self.would_write()).then(|| self.rejected(spec.name.clone(), refusal, urgent))
+        (holds && self.would_write()).then(|| self.rejected(Some(spec), refusal, urgent))
     }
 
     /// The refusal, unless an operator asked for a renewal since.
@@ -340,7 +340,9 @@ impl<'a> Case<'a> {
             return None;
         }
         let Refusal { code, message, .. } = refusal.clone();
-        let cause = Cause::PartlyRefused { events: refusal.events.clone(), code, message };
+        let events = refusal.events.clone();
+        let declared = spec.declared.events(&events);
+        let cause = Cause::PartlyRefused { events, code, message, declared };
         let until = backoff::after_refusal(refusal, urgent, self.facts.now);
         let events = spec.events.minus(&refusal.events).plus(&seen.minus(&spec.events));
         Some(Partly { events, held: self.held(cause, Some(until)) })
@@ -363,10 +365,13 @@ impl<'a> Case<'a> {
         backoff::after_refusal(refusal, urgent, self.facts.now) > self.facts.now
     }
 
-    fn rejected(&self, name: ChannelName, refusal: &Refusal, urgent: bool) -> Held {
+    fn rejected(&self, spec: Option<&Spec>, refusal: &Refusal, urgent: bool) -> Held {
         let Refusal { code, message, json_path, .. } = refusal.clone();
+        let name = spec.map_or_else(|| self.name(), |spec| spec.name.clone());
+        let declared = spec.and_then(|spec| spec.declared.named_in(&message));
+        let cause = Cause::Rejected { code, message, json_path, declared };
         let until = Some(backoff::after_refusal(refusal, urgent, self.facts.now));
-        Held { id: self.id, name, cause: Cause::Rejected { code, message, json_path }, until }
+        Held { id: self.id, name, cause, until }
     }
 
     /// It is the channel that Zoho does not know, so a change of the spec changes nothing about it.
@@ -529,9 +534,7 @@ impl Case<'_> {
         let refusal = refusal.filter(|refusal| self.still_refused(refusal, false));
         let verdict = match (self.facts.policy.removed, refusal) {
             (Removed::Expire, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
-            (Removed::Disable, Some(refusal)) => {
-                Verdict::Hold(self.rejected(self.name(), refusal, false))
-            }
+            (Removed::Disable, Some(refusal)) => Verdict::Hold(self.rejected(None, refusal, false)),
             (Removed::Disable, None) => {
                 Verdict::Act(vec![self.step(Action::Disable, Reason::Retired)], None)
             }

@@ -261,6 +261,7 @@ fn declared(spec: &Spec) -> Declared {
     let Spec {
         id: _,
         name: _,
+        declared: _,
         events,
         notify_url,
         token,

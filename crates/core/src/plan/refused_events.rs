@@ -111,6 +111,7 @@ mod tests {
         Spec {
             id: crate::model::channel::ChannelId::new(1).unwrap(),
             name: "c".parse().unwrap(),
+            declared: Default::default(),
             events: events(texts),
             notify_url: NotifyUrl::new("https://hooks.example.com"),
             token: None,

@@ -203,6 +203,7 @@ fn spec(number: i64) -> Spec {
     Spec {
         id: id(number),
         name: name(number),
+        declared: Default::default(),
         events: ["Deals.all", "Contacts.create"].into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho"),
         token: Some(Secret::from("s3cret")),

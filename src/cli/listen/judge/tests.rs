@@ -33,6 +33,7 @@ fn channel(account: &str, name: &str, id: ChannelId, token: Option<&str>) -> Cha
     let spec = Spec {
         id,
         name: name.parse().unwrap(),
+        declared: Default::default(),
         events: ["Deals.create", "Deals.edit", "Contacts.all"].into_iter().collect::<Events>(),
         notify_url: NotifyUrl::new("https://hooks.test/zoho"),
         token: token.map(Secret::from),

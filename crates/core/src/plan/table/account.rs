@@ -341,7 +341,7 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
     let causes = [
         Cause::Unknown(text()),
         Cause::Conflict { seen: text() },
-        Cause::Rejected { code: text(), message: text(), json_path: None },
+        Cause::Rejected { code: text(), message: text(), json_path: None, declared: None },
         Cause::Contested { writes: 3, drift: Vec::new() },
         Cause::BackOff { step: text(), trouble: text() },
         Cause::RemovalGuard { removals: 1, channels: 1 },

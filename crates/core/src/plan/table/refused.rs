@@ -4,6 +4,7 @@ use expect_test::expect;
 
 use super::*;
 use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH};
+use crate::model::declared::Declared;
 use crate::model::record::Repairs;
 use crate::plan::drift;
 use crate::plan::step::{Action, Cause, Reason};
@@ -20,6 +21,31 @@ fn a_refused_spec_is_held_until_its_wait_is_over() {
     "#]]);
     world.now = after(world.now, MINUTE * 15);
     assert_eq!(world.plan().steps.len(), 1);
+}
+
+#[test]
+fn a_refused_event_is_told_with_its_line_while_it_is_declared() {
+    let mut world = World::converged(1);
+    world.observed(1).notify_on_related_action = [false].into();
+    let events = [("Deals.all", 12), ("Leads.create", 13)];
+    world.spec(1).declared = Declared::at("config.toml".into(), 10, events);
+    world.refuse(1, "INVALID_DATA", 1);
+    let refusal = world.record(1).refusal.as_mut().unwrap();
+    refusal.message = "the event Leads.create: invalid data".to_owned();
+    world.check(&expect![[r#"
+        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+          ! rejected      c1: Zoho refused it with INVALID_DATA: the event Leads.create: invalid data; it stands at config.toml:13 (again in 15m)
+          next wake in 15m
+    "#]]);
+    let refusal = world.record(1).refusal.as_mut().unwrap();
+    refusal.events = ["Leads.create"].into_iter().collect();
+    world.check(&expect![[r#"
+        account acme: 1 step, 1 held, 0 kept, 0 foreign
+          ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
+              notify_on_related_action: false instead of true
+          ! part-refused  c1: Zoho refuses it with INVALID_DATA: the event Leads.create: invalid data; the daemon goes on without Leads.create (config.toml:13), and tries again (again in 15m)
+          next wake in 30s
+    "#]]);
 }
 
 #[test]
