@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock, VirtualClock};
-use crate::config::{MissingCredentials, Surroundings};
+use crate::config::{Commands, MissingCredentials, Surroundings};
 use crate::daemon::run::{Daemon, Options, start};
 use crate::model::time::{Timestamp, before, whole_seconds};
 use crate::simulator::{Knobs, Org, Zoho, http};
@@ -149,6 +149,7 @@ fn options(
             env,
             credentials_dir: None,
             missing: MissingCredentials::Refuse,
+            commands: Commands::Run,
         },
         transport: None,
         owns_process: false,

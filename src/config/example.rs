@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use expect_test::expect;
 
-use super::secrets::{MissingCredentials, Surroundings};
+use super::secrets::{Commands, MissingCredentials, Surroundings};
 use super::tests::lines;
 use super::{Loaded, load, schema};
 use crate::model::declared::Declared;
@@ -253,6 +253,7 @@ fn loaded(text: &str) -> Loaded {
         env: Box::new(|_| None),
         credentials_dir: Some(folder.path().to_owned()),
         missing: MissingCredentials::Refuse,
+        commands: Commands::Refuse,
     };
     let loaded = load(&folder.path().join("config.toml"), &surroundings);
     assert_eq!(lines(&loaded.problems), "");

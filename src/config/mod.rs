@@ -52,6 +52,6 @@ pub use load::{Loaded, STATE_DIR_DEFAULT, load, load_beside, set_data_center, st
 pub use problem::{Look, Problem, Severity, render};
 pub use reference::reference;
 pub use schema::schema;
-pub use secrets::{MissingCredentials, Surroundings};
+pub use secrets::{Commands, MissingCredentials, Surroundings};
 pub use values::audits_per_day;
 pub use values::check_notify_url;

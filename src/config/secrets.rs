@@ -21,6 +21,17 @@ pub struct Surroundings {
     pub credentials_dir: Option<PathBuf>,
     /// The meaning of a credential where there are no credentials.
     pub missing: MissingCredentials,
+    /// The fate of commands that print a secret.
+    pub commands: Commands,
+}
+
+/// The fate of a config's commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commands {
+    /// They run.
+    Run,
+    /// None runs, and each has failed: where a config may be anything, as in a fuzzer.
+    Refuse,
 }
 
 /// From the name of an environment variable to its value.
@@ -52,6 +63,7 @@ impl Surroundings {
             env: Box::new(|name| std::env::var(name).ok()),
             credentials_dir: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             missing: MissingCredentials::Refuse,
+            commands: Commands::Run,
         }
     }
 
@@ -85,6 +97,7 @@ impl fmt::Debug for Surroundings {
         f.debug_struct("Surroundings")
             .field("credentials_dir", &self.credentials_dir)
             .field("missing", &self.missing)
+            .field("commands", &self.commands)
             .finish_non_exhaustive()
     }
 }
@@ -237,7 +250,12 @@ impl<'s> Fetcher<'s> {
         let ran = match self.ran.get(words) {
             Some(ran) => ran.clone(),
             None => {
-                let printed = command::output(words, command::BOUNDS);
+                let printed = match self.surroundings.commands {
+                    Commands::Run => command::output(words, command::BOUNDS),
+                    Commands::Refuse => {
+                        Err(CommandError::NotStarted("no command is run here".to_owned()))
+                    }
+                };
                 // An output that is no secret is no secret for any key, so it is told each time.
                 let ran = match printed {
                     Ok(bytes) => Ok(secret(&bytes, origin)?),
@@ -299,6 +317,7 @@ mod tests {
             env: Box::new(|name| (name == "GOOD").then(|| "value\n".to_owned())),
             credentials_dir: credentials_dir.map(Path::to_owned),
             missing: MissingCredentials::Refuse,
+            commands: Commands::Run,
         }
     }
 
@@ -360,6 +379,9 @@ mod tests {
             assert_eq!(error.to_string(), "the command sh failed: exit status: 2");
             assert!(!error.help().is_empty());
         }
+        let refusing = Surroundings { commands: Commands::Refuse, ..self::surroundings(None) };
+        let refused = Fetcher::new(&refusing).secret(&origin).unwrap_err();
+        assert!(refused.to_string().contains("no command is run here"), "{refused}");
         let silent = Origin::Command(vec!["true".to_owned()]);
         let error = fetcher.secret(&silent).unwrap_err();
         assert_eq!(error.to_string(), "the output of true is empty");

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::load::Loading;
 use super::problem::{Look, Problem, render};
 use super::raw::Role;
-use super::secrets::{MissingCredentials, Surroundings};
+use super::secrets::{Commands, MissingCredentials, Surroundings};
 use super::source::Source;
 use super::{Loaded, load};
 use crate::model::condition::Condition;
@@ -1236,5 +1236,10 @@ pub(super) fn surroundings() -> Surroundings {
         "TWO_WORDS" => Some("two words".to_owned()),
         _ => None,
     };
-    Surroundings { env: Box::new(env), credentials_dir: None, missing: MissingCredentials::Refuse }
+    Surroundings {
+        env: Box::new(env),
+        credentials_dir: None,
+        missing: MissingCredentials::Refuse,
+        commands: Commands::Refuse,
+    }
 }

@@ -171,6 +171,7 @@ fn channel_names(stage: &Stage) -> BTreeMap<String, String> {
         env: Box::new(|_| None),
         credentials_dir: None,
         missing: crate::config::MissingCredentials::Refuse,
+        commands: crate::config::Commands::Refuse,
     };
     let path = stage.config.with_file_name("summary.toml");
     let loaded = std::fs::write(&path, text)

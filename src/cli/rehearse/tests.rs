@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 use crate::cli::{Cli, Verb};
-use crate::config::MissingCredentials;
+use crate::config::{Commands, MissingCredentials};
 
 fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
     let cli = Cli::try_parse_from(["channelkeeper", "rehearse"].iter().chain(args))?;
@@ -17,6 +17,7 @@ fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
         env: Box::new(|_| None),
         credentials_dir: None,
         missing: MissingCredentials::FetchNone,
+        commands: Commands::Refuse,
     };
     let loaded = config::load(
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")),

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use channelkeeper::config::{self, Look, MissingCredentials, Surroundings};
+use channelkeeper::config::{self, Commands, Look, MissingCredentials, Surroundings};
 use channelkeeper::daemon::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
     RenewRequest, ResumeRequest,
@@ -95,6 +95,7 @@ pub(crate) fn config(bytes: &[u8]) {
         env: Box::new(|_| Some(SECRET.to_owned())),
         credentials_dir: None,
         missing: MissingCredentials::Refuse,
+        commands: Commands::Refuse,
     };
     let loaded = config::load(&path, &surroundings);
     assert_eq!(loaded.desired.is_some(), loaded.problems.is_empty(), "{:?}", loaded.problems);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use channelkeeper::carrier::Carrier;
 use channelkeeper::clock::{Clock, SystemClock};
-use channelkeeper::config::{MissingCredentials, Surroundings};
+use channelkeeper::config::{Commands, MissingCredentials, Surroundings};
 use channelkeeper::daemon::run::{Daemon, Options, RunError, start};
 use channelkeeper::model::time::after;
 use channelkeeper::simulator::{Channel, Hand, Knobs, Org, Zoho};
@@ -162,6 +162,7 @@ fn options(config: PathBuf, state_dir: PathBuf, transport: Arc<Carrier>) -> Opti
             env: Box::new(|_: &str| None),
             credentials_dir: None,
             missing: MissingCredentials::Refuse,
+            commands: Commands::Refuse,
         },
         transport: Some(transport),
         owns_process: false,
