@@ -617,6 +617,7 @@ impl Scheduler {
             }
             overview.unusable = fleet.unusable.clone();
             overview.orphans = orphans;
+            overview.audit = fleet.settings.audit.clone();
         });
     }
 

@@ -6,6 +6,7 @@
 //!
 //! - [`overview`]: the daemon's knowledge of itself and of its accounts: the one input;
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
+//! - [`audit`]: when all accounts are looked at next: pure;
 //! - [`alert`]: which of that is told unasked, when, and how often: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of
 //!   `status`: pure;
@@ -23,6 +24,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod audit;
 pub mod health;
 pub mod http;
 pub mod lookups;

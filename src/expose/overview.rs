@@ -11,6 +11,8 @@ use crate::model::time::Timestamp;
 use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
 
+use super::audit::Ticks;
+
 /// A snapshot. The scheduler publishes a new one after each pass and each reload.
 #[derive(Clone, Debug)]
 pub struct Overview {
@@ -27,6 +29,8 @@ pub struct Overview {
     pub orphans: BTreeMap<AccountName, usize>,
     /// The state of the config.
     pub config: ConfigState,
+    /// When all accounts are looked at: a cron expression.
+    pub audit: String,
     /// The consequence and the cause of a store that fails, while it does.
     pub store_failed: Option<String>,
     /// Where a database that could not be used was moved to at the start, and why.
@@ -63,6 +67,7 @@ impl Overview {
             unusable: BTreeMap::new(),
             orphans: BTreeMap::new(),
             config,
+            audit: String::new(),
             store_failed: None,
             store_moved_aside: None,
             status_file_failed: None,
@@ -70,6 +75,11 @@ impl Overview {
             log_lost: None,
             stopping: false,
         }
+    }
+
+    /// When all accounts are looked at next.
+    pub fn next_audit(&self, now: Timestamp) -> Option<Timestamp> {
+        Ticks::new(&self.audit).ok()?.next_after(now)
     }
 }
 

@@ -43,6 +43,10 @@ pub struct StatusView {
     pub health: HealthView,
     /// The state of the config.
     pub config: ConfigView,
+    /// When all accounts are looked at next, unless their API credits are low; nothing where no
+    /// daemon runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_audit: Option<Timestamp>,
     /// Every declared account.
     pub accounts: Vec<AccountView>,
 }
@@ -169,8 +173,11 @@ pub struct PassView {
     pub needs_a_person: bool,
     /// How far Zoho's clock is ahead of ours, in milliseconds.
     pub skew_ms: Option<i64>,
-    /// When the next pass is due.
+    /// When the next pass is due, unless an audit or somebody comes before.
     pub next_wake: Timestamp,
+    /// When the first of its channels is due to be renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_renewal: Option<Timestamp>,
 }
 
 /// Calls of one operation with one outcome.
@@ -236,6 +243,7 @@ impl StatusView {
             headline: text::headline(health.guarantee, overview, now),
             health: HealthView::of(&health),
             config: ConfigView::of(&overview.config),
+            next_audit: overview.next_audit(now).filter(|_| loop_age != LoopAge::NO_LOOP),
             accounts,
         }
     }
@@ -402,6 +410,7 @@ impl PassView {
             needs_a_person: report.needs_a_person,
             skew_ms: report.skew_ms,
             next_wake: report.next_wake,
+            next_renewal: report.channels.values().filter_map(|channel| channel.due_at).min(),
         }
     }
 }

@@ -62,6 +62,7 @@ pub(crate) fn empty() -> Overview {
             hash: Some("0123456789abcdef".to_owned()),
             ..ConfigState::default()
         },
+        audit: "0 */15 * * * *".to_owned(),
         store_failed: None,
         store_moved_aside: None,
         status_file_failed: None,
