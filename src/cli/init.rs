@@ -88,7 +88,8 @@ pub(super) async fn run(
     let loaded = config::load(&place.config, &Surroundings::of_process().fetching_no_secrets());
     print_problems(&loaded);
     if loaded.desired.is_none() {
-        bail!("the config that was written has problems; mend it in {}", place.config.display());
+        take_back(&files);
+        bail!("such a config cannot be used; nothing is written");
     }
     let made = Made {
         config: place.config.display().to_string(),
@@ -149,13 +150,17 @@ impl Place {
 fn write_all(files: &[(&PathBuf, String)]) -> anyhow::Result<()> {
     for (at, (path, content)) in files.iter().enumerate() {
         let Err(error) = files::create(path, content.as_bytes()) else { continue };
-        for (made, _) in &files[..at] {
-            // What cannot be removed is said by the next `init`, which finds it.
-            let _left = std::fs::remove_file(made);
-        }
+        take_back(&files[..at]);
         return Err(error).with_context(|| format!("{} cannot be written", path.display()));
     }
     Ok(())
+}
+
+fn take_back(files: &[(&PathBuf, String)]) {
+    for (made, _) in files {
+        // What cannot be removed is said by the next `init`, which finds it.
+        let _left = std::fs::remove_file(made);
+    }
 }
 
 /// 32 characters, of the 50 that Zoho takes.

@@ -128,7 +128,8 @@ fn told(done: &LoggedIn, common: &Common, stdout: &mut (dyn Write + Send)) -> an
         writeln!(stdout, "account {account}: data_center is \"{center}\" in the config")?;
     }
     writeln!(stdout, "next: {}", command(&common.config, "plan"))?;
-    writeln!(stdout, "a running daemon takes it up with `channelkeeper reload`")?;
+    let reload = command(&common.config, "reload");
+    writeln!(stdout, "a running daemon takes it up at once with: {reload}")?;
     Ok(())
 }
 
@@ -309,7 +310,7 @@ Examples:
   channelkeeper -c config.toml login --account acme --accept-data-center
   channelkeeper -c config.toml login --code - < code.txt # a self client's code
 
-Exit codes: 0 the refresh token is written; 1 failed, and nothing is written; 3 the config cannot be used.";
+Exit codes: 0 the refresh token is written; 1 failed, and whatever is written is said; 3 the config cannot be used.";
 
 #[cfg(test)]
 #[cfg(feature = "simulator")]

@@ -80,3 +80,15 @@ fn without_a_terminal_the_missing_flag_is_named_and_nothing_is_written() {
     assert!(missing.code == 1 && missing.err.contains("--client-id is missing"), "{missing:#?}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_config_that_could_not_be_used_is_not_left_behind() {
+    let zoho = Simulator::start();
+    let place = empty();
+    let url = format!("http://{}", zoho.address);
+    let watch = vec!["Deals.all"; 51].join(",");
+    let refused = init(&place, &["--from-simulator", &url, "--watch", &watch]);
+    assert!(refused.code == 1 && refused.err.contains("nothing is written"), "{refused:#?}");
+    assert!(refused.err.contains("51 events"), "{refused:#?}");
+    assert!(!place.config().exists() && !place.path().join("secrets/client-secret").exists());
+}
