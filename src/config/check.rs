@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::accounts::Frames;
 use super::command;
 use super::given::Given;
+use super::hooks;
 use super::problem::Notes;
 use super::raw::{self, Client, Daemon, Document, Http, Reconcile};
 use super::secrets::{Fetched, Fetcher, MissingCredentials, SecretError, Surroundings};
@@ -247,6 +248,7 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
         status_file: status_file.good().map(|at| check.path(at)),
         alerts: alerts(&document.alerts.value, check),
         canary_every: canary_every(&document.canary.value),
+        hooks: hooks::hooks(&document.hooks.value, check),
     }
 }
 
@@ -268,7 +270,11 @@ fn canary_every(given: &raw::Canary) -> Option<Duration> {
 }
 
 /// A URL that is a secret; one that was tolerated to be missing is empty.
-fn told_url(key: &str, given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
+pub(super) fn told_url(
+    key: &str,
+    given: &Given<Reference>,
+    check: &mut Check<'_>,
+) -> Option<Secret> {
     let at = check.secret(key, given)?;
     if at.value.expose().is_empty() {
         return None;

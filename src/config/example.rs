@@ -47,6 +47,19 @@ fn the_example_loads_as_it_stands() {
                 heartbeat_interval: 300s,
             },
             canary_every: None,
+            hooks: Hooks {
+                on: {
+                    Renewed,
+                    Refused,
+                    GapBegun,
+                    GapEnded,
+                    TokenChanged,
+                    ConfigChanged,
+                },
+                run: [],
+                timeout: 30s,
+                url: None,
+            },
         }
         Account {
             name: "acme",
@@ -246,6 +259,7 @@ fn loaded(text: &str) -> Loaded {
     write("alert-webhook", "https://hooks.example.com/alerts\n");
     write("alert-heartbeat", "https://heartbeat.example.com/abc\n");
     write("acme-client-secret", "s\n");
+    write("hook-url", "https://hooks.example.com/told\n");
     write("http-token", "0123456789abcdef\n");
     write("acme-refresh-token", "r\n");
     write("proxy-ca.pem", "-----BEGIN CERTIFICATE-----\n");

@@ -32,6 +32,7 @@ mod command;
 mod conditions;
 mod fields;
 mod given;
+mod hooks;
 mod load;
 mod modules;
 pub(crate) mod near;

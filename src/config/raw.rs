@@ -42,6 +42,9 @@ pub(super) struct Document {
     /// there itself.
     #[schemars(with = "Option<Canary>")]
     pub(super) canary: At<Canary>,
+    /// Whom to tell of single events, by a command or over HTTP.
+    #[schemars(with = "Option<Hooks>")]
+    pub(super) hooks: At<Hooks>,
     /// How channels are kept.
     #[schemars(with = "Option<Reconcile>")]
     pub(super) reconcile: At<Reconcile>,
@@ -140,6 +143,26 @@ pub(super) struct Canary {
     /// sent.
     #[schemars(with = "Option<String>", extend("examples" = ["1h"]))]
     pub(super) every: Given<Duration>,
+}
+
+/// Whom to tell of single events, as they happen. Channels are kept whatever becomes of it.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Hooks {
+    /// The events; without it, all of them: "renewed", "refused", "gap-begun", "gap-ended",
+    /// "token-changed", "config-changed".
+    #[schemars(with = "Option<Vec<String>>", extend("examples" = [["refused", "gap-begun", "gap-ended"]]))]
+    pub(super) on: Given<Vec<At<String>>>,
+    /// A command for each event, which is on its standard input as one JSON object: the whole path
+    /// of a program, then its arguments. No shell reads it.
+    #[schemars(with = "Option<Vec<String>>", extend("examples" = [["/usr/local/bin/told"]]))]
+    pub(super) run: Given<Vec<At<String>>>,
+    /// How long the command may take for one event. Then it is killed with all that it started.
+    #[schemars(with = "Option<String>", extend("default" = "30s"))]
+    pub(super) timeout: Given<Duration>,
+    /// Where each event is posted as JSON: https.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) url: Given<Reference>,
 }
 
 /// How channels are kept, wherever an account or a channel does not say otherwise.
@@ -371,7 +394,9 @@ impl Document {
         let accounts_misspelt = fields.has_misspelt("accounts");
         let channels = fields.tables(("channels", "channel"), Channel::read);
         if role == Role::Included {
-            for key in ["include", "daemon", "http", "client", "alerts", "canary", "reconcile"] {
+            for key in
+                ["include", "daemon", "http", "client", "alerts", "canary", "hooks", "reconcile"]
+            {
                 fields.misplaced(
                     key,
                     "write it in the main file; included files hold accounts and channels",
@@ -386,6 +411,7 @@ impl Document {
             client: fields.table("client", Client::read),
             alerts: fields.table("alerts", Alerts::read),
             canary: fields.table("canary", Canary::read),
+            hooks: fields.table("hooks", Hooks::read),
             reconcile: fields.table("reconcile", Reconcile::read),
             accounts,
             accounts_misspelt,
@@ -433,6 +459,17 @@ impl Alerts {
             repeat: fields.duration("repeat", values::repeat),
             heartbeat: fields.secret("heartbeat"),
             heartbeat_interval: fields.duration("heartbeat_interval", values::repeat),
+        }
+    }
+}
+
+impl Hooks {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Hooks {
+        Hooks {
+            on: fields.texts("on"),
+            run: fields.texts("run"),
+            timeout: fields.duration("timeout", values::timeout),
+            url: fields.secret("url"),
         }
     }
 }

@@ -96,6 +96,7 @@ const TABLES: [(&str, &str); 12] = [
     ("`[reconcile]`", "Reconcile"),
     ("`[alerts]`", "Alerts"),
     ("`[canary]`", "Canary"),
+    ("`[hooks]`", "Hooks"),
 ];
 
 const HEAD: &str = "\

@@ -143,6 +143,24 @@ heartbeat_interval = "31d"
     );
     problems("[canary]\nevery = \"1h\"\n", expect![""]);
     problems(
+        "[hooks]\non = [\"renwed\", \"recovered\"]\nrun = [\"told\"]\ntimeout = \"1h\"\nurl = \"http://h.example/\"\n",
+        expect![[r#"
+            config.toml:2:7: unknown event "renwed" (did you mean "renewed"?)
+            config.toml:2:17: unknown event "recovered" (one of renewed, refused, gap-begun, gap-ended, token-changed, config-changed)
+            config.toml:3:8: no whole path of a program (no shell reads the command and no PATH is searched: as in "/usr/local/bin/told")
+            config.toml:4:11: a timeout out of range (from "1s" to "10m")
+            config.toml:5:7: "url": this URL is not https (write https://; http is for loopback hosts only)
+        "#]],
+    );
+    problems("[hooks]\non = [\"renewed\"]\n", expect![""]);
+    problems(
+        "[hooks]\nrun = []\n",
+        expect![[r#"
+            config.toml:2:7: an empty command (as in ["/usr/local/bin/told"])
+        "#]],
+    );
+    problems("[hooks]\non = [\"refused\"]\nrun = [\"/bin/sh\", \"-c\", \"cat\"]\n", expect![""]);
+    problems(
         "[reconcile]\naudit = \"0 99 * * * *\"\n",
         expect![[r#"
             config.toml:2:9: a bad cron expression: Number out of bounds (six fields: second minute hour day-of-month month day-of-week)

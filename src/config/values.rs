@@ -11,6 +11,7 @@ use croner::parser::{CronParser, Seconds};
 use super::near::suggestion;
 use crate::model::account::{DataCenter, Environment};
 use crate::model::credits::Edition;
+use crate::model::hooks::HookEvent;
 use crate::model::policy::{Mode, Removed};
 use crate::model::secret::Secret;
 use crate::model::version::ApiVersion;
@@ -233,6 +234,13 @@ pub(super) fn version(text: &str) -> Result<ApiVersion, Mistake> {
 pub(super) fn mode(text: &str) -> Result<Mode, Mistake> {
     let keys = Mode::ALL.map(Mode::as_str);
     Mode::from_str(text).map_err(|()| Mistake::new(unknown("mode", text), suggestion(text, &keys)))
+}
+
+/// A kind of event that hooks are told of.
+pub(super) fn hook_event(text: &str) -> Result<HookEvent, Mistake> {
+    let words = HookEvent::ALL.map(HookEvent::word);
+    HookEvent::from_str(text)
+        .map_err(|()| Mistake::new(unknown("event", text), suggestion(text, &words)))
 }
 
 /// The fate of channels that were taken out.

@@ -30,6 +30,7 @@ use super::canaries::{self, Canaries};
 use super::cron;
 use super::desk::{Desk, Host};
 use super::fleet::{Fleet, Means};
+use super::hooks::{HookBoard, Teller};
 use super::reload::{Reader, Reloader, Reloading};
 use super::scheduler::{Links, Scheduler, Setup};
 use super::status_file;
@@ -61,7 +62,7 @@ pub struct Given {
 pub struct Carriers {
     /// To Zoho.
     pub zoho: Arc<dyn Transport>,
-    /// To the webhook and the heartbeat.
+    /// To the webhook, the heartbeat and the URL of hooks.
     pub messages: Arc<dyn Transport>,
     /// To receivers, for canaries.
     pub canaries: Arc<dyn Transport>,
@@ -78,6 +79,7 @@ pub struct Parts {
     carriers: Carriers,
     timed: Arc<Timed>,
     outbox: Outbox,
+    hook_board: HookBoard,
 }
 
 /// Makes the parts. Those of a command hold nothing: its scheduler makes a pass when it is asked to.
@@ -96,8 +98,8 @@ pub fn assemble(given: Given, host: Host) -> Result<Parts, StoreError> {
         Host::Daemon => Scheduler::new(setup),
         Host::Command => Scheduler::on_demand(setup),
     };
-    let outbox = Outbox::default();
-    Ok(Parts { links, means, host, scheduler, carriers, timed, outbox })
+    let (outbox, hook_board) = (Outbox::default(), HookBoard::default());
+    Ok(Parts { links, means, host, scheduler, carriers, timed, outbox, hook_board })
 }
 
 impl Given {
@@ -157,10 +159,12 @@ impl Parts {
 
     /// Everything that was counted since the start.
     pub fn measured(&self) -> Arc<dyn Fn() -> Measured + Send + Sync> {
-        let (timed, outbox) = (self.timed.clone(), self.outbox.clone());
+        let (timed, outbox, hooks) =
+            (self.timed.clone(), self.outbox.clone(), self.hook_board.clone());
         Arc::new(move || Measured {
             latencies: timed.latencies(),
             messages: outbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            hooks: hooks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             log_lines_lost: telemetry::lost().lines,
         })
     }
@@ -191,19 +195,22 @@ impl Parts {
 
     /// The table of everything that runs. A command runs its scheduler and nothing else.
     pub fn tasks(self, stop: &Stop) -> Vec<Task> {
-        let Parts { links, means, host, scheduler, carriers, timed: _, outbox } = self;
+        let Parts { links, means, host, scheduler, carriers, timed: _, outbox, hook_board } = self;
         let Means { store, transport: _, clock } = means;
         let scheduler = Task::fallible("scheduler", turn(scheduler, stop.clone()));
         if host == Host::Command {
             return vec![scheduler];
         }
-        let alarm = Alarm::new(&links, clock.clone(), carriers.messages, store.clone(), outbox);
+        let messages = carriers.messages;
+        let hooks = Teller::new(&links, clock.clone(), messages.clone(), store.clone(), hook_board);
+        let alarm = Alarm::new(&links, clock.clone(), messages, store.clone(), outbox);
         let canaries = Canaries::new(&links, clock.clone(), carriers.canaries, store);
         let audit = cron::run(links.clone(), clock.clone(), stop.asked.clone());
         vec![
             scheduler,
             Task::fallible("audit", async { Ok(audit.await?) }),
             Task::new("alerts", alarm.run(stop.closing.clone())),
+            Task::new("hooks", hooks.run(stop.closing.clone())),
             Task::new("canaries", canaries.run(stop.closing.clone())),
             Task::new("status file", status_file::keep(links, clock, stop.closing.clone())),
         ]

@@ -6,6 +6,7 @@
 //! - `queue`: which account's turn it is;
 //! - [`cron`]: the audit, which only ever says "look for drift now";
 //! - [`alerts`]: the webhook and the heartbeat;
+//! - [`hooks`]: who is told of single events;
 //! - [`canaries`]: whether receivers take what is posted to them;
 //! - [`requests`], [`actions`] and [`views`]: what can be asked for, what is done, what is answered;
 //! - [`choose`]: which accounts and channels a request means by their names;
@@ -37,6 +38,7 @@ pub mod desk;
 pub mod doors;
 pub mod emptied;
 pub mod fleet;
+pub mod hooks;
 pub mod inherited;
 pub mod notify;
 mod queue;

@@ -74,6 +74,8 @@ pub enum Message {
     ConfigRefused(Vec<String>),
     /// The reason why the status file cannot be written; `None` when it was.
     StatusFile(Option<String>),
+    /// The reason why hooks are not told of everything; `None` when they are.
+    Hooks(Option<String>),
 }
 
 /// Up to when somebody waits for passes.
@@ -93,6 +95,11 @@ impl Heard {
     fn hear(&self, report: &Arc<AccountReport>) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.entry(report.account.clone()).or_default().push(report.clone());
+    }
+
+    /// Those since this was asked last.
+    pub fn take(&self) -> BTreeMap<AccountName, Vec<Arc<AccountReport>>> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// By account, in their order.
@@ -543,6 +550,7 @@ impl Scheduler {
             Message::StatusFile(failed) => {
                 self.publish(|overview| overview.status_file_failed = failed)
             }
+            Message::Hooks(failed) => self.publish(|overview| overview.hooks_failed = failed),
         }
     }
 

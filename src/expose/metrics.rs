@@ -27,7 +27,9 @@ use crate::plan::step::{Cause, CauseKind, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{Guarantee, Health, Status, account_guarantee, health, usable};
-use super::overview::{LoopAge, Measured, Overview, Receiver, Sent, Steps, Tally};
+use super::overview::{
+    HookRuns, HookWay, LoopAge, Measured, Overview, Receiver, Sent, Steps, Tally,
+};
 
 mod family;
 mod format;
@@ -62,6 +64,7 @@ fn families(
     families.extend(calls(&reports));
     families.push(latencies(measured));
     families.extend(messages(measured));
+    families.extend(hooks(measured));
     families.push(log(measured));
     families.extend(channels(&reports));
     families.extend(orphans(overview));
@@ -324,6 +327,22 @@ fn latencies(measured: &Measured) -> Family {
     )
 }
 
+/// The runs of hooks.
+fn hooks(measured: &Measured) -> Vec<Family> {
+    let HookRuns { runs, dropped } = &measured.hooks;
+    let by = |way: &HookWay| vec![("way", way.word().to_owned())];
+    let runs = runs
+        .iter()
+        .map(|((way, result), number)| (with(by(way), "result", result.word()), *number as f64));
+    let dropped = dropped.iter().map(|(way, number)| (by(way), *number as f64));
+    vec![
+        counter("hook_runs", "Events that hooks were told: `way` is command or webhook, `result` done, failed, timed-out or absent. Look at it when anything but done grows.")
+            .with(runs),
+        counter("hook_events_dropped", "Events that were dropped, because a hook took fewer than there were.")
+            .with(dropped),
+    ]
+}
+
 /// The messages that `[alerts]` sent.
 fn messages(measured: &Measured) -> Vec<Family> {
     let to = |receiver: &Receiver| vec![("to", receiver.word().to_owned())];
@@ -438,6 +457,7 @@ mod tests {
 
     use expect_test::expect;
 
+    use super::super::overview::HookResult;
     use super::super::testing::{
         TURNING, account, change, converged, empty, hold, hours, id, lose, minutes, now, rejected,
     };
@@ -459,6 +479,7 @@ mod tests {
                 .add(Duration::from_millis(millis));
         }
         measured.messages.entry(Receiver::Webhook).or_default().add(false, now());
+        measured.hooks.ran(HookWay::Command, HookResult::TimedOut);
         measured
     }
 
@@ -674,6 +695,15 @@ mod tests {
             # TYPE channelkeeper_last_message_timestamp_seconds gauge
             # UNIT channelkeeper_last_message_timestamp_seconds seconds
             channelkeeper_last_message_timestamp_seconds{to="webhook"} 0.0
+            # HELP channelkeeper_hook_runs Events that hooks were told: `way` is command or webhook, `result` done, failed, timed-out or absent. Look at it when anything but done grows.
+            # TYPE channelkeeper_hook_runs counter
+            channelkeeper_hook_runs_total{way="command",result="done"} 0.0
+            channelkeeper_hook_runs_total{way="command",result="failed"} 0.0
+            channelkeeper_hook_runs_total{way="command",result="timed-out"} 1.0
+            channelkeeper_hook_runs_total{way="command",result="absent"} 0.0
+            # HELP channelkeeper_hook_events_dropped Events that were dropped, because a hook took fewer than there were.
+            # TYPE channelkeeper_hook_events_dropped counter
+            channelkeeper_hook_events_dropped_total{way="command"} 0.0
             # HELP channelkeeper_log_lines_lost Log lines that stderr did not get. Look at it when it grows.
             # TYPE channelkeeper_log_lines_lost counter
             channelkeeper_log_lines_lost_total 0.0

@@ -8,6 +8,7 @@
 //! - [`health`]: live, ready, ok, degraded or failing, and why: pure;
 //! - [`audit`]: when all accounts are looked at next: pure;
 //! - [`alert`]: which of that is told unasked, when, and how often: pure;
+//! - [`event`]: single events for hooks, read off reports and ledgers: pure;
 //! - [`status`]: the same facts as a value for `status --json`, `/api/v1/status` and the text of
 //!   `status`: pure;
 //! - [`summary`]: the same facts in few words, for the status file and another host, and [`probe`],
@@ -25,11 +26,12 @@
 pub mod access;
 pub mod alert;
 pub mod audit;
+pub mod event;
 pub mod health;
 pub mod http;
 pub mod lookups;
 pub mod metrics;
-mod one_line;
+pub(crate) mod one_line;
 pub mod overview;
 pub mod page;
 pub mod probe;

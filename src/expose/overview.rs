@@ -37,6 +37,8 @@ pub struct Overview {
     pub store_moved_aside: Option<String>,
     /// The reason why the status file is not written, while it is not.
     pub status_file_failed: Option<String>,
+    /// The reason why hooks are not told of everything, while they are not.
+    pub hooks_failed: Option<String>,
     /// The last jump of the wall clock: when it was noticed, and by how many milliseconds it went
     /// ahead (negative: back).
     pub clock_jump: Option<(Timestamp, i64)>,
@@ -71,6 +73,7 @@ impl Overview {
             store_failed: None,
             store_moved_aside: None,
             status_file_failed: None,
+            hooks_failed: None,
             clock_jump: None,
             log_lost: None,
             stopping: false,
@@ -158,8 +161,82 @@ pub struct Measured {
     pub latencies: Latencies,
     /// The messages that `[alerts]` sent.
     pub messages: BTreeMap<Receiver, Sent>,
+    /// The runs of hooks.
+    pub hooks: HookRuns,
     /// Log lines that stderr did not get.
     pub log_lines_lost: u64,
+}
+
+/// The runs of hooks, and the events that were dropped before they came to one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookRuns {
+    /// By way and result; a way has all results from its first run on.
+    pub runs: BTreeMap<(HookWay, HookResult), u64>,
+    /// By way.
+    pub dropped: BTreeMap<HookWay, u64>,
+}
+
+impl HookRuns {
+    /// Counts a run.
+    pub fn ran(&mut self, way: HookWay, result: HookResult) {
+        for each in HookResult::ALL {
+            *self.runs.entry((way, each)).or_default() += u64::from(each == result);
+        }
+        self.dropped.entry(way).or_default();
+    }
+
+    /// Counts an event that was dropped.
+    pub fn dropped(&mut self, way: HookWay) {
+        *self.dropped.entry(way).or_default() += 1;
+    }
+}
+
+/// A way to tell an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HookWay {
+    /// The command.
+    Command,
+    /// The URL.
+    Webhook,
+}
+
+impl HookWay {
+    /// One word, for logs and as a label.
+    pub const fn word(self) -> &'static str {
+        match self {
+            HookWay::Command => "command",
+            HookWay::Webhook => "webhook",
+        }
+    }
+}
+
+/// The result of telling an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HookResult {
+    /// It was taken.
+    Done,
+    /// The hook said that it failed.
+    Failed,
+    /// The hook took too long and was ended.
+    TimedOut,
+    /// There is no such program, or it may not be run.
+    Absent,
+}
+
+impl HookResult {
+    /// All of them.
+    pub const ALL: [HookResult; 4] =
+        [HookResult::Done, HookResult::Failed, HookResult::TimedOut, HookResult::Absent];
+
+    /// One word, for logs and as a label.
+    pub const fn word(self) -> &'static str {
+        match self {
+            HookResult::Done => "done",
+            HookResult::Failed => "failed",
+            HookResult::TimedOut => "timed-out",
+            HookResult::Absent => "absent",
+        }
+    }
 }
 
 /// Who is told by `[alerts]`.

@@ -66,6 +66,7 @@ pub(crate) fn empty() -> Overview {
         store_failed: None,
         store_moved_aside: None,
         status_file_failed: None,
+        hooks_failed: None,
         clock_jump: None,
         log_lost: None,
         stopping: false,

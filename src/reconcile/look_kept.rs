@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::channel::{ChannelId, Spec};
-use crate::model::observed::{Look, Observed};
+use crate::model::observed::{Look, Observed, TokenSeen};
+use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
 
 /// A look at the declared channels of an account, in few words.
@@ -48,6 +49,21 @@ impl LookKept {
         }
         // Made at once, a map has no room that it does not use.
         LookKept::Seen { as_declared: as_declared.into_iter().collect(), otherwise, at }
+    }
+
+    /// The token that deliveries of a declared channel carry at Zoho: `None` inside where they carry
+    /// none, and outside where the look does not tell, or tells of several.
+    pub fn token(&self, spec: &Spec) -> Option<Option<Fingerprint>> {
+        let LookKept::Seen { as_declared, otherwise, at: _ } = self else { return None };
+        if as_declared.contains_key(&spec.id) {
+            return Some(spec.token.as_ref().map(Secret::fingerprint));
+        }
+        let mut tokens = otherwise.get(&spec.id)?.tokens.iter();
+        match (tokens.next()?, tokens.next()) {
+            (TokenSeen::Set(token), None) => Some(Some(*token)),
+            (TokenSeen::Null, None) => Some(None),
+            (TokenSeen::Set(_) | TokenSeen::Null | TokenSeen::Unsaid, _) => None,
+        }
     }
 
     /// The look as far as it is about one declared channel.

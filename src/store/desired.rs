@@ -4,7 +4,7 @@
 //! as a plain string cannot be fetched again, so its account cannot be restored, and says exactly
 //! that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec
 use crate::model::condition::{Condition, Match, Selection};
 use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
 use crate::model::events::Events;
+use crate::model::hooks::{HookEvent, Hooks};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::rotation::Rotation;
 use crate::model::secret::{Origin, Parts, Secret};
@@ -195,7 +196,7 @@ struct Current {
 
 #[derive(Serialize, Deserialize)]
 enum Entry {
-    Settings(SettingsValue),
+    Settings(Box<SettingsValue>),
     Account(AccountValue),
     Channel(ChannelValue),
 }
@@ -232,6 +233,8 @@ struct SettingsValue {
     canary_every: Option<Duration>,
     #[serde(default)]
     http: HttpValue,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hooks: Option<HooksValue>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -248,6 +251,14 @@ struct AlertsValue {
     repeat: Duration,
     heartbeat: Option<SecretValue>,
     heartbeat_interval: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HooksValue {
+    on: BTreeSet<HookEvent>,
+    run: Vec<String>,
+    timeout: Duration,
+    url: Option<SecretValue>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -366,7 +377,7 @@ fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, Entry)> {
     });
     let accounts =
         accounts.values().map(|desired| Entry::Account(AccountValue::of(&desired.account)));
-    let settings = std::iter::once_with(|| Entry::Settings(SettingsValue::of(settings)));
+    let settings = std::iter::once_with(|| Entry::Settings(Box::new(SettingsValue::of(settings))));
     accounts.chain(channels).chain(settings).map(|entry| (entry.key(), entry))
 }
 
@@ -405,6 +416,7 @@ impl SettingsValue {
             status_file,
             http,
             canary_every,
+            hooks,
         } = settings.clone();
         let http = HttpValue {
             public: http.public,
@@ -424,6 +436,7 @@ impl SettingsValue {
             status_file,
             http,
             canary_every,
+            hooks: hooks.is_on().then(|| HooksValue::of(hooks)),
         }
     }
 
@@ -440,10 +453,12 @@ impl SettingsValue {
             status_file,
             canary_every,
             http: HttpValue { public, hosts, token },
+            hooks,
         } = self;
         let alerts = alerts
             .map(|alerts| alerts.into_alerts(fetch, &mut restored.unalerted))
             .unwrap_or_default();
+        let hooks = hooks.map(|hooks| hooks.into_hooks(fetch, &mut restored.unalerted));
         let token = token.map(|token| token.fetch("the token of [http]", fetch)).transpose();
         let token = token.unwrap_or_else(|why| {
             restored.unopened = Some(why);
@@ -461,7 +476,26 @@ impl SettingsValue {
             alerts,
             status_file,
             canary_every,
+            hooks: hooks.unwrap_or_default(),
         }
+    }
+}
+
+impl HooksValue {
+    fn of(hooks: Hooks) -> HooksValue {
+        let Hooks { on, run, timeout, url } = hooks;
+        HooksValue { on, run, timeout, url: url.as_ref().map(SecretValue::of) }
+    }
+
+    /// A URL that cannot be fetched is left out, as one of alerts is.
+    fn into_hooks(self, fetch: Fetch<'_>, unalerted: &mut Vec<String>) -> Hooks {
+        let HooksValue { on, run, timeout, url } = self;
+        let fetched = url.map(|url| url.fetch("the URL of [hooks]", fetch)).transpose();
+        let url = fetched.unwrap_or_else(|why| {
+            unalerted.push(why);
+            None
+        });
+        Hooks { on, run, timeout, url }
     }
 }
 

@@ -21,6 +21,7 @@ mod arbitrary;
 mod canaries;
 mod crashes;
 mod disk;
+mod hooks;
 mod hostile;
 mod ledger;
 mod one_writer;

@@ -32,6 +32,7 @@ use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, Spec};
 use crate::model::desired::{Alerts, Desired};
 use crate::model::exchange::{Request, Response};
+use crate::model::hooks::Hooks;
 use crate::model::policy::Mode;
 use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, before, brief, span};
@@ -256,7 +257,7 @@ impl Stage {
 }
 
 /// The same declaration with credentials of the simulator's, every channel token another one, and
-/// alarms that go nowhere. No file is written and no receiver asked. Each account has a host of its own, by which its calls are told apart.
+/// alarms that go nowhere. No file is written, no receiver asked and no hook run. Each account has a host of its own, by which its calls are told apart.
 /// Alarms tell a trouble once, and do not repeat it.
 fn without_secrets(mut desired: Desired) -> Desired {
     desired.settings.alerts = Alerts {
@@ -266,6 +267,7 @@ fn without_secrets(mut desired: Desired) -> Desired {
         ..desired.settings.alerts
     };
     (desired.settings.status_file, desired.settings.canary_every) = (None, None);
+    desired.settings.hooks = Hooks::default();
     for (name, held) in &mut desired.accounts {
         let org = org(name);
         let Account { api_url, accounts_url, credentials, .. } = &mut held.account;

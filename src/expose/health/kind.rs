@@ -46,6 +46,8 @@ pub enum Kind {
     Config,
     /// The status file cannot be written: a check on another host will take the daemon to be gone.
     StatusFile,
+    /// A hook failed, or was not told of everything.
+    Hooks,
     /// Log lines are lost, because stderr is broken or its reader is too slow.
     LogLost,
     /// Zoho gave far less life than was asked for.
@@ -197,6 +199,11 @@ impl Kind {
                 means: "[daemon] status_file cannot be written, so its readers will take the daemon to be gone",
                 remedy: "make room in its directory, or let the daemon's user write there; the daemon tries again every minute",
             },
+            Kind::Hooks => Row {
+                word: "hooks",
+                means: "the last hook failed, or events came faster than hooks took them; channels are kept all the same",
+                remedy: "`a hook failed` in the log says why; mend what [hooks] names. The note goes with the next event that is told",
+            },
             Kind::LogLost => Row {
                 word: "log-lost",
                 means: "log lines are lost: stderr is broken, or its reader is too slow",
@@ -276,7 +283,7 @@ struct Row {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 32] = [
+    const KINDS: [Kind; 33] = [
         Kind::NotLive,
         Kind::StoreFailed,
         Kind::NeedsAPerson,
@@ -297,6 +304,7 @@ mod tests {
         Kind::PassOverdue,
         Kind::Config,
         Kind::StatusFile,
+        Kind::Hooks,
         Kind::LogLost,
         Kind::ShortGrant,
         Kind::Limits,

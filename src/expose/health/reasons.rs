@@ -36,6 +36,7 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         store_failed,
         store_moved_aside,
         status_file_failed,
+        hooks_failed,
         clock_jump,
         log_lost,
         ..
@@ -68,6 +69,9 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
             "the status file cannot be written, so whoever reads it will take the daemon to be gone: {why}"
         );
         add(Kind::StatusFile, None, text);
+    }
+    if let Some(why) = hooks_failed {
+        add(Kind::Hooks, None, why.clone());
     }
     if let Some(lost) = log_lost.filter(|lost| lost.is_broken || span(lost.at, now) <= LOSS_SHOWN) {
         add(Kind::LogLost, None, log_lost_text(lost));

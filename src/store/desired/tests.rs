@@ -78,7 +78,14 @@ fn desired() -> Desired {
         hosts: vec!["status.example.com".to_owned()],
         token: Some(secret(&Origin::File("http".into())).unwrap()),
     };
+    let hooks = crate::model::hooks::Hooks {
+        on: crate::model::hooks::HookEvent::ALL.into(),
+        run: vec!["/usr/local/bin/told".to_owned(), "-v".to_owned()],
+        url: Some(secret(&Origin::File("hook".into())).unwrap()),
+        ..Default::default()
+    };
     let settings = Settings {
+        hooks,
         ca_file: Some("/etc/ca.pem".into()),
         listen: None,
         http,

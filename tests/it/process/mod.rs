@@ -26,6 +26,7 @@ mod foul;
 #[cfg(target_os = "linux")]
 mod hardening;
 mod help;
+mod hooks;
 mod import;
 mod init;
 mod journal;

@@ -77,6 +77,8 @@ pub struct World {
     pub fuse: Arc<Fuse>,
     /// Who answers canaries; Zoho, where nobody sends any.
     pub receivers: Option<Arc<dyn Transport>>,
+    /// Who takes messages; Zoho, where nobody sends any.
+    pub mailbox: Option<Arc<dyn Transport>>,
     /// Makes the watchdog of each daemon that is started.
     pub watchdog: Option<Box<dyn Fn() -> Watchdog>>,
     carrier: Arc<dyn Transport>,
@@ -127,6 +129,7 @@ impl World {
             fuse,
             watchdog: None,
             receivers: None,
+            mailbox: None,
             carrier: Arc::new(carrier),
             track,
             dir: scratch(),
@@ -175,8 +178,9 @@ impl World {
         let store = opened.store.gated(Arc::new(move || gate.write())).going_on().holding();
         store.keep_desired(&self.desired).expect("the desired state is kept");
         let (observer, mut heard) = mpsc::channel(16);
-        let canaries = self.receivers.clone().unwrap_or_else(|| self.carrier.clone());
-        let carriers = Carriers { canaries, ..Carriers::all(self.carrier.clone()) };
+        let mut carriers = Carriers::all(self.carrier.clone());
+        carriers.canaries = self.receivers.clone().unwrap_or(carriers.canaries);
+        carriers.messages = self.mailbox.clone().unwrap_or(carriers.messages);
         let given = Given::new(self.desired.clone(), store.clone(), clock, carriers);
         let given = Given { observer: Some(observer), ..given };
         let parts = assemble(given, Host::Daemon).expect("the parts of a daemon");

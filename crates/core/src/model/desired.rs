@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::account::Account;
 use super::channel::{AccountName, ChannelId, Spec};
+use super::hooks::Hooks;
 use super::secret::Secret;
 use super::time::Timestamp;
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub alerts: Alerts,
     /// How often a canary is sent to each `notify_url`; none are when there is nothing.
     pub canary_every: Option<Duration>,
+    /// Whom to tell of single events.
+    pub hooks: Hooks,
 }
 
 /// Who may read at the health endpoints.
@@ -121,6 +124,7 @@ impl Default for Settings {
             status_file: None,
             alerts: Alerts::default(),
             canary_every: None,
+            hooks: Hooks::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod declared;
 pub mod desired;
 pub mod events;
 pub mod exchange;
+pub mod hooks;
 pub mod latency;
 pub mod learned;
 pub mod observed;
