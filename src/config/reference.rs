@@ -83,7 +83,7 @@ fn code(value: &Value) -> String {
 }
 
 /// The tables of a config file, each with the schema's name for it.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
     ("The file", ""),
     ("`[accounts.NAME]`", "Account"),
     ("`[accounts.NAME.channel_defaults]`", "Defaults"),

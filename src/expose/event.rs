@@ -100,7 +100,9 @@ pub fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
             Outcome::Done(_) | Outcome::Unsure(_) | Outcome::Deferred(_) => {}
         }
     }
-    let told = |kind, channels: &[ChannelTold]| events((kind, &report.account), now, channels, About::Channels);
+    let told = |kind, channels: &[ChannelTold]| {
+        events((kind, &report.account), now, channels, About::Channels)
+    };
     let mut all = told(HookEvent::Renewed, &renewed);
     all.extend(told(HookEvent::Refused, &refused));
     all
