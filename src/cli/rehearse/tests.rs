@@ -104,14 +104,14 @@ fn a_revoked_token_is_alarmed_and_what_lapses_until_there_is_another_is_a_gap() 
             day 5 00:10  !! channelkeeper: failing: 2 problems.
                             Not everything is covered.
                             - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried again every hour, and at once when the config gives others
-                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` makes a new refresh token, then reload.
+                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`.
                             - uncovered: account acme: channel closing-deals: not covered
                               since 2026-01-04T09:38:56Z. Next: `channelkeeper explain NAME` says why; `channelkeeper gaps` lists what was missed.
             day 5 16:28     acme: renews in the last moment later: deal-sync
             day 5 16:38  !! channelkeeper: failing: 3 problems.
                             Not everything is covered.
                             - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried again every hour, and at once when the config gives others; writes failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried agai...
-                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` makes a new refresh token, then reload.
+                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`.
                             - uncovered: account acme: channel closing-deals: not covered
                               since 2026-01-04T09:38:56Z. Next: `channelkeeper explain NAME` says why; `channelkeeper gaps` lists what was missed.
                             - emergency: account acme: channel deal-sync: not renewed yet, and ends in 2h 49m
@@ -119,7 +119,7 @@ fn a_revoked_token_is_alarmed_and_what_lapses_until_there_is_another_is_a_gap() 
             day 5 19:38  !! channelkeeper: failing: 4 problems.
                             Not everything is covered.
                             - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried again every hour, and at once when the config gives others; writes failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried agai...
-                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` makes a new refresh token, then reload.
+                              since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`.
                             - nothing-covered: account acme: none of 2 channels is covered
                               since 2026-01-09T19:28:31Z. Next: see the account's other reasons; `channelkeeper gaps` lists what was missed.
                             - uncovered: account acme: channel closing-deals: not covered

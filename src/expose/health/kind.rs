@@ -112,7 +112,7 @@ impl Kind {
             Kind::NeedsAPerson => Row {
                 word: "needs-a-person",
                 means: "Zoho refuses an account's credentials or scope",
-                remedy: "check the account's client, refresh token and scopes; `channelkeeper login` makes a new refresh token, then reload",
+                remedy: "check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`",
             },
             Kind::Unusable => Row {
                 word: "unusable",
