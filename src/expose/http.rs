@@ -32,7 +32,7 @@ use super::health::{self, Health};
 use super::lookups::Lookups;
 use super::metrics;
 use super::overview::{LoopAge, Measured, Overview};
-use super::page::{ChannelPage, FrontView, Query, missing, policy};
+use super::page::{ChannelPage, FrontView, Query, missing, not_found, policy};
 use super::serve::{self, BRISK};
 use super::status::{ChannelView, HealthView, StatusView};
 use super::summary::Summary;
@@ -64,6 +64,8 @@ pub fn router(shown: Shown, door: Door) -> Router {
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(status))
         .route("/api/v1/summary", get(summary))
+        .route("/status", get(front))
+        .fallback(nowhere)
         .layer(from_fn_with_state(Arc::new(door), guarded))
         .with_state(shown)
 }
@@ -173,6 +175,20 @@ async fn channel_page(
         Some(page) => Html(page.page()).into_response(),
         None => (StatusCode::NOT_FOUND, Html(missing(&account, &name, now))).into_response(),
     }
+}
+
+/// A path that is none: a page for a browser, a line for a program.
+async fn nowhere(State(shown): State<Shown>, request: Request) -> Response {
+    let is_browser = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    let answer = match is_browser {
+        true => Html(not_found(request.uri().path(), shown.now())).into_response(),
+        false => "no such path\n".into_response(),
+    };
+    (StatusCode::NOT_FOUND, answer).into_response()
 }
 
 fn yes_unless(no: bool) -> StatusCode {

@@ -5,27 +5,35 @@
 //! Every text goes through maud, which escapes it, and what somebody else wrote through `line`
 //! before that.
 //!
-//! There is no script in a page and none is allowed to run; there is one style sheet, in the page,
-//! allowed by its hash. The reader's choices stand in the URL ([`query`]), so that a page can be
-//! sent to somebody. A page reloads itself only when it is told to follow, and then it has no form,
-//! so that typed text is never lost.
+//! There is one style sheet and one short script in each page, each allowed by its hash. Nothing
+//! needs the script: it tells instants in the reader's zone, copies requests, remembers the last view
+//! and renews a page that follows. The reader's choices stand in the URL ([`query`]), so that a page
+//! can be sent to somebody. A page that follows has no form, so that typed text is never lost.
 //!
 //! - [`query`]: what is asked for;
-//! - [`select`]: which channels that selects, and in which order;
+//! - [`select`]: which channels that selects, and in which order, which is that of [`natural`];
+//! - [`mark`]: what of a channel is seen at once beside its state;
+//! - [`wall`] and [`axis`]: the fleet as cells, and its losses and renewals on one time axis;
 //! - [`strip`] and [`bar`]: coverage over time, and the life that is left, as inline SVG;
-//! - [`front`] and [`channel`]: the two pages;
+//! - [`front`] with [`table`] and [`accounts`], and [`channel`]: the two pages;
 //! - `frame`: what they share.
 
+pub mod accounts;
+pub mod axis;
 pub mod bar;
 pub mod channel;
 mod frame;
 pub mod front;
+pub mod mark;
+pub mod natural;
 pub mod query;
 pub mod select;
 pub mod strip;
+pub mod table;
+pub mod wall;
 
 pub use channel::{ChannelPage, missing};
-pub use frame::policy;
+pub use frame::{not_found, policy};
 pub use front::FrontView;
 pub use query::Query;
 

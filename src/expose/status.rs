@@ -439,6 +439,7 @@ impl ChannelView {
             last,
             undeliverable,
             gaps,
+            last_day: _,
         } = channel;
         let state = report.state_at(channel, now);
         let last = last.as_ref().map(|LastStep { at, step, outcome }| LastStep {

@@ -19,7 +19,7 @@ use crate::model::version::WEEK;
 use crate::model::wishes::Wishes;
 use crate::plan::step::{Cause, Held, Plan};
 use crate::reconcile::look_kept::LookKept;
-use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, LastDay};
 use crate::zoho::client::Traffic;
 
 use super::lookups::{AccountMemory, ChannelMemory, Lookups, TokenFacts};
@@ -149,6 +149,7 @@ fn channel(number: i64) -> ChannelReport {
         }),
         undeliverable: None,
         gaps: 0,
+        last_day: LastDay { declared_at: Some(hours(0)), missed: Vec::new() },
     }
 }
 

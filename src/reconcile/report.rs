@@ -4,7 +4,7 @@
 //! The headline is [`AccountReport::guaranteed_until`]: the instant up to which everything declared
 //! stays covered if nothing succeeds any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::model::learned::BatchLearned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Timestamp, brief, whole_seconds};
+use crate::model::time::{Timestamp, before, brief, whole_seconds};
 use crate::plan::credits::{Credits, credits};
 use crate::plan::drift::{self, Drift};
 use crate::plan::facts::Facts;
@@ -101,6 +101,28 @@ pub struct ChannelReport {
     pub undeliverable: Option<Box<(Timestamp, String)>>,
     /// How many of its gaps nobody has acknowledged.
     pub gaps: usize,
+    /// Its last day, as the ledger has it.
+    pub last_day: LastDay,
+}
+
+/// The day before a pass, in Zoho's time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastDay {
+    /// Since when something of the channel is declared; nothing when there is no ledger.
+    pub declared_at: Option<Timestamp>,
+    /// The gaps that touch the day, whatever their event, at most [`MISSED_MAX`] and the latest.
+    pub missed: Vec<Missed>,
+}
+
+/// One gap, without its event and its cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missed {
+    /// The beginning.
+    pub from: Timestamp,
+    /// The end; nothing while the gap is open.
+    pub to: Option<Timestamp>,
+    /// How sure the gap is.
+    pub kind: GapKind,
 }
 
 /// The state of the delivery of a channel's events.
@@ -194,7 +216,7 @@ pub fn lost(
     lost
 }
 
-/// Counts the gaps of each channel that nobody has acknowledged.
+/// Counts the gaps of each channel that nobody has acknowledged, and keeps those of the last day.
 ///
 /// # Errors
 /// When the store fails.
@@ -206,12 +228,24 @@ pub fn count_gaps(
 ) -> Result<(), StoreError> {
     for (id, channel) in channels {
         let Some(ledger) = ledgers.get(id) else { continue };
+        channel.last_day.declared_at = ledger.tracks.iter().map(|track| track.since).min();
         // Most channels have no gap, and their acknowledgements are not read.
         if unacknowledged((ledger, &Acks::default()), zoho_now) > 0 {
             channel.gaps = unacknowledged((ledger, &store.acks(account, *id)?), zoho_now);
+            channel.last_day.missed = missed(ledger, zoho_now);
         }
     }
     Ok(())
+}
+
+/// The gaps that touch the last day before `zoho_now`.
+fn missed(ledger: &Ledger, zoho_now: Timestamp) -> Vec<Missed> {
+    let from = before(zoho_now, DAY);
+    let gaps = ledger.gaps(zoho_now).into_iter().filter(|gap| gap.to.is_none_or(|to| to > from));
+    let missed: BTreeSet<Missed> =
+        gaps.map(|gap| Missed { from: gap.from, to: gap.to, kind: gap.kind }).collect();
+    let older = missed.len().saturating_sub(MISSED_MAX);
+    missed.into_iter().skip(older).collect()
 }
 
 impl ChannelReport {
@@ -330,5 +364,11 @@ fn channel(
         last: record.and_then(|record| record.last.clone()),
         undeliverable: None,
         gaps: 0,
+        last_day: LastDay::default(),
     }
 }
+
+/// The stretch of time that a report keeps gaps of.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// The most gaps that a report keeps of one channel.
+pub const MISSED_MAX: usize = 32;

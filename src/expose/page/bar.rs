@@ -59,7 +59,7 @@ impl Bar {
                 title { (sentence(channel, now)) }
                 rect.track width="1000" height="12" {}
                 rect class=(self.mood.word()) width=(self.left) height="12" {}
-                @if let Some(x) = self.emergency { rect.panic width=(x) height="3" {} }
+                @if let Some(x) = self.emergency.filter(|_| self.mood == Mood::Emergency) { rect.panic width=(x) height="3" {} }
                 @if let Some(x) = self.renewal { rect.mark x=(x.saturating_sub(4)) width="8" height="12" {} }
             }
         }

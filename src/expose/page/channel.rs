@@ -13,7 +13,7 @@ use crate::coverage::render::{GapView, views};
 use crate::model::channel::{ChannelId, Spec};
 use crate::model::events::Events;
 use crate::model::record::Grant;
-use crate::model::time::{Timestamp, brief, span, whole_seconds};
+use crate::model::time::{Timestamp, before, brief, span, whole_seconds};
 use crate::plan::explain::{Explanation, Renewal, Sighted, explain};
 use crate::plan::facts::Facts;
 use crate::reconcile::report::{AccountReport, ChannelReport};
@@ -24,10 +24,10 @@ use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
 use super::super::status::ChannelView;
 use super::bar::Bar;
-use super::frame::{Frame, at, from_now, legend, state};
-use super::front::last_outcome;
+use super::frame::{Frame, at, from_now, legend, state, words};
 use super::query::{Period, Query};
 use super::strip::Strip;
+use super::table::last_outcome;
 
 /// The content of a channel's page.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,10 +106,7 @@ impl ChannelPage {
             declared: declared(&channel.spec),
             grant,
             explanation,
-            strips: Period::ALL
-                .into_iter()
-                .map(|period| Strip::of(ledger.as_ref(), period, zoho_now))
-                .collect(),
+            strips: strips(ledger.as_ref(), zoho_now),
             history: history(channel, grant, ledger.as_ref(), &gaps),
             gaps,
             gaps_left_out,
@@ -130,10 +127,10 @@ impl ChannelPage {
         };
         let body = html! {
             header class=(status.word()) { (self.heading()) }
-            main {
-                (self.decision())
+            main #main {
                 (self.coverage())
                 (self.gap_list())
+                (self.decision())
                 div.columns { (self.life()) (self.declaration()) }
                 (self.happened())
             }
@@ -169,9 +166,9 @@ impl ChannelPage {
         html! {
             section aria-labelledby="decision" {
                 h2 #decision { "Why it is treated so" }
-                p.conclusion { (line(verdict)) }
+                p.conclusion { (words(&line(verdict))) }
                 p.quiet { "Decided by the pass of " (at(*decided)) ", from these facts:" }
-                dl { @for (name, value) in facts(explanation) { dt { (name) } dd { (line(&value)) } } }
+                dl { @for (name, value) in facts(explanation) { dt { (name) } dd { (words(&line(&value))) } } }
                 @if let Some(row) = row {
                     table.rule {
                         caption { "The row of the decision table that they fall into" }
@@ -205,6 +202,7 @@ impl ChannelPage {
         html! {
             section aria-labelledby="coverage" {
                 h2 #coverage { "Coverage" }
+                @if self.strips.is_empty() { p.quiet { "Nothing is known yet." } }
                 @for strip in &self.strips {
                     figure {
                         figcaption { b { "last " (strip.period.title()) } " " (strip.share()) span.quiet { " " (strip.sentence()) } }
@@ -212,7 +210,7 @@ impl ChannelPage {
                         p.ends { (at(strip.from)) span { (at(strip.to)) } }
                     }
                 }
-                (legend())
+                @if !self.strips.is_empty() { (legend()) }
             }
         }
     }
@@ -285,7 +283,7 @@ impl ChannelPage {
             section aria-labelledby="history" {
                 h2 #history { "History" }
                 p { "Last outcome: " (last_outcome(&self.channel, self.now)) }
-                ol.history { @for one in &self.history { li { (at(one.at)) " " span { (one.what) } } } }
+                ol.history { @for one in &self.history { li { (at(one.at)) " " span { (words(&one.what)) } } } }
             }
         }
     }
@@ -306,7 +304,7 @@ pub fn missing(account: &str, channel: &str, now: Timestamp) -> String {
             nav.brand aria-label="Where this is" { a href="/" { "channelkeeper" } }
             h1 { "no channel of this name" }
         }
-        main {
+        main #main {
             p { "Account " q { (line(account)) } " declares no channel " q { (line(channel)) } ", or has not had its first pass." }
             p { a href=(search) { "Search for it" } ". What is remembered of a channel that is declared no longer is shown by "
                 code { "channelkeeper gaps --channel NAME" } "." }
@@ -503,6 +501,20 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
     ];
     declared.extend(conditions.iter().map(|condition| ("condition", line(&condition.describe()))));
     declared
+}
+
+/// The coverage over each period that says more than the one before it; none while nothing is known.
+fn strips(ledger: Option<&Ledger>, zoho_now: Timestamp) -> Vec<Strip> {
+    let Some(ledger) = ledger else { return Vec::new() };
+    let since = ledger.tracks.iter().map(|track| track.since).min().unwrap_or(zoho_now);
+    let mut strips = Vec::new();
+    for period in Period::ALL {
+        strips.push(Strip::of(Some(ledger), period, zoho_now));
+        if since >= before(zoho_now, period.length()) {
+            break;
+        }
+    }
+    strips
 }
 
 /// The history as far as it is remembered: gaps, the last grant, the declaration.

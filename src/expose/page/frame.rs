@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::model::time::{Timestamp, brief, span, whole_seconds};
 
 use super::super::health::Status;
+use super::super::one_line::line;
 
 /// A document.
 pub(super) struct Frame {
@@ -37,12 +38,14 @@ impl Frame {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="robots" content="noindex";
-                    @if self.follow { meta http-equiv="refresh" content="60"; }
+                    // With the script the page renews itself without a flash, and says when it cannot.
+                    @if self.follow { noscript { meta http-equiv="refresh" content="60"; } }
                     title { (self.title) }
                     link rel="icon" href=(icon(self.status));
                     style { (PreEscaped(STYLE)) }
                 }
-                body {
+                body data-follow[self.follow] {
+                    a.skip href="#main" { "Skip to the content" }
                     svg.patterns aria-hidden="true" width="0" height="0" {
                         pattern #stripes width="3" height="12" patternUnits="userSpaceOnUse" { rect width="2" height="12" {} }
                     }
@@ -50,9 +53,10 @@ impl Frame {
                     footer {
                         p { "channelkeeper " (self.version) ", as of " (at(self.now)) }
                         nav aria-label="For programs" {
-                            a href="/api/v1/status" { "status" } a href="/healthz" { "health" } a href="/metrics" { "metrics" }
+                            a href="/api/v1/status" { "status as JSON" } a href="/healthz" { "health as JSON" } a href="/metrics" { "metrics" }
                         }
                     }
+                    script { (PreEscaped(SCRIPT)) }
                 }
             }
         };
@@ -60,10 +64,43 @@ impl Frame {
     }
 }
 
-/// An instant as people read it, with the exact one behind it.
+/// An instant as people read it. The script adds the reader's own zone.
 pub(super) fn at(instant: Timestamp) -> Markup {
     let exact = whole_seconds(instant);
-    html! { time datetime=(exact) title=(exact) { (exact.strftime("%-d %b %Y, %H:%M:%S UTC")) } }
+    html! { time datetime=(exact) title=(exact) { (exact.strftime("%Y-%m-%d\u{a0}%H:%M:%S\u{a0}UTC")) } }
+}
+
+/// A text in which instants read as everywhere else.
+pub(super) fn words(text: &str) -> Markup {
+    html! {
+        @for (place, word) in text.split(' ').enumerate() {
+            @if place > 0 { " " }
+            @match instant(word) {
+                Some((before, instant, after)) => { (before) (at(instant)) (after) }
+                None => (word),
+            }
+        }
+    }
+}
+
+/// The instant in a word, and what is before and after it.
+fn instant(word: &str) -> Option<(&str, Timestamp, &str)> {
+    let begins = word.find(|c: char| c.is_ascii_digit())?;
+    let ends = word.rfind('Z')? + 1;
+    let instant = word.get(begins..ends)?.parse().ok()?;
+    Some((&word[..begins], instant, &word[ends..]))
+}
+
+/// The same, with what stands in backticks as something to type.
+pub(super) fn coded(text: &str) -> Markup {
+    let is_whole = text.matches('`').count().is_multiple_of(2);
+    html! {
+        @if is_whole {
+            @for (place, part) in text.split('`').enumerate() {
+                @if place % 2 == 0 { (words(part)) } @else { code { (part) } }
+            }
+        } @else { (words(text)) }
+    }
 }
 
 /// An instant by its distance: `in 11h 58m`, `2m ago`.
@@ -101,22 +138,41 @@ pub(super) fn legend() -> Markup {
             span { (sample("undeliverable", "0", "12")) " undeliverable: the receiver refused canaries" }
             span { (sample("unknown", "0", "12")) " unknown: they may have" }
             span { "empty: not declared yet" }
-            span { (sample("mark", "0", "12")) " renewal" }
-            span { (sample("panic", "0", "3")) " emergency" }
         }
     }
 }
 
-/// The content security policy: only the style sheet of this file and the icon may be loaded.
+/// The content security policy: only the style sheet and the script of this file and the icon may be
+/// loaded, and the script may ask this daemon only.
 pub fn policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
-        let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+        let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
+        let (style, script) = (hash(STYLE), hash(SCRIPT));
         format!(
-            "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'self'; \
-             frame-ancestors 'none'"
+            "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; \
+             img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         )
     });
     &POLICY
+}
+
+/// The page for a path that is none.
+pub fn not_found(path: &str, now: Timestamp) -> String {
+    let frame = Frame {
+        title: "no such page - channelkeeper".to_owned(),
+        status: None,
+        follow: false,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now,
+    };
+    let body = html! {
+        header { p.brand { a href="/" { "channelkeeper" } } h1 { "There is no such page" } }
+        main #main {
+            p { "Nothing is at " code { (line(path)) } "." }
+            p { a href="/" { "The front page" } " has every channel, and the foot of each page has the addresses for programs." }
+        }
+    };
+    frame.around(&body)
 }
 
 /// A disc in the colour of the status.
@@ -135,6 +191,8 @@ fn icon(status: Option<Status>) -> String {
 
 /// The style sheet of every page.
 pub(super) const STYLE: &str = include_str!("page.css");
+/// The script of every page. Nothing needs it.
+pub(super) const SCRIPT: &str = include_str!("page.js");
 
 #[cfg(test)]
 mod tests {
@@ -183,12 +241,25 @@ mod tests {
     }
 
     #[test]
-    fn no_style_can_be_slipped_in() {
+    fn no_style_and_no_script_can_be_slipped_in() {
         assert!(
-            policy().contains("style-src 'sha256-") && !policy().contains("unsafe"),
+            policy().contains("style-src 'sha256-")
+                && policy().contains("script-src 'sha256-")
+                && !policy().contains("unsafe"),
             "{}",
             policy()
         );
         assert!(!STYLE.contains("http:") && !STYLE.contains("@import") && !STYLE.contains("</"));
+        for bad in ["http", "</", "innerHTML", "eval", "<!--"] {
+            assert!(!SCRIPT.contains(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn instants_in_a_text_read_as_everywhere_else_and_what_is_typed_is_code() {
+        let text = "ended (2026-01-02T00:00:00Z): `resume A`, <b> 2Z";
+        expect_test::expect![[r#"ended (<time datetime="2026-01-02T00:00:00Z" title="2026-01-02T00:00:00Z">2026-01-02\u{a0}00:00:00\u{a0}UTC</time>): <code>resume A</code>, &lt;b&gt; 2Z"#]]
+            .assert_eq(&coded(text).into_string().replace('\u{a0}', "\\u{a0}"));
+        assert_eq!(coded("a ` b").into_string(), "a ` b");
     }
 }

@@ -1,27 +1,25 @@
-//! The front page: the headline, what is wrong, the accounts, and the channels that the query
-//! selects.
-
-use std::collections::BTreeMap;
+//! The front page: the verdict and what to do, a picture of the fleet, the channels that the query
+//! selects, and the accounts.
 
 use maud::{Markup, html};
 
-use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
-use crate::reconcile::report::{AccountReport, ChannelState};
+use crate::reconcile::report::ChannelState;
 
-use super::super::health::{account_guarantee, counted, gaps_note, health};
-use super::super::lookups::{Lookups, TokenFacts};
+use super::super::health::{Health, counted, gaps_note, health};
+use super::super::lookups::Lookups;
 use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
-use super::super::status::{
-    ChannelView, ConfigView, CreditsView, HealthView, PassView, ReasonView, counts, headline,
-    overlap_lines,
-};
-use super::bar::Bar;
-use super::frame::{Frame, at, from_now, legend, state};
-use super::query::{Query, Shows, Sort, StateFilter, channel_href};
-use super::select::{Selection, select};
+use super::super::status::{ChannelView, ConfigView, HealthView, ReasonView, headline};
+use super::accounts::{AccountRow, all_accounts, shown_accounts};
+use super::axis::Axis;
+use super::frame::{Frame, at, coded, from_now, legend, state};
+use super::mark::Mark;
+use super::query::{Period, Query, Sort, StateFilter, channel_href};
+use super::select::{Hit, Selection, select};
 use super::strip::Strip;
+use super::table::{ChannelRow, Columns, header};
+use super::wall::Wall;
 
 /// The content of the front page.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,11 +32,17 @@ pub struct FrontView {
     pub started_at: Timestamp,
     /// The answer in one sentence.
     pub headline: String,
+    /// The remedy of the most serious reason, or that nothing is to be done.
+    pub to_do: String,
     /// How everything is.
     pub health: HealthView,
     /// The state of the config.
     pub config: ConfigView,
-    /// The accounts, the worst first, at most [`ACCOUNTS_MAX`].
+    /// The losses of the last day and the renewals of the next.
+    pub axis: Axis,
+    /// The channels as cells.
+    pub wall: Wall,
+    /// The accounts, the worst first, at most [`super::accounts::ACCOUNTS_MAX`].
     pub accounts: Vec<AccountRow>,
     /// The names of all accounts.
     pub account_names: Vec<String>,
@@ -52,44 +56,10 @@ pub struct FrontView {
     pub pages: usize,
     /// How many channels are in each state, in the order of [`ChannelState::ALL`].
     pub by_state: [usize; 4],
+    /// How many channels have each mark, in the order of [`Mark::ALL`].
+    pub by_mark: [usize; Mark::ALL.len()],
     /// The reason why part of the memory could not be read, if so.
     pub unread: Option<String>,
-}
-
-/// One account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AccountRow {
-    /// Its name.
-    pub name: String,
-    /// The reason why the account cannot be worked on.
-    pub unusable: Option<String>,
-    /// Its last pass.
-    pub pass: Option<PassView>,
-    /// How many channels are in each state.
-    pub counts: BTreeMap<String, usize>,
-    /// Channels at Zoho that are not ours.
-    pub foreign: usize,
-    /// Up to when its channels stay covered if nothing succeeds any more.
-    pub until: Option<Timestamp>,
-    /// Its access token.
-    pub token: TokenFacts,
-    /// Calls made by this process.
-    pub calls: u64,
-    /// The day's API credits that are left, when Zoho says it.
-    pub credits: Option<CreditsView>,
-    /// Events that several channels send to the same URL, one line each.
-    pub overlaps: Vec<String>,
-}
-
-/// One channel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChannelRow {
-    /// Its account.
-    pub account: String,
-    /// The channel.
-    pub channel: ChannelView,
-    /// Its coverage.
-    pub strips: Vec<Strip>,
 }
 
 impl FrontView {
@@ -102,18 +72,17 @@ impl FrontView {
         now: Timestamp,
     ) -> FrontView {
         let health = health(overview, loop_age, now);
-        let Selection { hits, found, page, pages, by_state } = select(overview, &query, now);
+        let Selection { fleet, hits, found, page, pages, by_state } = select(overview, &query, now);
         let mut unread = None;
         let channels = hits.iter().map(|hit| {
-            let (account, id) = (&hit.report.account, hit.channel.spec.id);
-            let read = (memory.channel)(account, id).map_err(|why| unread = Some(line(&why)));
+            let read = (memory.channel)(&hit.report.account, hit.channel.spec.id);
+            let read = read.map_err(|why| unread = Some(line(&why)));
             let ledger = read.unwrap_or_default().ledger;
-            let zoho_now = hit.report.zoho_time(now);
-            let strip = |period| Strip::of(ledger.as_ref(), period, zoho_now);
             ChannelRow {
-                account: account.to_string(),
+                account: hit.account().to_owned(),
                 channel: ChannelView::alone(hit.report, hit.channel, now),
-                strips: query.period.periods().into_iter().map(strip).collect(),
+                marks: hit.marks.clone(),
+                strip: Strip::of(ledger.as_ref(), query.period, hit.report.zoho_time(now)),
             }
         });
         let channels = channels.collect();
@@ -128,8 +97,12 @@ impl FrontView {
             now,
             started_at: overview.started_at,
             headline: headline(health.guarantee, overview, now),
+            to_do: to_do(&health),
             health: HealthView::of(&health),
             config: ConfigView::of(&overview.config),
+            axis: Axis::of(&fleet, health.guaranteed_until(), now),
+            wall: Wall::of(&fleet, &query),
+            by_mark: Mark::ALL.map(|mark| count(&fleet, mark)),
             accounts,
             account_names: names.iter().map(ToString::to_string).collect(),
             channels,
@@ -154,10 +127,11 @@ impl FrontView {
         };
         let body = html! {
             header class=(status.word()) { (self.heading()) }
-            main {
+            main #main {
                 (self.reasons())
-                (self.accounts())
+                (self.fleet())
                 (self.channels())
+                (self.accounts())
             }
         };
         frame.around(&body)
@@ -174,6 +148,7 @@ impl FrontView {
             } @else {
                 h1 { (self.headline) }
             }
+            p.todo { b { "To do: " } (coded(&self.to_do)) }
             p.sub {
                 (state(health.status.word()))
                 @if let Some(until) = health.guaranteed_until { span { "ends " (from_now(until, self.now)) } }
@@ -199,17 +174,16 @@ impl FrontView {
         let ConfigView { warnings, .. } = &self.config;
         let (first, rest) = reasons.split_at(reasons.len().min(REASONS_SHOWN));
         let more = rest.len() + reasons_left_out;
-        let gaps = gaps_note(self.health.gaps);
-        let none =
-            reasons.is_empty() && gaps.is_none() && warnings.is_empty() && self.unread.is_none();
+        let mut notes: Vec<String> = gaps_note(self.health.gaps).into_iter().collect();
+        notes.extend(warnings.iter().map(|warning| format!("config: {warning}")));
+        let unread = self.unread.as_ref();
+        notes.extend(unread.map(|why| format!("what is remembered could not be read: {why}")));
         html! {
-            @if !none {
+            @if !reasons.is_empty() || !notes.is_empty() {
                 section.reasons aria-label="What is not as it should be" {
                     ul {
                         @for reason in first { (reason_item(reason)) }
-                        @if let Some(note) = &gaps { li.note { (state("warning")) " " (note) } }
-                        @for warning in warnings { li.note { (state("warning")) " config: " (warning) } }
-                        @if let Some(why) = &self.unread { li.note { (state("warning")) " what is remembered could not be read: " (why) } }
+                        @for note in &notes { li.note { (state("warning")) " " (coded(note)) } }
                     }
                     @if more > 0 {
                         details {
@@ -223,94 +197,127 @@ impl FrontView {
         }
     }
 
-    fn accounts(&self) -> Markup {
-        let left_out = if self.query.account.is_some() {
-            0
-        } else {
-            self.account_names.len().saturating_sub(self.accounts.len())
-        };
+    fn fleet(&self) -> Markup {
         html! {
-            section aria-labelledby="accounts" {
-                h2 #accounts { "Accounts" }
-                @if self.accounts.is_empty() { p.quiet { "No such account is declared." } } @else {
-                    table {
-                        caption { "Each account with its token, its clock and its last pass" }
-                        thead { tr {
-                            th scope="col" { "Account" } th scope="col" { "Channels" } th scope="col" { "Covered until" }
-                            th scope="col" { "Token" } th scope="col" { "Skew" } th scope="col" { "Calls" } th scope="col" { "Last pass" }
-                        } }
-                        tbody { @for account in &self.accounts { (account.row(&self.query, self.now)) } }
-                    }
+            @if self.axis.channels > 0 {
+                section aria-labelledby="fleet" {
+                    h2 #fleet { "The fleet, a day back and a day ahead" }
+                    (self.axis.html())
+                    a.skip href="#channels" { "Skip the cells" }
+                    (self.wall.html())
                 }
-                @if left_out > 0 { p.quiet { "and " (counted(left_out, "account")) " in no worse state; choose one below" } }
             }
         }
     }
 
     fn channels(&self) -> Markup {
         let from = (self.page - 1) * super::select::PAGE;
+        let columns = self.columns();
         html! {
             section aria-labelledby="channels" {
                 h2 #channels { "Channels" }
+                (self.unknown())
                 (self.states())
                 @if self.query.follow {
                     p.quiet { "Search and filter rest while the page follows, so that nothing typed is lost." }
                 } @else { (self.form()) }
-                @if self.channels.is_empty() { p.quiet { "No channels match this filter." } } @else {
+                @if self.channels.is_empty() { p.quiet { (self.nothing()) } } @else {
+                    (self.turning("Pages, above the table"))
                     table.channels {
                         caption {
                             "Channels " (from + 1) " to " (from + self.channels.len()) " of " (self.found) ", " (self.query.sort.title())
+                            @if self.query.reversed { ", turned round" }
                         }
-                        thead { tr {
-                            th scope="col" { "Channel" } th scope="col" { "State" } th scope="col" { "Life left" }
-                            th scope="col" { "Last outcome" } th scope="col" { "Coverage" }
-                        } }
-                        tbody { @for row in &self.channels { (row.row(self.now)) } }
+                        thead { (header(&self.query, columns)) }
+                        tbody { @for row in &self.channels { (row.row(columns, self.now)) } }
                     }
-                    (self.turning())
-                    (legend())
+                    (self.turning("Pages, below the table"))
+                    @if columns.coverage { (legend()) }
                 }
             }
         }
     }
 
-    /// How many are in each state, as links.
+    /// A column that would be empty, or say the same in every row, is left out.
+    fn columns(&self) -> Columns {
+        Columns {
+            account: self.account_names.len() > 1,
+            coverage: self.channels.iter().any(|row| row.strip.declared.is_some()),
+        }
+    }
+
+    fn nothing(&self) -> Markup {
+        html! {
+            @if self.account_names.is_empty() {
+                "No account and no channel is declared in " code { (self.config.file) } "."
+            } @else if self.by_state.iter().sum::<usize>() == 0 && self.query.q.is_empty() && self.query.account.is_none() {
+                "No channel is declared, or no pass has ended yet."
+            } @else { "No channel matches this filter." }
+        }
+    }
+
+    /// The choices in the URL that are not known, and those that are.
+    fn unknown(&self) -> Markup {
+        let account = self.query.account.as_ref().filter(|name| !self.account_names.contains(name));
+        html! {
+            @for choice in &self.query.unknown {
+                p.note { (state("warning")) " " code { (choice) } " in the address is no filter that is known, and changes nothing here." }
+            }
+            @if let Some(name) = account {
+                p.note { (state("warning")) " No account " q { (name) } " is declared." }
+            }
+        }
+    }
+
+    /// How many are in each state and have each mark, as links.
     fn states(&self) -> Markup {
         let link =
             |filter: Option<StateFilter>| self.query.with(|query| query.state = filter).href();
         let current = |filter: Option<StateFilter>| (self.query.state == filter).then_some("page");
         let all: usize = self.by_state.iter().sum();
+        let marks = Mark::ALL.into_iter().zip(self.by_mark);
+        let states = ChannelState::ALL.into_iter().zip(self.by_state);
         html! {
             nav.states aria-label="By state" {
                 a href=(link(None)) aria-current=[current(None)] { "all " b { (all) } }
-                @for (index, of_state) in ChannelState::ALL.into_iter().enumerate() {
+                @for (of_state, count) in states.filter(|(of_state, count)| *count > 0 || self.query.state == Some(StateFilter::Is(*of_state))) {
                     @let filter = Some(StateFilter::Is(of_state));
-                    a href=(link(filter)) aria-current=[current(filter)] { (state(of_state.word())) " " b { (self.by_state[index]) } }
+                    a href=(link(filter)) aria-current=[current(filter)] { (state(of_state.word())) " " b { (count) } }
+                }
+                @for (mark, count) in marks.filter(|(mark, count)| *count > 0 || self.query.state == Some(StateFilter::Marked(*mark))) {
+                    @let filter = Some(StateFilter::Marked(mark));
+                    a href=(link(filter)) aria-current=[current(filter)] { (mark.chip()) " " b { (count) } }
                 }
             }
         }
     }
 
     fn form(&self) -> Markup {
-        let Query { q, state, account, sort, period, page: _, follow: _ } = &self.query;
+        let Query { q, state, account, sort, reversed, period, page: _, follow: _, unknown: _ } =
+            &self.query;
         let names = self.account_names.iter().take(NAMES_MAX);
-        let periods = [Shows::All].into_iter().chain(super::query::Period::ALL.map(Shows::One));
         html! {
             form method="get" action="/" role="search" {
                 label { "Search" input type="search" name="q" value=(q) placeholder="name, id, module" maxlength="100"; }
-                label { "State" select name="state" {
-                    option value="" selected[state.is_none()] { "any" }
-                    @for one in StateFilter::ALL { option selected[*state == Some(one)] { (one.word()) } }
+                label { "Show" select name="state" {
+                    option value="" selected[state.is_none()] { "all" }
+                    @for one in StateFilter::all() { option selected[*state == Some(one)] { (one.word()) } }
                 } }
-                label { "Account" select name="account" {
-                    option value="" selected[account.is_none()] { "any" }
-                    @for name in names { option selected[account.as_ref() == Some(name)] { (name) } }
-                } }
+                @if self.account_names.len() > 1 {
+                    label { "Account" select name="account" {
+                        option value="" selected[account.is_none()] { "any" }
+                        @for name in names { option selected[account.as_ref() == Some(name)] { (name) } }
+                    } }
+                }
                 label { "Order" select name="sort" {
-                    @for one in Sort::ALL { option value=(one.word()) selected[*sort == one] { (one.title()) } }
+                    @for one in Sort::ALL {
+                        @let is_it = *sort == one;
+                        @let word = self.query.sort_word(one, is_it && *reversed).unwrap_or(one.word().to_owned());
+                        option value=(word) selected[is_it] { (one.title()) }
+                    }
                 } }
                 label { "Coverage" select name="period" {
-                    @for one in periods { option selected[*period == one] { (one.word()) } }
+                    @for one in Period::ALL { option value=(one.word()) selected[*period == one] { (one.title()) } }
                 } }
                 button type="submit" { "Show" }
                 @if self.query.with(|_| {}).href() != "/" { a href="/" { "clear" } }
@@ -318,18 +325,57 @@ impl FrontView {
         }
     }
 
-    fn turning(&self) -> Markup {
+    fn turning(&self, label: &str) -> Markup {
         let link = |page: usize| Query { page, ..self.query.clone() }.href();
         let (page, pages) = (self.page, self.pages);
         html! {
             @if pages > 1 {
-                nav.pages aria-label="Pages" {
+                nav.pages aria-label=(label) {
                     @if page > 1 { a href=(link(1)) { "first" } a href=(link(page - 1)) rel="prev" { "previous" } }
                     span { "page " (page) " of " (pages) }
                     @if page < pages { a href=(link(page + 1)) rel="next" { "next" } a href=(link(pages)) { "last" } }
                 }
             }
         }
+    }
+
+    fn accounts(&self) -> Markup {
+        let left_out = if self.query.account.is_some() {
+            0
+        } else {
+            self.account_names.len().saturating_sub(self.accounts.len())
+        };
+        html! {
+            @if !self.accounts.is_empty() {
+                section aria-labelledby="accounts" {
+                    h2 #accounts { "Accounts" }
+                    table {
+                        caption { "Each account with its token, its clock and its last pass" }
+                        thead { tr {
+                            th scope="col" { "Account" } th scope="col" { "Channels" } th scope="col" { "Covered until" }
+                            th scope="col" { "Token" } th scope="col" { "Skew" } th scope="col" { "Calls" } th scope="col" { "Last pass" }
+                        } }
+                        tbody { @for account in &self.accounts { (account.row(&self.query, self.started_at, self.now)) } }
+                    }
+                    @if left_out > 0 { p.quiet { "and " (counted(left_out, "account")) " in no worse state; choose one above" } }
+                }
+            }
+        }
+    }
+}
+
+fn count(fleet: &[Hit<'_>], mark: Mark) -> usize {
+    fleet.iter().filter(|hit| hit.marks.contains(&mark)).count()
+}
+
+/// The remedy of the most serious reason.
+fn to_do(health: &Health) -> String {
+    match health.reasons.first() {
+        Some(reason) => reason.kind.remedy().to_owned(),
+        None if health.gaps > 0 => {
+            "nothing now; `channelkeeper gaps` lists what was missed".to_owned()
+        }
+        None => "nothing".to_owned(),
     }
 }
 
@@ -343,195 +389,11 @@ fn reason_item(reason: &ReasonView) -> Markup {
                 @if let Some(channel) = channel { a href=(channel_href(account, channel)) { (account) "/" (channel) } }
                 @else { (account) }
             }
-            ": " (text)
+            ": " (coded(text))
         }
     }
 }
 
-/// Declared accounts; one that cannot be worked on is among them wherever it is listed.
-fn all_accounts(overview: &Overview) -> Vec<&AccountName> {
-    let mut names: Vec<&AccountName> =
-        overview.accounts.keys().chain(overview.unusable.keys()).collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// The one that is asked for, or the worst.
-fn shown_accounts<'a>(
-    overview: &Overview,
-    names: &[&'a AccountName],
-    query: &Query,
-    now: Timestamp,
-) -> Vec<&'a AccountName> {
-    let is_asked =
-        |name: &&AccountName| query.account.as_ref().is_none_or(|account| account == name.as_str());
-    let mut names: Vec<&AccountName> = names.iter().copied().filter(is_asked).collect();
-    names.sort_by_cached_key(|name| {
-        let report = overview.accounts.get(*name).and_then(Option::as_deref);
-        let until = report.and_then(|report| account_guarantee(report, now).until());
-        let troubled = report
-            .is_some_and(|report| report.look_failed.is_some() || report.writes_failed.is_some());
-        (
-            !overview.unusable.contains_key(*name),
-            report.is_some(),
-            !troubled,
-            until.is_some(),
-            (*name).clone(),
-        )
-    });
-    names.truncate(ACCOUNTS_MAX);
-    names
-}
-
-impl AccountRow {
-    fn of(
-        overview: &Overview,
-        name: &AccountName,
-        token: TokenFacts,
-        now: Timestamp,
-    ) -> AccountRow {
-        let report = overview.accounts.get(name).and_then(Option::as_deref);
-        let calls = |report: &AccountReport| report.traffic.calls.values().sum();
-        AccountRow {
-            name: name.to_string(),
-            unusable: overview.unusable.get(name).map(|why| line(why)),
-            pass: report.map(PassView::of),
-            counts: report.map(|report| counts(report, now)).unwrap_or_default(),
-            foreign: report.map_or(0, |report| report.after.foreign.len()),
-            until: report.and_then(|report| account_guarantee(report, now).until()),
-            token,
-            calls: report.map_or(0, calls),
-            credits: report.and_then(|report| CreditsView::of(report, now)),
-            overlaps: report.map(overlap_lines).unwrap_or_default(),
-        }
-    }
-
-    fn row(&self, query: &Query, now: Timestamp) -> Markup {
-        let here = query.with(|query| query.account = Some(self.name.clone())).href();
-        let counts = self.counts.iter().filter(|(_, count)| **count > 0);
-        html! {
-            tr {
-                th scope="row" { a href=(here) { (self.name) } }
-                td data-label="Channels" {
-                    @for (word, count) in counts { span.count { (count) " " (state(word)) } " " }
-                    @if self.foreign > 0 { span.quiet { (self.foreign) " foreign" } }
-                    @for overlap in &self.overlaps { br; span.quiet { (overlap) } }
-                }
-                td data-label="Covered until" {
-                    @match (self.until, &self.unusable) {
-                        (_, Some(why)) => { (state("failing")) " cannot be worked on: " (why) }
-                        (Some(until), None) => (from_now(until, now)),
-                        (None, None) => "-",
-                    }
-                }
-                td data-label="Token" { (token(&self.token, now)) }
-                td data-label="Skew" { (self.pass.as_ref().and_then(|pass| pass.skew_ms).map_or("-".to_owned(), skew)) }
-                td data-label="Calls" {
-                    (self.calls)
-                    @if let Some(CreditsView { remaining, per_day, .. }) = &self.credits {
-                        " " span.quiet { "(" (remaining) @if let Some(all) = per_day { " of " (all) } " credits left)" }
-                    }
-                }
-                td data-label="Last pass" { (last_pass(self.pass.as_ref(), now)) }
-            }
-        }
-    }
-}
-
-/// The words about a token.
-fn token(token: &TokenFacts, now: Timestamp) -> Markup {
-    let TokenFacts { until, denied } = token;
-    let valid = until.filter(|until| *until > now);
-    html! {
-        @match (denied, valid) {
-            (Some((what, again)), _) => { (state("failing")) " " q { (what) } ", asked again " (from_now(*again, now)) }
-            (None, Some(until)) => { "ends " (from_now(until, now)) }
-            (None, None) => "fetched when it is needed",
-        }
-    }
-}
-
-fn last_pass(pass: Option<&PassView>, now: Timestamp) -> Markup {
-    let Some(pass) = pass else { return html! { "none has ended yet" } };
-    html! {
-        (from_now(pass.at, now)) " (" (pass.wake) "), next "
-        @if pass.next_wake > now { (from_now(pass.next_wake, now)) } @else { "is due" }
-        @for (what, why) in [("look", &pass.look_failed), ("writes", &pass.writes_failed)] {
-            @if let Some(why) = why { br; (state("degraded")) " " (what) " failed: " q { (why) } }
-        }
-        @if pass.needs_a_person { br; (state("failing")) " needs a person" }
-    }
-}
-
-/// As `+0.3 s`: ahead of ours is plus.
-fn skew(milliseconds: i64) -> String {
-    let length = std::time::Duration::from_millis(milliseconds.unsigned_abs());
-    let sign = if milliseconds < -SKEW_SHOWN_MS {
-        "-"
-    } else if milliseconds > SKEW_SHOWN_MS {
-        "+"
-    } else {
-        ""
-    };
-    if length.as_secs() < 60 {
-        format!("{sign}{:.1}\u{a0}s", length.as_secs_f64())
-    } else {
-        format!("{sign}{}", brief(length))
-    }
-}
-
-impl ChannelRow {
-    fn row(&self, now: Timestamp) -> Markup {
-        let ChannelRow { account, channel, strips } = self;
-        let note = channel.note(now);
-        html! {
-            tr {
-                th scope="row" { a href=(channel_href(account, &channel.name)) { (channel.name) } " " span.quiet { (account) } }
-                td data-label="State" { (state(&channel.state)) }
-                td data-label="Life left" {
-                    (Bar::of(channel, now).svg(channel, now))
-                    span.quiet {
-                        @match channel.expiry.filter(|expiry| *expiry > now) {
-                            Some(expiry) => { "ends " (from_now(expiry, now)) }
-                            None => "none",
-                        }
-                        @if let Some(due_at) = channel.due_at.filter(|due_at| *due_at > now) { ", renewed " (from_now(due_at, now)) }
-                    }
-                }
-                td data-label="Last outcome" {
-                    (last_outcome(channel, now))
-                    @if !note.is_empty() { p.note { (note) } }
-                }
-                td data-label="Coverage" { (coverage(strips)) }
-            }
-        }
-    }
-}
-
-/// The last step and its outcome.
-pub(super) fn last_outcome(channel: &ChannelView, now: Timestamp) -> Markup {
-    html! {
-        @match &channel.last {
-            Some(last) => { span.words { (last.outcome) } " " span.quiet { (last.step) ", " (from_now(last.at, now)) } }
-            None => span.quiet { "nothing was done yet" },
-        }
-    }
-}
-
-/// Strips, one below the other.
-pub(super) fn coverage(strips: &[Strip]) -> Markup {
-    html! {
-        @for strip in strips {
-            div.cover { span { (strip.period.word()) } (strip.svg()) span { (strip.share()) } }
-        }
-    }
-}
-
-/// Less than this is shown as none.
-const SKEW_SHOWN_MS: i64 = 50;
-/// The most accounts in the page.
-pub const ACCOUNTS_MAX: usize = 10;
 /// The most account names to choose from.
 const NAMES_MAX: usize = 500;
 /// Reasons that are shown at once.

@@ -1,12 +1,13 @@
 //! The query of a page's URL, read and written.
 //!
 //! Anything can stand in a URL, so nothing in it is an error: what is not understood is as if it
-//! were not there.
+//! were not there, and the page says so.
 
 use crate::model::sanitize::plain;
 use crate::reconcile::report::ChannelState;
 
 use super::super::health::Status;
+use super::mark::Mark;
 
 /// The query of the front page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,12 +20,16 @@ pub struct Query {
     pub account: Option<String>,
     /// The order of the channels.
     pub sort: Sort,
+    /// True when that order is turned round.
+    pub reversed: bool,
     /// Which stretch of the coverage is shown.
-    pub period: Shows,
+    pub period: Period,
     /// Which page, from 1.
     pub page: usize,
     /// True when the page loads itself anew.
     pub follow: bool,
+    /// The choices that are not known, as `state=purple`, at most [`UNKNOWN_MAX`].
+    pub unknown: Vec<String>,
 }
 
 /// Which channels are shown.
@@ -34,6 +39,8 @@ pub enum StateFilter {
     Is(ChannelState),
     /// In any state but covered.
     NotOk,
+    /// With this mark.
+    Marked(Mark),
 }
 
 /// The order of channels.
@@ -44,14 +51,19 @@ pub enum Sort {
     Worst,
     /// The shortest life first.
     Life,
+    /// The earliest renewal first.
+    Renewal,
+    /// The most gaps first that nobody has acknowledged.
+    Gaps,
     /// By name.
     Name,
 }
 
 /// A stretch of time up to now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Period {
     /// 24 hours.
+    #[default]
     Day,
     /// 7 days.
     Week,
@@ -59,52 +71,43 @@ pub enum Period {
     Month,
 }
 
-/// Which periods are shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shows {
-    /// All three.
-    #[default]
-    All,
-    /// This one.
-    One(Period),
-}
-
 impl StateFilter {
     /// All of them, with their words.
-    pub const ALL: [StateFilter; 5] = [
-        StateFilter::NotOk,
-        StateFilter::Is(ChannelState::Uncovered),
-        StateFilter::Is(ChannelState::Drifted),
-        StateFilter::Is(ChannelState::Unverified),
-        StateFilter::Is(ChannelState::Covered),
-    ];
+    pub fn all() -> impl Iterator<Item = StateFilter> {
+        let states = ChannelState::ALL.into_iter().rev().map(StateFilter::Is);
+        [StateFilter::NotOk].into_iter().chain(states).chain(Mark::ALL.map(StateFilter::Marked))
+    }
 
     /// One word.
     pub const fn word(self) -> &'static str {
         match self {
             StateFilter::Is(state) => state.word(),
             StateFilter::NotOk => "not-ok",
+            StateFilter::Marked(mark) => mark.word(),
         }
     }
 
-    /// Returns whether a channel in this state is shown.
-    pub fn shows(self, state: ChannelState) -> bool {
+    /// Returns whether a channel in this state and with these marks is shown.
+    pub fn shows(self, state: ChannelState, marks: &[Mark]) -> bool {
         match self {
             StateFilter::Is(wanted) => state == wanted,
             StateFilter::NotOk => Status::of_channel(state) != Status::Ok,
+            StateFilter::Marked(mark) => marks.contains(&mark),
         }
     }
 }
 
 impl Sort {
     /// All of them.
-    pub const ALL: [Sort; 3] = [Sort::Worst, Sort::Life, Sort::Name];
+    pub const ALL: [Sort; 5] = [Sort::Worst, Sort::Life, Sort::Renewal, Sort::Gaps, Sort::Name];
 
     /// One word.
     pub const fn word(self) -> &'static str {
         match self {
             Sort::Worst => "worst",
             Sort::Life => "life",
+            Sort::Renewal => "renewal",
+            Sort::Gaps => "gaps",
             Sort::Name => "name",
         }
     }
@@ -114,6 +117,8 @@ impl Sort {
         match self {
             Sort::Worst => "worst first",
             Sort::Life => "shortest life first",
+            Sort::Renewal => "earliest renewal first",
+            Sort::Gaps => "most gaps first",
             Sort::Name => "by name",
         }
     }
@@ -152,24 +157,6 @@ impl Period {
     }
 }
 
-impl Shows {
-    /// The periods.
-    pub fn periods(self) -> Vec<Period> {
-        match self {
-            Shows::All => Period::ALL.to_vec(),
-            Shows::One(period) => vec![period],
-        }
-    }
-
-    /// One word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Shows::All => "all",
-            Shows::One(period) => period.word(),
-        }
-    }
-}
-
 impl Query {
     /// The query in a URL, without the `?`.
     pub fn parse(text: &str) -> Query {
@@ -181,39 +168,66 @@ impl Query {
     }
 
     fn set(&mut self, key: &str, value: &str) {
-        match key {
-            "q" => self.q = words(value).trim().to_owned(),
+        let is_known = match key {
+            "q" => {
+                self.q = words(value).trim().to_owned();
+                true
+            }
             "state" => {
-                self.state = StateFilter::ALL.into_iter().find(|state| state.word() == value)
+                self.state = StateFilter::all().find(|state| state.word() == value);
+                self.state.is_some()
             }
-            "account" => self.account = (!value.is_empty()).then(|| words(value)),
-            "sort" => {
-                self.sort =
-                    Sort::ALL.into_iter().find(|sort| sort.word() == value).unwrap_or_default()
+            "account" => {
+                self.account = (!value.is_empty()).then(|| words(value));
+                true
             }
+            "sort" => self.set_sort(value),
             "period" => {
-                let one = Period::ALL.into_iter().find(|period| period.word() == value);
-                self.period = one.map_or(Shows::All, Shows::One);
+                let period = Period::ALL.into_iter().find(|period| period.word() == value);
+                self.period = period.unwrap_or_default();
+                period.is_some()
             }
-            "page" => self.page = value.parse().unwrap_or(1).max(1),
-            "follow" => self.follow = value == "1",
-            _ => {}
+            "page" => {
+                let page = value.parse().ok().filter(|page| *page > 0);
+                self.page = page.unwrap_or(1);
+                page.is_some()
+            }
+            "follow" => {
+                self.follow = value == "1";
+                self.follow
+            }
+            _ => false,
+        };
+        if !is_known && !value.is_empty() && self.unknown.len() < UNKNOWN_MAX {
+            self.unknown.push(format!("{}={}", words(key), words(value)));
         }
+    }
+
+    fn set_sort(&mut self, value: &str) -> bool {
+        let (word, reversed) = match value.strip_prefix('-') {
+            Some(word) => (word, true),
+            None => (value, false),
+        };
+        let sort = Sort::ALL.into_iter().find(|sort| sort.word() == word);
+        self.sort = sort.unwrap_or_default();
+        self.reversed = sort.is_some() && reversed;
+        sort.is_some()
     }
 
     /// As a link: what is as it would be anyway is left out.
     pub fn href(&self) -> String {
-        let Query { q, state, account, sort, period, page, follow } = self;
+        let Query { q, state, account, sort, reversed, period, page, follow, unknown: _ } = self;
         let mut link = form_urlencoded::Serializer::new(String::new());
         let state = state.map(StateFilter::word);
-        let sort = (*sort != Sort::default()).then_some(sort.word());
-        let period = (*period != Shows::default()).then_some(period.word());
+        let sort = self.sort_word(*sort, *reversed);
+        let period = (*period != Period::default()).then_some(period.word());
         let texts = [
             ("q", Some(q.as_str()).filter(|q| !q.is_empty())),
             ("state", state),
             ("account", account.as_deref()),
         ];
-        for (key, value) in texts.into_iter().chain([("sort", sort), ("period", period)]) {
+        for (key, value) in texts.into_iter().chain([("sort", sort.as_deref()), ("period", period)])
+        {
             value.map(|value| link.append_pair(key, value));
         }
         if *page > 1 {
@@ -229,9 +243,15 @@ impl Query {
     /// The same from its first page on, changed.
     #[must_use]
     pub fn with(&self, change: impl FnOnce(&mut Query)) -> Query {
-        let mut changed = Query { page: 1, ..self.clone() };
+        let mut changed = Query { page: 1, unknown: Vec::new(), ..self.clone() };
         change(&mut changed);
         changed
+    }
+
+    /// The order's word in a URL; nothing for the one that is meant without a word.
+    pub fn sort_word(&self, sort: Sort, reversed: bool) -> Option<String> {
+        let turn = if reversed { "-" } else { "" };
+        (sort != Sort::default() || reversed).then(|| format!("{turn}{}", sort.word()))
     }
 }
 
@@ -253,6 +273,8 @@ fn segment(text: &str) -> String {
     encoded.replace('+', "%20")
 }
 
+/// The most choices that the page says it does not know.
+const UNKNOWN_MAX: usize = 5;
 /// The most characters of a search.
 const WORDS_MAX: usize = 100;
 
@@ -268,23 +290,22 @@ mod tests {
     }
 
     fn queries() -> impl Strategy<Value = Query> {
-        let state = prop::option::of(prop::sample::select(StateFilter::ALL.to_vec()));
+        let state = prop::option::of(prop::sample::select(StateFilter::all().collect::<Vec<_>>()));
         let account = prop::option::of("\\PC{1,20}".prop_map(|name| sane(&name)));
         let sort = prop::sample::select(Sort::ALL.to_vec());
-        let period = prop::sample::select(vec![
-            Shows::All,
-            Shows::One(Period::Day),
-            Shows::One(Period::Month),
-        ]);
+        let sort = (sort, any::<bool>());
+        let period = prop::sample::select(Period::ALL.to_vec());
         ("\\PC{0,20}", state, account, sort, period, 1..5000_usize, any::<bool>()).prop_map(
-            |(q, state, account, sort, period, page, follow)| Query {
+            |(q, state, account, (sort, reversed), period, page, follow)| Query {
                 q: sane(&q).trim().to_owned(),
                 state,
                 account,
                 sort,
+                reversed,
                 period,
                 page,
                 follow,
+                unknown: Vec::new(),
             },
         )
     }
@@ -309,7 +330,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_as_if_it_were_not_there() {
         let bad = "q=&state=purple&account=&sort=-1&period=1y&page=-3&follow=yes&x=%zz&=&&";
-        assert_eq!(Query::parse(bad), Query { page: 1, ..Query::default() });
+        let read = Query::parse(bad);
+        assert_eq!(read.unknown, ["state=purple", "sort=-1", "period=1y", "page=-3", "follow=yes"]);
+        let without = Query { unknown: Vec::new(), ..read };
+        assert_eq!(without, Query { page: 1, ..Query::default() });
         assert_eq!(Query::parse("page=99999999999999999999").page, 1);
         assert_eq!(Query::parse(bad).href(), "/");
     }

@@ -121,6 +121,22 @@ impl Chromium {
         answer["result"]["value"].take()
     }
 
+    /// The value of a promise in the page, once it is kept.
+    #[track_caller]
+    pub(super) fn awaits(&mut self, expression: &str) -> Value {
+        let asked =
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let mut answer = self.ask("Runtime.evaluate", &asked);
+        assert_eq!(answer["exceptionDetails"], Value::Null, "{expression}");
+        answer["result"]["value"].take()
+    }
+
+    /// Lets pages run scripts, or not.
+    #[track_caller]
+    pub(super) fn allows_scripts(&mut self, allows: bool) {
+        self.ask("Emulation.setScriptExecutionDisabled", &json!({ "value": !allows }));
+    }
+
     #[track_caller]
     fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.sent += 1;
