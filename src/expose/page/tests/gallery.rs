@@ -135,10 +135,10 @@ fn pages_of_every_fleet_are_sound_and_small() {
         let named = |(name, overview)| (format!("{channels}-{name}"), overview, most);
         pages.extend(scenes(channels).into_iter().map(named));
     }
-    pages.push(("starting".to_owned(), starting(), 15_000));
+    pages.push(("starting".to_owned(), starting(), 20_000));
     let mut nothing = empty();
     nothing.started_at = hours(29);
-    pages.push(("nothing".to_owned(), nothing, 15_000));
+    pages.push(("nothing".to_owned(), nothing, 20_000));
     for (name, overview, most) in pages {
         let memory = memory(&overview);
         let page = FrontView::of(&overview, TURNING, &memory, Query::parse(""), now()).page();
