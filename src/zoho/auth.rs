@@ -398,6 +398,23 @@ fn form_body(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
+/// The access token that a reply of the OAuth server gives, and its end; or in words why there is
+/// none.
+///
+/// # Errors
+/// When there is none.
+pub fn token_of(
+    response: &Response,
+    veil: &Veil,
+    now: Timestamp,
+) -> Result<(Secret, Timestamp), String> {
+    match read_token(response, veil, now) {
+        Ok(Given { secret, ends, api_domain: _ }) => Ok((secret, ends)),
+        Err(Refusal::Denied { what, throttled: _ }) => Err(what),
+        Err(Refusal::Other(kind)) => Err(token_error(kind).to_string()),
+    }
+}
+
 fn read_token(response: &Response, veil: &Veil, now: Timestamp) -> Result<Given, Refusal> {
     let unreadable = |why: &str| {
         Refusal::Other(Kind::Unreadable { status: response.status, why: why.to_owned() })

@@ -6,27 +6,45 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use channelkeeper::config::{self, Commands, Look, MissingCredentials, Surroundings};
+use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
     RenewRequest, ResumeRequest,
 };
+use channelkeeper::model::account::{Account, Credentials};
+use channelkeeper::model::canary::Canaries;
 use channelkeeper::model::channel::ChannelId;
+use channelkeeper::model::exchange::Response;
+use channelkeeper::model::policy::{Mode, Policy, Removed};
+use channelkeeper::model::record::{AccountState, Record};
+use channelkeeper::model::secret::Secret;
+use channelkeeper::model::time::{Timestamp, after};
+use channelkeeper::model::version::{ApiVersion, WEEK};
+use channelkeeper::model::wishes::Wishes;
+use channelkeeper::zoho::auth::token_of;
 use channelkeeper::zoho::veil::Veil;
 use channelkeeper::zoho::wire::{
     Answer, ItemVerdict, Refused, read_answer, read_page, read_tokens,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A property of bytes.
 pub(crate) type Property = fn(&[u8]);
 
 /// Each target.
-pub(crate) const ALL: [(&str, Property); 4] =
-    [("page", page), ("answer", answer), ("config", config), ("requests", requests)];
+pub(crate) const ALL: [(&str, Property); 6] = [
+    ("page", page),
+    ("answer", answer),
+    ("config", config),
+    ("requests", requests),
+    ("stored", stored),
+    ("tokens", tokens),
+];
 
 /// A page of Zoho's list. A row whose channel can be read is never lost, whatever else is odd in
 /// it: else a channel that is there would look gone.
@@ -115,6 +133,75 @@ pub(crate) fn requests(bytes: &[u8]) {
     round_trip::<ExplainRequest>(bytes);
     round_trip::<PauseRequest>(bytes);
     round_trip::<ResumeRequest>(bytes);
+}
+
+/// Values of the store. What is read and written again reads the same, and no ledger that can be
+/// read is too odd to be asked for its gaps.
+pub(crate) fn stored(bytes: &[u8]) {
+    round_trip::<Canaries>(bytes);
+    let Ok(kept) = serde_json::from_slice::<Kept>(bytes) else { return };
+    let text = serde_json::to_string(&kept).expect("what was read can be written");
+    let again: Kept = serde_json::from_str(&text).expect("what was written can be read");
+    assert_eq!(serde_json::to_string(&again).expect("it can be written"), text);
+    let Kept { record, state: _, wishes: _, mut ledger } = kept;
+    let now = record.grant.map_or(Timestamp::UNIX_EPOCH, |grant| grant.at);
+    ledger.retire(now, None);
+    let gaps = ledger.gaps(now);
+    assert!(gaps.len() <= bytes.len(), "a gap has no place in what was read");
+}
+
+/// What the store holds of one channel and its account.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    record: Record,
+    state: AccountState,
+    wishes: Wishes,
+    ledger: Ledger,
+}
+
+fn account() -> Account {
+    Account {
+        name: "acme".parse().expect("a name"),
+        version: ApiVersion::V8,
+        api_url: String::new(),
+        accounts_url: String::new(),
+        credentials: Credentials {
+            client_id: "1000.ID".to_owned(),
+            client_secret: Secret::new(SECRET),
+            refresh_token: Secret::new(SECRET),
+        },
+        policy: Policy {
+            mode: Mode::Sync,
+            removed: Removed::Disable,
+            batch_max: 50,
+            lifetime_max: WEEK,
+            credits_per_day: None,
+        },
+    }
+}
+
+/// A reply of the OAuth server; its first byte says with which status it comes. A token can be
+/// carried by a header and lives an hour at most, and an error quotes no secret.
+pub(crate) fn tokens(bytes: &[u8]) {
+    let Some((status, body)) = bytes.split_first() else { return };
+    let status = [200, 400, 401, 429, 500][usize::from(*status) % 5];
+    let response = Response { status, headers: Vec::new(), body: body.to_vec() };
+    let now = Timestamp::UNIX_EPOCH;
+    match token_of(&response, &Veil::of(&account()), now) {
+        Ok((token, ends)) => {
+            let value: Value = serde_json::from_slice(body).expect("a reply is JSON");
+            assert_eq!(value["access_token"], token.expose());
+            assert!(
+                !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic())
+            );
+            assert!(status < 500 && ends <= after(now, Duration::from_secs(3600)));
+        }
+        Err(why) => {
+            assert!(!why.contains(SECRET), "a secret is quoted");
+            assert!(!why.chars().any(char::is_control), "{why:?} is not plain");
+            assert!(why.chars().count() <= SHOWN_MAX + 200, "{why:?} is long");
+        }
+    }
 }
 
 fn round_trip<T: Serialize + DeserializeOwned>(bytes: &[u8]) {

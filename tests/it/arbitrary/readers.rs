@@ -41,6 +41,16 @@ fn what_is_read_of_a_request_and_written_reads_the_same() {
     play("requests", CASES);
 }
 
+#[test]
+fn what_is_read_of_the_store_and_written_reads_the_same() {
+    play("stored", CASES);
+}
+
+#[test]
+fn a_reply_of_the_oauth_server_gives_a_token_that_can_be_sent_and_quotes_no_secret() {
+    play("tokens", CASES);
+}
+
 /// So many of them, or a quarter: see `cases`.
 fn play(target: &str, count: u32) {
     let property = properties::ALL.into_iter().find(|(name, _)| *name == target).unwrap().1;
