@@ -56,6 +56,7 @@ struct World {
     account: AccountName,
     policy: Policy,
     specs: BTreeMap<ChannelId, Arc<Spec>>,
+    former: BTreeMap<ChannelId, Arc<Spec>>,
     records: BTreeMap<ChannelId, Record>,
     state: AccountState,
     wishes: Wishes,
@@ -65,8 +66,8 @@ struct World {
 
 impl World {
     fn facts(&self) -> Facts<'_> {
-        let World { account, policy, specs, records, state, wishes, look, now } = self;
-        Facts { account, policy, specs, records, state, wishes, look, now: *now }
+        let World { account, policy, specs, former, records, state, wishes, look, now } = self;
+        Facts { account, policy, specs, former, records, state, wishes, look, now: *now }
     }
 }
 
@@ -96,6 +97,7 @@ fn world(channels: i64, age: Duration, seen: &[&str]) -> World {
         account: "acme".parse().expect("it is a name"),
         policy,
         specs,
+        former: BTreeMap::new(),
         records,
         state: AccountState { skew_ms: Some(0), ..AccountState::default() },
         wishes: Wishes::default(),

@@ -105,7 +105,7 @@ fn slacks(desired: &Desired) -> Vec<SlackView> {
 fn calls(desired: &Desired) -> Vec<CallsView> {
     let audits = f64::from(audits_per_day(&desired.settings.audit));
     let of = |(name, held): (&AccountName, &AccountDesired)| {
-        let AccountDesired { account, specs } = held;
+        let AccountDesired { account, specs, former: _ } = held;
         let calls = calls::expected(name, &account.policy, specs, audits);
         CallsView::of(name, &calls, account.policy.credits_per_day)
     };

@@ -27,6 +27,7 @@ use crate::daemon::control::{self, ErrorReply};
 use crate::daemon::desk::{Desk, Host, Use, Verb, WaitsFor};
 use crate::daemon::emptied::{self, Emptied};
 use crate::daemon::fleet::{Fleet, Means};
+use crate::daemon::former;
 use crate::daemon::reload::{Reloader, Reloading};
 use crate::daemon::scheduler::chain;
 use crate::daemon::tasks::{Stop, Tasks};
@@ -307,7 +308,7 @@ impl Here {
         let surroundings = Surroundings::of_process();
         let loaded = config::load(&common.config, &surroundings);
         print_problems(&loaded);
-        let desired = loaded.desired.clone().ok_or(BadConfig::Said)?;
+        let mut desired = loaded.desired.clone().ok_or(BadConfig::Said)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = match purpose {
             Use::Look if !Store::exists(state_dir) => for_a_look(&common.config, &*clock)?,
@@ -318,6 +319,10 @@ impl Here {
             if let Some(why) = refusal.map_err(|error| anyhow::anyhow!(chain(&error)))? {
                 bail!(BadConfig::Daemon(why));
             }
+        }
+        former::remember(&mut desired, None, &store, &surroundings)
+            .map_err(|error| anyhow::anyhow!(chain(&error)))?;
+        if purpose == Use::Change {
             store.keep_desired(&desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
         }
         let carriers = Carriers::all(network(&desired.settings)?);

@@ -129,7 +129,7 @@ impl Frame {
             proof: None,
             defaults: raw::Defaults::default(),
             has_channels: true,
-            desired: AccountDesired { account, specs: BTreeMap::new() },
+            desired: AccountDesired::new(account, BTreeMap::new()),
             ids: BTreeMap::new(),
             last_url: None,
         }
@@ -170,7 +170,7 @@ impl Frame {
             proof: channels::proof(&defaults.token, &defaults.token_key, check),
             defaults,
             has_channels: false,
-            desired: AccountDesired { account: model, specs: BTreeMap::new() },
+            desired: AccountDesired::new(model, BTreeMap::new()),
             ids: BTreeMap::new(),
             last_url: None,
         })

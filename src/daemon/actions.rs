@@ -120,7 +120,7 @@ pub async fn plan_views(
     let mut shown = PlansView::of(&plans);
     for (view, plan) in shown.accounts.iter_mut().zip(&plans) {
         let Some(subject) = fleet.subjects.get(&plan.account) else { continue };
-        let AccountDesired { account, specs } = &subject.desired;
+        let AccountDesired { account, specs, former: _ } = &subject.desired;
         let learned = store.account_state(&plan.account)?.learned;
         let calls = calls::expected(
             &account.name,

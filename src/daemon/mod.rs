@@ -1,5 +1,6 @@
 //! Wiring and lifetime: what runs and what wakes it.
 //!
+//! - [`former`]: how channels were declared that the config has no more and that are still ours;
 //! - [`emptied`]: a config that declares nothing, which is an accident until somebody says otherwise;
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
@@ -38,6 +39,7 @@ pub mod desk;
 pub mod doors;
 pub mod emptied;
 pub mod fleet;
+pub mod former;
 pub mod hooks;
 pub mod inherited;
 pub mod notify;

@@ -16,7 +16,6 @@ use tracing::{debug, info, warn};
 use crate::config::secrets::{Fetcher, SecretError};
 use crate::model::account::Credentials;
 use crate::model::channel::AccountName;
-use crate::model::desired::AccountDesired;
 use crate::model::secret::{Origin, Secret};
 use crate::model::time::Timestamp;
 use crate::reconcile::subject::Subject;
@@ -103,10 +102,10 @@ impl Refetcher {
     }
 
     async fn go_on(&self, former: &Arc<Subject>, credentials: Credentials) {
-        let AccountDesired { mut account, specs } = former.desired.clone();
-        account.credentials = credentials;
-        let name = account.name.clone();
-        match fleet::subject(AccountDesired { account, specs }, &self.reader.means) {
+        let mut desired = former.desired.clone();
+        desired.account.credentials = credentials;
+        let name = desired.account.name.clone();
+        match fleet::subject(desired, &self.reader.means) {
             Ok(subject) => {
                 info!(account = %name, "other credentials were found where the refused ones came from");
                 let (former, subject) = (former.clone(), Arc::new(subject));

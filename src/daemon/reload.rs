@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
 use super::fleet::{Fleet, Means};
+use super::former;
 use super::scheduler::{Links, Message, chain};
 
 /// Puts a config that was read again in force.
@@ -162,12 +163,14 @@ impl Reader {
         let loaded = loaded.unwrap_or_else(|| config::load(&self.config, &self.surroundings));
         log_loaded(&loaded);
         let config = config_state(&self.config, &loaded, self.means.clock.now());
-        let Some(desired) = loaded.desired else { return Err(config.problems) };
+        let Some(mut desired) = loaded.desired else { return Err(config.problems) };
         let failed = |error| vec![format!("the store failed: {}", chain(&error))];
         let refusal = emptied::refusal(&self.config, &desired, &self.means.store, emptied);
         if let Some(why) = refusal.map_err(failed)? {
             return Err(vec![why]);
         }
+        let (store, surroundings) = (&self.means.store, &self.surroundings);
+        former::remember(&mut desired, Some(former), store, surroundings).map_err(failed)?;
         Fresh::new(desired, config, &self.means, former).map_err(failed)
     }
 }

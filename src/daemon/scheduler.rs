@@ -754,7 +754,7 @@ impl Scheduler {
 /// The number of removals that the guard holds, and of how many channels.
 fn held_removals(report: &AccountReport) -> Option<(usize, usize)> {
     report.after.held.iter().find_map(|held| {
-        let Cause::RemovalGuard { removals, channels } = held.cause else { return None };
+        let Cause::RemovalGuard { removals, channels, .. } = held.cause else { return None };
         Some((removals, channels))
     })
 }

@@ -17,6 +17,7 @@ use crate::model::time::Timestamp;
 use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
+use super::former;
 use super::reload::{config_state, log_loaded};
 use super::scheduler::chain;
 
@@ -39,8 +40,9 @@ pub(super) fn wanted(
 ) -> Result<Option<Wanted>, StoreError> {
     log_loaded(loaded);
     let mut config = config_state(file, loaded, now);
-    if let Some(desired) = loaded.desired.take() {
+    if let Some(mut desired) = loaded.desired.take() {
         let Some(why) = emptied::refusal(file, &desired, store, Emptied::Refused)? else {
+            former::remember(&mut desired, None, store, surroundings)?;
             store.keep_desired(&desired)?;
             let unusable = BTreeMap::new();
             return Ok(Some(Wanted { desired, unusable, config, opens: true }));

@@ -37,8 +37,8 @@ pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreErro
     let observation =
         observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
-    let specs = subject.desired.specs_at(state.zoho_time(now));
-    let facts = subject.facts(&specs, &records, (state, wishes), &observation.look, now);
+    let channels = subject.channels_at(state.zoho_time(now));
+    let facts = subject.facts(&channels, &records, (state, wishes), &observation.look, now);
     Ok(filter::plan(&facts))
 }
 
@@ -54,8 +54,8 @@ pub async fn explained(
     let observation =
         observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
-    let specs = subject.desired.specs_at(state.zoho_time(now));
-    let facts = subject.facts(&specs, &records, (state, wishes), &observation.look, now);
+    let channels = subject.channels_at(state.zoho_time(now));
+    let facts = subject.facts(&channels, &records, (state, wishes), &observation.look, now);
     Ok(explain(&facts, &filter::plan(&facts), id, request_timeout))
 }
 
@@ -78,10 +78,10 @@ pub async fn pass(
         observe(&subject.client, remembered.clone(), patience, now).await;
     let mut ledgers = Ledgers::read(store, subject.name())?;
     let zoho_now = state.zoho_time(now);
-    let (specs, looked_from) = (subject.desired.specs_at(zoho_now), remembered.looked_from);
+    let (declared, looked_from) = (subject.channels_at(zoho_now), remembered.looked_from);
     let canaries = &store.canaries(subject.name())?;
     ledgers.look(&Sighting {
-        specs: &specs,
+        specs: &declared.specs,
         records: &records,
         look: &look,
         times,
@@ -89,7 +89,7 @@ pub async fn pass(
         canaries,
     });
     let wishes = store.wishes(subject.name())?;
-    let plan = filter::plan(&subject.facts(&specs, &records, (&state, &wishes), &look, now));
+    let plan = filter::plan(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let mut memory = PassMemory::new((ledgers, records), look.clone(), wishes, (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
@@ -101,7 +101,7 @@ pub async fn pass(
     let state = AccountState { learned, ..state };
     // The plan after the pass includes the wishes that came while it was under way.
     let asked = (&state, &store.wishes(subject.name())?);
-    let facts = subject.facts(&specs, &memory.records, asked, &memory.predicted, now);
+    let facts = subject.facts(&declared, &memory.records, asked, &memory.predicted, now);
     let after_plan = filter::plan(&facts);
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
@@ -131,7 +131,7 @@ pub async fn pass(
         channels,
         lost,
         after: after_plan,
-        look: LookKept::of(memory.predicted, &specs),
+        look: LookKept::of(memory.predicted, &declared.specs),
         traffic: subject.client.traffic(),
     })
 }

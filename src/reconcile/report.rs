@@ -292,9 +292,9 @@ pub fn remembered(
     let account = subject.name();
     let (records, state) = (store.records(account)?, store.account_state(account)?);
     let look = Look::Unknown("no daemon is running, so nobody has looked".to_owned());
-    let specs = subject.desired.specs_at(state.zoho_time(now));
+    let declared = subject.channels_at(state.zoho_time(now));
     let wishes = store.wishes(account)?;
-    let facts = subject.facts(&specs, &records, (&state, &wishes), &look, now);
+    let facts = subject.facts(&declared, &records, (&state, &wishes), &look, now);
     let after = filter::plan(&facts);
     let mut channels = channels(&facts, &[], &store.canaries(account)?);
     let (ledgers, zoho_now) = (store.ledgers(account)?, state.zoho_time(now));
@@ -318,7 +318,7 @@ pub fn remembered(
         lost,
         next_wake: after.next_wake,
         after,
-        look: LookKept::of(look, &specs),
+        look: LookKept::of(look, &declared.specs),
         traffic: Traffic::default(),
     })
 }

@@ -1,5 +1,6 @@
 //! The account that a pass is about.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,17 +27,31 @@ impl Subject {
         &self.desired.account.name
     }
 
-    /// The facts that a decision is made from, with the records and the look. `specs` are those of
-    /// the pass's instant: [`AccountDesired::specs_at`].
+    /// Its channels as they are to be written at an instant of Zoho's clock.
+    pub(super) fn channels_at(&self, zoho_now: Timestamp) -> ChannelsThen<'_> {
+        let (specs, former) = (self.desired.specs_at(zoho_now), self.desired.former_at(zoho_now));
+        ChannelsThen { specs, former }
+    }
+
+    /// The facts that a decision is made from, with the records and the look.
     pub(super) fn facts<'a>(
         &'a self,
-        specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
+        channels: &'a ChannelsThen<'_>,
         records: &'a BTreeMap<ChannelId, Record>,
         (state, wishes): (&'a AccountState, &'a Wishes),
         look: &'a Look,
         now: Timestamp,
     ) -> Facts<'a> {
         let (account, policy) = (&self.desired.account.name, &self.desired.account.policy);
-        Facts { account, policy, specs, records, state, wishes, look, now }
+        let (specs, former) = (&*channels.specs, &*channels.former);
+        Facts { account, policy, specs, former, records, state, wishes, look, now }
     }
+}
+
+/// The channels of an account as they are to be written at one instant.
+pub(super) struct ChannelsThen<'a> {
+    /// The declared ones.
+    pub(super) specs: Cow<'a, BTreeMap<ChannelId, Arc<Spec>>>,
+    /// Those that are declared no longer: [`AccountDesired::former`].
+    former: Cow<'a, BTreeMap<ChannelId, Arc<Spec>>>,
 }

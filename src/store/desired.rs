@@ -124,6 +124,7 @@ impl Store {
             }
             Entry::Account(account) => restored.add_account(account, fetch),
             Entry::Channel(channel) => restored.add_channel(channel, fetch),
+            Entry::Former(channel) => restored.add_former(channel, fetch),
         })?;
         let unusable = &restored.unusable;
         restored.desired.accounts.retain(|name, _| !unusable.contains_key(name));
@@ -141,6 +142,40 @@ impl Store {
             },
         )?;
         Ok(over.finish() == current.over)
+    }
+
+    /// Adds to a desired state that was just read the channels that the stored one has, that it
+    /// declares no longer, and that are still ours. One whose secrets cannot be fetched stays out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn remember_former(
+        &self,
+        desired: &mut Desired,
+        fetch: Fetch<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(()) };
+        let generation = keys::generation(current.generation);
+        for (name, account) in &mut desired.accounts {
+            let is_known =
+                |id: &ChannelId| account.specs.contains_key(id) || account.former.contains_key(id);
+            let left: Vec<ChannelId> =
+                self.ids(name)?.into_iter().filter(|id| !is_known(id)).collect();
+            for id in left {
+                let key = keys::record(name, id);
+                let read = |kind| self.desired.read::<Entry>(&format!("{generation}{kind}/{key}"));
+                let entry = match read(CHANNEL)? {
+                    Some(entry) => Some(entry),
+                    None => read(FORMER)?,
+                };
+                if let Some(Entry::Channel(value) | Entry::Former(value)) = entry
+                    && let Ok(spec) = value.into_spec(fetch)
+                {
+                    account.former.insert(id, Arc::new(spec));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn drop_generations_but(&self, kept: Option<u64>) -> Result<(), StoreError> {
@@ -164,12 +199,20 @@ impl Restored {
         let name = value.name.clone();
         match value.into_account(fetch) {
             Ok(account) => {
-                let empty = AccountDesired { account, specs: BTreeMap::new() };
+                let empty = AccountDesired::new(account, BTreeMap::new());
                 self.desired.accounts.insert(name, empty);
             }
             Err(why) => {
                 self.unusable.insert(name, why);
             }
+        }
+    }
+
+    /// It is wanted no longer, so nothing is amiss when its secrets cannot be fetched.
+    fn add_former(&mut self, value: ChannelValue, fetch: Fetch<'_>) {
+        let account = self.desired.accounts.get_mut(&value.account);
+        if let (Some(account), Ok(spec)) = (account, value.into_spec(fetch)) {
+            account.former.insert(spec.id, Arc::new(spec));
         }
     }
 
@@ -199,6 +242,8 @@ enum Entry {
     Settings(Box<SettingsValue>),
     Account(AccountValue),
     Channel(ChannelValue),
+    /// A channel that is declared no longer and is still ours.
+    Former(ChannelValue),
 }
 
 impl Entry {
@@ -208,12 +253,15 @@ impl Entry {
             Entry::Settings(_) => "settings".to_owned(),
             Entry::Account(account) => format!("account/{}", account.name),
             Entry::Channel(channel) => channel_key(&channel.account, channel.id),
+            Entry::Former(channel) => {
+                format!("{FORMER}/{}", keys::record(&channel.account, channel.id))
+            }
         }
     }
 }
 
 fn channel_key(account: &AccountName, id: ChannelId) -> String {
-    format!("channel/{}", keys::record(account, id))
+    format!("{CHANNEL}/{}", keys::record(account, id))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -372,13 +420,19 @@ fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, Entry)> {
     // In a key a name is followed by what comes after other characters that a name may hold.
     let by_key: BTreeMap<String, &AccountDesired> =
         accounts.iter().map(|(name, account)| (keys::records_of(name), account)).collect();
-    let channels = by_key.into_values().flat_map(|AccountDesired { account, specs }| {
-        specs.values().map(|spec| Entry::Channel(ChannelValue::of(&account.name, spec)))
+    let values = |AccountDesired { account, .. }: &AccountDesired, spec: &Arc<Spec>| {
+        ChannelValue::of(&account.name, spec)
+    };
+    let former = by_key.clone().into_values().flat_map(move |account| {
+        account.former.values().map(move |spec| Entry::Former(values(account, spec)))
+    });
+    let channels = by_key.into_values().flat_map(move |account| {
+        account.specs.values().map(move |spec| Entry::Channel(values(account, spec)))
     });
     let accounts =
         accounts.values().map(|desired| Entry::Account(AccountValue::of(&desired.account)));
     let settings = std::iter::once_with(|| Entry::Settings(Box::new(SettingsValue::of(settings))));
-    accounts.chain(channels).chain(settings).map(|entry| (entry.key(), entry))
+    accounts.chain(channels).chain(former).chain(settings).map(|entry| (entry.key(), entry))
 }
 
 /// The fingerprint of the entries as they are in the store, in the order of their keys, whatever a
@@ -709,6 +763,8 @@ fn read_mode(text: &str) -> Mode {
 }
 
 const CURRENT: &str = "desired";
+const CHANNEL: &str = "channel";
+const FORMER: &str = "former";
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,12 @@ pub(super) fn account_of(key: &[u8]) -> Option<AccountName> {
     std::str::from_utf8(key).ok()?.split_once('/')?.0.parse().ok()
 }
 
+/// The channel of a record's key.
+pub(super) fn id_of(key: &[u8]) -> Option<ChannelId> {
+    let number = std::str::from_utf8(key).ok()?.split_once('/')?.1.parse().ok()?;
+    ChannelId::new(number).ok()
+}
+
 /// After every record of the account of this key, and before those of any later one.
 pub(super) fn after_account_of(key: &[u8]) -> Vec<u8> {
     let account = key.split(|byte| *byte == b'/').next().unwrap_or_default();
@@ -49,6 +55,7 @@ mod tests {
         let key = |id: i64| record(&acme, ChannelId::new(id).unwrap());
         assert!(key(9) < key(10) && key(10) < key(i64::MAX));
         assert_eq!(account_of(key(9).as_bytes()), Some(acme.clone()));
+        assert_eq!(id_of(key(10).as_bytes()), ChannelId::new(10).ok());
         assert!(key(1).starts_with(&records_of(&acme)));
         assert!(
             is_of(&key(9), ChannelId::new(9).unwrap())

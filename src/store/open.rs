@@ -343,6 +343,15 @@ impl Store {
         Ok(entries.into_iter().map(|(_, record)| (record.id, record)).collect())
     }
 
+    /// The remembered channels of an account.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn ids(&self, account: &AccountName) -> Result<Vec<ChannelId>, StoreError> {
+        let keys = self.records.keys_that(&keys::records_of(account), |_| true)?;
+        Ok(keys.iter().filter_map(|key| keys::id_of(key)).collect())
+    }
+
     /// Visits the grant of each remembered channel, with its account, including accounts that are
     /// no longer declared.
     pub fn visit_grants(

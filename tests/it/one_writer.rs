@@ -50,7 +50,7 @@ impl Bench {
         let specs = names.map(|name| world::spec("acme", &name, &["Deals.all"]));
         let specs = specs.map(|spec| (spec.id, Arc::new(spec))).collect();
         let account = world::account("acme", ApiVersion::V8, &Org::new("acme"));
-        let fleet = fleet(&store, &zoho, AccountDesired { account, specs });
+        let fleet = fleet(&store, &zoho, AccountDesired::new(account, specs));
         let bench =
             Bench { zoho, store, fleet, passes: AtomicU64::new(0), stops: AtomicBool::new(false) };
         bench.pass().await;
@@ -61,7 +61,7 @@ impl Bench {
     /// The same with nothing declared.
     fn undeclared(self) -> Bench {
         let account = self.subject().desired.account.clone();
-        let desired = AccountDesired { account, specs: BTreeMap::new() };
+        let desired = AccountDesired::new(account, BTreeMap::new());
         Bench { fleet: fleet(&self.store, &self.zoho, desired), ..self }
     }
 

@@ -6,6 +6,7 @@ use channelkeeper::model::channel::Spec;
 use channelkeeper::model::policy::Mode;
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::version::ApiVersion;
+use channelkeeper::plan::step::Cause;
 use channelkeeper::reconcile::report::ChannelState;
 use channelkeeper::simulator::knobs::Length;
 use channelkeeper::simulator::{Fault, Hand, Knobs, Rule};
@@ -446,4 +447,38 @@ async fn a_channel_that_patch_does_not_find_is_posted() {
     assert_eq!(world.zoho().counters("acme").unwrap().calls["POST"], posts + 1);
     assert_all_covered(&world);
     assert!(world.report("acme").after.steps.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_that_the_removal_guard_holds_go_on_being_renewed() {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    let names = ["deals", "leads", "contacts", "tasks", "cases"];
+    let ids = names.map(|name| world.declare("acme", name, &["Deals.all"]));
+    world.start();
+    world.audit().await;
+    for id in &ids[1..] {
+        world.undeclare("acme", *id);
+    }
+    world.reload().await;
+    for _ in 0..3 * 24 {
+        world.pass_time(Duration::from_secs(3600)).await;
+        for id in ids {
+            let zoho = world.zoho();
+            let live = zoho.channels("acme", world.now());
+            assert!(live.iter().any(|channel| channel.id == id.number()), "{id} lapsed");
+        }
+    }
+    let report = world.report("acme");
+    let held = report.after.held.iter().filter(|held| {
+        matches!(held.cause, Cause::RemovalGuard { removals: 4, channels: 5, is_renewed: true })
+    });
+    assert_eq!(held.count(), 4, "{:?}", report.after);
+
+    let allowed = ids[1..].iter().copied().collect();
+    world.store().allow_removals(&"acme".parse().unwrap(), allowed).unwrap();
+    world.audit().await;
+    let live: Vec<i64> =
+        world.zoho().channels("acme", world.now()).iter().map(|channel| channel.id).collect();
+    assert_eq!(live, [ids[0].number()]);
+    assert!(world.report("acme").after.held.is_empty());
 }

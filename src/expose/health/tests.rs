@@ -283,7 +283,7 @@ fn each_cause_that_holds_a_channel_degrades_but_for_those_that_are_wanted() {
         |overview| {
             hold(overview, 1, Cause::Conflict { seen: "https://other.example/x".to_owned() });
             hold(overview, 1, Cause::Contested { writes: 3, drift: Vec::new() });
-            hold(overview, 2, Cause::RemovalGuard { removals: 2, channels: 4 });
+            hold(overview, 2, Cause::RemovalGuard { removals: 2, channels: 4, is_renewed: true });
             hold(overview, 2, Cause::Unknown("the second look failed".to_owned()));
             hold(
                 overview,

@@ -337,6 +337,7 @@ fn explained(
         account: &report.account,
         policy: &account.policy,
         specs: &specs,
+        former: &BTreeMap::new(),
         records: &records,
         state: &account.state,
         wishes: &account.wishes,

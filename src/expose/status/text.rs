@@ -299,7 +299,7 @@ mod tests {
             channel.drift = vec![Drift::NotifyOnRelatedAction { wanted: true }];
         });
         change_channel(&mut overview, 4, |channel| channel.short_grant = true);
-        hold(&mut overview, 9, Cause::RemovalGuard { removals: 2, channels: 4 });
+        hold(&mut overview, 9, Cause::RemovalGuard { removals: 2, channels: 4, is_renewed: true });
         change(&mut overview, |report| report.after.foreign = vec![id(77)]);
         overview.accounts.insert(account("beta"), Some(Arc::new(report("beta", 10..=10))));
         overview.accounts.insert(account("gamma"), None);

@@ -94,7 +94,7 @@ fn desired() -> Desired {
     };
     Desired {
         settings,
-        accounts: [(account.name.clone(), AccountDesired { account, specs })].into(),
+        accounts: [(account.name.clone(), AccountDesired::new(account, specs))].into(),
     }
 }
 
@@ -158,10 +158,10 @@ fn what_is_declared_ends_what_was_asked_for_and_is_over() {
 fn accounts_whose_names_begin_alike_are_written_in_the_order_of_their_keys() {
     let store = Store::temporary().unwrap();
     let mut alike = desired();
-    let AccountDesired { account, specs } = alike.accounts.pop_first().unwrap().1;
+    let AccountDesired { account, specs, .. } = alike.accounts.pop_first().unwrap().1;
     for name in ["a", "a-b", "a_b", "ab"].map(|name| name.parse::<AccountName>().unwrap()) {
         let account = Account { name: name.clone(), ..account.clone() };
-        alike.accounts.insert(name, AccountDesired { account, specs: specs.clone() });
+        alike.accounts.insert(name, AccountDesired::new(account, specs.clone()));
     }
     let keys: Vec<String> = entries_of(&alike).map(|(key, _)| key).collect();
     assert!(keys.is_sorted());
@@ -310,4 +310,47 @@ fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
     };
     let back = store.restore_desired(&no_file).unwrap().unwrap();
     assert_eq!(back.unopened.as_deref(), Some("the token of [http]: gone"));
+}
+
+#[test]
+fn a_channel_that_is_declared_no_longer_is_known_while_it_is_ours() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let earlier = desired();
+    store.keep_desired(&earlier).unwrap();
+    let mut later = earlier;
+    let account = later.accounts.values_mut().next().unwrap();
+    let name = account.account.name.clone();
+    let (id, spec) = account.specs.pop_first().unwrap();
+
+    // Nobody's: its removal is nothing to wait for.
+    let mut read = later.clone();
+    store.remember_former(&mut read, &secret).unwrap();
+    assert_eq!(read, later);
+
+    let record = Record::new(id, spec.name.clone(), spec.notify_url.fingerprint());
+    store.set_channels(&name, &[], &[(id, Some(record))].into()).unwrap();
+    // Over any number of configs without it, as long as it is ours.
+    for _ in 0..3 {
+        let mut read = later.clone();
+        store.remember_former(&mut read, &secret).unwrap();
+        assert_eq!(read.accounts[&name].former.keys().collect::<Vec<_>>(), [&id]);
+        assert_eq!(read.accounts[&name].former[&id].notify_url, spec.notify_url);
+        store.keep_desired(&read).unwrap();
+        let restored = store.restore_desired(&secret).unwrap().unwrap().desired;
+        assert_eq!(restored.accounts[&name].former, read.accounts[&name].former);
+    }
+    let unfetched = |_: &Origin| Err("there is no such file".to_owned());
+    let mut read = later.clone();
+    store.remember_former(&mut read, &unfetched).unwrap();
+    assert_eq!(read.accounts[&name].former.is_empty(), spec.token.is_some());
+
+    store.set_channels(&name, &[], &[(id, None)].into()).unwrap();
+    let mut read = later.clone();
+    store.remember_former(&mut read, &secret).unwrap();
+    store.keep_desired(&read).unwrap();
+    assert_eq!(
+        store.restore_desired(&secret).unwrap().unwrap().desired.accounts[&name].former,
+        [].into()
+    );
 }

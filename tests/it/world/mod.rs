@@ -21,11 +21,13 @@ use std::time::Duration;
 
 use channelkeeper::carrier::{Carrier, Halt, Road};
 use channelkeeper::clock::{Clock, VirtualClock};
+use channelkeeper::config::Surroundings;
 use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::actions::plan_views;
 use channelkeeper::daemon::assembly::{Carriers, Given, assemble};
 use channelkeeper::daemon::desk::Host;
 use channelkeeper::daemon::fleet::Means;
+use channelkeeper::daemon::former;
 use channelkeeper::daemon::reload::Fresh;
 use channelkeeper::daemon::requests::Which;
 use channelkeeper::daemon::scheduler::Links;
@@ -113,7 +115,7 @@ impl World {
             let account = account(name, *version, &org);
             desired
                 .accounts
-                .insert(account.name.clone(), AccountDesired { account, specs: BTreeMap::new() });
+                .insert(account.name.clone(), AccountDesired::new(account, BTreeMap::new()));
             zoho.add_org(org);
         }
         let zoho = Arc::new(Mutex::new(zoho));
@@ -227,9 +229,12 @@ impl World {
     /// Puts what is declared in force, as HUP does.
     pub async fn reload(&mut self) {
         let daemon = self.daemon.as_ref().expect("a daemon");
-        let former = daemon.links.fleet.borrow().clone();
-        let config = ConfigState::default();
-        let fresh = Fresh::new(self.desired.clone(), config, &daemon.means, &former);
+        let replaced = daemon.links.fleet.borrow().clone();
+        let (config, mut desired) = (ConfigState::default(), self.desired.clone());
+        let surroundings = Surroundings::of_process();
+        former::remember(&mut desired, Some(&replaced), &daemon.store, &surroundings)
+            .expect("what is remembered of channels can be read");
+        let fresh = Fresh::new(desired, config, &daemon.means, &replaced);
         let fresh = fresh.expect("what is remembered of tokens can be read");
         fresh.put_in_force(&daemon.store, &daemon.links).await.expect("the desired state is kept");
         assert!(!daemon.links.wakes.0.is_closed(), "the daemon has died");

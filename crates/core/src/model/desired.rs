@@ -29,18 +29,52 @@ pub struct AccountDesired {
     pub account: Account,
     /// Its channels by id.
     pub specs: BTreeMap<ChannelId, Arc<Spec>>,
+    /// The channels that it declares no longer and that are still ours, as they were declared last:
+    /// while the removal guard holds them they go on being renewed.
+    pub former: BTreeMap<ChannelId, Arc<Spec>>,
 }
 
 impl AccountDesired {
+    /// An account that declares these channels.
+    pub fn new(account: Account, specs: BTreeMap<ChannelId, Arc<Spec>>) -> AccountDesired {
+        AccountDesired { account, specs, former: BTreeMap::new() }
+    }
+
     /// Its channels as they are to be written at an instant of Zoho's clock: tokens that rotate are
     /// those of then.
     pub fn specs_at(&self, zoho_now: Timestamp) -> Cow<'_, BTreeMap<ChannelId, Arc<Spec>>> {
-        if self.specs.values().all(|spec| spec.rotation.is_none()) {
-            return Cow::Borrowed(&self.specs);
-        }
-        let then = |spec: &Arc<Spec>| spec.at(zoho_now).map_or_else(|| spec.clone(), Arc::new);
-        Cow::Owned(self.specs.iter().map(|(id, spec)| (*id, then(spec))).collect())
+        at(&self.specs, zoho_now)
     }
+
+    /// The channels that it declares no longer, in the same way.
+    pub fn former_at(&self, zoho_now: Timestamp) -> Cow<'_, BTreeMap<ChannelId, Arc<Spec>>> {
+        at(&self.former, zoho_now)
+    }
+
+    /// Takes over from an earlier declaration the channels that this one has no more and that are
+    /// still ours.
+    pub fn remember_former(
+        &mut self,
+        earlier: &AccountDesired,
+        is_ours: impl Fn(ChannelId) -> bool,
+    ) {
+        for (id, spec) in earlier.former.iter().chain(&earlier.specs) {
+            if !self.specs.contains_key(id) && is_ours(*id) {
+                self.former.insert(*id, spec.clone());
+            }
+        }
+    }
+}
+
+fn at(
+    specs: &BTreeMap<ChannelId, Arc<Spec>>,
+    zoho_now: Timestamp,
+) -> Cow<'_, BTreeMap<ChannelId, Arc<Spec>>> {
+    if specs.values().all(|spec| spec.rotation.is_none()) {
+        return Cow::Borrowed(specs);
+    }
+    let then = |spec: &Arc<Spec>| spec.at(zoho_now).map_or_else(|| spec.clone(), Arc::new);
+    Cow::Owned(specs.iter().map(|(id, spec)| (*id, then(spec))).collect())
 }
 
 /// The settings that belong to no single account.

@@ -122,7 +122,7 @@ pub fn expected(
 
 /// The calls for renewals alone, from the lives that were granted and the list that was seen.
 pub(super) fn of_renewals(facts: &Facts<'_>) -> Calls {
-    let Facts { account, policy, specs, records, state, wishes: _, look, now } = *facts;
+    let Facts { account, policy, specs, records, state, look, now, .. } = *facts;
     let length = |spec: &Spec| {
         let granted =
             records.get(&spec.id).and_then(|record| record.grant).map(|grant| grant.length());

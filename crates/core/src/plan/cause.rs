@@ -67,6 +67,8 @@ pub enum Cause {
         removals: usize,
         /// The number of channels that they are among.
         channels: usize,
+        /// True when this channel goes on being renewed until then.
+        is_renewed: bool,
     },
     /// The mode does not allow it.
     Mode {
@@ -191,9 +193,16 @@ impl Cause {
                     "{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals"
                 )
             }
-            Cause::RemovalGuard { removals, channels } => format!(
-                "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals`"
-            ),
+            Cause::RemovalGuard { removals, channels, is_renewed } => {
+                let meanwhile = if *is_renewed {
+                    "it is renewed until then"
+                } else {
+                    "it ends by itself: how it was declared is not known"
+                };
+                format!(
+                    "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals` ({meanwhile})"
+                )
+            }
             Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
             Cause::Paused { step: Some(step) } => {
                 format!("{step} waits: it is paused; `channelkeeper resume` ends that")

@@ -632,6 +632,20 @@ pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId) -> Option<Step> {
     (mode > Mode::Observe && !refused).then(step)
 }
 
+/// The renewal of a channel that is declared no longer, as it was declared last, if it is due; and
+/// when that is decided again. `None` when nobody knows how it was declared.
+pub(super) fn renewal_of_former(
+    facts: &Facts<'_>,
+    id: ChannelId,
+) -> Option<(Option<Step>, Option<Timestamp>)> {
+    let spec = facts.former.get(&id)?;
+    let case = Case { spec: Some(spec), is_ours: true, ..Case::bare(facts, id) }.judged();
+    let is_due = |renewal: &Renewal| matches!(renewal, Renewal::Emergency | Renewal::Due);
+    let renewal = case.renewal.filter(is_due).filter(|_| case.refused.is_none());
+    let step = renewal.map(|renewal| case.step(case.new_life(spec), renewal.reason()));
+    Some((step, case.edge))
+}
+
 fn sight<'a>(look: &'a Look, id: ChannelId, zoho_now: Timestamp) -> Sight<'a> {
     match look {
         Look::Unknown(why) => Sight::Unknown(why),

@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub policy: &'a Policy,
     /// The declared channels.
     pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
+    /// The channels that are declared no longer and were ours, as they were declared last.
+    pub former: &'a BTreeMap<ChannelId, Arc<Spec>>,
     /// The records of channels.
     pub records: &'a BTreeMap<ChannelId, Record>,
     /// The record of the account.

@@ -27,7 +27,7 @@ use crate::model::time::{Timestamp, after, earliest};
 
 use super::backoff;
 use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
-use super::decide::{Decision, Verdict, decide_all, fill_step};
+use super::decide::{Decision, Verdict, decide_all, fill_step, renewal_of_former};
 use super::facts::Facts;
 use super::overlap::overlaps;
 use super::reason::{NEW, ROUTINE};
@@ -42,7 +42,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     let Sorted { mut steps, mut held, mut kept, foreign, mut again } = sorted;
     hold_by_mode(facts, &mut steps, &mut held);
     hold_paused(facts, &mut steps, &mut kept, &mut held);
-    hold_removals(facts, &mut steps, &mut held);
+    again.push(hold_removals(facts, &mut steps, &mut held));
     hold_in_trouble(facts, &mut steps, &mut held);
     let tight = credits(facts).filter(|credits| credits.are_tight(facts.now));
     hold_for_credits(tight, &mut steps, &mut held);
@@ -147,7 +147,14 @@ fn hold_paused(
 /// The account's channels are those declared and those to be disabled. Records are not counted:
 /// other steps of the same plan add and forget some, and a guard that counts them lifts itself in
 /// the next pass.
-fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+///
+/// A channel that is held so goes on being renewed, as it was declared last: the removal may have
+/// been a mistake. Returns when that is decided again.
+fn hold_removals(
+    facts: &Facts<'_>,
+    steps: &mut Vec<Step>,
+    held: &mut Vec<Held>,
+) -> Option<Timestamp> {
     let removals: BTreeSet<ChannelId> = disabled(steps);
     let refused = held.iter().filter(|held| is_refused_removal(facts, held)).count();
     let unwanted = removals.len() + refused;
@@ -156,10 +163,17 @@ fn hold_removals(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>)
     let everything = facts.specs.is_empty();
     let allowed = removals.is_subset(&facts.wishes.removals);
     if removals.is_empty() || allowed || !(too_many || everything) {
-        return;
+        return None;
     }
-    let cause = Cause::RemovalGuard { removals: unwanted, channels };
-    hold(steps, held, None, |step| (step.action == Action::Disable).then(|| cause.clone()));
+    hold(steps, held, None, |step| {
+        let is_renewed = facts.former.contains_key(&step.id);
+        let cause = Cause::RemovalGuard { removals: unwanted, channels, is_renewed };
+        (step.action == Action::Disable).then_some(cause)
+    });
+    let renewals = removals.iter().filter_map(|id| renewal_of_former(facts, *id));
+    let (due, edges): (Vec<_>, Vec<_>) = renewals.unzip();
+    steps.extend(due.into_iter().flatten());
+    earliest(edges)
 }
 
 /// A removal that waits because Zoho refused it still counts as a removal.

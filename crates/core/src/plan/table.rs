@@ -58,6 +58,7 @@ struct World {
     account: AccountName,
     policy: Policy,
     specs: BTreeMap<ChannelId, Arc<Spec>>,
+    former: BTreeMap<ChannelId, Arc<Spec>>,
     records: BTreeMap<ChannelId, Record>,
     state: AccountState,
     wishes: Wishes,
@@ -90,6 +91,7 @@ impl World {
             account: "acme".parse().unwrap(),
             policy,
             specs: BTreeMap::new(),
+            former: BTreeMap::new(),
             records: BTreeMap::new(),
             state: AccountState { skew_ms: Some(0), ..AccountState::default() },
             wishes: Wishes::default(),
@@ -139,7 +141,8 @@ impl World {
 
     /// Its spec was taken out of the config.
     fn retire(&mut self, number: i64) {
-        self.specs.remove(&id(number));
+        let spec = self.specs.remove(&id(number)).unwrap();
+        self.former.insert(id(number), spec);
     }
 
     /// The store no longer knows it.
@@ -166,8 +169,8 @@ impl World {
     }
 
     fn facts(&self) -> Facts<'_> {
-        let World { account, policy, specs, records, state, wishes, look, now } = self;
-        Facts { account, policy, specs, records, state, wishes, look, now: *now }
+        let World { account, policy, specs, former, records, state, wishes, look, now } = self;
+        Facts { account, policy, specs, former, records, state, wishes, look, now: *now }
     }
 
     fn plan(&self) -> Plan {
