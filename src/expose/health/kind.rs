@@ -166,7 +166,7 @@ impl Kind {
             },
             Kind::RemovalGuard => Row {
                 word: "removal-guard",
-                means: "so many channels vanished from the config that disabling them waits",
+                means: "so many channels vanished from the config that disabling them waits; meanwhile they are renewed",
                 remedy: "`channelkeeper plan`, then `channelkeeper apply --allow-removals` if they are to go",
             },
             Kind::LookFailed => Row {

@@ -8,6 +8,7 @@ use crate::model::time::{Timestamp, before, brief, span};
 
 use super::super::health::counted;
 use super::frame::from_now;
+use super::mark::Mark;
 use super::query::{Period, channel_href};
 use super::select::Hit;
 use super::wall::ended_since;
@@ -60,10 +61,11 @@ impl Axis {
         let mut late: Vec<Renewal> = Vec::new();
         for hit in fleet {
             axis.add_losses(hit);
-            let Some(due_at) = hit.channel.due_at.filter(|_| hit.channel.expiry > Some(now)) else {
-                continue;
-            };
-            if due_at <= now {
+            // A renewal that is paused or only observed does not come.
+            let comes = !hit.marks.iter().any(|mark| matches!(mark, Mark::Paused | Mark::Observed))
+                && hit.channel.expiry > Some(now);
+            let Some(due_at) = hit.channel.due_at.filter(|_| comes) else { continue };
+            if due_at <= before(now, LATE_AFTER) {
                 late.push(Renewal::of(hit, due_at));
                 continue;
             }
@@ -222,6 +224,8 @@ fn bar(count: usize, most: usize) -> usize {
 
 /// Bins on each side.
 const BINS: usize = 48;
+/// A renewal is late when it has been due for this long: a pass that is under way takes its time.
+const LATE_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
 /// The length of a bin.
 const BIN: std::time::Duration = std::time::Duration::from_secs(1800);
 /// The width of a bin in the drawing.

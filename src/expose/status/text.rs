@@ -333,7 +333,7 @@ mod tests {
               ! uncovered: account acme: channel c2: not covered
               ! rejected: account acme: channel c2: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module
               ! drifted: account acme: channel c3: not as declared: notify_on_related_action: false instead of true
-              ! removal-guard: account acme: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (c9)
+              ! removal-guard: account acme: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then) (c9)
               ! short-grant: account acme: channel c4: Zoho gave far less life than was asked for
               warning: config.toml can be read by others
 

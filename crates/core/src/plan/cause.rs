@@ -195,9 +195,9 @@ impl Cause {
             }
             Cause::RemovalGuard { removals, channels, is_renewed } => {
                 let meanwhile = if *is_renewed {
-                    "it is renewed until then"
+                    "renewed until then"
                 } else {
-                    "it ends by itself: how it was declared is not known"
+                    "not renewed: how it was declared is not known"
                 };
                 format!(
                     "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals` ({meanwhile})"

@@ -97,7 +97,7 @@ fn an_empty_config_disables_nothing() {
     world.retire(1);
     world.check(&expect![[r#"
         account acme: 0 steps, 1 held, 0 kept, 0 foreign
-          ! removal-guard c1: disabling 1 of 1 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
+          ! removal-guard c1: disabling 1 of 1 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 10h 45m
     "#]]);
     assert_eq!(
@@ -117,9 +117,9 @@ fn a_third_of_the_channels_may_be_disabled_and_more_may_not() {
     world.retire(3);
     world.check(&expect![[r#"
         account acme: 0 steps, 3 held, 3 kept, 0 foreign
-          ! removal-guard c1: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
-          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
-          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
+          ! removal-guard c1: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 10h 45m
     "#]]);
 }
@@ -190,8 +190,8 @@ fn removals_that_zoho_refused_count_for_the_guard() {
     world.check(&expect![[r#"
         account acme: 0 steps, 3 held, 3 kept, 0 foreign
           ! rejected      c1: Zoho refused it with INTERNAL_ERROR: no (again in 15m)
-          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
-          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
+          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 15m
     "#]]);
 }
@@ -211,8 +211,8 @@ fn the_guard_holds_no_repair_and_no_forgetting() {
           ~ enable        c4 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ enable        c5 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           - forget        c3 (gone)
-          ! removal-guard c1: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
-          ! removal-guard c2: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (it is renewed until then)
+          ! removal-guard c1: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c2: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 30s
     "#]]);
 }
