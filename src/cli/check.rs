@@ -15,14 +15,17 @@ use crate::model::time::brief;
 use crate::plan::calls::{self, CallsView};
 use crate::plan::overlap;
 use crate::plan::render::counted;
-use crate::plan::renewal::{Slack, slack};
+use crate::plan::renewal::{self, Slack};
 
-use super::connect::print_problems;
+use crate::daemon::slack::{self, Judged};
+
+use super::connect::{print_problems, thin_in_force};
 use super::{Common, Exit, complain};
 
 /// Say everything that is wrong with the config, and what each channel's renewal survives.
 ///
-/// Asks nobody: neither Zoho nor a running daemon.
+/// Does not ask Zoho. A running daemon is asked only where a renewal could not fail twice: channels that
+/// it holds so already are a warning, others are an error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CheckArgs {}
@@ -47,7 +50,7 @@ struct Checked {
     overlaps: Vec<String>,
 }
 
-pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
     let loaded =
         config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
     print_problems(&loaded);
@@ -65,22 +68,31 @@ pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::R
     for warning in checked.calls.iter().filter_map(CallsView::warning) {
         complain(&format!("warning: {warning}"));
     }
-    let thin: Vec<&SlackView> =
-        checked.renewals.iter().filter(|slack| slack.failed_passes < FAILED_PASSES_MIN).collect();
-    for slack in &thin {
-        complain(&format!(
-            "error: account {}: a renewal that may fail {} times leaves no second chance; give a longer lifetime or renew_before",
-            slack.account, slack.failed_passes
-        ));
+    let Judged { refused, held } = judged(&desired, common).await?;
+    for channels in &held {
+        complain(&format!("warning: {channels}; they are held, and health is degraded"));
     }
-    Ok(if thin.is_empty() { Exit::Done } else { Exit::BadConfig })
+    for channels in &refused {
+        complain(&format!("error: {channels}"));
+    }
+    Ok(if refused.is_empty() { Exit::Done } else { Exit::BadConfig })
+}
+
+/// Where a renewal could not fail twice, it counts if the channel is held so already: only then is
+/// the daemon or the store asked.
+async fn judged(desired: &Desired, common: &Common) -> anyhow::Result<Judged> {
+    let as_new = slack::judged(desired, &slack::Channels::new());
+    if as_new.refused.is_empty() {
+        return Ok(as_new);
+    }
+    Ok(slack::judged(desired, &thin_in_force(common).await?))
 }
 
 fn slacks(desired: &Desired) -> Vec<SlackView> {
     let mut alike: BTreeMap<(String, Duration, Option<Duration>), (Slack, usize)> = BTreeMap::new();
     for (account, held) in &desired.accounts {
         for spec in held.specs.values() {
-            let slack = slack(spec, account, desired.settings.request_timeout);
+            let slack = renewal::slack(spec, account, desired.settings.request_timeout);
             let key = (account.to_string(), spec.lifetime, spec.renew_before);
             alike.entry(key).or_insert((slack, 0)).1 += 1;
         }
@@ -160,9 +172,6 @@ fn print(
     }
     Ok(())
 }
-
-/// With fewer, one bad minute is a gap.
-const FAILED_PASSES_MIN: u32 = 2;
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -48,6 +48,7 @@ pub mod requests;
 pub mod run;
 pub mod scheduler;
 pub mod signals;
+pub mod slack;
 pub mod status_file;
 pub mod tasks;
 pub mod views;

@@ -317,6 +317,7 @@ fn what_concerns_the_daemon_degrades() {
     check(
         |overview| {
             overview.config.problems = vec!["config.toml:3: unknown key".to_owned()];
+            overview.config.thin = vec!["config.toml:7: 2 channels of account acme".to_owned()];
             overview.orphans.insert(account("old"), 3);
             overview.store_moved_aside = Some("store.broken: checksum".to_owned());
             overview.clock_jump = Some((minutes(30), -90_000));

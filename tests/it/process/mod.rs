@@ -48,6 +48,7 @@ mod rehearse;
 mod reload;
 mod secrets;
 mod signals;
+mod slack;
 mod socket;
 mod stderr;
 mod tls;
