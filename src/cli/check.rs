@@ -19,16 +19,25 @@ use crate::plan::renewal::{self, Slack};
 
 use crate::daemon::slack::{self, Judged};
 
-use super::connect::{print_problems, thin_in_force};
+use super::connect::{beside_quietly, print_problems, thin_in_force};
 use super::{Common, Exit, complain};
+
+mod online;
+
+use online::{Answers, Verdict};
 
 /// Say everything that is wrong with the config, and what each channel's renewal survives.
 ///
-/// Does not ask Zoho. A running daemon is asked only where a renewal could not fail twice: channels that
+/// Does not ask Zoho, unless --online is given. A running daemon is asked only where a renewal could not fail twice: channels that
 /// it holds so already are a warning, others are an error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct CheckArgs {}
+pub(super) struct CheckArgs {
+    /// Ask Zoho about each account too: credentials, scopes, channels, modules; nothing is changed
+    /// there
+    #[arg(long)]
+    online: bool,
+}
 
 /// The trouble that channels of one account survive when they renew alike.
 #[derive(Debug, Serialize)]
@@ -48,9 +57,16 @@ struct Checked {
     calls: Vec<CallsView>,
     /// Events that several channels of an account send to the same URL, one line each.
     overlaps: Vec<String>,
+    /// What Zoho says of each account, if it was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    online: Vec<Answers>,
 }
 
-pub(super) async fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: CheckArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let loaded =
         config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
     print_problems(&loaded);
@@ -59,6 +75,7 @@ pub(super) async fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> any
         renewals: slacks(&desired),
         calls: calls(&desired),
         overlaps: overlaps(&desired),
+        online: if args.online { online(common).await? } else { Vec::new() },
     };
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&checked)?)?;
@@ -75,7 +92,21 @@ pub(super) async fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> any
     for channels in &refused {
         complain(&format!("error: {channels}"));
     }
-    Ok(if refused.is_empty() { Exit::Done } else { Exit::BadConfig })
+    let is_bad = checked.online.iter().any(|answers| answers.verdict() == Verdict::Bad);
+    Ok(match checked.online.iter().any(Answers::is_unheard) {
+        _ if is_bad || !refused.is_empty() => Exit::BadConfig,
+        true => Exit::Failed,
+        false => Exit::Done,
+    })
+}
+
+async fn online(common: &Common) -> anyhow::Result<Vec<Answers>> {
+    let here = beside_quietly(common).await?;
+    let mut answers = Vec::new();
+    for subject in here.fleet.subjects.values() {
+        answers.push(online::asked(subject).await);
+    }
+    Ok(answers)
 }
 
 /// Where a renewal could not fail twice, it counts if the channel is held so already: only then is
@@ -170,11 +201,16 @@ fn print(
     for overlap in &checked.overlaps {
         writeln!(stdout, "  note: {overlap}")?;
     }
+    for answers in &checked.online {
+        answers.print(stdout)?;
+    }
     Ok(())
 }
 
 const AFTER_HELP: &str = "\
 Examples:
   channelkeeper -c config.toml check
+  channelkeeper -c config.toml check --online
 
-Exit codes: 0 the config is good; 3 it cannot be used, or a renewal could not fail twice.";
+Exit codes: 0 the config is good; 1 Zoho could not be asked; 3 the config cannot be used, a renewal could not fail
+twice, or Zoho says that something is wrong.";

@@ -134,9 +134,26 @@ pub async fn fetch(
 /// # Errors
 /// When the config cannot be used, or the store cannot be opened.
 pub async fn beside(common: &Common) -> anyhow::Result<Beside> {
-    let state_dir = state_dir(common);
     let loaded = config::load(&common.config, &Surroundings::of_process());
     print_problems(&loaded);
+    beside_of(common, loaded).await
+}
+
+/// The same after the problems of the config have been told, those of credentials that only the
+/// unit has aside.
+///
+/// # Errors
+/// When the config cannot be used, or the store cannot be opened.
+pub async fn beside_quietly(common: &Common) -> anyhow::Result<Beside> {
+    let loaded = config::load(&common.config, &Surroundings::of_process());
+    if loaded.desired.is_none() {
+        print_problems(&loaded);
+    }
+    beside_of(common, loaded).await
+}
+
+async fn beside_of(common: &Common, loaded: Loaded) -> anyhow::Result<Beside> {
+    let state_dir = state_dir(common);
     let desired = loaded.desired.ok_or(BadConfig::Said)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let is_free = Store::exists(&state_dir) && Daemon::connect(&state_dir).await?.is_none();

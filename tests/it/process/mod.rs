@@ -36,6 +36,7 @@ mod listen;
 mod login;
 mod metrics;
 mod notified;
+mod online;
 mod outside;
 mod packaging;
 mod page;
