@@ -88,20 +88,18 @@ struct Alike<'a> {
 fn told(groups: &BTreeMap<Alike<'_>, Vec<(&Spec, Slack)>>) -> Vec<String> {
     let line = |(alike, channels): (&Alike<'_>, &Vec<(&Spec, Slack)>)| {
         let Alike { account, lifetime, renew_before: _ } = alike;
-        let (first, slack) = channels.first()?;
+        let (first, slack) = channels.iter().min_by_key(|(spec, _)| &spec.name)?;
         let place = first.declared.channel().map(|place| format!("{place}: "));
+        let failures =
+            if slack.failed_passes == 0 { "not fail even once" } else { "fail only once" };
         Some(format!(
-            "{}{} of account {account}, as {}: {} of life, renewed with {} left, whose renewal may fail {}, which leaves \
-             no second chance (give a longer lifetime or renew_before)",
+            "{}{} of account {account}, as {}: {} of life, renewed with {} left, so that a renewal may {failures} \
+             (give a longer lifetime or renew_before)",
             place.unwrap_or_default(),
             counted(channels.len(), "channel"),
             first.name,
             brief(*lifetime),
             brief(slack.margin),
-            match slack.failed_passes {
-                0 => "not even once",
-                _ => "only once",
-            },
         ))
     };
     groups.iter().filter_map(line).collect()
@@ -138,7 +136,7 @@ mod tests {
             first.refused[0].contains("2 channels of account acme, as a: 5m of life"),
             "{first:?}"
         );
-        assert!(first.refused[0].contains("config.toml:8: "), "{first:?}");
+        assert!(first.refused[0].contains("config.toml:9: "), "{first:?}");
 
         store.keep_desired(&desired(&(channel("a", THIN) + &channel("b", "")))).unwrap();
         let then = judged_by_store(&wanted, &store).unwrap();
