@@ -28,8 +28,8 @@ use online::{Answers, Verdict};
 
 /// Say everything that is wrong with the config, and what each channel's renewal survives.
 ///
-/// Does not ask Zoho, unless --online is given. A running daemon is asked only where a renewal could not fail twice: channels that
-/// it holds so already are a warning, others are an error.
+/// Does not ask Zoho, unless --online is given. A running daemon is asked only where a renewal could
+/// not fail twice: channels that it holds so already are a warning, others are an error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CheckArgs {

@@ -1,6 +1,7 @@
 //! Wiring and lifetime: what runs and what wakes it.
 //!
 //! - [`emptied`]: a config that declares nothing, which is an accident until somebody says otherwise;
+//! - [`slack`]: channels whose renewal could not fail twice, refused at first and held where they run;
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - `queue`: which account's turn it is;
