@@ -290,7 +290,7 @@ struct Row {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 33] = [
+    const KINDS: [Kind; 34] = [
         Kind::NotLive,
         Kind::StoreFailed,
         Kind::NeedsAPerson,
