@@ -15,17 +15,29 @@ use crate::model::time::brief;
 use crate::plan::calls::{self, CallsView};
 use crate::plan::overlap;
 use crate::plan::render::counted;
-use crate::plan::renewal::{Slack, slack};
+use crate::plan::renewal::{self, Slack};
 
-use super::connect::print_problems;
+use crate::daemon::slack::{self, Judged};
+
+use super::connect::{beside_quietly, print_problems, thin_in_force};
 use super::{Common, Exit, complain};
+
+mod online;
+
+use online::{Answers, Verdict};
 
 /// Say everything that is wrong with the config, and what each channel's renewal survives.
 ///
-/// Asks nobody: neither Zoho nor a running daemon.
+/// Does not ask Zoho, unless --online is given. A running daemon is asked only where a renewal could
+/// not fail twice: channels that it holds so already are a warning, others are an error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct CheckArgs {}
+pub(super) struct CheckArgs {
+    /// Ask Zoho about each account too: credentials, scopes, channels, modules; nothing is changed
+    /// there
+    #[arg(long)]
+    online: bool,
+}
 
 /// The trouble that channels of one account survive when they renew alike.
 #[derive(Debug, Serialize)]
@@ -45,9 +57,16 @@ struct Checked {
     calls: Vec<CallsView>,
     /// Events that several channels of an account send to the same URL, one line each.
     overlaps: Vec<String>,
+    /// What Zoho says of each account, if it was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    online: Vec<Answers>,
 }
 
-pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: CheckArgs,
+    common: &Common,
+    stdout: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
     let loaded =
         config::load(&common.config, &Surroundings::of_process().tolerating_missing_credentials());
     print_problems(&loaded);
@@ -56,6 +75,7 @@ pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::R
         renewals: slacks(&desired),
         calls: calls(&desired),
         overlaps: overlaps(&desired),
+        online: if args.online { online(common).await? } else { Vec::new() },
     };
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&checked)?)?;
@@ -65,22 +85,45 @@ pub(super) fn run(common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::R
     for warning in checked.calls.iter().filter_map(CallsView::warning) {
         complain(&format!("warning: {warning}"));
     }
-    let thin: Vec<&SlackView> =
-        checked.renewals.iter().filter(|slack| slack.failed_passes < FAILED_PASSES_MIN).collect();
-    for slack in &thin {
-        complain(&format!(
-            "error: account {}: a renewal that may fail {} times leaves no second chance; give a longer lifetime or renew_before",
-            slack.account, slack.failed_passes
-        ));
+    let Judged { refused, held } = judged(&desired, common).await?;
+    for channels in &held {
+        complain(&format!("warning: {channels}; they are held, and health is degraded"));
     }
-    Ok(if thin.is_empty() { Exit::Done } else { Exit::BadConfig })
+    for channels in &refused {
+        complain(&format!("error: {channels}"));
+    }
+    let is_bad = checked.online.iter().any(|answers| answers.verdict() == Verdict::Bad);
+    Ok(match checked.online.iter().any(Answers::is_unheard) {
+        _ if is_bad || !refused.is_empty() => Exit::BadConfig,
+        true => Exit::Failed,
+        false => Exit::Done,
+    })
+}
+
+async fn online(common: &Common) -> anyhow::Result<Vec<Answers>> {
+    let here = beside_quietly(common).await?;
+    let mut answers = Vec::new();
+    for subject in here.fleet.subjects.values() {
+        answers.push(online::asked(subject).await);
+    }
+    Ok(answers)
+}
+
+/// Where a renewal could not fail twice, it counts if the channel is held so already: only then is
+/// the daemon or the store asked.
+async fn judged(desired: &Desired, common: &Common) -> anyhow::Result<Judged> {
+    let as_new = slack::judged(desired, &slack::Channels::new());
+    if as_new.refused.is_empty() {
+        return Ok(as_new);
+    }
+    Ok(slack::judged(desired, &thin_in_force(common).await?))
 }
 
 fn slacks(desired: &Desired) -> Vec<SlackView> {
     let mut alike: BTreeMap<(String, Duration, Option<Duration>), (Slack, usize)> = BTreeMap::new();
     for (account, held) in &desired.accounts {
         for spec in held.specs.values() {
-            let slack = slack(spec, account, desired.settings.request_timeout);
+            let slack = renewal::slack(spec, account, desired.settings.request_timeout);
             let key = (account.to_string(), spec.lifetime, spec.renew_before);
             alike.entry(key).or_insert((slack, 0)).1 += 1;
         }
@@ -158,14 +201,16 @@ fn print(
     for overlap in &checked.overlaps {
         writeln!(stdout, "  note: {overlap}")?;
     }
+    for answers in &checked.online {
+        answers.print(stdout)?;
+    }
     Ok(())
 }
-
-/// With fewer, one bad minute is a gap.
-const FAILED_PASSES_MIN: u32 = 2;
 
 const AFTER_HELP: &str = "\
 Examples:
   channelkeeper -c config.toml check
+  channelkeeper -c config.toml check --online
 
-Exit codes: 0 the config is good; 3 it cannot be used, or a renewal could not fail twice.";
+Exit codes: 0 the config is good; 1 Zoho could not be asked; 3 the config cannot be used, a renewal could not fail
+twice, or Zoho says that something is wrong.";

@@ -29,9 +29,12 @@ use crate::daemon::emptied::{self, Emptied};
 use crate::daemon::fleet::{Fleet, Means};
 use crate::daemon::former;
 use crate::daemon::reload::{Reloader, Reloading};
+use crate::daemon::requests::SlackRequest;
 use crate::daemon::scheduler::chain;
+use crate::daemon::slack;
 use crate::daemon::tasks::{Stop, Tasks};
 use crate::expose::overview::ConfigState;
+use crate::model::desired::Desired;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::store::{Migrated, Opened, Store};
 
@@ -132,9 +135,26 @@ pub async fn fetch(
 /// # Errors
 /// When the config cannot be used, or the store cannot be opened.
 pub async fn beside(common: &Common) -> anyhow::Result<Beside> {
-    let state_dir = state_dir(common);
     let loaded = config::load(&common.config, &Surroundings::of_process());
     print_problems(&loaded);
+    beside_of(common, loaded).await
+}
+
+/// The same after the problems of the config have been told, those of credentials that only the
+/// unit has aside.
+///
+/// # Errors
+/// When the config cannot be used, or the store cannot be opened.
+pub async fn beside_quietly(common: &Common) -> anyhow::Result<Beside> {
+    let loaded = config::load(&common.config, &Surroundings::of_process());
+    if loaded.desired.is_none() {
+        print_problems(&loaded);
+    }
+    beside_of(common, loaded).await
+}
+
+async fn beside_of(common: &Common, loaded: Loaded) -> anyhow::Result<Beside> {
+    let state_dir = state_dir(common);
     let desired = loaded.desired.ok_or(BadConfig::Said)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let is_free = Store::exists(&state_dir) && Daemon::connect(&state_dir).await?.is_none();
@@ -171,6 +191,30 @@ pub fn print_problems(loaded: &Loaded) {
     let all: Vec<_> = loaded.problems.iter().chain(&loaded.warnings).cloned().collect();
     if !all.is_empty() {
         complain_in_colour(config::render(&all, look).trim_end());
+    }
+}
+
+/// Refuses channels that may not begin for want of slack.
+fn keeps_slack(desired: &Desired, store: &Store) -> anyhow::Result<()> {
+    let judged = slack::judged_by_store(desired, store);
+    let refused = judged.map_err(|error| anyhow::anyhow!(chain(&error)))?.refused;
+    ensure!(refused.is_empty(), BadConfig::Daemon(refused.join("\n")));
+    Ok(())
+}
+
+/// The channels in force that have too little slack: those of the daemon, else of the store, if
+/// there is one.
+///
+/// # Errors
+/// When the daemon may not be talked to, or the store cannot be read.
+pub async fn thin_in_force(common: &Common) -> anyhow::Result<slack::Channels> {
+    let state_dir = state_dir(common);
+    match Daemon::connect(&state_dir).await? {
+        Some(daemon) => daemon.ask(SlackRequest {}).await,
+        None if Store::exists(&state_dir) => {
+            Ok(slack::held(&open(&state_dir, &SystemClock::new())?)?)
+        }
+        None => Ok(slack::Channels::new()),
     }
 }
 
@@ -323,6 +367,7 @@ impl Here {
         former::remember(&mut desired, None, &store, &surroundings)
             .map_err(|error| anyhow::anyhow!(chain(&error)))?;
         if purpose == Use::Change {
+            keeps_slack(&desired, &store)?;
             store.keep_desired(&desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
         }
         let carriers = Carriers::all(network(&desired.settings)?);

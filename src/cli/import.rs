@@ -118,14 +118,26 @@ fn refusals(
         let (Some(spec), Some(observed)) = (account.specs.get(&id), found.channels.get(&id)) else {
             continue;
         };
-        // No secret was fetched, so that nothing is known of tokens here.
         let differing = drift(spec, observed);
-        let differs = differing.iter().find(|drift| !matches!(drift, Drift::Token { .. }));
+        let differs = differing.iter().find(|drift| !is_taken_over(drift));
         if let Some(differs) = differs {
             refusals.insert(id, format!("declared so, its {} would be changed", differs.field()));
         }
     }
     refusals
+}
+
+/// True for what the take-over of a channel may change: its URL gets the mark of its owner where
+/// `mark_owner` is set. Of tokens nothing is known here, because no secret was fetched.
+fn is_taken_over(drift: &Drift) -> bool {
+    match drift {
+        Drift::Token { .. } => true,
+        Drift::NotifyUrl { seen, wanted } => seen.iter().all(|url| wanted.claims(url)),
+        Drift::Events { .. }
+        | Drift::NotifyOnRelatedAction { .. }
+        | Drift::ReturnAffectedFieldValues { .. }
+        | Drift::Conditions { .. } => false,
+    }
 }
 
 /// The `channel_defaults` of the account in the config file itself, which the declarations have to

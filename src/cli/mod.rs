@@ -199,7 +199,7 @@ impl Verb {
         match self {
             Verb::Init(args) => init::run(args, common, stdout).await,
             Verb::Run(args) => run::run(args, common).await,
-            Verb::Check(check::CheckArgs {}) => check::run(common, stdout),
+            Verb::Check(args) => check::run(args, common, stdout).await,
             Verb::Plan(args) => plan::run(args, common, stdout).await,
             Verb::Explain(args) => explain::run(args, common, stdout).await,
             Verb::Apply(args) => apply::run(args, common, stdout).await,

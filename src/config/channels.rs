@@ -19,7 +19,11 @@ use crate::model::secret::Secret;
 use crate::model::version::DAY;
 
 /// A URL whose query says who keeps the channel. An owner is made of letters that need no encoding.
+/// A URL that says so already, as `import` prints it, stays as it is.
 fn marked(url: &str, owner: &str) -> String {
+    if NotifyUrl::new(url).mark() == Some(owner) {
+        return url.to_owned();
+    }
     let (place, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
     let joint = match place.split_once('?') {
         None => "?",

@@ -602,6 +602,8 @@ fn an_owner_is_marked_where_it_is_asked_for_and_the_mark_counts_for_the_length()
         url("https://h.example/?a=1#b", "mark_owner = true"),
         "https://h.example/?a=1&channelkeeper=channelkeeper#b"
     );
+    let marked = "https://h.example/?a=1&channelkeeper=channelkeeper";
+    assert_eq!(url(marked, "mark_owner = true"), marked);
     let long = format!("https://h.example/{}", "x".repeat(230));
     assert_eq!(url(&long, ""), long);
     problems(

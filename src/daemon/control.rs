@@ -33,7 +33,7 @@ use super::actions::VerbError;
 use super::desk::{Desk, Use, Verb, WaitsFor};
 use super::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
-    ReloadRequest, RenewRequest, ResumeRequest, StatusRequest, SummaryRequest,
+    ReloadRequest, RenewRequest, ResumeRequest, SlackRequest, StatusRequest, SummaryRequest,
 };
 use super::scheduler::chain;
 
@@ -71,6 +71,7 @@ pub async fn serve(listener: UnixListener, door: PathBuf, desk: Desk, shutdown: 
         .route(ALIVE, get(async || Json(())))
         .merge(verb::<StatusRequest>())
         .merge(verb::<SummaryRequest>())
+        .merge(verb::<SlackRequest>())
         .merge(verb::<GapsRequest>())
         .merge(verb::<AckRequest>())
         .merge(verb::<PlanRequest>())

@@ -32,9 +32,10 @@ use super::fleet::Fleet;
 use super::reload::{Reader, Reloading};
 use super::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
-    ReloadRequest, RenewRequest, ResumeRequest, StatusRequest, SummaryRequest, Which,
+    ReloadRequest, RenewRequest, ResumeRequest, SlackRequest, StatusRequest, SummaryRequest, Which,
 };
 use super::scheduler::{Heard, Links};
+use super::slack;
 use super::views::{Acked, Applied, Missed, PauseView, Resumed};
 
 /// The parts that verbs are answered from.
@@ -118,6 +119,17 @@ impl Verb for SummaryRequest {
 
     async fn answer(self, desk: &Desk) -> Result<Summary, VerbError> {
         Ok(Summary::of(&*desk.overview()?, desk.loop_age(), desk.clock.now()))
+    }
+}
+
+impl Verb for SlackRequest {
+    type Answer = slack::Channels;
+    const PATH: &'static str = "/slack";
+    const USE: Use = Use::Look;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<slack::Channels, VerbError> {
+        Ok(slack::held(&desk.store)?)
     }
 }
 

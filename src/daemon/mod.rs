@@ -2,6 +2,7 @@
 //!
 //! - [`former`]: how channels were declared that the config has no more and that are still ours;
 //! - [`emptied`]: a config that declares nothing, which is an accident until somebody says otherwise;
+//! - [`slack`]: channels whose renewal could not fail twice, refused at first and held where they run;
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - `queue`: which account's turn it is;
@@ -50,6 +51,7 @@ pub mod requests;
 pub mod run;
 pub mod scheduler;
 pub mod signals;
+pub mod slack;
 pub mod status_file;
 pub mod tasks;
 pub mod views;

@@ -18,6 +18,7 @@ use super::emptied::{self, Emptied};
 use super::fleet::{Fleet, Means};
 use super::former;
 use super::scheduler::{Links, Message, chain};
+use super::slack;
 
 /// Puts a config that was read again in force.
 pub struct Reloader {
@@ -162,13 +163,18 @@ impl Reader {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take();
         let loaded = loaded.unwrap_or_else(|| config::load(&self.config, &self.surroundings));
         log_loaded(&loaded);
-        let config = config_state(&self.config, &loaded, self.means.clock.now());
+        let mut config = config_state(&self.config, &loaded, self.means.clock.now());
         let Some(mut desired) = loaded.desired else { return Err(config.problems) };
         let failed = |error| vec![format!("the store failed: {}", chain(&error))];
         let refusal = emptied::refusal(&self.config, &desired, &self.means.store, emptied);
         if let Some(why) = refusal.map_err(failed)? {
             return Err(vec![why]);
         }
+        let judged = slack::judged_by_store(&desired, &self.means.store).map_err(failed)?;
+        if !judged.refused.is_empty() {
+            return Err(judged.refused);
+        }
+        config.thin = told_thin(judged.held);
         let (store, surroundings) = (&self.means.store, &self.surroundings);
         former::remember(&mut desired, Some(former), store, surroundings).map_err(failed)?;
         Fresh::new(desired, config, &self.means, former).map_err(failed)
@@ -183,7 +189,16 @@ pub(super) fn config_state(file: &Path, loaded: &Loaded, now: Timestamp) -> Conf
         hash: Some(loaded.hash.clone()),
         problems: loaded.problems.iter().map(Problem::one_line).collect(),
         warnings: loaded.warnings.iter().map(Problem::one_line).collect(),
+        thin: Vec::new(),
     }
+}
+
+/// Tells which channels have too little slack and are held all the same.
+pub(super) fn told_thin(held: Vec<String>) -> Vec<String> {
+    for line in &held {
+        warn!(channels = line, "a renewal could not fail twice");
+    }
+    held
 }
 
 /// Tells what is wrong with a config.

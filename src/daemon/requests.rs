@@ -25,6 +25,10 @@ pub struct StatusRequest {}
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct SummaryRequest {}
 
+/// The channels in force whose renewal could not fail twice.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct SlackRequest {}
+
 /// The plan at this instant.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -18,8 +18,9 @@ use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
 use super::former;
-use super::reload::{config_state, log_loaded};
+use super::reload::{config_state, log_loaded, told_thin};
 use super::scheduler::chain;
+use super::slack::{self, Judged};
 
 /// The desired state, and the state of the config file.
 pub(super) struct Wanted {
@@ -41,14 +42,20 @@ pub(super) fn wanted(
     log_loaded(loaded);
     let mut config = config_state(file, loaded, now);
     if let Some(mut desired) = loaded.desired.take() {
-        let Some(why) = emptied::refusal(file, &desired, store, Emptied::Refused)? else {
+        let emptied = emptied::refusal(file, &desired, store, Emptied::Refused)?;
+        let Judged { refused, held } = slack::judged_by_store(&desired, store)?;
+        let refused: Vec<String> = emptied.into_iter().chain(refused).collect();
+        if refused.is_empty() {
             former::remember(&mut desired, None, store, surroundings)?;
             store.keep_desired(&desired)?;
             let unusable = BTreeMap::new();
+            config.thin = told_thin(held);
             return Ok(Some(Wanted { desired, unusable, config, opens: true }));
-        };
-        error!(why, "a config without accounts is not used");
-        config.problems.push(why);
+        }
+        for why in &refused {
+            error!(why, "a config that reads well is not used");
+        }
+        config.problems.extend(refused);
     }
     let fetcher = RefCell::new(Fetcher::new(surroundings));
     let fetch =
@@ -66,5 +73,6 @@ pub(super) fn wanted(
     }
     error!("the config cannot be used; the last good state from the store is in force");
     let opens = restored.unopened.is_none();
+    config.thin = told_thin(slack::judged_by_store(&restored.desired, store)?.held);
     Ok(Some(Wanted { desired: restored.desired, unusable: restored.unusable, config, opens }))
 }

@@ -152,6 +152,8 @@ pub struct ConfigState {
     pub problems: Vec<String>,
     /// The warnings about the file.
     pub warnings: Vec<String>,
+    /// Channels in force whose renewal could not fail twice.
+    pub thin: Vec<String>,
 }
 
 /// The measurements taken beside the passes. It is kept in memory only.

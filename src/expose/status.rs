@@ -281,7 +281,7 @@ impl ReasonView {
 
 impl ConfigView {
     pub(super) fn of(config: &ConfigState) -> ConfigView {
-        let ConfigState { file, loaded_at, hash: _, problems, warnings } = config;
+        let ConfigState { file, loaded_at, hash: _, problems, warnings, thin: _ } = config;
         let lines =
             |texts: &[String]| texts.iter().take(LINES_MAX).map(|text| line(text)).collect();
         ConfigView {

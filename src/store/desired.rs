@@ -53,6 +53,28 @@ pub struct Declared {
 /// Fetches a secret again from where it came from.
 pub type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
 
+/// The lives that a desired state asks for.
+#[derive(Debug, Default)]
+pub struct Lives {
+    /// How long one call may take.
+    pub request_timeout: Duration,
+    /// Each channel's.
+    pub channels: Vec<Life>,
+}
+
+/// The life that a channel asks for.
+#[derive(Debug)]
+pub struct Life {
+    /// Its account.
+    pub account: AccountName,
+    /// Its id.
+    pub id: ChannelId,
+    /// How long it is.
+    pub lifetime: Duration,
+    /// How much of it is left when it is renewed.
+    pub renew_before: Option<Duration>,
+}
+
 impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether
     /// anything was written.
@@ -102,6 +124,23 @@ impl Store {
             self.desired.keys_that(&prefix, |_| true).map(|keys| keys.len())
         };
         Ok(Declared { accounts: below("account")?, channels: below("channel")? })
+    }
+
+    /// The lives of the channels of the last good desired state; none when there never was one.
+    pub fn lives(&self) -> Result<Lives, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else {
+            return Ok(Lives::default());
+        };
+        let mut lives = Lives::default();
+        self.desired.each(&keys::generation(current.generation), |_, entry| match entry {
+            Entry::Settings(settings) => lives.request_timeout = settings.request_timeout,
+            Entry::Account(_) => {}
+            Entry::Channel(channel) => {
+                let ChannelValue { account, id, lifetime, renew_before, .. } = channel;
+                lives.channels.push(Life { account, id, lifetime, renew_before });
+            }
+        })?;
+        Ok(lives)
     }
 
     /// The last good desired state, its secrets fetched; `None` when there never was one.

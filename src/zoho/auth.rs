@@ -38,6 +38,8 @@ pub struct Tokens {
     asked: std::sync::Mutex<Asked>,
     /// The host that the last reply named as that of the org's API.
     api_domain: std::sync::Mutex<Option<String>>,
+    /// The scopes that the last reply named.
+    scope: std::sync::Mutex<Option<String>>,
     veil: Arc<Veil>,
 }
 
@@ -61,6 +63,7 @@ impl Tokens {
             remember,
             asked: std::sync::Mutex::default(),
             api_domain: std::sync::Mutex::default(),
+            scope: std::sync::Mutex::default(),
             veil,
         }
     }
@@ -88,11 +91,12 @@ impl Tokens {
         let fetched = fetch(account, transport, &self.veil, now).await;
         self.count(&fetched);
         match &fetched {
-            Ok(Given { secret, ends, api_domain }) => {
+            Ok(Given { secret, ends, api_domain, scope }) => {
                 state.denied = None;
                 state.access = Some((secret.clone(), *ends));
                 *self.api_domain.lock().unwrap_or_else(PoisonError::into_inner) =
                     api_domain.clone();
+                *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = scope.clone();
             }
             Err(Refusal::Denied { what, throttled }) => state.deny(now, what.clone(), *throttled),
             Err(Refusal::Other(_)) => {}
@@ -149,6 +153,13 @@ impl Tokens {
         self.api_domain.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The work that the last token given to this process does not allow, where the reply named its
+    /// scopes.
+    pub(super) fn lacking_scopes(&self) -> Option<Vec<&'static str>> {
+        let scope = self.scope.lock().unwrap_or_else(PoisonError::into_inner);
+        scope.as_deref().map(missing_scopes)
+    }
+
     /// The state of the token at this instant.
     pub async fn state(&self) -> TokenState {
         self.state.lock().await.clone()
@@ -176,6 +187,7 @@ struct Given {
     secret: Secret,
     ends: Timestamp,
     api_domain: Option<String>,
+    scope: Option<String>,
 }
 
 enum Refusal {
@@ -441,7 +453,8 @@ fn read_token(response: &Response, veil: &Veil, now: Timestamp) -> Result<Given,
         let ends = after(now, Duration::from_secs(lifetime.min(TOKEN_LIFETIME_DEFAULT)));
         let api_domain = body.get("api_domain").and_then(Value::as_str);
         let api_domain = api_domain.map(|domain| veil.words(domain));
-        return Ok(Given { secret: Secret::new(token), ends, api_domain });
+        let scope = body.get("scope").and_then(Value::as_str).map(|scope| veil.words(scope));
+        return Ok(Given { secret: Secret::new(token), ends, api_domain, scope });
     }
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let (error, description) = (text("error"), text("error_description"));

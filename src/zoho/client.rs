@@ -5,7 +5,7 @@
 //! one, by its place or its `json_path` where it does not, and where neither settles it the
 //! channel's verdict is [`ItemVerdict::Unsure`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -281,6 +281,21 @@ impl Client {
         }
     }
 
+    /// The API names of the org's modules, which needs a scope of its own.
+    pub async fn modules(&self) -> Result<BTreeSet<String>, Error> {
+        let response = self.call(MODULES, "GET", Vec::new(), Vec::new()).await?;
+        wire::read_modules_list(&response.body).map_err(|why| Error {
+            operation: MODULES,
+            writing: false,
+            kind: Kind::Unreadable { status: response.status, why: why.to_string() },
+        })
+    }
+
+    /// The work that the token does not allow, where Zoho named its scopes.
+    pub fn lacking_scopes(&self) -> Option<Vec<&'static str>> {
+        self.tokens.lacking_scopes()
+    }
+
     async fn read(
         &self,
         only: Option<ChannelId>,
@@ -321,11 +336,12 @@ impl Client {
         query: Vec<(String, String)>,
         body: Vec<u8>,
     ) -> Result<Response, Error> {
-        let writing = operation != "list";
+        let writing = !["list", MODULES].contains(&operation);
+        let resource = if operation == MODULES { "settings/modules" } else { "actions/watch" };
         let mut request = Request {
             method,
             base: self.account.api_url.clone(),
-            path: format!("/crm/{}/actions/watch", self.account.version),
+            path: format!("/crm/{}/{resource}", self.account.version),
             query,
             headers: Vec::new(),
             body,
@@ -452,6 +468,9 @@ impl Client {
         *calls.entry((operation, outcome)).or_default() += 1;
     }
 }
+
+/// The operation that lists modules.
+const MODULES: &str = "modules";
 
 fn host_of(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);

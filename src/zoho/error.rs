@@ -136,6 +136,16 @@ impl Error {
         Error { operation, writing: true, kind }
     }
 
+    /// True when the token has no scope for what was asked.
+    pub fn is_scope_mismatch(&self) -> bool {
+        matches!(&self.kind, Kind::Refused { code: Some(code), .. } if code == SCOPE_MISMATCH)
+    }
+
+    /// True when somebody has to change the account's credentials, scopes or URLs.
+    pub fn is_of_account(&self) -> bool {
+        self.class() == Class::Account
+    }
+
     /// The meaning of this error, by the table above.
     pub fn class(&self) -> Class {
         match &self.kind {

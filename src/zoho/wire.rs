@@ -126,6 +126,18 @@ pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     Ok(Page { rows, strangers, count, more: said.unwrap_or(count >= PAGE_ROWS) })
 }
 
+/// The API names in a list of modules (v8 *Modules API*).
+pub fn read_modules_list(body: &[u8]) -> Result<BTreeSet<String>, serde_json::Error> {
+    let reply: ModulesReply = serde_json::from_slice(body)?;
+    let name = |module: &Value| module.get("api_name")?.as_str().map(str::to_owned);
+    Ok(reply.modules.iter().filter_map(name).collect())
+}
+
+#[derive(Deserialize)]
+struct ModulesReply {
+    modules: Vec<Value>,
+}
+
 /// A row whose channel id is none that can be declared: a UUID, a word, a negative number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stranger {

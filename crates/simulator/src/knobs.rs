@@ -10,8 +10,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
+use crate::model::exchange::Response;
 use crate::model::version::{ApiVersion, FALLBACK_LIFETIME};
+
+use super::reply::json_response;
 
 /// How this Zoho behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +108,8 @@ pub struct Knobs {
     pub api_domain: ApiDomain,
     /// True when the token reply names the scope.
     pub token_scope: bool,
+    /// True when every token may list the modules, beside what its scopes say.
+    pub modules_scope: bool,
     /// Who answers for the person when a device asks for access.
     pub device_answer: DeviceAnswer,
     /// How often a device may ask for its tokens.
@@ -165,6 +171,7 @@ impl Default for Knobs {
             refresh_tokens_max: 20,
             api_domain: ApiDomain::Own,
             token_scope: false,
+            modules_scope: false,
             device_answer: DeviceAnswer::Page,
             device_interval: Length(Duration::from_secs(5)),
             device_code_life: Length(Duration::from_secs(300)),
@@ -211,6 +218,14 @@ impl Knobs {
     pub fn echo(&self, instant: Timestamp) -> String {
         let zone = self.time_zone().unwrap_or(TimeZone::UTC);
         instant.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+
+    /// The answer to a list of modules.
+    pub(crate) fn modules_list(&self) -> Response {
+        let module =
+            |name: &String| json!({ "api_name": name, "module_name": name, "api_supported": true });
+        let modules: Vec<Value> = self.modules.iter().map(module).collect();
+        json_response(200, &json!({ "modules": modules }))
     }
 
     /// Returns whether a module can be watched.

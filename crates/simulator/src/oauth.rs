@@ -92,20 +92,39 @@ pub(crate) fn admitted(
     operation: Operation,
     now: Timestamp,
 ) -> Result<String, Response> {
-    let given = bearer(request).ok_or_else(|| invalid_token(&zoho.knobs))?;
-    let find = |state: &OrgState| {
-        let token =
-            state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
-        Some((state.org.name.clone(), token.scopes.clone()))
-    };
-    let (name, scopes) =
-        zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))?;
+    let (name, scopes) = of_live_token(zoho, request, now)?;
     let suffices = |scope: &String| {
         scope
             .strip_prefix(SCOPE)
             .is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
     };
     if scopes.iter().any(suffices) { Ok(name) } else { Err(scope_mismatch()) }
+}
+
+/// Lets the list of modules through, for which notifications need no scope.
+pub(crate) fn may_list_modules(
+    zoho: &Zoho,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), Response> {
+    let (_, scopes) = of_live_token(zoho, request, now)?;
+    let is_held = scopes.iter().any(|held| covers(held, "ZohoCRM.settings.modules.READ"));
+    if zoho.knobs.modules_scope || is_held { Ok(()) } else { Err(scope_mismatch()) }
+}
+
+/// The org and the scopes of the token that a call carries.
+fn of_live_token(
+    zoho: &Zoho,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(String, Vec<String>), Response> {
+    let given = bearer(request).ok_or_else(|| invalid_token(&zoho.knobs))?;
+    let find = |state: &OrgState| {
+        let token =
+            state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
+        Some((state.org.name.clone(), token.scopes.clone()))
+    };
+    zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))
 }
 
 /// The access token that a call carries.

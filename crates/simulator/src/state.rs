@@ -222,6 +222,10 @@ impl Zoho {
                 _ => oauth::token(self, request, now),
             };
         }
+        if modules_version(&request.path).is_some() {
+            return oauth::may_list_modules(self, request, now)
+                .map_or_else(|refused| refused, |()| self.knobs.modules_list());
+        }
         let Some(version) = version_of(&request.path) else { return url_pattern() };
         let Some(operation) = Operation::of(request.method) else {
             let message = "The http request method type is not a valid one";
@@ -323,7 +327,7 @@ impl Operation {
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
         TOKEN | DEVICE_CODE | DEVICE_TOKEN | REVOKE => Some(Endpoint::Token),
-        _ => version_of(path).map(|_| Endpoint::Watch),
+        _ => version_of(path).or_else(|| modules_version(path)).map(|_| Endpoint::Watch),
     }
 }
 
@@ -331,6 +335,10 @@ const TOKEN: &str = "/oauth/v2/token";
 const DEVICE_CODE: &str = "/oauth/v3/device/code";
 const DEVICE_TOKEN: &str = "/oauth/v3/device/token";
 const REVOKE: &str = "/oauth/v2/token/revoke";
+
+fn modules_version(path: &str) -> Option<ApiVersion> {
+    path.strip_prefix("/crm/")?.strip_suffix("/settings/modules")?.parse().ok()
+}
 
 fn version_of(path: &str) -> Option<ApiVersion> {
     path.strip_prefix("/crm/")?.strip_suffix("/actions/watch")?.parse().ok()

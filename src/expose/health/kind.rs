@@ -44,6 +44,8 @@ pub enum Kind {
     PassOverdue,
     /// The config cannot be used; the last good one is in force.
     Config,
+    /// A renewal of channels in force could not fail twice.
+    Slack,
     /// The status file cannot be written: a check on another host will take the daemon to be gone.
     StatusFile,
     /// A hook failed, or was not told of everything.
@@ -194,6 +196,11 @@ impl Kind {
                 means: "the config cannot be used; the last good one is in force",
                 remedy: "`channelkeeper check` shows the place; mend it and reload",
             },
+            Kind::Slack => Row {
+                word: "slack",
+                means: "a renewal of channels in force could not fail twice, so that one bad minute is a gap",
+                remedy: "give them a longer lifetime or renew_before, and reload",
+            },
             Kind::StatusFile => Row {
                 word: "status-file",
                 means: "[daemon] status_file cannot be written, so its readers will take the daemon to be gone",
@@ -283,7 +290,7 @@ struct Row {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 33] = [
+    const KINDS: [Kind; 34] = [
         Kind::NotLive,
         Kind::StoreFailed,
         Kind::NeedsAPerson,
@@ -303,6 +310,7 @@ mod tests {
         Kind::Paused,
         Kind::PassOverdue,
         Kind::Config,
+        Kind::Slack,
         Kind::StatusFile,
         Kind::Hooks,
         Kind::LogLost,

@@ -64,6 +64,9 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
     for problem in &config.problems {
         add(Kind::Config, None, format!("the last good desired state is in force: {problem}"));
     }
+    for channels in &config.thin {
+        add(Kind::Slack, None, channels.clone());
+    }
     if let Some(why) = status_file_failed {
         let text = format!(
             "the status file cannot be written, so whoever reads it will take the daemon to be gone: {why}"

@@ -317,6 +317,7 @@ fn what_concerns_the_daemon_degrades() {
     check(
         |overview| {
             overview.config.problems = vec!["config.toml:3: unknown key".to_owned()];
+            overview.config.thin = vec!["config.toml:7: 2 channels of account acme".to_owned()];
             overview.orphans.insert(account("old"), 3);
             overview.store_moved_aside = Some("store.broken: checksum".to_owned());
             overview.clock_jump = Some((minutes(30), -90_000));
@@ -326,6 +327,7 @@ fn what_concerns_the_daemon_degrades() {
         &expect![[r#"
             degraded, live, ready
             config: the last good desired state is in force: config.toml:3: unknown key
+            slack: config.toml:7: 2 channels of account acme
             log-lost: whoever reads stderr is too slow: 1 log line lost since the start, the last at 2026-01-01T00:30:00Z
             orphans: account old: declared no longer: 3 channels left to expire
             store-moved-aside: the database could not be used and was moved aside: store.broken: checksum

@@ -123,3 +123,25 @@ fn what_the_config_would_refuse_is_left_out_with_its_words() {
     place.write(&(zoho.account().to_owned() + &imported));
     place.done(&["check"]);
 }
+
+#[test]
+fn under_mark_owner_marked_and_unmarked_channels_are_taken_over() {
+    let zoho = Simulator::start();
+    let url = "https://other.example.com/";
+    for (id, url) in [(8, url.to_owned()), (9, format!("{url}?channelkeeper=channelkeeper"))] {
+        zoho.hand(&json!({"create": {
+            "channel": id, "events": ["Deals.all"], "notify_url": url, "token": null,
+            "expiry": "2100-01-01T00:00:00Z",
+        }}));
+    }
+    let defaults = "\n[accounts.sim1.channel_defaults]\nmark_owner = true\n";
+    let account = zoho.account().to_owned() + defaults;
+    let place = Place::new(&account);
+    let imported = place.done(&["import"]).out;
+    assert_eq!(imported.matches("[[channels]]").count(), 2, "{imported}");
+    place.write(&(account + &imported));
+    let plan = place.verb(&["plan", "--json"]).json();
+    let steps = plan["accounts"][0]["steps"].as_array().unwrap();
+    let words: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
+    assert_eq!(words, ["take-over", "update"], "{plan:#}");
+}

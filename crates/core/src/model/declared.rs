@@ -31,6 +31,12 @@ impl Declared {
         Declared(Some(Arc::new(Lines { file, channel, events })))
     }
 
+    /// The place of the channel, as `config.toml:10`.
+    pub fn channel(&self) -> Option<String> {
+        let Lines { file, channel, events: _ } = self.0.as_deref()?;
+        Some(format!("{file}:{channel}"))
+    }
+
     /// The places of events, as `config.toml:13, config.toml:14`.
     pub fn events(&self, events: &Events) -> Option<String> {
         let Lines { file, channel: _, events: declared } = self.0.as_deref()?;
@@ -53,8 +59,7 @@ impl Declared {
             return self.events(&[event].into_iter().collect());
         }
         message.strip_prefix("the key ")?;
-        let Lines { file, channel, events: _ } = self.0.as_deref()?;
-        Some(format!("{file}:{channel}"))
+        self.channel()
     }
 }
 

@@ -184,11 +184,27 @@ pub struct Slack {
     pub outage: Duration,
 }
 
+impl Slack {
+    /// True when one bad minute is a gap.
+    pub const fn is_thin(self) -> bool {
+        self.failed_passes < FAILED_PASSES_MIN
+    }
+}
+
 /// The slack of a spec whose full lifetime is granted, with the loop's own period and one call's
 /// time-out taken off.
 pub fn slack(spec: &Spec, account: &AccountName, request_timeout: Duration) -> Slack {
-    let life = Life { length: spec.lifetime, expiry: Timestamp::UNIX_EPOCH };
-    slack_within(life, life.lead(spec.renew_before, Phase::of(account)).length(), request_timeout)
+    slack_of((spec.lifetime, spec.renew_before), account, request_timeout)
+}
+
+/// The same of a lifetime and its `renew_before`.
+pub fn slack_of(
+    (lifetime, renew_before): (Duration, Option<Duration>),
+    account: &AccountName,
+    request_timeout: Duration,
+) -> Slack {
+    let life = Life { length: lifetime, expiry: Timestamp::UNIX_EPOCH };
+    slack_within(life, life.lead(renew_before, Phase::of(account)).length(), request_timeout)
 }
 
 /// The slack of a life that has `margin` left when its renewal is first tried.
@@ -216,6 +232,8 @@ const LONG_LIFE: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 /// A life is a little under what was asked for: a guard is taken off the longest, expiries carry
 /// whole seconds, and a call takes time.
 const ASKED_LESS: Duration = Duration::from_secs(32);
+/// With fewer, one bad minute is a gap.
+const FAILED_PASSES_MIN: u32 = 2;
 const FAILED_PASSES_SHOWN_MAX: u32 = 1000;
 
 #[cfg(test)]
@@ -254,7 +272,7 @@ mod tests {
         assert_eq!([left(ten), left(short)], [(ten / 3, ten), (short / 2, short)]);
     }
 
-    /// `check` prints this, and refuses fewer than two. An attempt that can only end when the life
+    /// `check` prints this, and fewer than two are refused. An attempt that can only end when the life
     /// does is none.
     #[test]
     fn how_many_passes_may_fail_in_a_row() {

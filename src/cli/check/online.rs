@@ -1,0 +1,163 @@
+//! `check --online`: what Zoho says of each account, by calls that change nothing.
+//!
+//! A look shows whether the credentials are taken, and the channels. The modules need a scope of
+//! their own. The scopes of the writes are known only where the token reply names them: no write is
+//! tried for the sake of an answer.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::config::near::nearest;
+use crate::daemon::scheduler::chain;
+use crate::model::channel::Spec;
+use crate::plan::render::counted;
+use crate::reconcile::subject::Subject;
+use crate::zoho::error::Error;
+
+/// The answers about one account.
+#[derive(Debug, Serialize)]
+pub(super) struct Answers {
+    account: String,
+    findings: Vec<Finding>,
+}
+
+/// One thing that was asked.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// `credentials`, `channels`, `scopes` or `modules`.
+    about: &'static str,
+    verdict: Verdict,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    Good,
+    /// It could not be asked, and the text says why.
+    Unasked,
+    Bad,
+}
+
+/// Asks about one account.
+pub(super) async fn asked(subject: &Subject) -> Answers {
+    let account = subject.name().to_string();
+    let mut findings = Vec::new();
+    let mut say = |about, verdict, text: String| findings.push(Finding { about, verdict, text });
+    let listing = match subject.client.list().await {
+        Ok(listing) => listing,
+        Err(error) => {
+            let verdict = if error.is_of_account() { Verdict::Bad } else { Verdict::Unasked };
+            let about = if error.is_scope_mismatch() { "scopes" } else { "credentials" };
+            say(about, verdict, chain(&error));
+            for about in ["channels", "modules"] {
+                say(about, Verdict::Unasked, "the look at Zoho failed".to_owned());
+            }
+            return Answers { account, findings };
+        }
+    };
+    say("credentials", Verdict::Good, "Zoho takes them".to_owned());
+    let declared = &subject.desired.specs;
+    let there = declared.keys().filter(|id| listing.channels.contains_key(id)).count();
+    let others = listing.channels.len() - there + listing.strangers.len();
+    let text = format!("{there} of {} declared are there, and {others} others", declared.len());
+    say("channels", Verdict::Good, text);
+    let (verdict, text) = scopes(subject);
+    say("scopes", verdict, text);
+    for (verdict, text) in modules(subject).await {
+        say("modules", verdict, text);
+    }
+    Answers { account, findings }
+}
+
+fn scopes(subject: &Subject) -> (Verdict, String) {
+    match subject.client.lacking_scopes() {
+        None => {
+            let text = "looking is allowed; Zoho does not say whether enabling, repairing and disabling are, and no write \
+                        is tried for that";
+            (Verdict::Unasked, text.to_owned())
+        }
+        Some(lacking) if lacking.is_empty() => (Verdict::Good, "nothing is missing".to_owned()),
+        Some(lacking) => {
+            let text = format!(
+                "the token lacks what is needed to {}: ZohoCRM.notifications.ALL",
+                lacking.join(", ")
+            );
+            (Verdict::Bad, text)
+        }
+    }
+}
+
+async fn modules(subject: &Subject) -> Vec<(Verdict, String)> {
+    let known = match subject.client.modules().await {
+        Ok(known) => known,
+        Err(error) => return vec![(Verdict::Unasked, unasked(&error))],
+    };
+    let specs = subject.desired.specs.values();
+    let missing: Vec<_> =
+        specs.flat_map(|spec| unknown(spec, &known)).map(|text| (Verdict::Bad, text)).collect();
+    if missing.is_empty() {
+        let text = format!("all that are declared are among the org's {}", known.len());
+        return vec![(Verdict::Good, text)];
+    }
+    missing
+}
+
+fn unasked(error: &Error) -> String {
+    if error.is_scope_mismatch() {
+        return "the token lacks ZohoCRM.settings.modules.READ, which nothing else needs"
+            .to_owned();
+    }
+    chain(error)
+}
+
+/// A line for each module of a channel that the org does not have.
+fn unknown(spec: &Spec, known: &BTreeSet<String>) -> Vec<String> {
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    let modules = spec.events.iter().map(|(module, _)| module);
+    let unknown = modules.filter(|module| *module != USERS && !known.contains(*module));
+    let line = |module: &str| {
+        let events = [format!("{module}.all").as_str()].into_iter().collect();
+        let place = spec.declared.events(&events).map(|place| format!("{place}: "));
+        let near = nearest(module, &names).map(|near| format!(" (did you mean {near}?)"));
+        format!(
+            "{}channel {}: the org has no module {module}{}",
+            place.unwrap_or_default(),
+            spec.name,
+            near.unwrap_or_default()
+        )
+    };
+    unknown.map(line).collect()
+}
+
+impl Answers {
+    /// The worst of the answers.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Good)
+    }
+
+    /// True when Zoho said nothing at all about the account.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.findings.iter().all(|finding| finding.verdict == Verdict::Unasked)
+    }
+
+    /// A line for each answer.
+    pub(super) fn print(&self, stdout: &mut (dyn Write + Send)) -> std::io::Result<()> {
+        let Answers { account, findings } = self;
+        writeln!(stdout, "  {account}, asked online ({}):", counted(findings.len(), "answer"))?;
+        for Finding { about, verdict, text } in findings {
+            let word = match verdict {
+                Verdict::Good => "good",
+                Verdict::Unasked => "not asked",
+                Verdict::Bad => "bad",
+            };
+            writeln!(stdout, "    {word:<9}  {about}: {text}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Events of users are sent, although no list of modules has them.
+const USERS: &str = "users";
