@@ -102,6 +102,8 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         kept,
         foreign: Vec::new(),
         overlaps: Vec::new(),
+        limits: Vec::new(),
+        probe: None,
         batch_max: 50,
         next_wake: hours(12),
     };

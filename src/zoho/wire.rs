@@ -46,7 +46,8 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct ChannelBody<'a> {
-    channel_expiry: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_expiry: Option<String>,
     channel_id: String,
     events: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -64,7 +65,8 @@ impl ChannelBody<'_> {
         let spec = &ask.spec;
         let conditions = if limits.conditions { spec.conditions.as_slice() } else { &[] };
         ChannelBody {
-            channel_expiry: ask.expiry.display_with_offset(Offset::UTC).to_string(),
+            channel_expiry: (!ask.is_unsaid)
+                .then(|| ask.expiry.display_with_offset(Offset::UTC).to_string()),
             channel_id: spec.id.to_string(),
             events: ask.events().to_wire(),
             notification_condition: conditions.iter().map(condition).collect(),

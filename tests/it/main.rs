@@ -27,6 +27,7 @@ mod ledger;
 mod one_writer;
 mod process;
 mod quota;
+mod refusals;
 mod rotation;
 mod sample;
 mod scenarios;

@@ -23,6 +23,7 @@ pub mod exchange;
 pub mod hooks;
 pub mod latency;
 pub mod learned;
+pub mod life_refused;
 pub mod observed;
 pub mod oddity;
 pub mod pause;

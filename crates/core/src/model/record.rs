@@ -12,6 +12,7 @@ use super::channel::{ChannelId, ChannelName};
 use super::credits::{CreditsLeft, CreditsNews};
 use super::events::Events;
 use super::learned::Learned;
+use super::life_refused::LifeRefused;
 use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
 
@@ -29,6 +30,9 @@ pub struct Record {
     pub grant: Option<Grant>,
     /// The last refusal, until a write is accepted or the spec changes.
     pub refusal: Option<Refusal>,
+    /// The life that Zoho refused to grant, until it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_refused: Option<LifeRefused>,
     /// Repairs of the same drift, until a look finds the channel as declared.
     pub repairs: Option<Repairs>,
     /// The last renewal that was asked for and that a write has answered.
@@ -47,6 +51,7 @@ impl Record {
             notify_url,
             grant: None,
             refusal: None,
+            life_refused: None,
             repairs: None,
             renewal_answered: None,
             last: None,

@@ -12,6 +12,7 @@ use crate::model::observed::{Look, Observed};
 use crate::model::policy::{Mode, Removed};
 use crate::model::record::{Record, Refusal};
 use crate::model::time::{Timestamp, after, earliest, is_same_second, span, whole_seconds};
+use crate::model::version::FALLBACK_LIFETIME;
 
 use super::backoff;
 use super::drift::{self, Drift};
@@ -22,6 +23,8 @@ use super::repair::repair_action;
 use super::step::{Action, Ask, Cause, Held, Reason, Step};
 use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
+use crate::model::learned::{Scope, Unscoped};
+use crate::model::life_refused::{LifeAsked, LifeRefused, names_expiry};
 
 /// The decision for one channel, before the account as a whole is looked at.
 #[derive(Debug)]
@@ -304,7 +307,7 @@ impl<'a> Case<'a> {
     /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first time
     /// that the token has no scope for PATCH, and the first
     /// time that POST of a live channel of ours is refused because it is live: its answer is
-    /// PUT. An operator who asks for a renewal does not wait.
+    /// PUT. The answer to a refused expiry is a shorter one. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec) -> Option<Held> {
         let refusal = self.unasked_refusal().filter(|_| self.partly.is_none())?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
@@ -313,9 +316,24 @@ impl<'a> Case<'a> {
         let answered_by_post = refusal.code == SCOPE_MISMATCH;
         let answered =
             (not_subscribed || answered_by_put || answered_by_post) && refusal.attempts <= 1;
+        let answered = answered || self.is_answered_by_a_shorter_life(spec, refusal);
         let holds =
             !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
         (holds && self.would_write()).then(|| self.rejected(Some(spec), refusal, urgent))
+    }
+
+    /// Returns whether the next write asks for less than was refused. A refusal that came of a write
+    /// without an expiry taught nothing.
+    fn is_answered_by_a_shorter_life(&self, spec: &Spec, refusal: &Refusal) -> bool {
+        names_expiry(&refusal.message, refusal.json_path.as_deref())
+            && self.life_refused(spec).is_some_and(|refused| refused.at == refusal.at)
+    }
+
+    /// The life that Zoho refused, while that counts.
+    fn life_refused(&self, spec: &Spec) -> Option<&LifeRefused> {
+        let refused = self.record?.life_refused.as_ref()?;
+        let Facts { policy, now, .. } = self.facts;
+        refused.holds(spec.lifetime, policy.lifetime_max, *now).then_some(refused)
     }
 
     /// The refusal, unless an operator asked for a renewal since.
@@ -532,10 +550,17 @@ impl Case<'_> {
     fn retire(&self) -> (Verdict, Option<Timestamp>) {
         let refusal = self.record.and_then(|record| record.refusal.as_ref());
         let refusal = refusal.filter(|refusal| self.still_refused(refusal, false));
-        let verdict = match (self.facts.policy.removed, refusal) {
-            (Removed::Expire, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
-            (Removed::Disable, Some(refusal)) => Verdict::Hold(self.rejected(None, refusal, false)),
-            (Removed::Disable, None) => {
+        let verdict = match (self.facts.policy.removed, refusal, self.lacks(Scope::Delete)) {
+            (Removed::Expire, _, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
+            (Removed::Disable, _, Some(unscoped)) => {
+                let (code, message) = (SCOPE_MISMATCH.to_owned(), unscoped.said.clone());
+                let cause = Cause::Rejected { code, message, json_path: None };
+                Verdict::Hold(self.held(cause, Some(unscoped.until())))
+            }
+            (Removed::Disable, Some(refusal), None) => {
+                Verdict::Hold(self.rejected(None, refusal, false))
+            }
+            (Removed::Disable, None, None) => {
                 Verdict::Act(vec![self.step(Action::Disable, Reason::Retired)], None)
             }
         };
@@ -546,6 +571,11 @@ impl Case<'_> {
     fn forget(&self) -> Verdict {
         let step = Step { expiry: None, ..self.step(Action::Forget, Reason::Gone) };
         Verdict::Act(vec![step], None)
+    }
+
+    /// The scope, where the account's token is known to lack it.
+    fn lacks(&self, scope: Scope) -> Option<&Unscoped> {
+        self.facts.state.learned.lacks(scope, self.facts.now)
     }
 
     /// The steps that mend a drift, or the word that it is contested.
@@ -559,9 +589,9 @@ impl Case<'_> {
             return (Vec::new(), Some(self.held(cause, Some(until))));
         }
         let ask = self.ask(spec);
-        let ask = Ask { expiry: self.kept_expiry(observed).unwrap_or(ask.expiry), ..ask };
+        let ask = Ask { expiry: self.kept_expiry(spec, observed).unwrap_or(ask.expiry), ..ask };
         let reason = Reason::Drift(self.drift.clone());
-        if self.refusal_code() == Some(SCOPE_MISMATCH) {
+        if self.refusal_code() == Some(SCOPE_MISMATCH) || self.lacks(Scope::Update).is_some() {
             return (vec![self.step(self.new_life(spec), reason)], None);
         }
         let action = repair_action(ask, observed, &self.drift, writes);
@@ -580,13 +610,13 @@ impl Case<'_> {
     /// The expiry that a repair leaves as it is, so that the channel stays in step with its
     /// neighbours: only one that was granted to us, that is still worth having, and that may be
     /// asked for. A channel that is renewed as well is given a new one.
-    fn kept_expiry(&self, observed: &Observed) -> Option<Timestamp> {
+    fn kept_expiry(&self, spec: &Spec, observed: &Observed) -> Option<Timestamp> {
         if self.renewal.is_some() {
             return None;
         }
         let (grant, seen) = (self.record?.grant?, observed.expiry?);
         let worth_having = seen > after(self.zoho_now, KEPT_EXPIRY_MIN);
-        (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most())
+        (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most(spec))
             .then_some(seen)
     }
 
@@ -604,17 +634,29 @@ impl Case<'_> {
 
     /// The whole life from now on.
     fn ask(&self, spec: &Arc<Spec>) -> Ask {
-        let expiry = after(self.zoho_now, spec.lifetime).min(self.ends_at_most());
+        let expiry = after(self.zoho_now, spec.lifetime).min(self.ends_at_most(spec));
+        let is_unsaid = self.instead(spec) == Some(LifeAsked::None);
         let only = self.partly.as_ref().map(|partly| partly.events.clone());
-        Ask { only, ..Ask::new(spec.clone(), whole_seconds(expiry)) }
+        Ask { only, is_unsaid, ..Ask::new(spec.clone(), whole_seconds(expiry)) }
     }
 
     /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an
-    /// error, it silently gives one hour.
-    fn ends_at_most(&self) -> Timestamp {
+    /// error, it silently gives one hour. Where it is an error, a life that was refused is not asked
+    /// for again.
+    fn ends_at_most(&self, spec: &Spec) -> Timestamp {
         let Facts { policy, state, now, .. } = self.facts;
         let lifetime_max = state.learned.lifetime_max(policy, *now);
+        let lifetime_max = match self.instead(spec) {
+            Some(LifeAsked::AtMost(life)) => lifetime_max.min(life),
+            Some(LifeAsked::None) => lifetime_max.min(FALLBACK_LIFETIME),
+            None => lifetime_max,
+        };
         after(self.zoho_now, lifetime_max.saturating_sub(LIFETIME_GUARD))
+    }
+
+    /// The life to ask for in place of one that Zoho refused.
+    fn instead(&self, spec: &Spec) -> Option<LifeAsked> {
+        self.life_refused(spec).map(LifeRefused::instead)
     }
 }
 

@@ -29,6 +29,7 @@ use super::backoff;
 use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
 use super::decide::{Decision, Verdict, decide_all, fill_step, renewal_of_former};
 use super::facts::Facts;
+use super::limits::limits;
 use super::overlap::overlaps;
 use super::reason::{NEW, ROUTINE};
 use super::step::{Action, Cause, Held, Plan, Reason, Step, Urgency};
@@ -51,6 +52,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     again.push(retry(facts, &steps, tight.is_some()));
     again.extend(held.iter().map(|held| held.until));
     let next_wake = earliest(again).unwrap_or(Timestamp::MAX).min(after(facts.now, WAKE_MAX));
+    let probe = probe(facts, &steps);
     Plan {
         account: facts.account.clone(),
         at: facts.now,
@@ -61,6 +63,8 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         kept: kept.iter().map(|kept| kept.id).collect(),
         foreign,
         overlaps: overlaps(facts.specs, facts.records, Some(facts.look)),
+        limits: limits(facts),
+        probe,
         batch_max: batch_max(facts),
         next_wake: next_wake.max(facts.now),
     }
@@ -239,6 +243,16 @@ fn hold_for_credits(tight: Option<Credits>, steps: &mut Vec<Step>, held: &mut Ve
 fn refusing<'a>(facts: &Facts<'a>) -> Option<(&'a str, Timestamp)> {
     let refusing = facts.state.learned.refusing.as_ref()?;
     Some((&refusing.code, backoff::after_refusing(refusing, facts.now)?))
+}
+
+/// The channel that is asked for first, at each try another one.
+fn probe(facts: &Facts<'_>, steps: &[Step]) -> Option<ChannelId> {
+    let asked: BTreeSet<ChannelId> =
+        steps.iter().filter(|step| step.action.is_remote()).map(|step| step.id).collect();
+    if asked.len() < 2 || !facts.state.learned.is_probed(facts.now) {
+        return None;
+    }
+    asked.iter().nth(facts.state.writes.attempts as usize % asked.len()).copied()
 }
 
 /// The most channels in one write. Where every batch is refused, an emergency goes out alone: so

@@ -17,6 +17,7 @@
 //! - [`refused_events`]: which events a channel goes on without;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`limits_learned`]: what a pass teaches of its account;
+//! - `limits`: the sentences about what is smaller than the config says;
 //! - [`calls`]: how many calls a day an account is expected to take;
 //! - [`credits`]: what waits when Zoho's credits run low;
 //! - [`overlap`]: events that two channels send to the same URL;
@@ -37,6 +38,7 @@ pub mod drift;
 pub mod explain;
 pub mod facts;
 pub mod filter;
+mod limits;
 pub mod limits_learned;
 pub mod overlap;
 pub mod reason;

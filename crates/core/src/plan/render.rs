@@ -49,6 +49,9 @@ pub struct PlanView {
     /// Events that several channels send to the same URL, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overlaps: Vec<String>,
+    /// The limits that keep the account from what the config asks for, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// When the account is looked at next.
     pub next_wake: Timestamp,
     /// How many calls a day the account is expected to take once all is well, where that was asked
@@ -95,8 +98,19 @@ pub struct HeldView {
 impl PlanView {
     /// The view of a plan.
     pub fn of(plan: &Plan) -> PlanView {
-        let Plan { account, at, steps, held, kept, foreign, overlaps, batch_max: _, next_wake } =
-            plan;
+        let Plan {
+            account,
+            at,
+            steps,
+            held,
+            kept,
+            foreign,
+            overlaps,
+            limits,
+            probe: _,
+            batch_max: _,
+            next_wake,
+        } = plan;
         PlanView {
             account: account.to_string(),
             at: *at,
@@ -105,6 +119,7 @@ impl PlanView {
             kept: kept.len(),
             foreign: foreign.iter().map(ToString::to_string).collect(),
             overlaps: overlaps.iter().map(ToString::to_string).collect(),
+            limits: limits.clone(),
             next_wake: *next_wake,
             calls: None,
         }
@@ -121,6 +136,7 @@ impl PlanView {
             kept,
             foreign,
             overlaps: _,
+            limits,
             next_wake: _,
             calls,
         } = self;
@@ -139,6 +155,9 @@ impl PlanView {
         }
         for alike in held.chunk_by(HeldView::is_as_unseen_as) {
             write_line(&mut text, &alike[0].line(&names(alike), self.at));
+        }
+        for limit in limits {
+            write_line(&mut text, &format!("  * {limit}"));
         }
         if let Some(calls) = calls {
             write_line(&mut text, &format!("  {}", calls.line()));

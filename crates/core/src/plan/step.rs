@@ -33,6 +33,11 @@ pub struct Plan {
     pub foreign: Vec<ChannelId>,
     /// Events that several channels send to the same URL: said, and nothing is done.
     pub overlaps: Vec<Overlap>,
+    /// The limits that keep the account from what the config asks for, one sentence each.
+    pub limits: Vec<String>,
+    /// The channel that is asked for first and alone: while every one is forbidden, the others wait
+    /// for the answer.
+    pub probe: Option<ChannelId>,
     /// The most channels in one write.
     pub batch_max: usize,
     /// When to look again if nothing wakes the account before: never later than the first renewal.

@@ -185,7 +185,7 @@ impl World {
     }
 
     fn write(&mut self, at: Timestamp, ask: &Ask) {
-        let Ask { spec, expiry, only: _ } = ask;
+        let Ask { spec, expiry, only: _, is_unsaid: _ } = ask;
         let earlier = self.records.get(&spec.id).and_then(|record| record.grant);
         let mut record = Record::new(spec.id, spec.name.clone(), spec.notify_url.fingerprint());
         record.grant = Some(Grant { at, asked: *expiry, expiry: *expiry }.following(earlier));
