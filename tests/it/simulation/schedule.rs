@@ -185,14 +185,19 @@ fn rule(rng: &mut Rng, kind: Fault) -> Rule {
         rng.chance(50).then(|| (*rng.pick(&["acme", "globex", "initech"]).unwrap()).to_owned());
     let times = rng.chance(30).then(|| rng.between(1, 4) as u32);
     let of_module = module_of(&kind).is_some();
-    let method = (!about_tokens && !of_module && rng.chance(30))
-        .then(|| (*rng.pick(&["GET", "POST", "PATCH", "PUT", "DELETE"]).unwrap()).to_owned());
+    let of_one_method = matches!(kind, Fault::ScopeMismatch) && rng.chance(60);
+    let method = if of_one_method {
+        Some((*rng.pick(&["PATCH", "DELETE"]).unwrap()).to_owned())
+    } else {
+        let method = *rng.pick(&["GET", "POST", "PATCH", "PUT", "DELETE"]).unwrap();
+        (!about_tokens && !of_module && rng.chance(30)).then(|| method.to_owned())
+    };
     let path = about_tokens.then_some(Endpoint::Token);
     Rule { org, times, method, path, ..Rule::always(kind) }
 }
 
 fn fault(rng: &mut Rng) -> Fault {
-    match rng.between(0, 28) {
+    match rng.between(0, 31) {
         0 => Fault::ServerErrorJson,
         1 => Fault::ServerErrorHtml,
         2 => Fault::Unavailable,
@@ -216,6 +221,8 @@ fn fault(rng: &mut Rng) -> Fault {
         20 => Fault::ShortGrant,
         21 => Fault::OauthError { error: "general_error".to_owned() },
         22 => Fault::TokenThrottled,
+        29 | 30 => Fault::ScopeMismatch,
+        31 => Fault::RefuseExpiry { over: Length(rng.seconds(6 * 3600, 20 * 3600)) },
         23 | 24 => Fault::ForbidModule { module: module(rng) },
         code => {
             let code = match code {

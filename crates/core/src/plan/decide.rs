@@ -554,7 +554,7 @@ impl Case<'_> {
             (Removed::Expire, _, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
             (Removed::Disable, _, Some(unscoped)) => {
                 let (code, message) = (SCOPE_MISMATCH.to_owned(), unscoped.said.clone());
-                let cause = Cause::Rejected { code, message, json_path: None };
+                let cause = Cause::Rejected { code, message, json_path: None, declared: None };
                 Verdict::Hold(self.held(cause, Some(unscoped.until())))
             }
             (Removed::Disable, Some(refusal), None) => {
