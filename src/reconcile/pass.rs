@@ -18,6 +18,7 @@ use crate::plan::filter;
 use crate::plan::limits_learned::{Said, learn, learn_calls};
 use crate::plan::renewal::Life;
 use crate::plan::step::{Cause, Plan, Reason, Step};
+use crate::plan::vanished::org_after;
 use crate::store::{Store, StoreError};
 use crate::zoho::client::PATIENCE_MAX;
 use crate::zoho::wire::Refused;
@@ -90,6 +91,7 @@ pub async fn pass(
         canaries,
     });
     let wishes = store.wishes(subject.name())?;
+    let org = org_after(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
     let plan = filter::plan(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let wishes = (wishes, subject.desired.account.policy.lifetime_max);
@@ -100,7 +102,7 @@ pub async fn pass(
     let state = after_execution(state, &execution, &plan, now)
         .told(subject.client.take_credits_news(), now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
-    let state = AccountState { learned, ..state };
+    let state = AccountState { learned, org, ..state };
     // The plan after the pass includes the wishes that came while it was under way.
     let asked = (&state, &store.wishes(subject.name())?);
     let facts = subject.facts(&declared, &memory.records, asked, &memory.predicted, now);

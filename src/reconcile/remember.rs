@@ -222,7 +222,7 @@ impl<'a> PassMemory<'a> {
     fn left_out(&self, step: &Step, refused: &Refused, earlier: &Events) -> Events {
         let Some(ask) = step.action.ask() else { return Events::default() };
         let seen = match &self.predicted {
-            Look::Seen { channels, at: _ } => channels.get(&step.id),
+            Look::Seen { channels, .. } => channels.get(&step.id),
             Look::Unknown(_) => None,
         };
         let none = Events::default();
@@ -264,7 +264,7 @@ impl<'a> PassMemory<'a> {
     /// Changes the predicted look by the outcome of one step.
     fn predict(&mut self, step: &Step, outcome: &Outcome) {
         let Outcome::Done(expiry) = outcome else { return };
-        let Look::Seen { channels, at: _ } = &mut self.predicted else { return };
+        let Look::Seen { channels, .. } = &mut self.predicted else { return };
         match &step.action {
             Action::TakeOver(_) | Action::Forget => {}
             Action::Enable(ask) => predict_enabled(channels, ask, *expiry, self.zoho_now),

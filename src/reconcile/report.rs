@@ -311,7 +311,7 @@ fn channel(
     let state: &AccountState = facts.state;
     let zoho_now = state.zoho_time(facts.now);
     let observed = match facts.look {
-        Look::Seen { channels, at: _ } => Some(channels.get(&spec.id)),
+        Look::Seen { channels, .. } => Some(channels.get(&spec.id)),
         Look::Unknown(_) => None,
     };
     let grant = record.and_then(|record| record.grant);

@@ -158,6 +158,8 @@ mod tests {
                 unscoped: [(Scope::Update, Unscoped { said: "no".into(), at: at() })].into(),
                 short_grants: Attempts { count: 1, since: Some(at()) },
             },
+            org: Default::default(),
+            credentials: Some(Fingerprint(3)),
             credits: Some(CreditsLeft { remaining: 40, at: at() }),
         };
         let text = serde_json::to_string(&state).unwrap();

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Group, Match, Seen, Selection};
 use crate::model::events::{Events, Operations};
-use crate::model::observed::{Row, TokenSeen};
+use crate::model::observed::{Row, Stranger, TokenSeen};
 use crate::model::oddity::Oddity;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
@@ -110,6 +110,8 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// The rows without a readable channel id: they cannot be ours.
     pub strangers: Vec<Stranger>,
+    /// The ids of the modules that its rows are about, by API name.
+    pub modules: BTreeMap<String, String>,
     /// How many rows there were.
     pub count: usize,
     /// True when another page follows. A full page that does not say is taken to be followed by
@@ -125,16 +127,16 @@ pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     let rows = reply.watch.iter().filter_map(read_row).flatten().collect();
     let strangers = reply.watch.iter().filter_map(read_stranger).collect();
     let said = reply.info.as_ref().and_then(|info| info.get("more_records")?.as_bool());
-    Ok(Page { rows, strangers, count, more: said.unwrap_or(count >= PAGE_ROWS) })
+    let modules = reply.watch.iter().filter_map(read_module).collect();
+    Ok(Page { rows, strangers, modules, count, more: said.unwrap_or(count >= PAGE_ROWS) })
 }
 
-/// A row whose channel id is none that can be declared: a UUID, a word, a negative number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranger {
-    /// The id as Zoho has it.
-    pub id: String,
-    /// Its events, as Zoho has them.
-    pub events: Vec<String>,
+/// The module of a row, with its id in this org.
+fn read_module(row: &Value) -> Option<(String, String)> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    let (name, id) = (text("resource_name")?, text("resource_id")?);
+    let fits = !id.is_empty() && id.len() <= ID_MAX && name.len() <= ID_MAX;
+    fits.then(|| (name.to_owned(), id.to_owned()))
 }
 
 fn read_stranger(row: &Value) -> Option<Stranger> {
@@ -403,6 +405,8 @@ fn read_id(value: &Value) -> Option<ChannelId> {
     }
 }
 
+/// The longest name or id of a module that is remembered.
+const ID_MAX: usize = 64;
 /// Events of a stranger that are told.
 const EVENTS_MAX: usize = 50;
 

@@ -36,5 +36,6 @@ mod simulation;
 mod tidy;
 mod units;
 mod upgrade;
+mod vanished;
 mod watchdog;
 mod world;

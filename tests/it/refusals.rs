@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use channelkeeper::model::channel::Spec;
 use channelkeeper::model::version::ApiVersion;
-use channelkeeper::simulator::knobs::PastMaximum;
+use channelkeeper::simulator::knobs::{PastMaximum, PostLive};
 use channelkeeper::simulator::{Fault, Hand, Knobs, Length, Rule};
 
 use crate::world::{World, spec};
@@ -72,17 +72,21 @@ async fn an_expiry_over_the_maximum_that_is_refused_is_asked_shorter_at_once_and
 
 #[tokio::test(start_paused = true)]
 async fn where_every_expiry_is_refused_none_is_asked_for_and_the_default_life_is_renewed() {
-    let mut world = declared(Knobs::default(), 2, DAY * 7);
-    world.zoho().add_fault(Rule::always(Fault::RefuseExpiry { over: Length(MINUTE) }));
-    world.start();
-    world.audit().await;
-    world.pass_time(MINUTE).await;
-    assert_eq!(lives(&world), [1, 1]);
-    for _ in 0..48 {
-        world.pass_time(HOUR).await;
-        assert_eq!(uncovered(&world), 0, "at {}", world.now());
+    for post in [PostLive::Replace, PostLive::Merge] {
+        let mut world = declared(Knobs { post, ..Knobs::default() }, 2, DAY * 7);
+        world.zoho().add_fault(Rule::always(Fault::RefuseExpiry { over: Length(MINUTE) }));
+        world.start();
+        world.audit().await;
+        world.pass_time(MINUTE).await;
+        assert_eq!(lives(&world), [1, 1]);
+        for _ in 0..48 {
+            world.pass_time(HOUR).await;
+            assert_eq!(uncovered(&world), 0, "{post:?} at {}", world.now());
+        }
+        assert!(world.writes("acme") < 150, "{post:?}: {} writes", world.writes("acme"));
+        assert!(world.report("acme").limits[0].contains("none is asked for instead"));
+        world.crash().await;
     }
-    assert!(world.report("acme").limits[0].contains("none is asked for instead"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::channel::{Channel, module_id, module_uri};
+use super::channel::{Channel, module_id_in, module_uri};
 use super::expiry;
 use super::faults::Fault;
 use super::item::{Asked, Item, parse_digits};
@@ -28,6 +28,8 @@ pub(crate) struct Write<'a> {
     pub(crate) knobs: &'a Knobs,
     pub(crate) version: ApiVersion,
     pub(crate) base: &'a str,
+    /// How the ids of the org begin.
+    pub(crate) digits: &'a str,
     pub(crate) faults: &'a [Fault],
     pub(crate) now: Timestamp,
 }
@@ -344,7 +346,7 @@ impl Write<'_> {
     fn resource(&self, module: &str, id: i64) -> Value {
         json!({
             "resource_uri": module_uri(self.base, self.knobs, module),
-            "resource_id": module_id(module),
+            "resource_id": module_id_in(self.digits, module),
             "resource_name": module,
             "channel_id": id.to_string(),
         })

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Clock;
 use crate::model::channel::AccountName;
-use crate::model::observed::Look;
+use crate::model::observed::{Beside, Look};
 use crate::model::record::Record;
 use crate::model::time::{Timestamp, after};
 use crate::model::version::WEEK;
@@ -43,7 +43,7 @@ impl Desk {
         let now = self.sim.clock.now();
         let plan = plan(steps, now);
         let account: AccountName = account().name;
-        let look = Look::Seen { channels: BTreeMap::new(), at: now };
+        let look = Look::Seen { channels: BTreeMap::new(), at: now, beside: Beside::default() };
         let records = self.store.records(&account).unwrap();
         let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
         let mut memory = PassMemory::new(
@@ -84,6 +84,7 @@ fn plan(steps: Vec<Step>, now: Timestamp) -> Plan {
         held: Vec::new(),
         kept: Vec::new(),
         foreign: Vec::new(),
+        strangers: Vec::new(),
         overlaps: Vec::new(),
         limits: Vec::new(),
         probe: None,

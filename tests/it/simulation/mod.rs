@@ -193,6 +193,7 @@ impl Simulation {
             Act::Fault(rule, until) => self.fault(rule, until),
             Act::FaultsEnd => self.world.zoho().clear_faults(),
             Act::Hand => self.hand(),
+            Act::DeleteAll(org) => self.delete_all(org),
             Act::Foreign => self.foreign_channel(),
             Act::Crash(down) => {
                 self.excuse_down(now, down);
@@ -279,6 +280,18 @@ impl Simulation {
             // Seen by the audit after it, or by the one after that when a fault is in the way, and
             // contested after some repeats of the same.
             self.excuse(Some(id), now, after(now, LIFE), "a hand");
+        }
+    }
+
+    /// Somebody deletes all that an org has, others' channels too.
+    fn delete_all(&mut self, org: &'static str) {
+        let now = self.world.now();
+        self.world.hand(org, &Hand::DeleteAll);
+        self.foreign.retain(|(of, _), _| of != org);
+        for (account, id) in self.world.declared() {
+            if account == org {
+                self.excuse(Some(id), now, after(now, LIFE), "a hand");
+            }
         }
     }
 

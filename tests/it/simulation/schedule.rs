@@ -59,6 +59,8 @@ pub enum Act {
     FaultsEnd,
     /// Somebody edits or deletes a channel of ours.
     Hand,
+    /// Somebody deletes every channel of an org.
+    DeleteAll(&'static str),
     /// Somebody makes a channel that is not ours.
     Foreign,
     /// The daemon dies, and is down for so long.
@@ -82,6 +84,7 @@ impl Act {
             Act::Fault(..) => "fault",
             Act::FaultsEnd => "faults-end",
             Act::Hand => "hand",
+            Act::DeleteAll(_) => "delete-all",
             Act::Foreign => "foreign-channel",
             Act::Crash(_) => "crash",
             Act::CutAndCrash(..) => "crash-in-a-call",
@@ -116,6 +119,7 @@ impl Schedule {
                 Act::CutAndCrash(..) => after(at, CUT_MAX + UP_MIN),
                 Act::FaultsEnd
                 | Act::Hand
+                | Act::DeleteAll(_)
                 | Act::Foreign
                 | Act::ClockStep(_)
                 | Act::ConfigEdit
@@ -138,7 +142,8 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
             let until = after(at, length).min(ends);
             Act::Fault(rule(rng, kind), until)
         }
-        41..=62 => Act::Hand,
+        41..=60 => Act::Hand,
+        61 | 62 => Act::DeleteAll(rng.pick(&["acme", "globex", "initech"]).unwrap()),
         63..=68 => Act::Foreign,
         69..=76 => Act::Crash(if rng.chance(15) {
             rng.seconds(10_000, 100_000)

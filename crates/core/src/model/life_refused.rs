@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | more than a day | a day: every version and every product grants one |
 //! | a day, or less | half of it |
-//! | less than two hours | nothing: it leaves the expiry out, and Zoho gives its default life |
+//! | less than two hours | nothing: it leaves the expiry out, and Zoho gives its default life; by PUT, which keeps no expiry from before |
 //!
 //! A refusal may be one channel's, so that each channel's record has its own. It is forgotten after
 //! a week, and when the channel's `lifetime` or the account's `lifetime_max` changes, as it does
@@ -79,11 +79,12 @@ impl LifeRefused {
 
 /// Returns whether a refusal names the expiry that was asked for.
 pub fn names_expiry(message: &str, json_path: Option<&str>) -> bool {
-    let is_last = |path: &str| path.rsplit('.').next() == Some(KEY);
-    json_path.map_or_else(|| message.contains(KEY), is_last)
+    let is_last = |path: &str| path.rsplit('.').next() == Some("channel_expiry");
+    json_path.map_or_else(|| message.contains(NAMED), is_last)
 }
 
-const KEY: &str = "channel_expiry";
+/// The details of a refusal that is about the expiry. A channel that is quoted whole has the key too.
+const NAMED: &str = r#""api_name":"channel_expiry""#;
 
 #[cfg(test)]
 mod tests {
@@ -123,5 +124,7 @@ mod tests {
         assert!(names_expiry(r#"invalid data {"api_name":"channel_expiry"}"#, None));
         assert!(!names_expiry(r#"{"api_name":"channel_expiry"}"#, Some("$.watch[0].events[0]")));
         assert!(!names_expiry("invalid data", None));
+        let quoted = r#"odd {"events":[{"channel_expiry":"2026-03-18T10:32:14Z"}]}"#;
+        assert!(!names_expiry(quoted, None));
     }
 }

@@ -26,6 +26,7 @@ pub mod learned;
 pub mod life_refused;
 pub mod observed;
 pub mod oddity;
+pub mod org;
 pub mod pause;
 pub mod policy;
 pub mod record;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::model::channel::{ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::observed::{Look, Observed};
+use crate::model::oddity::Oddity;
 use crate::model::policy::{Mode, Removed};
 use crate::model::record::{Record, Refusal};
 use crate::model::time::{Timestamp, after, earliest, is_same_second, span, whole_seconds};
@@ -142,6 +143,7 @@ fn act(row: Row, case: &Case<'_>) -> Decision {
         Row::Nothing => (Verdict::Nothing, None),
     };
     let (verdict, again) = case.with_partly(verdict, again);
+    let verdict = case.with_opaque(verdict);
     Decision { id: case.id, row, verdict, life: case.life, again }
 }
 
@@ -352,7 +354,7 @@ impl<'a> Case<'a> {
         let refusal = self.unasked_refusal().filter(|refusal| !refusal.events.is_empty())?;
         let urgent = self.is_urgent();
         let of_account =
-            may_be_of_one_channel(&refusal.code) && self.facts.state.writes.attempts > 0;
+            may_be_of_one_channel(&refusal.code) && self.facts.state.learned.forbidden.is_some();
         let holds = refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
         if of_account || !holds {
             return None;
@@ -476,6 +478,20 @@ impl Case<'_> {
         (verdict, earliest([again, held.until]))
     }
 
+    /// Adds the note that it is kept alive and not rewritten.
+    fn with_opaque(&self, verdict: Verdict) -> Verdict {
+        let Some(why) = self.opaque() else { return verdict };
+        let held = self.held(Cause::Opaque { why }, None);
+        match verdict {
+            Verdict::Keep => Verdict::Hold(held),
+            Verdict::Act(steps, None) => Verdict::Act(steps, Some(held)),
+            said @ (Verdict::Act(_, Some(_))
+            | Verdict::Hold(_)
+            | Verdict::Foreign
+            | Verdict::Nothing) => said,
+        }
+    }
+
     fn hold_refused(&self) -> (Verdict, Option<Timestamp>) {
         let again = earliest([self.refused.as_ref().and_then(|held| held.until), self.edge]);
         (act_or_hold(Vec::new(), self.refused.clone()), again)
@@ -594,8 +610,11 @@ impl Case<'_> {
         if self.refusal_code() == Some(SCOPE_MISMATCH) || self.lacks(Scope::Update).is_some() {
             return (vec![self.step(self.new_life(spec), reason)], None);
         }
-        let action = repair_action(ask, observed, &self.drift, writes);
-        (vec![self.step(action, reason)], None)
+        match repair_action(ask, observed, &self.drift, writes) {
+            // A PUT would take away what nobody here can say.
+            Action::Replace(_) if self.opaque().is_some() => (Vec::new(), None),
+            action => (vec![self.step(action, reason)], None),
+        }
     }
 
     /// How often this very drift was mended lately, and until when that makes it contested.
@@ -620,16 +639,41 @@ impl Case<'_> {
             .then_some(seen)
     }
 
-    /// The write that gives a channel a new life: POST; or PUT for a live one, where Zoho refuses
+    /// Why a declared channel of ours is not rewritten as a whole: it has something that no declaration
+    /// can express, and nobody has adopted it as it is.
+    fn opaque(&self) -> Option<&'static str> {
+        let (Some(_), true, Sight::Seen(observed)) = (self.spec, self.is_ours, self.sight) else {
+            return None;
+        };
+        let adopted = self.facts.wishes.adoptions.get(&self.id).copied();
+        let mut urls = observed.notify_urls.iter();
+        let is_adopted = urls.any(|url| adopted == Some(url.fingerprint()));
+        let odd = observed.odd.iter().find(|odd| **odd == Oddity::Fields);
+        odd.filter(|_| !is_adopted).map(|odd| odd.why())
+    }
+
+    /// The write that gives a channel a new life: by PATCH where a part of it is not to be touched;
+    /// POST; or PUT for a live one, where Zoho refuses
     /// to POST it.
     fn new_life(&self, spec: &Arc<Spec>) -> Action {
         let is_absent = matches!(self.sight, Sight::Absent);
+        let is_last_resort = self.age == Age::Emergency && self.refusal_code().is_some();
+        if self.opaque().is_some() && !is_last_resort && self.refusal_code() != Some(NOT_SUBSCRIBED)
+        {
+            return Action::Update(self.ask(spec));
+        }
         let puts = match self.refusal_code() {
             Some(NOT_SUBSCRIBED) => false,
             Some(code) if is_taken(code) => !is_absent || self.is_alive(),
             Some(_) | None => !is_absent && self.facts.state.learned.renews_by_put(self.facts.now),
         };
-        if puts { Action::Replace(self.ask(spec)) } else { Action::Enable(self.ask(spec)) }
+        // A POST without an expiry may leave the channel with the one that it has.
+        let keeps_end = !is_absent && self.instead(spec) == Some(LifeAsked::None);
+        if puts || keeps_end {
+            Action::Replace(self.ask(spec))
+        } else {
+            Action::Enable(self.ask(spec))
+        }
     }
 
     /// The whole life from now on.
@@ -691,7 +735,7 @@ pub(super) fn renewal_of_former(
 fn sight<'a>(look: &'a Look, id: ChannelId, zoho_now: Timestamp) -> Sight<'a> {
     match look {
         Look::Unknown(why) => Sight::Unknown(why),
-        Look::Seen { channels, at: _ } => match channels.get(&id) {
+        Look::Seen { channels, .. } => match channels.get(&id) {
             Some(observed) if observed.expiry.is_none_or(|expiry| expiry > zoho_now) => {
                 Sight::Seen(observed)
             }
@@ -721,7 +765,7 @@ fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {
 
 fn every_id(facts: &Facts<'_>) -> BTreeSet<ChannelId> {
     let seen = match facts.look {
-        Look::Seen { channels, at: _ } => Some(channels.keys()),
+        Look::Seen { channels, .. } => Some(channels.keys()),
         Look::Unknown(_) => None,
     };
     let known = facts.specs.keys().chain(facts.records.keys());

@@ -293,7 +293,7 @@ fn declared(spec: &Spec) -> Declared {
 fn sighted(facts: &Facts<'_>, id: ChannelId) -> Sighted {
     match facts.look {
         Look::Unknown(why) => Sighted::Unknown { why: why.clone() },
-        Look::Seen { channels, at: _ } => channels.get(&id).map_or(Sighted::Absent, seen),
+        Look::Seen { channels, .. } => channels.get(&id).map_or(Sighted::Absent, seen),
     }
 }
 
@@ -382,7 +382,7 @@ fn rules(facts: &Facts<'_>, id: ChannelId) -> Rules {
 
 fn drifts(facts: &Facts<'_>, id: ChannelId) -> Vec<String> {
     match (facts.specs.get(&id), facts.look) {
-        (Some(spec), Look::Seen { channels, at: _ }) => {
+        (Some(spec), Look::Seen { channels, .. }) => {
             let observed = channels.get(&id).into_iter();
             observed
                 .flat_map(|observed| drift(spec, observed))

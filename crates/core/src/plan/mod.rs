@@ -14,6 +14,7 @@
 //! - [`drift`]: what differs between a spec and what Zoho holds; `repair`: which writes mend that;
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches,
 //!   order;
+//! - [`vanished`]: all running channels gone at once;
 //! - [`refused_events`]: which events a channel goes on without;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`limits_learned`]: what a pass teaches of its account;
@@ -47,6 +48,7 @@ pub mod render;
 pub mod renewal;
 mod repair;
 pub mod step;
+pub mod vanished;
 
 #[cfg(test)]
 mod table;

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::channel::ChannelId;
 use crate::model::time::{Timestamp, brief, span};
 
 use super::calls::CallsView;
@@ -104,7 +105,8 @@ impl PlanView {
             steps,
             held,
             kept,
-            foreign,
+            foreign: _,
+            strangers: _,
             overlaps,
             limits,
             probe: _,
@@ -117,7 +119,7 @@ impl PlanView {
             steps: steps.iter().map(StepView::of).collect(),
             held: held.iter().map(HeldView::of).collect(),
             kept: kept.len(),
-            foreign: foreign.iter().map(ToString::to_string).collect(),
+            foreign: plan.foreign_ids().collect(),
             overlaps: overlaps.iter().map(ToString::to_string).collect(),
             limits: limits.clone(),
             next_wake: *next_wake,
@@ -155,6 +157,9 @@ impl PlanView {
         }
         for alike in held.chunk_by(HeldView::is_as_unseen_as) {
             write_line(&mut text, &alike[0].line(&names(alike), self.at));
+        }
+        if let Some(note) = undeclarable(foreign) {
+            write_line(&mut text, &format!("  * {note}"));
         }
         for limit in limits {
             write_line(&mut text, &format!("  * {limit}"));
@@ -221,6 +226,14 @@ impl HeldView {
         };
         format!("  ! {:<13} {channels}: {}{until}", self.cause, self.detail)
     }
+}
+
+/// A note of the ids that no declaration can have.
+pub fn undeclarable(foreign: &[String]) -> Option<String> {
+    let ids = foreign.iter().filter(|id| id.parse::<ChannelId>().is_err());
+    let ids: Vec<&str> = ids.take(NAMES_MAX).map(String::as_str).collect();
+    let words = || format!("foreign, with ids that cannot be declared: {}", ids.join(", "));
+    (!ids.is_empty()).then(words)
 }
 
 /// `a, b, c`, and how many more there are.
