@@ -101,7 +101,7 @@ fn world(channels: i64, age: Duration, seen: &[&str]) -> World {
         records,
         state: AccountState { skew_ms: Some(0), ..AccountState::default() },
         wishes: Wishes::default(),
-        look: Look::Seen { channels: look, at: start },
+        look: Look::Seen { channels: look, at: start, beside: Default::default() },
         now: after(start, age),
     }
 }

@@ -24,8 +24,12 @@ pub(super) struct ApplyArgs {
     /// channels
     #[arg(long)]
     allow_removals: bool,
+    /// Enable the declared channels also where all running ones are gone at once and another org may
+    /// answer
+    #[arg(long)]
+    accept_vanished: bool,
     /// Only if the plan made now has this checksum, which `plan` printed; else nothing is written
-    #[arg(long, value_name = "CHECKSUM", conflicts_with = "allow_removals")]
+    #[arg(long, value_name = "CHECKSUM", conflicts_with_all = ["allow_removals", "accept_vanished"])]
     plan: Option<String>,
 }
 
@@ -34,9 +38,10 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let ApplyArgs { account, allow_removals, plan } = args;
+    let ApplyArgs { account, allow_removals, accept_vanished, plan } = args;
     let which = Which { account, channel: None };
-    let applied = connect::ask(common, ApplyRequest { which, allow_removals, plan }).await?;
+    let applied =
+        connect::ask(common, ApplyRequest { which, allow_removals, accept_vanished, plan }).await?;
     print(&applied, common, stdout)
 }
 
@@ -65,6 +70,7 @@ Examples:
   channelkeeper apply
   channelkeeper apply --account acme
   channelkeeper apply --allow-removals
+  channelkeeper apply --accept-vanished --account acme
   channelkeeper apply --plan 3f2a91c07be4     # as `channelkeeper plan` said
 
 Exit codes: 0 done, or nothing to do; 1 failed, or something is left to do; 3 the config cannot be used.";

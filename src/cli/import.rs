@@ -64,7 +64,7 @@ pub(super) async fn run(
         account: subject.name(),
         owner: &here.fleet.settings.owner,
         channels: &listing.channels,
-        strangers: &listing.strangers,
+        strangers: &listing.beside.strangers,
         records: &records,
         declared: &subject.desired.specs,
         names: declared.map(|spec| spec.name.clone()).collect(),

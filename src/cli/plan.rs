@@ -37,7 +37,9 @@ pub(super) async fn run(
     }
     let unknown = plans.accounts.iter().any(is_unknown);
     let is_pending = |plan: &PlanView| {
-        held_removals(plan) > 0 || plan.steps.iter().any(|step| !is_bookkeeping(step))
+        held_removals(plan) > 0
+            || is_vanished(plan)
+            || plan.steps.iter().any(|step| !is_bookkeeping(step))
     };
     Ok(match plans.accounts.iter().any(is_pending) {
         true => Exit::Pending,
@@ -55,6 +57,11 @@ fn is_bookkeeping(step: &StepView) -> bool {
 /// The number of disables that the removal guard holds until an operator allows them.
 fn held_removals(plan: &PlanView) -> usize {
     plan.held.iter().filter(|held| held.cause == CauseKind::RemovalGuard.word()).count()
+}
+
+/// Returns whether it waits for a word, because all running channels vanished.
+fn is_vanished(plan: &PlanView) -> bool {
+    plan.held.iter().any(|held| held.cause == CauseKind::Vanished.word())
 }
 
 fn is_unknown(plan: &PlanView) -> bool {
@@ -81,6 +88,10 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
     }
     match steps.len() {
         0 if removals > 0 => writeln!(stdout, "nothing else to do"),
+        0 if plans.iter().any(is_vanished) => writeln!(
+            stdout,
+            "nothing is done until the right org answers, or `channelkeeper apply --accept-vanished`"
+        ),
         0 if plans.iter().any(is_unknown) => {
             writeln!(stdout, "what there is to do is not known: Zoho could not be looked at")
         }

@@ -24,6 +24,7 @@ use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
 use crate::plan::render::PlansView;
 use crate::plan::step::{Cause, Plan};
+use crate::plan::vanished::to_accept;
 use crate::reconcile::pass::{explained, preview};
 use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
@@ -330,6 +331,23 @@ pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Resu
         if !removals.is_empty() {
             store.allow_removals(&plan.account, removals)?;
         }
+    }
+    Ok(())
+}
+
+/// Lets the channels be enabled anew that are held because all running ones are gone.
+///
+/// # Errors
+/// As [`plans`].
+pub async fn accept_vanished(fleet: &Fleet, store: &Store, which: &Which) -> Result<(), VerbError> {
+    for plan in plans(fleet, store, which).await? {
+        if plan.vanished().is_none() {
+            continue;
+        }
+        let zoho_now = store.account_state(&plan.account)?.zoho_time(plan.at);
+        let records = store.records(&plan.account)?;
+        let accepted = to_accept(records.into_values(), zoho_now).collect();
+        store.ask(&plan.account, |wishes| wishes.vanished = accepted)?;
     }
     Ok(())
 }

@@ -196,7 +196,7 @@ impl Verb for ApplyRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
-        let ApplyRequest { which, allow_removals, plan } = self;
+        let ApplyRequest { which, allow_removals, accept_vanished, plan } = self;
         if let Some(wanted) = &plan {
             actions::expect_plan(&desk.read().await?, &desk.store, &which, wanted).await?;
         }
@@ -206,6 +206,9 @@ impl Verb for ApplyRequest {
         desk.reload(emptied).await?;
         if allow_removals {
             actions::allow_removals(&desk.fleet(), &desk.store, &which).await?;
+        }
+        if accept_vanished {
+            actions::accept_vanished(&desk.fleet(), &desk.store, &which).await?;
         }
         desk.passes("apply", &which, &heard).await
     }

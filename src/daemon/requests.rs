@@ -78,6 +78,9 @@ pub struct ApplyRequest {
     /// True when the removals that are held now are allowed.
     #[serde(default)]
     pub allow_removals: bool,
+    /// True when channels that are all gone at once are to be enabled anew.
+    #[serde(default)]
+    pub accept_vanished: bool,
     /// The checksum of the only plan that is to be carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,

@@ -489,6 +489,7 @@ impl Scheduler {
             report.outcomes = Vec::new();
         }
         self.warn_of_held_removals(&report);
+        self.warn_of_vanished(&report);
         let report = Arc::new(report);
         self.listeners.iter().filter_map(Weak::upgrade).for_each(|heard| heard.hear(&report));
         let shown = report.clone();
@@ -506,6 +507,17 @@ impl Scheduler {
             self.observer = None;
         }
         next_wake
+    }
+
+    /// Once, when all running channels are found gone and nothing is written for it.
+    fn warn_of_vanished(&self, report: &AccountReport) {
+        let overview = self.overview.borrow().clone();
+        let before = overview.accounts.get(&report.account).and_then(Option::as_ref);
+        let is_known = before.is_some_and(|before| before.after.vanished().is_some());
+        if let Some(held) = report.after.vanished().filter(|_| !is_known) {
+            let why = held.cause.detail();
+            warn!(account = %report.account, why, "all running channels are gone at once, and nothing is written");
+        }
     }
 
     /// Once, when they begin to be held, and again when they are others.

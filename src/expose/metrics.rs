@@ -132,7 +132,7 @@ fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
         .with(states(reports, now)),
         gauge("held_channels", "Channels for which something is not done: conflict, contested, rejected and so on.").with(held(reports)),
         gauge("foreign_channels", "Channels at Zoho that are not ours; they are never touched.")
-            .with(each(&|report| Some(report.after.foreign.len() as f64))),
+            .with(each(&|report| Some(report.after.foreign_count() as f64))),
         gauge("needs_a_person", "1 when only a person can mend the account's failure. Alert on 1.")
             .with(each(&|report| Some(truth(report.needs_a_person)))),
         gauge("look_ok", "1 when the last look at Zoho succeeded. Alert on 0 for an hour.")
@@ -576,11 +576,13 @@ mod tests {
             channelkeeper_held_channels{account="acme",cause="credits"} 0.0
             channelkeeper_held_channels{account="acme",cause="left-to-expire"} 0.0
             channelkeeper_held_channels{account="acme",cause="mode"} 0.0
+            channelkeeper_held_channels{account="acme",cause="opaque"} 0.0
             channelkeeper_held_channels{account="acme",cause="part-refused"} 0.0
             channelkeeper_held_channels{account="acme",cause="paused"} 0.0
             channelkeeper_held_channels{account="acme",cause="rejected"} 1.0
             channelkeeper_held_channels{account="acme",cause="removal-guard"} 0.0
             channelkeeper_held_channels{account="acme",cause="unknown"} 0.0
+            channelkeeper_held_channels{account="acme",cause="vanished"} 0.0
             # HELP channelkeeper_foreign_channels Channels at Zoho that are not ours; they are never touched.
             # TYPE channelkeeper_foreign_channels gauge
             channelkeeper_foreign_channels{account="acme"} 1.0

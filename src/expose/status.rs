@@ -345,15 +345,14 @@ impl AccountView {
             outcome: (*outcome).to_owned(),
             count: *count,
         });
-        let foreign = &report.after.foreign;
         AccountView {
             pass: Some(PassView::of(report)),
             guaranteed_until: account_guarantee(report, now).until(),
             counts: counts(report, now),
             channels,
             held: held.into_values().flatten().collect(),
-            foreign: foreign.len(),
-            foreign_ids: foreign.iter().take(FOREIGN_MAX).map(ToString::to_string).collect(),
+            foreign: report.after.foreign_count(),
+            foreign_ids: report.after.foreign_ids().take(FOREIGN_MAX).collect(),
             overlaps: overlap_lines(report),
             calls: calls.collect(),
             credits: CreditsView::of(report, now),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::coverage::{Acks, GapKind, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{Events, Operations};
-use crate::model::observed::{Look, Observed};
+use crate::model::observed::{Beside, Look, Observed};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::record::{AccountState, Grant, LastStep, Record};
 use crate::model::secret::Secret;
@@ -91,7 +91,11 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
     };
     let specs = channels.iter().map(|(id, channel)| (*id, channel.spec.clone())).collect();
     let look = LookKept::of(
-        Look::Seen { channels: channels.iter().map(seen).collect(), at: now() },
+        Look::Seen {
+            channels: channels.iter().map(seen).collect(),
+            at: now(),
+            beside: Beside::default(),
+        },
         &specs,
     );
     let plan = Plan {
@@ -101,7 +105,10 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         held: Vec::new(),
         kept,
         foreign: Vec::new(),
+        strangers: Vec::new(),
         overlaps: Vec::new(),
+        limits: Vec::new(),
+        probe: None,
         batch_max: 50,
         next_wake: hours(12),
     };

@@ -199,7 +199,7 @@ pub fn retire(store: &Store, account: &AccountName, now: Timestamp) -> Result<()
 impl Sighting<'_> {
     /// The look, if it saw anything.
     fn apply(&self, ledger: &mut Ledger) -> bool {
-        let Look::Seen { channels, at: _ } = self.look else { return false };
+        let Look::Seen { channels, .. } = self.look else { return false };
         let ours = self.records.contains_key(&ledger.id);
         let Sighting { times, looked_from, .. } = *self;
         ledger.look(&Sight { observed: channels.get(&ledger.id), ours, times, looked_from })

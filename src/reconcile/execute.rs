@@ -22,6 +22,7 @@ use crate::model::channel::{Ask, ChannelId};
 use crate::model::codes::{NOT_SUBSCRIBED, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
 use crate::model::learned::half_way;
+use crate::model::life_refused::names_expiry;
 use crate::model::observed::Observed;
 use crate::model::time::Times;
 use crate::plan::limits_learned::Calls;
@@ -65,6 +66,7 @@ pub async fn execute(
 ) -> Result<Execution, StoreError> {
     let mut execution = Execution::default();
     let mut batches: VecDeque<Batch> = batches(plan, plan.batch_max).into();
+    let mut is_probe = plan.probe.is_some_and(|id| put_first(&mut batches, id));
     let mut failures = 0_u32;
     let mut refusals = Refusals::default();
     // Single calls that were forbidden: whose they are is known when the pass is over.
@@ -79,6 +81,7 @@ pub async fn execute(
         let sent = client.clock().elapsed();
         let result = send(client, &batch).await;
         let times = client.times_since(sent);
+        let was_probe = std::mem::take(&mut is_probe);
         match result {
             Ok(answers) => {
                 failures = 0;
@@ -86,6 +89,7 @@ pub async fn execute(
                 troubles.into_iter().for_each(|trouble| execution.meet(trouble));
                 refusals = Refusals::default();
                 execution.calls.accepted |= batch.is_remote();
+                execution.calls.allowed |= batch.is_remote();
                 learn_size(&mut execution.calls, &batch, &outcomes, &mut batches);
                 memory.outcomes(&batch.steps, &outcomes, times)?;
                 let by_put = by_put(&batch.steps, &outcomes, memory);
@@ -95,6 +99,21 @@ pub async fn execute(
                 }
             }
             Err(error) => match error.class() {
+                Class::Forbidden(refused) if was_probe => {
+                    memory.withdraw(&batch.steps)?;
+                    let trouble = AccountTrouble::of_forbidden(&refused);
+                    execution.defer(batch, &trouble.what);
+                    execution.meet(Some(trouble));
+                }
+                Class::Rejected { code, message, json_path }
+                    if batch.steps.len() > 1 && names_expiry(&message, json_path.as_deref()) =>
+                {
+                    failures = 0;
+                    let refused = Refused { code, message, json_path };
+                    let outcomes = expiry_refused(&batch, &refused);
+                    memory.outcomes(&batch.steps, &outcomes, times)?;
+                    execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+                }
                 Class::Rejected { code, message, .. }
                 | Class::Forbidden(Refused { code, message, .. })
                     if refusals.again(&code) && !batches.is_empty() =>
@@ -102,6 +121,8 @@ pub async fn execute(
                     memory.withdraw(&batch.steps)?;
                     let what = format!("every batch is refused with {code}: {message}");
                     execution.defer(batch, &what);
+                    let is_forbidden = may_be_of_one_channel(&code) && !execution.calls.allowed;
+                    execution.calls.forbidden = is_forbidden.then(|| code.clone());
                     execution.calls.refusing = Some(code);
                     execution.meet(Some(AccountTrouble::of_all(what)));
                 }
@@ -120,6 +141,7 @@ pub async fn execute(
                 | Class::Unsure) => {
                     let (outcome, trouble) = verdict_of(class, &error);
                     failures = if trouble.is_some() { failures + 1 } else { 0 };
+                    execution.calls.allowed |= matches!(outcome, Outcome::Refused(_));
                     let outcomes = vec![outcome; batch.steps.len()];
                     memory.outcomes(&batch.steps, &outcomes, times)?;
                     execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
@@ -129,6 +151,7 @@ pub async fn execute(
         }
     }
     let of_all = forbidden_to_all(plan, &execution, &forbidden);
+    let code = forbidden.last().map(|last| last.refused.code.clone());
     for Forbidden { batch, refused, times } in forbidden {
         if let Some(trouble) = &of_all {
             memory.withdraw(&batch.steps)?;
@@ -138,6 +161,9 @@ pub async fn execute(
             memory.outcomes(&batch.steps, &outcomes, times)?;
             execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
         }
+    }
+    if of_all.is_some() {
+        execution.calls.forbidden = code;
     }
     execution.meet(of_all);
     Ok(execution)
@@ -174,15 +200,40 @@ fn forbidden_to_all(
     execution: &Execution,
     forbidden: &[Forbidden],
 ) -> Option<AccountTrouble> {
-    let Refused { code, message, .. } = &forbidden.last()?.refused;
+    let refused = &forbidden.last()?.refused;
     let is_answered = execution.outcomes.iter().any(|(step, outcome)| match outcome {
         Outcome::Refused(refused) if may_be_of_one_channel(&refused.code) => false,
         Outcome::Done(_) | Outcome::Refused(_) => step.action.is_remote(),
         Outcome::Unsure(_) | Outcome::Deferred(_) => false,
     });
     let is_all = !is_answered && (forbidden.len() > 1 || plan.kept.is_empty());
-    let what = format!("every call is refused with {code}: {message}");
-    is_all.then_some(AccountTrouble { what, retry_after: None, needs_a_person: true })
+    is_all.then(|| AccountTrouble::of_forbidden(refused))
+}
+
+/// Puts the first call of a channel before all others, and it alone in it.
+fn put_first(batches: &mut VecDeque<Batch>, id: ChannelId) -> bool {
+    let has =
+        |batch: &&mut Batch| batch.is_remote() && batch.steps.iter().any(|step| step.id == id);
+    let Some(batch) = batches.iter_mut().find(has) else { return false };
+    let place = batch.steps.iter().position(|step| step.id == id);
+    let steps = place.map(|place| vec![batch.steps.remove(place)]).unwrap_or_default();
+    batches.retain(|batch| !batch.steps.is_empty());
+    batches.push_front(Batch { steps, half: Half::None });
+    true
+}
+
+/// A call that was refused as a whole for an expiry: of the channel that the refusal names, or of
+/// any. The next pass asks for shorter lives, so that nothing is halved.
+fn expiry_refused(batch: &Batch, refused: &Refused) -> Vec<Outcome> {
+    let path = refused.json_path.as_deref().unwrap_or_default();
+    let place = path.split_once('[').and_then(|(_, rest)| rest.split(']').next());
+    let named: Option<usize> = place.and_then(|place| place.parse().ok());
+    let of_neighbour = "the expiry of another channel of its call was refused".to_owned();
+    let outcome = |place| match named {
+        Some(named) if named != place => Outcome::Deferred(of_neighbour.clone()),
+        Some(_) | None => Outcome::Refused(refused.clone()),
+    };
+    (0..batch.steps.len()).map(outcome).collect()
 }
 
 /// The steps again, by PUT, whose POST Zoho refused because it has the channel: of those that live
@@ -261,6 +312,13 @@ fn learn_size(
 }
 
 impl AccountTrouble {
+    /// The credentials lack the permission for whatever is sent.
+    fn of_forbidden(refused: &Refused) -> AccountTrouble {
+        let Refused { code, message, .. } = refused;
+        let what = format!("every call is refused with {code}: {message}");
+        AccountTrouble { what, retry_after: None, needs_a_person: true }
+    }
+
     /// Everything is refused, so that the rest of the pass would be.
     fn of_all(what: String) -> AccountTrouble {
         AccountTrouble { what, retry_after: Some(Duration::ZERO), needs_a_person: false }

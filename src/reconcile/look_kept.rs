@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::channel::{ChannelId, Spec};
-use crate::model::observed::{Look, Observed, TokenSeen};
+use crate::model::observed::{Beside, Look, Observed, TokenSeen};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
 
@@ -32,7 +32,7 @@ impl LookKept {
     /// The part to keep of a look. Channels that are not declared are left out.
     pub fn of(look: Look, specs: &BTreeMap<ChannelId, Arc<Spec>>) -> LookKept {
         let (channels, at) = match look {
-            Look::Seen { channels, at } => (channels, at),
+            Look::Seen { channels, at, beside: _ } => (channels, at),
             Look::Unknown(why) => return LookKept::Unknown(why),
         };
         let (mut as_declared, mut otherwise) = (Vec::new(), BTreeMap::new());
@@ -77,6 +77,7 @@ impl LookKept {
                 Look::Seen {
                     channels: seen.map(|observed| (spec.id, observed)).into_iter().collect(),
                     at: *at,
+                    beside: Beside::default(),
                 }
             }
         }
@@ -114,14 +115,14 @@ mod tests {
         let as_declared = |id| (spec(id).id, Observed::as_declared(&spec(id), Some(at)));
         let edited = Observed { events: ["Leads.edit"].into_iter().collect(), ..as_declared(2).1 };
         let channels = BTreeMap::from([as_declared(1), (spec(2).id, edited), as_declared(9)]);
-        let look = Look::Seen { channels: channels.clone(), at };
+        let look = Look::Seen { channels: channels.clone(), at, beside: Beside::default() };
         let specs = [1, 2, 3].map(|id| (spec(id).id, Arc::new(spec(id)))).into();
         let gist = LookKept::of(look, &specs);
         for id in [1, 2, 3] {
             let seen = channels.get(&spec(id).id).map(|observed| (spec(id).id, observed.clone()));
             assert_eq!(
                 gist.at(&spec(id)),
-                Look::Seen { channels: seen.into_iter().collect(), at },
+                Look::Seen { channels: seen.into_iter().collect(), at, beside: Beside::default() },
                 "{id}"
             );
         }

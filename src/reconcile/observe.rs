@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Trouble};
 use crate::model::time::{Times, Timestamp};
+use crate::zoho::auth::credentials_fingerprint;
 use crate::zoho::client::{Client, Listing};
 use crate::zoho::error::{Class, Error};
 
@@ -36,13 +37,14 @@ pub async fn observe(
     let listed = client.list_within(patience).await;
     let measured = client.skew_ms().is_some();
     let state = AccountState { skew_ms: client.skew_ms().or(state.skew_ms), ..state }
+        .with_credentials(credentials_fingerprint(client.account()))
         .told(client.take_credits_news(), now);
     match listed {
-        Ok(Listing { channels, strangers: _, times }) => {
+        Ok(Listing { channels, beside, times }) => {
             let (looks, looked_from) = (Trouble::default(), Some(times.sent));
             let state = AccountState { looks, looked_at: Some(now), looked_from, ..state };
             Observation {
-                look: Look::Seen { channels, at: now },
+                look: Look::Seen { channels, at: now, beside },
                 state,
                 needs_a_person: false,
                 times,

@@ -18,8 +18,10 @@ use crate::plan::filter;
 use crate::plan::limits_learned::{Said, learn, learn_calls};
 use crate::plan::renewal::Life;
 use crate::plan::step::{Cause, Plan, Reason, Step};
+use crate::plan::vanished::org_after;
 use crate::store::{Store, StoreError};
 use crate::zoho::client::PATIENCE_MAX;
+use crate::zoho::wire::Refused;
 
 use super::cover::{Ledgers, Sighting};
 use super::execute::{self, AccountTrouble, Execution};
@@ -89,8 +91,10 @@ pub async fn pass(
         canaries,
     });
     let wishes = store.wishes(subject.name())?;
+    let org = org_after(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
     let plan = filter::plan(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
     log_plan(subject.name(), wake, &plan, &look);
+    let wishes = (wishes, subject.desired.account.policy.lifetime_max);
     let mut memory = PassMemory::new((ledgers, records), look.clone(), wishes, (now, zoho_now));
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     memory.finish()?;
@@ -98,11 +102,12 @@ pub async fn pass(
     let state = after_execution(state, &execution, &plan, now)
         .told(subject.client.take_credits_news(), now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
-    let state = AccountState { learned, ..state };
+    let state = AccountState { learned, org, ..state };
     // The plan after the pass includes the wishes that came while it was under way.
     let asked = (&state, &store.wishes(subject.name())?);
     let facts = subject.facts(&declared, &memory.records, asked, &memory.predicted, now);
     let after_plan = filter::plan(&facts);
+    let next_wake = next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now);
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
     }
@@ -123,9 +128,9 @@ pub async fn pass(
         needs_a_person: needs_a_person || trouble.is_some_and(|trouble| trouble.needs_a_person),
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
-        limits: report::limits(&facts),
+        limits: after_plan.limits.clone(),
         credits: credits(&facts),
-        next_wake: next_wake(&plan, &after_plan, now),
+        next_wake,
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),
         channels,
@@ -184,8 +189,11 @@ fn lessons(
                     Said::Granted(Grant { at: zoho_now, asked: ask.expiry, expiry: *expiry }),
                 ));
             }
-            (Outcome::Refused(refused), _) => said.push((step, Said::Refused(&refused.code))),
-            (Outcome::Done(_) | Outcome::Unsure(_) | Outcome::Deferred(_), _) => {}
+            (Outcome::Refused(Refused { code, message, .. }), _) => {
+                said.push((step, Said::Refused { code, message }));
+            }
+            (Outcome::Done(_), _) => said.push((step, Said::Done)),
+            (Outcome::Unsure(_) | Outcome::Deferred(_), _) => {}
         }
     }
     let policy = &subject.desired.account.policy;
@@ -195,7 +203,7 @@ fn lessons(
 
 /// The time to look again. Work that the pass itself brought up is done at once, and a step that
 /// failed is tried again soon. The plan knows the time for the rest.
-fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
+fn next_wake(before: &Plan, after_plan: &Plan, asks_less: bool, now: Timestamp) -> Timestamp {
     // A short-grant retry is a different step from the enable that got the short grant.
     let is_new = |step: &Step| {
         let is_cut = step.action.ask().is_some_and(|ask| ask.only.is_some());
@@ -207,12 +215,18 @@ fn next_wake(before: &Plan, after_plan: &Plan, now: Timestamp) -> Timestamp {
     let (tried, left) = (key(before), key(after_plan));
     let soon = if left.is_empty() {
         return after_plan.next_wake;
-    } else if left.is_subset(&tried) {
+    } else if left.is_subset(&tried) && !asks_less {
         backoff::URGENT
     } else {
         AT_ONCE
     };
     after_plan.next_wake.min(after(now, soon))
+}
+
+/// Returns whether this pass taught a channel to ask for a shorter life.
+fn has_learned_a_life(memory: &PassMemory<'_>, now: Timestamp) -> bool {
+    let mut refused = memory.records.values().filter_map(|record| record.life_refused.as_ref());
+    refused.any(|refused| refused.at == now)
 }
 
 fn conflicts(plan: &Plan) -> Vec<ChannelId> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::coverage::Ledger;
 use crate::model::channel::ChannelId;
 use crate::model::events::Events;
+use crate::model::life_refused::{LifeRefused, names_expiry};
 use crate::model::observed::{Look, Observed};
 use crate::model::record::{Grant, LastStep, Record, Refusal, Repairs};
 use crate::model::secret::Fingerprint;
@@ -38,6 +39,8 @@ pub struct PassMemory<'a> {
     pub predicted: Look,
     /// The wishes that the plan knew.
     wishes: Wishes,
+    /// The longest life that may be asked for, as the config gives it.
+    lifetime_max: Duration,
     /// True when something is written that may not be on the disk yet.
     is_unflushed: bool,
     now: Timestamp,
@@ -49,10 +52,19 @@ impl<'a> PassMemory<'a> {
     pub fn new(
         (ledgers, records): (Ledgers<'a>, BTreeMap<ChannelId, Record>),
         look: Look,
-        wishes: Wishes,
+        (wishes, lifetime_max): (Wishes, Duration),
         (now, zoho_now): (Timestamp, Timestamp),
     ) -> PassMemory<'a> {
-        PassMemory { ledgers, records, predicted: look, wishes, is_unflushed: false, now, zoho_now }
+        PassMemory {
+            ledgers,
+            records,
+            predicted: look,
+            wishes,
+            lifetime_max,
+            is_unflushed: false,
+            now,
+            zoho_now,
+        }
     }
 
     /// The ledgers as they are now.
@@ -183,16 +195,34 @@ impl<'a> PassMemory<'a> {
         let events = self.left_out(step, refused, &earlier);
         let Refused { code, message, json_path } = refused.clone();
         self.answered(record);
+        self.learn_life(record, step, refused);
         record.refusal =
             Some(Refusal { code, message, json_path, spec, attempts, at: self.now, events });
         self.count_repair(record, step);
+    }
+
+    /// Remembers a life that was refused. The shortest one counts.
+    fn learn_life(&self, record: &mut Record, step: &Step, refused: &Refused) {
+        let Some(ask) = step.action.ask().filter(|ask| !ask.is_unsaid) else { return };
+        let Refused { code, message, json_path } = refused;
+        if !names_expiry(message, json_path.as_deref()) {
+            return;
+        }
+        let (lifetime, lifetime_max) = (ask.spec.lifetime, self.lifetime_max);
+        let known = record.life_refused.as_ref();
+        let known = known.filter(|known| known.holds(lifetime, lifetime_max, self.now));
+        let asked = span(self.zoho_now, ask.expiry);
+        let asked = known.map_or(asked, |known| known.asked.min(asked));
+        let said = format!("{code}: {message}");
+        record.life_refused =
+            Some(LifeRefused { asked, said, lifetime, lifetime_max, at: self.now });
     }
 
     /// The events that the next write of a refused channel leaves out.
     fn left_out(&self, step: &Step, refused: &Refused, earlier: &Events) -> Events {
         let Some(ask) = step.action.ask() else { return Events::default() };
         let seen = match &self.predicted {
-            Look::Seen { channels, at: _ } => channels.get(&step.id),
+            Look::Seen { channels, .. } => channels.get(&step.id),
             Look::Unknown(_) => None,
         };
         let none = Events::default();
@@ -202,6 +232,7 @@ impl<'a> PassMemory<'a> {
             seen: seen.map_or(&none, |seen| &seen.events),
             earlier,
             code: &refused.code,
+            message: &refused.message,
             json_path: refused.json_path.as_deref(),
         };
         write.left_out()
@@ -233,7 +264,7 @@ impl<'a> PassMemory<'a> {
     /// Changes the predicted look by the outcome of one step.
     fn predict(&mut self, step: &Step, outcome: &Outcome) {
         let Outcome::Done(expiry) = outcome else { return };
-        let Look::Seen { channels, at: _ } = &mut self.predicted else { return };
+        let Look::Seen { channels, .. } = &mut self.predicted else { return };
         match &step.action {
             Action::TakeOver(_) | Action::Forget => {}
             Action::Enable(ask) => predict_enabled(channels, ask, *expiry, self.zoho_now),

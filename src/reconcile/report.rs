@@ -12,16 +12,14 @@ use crate::coverage::render::unacknowledged;
 use crate::coverage::{Acks, GapKind, Ledger};
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
-use crate::model::learned::BatchLearned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Timestamp, before, brief, whole_seconds};
+use crate::model::time::{Timestamp, before, whole_seconds};
 use crate::plan::credits::{Credits, credits};
 use crate::plan::drift::{self, Drift};
 use crate::plan::facts::Facts;
 use crate::plan::filter;
-use crate::plan::render::counted;
 use crate::plan::renewal::{Life, Phase};
 use crate::plan::step::{Plan, Step};
 use crate::store::{Store, StoreError};
@@ -177,26 +175,6 @@ pub fn channels(
     facts.specs.iter().map(report).collect()
 }
 
-/// The limits of the account that are smaller than the config says.
-pub fn limits(facts: &Facts<'_>) -> Vec<String> {
-    let Facts { policy, specs, state, now, .. } = facts;
-    let lifetime = state.learned.lifetime_max(policy, *now);
-    let wanted =
-        specs.values().map(|spec| spec.lifetime).max().unwrap_or_default().min(policy.lifetime_max);
-    let lifetime = (wanted > lifetime).then(|| {
-        let (max, wanted) = (brief(lifetime), brief(wanted));
-        format!(
-            "this account grants at most {max}; lifetime = \"{wanted}\" is not to be had: set lifetime or lifetime_max"
-        )
-    });
-    let batch =
-        state.learned.batch.filter(|batch| batch.holds(policy, *now)).map(|BatchLearned { max, refused, .. }| {
-            let (max, configured) = (counted(max, "channel"), policy.batch_max);
-            format!("this account takes {max} in one write and refuses {refused}: the config says {configured}")
-        });
-    lifetime.into_iter().chain(batch).collect()
-}
-
 /// The earliest end of all, if all have one to come.
 pub fn guaranteed_until(channels: &BTreeMap<ChannelId, ChannelReport>) -> Option<Timestamp> {
     let ends = channels.values().map(|channel| channel.expiry.filter(|_| channel.delivers()));
@@ -310,7 +288,7 @@ pub fn remembered(
         needs_a_person: false,
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
-        limits: limits(&facts),
+        limits: after.limits.clone(),
         credits: credits(&facts),
         outcomes: Vec::new(),
         guaranteed_until: guaranteed_until(&channels),
@@ -333,7 +311,7 @@ fn channel(
     let state: &AccountState = facts.state;
     let zoho_now = state.zoho_time(facts.now);
     let observed = match facts.look {
-        Look::Seen { channels, at: _ } => Some(channels.get(&spec.id)),
+        Look::Seen { channels, .. } => Some(channels.get(&spec.id)),
         Look::Unknown(_) => None,
     };
     let grant = record.and_then(|record| record.grant);

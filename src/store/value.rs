@@ -80,7 +80,9 @@ mod tests {
 
     use crate::model::channel::ChannelId;
     use crate::model::credits::CreditsLeft;
-    use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
+    use crate::model::learned::{
+        Attempts, BatchLearned, Learned, LifetimeLearned, Refusing, Scope, Unscoped,
+    };
     use crate::model::record::{AccountState, LastStep, Record, Refusal, Repairs, Trouble};
     use crate::model::time::after;
 
@@ -107,6 +109,7 @@ mod tests {
                 at: at(),
                 events: ["Leads.all"].into_iter().collect(),
             }),
+            life_refused: None,
             repairs: Some(Repairs { drift: Fingerprint(9), writes: 3, at: at() }),
             renewal_answered: None,
             last: Some(LastStep {
@@ -151,8 +154,12 @@ mod tests {
                 post_refused: Some(at()),
                 batch: Some(BatchLearned { max: 6, refused: 12, configured: 50, at: at() }),
                 refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
+                forbidden: Some(Refusing { code: "NO_PERMISSION".into(), at: at() }),
+                unscoped: [(Scope::Update, Unscoped { said: "no".into(), at: at() })].into(),
                 short_grants: Attempts { count: 1, since: Some(at()) },
             },
+            org: Default::default(),
+            credentials: Some(Fingerprint(3)),
             credits: Some(CreditsLeft { remaining: 40, at: at() }),
         };
         let text = serde_json::to_string(&state).unwrap();

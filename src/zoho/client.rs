@@ -19,13 +19,14 @@ use crate::model::channel::{Ask, ChannelId};
 use crate::model::credits::CreditsNews;
 use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
-use crate::model::observed::{Observed, merge};
+use crate::model::observed::{Beside, Observed, Stranger, merge};
+use crate::model::org::OrgShown;
 use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp};
 use crate::model::token::TokenState;
 use crate::model::version::{Limits, PAGE_ROWS};
 
-use super::auth::{Asked, Remember, Tokens};
+use super::auth::{Asked, Remember, Tokens, credentials_fingerprint};
 use super::bounds::Bounds;
 use super::error::{Error, Kind};
 use super::replies;
@@ -36,7 +37,7 @@ use super::veil::Veil;
 use super::wire::{self, Answer, Item};
 
 pub use super::bounds::PATIENCE_MAX;
-pub use super::wire::{ItemVerdict, Stranger};
+pub use super::wire::ItemVerdict;
 
 /// One account's way to Zoho.
 pub struct Client {
@@ -59,8 +60,8 @@ pub struct Client {
 pub struct Listing {
     /// The channels by id.
     pub channels: BTreeMap<ChannelId, Observed>,
-    /// Channels whose ids are none of those that can be declared: they cannot be ours.
-    pub strangers: Vec<Stranger>,
+    /// What else the list showed.
+    pub beside: Beside,
     /// When it was read, in Zoho's time: from the first page asked for to the last one there.
     pub times: Times,
 }
@@ -303,6 +304,7 @@ impl Client {
         mut heard: impl FnMut(&[u8]),
     ) -> Result<Listing, Error> {
         let (mut rows, mut strangers) = (Vec::new(), Vec::new());
+        let mut ids = BTreeMap::new();
         let sent = self.clock.elapsed();
         let mut bounds = Bounds::new(sent, patience);
         for page in 1_u32.. {
@@ -320,12 +322,15 @@ impl Client {
             })?;
             heard(&response.body);
             rows.extend(page.rows);
+            ids.extend(page.modules);
             strangers.extend(page.strangers.into_iter().map(|it| self.shown(it)));
             if !page.more {
                 break;
             }
         }
-        Ok(Listing { channels: merge(rows), strangers, times: self.times_since(sent) })
+        let org = OrgShown { ids, credentials: Some(credentials_fingerprint(&self.account)) };
+        let beside = Beside { strangers, org };
+        Ok(Listing { channels: merge(rows), beside, times: self.times_since(sent) })
     }
 
     /// One request with a token; with a new token and once more when Zoho calls the token invalid.

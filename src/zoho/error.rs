@@ -188,8 +188,10 @@ impl Error {
 
     fn unscoped(&self) -> Refused {
         let scope = scope_of(self.operation).unwrap_or("ALL");
-        let follows =
-            if scope == "DELETE" { "; the channel ends by itself at its expiry" } else { "" };
+        let follows = match scope {
+            "DELETE" => "; a channel that is not to be any more ends by itself at its expiry",
+            _ => "; what differs is sent by POST",
+        };
         let message =
             format!("the token lacks the scope ZohoCRM.notifications.{scope} (or ALL){follows}");
         Refused { code: SCOPE_MISMATCH.to_owned(), message, json_path: None }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Group, Match, Seen, Selection};
 use crate::model::events::{Events, Operations};
-use crate::model::observed::{Row, TokenSeen};
+use crate::model::observed::{Row, Stranger, TokenSeen};
 use crate::model::oddity::Oddity;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
@@ -46,7 +46,8 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct ChannelBody<'a> {
-    channel_expiry: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_expiry: Option<String>,
     channel_id: String,
     events: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -64,7 +65,8 @@ impl ChannelBody<'_> {
         let spec = &ask.spec;
         let conditions = if limits.conditions { spec.conditions.as_slice() } else { &[] };
         ChannelBody {
-            channel_expiry: ask.expiry.display_with_offset(Offset::UTC).to_string(),
+            channel_expiry: (!ask.is_unsaid)
+                .then(|| ask.expiry.display_with_offset(Offset::UTC).to_string()),
             channel_id: spec.id.to_string(),
             events: ask.events().to_wire(),
             notification_condition: conditions.iter().map(condition).collect(),
@@ -108,6 +110,8 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// The rows without a readable channel id: they cannot be ours.
     pub strangers: Vec<Stranger>,
+    /// The ids of the modules that its rows are about, by API name.
+    pub modules: BTreeMap<String, String>,
     /// How many rows there were.
     pub count: usize,
     /// True when another page follows. A full page that does not say is taken to be followed by
@@ -123,7 +127,8 @@ pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
     let rows = reply.watch.iter().filter_map(read_row).flatten().collect();
     let strangers = reply.watch.iter().filter_map(read_stranger).collect();
     let said = reply.info.as_ref().and_then(|info| info.get("more_records")?.as_bool());
-    Ok(Page { rows, strangers, count, more: said.unwrap_or(count >= PAGE_ROWS) })
+    let modules = reply.watch.iter().filter_map(read_module).collect();
+    Ok(Page { rows, strangers, modules, count, more: said.unwrap_or(count >= PAGE_ROWS) })
 }
 
 /// The API names in a list of modules (v8 *Modules API*).
@@ -145,6 +150,14 @@ pub struct Stranger {
     pub id: String,
     /// Its events, as Zoho has them.
     pub events: Vec<String>,
+}
+
+/// The module of a row, with its id in this org.
+fn read_module(row: &Value) -> Option<(String, String)> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    let (name, id) = (text("resource_name")?, text("resource_id")?);
+    let fits = !id.is_empty() && id.len() <= ID_MAX && name.len() <= ID_MAX;
+    fits.then(|| (name.to_owned(), id.to_owned()))
 }
 
 fn read_stranger(row: &Value) -> Option<Stranger> {
@@ -413,6 +426,8 @@ fn read_id(value: &Value) -> Option<ChannelId> {
     }
 }
 
+/// The longest name or id of a module that is remembered.
+const ID_MAX: usize = 64;
 /// Events of a stranger that are told.
 const EVENTS_MAX: usize = 50;
 

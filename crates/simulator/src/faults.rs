@@ -145,6 +145,11 @@ pub enum Fault {
     ListShowsExpired,
     /// Whatever is asked, one hour is granted.
     ShortGrant,
+    /// Writes of a channel that asks for more life than this are refused for it, and not cut.
+    RefuseExpiry {
+        /// The longest life that is granted.
+        over: Length,
+    },
     /// Writes of this channel are refused.
     RefuseChannel {
         /// The channel's id.
@@ -230,7 +235,9 @@ impl Fault {
         let lists = call.method == "GET";
         match self {
             Fault::ListOmits { .. } | Fault::ListShowsExpired => lists,
-            Fault::ShortGrant => matches!(call.method, "POST" | "PUT" | "PATCH"),
+            Fault::ShortGrant | Fault::RefuseExpiry { .. } => {
+                matches!(call.method, "POST" | "PUT" | "PATCH")
+            }
             Fault::ItemMissing | Fault::ItemsReordered | Fault::UnknownItemCode { .. } => {
                 call.endpoint == Endpoint::Watch
             }

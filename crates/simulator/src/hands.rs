@@ -40,6 +40,11 @@ pub enum Hand {
         token: Option<String>,
         expiry: Timestamp,
     },
+    /// Deletes every channel.
+    DeleteAll,
+    /// Lets the same credentials lead to another org, whose ids begin with these digits. The
+    /// channels of the one before run on.
+    SwitchOrg { digits: String },
     /// Another program makes calls until no more than this many credits are left.
     LeaveCredits { credits: u64 },
 }
@@ -107,6 +112,18 @@ impl Zoho {
                     condition: None,
                 };
                 state.put(made, now);
+                Ok(())
+            }
+            Hand::DeleteAll => {
+                let ids: Vec<i64> = state.channels.keys().copied().collect();
+                ids.into_iter().for_each(|id| drop(state.take(id, now)));
+                Ok(())
+            }
+            Hand::SwitchOrg { digits } => {
+                let there = state.elsewhere.remove(digits).unwrap_or_default();
+                let here = std::mem::replace(&mut state.channels, there);
+                let left = std::mem::replace(&mut state.digits, digits.clone());
+                state.elsewhere.insert(left, here);
                 Ok(())
             }
             Hand::LeaveCredits { credits } => {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::condition;
 use super::expiry;
+use super::knobs::PastMaximum;
 use super::reply::{INVALID, MISSING, about, error};
 use super::watch::Write;
 use crate::model::events::Events;
@@ -126,7 +127,22 @@ impl Item<'_> {
         let parsed = value
             .as_str()
             .and_then(|text| expiry::parse(text, self.write.knobs, self.write.now).ok());
-        parsed.map(Some).ok_or_else(|| self.mistyped("channel_expiry", "datetime"))
+        let asked = parsed.ok_or_else(|| self.mistyped("channel_expiry", "datetime"))?;
+        match self.write.refused_from(PastMaximum::Refused) {
+            Some(latest) if asked > latest => {
+                let (path, latest) = (self.path("channel_expiry"), self.write.knobs.echo(latest));
+                Err(invalid("channel_expiry", &path, "maximum_value", &json!(latest)))
+            }
+            Some(_) | None => Ok(Some(asked)),
+        }
+    }
+
+    /// True when the whole call is refused for the sake of this channel's expiry.
+    pub(crate) fn refuses_all(&self) -> bool {
+        let text = self.key("channel_expiry").and_then(Value::as_str);
+        let asked = text.and_then(|text| text.parse::<Timestamp>().ok());
+        let latest = self.write.refused_from(PastMaximum::RefusedWhole);
+        asked.zip(latest).is_some_and(|(asked, latest)| asked > latest)
     }
 
     fn flag(&self, name: &str) -> Result<Option<bool>, Value> {

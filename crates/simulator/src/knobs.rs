@@ -38,6 +38,8 @@ pub struct Knobs {
     /// The result of an expiry in the past: a default life, in a reply that Zoho's own Postman
     /// collection keeps (v2.1, asked for 2018).
     pub past_expiry: PastExpiry,
+    /// The result of an expiry that is too far away: a default life, as documented.
+    pub past_maximum: PastMaximum,
     /// The effect of a PATCH without a token.
     pub patch: PatchToken,
     /// The effect of a PATCH on the events that it gives.
@@ -139,6 +141,7 @@ impl Default for Knobs {
             fallback_lifetime: Length(FALLBACK_LIFETIME),
             fractions: Fractions::Refused,
             past_expiry: PastExpiry::OneHour,
+            past_maximum: PastMaximum::Cut,
             patch: PatchToken::Docs,
             patch_events: PatchEvents::Replace,
             patch_expiry: PatchExpiry::Keep,
@@ -310,6 +313,18 @@ pub enum PastExpiry {
     Refused,
     /// One hour, as for an expiry too far away.
     OneHour,
+}
+
+/// An expiry that is further away than the longest life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PastMaximum {
+    /// One hour.
+    Cut,
+    /// INVALID_DATA, for the channel whose expiry it is.
+    Refused,
+    /// INVALID_DATA for the whole call, bare and without a place.
+    RefusedWhole,
 }
 
 /// Modules that are not Zoho's own.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::channel::Channel;
+use super::channel::{Channel, ORG_DIGITS};
 use super::counters::Counters;
 use super::device::Device;
 use super::truth::Ledger;
@@ -123,6 +123,10 @@ pub(crate) struct AccessToken {
 pub(crate) struct OrgState {
     pub(crate) org: Org,
     pub(crate) channels: BTreeMap<i64, Channel>,
+    /// How the ids of its modules begin.
+    pub(crate) digits: String,
+    /// Channels of other orgs that the same credentials led to, by how the ids there begin.
+    pub(crate) elsewhere: BTreeMap<String, BTreeMap<i64, Channel>>,
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
     pub(crate) credits: Credits,
@@ -148,6 +152,8 @@ impl OrgState {
             refresh_tokens: org.refresh_tokens.iter().cloned().collect(),
             org,
             channels: BTreeMap::new(),
+            digits: ORG_DIGITS.to_owned(),
+            elsewhere: BTreeMap::new(),
             ledger: Ledger::default(),
             counters: Counters::default(),
             credits: Credits::default(),

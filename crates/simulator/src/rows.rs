@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::channel::{Channel, listed, module_id, module_uri};
+use super::channel::{Channel, listed, module_id_in, module_uri};
 use super::condition;
 use super::faults::Fault;
 use super::item::parse_digits;
@@ -98,7 +98,7 @@ fn row(channel: &Channel, module: &str, write: &Write<'_>) -> Value {
         "channel_expiry": write.knobs.echo(channel.expiry),
         "return_affected_field_values": channel.affected_values,
         "resource_uri": module_uri(write.base, write.knobs, module),
-        "resource_id": module_id(module),
+        "resource_id": module_id_in(write.digits, module),
         "notify_url": channel.notify_url,
         "resource_name": module,
         "fields": null,

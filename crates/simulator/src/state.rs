@@ -248,7 +248,9 @@ impl Zoho {
             return throttled(&self.knobs);
         }
         state.forget_expired(now);
-        let write = Write { knobs: &self.knobs, version, base: &request.base, faults, now };
+        let digits = state.digits.clone();
+        let base = &request.base;
+        let write = Write { knobs: &self.knobs, version, base, digits: &digits, faults, now };
         let mut response = match operation {
             Operation::List => rows::list(state, request, &write),
             Operation::Enable | Operation::Replace | Operation::Patch => {

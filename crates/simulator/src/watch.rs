@@ -8,18 +8,19 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::channel::{Channel, module_id, module_uri};
+use super::channel::{Channel, module_id_in, module_uri};
 use super::expiry;
 use super::faults::Fault;
 use super::item::{Asked, Item, parse_digits};
 use super::knobs::{
-    Knobs, MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
+    Knobs, MissingEvent, PastMaximum, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
 };
 use super::org::OrgState;
 use super::reply::{INVALID, MISSING, bare, error, json_response};
 use super::state::Operation;
 use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
+use crate::model::time;
 use crate::model::version::ApiVersion;
 
 /// The circumstances of a write.
@@ -27,6 +28,8 @@ pub(crate) struct Write<'a> {
     pub(crate) knobs: &'a Knobs,
     pub(crate) version: ApiVersion,
     pub(crate) base: &'a str,
+    /// How the ids of the org begin.
+    pub(crate) digits: &'a str,
     pub(crate) faults: &'a [Fault],
     pub(crate) now: Timestamp,
 }
@@ -42,9 +45,13 @@ pub(crate) fn write(
         Ok(items) => items,
         Err(response) => return response,
     };
+    let items = items.iter().enumerate().map(|(index, value)| Item { value, index, write });
+    let items: Vec<Item<'_>> = items.collect();
+    if items.iter().any(Item::refuses_all) {
+        return bare(400, "INVALID_DATA", INVALID, &json!({ "api_name": "channel_expiry" }));
+    }
     let mut replies = Vec::new();
-    for (index, value) in items.iter().enumerate() {
-        let item = Item { value, index, write };
+    for item in items {
         let reply = match operation {
             Operation::Enable => enable(state, &item),
             Operation::Replace => replace(state, &item),
@@ -288,6 +295,19 @@ fn merged(kept: Option<Channel>, asked: Asked, events: PatchEvents, write: &Writ
 }
 
 impl Write<'_> {
+    /// The latest expiry that is not refused, where one that is later is refused in this way.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are not about the expiry")]
+    pub(crate) fn refused_from(&self, way: PastMaximum) -> Option<Timestamp> {
+        let by_fault = self.faults.iter().find_map(|fault| match fault {
+            Fault::RefuseExpiry { over } if way == PastMaximum::Refused => Some(over.0),
+            _ => None,
+        });
+        let by_knob =
+            (self.knobs.past_maximum == way).then(|| self.knobs.lifetime_max(self.version));
+        let longest = [by_fault, by_knob].into_iter().flatten().min()?;
+        Some(time::after(self.now, longest))
+    }
+
     fn granted(&self, asked: Option<Timestamp>) -> Timestamp {
         if self.faults.contains(&Fault::ShortGrant) {
             return expiry::fallback(self.knobs, self.now);
@@ -326,7 +346,7 @@ impl Write<'_> {
     fn resource(&self, module: &str, id: i64) -> Value {
         json!({
             "resource_uri": module_uri(self.base, self.knobs, module),
-            "resource_id": module_id(module),
+            "resource_id": module_id_in(self.digits, module),
             "resource_name": module,
             "channel_id": id.to_string(),
         })

@@ -11,13 +11,13 @@ use serde::Serialize;
 use crate::config::check_notify_url;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match, Seen, Selection};
+use crate::model::observed::Stranger;
 use crate::model::observed::{Observed, TokenSeen};
 use crate::model::oddity::Oddity;
 use crate::model::record::Record;
 use crate::model::secret::Fingerprint;
 use crate::model::small_set::SmallSet;
 use crate::model::time::Timestamp;
-use crate::zoho::client::Stranger;
 
 /// The facts that declarations are made from.
 pub(super) struct Found<'a> {

@@ -14,6 +14,8 @@ pub enum Kind {
     NeedsAPerson,
     /// An account that cannot be worked on.
     Unusable,
+    /// All running channels of an account are gone, and another org may answer.
+    Vanished,
     /// An account that declares channels, none of which is covered.
     NothingCovered,
     /// An account whose first pass does not end.
@@ -120,6 +122,11 @@ impl Kind {
                 word: "unusable",
                 means: "the daemon cannot work on an account, most often because a secret cannot be read",
                 remedy: "mend the config, or make the account's secrets readable, and reload",
+            },
+            Kind::Vanished => Row {
+                word: "vanished",
+                means: "all running channels of an account are gone at once, and another org may answer: nothing is written",
+                remedy: "put the credentials of the right org back; or, if the channels are to be enabled here, `channelkeeper apply --accept-vanished`",
             },
             Kind::NothingCovered => Row {
                 word: "nothing-covered",
@@ -295,6 +302,7 @@ mod tests {
         Kind::StoreFailed,
         Kind::NeedsAPerson,
         Kind::Unusable,
+        Kind::Vanished,
         Kind::NothingCovered,
         Kind::FirstPassOverdue,
         Kind::Uncovered,

@@ -140,6 +140,9 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
     if let Some(skew_ms) = report.skew_ms.filter(|skew_ms| skew_ms.unsigned_abs() > SKEW_MAX_MS) {
         add(Kind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
     }
+    if let Some(held) = report.after.vanished() {
+        add(Kind::Vanished, held.cause.detail());
+    }
     if let Some(text) = held_removals(report) {
         add(Kind::RemovalGuard, text);
     }
@@ -271,14 +274,15 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
     let kind = match held.cause {
         Cause::Rejected { .. } | Cause::PartlyRefused { .. } => Kind::Rejected,
         Cause::Conflict { .. } => Kind::Conflict,
-        Cause::Contested { .. } => Kind::Contested,
+        Cause::Contested { .. } | Cause::Opaque { .. } => Kind::Contested,
         Cause::BackOff { .. } => Kind::BackOff,
         // The account says once that its look failed.
         Cause::Unknown(_) if report.look_failed.is_some() => return None,
         Cause::Unknown(_) => Kind::Unknown,
-        // The account says once which removals wait, what is paused of it, and that its credits are
-        // low.
+        // The account says once which removals wait, what is paused of it, that its channels
+        // vanished, and that its credits are low.
         Cause::RemovalGuard { .. }
+        | Cause::Vanished { .. }
         | Cause::Credits { .. }
         | Cause::Mode { .. }
         | Cause::LeftToExpire

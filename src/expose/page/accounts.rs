@@ -93,7 +93,7 @@ impl AccountRow {
             unusable: overview.unusable.get(name).map(|why| line(why)),
             pass: report.map(PassView::of),
             counts: report.map(|report| counts(report, now)).unwrap_or_default(),
-            foreign: report.map_or(0, |report| report.after.foreign.len()),
+            foreign: report.map_or(0, |report| report.after.foreign_count()),
             until: report.and_then(|report| account_guarantee(report, now).until()),
             token,
             calls: report.map_or(0, calls),

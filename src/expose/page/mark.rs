@@ -141,6 +141,8 @@ impl Mark {
             CauseKind::BackOff
             | CauseKind::Credits
             | CauseKind::RemovalGuard
+            | CauseKind::Opaque
+            | CauseKind::Vanished
             | CauseKind::Mode
             | CauseKind::LeftToExpire => Some(Mark::Held),
             // The state says so already.

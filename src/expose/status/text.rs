@@ -8,6 +8,7 @@ use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::cause::CauseKind;
+use crate::plan::render::undeclarable;
 
 use super::{
     AccountView, ChannelView, CreditsView, Guarantee, HeldView, PassView, ReasonView, StatusView,
@@ -29,9 +30,13 @@ impl StatusView {
             lines.push(String::new());
             lines.push(account.line(self.now));
             lines.extend(account.overlaps.iter().map(|overlap| format!("  note: {overlap}")));
+            lines.extend(undeclarable(&account.foreign_ids).map(|note| format!("  note: {note}")));
             lines.extend(table(account, self.now));
             // The account's health says once which removals wait, with all their names.
-            let is_said = |held: &&HeldView| held.cause == CauseKind::RemovalGuard.word();
+            let is_said = |held: &&HeldView| {
+                [CauseKind::RemovalGuard.word(), CauseKind::Vanished.word()]
+                    .contains(&held.cause.as_str())
+            };
             let held = account.held.iter().filter(|held| !is_said(held));
             lines.extend(
                 held.map(|held| format!("  {} {}: {}", held.channel, held.cause, held.detail)),

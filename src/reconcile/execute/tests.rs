@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Clock;
 use crate::model::channel::AccountName;
-use crate::model::observed::Look;
+use crate::model::observed::{Beside, Look};
 use crate::model::record::Record;
 use crate::model::time::{Timestamp, after};
+use crate::model::version::WEEK;
 use crate::model::wishes::Wishes;
 use crate::plan::drift::Drift;
 use crate::plan::step::Reason;
@@ -42,11 +43,15 @@ impl Desk {
         let now = self.sim.clock.now();
         let plan = plan(steps, now);
         let account: AccountName = account().name;
-        let look = Look::Seen { channels: BTreeMap::new(), at: now };
+        let look = Look::Seen { channels: BTreeMap::new(), at: now, beside: Beside::default() };
         let records = self.store.records(&account).unwrap();
         let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
-        let mut memory =
-            PassMemory::new((ledgers, records), look, Wishes::default(), (now, self.sim.now()));
+        let mut memory = PassMemory::new(
+            (ledgers, records),
+            look,
+            (Wishes::default(), WEEK),
+            (now, self.sim.now()),
+        );
         let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
         let stored = self.store.records(&account).unwrap();
         assert_eq!(memory.records, stored);
@@ -79,7 +84,10 @@ fn plan(steps: Vec<Step>, now: Timestamp) -> Plan {
         held: Vec::new(),
         kept: Vec::new(),
         foreign: Vec::new(),
+        strangers: Vec::new(),
         overlaps: Vec::new(),
+        limits: Vec::new(),
+        probe: None,
         batch_max: 50,
         next_wake: now,
     }
@@ -238,7 +246,7 @@ async fn a_scope_that_one_method_lacks_is_no_verdict_on_the_credentials() {
     let said = |number| records[&id(number)].refusal.clone().unwrap().message;
     assert_eq!(
         said(1),
-        "the token lacks the scope ZohoCRM.notifications.DELETE (or ALL); the channel ends by itself at its expiry"
+        "the token lacks the scope ZohoCRM.notifications.DELETE (or ALL); a channel that is not to be any more ends by itself at its expiry"
     );
     assert_eq!(said(3), "the token lacks the scope ZohoCRM.notifications.UPDATE (or ALL)");
 }

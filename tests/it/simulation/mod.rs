@@ -99,6 +99,8 @@ struct Simulation {
     names: u32,
     /// Orgs whose credits others have used up, and until when.
     poor: Vec<(&'static str, Timestamp)>,
+    /// Until when lives may be short, because Zoho refused longer ones.
+    short_until: Option<Timestamp>,
     /// Calls refused for want of credits, as last counted.
     out_of_credits: BTreeMap<&'static str, u64>,
     /// Something happened that a look cannot tell from nothing: somebody took something away and a
@@ -139,6 +141,7 @@ impl Simulation {
             declared_at: BTreeMap::new(),
             names: 0,
             poor: Vec::new(),
+            short_until: None,
             out_of_credits: BTreeMap::new(),
             blurred: false,
         }
@@ -190,6 +193,7 @@ impl Simulation {
             Act::Fault(rule, until) => self.fault(rule, until),
             Act::FaultsEnd => self.world.zoho().clear_faults(),
             Act::Hand => self.hand(),
+            Act::DeleteAll(org) => self.delete_all(org),
             Act::Foreign => self.foreign_channel(),
             Act::Crash(down) => {
                 self.excuse_down(now, down);
@@ -248,6 +252,12 @@ impl Simulation {
         let now = self.world.now();
         self.blurred |= rule.method.as_deref() == Some("GET")
             || matches!(rule.kind, Fault::ShortGrant | Fault::ItemMissing);
+        if matches!(rule.kind, Fault::RefuseExpiry { .. }) {
+            // It lapses nothing, but the lives that are asked for instead have less slack.
+            self.short_until = Some(after(until, LIFE * 8)).max(self.short_until);
+            self.world.zoho().add_fault(Rule { from: Some(now), until: Some(until), ..rule });
+            return;
+        }
         let long = channelkeeper::model::time::span(now, until) > LIFE / 8;
         if let Some(module) = schedule::module_of(&rule.kind) {
             // However long it lasts, no channel without this module may lapse.
@@ -270,6 +280,18 @@ impl Simulation {
             // Seen by the audit after it, or by the one after that when a fault is in the way, and
             // contested after some repeats of the same.
             self.excuse(Some(id), now, after(now, LIFE), "a hand");
+        }
+    }
+
+    /// Somebody deletes all that an org has, others' channels too.
+    fn delete_all(&mut self, org: &'static str) {
+        let now = self.world.now();
+        self.world.hand(org, &Hand::DeleteAll);
+        self.foreign.retain(|(of, _), _| of != org);
+        for (account, id) in self.world.declared() {
+            if account == org {
+                self.excuse(Some(id), now, after(now, LIFE), "a hand");
+            }
         }
     }
 
@@ -366,9 +388,12 @@ impl Simulation {
     /// longer: an hour has half an hour of slack.
     fn lives_may_be_short(&self) -> bool {
         let now = self.world.now();
-        self.excuses
-            .iter()
-            .any(|excuse| excuse.why == ZOHO && excuse.from <= now && now < excuse.to)
+        let are_refused = self.short_until.is_some_and(|until| now < until);
+        are_refused
+            || self
+                .excuses
+                .iter()
+                .any(|excuse| excuse.why == ZOHO && excuse.from <= now && now < excuse.to)
     }
 
     fn excuse(

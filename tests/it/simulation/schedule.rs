@@ -59,6 +59,8 @@ pub enum Act {
     FaultsEnd,
     /// Somebody edits or deletes a channel of ours.
     Hand,
+    /// Somebody deletes every channel of an org.
+    DeleteAll(&'static str),
     /// Somebody makes a channel that is not ours.
     Foreign,
     /// The daemon dies, and is down for so long.
@@ -82,6 +84,7 @@ impl Act {
             Act::Fault(..) => "fault",
             Act::FaultsEnd => "faults-end",
             Act::Hand => "hand",
+            Act::DeleteAll(_) => "delete-all",
             Act::Foreign => "foreign-channel",
             Act::Crash(_) => "crash",
             Act::CutAndCrash(..) => "crash-in-a-call",
@@ -116,6 +119,7 @@ impl Schedule {
                 Act::CutAndCrash(..) => after(at, CUT_MAX + UP_MIN),
                 Act::FaultsEnd
                 | Act::Hand
+                | Act::DeleteAll(_)
                 | Act::Foreign
                 | Act::ClockStep(_)
                 | Act::ConfigEdit
@@ -138,7 +142,8 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
             let until = after(at, length).min(ends);
             Act::Fault(rule(rng, kind), until)
         }
-        41..=62 => Act::Hand,
+        41..=60 => Act::Hand,
+        61 | 62 => Act::DeleteAll(rng.pick(&["acme", "globex", "initech"]).unwrap()),
         63..=68 => Act::Foreign,
         69..=76 => Act::Crash(if rng.chance(15) {
             rng.seconds(10_000, 100_000)
@@ -185,14 +190,19 @@ fn rule(rng: &mut Rng, kind: Fault) -> Rule {
         rng.chance(50).then(|| (*rng.pick(&["acme", "globex", "initech"]).unwrap()).to_owned());
     let times = rng.chance(30).then(|| rng.between(1, 4) as u32);
     let of_module = module_of(&kind).is_some();
-    let method = (!about_tokens && !of_module && rng.chance(30))
-        .then(|| (*rng.pick(&["GET", "POST", "PATCH", "PUT", "DELETE"]).unwrap()).to_owned());
+    let of_one_method = matches!(kind, Fault::ScopeMismatch) && rng.chance(60);
+    let method = if of_one_method {
+        Some((*rng.pick(&["PATCH", "DELETE"]).unwrap()).to_owned())
+    } else {
+        let method = *rng.pick(&["GET", "POST", "PATCH", "PUT", "DELETE"]).unwrap();
+        (!about_tokens && !of_module && rng.chance(30)).then(|| method.to_owned())
+    };
     let path = about_tokens.then_some(Endpoint::Token);
     Rule { org, times, method, path, ..Rule::always(kind) }
 }
 
 fn fault(rng: &mut Rng) -> Fault {
-    match rng.between(0, 28) {
+    match rng.between(0, 31) {
         0 => Fault::ServerErrorJson,
         1 => Fault::ServerErrorHtml,
         2 => Fault::Unavailable,
@@ -216,6 +226,8 @@ fn fault(rng: &mut Rng) -> Fault {
         20 => Fault::ShortGrant,
         21 => Fault::OauthError { error: "general_error".to_owned() },
         22 => Fault::TokenThrottled,
+        29 | 30 => Fault::ScopeMismatch,
+        31 => Fault::RefuseExpiry { over: Length(rng.seconds(6 * 3600, 20 * 3600)) },
         23 | 24 => Fault::ForbidModule { module: module(rng) },
         code => {
             let code = match code {

@@ -422,12 +422,14 @@ pub struct Ask {
     pub expiry: Timestamp,
     /// The events to write in place of the declared ones, while Zoho refuses some of those.
     pub only: Option<Events>,
+    /// True when the expiry is not sent, because Zoho refuses any: it gives its default life then.
+    pub is_unsaid: bool,
 }
 
 impl Ask {
     /// The channel as it is declared.
     pub fn new(spec: Arc<Spec>, expiry: Timestamp) -> Ask {
-        Ask { spec, expiry, only: None }
+        Ask { spec, expiry, only: None, is_unsaid: false }
     }
 
     /// The events to write.

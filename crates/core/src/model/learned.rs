@@ -4,12 +4,13 @@
 //! is forgotten after a while, or when the config changes, so that a mended account recovers by
 //! itself. A lesson from the future was written down while the clock was wrong, and does not count.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
-use super::time::{Timestamp, after};
+use super::time::{Timestamp, after, is_recent};
 use super::version::{DAY, WEEK};
 
 /// The lessons of one account.
@@ -24,8 +25,31 @@ pub struct Learned {
     pub batch: Option<BatchLearned>,
     /// Batch after batch was refused as a whole, whatever was in it.
     pub refusing: Option<Refusing>,
+    /// Every channel was asked for by itself and forbidden alike; from the last time that it was.
+    pub forbidden: Option<Refusing>,
+    /// The scopes that the token lacks, for which something else is done.
+    pub unscoped: BTreeMap<Scope, Unscoped>,
     /// Attempts to mend short grants, counted by the day.
     pub short_grants: Attempts,
+}
+
+/// A scope without which everything else goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// PATCH: a channel is changed by POST instead.
+    Update,
+    /// DELETE: a channel that is not declared any more ends by itself.
+    Delete,
+}
+
+/// The last time that a scope was missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unscoped {
+    /// Which scope it is, and what follows.
+    pub said: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The longest life that an account grants.
@@ -98,6 +122,23 @@ impl Learned {
         Policy { lifetime_max, batch_max, ..policy.clone() }
     }
 
+    /// The scope that is known to be missing. It is asked for again after a quarter of a day, and at
+    /// once with other credentials.
+    pub fn lacks(&self, scope: Scope, now: Timestamp) -> Option<&Unscoped> {
+        self.unscoped.get(&scope).filter(|unscoped| is_recent(unscoped.at, UNSCOPED_KEPT, now))
+    }
+
+    /// Returns whether a try asks for one channel first, because every one was forbidden lately.
+    pub fn is_probed(&self, now: Timestamp) -> bool {
+        self.forbidden.as_ref().is_some_and(|it| is_recent(it.at, FORBIDDEN_KEPT, now))
+    }
+
+    /// What is left once the account has other credentials.
+    #[must_use]
+    pub fn with_other_credentials(self) -> Learned {
+        Learned { forbidden: None, unscoped: BTreeMap::new(), ..self }
+    }
+
     /// Returns whether live channels are given a new life by PUT, because POST of them is refused.
     pub fn renews_by_put(&self, now: Timestamp) -> bool {
         self.post_refused.is_some_and(|at| is_recent(at, WEEK, now))
@@ -117,6 +158,18 @@ impl BatchLearned {
         self.configured == policy.batch_max && is_recent(self.at, WEEK, now)
     }
 }
+
+impl Unscoped {
+    /// When the scope is asked for again.
+    pub fn until(&self) -> Timestamp {
+        after(self.at, UNSCOPED_KEPT)
+    }
+}
+
+/// A missing scope is asked for again after this time.
+const UNSCOPED_KEPT: Duration = Duration::from_secs(6 * 60 * 60);
+/// While every channel is forbidden, each is asked for by itself this often.
+const FORBIDDEN_KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// The size to try between one that was accepted and one that was refused; the accepted one when
 /// there is none between.
@@ -138,10 +191,6 @@ impl Attempts {
             count => Attempts { count: count.saturating_add(1), since: self.since },
         }
     }
-}
-
-fn is_recent(at: Timestamp, kept_for: Duration, now: Timestamp) -> bool {
-    at <= now && now < after(at, kept_for)
 }
 
 #[cfg(test)]

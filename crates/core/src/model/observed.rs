@@ -11,6 +11,7 @@ use super::channel::{ChannelId, NotifyUrl, Spec};
 use super::condition;
 use super::events::{Events, Operations};
 use super::oddity::Oddity;
+use super::org::OrgShown;
 use super::secret::Fingerprint;
 use super::small_set::SmallSet;
 use super::time::Timestamp;
@@ -129,6 +130,24 @@ pub fn merge(rows: impl IntoIterator<Item = Row>) -> BTreeMap<ChannelId, Observe
     channels
 }
 
+/// What a list shows beside the channels that can be declared.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// Rows whose channel ids cannot be declared: they are somebody else's.
+    pub strangers: Vec<Stranger>,
+    /// The org that answered.
+    pub org: OrgShown,
+}
+
+/// A row whose channel id is none that can be declared: a UUID, a word, a negative number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// The id as Zoho has it.
+    pub id: String,
+    /// Its events, as Zoho has them.
+    pub events: Vec<String>,
+}
+
 /// The result of a look at one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
@@ -138,6 +157,8 @@ pub enum Look {
         channels: BTreeMap<ChannelId, Observed>,
         /// When, by the local clock.
         at: Timestamp,
+        /// What else the list showed.
+        beside: Beside,
     },
     /// The look failed, and why. Nothing is absent.
     Unknown(String),

@@ -12,6 +12,8 @@ use super::channel::{ChannelId, ChannelName};
 use super::credits::{CreditsLeft, CreditsNews};
 use super::events::Events;
 use super::learned::Learned;
+use super::life_refused::LifeRefused;
+use super::org::OrgKnown;
 use super::secret::Fingerprint;
 use super::time::{Timestamp, after, before, is_same_second, span};
 
@@ -29,6 +31,9 @@ pub struct Record {
     pub grant: Option<Grant>,
     /// The last refusal, until a write is accepted or the spec changes.
     pub refusal: Option<Refusal>,
+    /// The life that Zoho refused to grant, until it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_refused: Option<LifeRefused>,
     /// Repairs of the same drift, until a look finds the channel as declared.
     pub repairs: Option<Repairs>,
     /// The last renewal that was asked for and that a write has answered.
@@ -47,6 +52,7 @@ impl Record {
             notify_url,
             grant: None,
             refusal: None,
+            life_refused: None,
             repairs: None,
             renewal_answered: None,
             last: None,
@@ -154,11 +160,25 @@ pub struct AccountState {
     pub looked_from: Option<Timestamp>,
     /// The limits that its replies taught.
     pub learned: Learned,
+    /// The org in which running channels of ours were last seen.
+    pub org: OrgKnown,
+    /// The credentials with which the lessons were learned.
+    pub credentials: Option<Fingerprint>,
     /// The day's credits that are left; none when half of them or more are.
     pub credits: Option<CreditsLeft>,
 }
 
 impl AccountState {
+    /// The state with these credentials. Others may allow what was forbidden.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Fingerprint) -> AccountState {
+        let learned = match self.credentials {
+            Some(known) if known != credentials => self.learned.with_other_credentials(),
+            Some(_) | None => self.learned,
+        };
+        AccountState { learned, credentials: Some(credentials), ..self }
+    }
+
     /// Zoho's time at `now` of the local clock.
     pub fn zoho_time(&self, now: Timestamp) -> Timestamp {
         shifted(now, self.skew_ms.unwrap_or(0))

@@ -40,6 +40,12 @@ pub fn is_same_second(one: Timestamp, other: Timestamp) -> bool {
     one.duration_since(other).unsigned_abs() <= Duration::from_secs(1)
 }
 
+/// Returns whether what is remembered from `at` still counts. A memory from the future was written
+/// down while the clock was wrong, and does not count.
+pub(crate) fn is_recent(at: Timestamp, kept_for: Duration, now: Timestamp) -> bool {
+    at <= now && now < after(at, kept_for)
+}
+
 /// When an exchange with Zoho took place, in Zoho's time: what it did, it did in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {

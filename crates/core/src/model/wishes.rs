@@ -1,4 +1,5 @@
-//! The wishes of people, which passes carry out: a pause, a renewal, removals, an adoption.
+//! The wishes of people, which passes carry out: a pause, a renewal, removals, an adoption, and that
+//! vanished channels may be enabled.
 //!
 //! A wish is written by a command and only read by a pass, which therefore can lose none. So a pass
 //! does not cross out what it has done: it writes down what it answered, in the record, and the
@@ -26,6 +27,10 @@ pub struct Wishes {
     pub removals: BTreeSet<ChannelId>,
     /// Channels that are to become ours, with the `notify_url` that they had at Zoho.
     pub adoptions: BTreeMap<ChannelId, Fingerprint>,
+    /// Channels that may be enabled although they are gone with all others, with the expiry of the
+    /// grant that ran: another grant ends the wish.
+    #[serde(default)]
+    pub vanished: BTreeMap<ChannelId, Timestamp>,
 }
 
 /// When a renewal was last asked for, by the local clock.
@@ -52,6 +57,7 @@ impl Wishes {
     pub fn declare(&mut self, is_declared: impl Fn(ChannelId) -> bool) {
         self.removals.retain(|id| !is_declared(*id));
         self.adoptions.retain(|id, _| is_declared(*id));
+        self.vanished.retain(|id, _| is_declared(*id));
     }
 }
 
@@ -95,9 +101,11 @@ mod tests {
             renewals: Renewals::default(),
             removals: all.into(),
             adoptions: all.map(|id| (id, Fingerprint(7))).into(),
+            vanished: all.map(|id| (id, Timestamp::UNIX_EPOCH)).into(),
         };
         wishes.declare(|declared| declared == id(1));
         assert_eq!(wishes.removals, [id(2)].into());
         assert_eq!(wishes.adoptions, [(id(1), Fingerprint(7))].into());
+        assert_eq!(wishes.vanished, [(id(1), Timestamp::UNIX_EPOCH)].into());
     }
 }

@@ -129,7 +129,7 @@ pub(super) fn of_renewals(facts: &Facts<'_>) -> Calls {
         granted.map_or(spec.lifetime, |granted| granted.min(spec.lifetime))
     };
     let rows = match look {
-        Look::Seen { channels, at: _ } => {
+        Look::Seen { channels, .. } => {
             channels.values().map(|seen| seen.events.iter().count()).sum()
         }
         Look::Unknown(_) => rows(specs),

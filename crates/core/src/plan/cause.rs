@@ -70,6 +70,18 @@ pub enum Cause {
         /// True when this channel goes on being renewed until then.
         is_renewed: bool,
     },
+    /// It has something that no declaration can express: it is kept alive, and not rewritten unasked.
+    Opaque {
+        /// A sentence about it.
+        why: &'static str,
+    },
+    /// None of the account's running channels is there any more, and another org may have answered.
+    Vanished {
+        /// How many.
+        channels: usize,
+        /// True when another org is known to have answered, and not only other credentials.
+        is_other_org: bool,
+    },
     /// The mode does not allow it.
     Mode {
         /// The mode.
@@ -95,9 +107,11 @@ pub enum CauseKind {
     Rejected,
     PartlyRefused,
     Contested,
+    Opaque,
     BackOff,
     Credits,
     RemovalGuard,
+    Vanished,
     Mode,
     LeftToExpire,
     Paused,
@@ -105,15 +119,17 @@ pub enum CauseKind {
 
 impl CauseKind {
     /// Every kind.
-    pub const ALL: [CauseKind; 11] = [
+    pub const ALL: [CauseKind; 13] = [
         CauseKind::Unknown,
         CauseKind::Conflict,
         CauseKind::Rejected,
         CauseKind::PartlyRefused,
         CauseKind::Contested,
+        CauseKind::Opaque,
         CauseKind::BackOff,
         CauseKind::Credits,
         CauseKind::RemovalGuard,
+        CauseKind::Vanished,
         CauseKind::Mode,
         CauseKind::LeftToExpire,
         CauseKind::Paused,
@@ -121,7 +137,7 @@ impl CauseKind {
 
     /// True when only an operator's word ends it: work is left, and no pass will do it.
     pub const fn awaits_a_word(self) -> bool {
-        matches!(self, CauseKind::RemovalGuard)
+        matches!(self, CauseKind::RemovalGuard | CauseKind::Vanished)
     }
 
     /// One word, for logs and as a label.
@@ -132,9 +148,11 @@ impl CauseKind {
             CauseKind::Rejected => "rejected",
             CauseKind::PartlyRefused => "part-refused",
             CauseKind::Contested => "contested",
+            CauseKind::Opaque => "opaque",
             CauseKind::BackOff => "back-off",
             CauseKind::Credits => "credits",
             CauseKind::RemovalGuard => "removal-guard",
+            CauseKind::Vanished => "vanished",
             CauseKind::Mode => "mode",
             CauseKind::LeftToExpire => "left-to-expire",
             CauseKind::Paused => "paused",
@@ -151,9 +169,11 @@ impl Cause {
             Cause::Rejected { .. } => CauseKind::Rejected,
             Cause::PartlyRefused { .. } => CauseKind::PartlyRefused,
             Cause::Contested { .. } => CauseKind::Contested,
+            Cause::Opaque { .. } => CauseKind::Opaque,
             Cause::BackOff { .. } => CauseKind::BackOff,
             Cause::Credits { .. } => CauseKind::Credits,
             Cause::RemovalGuard { .. } => CauseKind::RemovalGuard,
+            Cause::Vanished { .. } => CauseKind::Vanished,
             Cause::Mode { .. } => CauseKind::Mode,
             Cause::LeftToExpire => CauseKind::LeftToExpire,
             Cause::Paused { .. } => CauseKind::Paused,
@@ -201,6 +221,21 @@ impl Cause {
                 };
                 format!(
                     "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals` ({meanwhile})"
+                )
+            }
+            Cause::Opaque { why } => format!(
+                "{why}, and somebody else gave it that; it is kept alive by PATCH, which leaves that as it is; \
+                 `channelkeeper adopt` lets it be rewritten as declared"
+            ),
+            Cause::Vanished { channels, is_other_org } => {
+                let why = if *is_other_org {
+                    "another org answers: its modules have other ids"
+                } else {
+                    "the credentials are others, so that another org may answer"
+                };
+                format!(
+                    "none of the {channels} running channels is there any more, and {why}; put the right credentials back, \
+                     or enable them here: `channelkeeper apply --accept-vanished`"
                 )
             }
             Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),

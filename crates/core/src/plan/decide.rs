@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use crate::model::channel::{ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::observed::{Look, Observed};
+use crate::model::oddity::Oddity;
 use crate::model::policy::{Mode, Removed};
 use crate::model::record::{Record, Refusal};
 use crate::model::time::{Timestamp, after, earliest, is_same_second, span, whole_seconds};
+use crate::model::version::FALLBACK_LIFETIME;
 
 use super::backoff;
 use super::drift::{self, Drift};
@@ -22,6 +24,8 @@ use super::repair::repair_action;
 use super::step::{Action, Ask, Cause, Held, Reason, Step};
 use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken, may_be_of_one_channel};
 use crate::model::events::Events;
+use crate::model::learned::{Scope, Unscoped};
+use crate::model::life_refused::{LifeAsked, LifeRefused, names_expiry};
 
 /// The decision for one channel, before the account as a whole is looked at.
 #[derive(Debug)]
@@ -139,6 +143,7 @@ fn act(row: Row, case: &Case<'_>) -> Decision {
         Row::Nothing => (Verdict::Nothing, None),
     };
     let (verdict, again) = case.with_partly(verdict, again);
+    let verdict = case.with_opaque(verdict);
     Decision { id: case.id, row, verdict, life: case.life, again }
 }
 
@@ -304,7 +309,7 @@ impl<'a> Case<'a> {
     /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first time
     /// that the token has no scope for PATCH, and the first
     /// time that POST of a live channel of ours is refused because it is live: its answer is
-    /// PUT. An operator who asks for a renewal does not wait.
+    /// PUT. The answer to a refused expiry is a shorter one. An operator who asks for a renewal does not wait.
     fn refused(&self, spec: &Spec) -> Option<Held> {
         let refusal = self.unasked_refusal().filter(|_| self.partly.is_none())?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
@@ -313,9 +318,24 @@ impl<'a> Case<'a> {
         let answered_by_post = refusal.code == SCOPE_MISMATCH;
         let answered =
             (not_subscribed || answered_by_put || answered_by_post) && refusal.attempts <= 1;
+        let answered = answered || self.is_answered_by_a_shorter_life(spec, refusal);
         let holds =
             !answered && refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
         (holds && self.would_write()).then(|| self.rejected(Some(spec), refusal, urgent))
+    }
+
+    /// Returns whether the next write asks for less than was refused. A refusal that came of a write
+    /// without an expiry taught nothing.
+    fn is_answered_by_a_shorter_life(&self, spec: &Spec, refusal: &Refusal) -> bool {
+        names_expiry(&refusal.message, refusal.json_path.as_deref())
+            && self.life_refused(spec).is_some_and(|refused| refused.at == refusal.at)
+    }
+
+    /// The life that Zoho refused, while that counts.
+    fn life_refused(&self, spec: &Spec) -> Option<&LifeRefused> {
+        let refused = self.record?.life_refused.as_ref()?;
+        let Facts { policy, now, .. } = self.facts;
+        refused.holds(spec.lifetime, policy.lifetime_max, *now).then_some(refused)
     }
 
     /// The refusal, unless an operator asked for a renewal since.
@@ -334,7 +354,7 @@ impl<'a> Case<'a> {
         let refusal = self.unasked_refusal().filter(|refusal| !refusal.events.is_empty())?;
         let urgent = self.is_urgent();
         let of_account =
-            may_be_of_one_channel(&refusal.code) && self.facts.state.writes.attempts > 0;
+            may_be_of_one_channel(&refusal.code) && self.facts.state.learned.forbidden.is_some();
         let holds = refusal.spec == spec.fingerprint() && self.still_refused(refusal, urgent);
         if of_account || !holds {
             return None;
@@ -458,6 +478,20 @@ impl Case<'_> {
         (verdict, earliest([again, held.until]))
     }
 
+    /// Adds the note that it is kept alive and not rewritten.
+    fn with_opaque(&self, verdict: Verdict) -> Verdict {
+        let Some(why) = self.opaque() else { return verdict };
+        let held = self.held(Cause::Opaque { why }, None);
+        match verdict {
+            Verdict::Keep => Verdict::Hold(held),
+            Verdict::Act(steps, None) => Verdict::Act(steps, Some(held)),
+            said @ (Verdict::Act(_, Some(_))
+            | Verdict::Hold(_)
+            | Verdict::Foreign
+            | Verdict::Nothing) => said,
+        }
+    }
+
     fn hold_refused(&self) -> (Verdict, Option<Timestamp>) {
         let again = earliest([self.refused.as_ref().and_then(|held| held.until), self.edge]);
         (act_or_hold(Vec::new(), self.refused.clone()), again)
@@ -532,10 +566,17 @@ impl Case<'_> {
     fn retire(&self) -> (Verdict, Option<Timestamp>) {
         let refusal = self.record.and_then(|record| record.refusal.as_ref());
         let refusal = refusal.filter(|refusal| self.still_refused(refusal, false));
-        let verdict = match (self.facts.policy.removed, refusal) {
-            (Removed::Expire, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
-            (Removed::Disable, Some(refusal)) => Verdict::Hold(self.rejected(None, refusal, false)),
-            (Removed::Disable, None) => {
+        let verdict = match (self.facts.policy.removed, refusal, self.lacks(Scope::Delete)) {
+            (Removed::Expire, _, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
+            (Removed::Disable, _, Some(unscoped)) => {
+                let (code, message) = (SCOPE_MISMATCH.to_owned(), unscoped.said.clone());
+                let cause = Cause::Rejected { code, message, json_path: None, declared: None };
+                Verdict::Hold(self.held(cause, Some(unscoped.until())))
+            }
+            (Removed::Disable, Some(refusal), None) => {
+                Verdict::Hold(self.rejected(None, refusal, false))
+            }
+            (Removed::Disable, None, None) => {
                 Verdict::Act(vec![self.step(Action::Disable, Reason::Retired)], None)
             }
         };
@@ -546,6 +587,11 @@ impl Case<'_> {
     fn forget(&self) -> Verdict {
         let step = Step { expiry: None, ..self.step(Action::Forget, Reason::Gone) };
         Verdict::Act(vec![step], None)
+    }
+
+    /// The scope, where the account's token is known to lack it.
+    fn lacks(&self, scope: Scope) -> Option<&Unscoped> {
+        self.facts.state.learned.lacks(scope, self.facts.now)
     }
 
     /// The steps that mend a drift, or the word that it is contested.
@@ -559,13 +605,16 @@ impl Case<'_> {
             return (Vec::new(), Some(self.held(cause, Some(until))));
         }
         let ask = self.ask(spec);
-        let ask = Ask { expiry: self.kept_expiry(observed).unwrap_or(ask.expiry), ..ask };
+        let ask = Ask { expiry: self.kept_expiry(spec, observed).unwrap_or(ask.expiry), ..ask };
         let reason = Reason::Drift(self.drift.clone());
-        if self.refusal_code() == Some(SCOPE_MISMATCH) {
+        if self.refusal_code() == Some(SCOPE_MISMATCH) || self.lacks(Scope::Update).is_some() {
             return (vec![self.step(self.new_life(spec), reason)], None);
         }
-        let action = repair_action(ask, observed, &self.drift, writes);
-        (vec![self.step(action, reason)], None)
+        match repair_action(ask, observed, &self.drift, writes) {
+            // A PUT would take away what nobody here can say.
+            Action::Replace(_) if self.opaque().is_some() => (Vec::new(), None),
+            action => (vec![self.step(action, reason)], None),
+        }
     }
 
     /// How often this very drift was mended lately, and until when that makes it contested.
@@ -580,41 +629,78 @@ impl Case<'_> {
     /// The expiry that a repair leaves as it is, so that the channel stays in step with its
     /// neighbours: only one that was granted to us, that is still worth having, and that may be
     /// asked for. A channel that is renewed as well is given a new one.
-    fn kept_expiry(&self, observed: &Observed) -> Option<Timestamp> {
+    fn kept_expiry(&self, spec: &Spec, observed: &Observed) -> Option<Timestamp> {
         if self.renewal.is_some() {
             return None;
         }
         let (grant, seen) = (self.record?.grant?, observed.expiry?);
         let worth_having = seen > after(self.zoho_now, KEPT_EXPIRY_MIN);
-        (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most())
+        (is_same_second(grant.expiry, seen) && worth_having && seen <= self.ends_at_most(spec))
             .then_some(seen)
     }
 
-    /// The write that gives a channel a new life: POST; or PUT for a live one, where Zoho refuses
+    /// Why a declared channel of ours is not rewritten as a whole: it has something that no declaration
+    /// can express, and nobody has adopted it as it is.
+    fn opaque(&self) -> Option<&'static str> {
+        let (Some(_), true, Sight::Seen(observed)) = (self.spec, self.is_ours, self.sight) else {
+            return None;
+        };
+        let adopted = self.facts.wishes.adoptions.get(&self.id).copied();
+        let mut urls = observed.notify_urls.iter();
+        let is_adopted = urls.any(|url| adopted == Some(url.fingerprint()));
+        let odd = observed.odd.iter().find(|odd| **odd == Oddity::Fields);
+        odd.filter(|_| !is_adopted).map(|odd| odd.why())
+    }
+
+    /// The write that gives a channel a new life: by PATCH where a part of it is not to be touched;
+    /// POST; or PUT for a live one, where Zoho refuses
     /// to POST it.
     fn new_life(&self, spec: &Arc<Spec>) -> Action {
         let is_absent = matches!(self.sight, Sight::Absent);
+        let is_last_resort = self.age == Age::Emergency && self.refusal_code().is_some();
+        if self.opaque().is_some() && !is_last_resort && self.refusal_code() != Some(NOT_SUBSCRIBED)
+        {
+            return Action::Update(self.ask(spec));
+        }
         let puts = match self.refusal_code() {
             Some(NOT_SUBSCRIBED) => false,
             Some(code) if is_taken(code) => !is_absent || self.is_alive(),
             Some(_) | None => !is_absent && self.facts.state.learned.renews_by_put(self.facts.now),
         };
-        if puts { Action::Replace(self.ask(spec)) } else { Action::Enable(self.ask(spec)) }
+        // A POST without an expiry may leave the channel with the one that it has.
+        let keeps_end = !is_absent && self.instead(spec) == Some(LifeAsked::None);
+        if puts || keeps_end {
+            Action::Replace(self.ask(spec))
+        } else {
+            Action::Enable(self.ask(spec))
+        }
     }
 
     /// The whole life from now on.
     fn ask(&self, spec: &Arc<Spec>) -> Ask {
-        let expiry = after(self.zoho_now, spec.lifetime).min(self.ends_at_most());
+        let expiry = after(self.zoho_now, spec.lifetime).min(self.ends_at_most(spec));
+        let is_unsaid = self.instead(spec) == Some(LifeAsked::None);
         let only = self.partly.as_ref().map(|partly| partly.events.clone());
-        Ask { only, ..Ask::new(spec.clone(), whole_seconds(expiry)) }
+        Ask { only, is_unsaid, ..Ask::new(spec.clone(), whole_seconds(expiry)) }
     }
 
     /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an
-    /// error, it silently gives one hour.
-    fn ends_at_most(&self) -> Timestamp {
+    /// error, it silently gives one hour. Where it is an error, a life that was refused is not asked
+    /// for again.
+    fn ends_at_most(&self, spec: &Spec) -> Timestamp {
         let Facts { policy, state, now, .. } = self.facts;
         let lifetime_max = state.learned.lifetime_max(policy, *now);
+        let lifetime_max = match self.instead(spec) {
+            Some(LifeAsked::AtMost(life)) => lifetime_max.min(life),
+            Some(LifeAsked::None) => lifetime_max.min(FALLBACK_LIFETIME),
+            None => lifetime_max,
+        };
         after(self.zoho_now, lifetime_max.saturating_sub(LIFETIME_GUARD))
+    }
+
+    /// The life to ask for in place of one that Zoho refused.
+    fn instead(&self, spec: &Spec) -> Option<LifeAsked> {
+        self.life_refused(spec).map(LifeRefused::instead)
     }
 }
 
@@ -649,7 +735,7 @@ pub(super) fn renewal_of_former(
 fn sight<'a>(look: &'a Look, id: ChannelId, zoho_now: Timestamp) -> Sight<'a> {
     match look {
         Look::Unknown(why) => Sight::Unknown(why),
-        Look::Seen { channels, at: _ } => match channels.get(&id) {
+        Look::Seen { channels, .. } => match channels.get(&id) {
             Some(observed) if observed.expiry.is_none_or(|expiry| expiry > zoho_now) => {
                 Sight::Seen(observed)
             }
@@ -679,7 +765,7 @@ fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {
 
 fn every_id(facts: &Facts<'_>) -> BTreeSet<ChannelId> {
     let seen = match facts.look {
-        Look::Seen { channels, at: _ } => Some(channels.keys()),
+        Look::Seen { channels, .. } => Some(channels.keys()),
         Look::Unknown(_) => None,
     };
     let known = facts.specs.keys().chain(facts.records.keys());

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::channel::{ChannelId, Spec};
 use crate::model::condition::{Condition, Seen};
+use crate::model::life_refused::LifeRefused;
 use crate::model::observed::{Look, Observed, TokenSeen};
 use crate::model::policy::Mode;
 use crate::model::record::{LastStep, Record, Trouble};
@@ -122,6 +123,9 @@ pub struct Recorded {
     pub grant: Option<Granted>,
     /// Zoho's last no.
     pub refusal: Option<Refused>,
+    /// The life that Zoho refused to grant, and its words, while a shorter one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_refused: Option<String>,
     /// How often the same drift was mended lately.
     pub repairs: u32,
     /// When the operator asked for a renewal.
@@ -289,7 +293,7 @@ fn declared(spec: &Spec) -> Declared {
 fn sighted(facts: &Facts<'_>, id: ChannelId) -> Sighted {
     match facts.look {
         Look::Unknown(why) => Sighted::Unknown { why: why.clone() },
-        Look::Seen { channels, at: _ } => channels.get(&id).map_or(Sighted::Absent, seen),
+        Look::Seen { channels, .. } => channels.get(&id).map_or(Sighted::Absent, seen),
     }
 }
 
@@ -330,6 +334,7 @@ fn recorded(record: &Record, wishes: &Wishes) -> Recorded {
         notify_url: _,
         grant,
         refusal,
+        life_refused,
         repairs,
         renewal_answered: _,
         last,
@@ -347,6 +352,7 @@ fn recorded(record: &Record, wishes: &Wishes) -> Recorded {
             attempts: refusal.attempts,
             at: whole_seconds(refusal.at),
         }),
+        life_refused: life_refused.as_ref().map(LifeRefused::words),
         repairs: repairs.map_or(0, |repairs| repairs.writes),
         renewal_asked: wishes.renewal(record),
         last: last.as_ref().map(|last| LastStep {
@@ -376,7 +382,7 @@ fn rules(facts: &Facts<'_>, id: ChannelId) -> Rules {
 
 fn drifts(facts: &Facts<'_>, id: ChannelId) -> Vec<String> {
     match (facts.specs.get(&id), facts.look) {
-        (Some(spec), Look::Seen { channels, at: _ }) => {
+        (Some(spec), Look::Seen { channels, .. }) => {
             let observed = channels.get(&id).into_iter();
             observed
                 .flat_map(|observed| drift(spec, observed))

@@ -1,6 +1,7 @@
 //! From the decisions for single channels to the plan for their account.
 //!
-//! In this order, each a plain function from steps to steps:
+//! Where all running channels are gone and another org may answer, nothing is done at all. Else, in
+//! this order, each a plain function from steps to steps:
 //! 1. the mode takes out what is not allowed;
 //! 2. a pause takes out whatever would be written;
 //! 3. the removal guard takes out disabling too much at once;
@@ -29,9 +30,11 @@ use super::backoff;
 use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
 use super::decide::{Decision, Verdict, decide_all, fill_step, renewal_of_former};
 use super::facts::Facts;
+use super::limits::limits;
 use super::overlap::overlaps;
 use super::reason::{NEW, ROUTINE};
 use super::step::{Action, Cause, Held, Plan, Reason, Step, Urgency};
+use super::vanished::hold_vanished;
 
 /// The plan for one account at one instant.
 pub fn plan(facts: &Facts<'_>) -> Plan {
@@ -40,6 +43,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         sorted.add(decision);
     }
     let Sorted { mut steps, mut held, mut kept, foreign, mut again } = sorted;
+    again.push(hold_vanished(facts, &mut steps, &mut held));
     hold_by_mode(facts, &mut steps, &mut held);
     hold_paused(facts, &mut steps, &mut kept, &mut held);
     again.push(hold_removals(facts, &mut steps, &mut held));
@@ -51,6 +55,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     again.push(retry(facts, &steps, tight.is_some()));
     again.extend(held.iter().map(|held| held.until));
     let next_wake = earliest(again).unwrap_or(Timestamp::MAX).min(after(facts.now, WAKE_MAX));
+    let probe = probe(facts, &steps);
     Plan {
         account: facts.account.clone(),
         at: facts.now,
@@ -60,7 +65,10 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         // times as much.
         kept: kept.iter().map(|kept| kept.id).collect(),
         foreign,
+        strangers: strangers(facts.look),
         overlaps: overlaps(facts.specs, facts.records, Some(facts.look)),
+        limits: limits(facts),
+        probe,
         batch_max: batch_max(facts),
         next_wake: next_wake.max(facts.now),
     }
@@ -239,6 +247,23 @@ fn hold_for_credits(tight: Option<Credits>, steps: &mut Vec<Step>, held: &mut Ve
 fn refusing<'a>(facts: &Facts<'a>) -> Option<(&'a str, Timestamp)> {
     let refusing = facts.state.learned.refusing.as_ref()?;
     Some((&refusing.code, backoff::after_refusing(refusing, facts.now)?))
+}
+
+/// The ids that cannot be declared, each once.
+fn strangers(look: &Look) -> Vec<String> {
+    let Look::Seen { beside, .. } = look else { return Vec::new() };
+    let ids: BTreeSet<&String> = beside.strangers.iter().map(|stranger| &stranger.id).collect();
+    ids.into_iter().cloned().collect()
+}
+
+/// The channel that is asked for first, at each try another one.
+fn probe(facts: &Facts<'_>, steps: &[Step]) -> Option<ChannelId> {
+    let asked: BTreeSet<ChannelId> =
+        steps.iter().filter(|step| step.action.is_remote()).map(|step| step.id).collect();
+    if asked.len() < 2 || !facts.state.learned.is_probed(facts.now) {
+        return None;
+    }
+    asked.iter().nth(facts.state.writes.attempts as usize % asked.len()).copied()
 }
 
 /// The most channels in one write. Where every batch is refused, an emergency goes out alone: so

@@ -17,6 +17,11 @@
 //! A POST of a live channel that is refused because the channel is live teaches that renewals go by
 //! PUT.
 //!
+//! A PATCH or a DELETE for which the token has no scope teaches that for all channels, until one is
+//! accepted. Where every single call of a pass was forbidden alike, the next tries ask for one
+//! channel first, and for the others only when that one is not forbidden; each try for another one.
+//! After an hour all are asked for again, so that no channel waits for the permission of another.
+//!
 //! When a batch is refused as a whole and both its halves are accepted whole, batches must be
 //! smaller. The limit lies below that batch, and not below the largest that is accepted. The writes
 //! that come up anyway halve the range between the two, until the limit is known to the channel.
@@ -26,7 +31,7 @@
 
 use std::time::Duration;
 
-use crate::model::learned::{BatchLearned, Learned, LifetimeLearned, Refusing};
+use crate::model::learned::{BatchLearned, Learned, LifetimeLearned, Refusing, Scope, Unscoped};
 use crate::model::policy::Policy;
 use crate::model::record::Grant;
 use crate::model::time::Timestamp;
@@ -34,15 +39,22 @@ use crate::model::version::DAY;
 
 use super::backoff;
 use super::step::{Action, Reason, Step};
-use crate::model::codes::is_taken;
+use crate::model::codes::{SCOPE_MISMATCH, is_taken};
 
 /// Zoho's reply to a step.
 #[derive(Clone, Copy, Debug)]
 pub enum Said<'a> {
     /// Yes, until then.
     Granted(Grant),
-    /// No, with this code.
-    Refused(&'a str),
+    /// Yes, and it has no expiry.
+    Done,
+    /// No.
+    Refused {
+        /// Zoho's code.
+        code: &'a str,
+        /// Zoho's message.
+        message: &'a str,
+    },
 }
 
 /// The lessons known once these steps were answered so. `measured` is true when this pass saw
@@ -58,6 +70,9 @@ pub fn learn(
     let mut learned = learned.clone();
     if said.iter().any(|(step, said)| is_live_and_taken(step, *said)) {
         learned.post_refused = Some(now);
+    }
+    for (step, said) in said {
+        learn_scope(&mut learned, step, *said, now);
     }
     if said.iter().any(|(step, _)| step.reason == Reason::ShortGrant) {
         learned.short_grants = learned.short_grants.again(now);
@@ -79,6 +94,28 @@ pub fn learn(
     learned
 }
 
+/// The scope that a step needs, where something else can be done without it.
+const fn scope(action: &Action) -> Option<Scope> {
+    match action {
+        Action::Update(_) | Action::RemoveEvents(..) => Some(Scope::Update),
+        Action::Disable => Some(Scope::Delete),
+        Action::TakeOver(_) | Action::Enable(_) | Action::Replace(_) | Action::Forget => None,
+    }
+}
+
+fn learn_scope(learned: &mut Learned, step: &Step, said: Said<'_>, now: Timestamp) {
+    let Some(scope) = scope(&step.action) else { return };
+    match said {
+        Said::Granted(_) | Said::Done => {
+            learned.unscoped.remove(&scope);
+        }
+        Said::Refused { code: SCOPE_MISMATCH, message } => {
+            learned.unscoped.insert(scope, Unscoped { said: message.to_owned(), at: now });
+        }
+        Said::Refused { .. } => {}
+    }
+}
+
 /// The fate of a pass's writes as whole calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
@@ -90,6 +127,10 @@ pub struct Calls {
     pub too_large: Option<usize>,
     /// The code with which one after the other was refused, until the pass gave up.
     pub refusing: Option<String>,
+    /// The code with which every single call was forbidden, when all were made.
+    pub forbidden: Option<String>,
+    /// True when one was answered with anything but that it is forbidden.
+    pub allowed: bool,
 }
 
 /// The lessons known once the calls of a pass went so.
@@ -102,8 +143,13 @@ pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timest
         (None, _) if calls.accepted => None,
         (None, _) => learned.refusing,
     };
+    let forbidden = match &calls.forbidden {
+        Some(code) => Some(Refusing { code: code.clone(), at: now }),
+        None => learned.forbidden.filter(|_| !calls.allowed),
+    };
     let known = learned.batch.filter(|batch| batch.holds(policy, now));
-    Learned { batch: batch_learned(known, policy, calls, now), refusing, ..learned }
+    let batch = batch_learned(known, policy, calls, now);
+    Learned { batch, refusing, forbidden, ..learned }
 }
 
 /// A size that was refused although a larger one was accepted in the same pass says nothing of
@@ -130,7 +176,7 @@ impl Said<'_> {
     fn grant(self) -> Option<Grant> {
         match self {
             Said::Granted(grant) => Some(grant),
-            Said::Refused(_) => None,
+            Said::Done | Said::Refused { .. } => None,
         }
     }
 }
@@ -139,7 +185,7 @@ impl Said<'_> {
 /// so says nothing of the account: its id may be somebody else's.
 fn is_live_and_taken(step: &Step, said: Said<'_>) -> bool {
     let of_live = matches!(step.action, Action::Enable(_)) && step.reason != Reason::Missing;
-    of_live && matches!(said, Said::Refused(code) if is_taken(code))
+    of_live && matches!(said, Said::Refused { code, .. } if is_taken(code))
 }
 
 /// The table above.

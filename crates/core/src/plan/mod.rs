@@ -14,9 +14,11 @@
 //! - [`drift`]: what differs between a spec and what Zoho holds; `repair`: which writes mend that;
 //! - [`filter`]: from all decisions to the plan: policy, removal guard, back-off, full batches,
 //!   order;
+//! - [`vanished`]: all running channels gone at once;
 //! - [`refused_events`]: which events a channel goes on without;
 //! - [`backoff`]: how long after the n-th failure;
 //! - [`limits_learned`]: what a pass teaches of its account;
+//! - `limits`: the sentences about what is smaller than the config says;
 //! - [`calls`]: how many calls a day an account is expected to take;
 //! - [`credits`]: what waits when Zoho's credits run low;
 //! - [`overlap`]: events that two channels send to the same URL;
@@ -37,6 +39,7 @@ pub mod drift;
 pub mod explain;
 pub mod facts;
 pub mod filter;
+mod limits;
 pub mod limits_learned;
 pub mod overlap;
 pub mod reason;
@@ -45,6 +48,7 @@ pub mod render;
 pub mod renewal;
 mod repair;
 pub mod step;
+pub mod vanished;
 
 #[cfg(test)]
 mod table;

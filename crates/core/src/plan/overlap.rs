@@ -49,7 +49,7 @@ pub fn overlaps(
             has_conditions: !spec.conditions.is_empty(),
         });
     }
-    if let Some(Look::Seen { channels, at: _ }) = look {
+    if let Some(Look::Seen { channels, .. }) = look {
         for (id, seen) in channels {
             if specs.contains_key(id) || records.contains_key(id) {
                 continue;

@@ -16,6 +16,7 @@
 use crate::model::channel::Spec;
 use crate::model::codes::{LIMIT_REACHED, NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken};
 use crate::model::events::Events;
+use crate::model::life_refused::names_expiry;
 
 /// A write of a channel that Zoho refused.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,8 @@ pub struct RefusedWrite<'a> {
     pub earlier: &'a Events,
     /// Zoho's code.
     pub code: &'a str,
+    /// Zoho's message.
+    pub message: &'a str,
     /// The place in the request, if Zoho said so.
     pub json_path: Option<&'a str>,
 }
@@ -58,7 +61,9 @@ impl RefusedWrite<'_> {
     }
 
     fn is_about_no_event(&self) -> bool {
-        is_taken(self.code) || [NOT_SUBSCRIBED, LIMIT_REACHED, SCOPE_MISMATCH].contains(&self.code)
+        names_expiry(self.message, self.json_path)
+            || is_taken(self.code)
+            || [NOT_SUBSCRIBED, LIMIT_REACHED, SCOPE_MISMATCH].contains(&self.code)
     }
 
     fn next_guess(&self, before: &Events) -> Events {
@@ -139,6 +144,7 @@ mod tests {
             seen: &seen,
             earlier: &earlier,
             code,
+            message: "",
             json_path,
         };
         write.left_out().to_string()

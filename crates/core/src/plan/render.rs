@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::channel::ChannelId;
 use crate::model::time::{Timestamp, brief, span};
 
 use super::calls::CallsView;
@@ -49,6 +50,9 @@ pub struct PlanView {
     /// Events that several channels send to the same URL, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overlaps: Vec<String>,
+    /// The limits that keep the account from what the config asks for, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// When the account is looked at next.
     pub next_wake: Timestamp,
     /// How many calls a day the account is expected to take once all is well, where that was asked
@@ -95,16 +99,29 @@ pub struct HeldView {
 impl PlanView {
     /// The view of a plan.
     pub fn of(plan: &Plan) -> PlanView {
-        let Plan { account, at, steps, held, kept, foreign, overlaps, batch_max: _, next_wake } =
-            plan;
+        let Plan {
+            account,
+            at,
+            steps,
+            held,
+            kept,
+            foreign: _,
+            strangers: _,
+            overlaps,
+            limits,
+            probe: _,
+            batch_max: _,
+            next_wake,
+        } = plan;
         PlanView {
             account: account.to_string(),
             at: *at,
             steps: steps.iter().map(StepView::of).collect(),
             held: held.iter().map(HeldView::of).collect(),
             kept: kept.len(),
-            foreign: foreign.iter().map(ToString::to_string).collect(),
+            foreign: plan.foreign_ids().collect(),
             overlaps: overlaps.iter().map(ToString::to_string).collect(),
+            limits: limits.clone(),
             next_wake: *next_wake,
             calls: None,
         }
@@ -121,6 +138,7 @@ impl PlanView {
             kept,
             foreign,
             overlaps: _,
+            limits,
             next_wake: _,
             calls,
         } = self;
@@ -139,6 +157,12 @@ impl PlanView {
         }
         for alike in held.chunk_by(HeldView::is_as_unseen_as) {
             write_line(&mut text, &alike[0].line(&names(alike), self.at));
+        }
+        if let Some(note) = undeclarable(foreign) {
+            write_line(&mut text, &format!("  * {note}"));
+        }
+        for limit in limits {
+            write_line(&mut text, &format!("  * {limit}"));
         }
         if let Some(calls) = calls {
             write_line(&mut text, &format!("  {}", calls.line()));
@@ -202,6 +226,14 @@ impl HeldView {
         };
         format!("  ! {:<13} {channels}: {}{until}", self.cause, self.detail)
     }
+}
+
+/// A note of the ids that no declaration can have.
+pub fn undeclarable(foreign: &[String]) -> Option<String> {
+    let ids = foreign.iter().filter(|id| id.parse::<ChannelId>().is_err());
+    let ids: Vec<&str> = ids.take(NAMES_MAX).map(String::as_str).collect();
+    let words = || format!("foreign, with ids that cannot be declared: {}", ids.join(", "));
+    (!ids.is_empty()).then(words)
 }
 
 /// `a, b, c`, and how many more there are.

@@ -31,8 +31,15 @@ pub struct Plan {
     pub kept: Vec<ChannelId>,
     /// Channels at Zoho that are not ours: listed, never touched.
     pub foreign: Vec<ChannelId>,
+    /// Channels at Zoho whose ids cannot be declared: foreign as well.
+    pub strangers: Vec<String>,
     /// Events that several channels send to the same URL: said, and nothing is done.
     pub overlaps: Vec<Overlap>,
+    /// The limits that keep the account from what the config asks for, one sentence each.
+    pub limits: Vec<String>,
+    /// The channel that is asked for first and alone: while every one is forbidden, the others wait
+    /// for the answer.
+    pub probe: Option<ChannelId>,
     /// The most channels in one write.
     pub batch_max: usize,
     /// When to look again if nothing wakes the account before: never later than the first renewal.
@@ -40,6 +47,21 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A channel that waits because all running ones vanished.
+    pub fn vanished(&self) -> Option<&Held> {
+        self.held.iter().find(|held| matches!(held.cause, Cause::Vanished { .. }))
+    }
+
+    /// The number of channels at Zoho that are not ours.
+    pub fn foreign_count(&self) -> usize {
+        self.foreign.len() + self.strangers.len()
+    }
+
+    /// The ids of the channels at Zoho that are not ours.
+    pub fn foreign_ids(&self) -> impl Iterator<Item = String> + '_ {
+        self.foreign.iter().map(ToString::to_string).chain(self.strangers.iter().cloned())
+    }
+
     /// How many channels wait for an operator's word: with any, a plan without steps is not
     /// "nothing to do".
     pub fn awaiting_a_word(&self) -> usize {

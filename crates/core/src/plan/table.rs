@@ -95,7 +95,11 @@ impl World {
             records: BTreeMap::new(),
             state: AccountState { skew_ms: Some(0), ..AccountState::default() },
             wishes: Wishes::default(),
-            look: Look::Seen { channels: BTreeMap::new(), at: hours(0) },
+            look: Look::Seen {
+                channels: BTreeMap::new(),
+                at: hours(0),
+                beside: Default::default(),
+            },
             now: hours(0),
         }
     }
@@ -117,7 +121,7 @@ impl World {
 
     fn seen(&mut self) -> &mut BTreeMap<ChannelId, Observed> {
         match &mut self.look {
-            Look::Seen { channels, at: _ } => channels,
+            Look::Seen { channels, .. } => channels,
             Look::Unknown(_) => panic!("nothing is seen"),
         }
     }

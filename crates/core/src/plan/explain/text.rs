@@ -89,7 +89,7 @@ fn observed(observed: &Sighted) -> String {
 }
 
 fn recorded(record: &Recorded) -> String {
-    let Recorded { grant, refusal, repairs, renewal_asked, last } = record;
+    let Recorded { grant, refusal, life_refused, repairs, renewal_asked, last } = record;
     let grant = grant.as_ref().map_or_else(|| "no grant yet".to_owned(), granted);
     let refusal = refusal.as_ref().map(|refusal| {
         format!(
@@ -97,12 +97,13 @@ fn recorded(record: &Recorded) -> String {
             refusal.attempts, refusal.at, refusal.code, refusal.message
         )
     });
+    let life = life_refused.as_ref().map(|refused| format!("; asked shorter: {refused}"));
     let repairs = (*repairs > 0).then(|| format!("; the same drift was mended {repairs} times"));
     let asked = renewal_asked.map(|at| format!("; a renewal was asked for at {at}"));
     let last = last
         .as_ref()
         .map(|last| format!("; last step {} at {}: {}", last.step, last.at, last.outcome));
-    [Some(grant), refusal, repairs, asked, last].into_iter().flatten().collect()
+    [Some(grant), refusal, life, repairs, asked, last].into_iter().flatten().collect()
 }
 
 fn granted(grant: &Granted) -> String {

@@ -7,7 +7,9 @@ use expect_test::expect;
 use crate::model::credits::CreditsLeft;
 
 use super::*;
+use crate::model::org::{OrgKnown, OrgShown};
 use crate::model::pause::Pause;
+use crate::model::secret::Fingerprint;
 use crate::plan::step::{Cause, Reason};
 
 #[test]
@@ -345,6 +347,8 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
         Cause::Conflict { seen: text() },
         Cause::Rejected { code: text(), message: text(), json_path: None, declared: None },
         Cause::Contested { writes: 3, drift: Vec::new() },
+        Cause::Opaque { why: "" },
+        Cause::Vanished { channels: 2, is_other_org: true },
         Cause::BackOff { step: text(), trouble: text() },
         Cause::RemovalGuard { removals: 1, channels: 1, is_renewed: true },
         Cause::Mode { mode: Mode::Observe, step: text() },
@@ -352,6 +356,44 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
     ];
     let words: BTreeSet<&str> = causes.iter().map(Cause::word).collect();
     assert_eq!(words.len(), causes.len());
+}
+
+/// Two channels that are gone, and the org that answers.
+fn gone(known: &[(&str, &str)], shown: &[(&str, &str)], credentials: u64) -> World {
+    let ids = |ids: &[(&str, &str)]| {
+        ids.iter().map(|(module, id)| ((*module).to_owned(), (*id).to_owned())).collect()
+    };
+    let mut world = World::converged(2);
+    let known = OrgShown { ids: ids(known), credentials: Some(Fingerprint(1)) };
+    world.state.org = OrgKnown::default().seen(&known);
+    world.lose(1);
+    world.lose(2);
+    if let Look::Seen { beside, .. } = &mut world.look {
+        beside.org = OrgShown { ids: ids(shown), credentials: Some(Fingerprint(credentials)) };
+    }
+    world
+}
+
+#[test]
+fn when_every_running_channel_is_gone_another_org_is_not_written() {
+    let world = gone(&[("Deals", "1")], &[("Deals", "9")], 1);
+    assert!(world.titles().is_empty());
+    assert!(world.text().contains("! vanished      c1"), "{}", world.text());
+    assert_eq!(world.plan().awaiting_a_word(), 2);
+    assert_eq!(gone(&[("Deals", "1")], &[], 2).titles().len(), 0, "other credentials");
+    assert_eq!(gone(&[("Deals", "1")], &[], 1).titles().len(), 2, "the same credentials");
+    assert_eq!(gone(&[("Deals", "1")], &[("Deals", "1")], 2).titles().len(), 2, "the same org");
+}
+
+#[test]
+fn one_channel_that_is_still_there_or_an_operator_s_word_ends_the_doubt() {
+    let mut world = gone(&[("Deals", "1")], &[("Deals", "9")], 1);
+    let grant = |world: &World, number| world.records[&id(number)].grant.unwrap().expiry;
+    world.wishes.vanished = [1, 2].map(|number| (id(number), grant(&world, number))).into();
+    assert_eq!(world.titles().len(), 2);
+    let mut world = gone(&[("Deals", "1")], &[("Deals", "9")], 1);
+    world.enable(2);
+    assert_eq!(world.titles(), ["enable (missing)"]);
 }
 
 #[test]

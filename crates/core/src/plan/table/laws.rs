@@ -185,12 +185,12 @@ impl World {
     }
 
     fn write(&mut self, at: Timestamp, ask: &Ask) {
-        let Ask { spec, expiry, only: _ } = ask;
+        let Ask { spec, expiry, only: _, is_unsaid: _ } = ask;
         let earlier = self.records.get(&spec.id).and_then(|record| record.grant);
         let mut record = Record::new(spec.id, spec.name.clone(), spec.notify_url.fingerprint());
         record.grant = Some(Grant { at, asked: *expiry, expiry: *expiry }.following(earlier));
         self.records.insert(spec.id, record);
-        if let Look::Seen { channels, at: _ } = &mut self.look {
+        if let Look::Seen { channels, .. } = &mut self.look {
             channels.insert(spec.id, Observed::as_declared(spec, Some(*expiry)));
         }
     }
@@ -199,9 +199,7 @@ impl World {
     fn may_write(&self, step: &Step) -> bool {
         let record = self.records.get(&step.id);
         let live = match &self.look {
-            Look::Seen { channels, at: _ } => {
-                channels.get(&step.id).filter(|seen| self.is_live(seen))
-            }
+            Look::Seen { channels, .. } => channels.get(&step.id).filter(|seen| self.is_live(seen)),
             Look::Unknown(_) => return record.is_some_and(|record| record.grant.is_some()),
         };
         live.map_or(self.specs.contains_key(&step.id), |live| self.is_ours(step.id, live))
@@ -224,7 +222,7 @@ impl World {
     fn edges(&self, id: ChannelId) -> Option<(Timestamp, Timestamp)> {
         let (spec, record) = (self.specs.get(&id)?, self.records.get(&id)?);
         let seen = match &self.look {
-            Look::Seen { channels, at: _ } => {
+            Look::Seen { channels, .. } => {
                 channels
                     .get(&id)
                     .filter(|seen| self.is_live(seen) && self.is_ours(id, seen))?

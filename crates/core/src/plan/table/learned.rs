@@ -58,6 +58,7 @@ fn a_short_grant_is_asked_for_again_with_what_can_be_had() {
     world.check(&expect![[r#"
         account acme: 1 step, 0 held, 0 kept, 0 foreign
           ~ enable        c1 (short-grant, 58m left, asks for 2026-01-02T00:01:30Z)
+          * this account grants at most 1d; lifetime = "7d" is not to be had: set lifetime or lifetime_max
           next wake in 30s
     "#]]);
 }
@@ -221,7 +222,7 @@ fn a_missing_channel_whose_id_is_taken_teaches_nothing_of_the_account() {
     let action = Action::Enable(Ask::new(spec, hours(24)));
     let mut step = Step { id: id(1), name: name(1), action, reason: Reason::Missing, expiry: None };
     let learned = |step: &Step| {
-        let said = [(step, Said::Refused("ALREADY_USED"))];
+        let said = [(step, Said::Refused { code: "ALREADY_USED", message: "no" })];
         learn(&world.state.learned, &world.policy, &said, true, world.now).post_refused
     };
     assert_eq!(learned(&step), None);

@@ -5,6 +5,7 @@ use expect_test::expect;
 use super::*;
 use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH};
 use crate::model::declared::Declared;
+use crate::model::learned::Refusing;
 use crate::model::record::Repairs;
 use crate::plan::drift;
 use crate::plan::step::{Action, Cause, Reason};
@@ -366,6 +367,7 @@ fn a_permission_that_the_whole_account_lacks_leaves_no_event_out() {
     world.refuse_events(1, &["Contacts.create"], 1);
     world.record(1).refusal.as_mut().unwrap().code = "NO_PERMISSION".to_owned();
     assert_eq!(world.written_events(), ["Deals.all"]);
-    world.writes_fail(None);
+    let forbidden = Refusing { code: "NO_PERMISSION".to_owned(), at: world.now };
+    world.state.learned.forbidden = Some(forbidden);
     assert_eq!(world.plan().held[0].cause.word(), "rejected");
 }

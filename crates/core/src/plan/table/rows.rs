@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::model::observed::Stranger;
 use crate::model::oddity::Oddity;
 
 #[test]
@@ -228,6 +229,48 @@ fn a_channel_that_holds_what_cannot_be_declared_is_a_conflict_until_it_is_adopte
         world.wishes.adoptions = [(id(1), url)].into();
         assert_eq!(world.titles(), ["take-over (taken-over)"], "{odd:?}");
     }
+}
+
+#[test]
+fn a_channel_of_ours_that_came_to_have_fields_is_renewed_by_patch_and_not_replaced() {
+    let mut world = World::converged(1);
+    world.observed(1).odd = [Oddity::Fields].into();
+    assert!(world.text().contains("! opaque        c1"), "{}", world.text());
+    assert!(world.text().contains(Oddity::Fields.why()), "{}", world.text());
+    world.now = hours(12);
+    assert_eq!(world.titles(), ["update (renew)"]);
+    world.now = hours(22);
+    assert_eq!(world.titles(), ["update (emergency)"]);
+    world.refuse(1, "INVALID_DATA", 1);
+    world.now = after(world.now, MINUTE * 15);
+    assert_eq!(world.titles(), ["enable (emergency)"], "near its end, coverage outranks");
+}
+
+#[test]
+fn a_channel_of_ours_that_came_to_have_fields_is_rewritten_once_it_is_adopted() {
+    let mut world = World::converged(1);
+    world.observed(1).odd = [Oddity::Fields].into();
+    world.observed(1).events = ["Tasks.edit"].into_iter().collect();
+    assert!(world.titles().is_empty(), "a PUT would take the fields away: {}", world.text());
+    let url = world.specs[&id(1)].notify_url.fingerprint();
+    world.wishes.adoptions = [(id(1), url)].into();
+    assert_eq!(world.titles(), ["replace (drift)"]);
+    assert!(world.plan().held.is_empty());
+}
+
+#[test]
+fn foreign_ids_that_cannot_be_declared_are_counted_and_named() {
+    let mut world = World::converged(1);
+    if let Look::Seen { beside, .. } = &mut world.look {
+        let stranger = |id: &str| Stranger { id: id.to_owned(), events: Vec::new() };
+        beside.strangers = ["mysite", "-7", "mysite"].map(stranger).into();
+    }
+    world.check(&expect![[r#"
+        account acme: 0 steps, 0 held, 1 kept, 2 foreign
+          * foreign, with ids that cannot be declared: -7, mysite
+          next wake in 10h 45m
+    "#]]);
+    assert_eq!(world.plan().foreign_count(), 2);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn worlds_of(
                 .map(|(id, spec)| (id, Arc::new(Spec { id, name: of(id), ..spec })))
                 .collect();
             world.state = AccountState { skew_ms, looks, writes, ..AccountState::default() };
-            world.look = Look::Seen { channels, at: now };
+            world.look = Look::Seen { channels, at: now, beside: Default::default() };
             for (id, record) in &mut world.records {
                 (record.id, record.name) = (*id, of(*id));
             }
@@ -76,7 +76,7 @@ impl World {
     /// declared, end when it was granted, were refused as they are declared, or were repaired
     /// before.
     fn settle_some(&mut self, dice: u64) {
-        let Look::Seen { channels, at: _ } = &mut self.look else { return };
+        let Look::Seen { channels, .. } = &mut self.look else { return };
         for (id, spec) in &self.specs {
             let dice = dice >> (id.number() * 6);
             let record = self.records.get_mut(id);
