@@ -63,6 +63,7 @@ fn the_example_loads_as_it_stands() {
         }
         Account {
             name: "acme",
+            product: Crm,
             version: V8,
             api_url: "https://www.zohoapis.eu",
             accounts_url: "https://accounts.zoho.eu",

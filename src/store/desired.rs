@@ -19,6 +19,7 @@ use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
 use crate::model::events::Events;
 use crate::model::hooks::{HookEvent, Hooks};
 use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::product::Product;
 use crate::model::rotation::Rotation;
 use crate::model::secret::{Origin, Parts, Secret};
 use crate::model::version::ApiVersion;
@@ -312,6 +313,8 @@ struct HooksValue {
 #[derive(Serialize, Deserialize)]
 struct AccountValue {
     name: AccountName,
+    #[serde(default, with = "as_text", skip_serializing_if = "Product::is_crm")]
+    product: Product,
     #[serde(with = "as_text")]
     version: ApiVersion,
     api_url: String,
@@ -583,11 +586,13 @@ impl AlertsValue {
 
 impl AccountValue {
     fn of(account: &Account) -> AccountValue {
-        let Account { name, version, api_url, accounts_url, credentials, policy } = account;
+        let Account { name, product, version, api_url, accounts_url, credentials, policy } =
+            account;
         let Credentials { client_id, client_secret, refresh_token } = credentials;
         let Policy { mode, removed, batch_max, lifetime_max, credits_per_day } = policy;
         AccountValue {
             name: name.clone(),
+            product: *product,
             version: *version,
             api_url: api_url.clone(),
             accounts_url: accounts_url.clone(),
@@ -605,6 +610,7 @@ impl AccountValue {
     fn into_account(self, fetch: Fetch<'_>) -> Result<Account, String> {
         let AccountValue {
             name,
+            product,
             version,
             api_url,
             accounts_url,
@@ -629,7 +635,7 @@ impl AccountValue {
             lifetime_max,
             credits_per_day,
         };
-        Ok(Account { name, version, api_url, accounts_url, credentials, policy })
+        Ok(Account { name, product, version, api_url, accounts_url, credentials, policy })
     }
 }
 

@@ -180,8 +180,7 @@ impl Error {
         let scope = scope_of(self.operation).unwrap_or("ALL");
         let follows =
             if scope == "DELETE" { "; the channel ends by itself at its expiry" } else { "" };
-        let message =
-            format!("the token lacks the scope ZohoCRM.notifications.{scope} (or ALL){follows}");
+        let message = format!("the token lacks the scope notifications.{scope} (or ALL){follows}");
         Refused { code: SCOPE_MISMATCH.to_owned(), message, json_path: None }
     }
 

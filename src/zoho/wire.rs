@@ -51,7 +51,8 @@ struct ChannelBody<'a> {
     events: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notification_condition: Vec<Value>,
-    notify_on_related_action: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notify_on_related_action: Option<bool>,
     notify_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     return_affected_field_values: Option<bool>,
@@ -68,7 +69,9 @@ impl ChannelBody<'_> {
             channel_id: spec.id.to_string(),
             events: ask.events().to_wire(),
             notification_condition: conditions.iter().map(condition).collect(),
-            notify_on_related_action: spec.notify_on_related_action,
+            notify_on_related_action: limits
+                .related_actions
+                .then_some(spec.notify_on_related_action),
             notify_url: spec.notify_url.full(),
             return_affected_field_values: limits
                 .affected_values

@@ -96,13 +96,13 @@ pub(crate) fn admitted(
     let find = |state: &OrgState| {
         let token =
             state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
-        Some((state.org.name.clone(), token.scopes.clone()))
+        Some((state.org.name.clone(), state.org.product.scope(""), token.scopes.clone()))
     };
-    let (name, scopes) =
+    let (name, stem, scopes) =
         zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))?;
     let suffices = |scope: &String| {
         scope
-            .strip_prefix(SCOPE)
+            .strip_prefix(&stem)
             .is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
     };
     if scopes.iter().any(suffices) { Ok(name) } else { Err(scope_mismatch()) }
@@ -188,7 +188,8 @@ impl OrgState {
         knobs: &Knobs,
         now: Timestamp,
     ) -> Result<Grant, Response> {
-        if soid.strip_prefix("ZohoCRM.") != Some(self.org.org_id.as_str()) {
+        let own = format!("{}.{}", self.org.product.traits().scopes, self.org.org_id);
+        if soid != own {
             return Err(refused("invalid_soid"));
         }
         let asked: Vec<String> =
@@ -318,7 +319,6 @@ fn suffices(operation: Operation) -> &'static [&'static str] {
 
 const PREFIX: &str = "1000.";
 const MARK_LENGTH: usize = 16;
-const SCOPE: &str = "ZohoCRM.notifications.";
 const THROTTLE_WINDOW: Duration = Duration::from_secs(600);
 const CODE_LIFE: Duration = Duration::from_secs(180);
 const DEAD_TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -23,7 +23,7 @@ use super::rows;
 use super::truth::Covered;
 use super::watch::{self, Write};
 use crate::model::exchange::{Request, Response};
-use crate::model::version::ApiVersion;
+use crate::model::product::Product;
 
 /// An in-memory Zoho with any number of orgs.
 #[derive(Debug)]
@@ -222,7 +222,9 @@ impl Zoho {
                 _ => oauth::token(self, request, now),
             };
         }
-        let Some(version) = version_of(&request.path) else { return url_pattern() };
+        let Some((_, version)) = Product::of_watch_path(&request.path) else {
+            return url_pattern();
+        };
         let Some(operation) = Operation::of(request.method) else {
             let message = "The http request method type is not a valid one";
             return bare(
@@ -239,12 +241,19 @@ impl Zoho {
         let Some(state) = self.orgs.get_mut(&name) else {
             return oauth::invalid_token(&self.knobs);
         };
+        let product = state.org.product;
+        if request.path != format!("{}/actions/watch", product.api_path(version))
+            || !product.has(version)
+        {
+            return url_pattern();
+        }
         let (headers, within) = state.spend(request, &self.knobs, now);
         if !within {
             return throttled(&self.knobs);
         }
         state.forget_expired(now);
-        let write = Write { knobs: &self.knobs, version, base: &request.base, faults, now };
+        let write =
+            Write { knobs: &self.knobs, product, version, base: &request.base, faults, now };
         let mut response = match operation {
             Operation::List => rows::list(state, request, &write),
             Operation::Enable | Operation::Replace | Operation::Patch => {
@@ -323,7 +332,7 @@ impl Operation {
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
         TOKEN | DEVICE_CODE | DEVICE_TOKEN | REVOKE => Some(Endpoint::Token),
-        _ => version_of(path).map(|_| Endpoint::Watch),
+        _ => Product::of_watch_path(path).map(|_| Endpoint::Watch),
     }
 }
 
@@ -331,10 +340,6 @@ const TOKEN: &str = "/oauth/v2/token";
 const DEVICE_CODE: &str = "/oauth/v3/device/code";
 const DEVICE_TOKEN: &str = "/oauth/v3/device/token";
 const REVOKE: &str = "/oauth/v2/token/revoke";
-
-fn version_of(path: &str) -> Option<ApiVersion> {
-    path.strip_prefix("/crm/")?.strip_suffix("/actions/watch")?.parse().ok()
-}
 
 #[cfg(test)]
 mod tests {

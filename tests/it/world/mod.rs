@@ -40,6 +40,7 @@ use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
 use channelkeeper::model::events::Events;
 use channelkeeper::model::exchange::Request;
 use channelkeeper::model::policy::{Mode, Policy, Removed};
+use channelkeeper::model::product::Product;
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
@@ -501,6 +502,7 @@ pub fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
     let limits = version.limits();
     Account {
         name: name.parse().unwrap(),
+        product: Product::Crm,
         version,
         api_url: "https://zoho.test".to_owned(),
         accounts_url: "https://accounts.zoho.test".to_owned(),

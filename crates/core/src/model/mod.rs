@@ -27,6 +27,7 @@ pub mod observed;
 pub mod oddity;
 pub mod pause;
 pub mod policy;
+pub mod product;
 pub mod record;
 pub mod rotation;
 mod same_url;
