@@ -185,7 +185,7 @@ pub(super) struct Reconcile {
     #[schemars(with = "Option<u32>", extend("default" = 8, "minimum" = 1, "maximum" = 256))]
     pub(super) passes_max: Given<i64>,
     /// The life that is asked for: one day at most before API v4, seven from v4 on. Every version
-    /// grants one day, and asking for more than Zoho grants silently gives one hour.
+    /// grants one day, and asking for more than Zoho grants silently gives an hour or two.
     #[schemars(with = "Option<String>", extend("default" = "1d"))]
     pub(super) lifetime: Given<Duration>,
     /// Renew when this much of a life is left; without it, when half of it is over.

@@ -47,7 +47,7 @@ pub(super) fn wanted(
             let unusable = BTreeMap::new();
             return Ok(Some(Wanted { desired, unusable, config, opens: true }));
         };
-        error!(why, "a config without accounts is not used");
+        error!(why, "a config that leaves channels behind is not used");
         config.problems.push(why);
     }
     let fetcher = RefCell::new(Fetcher::new(surroundings));

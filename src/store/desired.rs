@@ -93,6 +93,16 @@ impl Store {
         self.desired.has(&format!("{}{key}", keys::generation(current.generation)))
     }
 
+    /// The product of an account in the last good desired state.
+    pub fn product_of(&self, account: &AccountName) -> Result<Option<Product>, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
+        let key = format!("{}account/{account}", keys::generation(current.generation));
+        Ok(match self.desired.read(&key)? {
+            Some(Entry::Account(value)) => Some(value.product),
+            Some(Entry::Settings(_) | Entry::Channel(_)) | None => None,
+        })
+    }
+
     /// How much is declared in the last good desired state; nothing when there never was one.
     pub fn declared(&self) -> Result<Declared, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else {

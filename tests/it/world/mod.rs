@@ -140,6 +140,20 @@ impl World {
         }
     }
 
+    /// Adds an org of a product, and an account for it.
+    pub fn add_org(&mut self, product: Product, name: &str) {
+        let org = Org::of(product, name);
+        let version = product.traits().version_default;
+        let mut account = account(name, version, &org);
+        let limits = product.limits(version);
+        account.product = product;
+        account.policy.batch_max = limits.batch_max;
+        account.policy.lifetime_max = limits.lifetime_max;
+        let added = AccountDesired { account, specs: BTreeMap::new() };
+        self.desired.accounts.insert(added.account.name.clone(), added);
+        self.zoho().add_org(org);
+    }
+
     /// Declares a channel, or declares it otherwise. The daemon hears of it with [`World::reload`]
     /// or at its start.
     pub fn declare(&mut self, account: &str, name: &str, events: &[&str]) -> ChannelId {
