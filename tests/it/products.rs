@@ -73,12 +73,11 @@ async fn drift_is_repaired_and_a_deleted_channel_is_back_whatever_the_product() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_bigin_no_longer_has_is_disabled_all_the_same() {
+async fn a_channel_that_bigin_lost_and_nobody_declares_is_forgotten() {
     let mut world = four_products();
     world.start();
     world.audit().await;
     let (_, gone) = world.declared().into_iter().find(|(account, _)| account == "bigin").unwrap();
-    // Another program removes it between our look and our DELETE: 202 with NOT_SUBSCRIBED.
     world.undeclare("bigin", gone);
     assert!(world.hand("bigin", &Hand::Delete { channel: gone.number() }));
     world.reload().await;
