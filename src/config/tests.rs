@@ -549,9 +549,9 @@ fn the_credits_of_a_day_follow_from_edition_and_users_or_are_given() {
     problems(
         &with("edition = \"Gold\"\ncredits_per_day = -1\n"),
         expect![[r#"
-        config.toml:6:11: unknown edition "Gold" (one of free, standard, starter, professional, enterprise, zoho-one, ultimate, crm-plus)
-        config.toml:7:19: "credits_per_day" is out of range (from 1 to 10000000000)
-    "#]],
+            config.toml:6:11: unknown edition "Gold" (one of free, standard, starter, professional, enterprise, zoho-one, ultimate, crm-plus, express, premier, people-plus)
+            config.toml:7:19: "credits_per_day" is out of range (from 1 to 10000000000)
+        "#]],
     );
     problems(
         &with("edition = \"enterprise\"\n"),
