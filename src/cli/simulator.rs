@@ -173,7 +173,9 @@ fn config(base: &str, args: &SimulatorArgs) -> String {
         let version = org.product.traits().version_default;
         let product = match org.product {
             Product::Crm => String::new(),
-            product => format!("product = \"{product}\"\n"),
+            product @ (Product::Bigin | Product::Recruit | Product::Vertical) => {
+                format!("product = \"{product}\"\n")
+            }
         };
         let refresh_token = org.refresh_tokens.first().map_or("", String::as_str);
         // Writing to a string cannot fail.
