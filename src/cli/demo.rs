@@ -117,7 +117,7 @@ async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::R
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(begins, speed));
     let mut zoho = Zoho::new(Knobs::default());
     for account in world::ACCOUNTS {
-        zoho.add_org(Org::new(account.name));
+        zoho.add_org(Org::of(account.product, account.name));
     }
     let zoho = Arc::new(Mutex::new(zoho));
     let listener = TcpListener::bind("127.0.0.1:0").await.context("the simulator cannot listen")?;

@@ -10,7 +10,7 @@ use std::io::Write;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use crate::coverage::backfill::{Backfill, SCOPES};
+use crate::coverage::backfill::Backfill;
 use crate::daemon::requests::{AckRequest, GapsRequest};
 use crate::daemon::views::{Acked, Missed};
 use crate::model::address::Address;
@@ -159,8 +159,8 @@ fn headline(shown: &[&Missed], left_out: usize) -> String {
 }
 
 fn hint_lines(backfill: &Backfill) -> Vec<String> {
-    let Backfill { requests, lost } = backfill;
-    let mut lines = vec![format!("    finds what was missed, with a token for {SCOPES}:")];
+    let Backfill { requests, lost, scopes } = backfill;
+    let mut lines = vec![format!("    finds what was missed, with a token for {scopes}:")];
     for request in requests {
         lines.push(format!("      {}: {}", request.module, request.finds));
         lines.extend(request.lines().into_iter().map(|line| format!("        {line}")));

@@ -88,7 +88,8 @@ pub(super) async fn run(
     let accept = if args.accept_data_center { Accept::Unasked } else { Accept::Asked };
     let Got { exchanged, center } = match &args.code {
         Some(code) => {
-            let exchanged = exchange_code(account, &grant_code(code)?, &*transport).await?;
+            let exchanged =
+                exchange_code(account, &grant_code(code, &scope(account))?, &*transport).await?;
             Got { exchanged, center: None }
         }
         None => by_device(account, accept, &*transport, &*args.clock(&loaded)?).await?,
@@ -180,9 +181,14 @@ fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBu
     }
 }
 
+/// The scope that everything the daemon does needs.
+fn scope(account: &Account) -> String {
+    account.product.scope("ALL")
+}
+
 /// The code as it was given; "-" is asked for on stdin.
-fn grant_code(given: &str) -> anyhow::Result<Secret> {
-    let code = if given == "-" { asked()? } else { given.to_owned() };
+fn grant_code(given: &str, scope: &str) -> anyhow::Result<Secret> {
+    let code = if given == "-" { asked(scope)? } else { given.to_owned() };
     if code.trim().is_empty() {
         bail!(
             "there is no code: make one in Zoho's API console (self client, Generate Code) and type or pipe it in"
@@ -192,11 +198,11 @@ fn grant_code(given: &str) -> anyhow::Result<Secret> {
 }
 
 /// The code from stdin; a person is asked for it.
-fn asked() -> anyhow::Result<String> {
+fn asked(scope: &str) -> anyhow::Result<String> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         complain(&format!(
-            "the code from Zoho's API console (self client, Generate Code, scope {SCOPE}):"
+            "the code from Zoho's API console (self client, Generate Code, scope {scope}):"
         ));
     }
     let mut line = String::new();
@@ -211,7 +217,7 @@ async fn by_device(
     transport: &dyn Transport,
     clock: &dyn Clock,
 ) -> anyhow::Result<Got> {
-    let invitation = device::invite(account, SCOPE, transport, clock).await?;
+    let invitation = device::invite(account, &scope(account), transport, clock).await?;
     complain(&words(account, &invitation, std::io::stderr().is_terminal()));
     match device::wait(account, &invitation, transport, clock).await {
         Ok(exchanged) => Ok(Got { exchanged, center: None }),
@@ -234,8 +240,9 @@ fn words(account: &Account, invitation: &Invitation, is_terminal: bool) -> Strin
         "To let channelkeeper keep the channels of account {}:\n  \
          1. open {url}\n  \
          2. type the code {user_code}\n  \
-         3. choose the org, and accept the scope {SCOPE}\n",
-        account.name
+         3. choose the org, and accept the scope {}\n",
+        account.name,
+        scope(account)
     );
     let direct = direct_url.as_ref().unwrap_or(url);
     if let Some(code) = QrCode::new(direct).ok().filter(|_| is_terminal) {
@@ -302,8 +309,6 @@ struct Got {
     center: Option<DataCenter>,
 }
 
-/// The scope that everything the daemon does needs.
-const SCOPE: &str = "ZohoCRM.notifications.ALL";
 const AFTER_HELP: &str = "\
 Examples:
   channelkeeper -c config.toml login                     # shows a code, and waits

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::clock::Pace;
 use crate::files;
+use crate::model::product::Product;
 use crate::model::version::ApiVersion;
 use crate::simulator::http::{self, ClockFn};
 use crate::simulator::knobs::Length;
@@ -37,6 +38,9 @@ pub struct SimulatorArgs {
     /// How many orgs there are: sim1, sim2, and so on.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub accounts: u16,
+    /// The products that the orgs are of, in turn: crm, bigin, recruit, vertical.
+    #[arg(long, value_name = "PRODUCTS", value_delimiter = ',', default_value = "crm")]
+    pub product: Vec<Product>,
     /// The zone in which expiries are echoed: a name, or an offset such as +05:30.
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     pub zone: Option<String>,
@@ -96,9 +100,7 @@ pub async fn run(
     );
     let mut zoho = Zoho::new(Knobs::default());
     zoho.set_knobs(knobs(&args)?).context("bad knobs")?;
-    for name in names(args.accounts) {
-        zoho.add_org(Org::new(&name));
-    }
+    orgs(&args).for_each(|org| zoho.add_org(org));
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -152,38 +154,64 @@ fn paced(clock: ClockFn, pace: Option<Pace>) -> ClockFn {
     Arc::new(move || pace.shown(clock()))
 }
 
-fn names(accounts: u16) -> impl Iterator<Item = String> {
-    (1..=accounts).map(|n| format!("sim{n}"))
+/// The orgs, of the products in turn; each product has one.
+fn orgs(args: &SimulatorArgs) -> impl Iterator<Item = Org> {
+    let products = args.product.iter().copied().cycle();
+    (1..=accounts(args)).zip(products).map(|(n, product)| Org::of(product, &format!("sim{n}")))
+}
+
+fn accounts(args: &SimulatorArgs) -> usize {
+    usize::from(args.accounts).max(args.product.len())
 }
 
 /// A config file for the daemon, with made-up channels spread over the accounts.
 fn config(base: &str, args: &SimulatorArgs) -> String {
     let mut text = String::new();
-    for name in names(args.accounts) {
-        let org = Org::new(&name);
+    let all: Vec<Org> = orgs(args).collect();
+    for org in &all {
+        let name = &org.name;
+        let version = org.product.traits().version_default;
+        let product = match org.product {
+            Product::Crm => String::new(),
+            product @ (Product::Bigin | Product::Recruit | Product::Vertical) => {
+                format!("product = \"{product}\"\n")
+            }
+        };
         let refresh_token = org.refresh_tokens.first().map_or("", String::as_str);
         // Writing to a string cannot fail.
         let _infallible = write!(
             text,
-            "\n[accounts.{name}]\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"v8\"\n\
+            "\n[accounts.{name}]\n{product}api_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"{version}\"\n\
              client_id = \"{}\"\nclient_secret = \"{}\"\nrefresh_token = \"{refresh_token}\"\n",
             org.client_id, org.client_secret,
         );
     }
     for n in 0..args.channels {
-        let account = n % args.accounts.max(1) + 1;
-        let (what, events) = EXAMPLES[usize::from(n) % EXAMPLES.len()];
+        let Some(org) = all.get(usize::from(n) % all.len().max(1)) else { break };
+        let examples = match org.product {
+            Product::Crm | Product::Vertical => EXAMPLES,
+            Product::Bigin => BIGIN_EXAMPLES,
+            Product::Recruit => RECRUIT_EXAMPLES,
+        };
+        let (what, events) = examples[usize::from(n) / all.len() % examples.len()];
         let _infallible = write!(
             text,
-            "\n[[channels]]\nname = \"{what}-{number}\"\naccount = \"sim{account}\"\nevents = [{events}]\n\
+            "\n[[channels]]\nname = \"{what}-{number}\"\naccount = \"{account}\"\nevents = [{events}]\n\
              notify_url = \"https://hooks.example.com/{what}-{number}\"\ntoken = \"token-{what}-{number}\"\n",
             number = n + 1,
+            account = org.name,
         );
     }
     text
 }
 
-const EXAMPLES: [(&str, &str); 4] = [
+const BIGIN_EXAMPLES: &[(&str, &str)] =
+    &[("pipelines", r#""Pipelines.all""#), ("contacts", r#""Contacts.create", "Accounts.edit""#)];
+
+const RECRUIT_EXAMPLES: &[(&str, &str)] =
+    &[("candidates", r#""Candidates.all""#), ("jobs", r#""Job_Openings.create""#)];
+
+const EXAMPLES: &[(&str, &str)] = &[
     ("deals", r#""Deals.all""#),
     ("contacts", r#""Contacts.create", "Contacts.edit""#),
     ("leads", r#""Leads.create""#),
@@ -194,6 +222,7 @@ const AFTER_HELP: &str = "\
 Examples:
   channelkeeper simulator --print-config > config.toml
   channelkeeper simulator --accounts 3 --version-limits v8=12h
+  channelkeeper simulator --product crm,bigin,recruit,vertical --print-config > config.toml
 
 Exit codes: 0 stopped when told to; 1 failed.";
 
@@ -222,6 +251,17 @@ mod tests {
         assert_eq!(table["accounts"]["sim2"]["client_secret"].as_str(), Some("secret-sim2"));
         assert_eq!(table["channels"].as_array().map(Vec::len), Some(5));
         assert_eq!(table["channels"][1]["account"].as_str(), Some("sim2"));
+    }
+
+    #[test]
+    fn products_take_turns_and_each_has_an_org() {
+        let text = config("http://127.0.0.1:1", &args(&["--product", "bigin,recruit,vertical"]));
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["accounts"]["sim1"]["product"].as_str(), Some("bigin"));
+        assert_eq!(table["accounts"]["sim2"]["api_version"].as_str(), Some("v2"));
+        assert_eq!(table["accounts"]["sim3"]["product"].as_str(), Some("vertical"));
+        assert_eq!(table["channels"][0]["events"][0].as_str(), Some("Pipelines.all"));
+        assert_eq!(table["channels"][1]["events"][0].as_str(), Some("Candidates.all"));
     }
 
     #[test]

@@ -10,12 +10,13 @@ use super::given::Given;
 use super::raw::{self, Reconcile};
 use super::source::{At, Place};
 use super::values;
-use crate::model::account::{Account, Credentials, Environment};
+use crate::model::account::{Account, Credentials, DataCenter, Environment};
 use crate::model::channel::{AccountName, ChannelId, NotifyUrl};
 use crate::model::desired::{AccountDesired, Desired, Settings};
 use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::product::{Product, portal_url};
 use crate::model::secret::Secret;
-use crate::model::version::{ApiVersion, DAY};
+use crate::model::version::{ApiVersion, DAY, Limits};
 
 /// The accounts while channels are being added to them.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(super) struct Frame {
     /// True when it is declared; else it stands in for one that is unknown.
     pub(super) is_declared: bool,
     pub(super) place: Place,
-    pub(super) version: ApiVersion,
+    pub(super) api: Api,
     pub(super) policy: Policy,
     pub(super) lifetime: Option<At<Duration>>,
     pub(super) renew_before: Option<At<Duration>>,
@@ -96,7 +97,8 @@ impl Frame {
     /// In place of an account that is unknown, so that what else is wrong with its channels is
     /// told with it.
     pub(super) fn stand_in(place: Place) -> Frame {
-        let limits = VERSION.limits();
+        let api = Api::default();
+        let limits = api.limits();
         let policy = Policy {
             mode: Mode::default(),
             removed: Removed::default(),
@@ -112,7 +114,8 @@ impl Frame {
         };
         let account = Account {
             name: name.clone(),
-            version: VERSION,
+            product: api.product,
+            version: api.version,
             api_url: String::new(),
             accounts_url: String::new(),
             credentials: nobody,
@@ -122,7 +125,7 @@ impl Frame {
             name,
             is_declared: false,
             place,
-            version: VERSION,
+            api,
             policy,
             lifetime: None,
             renew_before: None,
@@ -146,13 +149,14 @@ impl Frame {
             check.problem(name.place, message, crate::model::channel::BadName.to_string());
             return None;
         };
-        let (api_url, accounts_url) = servers(&account, check);
-        let version = account.api_version.value().copied().unwrap_or(VERSION);
-        let policy = policy(&account, version, reconcile, check);
+        let api = Api::check(&account, check);
+        let (api_url, accounts_url) = servers(&account, api.product, check);
+        let policy = policy(&account, api, reconcile, check);
         let credentials = credentials(&account, check);
         let model = Account {
             name: parsed.clone(),
-            version,
+            product: api.product,
+            version: api.version,
             api_url,
             accounts_url,
             credentials,
@@ -163,7 +167,7 @@ impl Frame {
             name: parsed,
             is_declared: true,
             place: account.place,
-            version,
+            api,
             policy,
             lifetime: defaults.lifetime.good().or(reconcile.lifetime.good()).cloned(),
             renew_before: defaults.renew_before.good().or(reconcile.renew_before.good()).cloned(),
@@ -177,9 +181,65 @@ impl Frame {
     }
 }
 
+/// The API that an account asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Api {
+    pub(super) product: Product,
+    pub(super) version: ApiVersion,
+}
+
+impl Default for Api {
+    fn default() -> Api {
+        let product = Product::default();
+        Api { product, version: product.traits().version_default }
+    }
+}
+
+impl Api {
+    fn check(account: &raw::Account, check: &mut Check<'_>) -> Api {
+        let product = account.product.value().copied().unwrap_or_default();
+        let traits = product.traits();
+        let version = account.api_version.value().copied().unwrap_or(traits.version_default);
+        if let Some(at) = account.api_version.good().filter(|_| !product.has(version)) {
+            let all: Vec<&str> = traits.versions.iter().map(|version| version.as_str()).collect();
+            let message = format!("{} has no API {version}", traits.title);
+            check.problem(at.place, message, format!("one of {}", all.join(", ")));
+            return Api { product, version: traits.version_default };
+        }
+        Api { product, version }
+    }
+
+    /// The remedy for a key that it does not know: in CRM a later version has it.
+    pub(super) const fn without(self, in_crm: &'static str) -> &'static str {
+        match self.product {
+            Product::Crm => in_crm,
+            Product::Bigin | Product::Recruit | Product::Vertical => "leave it out",
+        }
+    }
+
+    pub(super) const fn limits(self) -> Limits {
+        self.product.limits(self.version)
+    }
+}
+
+impl std::fmt::Display for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.product {
+            Product::Crm => write!(f, "API {}", self.version),
+            Product::Bigin | Product::Recruit | Product::Vertical => {
+                write!(f, "{} {}", self.product.traits().title, self.version)
+            }
+        }
+    }
+}
+
 /// The API and the OAuth server: those of a data centre, or two URLs.
-fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
-    let raw::Account { data_center, api_url, accounts_url, environment, place, .. } = account;
+fn servers(account: &raw::Account, product: Product, check: &mut Check<'_>) -> (String, String) {
+    let raw::Account { data_center, api_url, accounts_url, environment, portal, place, .. } =
+        account;
+    if let Some(at) = portal.good().filter(|_| product != Product::Vertical) {
+        check.problem(at.place, "a portal", "portal goes with product = \"vertical\"");
+    }
     let explicit = [api_url, accounts_url].into_iter().find_map(Given::good);
     if let Some(at) = explicit.filter(|_| !data_center.is_absent()) {
         check.problem(at.place, "a URL beside data_center", "leave out one of them");
@@ -192,8 +252,8 @@ fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
         );
     }
     if let Some(center) = data_center.value() {
-        let environment = environment.value().copied().unwrap_or(Environment::Production);
-        return (center.api_url_of(environment), center.accounts_url.to_owned());
+        let api_url = host(account, product, *center, check);
+        return (api_url, center.accounts_url.to_owned());
     }
     let nowhere = [api_url, accounts_url].into_iter().all(Given::is_absent);
     if nowhere && data_center.is_absent() {
@@ -209,6 +269,39 @@ fn servers(account: &raw::Account, check: &mut Check<'_>) -> (String, String) {
         server("accounts_url", accounts_url, values::server_url, account, check),
     )
 }
+
+/// Where the product answers in a data centre.
+fn host(
+    account: &raw::Account,
+    product: Product,
+    center: DataCenter,
+    check: &mut Check<'_>,
+) -> String {
+    let raw::Account { environment, portal, place, .. } = account;
+    let title = product.traits().title;
+    if product == Product::Vertical {
+        if let Some(at) = environment.good() {
+            check.problem(at.place, format!("environment does not go with {title}"), TWO_URLS);
+        }
+        if portal.is_absent() {
+            check.problem(
+                *place,
+                "this account has no \"portal\"",
+                "add portal = \"acme\" for acme.zohoplatform.com, or api_url and accounts_url",
+            );
+        }
+        return portal.value().map(|portal| portal_url(portal)).unwrap_or_default();
+    }
+    let wanted = environment.value().copied().unwrap_or(Environment::Production);
+    product.api_url(center, wanted).unwrap_or_else(|| {
+        let place = environment.good().map_or(*place, |at| at.place);
+        let message = format!("no host is known for the {} orgs of {title}", wanted.as_str());
+        check.problem(place, message, TWO_URLS);
+        String::new()
+    })
+}
+
+const TWO_URLS: &str = "give api_url and accounts_url in place of data_center";
 
 fn server(
     key: &str,
@@ -233,20 +326,18 @@ fn server(
 
 fn policy(
     account: &raw::Account,
-    version: ApiVersion,
+    api: Api,
     reconcile: &Reconcile,
     check: &mut Check<'_>,
 ) -> Policy {
-    let limits = version.limits();
+    let limits = api.limits();
     let lifetime_max = account.lifetime_max.value().copied().unwrap_or(limits.lifetime_max);
     if let Some(at) = account.lifetime_max.good().filter(|at| at.value > limits.lifetime_max) {
         let granted = values::short(limits.lifetime_max);
-        let message = format!("Zoho documents {granted} as the longest life on API {version}");
-        check.notes.warning(
-            at.place,
-            message,
-            "asking for more than it grants silently gives one hour",
-        );
+        let message = format!("Zoho documents {granted} as the longest life on {api}");
+        let fallback = values::short(api.product.traits().default_lifetime);
+        let help = format!("asking for more than it grants silently gives {fallback}");
+        check.notes.warning(at.place, message, help);
     }
     if let Some(at) =
         account.lifetime_max.good().filter(|at| !(LIFETIME_MIN..=YEAR).contains(&at.value))
@@ -261,12 +352,12 @@ fn policy(
             .value()
             .map_or(limits.batch_max, |channels| *channels as usize),
         lifetime_max,
-        credits_per_day: credits_per_day(account, check),
+        credits_per_day: credits_per_day(account, api.product, check),
     }
 }
 
 /// The credits as written, else by edition and users; none when the config gives neither.
-fn credits_per_day(account: &raw::Account, check: &mut Check<'_>) -> Option<u64> {
+fn credits_per_day(account: &raw::Account, product: Product, check: &mut Check<'_>) -> Option<u64> {
     let raw::Account { edition, users, credits_per_day, .. } = account;
     if !credits_per_day.is_absent() {
         return credits_per_day.value().map(|credits| *credits as u64);
@@ -278,13 +369,25 @@ fn credits_per_day(account: &raw::Account, check: &mut Check<'_>) -> Option<u64>
             "add edition, or write credits_per_day in place of both",
         );
     }
-    if let Some(at) = edition.good().filter(|at| at.value.counts_users() && users.is_absent()) {
-        let message = format!("the credits of edition \"{}\" depend on users", at.value.key);
+    let at = edition.good()?;
+    let Some(edition) = product.edition(at.value) else {
+        let traits = product.traits();
+        let message =
+            format!("no credits are known for edition \"{}\" of {}", at.value, traits.title);
+        let keys: Vec<&str> = traits.editions.iter().map(|edition| edition.key).collect();
+        let one_of = if keys.is_empty() {
+            String::new()
+        } else {
+            format!("one of {}, or ", keys.join(", "))
+        };
+        check.problem(at.place, message, format!("{one_of}credits_per_day in its place"));
+        return None;
+    };
+    if edition.counts_users() && users.is_absent() {
+        let message = format!("the credits of edition \"{}\" depend on users", edition.key);
         check.problem(at.place, message, "add users, the number of user licences");
     }
-    edition
-        .value()
-        .map(|edition| edition.credits_per_day(users.value().map_or(0, |users| *users as u64)))
+    Some(edition.credits_per_day(users.value().map_or(0, |users| *users as u64)))
 }
 
 fn credentials(account: &raw::Account, check: &mut Check<'_>) -> Credentials {
@@ -320,5 +423,3 @@ pub(super) const LIFETIME: Duration = DAY;
 pub(super) const LIFETIME_MIN: Duration = Duration::from_secs(5 * 60);
 /// No version grants anything near it.
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// The version of an account that does not say.
-const VERSION: ApiVersion = ApiVersion::V8;

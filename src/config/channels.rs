@@ -14,6 +14,7 @@ use super::source::{At, Place};
 use super::values::{self, Reference};
 use crate::model::channel::{BadName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{BadEvent, Events};
+use crate::model::product::Product;
 use crate::model::rotation::Rotation;
 use crate::model::secret::Secret;
 use crate::model::version::DAY;
@@ -108,16 +109,13 @@ impl Frame {
         owner: &str,
         check: &mut Check<'_>,
     ) -> Option<Spec> {
-        let events = events(&channel.events, check);
+        let events = events(&channel.events, self.api.product, check);
         let notify_url = self.notify_url(channel, owner, check);
         let (lifetime, renew_before) = self.life(channel, check);
         let (token, rotation) = self.token(channel, lifetime, check);
         let conditions = self.conditions(channel, &events, check);
         let return_affected_field_values = self.affected_values(channel, check);
-        let related = channel
-            .notify_on_related_action
-            .value()
-            .or(self.defaults.notify_on_related_action.value());
+        let related = self.related_actions(channel, check);
         let mode = channel
             .mode
             .value()
@@ -138,7 +136,7 @@ impl Frame {
             rotation,
             lifetime,
             renew_before,
-            notify_on_related_action: related.copied().unwrap_or(true),
+            notify_on_related_action: related,
             return_affected_field_values,
             conditions,
             mode: mode.min(self.policy.mode),
@@ -218,14 +216,15 @@ impl Frame {
             let text = values::short(lifetime);
             let most = values::short(most);
             let message = format!(
-                "a lifetime of {text} is more than the {most} that API {} grants here",
-                self.version
+                "a lifetime of {text} is more than the {most} that {} grants here",
+                self.api
             );
             check.problem(
                 at,
                 message,
                 format!(
-                    "write \"{most}\" or less: Zoho would not refuse it, but silently give one hour"
+                    "write \"{most}\" or less: Zoho would not refuse it, but silently give {}",
+                    values::short(self.api.product.traits().default_lifetime)
                 ),
             );
         }
@@ -280,16 +279,29 @@ impl Frame {
         (None, Some(Rotation::new(key, every)))
     }
 
+    fn related_actions(&self, channel: &Channel, check: &mut Check<'_>) -> bool {
+        let given = channel
+            .notify_on_related_action
+            .good()
+            .or(self.defaults.notify_on_related_action.good());
+        let Some(at) = given else { return true };
+        if !self.api.limits().related_actions {
+            let message = format!("{} does not know notify_on_related_action", self.api);
+            check.problem(at.place, message, self.api.without("leave it out"));
+        }
+        at.value
+    }
+
     fn affected_values(&self, channel: &Channel, check: &mut Check<'_>) -> bool {
         let given = channel
             .return_affected_field_values
             .good()
             .or(self.defaults.return_affected_field_values.good());
         let Some(at) = given else { return false };
-        if at.value && !self.version.limits().affected_values {
-            let message =
-                format!("API {} does not know return_affected_field_values", self.version);
-            check.problem(at.place, message, "it came with v3: raise api_version, or leave it out");
+        if at.value && !self.api.limits().affected_values {
+            let message = format!("{} does not know return_affected_field_values", self.api);
+            let help = self.api.without("it came with v3: raise api_version, or leave it out");
+            check.problem(at.place, message, help);
         }
         at.value
     }
@@ -351,7 +363,7 @@ fn token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
     Some(at.value)
 }
 
-fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
+fn events(given: &Given<Vec<At<String>>>, product: Product, check: &mut Check<'_>) -> Events {
     let mut events = Events::default();
     let Some(list) = given.good() else { return events };
     if list.value.is_empty() {
@@ -372,7 +384,7 @@ fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
                 check.problem(at.place, message, "use the module's API name");
             }
             Ok((module, operations)) => {
-                warn_of_near_miss(&module, at.place, check);
+                warn_of_near_miss(&module, product, at.place, check);
                 events.insert(module, operations);
             }
             Err(error) => {
@@ -385,9 +397,10 @@ fn events(given: &Given<Vec<At<String>>>, check: &mut Check<'_>) -> Events {
 }
 
 /// A module of one's own may have any name, so one that is not Zoho's is no mistake by itself.
-fn warn_of_near_miss(module: &str, place: Place, check: &mut Check<'_>) {
-    if let Some(meant) = modules::meant(module) {
-        let message = format!("\"{}\" is no standard module of Zoho CRM", module.escape_debug());
+fn warn_of_near_miss(module: &str, product: Product, place: Place, check: &mut Check<'_>) {
+    if let Some(meant) = modules::meant(module, product) {
+        let title = product.traits().title;
+        let message = format!("\"{}\" is no standard module of {title}", module.escape_debug());
         check.notes.warning(place, message, format!("did you mean {meant}?"));
     }
 }

@@ -19,13 +19,10 @@ impl Frame {
         check: &mut Check<'_>,
     ) -> Vec<Condition> {
         let Some(list) = channel.conditions.good() else { return Vec::new() };
-        if !list.value.is_empty() && !self.version.limits().conditions {
-            let message = format!("API {} does not know conditions", self.version);
-            check.problem(
-                list.place,
-                message,
-                "they came with v6: raise api_version, or leave them out",
-            );
+        if !list.value.is_empty() && !self.api.limits().conditions {
+            let message = format!("{} does not know conditions", self.api);
+            let help = self.api.without("they came with v6: raise api_version, or leave them out");
+            check.problem(list.place, message, help);
         }
         if list.value.len() > CONDITIONS_MAX {
             let message =

@@ -63,6 +63,7 @@ fn the_example_loads_as_it_stands() {
         }
         Account {
             name: "acme",
+            product: Crm,
             version: V8,
             api_url: "https://www.zohoapis.eu",
             accounts_url: "https://accounts.zoho.eu",
@@ -83,7 +84,7 @@ fn the_example_loads_as_it_stands() {
             Spec {
                 id: 1494649041044012,
                 name: "deal-sync",
-                declared: on line 71,
+                declared: on line 75,
                 events: Events(
                     [
                         (
@@ -115,7 +116,7 @@ fn the_example_loads_as_it_stands() {
             Spec {
                 id: 4150958758436190,
                 name: "closing-deals",
-                declared: on line 81,
+                declared: on line 85,
                 events: Events(
                     [
                         (

@@ -1,20 +1,22 @@
-//! Zoho CRM's standard modules, for names that are nearly one of theirs.
+//! Names that are nearly one of a product's standard modules, or what its pages call one.
 
 use strsim::osa_distance;
 
 use super::near::nearest;
+use crate::model::product::{Product, Traits};
 
 /// The API name that was meant by one that is none, if it is nearly one, or is how Zoho's pages
 /// call a module.
-pub(super) fn meant(written: &str) -> Option<&'static str> {
-    if STANDARD.contains(&written) {
+pub(super) fn meant(written: &str, product: Product) -> Option<&'static str> {
+    let Traits { modules, displayed, .. } = product.traits();
+    if modules.contains(&written) {
         return None;
     }
     let is_it = |name: &str| name.eq_ignore_ascii_case(written);
-    let displayed = DISPLAYED.iter().find(|(name, _)| is_it(name)).map(|(_, module)| *module);
+    let displayed = displayed.iter().find(|(name, _)| is_it(name)).map(|(_, module)| *module);
     displayed
-        .or_else(|| STANDARD.iter().find(|name| is_it(name)).copied())
-        .or_else(|| nearest(written, STANDARD).filter(|name| is_slip(written, name)))
+        .or_else(|| modules.iter().find(|name| is_it(name)).copied())
+        .or_else(|| nearest(written, modules).filter(|name| is_slip(written, name)))
 }
 
 /// One letter too many or too few, or one that is another: modules of one's own may differ by no
@@ -23,45 +25,6 @@ fn is_slip(written: &str, name: &str) -> bool {
     let is_plural = name.strip_suffix('s') == Some(written);
     is_plural || (written.len() > 4 && osa_distance(written, name) == 1)
 }
-
-/// API names (Kaizen and *Modules API*, v8).
-const STANDARD: &[&str] = &[
-    "Accounts",
-    "Appointments__s",
-    "Calls",
-    "Campaigns",
-    "Cases",
-    "Contacts",
-    "Deals",
-    "Events",
-    "Invoices",
-    "Leads",
-    "Notes",
-    "Price_Books",
-    "Products",
-    "Purchase_Orders",
-    "Quotes",
-    "Sales_Orders",
-    "Services__s",
-    "Solutions",
-    "Tasks",
-    "Vendors",
-    "users",
-];
-
-/// How pages, older APIs and people call a module, and what its API name is.
-const DISPLAYED: &[(&str, &str)] = &[
-    ("Appointments", "Appointments__s"),
-    ("Companies", "Accounts"),
-    ("Meeting", "Events"),
-    ("Meetings", "Events"),
-    ("Potential", "Deals"),
-    ("Potentials", "Deals"),
-    ("PriceBooks", "Price_Books"),
-    ("PurchaseOrders", "Purchase_Orders"),
-    ("SalesOrders", "Sales_Orders"),
-    ("Services", "Services__s"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -85,7 +48,24 @@ mod tests {
             ("Visits", None),
         ];
         for (written, expected) in table {
-            assert_eq!(meant(written), expected, "{written}");
+            assert_eq!(meant(written, Product::Crm), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn each_product_has_its_own_modules() {
+        let table = [
+            (Product::Bigin, "Deals", Some("Pipelines")),
+            (Product::Bigin, "Companies", Some("Accounts")),
+            (Product::Bigin, "Pipeline", Some("Pipelines")),
+            (Product::Bigin, "Pipelines", None),
+            (Product::Recruit, "JobOpenings", Some("Job_Openings")),
+            (Product::Recruit, "Candidate", Some("Candidates")),
+            (Product::Vertical, "Meetings", Some("Events")),
+            (Product::Crm, "Pipelines", None),
+        ];
+        for (product, written, expected) in table {
+            assert_eq!(meant(written, product), expected, "{product} {written}");
         }
     }
 }

@@ -16,6 +16,7 @@ use super::values::{self, Reference};
 use crate::model::account::{DataCenter, Environment};
 use crate::model::credits::Edition;
 use crate::model::policy::{Mode, Removed};
+use crate::model::product::Product;
 use crate::model::version::ApiVersion;
 
 /// The config of channelkeeper.
@@ -184,7 +185,7 @@ pub(super) struct Reconcile {
     #[schemars(with = "Option<u32>", extend("default" = 8, "minimum" = 1, "maximum" = 256))]
     pub(super) passes_max: Given<i64>,
     /// The life that is asked for: one day at most before API v4, seven from v4 on. Every version
-    /// grants one day, and asking for more than Zoho grants silently gives one hour.
+    /// grants one day, and asking for more than Zoho grants silently gives an hour or two.
     #[schemars(with = "Option<String>", extend("default" = "1d"))]
     pub(super) lifetime: Given<Duration>,
     /// Renew when this much of a life is left; without it, when half of it is over.
@@ -196,10 +197,16 @@ pub(super) struct Reconcile {
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Account {
+    /// The Zoho product that it is an org of.
+    #[schemars(with = "Option<String>", extend("default" = "crm", "enum" = Product::ALL.map(Product::as_str)))]
+    pub(super) product: Given<Product>,
+    /// The portal of an app of Vertical Solutions: "acme" for acme.zohoplatform.com.
+    #[schemars(with = "Option<String>", extend("examples" = ["acme"]))]
+    pub(super) portal: Given<String>,
     /// Where the org lives; an org elsewhere is reached with `api_url` and `accounts_url`.
     #[schemars(with = "Option<String>", extend("enum" = DataCenter::ALL.map(|center| center.key)))]
     pub(super) data_center: Given<DataCenter>,
-    /// The CRM API's scheme and host, in place of `data_center`.
+    /// The API's scheme and host, in place of `data_center`.
     #[schemars(with = "Option<String>", extend("examples" = ["https://www.zohoapis.eu"]))]
     pub(super) api_url: Given<String>,
     /// The OAuth server's scheme and host, in place of `data_center`.
@@ -208,7 +215,7 @@ pub(super) struct Account {
     /// The kind of org: "production", "sandbox" or "developer".
     #[schemars(with = "Option<String>", extend("default" = "production", "enum" = Environment::ALL.map(Environment::as_str)))]
     pub(super) environment: Given<Environment>,
-    /// The version of the CRM API.
+    /// The version of the API; without it, v8 for CRM, v6 for Vertical Solutions, else v2.
     #[schemars(with = "Option<String>", extend("default" = "v8", "enum" = ApiVersion::ALL.map(ApiVersion::as_str)))]
     pub(super) api_version: Given<ApiVersion>,
     /// The OAuth client's id, from Zoho's API console.
@@ -217,7 +224,7 @@ pub(super) struct Account {
     /// The OAuth client's secret.
     #[schemars(with = "Reference")]
     pub(super) client_secret: Given<Reference>,
-    /// The refresh token, granted for the scope ZohoCRM.notifications.ALL.
+    /// The refresh token, granted for the scope ZohoCRM.notifications.ALL, or that of the product.
     #[schemars(with = "Reference")]
     pub(super) refresh_token: Given<Reference>,
     /// How far the daemon may go with this account; without it, as under `[reconcile]`.
@@ -231,12 +238,12 @@ pub(super) struct Account {
     /// 100.
     #[schemars(with = "Option<u32>", extend("minimum" = 1, "maximum" = 100))]
     pub(super) batch_max: Given<i64>,
-    /// The longest life Zoho grants; without it, one day before API v4 and seven from v4 on.
+    /// The longest life Zoho grants; without it, seven days from CRM's API v4 on, else one.
     #[schemars(with = "Option<String>", extend("examples" = ["1d"]))]
     pub(super) lifetime_max: Given<Duration>,
     /// The org's edition: with `users` it says how many API credits a day has.
-    #[schemars(with = "Option<String>", extend("enum" = Edition::ALL.map(|edition| edition.key)))]
-    pub(super) edition: Given<Edition>,
+    #[schemars(with = "Option<String>", extend("enum" = Edition::keys()))]
+    pub(super) edition: Given<&'static str>,
     /// The org's user licences.
     #[schemars(with = "Option<u32>", extend("minimum" = 1, "maximum" = USERS_MAX))]
     pub(super) users: Given<i64>,
@@ -496,6 +503,8 @@ impl Reconcile {
 impl Account {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Account {
         let account = Account {
+            product: fields.parsed("product", values::product),
+            portal: fields.parsed("portal", values::portal),
             data_center: fields.parsed("data_center", values::data_center),
             api_url: fields.url("api_url"),
             accounts_url: fields.url("accounts_url"),

@@ -227,7 +227,7 @@ refresh_token = 5
         expect![[r#"
             config.toml:2:11: "a b" is no name for an account (a name is 1 to 64 letters, digits, "-", "_" and ".", beginning with a letter or digit, as in "deal-sync")
             config.toml:8:15: unknown data centre "uk" (one of us, eu, in, au, cn, jp, ca, sa; any other is reached with api_url and accounts_url)
-            config.toml:9:15: unknown API version "v9" (one of v2, v2.1, v3, v4, v5, v6, v7, v8)
+            config.toml:9:15: unknown API version "v9" (one of v1, v2, v2.1, v3, v4, v5, v6, v7, v8)
             config.toml:10:15: unknown environment "prod" (one of production, sandbox, developer)
             config.toml:11:13: this is no client id (copy it from Zoho's API console)
             config.toml:12:17: "client_secret" is empty (write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes)
@@ -503,7 +503,7 @@ fn a_life_fits_the_version_and_its_renewal() {
     life(
         "lifetime = \"8d\"",
         expect![[r#"
-            config.toml:10:12: a lifetime of 8d is more than the 7d that API v8 grants here (write "7d" or less: Zoho would not refuse it, but silently give one hour)
+            config.toml:10:12: a lifetime of 8d is more than the 7d that API v8 grants here (write "7d" or less: Zoho would not refuse it, but silently give 1h)
         "#]],
     );
     life(
@@ -531,7 +531,7 @@ fn a_life_fits_the_version_and_its_renewal() {
     problems(
         &format!("{old}[[channels]]\nname = \"a\"\n{GOOD}\n[[channels]]\nname = \"b\"\n{GOOD}\n"),
         expect![[r#"
-            config.toml:10:12: a lifetime of 3d is more than the 2d that API v3 grants here (write "2d" or less: Zoho would not refuse it, but silently give one hour)
+            config.toml:10:12: a lifetime of 3d is more than the 2d that API v3 grants here (write "2d" or less: Zoho would not refuse it, but silently give 1h)
         "#]],
     );
 }
@@ -549,9 +549,9 @@ fn the_credits_of_a_day_follow_from_edition_and_users_or_are_given() {
     problems(
         &with("edition = \"Gold\"\ncredits_per_day = -1\n"),
         expect![[r#"
-        config.toml:6:11: unknown edition "Gold" (one of free, standard, starter, professional, enterprise, zoho-one, ultimate, crm-plus)
-        config.toml:7:19: "credits_per_day" is out of range (from 1 to 10000000000)
-    "#]],
+            config.toml:6:11: unknown edition "Gold" (one of free, standard, starter, professional, enterprise, zoho-one, ultimate, crm-plus, express, premier, people-plus)
+            config.toml:7:19: "credits_per_day" is out of range (from 1 to 10000000000)
+        "#]],
     );
     problems(
         &with("edition = \"enterprise\"\n"),
@@ -626,6 +626,74 @@ fn keys_that_a_version_does_not_know_are_refused() {
         config.toml:12:32: API v2.1 does not know return_affected_field_values (it came with v3: raise api_version, or leave it out)
         config.toml:13:14: API v2.1 does not know conditions (they came with v6: raise api_version, or leave them out)
     "#]],
+    );
+}
+
+#[test]
+fn an_account_of_a_product_is_held_to_what_the_product_has() {
+    let text = ACCOUNT.trim_start();
+    problems(
+        &format!(
+            "{text}product = \"bigin\"\napi_version = \"v8\"\nenvironment = \"sandbox\"\nedition = \"ultimate\"\n\
+             portal = \"x\"\n[[channels]]\nname = \"a\"\n{GOOD}\nnotify_on_related_action = false\n\
+             return_affected_field_values = true\nlifetime = \"2d\"\n"
+        ),
+        expect![[r#"
+            config.toml:7:15: Bigin has no API v8 (one of v1, v2)
+            config.toml:8:15: no host is known for the sandbox orgs of Bigin (give api_url and accounts_url in place of data_center)
+            config.toml:9:11: no credits are known for edition "ultimate" of Bigin (one of free, express, premier, zoho-one, or credits_per_day in its place)
+            config.toml:10:10: a portal (portal goes with product = "vertical")
+            config.toml:15:28: Bigin v2 does not know notify_on_related_action (leave it out)
+            config.toml:16:32: Bigin v2 does not know return_affected_field_values (leave it out)
+            config.toml:17:12: a lifetime of 2d is more than the 1d that Bigin v2 grants here (write "1d" or less: Zoho would not refuse it, but silently give 2h)
+        "#]],
+    );
+    problems(
+        &format!("{text}product = \"vertical\"\n[[channels]]\nname = \"a\"\n{GOOD}\n"),
+        expect![[r#"
+            config.toml:1:11: this account has no "portal" (add portal = "acme" for acme.zohoplatform.com, or api_url and accounts_url)
+        "#]],
+    );
+    problems(
+        &format!("{text}product = \"begin\"\n"),
+        expect![[r#"
+            config.toml:6:11: unknown product "begin" (did you mean "bigin"?)
+        "#]],
+    );
+}
+
+#[test]
+fn an_account_asks_where_its_product_answers() {
+    let asked = |keys: &str| {
+        let desired = desired(&format!("{ACCOUNT}{keys}[[channels]]\nname = \"a\"\n{GOOD}\n"));
+        let account = &desired.accounts[&"acme".parse().unwrap()].account;
+        (account.api(), account.accounts_url.clone(), account.policy.lifetime_max.as_secs() / 3600)
+    };
+    let accounts = || "https://accounts.zoho.eu".to_owned();
+    let table = [
+        ("product = \"crm\"\n", "https://www.zohoapis.eu/crm/v8", 168),
+        ("product = \"bigin\"\n", "https://www.zohoapis.eu/bigin/v2", 24),
+        ("product = \"recruit\"\n", "https://recruit.zoho.eu/recruit/v2", 24),
+        (
+            "product = \"vertical\"\nportal = \"Clinic\"\n",
+            "https://clinic.zohoplatform.com/crm/v6",
+            24,
+        ),
+    ];
+    for (keys, api, hours) in table {
+        assert_eq!(asked(keys), (api.to_owned(), accounts(), hours), "{keys}");
+    }
+}
+
+#[test]
+fn deals_of_bigin_are_pipelines() {
+    let text = format!("{ACCOUNT}product = \"bigin\"\n[[channels]]\nname = \"a\"\n{GOOD}\n");
+    let loaded = of_text(&text.replace("Deals.all", "Deals.create"));
+    assert!(loaded.desired.is_some());
+    let told = lines(&loaded.warnings);
+    assert!(
+        told.contains("\"Deals\" is no standard module of Bigin (did you mean Pipelines?)"),
+        "{told}"
     );
 }
 
@@ -733,7 +801,7 @@ fn what_needs_no_mending_but_a_look_is_a_warning() {
             "{ACCOUNT}api_version = \"v3\"\nlifetime_max = \"7d\"\n[[channels]]\nname = \"a\"\n{GOOD}"
         ),
         expect![[r#"
-            config.toml:8:16: Zoho documents 1d as the longest life on API v3 (asking for more than it grants silently gives one hour)
+            config.toml:8:16: Zoho documents 1d as the longest life on API v3 (asking for more than it grants silently gives 1h)
         "#]],
     );
 }

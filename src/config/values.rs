@@ -13,6 +13,7 @@ use crate::model::account::{DataCenter, Environment};
 use crate::model::credits::Edition;
 use crate::model::hooks::HookEvent;
 use crate::model::policy::{Mode, Removed};
+use crate::model::product::Product;
 use crate::model::secret::Secret;
 use crate::model::version::ApiVersion;
 
@@ -217,10 +218,31 @@ pub(super) fn environment(text: &str) -> Result<Environment, Mistake> {
 }
 
 /// One of the editions.
-pub(super) fn edition(text: &str) -> Result<Edition, Mistake> {
-    let keys = Edition::ALL.map(|edition| edition.key);
-    Edition::find(text)
-        .ok_or_else(|| Mistake::new(unknown("edition", text), suggestion(text, &keys)))
+pub(super) fn edition(text: &str) -> Result<&'static str, Mistake> {
+    let keys = Edition::keys();
+    let found = keys.iter().copied().find(|key| *key == text);
+    found.ok_or_else(|| Mistake::new(unknown("edition", text), suggestion(text, &keys)))
+}
+
+/// One of the products.
+pub(super) fn product(text: &str) -> Result<Product, Mistake> {
+    let keys = Product::ALL.map(Product::as_str);
+    Product::from_str(text)
+        .map_err(|_| Mistake::new(unknown("product", text), suggestion(text, &keys)))
+}
+
+/// The first part of a portal's host.
+pub(super) fn portal(text: &str) -> Result<String, Mistake> {
+    let is_label = !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_label {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Mistake::new(
+        "this is no name of a portal",
+        "the first part of its host alone: \"acme\" for acme.zohoplatform.com",
+    ))
 }
 
 /// One of the API versions.

@@ -1,8 +1,10 @@
-//! A config that declares nothing, in place of one that declared something.
+//! A config that declares nothing, in place of one that declared something, or that gives an account
+//! with channels to another product.
 //!
 //! A deploy that fails leaves an empty file far more often than somebody lets every account go. So
 //! such a config is not used, as a broken one is not, until `apply --allow-removals` says that it
-//! is meant.
+//! is meant. In another product the ids that are remembered are nobody's, and those left behind
+//! would deliver until they expire.
 
 use std::path::Path;
 
@@ -11,7 +13,7 @@ use crate::plan::render::counted;
 use crate::store::desired::Declared;
 use crate::store::{Store, StoreError};
 
-/// How a config without accounts is taken where there were some.
+/// How a config is taken that leaves channels behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emptied {
     /// An accident.
@@ -30,8 +32,11 @@ pub fn refusal(
     store: &Store,
     emptied: Emptied,
 ) -> Result<Option<String>, StoreError> {
-    if emptied == Emptied::Allowed || !desired.accounts.is_empty() {
+    if emptied == Emptied::Allowed {
         return Ok(None);
+    }
+    if !desired.accounts.is_empty() {
+        return moved(file, desired, store);
     }
     let Declared { accounts, channels } = store.declared()?;
     if accounts == 0 {
@@ -43,4 +48,60 @@ pub fn refusal(
          go, `channelkeeper apply --allow-removals`)",
         file.display()
     )))
+}
+
+/// The refusal of a config in which an account with channels is of another product.
+fn moved(file: &Path, desired: &Desired, store: &Store) -> Result<Option<String>, StoreError> {
+    for (name, held) in &desired.accounts {
+        let product = held.account.product;
+        let Some(former) = store.product_of(name)?.filter(|former| *former != product) else {
+            continue;
+        };
+        let records = store.records(name)?.len();
+        if records > 0 {
+            let (title, former) = (product.traits().title, former.traits().title);
+            let channels = counted(records, "channel");
+            return Ok(Some(format!(
+                "{}: account {name} is of {title}, with {channels} of {former} (declare the org of {title} as \
+                 another account; if they are to be left behind, `channelkeeper apply --allow-removals`)",
+                file.display()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::desired::AccountDesired;
+    use crate::model::product::Product;
+    use crate::model::record::Record;
+    use crate::model::secret::Fingerprint;
+    use crate::zoho::testing::{account, id};
+
+    #[test]
+    fn an_account_changes_its_product_under_its_channels_only_when_that_is_meant() {
+        let store = Store::temporary().unwrap();
+        let of = |product| {
+            let mut account = account();
+            account.product = product;
+            let held = AccountDesired::new(account, Default::default());
+            let accounts = [(held.account.name.clone(), held)].into();
+            Desired { accounts, ..Desired::default() }
+        };
+        let told =
+            |product, emptied| refusal(Path::new("c.toml"), &of(product), &store, emptied).unwrap();
+        store.keep_desired(&of(Product::Crm)).unwrap();
+        assert_eq!(told(Product::Bigin, Emptied::Refused), None, "there are no channels yet");
+        let record = Record::new(id(1), "c".parse().unwrap(), Fingerprint(0));
+        store.write_records(&account().name, &[(record.id, Some(record))].into()).unwrap();
+        assert_eq!(told(Product::Crm, Emptied::Refused), None);
+        assert_eq!(told(Product::Bigin, Emptied::Allowed), None);
+        let why = told(Product::Bigin, Emptied::Refused).unwrap();
+        assert!(
+            why.starts_with("c.toml: account acme is of Bigin, with 1 channel of Zoho CRM"),
+            "{why}"
+        );
+    }
 }

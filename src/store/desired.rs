@@ -19,6 +19,7 @@ use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
 use crate::model::events::Events;
 use crate::model::hooks::{HookEvent, Hooks};
 use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::product::Product;
 use crate::model::rotation::Rotation;
 use crate::model::secret::{Origin, Parts, Secret};
 use crate::model::version::ApiVersion;
@@ -114,6 +115,16 @@ impl Store {
         self.desired.has(&format!("{}{key}", keys::generation(current.generation)))
     }
 
+    /// The product of an account in the last good desired state.
+    pub fn product_of(&self, account: &AccountName) -> Result<Option<Product>, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
+        let key = format!("{}account/{account}", keys::generation(current.generation));
+        Ok(match self.desired.read(&key)? {
+            Some(Entry::Account(value)) => Some(value.product),
+            Some(Entry::Settings(_) | Entry::Channel(_) | Entry::Former(_)) | None => None,
+        })
+    }
+
     /// How much is declared in the last good desired state; nothing when there never was one.
     pub fn declared(&self) -> Result<Declared, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else {
@@ -134,7 +145,7 @@ impl Store {
         let mut lives = Lives::default();
         self.desired.each(&keys::generation(current.generation), |_, entry| match entry {
             Entry::Settings(settings) => lives.request_timeout = settings.request_timeout,
-            Entry::Account(_) => {}
+            Entry::Account(_) | Entry::Former(_) => {}
             Entry::Channel(channel) => {
                 let ChannelValue { account, id, lifetime, renew_before, .. } = channel;
                 lives.channels.push(Life { account, id, lifetime, renew_before });
@@ -351,6 +362,8 @@ struct HooksValue {
 #[derive(Serialize, Deserialize)]
 struct AccountValue {
     name: AccountName,
+    #[serde(default, with = "as_text", skip_serializing_if = "Product::is_crm")]
+    product: Product,
     #[serde(with = "as_text")]
     version: ApiVersion,
     api_url: String,
@@ -622,11 +635,13 @@ impl AlertsValue {
 
 impl AccountValue {
     fn of(account: &Account) -> AccountValue {
-        let Account { name, version, api_url, accounts_url, credentials, policy } = account;
+        let Account { name, product, version, api_url, accounts_url, credentials, policy } =
+            account;
         let Credentials { client_id, client_secret, refresh_token } = credentials;
         let Policy { mode, removed, batch_max, lifetime_max, credits_per_day } = policy;
         AccountValue {
             name: name.clone(),
+            product: *product,
             version: *version,
             api_url: api_url.clone(),
             accounts_url: accounts_url.clone(),
@@ -644,6 +659,7 @@ impl AccountValue {
     fn into_account(self, fetch: Fetch<'_>) -> Result<Account, String> {
         let AccountValue {
             name,
+            product,
             version,
             api_url,
             accounts_url,
@@ -668,7 +684,7 @@ impl AccountValue {
             lifetime_max,
             credits_per_day,
         };
-        Ok(Account { name, version, api_url, accounts_url, credentials, policy })
+        Ok(Account { name, product, version, api_url, accounts_url, credentials, policy })
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::model::account::Account;
 use crate::model::exchange::{Request, Response};
+use crate::model::product::Product;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::{Timestamp, after, span};
 use crate::model::token::TokenState;
@@ -155,9 +156,9 @@ impl Tokens {
 
     /// The work that the last token given to this process does not allow, where the reply named its
     /// scopes.
-    pub(super) fn lacking_scopes(&self) -> Option<Vec<&'static str>> {
+    pub(super) fn lacking_scopes(&self, product: Product) -> Option<Vec<&'static str>> {
         let scope = self.scope.lock().unwrap_or_else(PoisonError::into_inner);
-        scope.as_deref().map(missing_scopes)
+        scope.as_deref().map(|scope| missing_scopes(scope, product))
     }
 
     /// The state of the token at this instant.
@@ -239,13 +240,15 @@ pub enum CodeError {
     /// The code was made for too little.
     #[error(
         "this code is for the scope {granted}, which lacks what is needed to {missing}; make a new one with the scope \
-         ZohoCRM.notifications.ALL"
+         {wanted}"
     )]
     Scope {
         /// The scopes that the token has.
         granted: String,
         /// The work that would fail.
         missing: String,
+        /// The scope that is good for all of it.
+        wanted: String,
     },
 }
 
@@ -282,10 +285,14 @@ pub(super) fn read_exchange(
     }
     let refresh_token = text("refresh_token").ok_or(CodeError::NoToken(response.status))?;
     let scope = text("scope").map(|scope| veil.words(scope));
-    let missing = scope.as_deref().map(missing_scopes).unwrap_or_default();
+    let missing = scope
+        .as_deref()
+        .map(|granted| missing_scopes(granted, account.product))
+        .unwrap_or_default();
     match scope {
         Some(granted) if !missing.is_empty() => {
-            Err(CodeError::Scope { granted, missing: missing.join(" and ") })
+            let wanted = account.product.scope("ALL");
+            Err(CodeError::Scope { granted, missing: missing.join(" and "), wanted })
         }
         scope => Ok(Exchanged { refresh_token: Secret::new(refresh_token), scope }),
     }
@@ -339,7 +346,8 @@ fn read_revoked(response: &Response, veil: &Veil) -> Result<Revoked, RevokeError
 }
 
 /// The work that a scope does not allow (the table of methods and scopes in the API notes).
-fn missing_scopes(granted: &str) -> Vec<&'static str> {
+fn missing_scopes(granted: &str, product: Product) -> Vec<&'static str> {
+    let stem = product.scope("");
     let needed: [(&str, &[&str]); 4] = [
         ("look", &["READ"]),
         ("enable", &["CREATE", "WRITE"]),
@@ -348,7 +356,7 @@ fn missing_scopes(granted: &str) -> Vec<&'static str> {
     ];
     let held: Vec<String> = granted
         .split([' ', ','])
-        .filter_map(|scope| scope.strip_prefix("ZohoCRM.notifications."))
+        .filter_map(|scope| scope.strip_prefix(&stem))
         .map(str::to_ascii_uppercase)
         .collect();
     let holds = |suffix: &str| held.iter().any(|held| held == suffix);
@@ -421,7 +429,7 @@ pub fn token_of(
     now: Timestamp,
 ) -> Result<(Secret, Timestamp), String> {
     match read_token(response, veil, now) {
-        Ok(Given { secret, ends, api_domain: _ }) => Ok((secret, ends)),
+        Ok(Given { secret, ends, .. }) => Ok((secret, ends)),
         Err(Refusal::Denied { what, throttled: _ }) => Err(what),
         Err(Refusal::Other(kind)) => Err(token_error(kind).to_string()),
     }
@@ -571,13 +579,16 @@ mod tests {
 
     #[test]
     fn a_scope_that_is_too_small_says_what_could_not_be_done() {
-        assert!(missing_scopes("ZohoCRM.users.READ ZohoCRM.notifications.ALL").is_empty());
+        let missing = |granted| missing_scopes(granted, Product::Crm);
+        assert!(missing("ZohoCRM.users.READ ZohoCRM.notifications.ALL").is_empty());
         assert!(
-            missing_scopes("ZohoCRM.notifications.READ,ZohoCRM.notifications.WRITE,ZohoCRM.notifications.delete")
+            missing("ZohoCRM.notifications.READ,ZohoCRM.notifications.WRITE,ZohoCRM.notifications.delete")
                 .is_empty()
         );
-        assert_eq!(missing_scopes("ZohoCRM.notifications.READ"), ["enable", "repair", "disable"]);
-        assert_eq!(missing_scopes("ZohoCRM.modules.ALL").len(), 4);
+        assert_eq!(missing("ZohoCRM.notifications.READ"), ["enable", "repair", "disable"]);
+        assert_eq!(missing("ZohoCRM.modules.ALL").len(), 4);
+        assert_eq!(missing_scopes("ZohoCRM.notifications.ALL", Product::Bigin).len(), 4);
+        assert!(missing_scopes("ZohoRecruit.notifications.all", Product::Recruit).is_empty());
     }
 
     #[test]

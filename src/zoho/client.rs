@@ -90,7 +90,7 @@ impl Client {
     ) -> Client {
         let veil = Arc::new(Veil::of(&account));
         let tokens = Tokens::new(&account, remembered, remember, veil.clone());
-        let limits = account.version.limits();
+        let limits = account.limits();
         Client {
             account,
             limits,
@@ -294,7 +294,7 @@ impl Client {
 
     /// The work that the token does not allow, where Zoho named its scopes.
     pub fn lacking_scopes(&self) -> Option<Vec<&'static str>> {
-        self.tokens.lacking_scopes()
+        self.tokens.lacking_scopes(self.account.product)
     }
 
     async fn read(
@@ -321,7 +321,7 @@ impl Client {
                 kind: Kind::Endless(why),
             })?;
             heard(&response.body);
-            rows.extend(page.rows);
+            rows.extend(page.rows.into_iter().map(|row| row.within(self.limits)));
             ids.extend(page.modules);
             strangers.extend(page.strangers.into_iter().map(|it| self.shown(it)));
             if !page.more {
@@ -346,7 +346,7 @@ impl Client {
         let mut request = Request {
             method,
             base: self.account.api_url.clone(),
-            path: format!("/crm/{}/{resource}", self.account.version),
+            path: format!("{}/{resource}", self.account.product.api_path(self.account.version)),
             query,
             headers: Vec::new(),
             body,
@@ -387,7 +387,9 @@ impl Client {
     /// A token that was just given and is invalid: the OAuth server's reply names the host of the
     /// org's API, which may be another one than was asked.
     fn elsewhere(&self, mut error: Error) -> Error {
-        let Some(named) = self.tokens.api_domain() else { return error };
+        let is_its_api = self.account.product.traits().api_domain;
+        let named = self.tokens.api_domain().filter(|_| is_its_api);
+        let Some(named) = named else { return error };
         let asked = &self.account.api_url;
         if let Kind::Refused { message, .. } = &mut error.kind
             && host_of(&named) != host_of(asked)

@@ -192,8 +192,7 @@ impl Error {
             "DELETE" => "; a channel that is not to be any more ends by itself at its expiry",
             _ => "; what differs is sent by POST",
         };
-        let message =
-            format!("the token lacks the scope ZohoCRM.notifications.{scope} (or ALL){follows}");
+        let message = format!("the token lacks the scope notifications.{scope} (or ALL){follows}");
         Refused { code: SCOPE_MISMATCH.to_owned(), message, json_path: None }
     }
 

@@ -11,6 +11,7 @@ use crate::model::account::{Account, Credentials};
 use crate::model::channel::{Ask, ChannelId, NotifyUrl, Spec};
 use crate::model::exchange::Request;
 use crate::model::policy::{Mode, Policy, Removed};
+use crate::model::product::Product;
 use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, whole_seconds};
 use crate::model::token::TokenState;
@@ -123,6 +124,7 @@ impl Road for Noted {
 pub(crate) fn account() -> Account {
     Account {
         name: "acme".parse().unwrap(),
+        product: Product::Crm,
         version: ApiVersion::V8,
         api_url: "https://www.zohoapis.test".to_owned(),
         accounts_url: "https://accounts.zoho.test".to_owned(),

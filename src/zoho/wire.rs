@@ -52,7 +52,8 @@ struct ChannelBody<'a> {
     events: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notification_condition: Vec<Value>,
-    notify_on_related_action: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notify_on_related_action: Option<bool>,
     notify_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     return_affected_field_values: Option<bool>,
@@ -70,7 +71,9 @@ impl ChannelBody<'_> {
             channel_id: spec.id.to_string(),
             events: ask.events().to_wire(),
             notification_condition: conditions.iter().map(condition).collect(),
-            notify_on_related_action: spec.notify_on_related_action,
+            notify_on_related_action: limits
+                .related_actions
+                .then_some(spec.notify_on_related_action),
             notify_url: spec.notify_url.full(),
             return_affected_field_values: limits
                 .affected_values
@@ -141,15 +144,6 @@ pub fn read_modules_list(body: &[u8]) -> Result<BTreeSet<String>, serde_json::Er
 #[derive(Deserialize)]
 struct ModulesReply {
     modules: Vec<Value>,
-}
-
-/// A row whose channel id is none that can be declared: a UUID, a word, a negative number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranger {
-    /// The id as Zoho has it.
-    pub id: String,
-    /// Its events, as Zoho has them.
-    pub events: Vec<String>,
 }
 
 /// The module of a row, with its id in this org.

@@ -7,6 +7,7 @@
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `one_writer`: commands beside a pass, on two threads;
 //! - `process`: the real binary, against the real simulator, with real signals;
+//! - `products`: CRM, Bigin, Recruit and Vertical Solutions in one daemon;
 //! - `quota`: what calls cost, and what becomes of it when credits run low;
 //! - `rotation`: tokens that rotate, over two months;
 //! - `sample`: how much of a long list is played;
@@ -26,6 +27,7 @@ mod hostile;
 mod ledger;
 mod one_writer;
 mod process;
+mod products;
 mod quota;
 mod refusals;
 mod rotation;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::knobs::Knobs;
 use crate::model::events::{Events, Operation};
+use crate::model::product::Product;
 use crate::model::secret::Fingerprint;
 
 /// One channel of one org.
@@ -66,7 +67,7 @@ pub(crate) fn module_id_in(digits: &str, module: &str) -> String {
         "Leads" => 2175,
         "Accounts" => 2177,
         "Contacts" => 2179,
-        "Deals" => 2181,
+        "Deals" | "Pipelines" => 2181,
         other => 10_000 + Fingerprint::of(&["module", other]).0 % 900_000,
     };
     format!("{digits}{low:012}")
@@ -76,8 +77,12 @@ pub(crate) fn module_id_in(digits: &str, module: &str) -> String {
 pub(crate) const ORG_DIGITS: &str = "3652397";
 
 /// `resource_uri`: `{base}/crm/v2/{Module}`.
-pub(crate) fn module_uri(base: &str, knobs: &Knobs, module: &str) -> String {
-    format!("{base}/crm/{}/{module}", knobs.resource_version)
+pub(crate) fn module_uri(base: &str, product: Product, knobs: &Knobs, module: &str) -> String {
+    let version = match product {
+        Product::Bigin => &knobs.bigin_resource_version,
+        Product::Crm | Product::Recruit | Product::Vertical => &knobs.resource_version,
+    };
+    format!("{base}/{}/{version}/{module}", product.traits().path)
 }
 
 #[cfg(test)]

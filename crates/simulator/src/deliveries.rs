@@ -17,6 +17,7 @@ use super::form;
 use super::knobs::Knobs;
 use super::state::Zoho;
 use crate::model::events::Operation;
+use crate::model::product::Product;
 
 /// Something that happened to records of one module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl Zoho {
                 org: org.to_owned(),
                 channel: channel.id.to_string(),
                 notify_url: channel.notify_url.clone(),
-                body: body(channel, change, knobs, now),
+                body: body((state.org.product, channel), change, knobs, now),
             };
             deliveries.extend(std::iter::repeat_n(delivery, copies));
         }
@@ -89,7 +90,12 @@ fn copies(serial: u64, knobs: &Knobs) -> usize {
     }
 }
 
-fn body(channel: &Channel, change: &Change, knobs: &Knobs, now: Timestamp) -> Value {
+fn body(
+    (product, channel): (Product, &Channel),
+    change: &Change,
+    knobs: &Knobs,
+    now: Timestamp,
+) -> Value {
     let ids: Vec<&String> = change.records.keys().collect();
     let changed = |(id, fields): (&String, &BTreeMap<String, Value>)| {
         let names: Vec<&String> = fields.keys().collect();
@@ -107,7 +113,7 @@ fn body(channel: &Channel, change: &Change, knobs: &Knobs, now: Timestamp) -> Va
         "server_time": now.as_millisecond(),
         "query_params": query,
         "module": change.module,
-        "resource_uri": module_uri("https://www.zohoapis.com", knobs, &change.module),
+        "resource_uri": module_uri("https://www.zohoapis.com", product, knobs, &change.module),
         "ids": ids,
         "affected_fields": affected,
         "operation": change.operation.delivered_as(),

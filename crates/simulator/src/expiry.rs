@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 
 use super::knobs::{Fractions, Knobs, PastExpiry};
+use crate::model::product::Product;
 use crate::model::time;
 use crate::model::version::ApiVersion;
 
@@ -32,20 +33,20 @@ pub(crate) fn parse(text: &str, knobs: &Knobs, now: Timestamp) -> Result<Timesta
 /// The end that a channel gets which asked for this one, or for none.
 pub(crate) fn granted(
     asked: Option<Timestamp>,
-    version: ApiVersion,
+    (product, version): (Product, ApiVersion),
     knobs: &Knobs,
     now: Timestamp,
 ) -> Timestamp {
-    let latest = time::after(now, knobs.lifetime_max(version));
+    let latest = time::after(now, knobs.lifetime_max(product, version));
     match asked {
         Some(asked) if asked > now && asked <= latest => asked,
-        Some(_) | None => fallback(knobs, now),
+        Some(_) | None => fallback(product, knobs, now),
     }
 }
 
-/// One hour from now, in whole seconds.
-pub(crate) fn fallback(knobs: &Knobs, now: Timestamp) -> Timestamp {
-    time::whole_seconds(time::after(now, knobs.fallback_lifetime.0))
+/// The default life from now on, in whole seconds.
+pub(crate) fn fallback(product: Product, knobs: &Knobs, now: Timestamp) -> Timestamp {
+    time::whole_seconds(time::after(now, knobs.fallback_lifetime_of(product).0))
 }
 
 #[cfg(test)]
@@ -57,7 +58,7 @@ mod tests {
     fn life(text: &str, version: ApiVersion, knobs: &Knobs) -> Result<u64, BadExpiry> {
         let now = NOW.parse().unwrap();
         let asked = parse(text, knobs, now)?;
-        Ok(time::span(now, granted(Some(asked), version, knobs, now)).as_secs())
+        Ok(time::span(now, granted(Some(asked), (Product::Crm, version), knobs, now)).as_secs())
     }
 
     #[test]

@@ -47,14 +47,14 @@ impl Item<'_> {
                 return Err(error("MANDATORY_NOT_FOUND", MISSING, &about(name, &self.path(name))));
             }
         }
-        let limits = self.write.version.limits();
+        let limits = self.write.product.limits(self.write.version);
         Ok(Asked {
             channel_id: self.channel_id()?,
             events: self.events()?,
             notify_url: self.text("notify_url", self.write.knobs.notify_url_max)?,
             token: self.text("token", self.write.knobs.token_max)?,
             expiry: self.expiry()?,
-            related: self.flag("notify_on_related_action")?,
+            related: self.flag("notify_on_related_action")?.filter(|_| limits.related_actions),
             affected_values: self
                 .flag("return_affected_field_values")?
                 .filter(|_| limits.affected_values),
@@ -97,7 +97,7 @@ impl Item<'_> {
             let (module, operations) = event
                 .as_str()
                 .and_then(|text| Events::parse(text).ok())
-                .filter(|(module, _)| self.write.knobs.watches(module))
+                .filter(|(module, _)| self.write.knobs.watches(self.write.product, module))
                 .ok_or_else(|| error("INVALID_DATA", INVALID, &about("events", &path)))?;
             events.insert(module, operations);
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::model::exchange::Response;
+use crate::model::product::Product;
 use crate::model::version::{ApiVersion, FALLBACK_LIFETIME};
 
 use super::reply::json_response;
@@ -28,11 +29,13 @@ pub struct Knobs {
     /// The most channels in one POST, PUT or PATCH: 100 in the prose and the SDKs, 50 in the
     /// OpenAPI file of v8.
     pub batch_max: usize,
-    /// The longest life by version, where it is not what [`ApiVersion::limits`] says: `{"v6":
+    /// The longest life by version, where it is not what [`Product::limits`] says: `{"v6":
     /// "1d"}`.
     pub version_limits: BTreeMap<String, Length>,
     /// The life of a channel that asked for none or for too much.
     pub fallback_lifetime: Length,
+    /// The same for Bigin: one hour in the documents, two in recorded traffic.
+    pub bigin_fallback_lifetime: Length,
     /// True when an expiry may carry a fraction of a second (one integrator says it may not).
     pub fractions: Fractions,
     /// The result of an expiry in the past: a default life, in a reply that Zoho's own Postman
@@ -61,6 +64,10 @@ pub struct Knobs {
     pub expired_shown: Length,
     /// The version named in `resource_uri`: v2 whatever was called, in real v7 traffic.
     pub resource_version: String,
+    /// The same for Bigin: v1 on a v2 call, in recorded traffic.
+    pub bigin_resource_version: String,
+    /// The status of Bigin's DELETE whose items all failed: 202, in an integrator's note.
+    pub bigin_delete_status: u16,
     /// The status of a write whose items all failed: 400 in production, 202 in the older OpenAPI
     /// file.
     pub all_bad_status: u16,
@@ -139,6 +146,7 @@ impl Default for Knobs {
             batch_max: 100,
             version_limits: BTreeMap::new(),
             fallback_lifetime: Length(FALLBACK_LIFETIME),
+            bigin_fallback_lifetime: Length(Product::Bigin.traits().default_lifetime),
             fractions: Fractions::Refused,
             past_expiry: PastExpiry::OneHour,
             past_maximum: PastMaximum::Cut,
@@ -152,6 +160,8 @@ impl Default for Knobs {
             delete_missing_event: MissingEvent::Success,
             expired_shown: Length(Duration::ZERO),
             resource_version: "v2".to_owned(),
+            bigin_resource_version: "v1".to_owned(),
+            bigin_delete_status: 202,
             all_bad_status: 400,
             partly_bad_status: 207,
             empty_list_status: 204,
@@ -211,10 +221,26 @@ impl Knobs {
     }
 
     /// The longest life that this version grants.
-    pub fn lifetime_max(&self, version: ApiVersion) -> Duration {
+    pub fn lifetime_max(&self, product: Product, version: ApiVersion) -> Duration {
         self.version_limits
             .get(version.as_str())
-            .map_or(version.limits().lifetime_max, |length| length.0)
+            .map_or(product.limits(version).lifetime_max, |length| length.0)
+    }
+
+    /// The life of a channel of this product that asked for none or for too much.
+    pub const fn fallback_lifetime_of(&self, product: Product) -> Length {
+        match product {
+            Product::Bigin => self.bigin_fallback_lifetime,
+            Product::Crm | Product::Recruit | Product::Vertical => self.fallback_lifetime,
+        }
+    }
+
+    /// The status of a DELETE whose items all failed.
+    pub const fn disable_all_bad_status(&self, product: Product) -> u16 {
+        match product {
+            Product::Bigin => self.bigin_delete_status,
+            Product::Crm | Product::Recruit | Product::Vertical => self.all_bad_status,
+        }
     }
 
     /// `instant` as replies write it: whole seconds, with the offset that the zone has then.
@@ -224,15 +250,29 @@ impl Knobs {
     }
 
     /// The answer to a list of modules.
-    pub(crate) fn modules_list(&self) -> Response {
+    pub(crate) fn modules_list(&self, product: Product) -> Response {
         let module =
             |name: &String| json!({ "api_name": name, "module_name": name, "api_supported": true });
-        let modules: Vec<Value> = self.modules.iter().map(module).collect();
+        let of_product = product.traits().modules.iter().map(|name| (*name).to_owned());
+        let known: Vec<String> =
+            if product.is_crm() { self.modules.to_vec() } else { of_product.collect() };
+        let modules: Vec<Value> = known.iter().map(module).collect();
         json_response(200, &json!({ "modules": modules }))
     }
 
-    /// Returns whether a module can be watched.
-    pub fn watches(&self, module: &str) -> bool {
+    /// Returns whether a module of this product can be watched.
+    pub fn watches(&self, product: Product, module: &str) -> bool {
+        match product {
+            Product::Crm | Product::Vertical => self.watches_in_crm(module),
+            Product::Bigin | Product::Recruit => {
+                let is_added =
+                    !MODULES.contains(&module) && self.modules.iter().any(|known| known == module);
+                product.traits().modules.contains(&module) || is_added
+            }
+        }
+    }
+
+    fn watches_in_crm(&self, module: &str) -> bool {
         module.starts_with("CustomModule")
             || self.modules.iter().any(|known| known == module)
             || (self.custom_modules == CustomModules::Any && is_custom_name(module))
@@ -550,20 +590,23 @@ mod tests {
     fn a_custom_module_may_have_any_name_that_is_not_nearly_one_of_zoho_s_own() {
         let knobs = Knobs::default();
         for module in ["BTEC_Teachers", "Students", "CustomModule7", "Price_Books", "users"] {
-            assert!(knobs.watches(module), "{module}");
+            assert!(knobs.watches_in_crm(module), "{module}");
         }
         for module in ["Meetings", "Deal", "deals", "Price Books", "Sales_Order", "", "7up", "a-b"]
         {
-            assert!(!knobs.watches(module), "{module}");
+            assert!(!knobs.watches_in_crm(module), "{module}");
         }
         let listed = Knobs { custom_modules: CustomModules::Listed, ..Knobs::default() };
-        assert!(!listed.watches("BTEC_Teachers") && listed.watches("CustomModule7"));
+        assert!(!listed.watches_in_crm("BTEC_Teachers") && listed.watches_in_crm("CustomModule7"));
     }
 
     #[test]
     fn a_version_limit_overrides_the_table() {
         let knobs: Knobs = serde_json::from_str(r#"{"version_limits": {"v6": "1d"}}"#).unwrap();
-        assert_eq!(knobs.lifetime_max(ApiVersion::V6), Duration::from_secs(86_400));
-        assert_eq!(knobs.lifetime_max(ApiVersion::V8), Duration::from_secs(7 * 86_400));
+        assert_eq!(knobs.lifetime_max(Product::Crm, ApiVersion::V6), Duration::from_secs(86_400));
+        assert_eq!(
+            knobs.lifetime_max(Product::Crm, ApiVersion::V8),
+            Duration::from_secs(7 * 86_400)
+        );
     }
 }

@@ -15,6 +15,7 @@ use super::org::{AccessToken, Org, OrgState};
 use super::reply::{bare, json_response};
 use super::state::{Operation, Zoho};
 use crate::model::exchange::{Request, Response};
+use crate::model::product::Product;
 use crate::model::secret::Fingerprint;
 use crate::model::time;
 
@@ -92,10 +93,11 @@ pub(crate) fn admitted(
     operation: Operation,
     now: Timestamp,
 ) -> Result<String, Response> {
-    let (name, scopes) = of_live_token(zoho, request, now)?;
+    let (name, product, scopes) = of_live_token(zoho, request, now)?;
+    let stem = product.scope("");
     let suffices = |scope: &String| {
         scope
-            .strip_prefix(SCOPE)
+            .strip_prefix(&stem)
             .is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
     };
     if scopes.iter().any(suffices) { Ok(name) } else { Err(scope_mismatch()) }
@@ -106,10 +108,11 @@ pub(crate) fn may_list_modules(
     zoho: &Zoho,
     request: &Request,
     now: Timestamp,
-) -> Result<(), Response> {
-    let (_, scopes) = of_live_token(zoho, request, now)?;
-    let is_held = scopes.iter().any(|held| covers(held, "ZohoCRM.settings.modules.READ"));
-    if zoho.knobs.modules_scope || is_held { Ok(()) } else { Err(scope_mismatch()) }
+) -> Result<Product, Response> {
+    let (_, product, scopes) = of_live_token(zoho, request, now)?;
+    let needed = product.settings_scope("modules.READ");
+    let is_held = scopes.iter().any(|held| covers(held, &needed));
+    if zoho.knobs.modules_scope || is_held { Ok(product) } else { Err(scope_mismatch()) }
 }
 
 /// The org and the scopes of the token that a call carries.
@@ -117,12 +120,12 @@ fn of_live_token(
     zoho: &Zoho,
     request: &Request,
     now: Timestamp,
-) -> Result<(String, Vec<String>), Response> {
+) -> Result<(String, Product, Vec<String>), Response> {
     let given = bearer(request).ok_or_else(|| invalid_token(&zoho.knobs))?;
     let find = |state: &OrgState| {
         let token =
             state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
-        Some((state.org.name.clone(), token.scopes.clone()))
+        Some((state.org.name.clone(), state.org.product, token.scopes.clone()))
     };
     zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))
 }
@@ -207,7 +210,8 @@ impl OrgState {
         knobs: &Knobs,
         now: Timestamp,
     ) -> Result<Grant, Response> {
-        if soid.strip_prefix("ZohoCRM.") != Some(self.org.org_id.as_str()) {
+        let own = format!("{}.{}", self.org.product.traits().scopes, self.org.org_id);
+        if soid != own {
             return Err(refused("invalid_soid"));
         }
         let asked: Vec<String> =
@@ -337,7 +341,6 @@ fn suffices(operation: Operation) -> &'static [&'static str] {
 
 const PREFIX: &str = "1000.";
 const MARK_LENGTH: usize = 16;
-const SCOPE: &str = "ZohoCRM.notifications.";
 const THROTTLE_WINDOW: Duration = Duration::from_secs(600);
 const CODE_LIFE: Duration = Duration::from_secs(180);
 const DEAD_TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -10,6 +10,7 @@ use super::channel::{Channel, ORG_DIGITS};
 use super::counters::Counters;
 use super::device::Device;
 use super::truth::Ledger;
+use crate::model::product::Product;
 use crate::model::time;
 
 /// An org: who may come in, and how often.
@@ -17,6 +18,8 @@ use crate::model::time;
 pub struct Org {
     /// Its name in the simulator.
     pub name: String,
+    /// The product that it is an org of.
+    pub product: Product,
     /// The org's id, as in `soid=ZohoCRM.{org id}`.
     pub org_id: String,
     /// The OAuth client.
@@ -41,13 +44,19 @@ impl Org {
     /// An org whose credentials follow from its name: client `1000.SIM{NAME}`, secret
     /// `secret-{name}`, refresh token `1000.refresh-{name}`.
     pub fn new(name: &str) -> Org {
+        Org::of(Product::Crm, name)
+    }
+
+    /// The same for an org of another product.
+    pub fn of(product: Product, name: &str) -> Org {
         Org {
             name: name.to_owned(),
+            product,
             org_id: format!("org-{name}"),
             client_id: format!("1000.SIM{}", name.to_uppercase()),
             client_secret: format!("secret-{name}"),
             refresh_tokens: vec![format!("1000.refresh-{name}")],
-            scopes: vec!["ZohoCRM.notifications.ALL".to_owned()],
+            scopes: vec![product.scope("ALL")],
             edition: Edition::Enterprise,
             users: 10,
             credits: None,

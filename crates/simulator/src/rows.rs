@@ -13,6 +13,7 @@ use super::org::OrgState;
 use super::reply::{INVALID, bare, json_response};
 use super::watch::Write;
 use crate::model::exchange::{Request, Response};
+use crate::model::product::Product;
 use crate::model::time;
 
 /// The list that a GET asks for.
@@ -56,7 +57,7 @@ impl Filter {
             Some(text) => Some(parse_digits(text).ok_or_else(|| mistyped("channel_id"))?),
         };
         let module = request.param("module").map(str::to_owned);
-        if module.as_ref().is_some_and(|module| !write.knobs.watches(module)) {
+        if module.as_ref().is_some_and(|module| !write.knobs.watches(write.product, module)) {
             return Err(bare(
                 400,
                 "INVALID_MODULE",
@@ -93,11 +94,11 @@ fn shown(channel: &Channel, write: &Write<'_>) -> bool {
 }
 
 fn row(channel: &Channel, module: &str, write: &Write<'_>) -> Value {
-    json!({
+    let mut row = json!({
         "notify_on_related_action": channel.related,
         "channel_expiry": write.knobs.echo(channel.expiry),
         "return_affected_field_values": channel.affected_values,
-        "resource_uri": module_uri(write.base, write.knobs, module),
+        "resource_uri": module_uri(write.base, write.product, write.knobs, module),
         "resource_id": module_id_in(write.digits, module),
         "notify_url": channel.notify_url,
         "resource_name": module,
@@ -106,7 +107,14 @@ fn row(channel: &Channel, module: &str, write: &Write<'_>) -> Value {
         "channel_id": channel.id.to_string(),
         "events": listed(&channel.events, module),
         "token": channel.token,
-    })
+    });
+    // Recorded rows of Bigin lack the key.
+    if write.product == Product::Bigin
+        && let Some(row) = row.as_object_mut()
+    {
+        row.remove("notification_condition");
+    }
+    row
 }
 
 fn mistyped(param: &str) -> Response {

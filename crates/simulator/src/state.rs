@@ -23,7 +23,7 @@ use super::rows;
 use super::truth::Covered;
 use super::watch::{self, Write};
 use crate::model::exchange::{Request, Response};
-use crate::model::version::ApiVersion;
+use crate::model::product::Product;
 
 /// An in-memory Zoho with any number of orgs.
 #[derive(Debug)]
@@ -222,11 +222,13 @@ impl Zoho {
                 _ => oauth::token(self, request, now),
             };
         }
-        if modules_version(&request.path).is_some() {
+        if is_list_of_modules(&request.path) {
             return oauth::may_list_modules(self, request, now)
-                .map_or_else(|refused| refused, |()| self.knobs.modules_list());
+                .map_or_else(|refused| refused, |product| self.knobs.modules_list(product));
         }
-        let Some(version) = version_of(&request.path) else { return url_pattern() };
+        let Some((_, version)) = Product::of_watch_path(&request.path) else {
+            return url_pattern();
+        };
         let Some(operation) = Operation::of(request.method) else {
             let message = "The http request method type is not a valid one";
             return bare(
@@ -243,14 +245,20 @@ impl Zoho {
         let Some(state) = self.orgs.get_mut(&name) else {
             return oauth::invalid_token(&self.knobs);
         };
+        let product = state.org.product;
+        if request.path != format!("{}/actions/watch", product.api_path(version))
+            || !product.has(version)
+        {
+            return url_pattern();
+        }
         let (headers, within) = state.spend(request, &self.knobs, now);
         if !within {
             return throttled(&self.knobs);
         }
         state.forget_expired(now);
-        let digits = state.digits.clone();
-        let base = &request.base;
-        let write = Write { knobs: &self.knobs, version, base, digits: &digits, faults, now };
+        let (digits, base) = (state.digits.clone(), &request.base);
+        let knobs = &self.knobs;
+        let write = Write { knobs, product, version, base, digits: &digits, faults, now };
         let mut response = match operation {
             Operation::List => rows::list(state, request, &write),
             Operation::Enable | Operation::Replace | Operation::Patch => {
@@ -329,7 +337,8 @@ impl Operation {
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
         TOKEN | DEVICE_CODE | DEVICE_TOKEN | REVOKE => Some(Endpoint::Token),
-        _ => version_of(path).or_else(|| modules_version(path)).map(|_| Endpoint::Watch),
+        _ if is_list_of_modules(path) => Some(Endpoint::Watch),
+        _ => Product::of_watch_path(path).map(|_| Endpoint::Watch),
     }
 }
 
@@ -338,12 +347,9 @@ const DEVICE_CODE: &str = "/oauth/v3/device/code";
 const DEVICE_TOKEN: &str = "/oauth/v3/device/token";
 const REVOKE: &str = "/oauth/v2/token/revoke";
 
-fn modules_version(path: &str) -> Option<ApiVersion> {
-    path.strip_prefix("/crm/")?.strip_suffix("/settings/modules")?.parse().ok()
-}
-
-fn version_of(path: &str) -> Option<ApiVersion> {
-    path.strip_prefix("/crm/")?.strip_suffix("/actions/watch")?.parse().ok()
+fn is_list_of_modules(path: &str) -> bool {
+    let api = path.strip_prefix('/').and_then(|path| path.strip_suffix("/settings/modules"));
+    api.and_then(Product::of_api_path).is_some()
 }
 
 #[cfg(test)]

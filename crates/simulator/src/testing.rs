@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Fault, Knobs, Org, Rule, Zoho};
 use crate::model::exchange::{Request, Response};
+use crate::model::product::Product;
 use crate::model::time;
 
 pub(crate) const BASE: &str = "https://www.zohoapis.test";
@@ -50,10 +51,11 @@ impl World {
         query: &[(&str, &str)],
         body: &Value,
     ) -> Request {
+        let product = self.zoho.orgs().next().map_or(Product::Crm, |org| org.product);
         Request {
             method,
             base: BASE.to_owned(),
-            path: format!("/crm/{}/actions/watch", self.version),
+            path: format!("/{}/{}/actions/watch", product.traits().path, self.version),
             query: query
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))

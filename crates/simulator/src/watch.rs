@@ -20,12 +20,14 @@ use super::reply::{INVALID, MISSING, bare, error, json_response};
 use super::state::Operation;
 use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
+use crate::model::product::Product;
 use crate::model::time;
 use crate::model::version::ApiVersion;
 
 /// The circumstances of a write.
 pub(crate) struct Write<'a> {
     pub(crate) knobs: &'a Knobs,
+    pub(crate) product: Product,
     pub(crate) version: ApiVersion,
     pub(crate) base: &'a str,
     /// How the ids of the org begin.
@@ -60,7 +62,7 @@ pub(crate) fn write(
         replies.push(reply);
     }
     let good = if operation == Operation::Enable { 201 } else { 200 };
-    respond(state, replies, good, write.knobs)
+    respond(state, replies, (good, write.knobs.all_bad_status), write.knobs)
 }
 
 /// DELETE.
@@ -79,7 +81,8 @@ pub(crate) fn disable(state: &mut OrgState, request: &Request, write: &Write<'_>
         return bare(400, "INVALID_DATA", INVALID, &details);
     }
     let replies = ids.split(',').flat_map(|id| disable_one(state, id.trim(), write)).collect();
-    respond(state, replies, 200, write.knobs)
+    let all_bad = write.knobs.disable_all_bad_status(write.product);
+    respond(state, replies, (200, all_bad), write.knobs)
 }
 
 type Reply = Result<Value, Value>;
@@ -110,11 +113,16 @@ fn batch(request: &Request, max: usize) -> Result<Vec<Value>, Response> {
     Ok(watch)
 }
 
-fn respond(state: &mut OrgState, replies: Vec<Reply>, good: u16, knobs: &Knobs) -> Response {
+fn respond(
+    state: &mut OrgState,
+    replies: Vec<Reply>,
+    (good, all_bad): (u16, u16),
+    knobs: &Knobs,
+) -> Response {
     let failed = replies.iter().filter(|reply| reply.is_err()).count();
     let status = match failed {
         0 => good,
-        _ if failed == replies.len() => knobs.all_bad_status,
+        _ if failed == replies.len() => all_bad,
         _ => knobs.partly_bad_status,
     };
     let mut items = Vec::new();
@@ -194,7 +202,7 @@ fn patch(state: &mut OrgState, item: &Item<'_>) -> Reply {
     }
     let mut channel = merged(Some(channel), asked, knobs.patch_events, write);
     if item.key("channel_expiry").is_none() && knobs.patch_expiry == PatchExpiry::OneHour {
-        channel.expiry = expiry::fallback(knobs, write.now);
+        channel.expiry = expiry::fallback(write.product, knobs, write.now);
     }
     state.put(channel.clone(), write.now);
     Ok(write.subscribed(&channel, UPDATED))
@@ -272,7 +280,7 @@ fn merged(kept: Option<Channel>, asked: Asked, events: PatchEvents, write: &Writ
             notify_url: asked.notify_url.unwrap_or_default(),
             token: asked.token,
             expiry: granted,
-            related: asked.related.unwrap_or(true),
+            related: asked.related.unwrap_or(write.product != Product::Bigin),
             affected_values: asked.affected_values.unwrap_or(false),
             condition: asked.condition,
         };
@@ -302,17 +310,17 @@ impl Write<'_> {
             Fault::RefuseExpiry { over } if way == PastMaximum::Refused => Some(over.0),
             _ => None,
         });
-        let by_knob =
-            (self.knobs.past_maximum == way).then(|| self.knobs.lifetime_max(self.version));
+        let by_knob = (self.knobs.past_maximum == way)
+            .then(|| self.knobs.lifetime_max(self.product, self.version));
         let longest = [by_fault, by_knob].into_iter().flatten().min()?;
         Some(time::after(self.now, longest))
     }
 
     fn granted(&self, asked: Option<Timestamp>) -> Timestamp {
         if self.faults.contains(&Fault::ShortGrant) {
-            return expiry::fallback(self.knobs, self.now);
+            return expiry::fallback(self.product, self.knobs, self.now);
         }
-        expiry::granted(asked, self.version, self.knobs, self.now)
+        expiry::granted(asked, (self.product, self.version), self.knobs, self.now)
     }
 
     /// The error of the first fault that is about this channel or one of its modules.
@@ -345,7 +353,7 @@ impl Write<'_> {
 
     fn resource(&self, module: &str, id: i64) -> Value {
         json!({
-            "resource_uri": module_uri(self.base, self.knobs, module),
+            "resource_uri": module_uri(self.base, self.product, self.knobs, module),
             "resource_id": module_id_in(self.digits, module),
             "resource_name": module,
             "channel_id": id.to_string(),

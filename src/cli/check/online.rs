@@ -61,7 +61,7 @@ pub(super) async fn asked(subject: &Subject) -> Answers {
     say("credentials", Verdict::Good, "Zoho takes them".to_owned());
     let declared = &subject.desired.specs;
     let there = declared.keys().filter(|id| listing.channels.contains_key(id)).count();
-    let others = listing.channels.len() - there + listing.strangers.len();
+    let others = listing.channels.len() - there + listing.beside.strangers.len();
     let text = format!("{there} of {} declared are there, and {others} others", declared.len());
     say("channels", Verdict::Good, text);
     let (verdict, text) = scopes(subject);
@@ -82,8 +82,9 @@ fn scopes(subject: &Subject) -> (Verdict, String) {
         Some(lacking) if lacking.is_empty() => (Verdict::Good, "nothing is missing".to_owned()),
         Some(lacking) => {
             let text = format!(
-                "the token lacks what is needed to {}: ZohoCRM.notifications.ALL",
-                lacking.join(", ")
+                "the token lacks what is needed to {}: {}",
+                lacking.join(", "),
+                subject.desired.account.product.scope("ALL")
             );
             (Verdict::Bad, text)
         }
@@ -93,7 +94,7 @@ fn scopes(subject: &Subject) -> (Verdict, String) {
 async fn modules(subject: &Subject) -> Vec<(Verdict, String)> {
     let known = match subject.client.modules().await {
         Ok(known) => known,
-        Err(error) => return vec![(Verdict::Unasked, unasked(&error))],
+        Err(error) => return vec![(Verdict::Unasked, unasked(&error, subject))],
     };
     let specs = subject.desired.specs.values();
     let missing: Vec<_> =
@@ -105,10 +106,10 @@ async fn modules(subject: &Subject) -> Vec<(Verdict, String)> {
     missing
 }
 
-fn unasked(error: &Error) -> String {
+fn unasked(error: &Error, subject: &Subject) -> String {
     if error.is_scope_mismatch() {
-        return "the token lacks ZohoCRM.settings.modules.READ, which nothing else needs"
-            .to_owned();
+        let scope = subject.desired.account.product.settings_scope("modules.READ");
+        return format!("the token lacks {scope}, which nothing else needs");
     }
     chain(error)
 }

@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::model::product::Product;
+
 /// An account of the demo.
 pub(super) struct DemoAccount {
     pub(super) name: &'static str,
+    pub(super) product: Product,
     version: &'static str,
     channels: &'static [DemoChannel],
 }
@@ -18,11 +21,12 @@ struct DemoChannel {
     events: &'static [&'static str],
 }
 
-/// Three orgs, on three API versions. `kaizen-sample` is the channel of Zoho's own introduction to
+/// Three orgs: two of CRM on two API versions, one of Bigin. `kaizen-sample` is the channel of Zoho's own introduction to
 /// this API (Kaizen #14).
 pub(super) const ACCOUNTS: [DemoAccount; 3] = [
     DemoAccount {
         name: "acme",
+        product: Product::Crm,
         version: "v8",
         channels: &[
             DemoChannel { name: "deal-sync", id: None, events: &["Deals.all", "Contacts.create"] },
@@ -36,6 +40,7 @@ pub(super) const ACCOUNTS: [DemoAccount; 3] = [
     },
     DemoAccount {
         name: "globex",
+        product: Product::Crm,
         version: "v2",
         channels: &[
             DemoChannel {
@@ -52,11 +57,12 @@ pub(super) const ACCOUNTS: [DemoAccount; 3] = [
     },
     DemoAccount {
         name: "initech",
-        version: "v7",
+        product: Product::Bigin,
+        version: "v2",
         channels: &[
-            DemoChannel { name: "support", id: None, events: &["Cases.all", "Solutions.edit"] },
+            DemoChannel { name: "support", id: None, events: &["Pipelines.all", "Accounts.edit"] },
             DemoChannel { name: "calendar", id: None, events: &["Events.all", "Calls.create"] },
-            DemoChannel { name: LEAVER, id: None, events: &["Campaigns.create"] },
+            DemoChannel { name: LEAVER, id: None, events: &["Tasks.create"] },
         ],
     },
 ];
@@ -72,12 +78,13 @@ pub(super) fn config(base: &str, with_leaver: bool) -> String {
     let mut text = String::from("[reconcile]\naudit = \"0 0 * * * *\"\n");
     for account in &ACCOUNTS {
         let name = account.name;
-        let org = crate::simulator::Org::new(name);
+        let product = account.product;
+        let org = crate::simulator::Org::of(product, name);
         let token = org.refresh_tokens.first().map_or("", String::as_str);
         append(
             &mut text,
             &format!(
-                "\n[accounts.{name}]\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"{}\"\n\
+                "\n[accounts.{name}]\nproduct = \"{product}\"\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"{}\"\n\
                  client_id = \"{}\"\nclient_secret = \"{}\"\nrefresh_token = \"{token}\"\n",
                 account.version, org.client_id, org.client_secret
             ),

@@ -65,7 +65,10 @@ fn a_data_centre_is_written_in_place_and_nothing_else_changes() {
 #[tokio::test(start_paused = true)]
 async fn a_terminal_gets_a_qr_code_and_everybody_gets_page_and_code() {
     let sim = Sim::new(Knobs::default());
-    let invitation = device::invite(&account(), SCOPE, &*sim.carrier, &*sim.clock).await.unwrap();
+    let invitation =
+        device::invite(&account(), "ZohoCRM.notifications.ALL", &*sim.carrier, &*sim.clock)
+            .await
+            .unwrap();
     let (plain, drawn) =
         (words(&account(), &invitation, false), words(&account(), &invitation, true));
     for text in [&plain, &drawn] {

@@ -34,6 +34,7 @@ use crate::model::desired::{Alerts, Desired};
 use crate::model::exchange::{Request, Response};
 use crate::model::hooks::Hooks;
 use crate::model::policy::Mode;
+use crate::model::product::Product;
 use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, before, brief, span};
 use crate::reconcile::report::AccountReport;
@@ -269,7 +270,7 @@ fn without_secrets(mut desired: Desired) -> Desired {
     (desired.settings.status_file, desired.settings.canary_every) = (None, None);
     desired.settings.hooks = Hooks::default();
     for (name, held) in &mut desired.accounts {
-        let org = org(name);
+        let org = org(name, held.account.product);
         let Account { api_url, accounts_url, credentials, .. } = &mut held.account;
         *api_url = format!("{HOST}{name}");
         accounts_url.clone_from(api_url);
@@ -285,8 +286,8 @@ fn without_secrets(mut desired: Desired) -> Desired {
 }
 
 /// Names tell capitals and small letters apart; the client of a simulated org usually does not.
-fn org(name: &AccountName) -> Org {
-    Org { client_id: format!("1000.{name}"), ..Org::new(name.as_str()) }
+fn org(name: &AccountName, product: Product) -> Org {
+    Org { client_id: format!("1000.{name}"), ..Org::of(product, name.as_str()) }
 }
 
 /// A Zoho that has every module that is declared, and is down when the script says so.
@@ -297,7 +298,9 @@ fn simulated(desired: &Desired, acts: &[(Timestamp, Act)]) -> Zoho {
         .modules
         .extend(specs.flat_map(|spec| spec.events.iter().map(|(module, _)| module.to_owned())));
     let mut zoho = Zoho::new(knobs);
-    desired.accounts.keys().for_each(|name| zoho.add_org(org(name)));
+    for (name, held) in &desired.accounts {
+        zoho.add_org(org(name, held.account.product));
+    }
     for (from, act) in acts {
         if let Act::Down { until, how } = act {
             for endpoint in [Endpoint::Token, Endpoint::Watch] {

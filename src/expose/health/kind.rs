@@ -297,7 +297,7 @@ struct Row {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 34] = [
+    const KINDS: [Kind; 35] = [
         Kind::NotLive,
         Kind::StoreFailed,
         Kind::NeedsAPerson,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use crate::coverage::Acks;
-use crate::coverage::backfill::{BASE_UNKNOWN, Backfill, SCOPES, backfill};
+use crate::coverage::backfill::{BASE_UNKNOWN, Backfill, backfill};
 use crate::coverage::ledger::Ledger;
 use crate::coverage::render::{GapView, views};
 use crate::model::channel::{ChannelId, Spec};
@@ -220,8 +220,9 @@ impl ChannelPage {
             section aria-labelledby="gaps" {
                 h2 #gaps { "Gaps" }
                 @if self.gaps.is_empty() { p.quiet { "None: nothing is known to have been missed since it was declared." } } @else {
+                    @let scopes = self.gaps.first().map_or("", |(_, backfill)| backfill.scopes.as_str());
                     p.quiet {
-                        "Instants are in UTC by Zoho's clock. The requests need a token with the scopes " (SCOPES)
+                        "Instants are in UTC by Zoho's clock. The requests need a token with the scopes " (scopes)
                         ": the daemon's own is good for notifications only."
                     }
                     @for (place, (gap, backfill)) in self.gaps.iter().enumerate() {

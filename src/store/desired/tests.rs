@@ -28,6 +28,7 @@ fn secret(origin: &Origin) -> Result<Secret, String> {
 fn desired() -> Desired {
     let account = Account {
         name: "acme".parse().unwrap(),
+        product: Product::Bigin,
         version: ApiVersion::V2_1,
         api_url: "https://www.zohoapis.eu".to_owned(),
         accounts_url: "https://accounts.zoho.eu".to_owned(),

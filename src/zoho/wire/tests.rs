@@ -9,6 +9,7 @@ use super::*;
 use crate::model::channel::Spec;
 use crate::model::observed::merge;
 use crate::model::policy::Mode;
+use crate::model::product::Product;
 use crate::model::version::ApiVersion;
 
 fn spec() -> Spec {
@@ -130,6 +131,36 @@ fn a_condition_is_a_tree_of_pairs() {
     let pairs = tree.to_string().matches("\"group\":").count();
     assert_eq!(pairs, 9);
     assert_eq!(read_conditions(&json!([tree])), Ok(vec![ten]));
+}
+
+/// A list of Bigin v2, and the reply to a POST without an expiry, as recorded on 2026-10-09
+/// (NangoHQ/integration-templates, `integrations/zoho-bigin`).
+const BIGIN_LISTED: &str = r#"{"watch":[{"notify_on_related_action":false,"channel_expiry":"2026-10-10T00:07:04+03:00","return_affected_field_values":false,"resource_uri":"https://www.zohoapis.com/bigin/v1/Contacts","resource_id":"7618134000000002179","notify_url":"https://example.com/nango-webhook","resource_name":"Contacts","fields":null,"channel_id":"9876543210123","events":["Contacts.create"],"token":null}],"info":{"per_page":200,"count":1,"page":1,"more_records":false}}"#;
+const BIGIN_ENABLED: &str = r#"{"watch":[{"code":"SUCCESS","details":{"events":[{"channel_expiry":"2026-10-10T00:07:45+03:00","resource_uri":"https://www.zohoapis.com/bigin/v1/Contacts","resource_id":"7618134000000002179","resource_name":"Contacts","channel_id":"90210"}]},"message":"Successfully subscribed for actions-watch of the given module","status":"success"}]}"#;
+
+#[test]
+fn a_key_that_a_product_does_not_have_is_neither_sent_nor_compared() {
+    let limits = Product::Bigin.limits(ApiVersion::V2);
+    let body = String::from_utf8(write_body(&[&ask(spec())], limits)).unwrap();
+    expect![[r#"{"watch":[{"channel_expiry":"2026-11-24T16:00:00+00:00","channel_id":"1745564708612968000","events":["Contacts.create","Deals.all"],"notify_url":"https://hooks.example.com/zoho?key=a%20b&x=\"y\"","token":"töken"}]}"#]]
+        .assert_eq(&body);
+    let flags = |limits: Limits| {
+        let rows = read_page(BIGIN_LISTED.as_bytes()).unwrap().rows;
+        let channels = merge(rows.into_iter().map(|row| row.within(limits)));
+        let observed = &channels[&ChannelId::new(9_876_543_210_123).unwrap()];
+        let related = observed.notify_on_related_action.len();
+        (related, observed.return_affected_field_values.len())
+    };
+    assert_eq!(flags(limits), (0, 0));
+    assert_eq!(flags(ApiVersion::V8.limits()), (1, 1), "where the keys are known they count");
+}
+
+#[test]
+fn bigin_is_believed_in_what_it_grants() {
+    let answer = read_answer(BIGIN_ENABLED.as_bytes(), &Veil::default()).unwrap();
+    let Answer::Items(items) = answer else { panic!("no items") };
+    let ItemVerdict::Accepted(Some(granted)) = items[0].verdict else { panic!("{:?}", items[0]) };
+    assert_eq!(granted.to_string(), "2026-10-09T21:07:45Z");
 }
 
 /// The v7 page *Get Notification Details*, less its prose.

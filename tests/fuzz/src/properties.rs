@@ -19,6 +19,7 @@ use channelkeeper::model::canary::Canaries;
 use channelkeeper::model::channel::ChannelId;
 use channelkeeper::model::exchange::Response;
 use channelkeeper::model::policy::{Mode, Policy, Removed};
+use channelkeeper::model::product::Product;
 use channelkeeper::model::record::{AccountState, Record};
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::{Timestamp, after};
@@ -162,6 +163,7 @@ struct Kept {
 fn account() -> Account {
     Account {
         name: "acme".parse().expect("a name"),
+        product: Product::Crm,
         version: ApiVersion::V8,
         api_url: String::new(),
         accounts_url: String::new(),

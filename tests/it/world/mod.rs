@@ -40,6 +40,7 @@ use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
 use channelkeeper::model::events::Events;
 use channelkeeper::model::exchange::Request;
 use channelkeeper::model::policy::{Mode, Policy, Removed};
+use channelkeeper::model::product::Product;
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
@@ -137,6 +138,20 @@ impl World {
             dir: scratch(),
             daemon: None,
         }
+    }
+
+    /// Adds an org of a product, and an account for it.
+    pub fn add_org(&mut self, product: Product, name: &str) {
+        let org = Org::of(product, name);
+        let version = product.traits().version_default;
+        let mut account = account(name, version, &org);
+        let limits = product.limits(version);
+        account.product = product;
+        account.policy.batch_max = limits.batch_max;
+        account.policy.lifetime_max = limits.lifetime_max;
+        let added = AccountDesired::new(account, BTreeMap::new());
+        self.desired.accounts.insert(added.account.name.clone(), added);
+        self.zoho().add_org(org);
     }
 
     /// Declares a channel, or declares it otherwise. The daemon hears of it with [`World::reload`]
@@ -501,6 +516,7 @@ pub fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
     let limits = version.limits();
     Account {
         name: name.parse().unwrap(),
+        product: Product::Crm,
         version,
         api_url: "https://zoho.test".to_owned(),
         accounts_url: "https://accounts.zoho.test".to_owned(),

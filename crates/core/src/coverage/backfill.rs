@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::events::{Events, Operation, Operations};
+use crate::model::product::Product;
 use crate::model::time::{Timestamp, after, before, whole_seconds};
 use crate::model::version::ApiVersion;
 
@@ -26,6 +27,9 @@ pub struct Backfill {
     pub requests: Vec<Request>,
     /// The events that stay lost, one sentence each.
     pub lost: Vec<String>,
+    /// The scopes that the requests need, which the daemon itself does without.
+    #[serde(default)]
+    pub scopes: String,
 }
 
 /// One request.
@@ -57,7 +61,7 @@ pub fn backfill(
     let bounds = Bounds { from: whole_seconds(from), to: up(to.unwrap_or(now)) };
     let requests =
         events.iter().flat_map(|(module, operations)| of_module(module, operations, bounds, base));
-    Backfill { requests: requests.collect(), lost: lost(events) }
+    Backfill { requests: requests.collect(), lost: lost(events, base), scopes: scopes(base) }
 }
 
 impl Request {
@@ -87,8 +91,10 @@ fn of_module(module: &str, operations: Operations, bounds: Bounds, base: &str) -
     if creates || edits {
         let sought = if edits { CHANGED } else { CREATED };
         requests.push(listed(module, sought, bounds, base));
-        requests.push(queried(module, sought, "", bounds, base));
-        if module == LEADS {
+        if product_of(base).traits().coql {
+            requests.push(queried(module, sought, "", bounds, base));
+        }
+        if has_converted(module, base) {
             requests.push(queried(module, sought, CONVERTED, bounds, base));
         }
     }
@@ -114,7 +120,7 @@ fn listed(module: &str, sought: Sought, bounds: Bounds, base: &str) -> Request {
     } else {
         "then again with the last Modified_Time of the page as If-Modified-Since, until no new record comes"
     };
-    let converted = if module == LEADS { "&converted=both" } else { "" };
+    let converted = if has_converted(module, base) { "&converted=both" } else { "" };
     Request {
         module: module.to_owned(),
         finds: format!(
@@ -187,14 +193,42 @@ fn is_users(module: &str) -> bool {
     module.eq_ignore_ascii_case("users")
 }
 
-/// `page_token` is a key from v3 on. A base without a readable version is taken for a later one.
+/// The product whose API this is. A base that is none of the table is taken for CRM's.
+fn product_of(base: &str) -> Product {
+    api_of(base).map_or(Product::Crm, |(product, _)| product)
+}
+
+fn api_of(base: &str) -> Option<(Product, ApiVersion)> {
+    let path = base.split_once("://")?.1.split_once('/')?.1;
+    Product::of_api_path(path)
+}
+
+/// `page_token` is a key from CRM's v3 on, and of Bigin's v2. A base without a readable version is
+/// taken for a later one.
 fn has_page_token(base: &str) -> bool {
-    let version = base.rsplit('/').next().and_then(|text| text.parse::<ApiVersion>().ok());
-    version.is_none_or(|version| version >= ApiVersion::V3)
+    match api_of(base) {
+        Some((Product::Crm | Product::Vertical, version)) => version >= ApiVersion::V3,
+        Some((Product::Bigin, version)) => version >= ApiVersion::V2,
+        Some((Product::Recruit, _)) => false,
+        None => true,
+    }
+}
+
+/// Leads that were converted are a thing of CRM's.
+fn has_converted(module: &str, base: &str) -> bool {
+    module == LEADS && product_of(base).traits().path == Product::Crm.traits().path
+}
+
+/// The scopes that these requests need.
+pub fn scopes(base: &str) -> String {
+    let traits = product_of(base).traits();
+    let of = traits.scopes;
+    let coql = if traits.coql { format!(", {of}.coql.READ for COQL,") } else { String::new() };
+    format!("{of}.modules.READ{coql} and {of}.users.READ for users")
 }
 
 /// The events that no request brings back.
-fn lost(events: &Events) -> Vec<String> {
+fn lost(events: &Events, base: &str) -> Vec<String> {
     let of_records = events.iter().filter(|(module, _)| !is_users(module));
     let all = of_records.fold(Operations::default(), |all, (_, operations)| all.union(operations));
     let of = |operation, texts: &'static [&'static str]| {
@@ -207,7 +241,7 @@ fn lost(events: &Events) -> Vec<String> {
     };
     [of(Operation::Edit, EDITS_LOST), of(Operation::Create, CREATES_LOST)]
         .into_iter()
-        .chain([of(Operation::Delete, DELETES_LOST), users, ALWAYS_LOST])
+        .chain([of(Operation::Delete, DELETES_LOST), users, always_lost(base)])
         .flatten()
         .map(|text| (*text).to_owned())
         .collect()
@@ -224,9 +258,14 @@ const DELETES_LOST: &[&str] = &[
     "what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)",
     "deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good",
 ];
-const ALWAYS_LOST: &[&str] = &[
+const CRM_LOST: &[&str] = &[
     "which notifications would have been sent, in which order, and under which notification_condition",
 ];
+const OTHERS_LOST: &[&str] = &["which notifications would have been sent, and in which order"];
+
+fn always_lost(base: &str) -> &'static [&'static str] {
+    if product_of(base).is_crm() { CRM_LOST } else { OTHERS_LOST }
+}
 
 const CHANGED: Sought = Sought { word: "changed", field: "Modified_Time" };
 const CREATED: Sought = Sought { word: "created", field: "Created_Time" };
@@ -251,9 +290,6 @@ fn up(instant: Timestamp) -> Timestamp {
 
 /// The base for an account whose API is unknown, because its secrets could not be restored.
 pub const BASE_UNKNOWN: &str = "https://www.zohoapis.com/crm/v8";
-/// The scopes that these requests need, which the daemon itself does without.
-pub const SCOPES: &str =
-    "ZohoCRM.modules.READ, ZohoCRM.coql.READ for COQL, and ZohoCRM.users.READ for users";
 /// Records in one page: more cost more API credits in COQL, and *Get Records* gives no more.
 const PER_PAGE: u32 = 200;
 
@@ -276,7 +312,7 @@ mod tests {
     fn told_of(events: &[&str], to: Option<&str>, base: &str) -> String {
         let events: Events = events.iter().copied().collect();
         let (from, now) = (at("2026-01-01T10:00:00.5Z"), at("2026-01-03T00:00:00Z"));
-        let Backfill { requests, lost } = backfill(&events, from, to.map(at), now, base);
+        let Backfill { requests, lost, scopes: _ } = backfill(&events, from, to.map(at), now, base);
         let requests = requests.iter().flat_map(|request| {
             let Request { module, finds, .. } = request;
             std::iter::once(format!("{module}: {finds}"))
@@ -351,6 +387,34 @@ mod tests {
         }
         assert!(list(BASE_UNKNOWN));
         assert!(!told_of(&["Deals.all"], None, BASE).contains("offset"));
+    }
+
+    #[test]
+    fn requests_have_the_paths_and_scopes_of_the_product() {
+        const BIGIN: &str = "https://www.zohoapis.eu/bigin/v2";
+        expect![[r#"
+            Pipelines: every record changed since the gap began, by Modified_Time and as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
+              GET https://www.zohoapis.eu/bigin/v2/Pipelines?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page=200
+              If-Modified-Since: 2026-01-01T09:59:59+00:00
+            Pipelines: the records changed within the gap alone, those aside that were changed again after it; then again from the last Modified_Time of the page on, with and (Modified_Time > that time or id > that id)
+              POST https://www.zohoapis.eu/bigin/v2/coql
+              {"select_query": "select id, Created_Time, Modified_Time from Pipelines where (Modified_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') order by Modified_Time asc, id asc limit 200"}
+            lost: what a record was in between: of several changes only the last state is left, without the values before it and without which fields were changed
+            lost: which notifications would have been sent, and in which order
+        "#]]
+        .assert_eq(&told_of(&["Pipelines.edit"], None, BIGIN));
+        assert_eq!(
+            scopes(BIGIN),
+            "ZohoBigin.modules.READ, ZohoBigin.coql.READ for COQL, and ZohoBigin.users.READ for users"
+        );
+        let recruit = "https://recruit.zoho.eu/recruit/v2";
+        let told = told_of(&["Candidates.all"], None, recruit);
+        assert!(told.contains("GET https://recruit.zoho.eu/recruit/v2/Candidates?"), "{told}");
+        assert!(!told.contains("coql") && !told.contains("page_token"), "{told}");
+        assert_eq!(
+            scopes(recruit),
+            "ZohoRecruit.modules.READ and ZohoRecruit.users.READ for users"
+        );
     }
 
     #[test]

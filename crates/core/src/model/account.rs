@@ -3,17 +3,20 @@
 
 use super::channel::AccountName;
 use super::policy::Policy;
+use super::product::Product;
 use super::secret::Secret;
-use super::version::ApiVersion;
+use super::version::{ApiVersion, Limits};
 
 /// An account as declared, with its secrets resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The name in the config.
     pub name: AccountName,
+    /// The product that it is an org of.
+    pub product: Product,
     /// The API version of every call.
     pub version: ApiVersion,
-    /// Scheme and host of the CRM API: `https://www.zohoapis.eu`.
+    /// Scheme and host of the API: `https://www.zohoapis.eu`.
     pub api_url: String,
     /// Scheme and host of the OAuth server: `https://accounts.zoho.eu`.
     pub accounts_url: String,
@@ -24,9 +27,19 @@ pub struct Account {
 }
 
 impl Account {
-    /// The CRM API with its version, as `https://www.zohoapis.eu/crm/v8`.
+    /// The API with its version, as `https://www.zohoapis.eu/crm/v8`.
     pub fn api(&self) -> String {
-        format!("{}/crm/{}", self.api_url, self.version)
+        format!("{}{}", self.api_url, self.product.api_path(self.version))
+    }
+
+    /// The path of the watch API.
+    pub fn watch_path(&self) -> String {
+        format!("{}/actions/watch", self.product.api_path(self.version))
+    }
+
+    /// The limits of its product's version.
+    pub const fn limits(&self) -> Limits {
+        self.product.limits(self.version)
     }
 }
 

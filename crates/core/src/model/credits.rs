@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::time::{Timestamp, after};
 use super::version::DAY;
 
-/// An edition of Zoho CRM, or a bundle that it comes in, with its credits.
+/// An edition of a product, or a bundle that it comes in, with its credits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edition {
     /// The word for it in the config.
@@ -23,8 +23,8 @@ pub struct Edition {
 }
 
 impl Edition {
-    /// The table: credits of a day, credits more for each user licence, and the most there can be.
-    pub const ALL: [Edition; 8] = [
+    /// CRM's: credits of a day, credits more for each user licence, and the most there can be.
+    pub const CRM: [Edition; 8] = [
         row("free", 5_000, 0, 5_000),
         row("standard", 50_000, 250, 100_000),
         row("starter", 50_000, 250, 100_000),
@@ -35,9 +35,33 @@ impl Edition {
         row("crm-plus", 50_000, 2_000, u64::MAX),
     ];
 
-    /// Finds one by its key.
-    pub fn find(key: &str) -> Option<Edition> {
-        Edition::ALL.into_iter().find(|edition| edition.key == key)
+    /// Bigin's (zoho.com/bigin/developer/docs/apis/api-limits.html).
+    pub const BIGIN: [Edition; 4] = [
+        row("free", 5_000, 0, 5_000),
+        row("express", 50_000, 250, 100_000),
+        row("premier", 50_000, 250, 100_000),
+        row("zoho-one", 50_000, 250, 100_000),
+    ];
+
+    /// Recruit's (zoho.com/recruit/developer-guide/apiv2/limits.html).
+    pub const RECRUIT: [Edition; 6] = [
+        row("free", 5_000, 0, 5_000),
+        row("standard", 5_000, 250, 100_000),
+        row("professional", 10_000, 500, 500_000),
+        row("enterprise", 15_000, 1_000, 1_000_000),
+        row("zoho-one", 15_000, 1_000, 1_000_000),
+        row("people-plus", 15_000, 1_000, 1_000_000),
+    ];
+
+    /// The words for all of them in the config, each once.
+    pub fn keys() -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        for edition in Edition::CRM.iter().chain(&Edition::BIGIN).chain(&Edition::RECRUIT) {
+            if !keys.contains(&edition.key) {
+                keys.push(edition.key);
+            }
+        }
+        keys
     }
 
     /// Returns whether its credits depend on the number of user licences.
@@ -98,12 +122,13 @@ impl CreditsNews {
 
 #[cfg(test)]
 mod tests {
+    use super::super::product::Product;
     use super::*;
     use crate::model::time::before;
 
     #[test]
     fn credits_follow_from_edition_and_users() {
-        let credits = |key, users| Edition::find(key).unwrap().credits_per_day(users);
+        let credits = |key, users| Product::Crm.edition(key).unwrap().credits_per_day(users);
         assert_eq!((credits("free", 0), credits("free", 1_000)), (5_000, 5_000));
         assert_eq!((credits("standard", 10), credits("starter", 1_000)), (52_500, 100_000));
         assert_eq!(
@@ -119,7 +144,7 @@ mod tests {
             (70_000, 2_000_050_000)
         );
         assert_eq!(credits("ultimate", u64::MAX), u64::MAX);
-        assert_eq!(Edition::find("Enterprise"), None);
+        assert_eq!(Product::Crm.edition("Enterprise"), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod oddity;
 pub mod org;
 pub mod pause;
 pub mod policy;
+pub mod product;
 pub mod record;
 pub mod rotation;
 mod same_url;

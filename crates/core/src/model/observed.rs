@@ -15,6 +15,7 @@ use super::org::OrgShown;
 use super::secret::Fingerprint;
 use super::small_set::SmallSet;
 use super::time::Timestamp;
+use super::version::Limits;
 
 /// One row of Zoho's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,22 @@ pub struct Row {
     pub conditions: condition::Seen,
     /// The parts of the row that no declaration can express.
     pub odd: Vec<Oddity>,
+}
+
+impl Row {
+    /// The row without what it says of keys that are never sent: nothing could repair them.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Row {
+        let Limits { related_actions, affected_values, conditions, .. } = limits;
+        Row {
+            notify_on_related_action: self.notify_on_related_action.filter(|_| related_actions),
+            return_affected_field_values: self
+                .return_affected_field_values
+                .filter(|_| affected_values),
+            conditions: if conditions { self.conditions } else { condition::Seen::Unsaid },
+            ..self
+        }
+    }
 }
 
 /// The token as a row shows it. The value itself is not kept.

@@ -9,9 +9,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A version of the CRM API, as it stands in the path.
+/// A version of the API, as it stands in the path. Which of them a product has, its row in
+/// [`product`](super::product) says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApiVersion {
+    /// `/bigin/v1`; CRM has none of it.
+    V1,
     /// `/crm/v2`
     V2,
     /// `/crm/v2.1`
@@ -34,10 +37,12 @@ pub enum ApiVersion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest life a channel can be given. Asking for one second more is not an error: it
-    /// silently gives one hour.
+    /// silently gives a default life.
     pub lifetime_max: Duration,
     /// The most channels in one POST, PUT or PATCH.
     pub batch_max: usize,
+    /// True when `notify_on_related_action` is a key of this version.
+    pub related_actions: bool,
     /// True when `return_affected_field_values` is a key of this version.
     pub affected_values: bool,
     /// True when `notification_condition` is a key of this version.
@@ -57,7 +62,8 @@ pub const PAGE_ROWS: usize = 200;
 
 impl ApiVersion {
     /// Every version, oldest first.
-    pub const ALL: [ApiVersion; 8] = [
+    pub const ALL: [ApiVersion; 9] = [
+        ApiVersion::V1,
         ApiVersion::V2,
         ApiVersion::V2_1,
         ApiVersion::V3,
@@ -68,11 +74,12 @@ impl ApiVersion {
         ApiVersion::V8,
     ];
 
-    /// The table.
+    /// The table, for CRM.
     pub const fn limits(self) -> Limits {
         match self {
             //                               lifetime_max       batch_max       affected_values
             // conditions
+            ApiVersion::V1 => row(DAY, 100, false, false),
             ApiVersion::V2 => row(DAY, 100, false, false),
             ApiVersion::V2_1 => row(DAY, 100, false, false),
             ApiVersion::V3 => row(DAY, 100, true, false),
@@ -87,6 +94,7 @@ impl ApiVersion {
     /// The version as it stands in the path: `v2.1`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            ApiVersion::V1 => "v1",
             ApiVersion::V2 => "v2",
             ApiVersion::V2_1 => "v2.1",
             ApiVersion::V3 => "v3",
@@ -105,7 +113,7 @@ const fn row(
     affected_values: bool,
     conditions: bool,
 ) -> Limits {
-    Limits { lifetime_max, batch_max, affected_values, conditions }
+    Limits { lifetime_max, batch_max, related_actions: true, affected_values, conditions }
 }
 
 impl fmt::Display for ApiVersion {
@@ -116,7 +124,7 @@ impl fmt::Display for ApiVersion {
 
 /// The text is none of the versions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown API version (one of v2, v2.1, v3, v4, v5, v6, v7, v8)")]
+#[error("unknown API version (one of v1, v2, v2.1, v3, v4, v5, v6, v7, v8)")]
 pub struct UnknownVersion;
 
 impl FromStr for ApiVersion {

@@ -6,7 +6,8 @@ use super::super::knobs::{
     MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
 };
 use super::super::testing::{World, body, channel};
-use super::super::{Fault, Knobs};
+use super::super::{Fault, Knobs, Org};
+use crate::model::product::Product;
 
 const DAY: i64 = 86_400;
 
@@ -25,6 +26,77 @@ fn with_seven(knobs: Knobs) -> World {
 
 fn row_of<'a>(rows: &'a [Value], module: &str) -> &'a Value {
     rows.iter().find(|row| row["resource_name"] == module).expect("a row of this module")
+}
+
+/// As recorded on 2026-10-09 (NangoHQ/integration-templates, `integrations/zoho-bigin`), less the
+/// digits of the org.
+#[test]
+fn bigin_is_answered_as_recorded() {
+    let knobs = Knobs { zone: "+03:00".to_owned(), ..Knobs::default() };
+    let mut world = World::with_org(knobs, Org::of(Product::Bigin, "a"));
+    world.version = "v2";
+    let sent = json!({
+        "channel_id": "90210",
+        "events": ["Contacts.create"],
+        "notify_url": "https://example.com/webhook",
+    });
+    let (status, items) = world.write("POST", &[sent]);
+    let uri = "https://www.zohoapis.test/bigin/v1/Contacts";
+    let granted = "2026-11-23T21:00:00+03:00";
+    assert_eq!(status, 201);
+    assert_eq!(
+        items[0],
+        json!({
+            "code": "SUCCESS",
+            "details": { "events": [{
+                "channel_expiry": granted,
+                "resource_uri": uri,
+                "resource_id": "3652397000000002179",
+                "resource_name": "Contacts",
+                "channel_id": "90210",
+            }] },
+            "message": "Successfully subscribed for actions-watch of the given module",
+            "status": "success",
+        })
+    );
+    let listed = json!({
+        "notify_on_related_action": false,
+        "channel_expiry": granted,
+        "return_affected_field_values": false,
+        "resource_uri": uri,
+        "resource_id": "3652397000000002179",
+        "notify_url": "https://example.com/webhook",
+        "resource_name": "Contacts",
+        "fields": null,
+        "channel_id": "90210",
+        "events": ["Contacts.create"],
+        "token": null,
+    });
+    assert_eq!(world.rows(), [listed]);
+    let unknown = world.send("DELETE", &[("channel_ids", "7")], &Value::Null);
+    assert_eq!(
+        (unknown.status, &body(&unknown)["watch"][0]["code"]),
+        (202, &json!("NOT_SUBSCRIBED"))
+    );
+    let (status, items) = world.write("POST", &[channel("8", &["Deals.create"])]);
+    assert_eq!((status, &items[0]["code"]), (400, &json!("INVALID_DATA")));
+    world.version = "v8";
+    assert_eq!(world.send("GET", &[], &Value::Null).status, 404);
+}
+
+#[test]
+fn an_org_answers_to_tokens_and_on_paths_of_its_product_alone() {
+    let mut world = World::with_org(Knobs::default(), Org::of(Product::Recruit, "a"));
+    world.version = "v2";
+    assert_eq!(world.send("GET", &[], &Value::Null).status, 204);
+    let mut request = world.request("GET", &[], &Value::Null);
+    request.path = "/crm/v2/actions/watch".to_owned();
+    assert_eq!(world.answer(&request).reply.response().unwrap().status, 404);
+    let scopes = vec!["ZohoCRM.notifications.ALL".to_owned()];
+    let org = Org { scopes, ..Org::of(Product::Recruit, "a") };
+    let mut world = World::with_org(Knobs::default(), org);
+    world.version = "v2";
+    assert_eq!(world.send("GET", &[], &Value::Null).status, 401);
 }
 
 #[test]
