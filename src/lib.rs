@@ -16,6 +16,8 @@ pub mod store;
 pub mod telemetry;
 pub mod zoho;
 
+#[doc(hidden)]
+pub use channelkeeper_core::testing;
 pub use channelkeeper_core::{coverage, model, plan};
 #[cfg(feature = "simulator")]
 pub use channelkeeper_simulator as simulator;

@@ -2,7 +2,7 @@
 """Counts what a reader of the sources has to carry: python3 tests/count.py [ROOT]
 
 Production code is every .rs file below src/ and crates/*/src/, less what is compiled for tests only: files and folders
-named tests, testing, table or laws that a `#[cfg(test)] mod` names, and everything from `#[cfg(test)] mod NAME {` on.
+named tests, testing, table or laws that a `#[cfg(test)] mod` or a `#[doc(hidden)] mod` names, and everything from `#[cfg(test)] mod NAME {` on.
 Lines are counted without blanks and without comments. Ink is every character of a function's text, from `fn` to its last
 brace, that is neither blank nor in a comment. A file circle is a group of two or more files of one folder that name each
 other, by `super::` or `crate::`, in both directions.
@@ -27,7 +27,7 @@ def test_files(paths):
     skipped = set()
     for path in paths:
         home = path.parent if path.name in ("mod.rs", "lib.rs", "main.rs") else path.with_suffix("")
-        pattern = r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))? )?mod (\w+);"
+        pattern = r"#\[(?:cfg\(test\)|doc\(hidden\))\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))? )?mod (\w+);"
         for name in re.findall(pattern, path.read_text()):
             skipped |= {other for other in paths if other == home / f"{name}.rs" or home / name in other.parents}
     return skipped

@@ -253,26 +253,12 @@ const AT_ONCE_MAX: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::policy::Mode;
     use crate::model::secret::Secret;
-    use crate::model::version::DAY;
+    use crate::testing;
 
     fn spec(url: &str, token: Option<&str>) -> Spec {
-        Spec {
-            id: crate::model::channel::ChannelId::new(68_001).unwrap(),
-            name: "deals".parse().unwrap(),
-            declared: Default::default(),
-            events: ["Deals.all"].into_iter().collect(),
-            notify_url: NotifyUrl::new(url),
-            token: token.map(|token| Secret::new(token.to_owned())),
-            rotation: None,
-            lifetime: DAY,
-            renew_before: None,
-            notify_on_related_action: true,
-            return_affected_field_values: false,
-            conditions: Vec::new(),
-            mode: Mode::Sync,
-        }
+        let token = token.map(|token| Secret::new(token.to_owned()));
+        Spec { notify_url: NotifyUrl::new(url), token, ..testing::spec(68_001) }
     }
 
     #[test]

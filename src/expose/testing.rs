@@ -8,44 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::coverage::{Acks, GapKind, Ledger};
-use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
-use crate::model::events::{Events, Operations};
+use crate::model::channel::{AccountName, ChannelId, NotifyUrl, Spec};
 use crate::model::observed::{Beside, Look, Observed};
-use crate::model::policy::{Mode, Policy, Removed};
-use crate::model::record::{AccountState, Grant, LastStep, Record};
+use crate::model::record::LastStep;
 use crate::model::secret::Secret;
-use crate::model::time::{Times, Timestamp, after};
-use crate::model::version::WEEK;
+use crate::model::time::{Times, Timestamp};
 use crate::model::wishes::Wishes;
 use crate::plan::step::{Cause, Held, Plan};
 use crate::reconcile::look_kept::LookKept;
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, LastDay};
+use crate::testing::{self, events, granted, name, policy, state};
+pub(crate) use crate::testing::{START, account, hours, id, minutes};
 use crate::zoho::client::Traffic;
 
 use super::lookups::{AccountMemory, ChannelMemory, Lookups, TokenFacts};
 use super::overview::{ConfigState, LoopAge, Overview};
 
-pub(crate) const START: &str = "2026-01-01T00:00:00Z";
 pub(crate) const TURNING: LoopAge = LoopAge(Duration::from_secs(5));
-
-pub(crate) fn hours(hours: u64) -> Timestamp {
-    minutes(hours * 60)
-}
-
-pub(crate) fn minutes(minutes: u64) -> Timestamp {
-    after(START.parse().unwrap(), Duration::from_secs(minutes * 60))
-}
 
 pub(crate) fn now() -> Timestamp {
     hours(1)
-}
-
-pub(crate) fn id(number: i64) -> ChannelId {
-    ChannelId::new(number).unwrap()
-}
-
-pub(crate) fn account(name: &str) -> AccountName {
-    name.parse().unwrap()
 }
 
 /// Nothing declared.
@@ -161,22 +143,11 @@ fn channel(number: i64) -> ChannelReport {
 }
 
 pub(crate) fn spec(number: i64) -> Spec {
-    let mut events = Events::default();
-    events.insert("Deals", Operations::ALL);
     Spec {
-        id: id(number),
-        name: name(number),
-        declared: Default::default(),
-        events,
+        events: events(&["Deals.all"]),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?key=s3cret"),
         token: Some(Secret::new("s3cret-token")),
-        rotation: None,
-        lifetime: Duration::from_secs(24 * 3600),
-        renew_before: None,
-        notify_on_related_action: true,
-        return_affected_field_values: false,
-        conditions: Vec::new(),
-        mode: Mode::Sync,
+        ..testing::spec(number)
     }
 }
 
@@ -191,24 +162,15 @@ pub(crate) fn remembering() -> Lookups {
             hours(24),
             &Default::default(),
         );
-        let mut record = Record::new(id, spec.name.clone(), spec.notify_url.fingerprint());
-        record.grant = Some(Grant { at: hours(0), asked: hours(24), expiry: hours(24) });
+        let record = granted(&spec, hours(0));
         Ok(ChannelMemory { record: Some(record), ledger: Some(ledger), acks: Acks::default() })
     };
     let of_account = |_: &AccountName| {
-        let policy = Policy {
-            mode: Mode::Sync,
-            removed: Removed::Disable,
-            batch_max: 50,
-            lifetime_max: WEEK,
-            credits_per_day: None,
-        };
-        let state = AccountState { skew_ms: Some(0), ..AccountState::default() };
         let token = TokenFacts { until: Some(hours(2)), denied: None };
         Ok(Some(AccountMemory {
             wishes: Wishes::default(),
-            policy,
-            state,
+            policy: policy(),
+            state: state(),
             api: "https://www.zohoapis.eu/crm/v8".to_owned(),
             token,
         }))
@@ -218,10 +180,6 @@ pub(crate) fn remembering() -> Lookups {
         channel: Arc::new(of_channel),
         request_timeout: Duration::from_secs(30),
     }
-}
-
-fn name(number: i64) -> ChannelName {
-    format!("c{number}").parse().unwrap()
 }
 
 /// Changes the report of `acme`.

@@ -87,27 +87,7 @@ impl LookKept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::channel::NotifyUrl;
-    use crate::model::policy::Mode;
-    use crate::model::version::DAY;
-
-    fn spec(id: i64) -> Spec {
-        Spec {
-            id: ChannelId::new(id).unwrap(),
-            name: format!("c{id}").parse().unwrap(),
-            declared: Default::default(),
-            events: ["Deals.all"].into_iter().collect(),
-            notify_url: NotifyUrl::new("https://hooks.example.com"),
-            token: Some("s3cret".into()),
-            rotation: None,
-            lifetime: DAY,
-            renew_before: None,
-            notify_on_related_action: true,
-            return_affected_field_values: false,
-            conditions: Vec::new(),
-            mode: Mode::Sync,
-        }
-    }
+    use crate::testing::spec;
 
     #[test]
     fn of_a_declared_channel_it_says_what_the_look_said() {

@@ -75,48 +75,38 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::{Timestamp, after};
+    use crate::testing::{acme, minutes, state};
 
     fn looked(minute: u64) -> AccountState {
-        let at = after(
-            "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(),
-            Duration::from_secs(60 * minute),
-        );
-        AccountState {
-            looked_at: Some(at),
-            looked_from: Some(at),
-            skew_ms: Some(0),
-            ..AccountState::default()
-        }
+        let at = Some(minutes(minute));
+        AccountState { looked_at: at, looked_from: at, ..state() }
     }
 
     #[test]
     fn a_look_that_says_nothing_new_is_held_and_read_and_written_when_asked() {
-        let acme: AccountName = "acme".parse().unwrap();
         let store = Store::temporary().unwrap().holding();
-        store.write_account_state(&acme, &looked(0)).unwrap();
-        assert_eq!(store.stored_state(&acme).unwrap(), looked(0), "the first one is news");
-        store.write_account_state(&acme, &looked(1)).unwrap();
-        assert_eq!(store.stored_state(&acme).unwrap(), looked(0));
-        assert_eq!(store.account_state(&acme).unwrap(), looked(1));
+        store.write_account_state(&acme(), &looked(0)).unwrap();
+        assert_eq!(store.stored_state(&acme()).unwrap(), looked(0), "the first one is news");
+        store.write_account_state(&acme(), &looked(1)).unwrap();
+        assert_eq!(store.stored_state(&acme()).unwrap(), looked(0));
+        assert_eq!(store.account_state(&acme()).unwrap(), looked(1));
         store.write_held().unwrap();
-        assert_eq!(store.stored_state(&acme).unwrap(), looked(1));
+        assert_eq!(store.stored_state(&acme()).unwrap(), looked(1));
     }
 
     #[test]
     fn what_is_news_is_written_at_once_with_what_was_held_before_it() {
-        let acme: AccountName = "acme".parse().unwrap();
         let store = Store::temporary().unwrap().holding();
-        store.write_account_state(&acme, &looked(0)).unwrap();
-        store.write_account_state(&acme, &looked(1)).unwrap();
+        store.write_account_state(&acme(), &looked(0)).unwrap();
+        store.write_account_state(&acme(), &looked(1)).unwrap();
         let mut refused = looked(1);
         refused.learned.post_refused = looked(1).looked_at;
-        store.write_account_state(&acme, &refused).unwrap();
-        assert_eq!(store.stored_state(&acme).unwrap(), refused);
+        store.write_account_state(&acme(), &refused).unwrap();
+        assert_eq!(store.stored_state(&acme()).unwrap(), refused);
         store.write_held().unwrap();
-        assert_eq!(store.account_state(&acme).unwrap(), refused, "nothing older comes over it");
+        assert_eq!(store.account_state(&acme()).unwrap(), refused, "nothing older comes over it");
         let skewed = AccountState { skew_ms: Some(90_000), ..refused };
-        store.write_account_state(&acme, &skewed).unwrap();
-        assert_eq!(store.stored_state(&acme).unwrap(), skewed, "another time at Zoho is news");
+        store.write_account_state(&acme(), &skewed).unwrap();
+        assert_eq!(store.stored_state(&acme()).unwrap(), skewed, "another time at Zoho is news");
     }
 }

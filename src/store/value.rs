@@ -76,6 +76,7 @@ pub(super) mod as_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::hours;
     use std::time::Duration;
 
     use crate::model::channel::ChannelId;
@@ -86,19 +87,15 @@ mod tests {
     use crate::model::record::{AccountState, LastStep, Record, Refusal, Repairs, Trouble};
     use crate::model::time::after;
 
-    fn at() -> Timestamp {
-        "2026-01-01T00:00:00Z".parse().unwrap()
-    }
-
     fn full_record() -> Record {
         Record {
             id: ChannelId::new(1_000_000_068_001).unwrap(),
             name: "deal-sync".parse().unwrap(),
             notify_url: Fingerprint(u64::MAX),
             grant: Some(Grant {
-                at: at(),
-                asked: at(),
-                expiry: after(at(), Duration::from_secs(86_400)),
+                at: hours(0),
+                asked: hours(0),
+                expiry: after(hours(0), Duration::from_secs(86_400)),
             }),
             refusal: Some(Refusal {
                 code: "INVALID_DATA".into(),
@@ -106,14 +103,14 @@ mod tests {
                 json_path: Some("$.watch[0].events[1]".into()),
                 spec: Fingerprint(7),
                 attempts: 2,
-                at: at(),
+                at: hours(0),
                 events: ["Leads.all"].into_iter().collect(),
             }),
             life_refused: None,
-            repairs: Some(Repairs { drift: Fingerprint(9), writes: 3, at: at() }),
+            repairs: Some(Repairs { drift: Fingerprint(9), writes: 3, at: hours(0) }),
             renewal_answered: None,
             last: Some(LastStep {
-                at: at(),
+                at: hours(0),
                 step: "enable (renew)".into(),
                 outcome: "done".into(),
             }),
@@ -139,38 +136,38 @@ mod tests {
     fn an_account_state_and_a_token_come_back_as_they_were() {
         let state = AccountState {
             skew_ms: Some(-120_000),
-            looks: Trouble::default().again(at(), "HTTP 500", Some(Duration::from_secs(9))),
+            looks: Trouble::default().again(hours(0), "HTTP 500", Some(Duration::from_secs(9))),
             writes: Trouble::default(),
-            looked_at: Some(at()),
-            looked_from: Some(at()),
+            looked_at: Some(hours(0)),
+            looked_from: Some(hours(0)),
             learned: Learned {
                 lifetime: Some(LifetimeLearned {
                     max: Duration::from_secs(86_400),
                     asked: Duration::from_secs(604_770),
                     granted: Duration::from_millis(3_599_500),
                     configured: Duration::from_secs(604_800),
-                    at: at(),
+                    at: hours(0),
                 }),
-                post_refused: Some(at()),
-                batch: Some(BatchLearned { max: 6, refused: 12, configured: 50, at: at() }),
-                refusing: Some(Refusing { code: "INVALID_DATA".into(), at: at() }),
-                forbidden: Some(Refusing { code: "NO_PERMISSION".into(), at: at() }),
-                unscoped: [(Scope::Update, Unscoped { said: "no".into(), at: at() })].into(),
-                short_grants: Attempts { count: 1, since: Some(at()) },
+                post_refused: Some(hours(0)),
+                batch: Some(BatchLearned { max: 6, refused: 12, configured: 50, at: hours(0) }),
+                refusing: Some(Refusing { code: "INVALID_DATA".into(), at: hours(0) }),
+                forbidden: Some(Refusing { code: "NO_PERMISSION".into(), at: hours(0) }),
+                unscoped: [(Scope::Update, Unscoped { said: "no".into(), at: hours(0) })].into(),
+                short_grants: Attempts { count: 1, since: Some(hours(0)) },
             },
             org: Default::default(),
             credentials: Some(Fingerprint(3)),
-            credits: Some(CreditsLeft { remaining: 40, at: at() }),
+            credits: Some(CreditsLeft { remaining: 40, at: hours(0) }),
         };
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<AccountState>(&text).unwrap(), state);
         let token = TokenState {
             credentials: Fingerprint(1),
-            access: Some((Secret::new("1000.token"), at())),
-            fetches: vec![at()],
+            access: Some((Secret::new("1000.token"), hours(0))),
+            fetches: vec![hours(0)],
             denied: Some(Denied {
                 attempts: 1,
-                until: at(),
+                until: hours(0),
                 what: "invalid_code".into(),
                 throttled: false,
             }),

@@ -123,24 +123,13 @@ mod tests {
 
     use super::*;
     use crate::model::pause::Pause;
-    use crate::model::record::Record;
-
-    fn id(number: i64) -> ChannelId {
-        ChannelId::new(number).unwrap()
-    }
-
-    fn acme() -> AccountName {
-        "acme".parse().unwrap()
-    }
+    use crate::testing::{acme, id, record, spec};
 
     /// A store in which these are recorded.
     fn recorded(numbers: &[i64]) -> Store {
         let store = Store::temporary().unwrap();
-        let record = |number: &i64| {
-            let record = Record::new(id(*number), "c".parse().unwrap(), Fingerprint(0));
-            (record.id, Some(record))
-        };
-        store.write_records(&acme(), &numbers.iter().map(record).collect()).unwrap();
+        let recorded = |number: &i64| (id(*number), Some(record(&spec(*number))));
+        store.write_records(&acme(), &numbers.iter().map(recorded).collect()).unwrap();
         store
     }
 

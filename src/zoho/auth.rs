@@ -516,10 +516,7 @@ const TOKEN_LIFETIME_DEFAULT: u64 = 3600;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn now() -> Timestamp {
-        "2026-01-01T00:00:00Z".parse().unwrap()
-    }
+    use crate::testing::hours;
 
     fn reply(status: u16, body: &str) -> Response {
         Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
@@ -528,7 +525,7 @@ mod tests {
     #[test]
     fn an_error_inside_http_200_is_an_error() {
         let refused =
-            read_token(&reply(200, r#"{"error":"invalid_code"}"#), &Veil::default(), now());
+            read_token(&reply(200, r#"{"error":"invalid_code"}"#), &Veil::default(), hours(0));
         assert!(
             matches!(refused, Err(Refusal::Denied { what, throttled: false }) if what == "invalid_code")
         );
@@ -538,7 +535,7 @@ mod tests {
     fn too_many_requests_is_a_wait_and_not_a_refusal() {
         let body = r#"{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}"#;
         assert!(matches!(
-            read_token(&reply(400, body), &Veil::default(), now()),
+            read_token(&reply(400, body), &Veil::default(), hours(0)),
             Err(Refusal::Denied { throttled: true, .. })
         ));
     }
@@ -546,11 +543,12 @@ mod tests {
     #[test]
     fn a_token_lives_as_long_as_it_says() {
         let body = r#"{"access_token":"1000.a","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3600}"#;
-        let Ok(Given { secret, ends, .. }) = read_token(&reply(200, body), &Veil::default(), now())
+        let Ok(Given { secret, ends, .. }) =
+            read_token(&reply(200, body), &Veil::default(), hours(0))
         else {
             panic!("refused")
         };
-        assert_eq!((secret.expose(), ends), ("1000.a", after(now(), Duration::from_secs(3600))));
+        assert_eq!((secret.expose(), ends), ("1000.a", after(hours(0), Duration::from_secs(3600))));
     }
 
     #[test]
@@ -558,7 +556,7 @@ mod tests {
         let html = "<html>Moved</html>";
         for status in [301, 403, 404] {
             let Err(Refusal::Other(kind)) =
-                read_token(&reply(status, html), &Veil::default(), now())
+                read_token(&reply(status, html), &Veil::default(), hours(0))
             else {
                 panic!("{status}")
             };
@@ -566,14 +564,14 @@ mod tests {
         }
         for status in [200, 500, 502, 503] {
             let Err(Refusal::Other(kind)) =
-                read_token(&reply(status, html), &Veil::default(), now())
+                read_token(&reply(status, html), &Veil::default(), hours(0))
             else {
                 panic!("{status}")
             };
             let expected = super::super::error::Class::Transient { retry_after: None };
             assert_eq!(token_error(kind).class(), expected, "{status}");
         }
-        let throttled = read_token(&reply(429, html), &Veil::default(), now());
+        let throttled = read_token(&reply(429, html), &Veil::default(), hours(0));
         assert!(matches!(throttled, Err(Refusal::Denied { throttled: true, .. })));
     }
 
@@ -627,9 +625,9 @@ mod tests {
         ) {
             let json = serde_json::json!({ "access_token": token, "expires_in": ends }).to_string();
             for body in [bytes, json.into_bytes()] {
-                if let Ok(Given { secret, ends, .. }) = read_token(&Response { status, headers: Vec::new(), body }, &Veil::default(), now()) {
+                if let Ok(Given { secret, ends, .. }) = read_token(&Response { status, headers: Vec::new(), body }, &Veil::default(), hours(0)) {
                     proptest::prop_assert!(!secret.expose().is_empty() && status < 500);
-                    proptest::prop_assert!(ends <= after(now(), Duration::from_secs(3600)));
+                    proptest::prop_assert!(ends <= after(hours(0), Duration::from_secs(3600)));
                 }
             }
         }

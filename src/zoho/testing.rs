@@ -8,15 +8,16 @@ use super::client::Client;
 use crate::carrier::{Carrier, Halt, Road};
 use crate::clock::{Clock, VirtualClock};
 use crate::model::account::{Account, Credentials};
-use crate::model::channel::{Ask, ChannelId, NotifyUrl, Spec};
+use crate::model::channel::{Ask, NotifyUrl, Spec};
 use crate::model::exchange::Request;
-use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::product::Product;
 use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, whole_seconds};
 use crate::model::token::TokenState;
-use crate::model::version::{ApiVersion, DAY, WEEK};
+use crate::model::version::ApiVersion;
 use crate::simulator::{Fault, Knobs, Org, Rule, Zoho};
+pub(crate) use crate::testing::id;
+use crate::testing::{self, policy};
 
 /// Looks at a request before it leaves.
 type Watch = Box<dyn Fn(&Request) + Send>;
@@ -133,36 +134,17 @@ pub(crate) fn account() -> Account {
             client_secret: Secret::new("secret-a"),
             refresh_token: Secret::new("1000.refresh-a"),
         },
-        policy: Policy {
-            mode: Mode::Sync,
-            removed: Removed::Disable,
-            batch_max: 50,
-            lifetime_max: WEEK,
-            credits_per_day: None,
-        },
+        policy: policy(),
     }
-}
-
-pub(crate) fn id(number: i64) -> ChannelId {
-    ChannelId::new(number).unwrap()
 }
 
 /// Channel `number`, named `c{number}`, for a day.
 pub(crate) fn spec(number: i64, events: &[&str]) -> Spec {
     Spec {
-        id: id(number),
-        name: format!("c{number}").parse().unwrap(),
-        declared: Default::default(),
-        events: events.iter().copied().collect(),
+        events: testing::events(events),
         notify_url: NotifyUrl::new("https://hooks.test/zoho"),
         token: Some(Secret::new("t0")),
-        rotation: None,
-        lifetime: DAY,
-        renew_before: None,
-        notify_on_related_action: true,
-        return_affected_field_values: false,
-        conditions: Vec::new(),
-        mode: Mode::Sync,
+        ..testing::spec(number)
     }
 }
 

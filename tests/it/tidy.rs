@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and
 /// nobody sees `cli`.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("telemetry", &[]),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("reconcile", &["model", "clock", "plan", "store", "coverage", "zoho"]),
     ("expose", &["model", "clock", "plan", "coverage", "reconcile"]),
     ("simulator", &["model"]),
+    ("testing", &["model", "plan"]),
 ];
 
 /// Where the program is: the daemon, its core, the simulator.

@@ -10,3 +10,5 @@
 pub mod coverage;
 pub mod model;
 pub mod plan;
+#[doc(hidden)]
+pub mod testing;

@@ -17,6 +17,7 @@ use crate::plan::drift::Drift;
 use crate::plan::step::Reason;
 use crate::simulator::{Fault, Knobs, PostConflict, Rule};
 use crate::store::Store;
+use crate::testing::record;
 use crate::zoho::testing::{Sim, account, ask, id, spec};
 
 /// The simulator, a client, a store, and one pass's memory at a time.
@@ -295,7 +296,9 @@ async fn what_was_to_be_disabled_and_is_gone_is_done() {
     let disable = |number| step(number, Action::Disable, Reason::Retired);
     let (_, records) = desk.run(vec![disable(2)]).await;
     assert_eq!(records.len(), 2);
-    desk.store.write_records(&account().name, &[(id(2), Some(record(2)))].into()).unwrap();
+    desk.store
+        .write_records(&account().name, &[(id(2), Some(record(&spec(2, &["Deals.all"]))))].into())
+        .unwrap();
     let (execution, records) = desk.run(vec![disable(1), disable(2), disable(3)]).await;
     assert_eq!(words(&execution), ["1 done", "2 done", "3 done"]);
     assert!(records.is_empty() && desk.sim.live().is_empty());
@@ -345,11 +348,6 @@ fn a_delete_refused_as_a_whole_because_the_channel_is_gone_is_done() {
     assert_eq!(gone_is_done(&update, refused(NOT_SUBSCRIBED)), refused(NOT_SUBSCRIBED));
 }
 
-fn record(number: i64) -> Record {
-    let spec = spec(number, &["Deals.all"]);
-    Record::new(spec.id, spec.name, spec.notify_url.fingerprint())
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_is_refused_for_another_reason_keeps_the_record() {
     let desk = Desk::new();
@@ -360,7 +358,9 @@ async fn a_delete_that_is_refused_for_another_reason_keeps_the_record() {
         code,
         details: serde_json::json!({}),
     });
-    desk.store.write_records(&account().name, &[(id(3), Some(record(3)))].into()).unwrap();
+    desk.store
+        .write_records(&account().name, &[(id(3), Some(record(&spec(3, &["Deals.all"]))))].into())
+        .unwrap();
     let disable = |number| step(number, Action::Disable, Reason::Retired);
     let (execution, records) = desk.run(vec![disable(1), disable(3), disable(2)]).await;
     assert_eq!(words(&execution), ["1 done", "3 done", "2 refused"]);
@@ -371,7 +371,9 @@ async fn a_delete_that_is_refused_for_another_reason_keeps_the_record() {
 async fn a_channel_is_forgotten_only_after_a_second_look() {
     let desk = Desk::new();
     desk.run(desk.enables([1])).await;
-    desk.store.write_records(&account().name, &[(id(2), Some(record(2)))].into()).unwrap();
+    desk.store
+        .write_records(&account().name, &[(id(2), Some(record(&spec(2, &["Deals.all"]))))].into())
+        .unwrap();
     desk.calls();
     let forget = |number| step(number, Action::Forget, Reason::Gone);
     let (execution, records) = desk.run(vec![forget(1), forget(2)]).await;

@@ -5,12 +5,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::record::Record;
 use crate::model::secret::Fingerprint;
-use crate::model::time::Timestamp;
-use crate::model::version::{DAY, WEEK};
+use crate::model::version::WEEK;
+use crate::testing::{self, acme, hours, id, record, spec};
 
 fn open(dir: &TempDir) -> Store {
-    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    Store::open(dir.path(), now).unwrap().store
+    Store::open(dir.path(), hours(0)).unwrap().store
 }
 
 const SECRETS: [&str; 3] = ["s3cret-of-client", "s3cret-refresh", "s3cret-channel"];
@@ -27,7 +26,7 @@ fn secret(origin: &Origin) -> Result<Secret, String> {
 
 fn desired() -> Desired {
     let account = Account {
-        name: "acme".parse().unwrap(),
+        name: acme(),
         product: Product::Bigin,
         version: ApiVersion::V2_1,
         api_url: "https://www.zohoapis.eu".to_owned(),
@@ -52,23 +51,18 @@ fn desired() -> Desired {
         Condition { module: "Deals".into(), selection }
     };
     let spec = |number| Spec {
-        id: ChannelId::new(number).unwrap(),
-        name: format!("c{number}").parse().unwrap(),
-        declared: Default::default(),
-        events: ["Deals.all", "Contacts.create"].into_iter().collect(),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?a=b"),
         token: Some(secret(&Origin::Credential("channel".into())).unwrap()),
         rotation: (number % 2 == 0)
             .then(|| Rotation::new(secret(&Origin::File("/run/key".into())).unwrap(), WEEK)),
-        lifetime: DAY,
         renew_before: Some(Duration::from_secs(7)),
         notify_on_related_action: false,
         return_affected_field_values: true,
         conditions: vec![condition(Match::Any), condition(Match::All)],
         mode: Mode::Observe,
+        ..testing::spec(number)
     };
-    let specs =
-        (1..=450).map(|number| (ChannelId::new(number).unwrap(), Arc::new(spec(number)))).collect();
+    let specs = (1..=450).map(|number| (id(number), Arc::new(spec(number)))).collect();
     let alerts = Alerts {
         webhook: Some(secret(&Origin::Command(vec!["vault".into(), "get".into()])).unwrap()),
         grace: Duration::from_secs(1),
@@ -132,24 +126,21 @@ fn an_unchanged_state_is_not_written_and_a_changed_secret_is_a_change() {
 #[test]
 fn what_is_declared_ends_what_was_asked_for_and_is_over() {
     let store = Store::temporary().unwrap();
-    let (acme, own) = ("acme".parse().unwrap(), |number| ChannelId::new(number).unwrap());
-    let record = |number| {
-        let record = Record::new(own(number), "c".parse().unwrap(), Fingerprint(0));
-        (record.id, Some(record))
-    };
-    store.write_records(&acme, &[450, 451].map(record).into()).unwrap();
+    let acme = acme();
+    let recorded = |number| (id(number), Some(record(&spec(number))));
+    store.write_records(&acme, &[450, 451].map(recorded).into()).unwrap();
     let mut smaller = desired();
-    smaller.accounts.values_mut().next().unwrap().specs.remove(&own(450));
+    smaller.accounts.values_mut().next().unwrap().specs.remove(&id(450));
     store.keep_desired(&smaller).unwrap();
-    store.allow_removals(&acme, [1, 450, 451].map(own).into()).unwrap();
-    assert_eq!(store.wishes(&acme).unwrap().removals, [450, 451].map(own).into());
-    store.adopt(&acme, own(1), Fingerprint(7)).unwrap();
-    store.adopt(&acme, own(450), Fingerprint(7)).unwrap();
-    assert_eq!(store.wishes(&acme).unwrap().adoptions, [(own(1), Fingerprint(7))].into());
+    store.allow_removals(&acme, [1, 450, 451].map(id).into()).unwrap();
+    assert_eq!(store.wishes(&acme).unwrap().removals, [450, 451].map(id).into());
+    store.adopt(&acme, id(1), Fingerprint(7)).unwrap();
+    store.adopt(&acme, id(450), Fingerprint(7)).unwrap();
+    assert_eq!(store.wishes(&acme).unwrap().adoptions, [(id(1), Fingerprint(7))].into());
 
     store.keep_desired(&desired()).unwrap();
-    assert_eq!(store.wishes(&acme).unwrap().removals, [own(451)].into(), "450 is declared again");
-    smaller.accounts.values_mut().next().unwrap().specs.remove(&own(1));
+    assert_eq!(store.wishes(&acme).unwrap().removals, [id(451)].into(), "450 is declared again");
+    smaller.accounts.values_mut().next().unwrap().specs.remove(&id(1));
     store.keep_desired(&smaller).unwrap();
     assert!(store.wishes(&acme).unwrap().adoptions.is_empty());
 }
@@ -245,7 +236,7 @@ fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     store.keep_desired(&plain).unwrap();
     let Restored { desired: back, unusable, .. } = restored(&store);
     assert!(back.accounts.is_empty());
-    let why = &unusable[&"acme".parse().unwrap()];
+    let why = &unusable[&acme()];
     assert_eq!(
         why,
         "client_secret was a plain string in the config, which is never stored: mend the config, or give the secret by \
@@ -264,10 +255,7 @@ fn a_secret_that_cannot_be_fetched_is_named() {
     let Restored { desired: back, unusable, .. } =
         store.restore_desired(&no_credential).unwrap().unwrap();
     assert!(back.accounts.is_empty());
-    assert_eq!(
-        unusable[&"acme".parse().unwrap()],
-        "the token of channel c1: no credential channel"
-    );
+    assert_eq!(unusable[&acme()], "the token of channel c1: no credential channel");
 }
 
 #[test]

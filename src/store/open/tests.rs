@@ -5,44 +5,28 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::channel::ChannelName;
-use crate::model::record::{Grant, Trouble as Failures};
+use crate::model::record::Trouble as Failures;
 use crate::model::secret::{Fingerprint, Secret};
-use crate::model::time::after;
 use crate::model::token::Denied;
-
-fn now() -> Timestamp {
-    "2026-01-01T00:00:00Z".parse().unwrap()
-}
-
-fn acme() -> AccountName {
-    "acme".parse().unwrap()
-}
+use crate::testing::{acme, granted, hours, id, spec};
 
 fn record(number: i64) -> Record {
-    let name: ChannelName = format!("c{number}").parse().unwrap();
-    let mut record = Record::new(ChannelId::new(number).unwrap(), name, Fingerprint(7));
-    let expiry = after(now(), Duration::from_secs(86_400));
-    record.grant = Some(Grant { at: now(), asked: expiry, expiry });
-    record
+    granted(&spec(number), hours(0))
 }
 
 fn changes(numbers: impl IntoIterator<Item = i64>) -> BTreeMap<ChannelId, Option<Record>> {
-    numbers
-        .into_iter()
-        .map(|number| (ChannelId::new(number).unwrap(), Some(record(number))))
-        .collect()
+    numbers.into_iter().map(|number| (id(number), Some(record(number)))).collect()
 }
 
 fn open(dir: &TempDir) -> Store {
     let Opened { store, moved_aside, migrated, tightened } =
-        Store::open(dir.path(), now()).unwrap();
+        Store::open(dir.path(), hours(0)).unwrap();
     assert_eq!((moved_aside, migrated, tightened), (None, None, None));
     store
 }
 
 fn why_not(dir: &Path) -> OpenError {
-    Store::open(dir, now()).map(|_| ()).unwrap_err()
+    Store::open(dir, hours(0)).map(|_| ()).unwrap_err()
 }
 
 /// A directory with a closed store of 300 records in it.
@@ -73,11 +57,11 @@ fn raw(dir: &TempDir) -> sled::Db {
 fn token() -> TokenState {
     TokenState {
         credentials: Fingerprint(u64::MAX),
-        access: Some((Secret::new("1000.access"), now())),
-        fetches: vec![now()],
+        access: Some((Secret::new("1000.access"), hours(0))),
+        fetches: vec![hours(0)],
         denied: Some(Denied {
             attempts: 2,
-            until: now(),
+            until: hours(0),
             what: "invalid_code".into(),
             throttled: true,
         }),
@@ -89,7 +73,7 @@ fn what_was_written_is_there_after_a_restart() {
     let dir = filled();
     let state = AccountState {
         skew_ms: Some(-5),
-        looks: Failures::default().again(now(), "HTTP 500", None),
+        looks: Failures::default().again(hours(0), "HTTP 500", None),
         ..AccountState::default()
     };
     open(&dir).write_account_state(&acme(), &state).unwrap();
@@ -167,7 +151,7 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
             }
             db.flush().unwrap();
             drop(db);
-            let Opened { store, moved_aside, .. } = Store::open(dir.path(), now()).unwrap();
+            let Opened { store, moved_aside, .. } = Store::open(dir.path(), hours(0)).unwrap();
             let (aside, why) = moved_aside.unwrap();
             let expected = if schema_is_there {
                 format!("{tree}/{key}")
@@ -196,7 +180,7 @@ fn a_record_under_another_channels_key_moves_the_database_aside() {
     records.insert("acme/0000000000000000001", other).unwrap();
     db.flush().unwrap();
     drop((db, records));
-    let (_, why) = Store::open(dir.path(), now()).unwrap().moved_aside.unwrap();
+    let (_, why) = Store::open(dir.path(), hours(0)).unwrap().moved_aside.unwrap();
     assert!(
         why.ends_with("records/acme/0000000000000000001: it belongs under another key"),
         "{why}"
@@ -232,7 +216,7 @@ fn a_store_that_goes_on_keeps_everything_in_memory_until_its_disk_has_room() {
     let store = open(&dir).gated(gate).going_on();
     let other_hand = store.clone();
     full.store(true, std::sync::atomic::Ordering::Relaxed);
-    let gone = ChannelId::new(7).unwrap();
+    let gone = id(7);
     store.write_records(&acme(), &changes(301..=700)).unwrap();
     store.write_records(&acme(), &[(gone, None)].into()).unwrap();
     assert!(
@@ -246,11 +230,11 @@ fn a_store_that_goes_on_keeps_everything_in_memory_until_its_disk_has_room() {
         Some(token()),
         "what was not written since is there too"
     );
-    assert!(store.mend(now()).is_err(), "it is still full");
+    assert!(store.mend(hours(0)).is_err(), "it is still full");
     assert_eq!(store.records(&acme()).unwrap().len(), 699);
 
     full.store(false, std::sync::atomic::Ordering::Relaxed);
-    store.mend(now()).unwrap();
+    store.mend(hours(0)).unwrap();
     assert_eq!((store.trouble(), other_hand.trouble()), (None, None));
     other_hand.write_records(&acme(), &changes([701])).unwrap();
     assert!(matches!(why_not(dir.path()), OpenError::Locked(_)), "it holds its database again");
@@ -268,7 +252,7 @@ fn a_database_that_was_damaged_meanwhile_is_moved_aside_and_written_anew_from_me
     store.write_records(&acme(), &changes([301])).unwrap();
     fs::write(dir.path().join(DATABASE).join(SLED_LOG), "").unwrap();
     full.store(false, std::sync::atomic::Ordering::Relaxed);
-    store.mend(now()).unwrap();
+    store.mend(hours(0)).unwrap();
     drop(store);
     assert_eq!(open(&dir).records(&acme()).unwrap().len(), 301);
 }
@@ -314,7 +298,7 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
             for path in paths.iter().filter(|path| kind_of(path) == name) {
                 fs::write(path, damage(fs::read(path).unwrap())).unwrap();
             }
-            let Opened { store, moved_aside, .. } = Store::open(dir.path(), now())
+            let Opened { store, moved_aside, .. } = Store::open(dir.path(), hours(0))
                 .unwrap_or_else(|error| panic!("{name} {what}: {error:?}"));
             // sled takes a log that ends early for one whose last writes never came: what they held
             // is taken over again.
@@ -324,11 +308,7 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
                 "{name} {what}: {moved_aside:?}"
             );
             store.write_records(&acme(), &changes([1])).unwrap();
-            assert_eq!(
-                store.records(&acme()).unwrap()[&ChannelId::new(1).unwrap()],
-                record(1),
-                "{name} {what}"
-            );
+            assert_eq!(store.records(&acme()).unwrap()[&id(1)], record(1), "{name} {what}");
         }
     }
 }
@@ -358,8 +338,8 @@ fn kind_of(path: &Path) -> String {
 fn only_its_owner_reads_the_state_directory() {
     let dir = TempDir::new().unwrap();
     let state = dir.path().join("state");
-    drop(Store::open(&state, now()).unwrap());
-    drop(Store::open(&state, now()).unwrap());
+    drop(Store::open(&state, hours(0)).unwrap());
+    drop(Store::open(&state, hours(0)).unwrap());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&state), mode(&state.join(DATABASE))), (0o700, 0o700));
     for path in files(&state) {
@@ -380,7 +360,7 @@ fn a_state_directory_that_others_may_write_into_is_tightened_or_refused() {
         let state = dir.path().join(format!("state-{found:o}"));
         fs::create_dir(&state).unwrap();
         fs::set_permissions(&state, PermissionsExt::from_mode(found)).unwrap();
-        let Opened { tightened, store: _store, .. } = Store::open(&state, now()).unwrap();
+        let Opened { tightened, store: _store, .. } = Store::open(&state, hours(0)).unwrap();
         assert_eq!((mode_of(&state), tightened), (left, said), "{found:o}");
     }
     let shared = dir.path().join("shared");
@@ -426,7 +406,7 @@ const TO_4: &[Step] = &[
 ];
 
 fn open_as_layout_4(dir: &TempDir) -> Opened {
-    Store::open_with(dir.path(), now(), TO_4).unwrap()
+    Store::open_with(dir.path(), hours(0), TO_4).unwrap()
 }
 
 /// Everything of a database, and nothing left of a migration beside it.

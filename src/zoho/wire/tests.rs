@@ -1,34 +1,25 @@
 //! The bytes that go out, and the documented and captured bodies that are read.
 
-use std::time::Duration;
-
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
 use crate::model::channel::Spec;
 use crate::model::observed::merge;
-use crate::model::policy::Mode;
 use crate::model::product::Product;
 use crate::model::version::ApiVersion;
+use crate::testing::{self, events, id};
 
 fn spec() -> Spec {
     Spec {
-        id: ChannelId::new(1_745_564_708_612_968_000).unwrap(),
-        name: "deal-sync".parse().unwrap(),
-        declared: Default::default(),
-        events: ["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"]
-            .into_iter()
-            .collect(),
+        id: id(1_745_564_708_612_968_000),
+        events: events(&["Deals.edit", "Deals.create", "Deals.delete", "Contacts.create"]),
         notify_url: NotifyUrl::new("https://hooks.example.com/zoho?key=a%20b&x=\"y\""),
         token: Some(Secret::new("t\u{f6}ken")),
-        rotation: None,
-        lifetime: Duration::from_secs(86_400),
-        renew_before: None,
         notify_on_related_action: false,
         return_affected_field_values: true,
         conditions: vec![any_of(&["Stage"])],
-        mode: Mode::Sync,
+        ..testing::spec(1)
     }
 }
 

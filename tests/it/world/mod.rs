@@ -37,9 +37,8 @@ use channelkeeper::expose::overview::ConfigState;
 use channelkeeper::model::account::{Account, Credentials};
 use channelkeeper::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
-use channelkeeper::model::events::Events;
 use channelkeeper::model::exchange::Request;
-use channelkeeper::model::policy::{Mode, Policy, Removed};
+use channelkeeper::model::policy::Policy;
 use channelkeeper::model::product::Product;
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::time::Timestamp;
@@ -48,6 +47,7 @@ use channelkeeper::plan::render::PlansView;
 use channelkeeper::reconcile::report::AccountReport;
 use channelkeeper::simulator::{Hand, Knobs, Org, Reply, Zoho};
 use channelkeeper::store::{OpenError, Opened, Store};
+use channelkeeper::testing;
 use channelkeeper::zoho::transport::Transport;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -498,16 +498,9 @@ pub fn spec(account: &str, name: &str, events: &[&str]) -> Spec {
         id: ChannelId::derived("channelkeeper", &account, &name),
         notify_url: NotifyUrl::new(&format!("https://hooks.example.com/{account}/{name}")),
         token: Some(Secret::new(format!("channel-token-{name}"))),
-        rotation: None,
         name,
-        declared: Default::default(),
-        events: events.iter().copied().collect::<Events>(),
-        lifetime: Duration::from_secs(24 * 3600),
-        renew_before: None,
-        notify_on_related_action: true,
-        return_affected_field_values: false,
-        conditions: Vec::new(),
-        mode: Mode::Sync,
+        events: testing::events(events),
+        ..testing::spec(1)
     }
 }
 
@@ -526,11 +519,9 @@ pub fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
             refresh_token: Secret::new(org.refresh_tokens[0].clone()),
         },
         policy: Policy {
-            mode: Mode::Sync,
-            removed: Removed::Disable,
             batch_max: limits.batch_max,
             lifetime_max: limits.lifetime_max,
-            credits_per_day: None,
+            ..testing::policy()
         },
     }
 }

@@ -5,11 +5,11 @@ use super::gap::GapKind;
 use super::ledger::{Ledger, Sight};
 use super::track::{GAPS_MAX, Open, Stretch, Track};
 use super::{Acks, GapCause, render};
-use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::channel::{NotifyUrl, Spec};
 use crate::model::events::{Events, Operation};
 use crate::model::observed::Observed;
-use crate::model::policy::Mode;
 use crate::model::time::{Times, Timestamp};
+use crate::testing;
 
 const DAY: i64 = 86_400;
 
@@ -18,23 +18,8 @@ pub(super) fn at(second: i64) -> Timestamp {
 }
 
 pub(super) fn spec(events: &[&str], url: &str) -> Spec {
-    let (account, name): (AccountName, ChannelName) =
-        ("acme".parse().expect("a test value"), "deals".parse().expect("a test value"));
-    Spec {
-        id: ChannelId::derived("test", &account, &name),
-        name,
-        declared: Default::default(),
-        events: events.iter().copied().collect::<Events>(),
-        notify_url: NotifyUrl::new(url),
-        token: None,
-        rotation: None,
-        lifetime: std::time::Duration::from_secs(86_400),
-        renew_before: None,
-        notify_on_related_action: true,
-        return_affected_field_values: false,
-        conditions: Vec::new(),
-        mode: Mode::Sync,
-    }
+    let (name, notify_url) = ("deals".parse().expect("a test value"), NotifyUrl::new(url));
+    Spec { name, events: testing::events(events), notify_url, ..testing::spec(1) }
 }
 
 /// A channel and its facts, one a method. `looked` is what the account remembers.

@@ -196,44 +196,34 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::policy::{Mode, Removed};
-
-    fn at() -> Timestamp {
-        "2026-01-01T00:00:00Z".parse().unwrap()
-    }
+    use crate::testing::{hours, policy};
 
     #[test]
     fn a_lesson_is_forgotten_after_a_while_and_when_the_config_changes() {
-        let policy = Policy {
-            mode: Mode::Sync,
-            removed: Removed::Disable,
-            batch_max: 50,
-            lifetime_max: WEEK,
-            credits_per_day: None,
-        };
+        let policy = policy();
         let lesson = |max| LifetimeLearned {
             max,
             asked: WEEK,
             granted: DAY / 24,
             configured: WEEK,
-            at: at(),
+            at: hours(0),
         };
         let learned = |max| Learned { lifetime: Some(lesson(max)), ..Learned::default() };
-        assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), DAY * 6)), DAY);
-        assert_eq!(learned(DAY).lifetime_max(&policy, after(at(), WEEK)), WEEK);
+        assert_eq!(learned(DAY).lifetime_max(&policy, after(hours(0), DAY * 6)), DAY);
+        assert_eq!(learned(DAY).lifetime_max(&policy, after(hours(0), WEEK)), WEEK);
         assert_eq!(
-            learned(DAY).lifetime_max(&policy, at() - jiff::SignedDuration::from_secs(1)),
+            learned(DAY).lifetime_max(&policy, hours(0) - jiff::SignedDuration::from_secs(1)),
             WEEK
         );
         let changed = Policy { lifetime_max: DAY * 3, ..policy };
-        assert_eq!(learned(DAY).lifetime_max(&changed, at()), DAY * 3);
+        assert_eq!(learned(DAY).lifetime_max(&changed, hours(0)), DAY * 3);
     }
 
     #[test]
     fn attempts_count_by_the_day() {
-        let twice = Attempts::default().again(at()).again(after(at(), DAY / 2));
-        assert_eq!(twice.today(after(at(), DAY / 2)), 2);
-        assert_eq!(twice.today(after(at(), DAY)), 0);
-        assert_eq!(twice.again(after(at(), DAY)).count, 1);
+        let twice = Attempts::default().again(hours(0)).again(after(hours(0), DAY / 2));
+        assert_eq!(twice.today(after(hours(0), DAY / 2)), 2);
+        assert_eq!(twice.today(after(hours(0), DAY)), 0);
+        assert_eq!(twice.again(after(hours(0), DAY)).count, 1);
     }
 }

@@ -112,20 +112,17 @@ const DENIED_WAIT_MAX: Duration = Duration::from_secs(3600);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn now() -> Timestamp {
-        "2026-01-01T00:00:00Z".parse().unwrap()
-    }
+    use crate::testing::hours;
 
     #[test]
     fn the_ninth_fetch_in_ten_minutes_waits() {
         let mut state = TokenState::new(Fingerprint(1));
         for second in 0..FETCHES_MAX as u64 {
-            assert_eq!(state.wait(after(now(), Duration::from_secs(second))), None);
-            state.note_fetch(after(now(), Duration::from_secs(second)));
+            assert_eq!(state.wait(after(hours(0), Duration::from_secs(second))), None);
+            state.note_fetch(after(hours(0), Duration::from_secs(second)));
         }
-        let (until, _) = state.wait(after(now(), Duration::from_secs(60))).unwrap();
-        assert_eq!(until, after(now(), Duration::from_secs(600)));
+        let (until, _) = state.wait(after(hours(0), Duration::from_secs(60))).unwrap();
+        assert_eq!(until, after(hours(0), Duration::from_secs(600)));
         assert_eq!(state.wait(until), None);
     }
 
@@ -133,19 +130,22 @@ mod tests {
     fn a_clock_that_went_back_does_not_lock_itself_out() {
         let mut state = TokenState::new(Fingerprint(1));
         for _ in 0..20 {
-            state.fetches.push(after(now(), Duration::from_secs(86_400)));
+            state.fetches.push(after(hours(0), Duration::from_secs(86_400)));
         }
-        assert_eq!(state.wait(now()), None);
-        state.deny(after(now(), Duration::from_secs(86_400)), "invalid_code".to_owned(), false);
-        assert_eq!(state.wait(now()), None);
+        assert_eq!(state.wait(hours(0)), None);
+        state.deny(after(hours(0), Duration::from_secs(86_400)), "invalid_code".to_owned(), false);
+        assert_eq!(state.wait(hours(0)), None);
     }
 
     #[test]
     fn the_longest_wait_after_a_refusal_holds() {
         let mut state = TokenState::new(Fingerprint(1));
         for _ in 0..5 {
-            state.deny(now(), "invalid_code".to_owned(), false);
+            state.deny(hours(0), "invalid_code".to_owned(), false);
         }
-        assert_eq!(state.wait(now()).map(|(until, _)| until), Some(after(now(), DENIED_WAIT_MAX)));
+        assert_eq!(
+            state.wait(hours(0)).map(|(until, _)| until),
+            Some(after(hours(0), DENIED_WAIT_MAX))
+        );
     }
 }

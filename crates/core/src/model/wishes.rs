@@ -71,15 +71,12 @@ impl Renewals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn id(number: i64) -> ChannelId {
-        ChannelId::new(number).unwrap()
-    }
+    use crate::testing::{id, record, spec};
 
     #[test]
     fn a_renewal_counts_until_this_very_wish_was_answered() {
         let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap();
-        let mut record = Record::new(id(1), "c1".parse().unwrap(), Fingerprint(0));
+        let mut record = record(&spec(1));
         let mut wishes = Wishes::default();
         assert_eq!(wishes.renewal(&record), None);
         wishes.renewals.channels = [(id(1), at(5))].into();

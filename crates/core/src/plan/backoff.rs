@@ -92,35 +92,41 @@ const fn mins(minutes: u64) -> Duration {
 mod tests {
     use super::*;
     use crate::model::secret::Fingerprint;
-
-    fn at() -> Timestamp {
-        "2026-01-01T00:00:00Z".parse().unwrap()
-    }
+    use crate::testing::hours;
 
     #[test]
     fn trouble_waits_longer_each_time_up_to_a_quarter_of_an_hour() {
         let mut trouble = Trouble::default();
-        assert_eq!(after_trouble(&trouble, at()), None);
+        assert_eq!(after_trouble(&trouble, hours(0)), None);
         let mut waits = Vec::new();
         for _ in 0..8 {
-            trouble = trouble.again(at(), "", None);
-            waits.push(after_trouble(&trouble, at()).unwrap().duration_since(at()).as_secs());
+            trouble = trouble.again(hours(0), "", None);
+            waits.push(
+                after_trouble(&trouble, hours(0)).unwrap().duration_since(hours(0)).as_secs(),
+            );
         }
         assert_eq!(waits, [30, 60, 120, 300, 600, 900, 900, 900]);
     }
 
     #[test]
     fn a_time_given_by_zoho_is_honoured() {
-        let trouble = Trouble::default().again(at(), "429", Some(Duration::from_secs(3600)));
-        assert_eq!(after_trouble(&trouble, at()), Some(after(at(), Duration::from_secs(3600))));
+        let trouble = Trouble::default().again(hours(0), "429", Some(Duration::from_secs(3600)));
+        assert_eq!(
+            after_trouble(&trouble, hours(0)),
+            Some(after(hours(0), Duration::from_secs(3600)))
+        );
     }
 
     #[test]
     fn no_wait_that_somebody_asks_for_is_longer_than_an_hour() {
         for asked in [Duration::from_secs(3601), Duration::from_secs(1_000_000_000), Duration::MAX]
         {
-            let trouble = Trouble::default().again(at(), "429", Some(asked));
-            assert_eq!(after_trouble(&trouble, at()), Some(after(at(), mins(60))), "{asked:?}");
+            let trouble = Trouble::default().again(hours(0), "429", Some(asked));
+            assert_eq!(
+                after_trouble(&trouble, hours(0)),
+                Some(after(hours(0), mins(60))),
+                "{asked:?}"
+            );
         }
     }
 
@@ -132,22 +138,26 @@ mod tests {
             json_path: None,
             spec: Fingerprint(1),
             attempts,
-            at: at(),
+            at: hours(0),
             events: Default::default(),
         };
-        let waits = [1, 2, 3, 9]
-            .map(|n| after_refusal(&refusal(n), false, at()).duration_since(at()).as_mins());
+        let waits = [1, 2, 3, 9].map(|n| {
+            after_refusal(&refusal(n), false, hours(0)).duration_since(hours(0)).as_mins()
+        });
         assert_eq!(waits, [15, 60, 360, 360]);
-        assert_eq!(after_refusal(&refusal(9), true, at()).duration_since(at()).as_mins(), 5);
+        assert_eq!(
+            after_refusal(&refusal(9), true, hours(0)).duration_since(hours(0)).as_mins(),
+            5
+        );
     }
 
     #[test]
     fn the_fourth_write_of_the_same_drift_waits_an_hour() {
-        let repairs = |writes| Repairs { drift: Fingerprint(1), writes, at: at() };
+        let repairs = |writes| Repairs { drift: Fingerprint(1), writes, at: hours(0) };
         assert_eq!(after_repairs(&repairs(2)), None);
-        let waits = [60, 120, 240, 480, 480].map(|minutes| Some(after(at(), mins(minutes))));
+        let waits = [60, 120, 240, 480, 480].map(|minutes| Some(after(hours(0), mins(minutes))));
         assert_eq!([3, 4, 5, 6, 99].map(|writes| after_repairs(&repairs(writes))), waits);
-        assert!(is_remembered(&repairs(3), after(at(), mins(24 * 60 - 1))));
-        assert!(!is_remembered(&repairs(3), after(at(), mins(24 * 60))));
+        assert!(is_remembered(&repairs(3), after(hours(0), mins(24 * 60 - 1))));
+        assert!(!is_remembered(&repairs(3), after(hours(0), mins(24 * 60))));
     }
 }

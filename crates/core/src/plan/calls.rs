@@ -190,47 +190,23 @@ const INTERVAL_MIN: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::channel::NotifyUrl;
-    use crate::model::policy::Removed;
+    use crate::testing::{acme, policy, spec};
 
     const HOUR: Duration = Duration::from_secs(3600);
-
-    fn spec(number: i64, lifetime: Duration) -> Spec {
-        Spec {
-            id: ChannelId::new(number).unwrap(),
-            name: format!("c{number}").parse().unwrap(),
-            declared: Default::default(),
-            events: ["Deals.all", "Contacts.create"].into_iter().collect(),
-            notify_url: NotifyUrl::new("https://hooks.example.com/zoho"),
-            token: None,
-            rotation: None,
-            lifetime,
-            renew_before: Some(lifetime / 2),
-            notify_on_related_action: true,
-            return_affected_field_values: false,
-            conditions: Vec::new(),
-            mode: Mode::Sync,
-        }
-    }
 
     /// So many channels of such lives. The phase makes each interval a little shorter than half of
     /// a life.
     fn of(groups: &[(i64, Duration)], audits: f64) -> Calls {
-        let policy = Policy {
-            mode: Mode::Sync,
-            removed: Removed::Disable,
-            batch_max: 50,
-            lifetime_max: DAY * 7,
-            credits_per_day: None,
-        };
         let mut specs = BTreeMap::new();
         for (channels, lifetime) in groups {
             for _ in 0..*channels {
-                let spec = spec(specs.len() as i64 + 1, *lifetime);
+                let number = specs.len() as i64 + 1;
+                let renew_before = Some(*lifetime / 2);
+                let spec = Spec { lifetime: *lifetime, renew_before, ..spec(number) };
                 specs.insert(spec.id, Arc::new(spec));
             }
         }
-        expected(&"acme".parse().unwrap(), &policy, &specs, audits)
+        expected(&acme(), &policy(), &specs, audits)
     }
 
     fn assert_near(actual: f64, expected: f64) {

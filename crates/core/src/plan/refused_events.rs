@@ -104,31 +104,7 @@ fn guesses(events: &Events, seen: &Events) -> Vec<Events> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::channel::NotifyUrl;
-    use crate::model::policy::Mode;
-    use crate::model::version::DAY;
-
-    fn events(texts: &[&str]) -> Events {
-        texts.iter().copied().collect()
-    }
-
-    fn spec(texts: &[&str]) -> Spec {
-        Spec {
-            id: crate::model::channel::ChannelId::new(1).unwrap(),
-            name: "c".parse().unwrap(),
-            declared: Default::default(),
-            events: events(texts),
-            notify_url: NotifyUrl::new("https://hooks.example.com"),
-            token: None,
-            rotation: None,
-            lifetime: DAY,
-            renew_before: None,
-            notify_on_related_action: true,
-            return_affected_field_values: false,
-            conditions: Vec::new(),
-            mode: Mode::Sync,
-        }
-    }
+    use crate::testing::{events, spec};
 
     fn left_out(
         declared: &[&str],
@@ -136,7 +112,7 @@ mod tests {
         (seen, earlier): (&[&str], &[&str]),
         (code, json_path): (&str, Option<&str>),
     ) -> String {
-        let (spec, written) = (spec(declared), events(written));
+        let (spec, written) = (Spec { events: events(declared), ..spec(1) }, events(written));
         let (seen, earlier) = (events(seen), events(earlier));
         let write = RefusedWrite {
             spec: &spec,

@@ -27,105 +27,29 @@ mod rows;
 mod time;
 mod worlds;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::Expect;
 
-use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::channel::{ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::observed::{Look, Observed};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::record::{AccountState, Grant, Record, Refusal, Trouble};
 use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, before, brief, span};
 use crate::model::version::{DAY, WEEK};
-use crate::model::wishes::Wishes;
+use crate::testing::{World, hours, id, name, spec};
 
-use super::facts::Facts;
 use super::filter::plan;
 use super::render::PlanView;
 use super::step::{Plan, Step};
 
-const START: &str = "2026-01-01T00:00:00Z";
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The facts, owned. Seen channels are what a look that works would find.
-#[derive(Clone, Debug)]
-struct World {
-    account: AccountName,
-    policy: Policy,
-    specs: BTreeMap<ChannelId, Arc<Spec>>,
-    former: BTreeMap<ChannelId, Arc<Spec>>,
-    records: BTreeMap<ChannelId, Record>,
-    state: AccountState,
-    wishes: Wishes,
-    look: Look,
-    now: Timestamp,
-}
-
 impl World {
-    /// An account with this many channels, all as declared, granted a day at [`START`]; an hour
-    /// later.
-    fn converged(channels: i64) -> World {
-        let mut world = World::empty();
-        for number in 1..=channels {
-            world.declare(number);
-            world.enable(number);
-        }
-        world.now = hours(1);
-        world
-    }
-
-    fn empty() -> World {
-        let policy = Policy {
-            mode: Mode::Sync,
-            removed: Removed::Disable,
-            batch_max: 50,
-            lifetime_max: WEEK,
-            credits_per_day: None,
-        };
-        World {
-            account: "acme".parse().unwrap(),
-            policy,
-            specs: BTreeMap::new(),
-            former: BTreeMap::new(),
-            records: BTreeMap::new(),
-            state: AccountState { skew_ms: Some(0), ..AccountState::default() },
-            wishes: Wishes::default(),
-            look: Look::Seen {
-                channels: BTreeMap::new(),
-                at: hours(0),
-                beside: Default::default(),
-            },
-            now: hours(0),
-        }
-    }
-
-    /// As if its spec had just been written into the config.
-    fn declare(&mut self, number: i64) {
-        self.specs.insert(id(number), Arc::new(spec(number)));
-    }
-
-    /// As if POST had been accepted at `now`: recorded with its grant, and seen.
-    fn enable(&mut self, number: i64) {
-        let spec = self.specs[&id(number)].clone();
-        let expiry = after(self.now, spec.lifetime);
-        let mut record = Record::new(spec.id, spec.name.clone(), spec.notify_url.fingerprint());
-        record.grant = Some(Grant { at: self.now, asked: expiry, expiry });
-        self.records.insert(spec.id, record);
-        self.seen().insert(spec.id, Observed::as_declared(&spec, Some(expiry)));
-    }
-
-    fn seen(&mut self) -> &mut BTreeMap<ChannelId, Observed> {
-        match &mut self.look {
-            Look::Seen { channels, .. } => channels,
-            Look::Unknown(_) => panic!("nothing is seen"),
-        }
-    }
-
     fn observed(&mut self, number: i64) -> &mut Observed {
         self.seen().get_mut(&id(number)).unwrap()
     }
@@ -172,11 +96,6 @@ impl World {
         self.record(number).refusal = Some(refusal);
     }
 
-    fn facts(&self) -> Facts<'_> {
-        let World { account, policy, specs, former, records, state, wishes, look, now } = self;
-        Facts { account, policy, specs, former, records, state, wishes, look, now: *now }
-    }
-
     fn plan(&self) -> Plan {
         plan(&self.facts())
     }
@@ -200,37 +119,6 @@ impl World {
     fn check(&self, expected: &Expect) {
         expected.assert_eq(&self.text());
     }
-}
-
-fn id(number: i64) -> ChannelId {
-    ChannelId::new(number).unwrap()
-}
-
-fn spec(number: i64) -> Spec {
-    Spec {
-        id: id(number),
-        name: name(number),
-        declared: Default::default(),
-        events: ["Deals.all", "Contacts.create"].into_iter().collect(),
-        notify_url: NotifyUrl::new("https://hooks.example.com/zoho"),
-        token: Some(Secret::from("s3cret")),
-        rotation: None,
-        lifetime: DAY,
-        renew_before: None,
-        notify_on_related_action: true,
-        return_affected_field_values: false,
-        conditions: Vec::new(),
-        mode: Mode::Sync,
-    }
-}
-
-fn name(number: i64) -> ChannelName {
-    format!("c{number}").parse().unwrap()
-}
-
-/// So many hours after [`START`].
-fn hours(hours: u64) -> Timestamp {
-    after(START.parse().unwrap(), HOUR * hours as u32)
 }
 
 fn seconds_before(instant: Timestamp, seconds: u64) -> Timestamp {

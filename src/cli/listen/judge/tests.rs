@@ -7,12 +7,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::cli::listen::summary::Summary;
-use crate::model::channel::NotifyUrl;
-use crate::model::events::Events;
-use crate::model::policy::Mode;
 use crate::model::rotation::Rotation;
 use crate::model::secret::Secret;
 use crate::model::time::{after, before};
+use crate::testing::{events, spec};
 
 use super::*;
 
@@ -33,17 +31,9 @@ fn channel(account: &str, name: &str, id: ChannelId, token: Option<&str>) -> Cha
     let spec = Spec {
         id,
         name: name.parse().unwrap(),
-        declared: Default::default(),
-        events: ["Deals.create", "Deals.edit", "Contacts.all"].into_iter().collect::<Events>(),
-        notify_url: NotifyUrl::new("https://hooks.test/zoho"),
+        events: events(&["Deals.create", "Deals.edit", "Contacts.all"]),
         token: token.map(Secret::from),
-        rotation: None,
-        lifetime: Duration::from_secs(86_400),
-        renew_before: None,
-        notify_on_related_action: true,
-        return_affected_field_values: false,
-        conditions: Vec::new(),
-        mode: Mode::Sync,
+        ..spec(1)
     };
     Channel { account: account.parse().unwrap(), spec: Arc::new(spec) }
 }
