@@ -176,7 +176,7 @@ async fn a_scope_that_patch_lacks_is_known_for_every_channel_and_said() {
         assert!(world.preview().await.accounts[0].steps.is_empty());
     }
     let said = world.report("acme").limits.join("\n");
-    assert!(said.contains("ZohoCRM.notifications.UPDATE") && said.contains("POST"), "{said}");
+    assert!(said.contains("scope notifications.UPDATE") && said.contains("POST"), "{said}");
     assert!(!world.report("acme").needs_a_person);
 }
 

@@ -249,7 +249,10 @@ async fn a_scope_that_one_method_lacks_is_no_verdict_on_the_credentials() {
         said(1),
         "the token lacks the scope notifications.DELETE (or ALL); a channel that is not to be any more ends by itself at its expiry"
     );
-    assert_eq!(said(3), "the token lacks the scope notifications.UPDATE (or ALL)");
+    assert_eq!(
+        said(3),
+        "the token lacks the scope notifications.UPDATE (or ALL); what differs is sent by POST"
+    );
 }
 
 #[tokio::test(start_paused = true)]

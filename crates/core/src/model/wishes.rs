@@ -29,7 +29,7 @@ pub struct Wishes {
     pub adoptions: BTreeMap<ChannelId, Fingerprint>,
     /// Channels that may be enabled although they are gone with all others, with the expiry of the
     /// grant that ran: another grant ends the wish.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vanished: BTreeMap<ChannelId, Timestamp>,
 }
 
