@@ -53,7 +53,8 @@ pub(crate) fn page(bytes: &[u8]) {
     let (page, tokens) = (read_page(bytes), read_tokens(bytes));
     assert_eq!(page.is_ok(), tokens.is_ok(), "one reader takes what the other does not");
     let (Ok(page), Ok(tokens)) = (page, tokens) else { return };
-    let value: Value = serde_json::from_slice(bytes).expect("a page is JSON");
+    // Keys that the readers pass over may hold half a surrogate pair, which no value can.
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
     // A page may name a key twice, in which case two readers may differ.
     let Some(watch) = value.get("watch").and_then(Value::as_array) else {
         panic!("a page without rows was read as an empty list")
