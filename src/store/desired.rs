@@ -195,7 +195,8 @@ impl Store {
     }
 
     /// Adds to a desired state that was just read the channels that the stored one has, that it
-    /// declares no longer, and that are still ours. One whose secrets cannot be fetched stays out.
+    /// declares no longer, and that are still ours. One whose secrets cannot be fetched stays out,
+    /// and so does one whose stored value is damaged: neither may stop a good config.
     ///
     /// # Errors
     /// When the store fails.
@@ -213,7 +214,10 @@ impl Store {
                 self.ids(name)?.into_iter().filter(|id| !is_known(id)).collect();
             for id in left {
                 let key = keys::record(name, id);
-                let read = |kind| self.desired.read::<Entry>(&format!("{generation}{kind}/{key}"));
+                let read = |kind| match self.desired.read(&format!("{generation}{kind}/{key}")) {
+                    Err(StoreError::Value { .. }) => Ok(None),
+                    read => read,
+                };
                 let entry = match read(CHANNEL)? {
                     Some(entry) => Some(entry),
                     None => read(FORMER)?,

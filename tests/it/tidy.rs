@@ -462,8 +462,14 @@ impl File {
 
     /// True when the whole file is compiled for tests only.
     fn is_test(&self) -> bool {
-        let ends =
-            ["/tests.rs", "/testing.rs", "src/config/example.rs", "crates/core/src/plan/table.rs"];
+        let ends = [
+            "/tests.rs",
+            "/testing.rs",
+            "src/config/example.rs",
+            "crates/core/src/plan/table.rs",
+            "crates/core/src/coverage/rules.rs",
+            "crates/core/src/coverage/random_facts.rs",
+        ];
         ends.iter().any(|end| self.name.ends_with(end))
             || self.name.contains("/tests/")
             || self.name.contains("/plan/table/")

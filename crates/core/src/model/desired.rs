@@ -60,7 +60,9 @@ impl AccountDesired {
     ) {
         for (id, spec) in earlier.former.iter().chain(&earlier.specs) {
             if !self.specs.contains_key(id) && is_ours(*id) {
-                self.former.insert(*id, spec.clone());
+                // Its lines in the config are gone.
+                let spec = Spec { declared: Default::default(), ..Spec::clone(spec) };
+                self.former.insert(*id, Arc::new(spec));
             }
         }
     }

@@ -718,13 +718,18 @@ pub(super) fn fill_step(facts: &Facts<'_>, id: ChannelId) -> Option<Step> {
     (mode > Mode::Observe && !refused).then(step)
 }
 
+/// How a channel was declared last that is declared no longer, if it may be renewed so.
+pub(super) fn former<'a>(facts: &Facts<'a>, id: ChannelId) -> Option<&'a Arc<Spec>> {
+    facts.former.get(&id).filter(|spec| spec.mode > Mode::Observe)
+}
+
 /// The renewal of a channel that is declared no longer, as it was declared last, if it is due; and
 /// when that is decided again. `None` when nobody knows how it was declared.
 pub(super) fn renewal_of_former(
     facts: &Facts<'_>,
     id: ChannelId,
 ) -> Option<(Option<Step>, Option<Timestamp>)> {
-    let spec = facts.former.get(&id)?;
+    let spec = former(facts, id)?;
     let case = Case { spec: Some(spec), is_ours: true, ..Case::bare(facts, id) }.judged();
     let is_due = |renewal: &Renewal| matches!(renewal, Renewal::Emergency | Renewal::Due);
     let renewal = case.renewal.filter(is_due).filter(|_| case.refused.is_none());

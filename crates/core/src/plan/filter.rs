@@ -28,7 +28,7 @@ use crate::model::time::{Timestamp, after, earliest};
 
 use super::backoff;
 use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
-use super::decide::{Decision, Verdict, decide_all, fill_step, renewal_of_former};
+use super::decide::{Decision, Verdict, decide_all, fill_step, former, renewal_of_former};
 use super::facts::Facts;
 use super::limits::limits;
 use super::overlap::overlaps;
@@ -174,7 +174,7 @@ fn hold_removals(
         return None;
     }
     hold(steps, held, None, |step| {
-        let is_renewed = facts.former.contains_key(&step.id);
+        let is_renewed = former(facts, step.id).is_some();
         let cause = Cause::RemovalGuard { removals: unwanted, channels, is_renewed };
         (step.action == Action::Disable).then_some(cause)
     });
