@@ -68,7 +68,7 @@ pub fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) -> Sele
             fleet.push(Hit { report, channel, state, marks });
         }
     }
-    fleet.sort_by(|one, other| one.place().cmp(&other.place()).then_with(|| one.by_name(other)));
+    fleet.sort_by(|one, other| one.place().cmp(other.place()).then_with(|| one.by_name(other)));
     let is_shown =
         |hit: &&Hit<'_>| query.state.is_none_or(|filter| filter.shows(hit.state, &hit.marks));
     let mut hits: Vec<Hit<'a>> = fleet.iter().filter(is_shown).cloned().collect();

@@ -610,11 +610,12 @@ impl Case<'_> {
         if self.refusal_code() == Some(SCOPE_MISMATCH) || self.lacks(Scope::Update).is_some() {
             return (vec![self.step(self.new_life(spec), reason)], None);
         }
-        match repair_action(ask, observed, &self.drift, writes) {
-            // A PUT would take away what nobody here can say.
-            Action::Replace(_) if self.opaque().is_some() => (Vec::new(), None),
-            action => (vec![self.step(action, reason)], None),
+        let action = repair_action(ask, observed, &self.drift, writes);
+        // A PUT would take away what nobody here can say.
+        if matches!(action, Action::Replace(_)) && self.opaque().is_some() {
+            return (Vec::new(), None);
         }
+        (vec![self.step(action, reason)], None)
     }
 
     /// How often this very drift was mended lately, and until when that makes it contested.
