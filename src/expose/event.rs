@@ -1,6 +1,6 @@
 //! Events for hooks, read off what passes did and found: pure.
 //!
-//! One value is one kind of event of one account in one pass, with up to [`HELD_MAX`] of the channels
+//! One value is one kind of event of one account in one pass, with up to `HELD_MAX` of the channels
 //! it is about, so that a pass over a thousand channels is ten things to tell. [`Seen`] remembers what was told of
 //! gaps and tokens; each gap begins once and ends once. What is remembered is kept in memory only:
 //! what began and ended while no daemon ran is in the ledger, and is not told.

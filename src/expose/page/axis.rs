@@ -22,7 +22,7 @@ pub struct Axis {
     pub lost: [[usize; 3]; BINS],
     /// Channels that are renewed, in each half hour from now on.
     pub due: [usize; BINS],
-    /// The channels whose renewal is late, at most [`NAMED`], and how many there are.
+    /// The channels whose renewal is late, at most `NAMED`, and how many there are.
     pub late: (Vec<Renewal>, usize),
     /// The next renewal.
     pub next: Option<Renewal>,

@@ -28,7 +28,7 @@ pub struct Query {
     pub page: usize,
     /// True when the page loads itself anew.
     pub follow: bool,
-    /// The choices that are not known, as `state=purple`, at most [`UNKNOWN_MAX`].
+    /// The choices that are not known, as `state=purple`, at most `UNKNOWN_MAX`.
     pub unknown: Vec<String>,
 }
 
