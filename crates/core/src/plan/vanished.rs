@@ -13,7 +13,7 @@
 //!
 //! The hold costs nothing that could be had: the channels of the org that the old credentials led to
 //! run on, and near the end of the first of them coverage outranks the doubt. The one that is held
-//! for ever is known to be another org. Decision 0019 has the reasons.
+//! for ever is known to be another org. Decision 0020 has the reasons.
 
 use crate::model::channel::ChannelId;
 use crate::model::observed::Look;
