@@ -57,7 +57,7 @@ struct Checked {
     calls: Vec<CallsView>,
     /// Events that several channels of an account send to the same URL, one line each.
     overlaps: Vec<String>,
-    /// What Zoho says of each account, if it was asked.
+    /// Zoho's answers for each account, if it was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     online: Vec<Answers>,
 }

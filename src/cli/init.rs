@@ -158,7 +158,7 @@ fn write_all(files: &[(&PathBuf, String)]) -> anyhow::Result<()> {
 
 fn take_back(files: &[(&PathBuf, String)]) {
     for (made, _) in files {
-        // What cannot be removed is said by the next `init`, which finds it.
+        // The next `init` finds a file that cannot be removed, and says so.
         let _left = std::fs::remove_file(made);
     }
 }

@@ -293,7 +293,7 @@ fn says_yes(question: &str) -> anyhow::Result<bool> {
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-/// Whether another data centre may be written into the config.
+/// The permission to write another data centre into the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accept {
     /// Without a word.

@@ -91,7 +91,6 @@ pub async fn pass(
         canaries,
     });
     let wishes = store.wishes(subject.name())?;
-    let org = org_after(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
     let plan = filter::plan(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
     log_plan(subject.name(), wake, &plan, &look);
     let wishes = (wishes, subject.desired.account.policy.lifetime_max);
@@ -102,9 +101,19 @@ pub async fn pass(
     let state = after_execution(state, &execution, &plan, now)
         .told(subject.client.take_credits_news(), now);
     let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
-    let state = AccountState { learned, org, ..state };
+    let state = AccountState { learned, ..state };
     // The plan after the pass includes the wishes that came while it was under way.
-    let asked = (&state, &store.wishes(subject.name())?);
+    let wishes = store.wishes(subject.name())?;
+    // The org that granted a channel is the org where it runs, before any look has shown it.
+    let org = org_after(&subject.facts(
+        &declared,
+        &memory.records,
+        (&state, &wishes),
+        &memory.predicted,
+        now,
+    ));
+    let state = AccountState { org, ..state };
+    let asked = (&state, &wishes);
     let facts = subject.facts(&declared, &memory.records, asked, &memory.predicted, now);
     let after_plan = filter::plan(&facts);
     let next_wake = next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now);

@@ -60,7 +60,7 @@ pub struct Client {
 pub struct Listing {
     /// The channels by id.
     pub channels: BTreeMap<ChannelId, Observed>,
-    /// What else the list showed.
+    /// The rest of what the list showed.
     pub beside: Beside,
     /// When it was read, in Zoho's time: from the first page asked for to the last one there.
     pub times: Times,

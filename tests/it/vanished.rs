@@ -121,6 +121,21 @@ async fn other_credentials_without_a_sign_of_the_org_are_doubted_until_an_emerge
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_org_is_known_by_what_it_granted_before_any_look_has_shown_it() {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    let refresh_tokens = ["1000.refresh-acme", "1000.refresh-other"].map(str::to_owned).to_vec();
+    world.zoho().add_org(Org { refresh_tokens, ..Org::new("acme") });
+    world.declare("acme", "c0", &["Deals.all"]);
+    world.start();
+    while covered(&world) == 0 {
+        world.pass_time(Duration::from_secs(1)).await;
+    }
+    switch(&world, "4876876");
+    with_another_refresh_token(&mut world).await;
+    assert_eq!((causes(&world), covered(&world)), (vec!["vanished"], 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_credentials_of_the_same_org_change_nothing() {
     let mut world = running().await;
     let writes = world.writes("acme");

@@ -1,4 +1,4 @@
-//! What `init` has to know: from flags, from a running simulator, or by asking.
+//! The answers that `init` needs: from flags, from a running simulator, or by asking.
 //!
 //! A flag that means nothing ends the command; a person is told why, and asked again.
 
@@ -291,7 +291,7 @@ const SECRET_KIB_MAX: u64 = 64;
 /// How long a simulator may take, and how much it may say.
 const PATIENCE: Duration = Duration::from_secs(5);
 const STATE_MAX: usize = 8 * 1024 * 1024;
-/// What a playground watches.
+/// The events that a playground watches.
 const PLAYGROUND_WATCH: &str = "Deals.all,Contacts.create";
 /// Where `channelkeeper listen` listens.
 const PLAYGROUND_URL: &str = "http://127.0.0.1:8471/";

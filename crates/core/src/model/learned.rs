@@ -133,7 +133,7 @@ impl Learned {
         self.forbidden.as_ref().is_some_and(|it| is_recent(it.at, FORBIDDEN_KEPT, now))
     }
 
-    /// What is left once the account has other credentials.
+    /// The lessons that still hold once the account has other credentials.
     #[must_use]
     pub fn with_other_credentials(self) -> Learned {
         Learned { forbidden: None, unscoped: BTreeMap::new(), ..self }

@@ -147,7 +147,7 @@ pub fn merge(rows: impl IntoIterator<Item = Row>) -> BTreeMap<ChannelId, Observe
     channels
 }
 
-/// What a list shows beside the channels that can be declared.
+/// The rows of a list that are no channel that can be declared, and the ids of its modules.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Beside {
     /// Rows whose channel ids cannot be declared: they are somebody else's.
@@ -174,7 +174,7 @@ pub enum Look {
         channels: BTreeMap<ChannelId, Observed>,
         /// When, by the local clock.
         at: Timestamp,
-        /// What else the list showed.
+        /// The rest of what the list showed.
         beside: Beside,
     },
     /// The look failed, and why. Nothing is absent.

@@ -59,7 +59,7 @@ impl OrgKnown {
         }
     }
 
-    /// What is known once a running channel of ours was seen in this look.
+    /// The knowledge of the org once a running channel of ours was seen in this look.
     #[must_use]
     pub fn seen(&self, shown: &OrgShown) -> OrgKnown {
         let earlier = match self.compare(shown) {

@@ -640,8 +640,8 @@ impl Case<'_> {
             .then_some(seen)
     }
 
-    /// Why a declared channel of ours is not rewritten as a whole: it has something that no declaration
-    /// can express, and nobody has adopted it as it is.
+    /// The reason not to rewrite a declared channel of ours as a whole: it has something that no
+    /// declaration can express, and nobody has adopted it as it is.
     fn opaque(&self) -> Option<&'static str> {
         let (Some(_), true, Sight::Seen(observed)) = (self.spec, self.is_ours, self.sight) else {
             return None;

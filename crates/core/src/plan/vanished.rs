@@ -25,7 +25,7 @@ use super::facts::Facts;
 use super::renewal::Life;
 use super::step::{Cause, Held, Step};
 
-/// Why nothing is done for an account whose running channels are gone, and until when.
+/// The hold of an account whose running channels are gone, and until when it lasts.
 pub(super) fn vanished(facts: &Facts<'_>) -> Option<(Cause, Option<Timestamp>)> {
     let gone: Vec<Grant> = running(facts)
         .filter(|(record, grant)| !is_accepted(facts, record, *grant))
@@ -45,7 +45,8 @@ pub(super) fn vanished(facts: &Facts<'_>) -> Option<(Cause, Option<Timestamp>)> 
     Some((Cause::Vanished { channels, is_other_org: is_known }, until))
 }
 
-/// What is known of the org after this look.
+/// The knowledge of the org after a look, or after a pass by what its next look should show: a
+/// channel that was just granted runs in the org that granted it.
 #[must_use]
 pub fn org_after(facts: &Facts<'_>) -> OrgKnown {
     let known = &facts.state.org;
