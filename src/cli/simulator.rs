@@ -171,10 +171,14 @@ fn config(base: &str, args: &SimulatorArgs) -> String {
     for org in &all {
         let name = &org.name;
         let version = org.product.traits().version_default;
+        let portal = org
+            .portal()
+            .map(|portal| format!(" # portal \"{portal}\", which api_url leads to"))
+            .unwrap_or_default();
         let product = match org.product {
             Product::Crm => String::new(),
             product @ (Product::Bigin | Product::Recruit | Product::Vertical) => {
-                format!("product = \"{product}\"\n")
+                format!("product = \"{product}\"{portal}\n")
             }
         };
         let refresh_token = org.refresh_tokens.first().map_or("", String::as_str);
@@ -260,6 +264,7 @@ mod tests {
         assert_eq!(table["accounts"]["sim1"]["product"].as_str(), Some("bigin"));
         assert_eq!(table["accounts"]["sim2"]["api_version"].as_str(), Some("v2"));
         assert_eq!(table["accounts"]["sim3"]["product"].as_str(), Some("vertical"));
+        assert!(text.contains("product = \"vertical\" # portal \"sim3\""), "{text}");
         assert_eq!(table["channels"][0]["events"][0].as_str(), Some("Pipelines.all"));
         assert_eq!(table["channels"][1]["events"][0].as_str(), Some("Candidates.all"));
     }

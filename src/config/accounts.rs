@@ -251,6 +251,14 @@ fn servers(account: &raw::Account, product: Product, check: &mut Check<'_>) -> (
             "leave it out: api_url says which org it is",
         );
     }
+    let at = portal.good().filter(|_| explicit.is_some() && product == Product::Vertical);
+    if let Some(at) = at.filter(|_| data_center.is_absent()) {
+        check.problem(
+            at.place,
+            "portal goes with data_center",
+            "leave it out: api_url names the host",
+        );
+    }
     if let Some(center) = data_center.value() {
         let api_url = host(account, product, *center, check);
         return (api_url, center.accounts_url.to_owned());

@@ -654,6 +654,15 @@ fn an_account_of_a_product_is_held_to_what_the_product_has() {
             config.toml:1:11: this account has no "portal" (add portal = "acme" for acme.zohoplatform.com, or api_url and accounts_url)
         "#]],
     );
+    let urls = "api_url = \"https://a.test\"\naccounts_url = \"https://b.test\"\n";
+    let elsewhere = text.replace("data_center = \"eu\"\n", urls);
+    assert_ne!(elsewhere, text);
+    problems(
+        &format!("{elsewhere}product = \"vertical\"\nportal = \"acme\"\n"),
+        expect![[r#"
+            config.toml:8:10: portal goes with data_center (leave it out: api_url names the host)
+        "#]],
+    );
     problems(
         &format!("{text}product = \"begin\"\n"),
         expect![[r#"

@@ -3,7 +3,7 @@
 //!
 //! | call | does |
 //! | --- | --- |
-//! | `GET /_sim/state` | orgs, their credentials and channels, the faults in force |
+//! | `GET /_sim/state` | orgs, their product, credentials and channels, the faults in force |
 //! | `GET /_sim/counters`, `GET /_sim/truth` | what was asked; when changes would have been delivered |
 //! | `POST /_sim/records` | `{"org", "module", "operation", "ids", "values"}`: records change, deliveries follow |
 //! | `POST /_sim/hands` | `{"org", "hand": {"delete": {"channel": 7}}}`: somebody else does something |
@@ -81,6 +81,9 @@ impl Zoho {
         let orgs = self.by_org(|state| {
             let channels = state.channels.values().map(|channel| channel.to_json(&self.knobs, now));
             json!({
+                "product": state.org.product.as_str(),
+                "api_version": state.org.product.traits().version_default.as_str(),
+                "portal": state.org.portal(),
                 "client_id": state.org.client_id,
                 "client_secret": state.org.client_secret,
                 "refresh_tokens": state.refresh_tokens,
@@ -200,6 +203,7 @@ fn outcome(status: u16, body: Value) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::super::org::Org;
     use super::super::testing::{World, channel};
     use super::*;
 
@@ -220,6 +224,22 @@ mod tests {
         assert_eq!(counters["orgs"]["a"]["writes"], 1);
         let (_, truth) = call(&mut world, "GET", "/_sim/truth", &Value::Null);
         assert_eq!(truth["a"][0]["to"], "2026-11-23T17:00:00Z");
+    }
+
+    #[test]
+    fn looking_in_shows_the_product_of_each_org() {
+        for (product, version, portal) in [
+            ("crm", "v8", Value::Null),
+            ("bigin", "v2", Value::Null),
+            ("vertical", "v6", json!("a")),
+        ] {
+            let org = Org::of(product.parse().unwrap(), "a");
+            let mut world = World::with_org(Knobs::default(), org);
+            let (_, state) = call(&mut world, "GET", "/_sim/state", &Value::Null);
+            let org = &state["orgs"]["a"];
+            assert_eq!((&org["product"], &org["api_version"]), (&json!(product), &json!(version)));
+            assert_eq!(org["portal"], portal, "{product}");
+        }
     }
 
     #[test]

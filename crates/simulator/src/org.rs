@@ -64,6 +64,11 @@ impl Org {
         }
     }
 
+    /// Its portal, if it is an app of Vertical Solutions: it is called as the org is.
+    pub fn portal(&self) -> Option<&str> {
+        (self.product == Product::Vertical).then_some(self.name.as_str())
+    }
+
     /// Credits in a rolling day.
     pub fn credits_per_day(&self) -> u64 {
         self.credits.unwrap_or_else(|| self.edition.credits(self.users))
