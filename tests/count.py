@@ -84,7 +84,8 @@ def circles(paths, texts):
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent)
     paths = files_of(root)
-    paths = [path for path in paths if path not in test_files(paths)]
+    tests = test_files(paths)
+    paths = [path for path in paths if path not in tests]
     texts, long_lines = {}, 0
     for path in paths:
         text = re.split(r"^#\[cfg\(test\)\]\n(?:#\[[^\n]*\n)*mod \w+ \{", path.read_text(), maxsplit=1, flags=re.M)[0]
