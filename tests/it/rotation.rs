@@ -10,6 +10,7 @@ use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::rotation::Rotation;
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::version::ApiVersion;
+use channelkeeper::simulator::admin::AdminCall;
 use channelkeeper::simulator::{Hand, Knobs};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -38,9 +39,8 @@ async fn running(rotates: bool) -> World {
 /// The token that each channel's delivery carries at this time.
 fn delivered(world: &World) -> BTreeMap<ChannelId, String> {
     let change = json!({"module": "Deals", "operation": "create", "ids": ["1"]}).to_string();
-    let path = ("POST", "/_sim/records");
-    let outcome =
-        world.zoho().admin(path, change.as_bytes(), &mut SignedDuration::ZERO.clone(), world.now());
+    let call = AdminCall { method: "POST", path: "/_sim/records", body: change.as_bytes() };
+    let outcome = world.zoho().admin(call, &mut SignedDuration::ZERO.clone(), world.now());
     let carried = |body: &serde_json::Value| (body["channel_id"].clone(), body["token"].clone());
     let deliveries = outcome.deliveries.iter().map(|delivery| carried(&delivery.body));
     deliveries

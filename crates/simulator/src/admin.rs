@@ -28,6 +28,17 @@ use super::org::OrgState;
 use super::state::Zoho;
 use crate::model::time;
 
+/// A call of the admin API.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminCall<'a> {
+    /// The HTTP method.
+    pub method: &'a str,
+    /// The path, from `/_sim/` on.
+    pub path: &'a str,
+    /// The JSON body, or nothing.
+    pub body: &'a [u8],
+}
+
 /// The outcome of an admin call.
 #[derive(Debug)]
 pub struct Outcome {
@@ -44,11 +55,11 @@ impl Zoho {
     /// shows.
     pub fn admin(
         &mut self,
-        (method, path): (&str, &str),
-        body: &[u8],
+        call: AdminCall<'_>,
         clock: &mut SignedDuration,
         now: Timestamp,
     ) -> Outcome {
+        let AdminCall { method, path, body } = call;
         let done = match (method, path) {
             ("GET", "/_sim/state") => Ok(self.state_json(now)),
             ("GET", "/_sim/counters") => Ok(self.counters_json()),
@@ -100,9 +111,7 @@ impl Zoho {
     }
 
     fn by_org(&self, of: impl Fn(&OrgState) -> Value) -> Value {
-        Value::Object(
-            self.orgs.iter().map(|(name, state)| (name.clone(), of(state))).collect::<Map<_, _>>(),
-        )
+        Value::Object(self.orgs.values().map(|state| (state.org.name.clone(), of(state))).collect())
     }
 
     fn patch_knobs(&mut self, body: &[u8]) -> Result<Value, String> {
@@ -153,9 +162,9 @@ impl Zoho {
     }
 
     fn org_or_only(&self, name: Option<String>) -> Result<String, String> {
-        let mut names = self.orgs.keys();
+        let mut names = self.orgs.values().map(|state| &state.org.name);
         match (name, names.next(), names.next()) {
-            (Some(name), _, _) if self.orgs.contains_key(&name) => Ok(name),
+            (Some(name), _, _) if self.orgs.get(&name).is_some() => Ok(name),
             (Some(name), _, _) => Err(format!("no org \"{name}\"")),
             (None, Some(only), None) => Ok(only.clone()),
             (None, _, _) => Err("org: say which".to_owned()),
@@ -209,8 +218,9 @@ mod tests {
 
     fn call(world: &mut World, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let mut clock = SignedDuration::ZERO;
-        let outcome =
-            world.zoho.admin((method, path), body.to_string().as_bytes(), &mut clock, world.now);
+        let body = body.to_string();
+        let call = AdminCall { method, path, body: body.as_bytes() };
+        let outcome = world.zoho.admin(call, &mut clock, world.now);
         (outcome.status, outcome.body)
     }
 
@@ -289,10 +299,12 @@ mod tests {
         let mut world = World::new(Knobs::default());
         let mut clock = SignedDuration::ZERO;
         let now = world.now;
-        let path = ("POST", "/_sim/clock");
-        let moved = world.zoho.admin(path, br#"{"advance": "10h"}"#, &mut clock, now);
+        let (method, path) = ("POST", "/_sim/clock");
+        let call = |body| AdminCall { method, path, body };
+        let moved = world.zoho.admin(call(br#"{"advance": "10h"}"#), &mut clock, now);
         assert_eq!((moved.body, clock.as_hours()), (json!({"now": "2026-11-24T02:00:00Z"}), 10));
-        world.zoho.admin(path, br#"{"set": "2026-11-23T15:00:00Z"}"#, &mut clock, now);
+        let set = br#"{"set": "2026-11-23T15:00:00Z"}"#;
+        world.zoho.admin(call(set), &mut clock, now);
         assert_eq!(clock.as_hours(), 9);
     }
 

@@ -73,6 +73,19 @@ pub(crate) fn module_id_in(digits: &str, module: &str) -> String {
     format!("{digits}{low:012}")
 }
 
+/// A positive signed 64-bit integer, as a number or as digits in a string.
+pub(crate) fn parse_id(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| parse_digits(value.as_str()?)).filter(|id| *id > 0)
+}
+
+/// Digits only: no sign, no space.
+pub(crate) fn parse_digits(text: &str) -> Option<i64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
 /// How the ids of an org begin, as in the documents.
 pub(crate) const ORG_DIGITS: &str = "3652397";
 

@@ -7,25 +7,26 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::channel::module_id;
-use super::item::{Item, invalid, parse_id};
+use super::channel::{module_id, parse_id};
 use super::knobs::ConditionIds;
-use super::reply::{INVALID, about, error};
+use super::reply::{INVALID, about, error, invalid};
 
-/// The condition of an item as it was sent, if it is one.
-pub(crate) fn checked(item: &Item<'_>) -> Result<Option<Value>, Value> {
-    let Some(value) = item.key("notification_condition") else { return Ok(None) };
-    let path = item.path("notification_condition");
+/// The condition of an item as it was sent, if it is one; `path` is where it stands.
+pub(crate) fn checked(
+    value: &Value,
+    path: &str,
+    ids: ConditionIds,
+) -> Result<Option<Value>, Value> {
     let Some(list) = value.as_array() else {
         return Err(invalid(
             "notification_condition",
-            &path,
+            path,
             "expected_data_type",
             &json!("jsonarray"),
         ));
     };
     for (at, condition) in list.iter().enumerate() {
-        check(condition, &format!("{path}[{at}]"), item.write.knobs.condition_ids)?;
+        check(condition, &format!("{path}[{at}]"), ids)?;
     }
     Ok(Some(value.clone()).filter(|_| !list.is_empty()))
 }

@@ -17,7 +17,6 @@ use super::form;
 use super::knobs::Knobs;
 use super::state::Zoho;
 use crate::model::events::Operation;
-use crate::model::product::Product;
 
 /// Something that happened to records of one module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +51,8 @@ impl Zoho {
     pub fn record_changed(&mut self, org: &str, change: &Change, now: Timestamp) -> Vec<Delivery> {
         let (knobs, made) = (&self.knobs, &mut self.deliveries_made);
         let Some(state) = self.orgs.get(org) else { return Vec::new() };
+        let base = "https://www.zohoapis.com";
+        let uri = module_uri(base, state.org.product, knobs, &change.module);
         let mut deliveries = Vec::new();
         for channel in state.channels.values().filter(|channel| listens(channel, change, now)) {
             *made += 1;
@@ -60,7 +61,7 @@ impl Zoho {
                 org: org.to_owned(),
                 channel: channel.id.to_string(),
                 notify_url: channel.notify_url.clone(),
-                body: body((state.org.product, channel), change, knobs, now),
+                body: body(channel, change, &uri, now),
             };
             deliveries.extend(std::iter::repeat_n(delivery, copies));
         }
@@ -90,12 +91,7 @@ fn copies(serial: u64, knobs: &Knobs) -> usize {
     }
 }
 
-fn body(
-    (product, channel): (Product, &Channel),
-    change: &Change,
-    knobs: &Knobs,
-    now: Timestamp,
-) -> Value {
+fn body(channel: &Channel, change: &Change, resource_uri: &str, now: Timestamp) -> Value {
     let ids: Vec<&String> = change.records.keys().collect();
     let changed = |(id, fields): (&String, &BTreeMap<String, Value>)| {
         let names: Vec<&String> = fields.keys().collect();
@@ -113,7 +109,7 @@ fn body(
         "server_time": now.as_millisecond(),
         "query_params": query,
         "module": change.module,
-        "resource_uri": module_uri("https://www.zohoapis.com", product, knobs, &change.module),
+        "resource_uri": resource_uri,
         "ids": ids,
         "affected_fields": affected,
         "operation": change.operation.delivered_as(),

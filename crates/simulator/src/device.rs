@@ -19,30 +19,18 @@ use serde_json::{Value, json};
 use super::form;
 use super::knobs::{DeviceAnswer, DeviceUnits, Knobs};
 use super::oauth::{covers, refused, reply};
-use super::org::OrgState;
+use super::org::{Device, OrgState};
+use super::orgs::Orgs;
 use super::reply::json_response;
-use super::state::Zoho;
 use crate::model::account::DataCenter;
 use crate::model::exchange::{Request, Response};
 use crate::model::secret::Fingerprint;
 use crate::model::time;
 
-/// A device that waits for a person.
-#[derive(Debug)]
-pub(crate) struct Device {
-    user_code: String,
-    scopes: String,
-    ends: Timestamp,
-    /// None until the person has answered.
-    approved: Option<bool>,
-    polled: Option<Timestamp>,
-}
-
 /// `POST /oauth/v3/device/code`.
-pub(crate) fn begin(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Response {
+pub(crate) fn begin(orgs: &mut Orgs, knobs: &Knobs, request: &Request, now: Timestamp) -> Response {
     let params = params(request);
-    let knobs = zoho.knobs.clone();
-    let Some(state) = zoho.of_client(param(&params, "client_id")) else {
+    let Some(state) = orgs.of_client(param(&params, "client_id")) else {
         return refused("invalid_client");
     };
     if param(&params, "grant_type") != "device_request" {
@@ -79,10 +67,9 @@ pub(crate) fn begin(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Respo
 }
 
 /// `POST /oauth/v3/device/token`.
-pub(crate) fn poll(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Response {
+pub(crate) fn poll(orgs: &mut Orgs, knobs: &Knobs, request: &Request, now: Timestamp) -> Response {
     let params = params(request);
-    let knobs = zoho.knobs.clone();
-    let Some(state) = zoho.of_client(param(&params, "client_id")) else {
+    let Some(state) = orgs.of_client(param(&params, "client_id")) else {
         return refused("invalid_client");
     };
     if state.org.client_secret != param(&params, "client_secret") {
@@ -91,14 +78,14 @@ pub(crate) fn poll(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Respon
     if param(&params, "grant_type") != "device_token" {
         return refused("unsupported_grant_type");
     }
-    state.polled(param(&params, "code"), request, &knobs, now)
+    state.polled(param(&params, "code"), request, knobs, now)
 }
 
 /// The page for the person, and the answer that it sends.
-pub(crate) fn page(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Response {
+pub(crate) fn page(orgs: &mut Orgs, request: &Request, now: Timestamp) -> Response {
     let params = params(request);
     let code = param(&params, "user_code").trim().to_ascii_uppercase();
-    let found = zoho.orgs.values_mut().find_map(|state| {
+    let found = orgs.values_mut().find_map(|state| {
         let org = state.org.name.clone();
         let waiting = state.devices.values_mut().find(|device| device.is_waiting(&code, now))?;
         Some((org, waiting))
@@ -120,14 +107,13 @@ pub(crate) fn page(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Respon
 }
 
 /// `POST /oauth/v2/token/revoke`.
-pub(crate) fn revoke(zoho: &mut Zoho, request: &Request) -> Response {
+pub(crate) fn revoke(orgs: &mut Orgs, request: &Request) -> Response {
     let params = params(request);
     let token = param(&params, "token");
-    let holds = |state: &&OrgState| state.refresh_tokens.iter().any(|known| known == token);
-    let org = zoho.orgs.values().find(holds).map(|state| state.org.name.clone());
-    match org {
-        Some(org) => {
-            zoho.revoke(&org, token);
+    let holds = |state: &&mut OrgState| state.refresh_tokens.iter().any(|known| known == token);
+    match orgs.values_mut().find(holds) {
+        Some(state) => {
+            state.revoke(token);
             json_response(200, &json!({ "status": "success" }))
         }
         None => json_response(400, &json!({ "error": "invalid_token" })),

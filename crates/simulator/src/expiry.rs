@@ -7,9 +7,9 @@
 use jiff::Timestamp;
 
 use super::knobs::{Fractions, Knobs, PastExpiry};
+use super::operation::Write;
 use crate::model::product::Product;
 use crate::model::time;
-use crate::model::version::ApiVersion;
 
 /// The text is no expiry that Zoho takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +31,8 @@ pub(crate) fn parse(text: &str, knobs: &Knobs, now: Timestamp) -> Result<Timesta
 }
 
 /// The end that a channel gets which asked for this one, or for none.
-pub(crate) fn granted(
-    asked: Option<Timestamp>,
-    (product, version): (Product, ApiVersion),
-    knobs: &Knobs,
-    now: Timestamp,
-) -> Timestamp {
+pub(crate) fn granted(asked: Option<Timestamp>, write: &Write<'_>) -> Timestamp {
+    let Write { knobs, product, version, now, base: _, digits: _, faults: _ } = *write;
     let latest = time::after(now, knobs.lifetime_max(product, version));
     match asked {
         Some(asked) if asked > now && asked <= latest => asked,
@@ -52,13 +48,16 @@ pub(crate) fn fallback(product: Product, knobs: &Knobs, now: Timestamp) -> Times
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::version::ApiVersion;
 
     const NOW: &str = "2026-01-01T00:00:00Z";
 
     fn life(text: &str, version: ApiVersion, knobs: &Knobs) -> Result<u64, BadExpiry> {
         let now = NOW.parse().unwrap();
         let asked = parse(text, knobs, now)?;
-        Ok(time::span(now, granted(Some(asked), (Product::Crm, version), knobs, now)).as_secs())
+        let (product, base, digits, faults) = (Product::Crm, "", "", &[]);
+        let write = Write { knobs, product, version, base, digits, faults, now };
+        Ok(time::span(now, granted(Some(asked), &write)).as_secs())
     }
 
     #[test]

@@ -86,11 +86,8 @@ impl Zoho {
                 change(state, *channel, now, |held| held.notify_url.clone_from(notify_url))
             }
             Hand::DropModule { channel, module } => {
-                let without = |held: &mut Channel| {
-                    let all = Events::from_iter([format!("{module}.all").as_str()]);
-                    held.events = held.events.minus(&all);
-                };
-                change(state, *channel, now, without)
+                let all = Events::from_iter([format!("{module}.all").as_str()]);
+                change(state, *channel, now, |held| held.events = held.events.minus(&all))
             }
             Hand::SetExpiry { channel, expiry } => {
                 change(state, *channel, now, |held| held.expiry = *expiry)
@@ -115,23 +112,37 @@ impl Zoho {
                 Ok(())
             }
             Hand::DeleteAll => {
-                let ids: Vec<i64> = state.channels.keys().copied().collect();
-                ids.into_iter().for_each(|id| drop(state.take(id, now)));
+                state.take_all(now);
                 Ok(())
             }
             Hand::SwitchOrg { digits } => {
-                let there = state.elsewhere.remove(digits).unwrap_or_default();
-                let here = std::mem::replace(&mut state.channels, there);
-                let left = std::mem::replace(&mut state.digits, digits.clone());
-                state.elsewhere.insert(left, here);
+                state.switch(digits);
                 Ok(())
             }
             Hand::LeaveCredits { credits } => {
-                let left = state.org.credits_per_day().saturating_sub(state.credits.used(now));
-                state.credits.spend(left.saturating_sub(*credits), now);
+                state.leave_credits(*credits, now);
                 Ok(())
             }
         }
+    }
+}
+
+impl OrgState {
+    fn take_all(&mut self, now: Timestamp) {
+        let ids: Vec<i64> = self.channels.keys().copied().collect();
+        ids.into_iter().for_each(|id| drop(self.take(id, now)));
+    }
+
+    fn switch(&mut self, digits: &str) {
+        let there = self.elsewhere.remove(digits).unwrap_or_default();
+        let here = std::mem::replace(&mut self.channels, there);
+        let left = std::mem::replace(&mut self.digits, digits.to_owned());
+        self.elsewhere.insert(left, here);
+    }
+
+    fn leave_credits(&mut self, credits: u64, now: Timestamp) {
+        let left = self.org.credits_per_day().saturating_sub(self.credits.used(now));
+        self.credits.spend(left.saturating_sub(credits), now);
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::admin::AdminCall;
 use super::deliveries::Delivery;
 use super::reply::{Answer, JSON_TYPE, Reply, http_date};
 use super::state::Zoho;
@@ -120,7 +121,8 @@ impl Face {
         let now = self.now();
         let outcome = {
             let mut ahead = lock(&self.ahead);
-            lock(&self.zoho).admin((method, path), body, &mut ahead, now)
+            let call = AdminCall { method, path, body };
+            lock(&self.zoho).admin(call, &mut ahead, now)
         };
         let mut body = outcome.body;
         if path == "/_sim/records" && outcome.status == 200 {

@@ -7,11 +7,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::channel::parse_id;
 use super::condition;
 use super::expiry;
 use super::knobs::PastMaximum;
-use super::reply::{INVALID, MISSING, about, error};
-use super::watch::Write;
+use super::operation::Write;
+use super::reply::{INVALID, MISSING, about, error, invalid};
 use crate::model::events::Events;
 
 /// The request of one item.
@@ -58,7 +59,7 @@ impl Item<'_> {
             affected_values: self
                 .flag("return_affected_field_values")?
                 .filter(|_| limits.affected_values),
-            condition: if limits.conditions { condition::checked(self)? } else { None },
+            condition: if limits.conditions { self.condition()? } else { None },
             delete_events: self.deletes_events()?,
         })
     }
@@ -145,6 +146,12 @@ impl Item<'_> {
         asked.zip(latest).is_some_and(|(asked, latest)| asked > latest)
     }
 
+    fn condition(&self) -> Result<Option<Value>, Value> {
+        let Some(value) = self.key("notification_condition") else { return Ok(None) };
+        let path = self.path("notification_condition");
+        condition::checked(value, &path, self.write.knobs.condition_ids)
+    }
+
     fn flag(&self, name: &str) -> Result<Option<bool>, Value> {
         let Some(value) = self.key(name) else { return Ok(None) };
         value.as_bool().map(Some).ok_or_else(|| self.mistyped(name, "boolean"))
@@ -153,24 +160,4 @@ impl Item<'_> {
     fn mistyped(&self, name: &str, expected: &str) -> Value {
         invalid(name, &self.path(name), "expected_data_type", &json!(expected))
     }
-}
-
-/// INVALID_DATA about one key, with one more fact.
-pub(crate) fn invalid(api_name: &str, json_path: &str, fact: &str, value: &Value) -> Value {
-    let mut details = about(api_name, json_path);
-    details[fact] = value.clone();
-    error("INVALID_DATA", INVALID, &details)
-}
-
-/// A positive signed 64-bit integer, as a number or as digits in a string.
-pub(crate) fn parse_id(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| parse_digits(value.as_str()?)).filter(|id| *id > 0)
-}
-
-/// Digits only: no sign, no space.
-pub(crate) fn parse_digits(text: &str) -> Option<i64> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
 }

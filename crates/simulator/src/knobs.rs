@@ -10,13 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
 
-use crate::model::exchange::Response;
 use crate::model::product::Product;
 use crate::model::version::{ApiVersion, FALLBACK_LIFETIME};
-
-use super::reply::json_response;
 
 /// How this Zoho behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,17 +243,6 @@ impl Knobs {
     pub fn echo(&self, instant: Timestamp) -> String {
         let zone = self.time_zone().unwrap_or(TimeZone::UTC);
         instant.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
-    }
-
-    /// The answer to a list of modules.
-    pub(crate) fn modules_list(&self, product: Product) -> Response {
-        let module =
-            |name: &String| json!({ "api_name": name, "module_name": name, "api_supported": true });
-        let of_product = product.traits().modules.iter().map(|name| (*name).to_owned());
-        let known: Vec<String> =
-            if product.is_crm() { self.modules.to_vec() } else { of_product.collect() };
-        let modules: Vec<Value> = known.iter().map(module).collect();
-        json_response(200, &json!({ "modules": modules }))
     }
 
     /// Returns whether a module of this product can be watched.

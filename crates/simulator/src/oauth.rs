@@ -11,48 +11,16 @@ use serde_json::{Value, json};
 
 use super::form;
 use super::knobs::{ApiDomain, Knobs};
-use super::org::{AccessToken, Org, OrgState};
+use super::operation::Operation;
+use super::org::{AccessToken, OrgState};
+use super::orgs::Orgs;
 use super::reply::{bare, json_response};
-use super::state::{Operation, Zoho};
 use crate::model::exchange::{Request, Response};
 use crate::model::product::Product;
-use crate::model::secret::Fingerprint;
 use crate::model::time;
 
-impl Zoho {
-    /// A grant code of an org, as its API console makes one: for one use, within three minutes.
-    pub fn grant_code(&mut self, org: &str, now: Timestamp) -> Option<String> {
-        let state = self.orgs.get_mut(org)?;
-        let code = state.make("code");
-        state.codes.insert(code.clone(), time::after(now, CODE_LIFE));
-        Some(code)
-    }
-
-    /// Revokes a refresh token, and with it the access tokens it gave.
-    pub fn revoke(&mut self, org: &str, refresh_token: &str) {
-        if let Some(state) = self.orgs.get_mut(org) {
-            state.refresh_tokens.retain(|known| known != refresh_token);
-            state.tokens.retain(|token| token.source != refresh_token);
-        }
-    }
-
-    /// Lets a refresh token in, as when somebody has gone through Zoho's consent once more.
-    pub fn admit(&mut self, org: &str, refresh_token: &str) {
-        if let Some(state) = self.orgs.get_mut(org) {
-            state.refresh_tokens.push_back(refresh_token.to_owned());
-        }
-    }
-
-    /// Ends every access token of an org at once; its refresh tokens stay good.
-    pub fn end_access_tokens(&mut self, org: &str, now: Timestamp) {
-        for token in self.orgs.get_mut(org).into_iter().flat_map(|state| state.tokens.iter_mut()) {
-            token.expires = token.expires.min(now);
-        }
-    }
-}
-
 /// `POST /oauth/v2/token`.
-pub(crate) fn token(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Response {
+pub(crate) fn token(orgs: &mut Orgs, knobs: &Knobs, request: &Request, now: Timestamp) -> Response {
     if request.method != "POST" {
         return bare(
             405,
@@ -67,67 +35,53 @@ pub(crate) fn token(zoho: &mut Zoho, request: &Request, now: Timestamp) -> Respo
         params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     };
     let client = param("client_id");
-    let knobs = zoho.knobs.clone();
-    let Some(state) = zoho.of_client(client) else {
+    let Some(state) = orgs.of_client(client) else {
         return refused("invalid_client");
     };
     if state.org.client_secret != param("client_secret") {
         return refused("invalid_client_secret");
     }
     let grant = match param("grant_type") {
-        "refresh_token" => state.refreshed(param("refresh_token"), &knobs, now),
-        "authorization_code" => state.exchanged(param("code"), &knobs, now),
-        "client_credentials" => state.credentialed(param("soid"), param("scope"), &knobs, now),
+        "refresh_token" => state.refreshed(param("refresh_token"), knobs, now),
+        "authorization_code" => state.exchanged(param("code"), knobs, now),
+        "client_credentials" => state.credentialed(param("soid"), param("scope"), knobs, now),
         _ => Err(refused("unsupported_grant_type")),
     };
     match grant {
-        Ok(grant) => json_response(200, &reply(&grant, &knobs, &request.base)),
+        Ok(grant) => json_response(200, &reply(&grant, knobs, &request.base)),
         Err(response) => response,
     }
 }
 
-/// The org that a watch call may act for.
-pub(crate) fn admitted(
-    zoho: &Zoho,
-    request: &Request,
-    operation: Operation,
-    now: Timestamp,
-) -> Result<String, Response> {
-    let (name, product, scopes) = of_live_token(zoho, request, now)?;
-    let stem = product.scope("");
-    let suffices = |scope: &String| {
-        scope
-            .strip_prefix(&stem)
-            .is_some_and(|suffix| suffices(operation).contains(&suffix.to_uppercase().as_str()))
-    };
-    if scopes.iter().any(suffices) { Ok(name) } else { Err(scope_mismatch()) }
+/// The live access token that a call carries, and its org.
+pub(crate) struct Bearer {
+    pub(crate) org: String,
+    pub(crate) product: Product,
+    scopes: Vec<String>,
 }
 
-/// Lets the list of modules through, for which notifications need no scope.
-pub(crate) fn may_list_modules(
-    zoho: &Zoho,
-    request: &Request,
-    now: Timestamp,
-) -> Result<Product, Response> {
-    let (_, product, scopes) = of_live_token(zoho, request, now)?;
-    let needed = product.settings_scope("modules.READ");
-    let is_held = scopes.iter().any(|held| covers(held, &needed));
-    if zoho.knobs.modules_scope || is_held { Ok(product) } else { Err(scope_mismatch()) }
-}
+impl Bearer {
+    pub(crate) fn of(orgs: &Orgs, request: &Request, now: Timestamp) -> Option<Bearer> {
+        let given = bearer(request)?;
+        let state = orgs.of_token(given)?;
+        let is_good = |token: &&AccessToken| token.value == given && token.expires > now;
+        let token = state.tokens.iter().find(is_good)?;
+        let (org, product) = (state.org.name.clone(), state.org.product);
+        Some(Bearer { org, product, scopes: token.scopes.clone() })
+    }
 
-/// The org and the scopes of the token that a call carries.
-fn of_live_token(
-    zoho: &Zoho,
-    request: &Request,
-    now: Timestamp,
-) -> Result<(String, Product, Vec<String>), Response> {
-    let given = bearer(request).ok_or_else(|| invalid_token(&zoho.knobs))?;
-    let find = |state: &OrgState| {
-        let token =
-            state.tokens.iter().find(|token| token.value == given && token.expires > now)?;
-        Some((state.org.name.clone(), state.org.product, token.scopes.clone()))
-    };
-    zoho.of_token(given).and_then(find).ok_or_else(|| invalid_token(&zoho.knobs))
+    /// True when one of its scopes lets this operation through.
+    pub(crate) fn may(&self, operation: Operation) -> bool {
+        let stem = self.product.scope("");
+        let suffices = |suffix: &str| suffices(operation).contains(&suffix.to_uppercase().as_str());
+        self.scopes.iter().any(|scope| scope.strip_prefix(&stem).is_some_and(suffices))
+    }
+
+    /// True when it may see the list of modules, for which notifications need no scope.
+    pub(crate) fn may_list_modules(&self) -> bool {
+        let needed = self.product.settings_scope("modules.READ");
+        self.scopes.iter().any(|held| covers(held, &needed))
+    }
 }
 
 /// The access token that a call carries.
@@ -275,23 +229,11 @@ impl OrgState {
         self.tokens.push_back(token);
     }
 
-    /// A token text that no other has.
-    pub(crate) fn make(&mut self, what: &str) -> String {
-        self.made += 1;
-        let serial = self.made.to_string();
-        let half = |part: &str| Fingerprint::of(&[what, &self.org.name, &serial, part]);
-        format!("{PREFIX}{}{}.{}{}", mark(&self.org), half("b"), half("c"), half("d"))
+    /// Revokes a refresh token, and with it the access tokens it gave.
+    pub(crate) fn revoke(&mut self, refresh_token: &str) {
+        self.refresh_tokens.retain(|known| known != refresh_token);
+        self.tokens.retain(|token| token.source != refresh_token);
     }
-}
-
-/// The beginning of every token of an org, behind [`PREFIX`].
-pub(crate) fn mark(org: &Org) -> String {
-    Fingerprint::of(&["org", &org.name]).to_string()
-}
-
-/// The mark of the org that a token is of, if it is one of ours.
-pub(crate) fn mark_of(token: &str) -> Option<&str> {
-    token.strip_prefix(PREFIX)?.get(..MARK_LENGTH)
 }
 
 /// The body that hands tokens over.
@@ -339,17 +281,14 @@ fn suffices(operation: Operation) -> &'static [&'static str] {
     }
 }
 
-const PREFIX: &str = "1000.";
-const MARK_LENGTH: usize = 16;
 const THROTTLE_WINDOW: Duration = Duration::from_secs(600);
-const CODE_LIFE: Duration = Duration::from_secs(180);
 const DEAD_TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
-    use super::super::Fault;
     use super::super::knobs::DeadTokenCode;
     use super::super::testing::{BASE, REFRESH, World, body, channel};
+    use super::super::{Fault, Org};
     use super::*;
 
     fn scoped(scopes: &[&str]) -> World {

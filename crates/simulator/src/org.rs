@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use super::channel::{Channel, ORG_DIGITS};
 use super::counters::Counters;
-use super::device::Device;
 use super::truth::Ledger;
 use crate::model::product::Product;
 use crate::model::time;
@@ -130,6 +129,17 @@ pub(crate) struct AccessToken {
     pub(crate) expires: Timestamp,
     /// The scopes of the token.
     pub(crate) scopes: Vec<String>,
+}
+
+/// A device that waits for a person.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) user_code: String,
+    pub(crate) scopes: String,
+    pub(crate) ends: Timestamp,
+    /// None until the person has answered.
+    pub(crate) approved: Option<bool>,
+    pub(crate) polled: Option<Timestamp>,
 }
 
 /// An org with everything that happened to it.

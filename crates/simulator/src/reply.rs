@@ -75,6 +75,13 @@ pub(crate) fn about(api_name: &str, json_path: &str) -> Value {
     json!({ "api_name": api_name, "json_path": json_path })
 }
 
+/// INVALID_DATA about one key, with one more fact.
+pub(crate) fn invalid(api_name: &str, json_path: &str, fact: &str, value: &Value) -> Value {
+    let mut details = about(api_name, json_path);
+    details[fact] = value.clone();
+    error("INVALID_DATA", INVALID, &details)
+}
+
 /// 404 for a path that is not there.
 pub(crate) fn url_pattern() -> Response {
     let message = "Please check if the URL trying to access is a correct one";

@@ -5,13 +5,12 @@
 
 use serde_json::{Value, json};
 
-use super::channel::{Channel, listed, module_id_in, module_uri};
+use super::channel::{Channel, listed, module_id_in, module_uri, parse_digits};
 use super::condition;
 use super::faults::Fault;
-use super::item::parse_digits;
+use super::operation::Write;
 use super::org::OrgState;
 use super::reply::{INVALID, bare, json_response};
-use super::watch::Write;
 use crate::model::exchange::{Request, Response};
 use crate::model::product::Product;
 use crate::model::time;

@@ -16,12 +16,15 @@ use super::device;
 use super::faults::{self, Call, Endpoint, Fault, Faults, Rule};
 use super::knobs::{BadKnob, Knobs};
 use super::mishap;
-use super::oauth;
+use super::modules;
+use super::oauth::{self, Bearer};
+use super::operation::{Operation, Write};
 use super::org::{Org, OrgState};
+use super::orgs::Orgs;
 use super::reply::{Answer, Reply, bare, throttled, url_pattern};
 use super::rows;
 use super::truth::Covered;
-use super::watch::{self, Write};
+use super::watch;
 use crate::model::exchange::{Request, Response};
 use crate::model::product::Product;
 
@@ -29,12 +32,9 @@ use crate::model::product::Product;
 #[derive(Debug)]
 pub struct Zoho {
     pub(crate) knobs: Knobs,
-    pub(crate) orgs: BTreeMap<String, OrgState>,
+    pub(crate) orgs: Orgs,
     pub(crate) faults: Faults,
     pub(crate) deliveries_made: u64,
-    /// Orgs by their client's id, and by what their access tokens have in common: with thousands
-    /// of orgs to look through, a call would take longer here than on its way.
-    names: BTreeMap<String, String>,
     listener: Option<Listener>,
 }
 
@@ -65,20 +65,16 @@ impl Zoho {
     pub fn new(knobs: Knobs) -> Zoho {
         Zoho {
             knobs,
-            orgs: BTreeMap::new(),
+            orgs: Orgs::default(),
             faults: Faults::default(),
             deliveries_made: 0,
-            names: BTreeMap::new(),
             listener: None,
         }
     }
 
     /// Adds an org, in the place of one of the same name.
     pub fn add_org(&mut self, org: Org) {
-        for key in [org.client_id.clone(), oauth::mark(&org)] {
-            self.names.insert(key, org.name.clone());
-        }
-        self.orgs.insert(org.name.clone(), OrgState::new(org));
+        self.orgs.add(org);
     }
 
     /// Tells `listener` of every call from here on, as it is answered.
@@ -89,7 +85,7 @@ impl Zoho {
     /// Zoho's answer to this request at this instant.
     pub fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
         if request.path == device::PAGE {
-            let page = device::page(self, request, now);
+            let page = device::page(&mut self.orgs, request, now);
             return mishap::laid_over(Reply::Response(page), &[], now);
         }
         let Some(endpoint) = endpoint_of(&request.path) else {
@@ -186,25 +182,15 @@ impl Zoho {
         match endpoint {
             Endpoint::Watch => {
                 let token = oauth::bearer(request)?;
-                let state = self.of_token(token)?;
+                let state = self.orgs.of_token(token)?;
                 state
                     .tokens
                     .iter()
                     .any(|known| known.value == token)
                     .then(|| state.org.name.clone())
             }
-            Endpoint::Token => self.names.get(&faults::client_id(request)?).cloned(),
+            Endpoint::Token => self.orgs.name_of_client(&faults::client_id(request)?).cloned(),
         }
-    }
-
-    /// The org that may have given out this access token.
-    pub(crate) fn of_token(&self, token: &str) -> Option<&OrgState> {
-        self.orgs.get(self.names.get(oauth::mark_of(token)?)?)
-    }
-
-    /// The org of a client.
-    pub(crate) fn of_client(&mut self, client: &str) -> Option<&mut OrgState> {
-        self.orgs.get_mut(self.names.get(client)?)
     }
 
     fn respond(
@@ -214,50 +200,50 @@ impl Zoho {
         faults: &[Fault],
         now: Timestamp,
     ) -> Response {
-        if endpoint == Endpoint::Token {
-            return match request.path.as_str() {
-                DEVICE_CODE => device::begin(self, request, now),
-                DEVICE_TOKEN => device::poll(self, request, now),
-                REVOKE => device::revoke(self, request),
-                _ => oauth::token(self, request, now),
-            };
+        let (orgs, knobs) = (&mut self.orgs, &self.knobs);
+        match (endpoint, request.path.as_str()) {
+            (Endpoint::Token, DEVICE_CODE) => device::begin(orgs, knobs, request, now),
+            (Endpoint::Token, DEVICE_TOKEN) => device::poll(orgs, knobs, request, now),
+            (Endpoint::Token, REVOKE) => device::revoke(orgs, request),
+            (Endpoint::Token, _) => oauth::token(orgs, knobs, request, now),
+            (Endpoint::Watch, path) if modules::is_path(path) => {
+                modules::list(orgs, knobs, request, now)
+            }
+            (Endpoint::Watch, _) => self.watched(request, faults, now),
         }
-        if is_list_of_modules(&request.path) {
-            return oauth::may_list_modules(self, request, now)
-                .map_or_else(|refused| refused, |product| self.knobs.modules_list(product));
-        }
+    }
+
+    /// A call of the watch path.
+    fn watched(&mut self, request: &Request, faults: &[Fault], now: Timestamp) -> Response {
+        let knobs = &self.knobs;
         let Some((_, version)) = Product::of_watch_path(&request.path) else {
             return url_pattern();
         };
         let Some(operation) = Operation::of(request.method) else {
             let message = "The http request method type is not a valid one";
-            return bare(
-                self.knobs.bad_method_status,
-                "INVALID_REQUEST_METHOD",
-                message,
-                &json!({}),
-            );
+            return bare(knobs.bad_method_status, "INVALID_REQUEST_METHOD", message, &json!({}));
         };
-        let name = match oauth::admitted(self, request, operation, now) {
-            Ok(name) => name,
-            Err(response) => return response,
+        let Some(bearer) = Bearer::of(&self.orgs, request, now) else {
+            return oauth::invalid_token(knobs);
         };
-        let Some(state) = self.orgs.get_mut(&name) else {
-            return oauth::invalid_token(&self.knobs);
+        if !bearer.may(operation) {
+            return oauth::scope_mismatch();
+        }
+        let Some(state) = self.orgs.get_mut(&bearer.org) else {
+            return oauth::invalid_token(knobs);
         };
-        let product = state.org.product;
+        let product = bearer.product;
         if request.path != format!("{}/actions/watch", product.api_path(version))
             || !product.has(version)
         {
             return url_pattern();
         }
-        let (headers, within) = state.spend(request, &self.knobs, now);
+        let (headers, within) = state.spend(request, knobs, now);
         if !within {
-            return throttled(&self.knobs);
+            return throttled(knobs);
         }
         state.forget_expired(now);
         let (digits, base) = (state.digits.clone(), &request.base);
-        let knobs = &self.knobs;
         let write = Write { knobs, product, version, base, digits: &digits, faults, now };
         let mut response = match operation {
             Operation::List => rows::list(state, request, &write),
@@ -311,33 +297,10 @@ impl OrgState {
     }
 }
 
-/// The operation that a method asks of the watch path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    List,
-    Enable,
-    Replace,
-    Patch,
-    Disable,
-}
-
-impl Operation {
-    fn of(method: &str) -> Option<Operation> {
-        match method {
-            "GET" => Some(Operation::List),
-            "POST" => Some(Operation::Enable),
-            "PUT" => Some(Operation::Replace),
-            "PATCH" => Some(Operation::Patch),
-            "DELETE" => Some(Operation::Disable),
-            _ => None,
-        }
-    }
-}
-
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
         TOKEN | DEVICE_CODE | DEVICE_TOKEN | REVOKE => Some(Endpoint::Token),
-        _ if is_list_of_modules(path) => Some(Endpoint::Watch),
+        _ if modules::is_path(path) => Some(Endpoint::Watch),
         _ => Product::of_watch_path(path).map(|_| Endpoint::Watch),
     }
 }
@@ -346,11 +309,6 @@ const TOKEN: &str = "/oauth/v2/token";
 const DEVICE_CODE: &str = "/oauth/v3/device/code";
 const DEVICE_TOKEN: &str = "/oauth/v3/device/token";
 const REVOKE: &str = "/oauth/v2/token/revoke";
-
-fn is_list_of_modules(path: &str) -> bool {
-    let api = path.strip_prefix('/').and_then(|path| path.strip_suffix("/settings/modules"));
-    api.and_then(Product::of_api_path).is_some()
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,33 +8,19 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::channel::{Channel, module_id_in, module_uri};
+use super::channel::{Channel, module_id_in, module_uri, parse_digits};
 use super::expiry;
 use super::faults::Fault;
-use super::item::{Asked, Item, parse_digits};
+use super::item::{Asked, Item};
 use super::knobs::{
-    Knobs, MissingEvent, PastMaximum, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
+    Knobs, MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
 };
+use super::operation::{Operation, Write};
 use super::org::OrgState;
-use super::reply::{INVALID, MISSING, bare, error, json_response};
-use super::state::Operation;
+use super::reply::{INVALID, MISSING, about, bare, error, json_response};
 use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::product::Product;
-use crate::model::time;
-use crate::model::version::ApiVersion;
-
-/// The circumstances of a write.
-pub(crate) struct Write<'a> {
-    pub(crate) knobs: &'a Knobs,
-    pub(crate) product: Product,
-    pub(crate) version: ApiVersion,
-    pub(crate) base: &'a str,
-    /// How the ids of the org begin.
-    pub(crate) digits: &'a str,
-    pub(crate) faults: &'a [Fault],
-    pub(crate) now: Timestamp,
-}
 
 /// POST, PUT or PATCH.
 pub(crate) fn write(
@@ -62,7 +48,8 @@ pub(crate) fn write(
         replies.push(reply);
     }
     let good = if operation == Operation::Enable { 201 } else { 200 };
-    respond(state, replies, (good, write.knobs.all_bad_status), write.knobs)
+    let statuses = Statuses::of(good, write.knobs.all_bad_status, write.knobs);
+    respond(state, replies, &statuses)
 }
 
 /// DELETE.
@@ -82,7 +69,7 @@ pub(crate) fn disable(state: &mut OrgState, request: &Request, write: &Write<'_>
     }
     let replies = ids.split(',').flat_map(|id| disable_one(state, id.trim(), write)).collect();
     let all_bad = write.knobs.disable_all_bad_status(write.product);
-    respond(state, replies, (200, all_bad), write.knobs)
+    respond(state, replies, &Statuses::of(200, all_bad, write.knobs))
 }
 
 type Reply = Result<Value, Value>;
@@ -113,17 +100,25 @@ fn batch(request: &Request, max: usize) -> Result<Vec<Value>, Response> {
     Ok(watch)
 }
 
-fn respond(
-    state: &mut OrgState,
-    replies: Vec<Reply>,
-    (good, all_bad): (u16, u16),
-    knobs: &Knobs,
-) -> Response {
+/// The status of a reply, by how many of its items are good.
+struct Statuses {
+    all_good: u16,
+    partly_bad: u16,
+    all_bad: u16,
+}
+
+impl Statuses {
+    fn of(all_good: u16, all_bad: u16, knobs: &Knobs) -> Statuses {
+        Statuses { all_good, partly_bad: knobs.partly_bad_status, all_bad }
+    }
+}
+
+fn respond(state: &mut OrgState, replies: Vec<Reply>, statuses: &Statuses) -> Response {
     let failed = replies.iter().filter(|reply| reply.is_err()).count();
     let status = match failed {
-        0 => good,
-        _ if failed == replies.len() => all_bad,
-        _ => knobs.partly_bad_status,
+        0 => statuses.all_good,
+        _ if failed == replies.len() => statuses.all_bad,
+        _ => statuses.partly_bad,
     };
     let mut items = Vec::new();
     for reply in replies {
@@ -218,7 +213,7 @@ fn drop_events(
     if write.knobs.delete_missing_event == MissingEvent::InvalidData
         && !events.minus(&channel.events).is_empty()
     {
-        let details = super::reply::about("events", &item.path("events"));
+        let details = about("events", &item.path("events"));
         return Err(error("INVALID_DATA", INVALID, &details));
     }
     channel.events = channel.events.minus(events);
@@ -303,24 +298,11 @@ fn merged(kept: Option<Channel>, asked: Asked, events: PatchEvents, write: &Writ
 }
 
 impl Write<'_> {
-    /// The latest expiry that is not refused, where one that is later is refused in this way.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are not about the expiry")]
-    pub(crate) fn refused_from(&self, way: PastMaximum) -> Option<Timestamp> {
-        let by_fault = self.faults.iter().find_map(|fault| match fault {
-            Fault::RefuseExpiry { over } if way == PastMaximum::Refused => Some(over.0),
-            _ => None,
-        });
-        let by_knob = (self.knobs.past_maximum == way)
-            .then(|| self.knobs.lifetime_max(self.product, self.version));
-        let longest = [by_fault, by_knob].into_iter().flatten().min()?;
-        Some(time::after(self.now, longest))
-    }
-
     fn granted(&self, asked: Option<Timestamp>) -> Timestamp {
         if self.faults.contains(&Fault::ShortGrant) {
             return expiry::fallback(self.product, self.knobs, self.now);
         }
-        expiry::granted(asked, (self.product, self.version), self.knobs, self.now)
+        expiry::granted(asked, self)
     }
 
     /// The error of the first fault that is about this channel or one of its modules.
@@ -366,7 +348,7 @@ fn success(details: &Value, message: &str) -> Value {
 }
 
 fn conflict(item: &Item<'_>, code: &str, message: &str) -> Value {
-    error(code, message, &super::reply::about("channel_id", &item.path("channel_id")))
+    error(code, message, &about("channel_id", &item.path("channel_id")))
 }
 
 /// Word for word as a real v8 PATCH of an expired channel was answered.
