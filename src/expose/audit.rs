@@ -73,9 +73,11 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expose::overview::LoopAge;
+    use crate::expose::overview::{LoopAge, Overview};
     use crate::expose::status::StatusView;
-    use crate::expose::testing::converged;
+    use crate::expose::testing::{change, converged, hold, rejected};
+    use crate::plan::credits::Credits;
+    use crate::plan::step::Cause;
 
     #[test]
     fn ticks_are_those_of_the_expression() {
@@ -100,17 +102,66 @@ mod tests {
     }
 
     #[test]
-    fn the_status_names_the_next_renewal_and_the_next_audit_of_a_daemon() {
+    fn the_status_names_the_next_renewal_and_the_next_look_of_a_daemon() {
         let overview = converged(2);
+        let line = |overview: &Overview, loop_age, minutes: u64| {
+            let now = after(overview.started_at, Duration::from_secs(60 * minutes));
+            let status = StatusView::of(overview, loop_age, now);
+            status
+                .to_text(None)
+                .lines()
+                .find(|line| line.starts_with("account"))
+                .unwrap()
+                .to_owned()
+        };
+        let turning = LoopAge(Duration::ZERO);
+        let text = line(&overview, turning, 1);
+        assert!(text.ends_with("next renewal of c1 in 11h 59m, next look in 14m"), "{text}");
+        let text = line(&overview, turning, 12 * 60);
+        assert!(text.ends_with("next renewal of c1 is due, next look is due"), "{text}");
+
+        let mut poor = converged(2);
+        change(&mut poor, |report| report.credits = Some(tight()));
+        let text = line(&poor, turning, 1);
+        assert!(text.contains("next look in 11h 59m"), "audits are left out: {text}");
+    }
+
+    #[test]
+    fn a_channel_that_is_not_renewed_is_not_the_next_renewal() {
+        let next = |overview: &Overview| {
+            let status = StatusView::of(overview, LoopAge(Duration::ZERO), overview.started_at);
+            let pass = status.accounts[0].pass.clone();
+            pass.and_then(|pass| pass.next_renewal).map(|next| next.channel)
+        };
+        let mut overview = converged(2);
+        hold(&mut overview, 1, Cause::Paused { step: None });
+        assert_eq!(next(&overview).as_deref(), Some("c2"));
+        hold(&mut overview, 2, rejected());
+        assert_eq!(next(&overview), None);
+    }
+
+    #[test]
+    fn without_a_daemon_the_status_names_no_next_look() {
+        let mut overview = converged(2);
+        change(&mut overview, |report| "none".clone_into(&mut report.wake));
         let now = after(overview.started_at, Duration::from_secs(60));
-        let status = |loop_age| StatusView::of(&overview, loop_age, now);
-        let running = status(LoopAge(Duration::ZERO));
-        let quarter = after(overview.started_at, Duration::from_secs(15 * 60));
-        assert_eq!(running.next_audit, Some(quarter));
-        let pass = running.accounts[0].pass.as_ref().unwrap();
-        let dues = running.accounts[0].channels.iter().map(|channel| channel.due_at);
-        assert_eq!(pass.next_renewal, dues.min().flatten());
-        assert!(pass.next_renewal > running.next_audit);
-        assert_eq!(status(LoopAge::NO_LOOP).next_audit, None);
+        let status = StatusView::of(&overview, LoopAge::NO_LOOP, now);
+        let pass = status.accounts[0].pass.clone().unwrap();
+        assert_eq!((status.next_audit, pass.next_look), (None, None));
+        assert!(
+            status.to_text(None).contains(
+                "no daemon is running: nothing is renewed (next renewal of c1 in 11h 59m), and the \
+                 next look is not known"
+            ),
+            "{}",
+            status.to_text(None)
+        );
+    }
+
+    /// Credits so few that audits are left out.
+    fn tight() -> Credits {
+        let told_at = converged(1).started_at;
+        let until = after(told_at, Duration::from_secs(86_400));
+        Credits { remaining: 5, told_at, until, reserve: 1000, per_day: None }
     }
 }

@@ -8,7 +8,7 @@
 //! Lengths are whole seconds (`_s`), skew is milliseconds (`_ms`), instants are UTC by the local
 //! clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -175,9 +175,21 @@ pub struct PassView {
     pub skew_ms: Option<i64>,
     /// When the next pass is due, unless an audit or somebody comes before.
     pub next_wake: Timestamp,
-    /// When the first of its channels is due to be renewed.
+    /// The first of its channels to be renewed; none while all of them wait for something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_renewal: Option<Timestamp>,
+    pub next_renewal: Option<RenewalView>,
+    /// When the account is looked at next, by an audit or by a pass; nothing where no daemon runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_look: Option<Timestamp>,
+}
+
+/// A renewal that is ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewalView {
+    /// The channel's name.
+    pub channel: String,
+    /// When it is due.
+    pub at: Timestamp,
 }
 
 /// Calls of one operation with one outcome.
@@ -235,7 +247,8 @@ impl StatusView {
     /// The status at `now`.
     pub fn of(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> StatusView {
         let health = health::health(overview, loop_age, now);
-        let accounts = accounts(overview, now);
+        let next_audit = overview.next_audit(now).filter(|_| loop_age != LoopAge::NO_LOOP);
+        let accounts = accounts(overview, next_audit, now);
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: overview.started_at,
@@ -243,7 +256,7 @@ impl StatusView {
             headline: text::headline(health.guarantee, overview, now),
             health: HealthView::of(&health),
             config: ConfigView::of(&overview.config),
-            next_audit: overview.next_audit(now).filter(|_| loop_age != LoopAge::NO_LOOP),
+            next_audit,
             accounts,
         }
     }
@@ -294,7 +307,11 @@ impl ConfigView {
 }
 
 /// Declared accounts; one that cannot be worked on is among them wherever it is listed.
-fn accounts(overview: &Overview, now: Timestamp) -> Vec<AccountView> {
+fn accounts(
+    overview: &Overview,
+    next_audit: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<AccountView> {
     let mut names: Vec<&AccountName> =
         overview.accounts.keys().chain(overview.unusable.keys()).collect();
     names.sort();
@@ -303,7 +320,7 @@ fn accounts(overview: &Overview, now: Timestamp) -> Vec<AccountView> {
         let unusable = overview.unusable.get(name).map(|why| line(why));
         let report = overview.accounts.get(name).and_then(Option::as_deref);
         match report {
-            Some(report) => AccountView { unusable, ..AccountView::of(report, now) },
+            Some(report) => AccountView { unusable, ..AccountView::of(report, next_audit, now) },
             None => AccountView { unusable, ..AccountView::unseen(name) },
         }
     };
@@ -329,7 +346,7 @@ impl AccountView {
         }
     }
 
-    fn of(report: &AccountReport, now: Timestamp) -> AccountView {
+    fn of(report: &AccountReport, next_audit: Option<Timestamp>, now: Timestamp) -> AccountView {
         let mut held: BTreeMap<ChannelId, Vec<HeldView>> = BTreeMap::new();
         for one in &report.after.held {
             held.entry(one.id).or_default().push(held_view(one));
@@ -346,7 +363,7 @@ impl AccountView {
             count: *count,
         });
         AccountView {
-            pass: Some(PassView::of(report)),
+            pass: Some(PassView::of(report, next_audit, now)),
             guaranteed_until: account_guarantee(report, now).until(),
             counts: counts(report, now),
             channels,
@@ -398,7 +415,14 @@ impl CreditsView {
 }
 
 impl PassView {
-    pub(super) fn of(report: &AccountReport) -> PassView {
+    /// The view of an account's last pass, where the next audit is known if one comes.
+    pub(super) fn of(
+        report: &AccountReport,
+        next_audit: Option<Timestamp>,
+        now: Timestamp,
+    ) -> PassView {
+        let audit = next_audit.filter(|_| !report.credits.is_some_and(|left| left.are_tight(now)));
+        let is_kept_up = report.wake != NO_DAEMON;
         PassView {
             at: report.at,
             wake: line(&report.wake),
@@ -409,8 +433,20 @@ impl PassView {
             needs_a_person: report.needs_a_person,
             skew_ms: report.skew_ms,
             next_wake: report.next_wake,
-            next_renewal: report.channels.values().filter_map(|channel| channel.due_at).min(),
+            next_renewal: RenewalView::first(report),
+            next_look: audit.into_iter().chain([report.next_wake]).min().filter(|_| is_kept_up),
         }
+    }
+}
+
+impl RenewalView {
+    /// The first renewal of an account; a channel that is held from being renewed has none.
+    fn first(report: &AccountReport) -> Option<RenewalView> {
+        let held = report.after.held.iter().filter(|held| !held.cause.kind().lets_renew());
+        let held: BTreeSet<ChannelId> = held.map(|held| held.id).collect();
+        let ahead = report.channels.iter().filter(|(id, _)| !held.contains(id));
+        let renewals = ahead.filter_map(|(_, channel)| Some((channel.due_at?, &channel.spec.name)));
+        renewals.min().map(|(at, name)| RenewalView { channel: name.to_string(), at })
     }
 }
 
@@ -466,6 +502,8 @@ impl ChannelView {
     }
 }
 
+/// The wake of a report that no daemon's pass made.
+pub(super) const NO_DAEMON: &str = "none";
 /// The most foreign ids that are listed.
 pub const FOREIGN_MAX: usize = 100;
 /// The most problems or warnings of the config that are listed.

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
+use crate::plan::render::undeclarable;
 use crate::reconcile::report::AccountReport;
 
 use super::super::health::account_guarantee;
@@ -31,6 +32,8 @@ pub struct AccountRow {
     pub counts: BTreeMap<String, usize>,
     /// Channels at Zoho that are not ours.
     pub foreign: usize,
+    /// A note of those that no declaration can have.
+    pub undeclarable: Option<String>,
     /// Up to when its channels stay covered if nothing succeeds any more.
     pub until: Option<Timestamp>,
     /// Its access token.
@@ -91,9 +94,10 @@ impl AccountRow {
         AccountRow {
             name: name.to_string(),
             unusable: overview.unusable.get(name).map(|why| line(why)),
-            pass: report.map(PassView::of),
+            pass: report.map(|report| PassView::of(report, overview.next_audit(now), now)),
             counts: report.map(|report| counts(report, now)).unwrap_or_default(),
             foreign: report.map_or(0, |report| report.after.foreign_count()),
+            undeclarable: report.and_then(|report| undeclarable(&report.after.strangers)),
             until: report.and_then(|report| account_guarantee(report, now).until()),
             token,
             calls: report.map_or(0, calls),
@@ -112,6 +116,7 @@ impl AccountRow {
                 td data-label="Channels" {
                     @for (word, count) in counts { span.count { (count) " " (state(word)) } " " }
                     @if self.foreign > 0 { span.quiet { (self.foreign) " foreign" } }
+                    @if let Some(note) = &self.undeclarable { br; span.quiet { (note) } }
                     @for overlap in &self.overlaps { br; span.quiet { (overlap) } }
                 }
                 td data-label="Covered until" {
@@ -151,13 +156,21 @@ fn token(token: &TokenFacts, now: Timestamp) -> Markup {
 fn last_pass(pass: Option<&PassView>, now: Timestamp) -> Markup {
     let Some(pass) = pass else { return html! { "none has ended yet" } };
     html! {
-        (from_now(pass.at, now)) " (" (pass.wake) "), next "
-        @if pass.next_wake > now { (from_now(pass.next_wake, now)) } @else { "is due" }
+        (from_now(pass.at, now)) " (" (pass.wake) ")"
+        @if let Some(renewal) = &pass.next_renewal {
+            br; "next renewal of " (renewal.channel) " " (due(renewal.at, now))
+        }
+        @if let Some(look) = pass.next_look { br; "next look " (due(look, now)) }
         @for (what, why) in [("look", &pass.look_failed), ("writes", &pass.writes_failed)] {
             @if why.is_some() { br; (state("degraded")) " " (what) " failed" }
         }
         @if pass.needs_a_person { br; (state("failing")) " needs a person" }
     }
+}
+
+/// An instant that is ahead, or `is due`.
+fn due(instant: Timestamp, now: Timestamp) -> Markup {
+    html! { @if instant > now { (from_now(instant, now)) } @else { "is due" } }
 }
 
 /// As `+0.3 s`: ahead of ours is plus.

@@ -64,6 +64,10 @@ fn is_sound(page: &str) {
     }
 }
 
+fn without_tags(page: &str) -> String {
+    page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect()
+}
+
 #[test]
 fn a_gap_that_somebody_has_seen_to_says_so() {
     let mut memory = remembering();
@@ -94,6 +98,27 @@ fn what_zoho_says_of_credits_stands_beside_the_calls_until_it_is_out_of_date() {
     assert!(page.contains("(1234 of 5000 credits left)"), "{page}");
     is_sound(&page);
     assert!(!front_of(&overview, "", minutes(120)).page().contains("credits left"));
+}
+
+#[test]
+fn an_account_names_its_next_renewal_and_its_next_look() {
+    let page = front_of(&converged(2), "", minutes(90)).page();
+    let text = without_tags(&page);
+    assert!(text.contains("next renewal of c1 in 10h 30mnext look in 15m"), "{text}");
+    is_sound(&page);
+}
+
+#[test]
+fn ids_that_cannot_be_declared_are_named_up_to_ten() {
+    let mut overview = converged(1);
+    change(&mut overview, |report| {
+        report.after.strangers = (1..=12).map(|n| format!("<sítio>{n}")).collect();
+    });
+    let page = front_of(&overview, "", minutes(90)).page();
+    assert!(page.contains("12 foreign"), "{page}");
+    assert!(page.contains("ids that cannot be declared: &lt;sítio&gt;1, "), "{page}");
+    assert!(page.contains("&lt;sítio&gt;10 and 2 more") && !page.contains("&gt;11"), "{page}");
+    is_sound(&page);
 }
 
 #[test]

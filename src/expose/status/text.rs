@@ -11,8 +11,8 @@ use crate::plan::cause::CauseKind;
 use crate::plan::render::undeclarable;
 
 use super::{
-    AccountView, ChannelView, CreditsView, Guarantee, HeldView, PassView, ReasonView, StatusView,
-    counted,
+    AccountView, ChannelView, CreditsView, Guarantee, HeldView, NO_DAEMON, PassView, ReasonView,
+    RenewalView, StatusView, counted,
 };
 
 impl StatusView {
@@ -162,17 +162,36 @@ impl PassView {
         let looked = self
             .looked_at
             .map_or("never looked".to_owned(), |at| format!("looked {} ago", ago(at, now)));
-        let failed = if self.look_failed.is_some() { " (the last look failed)" } else { "" };
+        let renewal = self.next_renewal.as_ref().map(|next| next.words(now));
         if self.wake == NO_DAEMON {
-            return format!("{looked}, no next pass, because no daemon is running");
+            let due = renewal.map(|words| format!(" ({words})")).unwrap_or_default();
+            return format!(
+                "{looked}, no daemon is running: nothing is renewed{due}, \
+                 and the next look is not known"
+            );
         }
-        let next = if self.next_wake > now {
-            format!("next pass in {}", brief(span(now, self.next_wake)))
-        } else {
-            "next pass due".to_owned()
-        };
-        format!("{looked}{failed}, last pass {} ago ({}), {next}", ago(self.at, now), self.wake)
+        let failed = if self.look_failed.is_some() { " (the last look failed)" } else { "" };
+        let look = self.next_look.map(|at| format!("next look {}", ahead(at, now)));
+        let next: Vec<String> = renewal.into_iter().chain(look).collect();
+        format!(
+            "{looked}{failed}, last pass {} ago ({}), {}",
+            ago(self.at, now),
+            self.wake,
+            next.join(", ")
+        )
     }
+}
+
+impl RenewalView {
+    /// As `next renewal of deal-sync in 11h`.
+    pub(in crate::expose) fn words(&self, now: Timestamp) -> String {
+        format!("next renewal of {} {}", self.channel, ahead(self.at, now))
+    }
+}
+
+/// `in 11h 58m`, or `is due`.
+pub(in crate::expose) fn ahead(instant: Timestamp, now: Timestamp) -> String {
+    if instant > now { format!("in {}", brief(span(now, instant))) } else { "is due".to_owned() }
 }
 
 /// A header and a line a channel, in columns as wide as they need to be.
@@ -252,8 +271,6 @@ fn cut(line: &str, width: Option<usize>) -> String {
     }
 }
 
-/// The reason that the report of a made-up pass gives for its beginning.
-const NO_DAEMON: &str = "none";
 /// The most names in the headline.
 const NAMES_MAX: usize = 10;
 
@@ -321,7 +338,7 @@ mod tests {
             everything is covered until 2026-01-02T00:00:00Z (in 22h 30m), even if nothing succeeds any more
             ok, live, ready; up 1h 30m, version 0.1.0
 
-            account acme: 2 channels (2 covered); looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+            account acme: 2 channels (2 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
               CHANNEL  STATE    ENDS        RENEWS      LAST STEP                                                     NOTE
               c1       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
               c2       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
@@ -342,14 +359,14 @@ mod tests {
               ! short-grant: account acme: channel c4: Zoho gave far less life than was asked for
               warning: config.toml can be read by others
 
-            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 foreign; looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 foreign; looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
               CHANNEL  STATE      ENDS        RENEWS      LAST STEP                                                     NOTE
               c1       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
               c2       uncovered  -           -           enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  rejected: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module (again in 30m)
               c3       drifted    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  notify_on_related_action: false instead of true
               c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  short grant
 
-            account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+            account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c10 in 10h 30m, next look in 15m
               CHANNEL  STATE    ENDS        RENEWS      LAST STEP                                                     NOTE
               c10      covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
 

@@ -176,7 +176,8 @@ fn what_a_killed_daemon_left_behind_stops_no_verb() {
     assert_eq!(status.code, 1, "nothing is renewed: {status:#?}");
     assert!(status.out.contains("no daemon is running, so nothing is renewed"), "{status:#?}");
     let text = place.verb(&["status"]).out;
-    assert!(text.contains("no next pass, because no daemon is running"), "{text}");
+    assert!(text.contains("no daemon is running: nothing is renewed (next renewal of "), "{text}");
+    assert!(text.contains("the next look is not known"), "{text}");
     let status = status.json();
     assert_eq!(status["accounts"][0]["channels"].as_array().map(Vec::len), Some(4), "{status:#}");
     Daemon::start(&place).stop();

@@ -140,6 +140,25 @@ impl CauseKind {
         matches!(self, CauseKind::RemovalGuard | CauseKind::Vanished)
     }
 
+    /// False when it keeps a channel from being renewed, for as long as it lasts.
+    pub const fn lets_renew(self) -> bool {
+        match self {
+            CauseKind::Unknown
+            | CauseKind::PartlyRefused
+            | CauseKind::Contested
+            | CauseKind::Opaque
+            | CauseKind::BackOff
+            | CauseKind::Credits
+            | CauseKind::RemovalGuard => true,
+            CauseKind::Conflict
+            | CauseKind::Rejected
+            | CauseKind::Vanished
+            | CauseKind::Mode
+            | CauseKind::LeftToExpire
+            | CauseKind::Paused => false,
+        }
+    }
+
     /// One word, for logs and as a label.
     pub const fn word(self) -> &'static str {
         match self {

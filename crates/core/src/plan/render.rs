@@ -156,7 +156,8 @@ impl PlanView {
             }
         }
         for alike in held.chunk_by(HeldView::is_as_unseen_as) {
-            write_line(&mut text, &alike[0].line(&names(alike), self.at));
+            let channels: Vec<&str> = alike.iter().map(|held| held.channel.as_str()).collect();
+            write_line(&mut text, &alike[0].line(&names(&channels), self.at));
         }
         if let Some(note) = undeclarable(foreign) {
             write_line(&mut text, &format!("  * {note}"));
@@ -230,16 +231,16 @@ impl HeldView {
 
 /// A note of the ids that no declaration can have.
 pub fn undeclarable(foreign: &[String]) -> Option<String> {
-    let ids = foreign.iter().filter(|id| id.parse::<ChannelId>().is_err());
-    let ids: Vec<&str> = ids.take(NAMES_MAX).map(String::as_str).collect();
-    let words = || format!("foreign, with ids that cannot be declared: {}", ids.join(", "));
+    let ids = foreign.iter().map(String::as_str).filter(|id| id.parse::<ChannelId>().is_err());
+    let ids: Vec<&str> = ids.collect();
+    let words = || format!("foreign, with ids that cannot be declared: {}", names(&ids));
     (!ids.is_empty()).then(words)
 }
 
 /// `a, b, c`, and how many more there are.
-fn names(held: &[HeldView]) -> String {
-    let shown: Vec<&str> = held.iter().take(NAMES_MAX).map(|held| held.channel.as_str()).collect();
-    let more = held.len() - shown.len();
+fn names(all: &[&str]) -> String {
+    let shown = &all[..all.len().min(NAMES_MAX)];
+    let more = all.len() - shown.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     shown.join(", ") + &more
 }

@@ -57,9 +57,10 @@ impl Plan {
         self.foreign.len() + self.strangers.len()
     }
 
-    /// The ids of the channels at Zoho that are not ours.
+    /// The ids of the channels at Zoho that are not ours. Those that cannot be declared come first,
+    /// so that a list of bounded length has them.
     pub fn foreign_ids(&self) -> impl Iterator<Item = String> + '_ {
-        self.foreign.iter().map(ToString::to_string).chain(self.strangers.iter().cloned())
+        self.strangers.iter().cloned().chain(self.foreign.iter().map(ToString::to_string))
     }
 
     /// How many channels wait for an operator's word: with any, a plan without steps is not
