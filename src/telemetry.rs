@@ -7,7 +7,7 @@
 //! itself.)
 //!
 //! `RUST_LOG` filters by level and target (`debug`, `warn,channelkeeper::zoho=trace`); without it everything of ours is shown from `info` on, and of the
-//! libraries what needs a person. The cron crate logs `Uninited` at info at each start, and
+//! libraries what needs a person. `-v` and `-q` on the command line are above it. The cron crate logs `Uninited` at info at each start, and
 //! reqwest's and hyper's finer levels would show URLs.
 //!
 //! A process that runs for long ([`Wait::Never`]) writes through a bounded queue with a thread of
@@ -45,6 +45,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// This level, unless `RUST_LOG` says something else.
+    Usual(&'static str),
+    /// This level: somebody has asked for it on the command line.
+    Asked(&'static str),
+}
+
 /// The reader that a log line waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -64,7 +73,7 @@ pub struct Lost {
 }
 
 /// Begins to log. A second call changes nothing.
-pub fn begin(format: LogFormat, default_level: &str, wait: Wait) {
+pub fn begin(format: LogFormat, detail: Detail, wait: Wait) {
     let writer = match wait {
         Wait::ForReader => BoxMakeWriter::new(io::stderr),
         Wait::Never => {
@@ -82,7 +91,7 @@ pub fn begin(format: LogFormat, default_level: &str, wait: Wait) {
         // They would go to stderr, by a macro that panics when stderr is broken.
         .log_internal_errors(false)
         .with_target(false)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(takes_colour(io::stderr().is_terminal()));
     let layer = match (format, is_journal()) {
         (LogFormat::Text, false) => layer.fmt_fields(fields).boxed(),
         (LogFormat::Text, true) => {
@@ -93,19 +102,32 @@ pub fn begin(format: LogFormat, default_level: &str, wait: Wait) {
             layer.json().flatten_event(true).without_time().map_event_format(Prioritized).boxed()
         }
     };
-    let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_level);
+    let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), detail);
     // An error only says that logging has begun already.
     let _already = tracing_subscriber::registry().with(filter).with(layer).try_init();
 }
 
-/// The filter of the log: `rust_log`, if it can be read.
-fn filter(rust_log: Option<&str>, default_level: &str) -> Targets {
-    let level = default_level.parse().unwrap_or(LevelFilter::INFO);
+/// The filter of the log: `rust_log`, if it can be read and nobody has asked for a level.
+fn filter(rust_log: Option<&str>, detail: Detail) -> Targets {
+    let (level, rust_log) = match detail {
+        Detail::Usual(level) => (level, rust_log),
+        Detail::Asked(level) => (level, None),
+    };
+    let level = level.parse().unwrap_or(LevelFilter::INFO);
     let default = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("channelkeeper", level)
         .with_target("tokio_cron_scheduler", LevelFilter::WARN);
     rust_log.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// True when what is written there may be coloured: on a terminal, unless `NO_COLOR` is set; with
+/// `CLICOLOR_FORCE` also elsewhere.
+pub fn takes_colour(is_terminal: bool) -> bool {
+    let set = |name| std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "0");
+    let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !is_unwanted && (set("CLICOLOR_FORCE") || (is_terminal && !is_dumb))
 }
 
 /// True when stderr leads to the journal itself: a process inherits the variable even when its
@@ -232,15 +254,17 @@ mod tests {
 
     #[test]
     fn rust_log_says_what_is_shown_and_one_that_cannot_be_read_changes_nothing() {
-        let asked = filter(Some("warn,channelkeeper::zoho=trace"), "info");
+        let asked = filter(Some("warn,channelkeeper::zoho=trace"), Detail::Usual("info"));
         assert!(asked.would_enable("channelkeeper::zoho::client", &Level::TRACE));
         assert!(!asked.would_enable("channelkeeper::store", &Level::INFO));
         for unreadable in [None, Some("channelkeeper=loud")] {
-            let default = filter(unreadable, "debug");
+            let default = filter(unreadable, Detail::Usual("debug"));
             assert!(default.would_enable("channelkeeper::store", &Level::DEBUG));
             assert!(!default.would_enable("reqwest::connect", &Level::INFO));
             assert!(!default.would_enable("tokio_cron_scheduler", &Level::INFO));
         }
+        let asked = filter(Some("trace"), Detail::Asked("warn"));
+        assert!(!asked.would_enable("channelkeeper::store", &Level::INFO));
     }
 
     #[test]

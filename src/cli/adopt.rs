@@ -7,7 +7,7 @@ use clap::Args;
 use crate::daemon::requests::AdoptRequest;
 use crate::model::address::Address;
 
-use super::{Common, Exit, apply, connect};
+use super::{Common, Exit, apply, complete, connect};
 
 /// Make a declared channel that already exists at Zoho ours.
 ///
@@ -17,7 +17,7 @@ use super::{Common, Exit, apply, connect};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct AdoptArgs {
     /// The channel
-    #[arg(value_name = "[ACCOUNT/]CHANNEL")]
+    #[arg(value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
     channel: Address,
 }
 

@@ -7,7 +7,8 @@ use clap::Args;
 use crate::daemon::requests::{ApplyRequest, Which};
 use crate::daemon::views::Applied;
 
-use super::{Common, Exit, connect};
+use super::plan::PlanArgs;
+use super::{Common, Exit, complete, connect};
 
 /// Do now what the config asks for.
 ///
@@ -18,7 +19,7 @@ use super::{Common, Exit, connect};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ApplyArgs {
     /// Only this account
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::accounts())]
     account: Option<String>,
     /// Disable also what the removal guard holds: everything, or more than a third of an account's
     /// channels
@@ -28,6 +29,9 @@ pub(super) struct ApplyArgs {
     /// answer
     #[arg(long)]
     accept_vanished: bool,
+    /// Only show what would be done, as `plan` does, with its exit code; write nothing
+    #[arg(long, conflicts_with_all = ["allow_removals", "accept_vanished", "plan"])]
+    dry_run: bool,
     /// Only if the plan made now has this checksum, which `plan` printed; else nothing is written
     #[arg(long, value_name = "CHECKSUM", conflicts_with_all = ["allow_removals", "accept_vanished"])]
     plan: Option<String>,
@@ -38,7 +42,10 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let ApplyArgs { account, allow_removals, accept_vanished, plan } = args;
+    let ApplyArgs { account, allow_removals, accept_vanished, dry_run, plan } = args;
+    if dry_run {
+        return super::plan::run(PlanArgs { account }, common, stdout).await;
+    }
     let which = Which { account, channel: None };
     let applied =
         connect::ask(common, ApplyRequest { which, allow_removals, accept_vanished, plan }).await?;
@@ -68,9 +75,10 @@ pub(super) fn exit(applied: &[Applied]) -> Exit {
 const AFTER_HELP: &str = "\
 Examples:
   channelkeeper apply
+  channelkeeper apply --dry-run               # the same as channelkeeper plan
   channelkeeper apply --account acme
   channelkeeper apply --allow-removals
   channelkeeper apply --accept-vanished --account acme
   channelkeeper apply --plan 3f2a91c07be4     # as `channelkeeper plan` said
 
-Exit codes: 0 done, or nothing to do; 1 failed, or something is left to do; 3 the config cannot be used.";
+Exit codes: 0 done, or nothing to do; 1 failed, or something is left to do; 2 with --dry-run: changes are pending; 3 the config cannot be used.";

@@ -26,9 +26,10 @@ mod online;
 
 use online::{Answers, Verdict};
 
-/// Say everything that is wrong with the config, and what each channel's renewal survives.
+/// Check the config, and say which outages its channels survive.
 ///
-/// Does not ask Zoho, unless --online is given. A running daemon is asked only where a renewal could
+/// Says everything that is wrong, what each channel's renewal survives, and how many calls a day
+/// each account takes. Does not ask Zoho, unless --online is given. A running daemon is asked only where a renewal could
 /// not fail twice: channels that it holds so already are a warning, others are an error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]

@@ -1,17 +1,18 @@
 //! `completions`: what a shell needs to complete a command line of ours.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::{Cli, Exit};
+use super::{Exit, complete};
 
 /// Print the completions for a shell.
 ///
-/// They are written from the same definition as this help, so they know every verb and option of
-/// this very version.
+/// The script asks this program for what fits: commands, options, their values, and the names of
+/// accounts and channels in the config.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CompletionsArgs {
@@ -21,13 +22,22 @@ pub(super) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: &CompletionsArgs, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut script);
-    stdout.write_all(&script).context("the completions cannot be written")?;
+    let called = std::env::args().next().unwrap_or_default();
+    let script = complete::script(&args.shell.to_string(), &completer(&called)?);
+    let written = script.and_then(|script| stdout.write_all(&script));
+    written.context("the completions cannot be written")?;
     Ok(Exit::Done)
 }
 
-const NAME: &str = "channelkeeper";
+/// The program as the script is to call it: by its name where the shell found it by that, else by
+/// the path at which it was called.
+fn completer(called: &str) -> std::io::Result<String> {
+    match called.contains('/') {
+        true => Ok(std::path::absolute(Path::new(called))?.display().to_string()),
+        false => Ok(called.to_owned()),
+    }
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   source <(channelkeeper completions bash)

@@ -37,6 +37,7 @@ use crate::expose::overview::ConfigState;
 use crate::model::desired::Desired;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::store::{Migrated, Opened, Store};
+use crate::telemetry;
 
 use super::{Common, complain, complain_in_colour};
 
@@ -183,10 +184,11 @@ fn first_of(dirs: &OsStr) -> Option<PathBuf> {
 
 /// Problems and warnings of a config, to stderr.
 pub fn print_problems(loaded: &Loaded) {
-    let look = match (std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR")) {
-        (true, None) => Look::Colour,
-        (true, Some(_)) => Look::Unicode,
-        (false, _) => Look::Plain,
+    let is_terminal = std::io::stderr().is_terminal();
+    let look = match (telemetry::takes_colour(is_terminal), is_terminal) {
+        (true, _) => Look::Colour,
+        (false, true) => Look::Unicode,
+        (false, false) => Look::Plain,
     };
     let all: Vec<_> = loaded.problems.iter().chain(&loaded.warnings).cloned().collect();
     if !all.is_empty() {

@@ -33,9 +33,9 @@ mod world;
 
 use script::Director;
 
-/// Watch days of renewals, a repair and an outage in a minute, without a Zoho account.
+/// Watch days of renewals, a repair and an outage in a minute.
 ///
-/// The real daemon runs against the simulator on a fast clock.
+/// The real daemon runs against the simulator on a fast clock; it needs no Zoho account.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct DemoArgs {

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::daemon::requests::ExplainRequest;
 use crate::model::address::Address;
 
-use super::{Common, Exit, connect};
+use super::{Common, Exit, complete, connect};
 
 /// Show why a channel is treated as it is.
 ///
@@ -18,7 +18,7 @@ use super::{Common, Exit, connect};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ExplainArgs {
     /// The channel: its name, declared or remembered, or its id
-    #[arg(value_name = "[ACCOUNT/]CHANNEL")]
+    #[arg(value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
     channel: Address,
 }
 

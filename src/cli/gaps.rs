@@ -17,7 +17,7 @@ use crate::model::address::Address;
 use crate::model::time::{Timestamp, before};
 use crate::plan::render::counted;
 
-use super::{Common, Exit, connect};
+use super::{Common, Exit, complete, connect};
 
 /// Show which events were not covered, from when to when and why.
 ///
@@ -32,8 +32,8 @@ pub(super) struct GapsArgs {
     /// Only gaps that had not ended then: an instant (2026-03-01T00:00:00Z) or how long ago (7d)
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
-    /// Only this channel, [ACCOUNT/]NAME, also when it is declared no longer
-    #[arg(long, value_name = "NAME")]
+    /// Only this channel, also when it is declared no longer
+    #[arg(long, value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
     channel: Option<Address>,
     /// Also gaps that are acknowledged
     #[arg(long)]
@@ -58,8 +58,11 @@ enum Action {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = ACK_AFTER_HELP)]
 struct AckArgs {
-    /// The channel, [ACCOUNT/]NAME, also when it is declared no longer
-    #[arg(required_unless_present = "all")]
+    /// The channel, also when it is declared no longer
+    #[arg(
+        value_name = "[ACCOUNT/]CHANNEL", required_unless_present = "all",
+        add = complete::channels()
+    )]
     channel: Option<Address>,
     /// Those of every channel
     #[arg(long, conflicts_with = "channel")]

@@ -21,7 +21,7 @@ use crate::model::secret::Secret;
 use crate::plan::drift::{Drift, drift};
 
 use super::connect;
-use super::{Common, Exit, complain};
+use super::{Common, Exit, complain, complete};
 
 mod declare;
 mod toml;
@@ -38,7 +38,7 @@ use declare::{Found, Imported};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ImportArgs {
     /// The account, which has to stand in the config; it may be left out when there is one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::accounts())]
     account: Option<String>,
     /// Write the channels' tokens into files in this directory, for their owner alone; without it,
     /// the declarations name files that are still to be made

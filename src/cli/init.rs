@@ -18,6 +18,7 @@ use crate::files;
 use super::connect::print_problems;
 use super::{CONFIG_DEFAULT, Common, Exit, command};
 
+mod hidden;
 mod text;
 mod wishes;
 

@@ -12,6 +12,7 @@ use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::config::near::did_you_mean;
 use crate::config::{self, Loaded, Surroundings};
 use crate::daemon::assembly::network;
 use crate::files;
@@ -23,7 +24,7 @@ use crate::zoho::device::{self, DeviceError, Invitation, Location};
 use crate::zoho::transport::Transport;
 
 use super::connect::print_problems;
-use super::{Common, Exit, command, complain};
+use super::{Common, Exit, command, complain, complete};
 
 /// Get the refresh token: approve a code in a browser, anywhere.
 ///
@@ -35,7 +36,7 @@ use super::{Common, Exit, command, complain};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct LoginArgs {
     /// The account, which has to stand in the config; it may be left out when there is one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::accounts())]
     account: Option<String>,
     /// Take a self client's grant code instead; with "-" it is read from stdin, because others can
     /// see the arguments of a process
@@ -156,13 +157,21 @@ pub(super) fn chosen<'a>(desired: &'a Desired, name: Option<&str>) -> anyhow::Re
     match (found.next(), found.next(), name) {
         (Some(only), None, _) => Ok(&only.account),
         (Some(_), Some(_), _) => bail!("say which account: --account with one of {}", names()),
-        (None, _, Some(name)) => bail!("no account is named {name} (accounts: {})", names()),
+        (None, _, Some(name)) => Err(no_account(desired, name)),
         (None, _, None) => {
             bail!(
                 "the config declares no account: add [accounts.NAME] with client_id and client_secret"
             )
         }
     }
+}
+
+/// No account has this name; the near one may have been meant.
+pub(super) fn no_account(desired: &Desired, name: &str) -> anyhow::Error {
+    let names: Vec<&str> = desired.accounts.keys().map(|name| name.as_str()).collect();
+    let hint =
+        did_you_mean(name, &names).unwrap_or_else(|| format!(" (accounts: {})", names.join(", ")));
+    anyhow::anyhow!("no account is named {}{hint}", name.escape_debug())
 }
 
 fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBuf> {

@@ -14,7 +14,7 @@ use crate::zoho::auth::{Revoked, revoke};
 
 use super::connect::print_problems;
 use super::login::chosen;
-use super::{Common, Exit};
+use super::{Common, Exit, complete};
 
 /// Revoke the refresh token at Zoho, and remove its file.
 ///
@@ -24,7 +24,7 @@ use super::{Common, Exit};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct LogoutArgs {
     /// The account, which has to stand in the config; it may be left out when there is one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::accounts())]
     account: Option<String>,
 }
 

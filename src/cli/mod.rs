@@ -12,21 +12,25 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::expose::probe::Grade;
 use crate::model::sanitize::plain_lines;
-use crate::telemetry::{self, LogFormat, Wait};
+use crate::telemetry::{self, Detail, LogFormat, Wait};
+
+pub use complete::completed;
 
 mod adopt;
 mod apply;
 mod check;
+mod complete;
 mod completions;
 pub mod connect;
 #[cfg(feature = "simulator")]
 pub mod demo;
 mod explain;
 mod gaps;
+mod grammar;
 mod import;
 mod init;
 mod listen;
@@ -46,6 +50,7 @@ mod run;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod status;
+mod terminal;
 mod token;
 
 /// Keeps Zoho CRM notification channels alive.
@@ -62,18 +67,52 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The config file
-    #[arg(short, long, global = true, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    #[arg(
+        short, long, global = true, help_heading = grammar::GLOBAL, value_name = "FILE",
+        default_value = CONFIG_DEFAULT, value_hint = ValueHint::FilePath
+    )]
     pub config: PathBuf,
     /// Where the store is kept; else $STATE_DIRECTORY, else `state_dir` of `[daemon]`, else
     /// /var/lib/channelkeeper
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(
+        long, global = true, help_heading = grammar::GLOBAL, value_name = "DIR",
+        value_hint = ValueHint::DirPath
+    )]
     pub state_dir: Option<PathBuf>,
     /// Print the result as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = grammar::GLOBAL)]
     pub json: bool,
-    /// How log lines are written
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    /// Log more, whatever RUST_LOG says; twice or three times: more still
+    #[arg(short, long, global = true, help_heading = grammar::GLOBAL, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Log only problems, whatever RUST_LOG says, and show no progress
+    #[arg(
+        short, long, global = true, help_heading = grammar::GLOBAL, conflicts_with = "verbose"
+    )]
+    pub quiet: bool,
+    /// How log lines are written: text for people, or json with an object a line
+    #[arg(
+        long, global = true, help_heading = grammar::GLOBAL, value_enum, default_value_t,
+        value_name = "FORMAT", hide_possible_values = true
+    )]
     pub log_format: LogFormat,
+}
+
+impl Common {
+    /// How much is logged by a verb that usually logs so much.
+    fn detail(&self, usual: &'static str) -> Detail {
+        match (self.quiet, self.verbose) {
+            (false, 0) => Detail::Usual(usual),
+            (true, _) if usual == "info" => Detail::Asked("warn"),
+            (true, _) => Detail::Asked(usual),
+            // The daemon tells its steps unasked.
+            (false, more) => Detail::Asked(match more + u8::from(usual == "info") {
+                1 => "info",
+                2 => "debug",
+                _ => "trace",
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,7 +181,8 @@ pub async fn main(
 ) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     let is_probe = args.iter().any(|arg| arg == "probe");
-    let cli = match Cli::try_parse_from(args) {
+    let parsed = grammar::command().try_get_matches_from(args);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let exit = usage(&error);
@@ -150,7 +190,7 @@ pub async fn main(
         }
     };
     let (level, wait) = cli.verb.logs();
-    telemetry::begin(cli.common.log_format, level, wait);
+    telemetry::begin(cli.common.log_format, cli.common.detail(level), wait);
     let mut stdout = Piped { to: stdout, is_closed: false };
     let exit = match cli.verb.run(&cli.common, &mut stdout).await {
         Ok(exit) => exit,
@@ -308,10 +348,14 @@ fn command(config: &Path, verb: &str) -> String {
 
 const CONFIG_DEFAULT: &str = "/etc/channelkeeper/config.toml";
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan); 3 the config cannot
-be used. Those of probe are a monitoring plugin's: see channelkeeper probe --help.
+Examples:
+  channelkeeper demo --days 3                # try it without a Zoho account
+  channelkeeper -c config.toml init          # begin with a config
+  channelkeeper -c config.toml plan          # see what it would do
+  channelkeeper -c config.toml rehearse      # see what it would survive
+  channelkeeper -c config.toml run           # hold its channels
 
-Try it without a Zoho account:   channelkeeper demo --days 3
-See what a config would do:      channelkeeper -c config.toml plan
-See what it would survive:       channelkeeper -c config.toml rehearse
-Hold it:                         channelkeeper -c config.toml run";
+Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (plan), or gaps that nobody has
+acknowledged (gaps --exit-code); 3 the config cannot be used.
+
+Those of probe are a monitoring plugin's: see channelkeeper probe --help.";

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::daemon::requests::{PauseRequest, ResumeRequest};
 use crate::model::address::Address;
 
-use super::{Common, Exit, apply, connect};
+use super::{Common, Exit, apply, complete, connect};
 
 /// Write nothing at Zoho for a while.
 ///
@@ -20,7 +20,7 @@ use super::{Common, Exit, apply, connect};
 #[command(after_help = PAUSE_HELP)]
 pub(super) struct PauseArgs {
     /// The account or the channel; without it, everything
-    #[arg(value_name = "ACCOUNT|[ACCOUNT/]CHANNEL")]
+    #[arg(value_name = "ACCOUNT|[ACCOUNT/]CHANNEL", add = complete::targets())]
     target: Option<Address>,
     /// For how long, at most 7d
     #[arg(long = "for", value_name = "LENGTH", default_value = "1h", value_parser = length)]
@@ -37,7 +37,7 @@ pub(super) struct PauseArgs {
 #[command(after_help = RESUME_HELP)]
 pub(super) struct ResumeArgs {
     /// The account or the channel; without it, everything
-    #[arg(value_name = "ACCOUNT|[ACCOUNT/]CHANNEL")]
+    #[arg(value_name = "ACCOUNT|[ACCOUNT/]CHANNEL", add = complete::targets())]
     target: Option<Address>,
 }
 

@@ -8,7 +8,7 @@ use crate::daemon::requests::{PlanRequest, Which};
 use crate::plan::cause::CauseKind;
 use crate::plan::render::{PlanView, PlansView, StepView, counted};
 
-use super::{Common, Exit, connect};
+use super::{Common, Exit, complete, connect};
 
 /// Show what would be done now, and change nothing.
 ///
@@ -19,8 +19,8 @@ use super::{Common, Exit, connect};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct PlanArgs {
     /// Only this account
-    #[arg(long, value_name = "NAME")]
-    account: Option<String>,
+    #[arg(long, value_name = "NAME", add = complete::accounts())]
+    pub(super) account: Option<String>,
 }
 
 pub(super) async fn run(

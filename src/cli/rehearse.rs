@@ -21,17 +21,20 @@ use super::{Common, Exit};
 mod dice;
 mod log;
 mod outcome;
+mod progress;
 mod stage;
 #[cfg(test)]
 mod tests;
 mod trouble;
 
 use outcome::Rehearsal;
+use progress::Progress;
 use stage::Script;
 use trouble::{Blow, Outage, Trouble};
 
-/// Play days of the config against the simulator, with trouble, and say what would be covered.
+/// Play days of the config, with outages, at a simulated Zoho.
 ///
+/// It says what would be covered and what would not, which calls that takes and which alarms come.
 /// The real planner and loop on a virtual clock: fourteen days take seconds. It asks neither Zoho
 /// nor a running daemon, and needs no secrets. The trouble is what is asked for; when nothing is,
 /// Zoho is down for seven hours of the third night. Moments are counted from the beginning, day 1
@@ -70,7 +73,10 @@ pub(super) async fn run(
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
     // A runtime cannot wait for another one.
-    let rehearsal = tokio::task::spawn_blocking(move || args.rehearse(desired)).await??;
+    let (days, progress) = (args.days, Progress::default());
+    let watched = progress.clone();
+    let playing = tokio::task::spawn_blocking(move || args.rehearse(desired, watched));
+    let rehearsal = progress.shown_until(playing, days, common).await??;
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&rehearsal)?)?;
     } else {
@@ -80,7 +86,7 @@ pub(super) async fn run(
 }
 
 impl RehearseArgs {
-    fn rehearse(self, desired: Desired) -> anyhow::Result<Rehearsal> {
+    fn rehearse(self, desired: Desired, progress: Progress) -> anyhow::Result<Rehearsal> {
         let RehearseArgs { days, seed, outage, revoke_token, restore_token, edit } = self;
         let asked = Trouble {
             outages: outage,
@@ -91,7 +97,7 @@ impl RehearseArgs {
         let trouble = if asked.is_empty() { Trouble::usual(days) } else { asked };
         trouble.check(days, &desired.accounts.keys().collect::<Vec<_>>())?;
         let head = Rehearsal::beginning(&desired, days, seed, &trouble);
-        Ok(head.with(stage::play(Script { desired, days, seed, trouble })?))
+        Ok(head.with(stage::play(Script { desired, days, seed, trouble, progress })?))
     }
 }
 
@@ -99,6 +105,7 @@ const AFTER_HELP: &str = "\
 Examples:
   channelkeeper -c config.toml rehearse
   channelkeeper -c config.toml rehearse --outage \"day 3 01:00 for 20h\" --seed 7
-  channelkeeper -c config.toml rehearse --revoke-token \"day 5 00:00 of acme\" --restore-token \"day 6 09:00 of acme\"
+  channelkeeper -c config.toml rehearse --revoke-token \"day 5 00:00 of acme\" \\
+    --restore-token \"day 6 09:00 of acme\"
 
 Exit codes: 0 nothing would have lapsed; 1 something would not have been covered, or it failed; 3 the config cannot be used.";

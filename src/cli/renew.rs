@@ -7,7 +7,7 @@ use clap::Args;
 use crate::daemon::requests::{RenewRequest, Which};
 use crate::model::address::Address;
 
-use super::{Common, Exit, apply, connect};
+use super::{Common, Exit, apply, complete, connect};
 
 /// Renew channels now, due or not.
 ///
@@ -16,10 +16,10 @@ use super::{Common, Exit, apply, connect};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RenewArgs {
     /// The channel; without it, or --account, every channel
-    #[arg(value_name = "[ACCOUNT/]CHANNEL")]
+    #[arg(value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
     channel: Option<Address>,
     /// Every channel of this account
-    #[arg(long, value_name = "NAME", conflicts_with = "channel")]
+    #[arg(long, value_name = "NAME", conflicts_with = "channel", add = complete::accounts())]
     account: Option<String>,
 }
 

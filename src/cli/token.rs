@@ -13,14 +13,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
+use crate::config::near::did_you_mean;
 use crate::config::{self, Loaded, Surroundings};
+use crate::model::address::Address;
 use crate::model::channel::Spec;
 use crate::model::desired::Desired;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
 use super::connect::print_problems;
-use super::{Common, Exit};
+use super::{Common, Exit, complete, login};
 
 /// Tell which tokens a receiver should accept for a channel now.
 ///
@@ -31,8 +33,8 @@ use super::{Common, Exit};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct TokenArgs {
     /// The channel: its declared name, or its id
-    #[arg(value_name = "[ACCOUNT/]CHANNEL")]
-    channel: String,
+    #[arg(value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
+    channel: Address,
     /// Only this generation
     #[arg(long, value_enum, value_name = "WHICH")]
     generation: Option<Generation>,
@@ -91,23 +93,22 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn find<'d>(desired: &'d Desired, channel: &str) -> anyhow::Result<&'d Spec> {
-    let (account, name) =
-        channel.split_once('/').map_or((None, channel), |(account, name)| (Some(account), name));
-    let held = desired
-        .accounts
-        .values()
-        .filter(|held| account.is_none_or(|name| name == held.account.name.as_str()));
-    let is_it = |spec: &&Spec| spec.name.as_str() == name || spec.id.to_string() == name;
-    let found: Vec<&Spec> =
-        held.flat_map(|held| held.specs.values()).map(|spec| &**spec).filter(is_it).collect();
-    match found[..] {
+fn find<'d>(desired: &'d Desired, asked: &Address) -> anyhow::Result<&'d Spec> {
+    let held = desired.accounts.iter().filter(|(name, _)| asked.is_of(name));
+    let specs: Vec<&Spec> =
+        held.flat_map(|(_, held)| held.specs.values()).map(|spec| &**spec).collect();
+    let is_it = |spec: &&&Spec| spec.name == asked.channel || Some(spec.id) == asked.id();
+    match specs.iter().filter(is_it).collect::<Vec<_>>()[..] {
         [spec] => Ok(spec),
-        [] => bail!("no channel \"{}\" is declared", channel.escape_debug()),
-        _ => bail!(
-            "several accounts have a channel {}: write ACCOUNT/CHANNEL",
-            channel.escape_debug()
-        ),
+        [] if !desired.accounts.keys().any(|name| asked.is_of(name)) => {
+            Err(login::no_account(desired, asked.account.as_ref().map_or("", |name| name.as_str())))
+        }
+        [] => {
+            let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+            let hint = did_you_mean(asked.channel.as_str(), &names).unwrap_or_default();
+            bail!("no channel is named {asked}{hint}")
+        }
+        _ => bail!("several accounts have a channel {asked}: write ACCOUNT/CHANNEL"),
     }
 }
 

@@ -13,6 +13,11 @@ pub(crate) fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c s
     near.filter(|(distance, _)| *distance <= far).min().map(|(_, candidate)| candidate)
 }
 
+/// As the end of a sentence that says that there is no such name.
+pub(crate) fn did_you_mean(written: &str, names: &[&str]) -> Option<String> {
+    nearest(written, names).map(|name| format!("; did you mean {name}?"))
+}
+
 /// As a help text, or what to say when nothing is near.
 pub(super) fn suggestion(written: &str, candidates: &[&str]) -> String {
     match nearest(written, candidates) {

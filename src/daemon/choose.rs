@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::near::nearest;
+use crate::config::near::did_you_mean;
 use crate::model::address::Address;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::reconcile::subject::Subject;
@@ -83,13 +83,25 @@ impl Fleet {
             return Err(UnknownName::Unusable(name.clone(), why.clone()));
         }
         let found = self.subjects.iter().find(|(name, _)| name.as_str() == wanted);
-        let (name, subject) = found.ok_or_else(|| {
-            let names: Vec<&str> = self.subjects.keys().map(AccountName::as_str).collect();
-            let hint = did_you_mean(wanted, &names)
-                .unwrap_or_else(|| format!(" (accounts: {})", names.join(", ")));
-            UnknownName::Account { name: wanted.to_owned(), hint }
-        })?;
+        let (name, subject) = found.ok_or_else(|| self.no_account(wanted))?;
         Ok([(name.clone(), subject.clone())].into())
+    }
+
+    /// No account has this name; the near one may have been meant.
+    fn no_account(&self, wanted: &str) -> UnknownName {
+        let names = self.subjects.keys().chain(self.unusable.keys());
+        let names: Vec<&str> = names.map(AccountName::as_str).collect();
+        let hint = did_you_mean(wanted, &names)
+            .unwrap_or_else(|| format!(" (accounts: {})", names.join(", ")));
+        UnknownName::Account { name: wanted.to_owned(), hint }
+    }
+
+    /// The account that an address names, if nobody has one of that name.
+    fn unknown_account<'a>(&self, address: &'a Address) -> Option<&'a AccountName> {
+        let is_known = |name: &AccountName| {
+            self.subjects.contains_key(name) || self.unusable.contains_key(name)
+        };
+        address.account.as_ref().filter(|name| !is_known(name))
     }
 
     /// A declared channel.
@@ -111,15 +123,20 @@ impl Fleet {
     /// No channel has this name; the nearest of those that are declared, and of these others, may
     /// have been meant.
     pub(super) fn no_channel(&self, address: &Address, others: &[&str]) -> UnknownName {
-        let mut names: Vec<&str> = self.channel_names().collect();
+        if let Some(account) = self.unknown_account(address).filter(|_| others.is_empty()) {
+            return self.no_account(account.as_str());
+        }
+        let mut names = self.channel_names(address);
         names.extend(others);
         let hint = did_you_mean(address.channel.as_str(), &names).unwrap_or_default();
         UnknownName::Channel { name: address.clone(), hint }
     }
 
-    fn channel_names(&self) -> impl Iterator<Item = &str> {
-        let specs = self.subjects.values().flat_map(|subject| subject.desired.specs.values());
-        specs.map(|spec| spec.name.as_str())
+    /// The names that a slip in this address may have been meant for.
+    fn channel_names(&self, address: &Address) -> Vec<&str> {
+        let subjects = self.subjects.values().filter(|subject| address.is_of(subject.name()));
+        let specs = subjects.flat_map(|subject| subject.desired.specs.values());
+        specs.map(|spec| spec.name.as_str()).collect()
     }
 
     /// The account or channel of this name, `ACCOUNT/CHANNEL`, or without a name everything.
@@ -141,14 +158,16 @@ impl Fleet {
             }),
             (None, true) => Ok(Target { accounts: self.account(name)?, channel: None }),
             (None, false) => {
-                let names: Vec<&str> = self.channel_names().chain(accounts()).collect();
+                if let Some(account) = self.unknown_account(address) {
+                    return Err(self.no_account(account.as_str()));
+                }
+                let mut names = self.channel_names(address);
+                if address.account.is_none() {
+                    names.extend(accounts());
+                }
                 let hint = did_you_mean(name, &names).unwrap_or_default();
                 Err(UnknownName::Neither { name: address.clone(), hint })
             }
         }
     }
-}
-
-fn did_you_mean(written: &str, names: &[&str]) -> Option<String> {
-    nearest(written, names).map(|name| format!("; did you mean {name}?"))
 }

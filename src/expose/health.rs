@@ -30,6 +30,7 @@ mod reasons;
 mod severity;
 
 pub use kind::Kind;
+pub(super) use reasons::NO_DAEMON_RUNS;
 pub use reasons::PASS_OVERDUE;
 pub use severity::{Grade, Severity, Status};
 

@@ -780,7 +780,8 @@ mod tests {
         };
         expect!["credits: account acme: 40 of 500 API credits were left 1h ago, and 50 are kept for renewals: audits, and repairs that lose no deliveries, wait for 23h at most"]
             .assert_eq(&reasons(hours(2)).join("\n"));
-        let text = StatusView::of(&overview, TURNING, hours(2)).to_text(None);
+        let text = StatusView::of(&overview, TURNING, hours(2))
+            .to_text(&crate::expose::status::Layout::PLAIN);
         assert!(
             text.contains(", 40 of 500 API credits left 1h ago (kept for renewals: 50)"),
             "{text}"

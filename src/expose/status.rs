@@ -24,8 +24,11 @@ use super::health::{self, Guarantee, Health, HealthReason, Status, account_guara
 use super::one_line::line;
 use super::overview::{ConfigState, LoopAge, Overview};
 
+mod layout;
+mod table;
 mod text;
 
+pub use layout::{Ink, Layout, Rows};
 pub(super) use text::headline;
 
 /// Everything, at one instant.

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use super::InitArgs;
+use super::hidden::Hidden;
 use crate::cli::complain;
 use crate::cli::connect::fetch;
 use crate::config;
@@ -143,28 +144,6 @@ impl Terminal<'_> {
                 .with_context(|| format!("{} cannot be read", path.display()))?
         };
         one_word(text.trim()).map_err(|why| anyhow::anyhow!("--client-secret-file: {why}"))
-    }
-}
-
-/// A terminal that does not show what is typed, until this is dropped.
-struct Hidden(rustix::termios::Termios);
-
-impl Hidden {
-    fn begin() -> Option<Hidden> {
-        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-        let before = tcgetattr(std::io::stdin()).ok()?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(std::io::stdin(), OptionalActions::Now, &silent).ok()?;
-        Some(Hidden(before))
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        use rustix::termios::{OptionalActions, tcsetattr};
-        // There is nothing to be done about a terminal that has gone.
-        let _shown = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 

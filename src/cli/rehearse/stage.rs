@@ -45,6 +45,7 @@ use crate::zoho::transport::{Exchange, Transport};
 
 use super::dice::Dice;
 use super::log::{Line, Log, Tally};
+use super::progress::Progress;
 use super::trouble::{Act, HOW, Trouble};
 
 /// The script of a rehearsal.
@@ -53,6 +54,7 @@ pub(super) struct Script {
     pub(super) days: u32,
     pub(super) seed: u64,
     pub(super) trouble: Trouble,
+    pub(super) progress: Progress,
 }
 
 /// The outcome of a rehearsal.
@@ -86,11 +88,12 @@ struct Stage {
     zoho: Arc<Mutex<Zoho>>,
     store: Store,
     log: Log,
+    progress: Progress,
 }
 
 impl Stage {
     fn new(script: Script) -> anyhow::Result<Stage> {
-        let Script { desired, days, seed, trouble } = script;
+        let Script { desired, days, seed, trouble, progress } = script;
         let desired = without_secrets(desired);
         let mut dice = Dice::new(seed);
         let starts = before(BEGINS, Duration::from_secs(3600 + dice.below(LEAD_MAX.as_secs())));
@@ -100,7 +103,7 @@ impl Stage {
         let log = Log::new(BEGINS);
         let store = Store::in_memory()?;
         store.keep_desired(&desired)?;
-        Ok(Stage { desired, days, acts, dice, clock, zoho, store, log })
+        Ok(Stage { desired, days, acts, dice, clock, zoho, store, log, progress })
     }
 
     async fn play(mut self) -> anyhow::Result<Played> {
@@ -108,9 +111,10 @@ impl Stage {
         let parts = self.assembled(observer)?;
         let (links, means, stop) = (parts.links.clone(), parts.means.clone(), Stop::default());
         let mut tasks = Tasks::spawn(parts.tasks(&stop));
-        let log = self.log.clone();
+        let (log, progress) = (self.log.clone(), self.progress.clone());
         let listening = tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
+                progress.reached(report.at);
                 log.report(&report);
             }
         });

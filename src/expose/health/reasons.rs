@@ -51,7 +51,7 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
         });
     };
     if loop_age == LoopAge::NO_LOOP {
-        add(Kind::NotLive, None, "no daemon is running, so nothing is renewed".to_owned());
+        add(Kind::NotLive, None, NO_DAEMON_RUNS.to_owned());
     } else if loop_age.0 > LOOP_AGE_MAX {
         add(Kind::NotLive, None, format!("the loop last turned {} ago", brief(loop_age.0)));
     }
@@ -318,6 +318,8 @@ fn ahead_or_behind(milliseconds: i64) -> String {
     if milliseconds < 0 { format!("{length} behind") } else { format!("{length} ahead") }
 }
 
+/// The words for a command that answers for itself.
+pub(in crate::expose) const NO_DAEMON_RUNS: &str = "no daemon is running, so nothing is renewed";
 /// A pass that is due for longer than this is stuck: one call takes half a minute at most, and few
 /// are in one pass.
 pub const PASS_OVERDUE: Duration = Duration::from_secs(10 * 60);

@@ -1,62 +1,144 @@
 //! The status as text: the answer first, then what is wrong, then an account and its channels, one
 //! line each.
 
-use std::fmt::Write as _;
-
-use crate::expose::health::{gaps_note, is_covered, usable};
+use crate::expose::health::{NO_DAEMON_RUNS, gaps_note, is_covered, usable};
 use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::cause::CauseKind;
 use crate::plan::render::undeclarable;
 
+use super::layout::{Layout, Rows, Tone};
+use super::table::{Shown, table};
 use super::{
     AccountView, ChannelView, CreditsView, Guarantee, HeldView, NO_DAEMON, PassView, ReasonView,
     RenewalView, StatusView, counted,
 };
 
 impl StatusView {
-    /// Renders it as text. Lines are cut to `width` characters, if there is a width; there is no
-    /// colour in it.
-    pub fn to_text(&self, width: Option<usize>) -> String {
-        let mut lines = vec![self.headline.clone(), self.summary()];
-        lines.extend(self.health.reasons.iter().map(|reason| format!("  ! {}", reason.line())));
+    /// Renders it as text.
+    pub fn to_text(&self, layout: &Layout) -> String {
+        let shown = Shown::of(self, layout.rows);
+        let mut lines = self.head(layout);
+        let mut silent = 0;
+        for (account, channels) in self.accounts.iter().zip(&shown.accounts) {
+            if channels.is_empty() && account.is_well() && self.accounts.len() > ACCOUNTS_MAX {
+                silent += usize::from(layout.rows == Rows::Worst);
+                if layout.rows == Rows::Worst {
+                    continue;
+                }
+            }
+            lines.push(String::new());
+            lines.extend(account.block(channels, self.now, layout));
+        }
+        lines.extend(self.foot(&shown, silent, layout));
+        lines.join("\n") + "\n"
+    }
+
+    /// The answer, and what is wrong.
+    fn head(&self, layout: &Layout) -> Vec<String> {
+        let tone = Tone::of(self.health.status);
+        let headline = match self.is_remembered() {
+            true => format!("by what the store remembers, {}", self.headline),
+            false => self.headline.clone(),
+        };
+        let headline = layout.prose("", tone, &headline).into_iter();
+        let mut lines: Vec<String> = headline.map(|line| layout.ink(tone, &line)).collect();
+        lines.extend(layout.prose("", tone, &self.summary()));
+        for reason in &self.health.reasons {
+            lines.extend(layout.prose("  ! ", Tone::of(reason.status), &reason.line()));
+        }
         if self.health.reasons_left_out > 0 {
             lines.push(format!("  ! and {} more", self.health.reasons_left_out));
         }
-        lines.extend(gaps_note(self.health.gaps).map(|note| format!("  ! {note}")));
-        lines.extend(self.config.warnings.iter().map(|warning| format!("  warning: {warning}")));
-        for account in &self.accounts {
+        if let Some(note) = gaps_note(self.health.gaps) {
+            lines.extend(layout.prose("  ! ", Tone::Odd, &note));
+        }
+        for warning in &self.config.warnings {
+            lines.extend(layout.prose("  warning: ", Tone::Odd, warning));
+        }
+        lines
+    }
+
+    /// What has no line, and how it is seen.
+    fn foot(&self, shown: &Shown<'_>, silent: usize, layout: &Layout) -> Vec<String> {
+        let mut lines = Vec::new();
+        if silent > 0 {
             lines.push(String::new());
-            lines.push(account.line(self.now));
-            lines.extend(account.overlaps.iter().map(|overlap| format!("  note: {overlap}")));
-            lines.extend(undeclarable(&account.foreign_ids).map(|note| format!("  note: {note}")));
-            lines.extend(table(account, self.now));
-            // The account's health says once which removals wait, with all their names.
-            let is_said = |held: &&HeldView| {
-                [CauseKind::RemovalGuard.word(), CauseKind::Vanished.word()]
-                    .contains(&held.cause.as_str())
-            };
-            let held = account.held.iter().filter(|held| !is_said(held));
-            lines.extend(
-                held.map(|held| format!("  {} {}: {}", held.channel, held.cause, held.detail)),
+            lines.push(format!("{}, all of them well", more(silent, "account")));
+        }
+        if shown.left_out > 0 {
+            let all: usize = self.accounts.iter().map(|account| account.channels.len()).sum();
+            let note = format!(
+                "{} of {all} channels are shown, the worst first; `channelkeeper status --all` shows every one, and a \
+                 name, --account, --state or --not-covered chooses",
+                all - shown.left_out
             );
+            lines.push(String::new());
+            lines.extend(layout.prose("", Tone::Aside, &note));
         }
-        let mut text = String::new();
-        for line in lines {
-            writeln!(text, "{}", cut(&line, width)).expect("writing to a String cannot fail");
-        }
-        text
+        lines
+    }
+
+    /// Returns whether no daemon is behind it.
+    fn is_remembered(&self) -> bool {
+        self.health.reasons.iter().any(|reason| reason.text == NO_DAEMON_RUNS)
     }
 
     fn summary(&self) -> String {
-        let health = &self.health;
-        let ready =
-            health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
-        let live = if health.live { "live" } else { "not live" };
+        let StatusView { version, health, .. } = self;
+        let word = health.status.word();
+        if self.is_remembered() {
+            return format!(
+                "health is {word}; changes at Zoho since the last look are not known (version {version})"
+            );
+        }
+        let ready = match (&health.not_ready, health.live) {
+            (Some(why), _) => format!("is not ready: {why}"),
+            (None, true) => "is ready".to_owned(),
+            (None, false) => "does not do its work".to_owned(),
+        };
         let up = brief(span(self.started_at, self.now));
-        format!("{}, {live}, {ready}; up {up}, version {}", health.status.word(), self.version)
+        format!("health is {word}; the daemon {ready} (running for {up}, version {version})")
     }
+}
+
+impl AccountView {
+    /// Its line, and what belongs to it.
+    fn block(&self, channels: &[&ChannelView], now: Timestamp, layout: &Layout) -> Vec<String> {
+        let title = format!("account {}: ", self.name);
+        let line = self.line(now);
+        let line = line.strip_prefix(&title).unwrap_or(&line);
+        let mut lines = layout.prose(&title, Tone::Title, line);
+        let notes = self.overlaps.iter().cloned().chain(undeclarable(&self.foreign_ids));
+        for note in notes {
+            lines.extend(layout.prose("  note: ", Tone::Aside, &note));
+        }
+        lines.extend(table(channels, now, layout));
+        if let Some(more) = self.left_out(channels, now) {
+            lines.push(layout.ink(Tone::Aside, &format!("  {more}")));
+        }
+        // The account's health says once which removals wait, with all their names.
+        let is_said = |held: &&HeldView| {
+            [CauseKind::RemovalGuard.word(), CauseKind::Vanished.word()]
+                .contains(&held.cause.as_str())
+        };
+        for held in self.held.iter().filter(|held| !is_said(held)) {
+            let text = format!("{} {}: {}", held.channel, held.cause, held.detail);
+            lines.extend(layout.prose("  ", Tone::Aside, &text));
+        }
+        lines
+    }
+
+    /// Returns whether nothing has to be said of it.
+    fn is_well(&self) -> bool {
+        let has_looked = self.pass.as_ref().is_some_and(|pass| pass.look_failed.is_none());
+        self.unusable.is_none() && self.guaranteed_until.is_some() && has_looked
+    }
+}
+
+fn more(number: usize, noun: &str) -> String {
+    counted(number, &format!("more {noun}"))
 }
 
 /// The answer in one sentence: up to when everything stays covered, or what is not covered.
@@ -194,60 +276,6 @@ pub(in crate::expose) fn ahead(instant: Timestamp, now: Timestamp) -> String {
     if instant > now { format!("in {}", brief(span(now, instant))) } else { "is due".to_owned() }
 }
 
-/// A header and a line a channel, in columns as wide as they need to be.
-fn table(account: &AccountView, now: Timestamp) -> Vec<String> {
-    if account.channels.is_empty() {
-        return Vec::new();
-    }
-    let header = ["CHANNEL", "STATE", "ENDS", "RENEWS", "LAST STEP", "NOTE"].map(ToOwned::to_owned);
-    let rows: Vec<[String; 6]> = account.channels.iter().map(|channel| channel.row(now)).collect();
-    let all = || std::iter::once(&header).chain(&rows);
-    let widths: Vec<usize> = (0..header.len())
-        .map(|column| all().map(|row| row[column].chars().count()).max().unwrap_or_default())
-        .collect();
-    let line = |row: &[String; 6]| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("  {}", cells.join("  ")).trim_end().to_owned()
-    };
-    all().map(line).collect()
-}
-
-impl ChannelView {
-    fn row(&self, now: Timestamp) -> [String; 6] {
-        let ends = self.expiry.map_or("-".to_owned(), |expiry| until(expiry, now));
-        let renews = self.due_at.map_or("-".to_owned(), |due_at| until(due_at, now));
-        let last = self.last.as_ref().map_or("-".to_owned(), |last| {
-            format!("{} {} ago: {}", last.step, ago(last.at, now), last.outcome)
-        });
-        [self.name.clone(), self.state.clone(), ends, renews, last, self.note(now)]
-    }
-
-    /// The note beside the state, if there is one.
-    pub fn note(&self, now: Timestamp) -> String {
-        let emergency = self.covered && self.emergency_at.is_some_and(|at| at <= now);
-        let short = self.short_grant.then(|| "short grant".to_owned());
-        let held = self.held.iter().map(|held| match held.until {
-            Some(until) if until > now => {
-                format!("{}: {} (again in {})", held.cause, held.detail, brief(span(now, until)))
-            }
-            Some(_) | None => format!("{}: {}", held.cause, held.detail),
-        });
-        let gaps = (self.gaps > 0)
-            .then(|| format!("{} (`channelkeeper gaps {}`)", counted(self.gaps, "gap"), self.name));
-        let refused =
-            self.undeliverable_since.map(|since| format!("undeliverable for {}", ago(since, now)));
-        let notes = emergency
-            .then(|| "emergency".to_owned())
-            .into_iter()
-            .chain(refused)
-            .chain(short)
-            .chain(gaps)
-            .chain(held);
-        notes.chain(self.drift.iter().cloned()).collect::<Vec<_>>().join("; ")
-    }
-}
-
 /// `in 11h 58m`, or `2m ago`.
 pub(in crate::expose) fn until(instant: Timestamp, now: Timestamp) -> String {
     if instant > now {
@@ -257,22 +285,14 @@ pub(in crate::expose) fn until(instant: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn ago(instant: Timestamp, now: Timestamp) -> String {
+pub(super) fn ago(instant: Timestamp, now: Timestamp) -> String {
     brief(span(instant, now))
-}
-
-fn cut(line: &str, width: Option<usize>) -> String {
-    match width {
-        Some(width) if line.chars().count() > width => {
-            let kept: String = line.chars().take(width.saturating_sub(3)).collect();
-            format!("{kept}...")
-        }
-        Some(_) | None => line.to_owned(),
-    }
 }
 
 /// The most names in the headline.
 const NAMES_MAX: usize = 10;
+/// With more accounts than this, those that are well have no line where the worst are shown.
+const ACCOUNTS_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -284,7 +304,9 @@ mod tests {
         TURNING, account, change, change_channel, converged, empty, hold, hours, id, lose, minutes,
         now, rejected, report,
     };
+    use super::super::layout::{Ink, columns};
     use super::*;
+    use crate::expose::overview::LoopAge;
     use crate::plan::drift::Drift;
     use crate::plan::step::Cause;
     use crate::reconcile::report::ChannelState;
@@ -293,8 +315,8 @@ mod tests {
     fn gaps_that_nobody_has_acknowledged_stand_beside_ok_with_the_verb_to_type() {
         let mut overview = converged(2);
         change_channel(&mut overview, 2, |channel| channel.gaps = 8);
-        let text = view(&overview, now()).to_text(None);
-        assert!(text.contains("\nok, live, ready"), "{text}");
+        let text = view(&overview, now()).to_text(&Layout::PLAIN);
+        assert!(text.contains("\nhealth is ok; the daemon is ready"), "{text}");
         for part in [
             "8 gaps that nobody has acknowledged",
             "`channelkeeper gaps ack`",
@@ -304,7 +326,7 @@ mod tests {
         }
         let summary = crate::expose::summary::Summary::of(&overview, TURNING, now());
         assert_eq!((summary.gaps, view(&overview, now()).health.gaps), (8, 8));
-        let none = view(&converged(2), now()).to_text(None);
+        let none = view(&converged(2), now()).to_text(&Layout::PLAIN);
         assert!(!none.contains("gap"), "{none}");
     }
 
@@ -336,20 +358,20 @@ mod tests {
     fn a_converged_status_says_until_when() {
         expect![[r#"
             everything is covered until 2026-01-02T00:00:00Z (in 22h 30m), even if nothing succeeds any more
-            ok, live, ready; up 1h 30m, version 0.1.0
+            health is ok; the daemon is ready (running for 1h 30m, version 0.1.0)
 
-            account acme: 2 channels (2 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
-              CHANNEL  STATE    ENDS        RENEWS      LAST STEP                                                     NOTE
-              c1       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
-              c2       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
-        "#]].assert_eq(&view(&converged(2), minutes(90)).to_text(None));
+            account acme: 2 channels (2 covered); looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+              CHANNEL  STATE    ENDS        RENEWS      LAST STEP                    NOTE
+              c1       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
+              c2       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
+        "#]].assert_eq(&view(&converged(2), minutes(90)).to_text(&Layout::PLAIN));
     }
 
     #[test]
     fn a_troubled_status_says_what_is_not_covered() {
         expect![[r#"
             NOT covered: 1 of 5 channels: c2; cannot be worked on: delta
-            failing, live, not ready: account gamma has not had its first pass; up 1h 30m, version 0.1.0
+            health is failing; the daemon is not ready: account gamma has not had its first pass (running for 1h 30m, version 0.1.0)
               ! unusable: account delta: cannot be worked on: the environment variable X is not set
               ! first-pass-overdue: account gamma: the first pass has not ended for 1h 30m
               ! uncovered: account acme: channel c2: not covered
@@ -359,27 +381,124 @@ mod tests {
               ! short-grant: account acme: channel c4: Zoho gave far less life than was asked for
               warning: config.toml can be read by others
 
-            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 foreign; looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
-              CHANNEL  STATE      ENDS        RENEWS      LAST STEP                                                     NOTE
-              c1       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
-              c2       uncovered  -           -           enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  rejected: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module (again in 30m)
-              c3       drifted    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  notify_on_related_action: false instead of true
-              c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z  short grant
+            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 foreign; looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+              CHANNEL  STATE      ENDS        RENEWS      LAST STEP                    NOTE
+              c1       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
+              c2       uncovered  -           -           enable (missing) 1h 30m ago  rejected: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module (again in 30m)
+              c3       drifted    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  notify_on_related_action: false instead of true
+              c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  short grant
 
-            account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c10 in 10h 30m, next look in 15m
-              CHANNEL  STATE    ENDS        RENEWS      LAST STEP                                                     NOTE
-              c10      covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago: done until 2026-01-02T00:00:00Z
+            account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+              CHANNEL  STATE    ENDS        RENEWS      LAST STEP                    NOTE
+              c10      covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
 
             account delta: cannot be worked on: the environment variable X is not set
 
             account gamma: no pass has ended yet
-        "#]].assert_eq(&view(&troubled(), minutes(90)).to_text(None));
+        "#]].assert_eq(&view(&troubled(), minutes(90)).to_text(&Layout::PLAIN));
     }
 
     #[test]
-    fn lines_are_cut_to_the_width() {
-        let text = view(&troubled(), minutes(90)).to_text(Some(60));
-        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+    fn no_line_is_wider_than_the_terminal_and_nothing_of_what_is_wrong_is_cut() {
+        for width in [60, 80, 120] {
+            let layout = Layout { width: Some(width), ..Layout::PLAIN };
+            let text = view(&troubled(), minutes(90)).to_text(&layout);
+            assert!(text.lines().all(|line| columns(line) <= width), "{text}");
+            let flowing = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(
+                flowing
+                    .contains("`channelkeeper apply --allow-removals` (renewed until then) (c9)"),
+                "{text}"
+            );
+            assert!(flowing.contains("invalid module (again in 30m)"), "{text}");
+        }
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_a_note_stands_below_its_channel() {
+        let mut overview = converged(2);
+        change_channel(&mut overview, 2, |channel| channel.gaps = 8);
+        let layout = Layout { width: Some(72), ..Layout::PLAIN };
+        expect![[r#"
+            everything is covered until 2026-01-02T00:00:00Z (in 23h), even if
+            nothing succeeds any more
+            health is ok; the daemon is ready (running for 1h, version 0.1.0)
+              ! 8 gaps that nobody has acknowledged: `channelkeeper gaps` lists what
+                was missed, `channelkeeper gaps ack` acknowledges
+
+            account acme: 2 channels (2 covered); looked 0s ago, last pass 0s ago
+                          (timer), next pass in 11h
+              CHANNEL  STATE    ENDS    RENEWS  LAST STEP
+              c1       covered  in 23h  in 11h  enable (missing) 1h ago
+              c2       covered  in 23h  in 11h  enable (missing) 1h ago
+                  8 gaps (`channelkeeper gaps c2`)
+        "#]]
+        .assert_eq(&view(&overview, now()).to_text(&layout));
+    }
+
+    #[test]
+    fn of_many_channels_the_worst_have_a_line_and_the_rest_is_counted() {
+        let worst = Layout { rows: Rows::Worst, ..Layout::PLAIN };
+        let mut overview = converged(60);
+        lose(&mut overview, 42);
+        change_channel(&mut overview, 7, |channel| channel.gaps = 1);
+        let text = view(&overview, now()).to_text(&worst);
+        let names = |text: &str| {
+            let rows = text.lines().filter(|line| line.starts_with("  c"));
+            rows.map(|row| row.split_whitespace().next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&text)[..3], ["c42", "c7", "c1"], "{text}");
+        assert_eq!(names(&text).len(), 10, "{text}");
+        assert!(text.contains("  and 50 more, all of them well\n"), "{text}");
+        assert!(
+            text.contains(
+                "10 of 60 channels are shown, the worst first; `channelkeeper status --all`"
+            ),
+            "{text}"
+        );
+        (1..=60).for_each(|n| lose(&mut overview, n));
+        let text = view(&overview, now()).to_text(&worst);
+        assert!(text.contains("  and 10 more, 10 of them not well\n"), "{text}");
+        let all = view(&overview, now()).to_text(&Layout::PLAIN);
+        assert_eq!((names(&all).len(), names(&all)[9].as_str()), (60, "c10"), "{all}");
+        assert_eq!(names(&view(&converged(50), now()).to_text(&worst)).len(), 50);
+    }
+
+    #[test]
+    fn of_many_accounts_those_that_are_well_are_counted() {
+        let mut overview = converged(1);
+        for n in 10..40 {
+            let name = format!("org{n}");
+            overview
+                .accounts
+                .insert(account(&name), Some(Arc::new(report(&name, n * 100..=n * 100 + 9))));
+        }
+        let text = view(&overview, now()).to_text(&Layout { rows: Rows::Worst, ..Layout::PLAIN });
+        assert!(text.contains("\n29 more accounts, all of them well\n"), "{text}");
+    }
+
+    #[test]
+    fn without_a_daemon_it_says_that_it_is_a_memory() {
+        let view = StatusView::of(&converged(1), LoopAge::NO_LOOP, now());
+        let text = view.to_text(&Layout::PLAIN);
+        assert!(
+            text.starts_with("by what the store remembers, everything is covered until"),
+            "{text}"
+        );
+        assert!(text.contains("changes at Zoho since the last look are not known"), "{text}");
+    }
+
+    #[test]
+    fn colour_says_how_bad_it_is_and_changes_no_word() {
+        let coloured = Layout { ink: Ink::Colour, ..Layout::PLAIN };
+        let text = view(&troubled(), minutes(90)).to_text(&coloured);
+        assert!(text.starts_with("\u{1b}[1;31mNOT covered"), "{text:?}");
+        assert!(text.contains("\u{1b}[1;31muncovered\u{1b}[0m  -"), "{text:?}");
+        let mut bare = text;
+        for code in ["32", "33", "1;31", "1", "2", "0"] {
+            bare = bare.replace(&format!("\u{1b}[{code}m"), "");
+        }
+        assert_eq!(bare, view(&troubled(), minutes(90)).to_text(&Layout::PLAIN));
     }
 
     #[test]
@@ -425,7 +544,7 @@ mod tests {
                 (Some(FOUL.to_owned()), Some(FOUL.to_owned()));
         });
         let view = view(&overview, now());
-        let text = view.to_text(None);
+        let text = view.to_text(&Layout::PLAIN);
         let breaks = |c: char| (c.is_control() && c != '\n') || c == '\u{2028}';
         assert!(!text.contains(breaks) && !text.contains("s3cret"), "{text:?}");
         assert!(text.lines().all(|line| !line.starts_with('b')), "{text}");

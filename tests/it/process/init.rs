@@ -8,6 +8,7 @@ use serde_json::json;
 use super::daemon::Daemon;
 use super::login::approved;
 use super::place::{Place, Ran, ran};
+use super::pty::{AtTerminal, INTERRUPT};
 use super::simulator::Simulator;
 
 /// Runs it where no config is yet.
@@ -91,4 +92,18 @@ fn a_config_that_could_not_be_used_is_not_left_behind() {
     assert!(refused.code == 1 && refused.err.contains("nothing is written"), "{refused:#?}");
     assert!(refused.err.contains("51 events"), "{refused:#?}");
     assert!(!place.config().exists() && !place.path().join("secrets/client-secret").exists());
+}
+
+#[test]
+fn ctrl_c_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_typed() {
+    let place = empty();
+    let init = "trap : INT; $CK init --data-center eu --client-id 1000.ABC --account acme; stty -a";
+    let mut asked = AtTerminal::run(&place, 80, init);
+    asked.until("client secret");
+    asked.keys("s3cr");
+    asked.keys(INTERRUPT);
+    let (_, seen) = asked.ended();
+    assert!(seen.contains(" echo ") && !seen.contains("-echo "), "{seen}");
+    assert!(!seen.contains("s3cr"), "{seen}");
+    assert!(!place.config().exists());
 }

@@ -2,6 +2,7 @@
 //! network or a store.
 
 use super::place::Place;
+use super::pty::AtTerminal;
 
 const EXAMPLE: &str = include_str!("../../../config.example.toml");
 
@@ -25,4 +26,14 @@ fn the_example_is_rehearsed_without_secrets_and_the_exit_code_says_what_would_la
     assert_eq!(place.verb(&["rehearse", "--edit", "day 15 00:00"]).code, 1);
     place.write("no config");
     assert_eq!(place.verb(&["rehearse"]).code, 3);
+}
+
+#[test]
+fn at_a_terminal_it_says_how_far_it_is_and_nowhere_else() {
+    let place = Place::new(EXAMPLE);
+    let mut waited = AtTerminal::run(&place, 80, "$CK rehearse --days 60 >/dev/null");
+    waited.until("playing day 1 of 60");
+    waited.until("playing day 2 of 60");
+    let quiet = AtTerminal::run(&place, 80, "$CK rehearse -q --days 1").ended();
+    assert!(quiet.0 == 0 && !quiet.1.contains("playing"), "{quiet:?}");
 }
