@@ -108,7 +108,7 @@ mod tests {
             let now = after(overview.started_at, Duration::from_secs(60 * minutes));
             let status = StatusView::of(overview, loop_age, now);
             status
-                .to_text(None)
+                .to_text(&crate::expose::status::Layout::PLAIN)
                 .lines()
                 .find(|line| line.starts_with("account"))
                 .unwrap()
@@ -149,12 +149,12 @@ mod tests {
         let pass = status.accounts[0].pass.clone().unwrap();
         assert_eq!((status.next_audit, pass.next_look), (None, None));
         assert!(
-            status.to_text(None).contains(
+            status.to_text(&crate::expose::status::Layout::PLAIN).contains(
                 "no daemon is running: nothing is renewed (next renewal of c1 in 11h 59m), and the \
                  next look is not known"
             ),
             "{}",
-            status.to_text(None)
+            status.to_text(&crate::expose::status::Layout::PLAIN)
         );
     }
 

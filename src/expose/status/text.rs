@@ -360,7 +360,7 @@ mod tests {
             everything is covered until 2026-01-02T00:00:00Z (in 22h 30m), even if nothing succeeds any more
             health is ok; the daemon is ready (running for 1h 30m, version 0.1.0)
 
-            account acme: 2 channels (2 covered); looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+            account acme: 2 channels (2 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
               CHANNEL  STATE    ENDS        RENEWS      LAST STEP                    NOTE
               c1       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
               c2       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
@@ -381,14 +381,14 @@ mod tests {
               ! short-grant: account acme: channel c4: Zoho gave far less life than was asked for
               warning: config.toml can be read by others
 
-            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 foreign; looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 foreign; looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
               CHANNEL  STATE      ENDS        RENEWS      LAST STEP                    NOTE
               c1       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
               c2       uncovered  -           -           enable (missing) 1h 30m ago  rejected: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module (again in 30m)
               c3       drifted    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  notify_on_related_action: false instead of true
               c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  short grant
 
-            account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next pass in 10h 30m
+            account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c10 in 10h 30m, next look in 15m
               CHANNEL  STATE    ENDS        RENEWS      LAST STEP                    NOTE
               c10      covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
 
@@ -427,7 +427,7 @@ mod tests {
                 was missed, `channelkeeper gaps ack` acknowledges
 
             account acme: 2 channels (2 covered); looked 0s ago, last pass 0s ago
-                          (timer), next pass in 11h
+                          (timer), next renewal of c1 in 11h, next look in 15m
               CHANNEL  STATE    ENDS    RENEWS  LAST STEP
               c1       covered  in 23h  in 11h  enable (missing) 1h ago
               c2       covered  in 23h  in 11h  enable (missing) 1h ago
