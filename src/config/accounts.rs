@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::channels::{self, Proof};
 use super::check::Check;
 use super::given::Given;
+use super::proof::Proof;
 use super::raw::{self, Reconcile};
 use super::source::{At, Place};
 use super::values;
-use crate::model::account::{Account, Credentials, DataCenter, Environment};
+use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, ChannelId, NotifyUrl};
+use crate::model::data_center::{DataCenter, Environment};
 use crate::model::desired::{AccountDesired, Desired, Settings};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::product::{Product, portal_url};
@@ -171,7 +172,7 @@ impl Frame {
             policy,
             lifetime: defaults.lifetime.good().or(reconcile.lifetime.good()).cloned(),
             renew_before: defaults.renew_before.good().or(reconcile.renew_before.good()).cloned(),
-            proof: channels::proof(&defaults.token, &defaults.token_key, check),
+            proof: Proof::read(&defaults.token, &defaults.token_key, check),
             defaults,
             has_channels: false,
             desired: AccountDesired::new(model, BTreeMap::new()),

@@ -9,9 +9,10 @@ use super::check::Check;
 use super::given::Given;
 use super::modules;
 use super::near::{nearest, suggestion};
+use super::proof::Proof;
 use super::raw::Channel;
 use super::source::{At, Place};
-use super::values::{self, Reference};
+use super::values;
 use crate::model::channel::{BadName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{BadEvent, Events};
 use crate::model::product::Product;
@@ -249,7 +250,7 @@ impl Frame {
         lifetime: Duration,
         check: &mut Check<'_>,
     ) -> (Option<Secret>, Option<Rotation>) {
-        let own = proof(&channel.token, &channel.token_key, check);
+        let own = Proof::read(&channel.token, &channel.token_key, check);
         let key = match own.or_else(|| self.proof.clone()) {
             Some(Proof::Key(key)) => key,
             given => {
@@ -305,62 +306,6 @@ impl Frame {
         }
         at.value
     }
-}
-
-/// The proof of origin that deliveries carry.
-#[derive(Clone, Debug)]
-pub(super) enum Proof {
-    /// A token.
-    Token(Secret),
-    /// The key that tokens are derived from.
-    Key(Secret),
-}
-
-impl Proof {
-    fn into_token(self) -> Option<Secret> {
-        match self {
-            Proof::Token(token) => Some(token),
-            Proof::Key(_) => None,
-        }
-    }
-}
-
-/// The token or the key that is given; none when there is none, or when that was reported.
-pub(super) fn proof(
-    token_given: &Given<Reference>,
-    key: &Given<Reference>,
-    check: &mut Check<'_>,
-) -> Option<Proof> {
-    if let Some(at) = key.good().filter(|_| !token_given.is_absent()) {
-        check.problem(at.place, "a token_key beside a token", "leave out one of them");
-    }
-    let token = token(token_given, check).map(Proof::Token);
-    let Some(At { value: key, place }) = check.secret("token_key", key) else { return token };
-    // One that was tolerated to be missing is empty.
-    if !key.expose().is_empty() && key.expose().chars().count() < KEY_MIN {
-        let message = format!("this key has fewer than {KEY_MIN} characters");
-        check.problem(place, message, "make a random one: head -c 32 /dev/urandom | base64");
-    }
-    Some(token.unwrap_or(Proof::Key(key)))
-}
-
-/// A channel's token: 1 to 50 printable characters; none when there is none, or when that was
-/// reported.
-fn token(given: &Given<Reference>, check: &mut Check<'_>) -> Option<Secret> {
-    let at = check.secret("token", given)?;
-    let length = at.value.expose().chars().count();
-    if length > TOKEN_MAX {
-        let message = format!("this token has {length} characters, Zoho takes {TOKEN_MAX} at most");
-        check.problem(at.place, message, "shorten it; 32 random letters and digits are plenty");
-    }
-    if at.value.expose().chars().any(char::is_control) {
-        check.problem(
-            at.place,
-            "this token holds a character that cannot be printed",
-            "use letters and digits",
-        );
-    }
-    Some(at.value)
 }
 
 fn events(given: &Given<Vec<At<String>>>, product: Product, check: &mut Check<'_>) -> Events {
@@ -454,10 +399,6 @@ fn check_share(before: Duration, lifetime: Duration, place: Place, check: &mut C
     );
 }
 
-/// Zoho's limits (Kaizen #14 for tokens; zoho/crm-oas, v8.0, for events).
-const TOKEN_MAX: usize = 50;
-/// A key is guessed at leisure by whoever sees a delivery.
-const KEY_MIN: usize = 32;
 /// How long one derived token is written unless the config says otherwise, and at most.
 const ROTATE: Duration = Duration::from_secs(30 * 86_400);
 const ROTATE_MAX: Duration = Duration::from_secs(366 * 86_400);

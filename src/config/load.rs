@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::check::{self, Check};
+use super::check::Check;
 use super::fields::Fields;
 use super::given::{Given, Reader};
 use super::problem::{Notes, Problem};
 use super::raw::{Document, Role};
 use super::secrets::Surroundings;
+use super::settings;
 use super::source::{At, Place, Source};
 use crate::files;
 use crate::model::desired::Desired;
@@ -108,9 +109,6 @@ pub fn set_data_center(path: &Path, account: &str, center: &str) -> Result<PathB
         .map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(file.clone())
 }
-
-/// Where the store is kept when nothing says otherwise.
-pub const STATE_DIR_DEFAULT: &str = "/var/lib/channelkeeper";
 
 /// The files read so far.
 #[derive(Debug, Default)]
@@ -249,7 +247,7 @@ impl Loading {
         let state_dir = self.state_dir();
         let Loading { sources, documents, mut notes, files, broken } = self;
         let desired = (!broken).then(|| {
-            check::desired(documents, &mut Check::new(&sources, surroundings, &mut notes))
+            settings::desired(documents, &mut Check::new(&sources, surroundings, &mut notes))
         });
         let desired = desired.filter(|_| !notes.any_problem());
         let (problems, warnings) = notes.sort_out(&sources);

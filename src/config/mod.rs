@@ -12,7 +12,8 @@
 //! | `fields`, `given` | one table of the tree: takes known keys, reports wrong types and unknown keys |
 //! | `raw` | every key there is, with its one sentence: the list to read when you wonder what a key does |
 //! | `values` | one text to one value: durations, URLs, addresses, cron expressions |
-//! | `check`, `accounts`, `channels`, `conditions` | what only shows between keys; builds the desired state |
+//! | `settings`, `hooks`, `accounts`, `proof`, `channels`, `conditions` | what only shows between keys; builds the desired state |
+//! | `check` | what each of these checks needs: problems, places, secrets |
 //! | `modules`, `near` | what was meant by a word that is nearly another |
 //! | `secrets`, `command` | fetches what a secret refers to; runs the command that prints it |
 //! | `source`, `problem` | positions, masking, and how a problem is shown |
@@ -37,10 +38,12 @@ mod load;
 mod modules;
 pub(crate) mod near;
 mod problem;
+mod proof;
 mod raw;
 mod reference;
 mod schema;
 pub mod secrets;
+mod settings;
 mod source;
 mod values;
 
@@ -49,8 +52,9 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Loaded, STATE_DIR_DEFAULT, load, load_beside, set_data_center, state_dir};
+pub use load::{Loaded, load, load_beside, set_data_center, state_dir};
 pub use problem::{Look, Problem, Severity, render};
+pub use raw::STATE_DIR_DEFAULT;
 pub use reference::reference;
 pub use schema::schema;
 pub use secrets::{Commands, MissingCredentials, Surroundings};

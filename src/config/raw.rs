@@ -13,8 +13,8 @@ use super::fields::Fields;
 use super::given::Given;
 use super::source::{At, Place};
 use super::values::{self, Reference};
-use crate::model::account::{DataCenter, Environment};
 use crate::model::credits::Edition;
+use crate::model::data_center::{DataCenter, Environment};
 use crate::model::policy::{Mode, Removed};
 use crate::model::product::Product;
 use crate::model::version::ApiVersion;
@@ -64,7 +64,7 @@ pub(super) struct Document {
 #[schemars(deny_unknown_fields)]
 pub(super) struct Daemon {
     /// Where the store is kept; `--state-dir` and systemd's `$STATE_DIRECTORY` go before it.
-    #[schemars(with = "Option<String>", extend("default" = super::load::STATE_DIR_DEFAULT))]
+    #[schemars(with = "Option<String>", extend("default" = STATE_DIR_DEFAULT))]
     pub(super) state_dir: Given<String>,
     /// Part of every derived channel id: give two daemons that share an org two owners.
     #[schemars(with = "Option<String>", extend("default" = "channelkeeper"))]
@@ -615,3 +615,6 @@ pub(super) struct Id;
 const USERS_MAX: i64 = 1_000_000;
 /// No org has more credits of a day.
 const CREDITS_MAX: i64 = 10_000_000_000;
+
+/// Where the store is kept when nothing says otherwise.
+pub const STATE_DIR_DEFAULT: &str = "/var/lib/channelkeeper";

@@ -9,8 +9,8 @@ use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 
 use super::near::suggestion;
-use crate::model::account::{DataCenter, Environment};
 use crate::model::credits::Edition;
+use crate::model::data_center::{DataCenter, Environment};
 use crate::model::hooks::HookEvent;
 use crate::model::policy::{Mode, Removed};
 use crate::model::product::Product;

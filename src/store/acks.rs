@@ -14,8 +14,8 @@ use crate::model::channel::{AccountName, ChannelId};
 use crate::model::events::Operation;
 use crate::model::time::Timestamp;
 
+use super::database::Store;
 use super::keys;
-use super::open::Store;
 use super::tree::StoreError;
 use super::value::as_text;
 

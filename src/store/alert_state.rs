@@ -2,7 +2,7 @@
 
 use crate::model::alert_state::AlertState;
 
-use super::open::Store;
+use super::database::Store;
 use super::tree::StoreError;
 
 impl Store {

@@ -9,8 +9,8 @@ use crate::model::canary::Canaries;
 use crate::model::channel::AccountName;
 use crate::model::secret::Fingerprint;
 
+use super::database::Store;
 use super::keys;
-use super::open::Store;
 use super::tree::StoreError;
 
 impl Store {

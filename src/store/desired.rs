@@ -24,8 +24,8 @@ use crate::model::rotation::Rotation;
 use crate::model::secret::{Origin, Parts, Secret};
 use crate::model::version::ApiVersion;
 
+use super::database::Store;
 use super::keys;
-use super::open::Store;
 use super::tree::StoreError;
 use super::value::as_text;
 

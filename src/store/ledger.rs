@@ -10,8 +10,8 @@ use crate::coverage::ledger::Ledger;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::time::{Timestamp, span};
 
+use super::database::Store;
 use super::keys;
-use super::open::Store;
 use super::tree::StoreError;
 
 impl Store {

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::time::Timestamp;
 
-use super::open::{DATABASE, config, open_database};
+use super::database::{DATABASE, config, open_database};
 use super::tree::{BATCH_MAX, StoreError};
 
 /// Every entry: tree, key, value, as bytes, so that what a step does not touch stays as it was to

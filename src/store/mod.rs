@@ -80,6 +80,7 @@
 mod acks;
 mod alert_state;
 mod canaries;
+mod database;
 pub mod desired;
 mod keys;
 pub mod ledger;
@@ -90,7 +91,8 @@ mod tree;
 mod value;
 mod wishes;
 
+pub use database::Store;
 pub use migrate::Migrated;
-pub use open::{OpenError, Opened, SCHEMA, Store};
+pub use open::{OpenError, Opened, SCHEMA};
 pub use pending_states::HELD_MAX;
 pub use tree::{BATCH_MAX, Gate, StoreError};

@@ -21,48 +21,23 @@
 //! on](Store::going_on): all of the store is then in memory, and a new database is opened for it as
 //! soon as the disk works ([`Store::mend`]).
 
-use std::collections::BTreeMap;
 use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::coverage::ledger::Ledger;
 use crate::files;
-use crate::model::channel::{AccountName, ChannelId};
-use crate::model::record::{AccountState, Grant, Record};
+use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
-use crate::model::token::TokenState;
 
+use super::database::{DATABASE, Store, open_database};
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
-use super::pending_states::Held;
-use super::tree::{Gate, Keeper, StoreError, Tree};
-use super::value::{GrantOnly, TokenValue};
+use super::tree::{StoreError, Tree};
+use super::value::TokenValue;
 use super::{acks, alert_state, canaries, desired, keys, ledger, wishes};
-
-/// The open store. Cheap to clone; the lock goes with the last clone.
-#[derive(Clone)]
-pub struct Store {
-    pub(super) meta: Tree,
-    pub(super) desired: Tree,
-    records: Tree,
-    accounts: Tree,
-    tokens: Tree,
-    pub(super) asked: Tree,
-    pub(super) ledgers: Tree,
-    pub(super) acks: Tree,
-    pub(super) canaries: Tree,
-    keeper: Keeper,
-    /// `None` when nothing is held.
-    pub(super) held: Option<Held>,
-    /// `None` while everything is in memory.
-    db: Arc<Mutex<Option<sled::Db>>>,
-    /// `None` when it is temporary.
-    state_dir: Option<PathBuf>,
-}
 
 /// An open store and what had to be done for it.
 pub struct Opened {
@@ -164,27 +139,6 @@ impl Store {
         }
     }
 
-    /// A store that goes on in memory when its disk fails, as a daemon needs it: channels are to be
-    /// renewed whether or not there is room on a disk. [`Store::trouble`] says so, and
-    /// [`Store::mend`] goes back to the disk.
-    #[must_use]
-    pub fn going_on(self) -> Store {
-        let keeper = Keeper { goes_on: true, ..self.keeper.clone() };
-        self.kept_by(keeper)
-    }
-
-    /// A store whose writes are let through by this.
-    #[must_use]
-    pub fn gated(self, gate: Gate) -> Store {
-        let keeper = Keeper { gate: Some(gate), ..self.keeper.clone() };
-        self.kept_by(keeper)
-    }
-
-    /// The reason why recent writes are in memory only, if they are.
-    pub fn trouble(&self) -> Option<String> {
-        self.keeper.trouble()
-    }
-
     /// Brings what is in memory back to the disk. The database has to be opened anew for that: sled
     /// writes nothing any more once a write has failed (seen with 0.34.7).
     ///
@@ -214,216 +168,9 @@ impl Store {
         Ok(())
     }
 
-    /// A store that is gone when it is dropped: for a `plan` before anything is installed.
-    pub fn temporary() -> Result<Store, StoreError> {
-        let db = config()
-            .temporary(true)
-            .open()
-            .map_err(|source| StoreError::Sled { doing: "open a temporary database", source })?;
-        Store::of(db)
-    }
-
-    /// A store that is in memory from the start, for a rehearsal: what is written there is gone
-    /// with the process.
-    ///
-    /// # Errors
-    /// As [`Store::temporary`].
-    pub fn in_memory() -> Result<Store, StoreError> {
-        let store = Store::temporary()?;
-        store.trees().into_iter().try_for_each(Tree::leave_disk)?;
-        store.db.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(store)
-    }
-
     /// Returns whether there is a database in `state_dir`.
     pub fn exists(state_dir: &Path) -> bool {
         state_dir.join(DATABASE).exists()
-    }
-
-    fn of(db: sled::Db) -> Result<Store, StoreError> {
-        let tree = |name| Tree::open(&db, name);
-        Ok(Store {
-            meta: tree("meta")?,
-            desired: tree("desired")?,
-            records: tree("records")?,
-            accounts: tree("accounts")?,
-            tokens: tree("tokens")?,
-            asked: tree("asked")?,
-            ledgers: tree("ledger")?,
-            acks: tree("acks")?,
-            canaries: tree("canaries")?,
-            keeper: Keeper::default(),
-            held: None,
-            db: Arc::new(Mutex::new(Some(db))),
-            state_dir: None,
-        })
-    }
-
-    fn of_dir(self, state_dir: &Path) -> Store {
-        Store { state_dir: Some(state_dir.to_owned()), ..self }
-    }
-
-    fn kept_by(self, keeper: Keeper) -> Store {
-        let Store {
-            meta,
-            desired,
-            records,
-            accounts,
-            tokens,
-            asked,
-            ledgers,
-            acks,
-            canaries,
-            keeper: _,
-            held,
-            db,
-            state_dir,
-        } = self;
-        Store {
-            meta: meta.kept_by(&keeper),
-            desired: desired.kept_by(&keeper),
-            records: records.kept_by(&keeper),
-            accounts: accounts.kept_by(&keeper),
-            tokens: tokens.kept_by(&keeper),
-            asked: asked.kept_by(&keeper),
-            ledgers: ledgers.kept_by(&keeper),
-            acks: acks.kept_by(&keeper),
-            canaries: canaries.kept_by(&keeper),
-            keeper,
-            held,
-            db,
-            state_dir,
-        }
-    }
-
-    /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
-    fn trees(&self) -> [&Tree; 9] {
-        let Store {
-            meta,
-            desired,
-            records,
-            accounts,
-            tokens,
-            asked,
-            ledgers,
-            acks,
-            canaries,
-            keeper: _,
-            held: _,
-            db: _,
-            state_dir: _,
-        } = self;
-        [meta, desired, asked, ledgers, acks, canaries, records, accounts, tokens]
-    }
-
-    /// The record of one channel.
-    pub fn record(
-        &self,
-        account: &AccountName,
-        id: ChannelId,
-    ) -> Result<Option<Record>, StoreError> {
-        self.records.read(&keys::record(account, id))
-    }
-
-    /// True when a channel is ours.
-    pub(super) fn is_recorded(
-        &self,
-        account: &AccountName,
-        id: ChannelId,
-    ) -> Result<bool, StoreError> {
-        self.records.has(&keys::record(account, id))
-    }
-
-    /// The records of one account.
-    pub fn records(
-        &self,
-        account: &AccountName,
-    ) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
-        let entries: Vec<(Vec<u8>, Record)> = self.records.scan(&keys::records_of(account))?;
-        Ok(entries.into_iter().map(|(_, record)| (record.id, record)).collect())
-    }
-
-    /// The remembered channels of an account.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn ids(&self, account: &AccountName) -> Result<Vec<ChannelId>, StoreError> {
-        let keys = self.records.keys_that(&keys::records_of(account), |_| true)?;
-        Ok(keys.iter().filter_map(|key| keys::id_of(key)).collect())
-    }
-
-    /// Visits the grant of each remembered channel, with its account, including accounts that are
-    /// no longer declared.
-    pub fn visit_grants(
-        &self,
-        mut see: impl FnMut(AccountName, Option<Grant>),
-    ) -> Result<(), StoreError> {
-        self.records.each("", |key, record: GrantOnly| {
-            if let Some(account) = keys::account_of(key) {
-                see(account, record.grant);
-            }
-        })
-    }
-
-    /// Sets and removes (`None`) records of one account, and flushes.
-    pub fn write_records(
-        &self,
-        account: &AccountName,
-        changes: &BTreeMap<ChannelId, Option<Record>>,
-    ) -> Result<(), StoreError> {
-        self.set_records(account, changes)?;
-        self.flush()
-    }
-
-    fn set_records(
-        &self,
-        account: &AccountName,
-        changes: &BTreeMap<ChannelId, Option<Record>>,
-    ) -> Result<(), StoreError> {
-        let changes = changes.iter();
-        self.records.set(changes.map(|(id, record)| (keys::record(account, *id), record.as_ref())))
-    }
-
-    /// Sets and removes (`None`) ledgers and records of one account, in this order. They are on the
-    /// disk once it is [flushed](Store::flush).
-    pub fn set_channels(
-        &self,
-        account: &AccountName,
-        ledgers: &[(ChannelId, Option<&Ledger>)],
-        records: &BTreeMap<ChannelId, Option<Record>>,
-    ) -> Result<(), StoreError> {
-        self.set_ledgers(account, ledgers)?;
-        self.set_records(account, records)
-    }
-
-    /// Sees to it that everything that was set is on the disk.
-    pub fn flush(&self) -> Result<(), StoreError> {
-        self.records.flush()
-    }
-
-    /// The stored state of an account.
-    pub(super) fn stored_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
-        Ok(self.accounts.read(account.as_str())?.unwrap_or_default())
-    }
-
-    /// Stores accounts' states, and flushes.
-    pub(super) fn store_states<'a>(
-        &self,
-        states: impl IntoIterator<Item = (&'a AccountName, &'a AccountState)>,
-    ) -> Result<(), StoreError> {
-        let states = states.into_iter();
-        self.accounts.write(states.map(|(account, state)| (account.to_string(), Some(state))))
-    }
-
-    /// The remembered state of an account's token.
-    pub fn token(&self, account: &AccountName) -> Result<Option<TokenState>, StoreError> {
-        let value: Option<TokenValue> = self.tokens.read(account.as_str())?;
-        Ok(value.map(TokenValue::into_state))
-    }
-
-    /// Remembers an account's token, and flushes.
-    pub fn write_token(&self, account: &AccountName, state: &TokenState) -> Result<(), StoreError> {
-        self.tokens.write([(account.to_string(), Some(TokenValue::of(state)))])
     }
 
     /// Reads everything once, so that a value that cannot be read is found before anything relies
@@ -623,24 +370,6 @@ fn value_trouble(path: &Path, error: StoreError) -> Trouble {
     }
 }
 
-/// sled keeps to the length of segments that a database was begun with, and says so.
-pub(super) fn open_database(path: &Path) -> sled::Result<sled::Db> {
-    match config().path(path).open() {
-        Err(sled::Error::Unsupported(_)) => {
-            config().segment_size(SEGMENT_BYTES_ONCE).path(path).open()
-        }
-        result @ (Ok(_) | Err(_)) => result,
-    }
-}
-
-pub(super) fn config() -> sled::Config {
-    let config = sled::Config::default()
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None)
-        .print_profile_on_drop(false);
-    config.segment_size(SEGMENT_BYTES)
-}
-
 /// Made for its owner alone. Who may read a directory that is there already is its owner's
 /// business: the database in it is a directory of its own, and that one is always private. Who may
 /// write into it could put another database there, so nobody else may. Returns the mode that it
@@ -686,13 +415,6 @@ fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// The bytes that sled reads and writes at once. Its own 512 KiB suit far larger stores than this
-/// one: each of its buffers has that length, and a flush of a few bytes may leave as much empty.
-const SEGMENT_BYTES: usize = 64 * 1024;
-/// The segment of the first databases: sled's own size.
-const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
-
-pub(super) const DATABASE: &str = "db";
 /// The file in its directory in which sled keeps everything.
 const SLED_LOG: &str = "db";
 /// `db.begun` is there from before the database until its layout is in it, and nothing else is
@@ -711,7 +433,6 @@ const fn layout_after(steps: &[Step]) -> u32 {
 
 const LOCK_TRIES: u32 = 10;
 const LOCK_WAIT: Duration = Duration::from_millis(20);
-const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -3,23 +3,17 @@
 //! Only a daemon's store [holds](Store::holding) them, because only a daemon comes back to them.
 //! Everybody who reads an account's state from that store reads the one that is held.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::channel::AccountName;
 use crate::model::record::AccountState;
 
-use super::open::Store;
+use super::database::{Held, Store};
 use super::tree::StoreError;
 
 /// How long a state is held at most: whoever makes a store hold calls [`Store::write_held`] as
 /// often.
 pub const HELD_MAX: Duration = Duration::from_secs(5 * 60);
-
-/// The states that are held.
-#[derive(Clone, Default)]
-pub(super) struct Held(Arc<Mutex<BTreeMap<AccountName, AccountState>>>);
 
 impl Store {
     /// A store that holds account states until [`Store::write_held`].
@@ -63,12 +57,6 @@ impl Store {
         self.store_states(&*states)?;
         states.clear();
         Ok(())
-    }
-}
-
-impl Held {
-    fn states(&self) -> MutexGuard<'_, BTreeMap<AccountName, AccountState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

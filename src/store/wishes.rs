@@ -10,7 +10,7 @@ use crate::model::secret::Fingerprint;
 use crate::model::time::Timestamp;
 use crate::model::wishes::{Renewals, Wishes};
 
-use super::open::Store;
+use super::database::Store;
 use super::tree::StoreError;
 
 impl Store {

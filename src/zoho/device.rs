@@ -16,7 +16,8 @@ use super::oauth_words::{HandedIn, hint};
 use super::transport::{Transport, TransportError};
 use super::veil::Veil;
 use crate::clock::Clock;
-use crate::model::account::{Account, DataCenter};
+use crate::model::account::Account;
+use crate::model::data_center::DataCenter;
 use crate::model::exchange::Response;
 use crate::model::secret::Secret;
 

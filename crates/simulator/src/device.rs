@@ -22,7 +22,7 @@ use super::oauth::{covers, refused, reply};
 use super::org::{Device, OrgState};
 use super::orgs::Orgs;
 use super::reply::json_response;
-use crate::model::account::DataCenter;
+use crate::model::data_center::DataCenter;
 use crate::model::exchange::{Request, Response};
 use crate::model::secret::Fingerprint;
 use crate::model::time;

@@ -15,8 +15,8 @@ use crate::cli::complain;
 use crate::cli::connect::fetch;
 use crate::config;
 use crate::files;
-use crate::model::account::DataCenter;
 use crate::model::channel::AccountName;
+use crate::model::data_center::DataCenter;
 use crate::model::events::Events;
 use crate::model::secret::Secret;
 

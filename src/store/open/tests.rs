@@ -1,13 +1,19 @@
 //! A real database in a directory of its own: opening, losing, finding.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::channel::{AccountName, ChannelId};
 use crate::model::record::Trouble as Failures;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::token::Denied;
+use crate::model::token::TokenState;
+use crate::store::Gate;
+use crate::store::database::config;
 use crate::testing::{acme, granted, hours, id, spec};
 
 fn record(number: i64) -> Record {

@@ -9,8 +9,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::account::{DataCenter, Environment};
 use super::credits::Edition;
+use super::data_center::{DataCenter, Environment};
 use super::version::{ApiVersion, DAY, FALLBACK_LIFETIME, Limits};
 
 /// A product of Zoho's that has the watch API.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::channel::ChannelId;
+use super::name::ChannelId;
 use super::secret::Secret;
 use super::time::{Timestamp, before};
 
