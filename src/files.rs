@@ -20,7 +20,7 @@ use secrecy::zeroize::Zeroizing;
 
 /// The content of a file; wiped when it is let go of.
 #[derive(Debug)]
-pub struct Content {
+pub(crate) struct Content {
     /// All of it.
     pub bytes: Zeroizing<Vec<u8>>,
     /// True when somebody can read it who need not.
@@ -31,7 +31,7 @@ pub struct Content {
 ///
 /// # Errors
 /// When it cannot be opened or read, is no regular file, or is larger than that many KiB.
-pub fn read(path: &Path, kib_max: u64) -> Result<Content> {
+pub(crate) fn read(path: &Path, kib_max: u64) -> Result<Content> {
     let file = open(path, OpenOptions::new().read(true))?;
     let metadata = file.metadata()?;
     let size_max = kib_max * 1024;
@@ -49,7 +49,7 @@ pub fn read(path: &Path, kib_max: u64) -> Result<Content> {
 ///
 /// # Errors
 /// As [`read`], and when it is not UTF-8.
-pub fn read_text(path: &Path, kib_max: u64) -> Result<String> {
+pub(crate) fn read_text(path: &Path, kib_max: u64) -> Result<String> {
     read(path, kib_max)?.text()
 }
 
@@ -57,7 +57,7 @@ pub fn read_text(path: &Path, kib_max: u64) -> Result<String> {
 ///
 /// # Errors
 /// When it cannot be opened, or is no regular file.
-pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
+pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
     if let Ok(metadata) = std::fs::metadata(path) {
         refuse_oddities(metadata.file_type())?;
     }
@@ -73,7 +73,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
 ///
 /// # Errors
 /// When it cannot be written. Then whatever was there still is.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let kept = std::fs::metadata(path).map(|metadata| metadata.mode() & 0o7777);
     let folder = folder_of(path);
@@ -96,7 +96,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot be written, [`ErrorKind::AlreadyExists`] above all: nothing is overwritten.
-pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder_of(path);
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
@@ -114,7 +114,7 @@ impl Content {
     ///
     /// # Errors
     /// When it is not UTF-8.
-    pub fn text(&self) -> Result<String> {
+    pub(crate) fn text(&self) -> Result<String> {
         let text = std::str::from_utf8(&self.bytes);
         text.map(str::to_owned).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8"))
     }

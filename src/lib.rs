@@ -10,7 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod expose;
-pub mod files;
+pub(crate) mod files;
 pub mod reconcile;
 pub mod store;
 pub mod telemetry;

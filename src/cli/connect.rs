@@ -45,7 +45,7 @@ use super::{Common, complain, complain_in_colour};
 ///
 /// # Errors
 /// When the answer is no; [`BadConfig`] when the config cannot be used.
-pub async fn ask<V: Verb>(common: &Common, verb: V) -> anyhow::Result<V::Answer> {
+pub(crate) async fn ask<V: Verb>(common: &Common, verb: V) -> anyhow::Result<V::Answer> {
     let state_dir = state_dir(common);
     match Daemon::connect(&state_dir).await? {
         Some(daemon) => daemon.ask(verb).await,
@@ -57,13 +57,13 @@ pub async fn ask<V: Verb>(common: &Common, verb: V) -> anyhow::Result<V::Answer>
 ///
 /// # Errors
 /// When it may not be talked to.
-pub async fn daemon(common: &Common) -> anyhow::Result<Option<Daemon>> {
+pub(crate) async fn daemon(common: &Common) -> anyhow::Result<Option<Daemon>> {
     Daemon::connect(&state_dir(common)).await
 }
 
 /// The config cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum BadConfig {
+pub(crate) enum BadConfig {
     /// By what the daemon says.
     #[error("{0}")]
     Daemon(String),
@@ -73,7 +73,7 @@ pub enum BadConfig {
 }
 
 /// A daemon's socket.
-pub struct Daemon {
+pub(crate) struct Daemon {
     client: reqwest::Client,
     /// The socket, for messages.
     pub socket: PathBuf,
@@ -88,7 +88,7 @@ struct Here {
 }
 
 /// The parts that a verb works with when it goes to Zoho by itself.
-pub struct Beside {
+pub(crate) struct Beside {
     /// The accounts.
     pub fleet: Fleet,
     /// The memory.
@@ -100,7 +100,7 @@ pub struct Beside {
 ///
 /// # Errors
 /// When it is no URL, does not answer in time, or answers anything but 200 or more than that.
-pub async fn fetch(
+pub(crate) async fn fetch(
     (url, token): (&str, Option<&Secret>),
     path: &str,
     (patience, size_max): (Duration, usize),
@@ -135,7 +135,7 @@ pub async fn fetch(
 ///
 /// # Errors
 /// When the config cannot be used, or the store cannot be opened.
-pub async fn beside(common: &Common) -> anyhow::Result<Beside> {
+pub(crate) async fn beside(common: &Common) -> anyhow::Result<Beside> {
     let loaded = config::load(&common.config, &Surroundings::of_process());
     print_problems(&loaded);
     beside_of(common, loaded).await
@@ -146,7 +146,7 @@ pub async fn beside(common: &Common) -> anyhow::Result<Beside> {
 ///
 /// # Errors
 /// When the config cannot be used, or the store cannot be opened.
-pub async fn beside_quietly(common: &Common) -> anyhow::Result<Beside> {
+pub(crate) async fn beside_quietly(common: &Common) -> anyhow::Result<Beside> {
     let loaded = config::load(&common.config, &Surroundings::of_process());
     if loaded.desired.is_none() {
         print_problems(&loaded);
@@ -170,7 +170,7 @@ async fn beside_of(common: &Common, loaded: Loaded) -> anyhow::Result<Beside> {
 
 /// Where the store is: `--state-dir`, else `$STATE_DIRECTORY`, else `[daemon] state_dir`, else the
 /// default. Nothing else of the config is looked at.
-pub fn state_dir(common: &Common) -> PathBuf {
+pub(crate) fn state_dir(common: &Common) -> PathBuf {
     let of_systemd = || std::env::var_os("STATE_DIRECTORY").and_then(|dirs| first_of(&dirs));
     let given = common.state_dir.clone().or_else(of_systemd);
     let given = given.or_else(|| config::state_dir(&common.config));
@@ -183,7 +183,7 @@ fn first_of(dirs: &OsStr) -> Option<PathBuf> {
 }
 
 /// Problems and warnings of a config, to stderr.
-pub fn print_problems(loaded: &Loaded) {
+pub(crate) fn print_problems(loaded: &Loaded) {
     let is_terminal = std::io::stderr().is_terminal();
     let look = match (telemetry::takes_colour(is_terminal), is_terminal) {
         (true, _) => Look::Colour,
@@ -209,7 +209,7 @@ fn keeps_slack(desired: &Desired, store: &Store) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the daemon may not be talked to, or the store cannot be read.
-pub async fn thin_in_force(common: &Common) -> anyhow::Result<slack::Channels> {
+pub(crate) async fn thin_in_force(common: &Common) -> anyhow::Result<slack::Channels> {
     let state_dir = state_dir(common);
     match Daemon::connect(&state_dir).await? {
         Some(daemon) => daemon.ask(SlackRequest {}).await,
@@ -284,7 +284,7 @@ impl Daemon {
     ///
     /// # Errors
     /// The daemon's own words, when it refuses.
-    pub async fn ask<V: Verb>(&self, verb: V) -> anyhow::Result<V::Answer> {
+    pub(crate) async fn ask<V: Verb>(&self, verb: V) -> anyhow::Result<V::Answer> {
         let url = |path: &str| format!("http://daemon{path}");
         let request = match control::is_get::<V>() {
             true => self.client.get(url(V::PATH)).query(&verb),

@@ -38,7 +38,7 @@ use script::Director;
 /// The real daemon runs against the simulator on a fast clock; it needs no Zoho account.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Stop after so many simulated days; without it, go on until interrupted
     #[arg(long, value_name = "N")]
     days: Option<u32>,

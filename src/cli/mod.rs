@@ -6,7 +6,7 @@
 //! has others: those of a monitoring plugin.
 //!
 //! A verb that needs the store goes to the running daemon, over its socket, or does the same in
-//! this process when no daemon holds the store: see [`connect`].
+//! this process when no daemon holds the store: see `connect`.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -25,9 +25,9 @@ mod apply;
 mod check;
 mod complete;
 mod completions;
-pub mod connect;
+pub(crate) mod connect;
 #[cfg(feature = "simulator")]
-pub mod demo;
+pub(crate) mod demo;
 mod explain;
 mod gaps;
 mod grammar;
@@ -48,7 +48,7 @@ mod reload;
 mod renew;
 mod run;
 #[cfg(feature = "simulator")]
-pub mod simulator;
+pub(crate) mod simulator;
 mod status;
 mod terminal;
 mod token;

@@ -28,7 +28,7 @@ use crate::simulator::{Knobs, Org, Zoho};
 /// Over HTTP: OAuth, the watch API, deliveries, quotas and faults.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
-pub struct SimulatorArgs {
+pub(crate) struct SimulatorArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
     pub listen: SocketAddr,
@@ -66,7 +66,7 @@ pub struct SimulatorArgs {
 
 /// `v6=1d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionLimit {
+pub(crate) struct VersionLimit {
     /// The version that it is for.
     pub version: ApiVersion,
     /// The longest life that it grants.
@@ -87,7 +87,7 @@ impl FromStr for VersionLimit {
 }
 
 /// Serves until `shutdown`.
-pub async fn run(
+pub(crate) async fn run(
     args: SimulatorArgs,
     stdout: &mut (dyn Write + Send),
     clock: ClockFn,

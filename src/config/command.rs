@@ -19,7 +19,7 @@ use crate::model::sanitize::plain;
 
 /// The reason why a command gave no secret. It follows the command's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// There is no such program, or it may not be run.
     #[error("cannot be started: {0}")]
     NotStarted(String),

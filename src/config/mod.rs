@@ -42,7 +42,7 @@ mod proof;
 mod raw;
 mod reference;
 mod schema;
-pub mod secrets;
+pub(crate) mod secrets;
 mod settings;
 mod source;
 mod values;

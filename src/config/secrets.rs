@@ -35,7 +35,7 @@ pub enum Commands {
 }
 
 /// From the name of an environment variable to its value.
-pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+pub(crate) type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The meaning of a secret that is missing, above all in a process that systemd has handed no
 /// credentials to.
@@ -104,7 +104,7 @@ impl fmt::Debug for Surroundings {
 
 /// The reason why a secret could not be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretError {
+pub(crate) enum SecretError {
     /// The environment variable does not exist, or is no UTF-8.
     #[error("the environment variable {0} is not set")]
     NotSet(String),
@@ -144,7 +144,7 @@ pub enum SecretError {
 
 impl SecretError {
     /// The remedy.
-    pub fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         match self {
             SecretError::NotSet(name) => {
                 format!(
@@ -189,13 +189,13 @@ impl SecretError {
 }
 
 /// The secret that an origin leads to.
-pub fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, SecretError> {
+pub(crate) fn fetch(origin: &Origin, surroundings: &Surroundings) -> Result<Secret, SecretError> {
     Fetcher::new(surroundings).fetch(origin).map(|fetched| fetched.secret)
 }
 
 /// Fetches the secrets of one config. A command that several of them name runs once.
 #[derive(Debug)]
-pub struct Fetcher<'s> {
+pub(crate) struct Fetcher<'s> {
     surroundings: &'s Surroundings,
     ran: BTreeMap<Vec<String>, Result<Secret, CommandError>>,
 }
@@ -212,7 +212,7 @@ pub(super) struct Fetched {
 
 impl<'s> Fetcher<'s> {
     /// With nothing fetched yet.
-    pub fn new(surroundings: &'s Surroundings) -> Fetcher<'s> {
+    pub(crate) fn new(surroundings: &'s Surroundings) -> Fetcher<'s> {
         Fetcher { surroundings, ran: BTreeMap::new() }
     }
 
@@ -220,7 +220,7 @@ impl<'s> Fetcher<'s> {
     ///
     /// # Errors
     /// See [`SecretError`].
-    pub fn secret(&mut self, origin: &Origin) -> Result<Secret, SecretError> {
+    pub(crate) fn secret(&mut self, origin: &Origin) -> Result<Secret, SecretError> {
         self.fetch(origin).map(|fetched| fetched.secret)
     }
 
@@ -285,7 +285,7 @@ fn secret(value: &[u8], origin: &Origin) -> Result<Secret, SecretError> {
 }
 
 /// Editors and `echo` end a file with one line break. Whatever else is at its end is the secret's.
-pub fn without_line_break(text: &str) -> &str {
+pub(crate) fn without_line_break(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }

@@ -32,10 +32,10 @@ use super::fleet::Fleet;
 use super::scheduler::{Links, Pulse, chain};
 
 /// The messages sent, for the metrics.
-pub type Outbox = Arc<Mutex<BTreeMap<Receiver, Sent>>>;
+pub(crate) type Outbox = Arc<Mutex<BTreeMap<Receiver, Sent>>>;
 
 /// The task.
-pub struct Alarm {
+pub(crate) struct Alarm {
     overview: watch::Receiver<Arc<Overview>>,
     fleet: watch::Receiver<Arc<Fleet>>,
     pulse: Pulse,
@@ -59,7 +59,7 @@ struct Beat {
 impl Alarm {
     /// Goes on where an earlier process ended, and counts in `outbox`. `transport` must bound its
     /// requests.
-    pub fn new(
+    pub(crate) fn new(
         links: &Links,
         clock: Arc<dyn Clock>,
         transport: Arc<dyn Transport>,
@@ -87,7 +87,7 @@ impl Alarm {
     }
 
     /// Looks and tells until `closing`.
-    pub async fn run(mut self, closing: CancellationToken) {
+    pub(crate) async fn run(mut self, closing: CancellationToken) {
         let turns = async {
             loop {
                 self.turn().await;
@@ -235,9 +235,9 @@ pub(super) fn request(method: &'static str, url: &str, body: String) -> Request 
 }
 
 /// How long connecting may take.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BREATH: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! table of everything that runs; who spawns it, stops it ([`Stop`]) and joins it is the host.
 //!
 //! Deliberately not here: reading a config or opening a store ([`super::run`] and the command line
-//! each tell of it in their own way), and listening ([`super::doors`]).
+//! each tell of it in their own way), and listening (`super::doors`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

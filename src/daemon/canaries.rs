@@ -43,7 +43,7 @@ use super::fleet::Fleet;
 use super::scheduler::{Links, Wakes, chain};
 
 /// The task.
-pub struct Canaries {
+pub(crate) struct Canaries {
     fleet: watch::Receiver<Arc<Fleet>>,
     wakes: Wakes,
     clock: Arc<dyn Clock>,
@@ -62,7 +62,7 @@ struct Due {
 
 impl Canaries {
     /// The canaries of this daemon.
-    pub fn new(
+    pub(crate) fn new(
         links: &Links,
         clock: Arc<dyn Clock>,
         transport: Arc<dyn Transport>,
@@ -72,7 +72,7 @@ impl Canaries {
     }
 
     /// Sends what is due until `closing`.
-    pub async fn run(mut self, closing: CancellationToken) {
+    pub(crate) async fn run(mut self, closing: CancellationToken) {
         let turns = async {
             loop {
                 let fleet = self.fleet.borrow_and_update().clone();
@@ -240,13 +240,13 @@ fn query_params(url: &NotifyUrl) -> Map<String, Value> {
 }
 
 /// The header that marks one.
-pub const HEADER: &str = "x-channelkeeper-canary";
+pub(crate) const HEADER: &str = "x-channelkeeper-canary";
 /// The key in its body that marks one.
-pub const MARK: &str = "channelkeeper_canary";
+pub(crate) const MARK: &str = "channelkeeper_canary";
 /// How long connecting may take.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one may take in all.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most under way at once.
 const AT_ONCE_MAX: usize = 4;
 

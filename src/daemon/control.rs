@@ -39,13 +39,13 @@ use super::scheduler::chain;
 
 /// The body of an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ErrorReply {
+pub(crate) struct ErrorReply {
     /// The error, with its causes.
     pub error: String,
 }
 
 /// Where the socket of a state directory is.
-pub fn socket_path(state_dir: &Path) -> PathBuf {
+pub(crate) fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
 }
 
@@ -54,7 +54,7 @@ pub fn socket_path(state_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
+pub(crate) fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
     let path = socket_path(state_dir);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -66,7 +66,12 @@ pub fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Answers until `shutdown`, whoever may open the socket at `door`.
-pub async fn serve(listener: UnixListener, door: PathBuf, desk: Desk, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    listener: UnixListener,
+    door: PathBuf,
+    desk: Desk,
+    shutdown: CancellationToken,
+) {
     let router = axum::Router::new()
         .route(ALIVE, get(async || Json(())))
         .merge(verb::<StatusRequest>())
@@ -123,7 +128,7 @@ async fn noted(Extension(peer): Extension<Peer>, request: Request, next: Next) -
 }
 
 /// Returns whether a verb is asked by GET: what changes nothing and is made from memory.
-pub fn is_get<V: Verb>() -> bool {
+pub(crate) fn is_get<V: Verb>() -> bool {
     V::USE == Use::Look && V::WAITS_FOR == WaitsFor::Nothing
 }
 
@@ -214,7 +219,7 @@ impl IntoResponse for Refusal {
 }
 
 /// Answered by whoever runs, without looking at anything.
-pub const ALIVE: &str = "/alive";
+pub(crate) const ALIVE: &str = "/alive";
 const BODY_MAX: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pass that somebody waits for takes as long as it takes.

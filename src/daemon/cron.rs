@@ -32,7 +32,7 @@ pub struct CronError {
 ///
 /// # Errors
 /// When it cannot begin. A later expression that cannot be scheduled leaves the former in force.
-pub async fn run(
+pub(crate) async fn run(
     links: Links,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,

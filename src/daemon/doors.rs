@@ -45,7 +45,7 @@ pub enum ListenError {
 
 /// The addresses that a daemon was told to listen at, besides that of its config.
 #[derive(Default)]
-pub struct Told {
+pub(crate) struct Told {
     /// The socket of systemd.
     pub inherited: Option<std::net::TcpListener>,
     /// The address of the command line.
@@ -53,7 +53,7 @@ pub struct Told {
 }
 
 /// Open listeners, at which nobody is answered yet.
-pub struct Doors {
+pub(crate) struct Doors {
     http: Option<(TcpListener, SocketAddr)>,
     control: (UnixListener, PathBuf),
 }
@@ -63,7 +63,7 @@ impl Doors {
     ///
     /// # Errors
     /// When one cannot be listened on, or may not.
-    pub async fn open(
+    pub(crate) async fn open(
         told: Told,
         settings: &Settings,
         has_http: bool,
@@ -92,12 +92,12 @@ impl Doors {
     }
 
     /// The address of the health endpoints.
-    pub fn listening(&self) -> Option<SocketAddr> {
+    pub(crate) fn listening(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(|(_, address)| *address)
     }
 
     /// Who answers at them.
-    pub fn tasks(self, parts: &Parts, desk: Desk, stop: &Stop) -> Vec<Task> {
+    pub(crate) fn tasks(self, parts: &Parts, desk: Desk, stop: &Stop) -> Vec<Task> {
         let (socket, path) = self.control;
         let mut tasks = vec![Task::new(
             "control socket",

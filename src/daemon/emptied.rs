@@ -26,7 +26,7 @@ pub enum Emptied {
 ///
 /// # Errors
 /// When the store fails.
-pub fn refusal(
+pub(crate) fn refusal(
     file: &Path,
     desired: &Desired,
     store: &Store,

@@ -1,7 +1,7 @@
 //! Tells hooks what happened: a command, a URL, or both, as `[hooks]` says.
 //!
 //! A task of its own, which hears the reports of passes and reads ledgers; passes neither wait for
-//! it nor know of it. Events come from reports alone ([`crate::expose::event`]): nothing that is
+//! it nor know of it. Events come from reports alone (`crate::expose::event`): nothing that is
 //! done at Zoho depends on a hook, and no hook is run while a step is made.
 //!
 //! The command and the URL are two ways. On each, events go one at a time and in order, each once: a

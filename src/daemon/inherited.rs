@@ -17,7 +17,7 @@ use rustix::net::sockopt::socket_acceptconn;
 ///
 /// # Errors
 /// When what was handed over is not exactly one TCP socket that listens.
-pub fn http() -> io::Result<Option<TcpListener>> {
+pub(crate) fn http() -> io::Result<Option<TcpListener>> {
     let mut handed = ListenFd::from_env();
     if handed.len() > 1 {
         return Err(io::Error::other(format!(

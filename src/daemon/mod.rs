@@ -1,28 +1,28 @@
 //! Wiring and lifetime: what runs and what wakes it.
 //!
 //! - [`former`]: how channels were declared that the config has no more and that are still ours;
-//! - [`emptied`]: a config that declares nothing, which is an accident until somebody says otherwise;
-//! - [`slack`]: channels whose renewal could not fail twice, refused at first and held where they run;
+//! - `emptied`: a config that declares nothing, which is an accident until somebody says otherwise;
+//! - `slack`: channels whose renewal could not fail twice, refused at first and held where they run;
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - `queue`: which account's turn it is;
-//! - [`cron`]: the audit, which only ever says "look for drift now";
-//! - [`alerts`]: the webhook and the heartbeat;
+//! - `cron`: the audit, which only ever says "look for drift now";
+//! - `alerts`: the webhook and the heartbeat;
 //! - [`hooks`]: who is told of single events;
-//! - [`canaries`]: whether receivers take what is posted to them;
-//! - [`requests`], [`actions`] and [`views`]: what can be asked for, what is done, what is answered;
-//! - [`choose`]: which accounts and channels a request means by their names;
+//! - `canaries`: whether receivers take what is posted to them;
+//! - [`requests`], [`actions`] and `views`: what can be asked for, what is done, what is answered;
+//! - `choose`: which accounts and channels a request means by their names;
 //! - [`desk`]: where it is answered, with or without a running daemon;
-//! - [`status_file`]: how everything is, where another host can fetch it;
-//! - [`control`]: the desk over a Unix socket;
+//! - `status_file`: how everything is, where another host can fetch it;
+//! - `control`: the desk over a Unix socket;
 //! - [`reload`]: the config, read again and put in force;
-//! - [`refetch`]: credentials that Zoho refuses, fetched once more from where they came from;
-//! - [`signals`] and [`notify`]: TERM, INT and HUP; READY, RELOADING and STOPPING;
+//! - `refetch`: credentials that Zoho refuses, fetched once more from where they came from;
+//! - `signals` and `notify`: TERM, INT and HUP; READY, RELOADING and STOPPING;
 //! - [`watchdog`]: that the loop turns, told by the loop itself;
-//! - [`inherited`]: the HTTP socket that systemd opened;
+//! - `inherited`: the HTTP socket that systemd opened;
 //! - [`assembly`]: the parts, made in one place, and the table of what runs;
 //! - [`tasks`]: that table, spawned and joined;
-//! - [`doors`]: the listeners;
+//! - `doors`: the listeners;
 //! - `wanted`: the desired state to start with;
 //! - [`run`]: the order of starting and of stopping.
 //!
@@ -30,30 +30,30 @@
 //! store, as a fact that the next pass reads. Then the account is woken as by any other cause.
 
 pub mod actions;
-pub mod alerts;
+pub(crate) mod alerts;
 pub mod assembly;
-pub mod canaries;
-pub mod choose;
-pub mod control;
-pub mod cron;
+pub(crate) mod canaries;
+pub(crate) mod choose;
+pub(crate) mod control;
+pub(crate) mod cron;
 pub mod desk;
-pub mod doors;
-pub mod emptied;
+pub(crate) mod doors;
+pub(crate) mod emptied;
 pub mod fleet;
 pub mod former;
 pub mod hooks;
-pub mod inherited;
-pub mod notify;
+pub(crate) mod inherited;
+pub(crate) mod notify;
 mod queue;
-pub mod refetch;
+pub(crate) mod refetch;
 pub mod reload;
 pub mod requests;
 pub mod run;
 pub mod scheduler;
-pub mod signals;
-pub mod slack;
-pub mod status_file;
+pub(crate) mod signals;
+pub(crate) mod slack;
+pub(crate) mod status_file;
 pub mod tasks;
-pub mod views;
+pub(crate) mod views;
 mod wanted;
 pub mod watchdog;

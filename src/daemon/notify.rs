@@ -21,7 +21,7 @@ use crate::model::time::whole_seconds;
 use super::scheduler::Links;
 
 /// The service that this process is, if it is one, and what was told of it.
-pub struct Service {
+pub(crate) struct Service {
     is_ours: bool,
     /// True when every account has been looked at once.
     is_ready: bool,
@@ -31,18 +31,18 @@ pub struct Service {
 
 impl Service {
     /// Of a daemon that has just started. Nobody is told of one whose process is somebody else's.
-    pub fn new(owns_process: bool) -> Service {
+    pub(crate) fn new(owns_process: bool) -> Service {
         Service { is_ours: owns_process, is_ready: false, line: String::new() }
     }
 
     /// Returns whether anybody is told anything.
-    pub fn is_heard(&self) -> bool {
+    pub(crate) fn is_heard(&self) -> bool {
         self.is_ours && std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
     }
 
     /// Says it the first time that every account has been looked at. Accounts are begun in their
     /// order, so that the last ones tell soonest.
-    pub fn tell_ready(&mut self, overview: &Overview) {
+    pub(crate) fn tell_ready(&mut self, overview: &Overview) {
         if self.is_ready || !overview.accounts.values().rev().all(Option::is_some) {
             return;
         }
@@ -54,7 +54,7 @@ impl Service {
     }
 
     /// Says what the overview is now, if it reads differently. All channels are looked over for it.
-    pub fn tell_line(&mut self, links: &Links, clock: &dyn Clock) {
+    pub(crate) fn tell_line(&mut self, links: &Links, clock: &dyn Clock) {
         let overview = links.overview.borrow().clone();
         let line = line(&overview, &health(&overview, links.pulse.age(clock), clock.now()));
         if self.line != line {
@@ -65,7 +65,7 @@ impl Service {
 
     /// A reload that is told of. It is not while the daemon starts: the end of a reload would be
     /// READY.
-    pub async fn reloading<T>(&self, reload: impl Future<Output = T>) -> T {
+    pub(crate) async fn reloading<T>(&self, reload: impl Future<Output = T>) -> T {
         let is_told = self.is_ours && self.is_ready;
         if is_told {
             // Later versions of systemd want to know that this was not said before they asked.
@@ -81,7 +81,7 @@ impl Service {
     }
 
     /// The daemon is stopping.
-    pub fn tell_stopping(&self) {
+    pub(crate) fn tell_stopping(&self) {
         let status = NotifyState::Status("stopping: calls under way come to their end");
         if self.is_ours {
             tell(&[NotifyState::Stopping, status]);
@@ -91,7 +91,7 @@ impl Service {
 
 /// The loop turns: the watchdog is put off and, while the daemon is `starting`, so is the end of
 /// the start's patience.
-pub fn alive(starting: bool) {
+pub(crate) fn alive(starting: bool) {
     let watchdog = sd_notify::watchdog_enabled().map(|_| NotifyState::Watchdog);
     let patience = starting.then_some(NotifyState::ExtendTimeoutUsec(PATIENCE_US));
     let states: Vec<NotifyState<'_>> = watchdog.into_iter().chain(patience).collect();
@@ -101,7 +101,7 @@ pub fn alive(starting: bool) {
 }
 
 /// How long [`alive`] may stay away: half of what the watchdog waits, as its protocol has it.
-pub fn within() -> Duration {
+pub(crate) fn within() -> Duration {
     sd_notify::watchdog_enabled().map_or(LOOK_AT_CLOCK, |limit| limit / 2)
 }
 

@@ -25,7 +25,7 @@ use super::reload::Reader;
 use super::scheduler::{Links, Message, chain};
 
 /// Watches for refusals until `closing`.
-pub async fn keep(links: Links, reader: Arc<Reader>, closing: CancellationToken) {
+pub(crate) async fn keep(links: Links, reader: Arc<Reader>, closing: CancellationToken) {
     let mut refetcher = Refetcher { links: links.clone(), reader, seen: BTreeMap::new() };
     let mut overview = links.overview;
     loop {

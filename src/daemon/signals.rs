@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 
 /// The request that a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// Finish what is under way and stop.
     Stop,
     /// Stop at once.
@@ -23,7 +23,7 @@ pub enum Asked {
 }
 
 /// The signals of this process, from now on.
-pub struct Incoming {
+pub(crate) struct Incoming {
     signals: Signals,
     clock: SystemClock,
     /// When the first one came that stops, by the monotonic clock.
@@ -35,13 +35,13 @@ impl Incoming {
     ///
     /// # Errors
     /// When the handlers cannot be installed.
-    pub fn listen() -> std::io::Result<Incoming> {
+    pub(crate) fn listen() -> std::io::Result<Incoming> {
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         Ok(Incoming { signals, clock: SystemClock::new(), stopping: None })
     }
 
     /// The next one.
-    pub async fn next(&mut self) -> Option<Asked> {
+    pub(crate) async fn next(&mut self) -> Option<Asked> {
         loop {
             let signal = self.signals.next().await?;
             if signal == SIGHUP {

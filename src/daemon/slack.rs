@@ -16,11 +16,11 @@ use crate::store::desired::{Life, Lives};
 use crate::store::{Store, StoreError};
 
 /// Channels, each with its account.
-pub type Channels = BTreeSet<(AccountName, ChannelId)>;
+pub(crate) type Channels = BTreeSet<(AccountName, ChannelId)>;
 
 /// The channels of a desired state that have too little slack, one line for those that are alike.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// Those that may not begin.
     pub refused: Vec<String>,
     /// Those that the last good desired state has so too.
@@ -28,7 +28,7 @@ pub struct Judged {
 }
 
 /// Judges a desired state by what is held already.
-pub fn judged(desired: &Desired, held: &Channels) -> Judged {
+pub(crate) fn judged(desired: &Desired, held: &Channels) -> Judged {
     let mut refused: BTreeMap<Alike<'_>, Vec<(&Spec, Slack)>> = BTreeMap::new();
     let mut kept = refused.clone();
     for (account, spec, slack) in thin(desired) {
@@ -44,7 +44,7 @@ pub fn judged(desired: &Desired, held: &Channels) -> Judged {
 ///
 /// # Errors
 /// When the store fails.
-pub fn judged_by_store(desired: &Desired, store: &Store) -> Result<Judged, StoreError> {
+pub(crate) fn judged_by_store(desired: &Desired, store: &Store) -> Result<Judged, StoreError> {
     if thin(desired).is_empty() {
         return Ok(Judged::default());
     }
@@ -55,7 +55,7 @@ pub fn judged_by_store(desired: &Desired, store: &Store) -> Result<Judged, Store
 ///
 /// # Errors
 /// When the store fails.
-pub fn held(store: &Store) -> Result<Channels, StoreError> {
+pub(crate) fn held(store: &Store) -> Result<Channels, StoreError> {
     let Lives { request_timeout, channels } = store.lives()?;
     let is_thin = |life: &Life| {
         slack_of((life.lifetime, life.renew_before), &life.account, request_timeout).is_thin()

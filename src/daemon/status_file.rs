@@ -27,7 +27,7 @@ use crate::expose::summary::Summary;
 use super::scheduler::{Links, Message};
 
 /// Keeps the file up to date until `closing`, and writes it once more then.
-pub async fn keep(links: Links, clock: Arc<dyn Clock>, closing: CancellationToken) {
+pub(crate) async fn keep(links: Links, clock: Arc<dyn Clock>, closing: CancellationToken) {
     let (mut overview, mut fleet) = (links.overview.clone(), links.fleet.clone());
     let mut keeper = Keeper { links, clock: clock.clone(), under_way: None, trouble: None };
     while !closing.is_cancelled() {
@@ -133,9 +133,9 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The least time between two writes.
-pub const BETWEEN: Duration = Duration::from_secs(5);
+pub(crate) const BETWEEN: Duration = Duration::from_secs(5);
 /// The most time between two writes.
-pub const EVERY: Duration = Duration::from_secs(60);
+pub(crate) const EVERY: Duration = Duration::from_secs(60);
 /// A write that takes longer hangs.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 const HANGS: &str = "a write takes longer than 10 s";

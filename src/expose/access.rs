@@ -19,7 +19,7 @@ use crate::model::secret::Secret;
 
 /// The proofs that a request has to show.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub(crate) struct Door {
     /// Names besides the loopback's, in lower case.
     hosts: Vec<String>,
     /// True when it is reached by addresses other than the loopback's.
@@ -29,7 +29,7 @@ pub struct Door {
 
 impl Door {
     /// The door of a listener at an address.
-    pub fn new(listening: SocketAddr, http: &Http) -> Door {
+    pub(crate) fn new(listening: SocketAddr, http: &Http) -> Door {
         let is_public = !listening.ip().is_loopback();
         Door { hosts: http.hosts.clone(), is_public, token: http.token.clone() }
     }

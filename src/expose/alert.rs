@@ -31,7 +31,7 @@ use super::overview::Overview;
 
 /// Remembers the last message, and decides on the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Teller {
+pub(crate) struct Teller {
     topics: BTreeMap<String, Topic>,
     /// While something that was told is not over: since when, and when the last message was
     /// delivered.
@@ -52,7 +52,7 @@ struct Topic {
 
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// Which news it is.
     pub news: News,
     /// In plain text, of several lines.
@@ -61,7 +61,7 @@ pub struct Message {
 
 /// Which news a message brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub(crate) enum News {
     /// Something turned bad.
     Bad,
     /// It is bad still.
@@ -72,14 +72,14 @@ pub enum News {
 
 /// Attempts that failed in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retry {
+pub(crate) struct Retry {
     failures: usize,
     not_before: Option<Timestamp>,
 }
 
 impl Teller {
     /// Goes on where an earlier process ended.
-    pub fn restored(told: AlertState) -> Teller {
+    pub(crate) fn restored(told: AlertState) -> Teller {
         let AlertState { at, bad_since, topics } = told;
         let topic = |(name, since)| (name, Topic { since, told: true, gone_since: None });
         Teller {
@@ -91,7 +91,7 @@ impl Teller {
     }
 
     /// The state that a restart has to know; `None` when no trouble was told.
-    pub fn told(&self) -> Option<AlertState> {
+    pub(crate) fn told(&self) -> Option<AlertState> {
         let (bad_since, at) = self.told?;
         let told = self.topics.iter().filter(|(_, topic)| topic.told);
         Some(AlertState {
@@ -102,7 +102,7 @@ impl Teller {
     }
 
     /// How things are at `now`, and what there is to tell of it. `who` is the daemon's name.
-    pub fn look(
+    pub(crate) fn look(
         &mut self,
         health: &Health,
         who: &str,
@@ -129,7 +129,7 @@ impl Teller {
     }
 
     /// A message was delivered.
-    pub fn delivered(&mut self, message: &Message, now: Timestamp) {
+    pub(crate) fn delivered(&mut self, message: &Message, now: Timestamp) {
         self.retry = Retry::default();
         self.told_at = Some(now);
         match message.news {
@@ -144,7 +144,7 @@ impl Teller {
     }
 
     /// It was not.
-    pub fn failed(&mut self, now: Timestamp) {
+    pub(crate) fn failed(&mut self, now: Timestamp) {
         self.retry.again(now);
     }
 
@@ -214,13 +214,13 @@ impl Teller {
 
 impl Retry {
     /// Returns whether the next attempt is not due at `now`.
-    pub fn waits(&self, now: Timestamp) -> bool {
+    pub(crate) fn waits(&self, now: Timestamp) -> bool {
         // A wait that is longer than any was made while the clock was wrong.
         self.not_before.is_some_and(|at| at > now && span(now, at) <= RETRIES[RETRIES.len() - 1])
     }
 
     /// An attempt failed.
-    pub fn again(&mut self, now: Timestamp) {
+    pub(crate) fn again(&mut self, now: Timestamp) {
         self.not_before = Some(after(now, RETRIES[self.failures.min(RETRIES.len() - 1)]));
         self.failures += 1;
     }
@@ -230,7 +230,7 @@ impl Retry {
 /// For that, each account's last pass saw it whole and failed in nothing, and the next is not
 /// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge. No
 /// proof without a declared channel.
-pub fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
     if !overview.unusable.is_empty() || overview.store_failed.is_some() || overview.stopping {
         return None;
     }
@@ -286,7 +286,7 @@ fn rounded(instant: Timestamp) -> Timestamp {
 
 /// How long to wait after each failure in a row to deliver something; after the last, again and
 /// again.
-pub const RETRIES: [Duration; 4] = [
+pub(crate) const RETRIES: [Duration; 4] = [
     Duration::from_secs(60),
     Duration::from_secs(5 * 60),
     Duration::from_secs(15 * 60),

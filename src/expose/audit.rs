@@ -11,20 +11,20 @@ use crate::model::time::{Timestamp, after, span, whole_seconds};
 
 /// An expression that ticks.
 #[derive(Clone, Debug)]
-pub struct Ticks(Cron);
+pub(crate) struct Ticks(Cron);
 
 impl Ticks {
     /// Of an expression.
     ///
     /// # Errors
     /// When it is none.
-    pub fn new(expression: &str) -> Result<Ticks, CronError> {
+    pub(crate) fn new(expression: &str) -> Result<Ticks, CronError> {
         let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
         parser.parse(expression).map(Ticks)
     }
 
     /// The first tick after `instant`; `None` when there is none within a year.
-    pub fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
         let mut at = after(whole_seconds(instant), SECOND);
         while span(instant, at) < YEAR {
             let second = at.as_second();

@@ -25,7 +25,7 @@ use crate::reconcile::report::AccountReport;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Event {
+pub(crate) struct Event {
     /// Its kind.
     pub event: HookEvent,
     /// When it was told, by the local clock.
@@ -41,7 +41,7 @@ pub struct Event {
 /// The subject of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum About {
+pub(crate) enum About {
     /// Channels, by id.
     Channels(Vec<ChannelTold>),
     /// Gaps, as `gaps --json` has them.
@@ -57,7 +57,7 @@ pub enum About {
 
 /// One channel in an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ChannelTold {
+pub(crate) struct ChannelTold {
     /// Its name.
     pub name: ChannelName,
     /// Its id.
@@ -78,14 +78,14 @@ pub struct ChannelTold {
 
 /// What was seen so far, by account.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     gaps: BTreeMap<AccountName, BTreeMap<ChannelId, Vec<Gap>>>,
     tokens: BTreeMap<AccountName, BTreeMap<ChannelId, Option<Fingerprint>>>,
     config: Option<String>,
 }
 
 /// What the steps of a pass came to: what was renewed, and what was refused.
-pub fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
+pub(crate) fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
     let (mut renewed, mut refused) = (Vec::new(), Vec::new());
     for (step, outcome) in &report.outcomes {
         match outcome {
@@ -126,7 +126,7 @@ fn events<T: Clone>(
 
 impl Seen {
     /// The gaps that are known before anything happens: none of them is told.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         account: &AccountName,
         ledgers: &BTreeMap<ChannelId, Ledger>,
@@ -136,7 +136,7 @@ impl Seen {
     }
 
     /// The gaps that began and those that ended, since the ledgers were seen last.
-    pub fn gaps(
+    pub(crate) fn gaps(
         &mut self,
         account: &AccountName,
         ledgers: &BTreeMap<ChannelId, Ledger>,
@@ -160,7 +160,7 @@ impl Seen {
     }
 
     /// The channels whose deliveries carry another token than when they were seen last.
-    pub fn tokens(&mut self, report: &AccountReport, now: Timestamp) -> Vec<Event> {
+    pub(crate) fn tokens(&mut self, report: &AccountReport, now: Timestamp) -> Vec<Event> {
         let known = self.tokens.entry(report.account.clone()).or_default();
         known.retain(|id, _| report.channels.contains_key(id));
         let mut changed = Vec::new();
@@ -175,14 +175,19 @@ impl Seen {
     }
 
     /// Forgets accounts that are declared no longer.
-    pub fn keep(&mut self, is_declared: impl Fn(&AccountName) -> bool) {
+    pub(crate) fn keep(&mut self, is_declared: impl Fn(&AccountName) -> bool) {
         self.gaps.retain(|account, _| is_declared(account));
         self.tokens.retain(|account, _| is_declared(account));
     }
 
     /// The config, when it is another one than was seen last. The first is none, nor is one from the
     /// store.
-    pub fn config(&mut self, file: &str, hash: Option<&str>, now: Timestamp) -> Option<Event> {
+    pub(crate) fn config(
+        &mut self,
+        file: &str,
+        hash: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Event> {
         let hash = hash?;
         let before = self.config.replace(hash.to_owned())?;
         (before != hash).then(|| Event {

@@ -29,10 +29,10 @@ mod kind;
 mod reasons;
 mod severity;
 
-pub use kind::Kind;
+pub(crate) use kind::Kind;
 pub(super) use reasons::NO_DAEMON_RUNS;
-pub use reasons::PASS_OVERDUE;
-pub use severity::{Grade, Severity, Status};
+pub(crate) use reasons::PASS_OVERDUE;
+pub(crate) use severity::{Grade, Status};
 
 /// How the daemon and its channels are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub enum Guarantee {
 }
 
 /// How everything is at `now`.
-pub fn health(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Health {
+pub(crate) fn health(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Health {
     let live = loop_age.0 <= LOOP_AGE_MAX;
     let mut reasons = reasons::reasons(overview, loop_age, now);
     let status = reasons.first().map_or(Status::Ok, |reason| reason.kind.status());
@@ -217,8 +217,8 @@ pub(super) fn counted(number: usize, noun: &str) -> String {
 
 /// A loop that turned longer ago than this does not turn: it turns at least every
 /// [`LOOK_AT_CLOCK`].
-pub const LOOP_AGE_MAX: Duration = Duration::from_secs(3 * LOOK_AT_CLOCK.as_secs());
+pub(crate) const LOOP_AGE_MAX: Duration = Duration::from_secs(3 * LOOK_AT_CLOCK.as_secs());
 /// The most reasons that are listed.
-pub const REASONS_MAX: usize = 100;
+pub(crate) const REASONS_MAX: usize = 100;
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,7 @@ use super::summary::Summary;
 
 /// The parts that are shown.
 #[derive(Clone)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// The latest overview.
     pub overview: watch::Receiver<Arc<Overview>>,
     /// How long ago the loop last turned.
@@ -53,7 +53,7 @@ pub struct Shown {
 }
 
 /// Every path, behind a door.
-pub fn router(shown: Shown, door: Door) -> Router {
+pub(crate) fn router(shown: Shown, door: Door) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/channels/{account}/{name}", get(channel_page))
@@ -71,7 +71,7 @@ pub fn router(shown: Shown, door: Door) -> Router {
 }
 
 /// Serves until `shutdown`, then lets what is under way end.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     serve::serve(listener, router, BRISK, |_| Some(()), shutdown).await;
 }
 

@@ -17,7 +17,7 @@ use crate::model::wishes::Wishes;
 
 /// Reads what is remembered.
 #[derive(Clone)]
-pub struct Lookups {
+pub(crate) struct Lookups {
     /// Reads the memory of one account; nothing when it is not held.
     pub account: Arc<Reads<AccountMemory>>,
     /// Reads the memory of one channel.
@@ -27,14 +27,14 @@ pub struct Lookups {
 }
 
 /// Reads something of an account; an error is a sentence.
-pub type Reads<T> = dyn Fn(&AccountName) -> Result<Option<T>, String> + Send + Sync;
+pub(crate) type Reads<T> = dyn Fn(&AccountName) -> Result<Option<T>, String> + Send + Sync;
 /// Reads what is remembered of a channel; an error is a sentence.
-pub type ReadsChannel =
+pub(crate) type ReadsChannel =
     dyn Fn(&AccountName, ChannelId) -> Result<ChannelMemory, String> + Send + Sync;
 
 /// The declaration and the memory of one account.
 #[derive(Clone, Debug)]
-pub struct AccountMemory {
+pub(crate) struct AccountMemory {
     /// The rules its plans are made under.
     pub policy: Policy,
     /// Its state.
@@ -49,7 +49,7 @@ pub struct AccountMemory {
 
 /// The facts about an access token that may be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenFacts {
+pub(crate) struct TokenFacts {
     /// When the cached one ends; nothing when there is none.
     pub until: Option<Timestamp>,
     /// The OAuth server's last no, in its words, and when it is asked again.
@@ -58,7 +58,7 @@ pub struct TokenFacts {
 
 /// The memory of one channel.
 #[derive(Clone, Debug, Default)]
-pub struct ChannelMemory {
+pub(crate) struct ChannelMemory {
     /// Its record.
     pub record: Option<Record>,
     /// Its ledger, in Zoho's time.

@@ -35,10 +35,10 @@ mod family;
 mod format;
 
 use family::{Families, Family, Labels, Sample, counter, gauge, histograms, info, seconds};
-pub use format::Format;
+pub(crate) use format::Format;
 
 /// Everything, at `now`, in OpenMetrics.
-pub fn encode(
+pub(crate) fn encode(
     overview: &Overview,
     measured: &Measured,
     loop_age: LoopAge,
@@ -449,7 +449,7 @@ fn truth(is: bool) -> f64 {
 const PREFIX: &str = "channelkeeper";
 /// Up to so many channels, each has series of its own; beyond, only sums are shown, and a gauge
 /// says so.
-pub const CHANNEL_SERIES_MAX: usize = 1_000;
+pub(crate) const CHANNEL_SERIES_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {

@@ -18,24 +18,24 @@
 //! - [`front`] with [`table`] and [`accounts`], and [`channel`]: the two pages;
 //! - `frame`: what they share.
 
-pub mod accounts;
-pub mod axis;
-pub mod bar;
-pub mod channel;
+pub(crate) mod accounts;
+pub(crate) mod axis;
+pub(crate) mod bar;
+pub(crate) mod channel;
 mod frame;
-pub mod front;
-pub mod mark;
-pub mod natural;
-pub mod query;
-pub mod select;
-pub mod strip;
-pub mod table;
-pub mod wall;
+pub(crate) mod front;
+pub(crate) mod mark;
+pub(crate) mod natural;
+pub(crate) mod query;
+pub(crate) mod select;
+pub(crate) mod strip;
+pub(crate) mod table;
+pub(crate) mod wall;
 
-pub use channel::{ChannelPage, missing};
-pub use frame::{not_found, policy};
-pub use front::FrontView;
-pub use query::Query;
+pub(crate) use channel::{ChannelPage, missing};
+pub(crate) use frame::{not_found, policy};
+pub(crate) use front::FrontView;
+pub(crate) use query::Query;
 
 #[cfg(test)]
 mod tests;

@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, brief, span};
 
-pub use super::health::Grade;
+pub(crate) use super::health::Grade;
 use super::one_line::line;
 use super::summary::{SCHEMA, Summary};
 
 /// The limits below which a guarantee is too short, and above which a summary is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// A guarantee that is shorter is a warning.
     pub warning: Duration,
     /// A guarantee that is shorter is critical.
@@ -36,7 +36,7 @@ pub struct Limits {
 
 /// The judgement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// How it is.
     pub grade: Grade,
     /// In a sentence.
@@ -53,7 +53,7 @@ pub struct Verdict {
 ///
 /// # Errors
 /// The fault of the summary, in a sentence.
-pub fn read(bytes: &[u8]) -> Result<Summary, String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Summary, String> {
     #[derive(Deserialize)]
     struct Schema {
         schema: u32,
@@ -71,7 +71,7 @@ pub fn read(bytes: &[u8]) -> Result<Summary, String> {
 }
 
 /// Judges a summary at `now`.
-pub fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdict {
+pub(crate) fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdict {
     let ahead = span(now, summary.written_at);
     if ahead > CLOCKS_APART_MAX {
         let text = format!(
@@ -127,12 +127,12 @@ impl Grade {
 
 impl Verdict {
     /// When there is no summary to judge.
-    pub fn of(grade: Grade, text: &str) -> Verdict {
+    pub(crate) fn of(grade: Grade, text: &str) -> Verdict {
         Verdict { grade, text: clean(text), details: Vec::new(), guaranteed_s: None, age_s: None }
     }
 
     /// As a plugin prints it: the line with its numbers, then the details.
-    pub fn to_text(&self, limits: &Limits) -> String {
+    pub(crate) fn to_text(&self, limits: &Limits) -> String {
         let Verdict { grade, text, details, guaranteed_s, age_s } = self;
         let Limits { warning, critical, stale } = limits;
         let number =
@@ -184,9 +184,9 @@ fn clean(text: &str) -> String {
 }
 
 /// Two hosts whose clocks differ by more than this are not to be compared.
-pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
 /// The most lines of details.
-pub const DETAILS_MAX: usize = 10;
+pub(crate) const DETAILS_MAX: usize = 10;
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,7 @@ mod layout;
 mod table;
 mod text;
 
-pub use layout::{Ink, Layout, Rows};
+pub(crate) use layout::{Ink, Layout, Rows};
 pub(super) use text::headline;
 
 /// Everything, at one instant.
@@ -508,6 +508,6 @@ impl ChannelView {
 /// The wake of a report that no daemon's pass made.
 pub(super) const NO_DAEMON: &str = "none";
 /// The most foreign ids that are listed.
-pub const FOREIGN_MAX: usize = 100;
+pub(crate) const FOREIGN_MAX: usize = 100;
 /// The most problems or warnings of the config that are listed.
 const LINES_MAX: usize = 100;

@@ -122,11 +122,11 @@ fn epoch(guarantee: Guarantee) -> Option<i64> {
 }
 
 /// The meaning of the keys.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 /// The most reasons that are listed.
-pub const REASONS_MAX: usize = 20;
+pub(crate) const REASONS_MAX: usize = 20;
 /// The most accounts that are listed.
-pub const ACCOUNTS_MAX: usize = 1000;
+pub(crate) const ACCOUNTS_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests {

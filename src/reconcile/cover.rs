@@ -35,7 +35,7 @@ pub struct Ledgers<'a> {
 }
 
 /// The look of a pass, as the ledgers need it.
-pub struct Sighting<'a> {
+pub(crate) struct Sighting<'a> {
     /// The declared channels.
     pub specs: &'a BTreeMap<ChannelId, Arc<Spec>>,
     /// The records; a channel is ours when it has one.
@@ -182,7 +182,11 @@ impl<'a> Ledgers<'a> {
 ///
 /// # Errors
 /// When the store fails.
-pub fn retire(store: &Store, account: &AccountName, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn retire(
+    store: &Store,
+    account: &AccountName,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let state = store.account_state(account)?;
     let (at, unseen_from) = (state.zoho_time(now), state.looked_from.or(Some(Timestamp::MIN)));
     let mut ledgers = Ledgers::read(store, account)?;

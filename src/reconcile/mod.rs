@@ -6,23 +6,23 @@
 //! work that this one could not do.
 //!
 //! - [`subject`]: the account, as a pass needs it;
-//! - [`observe`]: one look, which is `Seen` or `Unknown`, never half of either;
+//! - `observe`: one look, which is `Seen` or `Unknown`, never half of either;
 //! - [`execute`]: the steps of a plan, in batches, in order, with what became of each;
 //! - [`outcome`]: the outcome of one step;
-//! - [`remember`]: outcomes into records, written before and after each batch;
-//! - [`cover`]: facts into the coverage ledgers, likewise;
-//! - [`look_kept`]: what is kept of a look until the next one;
+//! - `remember`: outcomes into records, written before and after each batch;
+//! - `cover`: facts into the coverage ledgers, likewise;
+//! - `look_kept`: what is kept of a look until the next one;
 //! - [`report`]: what health, status and metrics are computed from.
 //!
 //! Deliberately absent: a decision about a channel (that is `plan`), a retry (that is the next
 //! pass), and any clock read but the one `now` at the top of a pass.
 
-pub mod cover;
+pub(crate) mod cover;
 pub mod execute;
-pub mod look_kept;
-pub mod observe;
+pub(crate) mod look_kept;
+pub(crate) mod observe;
 pub mod outcome;
 pub mod pass;
-pub mod remember;
+pub(crate) mod remember;
 pub mod report;
 pub mod subject;

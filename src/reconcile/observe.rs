@@ -11,7 +11,7 @@ use crate::zoho::error::{Class, Error};
 
 /// The result of a look, and the news about the account that came with it.
 #[derive(Debug)]
-pub struct Observation {
+pub(crate) struct Observation {
     /// The whole list, or why there is none.
     pub look: Look,
     /// The account's state with the look taken into it: clock skew, failures in a row.
@@ -26,7 +26,7 @@ pub struct Observation {
 
 /// Looks, for no longer than `patience` and one page more. A failed look is an answer too, so this
 /// does not fail.
-pub async fn observe(
+pub(crate) async fn observe(
     client: &Client,
     state: AccountState,
     patience: Duration,

@@ -52,7 +52,7 @@ pub struct Declared {
 }
 
 /// Fetches a secret again from where it came from.
-pub type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
+pub(crate) type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
 
 /// The lives that a desired state asks for.
 #[derive(Debug, Default)]

@@ -69,7 +69,7 @@ impl Store {
 }
 
 /// Which ledgers of closed channels are too old, or too many, at `now`.
-pub fn outdated(ledgers: &BTreeMap<ChannelId, Ledger>, now: Timestamp) -> Vec<ChannelId> {
+pub(crate) fn outdated(ledgers: &BTreeMap<ChannelId, Ledger>, now: Timestamp) -> Vec<ChannelId> {
     let closed = ledgers.values().filter_map(|ledger| Some((ledger.closed_at()?, ledger.id)));
     let mut closed: Vec<(Timestamp, ChannelId)> = closed.collect();
     closed.sort_unstable();
@@ -86,9 +86,9 @@ pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
 }
 
 /// Ledgers kept of one account's channels that are declared no longer.
-pub const CLOSED_MAX: usize = 1000;
+pub(crate) const CLOSED_MAX: usize = 1000;
 /// How long such a ledger is kept: what was missed is still of interest to whoever closes the year.
-pub const CLOSED_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+pub(crate) const CLOSED_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {

@@ -67,7 +67,7 @@
 //!
 //! A database that cannot be opened, or at which sled panics, is moved aside as `db.corrupt-TIME`,
 //! and a new one is begun. The desired state comes back from the config, and the channels are taken
-//! over from Zoho's list. See [`open`].
+//! over from Zoho's list. See `open`.
 //!
 //! A daemon whose disk fails in mid-life (full, read-only, broken) goes on with the whole store in
 //! memory, so that nothing lapses for want of a disk. Facts that are in memory only are lost with
@@ -81,11 +81,11 @@ mod acks;
 mod alert_state;
 mod canaries;
 mod database;
-pub mod desired;
+pub(crate) mod desired;
 mod keys;
-pub mod ledger;
+pub(crate) mod ledger;
 mod migrate;
-pub mod open;
+pub(crate) mod open;
 mod pending_states;
 mod tree;
 mod value;

@@ -70,7 +70,7 @@ impl Bounds {
 }
 
 /// A look that takes longer finds what is no longer so.
-pub const PATIENCE_MAX: Duration = Duration::from_secs(10 * 60);
+pub(crate) const PATIENCE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Pages of one look, at two hundred rows each.
 const PAGES_MAX: usize = 1_000;
 /// Rows of one look: no account that was heard of has a tenth of it.

@@ -36,8 +36,8 @@ use super::transport::{Exchange, Transport};
 use super::veil::Veil;
 use super::wire::{self, Answer, Item};
 
-pub use super::bounds::PATIENCE_MAX;
-pub use super::wire::ItemVerdict;
+pub(crate) use super::bounds::PATIENCE_MAX;
+pub(crate) use super::wire::ItemVerdict;
 
 /// One account's way to Zoho.
 pub struct Client {
@@ -67,7 +67,7 @@ pub struct Listing {
 }
 
 /// (operation, outcome) and how many.
-pub type Calls = BTreeMap<(&'static str, &'static str), u64>;
+pub(crate) type Calls = BTreeMap<(&'static str, &'static str), u64>;
 
 /// Calls made by this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -588,7 +588,7 @@ fn path_index(item: &Item) -> Option<usize> {
 }
 
 /// `channel_ids` holds at most 512 characters (zoho/crm-oas, v8.0): 25 ids of 19 digits.
-pub const DELETE_MAX: usize = 25;
+pub(crate) const DELETE_MAX: usize = 25;
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use crate::model::secret::Secret;
 
 /// The words for a person: where to go, and what to type there.
 #[derive(Debug)]
-pub struct Invitation {
+pub(crate) struct Invitation {
     /// Where a person types the code.
     pub url: String,
     /// The code.
@@ -40,7 +40,7 @@ pub struct Invitation {
 
 /// The reason why there is no refresh token.
 #[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
+pub(crate) enum DeviceError {
     /// The OAuth server could not be asked for a code.
     #[error("the OAuth server {0} could not be asked for a code")]
     Unasked(String, #[source] TransportError),
@@ -71,7 +71,7 @@ pub enum DeviceError {
 
 /// A data centre as Zoho names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
+pub(crate) struct Location {
     /// Zoho's word.
     pub named: String,
     /// The data centre that has this name, if it is a known one.
@@ -88,7 +88,7 @@ impl std::fmt::Display for Location {
 ///
 /// # Errors
 /// See [`DeviceError`]: each says what to do next.
-pub async fn invite(
+pub(crate) async fn invite(
     account: &Account,
     scope: &str,
     transport: &dyn Transport,
@@ -113,7 +113,7 @@ pub async fn invite(
 /// # Errors
 /// See [`DeviceError`]. After [`DeviceError::OtherCenter`] the same invitation can be waited for
 /// with an account that leads to that data centre.
-pub async fn wait(
+pub(crate) async fn wait(
     account: &Account,
     invitation: &Invitation,
     transport: &dyn Transport,

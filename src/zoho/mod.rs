@@ -1,37 +1,37 @@
 //! The remote: the only place that knows Zoho's HTTP.
 //!
-//! [`client::Client`] has one method per operation of the watch resource and one token. It sends
+//! `client::Client` has one method per operation of the watch resource and one token. It sends
 //! each request once: retry has one home, the next pass. The one exception is a token that Zoho
 //! calls invalid: it is fetched anew and the request is sent again, once.
 //!
-//! - [`client`]: the operations, for one account;
+//! - `client`: the operations, for one account;
 //! - [`auth`]: the access token: cached over restarts, one fetch at a time, never more fetches than
 //!   Zoho allows;
-//! - [`device`]: the flow in which a person approves a code elsewhere and a refresh token comes;
+//! - `device`: the flow in which a person approves a code elsewhere and a refresh token comes;
 //! - [`wire`]: the bodies, in both directions;
 //! - `replies`: what a reply says beside its items;
 //! - [`veil`]: the one door by which foreign text comes in, without secrets;
 //! - `oauth_words`: what each word of the OAuth server means;
-//! - [`error`]: what went wrong, and the one match that says what it means;
+//! - `error`: what went wrong, and the one match that says what it means;
 //! - `spot`: a place in a request, named by what stands there;
 //! - `bounds`: how much one look may take;
 //! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
-//! - [`timed`]: how long that took, for the metrics.
+//! - `timed`: how long that took, for the metrics.
 //!
 //! Deliberately absent: any decision. `plan` decides if a channel should be written, and
 //! `reconcile` decides the meaning of a failure for the account.
 
 pub mod auth;
 mod bounds;
-pub mod client;
-pub mod device;
-pub mod error;
+pub(crate) mod client;
+pub(crate) mod device;
+pub(crate) mod error;
 mod oauth_words;
 mod replies;
 mod spot;
 mod time;
-pub mod timed;
+pub(crate) mod timed;
 pub mod transport;
 pub mod veil;
 pub mod wire;

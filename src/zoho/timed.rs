@@ -15,7 +15,7 @@ use super::auth::TOKEN_PATH;
 use super::transport::{Exchange, Transport};
 
 /// Another transport, timed.
-pub struct Timed {
+pub(crate) struct Timed {
     inner: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     latencies: Mutex<Latencies>,
@@ -23,12 +23,12 @@ pub struct Timed {
 
 impl Timed {
     /// Times this one.
-    pub fn new(inner: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Timed {
+    pub(crate) fn new(inner: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Timed {
         Timed { inner, clock, latencies: Mutex::default() }
     }
 
     /// How long calls took so far.
-    pub fn latencies(&self) -> Latencies {
+    pub(crate) fn latencies(&self) -> Latencies {
         self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

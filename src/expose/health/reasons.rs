@@ -322,7 +322,7 @@ fn ahead_or_behind(milliseconds: i64) -> String {
 pub(in crate::expose) const NO_DAEMON_RUNS: &str = "no daemon is running, so nothing is renewed";
 /// A pass that is due for longer than this is stuck: one call takes half a minute at most, and few
 /// are in one pass.
-pub const PASS_OVERDUE: Duration = Duration::from_secs(10 * 60);
+pub(crate) const PASS_OVERDUE: Duration = Duration::from_secs(10 * 60);
 /// For how long a jump of the clock is worth a word.
 const JUMP_SHOWN: Duration = Duration::from_secs(3600);
 /// For how long lost log lines are worth a word.

@@ -6,7 +6,7 @@
 
 /// How the metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus's text format 0.0.4, which everything that scrapes can read.
@@ -15,7 +15,7 @@ pub enum Format {
 
 impl Format {
     /// The format that an `Accept` header asks for: OpenMetrics only when it names it.
-    pub fn asked(accept: &str) -> Format {
+    pub(crate) fn asked(accept: &str) -> Format {
         let names_it = accept.split(',').any(|range| {
             let mut parts = range.split(';').map(str::trim);
             let is_it = parts
@@ -29,7 +29,7 @@ impl Format {
     }
 
     /// The content type of an answer in this format.
-    pub const fn content_type(self) -> &'static str {
+    pub(crate) const fn content_type(self) -> &'static str {
         match self {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Format::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -37,7 +37,7 @@ impl Format {
     }
 
     /// A text in OpenMetrics, in this format.
-    pub fn of(self, openmetrics: String) -> String {
+    pub(crate) fn of(self, openmetrics: String) -> String {
         match self {
             Format::OpenMetrics => openmetrics,
             Format::Text => plain(&openmetrics),

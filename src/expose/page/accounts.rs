@@ -21,7 +21,7 @@ use super::query::Query;
 
 /// One account.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AccountRow {
+pub(crate) struct AccountRow {
     /// Its name.
     pub name: String,
     /// The reason why the account cannot be worked on.
@@ -193,4 +193,4 @@ fn skew(milliseconds: i64) -> String {
 /// Less than this is shown as none.
 const SKEW_SHOWN_MS: i64 = 50;
 /// The most accounts in the page.
-pub const ACCOUNTS_MAX: usize = 10;
+pub(crate) const ACCOUNTS_MAX: usize = 10;

@@ -15,7 +15,7 @@ use super::wall::ended_since;
 
 /// The axis.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// The middle.
     pub now: Timestamp,
     /// Channels with a gap, by the worst in it, in each half hour before now.
@@ -36,7 +36,7 @@ pub struct Axis {
 
 /// When a channel is renewed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Renewal {
+pub(crate) struct Renewal {
     /// Then.
     pub at: Timestamp,
     /// The account.
@@ -47,7 +47,7 @@ pub struct Renewal {
 
 impl Axis {
     /// The axis of the channels that are searched for.
-    pub fn of(fleet: &[Hit<'_>], first_end: Option<Timestamp>, now: Timestamp) -> Axis {
+    pub(crate) fn of(fleet: &[Hit<'_>], first_end: Option<Timestamp>, now: Timestamp) -> Axis {
         let mut axis = Axis {
             now,
             lost: [[0; 3]; BINS],
@@ -112,7 +112,7 @@ impl Axis {
     }
 
     /// Renders it as HTML.
-    pub fn html(&self) -> Markup {
+    pub(crate) fn html(&self) -> Markup {
         html! {
             figure.axis {
                 (self.svg())

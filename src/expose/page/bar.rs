@@ -12,7 +12,7 @@ use super::super::status::ChannelView;
 
 /// The content of a bar, in thousandths of the life that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bar {
+pub(crate) struct Bar {
     left: u64,
     renewal: Option<u64>,
     emergency: Option<u64>,
@@ -30,7 +30,7 @@ enum Mood {
 
 impl Bar {
     /// The bar of a channel at `now`.
-    pub fn of(channel: &ChannelView, now: Timestamp) -> Bar {
+    pub(crate) fn of(channel: &ChannelView, now: Timestamp) -> Bar {
         let left = channel.expiry.map_or(Duration::ZERO, |expiry| span(now, expiry));
         let whole = u128::from(channel.lifetime_s.max(left.as_secs()).max(1));
         let share = |length: Duration| {
@@ -53,7 +53,7 @@ impl Bar {
     }
 
     /// As an inline SVG, which stretches to its place.
-    pub fn svg(&self, channel: &ChannelView, now: Timestamp) -> Markup {
+    pub(crate) fn svg(&self, channel: &ChannelView, now: Timestamp) -> Markup {
         html! {
             svg.bar viewBox="0 0 1000 12" preserveAspectRatio="none" role="img" {
                 title { (sentence(channel, now)) }

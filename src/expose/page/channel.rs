@@ -31,7 +31,7 @@ use super::table::last_outcome;
 
 /// The content of a channel's page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ChannelPage {
+pub(crate) struct ChannelPage {
     /// The instant that the page shows.
     pub now: Timestamp,
     /// Its account.
@@ -58,7 +58,7 @@ pub struct ChannelPage {
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happened {
+pub(crate) struct Happened {
     /// The time of the event.
     pub at: Timestamp,
     /// The event, in a sentence.
@@ -68,7 +68,7 @@ pub struct Happened {
 impl ChannelPage {
     /// The page of one declared channel; `None` when there is none, or its account has not had a
     /// pass.
-    pub fn of(
+    pub(crate) fn of(
         overview: &Overview,
         loop_age: LoopAge,
         memory: &Lookups,
@@ -115,7 +115,7 @@ impl ChannelPage {
     }
 
     /// Renders it as HTML.
-    pub fn page(&self) -> String {
+    pub(crate) fn page(&self) -> String {
         let channel = &self.channel;
         let status = channel.status;
         let frame = Frame {
@@ -291,7 +291,7 @@ impl ChannelPage {
 }
 
 /// The page for a channel that is not there.
-pub fn missing(account: &str, channel: &str, now: Timestamp) -> String {
+pub(crate) fn missing(account: &str, channel: &str, now: Timestamp) -> String {
     let frame = Frame {
         title: "no such channel - channelkeeper".to_owned(),
         status: None,
@@ -552,6 +552,6 @@ fn history(
 }
 
 /// The most gaps in the page.
-pub const GAPS_MAX: usize = 50;
+pub(crate) const GAPS_MAX: usize = 50;
 /// The most entries of the history.
-pub const HISTORY_MAX: usize = 40;
+pub(crate) const HISTORY_MAX: usize = 40;

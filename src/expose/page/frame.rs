@@ -144,7 +144,7 @@ pub(super) fn legend() -> Markup {
 
 /// The content security policy: only the style sheet and the script of this file and the icon may be
 /// loaded, and the script may ask this daemon only.
-pub fn policy() -> &'static str {
+pub(crate) fn policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
         let (style, script) = (hash(STYLE), hash(SCRIPT));
@@ -157,7 +157,7 @@ pub fn policy() -> &'static str {
 }
 
 /// The page for a path that is none.
-pub fn not_found(path: &str, now: Timestamp) -> String {
+pub(crate) fn not_found(path: &str, now: Timestamp) -> String {
     let frame = Frame {
         title: "no such page - channelkeeper".to_owned(),
         status: None,

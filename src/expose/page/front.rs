@@ -23,7 +23,7 @@ use super::wall::Wall;
 
 /// The content of the front page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FrontView {
+pub(crate) struct FrontView {
     /// The query that was asked for.
     pub query: Query,
     /// The instant that the page shows.
@@ -64,7 +64,7 @@ pub struct FrontView {
 
 impl FrontView {
     /// The front page at `now`.
-    pub fn of(
+    pub(crate) fn of(
         overview: &Overview,
         loop_age: LoopAge,
         memory: &Lookups,
@@ -116,7 +116,7 @@ impl FrontView {
     }
 
     /// Renders it as HTML.
-    pub fn page(&self) -> String {
+    pub(crate) fn page(&self) -> String {
         let status = self.health.status;
         let frame = Frame {
             title: format!("channelkeeper: {}", status.word()),

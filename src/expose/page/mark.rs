@@ -12,7 +12,7 @@ use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 /// One of them, the most serious first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// Its receiver refuses canaries.
     Undeliverable,
     /// It should have been renewed long ago.
@@ -36,10 +36,10 @@ pub enum Mark {
 }
 
 /// The kinds of causes that hold the channels of one account.
-pub type Causes = BTreeMap<ChannelId, Vec<CauseKind>>;
+pub(crate) type Causes = BTreeMap<ChannelId, Vec<CauseKind>>;
 
 /// The causes of one account.
-pub fn causes(report: &AccountReport) -> Causes {
+pub(crate) fn causes(report: &AccountReport) -> Causes {
     let mut causes = Causes::new();
     for held in &report.after.held {
         causes.entry(held.id).or_default().push(held.cause.kind());
@@ -49,7 +49,7 @@ pub fn causes(report: &AccountReport) -> Causes {
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Mark; 10] = [
+    pub(crate) const ALL: [Mark; 10] = [
         Mark::Undeliverable,
         Mark::Late,
         Mark::Refused,
@@ -63,7 +63,7 @@ impl Mark {
     ];
 
     /// The word, for people and in a URL.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Mark::Undeliverable => "undeliverable",
             Mark::Late => "late",
@@ -79,7 +79,7 @@ impl Mark {
     }
 
     /// The sign, told apart without colour.
-    pub const fn sign(self) -> &'static str {
+    pub(crate) const fn sign(self) -> &'static str {
         match self {
             Mark::Undeliverable => "\u{21af}",
             Mark::Late => "!",
@@ -95,7 +95,7 @@ impl Mark {
     }
 
     /// The colour: `bad`, `warn` or `calm`.
-    pub const fn tone(self) -> &'static str {
+    pub(crate) const fn tone(self) -> &'static str {
         match self {
             Mark::Undeliverable | Mark::Late => "bad",
             Mark::Refused
@@ -110,7 +110,7 @@ impl Mark {
     }
 
     /// The marks of a channel at `now`.
-    pub fn of(
+    pub(crate) fn of(
         (report, channel): (&AccountReport, &ChannelReport),
         causes: &[CauseKind],
         now: Timestamp,
@@ -151,7 +151,7 @@ impl Mark {
     }
 
     /// As a sign with its word.
-    pub fn chip(self) -> Markup {
+    pub(crate) fn chip(self) -> Markup {
         html! {
             span class=(format!("mark {}", self.tone())) {
                 span.sign aria-hidden="true" { (self.sign()) } (self.word())

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares two names; digits that stand together are one number.
-pub fn natural(one: &str, other: &str) -> Ordering {
+pub(crate) fn natural(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one, other);
     loop {
         let (first, second) = match (left.chars().next(), right.chars().next()) {

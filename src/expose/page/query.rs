@@ -11,7 +11,7 @@ use super::mark::Mark;
 
 /// The query of the front page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
+pub(crate) struct Query {
     /// Words that a channel must have in its name, id, account or events.
     pub q: String,
     /// Only channels that are so.
@@ -34,7 +34,7 @@ pub struct Query {
 
 /// Which channels are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateFilter {
+pub(crate) enum StateFilter {
     /// In this state.
     Is(ChannelState),
     /// In any state but covered.
@@ -45,7 +45,7 @@ pub enum StateFilter {
 
 /// The order of channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
+pub(crate) enum Sort {
     /// The channels in trouble first, then the shortest life.
     #[default]
     Worst,
@@ -61,7 +61,7 @@ pub enum Sort {
 
 /// A stretch of time up to now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Period {
+pub(crate) enum Period {
     /// 24 hours.
     #[default]
     Day,
@@ -73,13 +73,13 @@ pub enum Period {
 
 impl StateFilter {
     /// All of them, with their words.
-    pub fn all() -> impl Iterator<Item = StateFilter> {
+    pub(crate) fn all() -> impl Iterator<Item = StateFilter> {
         let states = ChannelState::ALL.into_iter().rev().map(StateFilter::Is);
         [StateFilter::NotOk].into_iter().chain(states).chain(Mark::ALL.map(StateFilter::Marked))
     }
 
     /// One word.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             StateFilter::Is(state) => state.word(),
             StateFilter::NotOk => "not-ok",
@@ -88,7 +88,7 @@ impl StateFilter {
     }
 
     /// Returns whether a channel in this state and with these marks is shown.
-    pub fn shows(self, state: ChannelState, marks: &[Mark]) -> bool {
+    pub(crate) fn shows(self, state: ChannelState, marks: &[Mark]) -> bool {
         match self {
             StateFilter::Is(wanted) => state == wanted,
             StateFilter::NotOk => Status::of_channel(state) != Status::Ok,
@@ -99,10 +99,11 @@ impl StateFilter {
 
 impl Sort {
     /// All of them.
-    pub const ALL: [Sort; 5] = [Sort::Worst, Sort::Life, Sort::Renewal, Sort::Gaps, Sort::Name];
+    pub(crate) const ALL: [Sort; 5] =
+        [Sort::Worst, Sort::Life, Sort::Renewal, Sort::Gaps, Sort::Name];
 
     /// One word.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Sort::Worst => "worst",
             Sort::Life => "life",
@@ -113,7 +114,7 @@ impl Sort {
     }
 
     /// The word for people.
-    pub const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Sort::Worst => "worst first",
             Sort::Life => "shortest life first",
@@ -126,10 +127,10 @@ impl Sort {
 
 impl Period {
     /// All of them, the shortest first.
-    pub const ALL: [Period; 3] = [Period::Day, Period::Week, Period::Month];
+    pub(crate) const ALL: [Period; 3] = [Period::Day, Period::Week, Period::Month];
 
     /// The word for it in a URL and beside a timeline.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Period::Day => "24h",
             Period::Week => "7d",
@@ -138,7 +139,7 @@ impl Period {
     }
 
     /// The word for people.
-    pub const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Period::Day => "24 hours",
             Period::Week => "7 days",
@@ -147,7 +148,7 @@ impl Period {
     }
 
     /// How long it is.
-    pub const fn length(self) -> std::time::Duration {
+    pub(crate) const fn length(self) -> std::time::Duration {
         let hours = match self {
             Period::Day => 24,
             Period::Week => 7 * 24,
@@ -159,7 +160,7 @@ impl Period {
 
 impl Query {
     /// The query in a URL, without the `?`.
-    pub fn parse(text: &str) -> Query {
+    pub(crate) fn parse(text: &str) -> Query {
         let mut query = Query { page: 1, ..Query::default() };
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             query.set(&key, &value);
@@ -215,7 +216,7 @@ impl Query {
     }
 
     /// As a link: what is as it would be anyway is left out.
-    pub fn href(&self) -> String {
+    pub(crate) fn href(&self) -> String {
         let Query { q, state, account, sort, reversed, period, page, follow, unknown: _ } = self;
         let mut link = form_urlencoded::Serializer::new(String::new());
         let state = state.map(StateFilter::word);
@@ -242,14 +243,14 @@ impl Query {
 
     /// The same from its first page on, changed.
     #[must_use]
-    pub fn with(&self, change: impl FnOnce(&mut Query)) -> Query {
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Query)) -> Query {
         let mut changed = Query { page: 1, unknown: Vec::new(), ..self.clone() };
         change(&mut changed);
         changed
     }
 
     /// The order's word in a URL; nothing for the one that is meant without a word.
-    pub fn sort_word(&self, sort: Sort, reversed: bool) -> Option<String> {
+    pub(crate) fn sort_word(&self, sort: Sort, reversed: bool) -> Option<String> {
         let turn = if reversed { "-" } else { "" };
         (sort != Sort::default() || reversed).then(|| format!("{turn}{}", sort.word()))
     }
@@ -261,7 +262,7 @@ fn words(value: &str) -> String {
 }
 
 /// The URL of a channel's page.
-pub fn channel_href(account: &str, channel: &str) -> String {
+pub(crate) fn channel_href(account: &str, channel: &str) -> String {
     format!("/channels/{}/{}", segment(account), segment(channel))
 }
 

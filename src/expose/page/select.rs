@@ -16,7 +16,7 @@ use super::query::{Query, Sort};
 
 /// One channel that is shown.
 #[derive(Clone, Debug)]
-pub struct Hit<'a> {
+pub(crate) struct Hit<'a> {
     /// Its account.
     pub report: &'a AccountReport,
     /// The channel.
@@ -29,7 +29,7 @@ pub struct Hit<'a> {
 
 /// The channels that a query selects.
 #[derive(Clone, Debug)]
-pub struct Selection<'a> {
+pub(crate) struct Selection<'a> {
     /// Every channel that is searched for, in whatever state, by account and name.
     pub fleet: Vec<Hit<'a>>,
     /// The channels of the page, in order.
@@ -46,7 +46,7 @@ pub struct Selection<'a> {
 }
 
 /// The channels that `query` selects at `now`.
-pub fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) -> Selection<'a> {
+pub(crate) fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) -> Selection<'a> {
     let words: Vec<String> = query.q.split_whitespace().map(str::to_lowercase).collect();
     let mut by_state = [0; 4];
     let mut fleet = Vec::new();
@@ -88,12 +88,12 @@ fn place(state: ChannelState) -> usize {
 
 impl<'a> Hit<'a> {
     /// The name of its account.
-    pub fn account(&self) -> &'a str {
+    pub(crate) fn account(&self) -> &'a str {
         self.report.account.as_str()
     }
 
     /// Its name.
-    pub fn name(&self) -> &'a str {
+    pub(crate) fn name(&self) -> &'a str {
         self.channel.spec.name.as_str()
     }
 
@@ -151,7 +151,7 @@ fn has(text: &str, word: &str) -> bool {
 }
 
 /// Channels on one page.
-pub const PAGE: usize = 50;
+pub(crate) const PAGE: usize = 50;
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use super::query::Period;
 
 /// The coverage of one period.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Strip {
+pub(crate) struct Strip {
     /// Which.
     pub period: Period,
     /// Its beginning, in Zoho's time.
@@ -40,7 +40,7 @@ pub struct Strip {
 
 /// A stretch of cells with a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     /// The first cell.
     pub cell: u32,
     /// How many.
@@ -57,7 +57,7 @@ pub struct Run {
 
 /// How much of a period was lost, whatever the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
+pub(crate) struct Lost {
     /// Something was not covered for so long.
     pub uncovered: Duration,
     /// Beside that, something was covered and not deliverable for so long.
@@ -70,7 +70,7 @@ pub struct Lost {
 
 impl Strip {
     /// The strip of a ledger, up to `now` in Zoho's time.
-    pub fn of(ledger: Option<&Ledger>, period: Period, now: Timestamp) -> Strip {
+    pub(crate) fn of(ledger: Option<&Ledger>, period: Period, now: Timestamp) -> Strip {
         let from = before(now, period.length());
         let window = Window { from, to: now };
         let Some(ledger) = ledger else {
@@ -97,7 +97,7 @@ impl Strip {
     }
 
     /// The share that was covered, in words: never 100 % while anything was lost.
-    pub fn share(&self) -> String {
+    pub(crate) fn share(&self) -> String {
         let Lost { uncovered, undeliverable, unknown, declared } = self.lost;
         let lost = uncovered + undeliverable + unknown;
         if declared.is_zero() {
@@ -111,7 +111,7 @@ impl Strip {
     }
 
     /// The content of the strip, in a sentence.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let Lost { uncovered, undeliverable, unknown, declared } = self.lost;
         let period = self.period.title();
         match (declared.is_zero(), (uncovered + undeliverable + unknown).is_zero()) {
@@ -135,7 +135,7 @@ impl Strip {
     }
 
     /// As an inline SVG, which stretches to its place.
-    pub fn svg(&self) -> Markup {
+    pub(crate) fn svg(&self) -> Markup {
         let covered = self.declared.map(|cell| (cell, CELLS.saturating_sub(cell).max(1)));
         html! {
             svg.strip viewBox=(format!("0 0 {CELLS} 12")) preserveAspectRatio="none" role="img" {
@@ -151,7 +151,7 @@ impl Strip {
 
 impl Run {
     /// The content of the run, in a sentence.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let Run { cell: _, cells: _, kind, from, to, causes } = self;
         let from = whole_seconds(*from);
         let to = to.map_or("now".to_owned(), |to| whole_seconds(to).to_string());
@@ -277,9 +277,9 @@ fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> 
 }
 
 /// Cells of a strip; halved some times it stays whole.
-pub const CELLS: u32 = 240;
+pub(crate) const CELLS: u32 = 240;
 /// The most stretches that are drawn in one strip.
-pub const RUNS_MAX: usize = 16;
+pub(crate) const RUNS_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use super::strip::Strip;
 
 /// One channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ChannelRow {
+pub(crate) struct ChannelRow {
     /// Its account.
     pub account: String,
     /// The channel.

@@ -16,7 +16,7 @@ use super::select::{Hit, PAGE};
 
 /// The cells of every account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wall {
+pub(crate) struct Wall {
     /// The accounts, by name, at most [`CELLS_MAX`].
     pub groups: Vec<Group>,
     /// How many accounts are left out.
@@ -27,7 +27,7 @@ pub struct Wall {
 
 /// The cells of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct Group {
     /// Its name.
     pub account: String,
     /// How many channels it has.
@@ -38,7 +38,7 @@ pub struct Group {
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// The worst of its channels.
     pub look: Look,
     /// The sign in it, or how many of its channels are not as they should be.
@@ -53,7 +53,7 @@ pub struct Cell {
 
 /// How a cell looks, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Look {
+pub(crate) enum Look {
     /// Events are lost.
     Bad,
     /// Something is not as it should be.
@@ -66,7 +66,7 @@ pub enum Look {
 
 impl Wall {
     /// The wall of the channels that are searched for, which stand by account and name.
-    pub fn of(fleet: &[Hit<'_>], query: &Query) -> Wall {
+    pub(crate) fn of(fleet: &[Hit<'_>], query: &Query) -> Wall {
         let each = nice(fleet.len().div_ceil(CELLS_MAX));
         let accounts = fleet.chunk_by(|one, other| one.account() == other.account());
         let mut groups: Vec<Group> = accounts.map(|of| Group::of(of, each, query)).collect();
@@ -81,7 +81,7 @@ impl Wall {
     }
 
     /// Renders it as HTML.
-    pub fn html(&self) -> Markup {
+    pub(crate) fn html(&self) -> Markup {
         let has_titles = (2..=TITLES_MAX).contains(&self.groups.len());
         let cells = || self.groups.iter().flat_map(|group| &group.cells);
         html! {
@@ -172,7 +172,7 @@ impl Cell {
 
 impl Look {
     /// The look of one channel.
-    pub fn of(hit: &Hit<'_>) -> Look {
+    pub(crate) fn of(hit: &Hit<'_>) -> Look {
         let has = |marks: &[Mark]| hit.marks.iter().any(|mark| marks.contains(mark));
         if hit.state == ChannelState::Uncovered || has(&[Mark::Undeliverable, Mark::Late]) {
             return Look::Bad;
@@ -220,7 +220,7 @@ pub(super) fn ended_since(hit: &Hit<'_>, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The most cells, and the most accounts.
-pub const CELLS_MAX: usize = 240;
+pub(crate) const CELLS_MAX: usize = 240;
 /// The most accounts with a title of their own.
 const TITLES_MAX: usize = 24;
 
