@@ -29,12 +29,15 @@ use super::{Common, Exit, complete, connect};
 pub(super) struct GapsArgs {
     #[command(subcommand)]
     action: Option<Action>,
+    /// Only this channel, also when it is declared no longer
+    #[arg(value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
+    channel: Option<Address>,
+    /// The same, for a channel whose name is `ack`
+    #[arg(long = "channel", value_name = "[ACCOUNT/]CHANNEL", conflicts_with = "channel", add = complete::channels())]
+    named: Option<Address>,
     /// Only gaps that had not ended then: an instant (2026-03-01T00:00:00Z) or how long ago (7d)
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
-    /// Only this channel, also when it is declared no longer
-    #[arg(long, value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
-    channel: Option<Address>,
     /// Also gaps that are acknowledged
     #[arg(long)]
     all: bool,
@@ -80,12 +83,13 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let GapsArgs { action, since, channel, all, hints, exit_code } = args;
+    let GapsArgs { action, channel, named, since, all, hints, exit_code } = args;
     if let Some(Action::Ack(args)) = action {
         return ack(args, common, stdout).await;
     }
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());
-    let request = GapsRequest { channel, since: since.map(|since| since.at(now)) };
+    let request =
+        GapsRequest { channel: channel.or(named), since: since.map(|since| since.at(now)) };
     let missed = connect::ask(common, request).await?;
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&missed)?)?;
@@ -110,12 +114,12 @@ async fn ack(
         return Ok(Exit::Done);
     }
     if acked.is_empty() {
-        writeln!(stdout, "no gap that is not acknowledged already")?;
+        writeln!(stdout, "there is no gap left to acknowledge")?;
     }
     for Acked { account, channel, acknowledged, left } in &acked {
         let left = match left {
             0 => String::new(),
-            left => format!("; {left} not, because they are open or ended too late"),
+            left => format!("; {left} more are still open, or ended too late"),
         };
         writeln!(
             stdout,
@@ -142,7 +146,7 @@ fn text(missed: &[Missed], all: bool, hints: bool) -> String {
     }
     if !hints {
         lines.push(
-            "the requests that find what was missed: channelkeeper gaps --hints, or --channel NAME"
+            "the requests that find what was missed: channelkeeper gaps --hints, or with the name of a channel"
                 .to_owned(),
         );
     }
@@ -209,7 +213,7 @@ const HINTED_MAX: usize = 3;
 const AFTER_HELP: &str = "\
 Examples:
   channelkeeper gaps
-  channelkeeper gaps --since 7d --channel deal-sync
+  channelkeeper gaps deal-sync --since 7d
   channelkeeper gaps --hints | less
   channelkeeper gaps ack acme/deal-sync --note 'fetched by hand'
   channelkeeper gaps --exit-code >/dev/null || echo 'somebody has to look'
@@ -311,7 +315,7 @@ mod tests {
               uncovered b  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete
               uncovered c  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete
               uncovered d  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h, expired): Leads.delete; acknowledged 2026-03-01T02:00:00Z: done
-            the requests that find what was missed: channelkeeper gaps --hints, or --channel NAME
+            the requests that find what was missed: channelkeeper gaps --hints, or with the name of a channel
         "#]].assert_eq(&text(&missed, true, false));
         assert!(text(&missed, true, true).contains("GET https://"));
         assert_eq!(text(&[], false, false), "no gaps\n");

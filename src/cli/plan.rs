@@ -83,22 +83,23 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
         let removals = counted(removals, "removal");
         writeln!(
             stdout,
-            "{removals} held; `channelkeeper apply --allow-removals` does what is held"
+            "{removals} held back; `channelkeeper apply --allow-removals` does that too"
         )?;
     }
     match steps.len() {
         0 if removals > 0 => writeln!(stdout, "nothing else to do"),
         0 if plans.iter().any(is_vanished) => writeln!(
             stdout,
-            "nothing is done until the right org answers, or `channelkeeper apply --accept-vanished`"
+            "nothing is done until the right org answers, or somebody gives the word: \
+             `channelkeeper apply --accept-vanished`"
         ),
         0 if plans.iter().any(is_unknown) => {
-            writeln!(stdout, "what there is to do is not known: Zoho could not be looked at")
+            writeln!(stdout, "Zoho could not be looked at, so nobody knows what there is to do")
         }
         0 => writeln!(stdout, "nothing to do"),
         steps if all_bookkeeping => writeln!(
             stdout,
-            "nothing to write at Zoho; {} to take note of; `channelkeeper apply` does",
+            "nothing to write at Zoho; `channelkeeper apply` takes {} that only the store remembers",
             counted(steps, "step")
         ),
         1 => writeln!(

@@ -9,7 +9,7 @@ use crate::coverage::backfill::Backfill;
 use crate::coverage::render::GapView;
 use crate::model::time::Timestamp;
 use crate::plan::cause::{refused as refused_words, standing};
-use crate::plan::render::{PlanView, counted};
+use crate::plan::render::{PlanView, as_declared, counted};
 use crate::plan::step::CauseKind;
 use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
@@ -186,7 +186,7 @@ impl Applied {
         let left = self.left_but_for_the_look().to_text();
         let left: Vec<&str> = left.lines().skip(1).collect();
         if !left.is_empty() {
-            lines.push("  left:".to_owned());
+            lines.push("  left to do, or held back:".to_owned());
             lines.extend(left.into_iter().map(str::to_owned));
         }
         lines.join("\n") + "\n"
@@ -209,10 +209,11 @@ impl Applied {
             (Some(why), _) => format!("the look at Zoho failed: {why}"),
             (None, Some(why)) => format!("writes failed: {why}"),
             (None, None) if self.done.is_empty() => {
-                format!("nothing to do, {} kept", self.left.kept)
+                format!("nothing to do, {}", as_declared(self.left.kept))
             }
             (None, None) => {
-                format!("{} done", self.done.iter().filter(|done| done.outcome == "done").count())
+                let done = self.done.iter().filter(|done| done.outcome == "done").count();
+                format!("{} done", counted(done, "step"))
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The kinds of reasons, in the order of their seriousness.
 
+use crate::model::channel::ChannelName;
+
 use super::Status;
 
 /// The kinds of reasons, the most serious first.
@@ -91,9 +93,10 @@ impl Kind {
         !matches!(self, Kind::FirstPass | Kind::BackOff | Kind::ClockJump | Kind::Orphans)
     }
 
-    /// The remedy, as part of a sentence.
-    pub const fn remedy(self) -> &'static str {
-        self.row().remedy
+    /// The remedy, as part of a sentence, for the channel that it is about.
+    pub fn remedy(self, channel: Option<&ChannelName>) -> String {
+        let remedy = self.row().remedy;
+        channel.map_or_else(|| remedy.to_owned(), |name| remedy.replace("NAME", name.as_str()))
     }
 
     /// One word, for programs.

@@ -305,7 +305,7 @@ fn each_cause_that_holds_a_channel_degrades_but_for_those_that_are_wanted() {
             degraded, live, ready
             conflict: account acme: channel c1: Zoho has a channel with this id that delivers to https://other.example/x, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
             contested: account acme: channel c1: came back after 3 accepted repairs, so somebody else edits it, or Zoho stores it differently: 
-            removal-guard: account acme: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then) (c2)
+            removal-guard: account acme: disabling 2 of 4 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then) (c2)
             paused: account acme: 1 channel paused until 2026-01-01T02:00:00Z: neither renewed nor repaired
             unknown: account acme: channel c2: the look at Zoho failed: the second look failed
             back-off: account acme: channel c3: enable (renew) waits: 429"#]],

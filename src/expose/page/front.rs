@@ -371,7 +371,7 @@ fn count(fleet: &[Hit<'_>], mark: Mark) -> usize {
 /// The remedy of the most serious reason.
 fn to_do(health: &Health) -> String {
     match health.reasons.first() {
-        Some(reason) => reason.kind.remedy().to_owned(),
+        Some(reason) => reason.kind.remedy(reason.channel.as_ref()),
         None if health.gaps > 0 => {
             "nothing now; `channelkeeper gaps` lists what was missed".to_owned()
         }

@@ -153,7 +153,7 @@ fn the_verdict_says_what_to_do() {
     };
     assert_eq!(to_do(&front(&converged(1), "")), "nothing");
     let lost = to_do(&front(&troubled(), ""));
-    assert!(lost.starts_with("<code>channelkeeper explain NAME</code> says why"), "{lost}");
+    assert!(lost.starts_with("<code>channelkeeper explain c7</code> says why"), "{lost}");
     let mut missed = converged(2);
     change_channel(&mut missed, 2, |channel| channel.gaps = 1);
     let page = front(&missed, "");
@@ -348,8 +348,8 @@ fn a_channel_s_page_explains_the_decision_and_what_to_ask_after_a_gap() {
     is_sound(&page);
     for part in [
         "c1 is covered until",
-        "none: it is as declared and has life enough",
-        "keep; look again at its renewal time",
+        "nothing is done: it is as declared and has life enough",
+        "keep it, and look again at its renewal time",
         "failed passes in a row",
         "https://hooks.example.com/zoho?...",
         "set, and not shown",

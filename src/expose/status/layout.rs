@@ -154,13 +154,14 @@ mod tests {
 
     #[test]
     fn prose_breaks_between_words_and_never_inside_a_command() {
-        let text = "disabling 2 of 4 needs a word: `channelkeeper apply --allow-removals` (c9)";
+        let text =
+            "disabling 2 of 4 has to be allowed: `channelkeeper apply --allow-removals` (c9)";
         let layout = Layout { width: Some(44), ..Layout::PLAIN };
         let lines = layout.prose("  ! ", Tone::Bad, text);
         assert_eq!(
             lines,
             [
-                "  ! disabling 2 of 4 needs a word:",
+                "  ! disabling 2 of 4 has to be allowed:",
                 "    `channelkeeper apply --allow-removals`",
                 "    (c9)",
             ]

@@ -92,8 +92,10 @@ impl ChannelView {
 
     /// The note beside the state, if there is one.
     pub fn note(&self, now: Timestamp) -> String {
-        let emergency = self.is_near_its_end(now).then(|| "emergency".to_owned());
-        let short = self.short_grant.then(|| "short grant".to_owned());
+        let emergency =
+            self.is_near_its_end(now).then(|| "near its end, and not renewed yet".to_owned());
+        let short =
+            self.short_grant.then(|| "Zoho gave far less life than was asked for".to_owned());
         let held = self.held.iter().map(|held| match held.until {
             Some(until) if until > now => {
                 format!("{}: {} (again in {})", held.cause, held.detail, brief(span(now, until)))
@@ -102,8 +104,9 @@ impl ChannelView {
         });
         let gaps = (self.gaps > 0)
             .then(|| format!("{} (`channelkeeper gaps {}`)", counted(self.gaps, "gap"), self.name));
-        let refused =
-            self.undeliverable_since.map(|since| format!("undeliverable for {}", ago(since, now)));
+        let refused = self
+            .undeliverable_since
+            .map(|since| format!("its receiver has refused deliveries for {}", ago(since, now)));
         let notes = emergency.into_iter().chain(refused).chain(short).chain(gaps).chain(held);
         notes.chain(self.drift.iter().cloned()).collect::<Vec<_>>().join("; ")
     }

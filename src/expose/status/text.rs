@@ -6,7 +6,7 @@ use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::cause::CauseKind;
-use crate::plan::render::undeclarable;
+use crate::plan::render::{not_ours, undeclarable};
 
 use super::layout::{Layout, Rows, Tone};
 use super::table::{Shown, table};
@@ -220,7 +220,8 @@ impl AccountView {
             states.map(|(state, number)| format!("{number} {state}")).collect();
         let states =
             if states.is_empty() { String::new() } else { format!(" ({})", states.join(", ")) };
-        let foreign = if *foreign > 0 { format!(", {foreign} foreign") } else { String::new() };
+        let foreign =
+            if *foreign > 0 { format!(", {}", not_ours(*foreign)) } else { String::new() };
         let credits = credits.as_ref().map(|credits| credits.words(now)).unwrap_or_default();
         format!(
             "account {name}: {}{states}{foreign}; {}{credits}",
@@ -377,16 +378,16 @@ mod tests {
               ! uncovered: account acme: channel c2: not covered
               ! rejected: account acme: channel c2: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module
               ! drifted: account acme: channel c3: not as declared: notify_on_related_action: false instead of true
-              ! removal-guard: account acme: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then) (c9)
+              ! removal-guard: account acme: disabling 2 of 4 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then) (c9)
               ! short-grant: account acme: channel c4: Zoho gave far less life than was asked for
               warning: config.toml can be read by others
 
-            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 foreign; looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
+            account acme: 4 channels (2 covered, 1 drifted, 1 uncovered), 1 channel is not ours; looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
               CHANNEL  STATE      ENDS        RENEWS      LAST STEP                    NOTE
               c1       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
               c2       uncovered  -           -           enable (missing) 1h 30m ago  rejected: Zoho refused it with INVALID_DATA at $.watch[0].events[0]: invalid module (again in 30m)
               c3       drifted    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  notify_on_related_action: false instead of true
-              c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  short grant
+              c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  Zoho gave far less life than was asked for
 
             account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c10 in 10h 30m, next look in 15m
               CHANNEL  STATE    ENDS        RENEWS      LAST STEP                    NOTE

@@ -55,7 +55,10 @@ fn an_imported_account_plans_empty_and_is_taken_over_without_a_write() {
     let steps = plan["accounts"][0]["steps"].as_array().unwrap();
     assert!(steps.len() == 150 && steps.iter().all(|step| step["step"] == "take-over"), "{plan:#}");
     assert!(
-        place.done(&["plan"]).out.contains("nothing to write at Zoho; 150 steps to take note of")
+        place
+            .done(&["plan"])
+            .out
+            .contains("nothing to write at Zoho; `channelkeeper apply` takes 150 steps")
     );
     place.done(&["apply"]);
     assert_eq!(place.done(&["plan", "--json"]).json()["accounts"][0]["kept"], 150);

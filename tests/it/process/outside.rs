@@ -59,7 +59,7 @@ fn gaps_come_with_what_finds_them_and_are_held_up_until_they_are_acknowledged() 
         );
         assert_eq!(
             place.done(&["gaps", "ack", channel]).out,
-            "no gap that is not acknowledged already\n"
+            "there is no gap left to acknowledge\n"
         );
 
         place.done(&["gaps", "ack", "--all", "--until", "1h"]);

@@ -23,7 +23,7 @@ fn a_plan_needs_no_store_and_no_daemon_leaves_nothing_behind_and_says_by_its_exi
     let lines: Vec<&str> = plan.out.lines().collect();
     assert_eq!(
         (lines[0], lines[2]),
-        ("account sim1: 0 steps, 0 held, 4 kept, 0 foreign", "nothing to do")
+        ("account sim1: nothing to do, 4 channels are as declared", "nothing to do")
     );
     assert!(
         lines[1].starts_with("  sim1: about ") && lines[1].contains(" calls a day: "),
@@ -183,8 +183,8 @@ fn a_channel_is_explained_with_a_daemon_and_without_one_in_text_and_as_json() {
         let text = place.done(&["explain", "one"]).out;
         for word in [
             "declared  Deals.all",
-            "row       spec yes, ours yes",
-            "decision  none",
+            "row       it is declared, and ours; at Zoho: there as declared",
+            "decision  nothing is done",
             "renewal   fresh",
             "slack ",
         ] {

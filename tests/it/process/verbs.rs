@@ -33,7 +33,7 @@ fn removing_too_much_is_held_until_it_is_allowed() {
         assert_eq!(zoho.channels().len(), 4);
         let plan = place.verb(&["plan"]);
         assert_eq!(plan.code, 2, "{plan:#?}");
-        let told = "2 removals held; `channelkeeper apply --allow-removals` does what is held";
+        let told = "2 removals held back; `channelkeeper apply --allow-removals` does that too";
         assert!(plan.out.contains(told) && !plan.out.contains("\nnothing to do"), "{plan:#?}");
         if with_daemon {
             let status = place.verb(&["status"]).out;
@@ -260,7 +260,7 @@ fn apply_says_what_was_done_and_what_was_refused_with_a_daemon_and_without_one()
         let plan = place.verb(&["plan", "--json"]).json();
         let repaired = place.done(&["apply", "--plan", plan["checksum"].as_str().unwrap()]);
         let lines: Vec<&str> = repaired.out.lines().collect();
-        assert_eq!(lines[0], "account sim1: 1 done", "{with_daemon}: {repaired:#?}");
+        assert_eq!(lines[0], "account sim1: 1 step done", "{with_daemon}: {repaired:#?}");
         assert!(lines[1].starts_with("  done     update two (drift"), "{repaired:#?}");
 
         // A refusal.

@@ -239,7 +239,7 @@ impl Cause {
                     "not renewed: how it was declared is not known"
                 };
                 format!(
-                    "disabling {removals} of {channels} channels in one go needs a word: `channelkeeper apply --allow-removals` ({meanwhile})"
+                    "disabling {removals} of {channels} channels in one go has to be allowed: `channelkeeper apply --allow-removals` ({meanwhile})"
                 )
             }
             Cause::Opaque { why } => format!(

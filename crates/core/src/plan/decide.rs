@@ -792,9 +792,12 @@ mod tests {
         assert_eq!(table().count(), Row::Nothing as usize);
         assert_eq!(Row::Nothing.cells(), None);
         let observed = |row: Row| row.cells().unwrap()[2];
-        assert_eq!(observed(Row::Rejected), "refused before, same spec");
-        assert_eq!(observed(Row::ShortGrant), "Seen, same, given far less life than can be had");
-        assert_eq!(observed(Row::UnseenEmergency), "Unknown, in emergency");
-        assert_eq!(Row::Foreign.cells().unwrap()[3], "foreign: listed, never touched");
+        assert_eq!(observed(Row::Rejected), "refused before, and declared the same since");
+        assert_eq!(
+            observed(Row::ShortGrant),
+            "there as declared, with far less life than can be had"
+        );
+        assert_eq!(observed(Row::UnseenEmergency), "not known, and in its emergency");
+        assert_eq!(Row::Foreign.cells().unwrap()[3], "never touch it, only list it as foreign");
     }
 }

@@ -403,12 +403,12 @@ fn verdict(decision: &Decision, steps: &[StepView], held: &[HeldView]) -> String
         steps.iter().map(|step| format!("{} ({})", step.step, step.reason)).collect();
     match (steps.is_empty(), held.first(), decision.row) {
         (false, _, _) => steps.join(", then "),
-        (true, Some(held), _) => format!("held: {}", held.cause),
-        (true, None, Row::Foreign) => "none: it is not ours".to_owned(),
+        (true, Some(held), _) => format!("held back: {}", held.cause),
+        (true, None, Row::Foreign) => "nothing is done: it is not ours".to_owned(),
         (true, None, Row::Nothing) => {
-            "none: it is not declared, not remembered and not seen".to_owned()
+            "nothing is done: it is not declared, not remembered and not seen".to_owned()
         }
-        (true, None, _) => "none: it is as declared and has life enough".to_owned(),
+        (true, None, _) => "nothing is done: it is as declared and has life enough".to_owned(),
     }
 }
 

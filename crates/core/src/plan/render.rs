@@ -142,13 +142,8 @@ impl PlanView {
             next_wake: _,
             calls,
         } = self;
-        let summary = format!(
-            "account {account}: {}, {} held, {kept} kept, {} foreign",
-            counted(steps.len(), "step"),
-            held.len(),
-            foreign.len()
-        );
-        write_line(&mut text, &summary);
+        let counts = counts(steps.len(), held.len(), *kept, foreign.len());
+        write_line(&mut text, &format!("account {account}: {counts}"));
         for step in steps {
             write_line(&mut text, &step.line(self.at));
             for drift in &step.drift {
@@ -229,11 +224,35 @@ impl HeldView {
     }
 }
 
+/// The numbers of a plan in words; nothing is said of what there is none of.
+fn counts(steps: usize, held: usize, kept: usize, foreign: usize) -> String {
+    let steps = match steps {
+        0 => "nothing to do".to_owned(),
+        steps => format!("{} to do", counted(steps, "step")),
+    };
+    let held = (held > 0).then(|| format!("{held} held back"));
+    let kept = (kept > 0).then(|| as_declared(kept));
+    let foreign = (foreign > 0).then(|| not_ours(foreign));
+    [Some(steps), held, kept, foreign].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `1 channel is as declared`, `2 channels are as declared`.
+pub fn as_declared(channels: usize) -> String {
+    let are = if channels == 1 { "is" } else { "are" };
+    format!("{} {are} as declared", counted(channels, "channel"))
+}
+
+/// `1 channel is not ours`, `2 channels are not ours`.
+pub fn not_ours(channels: usize) -> String {
+    let are = if channels == 1 { "is" } else { "are" };
+    format!("{} {are} not ours", counted(channels, "channel"))
+}
+
 /// A note of the ids that no declaration can have.
 pub fn undeclarable(foreign: &[String]) -> Option<String> {
     let ids = foreign.iter().map(String::as_str).filter(|id| id.parse::<ChannelId>().is_err());
     let ids: Vec<&str> = ids.collect();
-    let words = || format!("foreign, with ids that cannot be declared: {}", names(&ids));
+    let words = || format!("not ours, with ids that cannot be declared: {}", names(&ids));
     (!ids.is_empty()).then(words)
 }
 

@@ -129,7 +129,14 @@ fn rules(rules: &Rules) -> String {
 
 fn table_row(row: &TableRow) -> String {
     let TableRow { spec, ours, observed, then } = row;
-    format!("spec {spec}, ours {ours}, observed {observed}: {then}")
+    let known = match (spec.as_str(), ours.as_str()) {
+        ("yes", "yes") => "it is declared, and ours",
+        ("yes", "no") => "it is declared, and not known as ours",
+        ("yes", _) => "it is declared",
+        (_, "yes") => "it is not declared, but ours",
+        (_, _) => "it is neither declared nor ours",
+    };
+    format!("{known}; at Zoho: {observed}; so: {then}")
 }
 
 fn renewal(renewal: &Renewal, at: Timestamp) -> String {

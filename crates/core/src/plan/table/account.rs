@@ -23,7 +23,7 @@ fn an_account_that_is_only_observed_is_not_written() {
     world.observed(3).notify_on_related_action = [false].into();
     world.disown(4);
     world.check(&expect![[r#"
-        account acme: 0 steps, 7 held, 0 kept, 0 foreign
+        account acme: nothing to do, 7 held back
           ! mode          c1: enable (missing) is not allowed by mode observe
           ! mode          c2: disable (retired) is not allowed by mode observe
           ! mode          c3: enable (renew) is not allowed by mode observe
@@ -43,7 +43,7 @@ fn who_only_observes_may_forget_and_takes_nothing_over() {
     world.lose(1);
     world.disown(2);
     world.check(&expect![[r#"
-        account acme: 1 step, 1 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 1 held back, 1 channel is as declared
           - forget        c1 (gone)
           ! mode          c2: take-over (taken-over) is not allowed by mode observe
           next wake in 10h 45m
@@ -56,7 +56,7 @@ fn a_channel_that_is_only_observed_is_not_written_and_its_neighbours_are() {
     world.spec(1).mode = Mode::Observe;
     world.now = hours(22);
     world.check(&expect![[r#"
-        account acme: 1 step, 1 held, 0 kept, 0 foreign
+        account acme: 1 step to do, 1 held back
           ~ enable        c2 (emergency, 2h left, asks for 2026-01-02T22:00:00Z)
           ! mode          c1: enable (emergency) is not allowed by mode observe
           next wake in 30s
@@ -70,7 +70,7 @@ fn an_observed_channel_is_not_renewed_blind() {
     world.now = hours(22);
     world.look_fails();
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! mode          c1: enable (emergency-blind) is not allowed by mode observe
           next wake in 30s
     "#]]);
@@ -84,7 +84,7 @@ fn no_disable_renews_and_repairs_and_does_not_disable() {
     world.lose(2);
     world.observed(3).events = ["Deals.all", "Contacts.all"].into_iter().collect();
     world.check(&expect![[r#"
-        account acme: 2 steps, 1 held, 0 kept, 0 foreign
+        account acme: 2 steps to do, 1 held back
           + enable        c2 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
           - remove-events c3 (drift, 23h left)
               events: extra Contacts.edit, Contacts.delete
@@ -98,8 +98,8 @@ fn an_empty_config_disables_nothing() {
     let mut world = World::converged(1);
     world.retire(1);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
-          ! removal-guard c1: disabling 1 of 1 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+        account acme: nothing to do, 1 held back
+          ! removal-guard c1: disabling 1 of 1 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 10h 45m
     "#]]);
     assert_eq!(
@@ -118,10 +118,10 @@ fn a_third_of_the_channels_may_be_disabled_and_more_may_not() {
     assert_eq!(world.titles(), ["disable (retired)", "disable (retired)"]);
     world.retire(3);
     world.check(&expect![[r#"
-        account acme: 0 steps, 3 held, 3 kept, 0 foreign
-          ! removal-guard c1: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
-          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
-          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+        account acme: nothing to do, 3 held back, 3 channels are as declared
+          ! removal-guard c1: disabling 3 of 6 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c2: disabling 3 of 6 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c3: disabling 3 of 6 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 10h 45m
     "#]]);
 }
@@ -134,7 +134,7 @@ fn what_is_held_and_no_removal_does_not_count_for_the_guard() {
     world.observed(3).notify_on_related_action = [false].into();
     world.refuse(3, "INVALID_DATA", 1);
     world.check(&expect![[r#"
-        account acme: 2 steps, 1 held, 3 kept, 0 foreign
+        account acme: 2 steps to do, 1 held back, 3 channels are as declared
           - disable       c1 (retired, 23h left)
           - disable       c2 (retired, 23h left)
           ! rejected      c3: Zoho refused it with INVALID_DATA: no (again in 15m)
@@ -190,10 +190,10 @@ fn removals_that_zoho_refused_count_for_the_guard() {
         world.retire(number);
     }
     world.check(&expect![[r#"
-        account acme: 0 steps, 3 held, 3 kept, 0 foreign
+        account acme: nothing to do, 3 held back, 3 channels are as declared
           ! rejected      c1: Zoho refused it with INTERNAL_ERROR: no (again in 15m)
-          ! removal-guard c2: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
-          ! removal-guard c3: disabling 3 of 6 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c2: disabling 3 of 6 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c3: disabling 3 of 6 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 15m
     "#]]);
 }
@@ -207,14 +207,14 @@ fn the_guard_holds_no_repair_and_no_forgetting() {
     world.lose(3);
     world.now = hours(12);
     world.check(&expect![[r#"
-        account acme: 5 steps, 2 held, 0 kept, 0 foreign
+        account acme: 5 steps to do, 2 held back
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ enable        c2 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ enable        c4 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ enable        c5 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           - forget        c3 (gone)
-          ! removal-guard c1: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
-          ! removal-guard c2: disabling 2 of 4 channels in one go needs a word: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c1: disabling 2 of 4 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
+          ! removal-guard c2: disabling 2 of 4 channels in one go has to be allowed: `channelkeeper apply --allow-removals` (renewed until then)
           next wake in 30s
     "#]]);
 }
@@ -246,7 +246,7 @@ fn in_trouble_what_can_wait_waits() {
     world.refuse(5, crate::model::codes::NOT_SUBSCRIBED, 1);
     world.writes_fail(None);
     world.check(&expect![[r#"
-        account acme: 3 steps, 5 held, 0 kept, 0 foreign
+        account acme: 3 steps to do, 5 held back
           ~ take-over     c3 (taken-over, 12h left)
           + enable        c4 (missing, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ enable        c5 (not-subscribed, 12h left, asks for 2026-01-02T12:00:00Z)
@@ -283,7 +283,7 @@ fn trouble_never_sleeps_past_the_emergency_and_never_delays_it() {
     world.now = seconds_before(hours(21), 600);
     world.writes_fail(Some(DAY));
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! back-off      c1: enable (renew) waits: HTTP 429 (again in 1h)
           next wake in 10m
     "#]]);
@@ -403,7 +403,7 @@ fn a_paused_account_is_looked_at_and_not_written_until_the_pause_is_over() {
     world.lose(2);
     world.wishes.pauses.account = Some(Pause { at: hours(21), until: Some(hours(23)) });
     world.check(&expect![[r#"
-        account acme: 0 steps, 2 held, 0 kept, 0 foreign
+        account acme: nothing to do, 2 held back
           ! paused        c1: enable (emergency) waits: it is paused; `channelkeeper resume` ends that (again in 1h)
           ! paused        c2: enable (missing) waits: it is paused; `channelkeeper resume` ends that (again in 1h)
           next wake in 1h
@@ -420,7 +420,7 @@ fn a_paused_channel_is_no_rider_and_leaves_its_neighbours_alone() {
     world.now = hours(13);
     world.wishes.pauses.channels = [(id(2), Pause { at: hours(12), until: None })].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 1 held, 0 kept, 0 foreign
+        account acme: 1 step to do, 1 held back
           ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
           ! paused        c2: it is paused; `channelkeeper resume` ends that
           next wake in 30s
@@ -436,7 +436,7 @@ fn when_credits_are_low_what_loses_nothing_waits() {
     world.lose(4);
     world.state.credits = Some(CreditsLeft { remaining: 99, at: hours(0) });
     world.check(&expect![[r#"
-        account acme: 2 steps, 2 held, 1 kept, 0 foreign
+        account acme: 2 steps to do, 2 held back, 1 channel is as declared
           + enable        c4 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
           ~ update        c2 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               events: missing Contacts.create

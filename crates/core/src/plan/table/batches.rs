@@ -10,7 +10,7 @@ fn a_batch_with_room_takes_the_channels_that_are_due_next() {
     let mut world = staggered(4);
     world.policy.batch_max = 3;
     world.check(&expect![[r#"
-        account acme: 3 steps, 0 held, 1 kept, 0 foreign
+        account acme: 3 steps to do, 1 channel is as declared
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ enable        c2 (together, 13h left, asks for 2026-01-02T12:00:00Z)
           ~ enable        c3 (together, 14h left, asks for 2026-01-02T12:00:00Z)
@@ -64,7 +64,7 @@ fn steps_stand_in_the_order_in_which_they_matter() {
     world.observed(6).events = ["Deals.all", "Leads.all"].into_iter().collect();
     world.observed(7).notify_on_related_action = [false].into();
     world.check(&expect![[r#"
-        account acme: 12 steps, 0 held, 0 kept, 0 foreign
+        account acme: 12 steps to do
           ~ take-over     c5 (taken-over, 7h left)
           ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
           + enable        c2 (missing, 4h left, asks for 2026-01-02T21:00:00Z)

@@ -51,7 +51,7 @@ fn missing_events_are_added_by_patch() {
     let mut world = World::converged(1);
     world.observed(1).events = events(&["Deals.create"]);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               events: missing Contacts.create, Deals.edit, Deals.delete
           next wake in 30s
@@ -73,7 +73,7 @@ fn extra_events_beside_another_drift_are_removed_and_the_rest_is_patched() {
     world.observed(1).events = events(&["Deals.all", "Contacts.create", "Leads.edit"]);
     world.observed(1).notify_on_related_action = [false].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               events: extra Leads.edit
               notify_on_related_action: false instead of true
@@ -86,14 +86,14 @@ fn a_channel_with_nothing_in_common_is_replaced() {
     let mut world = World::converged(1);
     world.observed(1).events = events(&["Leads.all"]);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               events: missing Contacts.create, Deals.all; extra Leads.all
           next wake in 30s
     "#]]);
     world.observed(1).events = Events::default();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               events: missing Contacts.create, Deals.all
           next wake in 30s
@@ -115,14 +115,14 @@ fn another_url_is_patched_and_rows_that_disagree_on_it_too() {
         (world.specs[&id(1)].notify_url.clone(), NotifyUrl::new("https://theirs.example/in"));
     world.observed(1).notify_urls = [theirs.clone()].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_url: https://theirs.example/in instead of https://hooks.example.com/zoho
           next wake in 30s
     "#]]);
     world.observed(1).notify_urls = [ours, theirs].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_url: https://hooks.example.com/zoho and https://theirs.example/in instead of https://hooks.example.com/zoho
           next wake in 30s
@@ -134,21 +134,21 @@ fn another_token_is_patched_and_a_token_too_many_needs_put() {
     let mut world = World::converged(1);
     world.observed(1).tokens = [token("another")].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               token: another one instead of the declared one
           next wake in 30s
     "#]]);
     world.observed(1).tokens = [TokenSeen::Null].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               token: none instead of the declared one
           next wake in 30s
     "#]]);
     world.observed(1).tokens = [TokenSeen::Null, token("s3cret")].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               token: different ones on its modules instead of the declared one
           next wake in 30s
@@ -156,7 +156,7 @@ fn another_token_is_patched_and_a_token_too_many_needs_put() {
     world.spec(1).token = None;
     world.observed(1).tokens = [token("another")].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               token: one instead of none
           next wake in 30s
@@ -169,7 +169,7 @@ fn the_flags_are_patched_and_rows_that_disagree_on_them_too() {
     world.observed(1).notify_on_related_action = [true, false].into();
     world.observed(1).return_affected_field_values = [true].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_on_related_action: false instead of true
               return_affected_field_values: true instead of false
@@ -182,7 +182,7 @@ fn another_condition_is_patched_and_one_too_many_needs_put() {
     let mut world = World::converged(1);
     world.observed(1).conditions = [Seen::Opaque].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notification_condition: one that cannot be declared here instead of none
           next wake in 30s
@@ -190,7 +190,7 @@ fn another_condition_is_patched_and_one_too_many_needs_put() {
     world.spec(1).conditions = vec![condition(Match::Any, &["Stage"])];
     world.observed(1).conditions = [Seen::Known(Vec::new())].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notification_condition: none instead of Deals: any of Stage
           next wake in 30s
@@ -198,7 +198,7 @@ fn another_condition_is_patched_and_one_too_many_needs_put() {
     world.observed(1).conditions =
         [Seen::Known(Vec::new()), Seen::Known(vec![condition(Match::Any, &["Stage"])])].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notification_condition: none; Deals: any of Stage instead of Deals: any of Stage
           next wake in 30s
@@ -215,7 +215,7 @@ fn with_one_field_any_and_all_are_the_same_condition() {
     world.observed(1).conditions =
         [Seen::Known(vec![condition(Match::All, &["Amount", "Stage"])])].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notification_condition: Deals: all of Amount, Stage instead of Deals: any of Amount, Stage
           next wake in 30s

@@ -23,8 +23,8 @@ fn a_fresh_channel_is_explained_with_its_renewal_and_its_slack() {
           observed  Contacts.create, Deals.all to https://hooks.example.com/zoho, token set, until 2026-01-02T00:00:00Z
           record    granted at 2026-01-01T00:00:00Z until 2026-01-02T00:00:00Z
           rules     mode sync, removed disable, 50 in one write, lives of up to 7d, Zoho's clock is 0 ms ahead
-          row       spec yes, ours yes, observed Seen, same, fresh: keep; look again at its renewal time
-          decision  none: it is as declared and has life enough
+          row       it is declared, and ours; at Zoho: there as declared, with life enough; so: keep it, and look again at its renewal time
+          decision  nothing is done: it is as declared and has life enough
           again     2026-01-01T11:45:30Z, in 10h 45m
           renewal   fresh: a life of 1d until 2026-01-02T00:00:00Z, 23h left; renewed with 12h left (half of a life of under ten days) and 14m 29s of the account's phase, at 2026-01-01T11:45:30Z, in 10h 45m; emergency from 2026-01-01T21:00:00Z, in 20h
           slack     12h 14m from the first attempt to the end: survives 399 failed passes in a row, or an outage of 12h 13m
@@ -43,8 +43,8 @@ fn a_channel_that_drifted_in_an_account_that_only_observes() {
           record    granted at 2026-01-01T00:00:00Z until 2026-01-02T00:00:00Z
           rules     mode observe, removed disable, 50 in one write, lives of up to 7d, Zoho's clock is 0 ms ahead
           drift     events: missing Contacts.create, Deals.edit, Deals.delete
-          row       spec yes, ours yes, observed Seen, differs: repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as well: Enable first
-          decision  held: mode
+          row       it is declared, and ours; at Zoho: there, and differs; so: repair: PATCH the whole channel, extra events by `_delete_events`, PUT for what PATCH cannot do; due as well: Enable first
+          decision  held back: mode
           held      mode: update (drift) is not allowed by mode observe
           again     2026-01-01T11:45:30Z, in 10h 45m
           renewal   fresh: a life of 1d until 2026-01-02T00:00:00Z, 23h left; renewed with 12h left (half of a life of under ten days) and 14m 29s of the account's phase, at 2026-01-01T11:45:30Z, in 10h 45m; emergency from 2026-01-01T21:00:00Z, in 20h
@@ -60,7 +60,10 @@ fn a_channel_that_rides_along_is_said_to_be_renewed() {
     world.now = hours(13);
     let rider = world.explained(2);
     assert_eq!((rider.verdict.as_str(), rider.steps.len()), ("enable (together)", 1), "{rider:#?}");
-    assert_eq!(rider.row.map(|row| row.observed), Some("Seen, same, fresh".to_owned()));
+    assert_eq!(
+        rider.row.map(|row| row.observed),
+        Some("there as declared, with life enough".to_owned())
+    );
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn a_channel_that_is_nobody_s_is_explained_too() {
     let mut world = World::converged(1);
     let seen = world.observed(1).clone();
     world.seen().insert(id(9), seen);
-    assert_eq!(world.explained(9).verdict, "none: it is not ours");
+    assert_eq!(world.explained(9).verdict, "nothing is done: it is not ours");
     let nothing = world.explained(8);
     assert_eq!((nothing.row, nothing.renewal, nothing.slack), (None, None, None));
 }

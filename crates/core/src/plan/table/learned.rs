@@ -56,7 +56,7 @@ fn a_short_grant_is_asked_for_again_with_what_can_be_had() {
     let mut world = short();
     world.state.learned = lesson(&world, Reason::Missing, WEEK - LIFETIME_GUARD, HOUR, true);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (short-grant, 58m left, asks for 2026-01-02T00:01:30Z)
           * this account grants at most 1d; lifetime = "7d" is not to be had: set lifetime or lifetime_max
           next wake in 30s
@@ -148,7 +148,7 @@ fn a_live_channel_that_may_not_be_posted_is_put_and_so_are_its_neighbours_from_t
     world.refuse(1, "DUPLICATE_DATA", 1);
     world.state.learned.post_refused = Some(world.now);
     world.check(&expect![[r#"
-        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+        account acme: 2 steps to do
           ~ replace       c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ replace       c2 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           next wake in 30s
@@ -200,7 +200,7 @@ fn an_id_that_is_taken_is_replaced_only_while_our_own_grant_runs() {
     world.refuse(1, "ALREADY_USED", 1);
     world.record(1).grant = None;
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! rejected      c1: Zoho refused it with ALREADY_USED: no (again in 5m)
           next wake in 5m
     "#]]);
@@ -238,7 +238,7 @@ fn an_account_that_refuses_whatever_it_is_sent_waits_even_with_what_is_missing()
     world.state.learned.refusing =
         Some(Refusing { code: "INVALID_DATA".to_owned(), at: hours(12) });
     world.check(&expect![[r#"
-        account acme: 0 steps, 2 held, 0 kept, 0 foreign
+        account acme: nothing to do, 2 held back
           ! back-off      c1: enable (missing) waits: every batch is refused with INVALID_DATA (again in 5m)
           ! back-off      c2: enable (renew) waits: every batch is refused with INVALID_DATA (again in 5m)
           next wake in 5m
@@ -260,7 +260,7 @@ fn an_emergency_does_not_wait_for_an_account_that_refuses_and_goes_out_alone() {
     world.lose(4);
     world.refuse(2, "INVALID_DATA", 1);
     world.check(&expect![[r#"
-        account acme: 1 step, 2 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 2 held back, 1 channel is as declared
           ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
           ! rejected      c2: Zoho refused it with INVALID_DATA: no (again in 5m)
           ! back-off      c4: enable (missing) waits: every batch is refused with INVALID_DATA (again in 5m)

@@ -16,7 +16,7 @@ fn a_refused_spec_is_held_until_its_wait_is_over() {
     world.observed(1).notify_on_related_action = [false].into();
     world.refuse(1, "INVALID_DATA", 1);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 held back, 1 channel is as declared
           ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 15m)
           next wake in 15m
     "#]]);
@@ -34,14 +34,14 @@ fn a_refused_event_is_told_with_its_line_while_it_is_declared() {
     let refusal = world.record(1).refusal.as_mut().unwrap();
     refusal.message = "the event Leads.create: invalid data".to_owned();
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! rejected      c1: Zoho refused it with INVALID_DATA: the event Leads.create: invalid data; it stands at config.toml:13 (again in 15m)
           next wake in 15m
     "#]]);
     let refusal = world.record(1).refusal.as_mut().unwrap();
     refusal.events = ["Leads.create"].into_iter().collect();
     world.check(&expect![[r#"
-        account acme: 1 step, 1 held, 0 kept, 0 foreign
+        account acme: 1 step to do, 1 held back
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_on_related_action: false instead of true
           ! part-refused  c1: Zoho refuses it with INVALID_DATA: the event Leads.create: invalid data; the daemon goes on without Leads.create (config.toml:13), and tries again (again in 15m)
@@ -56,7 +56,7 @@ fn a_refused_spec_is_tried_again_at_once_when_it_was_changed() {
     world.refuse(1, "INVALID_DATA", 3);
     world.spec(1).token = Some(Secret::from("another"));
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               token: another one instead of the declared one
               notify_on_related_action: false instead of true
@@ -77,7 +77,7 @@ fn a_refused_renewal_wakes_for_its_emergency() {
     world.now = seconds_before(hours(21), 600);
     world.refuse(1, "INVALID_DATA", 3);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 6h)
           next wake in 10m
     "#]]);
@@ -89,7 +89,7 @@ fn an_uncovered_channel_that_is_refused_is_tried_every_five_minutes() {
     world.lose(1);
     world.refuse(1, "INVALID_DATA", 9);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 5m)
           next wake in 5m
     "#]]);
@@ -103,13 +103,13 @@ fn an_emergency_that_is_refused_is_tried_every_five_minutes_seen_or_blind() {
     world.now = hours(22);
     world.refuse(1, "INVALID_DATA", 9);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 5m)
           next wake in 5m
     "#]]);
     world.look_fails();
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! rejected      c1: Zoho refused it with INVALID_DATA: no (again in 5m)
           next wake in 30s
     "#]]);
@@ -123,7 +123,7 @@ fn a_drift_that_the_token_may_not_patch_is_mended_by_post() {
     world.observed(1).notify_on_related_action = [false].into();
     world.refuse(1, SCOPE_MISMATCH, 1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_on_related_action: false instead of true
           next wake in 30s
@@ -138,7 +138,7 @@ fn not_subscribed_is_answered_by_enabling() {
     world.observed(1).notify_on_related_action = [false].into();
     world.refuse(1, NOT_SUBSCRIBED, 1);
     world.check(&expect![[r#"
-        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+        account acme: 2 steps to do
           ~ enable        c1 (not-subscribed, 23h left, asks for 2026-01-02T01:00:00Z)
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_on_related_action: false instead of true
@@ -159,7 +159,7 @@ fn not_subscribed_again_after_enabling_waits_like_any_refusal_of_the_uncovered()
     let mut world = World::converged(1);
     world.refuse(1, NOT_SUBSCRIBED, 2);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! rejected      c1: Zoho refused it with NOT_SUBSCRIBED: no (again in 5m)
           next wake in 5m
     "#]]);
@@ -173,7 +173,7 @@ fn a_refused_disable_waits_too() {
     world.refuse(1, "INTERNAL_ERROR", 2);
     world.retire(1);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 held back, 1 channel is as declared
           ! rejected      c1: Zoho refused it with INTERNAL_ERROR: no (again in 1h)
           next wake in 1h
     "#]]);
@@ -196,7 +196,7 @@ fn a_drift_that_came_back_after_two_patches_is_mended_by_put() {
     assert!(matches!(world.plan().steps[0].action, Action::Update(_)));
     repaired(&mut world, 2);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ replace       c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_on_related_action: false instead of true
           next wake in 30s
@@ -209,7 +209,7 @@ fn a_drift_that_came_back_after_three_writes_is_contested() {
     world.observed(1).notify_on_related_action = [false].into();
     repaired(&mut world, 3);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! contested     c1: came back after 3 accepted repairs, so somebody else edits it, or Zoho stores it differently: notify_on_related_action: false instead of true (again in 1h)
           next wake in 1h
     "#]]);
@@ -234,7 +234,7 @@ fn a_contested_channel_is_still_renewed() {
     world.observed(1).notify_on_related_action = [false].into();
     repaired(&mut world, 4);
     world.check(&expect![[r#"
-        account acme: 1 step, 1 held, 0 kept, 0 foreign
+        account acme: 1 step to do, 1 held back
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ! contested     c1: came back after 4 accepted repairs, so somebody else edits it, or Zoho stores it differently: notify_on_related_action: false instead of true (again in 2h)
           next wake in 30s
@@ -294,7 +294,7 @@ fn a_channel_is_renewed_without_the_events_that_are_refused() {
     world.now = hours(12);
     world.refuse_events(1, &["Contacts.create"], 1);
     world.check(&expect![[r#"
-        account acme: 1 step, 1 held, 0 kept, 0 foreign
+        account acme: 1 step to do, 1 held back
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Contacts.create, and tries again (again in 15m)
           next wake in 30s
@@ -314,7 +314,7 @@ fn an_absent_channel_is_enabled_without_the_events_that_are_refused() {
     world.lose(1);
     world.refuse_events(1, &["Contacts.create"], 1);
     world.check(&expect![[r#"
-        account acme: 1 step, 1 held, 0 kept, 0 foreign
+        account acme: 1 step to do, 1 held back
           + enable        c1 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
           ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Contacts.create, and tries again (again in 5m)
           next wake in 30s
@@ -328,7 +328,7 @@ fn a_channel_that_has_all_but_the_refused_events_waits_for_these() {
     world.observed(1).events = ["Deals.all"].into_iter().collect();
     world.refuse_events(1, &["Contacts.create"], 2);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Contacts.create, and tries again (again in 1h)
           next wake in 1h
     "#]]);
@@ -350,7 +350,7 @@ fn nothing_is_removed_on_behalf_of_a_write_that_was_refused() {
     world.spec(1).events = ["Deal.create", "Contacts.create"].into_iter().collect();
     world.refuse_events(1, &["Deal.create"], 1);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! part-refused  c1: Zoho refuses it with INVALID_MODULE: no; the daemon goes on without Deal.create, and tries again (again in 15m)
           next wake in 15m
     "#]]);

@@ -9,7 +9,7 @@ use crate::model::oddity::Oddity;
 #[test]
 fn a_channel_as_declared_with_life_enough_is_kept() {
     World::converged(2).check(&expect![[r#"
-        account acme: 0 steps, 0 held, 2 kept, 0 foreign
+        account acme: nothing to do, 2 channels are as declared
           next wake in 10h 45m
     "#]]);
 }
@@ -19,7 +19,7 @@ fn a_declared_channel_that_zoho_does_not_have_is_enabled() {
     let mut world = World::converged(1);
     world.declare(2);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 1 channel is as declared
           + enable        c2 (missing, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
     "#]]);
@@ -30,7 +30,7 @@ fn a_channel_of_ours_that_is_gone_is_enabled_again() {
     let mut world = World::converged(2);
     world.lose(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 1 channel is as declared
           + enable        c1 (missing, 23h left, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
     "#]]);
@@ -41,7 +41,7 @@ fn an_expired_row_is_absent() {
     let mut world = World::converged(1);
     world.now = hours(25);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           + enable        c1 (missing, ended 1h ago, asks for 2026-01-03T01:00:00Z)
           next wake in 30s
     "#]]);
@@ -52,13 +52,13 @@ fn at_the_very_second_of_its_expiry_a_channel_is_absent() {
     let mut world = World::converged(1);
     world.now = hours(24);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           + enable        c1 (missing, ended 0s ago, asks for 2026-01-03T00:00:00Z)
           next wake in 30s
     "#]]);
     world.now = before(hours(24), Duration::from_nanos(1));
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (emergency, 0s left, asks for 2026-01-02T23:59:59Z)
           next wake in 30s
     "#]]);
@@ -69,12 +69,12 @@ fn renews_when_half_of_life_is_over() {
     let mut world = World::converged(1);
     world.now = hours(11);
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 channel is as declared
           next wake in 45m 30s
     "#]]);
     world.now = hours(12);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           next wake in 30s
     "#]]);
@@ -85,13 +85,13 @@ fn the_last_eighth_of_life_is_an_emergency() {
     let mut world = World::converged(1);
     world.now = seconds_before(hours(21), 1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (renew, 3h left, asks for 2026-01-02T20:59:59Z)
           next wake in 1s
     "#]]);
     world.now = hours(21);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (emergency, 3h left, asks for 2026-01-02T21:00:00Z)
           next wake in 30s
     "#]]);
@@ -103,7 +103,7 @@ fn a_channel_that_differs_is_repaired_and_keeps_its_expiry() {
     world.observed(1).notify_urls =
         [NotifyUrl::new("https://elsewhere.example/x?key=s3cret")].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 1 channel is as declared
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T00:00:00Z)
               notify_url: https://elsewhere.example/x?... instead of https://hooks.example.com/zoho
           next wake in 30s
@@ -116,7 +116,7 @@ fn a_channel_that_differs_and_is_due_is_renewed_first() {
     world.now = hours(12);
     world.observed(1).events = ["Deals.all", "Leads.edit"].into_iter().collect();
     world.check(&expect![[r#"
-        account acme: 3 steps, 0 held, 0 kept, 0 foreign
+        account acme: 3 steps to do
           ~ enable        c1 (renew, 12h left, asks for 2026-01-02T12:00:00Z)
           ~ update        c1 (drift, 12h left, asks for 2026-01-02T12:00:00Z)
               events: missing Contacts.create; extra Leads.edit
@@ -132,7 +132,7 @@ fn a_channel_that_differs_in_an_emergency_is_renewed_first() {
     world.observed(1).tokens = [].into();
     world.observed(1).notify_on_related_action = [false].into();
     world.check(&expect![[r#"
-        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+        account acme: 2 steps to do
           ~ enable        c1 (emergency, 2h left, asks for 2026-01-02T22:00:00Z)
           ~ update        c1 (drift, 2h left, asks for 2026-01-02T22:00:00Z)
               notify_on_related_action: false instead of true
@@ -145,7 +145,7 @@ fn a_declared_channel_with_the_declared_url_is_taken_over() {
     let mut world = World::converged(1);
     world.disown(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ take-over     c1 (taken-over, 23h left)
           next wake in 10h 45m
     "#]]);
@@ -157,7 +157,7 @@ fn a_channel_taken_over_may_be_due_in_the_same_plan() {
     world.disown(1);
     world.now = hours(13);
     world.check(&expect![[r#"
-        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+        account acme: 2 steps to do
           ~ take-over     c1 (taken-over, 11h left)
           ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
           next wake in 30s
@@ -170,7 +170,7 @@ fn a_channel_taken_over_may_differ_in_the_same_plan_and_is_given_a_whole_life() 
     world.disown(1);
     world.observed(1).notify_on_related_action = [false].into();
     world.check(&expect![[r#"
-        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+        account acme: 2 steps to do
           ~ take-over     c1 (taken-over, 23h left)
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_on_related_action: false instead of true
@@ -184,7 +184,7 @@ fn a_channel_taken_over_without_an_expiry_is_renewed() {
     world.disown(1);
     world.observed(1).expiry = None;
     world.check(&expect![[r#"
-        account acme: 2 steps, 0 held, 0 kept, 0 foreign
+        account acme: 2 steps to do
           ~ take-over     c1 (taken-over)
           ~ enable        c1 (renew, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
@@ -198,7 +198,7 @@ fn a_declared_id_with_another_url_is_a_conflict() {
     world.observed(1).notify_urls =
         [NotifyUrl::new("https://me:pw@theirs.example/in?key=s3cret")].into();
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! conflict      c1: Zoho has a channel with this id that delivers to https://...@theirs.example/in?..., and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
           next wake in 1d
     "#]]);
@@ -266,8 +266,8 @@ fn foreign_ids_that_cannot_be_declared_are_counted_and_named() {
         beside.strangers = ["mysite", "-7", "mysite"].map(stranger).into();
     }
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 2 foreign
-          * foreign, with ids that cannot be declared: -7, mysite
+        account acme: nothing to do, 1 channel is as declared, 2 channels are not ours
+          * not ours, with ids that cannot be declared: -7, mysite
           next wake in 10h 45m
     "#]]);
     assert_eq!(world.plan().foreign_count(), 2);
@@ -279,7 +279,7 @@ fn a_declared_id_whose_url_is_not_said_is_a_conflict() {
     world.disown(1);
     world.observed(1).notify_urls = [].into();
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! conflict      c1: Zoho has a channel with this id that delivers to a URL that is not said, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
           next wake in 1d
     "#]]);
@@ -290,12 +290,12 @@ fn a_channel_whose_first_reply_was_lost_is_ours_by_its_url() {
     let mut world = World::converged(1);
     world.record(1).grant = None;
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 channel is as declared
           next wake in 10h 45m
     "#]]);
     world.spec(1).notify_url = NotifyUrl::new("https://hooks.example.com/v2");
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ update        c1 (drift, 23h left, asks for 2026-01-02T01:00:00Z)
               notify_url: https://hooks.example.com/zoho instead of https://hooks.example.com/v2
           next wake in 30s
@@ -308,7 +308,7 @@ fn a_channel_whose_first_reply_was_lost_is_a_conflict_with_another_url() {
     world.record(1).grant = None;
     world.observed(1).notify_urls = [NotifyUrl::new("https://theirs.example/in")].into();
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! conflict      c1: Zoho has a channel with this id that delivers to https://theirs.example/in, and it is not known as ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone
           next wake in 1d
     "#]]);
@@ -321,7 +321,7 @@ fn a_record_of_a_lost_reply_with_another_url_disables_nothing() {
     world.observed(1).notify_urls = [NotifyUrl::new("https://theirs.example/in")].into();
     world.retire(1);
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 1 foreign
+        account acme: nothing to do, 1 channel is as declared, 1 channel is not ours
           next wake in 10h 45m
     "#]]);
 }
@@ -334,7 +334,7 @@ fn nothing_is_decided_when_the_look_failed() {
     world.retire(1);
     world.look_fails();
     world.check(&expect![[r#"
-        account acme: 0 steps, 3 held, 0 kept, 0 foreign
+        account acme: nothing to do, 3 held back
           ! unknown       c1, c2, c3: the look at Zoho failed: HTTP 503
           next wake in 30s
     "#]]);
@@ -346,19 +346,19 @@ fn a_channel_of_ours_is_renewed_blind_in_its_emergency_only() {
     world.look_fails();
     world.now = seconds_before(hours(21), 1);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! unknown       c1: the look at Zoho failed: HTTP 503
           next wake in 1s
     "#]]);
     world.now = hours(21);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (emergency-blind, 3h left, asks for 2026-01-02T21:00:00Z)
           next wake in 30s
     "#]]);
     world.now = hours(100);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           ~ enable        c1 (emergency-blind, ended 3d 4h ago, asks for 2026-01-06T04:00:00Z)
           next wake in 30s
     "#]]);
@@ -371,7 +371,7 @@ fn a_channel_whose_first_reply_was_lost_is_not_renewed_blind() {
     world.look_fails();
     world.now = hours(23);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 0 kept, 0 foreign
+        account acme: nothing to do, 1 held back
           ! unknown       c1: the look at Zoho failed: HTTP 503
           next wake in 30s
     "#]]);
@@ -382,7 +382,7 @@ fn a_channel_taken_out_of_the_config_is_disabled() {
     let mut world = World::converged(2);
     world.retire(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 1 channel is as declared
           - disable       c1 (retired, 23h left)
           next wake in 30s
     "#]]);
@@ -394,14 +394,14 @@ fn a_channel_taken_out_of_the_config_is_left_to_expire_by_policy() {
     world.policy.removed = Removed::Expire;
     world.retire(1);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 held back, 1 channel is as declared
           ! left-to-expire c1: not declared any more; left to expire (removed = "expire")
           next wake in 10h 45m
     "#]]);
     world.now = seconds_before(hours(24), 600);
     world.enable(2);
     world.check(&expect![[r#"
-        account acme: 0 steps, 1 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 held back, 1 channel is as declared
           ! left-to-expire c1: not declared any more; left to expire (removed = "expire")
           next wake in 11m
     "#]]);
@@ -423,7 +423,7 @@ fn a_renewal_that_was_asked_for_does_not_wait_until_it_is_due() {
     let mut world = World::converged(2);
     world.wishes.renewals.channels = [(id(1), world.now)].into();
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 1 channel is as declared
           ~ enable        c1 (asked, 23h left, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
     "#]]);
@@ -435,7 +435,7 @@ fn a_channel_neither_declared_nor_seen_is_forgotten() {
     world.retire(1);
     world.lose(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 1 kept, 0 foreign
+        account acme: 1 step to do, 1 channel is as declared
           - forget        c1 (gone)
           next wake in 10h 45m
     "#]]);
@@ -458,7 +458,7 @@ fn foreign_channels_are_left_alone() {
 #[test]
 fn an_account_with_nothing_has_an_empty_plan() {
     World::empty().check(&expect![[r#"
-        account acme: 0 steps, 0 held, 0 kept, 0 foreign
+        account acme: nothing to do
           next wake in 1d
     "#]]);
 }
@@ -471,7 +471,7 @@ fn a_plan_after_a_fully_successful_pass_is_empty() {
         world.enable(number);
     }
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 3 kept, 0 foreign
+        account acme: nothing to do, 3 channels are as declared
           next wake in 11h 45m
     "#]]);
 }

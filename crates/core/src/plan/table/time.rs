@@ -13,7 +13,7 @@ fn what_is_asked_for_counts_from_zohos_clock_when_ours_is_ahead() {
     let mut world = skewed(-2 * 3_600_000);
     world.lose(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           + enable        c1 (missing, 21h left, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
     "#]]);
@@ -24,7 +24,7 @@ fn what_is_asked_for_counts_from_zohos_clock_when_ours_is_behind() {
     let mut world = skewed(2 * 3_600_000);
     world.lose(1);
     world.check(&expect![[r#"
-        account acme: 1 step, 0 held, 0 kept, 0 foreign
+        account acme: 1 step to do
           + enable        c1 (missing, 1d 1h left, asks for 2026-01-02T01:00:00Z)
           next wake in 30s
     "#]]);
@@ -72,7 +72,7 @@ fn a_clock_in_1970_renews_nothing_early_and_sleeps_no_longer_than_a_day() {
     world.state.skew_ms = None;
     world.now = Timestamp::UNIX_EPOCH;
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 channel is as declared
           next wake in 1d
     "#]]);
 }
@@ -109,7 +109,7 @@ fn a_short_grant_is_scheduled_by_the_grant() {
     world.now = after(hours(0), MINUTE * 20);
     world.state.learned.short_grants = Attempts { count: ATTEMPTS_MAX, since: Some(hours(0)) };
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 channel is as declared
           next wake in 9m 23s
     "#]]);
     world.now = after(hours(0), MINUTE * 30);
@@ -123,7 +123,7 @@ fn an_expiry_that_is_not_the_granted_one_is_believed_and_the_declared_lifetime_w
     let mut world = World::converged(1);
     world.observed(1).expiry = Some(hours(20));
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 channel is as declared
           next wake in 6h 45m
     "#]]);
     world.observed(1).expiry = Some(hours(4));
@@ -154,7 +154,7 @@ fn an_expiry_in_the_far_future_is_kept_and_looked_at_daily() {
     let mut world = World::converged(1);
     world.observed(1).expiry = Some("9999-12-01T00:00:00Z".parse().unwrap());
     world.check(&expect![[r#"
-        account acme: 0 steps, 0 held, 1 kept, 0 foreign
+        account acme: nothing to do, 1 channel is as declared
           next wake in 1d
     "#]]);
     world.observed(1).expiry = Some(Timestamp::MAX);
