@@ -288,18 +288,18 @@ mod tests {
                     GET https://www.zohoapis.eu/crm/v8/Leads/deleted?type=all&per_page=200
                     If-Modified-Since: 2026-02-28T23:59:59+00:00
                 stays lost:
-                  what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+                  the values of a deleted record, once it has left the recycle bin (after 60 days, or earlier by hand)
                   deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good
-                  which notifications would have been sent, in which order, and under which notification_condition
+                  the notifications themselves: their number, their order and their notification_condition
               uncovered b  2026-03-01T00:00:00Z, still open (2h, expired): Leads.delete
                 finds what was missed, with a token for ZohoCRM.modules.READ, ZohoCRM.coql.READ for COQL, and ZohoCRM.users.READ for users:
                   Leads: every record deleted since the gap began, by id: those with a deleted_time before 2026-03-01T02:00:00+00:00 were deleted in it; then again with &page=2 and so on
                     GET https://www.zohoapis.eu/crm/v8/Leads/deleted?type=all&per_page=200
                     If-Modified-Since: 2026-02-28T23:59:59+00:00
                 stays lost:
-                  what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+                  the values of a deleted record, once it has left the recycle bin (after 60 days, or earlier by hand)
                   deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good
-                  which notifications would have been sent, in which order, and under which notification_condition
+                  the notifications themselves: their number, their order and their notification_condition
         "#]]
         .assert_eq(&text(&missed, false, false));
     }

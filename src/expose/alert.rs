@@ -202,11 +202,7 @@ impl Teller {
         for reason in shown.iter().take(SHOWN_MAX) {
             let since = self.topics.get(&name(reason)).map_or(now, |topic| topic.since);
             lines.push(format!("- {}", line(&reason.to_string())));
-            lines.push(format!(
-                "  since {}. Next: {}.",
-                rounded(since),
-                reason.kind.remedy(reason.channel.as_ref())
-            ));
+            lines.push(format!("  since {}. Next: {}.", rounded(since), reason.remedy()));
         }
         let more = shown.len().saturating_sub(SHOWN_MAX) + health.reasons_left_out;
         if more > 0 {

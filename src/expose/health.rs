@@ -79,6 +79,38 @@ pub enum Guarantee {
     Broken,
 }
 
+impl HealthReason {
+    /// The remedy, as part of a sentence; it names the channel.
+    pub fn remedy(&self) -> String {
+        let remedy = self.kind.remedy();
+        match (&self.account, &self.channel) {
+            (Some(account), Some(channel)) => {
+                remedy.replace("NAME", &format!("{account}/{channel}"))
+            }
+            _ => remedy.to_owned(),
+        }
+    }
+}
+
+/// The most serious reason that concerns one channel: its own, or one of its account.
+pub fn health_of_channel(
+    overview: &Overview,
+    (account, channel): (&AccountName, &ChannelReport),
+    is_paused: bool,
+    now: Timestamp,
+) -> Option<HealthReason> {
+    let turning = LoopAge(Duration::ZERO);
+    let concerns = |reason: &HealthReason| match (&reason.channel, reason.kind) {
+        (Some(name), _) => *name == channel.spec.name,
+        (None, Kind::Undeliverable) => channel.undeliverable.is_some(),
+        (None, Kind::Paused) => is_paused,
+        (None, _) => true,
+    };
+    let of_account = |reason: &HealthReason| reason.account.as_ref() == Some(account);
+    let reasons = reasons::reasons(overview, turning, now);
+    reasons.into_iter().find(|reason| of_account(reason) && concerns(reason))
+}
+
 /// How everything is at `now`.
 pub(crate) fn health(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Health {
     let live = loop_age.0 <= LOOP_AGE_MAX;

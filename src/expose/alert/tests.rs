@@ -124,7 +124,7 @@ fn a_message_says_what_since_when_until_when_and_what_next() {
         channelkeeper: failing: 2 problems.
         Not everything is covered.
         - uncovered: account acme: channel c2: not covered
-          since 2026-01-01T00:00:00Z. Next: `channelkeeper explain c2` says why; `channelkeeper gaps` lists what was missed.
+          since 2026-01-01T00:00:00Z. Next: `channelkeeper explain acme/c2` says why; `channelkeeper gaps` lists what was missed.
         - look-failed: account acme: the look at Zoho failed: list: HTTP 503 <!channel> https://h/?...
           since 2026-01-01T00:00:00Z. Next: nothing within the guaranteed time, if Zoho is down; otherwise look at the reason."#]]
     .assert_eq(&message.text);

@@ -93,10 +93,9 @@ impl Kind {
         !matches!(self, Kind::FirstPass | Kind::BackOff | Kind::ClockJump | Kind::Orphans)
     }
 
-    /// The remedy, as part of a sentence, for the channel that it is about.
-    pub fn remedy(self, channel: Option<&ChannelName>) -> String {
-        let remedy = self.row().remedy;
-        channel.map_or_else(|| remedy.to_owned(), |name| remedy.replace("NAME", name.as_str()))
+    /// The remedy, as part of a sentence; `NAME` stands for the channel.
+    pub(super) const fn remedy(self) -> &'static str {
+        self.row().remedy
     }
 
     /// One word, for programs.
@@ -114,7 +113,7 @@ impl Kind {
             Kind::StoreFailed => Row {
                 word: "store-failed",
                 means: "the database cannot be written: channels are held from memory as long as they can be",
-                remedy: "make room on its disk, or make it writable; restart if the daemon does not say soon that the store is written again",
+                remedy: "make room on the disk of the state directory, or make it writable; restart the daemon if the failure stays",
             },
             Kind::NeedsAPerson => Row {
                 word: "needs-a-person",

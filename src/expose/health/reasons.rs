@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl};
-use crate::model::time::{Timestamp, after, brief, span};
+use crate::model::time::{Timestamp, after, brief, span, whole_seconds};
 use crate::plan::credits::Credits;
 use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
@@ -253,7 +253,7 @@ fn channel_reasons(
         (ChannelState::Uncovered, Some(_)) if !channel.drift.is_empty() => {
             add(Kind::Uncovered, format!("loses events: {}", drift_text(channel)));
         }
-        (ChannelState::Uncovered, _) => add(Kind::Uncovered, "not covered".to_owned()),
+        (ChannelState::Uncovered, _) => add(Kind::Uncovered, not_covered(channel)),
     }
     let (is_alive, emergency) =
         (state != ChannelState::Uncovered, channel.emergency_at.is_some_and(|at| at <= now));
@@ -264,6 +264,14 @@ fn channel_reasons(
         add(Kind::ShortGrant, "Zoho gave far less life than was asked for".to_owned());
     }
     reasons
+}
+
+fn not_covered(channel: &ChannelReport) -> String {
+    let missed = channel.last_day.missed.iter().filter(|missed| missed.to.is_none());
+    match missed.map(|missed| missed.from).min() {
+        Some(since) => format!("not covered since {}", whole_seconds(since)),
+        None => "not covered".to_owned(),
+    }
 }
 
 fn drift_text(channel: &ChannelReport) -> String {

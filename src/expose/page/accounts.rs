@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use crate::model::channel::AccountName;
+use crate::model::channel::{AccountName, ChannelId};
 use crate::model::time::{Timestamp, brief, span};
+use crate::plan::cause::CauseKind;
 use crate::plan::render::undeclarable;
 use crate::reconcile::report::AccountReport;
 
-use super::super::health::account_guarantee;
+use super::super::health::{account_guarantee, counted};
 use super::super::lookups::TokenFacts;
 use super::super::one_line::line;
 use super::super::overview::Overview;
 use super::super::status::{CreditsView, PassView, counts, overlap_lines};
 use super::frame::{from_now, state};
+use super::mark::{Mark, causes};
 use super::query::Query;
 
 /// One account.
@@ -30,6 +32,8 @@ pub(crate) struct AccountRow {
     pub pass: Option<PassView>,
     /// How many channels are in each state.
     pub counts: BTreeMap<String, usize>,
+    /// How many of its channels are paused.
+    pub paused: usize,
     /// Channels at Zoho that are not ours.
     pub foreign: usize,
     /// A note of those that no declaration can have.
@@ -96,6 +100,7 @@ impl AccountRow {
             unusable: overview.unusable.get(name).map(|why| line(why)),
             pass: report.map(|report| PassView::of(report, overview.next_audit(now), now)),
             counts: report.map(|report| counts(report, now)).unwrap_or_default(),
+            paused: report.map_or(0, paused),
             foreign: report.map_or(0, |report| report.after.foreign_count()),
             undeclarable: report.and_then(|report| undeclarable(&report.after.strangers)),
             until: report.and_then(|report| account_guarantee(report, now).until()),
@@ -115,7 +120,8 @@ impl AccountRow {
                 th scope="row" { a href=(here) { (self.name) } }
                 td data-label="Channels" {
                     @for (word, count) in counts { span.count { (count) " " (state(word)) } " " }
-                    @if self.foreign > 0 { span.quiet { (self.foreign) " foreign" } }
+                    @if self.paused > 0 { span.count { (self.paused) " " (Mark::Paused.chip()) } " " }
+                    @if self.foreign > 0 { span.quiet { (counted(self.foreign, "channel")) " of others" } }
                     @if let Some(note) = &self.undeclarable { br; span.quiet { (note) } }
                     @for overlap in &self.overlaps { br; span.quiet { (overlap) } }
                 }
@@ -138,6 +144,14 @@ impl AccountRow {
             }
         }
     }
+}
+
+/// How many declared channels are paused.
+fn paused(report: &AccountReport) -> usize {
+    let causes = causes(report);
+    let is_paused =
+        |id: &&ChannelId| causes.get(id).is_some_and(|causes| causes.contains(&CauseKind::Paused));
+    report.channels.keys().filter(is_paused).count()
 }
 
 /// The words about a token.

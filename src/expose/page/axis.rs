@@ -7,7 +7,7 @@ use crate::coverage::GapKind;
 use crate::model::time::{Timestamp, before, brief, span};
 
 use super::super::health::counted;
-use super::frame::from_now;
+use super::frame::{from_now, sample};
 use super::mark::Mark;
 use super::query::{Period, channel_href};
 use super::select::Hit;
@@ -117,30 +117,31 @@ impl Axis {
             figure.axis {
                 (self.svg())
                 p.ends {
-                    span { "24h ago" } span { "now" } span { "in 24h" }
+                    span { "24h ago" } span { "12h ago" } span { "now" } span { "in 12h" } span { "in 24h" }
                 }
                 figcaption { (self.renewals()) }
+                (self.legend())
             }
         }
     }
 
     fn svg(&self) -> Markup {
         let most = self.due.iter().copied().max().unwrap_or_default().max(1);
-        let end = self.first_end.filter(|end| *end > self.now).map(|end| BINS + bin(self.now, end));
         html! {
             svg.time viewBox=(format!("0 0 {} {HEIGHT}", 2 * BINS * WIDE)) preserveAspectRatio="none" role="img" aria-label=(self.sentence()) {
                 rect.track y=(HEIGHT - 1) width=(2 * BINS * WIDE) height="1" {}
+                @for hours in (0..=48).step_by(6) { rect.tick x=(hours * 2 * WIDE) width="1" height=(HEIGHT) {} }
                 @for (place, bin) in self.lost.iter().enumerate() { (self.losses(place, bin)) }
                 @for (place, count) in self.due.iter().enumerate().filter(|(_, count)| **count > 0) {
                     @let height = bar(*count, most);
-                    rect.due x=((BINS + place) * WIDE + 1) y=(HEIGHT - height) width=(WIDE - 2) height=(height) {
+                    rect.renewal x=((BINS + place) * WIDE + 1) y=(HEIGHT - height) width=(WIDE - 2) height=(height) {
                         title { (counted(*count, "renewal")) " in " (self.hours(place)) }
                     }
                 }
                 @if self.late.1 > 0 {
                     rect.late x=(BINS * WIDE - WIDE / 2) width=(WIDE) height=(HEIGHT) { title { (counted(self.late.1, "renewal")) " late" } }
                 }
-                @if let Some(place) = end.filter(|place| *place < 2 * BINS) {
+                @if let Some(place) = self.end() {
                     rect.end x=(place * WIDE) width="2" height=(HEIGHT) { title { "the first life ends" } }
                 }
                 rect.mark x=(BINS * WIDE - 1) width="2" height=(HEIGHT) {}
@@ -182,6 +183,35 @@ impl Axis {
         )
     }
 
+    /// The marks that are drawn, each with its greatest number: that is the scale.
+    fn legend(&self) -> Markup {
+        let lost = |bin: &[usize; 3]| bin.iter().sum::<usize>();
+        let kinds = GapKind::ALL.iter().enumerate();
+        let drawn = kinds.filter(|(place, _)| self.lost.iter().any(|bin| bin[*place] > 0));
+        let most_lost = self.lost.iter().map(lost).max().unwrap_or_default();
+        let most_due = self.due.iter().copied().max().unwrap_or_default();
+        html! {
+            p.legend {
+                @if most_lost == 0 { span { "no channel missed events in the last 24 hours" } }
+                @for (_, kind) in drawn { span { (sample(kind.word(), "0", "12")) " " (kind.word()) } }
+                @if most_lost > 0 {
+                    span { "at most " (most_lost) " of " (counted(self.channels, "channel")) " at once" }
+                }
+                @if most_due > 0 {
+                    span { (sample("renewal", "0", "12")) " renewals, at most " (most_due) " in half an hour" }
+                }
+                @if self.late.1 > 0 { span { (sample("late", "0", "12")) " late renewals" } }
+                @if self.end().is_some() { span { (sample("end", "0", "12")) " the first life ends" } }
+            }
+        }
+    }
+
+    /// The bin in which the first life ends, if it is on the axis.
+    fn end(&self) -> Option<usize> {
+        let end = self.first_end.filter(|end| *end > self.now)?;
+        Some(BINS + bin(self.now, end)).filter(|place| *place < 2 * BINS)
+    }
+
     /// The next renewal and the late ones, by name.
     fn renewals(&self) -> Markup {
         let (late, count) = &self.late;
@@ -194,7 +224,9 @@ impl Axis {
                     @if *count > late.len() { " and " (count - late.len()) " more" }
                 }
             }
-            @if let Some(next) = &self.next { span { "Next renewal: " (next.link()) " " (from_now(next.at, self.now)) } }
+            @if let Some(next) = &self.next {
+                span { "Next renewal: " (next.link()) " " @if next.at > self.now { (from_now(next.at, self.now)) } @else { "now" } }
+            }
             @if self.later > 0 { span { (counted(self.later, "renewal")) " after the next 24 hours" } }
             @if let Some(end) = self.first_end { span { "The first life ends " (from_now(end, self.now)) } }
         }

@@ -78,13 +78,13 @@ impl Mood {
 }
 
 /// The content of the bar, in a sentence.
-fn sentence(channel: &ChannelView, now: Timestamp) -> String {
+pub(super) fn sentence(channel: &ChannelView, now: Timestamp) -> String {
     let Some(expiry) = channel.expiry.filter(|expiry| *expiry > now) else {
         return "no life left".to_owned();
     };
     let lead = |at: Option<Timestamp>| at.map(|at| brief(span(at, expiry)));
     let renewal = lead(channel.due_at)
-        .map(|left| format!("; renewed when {left} are left"))
+        .map(|left| format!("; the mark: renewed when {left} are left"))
         .unwrap_or_default();
     let emergency =
         lead(channel.emergency_at).map(|left| format!(", emergency at {left}")).unwrap_or_default();
@@ -118,7 +118,7 @@ mod tests {
         );
         assert_eq!((bar(24).left, bar(30).left), (0, 0));
         let said = sentence(&view(&overview, hours(6)), hours(6));
-        assert_eq!(said, "18h left of 1d; renewed when 12h are left, emergency at 3h");
+        assert_eq!(said, "18h left of 1d; the mark: renewed when 12h are left, emergency at 3h");
     }
 
     #[test]

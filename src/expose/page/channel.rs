@@ -18,13 +18,14 @@ use crate::plan::explain::{Explanation, Renewal, Sighted, explain};
 use crate::plan::facts::Facts;
 use crate::reconcile::report::{AccountReport, ChannelReport};
 
-use super::super::health::{LOOP_AGE_MAX, counted};
+use super::super::health::{LOOP_AGE_MAX, Status, counted, health_of_channel};
 use super::super::lookups::{AccountMemory, ChannelMemory, Lookups};
 use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
 use super::super::status::ChannelView;
-use super::bar::Bar;
-use super::frame::{Frame, at, from_now, legend, state, words};
+use super::bar::{Bar, sentence};
+use super::frame::{Frame, at, coded, from_now, legend, state, words};
+use super::mark::{Mark, causes};
 use super::query::{Period, Query};
 use super::strip::Strip;
 use super::table::last_outcome;
@@ -38,6 +39,10 @@ pub(crate) struct ChannelPage {
     pub account: String,
     /// How it is.
     pub channel: ChannelView,
+    /// What is seen of it at once beside its state.
+    pub marks: Vec<Mark>,
+    /// The remedy of the most serious reason that concerns it, or that nothing is to be done.
+    pub to_do: String,
     /// The declaration, key by key; no secret.
     pub declared: Vec<(&'static str, String)>,
     /// Zoho's last grant.
@@ -99,7 +104,18 @@ impl ChannelPage {
         let api = of_account.as_ref().map_or(BASE_UNKNOWN, |account| account.api.as_str());
         let (gaps, gaps_left_out) = gaps(account, (ledger.as_ref(), acks), zoho_now, api);
         let grant = record.as_ref().and_then(|record| record.grant);
+        let causes = causes(report).remove(&id).unwrap_or_default();
+        let marks = Mark::of((report, channel), &causes, now);
+        let is_paused = marks.contains(&Mark::Paused);
+        let reason = health_of_channel(overview, (name, channel), is_paused, now);
+        let to_do = match reason {
+            Some(reason) => reason.remedy(),
+            None if channel.gaps > 0 => "nothing now; see below what was missed".to_owned(),
+            None => "nothing".to_owned(),
+        };
         Some(ChannelPage {
+            marks,
+            to_do,
             now,
             account: account.to_owned(),
             channel: ChannelView::alone(report, channel, now),
@@ -117,7 +133,8 @@ impl ChannelPage {
     /// Renders it as HTML.
     pub(crate) fn page(&self) -> String {
         let channel = &self.channel;
-        let status = channel.status;
+        let is_bad = self.marks.iter().any(|mark| mark.tone() == "bad");
+        let status = if is_bad { Status::Failing } else { channel.status };
         let frame = Frame {
             title: format!("{} ({}) - channelkeeper", channel.name, channel.state),
             status: Some(status),
@@ -146,12 +163,14 @@ impl ChannelPage {
             nav.brand aria-label="Where this is" { a href="/" { "channelkeeper" } " / " a href=(of_account) { (account) } " / " (channel.name) }
             h1.named {
                 @match channel.expiry.filter(|_| channel.covered) {
+                    Some(_) if self.marks.contains(&Mark::Undeliverable) => { (channel.name) " is covered, and its receiver refuses deliveries" }
                     Some(expiry) => { (channel.name) " is covered until " (at(expiry)) " even if nothing succeeds any more" }
                     None => { (channel.name) " is not covered" }
                 }
             }
+            p.todo { b { "To do: " } (coded(&self.to_do)) }
             p.sub {
-                (state(&channel.state))
+                span { (state(&channel.state)) @for mark in &self.marks { " " (mark.chip()) } }
                 @if let Some(expiry) = channel.expiry.filter(|expiry| expiry > now) { span { "ends " (from_now(expiry, *now)) } }
                 span { "as of " (at(*now)) }
                 span { a href=(format!("{}", super::query::channel_href(account, &channel.name))) { "reload" } }
@@ -165,13 +184,13 @@ impl ChannelPage {
         let Explanation { at: decided, row, verdict, steps, held, .. } = explanation;
         html! {
             section aria-labelledby="decision" {
-                h2 #decision { "Why it is treated so" }
+                h2 #decision { "The last decision" }
                 p.conclusion { (words(&line(verdict))) }
                 p.quiet { "Decided by the pass of " (at(*decided)) ", from these facts:" }
                 dl { @for (name, value) in facts(explanation) { dt { (name) } dd { (words(&line(&value))) } } }
                 @if let Some(row) = row {
                     table.rule {
-                        caption { "The row of the decision table that they fall into" }
+                        caption { "The row of the decision table for these facts" }
                         thead { tr {
                             th scope="col" { "Declared" } th scope="col" { "Ours" } th scope="col" { "Observed" } th scope="col" { "Then" }
                         } }
@@ -189,8 +208,10 @@ impl ChannelPage {
                                 @for drift in &step.drift { "; " (line(drift)) } }
                         }
                         @for held in held {
-                            li { b { "held" } " (" (held.cause) "): " (line(&held.detail))
-                                @if let Some(until) = held.until { ", again " (from_now(until, self.now)) } }
+                            li { b { "held" } " (" (held.cause) "): " (coded(&line(&held.detail)))
+                                @if let Some(until) = held.until.filter(|until| *until > self.now) {
+                                    ", until " (at(until))
+                                } }
                         }
                     }
                 }
@@ -219,11 +240,11 @@ impl ChannelPage {
         html! {
             section aria-labelledby="gaps" {
                 h2 #gaps { "Gaps" }
-                @if self.gaps.is_empty() { p.quiet { "None: nothing is known to have been missed since it was declared." } } @else {
+                @if self.gaps.is_empty() { p.quiet { "None since the channel was declared." } } @else {
                     @let scopes = self.gaps.first().map_or("", |(_, backfill)| backfill.scopes.as_str());
-                    p.quiet {
+                    p.quiet.intro {
                         "Instants are in UTC by Zoho's clock. The requests need a token with the scopes " (scopes)
-                        ": the daemon's own is good for notifications only."
+                        "; the daemon's own token reads notifications only."
                     }
                     @for (place, (gap, backfill)) in self.gaps.iter().enumerate() {
                         (one_gap(gap, backfill, place == 0 && self.gaps.len() == 1))
@@ -243,6 +264,7 @@ impl ChannelPage {
             section aria-labelledby="life" {
                 h2 #life { "Life" }
                 (Bar::of(channel, now).svg(channel, now))
+                p.caption { (sentence(channel, now)) }
                 dl {
                     dt { "ends" } dd { @match channel.expiry { Some(expiry) => { (at(expiry)) ", " (from_now(expiry, now)) } None => "not enabled" } }
                     dt { "next renewal" } dd { @match channel.due_at { Some(due) => { (at(due)) ", " (from_now(due, now)) } None => "-" } }
@@ -306,9 +328,9 @@ pub(crate) fn missing(account: &str, channel: &str, now: Timestamp) -> String {
             h1 { "no channel of this name" }
         }
         main #main {
-            p { "Account " q { (line(account)) } " declares no channel " q { (line(channel)) } ", or has not had its first pass." }
-            p { a href=(search) { "Search for it" } ". What is remembered of a channel that is declared no longer is shown by "
-                code { "channelkeeper gaps --channel NAME" } "." }
+            p { "Account " q { (line(account)) } " declares no channel " q { (line(channel)) } ", or its first pass has not ended." }
+            p { a href=(search) { "Search for it" } ". " code { "channelkeeper gaps --channel NAME" }
+                " lists the gaps of a channel that is declared no longer." }
         }
     };
     frame.around(&body)
@@ -437,12 +459,12 @@ fn one_gap(gap: &GapView, backfill: &Backfill, open: bool) -> Markup {
             }
             p { (why(&gap.cause)) }
             @if let Some(ack) = &gap.acknowledged { p { (line(&ack.line())) } }
-            h3 { "What finds what was missed" }
+            h3 { "Requests that find the missed records" }
             @for request in &backfill.requests {
-                p { b { (request.module) } ": " (request.finds) }
-                pre tabindex="0" { @for line in request.lines() { (line) "\n" } }
+                p { b { (request.module) } ": " (words(&request.finds)) }
+                pre.request { @for line in request.lines() { (line) "\n" } }
             }
-            h3 { "What stays lost" }
+            h3 { "Lost for good" }
             ul { @for lost in &backfill.lost { li { (lost) } } }
         }
     }

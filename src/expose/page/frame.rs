@@ -86,10 +86,16 @@ pub(super) fn words(text: &str) -> Markup {
 /// The instant in a word, and what is before and after it.
 fn instant(word: &str) -> Option<(&str, Timestamp, &str)> {
     let begins = word.find(|c: char| c.is_ascii_digit())?;
-    let ends = word.rfind('Z')? + 1;
+    let ends = match word.rfind('Z') {
+        Some(place) => place + 1,
+        None => word.rfind(OFFSET)? + OFFSET.len(),
+    };
     let instant = word.get(begins..ends)?.parse().ok()?;
     Some((&word[..begins], instant, &word[ends..]))
 }
+
+/// The end of an instant as Zoho writes it in UTC.
+const OFFSET: &str = "+00:00";
 
 /// The same, with what stands in backticks as something to type.
 pub(super) fn coded(text: &str) -> Markup {
@@ -121,16 +127,19 @@ pub(super) fn state(word: &str) -> Markup {
         "unverified" => "\u{25d0}",
         "drifted" | "degraded" => "\u{25b2}",
         "uncovered" | "failing" => "\u{2716}",
+        "undeliverable" => "\u{21af}",
         _ => "\u{25cb}",
     };
     html! { span class=(format!("state {word}")) { span.sign aria-hidden="true" { (sign) } " " (word) } }
 }
 
-/// The legend of the signs in strips and bars.
+/// A sample of what is drawn, for a legend.
+pub(super) fn sample(kind: &str, y: &str, height: &str) -> Markup {
+    html! { svg.sample viewBox="0 0 16 12" aria-hidden="true" { rect class=(kind) y=(y) width="16" height=(height) {} } }
+}
+
+/// The legend of the signs in strips.
 pub(super) fn legend() -> Markup {
-    let sample = |kind: &str, y: &str, height: &str| {
-        html! { svg.sample viewBox="0 0 16 12" aria-hidden="true" { rect class=(kind) y=(y) width="16" height=(height) {} } }
-    };
     html! {
         p.legend {
             span { (sample("covered", "4", "4")) " covered" }

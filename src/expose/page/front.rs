@@ -139,8 +139,6 @@ impl FrontView {
 
     fn heading(&self) -> Markup {
         let health = &self.health;
-        let ready =
-            health.not_ready.as_ref().map_or("ready".to_owned(), |why| format!("not ready: {why}"));
         html! {
             p.brand { a href="/" { "channelkeeper" } }
             @if let Some(until) = health.guaranteed_until {
@@ -152,7 +150,7 @@ impl FrontView {
             p.sub {
                 (state(health.status.word()))
                 @if let Some(until) = health.guaranteed_until { span { "ends " (from_now(until, self.now)) } }
-                span { (ready) }
+                @if let Some(why) = &health.not_ready { span { "not ready: " (why) } }
                 span { "up " (brief(span(self.started_at, self.now))) }
                 span { (self.following()) }
             }
@@ -164,8 +162,8 @@ impl FrontView {
         let other = Query { follow, ..self.query.clone() }.href();
         html! {
             "as of " (at(self.now)) " "
-            @if follow { a href=(other) title="loads itself anew every minute" { "follow" } }
-            @else { "(every minute) " a href=(other) { "stop" } }
+            @if follow { a href=(other) { "keep it up to date" } }
+            @else { "and again every minute " a href=(other) { "stop" } }
         }
     }
 
@@ -180,7 +178,7 @@ impl FrontView {
         notes.extend(unread.map(|why| format!("what is remembered could not be read: {why}")));
         html! {
             @if !reasons.is_empty() || !notes.is_empty() {
-                section.reasons aria-label="What is not as it should be" {
+                section.reasons aria-label="Problems" {
                     ul {
                         @for reason in first { (reason_item(reason)) }
                         @for note in &notes { li.note { (state("warning")) " " (coded(note)) } }
@@ -217,10 +215,7 @@ impl FrontView {
             section aria-labelledby="channels" {
                 h2 #channels { "Channels" }
                 (self.unknown())
-                (self.states())
-                @if self.query.follow {
-                    p.quiet { "Search and filter rest while the page follows, so that nothing typed is lost." }
-                } @else { (self.form()) }
+                @if !self.is_bare() { (self.states()) (self.form()) }
                 @if self.channels.is_empty() { p.quiet { (self.nothing()) } } @else {
                     (self.turning("Pages, above the table"))
                     table.channels {
@@ -246,12 +241,25 @@ impl FrontView {
         }
     }
 
+    /// True when there is no channel, whatever the filter: nothing can be searched or sorted.
+    fn is_bare(&self) -> bool {
+        let Query { q, state, account, .. } = &self.query;
+        self.by_state.iter().sum::<usize>() == 0
+            && q.is_empty()
+            && state.is_none()
+            && account.is_none()
+    }
+
     fn nothing(&self) -> Markup {
+        let waits = self.accounts.iter().any(|account| account.pass.is_none());
         html! {
             @if self.account_names.is_empty() {
-                "No account and no channel is declared in " code { (self.config.file) } "."
-            } @else if self.by_state.iter().sum::<usize>() == 0 && self.query.q.is_empty() && self.query.account.is_none() {
-                "No channel is declared, or no pass has ended yet."
+                "No account and no channel is declared in " code { (self.config.file) } ". Declare them there, then run "
+                code { "channelkeeper apply" } "; " code { "channelkeeper init" } " asks for all it needs and writes a first config."
+            } @else if self.is_bare() && waits {
+                "The channels appear here as soon as the daemon has looked at Zoho for the first time."
+            } @else if self.is_bare() {
+                "No channel is declared in " code { (self.config.file) } "."
             } @else { "No channel matches this filter." }
         }
     }
@@ -261,7 +269,7 @@ impl FrontView {
         let account = self.query.account.as_ref().filter(|name| !self.account_names.contains(name));
         html! {
             @for choice in &self.query.unknown {
-                p.note { (state("warning")) " " code { (choice) } " in the address is no filter that is known, and changes nothing here." }
+                p.note { (state("warning")) " The address asks for " code { (choice) } ", which is not known here and was left out." }
             }
             @if let Some(name) = account {
                 p.note { (state("warning")) " No account " q { (name) } " is declared." }
@@ -293,6 +301,9 @@ impl FrontView {
     }
 
     fn form(&self) -> Markup {
+        if self.query.follow {
+            return html! { p.quiet { "Stop the updates to search and filter: they would take away the text that you type." } };
+        }
         let Query { q, state, account, sort, reversed, period, page: _, follow: _, unknown: _ } =
             &self.query;
         let names = self.account_names.iter().take(NAMES_MAX);
@@ -371,7 +382,7 @@ fn count(fleet: &[Hit<'_>], mark: Mark) -> usize {
 /// The remedy of the most serious reason.
 fn to_do(health: &Health) -> String {
     match health.reasons.first() {
-        Some(reason) => reason.kind.remedy(reason.channel.as_ref()),
+        Some(reason) => reason.remedy(),
         None if health.gaps > 0 => {
             "nothing now; `channelkeeper gaps` lists what was missed".to_owned()
         }

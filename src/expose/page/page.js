@@ -10,7 +10,7 @@
       const instant = new Date(time.dateTime);
       if (!Number.isNaN(instant.getTime())) time.title = time.dateTime + " = " + zone.format(instant);
     }
-    for (const pre of document.querySelectorAll("pre[tabindex]")) {
+    for (const pre of document.querySelectorAll("pre.request")) {
       const button = document.createElement("button");
       button.type = "button"; button.className = "copy"; button.textContent = "Copy";
       button.addEventListener("click", async () => {

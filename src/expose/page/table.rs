@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, brief, span};
 
 use super::super::health::counted;
 use super::super::status::ChannelView;
@@ -56,7 +56,7 @@ pub(super) fn header(query: &Query, columns: Columns) -> Markup {
             @if columns.account { th scope="col" { "Account" } }
             (sorts(Sort::Worst, "State"))
             (sorts(Sort::Life, "Ends"))
-            (sorts(Sort::Renewal, "Renewed"))
+            (sorts(Sort::Renewal, "Renews"))
             th.wide scope="col" { "Last step" }
             @if columns.coverage {
                 th.strips scope="col" { "Last " (query.period.title()) }
@@ -73,10 +73,10 @@ impl ChannelRow {
         html! {
             tr {
                 th scope="row" { a href=(here) { (channel.name) } }
-                @if columns.account { td { (account) } }
+                @if columns.account { td.account title=(account) { (account) } }
                 td { (state(&channel.state)) @for mark in marks { " " (mark.chip()) } }
                 td { (ends(channel, now)) }
-                td { (renewed(channel, marks, now)) }
+                td { (renews(channel, marks, now)) }
                 td.wide { (step(channel, now)) }
                 @if columns.coverage {
                     td.strips { (strip.svg()) }
@@ -96,25 +96,27 @@ fn ends(channel: &ChannelView, now: Timestamp) -> Markup {
     }
 }
 
-fn renewed(channel: &ChannelView, marks: &[Mark], now: Timestamp) -> Markup {
-    let is_still = marks.iter().any(|mark| matches!(mark, Mark::Paused | Mark::Observed));
+fn renews(channel: &ChannelView, marks: &[Mark], now: Timestamp) -> Markup {
     html! {
         @match channel.due_at {
-            _ if is_still => span.quiet { "not by us" },
+            _ if marks.contains(&Mark::Paused) => span.quiet { "paused" },
+            _ if marks.contains(&Mark::Observed) => span.quiet { "not by us" },
             Some(due_at) if due_at > now => (from_now(due_at, now)),
-            Some(_) => span.late { "due" },
+            Some(due_at) if marks.contains(&Mark::Late) => span.late { (brief(span(due_at, now))) " late" },
+            Some(_) => "now",
             None => span.quiet { "-" },
         }
     }
 }
 
-/// The last step, and its outcome in a word: the reasons and the channel's page have it in whole.
+/// The last step, and its outcome in a word unless it was done: the reasons and the channel's page
+/// have it in whole.
 fn step(channel: &ChannelView, now: Timestamp) -> Markup {
     html! {
         @match &channel.last {
             Some(last) => {
                 @let outcome = last.outcome.split([':', ' ']).next().unwrap_or_default();
-                (last.step) ": " (outcome) " " span.quiet { (from_now(last.at, now)) }
+                (last.step) @if outcome != "done" { ": " (outcome) } " " span.quiet { (from_now(last.at, now)) }
             }
             None => span.quiet { "none yet" },
         }

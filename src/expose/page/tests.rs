@@ -141,7 +141,7 @@ fn a_row_says_state_life_outcome_and_coverage() {
         <td><span class="state covered"><span class="sign" aria-hidden="true">●</span> covered</span></td>
         <td><time datetime="2026-01-02T00:00:00Z" title="2026-01-02T00:00:00Z">in 22h 30m</time></td>
         <td><time datetime="2026-01-01T12:00:00Z" title="2026-01-01T12:00:00Z">in 10h 30m</time></td>
-        <td class="wide">enable (missing): done <span class="quiet"><time datetime="2026-01-01T00:00:00Z" title="2026-01-01T00:00:00Z">1h 30m ago</time></span></td>
+        <td class="wide">enable (missing) <span class="quiet"><time datetime="2026-01-01T00:00:00Z" title="2026-01-01T00:00:00Z">1h 30m ago</time></span></td>
         <td class="strips"><svg class="strip" viewBox="0 0 240 12" preserveAspectRatio="none" role="img"><title>unknown for 5m in the last 24 hours</title><rect class="covered" x="225" y="4" width="15" height="4"></rect><rect class="unknown" x="225" width="1" height="12"><title>unknown from 2026-01-01T00:00:00Z to 2026-01-01T00:05:00Z: unseen</title></rect></svg></td>
         <td>94.4%</td></tr>"#]].assert_eq(&row.replace("<td", "\n<td"));
 }
@@ -153,7 +153,7 @@ fn the_verdict_says_what_to_do() {
     };
     assert_eq!(to_do(&front(&converged(1), "")), "nothing");
     let lost = to_do(&front(&troubled(), ""));
-    assert!(lost.starts_with("<code>channelkeeper explain c7</code> says why"), "{lost}");
+    assert!(lost.starts_with("<code>channelkeeper explain acme/c7</code> says why"), "{lost}");
     let mut missed = converged(2);
     change_channel(&mut missed, 2, |channel| channel.gaps = 1);
     let page = front(&missed, "");
@@ -189,10 +189,10 @@ fn marks_are_seen_and_can_be_asked_for() {
 #[test]
 fn what_the_address_asks_for_and_nobody_knows_is_said() {
     let page = front(&converged(1), "state=purple&account=nobody");
-    assert!(page.contains("<code>state=purple</code> in the address is no filter"), "{page}");
+    assert!(page.contains("asks for <code>state=purple</code>, which is not known"), "{page}");
     assert!(page.contains("No account <q>nobody</q> is declared."), "{page}");
     is_sound(&page);
-    assert!(!front(&converged(1), "state=covered&account=acme").contains("in the address"));
+    assert!(!front(&converged(1), "state=covered&account=acme").contains("The address asks"));
     let page = super::not_found("/stat<us>", hours(1));
     assert!(page.contains("Nothing is at <code>/stat&lt;us&gt;</code>"), "{page}");
     is_sound(&page);
@@ -355,7 +355,7 @@ fn a_channel_s_page_explains_the_decision_and_what_to_ask_after_a_gap() {
         "set, and not shown",
         "If-Modified-Since: 2025-12-31T23:59:59+00:00",
         "https://www.zohoapis.eu/crm/v8/Deals/deleted?type=all",
-        "What stays lost",
+        "Lost for good",
         "enable (missing): done until <time datetime=\"2026-01-02T00:00:00Z\"",
         "granted a life of 1d",
     ] {
@@ -371,6 +371,7 @@ fn a_lost_channel_s_page_says_so() {
     let page = channel_of(&troubled(), "c7").page();
     assert!(
         page.contains("c7 is not covered")
+            && page.contains("To do: </b><code>channelkeeper explain acme/c7</code> says why")
             && page.contains("(rejected): Zoho refused it with INVALID_DATA"),
         "{page}"
     );

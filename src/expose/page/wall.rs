@@ -97,10 +97,15 @@ impl Wall {
                     ul { @for cell in cells() { (cell.html()) } }
                 }
             }
-            p.quiet {
-                @if self.each > 1 { "A cell stands for " (self.each) " channels at most; its number says how many of them are not as they should be. " }
-                @if self.left_out > 0 { (counted(self.left_out, "account")) " in no worse state stand nowhere here. " }
-                @if cells().any(|cell| cell.missed) { "A notch: events were lost, or may have been, within the last 24 hours." }
+            p.legend {
+                @for look in Look::ALL.into_iter().filter(|look| cells().any(|cell| cell.look == *look)) {
+                    span { span class=(format!("cell {}", look.word())) aria-hidden="true" {} " " (look.means()) }
+                }
+                @if cells().any(|cell| cell.missed) {
+                    span { span.cell.fine.notch aria-hidden="true" {} " missed events, or may have, within the last 24 hours" }
+                }
+                @if self.each > 1 { span { "A cell stands for up to " (self.each) " channels; its number counts those with a problem." } }
+                @if self.left_out > 0 { span { (counted(self.left_out, "account")) " in no worse state left out" } }
             }
         }
     }
@@ -182,6 +187,19 @@ impl Look {
             return Look::Warn;
         }
         if has(&[Mark::Paused, Mark::Observed]) { Look::Calm } else { Look::Fine }
+    }
+
+    /// Every look, the best first.
+    const ALL: [Look; 4] = [Look::Fine, Look::Calm, Look::Warn, Look::Bad];
+
+    /// Its meaning in the legend.
+    const fn means(self) -> &'static str {
+        match self {
+            Look::Bad => "loses events, or is late",
+            Look::Warn => "held, or not as declared",
+            Look::Calm => "paused or observe-only: not renewed",
+            Look::Fine => "covered",
+        }
     }
 
     const fn word(self) -> &'static str {

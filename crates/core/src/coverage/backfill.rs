@@ -248,20 +248,19 @@ fn lost(events: &Events, base: &str) -> Vec<String> {
 }
 
 const EDITS_LOST: &[&str] = &[
-    "what a record was in between: of several changes only the last state is left, without the values before it and \
-     without which fields were changed",
+    "the states of a record in between: only the last one is left, without the values before it and without the names \
+     of the changed fields",
 ];
 const CREATES_LOST: &[&str] = &[
     "records that were created and deleted again within the gap, but for their ids in the list of deleted ones",
 ];
 const DELETES_LOST: &[&str] = &[
-    "what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)",
+    "the values of a deleted record, once it has left the recycle bin (after 60 days, or earlier by hand)",
     "deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good",
 ];
-const CRM_LOST: &[&str] = &[
-    "which notifications would have been sent, in which order, and under which notification_condition",
-];
-const OTHERS_LOST: &[&str] = &["which notifications would have been sent, and in which order"];
+const CRM_LOST: &[&str] =
+    &["the notifications themselves: their number, their order and their notification_condition"];
+const OTHERS_LOST: &[&str] = &["the notifications themselves: their number and their order"];
 
 fn always_lost(base: &str) -> &'static [&'static str] {
     if product_of(base).is_crm() { CRM_LOST } else { OTHERS_LOST }
@@ -336,11 +335,11 @@ mod tests {
             Deals: every record deleted since the gap began, by id: those with a deleted_time before 2026-01-01T12:00:01+00:00 were deleted in it; then again with &page=2 and so on
               GET https://www.zohoapis.eu/crm/v8/Deals/deleted?type=all&per_page=200
               If-Modified-Since: 2026-01-01T09:59:59+00:00
-            lost: what a record was in between: of several changes only the last state is left, without the values before it and without which fields were changed
+            lost: the states of a record in between: only the last one is left, without the values before it and without the names of the changed fields
             lost: records that were created and deleted again within the gap, but for their ids in the list of deleted ones
-            lost: what a deleted record held, once it has left the recycle bin (after 60 days, or earlier by hand)
+            lost: the values of a deleted record, once it has left the recycle bin (after 60 days, or earlier by hand)
             lost: deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good
-            lost: which notifications would have been sent, in which order, and under which notification_condition
+            lost: the notifications themselves: their number, their order and their notification_condition
         "#]].assert_eq(&told(&["Deals.all"], Some("2026-01-01T12:00:00.2Z")));
     }
 
@@ -357,7 +356,7 @@ mod tests {
               POST https://www.zohoapis.eu/crm/v8/coql
               {"select_query": "select id, Created_Time, Modified_Time from Leads where (Created_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') and Converted__s = true order by Created_Time asc, id asc limit 200"}
             lost: records that were created and deleted again within the gap, but for their ids in the list of deleted ones
-            lost: which notifications would have been sent, in which order, and under which notification_condition
+            lost: the notifications themselves: their number, their order and their notification_condition
         "#]].assert_eq(&told(&["Leads.create"], None));
     }
 
@@ -399,8 +398,8 @@ mod tests {
             Pipelines: the records changed within the gap alone, those aside that were changed again after it; then again from the last Modified_Time of the page on, with and (Modified_Time > that time or id > that id)
               POST https://www.zohoapis.eu/bigin/v2/coql
               {"select_query": "select id, Created_Time, Modified_Time from Pipelines where (Modified_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') order by Modified_Time asc, id asc limit 200"}
-            lost: what a record was in between: of several changes only the last state is left, without the values before it and without which fields were changed
-            lost: which notifications would have been sent, and in which order
+            lost: the states of a record in between: only the last one is left, without the values before it and without the names of the changed fields
+            lost: the notifications themselves: their number and their order
         "#]]
         .assert_eq(&told_of(&["Pipelines.edit"], None, BIGIN));
         assert_eq!(
@@ -424,7 +423,7 @@ mod tests {
               GET https://www.zohoapis.eu/crm/v8/users?type=AllUsers&per_page=200
               If-Modified-Since: 2026-01-01T09:59:59+00:00
             lost: when a user was deleted: Zoho lists deleted users without that time
-            lost: which notifications would have been sent, in which order, and under which notification_condition
+            lost: the notifications themselves: their number, their order and their notification_condition
         "#]]
         .assert_eq(&told(&["users.all"], None));
     }

@@ -7,18 +7,21 @@ use std::sync::Arc;
 use super::super::super::lookups::{ChannelMemory, Lookups};
 use super::super::super::overview::Overview;
 use super::super::super::testing::{
-    TURNING, account, change, change_channel, converged, empty, hold, hours, id, lose, minutes,
+    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes,
     rejected, remembering, report, spec,
 };
-use super::super::{ChannelPage, FrontView, Query};
+use super::super::{ChannelPage, FrontView, Query, missing, not_found};
 use super::is_sound;
 use crate::coverage::track::{Open, Stretch};
 use crate::coverage::{GapCause, GapKind, Ledger};
+use crate::model::channel::{AccountName, ChannelId};
 use crate::model::policy::Mode;
 use crate::model::record::LastStep;
 use crate::model::time::{Timestamp, after};
+use crate::plan::drift::Drift;
 use crate::plan::step::Cause;
-use crate::reconcile::report::Missed;
+use crate::reconcile::report::{AccountReport, ChannelState, Missed};
+use crate::testing::{events, granted};
 
 /// Thirty hours after everything was declared.
 fn now() -> Timestamp {
@@ -32,21 +35,24 @@ fn fleet(channels: i64) -> Overview {
         let beta = report("beta", channels * 3 / 5 + 1..=channels);
         overview.accounts.insert(account("beta"), Some(Arc::new(beta)));
     }
-    for report in overview.accounts.values_mut().flatten() {
-        let report = Arc::make_mut(report);
-        (report.at, report.looked_at, report.next_wake) =
-            (minutes(1795), Some(minutes(1795)), hours(31));
-        for (id, channel) in &mut report.channels {
-            let renewed = minutes(1080 + u64::try_from(id.number()).unwrap() * 97 % 700);
-            channel.expiry = Some(after(renewed, channel.spec.lifetime));
-            channel.due_at = Some(after(renewed, channel.spec.lifetime / 2));
-            channel.emergency_at = Some(after(renewed, channel.spec.lifetime * 7 / 8));
-            let ends = after(renewed, channel.spec.lifetime);
-            let (step, outcome) = ("enable (renew)".to_owned(), format!("done until {ends}"));
-            channel.last = Some(LastStep { at: renewed, step, outcome });
-        }
-    }
+    overview.accounts.values_mut().flatten().for_each(renewed);
     overview
+}
+
+/// Every channel of an account renewed at a time of its own.
+fn renewed(report: &mut Arc<AccountReport>) {
+    let report = Arc::make_mut(report);
+    (report.at, report.looked_at, report.next_wake) =
+        (minutes(1795), Some(minutes(1795)), hours(31));
+    for (id, channel) in &mut report.channels {
+        let renewed = minutes(1080 + u64::try_from(id.number()).unwrap() * 97 % 700);
+        channel.expiry = Some(after(renewed, channel.spec.lifetime));
+        channel.due_at = Some(after(renewed, channel.spec.lifetime / 2));
+        channel.emergency_at = Some(after(renewed, channel.spec.lifetime * 7 / 8));
+        let ends = after(renewed, channel.spec.lifetime);
+        let (step, outcome) = ("enable (renew)".to_owned(), format!("done until {ends}"));
+        channel.last = Some(LastStep { at: renewed, step, outcome });
+    }
 }
 
 fn misses(overview: &mut Overview, number: i64, missed: Missed) {
@@ -59,21 +65,27 @@ fn misses(overview: &mut Overview, number: i64, missed: Missed) {
 /// The memory that agrees with what the reports say of the last day.
 fn memory(overview: &Overview) -> Lookups {
     let reports: Vec<_> = overview.accounts.values().flatten().cloned().collect();
-    let of_channel = move |_: &_, channel| {
-        let mut ledger = Ledger::new(&spec(1), hours(0));
+    let of_channel = move |_: &AccountName, channel: ChannelId| {
+        let spec = spec(channel.number());
+        let mut ledger = Ledger::new(&spec, hours(0));
         ledger.expiry = Some(hours(60));
         let missed = reports.iter().find_map(|report| report.channels.get(&channel));
         for track in &mut ledger.tracks {
             track.open = None;
             for missed in missed.iter().flat_map(|channel| &channel.last_day.missed) {
-                let (from, kind, cause) = (missed.from, missed.kind, GapCause::Absent);
+                let cause = match missed.kind {
+                    GapKind::Undeliverable => GapCause::CanaryRefused,
+                    GapKind::Uncovered | GapKind::Unknown => GapCause::Absent,
+                };
+                let (from, kind) = (missed.from, missed.kind);
                 match missed.to {
                     Some(to) => track.gaps.push(Stretch { from, to, kind, cause }),
                     None => track.open = Some(Open { from, kind, cause }),
                 }
             }
         }
-        Ok(ChannelMemory { ledger: Some(ledger), ..ChannelMemory::default() })
+        let record = Some(granted(&spec, hours(20)));
+        Ok(ChannelMemory { record, ledger: Some(ledger), ..ChannelMemory::default() })
     };
     Lookups { channel: Arc::new(of_channel), ..remembering() }
 }
@@ -98,6 +110,7 @@ fn scenes(channels: i64) -> Vec<(&'static str, Overview)> {
         misses(&mut gaps, number, gap(900, Some(1000 + 30 * u64::try_from(number).unwrap()), kind));
     }
     loses(&mut gaps, channels / 2);
+    misses(&mut gaps, 7, gap(1680, None, GapKind::Undeliverable));
     change_channel(&mut gaps, 7, |channel| {
         channel.undeliverable = Some(Box::new((hours(28), "HTTP 500".to_owned())));
     });
@@ -106,7 +119,8 @@ fn scenes(channels: i64) -> Vec<(&'static str, Overview)> {
         channel.emergency_at = Some(minutes(1790));
     });
     change_channel(&mut gaps, 1, |channel| Arc::make_mut(&mut channel.spec).mode = Mode::Observe);
-    hold(&mut gaps, 8, Cause::Contested { writes: 3, drift: Vec::new() });
+    let drift = vec![Drift::NotifyOnRelatedAction { wanted: true }];
+    hold(&mut gaps, 8, Cause::Contested { writes: 3, drift });
     let mut paused = fleet(channels);
     change(&mut paused, |report| {
         let specs = report.channels.values().map(|channel| channel.spec.clone());
@@ -120,6 +134,44 @@ fn scenes(channels: i64) -> Vec<(&'static str, Overview)> {
     vec![("well", all_well), ("uncovered", uncovered), ("gaps", gaps), ("paused", paused)]
 }
 
+/// The states that the other scenes do not have.
+fn troubled() -> Overview {
+    let mut overview = fleet(8);
+    hold(&mut overview, 1, Cause::Conflict { seen: "https://theirs.example.com/".to_owned() });
+    change_channel(&mut overview, 2, |channel| channel.short_grant = true);
+    let (code, message) = ("INVALID_DATA".to_owned(), "the event is not supported".to_owned());
+    let (events, declared) = (events(&["Deals.delete"]), None);
+    hold(&mut overview, 3, Cause::PartlyRefused { events, code, message, declared });
+    let (step, trouble) = ("update (drift)".to_owned(), "HTTP 503".to_owned());
+    hold(&mut overview, 4, Cause::BackOff { step, trouble });
+    hold(&mut overview, 99, Cause::RemovalGuard { removals: 9, channels: 10, is_renewed: true });
+    change_channel(&mut overview, 5, |channel| channel.state = ChannelState::Unverified);
+    change_channel(&mut overview, 6, |channel| channel.state = ChannelState::Drifted);
+    change(&mut overview, |report| {
+        report.needs_a_person = true;
+        let denied = "HTTP 401 INVALID_TOKEN: invalid oauth token".to_owned();
+        (report.look_failed, report.writes_failed) = (Some(denied.clone()), Some(denied));
+    });
+    overview.unusable.insert(account("gamma"), "its refresh token cannot be read".to_owned());
+    overview.store_failed = Some("no space left on device".to_owned());
+    overview.config.warnings = vec!["channel c8 has a life of one hour".to_owned()];
+    overview
+}
+
+/// A hundred accounts of a hundred channels, the last of which is lost.
+fn many_accounts() -> Overview {
+    let mut overview = fleet(100);
+    for number in 2..=100 {
+        let name = format!("customer-{number}");
+        let channels = number * 100..number * 100 + 100;
+        let mut report = Arc::new(report(&name, channels));
+        renewed(&mut report);
+        overview.accounts.insert(account(&name), Some(report));
+    }
+    loses(&mut overview, 77);
+    overview
+}
+
 fn starting() -> Overview {
     let mut overview = empty();
     overview.started_at = minutes(1799);
@@ -128,36 +180,57 @@ fn starting() -> Overview {
     overview
 }
 
-#[test]
-fn pages_of_every_fleet_are_sound_and_small() {
-    let mut pages: Vec<(String, Overview, usize)> = Vec::new();
+/// Every front page: its name, its overview and the most bytes that it may have.
+fn fronts() -> Vec<(String, Overview, usize)> {
+    let mut fronts = Vec::new();
     for (channels, most) in [(8, 40_000), (200, 120_000), (10_000, 140_000)] {
         let named = |(name, overview)| (format!("{channels}-{name}"), overview, most);
-        pages.extend(scenes(channels).into_iter().map(named));
+        fronts.extend(scenes(channels).into_iter().map(named));
     }
-    pages.push(("starting".to_owned(), starting(), 20_000));
     let mut nothing = empty();
     nothing.started_at = hours(29);
-    pages.push(("nothing".to_owned(), nothing, 20_000));
-    for (name, overview, most) in pages {
+    let others = [
+        ("starting", starting(), 20_000),
+        ("nothing", nothing, 20_000),
+        ("8-troubled", troubled(), 40_000),
+        ("100x100", many_accounts(), 140_000),
+    ];
+    fronts.extend(others.map(|(name, overview, most)| (name.to_owned(), overview, most)));
+    fronts
+}
+
+#[test]
+fn pages_of_every_fleet_are_sound_and_small() {
+    for (name, overview, most) in fronts() {
         let memory = memory(&overview);
         let page = FrontView::of(&overview, TURNING, &memory, Query::parse(""), now()).page();
-        is_sound(&page);
         keep(&name, &page);
         assert!(page.len() < most, "{name}: {} bytes", page.len());
-        if name == "8-gaps" {
-            let path = ("acme", "c4");
-            let page = ChannelPage::of(&overview, TURNING, &memory, path, now()).unwrap().page();
-            assert!(
-                overview.accounts[&account("acme")].as_ref().unwrap().channels.contains_key(&id(4))
-            );
-            is_sound(&page);
-            keep("channel", &page);
+        if !name.starts_with("8-") {
+            continue;
+        }
+        for number in 1..=8 {
+            let channel = format!("c{number}");
+            let page = ChannelPage::of(&overview, TURNING, &memory, ("acme", &channel), now());
+            keep(&format!("{name}-{channel}"), &page.unwrap().page());
         }
     }
 }
 
+#[test]
+fn pages_for_odd_addresses_are_sound() {
+    let (well, odd) = (fleet(8), "state=purple&account=nobody");
+    for (name, query) in [("unknown-filter", odd), ("no-match", "q=zzz"), ("follow", "follow=1")] {
+        let query = Query::parse(query);
+        keep(name, &FrontView::of(&well, TURNING, &memory(&well), query, now()).page());
+    }
+    keep("404", &not_found("/nothing", now()));
+    keep("no-channel", &missing("acme", "c9", now()));
+}
+
+/// The page is sound; and it is kept to be looked at, where somebody asks for it.
 fn keep(name: &str, page: &str) {
+    is_sound(page);
     let Some(folder) = std::env::var_os("CHANNELKEEPER_GALLERY") else { return };
     let folder = std::path::PathBuf::from(folder);
     std::fs::create_dir_all(&folder).unwrap();
