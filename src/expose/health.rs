@@ -93,7 +93,7 @@ impl HealthReason {
 }
 
 /// The most serious reason that concerns one channel: its own, or one of its account.
-pub fn health_of_channel(
+pub(crate) fn health_of_channel(
     overview: &Overview,
     (account, channel): (&AccountName, &ChannelReport),
     is_paused: bool,

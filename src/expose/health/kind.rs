@@ -1,7 +1,4 @@
 //! The kinds of reasons, in the order of their seriousness.
-
-use crate::model::channel::ChannelName;
-
 use super::Status;
 
 /// The kinds of reasons, the most serious first.

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::coverage::GapKind;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl};
 use crate::model::time::{Timestamp, after, brief, span, whole_seconds};
 use crate::plan::credits::Credits;
 use crate::plan::step::{Cause, Held};
-use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, Missed};
 
 use super::super::one_line::line;
 use super::super::overview::{LogLost, LoopAge, Overview};
@@ -267,11 +268,25 @@ fn channel_reasons(
 }
 
 fn not_covered(channel: &ChannelReport) -> String {
-    let missed = channel.last_day.missed.iter().filter(|missed| missed.to.is_none());
-    match missed.map(|missed| missed.from).min() {
+    match uncovered_since(&channel.last_day.missed) {
         Some(since) => format!("not covered since {}", whole_seconds(since)),
         None => "not covered".to_owned(),
     }
+}
+
+/// The beginning of the open gap. Each try whose answer is lost opens another one, so that the gaps
+/// that it follows without a pause count with it, as far back as they are certain.
+fn uncovered_since(missed: &[Missed]) -> Option<Timestamp> {
+    let mut begins = missed.iter().filter(|one| one.to.is_none()).map(|one| one.from).min()?;
+    let mut since = begins;
+    let before = |begins| missed.iter().find(|one| one.to == Some(begins) && one.from < begins);
+    while let Some(earlier) = before(begins) {
+        begins = earlier.from;
+        if earlier.kind == GapKind::Uncovered {
+            since = begins;
+        }
+    }
+    Some(since)
 }
 
 fn drift_text(channel: &ChannelReport) -> String {

@@ -398,3 +398,30 @@ fn a_foreign_text_breaks_no_line() {
         assert!(!text.contains(|c: char| c.is_control()) && !text.contains("s3cret"), "{text:?}");
     }
 }
+
+#[test]
+fn a_channel_is_not_covered_since_the_certain_loss_and_not_since_the_last_try() {
+    let missed = |from, to: Option<u64>, kind| crate::reconcile::report::Missed {
+        from: minutes(from),
+        to: to.map(minutes),
+        kind,
+    };
+    let (unknown, uncovered) =
+        (crate::coverage::GapKind::Unknown, crate::coverage::GapKind::Uncovered);
+    check(
+        |overview| {
+            lose(overview, 1);
+            change_channel(overview, 1, |channel| {
+                channel.last_day.missed = vec![
+                    missed(5, Some(8), uncovered),
+                    missed(20, Some(30), unknown),
+                    missed(30, Some(40), uncovered),
+                    missed(40, None, unknown),
+                ];
+            });
+        },
+        &expect![[r#"
+            failing, live, ready
+            uncovered: account acme: channel c1: not covered since 2026-01-01T00:30:00Z"#]],
+    );
+}

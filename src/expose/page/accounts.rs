@@ -12,7 +12,7 @@ use crate::plan::cause::CauseKind;
 use crate::plan::render::undeclarable;
 use crate::reconcile::report::AccountReport;
 
-use super::super::health::{account_guarantee, counted};
+use super::super::health::account_guarantee;
 use super::super::lookups::TokenFacts;
 use super::super::one_line::line;
 use super::super::overview::Overview;
@@ -121,7 +121,7 @@ impl AccountRow {
                 td data-label="Channels" {
                     @for (word, count) in counts { span.count { (count) " " (state(word)) } " " }
                     @if self.paused > 0 { span.count { (self.paused) " " (Mark::Paused.chip()) } " " }
-                    @if self.foreign > 0 { span.quiet { (counted(self.foreign, "channel")) " of others" } }
+                    @if self.foreign > 0 { span.quiet { (self.foreign) " foreign, not ours" } }
                     @if let Some(note) = &self.undeclarable { br; span.quiet { (note) } }
                     @for overlap in &self.overlaps { br; span.quiet { (overlap) } }
                 }

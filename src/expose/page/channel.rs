@@ -86,7 +86,7 @@ impl ChannelPage {
         let id = channel.spec.id;
         let mut warnings = warnings(overview, loop_age);
         let mut unread = |why: String| {
-            warnings.push(format!("what is remembered could not be read: {}", line(&why)))
+            warnings.push(format!("part of the memory could not be read: {}", line(&why)))
         };
         let remembered = (memory.channel)(name, id).unwrap_or_else(|why| {
             unread(why);

@@ -171,22 +171,27 @@ impl FrontView {
         let HealthView { reasons, reasons_left_out, .. } = &self.health;
         let ConfigView { warnings, .. } = &self.config;
         let (first, rest) = reasons.split_at(reasons.len().min(REASONS_SHOWN));
-        let more = rest.len() + reasons_left_out;
-        let mut notes: Vec<String> = gaps_note(self.health.gaps).into_iter().collect();
-        notes.extend(warnings.iter().map(|warning| format!("config: {warning}")));
         let unread = self.unread.as_ref();
-        notes.extend(unread.map(|why| format!("what is remembered could not be read: {why}")));
+        let unread = unread.map(|why| format!("part of the memory could not be read: {why}"));
+        let mut notes: Vec<String> =
+            unread.into_iter().chain(gaps_note(self.health.gaps)).collect();
+        notes.extend(warnings.iter().map(|warning| format!("config: {warning}")));
+        let (shown, others) = notes.split_at(notes.len().min(NOTES_SHOWN));
+        let more = rest.len() + others.len() + reasons_left_out;
         html! {
             @if !reasons.is_empty() || !notes.is_empty() {
                 section.reasons aria-label="Problems" {
                     ul {
                         @for reason in first { (reason_item(reason)) }
-                        @for note in &notes { li.note { (state("warning")) " " (coded(note)) } }
+                        @for note in shown { (note_item(note)) }
                     }
                     @if more > 0 {
                         details {
                             summary { (more) " more" }
-                            ul { @for reason in rest { (reason_item(reason)) } }
+                            ul {
+                                @for reason in rest { (reason_item(reason)) }
+                                @for note in others { (note_item(note)) }
+                            }
                             @if *reasons_left_out > 0 { p { "and " (reasons_left_out) " that are not listed" } }
                         }
                     }
@@ -302,7 +307,7 @@ impl FrontView {
 
     fn form(&self) -> Markup {
         if self.query.follow {
-            return html! { p.quiet { "Stop the updates to search and filter: they would take away the text that you type." } };
+            return html! { p.quiet.intro { "Stop the updates to search and filter: they would take away the text that you type." } };
         }
         let Query { q, state, account, sort, reversed, period, page: _, follow: _, unknown: _ } =
             &self.query;
@@ -390,6 +395,10 @@ fn to_do(health: &Health) -> String {
     }
 }
 
+fn note_item(note: &str) -> Markup {
+    html! { li.note { (state("warning")) " " (coded(note)) } }
+}
+
 fn reason_item(reason: &ReasonView) -> Markup {
     let ReasonView { status, word, account, channel, text } = reason;
     html! {
@@ -409,3 +418,5 @@ fn reason_item(reason: &ReasonView) -> Markup {
 const NAMES_MAX: usize = 500;
 /// Reasons that are shown at once.
 const REASONS_SHOWN: usize = 5;
+/// Notes that are shown at once.
+const NOTES_SHOWN: usize = 3;

@@ -115,7 +115,7 @@ fn step(channel: &ChannelView, now: Timestamp) -> Markup {
     html! {
         @match &channel.last {
             Some(last) => {
-                @let outcome = last.outcome.split([':', ' ']).next().unwrap_or_default();
+                @let outcome = last.outcome.split([':', ',', ' ']).next().unwrap_or_default();
                 (last.step) @if outcome != "done" { ": " (outcome) } " " span.quiet { (from_now(last.at, now)) }
             }
             None => span.quiet { "none yet" },

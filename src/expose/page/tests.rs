@@ -147,6 +147,17 @@ fn a_row_says_state_life_outcome_and_coverage() {
 }
 
 #[test]
+fn many_warnings_of_the_config_do_not_push_the_fleet_away() {
+    let mut overview = converged(1);
+    overview.config.warnings = (1..=9).map(|number| format!("warning {number}")).collect();
+    let page = front(&overview, "");
+    let (shown, folded) = page.split_once("<details>").unwrap();
+    assert!(shown.contains("config: warning 3") && !shown.contains("config: warning 4"), "{page}");
+    assert!(folded.contains("6 more") && folded.contains("config: warning 9"), "{page}");
+    is_sound(&page);
+}
+
+#[test]
 fn the_verdict_says_what_to_do() {
     let to_do = |page: &str| {
         page.split("To do: </b>").nth(1).unwrap().split("</p>").next().unwrap().to_owned()
