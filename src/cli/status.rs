@@ -66,7 +66,7 @@ pub(super) async fn run(
         let layout = Layout { rows, ..terminal::layout() };
         write!(stdout, "{}", status.to_text(&layout))?;
         if choice.is_some() && status.accounts.is_empty() {
-            writeln!(stdout, "\nno channel is chosen by that")?;
+            writeln!(stdout, "\nno channel fits that choice")?;
         }
     }
     Ok(exit(&status))

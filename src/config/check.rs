@@ -26,7 +26,7 @@ pub(super) struct Check<'c> {
     fetcher: Fetcher<'c>,
     /// The names of the files.
     names: Vec<Arc<str>>,
-    /// The files of secrets that others can read; each is reported once.
+    /// The files with secrets that others can read; each is reported once.
     open_files: BTreeSet<PathBuf>,
 }
 
@@ -152,17 +152,22 @@ impl Check<'_> {
 
     fn warn_of_secret_file(&mut self, key: &str, place: Place, path: &Path) {
         let message = format!("others can read {}, where \"{key}\" is", path.display());
-        if self.open_files.len() < OPEN_FILES_MAX && self.open_files.insert(path.to_owned()) {
+        if self.is_untold(path) {
             self.notes.warning(place, message, format!("chmod 600 {}", path.display()));
         }
     }
 
     fn warn_of_open_file(&mut self, key: &str, place: Place) {
         let source = &self.sources[place.file as usize];
-        if source.open_to_others {
+        if source.open_to_others && self.is_untold(Path::new(&source.name)) {
             let message = format!("\"{key}\" stands in a file that others can read");
             self.notes.warning(place, message, format!("chmod 600 {}", source.name));
         }
+    }
+
+    /// Returns whether nothing was said of this file so far.
+    fn is_untold(&mut self, path: &Path) -> bool {
+        self.open_files.len() < OPEN_FILES_MAX && self.open_files.insert(path.to_owned())
     }
 }
 

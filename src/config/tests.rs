@@ -1033,7 +1033,7 @@ fn a_plain_secret_in_a_readable_file_is_a_warning() {
     std::fs::write(
         &path,
         format!(
-            "{}[[channels]]\nname = \"a\"\n{GOOD}",
+            "{}[[channels]]\nname = \"a\"\ntoken = \"plain too\"\n{GOOD}",
             ACCOUNT.replace("{ env = \"SECRET\" }", "\"plain\"")
         ),
     )

@@ -236,8 +236,8 @@ impl fmt::Display for HealthReason {
 pub(super) fn gaps_note(gaps: usize) -> Option<String> {
     let gaps = (gaps > 0).then(|| counted(gaps, "gap"))?;
     Some(format!(
-        "{gaps} that nobody has acknowledged: `channelkeeper gaps` lists what was missed, `channelkeeper gaps ack` \
-         acknowledges"
+        "{gaps} that nobody has acknowledged: `channelkeeper gaps` lists what was missed, `channelkeeper gaps ack --all` \
+         acknowledges them"
     ))
 }
 

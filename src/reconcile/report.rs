@@ -75,6 +75,9 @@ pub struct AccountReport {
     pub next_wake: Timestamp,
 }
 
+/// The failure of a look that no daemon has made.
+pub const NOBODY_LOOKED: &str = "no daemon is running, so nobody has looked";
+
 /// One declared channel after a pass.
 #[derive(Clone, Debug)]
 pub struct ChannelReport {
@@ -269,7 +272,7 @@ pub fn remembered(
 ) -> Result<AccountReport, StoreError> {
     let account = subject.name();
     let (records, state) = (store.records(account)?, store.account_state(account)?);
-    let look = Look::Unknown("no daemon is running, so nobody has looked".to_owned());
+    let look = Look::Unknown(NOBODY_LOOKED.to_owned());
     let declared = subject.channels_at(state.zoho_time(now));
     let wishes = store.wishes(account)?;
     let facts = subject.facts(&declared, &records, (&state, &wishes), &look, now);
@@ -283,7 +286,7 @@ pub fn remembered(
         at: now,
         wake: "none".to_owned(),
         took: Duration::ZERO,
-        look_failed: Some("no daemon is running, so nobody has looked".to_owned()),
+        look_failed: Some(NOBODY_LOOKED.to_owned()),
         writes_failed: None,
         needs_a_person: false,
         skew_ms: state.skew_ms,

@@ -70,7 +70,9 @@ impl Layout {
     /// A word in its colour.
     pub(super) fn ink(&self, tone: Tone, text: &str) -> String {
         match self.ink {
-            Ink::Colour if !text.is_empty() => format!("\u{1b}[{}m{text}\u{1b}[0m", tone.code()),
+            Ink::Colour if !text.trim().is_empty() => {
+                format!("\u{1b}[{}m{text}\u{1b}[0m", tone.code())
+            }
             Ink::Colour | Ink::Plain => text.to_owned(),
         }
     }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use crate::expose::page::natural::natural;
 use crate::model::time::{Timestamp, brief, span};
+use crate::plan::cause::CauseKind;
 
 use super::super::health::Status;
 use super::layout::{Layout, Rows, Tone, columns, cut, padded};
@@ -96,7 +97,9 @@ impl ChannelView {
             self.is_near_its_end(now).then(|| "near its end, and not renewed yet".to_owned());
         let short =
             self.short_grant.then(|| "Zoho gave far less life than was asked for".to_owned());
-        let held = self.held.iter().map(|held| match held.until {
+        // A look that failed is said once for the account.
+        let held = self.held.iter().filter(|held| held.cause != CauseKind::Unknown.word());
+        let held = held.map(|held| match held.until {
             Some(until) if until > now => {
                 format!("{}: {} (again in {})", held.cause, held.detail, brief(span(now, until)))
             }
@@ -131,7 +134,10 @@ pub(super) fn table(channels: &[&ChannelView], now: Timestamp, layout: &Layout) 
         .collect();
     let needed: usize = widths.iter().map(|width| width + GUTTER).sum();
     let is_wide = layout.width.is_none_or(|width| needed <= width);
-    let header = HEADER.map(ToOwned::to_owned);
+    let mut header = HEADER.map(ToOwned::to_owned);
+    if rows.iter().all(|row| row[NOTE].is_empty()) {
+        header[NOTE].clear();
+    }
     let header = line(&header, &widths, is_wide, layout);
     let mut lines = vec![layout.ink(Tone::Aside, &header)];
     for (channel, row) in channels.iter().zip(&rows) {

@@ -7,6 +7,7 @@ use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::cause::CauseKind;
 use crate::plan::render::{not_ours, undeclarable};
+use crate::reconcile::report::NOBODY_LOOKED;
 
 use super::layout::{Layout, Rows, Tone};
 use super::table::{Shown, table};
@@ -46,6 +47,9 @@ impl StatusView {
         let mut lines: Vec<String> = headline.map(|line| layout.ink(tone, &line)).collect();
         lines.extend(layout.prose("", tone, &self.summary()));
         for reason in &self.health.reasons {
+            if reason.text.ends_with(NOBODY_LOOKED) {
+                continue;
+            }
             lines.extend(layout.prose("  ! ", Tone::of(reason.status), &reason.line()));
         }
         if self.health.reasons_left_out > 0 {
@@ -320,7 +324,7 @@ mod tests {
         assert!(text.contains("\nhealth is ok; the daemon is ready"), "{text}");
         for part in [
             "8 gaps that nobody has acknowledged",
-            "`channelkeeper gaps ack`",
+            "`channelkeeper gaps ack --all`",
             "8 gaps (`channelkeeper gaps c2`)",
         ] {
             assert!(text.contains(part), "no {part} in {text}");
@@ -362,7 +366,7 @@ mod tests {
             health is ok; the daemon is ready (running for 1h 30m, version 0.1.0)
 
             account acme: 2 channels (2 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c1 in 10h 30m, next look in 15m
-              CHANNEL  STATE    ENDS        RENEWS      LAST STEP                    NOTE
+              CHANNEL  STATE    ENDS        RENEWS      LAST STEP
               c1       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
               c2       covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
         "#]].assert_eq(&view(&converged(2), minutes(90)).to_text(&Layout::PLAIN));
@@ -390,7 +394,7 @@ mod tests {
               c4       covered    in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago  Zoho gave far less life than was asked for
 
             account beta: 1 channel (1 covered); looked 30m ago, last pass 30m ago (timer), next renewal of c10 in 10h 30m, next look in 15m
-              CHANNEL  STATE    ENDS        RENEWS      LAST STEP                    NOTE
+              CHANNEL  STATE    ENDS        RENEWS      LAST STEP
               c10      covered  in 22h 30m  in 10h 30m  enable (missing) 1h 30m ago
 
             account delta: cannot be worked on: the environment variable X is not set
@@ -425,7 +429,7 @@ mod tests {
             nothing succeeds any more
             health is ok; the daemon is ready (running for 1h, version 0.1.0)
               ! 8 gaps that nobody has acknowledged: `channelkeeper gaps` lists what
-                was missed, `channelkeeper gaps ack` acknowledges
+                was missed, `channelkeeper gaps ack --all` acknowledges them
 
             account acme: 2 channels (2 covered); looked 0s ago, last pass 0s ago
                           (timer), next renewal of c1 in 11h, next look in 15m

@@ -36,7 +36,7 @@ fn names_accounts_and_states_choose_and_the_exit_code_is_that_of_what_is_chosen(
     assert!(chosen(&["--not-covered"]).is_empty());
     assert!(chosen(&["--state", "drifted,uncovered"]).is_empty());
     let none = place.done(&["status", "--not-covered"]).out;
-    assert!(none.ends_with("\nno channel is chosen by that\n"), "{none}");
+    assert!(none.ends_with("\nno channel fits that choice\n"), "{none}");
     for (args, words) in [
         (&["sim3"][..], "no account and no channel is named sim3; did you mean sim"),
         (&["sim1/deals-2"], "no account and no channel is named sim1/deals-2; did you mean"),
