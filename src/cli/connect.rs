@@ -366,15 +366,16 @@ impl Here {
                 bail!(BadConfig::Daemon(why));
             }
         }
-        former::remember(&mut desired, None, &store, &surroundings)
-            .map_err(|error| anyhow::anyhow!(chain(&error)))?;
+        let warnings =
+            former::remember(&mut desired, None, &store, &surroundings, Emptied::Refused)
+                .map_err(|error| anyhow::anyhow!(chain(&error)))?;
         if purpose == Use::Change {
             keeps_slack(&desired, &store)?;
             store.keep_desired(&desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
         }
         let carriers = Carriers::all(network(&desired.settings)?);
-        let config =
-            ConfigState { file: common.config.display().to_string(), ..ConfigState::default() };
+        let file = common.config.display().to_string();
+        let config = ConfigState { file, warnings, ..ConfigState::default() };
         let given = Given { config, ..Given::new(desired, store, clock, carriers) };
         let parts = assemble(given, Host::Command)?;
         let (desk, reloader, asked) = parts.desk(common.config.clone(), surroundings, Some(loaded));

@@ -47,6 +47,14 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Loaded {
     }
 }
 
+/// The same of a text that need not stand in a file; what it includes is read from files.
+pub fn load_text(path: &Path, text: String, surroundings: &Surroundings) -> Loaded {
+    let name = path.display().to_string();
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let main = Source { name, folder, text, ..Source::default() };
+    Loading::of(path, main).finish(surroundings)
+}
+
 /// The same with declarations appended, each of them with whatever would be wrong with it first.
 pub fn load_beside(
     path: &Path,
@@ -127,11 +135,16 @@ impl Loading {
         let main = Source::open(path, name.clone())
             .map_err(|why| Problem::of_file(&name, &why, "name another with --config FILE"))
             .map_err(Box::new)?;
+        Ok(Loading::of(path, main))
+    }
+
+    /// The first file, and what it includes.
+    fn of(path: &Path, main: Source) -> Loading {
         let mut loading = Loading::default();
         loading.files.push(path.to_owned());
         loading.take(main, Role::Main);
         loading.follow_includes(path);
-        Ok(loading)
+        loading
     }
 
     /// Reads one file's text.

@@ -52,7 +52,7 @@ mod example;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Loaded, load, load_beside, set_data_center, state_dir};
+pub use load::{Loaded, load, load_beside, load_text, set_data_center, state_dir};
 pub use problem::{Look, Problem, Severity, render};
 pub use raw::STATE_DIR_DEFAULT;
 pub use reference::reference;

@@ -5,20 +5,29 @@
 //! renewed. That takes the former declaration: from the fleet that the config replaces, which has
 //! every secret, and after a restart from the store, which knows where secrets come from. A channel
 //! whose token stood in the config itself is not known after a restart.
+//!
+//! An account that is declared no longer while others are is kept in the same way, without a
+//! channel that it declares, until somebody allows removals. Then its channels are left to expire.
+//! After a restart it is not kept where its credentials stood in the config itself.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Surroundings;
 use crate::config::secrets::Fetcher;
-use crate::model::desired::Desired;
+use crate::model::channel::{AccountName, ChannelId};
+use crate::model::desired::{AccountDesired, Desired};
 use crate::model::secret::Origin;
+use crate::plan::render::counted;
+use crate::store::desired::Fetch;
 use crate::store::{Store, StoreError};
 
+use super::emptied::Emptied;
 use super::fleet::Fleet;
 use super::scheduler::chain;
 
-/// Adds them to a desired state that was just read. `fleet` is the one that it replaces.
+/// Adds them to a desired state that was just read, and gives a warning for each account that it
+/// leaves out and that is kept. `fleet` is the one that it replaces.
 ///
 /// # Errors
 /// When the store fails.
@@ -27,15 +36,94 @@ pub fn remember(
     fleet: Option<&Fleet>,
     store: &Store,
     surroundings: &Surroundings,
-) -> Result<(), StoreError> {
+    left_out: Emptied,
+) -> Result<Vec<String>, StoreError> {
+    let fetcher = RefCell::new(Fetcher::new(surroundings));
+    let fetch =
+        |origin: &Origin| fetcher.borrow_mut().secret(origin).map_err(|error| chain(&error));
+    let kept = match left_out {
+        Emptied::Refused => left_out_accounts(desired, fleet, store, &fetch)?,
+        Emptied::Allowed => BTreeMap::new(),
+    };
+    let warnings = kept.iter().map(|(name, left)| left.warning(name)).collect();
+    let declared: BTreeSet<ChannelId> = ids(desired);
+    let names: Vec<AccountName> = kept.keys().cloned().collect();
+    for (name, left) in kept {
+        desired.accounts.insert(name, left.account);
+    }
     for (name, account) in &mut desired.accounts {
         if let Some(held) = fleet.and_then(|fleet| fleet.subjects.get(name)) {
             let ours: BTreeSet<_> = store.ids(name)?.into_iter().collect();
             account.remember_former(&held.desired, |id| ours.contains(&id));
         }
     }
-    let fetcher = RefCell::new(Fetcher::new(surroundings));
-    let fetch =
-        |origin: &Origin| fetcher.borrow_mut().secret(origin).map_err(|error| chain(&error));
-    store.remember_former(desired, &fetch)
+    store.remember_former(desired, &fetch)?;
+    // An account under another name has its channels, which the old name may not write to.
+    for name in names {
+        let left = desired.accounts.get_mut(&name);
+        left.into_iter().for_each(|left| left.former.retain(|id, _| !declared.contains(id)));
+    }
+    Ok(warnings)
+}
+
+/// An account that the config leaves out.
+struct LeftOut {
+    /// Without a channel.
+    account: AccountDesired,
+    /// How many channels are still its own.
+    channels: usize,
+}
+
+impl LeftOut {
+    fn warning(&self, name: &AccountName) -> String {
+        format!(
+            "account {name} is declared no longer and has {} (they go on being renewed; \
+             `channelkeeper apply --allow-removals` leaves them to expire)",
+            counted(self.channels, "channel")
+        )
+    }
+}
+
+/// The accounts that the last good desired state has, that this one leaves out, and that have
+/// channels which no other account declares.
+fn left_out_accounts(
+    desired: &Desired,
+    fleet: Option<&Fleet>,
+    store: &Store,
+    fetch: Fetch<'_>,
+) -> Result<BTreeMap<AccountName, LeftOut>, StoreError> {
+    let declared = ids(desired);
+    let mut found: BTreeMap<AccountName, usize> = BTreeMap::new();
+    for name in store.declared_accounts()? {
+        if !desired.accounts.contains_key(&name) {
+            let own = store.ids(&name)?.into_iter().filter(|id| !declared.contains(id)).count();
+            found.extend((own > 0).then_some((name, own)));
+        }
+    }
+    let is_known = |name| fleet.is_some_and(|fleet| fleet.subjects.contains_key(name));
+    let mut stored =
+        if found.keys().all(is_known) { Desired::default() } else { restored(store, fetch)? };
+    let left = found.into_iter().filter_map(|(name, channels)| {
+        let held = fleet.and_then(|fleet| fleet.subjects.get(&name));
+        let account = match held {
+            Some(held) => held.desired.account.clone(),
+            None => stored.accounts.remove(&name)?.account,
+        };
+        Some((name, LeftOut { account: AccountDesired::new(account, BTreeMap::new()), channels }))
+    });
+    Ok(left.collect())
+}
+
+/// The last good desired state; one that is damaged stops no good config.
+fn restored(store: &Store, fetch: Fetch<'_>) -> Result<Desired, StoreError> {
+    match store.restore_desired(fetch) {
+        Ok(restored) => Ok(restored.map(|restored| restored.desired).unwrap_or_default()),
+        Err(StoreError::Value { .. }) => Ok(Desired::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every declared channel.
+fn ids(desired: &Desired) -> BTreeSet<ChannelId> {
+    desired.accounts.values().flat_map(|account| account.specs.keys().copied()).collect()
 }

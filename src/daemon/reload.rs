@@ -176,7 +176,8 @@ impl Reader {
         }
         config.thin = told_thin(judged.held);
         let (store, surroundings) = (&self.means.store, &self.surroundings);
-        former::remember(&mut desired, Some(former), store, surroundings).map_err(failed)?;
+        let left = former::remember(&mut desired, Some(former), store, surroundings, emptied);
+        config.warnings.extend(told_left(left.map_err(failed)?));
         Fresh::new(desired, config, &self.means, former).map_err(failed)
     }
 }
@@ -199,6 +200,14 @@ pub(super) fn told_thin(held: Vec<String>) -> Vec<String> {
         warn!(channels = line, "a renewal could not fail twice");
     }
     held
+}
+
+/// Tells which accounts a config leaves out that are kept all the same.
+pub(super) fn told_left(warnings: Vec<String>) -> Vec<String> {
+    for warning in &warnings {
+        warn!(warning, "the config leaves an account out");
+    }
+    warnings
 }
 
 /// Tells what is wrong with a config.

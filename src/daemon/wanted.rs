@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
 use super::former;
-use super::reload::{config_state, log_loaded, told_thin};
+use super::reload::{config_state, log_loaded, told_left, told_thin};
 use super::scheduler::chain;
 use super::slack::{self, Judged};
 
@@ -46,7 +46,8 @@ pub(super) fn wanted(
         let Judged { refused, held } = slack::judged_by_store(&desired, store)?;
         let refused: Vec<String> = emptied.into_iter().chain(refused).collect();
         if refused.is_empty() {
-            former::remember(&mut desired, None, store, surroundings)?;
+            let left = former::remember(&mut desired, None, store, surroundings, Emptied::Refused)?;
+            config.warnings.extend(told_left(left));
             store.keep_desired(&desired)?;
             let unusable = BTreeMap::new();
             config.thin = told_thin(held);

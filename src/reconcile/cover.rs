@@ -249,3 +249,87 @@ const DOCUMENTED: [&str; 12] = [
     "NO_PERMISSION",
     "HTTP_400",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::after;
+    use crate::plan::step::{Action, Reason};
+    use crate::zoho::testing::{account, ask, id, spec};
+    use crate::zoho::wire::Refused;
+    use std::time::Duration;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn at(hours: u32) -> Timestamp {
+        after("2026-01-01T00:00:00Z".parse().unwrap(), HOUR * hours)
+    }
+
+    fn refused(code: &str) -> Outcome {
+        let (code, message) = (code.to_owned(), String::new());
+        Outcome::Refused(Refused { code, message, json_path: None })
+    }
+
+    /// A channel whose ledger has this doubt, and a renewal of it.
+    fn world(doubt: Option<Doubt>) -> (Store, AccountName, Vec<Step>) {
+        let (store, spec) = (Store::temporary().unwrap(), spec(1, &["Deals.all"]));
+        let mut ledger = Ledger::new(&spec, at(0));
+        ledger.doubt = doubt;
+        store.write_ledgers(&account().name, &[(id(1), Some(&ledger))]).unwrap();
+        let action = Action::Enable(ask(spec, at(1)));
+        let name = "c1".parse().unwrap();
+        let step = Step { id: id(1), name, action, reason: Reason::Renew, expiry: None };
+        (store, account().name, vec![step])
+    }
+
+    #[test]
+    fn a_write_leaves_a_doubt_only_where_it_may_have_been_applied() {
+        let earlier = Doubt { since: at(0), first: at(5), last: at(5) };
+        for before in [None, Some(earlier)] {
+            let (store, account, steps) = world(before);
+            let doubt_after = |outcome: Outcome| {
+                let mut ledgers = Ledgers::read(&store, &account).unwrap();
+                ledgers.intend(&steps, at(1));
+                ledgers.outcomes(&steps, &[outcome], Times { sent: at(1), received: at(1) });
+                ledgers.all()[&id(1)].doubt
+            };
+            assert_eq!(doubt_after(Outcome::Done(Some(at(25)))), None);
+            for outcome in
+                [Outcome::Done(None), Outcome::Deferred(String::new()), refused("INVALID_DATA")]
+            {
+                assert_eq!(doubt_after(outcome.clone()), before, "{outcome:?}");
+            }
+            for outcome in [Outcome::Unsure(String::new()), refused("SOMETHING_NEW")] {
+                let since = before.map_or(at(1), |doubt| doubt.since);
+                assert_eq!(doubt_after(outcome).map(|doubt| doubt.since), Some(since));
+            }
+            let mut ledgers = Ledgers::read(&store, &account).unwrap();
+            ledgers.intend(&steps, at(1));
+            ledgers.withdraw(&steps);
+            assert_eq!(ledgers.all()[&id(1)].doubt, before);
+        }
+    }
+
+    #[test]
+    fn what_is_declared_with_a_look_is_judged_by_that_look() {
+        let (store, account, _) = world(None);
+        let wider = spec(1, &["Deals.all", "Leads.create"]);
+        let observed = crate::model::observed::Observed::as_declared(&wider, Some(at(24)));
+        let channels = [(id(1), observed)].into();
+        let look = Look::Seen { channels, at: at(1), beside: Default::default() };
+        let specs = [(id(1), Arc::new(wider))].into();
+        let records = [(id(1), Record::new(id(1), "c1".parse().unwrap(), Fingerprint(0)))].into();
+        let mut ledgers = Ledgers::read(&store, &account).unwrap();
+        ledgers.look(&Sighting {
+            specs: &specs,
+            records: &records,
+            look: &look,
+            times: Times { sent: at(1), received: at(1) },
+            looked_from: Some(at(0)),
+            canaries: &BTreeMap::new(),
+        });
+        let ledger = &ledgers.all()[&id(1)];
+        let leads = ledger.tracks.iter().find(|track| track.module == "Leads").unwrap();
+        assert_eq!(leads.open, None, "the same look shows it");
+    }
+}

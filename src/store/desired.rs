@@ -137,6 +137,15 @@ impl Store {
         Ok(Declared { accounts: below("account")?, channels: below("channel")? })
     }
 
+    /// The accounts of the last good desired state; none when there never was one.
+    pub fn declared_accounts(&self) -> Result<Vec<AccountName>, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(Vec::new()) };
+        let prefix = format!("{}account/", keys::generation(current.generation));
+        let keys = self.desired.keys_that(&prefix, |_| true)?;
+        let name = |key: &Vec<u8>| std::str::from_utf8(key.get(prefix.len()..)?).ok()?.parse().ok();
+        Ok(keys.iter().filter_map(name).collect())
+    }
+
     /// The lives of the channels of the last good desired state; none when there never was one.
     pub fn lives(&self) -> Result<Lives, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else {

@@ -340,6 +340,30 @@ async fn channels_that_are_not_ours_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_the_config_leaves_out_goes_on_being_renewed() {
+    let accounts = [("acme", ApiVersion::V8), ("globex", ApiVersion::V8)];
+    let mut world = World::new(Knobs::default(), &accounts);
+    world.declare("acme", "a", &["Deals.all"]);
+    let (moved, left) = ("b", "c");
+    world.declare("globex", moved, &["Deals.all"]);
+    world.declare("globex", left, &["Deals.all"]);
+    world.start();
+    world.audit().await;
+    world.desired.accounts.remove(&"globex".parse().unwrap());
+    world.reload().await;
+    let live = |world: &World| world.zoho().channels("globex", world.now()).len();
+    world.pass_time(3 * DAY).await;
+    assert_eq!(live(&world), 2);
+    let report = world.report("globex");
+    let held: Vec<&str> = report.after.held.iter().map(|held| held.cause.word()).collect();
+    assert_eq!(held, ["removal-guard"; 2]);
+    world.reload().await;
+    world.pass_time(3 * DAY).await;
+    assert_eq!(live(&world), 2, "a second look at the same config changes nothing");
+    world.crash().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_observed_account_is_never_written() {
     let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
     world.declare("acme", "deals", &["Deals.all"]);

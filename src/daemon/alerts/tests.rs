@@ -94,3 +94,31 @@ async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     let topics = store.told().unwrap().unwrap().topics;
     assert!(topics.contains_key("not-live"), "{topics:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_the_webhook_goes_what_it_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
+    let store = Store::open(dir.path(), clock.now()).unwrap().store;
+    let with = |alerts| {
+        let settings = Settings { alerts, ..Settings::default() };
+        Arc::new(Fleet { settings, subjects: BTreeMap::new(), unusable: BTreeMap::new() })
+    };
+    let webhook = Some(Secret::new("https://h.example/hook"));
+    let (fleets, fleet) = watch::channel(with(Alerts { webhook, ..Alerts::default() }));
+    let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
+    let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
+    let links = Links { wakes, overview, fleet, pulse: Pulse::default() };
+    let recorder = Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default() });
+    let closing = CancellationToken::new();
+    let alarm =
+        Alarm::new(&links, clock.clone(), recorder.clone(), store.clone(), Outbox::default());
+    let task = tokio::spawn(alarm.run(closing.clone()));
+    clock.sleep(Duration::from_secs(3600)).await;
+    assert!(store.told().unwrap().is_some());
+    fleets.send_replace(with(Alerts::default()));
+    clock.sleep(Duration::from_secs(3600)).await;
+    assert_eq!(store.told().unwrap(), None, "a webhook that comes later is told all of it");
+    closing.cancel();
+    task.await.unwrap();
+}

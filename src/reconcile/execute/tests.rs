@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Clock;
 use crate::model::channel::AccountName;
-use crate::model::observed::{Beside, Look};
+use crate::model::observed::{Beside, Look, Observed};
 use crate::model::record::Record;
 use crate::model::time::{Timestamp, after};
 use crate::model::version::WEEK;
@@ -41,10 +41,20 @@ impl Desk {
     }
 
     async fn run(&self, steps: Vec<Step>) -> (Execution, BTreeMap<ChannelId, Record>) {
+        let (execution, stored, _) = self.run_over(BTreeMap::new(), steps).await;
+        (execution, stored)
+    }
+
+    /// After a look that saw these channels; also what the next one should see.
+    async fn run_over(
+        &self,
+        channels: BTreeMap<ChannelId, Observed>,
+        steps: Vec<Step>,
+    ) -> (Execution, BTreeMap<ChannelId, Record>, BTreeMap<ChannelId, Observed>) {
         let now = self.sim.clock.now();
         let plan = plan(steps, now);
         let account: AccountName = account().name;
-        let look = Look::Seen { channels: BTreeMap::new(), at: now, beside: Beside::default() };
+        let look = Look::Seen { channels, at: now, beside: Beside::default() };
         let records = self.store.records(&account).unwrap();
         let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
         let mut memory = PassMemory::new(
@@ -56,7 +66,8 @@ impl Desk {
         let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
         let stored = self.store.records(&account).unwrap();
         assert_eq!(memory.records, stored);
-        (execution, stored)
+        let Look::Seen { channels, .. } = memory.predicted else { panic!("it was seen") };
+        (execution, stored, channels)
     }
 
     fn enable(&self, number: i64) -> Step {
@@ -135,6 +146,33 @@ async fn a_batch_refused_as_a_whole_is_cut_down_to_the_channel_it_is_about() {
         let order: Vec<i64> = execution.outcomes.iter().map(|(step, _)| step.id.number()).collect();
         assert_eq!(order, (1..=size).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_predicts_the_life_that_was_granted_and_what_was_seen_of_the_rest() {
+    let desk = Desk::new();
+    desk.run(desk.enables(1..=1)).await;
+    let soon = after(desk.sim.now(), Duration::from_secs(60));
+    let declared = spec(1, &["Deals.all"]);
+    let seen = Observed {
+        events: spec(1, &["Deals.create"]).events,
+        ..Observed::as_declared(&declared, Some(soon))
+    };
+    let (_, records, predicted) =
+        desk.run_over([(id(1), seen.clone())].into(), desk.enables(1..=2)).await;
+    let granted = |number| records[&id(number)].grant.unwrap().expiry;
+    assert!(granted(1) > soon);
+    assert_eq!(predicted[&id(1)], Observed { expiry: Some(granted(1)), ..seen });
+    let created = Observed::as_declared(&spec(2, &["Deals.all"]), Some(granted(2)));
+    assert_eq!(predicted[&id(2)], created);
+
+    let renew = Action::Enable(ask(declared, desk.sim.now()));
+    let ended = Observed { expiry: Some(desk.sim.now()), ..predicted[&id(1)].clone() };
+    let over = [(id(1), ended)].into();
+    let (_, records, predicted) = desk.run_over(over, vec![step(1, renew, Reason::Renew)]).await;
+    let granted = records[&id(1)].grant.unwrap().expiry;
+    let whole = Observed::as_declared(&spec(1, &["Deals.all"]), Some(granted));
+    assert_eq!(predicted[&id(1)], whole, "a channel that has ended is made anew");
 }
 
 #[tokio::test(start_paused = true)]

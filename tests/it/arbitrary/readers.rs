@@ -136,6 +136,6 @@ const WORDS: &[&str] = &[
     "[[channels]]\n",
 ];
 const CASES: u32 = 8192;
-/// A config is written to a file, and is long.
+/// A config is long.
 const CONFIGS: u32 = 2048;
 const PIECE_MAX: usize = 200;

@@ -56,5 +56,6 @@ mod status;
 mod stderr;
 mod tls;
 mod token;
+mod vanished;
 mod verbs;
 mod waiting;

@@ -201,6 +201,44 @@ fn a_config_emptied_under_a_daemon_is_not_used_until_removals_are_allowed() {
 }
 
 #[test]
+fn an_account_that_the_config_leaves_out_is_kept_until_removals_are_allowed() {
+    let zoho = Simulator::with(2, 2);
+    let config = zoho
+        .config
+        .replace("\"secret-sim2\"", "{ env = \"A\" }")
+        .replace("\"1000.refresh-sim2\"", "{ env = \"B\" }")
+        .replace("\"token-deals-2\"", "{ env = \"C\" }");
+    let place = Place::new(&config)
+        .with_env("A", "secret-sim2")
+        .with_env("B", "1000.refresh-sim2")
+        .with_env("C", "t");
+    let mut daemon = Daemon::start(&place);
+    let (before, rest) = config.split_once("\n[accounts.sim2]").unwrap();
+    let (_, channels) = rest.split_once("\n[[channels]]").unwrap();
+    let (first, _) = channels.split_once("\n[[channels]]").unwrap();
+    place.write(&format!("{before}\n[[channels]]{first}"));
+    place.done(&["reload"]);
+    let left = daemon.hears("the config leaves an account out");
+    let said = "account sim2 is declared no longer and has 1 channel";
+    assert!(left["warning"].as_str().unwrap().starts_with(said), "{left}");
+
+    daemon.until("it is held", |daemon| daemon.get("/healthz").body.contains("removal-guard"));
+    daemon.stop();
+    let mut daemon = Daemon::start(&place);
+    daemon.until("it is held", |daemon| daemon.get("/healthz").body.contains("removal-guard"));
+    let status = place.verb(&["status"]);
+    assert!(status.out.contains(said) && status.out.contains("--allow-removals"), "{status:#?}");
+    assert!(status.out.contains("(renewed until then)"), "{status:#?}");
+    assert_eq!(place.verb(&["plan"]).code, 2);
+
+    place.done(&["apply", "--allow-removals"]);
+    daemon.until("it is left", |daemon| daemon.get("/healthz").body.contains("left to expire"));
+    assert!(!daemon.get("/healthz").body.contains("removal-guard"));
+    assert_eq!(zoho.channels_by_org()["sim2"].len(), 1, "nothing is disabled");
+    daemon.stop();
+}
+
+#[test]
 fn a_start_with_a_broken_config_says_which_account_cannot_go_on_because_its_secrets_were_never_stored()
  {
     let zoho = Simulator::start();

@@ -57,6 +57,8 @@ pub struct Run {
     pub log: Vec<String>,
 }
 
+/// The faults that have a law of their own; every large run must have had each of them.
+pub const TOLD_APART: [&str; 5] = schedule::TOLD_APART;
 /// How long a world is watched.
 pub const LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 const STEP: Duration = Duration::from_secs(3600);
@@ -99,6 +101,8 @@ struct Simulation {
     names: u32,
     /// Orgs whose credits others have used up, and until when.
     poor: Vec<(&'static str, Timestamp)>,
+    /// The fault that is under way, and how often it was applied before.
+    under_way: Option<Counted>,
     /// Until when lives may be short, because Zoho refused longer ones.
     short_until: Option<Timestamp>,
     /// Calls refused for want of credits, as last counted.
@@ -107,6 +111,13 @@ struct Simulation {
     /// write without a look put it back; a lost reply was to a write with a shorter grant; a
     /// list left a live channel out.
     blurred: bool,
+}
+
+/// A fault that is counted by more than its kind.
+struct Counted {
+    word: &'static str,
+    kind: String,
+    before: u64,
 }
 
 /// A stretch of time in which a gap is not the daemon's doing.
@@ -141,6 +152,7 @@ impl Simulation {
             declared_at: BTreeMap::new(),
             names: 0,
             poor: Vec::new(),
+            under_way: None,
             short_until: None,
             out_of_credits: BTreeMap::new(),
             blurred: false,
@@ -191,7 +203,10 @@ impl Simulation {
         self.world.note(format!("** {act:?}"));
         match act {
             Act::Fault(rule, until) => self.fault(rule, until),
-            Act::FaultsEnd => self.world.zoho().clear_faults(),
+            Act::FaultsEnd => {
+                self.world.zoho().clear_faults();
+                self.count_fault();
+            }
             Act::Hand => self.hand(),
             Act::DeleteAll(org) => self.delete_all(org),
             Act::Foreign => self.foreign_channel(),
@@ -250,6 +265,9 @@ impl Simulation {
     /// hour only.
     fn fault(&mut self, rule: Rule, until: Timestamp) {
         let now = self.world.now();
+        let kind = rule.kind.name();
+        let before = self.applied(&kind);
+        self.under_way = schedule::told_apart(&rule).map(|word| Counted { word, kind, before });
         self.blurred |= rule.method.as_deref() == Some("GET")
             || matches!(rule.kind, Fault::ShortGrant | Fault::ItemMissing);
         if matches!(rule.kind, Fault::RefuseExpiry { .. }) {
@@ -267,6 +285,19 @@ impl Simulation {
             self.excuse(None, now, after(until, AUDIT + Duration::from_secs(120)), ZOHO);
         }
         self.world.zoho().add_fault(Rule { from: Some(now), until: Some(until), ..rule });
+    }
+
+    fn applied(&self, kind: &str) -> u64 {
+        self.world.zoho().faults_applied().get(kind).copied().unwrap_or_default()
+    }
+
+    /// The fault that was under way is over: how often did it happen?
+    fn count_fault(&mut self) {
+        let Some(Counted { word, kind, before }) = self.under_way.take() else { return };
+        let times = self.applied(&kind) - before;
+        if times > 0 {
+            *self.run.faults.entry(word.to_owned()).or_default() += times;
+        }
     }
 
     fn hand(&mut self) {
@@ -484,16 +515,17 @@ impl Simulation {
                 let mut done = report.outcomes.iter();
                 done.any(|(step, _)| step.id == id && matches!(step.action, Action::Update(_)))
             };
-            // A channel of which events are refused is tried again with others of them.
+            // A channel of which events are refused is written again with others of them.
             let is_part_refused = |id| {
                 let mut held = report.after.held.iter();
                 held.any(|held| held.id == id && held.cause.word() == "part-refused")
             };
             let is_left = |step: &&Step| {
                 let removes = matches!(step.action, Action::RemoveEvents(..));
+                let writes = step.action.ask().is_some();
                 step.reason != Reason::ShortGrant
                     && !(removes && was_updated(step.id))
-                    && !is_part_refused(step.id)
+                    && !((removes || writes) && is_part_refused(step.id))
             };
             let left = report.after.steps.iter().filter(is_left).count();
             if clean && left > 0 {
@@ -548,6 +580,7 @@ impl Simulation {
 
     /// A quiet day is over: everything is as declared, and what was retired is gone.
     async fn finish(mut self) -> Run {
+        self.count_fault();
         if self.run.violations.is_empty() {
             self.excuses.clear();
             self.check_coverage(self.world.now());

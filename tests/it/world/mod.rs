@@ -26,6 +26,7 @@ use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::actions::plan_views;
 use channelkeeper::daemon::assembly::{Carriers, Given, assemble};
 use channelkeeper::daemon::desk::Host;
+use channelkeeper::daemon::emptied::Emptied;
 use channelkeeper::daemon::fleet::Means;
 use channelkeeper::daemon::former;
 use channelkeeper::daemon::reload::Fresh;
@@ -247,7 +248,8 @@ impl World {
         let replaced = daemon.links.fleet.borrow().clone();
         let (config, mut desired) = (ConfigState::default(), self.desired.clone());
         let surroundings = Surroundings::of_process();
-        former::remember(&mut desired, Some(&replaced), &daemon.store, &surroundings)
+        let (store, kept) = (&daemon.store, Emptied::Refused);
+        former::remember(&mut desired, Some(&replaced), store, &surroundings, kept)
             .expect("what is remembered of channels can be read");
         let fresh = Fresh::new(desired, config, &daemon.means, &replaced);
         let fresh = fresh.expect("what is remembered of tokens can be read");

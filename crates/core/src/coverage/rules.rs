@@ -242,6 +242,30 @@ fn a_renewal_in_doubt_may_have_lasted_as_long_as_it_asked_for() {
 }
 
 #[test]
+fn a_write_in_doubt_is_over_when_a_later_one_is_granted_or_a_look_shows_more() {
+    let mut granted = Told::enabled();
+    granted.ledger.intend(at(100), at(3 * DAY));
+    granted.granted(200, 200, DAY + 200);
+    assert_eq!(granted.ledger.doubt, None);
+    granted.check(2 * DAY, &["86600..open uncovered expired"]);
+
+    let mut seen = Told::enabled();
+    seen.ledger.intend(at(100), at(3 * DAY));
+    seen.look(300, SEEN);
+    assert_eq!(seen.ledger.doubt, None);
+    seen.check(2 * DAY, &["86400..open uncovered expired"]);
+}
+
+#[test]
+fn a_write_in_doubt_lasts_to_the_very_instant_that_it_asked_for() {
+    let mut told = Told::enabled();
+    told.ledger.intend(at(DAY / 2), at(DAY / 2 + DAY));
+    told.check(DAY / 2 + DAY - 1, &["86400..open unknown unsure-write"]);
+    let over = ["86400..129600 unknown unsure-write", "129600..open uncovered expired"];
+    told.check(DAY / 2 + DAY, &over);
+}
+
+#[test]
 fn a_channel_that_is_alive_past_its_known_end_is_unknown_since_then() {
     let mut told = Told::enabled();
     told.look(DAY + 100, Some((&["Deals.edit"], 2 * DAY)));

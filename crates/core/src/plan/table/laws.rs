@@ -57,6 +57,25 @@ proptest! {
     }
 
     #[test]
+    fn what_the_guard_holds_and_can_be_renewed_never_lapses(mut world in worlds()) {
+        (world.former, world.specs) = (std::mem::take(&mut world.specs), BTreeMap::new());
+        world.wishes.removals.clear();
+        let plan = world.plan();
+        let busy: BTreeSet<ChannelId> = plan.steps.iter().map(|step| step.id).collect();
+        for held in plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. })) {
+            let can_wait = world.state.writes.attempts > 0
+                || world.records[&held.id].refusal.is_some()
+                || world.former.get(&held.id).is_none_or(|spec| spec.mode == Mode::Observe);
+            let Some((due, _)) = world.edges(held.id).filter(|_| !can_wait) else { continue };
+            prop_assert!(due > plan.at || busy.contains(&held.id), "{}", world.text());
+            prop_assert!(plan.next_wake <= due.max(after(plan.at, SECOND * 30)), "{}", world.text());
+        }
+        world.wishes.removals = world.records.keys().copied().collect();
+        let allowed = world.plan();
+        prop_assert!(allowed.steps.iter().all(|step| step.action.ask().is_none()), "{allowed:?}");
+    }
+
+    #[test]
     fn a_failed_look_leads_to_nothing_but_blind_emergencies(mut world in worlds()) {
         world.look = Look::Unknown("HTTP 503".to_owned());
         let Plan { steps, held, kept, foreign, .. } = world.plan();
@@ -223,7 +242,8 @@ impl World {
     /// When a declared channel that is recorded is due, and when it is an emergency, by the local
     /// clock. None for one that is gone, a conflict or of unknown life.
     fn edges(&self, id: ChannelId) -> Option<(Timestamp, Timestamp)> {
-        let (spec, record) = (self.specs.get(&id)?, self.records.get(&id)?);
+        let spec = self.specs.get(&id).or_else(|| self.former.get(&id))?;
+        let record = self.records.get(&id)?;
         let seen = match &self.look {
             Look::Seen { channels, .. } => {
                 channels
