@@ -38,7 +38,7 @@ pub(crate) mod control;
 pub(crate) mod cron;
 pub mod desk;
 pub(crate) mod doors;
-pub(crate) mod emptied;
+pub mod emptied;
 pub mod fleet;
 pub mod former;
 pub mod hooks;
