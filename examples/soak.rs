@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     let ends = args.first + args.seeds;
     let (sender, runs) = mpsc::channel();
     let mut total: BTreeMap<String, u64> = BTreeMap::new();
+    let mut orgs: BTreeMap<String, u64> = BTreeMap::new();
     let (mut played, mut violations, mut calls) = (0_u64, 0_u64, 0_u64);
     let mut out = std::io::stdout();
     std::thread::scope(|scope| {
@@ -59,6 +60,9 @@ fn main() -> ExitCode {
         for run in runs {
             played += 1;
             calls += run.calls;
+            for product in run.products {
+                *orgs.entry(format!("org of {product}")).or_default() += 1;
+            }
             run.faults
                 .iter()
                 .for_each(|(kind, count)| *total.entry(kind.clone()).or_default() += count);
@@ -88,7 +92,7 @@ fn main() -> ExitCode {
             args.days
         ),
     );
-    for (kind, count) in &total {
+    for (kind, count) in orgs.iter().chain(&total) {
         say(&mut out, &format!("  {count:>8} {kind}"));
     }
     // Laws about a fault that never happened say nothing.

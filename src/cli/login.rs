@@ -79,6 +79,7 @@ pub(super) async fn run(
         return Ok(Exit::BadConfig);
     };
     let account = chosen(desired, args.account.as_deref())?;
+    let scopes = Scopes::of(account);
     let file = destination(account, args.out.clone())?;
     if account.credentials.client_secret.expose().is_empty() {
         bail!(
@@ -91,10 +92,10 @@ pub(super) async fn run(
     let Got { exchanged, center } = match &args.code {
         Some(code) => {
             let exchanged =
-                exchange_code(account, &grant_code(code, &scope(account))?, &*transport).await?;
+                exchange_code(account, &grant_code(code, &scopes)?, &*transport).await?;
             Got { exchanged, center: None }
         }
-        None => by_device(account, accept, &*transport, &*args.clock(&loaded)?).await?,
+        None => by_device(account, &scopes, accept, &*transport, &*args.clock(&loaded)?).await?,
     };
     files::replace(&file, exchanged.refresh_token.expose().as_bytes(), 0o600)
         .with_context(|| format!("{} cannot be written", file.display()))?;
@@ -191,14 +192,22 @@ fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBu
     }
 }
 
-/// The scope that everything the daemon does needs.
-fn scope(account: &Account) -> String {
-    account.product.scope("ALL")
+/// The scopes that everything the daemon does needs, as Zoho's console takes them.
+struct Scopes {
+    all: String,
+    /// The same where Zoho does not know the scope `ALL`.
+    single: Option<String>,
+}
+
+impl Scopes {
+    fn of(account: &Account) -> Scopes {
+        Scopes { all: account.product.scope("ALL"), single: account.product.single_scopes() }
+    }
 }
 
 /// The code as it was given; "-" is asked for on stdin.
-fn grant_code(given: &str, scope: &str) -> anyhow::Result<Secret> {
-    let code = if given == "-" { asked(scope)? } else { given.to_owned() };
+fn grant_code(given: &str, scopes: &Scopes) -> anyhow::Result<Secret> {
+    let code = if given == "-" { asked(scopes)? } else { given.to_owned() };
     if code.trim().is_empty() {
         bail!(
             "there is no code: make one in Zoho's API console (self client, Generate Code) and type or pipe it in"
@@ -208,11 +217,13 @@ fn grant_code(given: &str, scope: &str) -> anyhow::Result<Secret> {
 }
 
 /// The code from stdin; a person is asked for it.
-fn asked(scope: &str) -> anyhow::Result<String> {
+fn asked(scopes: &Scopes) -> anyhow::Result<String> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
+        let or = scopes.single.as_ref().map(|single| format!(", or {single}")).unwrap_or_default();
         complain(&format!(
-            "the code from Zoho's API console (self client, Generate Code, scope {scope}):"
+            "the code from Zoho's API console (self client, Generate Code, scope {}{or}):",
+            scopes.all
         ));
     }
     let mut line = String::new();
@@ -223,11 +234,12 @@ fn asked(scope: &str) -> anyhow::Result<String> {
 /// Shows a code to be approved anywhere, and waits for it.
 async fn by_device(
     account: &Account,
+    scopes: &Scopes,
     accept: Accept,
     transport: &dyn Transport,
     clock: &dyn Clock,
 ) -> anyhow::Result<Got> {
-    let invitation = device::invite(account, &scope(account), transport, clock).await?;
+    let invitation = invited(account, scopes, transport, clock).await?;
     complain(&words(account, &invitation, std::io::stderr().is_terminal()));
     match device::wait(account, &invitation, transport, clock).await {
         Ok(exchanged) => Ok(Got { exchanged, center: None }),
@@ -243,16 +255,31 @@ async fn by_device(
     }
 }
 
+/// A code for the scope `ALL`, or for the single ones where Zoho does not know it.
+async fn invited(
+    account: &Account,
+    scopes: &Scopes,
+    transport: &dyn Transport,
+    clock: &dyn Clock,
+) -> Result<Invitation, DeviceError> {
+    let refused = match device::invite(account, &scopes.all, transport, clock).await {
+        Err(refused) if refused.is_about_the_scope() => refused,
+        answer => return answer,
+    };
+    let Some(single) = &scopes.single else { return Err(refused) };
+    complain(&format!("Zoho does not know the scope {}: asking for {single}", scopes.all));
+    device::invite(account, single, transport, clock).await
+}
+
 /// The words to whoever is to approve, with a QR code for a terminal.
 fn words(account: &Account, invitation: &Invitation, is_terminal: bool) -> String {
-    let Invitation { url, user_code, direct_url, lives, .. } = invitation;
+    let Invitation { scope, url, user_code, direct_url, lives, .. } = invitation;
     let mut text = format!(
         "To let channelkeeper keep the channels of account {}:\n  \
          1. open {url}\n  \
          2. type the code {user_code}\n  \
-         3. choose the org, and accept the scope {}\n",
-        account.name,
-        scope(account)
+         3. choose the org, and accept the scope {scope}\n",
+        account.name
     );
     let direct = direct_url.as_ref().unwrap_or(url);
     if let Some(code) = QrCode::new(direct).ok().filter(|_| is_terminal) {

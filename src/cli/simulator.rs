@@ -18,9 +18,8 @@ use tokio::net::TcpListener;
 use crate::clock::Pace;
 use crate::files;
 use crate::model::product::Product;
-use crate::model::version::ApiVersion;
 use crate::simulator::http::{self, ClockFn};
-use crate::simulator::knobs::Length;
+use crate::simulator::knobs::{Length, is_version};
 use crate::simulator::{Knobs, Org, Zoho};
 
 /// Run an in-memory Zoho to test against.
@@ -44,7 +43,8 @@ pub(crate) struct SimulatorArgs {
     /// The zone in which expiries are echoed: a name, or an offset such as +05:30.
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     pub zone: Option<String>,
-    /// The longest life of a channel by version, where it is not the documented one: v6=1d,v8=12h.
+    /// The longest life of a channel by version, where it is not the documented one:
+    /// v6=1d,recruit/v2=23h.
     #[arg(long, value_name = "LIMITS", value_delimiter = ',')]
     pub version_limits: Vec<VersionLimit>,
     /// A JSON file that says how it behaves; GET /_sim/knobs shows every key.
@@ -67,8 +67,8 @@ pub(crate) struct SimulatorArgs {
 /// `v6=1d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VersionLimit {
-    /// The version that it is for.
-    pub version: ApiVersion,
+    /// The version that it is for, with its product or without.
+    pub version: String,
     /// The longest life that it grants.
     pub lifetime_max: Length,
 }
@@ -79,7 +79,10 @@ impl FromStr for VersionLimit {
     fn from_str(text: &str) -> Result<VersionLimit, String> {
         let (version, length) =
             text.split_once('=').ok_or("written VERSION=LENGTH, as in v6=1d")?;
-        let version = version.parse().map_err(|error| format!("{error}"))?;
+        if !is_version(version) {
+            return Err(format!("\"{version}\" is no API version"));
+        }
+        let version = version.to_owned();
         let lifetime_max =
             humantime::parse_duration(length).map(Length).map_err(|error| error.to_string())?;
         Ok(VersionLimit { version, lifetime_max })
@@ -126,8 +129,7 @@ fn knobs(args: &SimulatorArgs) -> anyhow::Result<Knobs> {
     if let Some(zone) = &args.zone {
         knobs.zone.clone_from(zone);
     }
-    let given =
-        args.version_limits.iter().map(|limit| (limit.version.to_string(), limit.lifetime_max));
+    let given = args.version_limits.iter().map(|limit| (limit.version.clone(), limit.lifetime_max));
     knobs.version_limits.extend(given.collect::<BTreeMap<_, _>>());
     Ok(knobs)
 }
@@ -282,13 +284,13 @@ mod tests {
             "--zone",
             "-08:00",
             "--version-limits",
-            "v6=1d,v8=12h",
+            "v6=1d,v8=12h,recruit/v2=23h",
         ]))
         .unwrap();
         assert_eq!(knobs.zone, "-08:00");
         let limits: Vec<String> =
             knobs.version_limits.iter().map(|(v, l)| format!("{v}={l}")).collect();
-        assert_eq!(limits, ["v6=1day", "v7=3days", "v8=12h"]);
+        assert_eq!(limits, ["recruit/v2=23h", "v6=1day", "v7=3days", "v8=12h"]);
     }
 
     #[test]

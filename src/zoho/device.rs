@@ -24,6 +24,8 @@ use crate::model::secret::Secret;
 /// The words for a person: where to go, and what to type there.
 #[derive(Debug)]
 pub(crate) struct Invitation {
+    /// The scopes that are asked for, with commas between.
+    pub scope: String,
     /// Where a person types the code.
     pub url: String,
     /// The code.
@@ -69,6 +71,13 @@ pub(crate) enum DeviceError {
     Exchange(CodeError),
 }
 
+impl DeviceError {
+    /// True when the scope that was asked for is not known.
+    pub(crate) fn is_about_the_scope(&self) -> bool {
+        matches!(self, DeviceError::Refused { error, .. } if error == "invalid_scope")
+    }
+}
+
 /// A data centre as Zoho names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -105,7 +114,7 @@ pub(crate) async fn invite(
     let asked = transport.send(form_request(account, CODE_PATH, &form)).await;
     let response =
         asked.map_err(|error| DeviceError::Unasked(account.accounts_url.clone(), error))?;
-    read_invitation(account, &response, asked_at)
+    read_invitation(account, scope, &response, asked_at)
 }
 
 /// Waits until somebody has approved the code, at the pace that Zoho asks for.
@@ -155,6 +164,7 @@ enum Polled {
 
 fn read_invitation(
     account: &Account,
+    scope: &str,
     response: &Response,
     asked_at: Duration,
 ) -> Result<Invitation, DeviceError> {
@@ -176,6 +186,7 @@ fn read_invitation(
     let lives = span(number("expires_in"), LIFE_MS_FROM).unwrap_or(LIFE);
     let lives = lives.clamp(LIFE_MIN, LIFE_MAX);
     Ok(Invitation {
+        scope: scope.to_owned(),
         url: veil.words(url),
         user_code: veil.words(code),
         direct_url: direct_url.map(|url| veil.words(url)),

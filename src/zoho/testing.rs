@@ -35,8 +35,13 @@ pub(crate) struct Sim {
 
 impl Sim {
     pub(crate) fn new(knobs: Knobs) -> Arc<Sim> {
+        Sim::of(Product::Crm, knobs)
+    }
+
+    /// With an org of a product.
+    pub(crate) fn of(product: Product, knobs: Knobs) -> Arc<Sim> {
         let mut zoho = Zoho::new(knobs);
-        zoho.add_org(Org::new("a"));
+        zoho.add_org(Org::of(product, "a"));
         let zoho = Arc::new(Mutex::new(zoho));
         let clock = || Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
         let (clock, zoho_clock, noted) = (clock(), clock(), Arc::<Noted>::default());

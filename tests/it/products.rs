@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use channelkeeper::model::product::Product;
 use channelkeeper::model::version::ApiVersion;
+use channelkeeper::simulator::knobs::{Length, UndocumentedKeys};
 use channelkeeper::simulator::{Hand, Knobs};
 
 use crate::world::World;
@@ -12,7 +13,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// An account of each product, with channels of its modules.
 fn four_products() -> World {
-    let mut world = World::new(Knobs::default(), &[("crm", ApiVersion::V8)]);
+    let knobs = Knobs { undocumented_keys: UndocumentedKeys::Refused, ..Knobs::default() };
+    let mut world = World::new(knobs, &[("crm", ApiVersion::V8)]);
     world.add_org(Product::Bigin, "bigin");
     world.add_org(Product::Recruit, "recruit");
     world.add_org(Product::Vertical, "vertical");
@@ -83,4 +85,23 @@ async fn a_channel_that_bigin_lost_and_nobody_declares_is_forgotten() {
     world.reload().await;
     world.audit().await;
     assert!(!world.ours("bigin").contains(&gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_show_a_channel_yet_costs_one_write_and_no_coverage() {
+    let list_lag = Length(Duration::from_secs(60));
+    let mut world = World::new(Knobs { list_lag, ..Knobs::default() }, &[]);
+    world.add_org(Product::Bigin, "bigin");
+    world.declare("bigin", "pipelines", &["Pipelines.all"]);
+    world.start();
+    world.audit().await;
+    assert_all_covered(&world);
+    world.audit().await;
+    assert_all_covered(&world);
+    world.pass_time(2 * list_lag.0).await;
+    let writes = world.writes("bigin");
+    assert!(writes <= 2, "{writes}");
+    world.audit().await;
+    assert_eq!(world.writes("bigin"), writes);
+    assert_all_covered(&world);
 }

@@ -1,8 +1,12 @@
 //! Seeds of a simulated month; `examples/soak.rs` plays as many as one wants.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use channelkeeper::model::product::Product;
+
 use crate::sample::times;
+use crate::simulation::schedule::products;
 use crate::simulation::{LENGTH, play};
 
 fn all_hold(seeds: std::ops::Range<u64>, length: Duration) {
@@ -14,6 +18,16 @@ fn all_hold(seeds: std::ops::Range<u64>, length: Duration) {
             run.violations
         );
     }
+}
+
+#[test]
+fn sixteen_seeds_have_every_pair_of_products_and_the_first_three_have_each() {
+    let pairs: BTreeSet<_> =
+        (100..116).map(products).map(|[_, second, third]| (second, third)).collect();
+    assert_eq!(pairs.len(), 16);
+    let played: BTreeSet<Product> = (1..4).flat_map(products).collect();
+    assert_eq!(played, Product::ALL.into_iter().collect());
+    assert!(products(1).contains(&Product::Bigin) && products(1).contains(&Product::Recruit));
 }
 
 #[test]

@@ -14,9 +14,10 @@ use serde_json::{Map, Value, json};
 use super::channel::{Channel, module_uri};
 use super::condition;
 use super::form;
-use super::knobs::Knobs;
+use super::knobs::{DeliveredWords, Knobs};
 use super::state::Zoho;
 use crate::model::events::Operation;
+use crate::model::product::Product;
 
 /// Something that happened to records of one module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,11 @@ impl Zoho {
         let (knobs, made) = (&self.knobs, &mut self.deliveries_made);
         let Some(state) = self.orgs.get(org) else { return Vec::new() };
         let base = "https://www.zohoapis.com";
-        let uri = module_uri(base, state.org.product, knobs, &change.module);
+        let product = state.org.product;
+        let words = Words {
+            resource_uri: &module_uri(base, product, knobs, &change.module),
+            operation: operation(product, change.operation, knobs),
+        };
         let mut deliveries = Vec::new();
         for channel in state.channels.values().filter(|channel| listens(channel, change, now)) {
             *made += 1;
@@ -61,7 +66,7 @@ impl Zoho {
                 org: org.to_owned(),
                 channel: channel.id.to_string(),
                 notify_url: channel.notify_url.clone(),
-                body: body(channel, change, &uri, now),
+                body: body(channel, change, &words, now),
             };
             deliveries.extend(std::iter::repeat_n(delivery, copies));
         }
@@ -91,7 +96,13 @@ fn copies(serial: u64, knobs: &Knobs) -> usize {
     }
 }
 
-fn body(channel: &Channel, change: &Change, resource_uri: &str, now: Timestamp) -> Value {
+/// The words of a body that depend on the product and on a knob.
+struct Words<'a> {
+    resource_uri: &'a str,
+    operation: &'static str,
+}
+
+fn body(channel: &Channel, change: &Change, words: &Words<'_>, now: Timestamp) -> Value {
     let ids: Vec<&String> = change.records.keys().collect();
     let changed = |(id, fields): (&String, &BTreeMap<String, Value>)| {
         let names: Vec<&String> = fields.keys().collect();
@@ -109,10 +120,10 @@ fn body(channel: &Channel, change: &Change, resource_uri: &str, now: Timestamp) 
         "server_time": now.as_millisecond(),
         "query_params": query,
         "module": change.module,
-        "resource_uri": resource_uri,
+        "resource_uri": words.resource_uri,
         "ids": ids,
         "affected_fields": affected,
-        "operation": change.operation.delivered_as(),
+        "operation": words.operation,
         "channel_id": channel.id.to_string(),
         "token": channel.token,
     });
@@ -121,6 +132,13 @@ fn body(channel: &Channel, change: &Change, resource_uri: &str, now: Timestamp) 
         body["affected_values"] = change.records.iter().map(values).collect();
     }
     body
+}
+
+fn operation(product: Product, operation: Operation, knobs: &Knobs) -> &'static str {
+    match knobs.recruit_operations {
+        DeliveredWords::CreateEdit if product == Product::Recruit => operation.as_str(),
+        DeliveredWords::CreateEdit | DeliveredWords::InsertUpdate => operation.delivered_as(),
+    }
 }
 
 /// A change as the admin API takes it.

@@ -38,7 +38,8 @@ pub(crate) fn begin(orgs: &mut Orgs, knobs: &Knobs, request: &Request, now: Time
     }
     let scopes = param(&params, "scope").to_owned();
     let mut asked = scopes.split([',', ' ']).filter(|scope| !scope.is_empty()).peekable();
-    let is_held = |scope: &str| state.org.scopes.iter().any(|held| covers(held, scope));
+    let held = state.org.scopes_by(knobs);
+    let is_held = |scope: &str| held.iter().any(|held| covers(held, scope));
     if asked.peek().is_none() || !asked.all(is_held) {
         return refused("invalid_scope");
     }

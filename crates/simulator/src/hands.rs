@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
+use super::knobs::Knobs;
 use super::org::OrgState;
 use super::state::Zoho;
 use crate::model::events::{BadEvent, Events};
@@ -120,7 +121,7 @@ impl Zoho {
                 Ok(())
             }
             Hand::LeaveCredits { credits } => {
-                state.leave_credits(*credits, now);
+                state.leave_credits(*credits, &self.knobs, now);
                 Ok(())
             }
         }
@@ -140,8 +141,8 @@ impl OrgState {
         self.elsewhere.insert(left, here);
     }
 
-    fn leave_credits(&mut self, credits: u64, now: Timestamp) {
-        let left = self.org.credits_per_day().saturating_sub(self.credits.used(now));
+    fn leave_credits(&mut self, credits: u64, knobs: &Knobs, now: Timestamp) {
+        let left = self.org.credits_per_day(knobs).saturating_sub(self.credits.used(now));
         self.credits.spend(left.saturating_sub(credits), now);
     }
 }

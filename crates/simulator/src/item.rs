@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::channel::parse_id;
 use super::condition;
 use super::expiry;
-use super::knobs::PastMaximum;
+use super::knobs::{PastMaximum, UndocumentedKeys};
 use super::operation::Write;
 use super::reply::{INVALID, MISSING, about, error, invalid};
 use crate::model::events::Events;
@@ -49,6 +49,16 @@ impl Item<'_> {
             }
         }
         let limits = self.write.product.limits(self.write.version);
+        for (name, is_known) in [
+            ("notify_on_related_action", limits.related_actions),
+            ("return_affected_field_values", limits.affected_values),
+            ("notification_condition", limits.conditions),
+        ] {
+            let is_refused = self.write.knobs.undocumented_keys == UndocumentedKeys::Refused;
+            if is_refused && !is_known && self.key(name).is_some() {
+                return Err(error("INVALID_DATA", INVALID, &about(name, &self.path(name))));
+            }
+        }
         Ok(Asked {
             channel_id: self.channel_id()?,
             events: self.events()?,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::model::credits::Edition;
 use crate::model::product::Product;
 use crate::model::version::{ApiVersion, FALLBACK_LIFETIME};
 
@@ -26,12 +27,14 @@ pub struct Knobs {
     /// OpenAPI file of v8.
     pub batch_max: usize,
     /// The longest life by version, where it is not what [`Product::limits`] says: `{"v6":
-    /// "1d"}`.
+    /// "1d"}`, or `{"recruit/v2": "23h"}` for one product.
     pub version_limits: BTreeMap<String, Length>,
     /// The life of a channel that asked for none or for too much.
     pub fallback_lifetime: Length,
     /// The same for Bigin: one hour in the documents, two in recorded traffic.
     pub bigin_fallback_lifetime: Length,
+    /// The same for Recruit, of which no source says it.
+    pub recruit_fallback_lifetime: Length,
     /// True when an expiry may carry a fraction of a second (one integrator says it may not).
     pub fractions: Fractions,
     /// The result of an expiry in the past: a default life, in a reply that Zoho's own Postman
@@ -58,6 +61,11 @@ pub struct Knobs {
     pub delete_missing_event: MissingEvent,
     /// How long a GET still shows an expired channel.
     pub expired_shown: Length,
+    /// How long a GET does not show a channel yet. A recorded list of Bigin's, four seconds after a
+    /// POST, lacked the channel.
+    pub list_lag: Length,
+    /// The treatment of a key that no source shows for the product or the version.
+    pub undocumented_keys: UndocumentedKeys,
     /// The version named in `resource_uri`: v2 whatever was called, in real v7 traffic.
     pub resource_version: String,
     /// The same for Bigin: v1 on a v2 call, in recorded traffic.
@@ -111,6 +119,23 @@ pub struct Knobs {
     pub refresh_tokens_max: usize,
     /// The API's base in the token reply.
     pub api_domain: ApiDomain,
+    /// The same for Recruit: documented, and not where Recruit answers.
+    pub recruit_api_domain: ApiDomain,
+    /// True when there is a scope ZohoRecruit.notifications.ALL, about which two sources disagree.
+    pub recruit_all_scope: bool,
+    /// The operations as Recruit's deliveries write them, which nobody has recorded.
+    pub recruit_operations: DeliveredWords,
+    /// True when Recruit's answers name the credits that are left, past half: nobody has seen it.
+    pub recruit_credits_header: bool,
+    /// The edition of every org whose product has it, by the config's word; `null` leaves each its
+    /// own.
+    pub edition: Option<String>,
+    /// User licences of every org, which raise the credits of a day; `null` leaves each its own.
+    pub users: Option<u64>,
+    /// The credits of a day in Vertical Solutions, for which no source gives any.
+    pub vertical_credits: u64,
+    /// Calls at once in the products for which no source gives a number: all but CRM.
+    pub concurrency_elsewhere: usize,
     /// True when the token reply names the scope.
     pub token_scope: bool,
     /// True when every token may list the modules, beside what its scopes say.
@@ -143,6 +168,7 @@ impl Default for Knobs {
             version_limits: BTreeMap::new(),
             fallback_lifetime: Length(FALLBACK_LIFETIME),
             bigin_fallback_lifetime: Length(Product::Bigin.traits().default_lifetime),
+            recruit_fallback_lifetime: Length(Product::Recruit.traits().default_lifetime),
             fractions: Fractions::Refused,
             past_expiry: PastExpiry::OneHour,
             past_maximum: PastMaximum::Cut,
@@ -155,6 +181,8 @@ impl Default for Knobs {
             post_conflict: PostConflict::None,
             delete_missing_event: MissingEvent::Success,
             expired_shown: Length(Duration::ZERO),
+            list_lag: Length(Duration::ZERO),
+            undocumented_keys: UndocumentedKeys::Ignored,
             resource_version: "v2".to_owned(),
             bigin_resource_version: "v1".to_owned(),
             bigin_delete_status: 202,
@@ -179,6 +207,14 @@ impl Default for Knobs {
             live_tokens_max: 15,
             refresh_tokens_max: 20,
             api_domain: ApiDomain::Own,
+            recruit_api_domain: ApiDomain::Fixed("https://www.zohoapis.com".to_owned()),
+            recruit_all_scope: true,
+            recruit_operations: DeliveredWords::InsertUpdate,
+            recruit_credits_header: false,
+            edition: None,
+            users: None,
+            vertical_credits: 50_000,
+            concurrency_elsewhere: 10,
             token_scope: false,
             modules_scope: false,
             device_answer: DeviceAnswer::Page,
@@ -204,14 +240,20 @@ pub enum BadKnob {
     /// `version_limits` has a key that is no version.
     #[error("version_limits: \"{0}\" is no API version")]
     Version(String),
+    /// `edition` names none.
+    #[error("edition: \"{0}\" is an edition of no product")]
+    Edition(String),
 }
 
 impl Knobs {
     /// Checks that every value means something.
     pub fn check(&self) -> Result<(), BadKnob> {
         self.time_zone().ok_or_else(|| BadKnob::Zone(self.zone.clone()))?;
-        match self.version_limits.keys().find(|version| version.parse::<ApiVersion>().is_err()) {
-            Some(version) => Err(BadKnob::Version(version.clone())),
+        if let Some(version) = self.version_limits.keys().find(|key| !is_version(key)) {
+            return Err(BadKnob::Version(version.clone()));
+        }
+        match self.edition.as_ref().filter(|key| !Edition::keys().contains(&key.as_str())) {
+            Some(edition) => Err(BadKnob::Edition(edition.clone())),
             None => Ok(()),
         }
     }
@@ -219,7 +261,8 @@ impl Knobs {
     /// The longest life that this version grants.
     pub fn lifetime_max(&self, product: Product, version: ApiVersion) -> Duration {
         self.version_limits
-            .get(version.as_str())
+            .get(&format!("{product}/{version}"))
+            .or_else(|| self.version_limits.get(version.as_str()))
             .map_or(product.limits(version).lifetime_max, |length| length.0)
     }
 
@@ -227,7 +270,8 @@ impl Knobs {
     pub const fn fallback_lifetime_of(&self, product: Product) -> Length {
         match product {
             Product::Bigin => self.bigin_fallback_lifetime,
-            Product::Crm | Product::Recruit | Product::Vertical => self.fallback_lifetime,
+            Product::Recruit => self.recruit_fallback_lifetime,
+            Product::Crm | Product::Vertical => self.fallback_lifetime,
         }
     }
 
@@ -297,6 +341,16 @@ fn offset_seconds(text: &str) -> Option<i32> {
     Some(sign * (hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60))
 }
 
+/// `v6`, or `vertical/v6` of a product that has it.
+pub fn is_version(key: &str) -> bool {
+    match key.split_once('/') {
+        None => key.parse::<ApiVersion>().is_ok(),
+        Some((product, version)) => product
+            .parse::<Product>()
+            .is_ok_and(|product| version.parse().is_ok_and(|version| product.has(version))),
+    }
+}
+
 /// A length of time, in JSON as people write it: `"1d"`, `"90s"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Length(pub Duration);
@@ -350,6 +404,26 @@ pub enum PastMaximum {
     Refused,
     /// INVALID_DATA for the whole call, bare and without a place.
     RefusedWhole,
+}
+
+/// A key that no source shows for the product or the version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndocumentedKeys {
+    /// As if it were not there.
+    Ignored,
+    /// INVALID_DATA.
+    Refused,
+}
+
+/// The operations in a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveredWords {
+    /// `insert`, `update` and `delete`, as CRM's and Bigin's.
+    InsertUpdate,
+    /// `create`, `edit` and `delete`, as events are written.
+    CreateEdit,
 }
 
 /// Modules that are not Zoho's own.
@@ -583,6 +657,19 @@ mod tests {
         }
         let listed = Knobs { custom_modules: CustomModules::Listed, ..Knobs::default() };
         assert!(!listed.watches_in_crm("BTEC_Teachers") && listed.watches_in_crm("CustomModule7"));
+    }
+
+    #[test]
+    fn a_limit_may_be_for_one_product_and_an_edition_is_one_of_those_of_the_products() {
+        let limits = r#"{"version_limits": {"v2": "12h", "recruit/v2": "23h"}}"#;
+        let knobs: Knobs = serde_json::from_str(limits).unwrap();
+        let hours = |product| knobs.lifetime_max(product, ApiVersion::V2).as_secs() / 3600;
+        assert_eq!((hours(Product::Recruit), hours(Product::Bigin)), (23, 12));
+        let wrong = |text: &str| serde_json::from_str::<Knobs>(text).unwrap().check().unwrap_err();
+        let version = wrong(r#"{"version_limits": {"bigin/v8": "1d"}}"#);
+        assert_eq!(version, BadKnob::Version("bigin/v8".to_owned()));
+        let edition = wrong(r#"{"edition": "deluxe"}"#);
+        assert_eq!(edition, BadKnob::Edition("deluxe".to_owned()));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub use deliveries::{Change, Delivery};
 pub use faults::{Fault, Rule};
 pub use hands::Hand;
 pub use knobs::{Knobs, Length, PostConflict};
-pub use org::{Edition, Org};
+pub use org::Org;
 pub use reply::{Answer, Reply};
 pub use state::{Heard, Zoho};
 pub use truth::Covered;

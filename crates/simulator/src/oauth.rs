@@ -118,6 +118,7 @@ pub(crate) fn access_denied() -> Response {
 
 /// The tokens that somebody was given.
 pub(crate) struct Grant {
+    product: Product,
     access_token: String,
     refresh_token: Option<String>,
     scope: String,
@@ -133,7 +134,7 @@ impl OrgState {
         if !self.refresh_tokens.iter().any(|known| known == refresh_token) {
             return Err(refused("invalid_code"));
         }
-        let scopes = self.org.scopes.clone();
+        let scopes = self.org.scopes_by(knobs);
         self.issue(refresh_token, scopes, knobs, now)
     }
 
@@ -152,7 +153,7 @@ impl OrgState {
         if self.refresh_tokens.len() > knobs.refresh_tokens_max {
             self.refresh_tokens.pop_front();
         }
-        let scopes = self.org.scopes.clone();
+        let scopes = self.org.scopes_by(knobs);
         let grant = self.issue(&refresh_token, scopes, knobs, now)?;
         Ok(Grant { refresh_token: Some(refresh_token), ..grant })
     }
@@ -171,7 +172,9 @@ impl OrgState {
         let asked: Vec<String> =
             scope.split([',', ' ']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
         if asked.is_empty()
-            || !asked.iter().all(|scope| self.org.scopes.iter().any(|held| covers(held, scope)))
+            || !asked
+                .iter()
+                .all(|scope| self.org.scopes_by(knobs).iter().any(|held| covers(held, scope)))
         {
             return Err(refused("invalid_scope"));
         }
@@ -197,6 +200,7 @@ impl OrgState {
             return Err(access_denied());
         }
         let value = self.make("access");
+        let scope = scopes.join(" ");
         let token = AccessToken {
             value: value.clone(),
             source: source.to_owned(),
@@ -205,7 +209,8 @@ impl OrgState {
         };
         self.keep(token, knobs.live_tokens_max, now);
         self.counters.tokens_issued += 1;
-        Ok(Grant { access_token: value, refresh_token: None, scope: self.org.scopes.join(" ") })
+        let product = self.org.product;
+        Ok(Grant { product, access_token: value, refresh_token: None, scope })
     }
 
     /// Keeps a token; of those of the same source the oldest dies when there are too many.
@@ -243,7 +248,11 @@ pub(crate) fn reply(grant: &Grant, knobs: &Knobs, base: &str) -> Value {
         "token_type": "Bearer",
         "expires_in": knobs.access_token_life.0.as_secs(),
     });
-    match &knobs.api_domain {
+    let api_domain = match grant.product {
+        Product::Recruit => &knobs.recruit_api_domain,
+        Product::Crm | Product::Bigin | Product::Vertical => &knobs.api_domain,
+    };
+    match api_domain {
         ApiDomain::Own => body["api_domain"] = json!(base),
         ApiDomain::Omitted => {}
         ApiDomain::Fixed(domain) => body["api_domain"] = json!(domain),

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use super::channel::{Channel, ORG_DIGITS};
 use super::counters::Counters;
+use super::knobs::Knobs;
 use super::truth::Ledger;
+use crate::model::credits::Edition;
 use crate::model::product::Product;
 use crate::model::time;
 
@@ -29,8 +31,8 @@ pub struct Org {
     pub refresh_tokens: Vec<String>,
     /// The scopes of its tokens.
     pub scopes: Vec<String>,
-    /// Which quotas it has.
-    pub edition: Edition,
+    /// Which quotas it has; none where no source names the editions of its product.
+    pub edition: Option<Edition>,
     /// User licences, which raise the day's credits.
     pub users: u64,
     /// Credits in 24 hours, when not those of the edition.
@@ -56,7 +58,10 @@ impl Org {
             client_secret: format!("secret-{name}"),
             refresh_tokens: vec![format!("1000.refresh-{name}")],
             scopes: vec![product.scope("ALL")],
-            edition: Edition::Enterprise,
+            edition: product.edition(match product {
+                Product::Bigin => "premier",
+                Product::Crm | Product::Recruit | Product::Vertical => "enterprise",
+            }),
             users: 10,
             credits: None,
             concurrency: None,
@@ -69,52 +74,41 @@ impl Org {
     }
 
     /// Credits in a rolling day.
-    pub fn credits_per_day(&self) -> u64 {
-        self.credits.unwrap_or_else(|| self.edition.credits(self.users))
+    pub fn credits_per_day(&self, knobs: &Knobs) -> u64 {
+        let users = knobs.users.unwrap_or(self.users);
+        let by_edition = self.edition_by(knobs).map(|edition| edition.credits_per_day(users));
+        self.credits.or(by_edition).unwrap_or(knobs.vertical_credits)
     }
 
-    /// Calls that may be under way at once.
-    pub fn concurrency_max(&self) -> usize {
-        self.concurrency.unwrap_or(self.edition.concurrency())
+    /// Calls that may be under way at once. Numbers are known for CRM alone (Kaizen #203).
+    pub fn concurrency_max(&self, knobs: &Knobs) -> usize {
+        let edition = self.edition_by(knobs).filter(|_| self.product.is_crm());
+        let by_edition = edition.map(|edition| match edition.key {
+            "free" => 5,
+            "standard" | "starter" => 10,
+            "professional" => 15,
+            "enterprise" | "zoho-one" => 20,
+            _ => 25,
+        });
+        self.concurrency.or(by_edition).unwrap_or(knobs.concurrency_elsewhere)
     }
-}
 
-/// A CRM edition, for its quotas (zoho.com/crm/developer/docs/api/v4/api-limits.html; Kaizen #203).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Edition {
-    /// 5,000 credits, 5 calls at once.
-    Free,
-    /// 50,000 credits and 250 a user, at most 100,000; 10 calls at once.
-    Standard,
-    /// 50,000 credits and 500 a user, at most 3,000,000; 15 calls at once.
-    Professional,
-    /// 50,000 credits and 1,000 a user, at most 5,000,000; 20 calls at once.
-    Enterprise,
-    /// 50,000 credits and 2,000 a user; 25 calls at once.
-    Ultimate,
-}
+    /// The edition that the knob names, where the product has it.
+    fn edition_by(&self, knobs: &Knobs) -> Option<Edition> {
+        let named = knobs.edition.as_deref().and_then(|key| self.product.edition(key));
+        named.or(self.edition)
+    }
 
-impl Edition {
-    /// Credits in a rolling day for so many users.
-    pub fn credits(self, users: u64) -> u64 {
-        match self {
-            Edition::Free => 5_000,
-            Edition::Standard => (50_000 + 250 * users).min(100_000),
-            Edition::Professional => (50_000 + 500 * users).min(3_000_000),
-            Edition::Enterprise => (50_000 + 1_000 * users).min(5_000_000),
-            Edition::Ultimate => 50_000 + 2_000 * users,
+    /// The scopes that its tokens have.
+    pub(crate) fn scopes_by(&self, knobs: &Knobs) -> Vec<String> {
+        let all = self.product.scope("ALL");
+        let mut scopes = self.scopes.clone();
+        if self.product == Product::Recruit && !knobs.recruit_all_scope && scopes.contains(&all) {
+            scopes.retain(|scope| *scope != all);
+            let single = self.product.traits().single_scopes;
+            scopes.extend(single.iter().map(|suffix| self.product.scope(suffix)));
         }
-    }
-
-    /// Calls that may be under way at once.
-    pub const fn concurrency(self) -> usize {
-        match self {
-            Edition::Free => 5,
-            Edition::Standard => 10,
-            Edition::Professional => 15,
-            Edition::Enterprise => 20,
-            Edition::Ultimate => 25,
-        }
+        scopes
     }
 }
 
@@ -149,6 +143,8 @@ pub(crate) struct OrgState {
     pub(crate) channels: BTreeMap<i64, Channel>,
     /// How the ids of its modules begin.
     pub(crate) digits: String,
+    /// When channels were made, for lists that lag.
+    pub(crate) made_at: BTreeMap<i64, Timestamp>,
     /// Channels of other orgs that the same credentials led to, by how the ids there begin.
     pub(crate) elsewhere: BTreeMap<String, BTreeMap<i64, Channel>>,
     pub(crate) ledger: Ledger,
@@ -177,6 +173,7 @@ impl OrgState {
             org,
             channels: BTreeMap::new(),
             digits: ORG_DIGITS.to_owned(),
+            made_at: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             ledger: Ledger::default(),
             counters: Counters::default(),
@@ -198,6 +195,9 @@ impl OrgState {
     /// Puts a channel in the place of what was there, and tells the ledger.
     pub(crate) fn put(&mut self, channel: Channel, now: Timestamp) {
         self.ledger.turn(self.channels.get(&channel.id), Some(&channel), now);
+        if self.live(channel.id, now).is_none() {
+            self.made_at.insert(channel.id, now);
+        }
         self.channels.insert(channel.id, channel);
     }
 
@@ -212,6 +212,7 @@ impl OrgState {
     pub(crate) fn forget_expired(&mut self, now: Timestamp) {
         let horizon = time::before(now, EXPIRED_KEPT);
         self.channels.retain(|_, channel| channel.expiry > horizon);
+        self.made_at.retain(|id, _| self.channels.contains_key(id));
     }
 }
 
@@ -271,10 +272,25 @@ mod tests {
 
     #[test]
     fn quotas_are_those_of_the_edition() {
-        assert_eq!(Edition::Free.credits(100), 5_000);
-        assert_eq!(Edition::Standard.credits(1_000), 100_000);
-        assert_eq!(Org::new("a").credits_per_day(), 60_000);
-        assert_eq!(Org::new("a").concurrency_max(), 20);
+        let quotas = |product, knobs: &Knobs| {
+            let org = Org::of(product, "a");
+            (org.credits_per_day(knobs), org.concurrency_max(knobs))
+        };
+        let knobs = Knobs::default();
+        assert_eq!(quotas(Product::Crm, &knobs), (60_000, 20));
+        assert_eq!(quotas(Product::Bigin, &knobs), (52_500, 10));
+        assert_eq!(quotas(Product::Recruit, &knobs), (25_000, 10));
+        assert_eq!(quotas(Product::Vertical, &knobs), (50_000, 10));
+        let knobs = Knobs {
+            edition: Some("professional".to_owned()),
+            users: Some(20),
+            vertical_credits: 7,
+            ..knobs
+        };
+        assert_eq!(quotas(Product::Crm, &knobs), (60_000, 15));
+        assert_eq!(quotas(Product::Bigin, &knobs), (55_000, 10), "Bigin has no such edition");
+        assert_eq!(quotas(Product::Recruit, &knobs), (20_000, 10));
+        assert_eq!(quotas(Product::Vertical, &knobs), (7, 10));
     }
 
     #[test]

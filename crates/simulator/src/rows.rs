@@ -75,7 +75,9 @@ impl Filter {
         write: &'a Write<'_>,
     ) -> impl Iterator<Item = (&'a Channel, &'a str)> {
         let is_asked_for = |channel: &&Channel| {
-            self.channel.is_none_or(|id| id == channel.id) && shown(channel, write)
+            self.channel.is_none_or(|id| id == channel.id)
+                && shown(channel, write)
+                && !lags(state, channel, write)
         };
         let modules =
             |channel: &'a Channel| channel.events.iter().map(move |(module, _)| (channel, module));
@@ -90,6 +92,12 @@ fn shown(channel: &Channel, write: &Write<'_>) -> bool {
     let until = time::after(channel.expiry, write.knobs.expired_shown.0);
     !write.faults.iter().any(omitted)
         && (until > write.now || write.faults.contains(&Fault::ListShowsExpired))
+}
+
+/// True while lists do not show it yet.
+fn lags(state: &OrgState, channel: &Channel, write: &Write<'_>) -> bool {
+    let made = state.made_at.get(&channel.id);
+    made.is_some_and(|made| write.now < time::after(*made, write.knobs.list_lag.0))
 }
 
 fn row(channel: &Channel, module: &str, write: &Write<'_>) -> Value {

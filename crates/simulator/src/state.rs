@@ -170,7 +170,7 @@ impl Zoho {
     /// The credits that an org has left.
     pub fn credits_left(&mut self, org: &str, now: Timestamp) -> Option<u64> {
         let state = self.orgs.get_mut(org)?;
-        Some(state.org.credits_per_day().saturating_sub(state.credits.used(now)))
+        Some(state.org.credits_per_day(&self.knobs).saturating_sub(state.credits.used(now)))
     }
 
     /// When changes in an org would have been delivered, and where to.
@@ -282,15 +282,16 @@ impl OrgState {
     ) -> (Vec<(String, String)>, bool) {
         let mut headers =
             vec![("x-accesstoken-reset".to_owned(), oauth::ends(self, request, knobs))];
-        let allowed = self.org.credits_per_day();
+        let allowed = self.org.credits_per_day(knobs);
         let gone = self.credits.used(now) >= allowed;
-        if gone || self.in_flight > self.org.concurrency_max() {
+        if gone || self.in_flight > self.org.concurrency_max(knobs) {
             self.counters.throttled += 1;
             self.counters.out_of_credits += u64::from(gone);
             return (headers, false);
         }
         let used = self.credits.spend(1, now);
-        if used * 2 > allowed {
+        let is_named = self.org.product != Product::Recruit || knobs.recruit_credits_header;
+        if is_named && used * 2 > allowed {
             headers.push(("x-api-credits-remaining".to_owned(), (allowed - used).to_string()));
         }
         (headers, true)

@@ -202,8 +202,7 @@ impl Channel {
 
     /// The declared event behind an operation as a delivery names it.
     fn event(&self, module: &str, operation: &str) -> Option<String> {
-        let operation =
-            Operation::ALL.into_iter().find(|known| known.delivered_as() == operation)?;
+        let operation = Operation::delivered(operation)?;
         let covered = self.spec.events.of(module).contains(operation);
         covered.then(|| format!("{module}.{}", operation.as_str()))
     }

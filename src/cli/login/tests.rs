@@ -1,6 +1,7 @@
 //! Logging in on paused time, and the data centre that is written into a config.
 
 use super::*;
+use crate::model::product::Product;
 use crate::simulator::Knobs;
 use crate::simulator::knobs::DeviceAnswer;
 use crate::zoho::testing::{Sim, account};
@@ -20,7 +21,7 @@ fn elsewhere(location: &str) -> Knobs {
 
 async fn login(account: &Account, knobs: Knobs, accept: Accept) -> anyhow::Result<Got> {
     let sim = Sim::new(knobs);
-    by_device(account, accept, &*sim.carrier, &*sim.clock).await
+    by_device(account, &Scopes::of(account), accept, &*sim.carrier, &*sim.clock).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,6 +39,37 @@ async fn the_org_s_data_centre_is_gone_to_when_that_was_allowed_and_named_when_i
         let refused = login(&account, elsewhere(location), accept).await.err().unwrap();
         assert!(refused.to_string().contains(expected), "{location}: {refused}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_recruit_has_no_scope_for_everything_the_single_ones_are_asked_for() {
+    let account = Account { product: Product::Recruit, ..account() };
+    for (recruit_all_scope, expected) in [
+        (true, "ZohoRecruit.notifications.ALL"),
+        (
+            false,
+            "ZohoRecruit.notifications.READ ZohoRecruit.notifications.CREATE \
+             ZohoRecruit.notifications.UPDATE ZohoRecruit.notifications.DELETE",
+        ),
+    ] {
+        let knobs =
+            Knobs { device_answer: DeviceAnswer::Approve, recruit_all_scope, ..Knobs::default() };
+        let sim = Sim::of(Product::Recruit, knobs);
+        let got =
+            by_device(&account, &Scopes::of(&account), Accept::Asked, &*sim.carrier, &*sim.clock)
+                .await
+                .unwrap();
+        assert_eq!(got.exchanged.scope.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_is_refused_where_it_is_documented_is_not_asked_for_otherwise() {
+    let account = Account { product: Product::Bigin, ..account() };
+    let sim = Sim::of(Product::Crm, Knobs::default());
+    let refused =
+        by_device(&account, &Scopes::of(&account), Accept::Asked, &*sim.carrier, &*sim.clock).await;
+    assert!(refused.err().unwrap().to_string().starts_with("invalid_scope: "));
 }
 
 #[test]

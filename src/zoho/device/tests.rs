@@ -155,7 +155,7 @@ fn nothing_odd_is_shown_to_a_person() {
         "interval": u64::MAX,
         "expires_in": u64::MAX,
     });
-    let read = |body: Value| read_invitation(&account(), &reply(body), Duration::ZERO);
+    let read = |body: Value| read_invitation(&account(), "", &reply(body), Duration::ZERO);
     let invitation = read(good.clone()).unwrap();
     assert_eq!((invitation.interval, invitation.lives), (INTERVAL_MAX, LIFE_MAX));
     for (key, value) in [
@@ -195,7 +195,7 @@ proptest::proptest! {
         });
         for body in [bytes, json.to_string().into_bytes()] {
             let response = Response { status, headers: Vec::new(), body };
-            if let Ok(invitation) = read_invitation(&account(), &response, Duration::ZERO) {
+            if let Ok(invitation) = read_invitation(&account(), "", &response, Duration::ZERO) {
                 proptest::prop_assert!(invitation.interval >= INTERVAL_MIN && invitation.ends <= LIFE_MAX);
             }
             if let Ok(Polled::Given(given)) = read_poll(&account(), &response, &Veil::default()) {

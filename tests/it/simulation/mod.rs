@@ -1,6 +1,8 @@
 //! Deterministic simulation: a month of several accounts, with everything going wrong that can,
 //! from one seed.
 //!
+//! One of the orgs is of CRM, the others of any product: [`schedule::products`].
+//!
 //! A seed makes a schedule: faults of Zoho's, hands that edit channels behind the daemon's back,
 //! crashes, stops of the host, steps of its clock, edits of the config, other programs that use an
 //! org's API credits. The real scheduler, passes, client and store run through it on virtual
@@ -19,13 +21,14 @@
     reason = "test code, which the soak example has too, and of which it uses another part"
 )]
 
-mod schedule;
+pub mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use channelkeeper::model::channel::ChannelId;
+use channelkeeper::model::product::Product;
 use channelkeeper::model::secret::Fingerprint;
 use channelkeeper::model::time::{Timestamp, after, before};
 use channelkeeper::model::version::ApiVersion;
@@ -49,6 +52,8 @@ pub struct Run {
     pub violations: Vec<String>,
     /// Faults that were applied, by kind, and what else was done to the daemon.
     pub faults: BTreeMap<String, u64>,
+    /// The products of its orgs.
+    pub products: [Product; 3],
     /// Calls made.
     pub calls: u64,
     /// Over every request with its time and outcome.
@@ -59,6 +64,8 @@ pub struct Run {
 
 /// The faults that have a law of their own; every large run must have had each of them.
 pub const TOLD_APART: [&str; 5] = schedule::TOLD_APART;
+/// The orgs, each with an account of its name.
+pub const ORGS: [&str; 3] = ["acme", "globex", "initech"];
 /// How long a world is watched.
 pub const LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 const STEP: Duration = Duration::from_secs(3600);
@@ -135,13 +142,17 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut rng = Rng::new(seed);
         let knobs = schedule::knobs(&mut rng);
-        let accounts =
-            [("acme", ApiVersion::V8), ("globex", ApiVersion::V2), ("initech", ApiVersion::V7)];
-        let mut world = World::new(knobs, &accounts);
+        let products = schedule::products(seed);
+        let mut world = World::new(knobs, &[]);
+        let in_crm = [ApiVersion::V8, ApiVersion::V2, ApiVersion::V7];
+        for ((name, product), in_crm) in ORGS.into_iter().zip(products).zip(in_crm) {
+            let version = schedule::version(&mut rng, product, in_crm);
+            world.add_org_on(product, version, name);
+        }
         // The config gives the credits of one account's org.
         world.account_mut("globex").account.policy.credits_per_day = Some(1_000);
         world.allow_credits("globex", 1_000);
-        let run = Run { seed, ..Run::default() };
+        let run = Run { seed, products, ..Run::default() };
         Simulation {
             world,
             rng,
@@ -165,7 +176,15 @@ impl Simulation {
         self.world.start();
         self.world.audit().await;
         let ends = after(begins, length);
-        let schedule = Schedule::new(&mut self.rng, begins, before(ends, QUIET));
+        let span = (begins, before(ends, QUIET));
+        let modules: BTreeSet<&str> = self
+            .run
+            .products
+            .into_iter()
+            .flat_map(|product| schedule::modules(product).0.iter().copied())
+            .collect();
+        let modules: Vec<&str> = modules.into_iter().collect();
+        let schedule = Schedule::new(&mut self.rng, span, &modules);
         let mut acts = schedule.acts.into_iter().peekable();
         let mut check_at = after(begins, STEP);
         while self.world.now() < ends && self.run.violations.is_empty() {
@@ -182,7 +201,7 @@ impl Simulation {
     }
 
     fn declare_all(&mut self) {
-        for account in ["acme", "globex", "initech"] {
+        for account in ORGS {
             for _ in 0..self.rng.between(1, 5) {
                 self.declare_one(account);
             }
@@ -191,10 +210,15 @@ impl Simulation {
 
     fn declare_one(&mut self, account: &str) {
         self.names += 1;
-        let events = schedule::events(&mut self.rng);
+        let product = self.product_of(account);
+        let events = schedule::events(&mut self.rng, product);
         let events: Vec<&str> = events.iter().map(String::as_str).collect();
         let id = self.world.declare(account, &format!("c{}", self.names), &events);
         self.declared_at.insert(id, self.world.now());
+    }
+
+    fn product_of(&self, account: &str) -> Product {
+        self.world.desired.accounts[&account.parse().unwrap()].account.product
     }
 
     async fn act(&mut self, act: Act) {
@@ -229,13 +253,15 @@ impl Simulation {
         }
     }
 
-    /// Others use an org's credits. As long as they leave enough, the daemon must make do with the
-    /// rest.
+    /// Others use an org's credits. As long as they leave enough, and Zoho says so, the daemon must
+    /// make do with the rest.
     fn use_credits(&mut self, org: &'static str, left: u64) {
         let now = self.world.now();
         let credits = self.world.zoho().credits_left(org, now).unwrap_or_default();
         self.world.hand(org, &Hand::LeaveCredits { credits: left });
-        if left.min(credits) < schedule::CREDITS_ENOUGH {
+        let is_told = self.product_of(org) != Product::Recruit
+            || self.world.zoho().knobs().recruit_credits_header;
+        if left.min(credits) < schedule::CREDITS_ENOUGH || !is_told {
             // A channel that lapses meanwhile is enabled again within minutes of their return; a
             // look is tried once an hour.
             self.poor.push((org, after(now, DAY_AND_A_BIT)));
@@ -246,7 +272,7 @@ impl Simulation {
     /// Credits that others left suffice: no call is refused for want of them.
     fn check_credits(&mut self) {
         let now = self.world.now();
-        for org in ["acme", "globex", "initech"] {
+        for org in ORGS {
             let refused =
                 self.world.zoho().counters(org).map_or(0, |counters| counters.out_of_credits);
             let before = self.out_of_credits.insert(org, refused).unwrap_or_default();
@@ -306,7 +332,8 @@ impl Simulation {
         let now = self.world.now();
         let account_name = account.parse().unwrap();
         let spec = self.world.desired.accounts[&account_name].specs[&id].clone();
-        let hand = schedule::hand(&mut self.rng, id, &spec, now);
+        let product = self.product_of(&account);
+        let hand = schedule::hand(&mut self.rng, product, (id, &spec), now);
         if self.world.hand(&account, &hand) {
             // Seen by the audit after it, or by the one after that when a fault is in the way, and
             // contested after some repeats of the same.
@@ -327,12 +354,12 @@ impl Simulation {
     }
 
     fn foreign_channel(&mut self) {
-        let account = ["acme", "globex", "initech"][self.rng.between(0, 2) as usize];
+        let account = ORGS[self.rng.between(0, 2) as usize];
         let channel = 900_000 + i64::from(self.names) + self.rng.between(0, 50) as i64;
         let now = self.world.now();
         let hand = Hand::Create {
             channel,
-            events: vec!["Deals.all".to_owned()],
+            events: vec![format!("{}.all", schedule::modules(self.product_of(account)).0[0])],
             notify_url: "https://somebody-else.example.com/".to_owned(),
             token: None,
             expiry: after(now, LIFE * 6),
@@ -381,7 +408,8 @@ impl Simulation {
             (1, Some((account, id))) => {
                 let name = account.parse().unwrap();
                 let old = self.world.desired.accounts[&name].specs[&id].clone();
-                let events = schedule::events(&mut self.rng);
+                let product = self.product_of(&account);
+                let events = schedule::events(&mut self.rng, product);
                 let events: Vec<&str> = events.iter().map(String::as_str).collect();
                 let new = spec(&account, old.name.as_str(), &events);
                 self.world.declare_spec(&account, new);
@@ -389,7 +417,7 @@ impl Simulation {
                 self.excuse(Some(id), now, after(now, AUDIT), "another declaration");
             }
             (_, _) => {
-                let account = ["acme", "globex", "initech"][self.rng.between(0, 2) as usize];
+                let account = ORGS[self.rng.between(0, 2) as usize];
                 self.declare_one(account);
             }
         }
@@ -565,7 +593,7 @@ impl Simulation {
     }
 
     fn check_tokens(&mut self) {
-        for account in ["acme", "globex", "initech"] {
+        for account in ORGS {
             let throttled =
                 self.world.zoho().counters(account).map(|counters| counters.token_outcomes.clone());
             let throttled = throttled
@@ -596,7 +624,7 @@ impl Simulation {
                 .counters(account)
                 .map_or(0, channelkeeper::simulator::Counters::calls_total)
         };
-        self.run.calls = ["acme", "globex", "initech"].into_iter().map(calls).sum();
+        self.run.calls = ORGS.into_iter().map(calls).sum();
         let trace = self.world.trace();
         let lines: Vec<&str> = trace.iter().map(String::as_str).collect();
         self.run.trace = Some(Fingerprint::of(&lines));
@@ -606,9 +634,8 @@ impl Simulation {
     }
 
     async fn check_converged(&mut self) {
-        let writes = |world: &World| -> u64 {
-            ["acme", "globex", "initech"].iter().map(|account| world.writes(account)).sum()
-        };
+        let writes =
+            |world: &World| -> u64 { ORGS.iter().map(|account| world.writes(account)).sum() };
         self.world.audit().await;
         let before = writes(&self.world);
         self.world.audit().await;
@@ -631,7 +658,7 @@ impl Simulation {
             }
         }
         let mut held = String::new();
-        for account in ["acme", "globex", "initech"] {
+        for account in ORGS {
             let report = self.world.report(account);
             if !report.after.steps.is_empty() || !report.after.held.is_empty() {
                 write!(held, "{}", PlanView::of(&report.after).to_text()).unwrap();

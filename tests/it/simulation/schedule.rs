@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use channelkeeper::model::channel::{ChannelId, Spec};
+use channelkeeper::model::product::Product;
 use channelkeeper::model::time::{Timestamp, after};
+use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::faults::Endpoint;
-use channelkeeper::simulator::knobs::{Length, MissingEvent, PatchEvents, PatchToken, PostLive};
+use channelkeeper::simulator::knobs::{
+    ApiDomain, Length, MissingEvent, PatchEvents, PatchToken, PostLive, UndocumentedKeys,
+};
 use channelkeeper::simulator::{Fault, Hand, Knobs, Rule};
 
+use super::ORGS;
 use crate::world::Cut;
 
 /// SplitMix64: the same numbers for the same seed, on every machine.
@@ -103,12 +108,16 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Between the two instants.
-    pub fn new(rng: &mut Rng, begins: Timestamp, ends: Timestamp) -> Schedule {
+    /// Between the two instants, with faults of these modules among the others.
+    pub fn new(
+        rng: &mut Rng,
+        (begins, ends): (Timestamp, Timestamp),
+        modules: &[&str],
+    ) -> Schedule {
         let mut acts = Vec::new();
         let mut at = after(begins, rng.seconds(600, 40_000));
         while at < ends {
-            let act = act(rng, at, ends);
+            let act = act(rng, at, ends, modules);
             if let Act::Fault(_, until) = &act {
                 acts.push((*until, Act::FaultsEnd));
             }
@@ -133,17 +142,17 @@ impl Schedule {
     }
 }
 
-fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
+fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp, modules: &[&str]) -> Act {
     match rng.between(1, 100) {
         1..=40 => {
-            let kind = fault(rng);
+            let kind = fault(rng, modules);
             let length =
                 if rng.chance(8) { rng.seconds(20_000, 130_000) } else { rng.seconds(30, 10_000) };
             let until = after(at, length).min(ends);
             Act::Fault(rule(rng, kind), until)
         }
         41..=60 => Act::Hand,
-        61 | 62 => Act::DeleteAll(rng.pick(&["acme", "globex", "initech"]).unwrap()),
+        61 | 62 => Act::DeleteAll(rng.pick(&ORGS).unwrap()),
         63..=68 => Act::Foreign,
         69..=76 => Act::Crash(if rng.chance(15) {
             rng.seconds(10_000, 100_000)
@@ -162,7 +171,7 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp) -> Act {
             } else {
                 rng.between(CREDITS_ENOUGH, 4 * CREDITS_ENOUGH)
             };
-            Act::Credits(rng.pick(&["acme", "globex", "initech"]).unwrap(), left)
+            Act::Credits(rng.pick(&ORGS).unwrap(), left)
         }
         _ => Act::ConfigEdit,
     }
@@ -186,8 +195,7 @@ fn clock_step(rng: &mut Rng) -> i64 {
 
 fn rule(rng: &mut Rng, kind: Fault) -> Rule {
     let about_tokens = matches!(kind, Fault::OauthError { .. } | Fault::TokenThrottled);
-    let org =
-        rng.chance(50).then(|| (*rng.pick(&["acme", "globex", "initech"]).unwrap()).to_owned());
+    let org = rng.chance(50).then(|| (*rng.pick(&ORGS).unwrap()).to_owned());
     let times = rng.chance(30).then(|| rng.between(1, 4) as u32);
     let of_module = module_of(&kind).is_some();
     let of_one_method = matches!(kind, Fault::ScopeMismatch) && rng.chance(60);
@@ -201,7 +209,7 @@ fn rule(rng: &mut Rng, kind: Fault) -> Rule {
     Rule { org, times, method, path, ..Rule::always(kind) }
 }
 
-fn fault(rng: &mut Rng) -> Fault {
+fn fault(rng: &mut Rng, modules: &[&str]) -> Fault {
     match rng.between(0, 31) {
         0 => Fault::ServerErrorJson,
         1 => Fault::ServerErrorHtml,
@@ -228,7 +236,7 @@ fn fault(rng: &mut Rng) -> Fault {
         22 => Fault::TokenThrottled,
         29 | 30 => Fault::ScopeMismatch,
         31 => Fault::RefuseExpiry { over: Length(rng.seconds(6 * 3600, 20 * 3600)) },
-        23 | 24 => Fault::ForbidModule { module: module(rng) },
+        23 | 24 => Fault::ForbidModule { module: module(rng, modules) },
         code => {
             let code = match code {
                 25 | 26 => "INVALID_MODULE",
@@ -236,7 +244,7 @@ fn fault(rng: &mut Rng) -> Fault {
                 _ => "TOO_MANY_REQUESTS",
             };
             let details = serde_json::json!({});
-            Fault::RefuseModule { module: module(rng), code: code.to_owned(), details }
+            Fault::RefuseModule { module: module(rng, modules), code: code.to_owned(), details }
         }
     }
 }
@@ -273,8 +281,8 @@ pub fn told_apart(rule: &Rule) -> Option<&'static str> {
     }
 }
 
-fn module(rng: &mut Rng) -> String {
-    (*rng.pick(&MODULES).unwrap()).to_owned()
+fn module(rng: &mut Rng, modules: &[&str]) -> String {
+    (*rng.pick(modules).unwrap()).to_owned()
 }
 
 /// Faults under which a channel may be lost although calls go through.
@@ -310,17 +318,60 @@ pub fn knobs(rng: &mut Rng) -> Knobs {
         empty_list_status: if pick(rng) { 204 } else { 200 },
         retry_after_secs: pick(rng).then_some(120),
         page_max: if pick(rng) { 200 } else { 3 },
+        bigin_fallback_lifetime: Length(Duration::from_secs(if pick(rng) { 7200 } else { 3600 })),
+        bigin_delete_status: if pick(rng) { 202 } else { 400 },
+        undocumented_keys: if pick(rng) {
+            UndocumentedKeys::Ignored
+        } else {
+            UndocumentedKeys::Refused
+        },
+        recruit_credits_header: pick(rng),
+        recruit_api_domain: if pick(rng) {
+            ApiDomain::Own
+        } else {
+            ApiDomain::Fixed("https://www.zohoapis.com".to_owned())
+        },
         ..Knobs::default()
     }
 }
 
-const MODULES: [&str; 6] = ["Deals", "Contacts", "Leads", "Accounts", "Sales_Orders", "Cases"];
+/// The products of the three orgs. The first org is of CRM; sixteen seeds in a row have every pair
+/// of products for the other two.
+pub fn products(seed: u64) -> [Product; 3] {
+    let of = |at: u64| Product::ALL[(at % 4) as usize];
+    [Product::Crm, of(seed), of(seed + 1 + seed / 4)]
+}
+
+/// One of a product's versions; CRM's are given, so that two of them are played.
+pub fn version(rng: &mut Rng, product: Product, in_crm: ApiVersion) -> ApiVersion {
+    match product {
+        Product::Crm => in_crm,
+        Product::Bigin | Product::Recruit | Product::Vertical => {
+            *rng.pick(product.traits().versions).unwrap()
+        }
+    }
+}
+
+/// The modules that are declared in a product, and one that only hands use.
+pub const fn modules(product: Product) -> (&'static [&'static str], &'static str) {
+    match product {
+        Product::Crm | Product::Vertical => {
+            (&["Deals", "Contacts", "Leads", "Accounts", "Sales_Orders", "Cases"], "Campaigns")
+        }
+        Product::Bigin => {
+            (&["Pipelines", "Contacts", "Accounts", "Products", "Tasks", "Events"], "Calls")
+        }
+        Product::Recruit => {
+            (&["Candidates", "Job_Openings", "Applications", "Clients", "Contacts"], "Interviews")
+        }
+    }
+}
 
 /// One to three modules, each with one to three operations.
-pub fn events(rng: &mut Rng) -> Vec<String> {
+pub fn events(rng: &mut Rng, product: Product) -> Vec<String> {
     let mut events = Vec::new();
     for _ in 0..rng.between(1, 3) {
-        let module = rng.pick(&MODULES).unwrap();
+        let module = rng.pick(modules(product).0).unwrap();
         let operation = rng.pick(&["all", "create", "edit", "delete"]).unwrap();
         events.push(format!("{module}.{operation}"));
     }
@@ -328,13 +379,18 @@ pub fn events(rng: &mut Rng) -> Vec<String> {
 }
 
 /// An edit of a channel behind the daemon's back.
-pub fn hand(rng: &mut Rng, id: ChannelId, spec: &Spec, now: Timestamp) -> Hand {
+pub fn hand(
+    rng: &mut Rng,
+    product: Product,
+    (id, spec): (ChannelId, &Spec),
+    now: Timestamp,
+) -> Hand {
     let channel = id.number();
     let events = spec.events.to_wire();
     let module = spec.events.iter().next().map_or(String::new(), |(module, _)| module.to_owned());
     match rng.between(0, 7) {
         0 => Hand::RemoveEvent { channel, event: rng.pick(&events).unwrap().clone() },
-        1 => Hand::AddEvent { channel, event: "Campaigns.edit".to_owned() },
+        1 => Hand::AddEvent { channel, event: format!("{}.edit", modules(product).1) },
         2 => Hand::SetToken { channel, token: Some("not-ours".to_owned()) },
         3 => Hand::SetToken { channel, token: None },
         4 => {

@@ -143,8 +143,12 @@ impl World {
 
     /// Adds an org of a product, and an account for it.
     pub fn add_org(&mut self, product: Product, name: &str) {
+        self.add_org_on(product, product.traits().version_default, name);
+    }
+
+    /// The same, on one of the product's versions.
+    pub fn add_org_on(&mut self, product: Product, version: ApiVersion, name: &str) {
         let org = Org::of(product, name);
-        let version = product.traits().version_default;
         let mut account = account(name, version, &org);
         let limits = product.limits(version);
         account.product = product;

@@ -43,6 +43,13 @@ impl Operation {
         }
     }
 
+    /// The operation that a delivery names so. Nobody has recorded Recruit's word, so those of
+    /// events are read as well.
+    pub fn delivered(word: &str) -> Option<Operation> {
+        let mut all = Operation::ALL.into_iter();
+        all.find(|known| known.delivered_as() == word || known.as_str() == word)
+    }
+
     const fn bit(self) -> u8 {
         match self {
             Operation::Create => 1,

@@ -38,6 +38,8 @@ pub struct Traits {
     pub path: &'static str,
     /// The first part of its scopes.
     pub scopes: &'static str,
+    /// What is asked for where the scope `ALL` is refused; none where it is documented.
+    pub single_scopes: &'static [&'static str],
     /// Its versions, oldest first.
     pub versions: &'static [ApiVersion],
     /// The version of an account that does not say.
@@ -115,6 +117,13 @@ impl Product {
         format!("{}.notifications.{suffix}", self.traits().scopes)
     }
 
+    /// The scopes to ask for where `ALL` is refused, with commas between.
+    pub fn single_scopes(self) -> Option<String> {
+        let suffixes = self.traits().single_scopes;
+        let scopes: Vec<String> = suffixes.iter().map(|suffix| self.scope(suffix)).collect();
+        (!scopes.is_empty()).then(|| scopes.join(","))
+    }
+
     /// The path of the API with its version: `/bigin/v2`.
     pub fn api_path(self, version: ApiVersion) -> String {
         format!("/{}/{version}", self.traits().path)
@@ -184,6 +193,7 @@ const CRM: Traits = Traits {
     title: "Zoho CRM",
     path: "crm",
     scopes: "ZohoCRM",
+    single_scopes: &[],
     versions: &[
         ApiVersion::V2,
         ApiVersion::V2_1,
@@ -211,6 +221,7 @@ const BIGIN: Traits = Traits {
     title: "Bigin",
     path: "bigin",
     scopes: "ZohoBigin",
+    single_scopes: &[],
     versions: &[ApiVersion::V1, ApiVersion::V2],
     version_default: ApiVersion::V2,
     default_lifetime: Duration::from_secs(2 * 60 * 60),
@@ -231,12 +242,14 @@ const BIGIN: Traits = Traits {
 };
 
 /// Paths, hosts and modules come from third parties: no page of Zoho's about its watch API was
-/// found. Its token replies name `www.zohoapis.com`, which is not where it answers.
+/// found. One says that its scope `ALL` does not exist, others use it. Its token replies name
+/// `www.zohoapis.com`, which is not where it answers.
 const RECRUIT: Traits = Traits {
     key: "recruit",
     title: "Zoho Recruit",
     path: "recruit",
     scopes: "ZohoRecruit",
+    single_scopes: &["READ", "CREATE", "UPDATE", "DELETE"],
     versions: &[ApiVersion::V2],
     version_default: ApiVersion::V2,
     default_lifetime: FALLBACK_LIFETIME,
@@ -258,6 +271,7 @@ const VERTICAL: Traits = Traits {
     title: "Vertical Solutions",
     path: "crm",
     scopes: "ZohoCRM",
+    single_scopes: &[],
     versions: &[ApiVersion::V2, ApiVersion::V4, ApiVersion::V6],
     version_default: ApiVersion::V6,
     default_lifetime: FALLBACK_LIFETIME,

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::knobs::{
-    MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
+    Length, MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
+    UndocumentedKeys,
 };
 use super::super::testing::{World, body, channel};
 use super::super::{Fault, Knobs, Org};
@@ -82,6 +83,34 @@ fn bigin_is_answered_as_recorded() {
     assert_eq!((status, &items[0]["code"]), (400, &json!("INVALID_DATA")));
     world.version = "v8";
     assert_eq!(world.send("GET", &[], &Value::Null).status, 404);
+}
+
+#[test]
+fn a_key_that_no_source_shows_is_ignored_or_refused() {
+    for (undocumented_keys, status) in
+        [(UndocumentedKeys::Ignored, 201), (UndocumentedKeys::Refused, 400)]
+    {
+        let knobs = Knobs { undocumented_keys, ..Knobs::default() };
+        let mut world = World::with_org(knobs, Org::of(Product::Bigin, "a"));
+        world.version = "v2";
+        let mut sent = channel("7", &["Contacts.create"]);
+        assert_eq!(world.write("POST", &[sent.clone()]).0, 201);
+        sent["return_affected_field_values"] = json!(true);
+        let (written, items) = world.write("POST", &[sent]);
+        assert_eq!(written, status, "{items:?}");
+    }
+}
+
+#[test]
+fn a_list_that_lags_shows_a_channel_late_and_a_renewed_one_at_once() {
+    let list_lag = Length(std::time::Duration::from_secs(5));
+    let mut world = World::new(Knobs { list_lag, ..Knobs::default() });
+    world.write("POST", &[channel("7", &["Deals.all"])]);
+    assert!(world.send("GET", &[], &Value::Null).body.is_empty());
+    world.pass(5);
+    assert_eq!(world.rows().len(), 1);
+    world.write("POST", &[channel("7", &["Deals.all"])]);
+    assert_eq!(world.rows().len(), 1);
 }
 
 #[test]

@@ -72,7 +72,11 @@ fn each_verdict_has_its_line() {
         ),
         (
             sent(json!("7"), json!("t-deals"), "Deals", "edit"),
-            "acme/deals  Deals  edit  ids 1 2  not declared for this module",
+            "acme/deals  Deals  edit (Deals.edit)  ids 1 2  verified",
+        ),
+        (
+            sent(json!("7"), json!("t-deals"), "Deals", "upsert"),
+            "acme/deals  Deals  upsert  ids 1 2  not declared for this module",
         ),
         (
             sent(json!("7"), json!("t-deal"), "Deals", "insert"),
