@@ -20,7 +20,7 @@ use crate::expose::summary::Summary;
 use crate::files;
 use crate::model::secret::Origin;
 
-use super::connect;
+use super::connect::{self, ReplyBounds};
 use super::{Common, Exit};
 
 /// Check until when everything is covered, as a monitoring plugin.
@@ -107,8 +107,7 @@ impl Source {
                     .clone()
                     .map(|path| fetch(&Origin::File(path), &Surroundings::of_process()));
                 let token = token.transpose()?;
-                let bytes =
-                    connect::fetch((url, token.as_ref()), SUMMARY, (PATIENCE, SIZE_MAX)).await?;
+                let bytes = connect::fetch(url, token.as_ref(), SUMMARY, BOUNDS).await?;
                 parsed(&bytes).context("what it answered").map(Some)
             }
             Source::Daemon => {
@@ -130,7 +129,7 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// Where the health endpoints show it.
 const SUMMARY: &str = "/api/v1/summary";
 /// How long a source may take to answer: less than monitoring systems wait for a plugin.
-const PATIENCE: Duration = Duration::from_secs(8);
+const BOUNDS: ReplyBounds = ReplyBounds { patience: Duration::from_secs(8), size_max: SIZE_MAX };
 /// No summary is larger.
 const SIZE_MAX: usize = 1024 * 1024;
 

@@ -189,7 +189,7 @@ impl Teller {
         now: Timestamp,
     ) -> Vec<Event> {
         match self.store.ledgers(account) {
-            Ok(ledgers) => self.seen.gaps(account, &ledgers, (report.zoho_time(now), now)),
+            Ok(ledgers) => self.seen.gaps(account, &ledgers, report.zoho_time(now), now),
             Err(error) => {
                 self.warn_of(Err(error));
                 Vec::new()
@@ -288,7 +288,7 @@ impl Lane {
 }
 
 async fn by_command(event: &Event, hooks: &Hooks, clock: &dyn Clock) -> Told {
-    let ended = run_command(&hooks.run, event.event, &body(event), (hooks.timeout, clock)).await;
+    let ended = run_command(&hooks.run, event.event, &body(event), hooks.timeout, clock).await;
     let (result, why) = match ended {
         Ok(()) => (HookResult::Done, None),
         Err(failure) => (failure.result(), Some(failure.to_string())),

@@ -58,7 +58,7 @@ pub(crate) fn judged_by_store(desired: &Desired, store: &Store) -> Result<Judged
 pub(crate) fn held(store: &Store) -> Result<Channels, StoreError> {
     let Lives { request_timeout, channels } = store.lives()?;
     let is_thin = |life: &Life| {
-        slack_of((life.lifetime, life.renew_before), &life.account, request_timeout).is_thin()
+        slack_of(life.lifetime, life.renew_before, &life.account, request_timeout).is_thin()
     };
     let thin = channels.into_iter().filter(is_thin);
     Ok(thin.map(|life| (life.account, life.id)).collect())

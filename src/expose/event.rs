@@ -101,7 +101,7 @@ pub(crate) fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
         }
     }
     let told = |kind, channels: &[ChannelTold]| {
-        events((kind, &report.account), now, channels, About::Channels)
+        events(kind, &report.account, now, channels, About::Channels)
     };
     let mut all = told(HookEvent::Renewed, &renewed);
     all.extend(told(HookEvent::Refused, &refused));
@@ -110,7 +110,8 @@ pub(crate) fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
 
 /// As few as hold them all, each within [`HELD_MAX`].
 fn events<T: Clone>(
-    (event, account): (HookEvent, &AccountName),
+    event: HookEvent,
+    account: &AccountName,
     now: Timestamp,
     things: &[T],
     about: fn(Vec<T>) -> About,
@@ -140,7 +141,8 @@ impl Seen {
         &mut self,
         account: &AccountName,
         ledgers: &BTreeMap<ChannelId, Ledger>,
-        (zoho_now, now): (Timestamp, Timestamp),
+        zoho_now: Timestamp,
+        now: Timestamp,
     ) -> Vec<Event> {
         let found = gaps_of(ledgers, zoho_now);
         let before = self.gaps.insert(account.clone(), found.clone()).unwrap_or_default();
@@ -153,7 +155,7 @@ impl Seen {
             begun.extend(views(begun_of(former, latter)));
             ended.extend(views(ended_of(former, latter)));
         }
-        let told = |kind, gaps: &[GapView]| events((kind, account), now, gaps, About::Gaps);
+        let told = |kind, gaps: &[GapView]| events(kind, account, now, gaps, About::Gaps);
         let mut all = told(HookEvent::GapBegun, &begun);
         all.extend(told(HookEvent::GapEnded, &ended));
         all
@@ -171,7 +173,7 @@ impl Seen {
                 changed.push(ChannelTold::new(*id, &channel.spec.name));
             }
         }
-        events((HookEvent::TokenChanged, &report.account), now, &changed, About::Channels)
+        events(HookEvent::TokenChanged, &report.account, now, &changed, About::Channels)
     }
 
     /// Forgets accounts that are declared no longer.

@@ -121,7 +121,7 @@ impl Stage {
         for (at, act) in std::mem::take(&mut self.acts) {
             self.wait_until(at.min(self.ends())).await;
             if at < self.ends() {
-                self.act(at, act, (&links, &means)).await?;
+                self.act(at, act, &links, &means).await?;
             }
         }
         self.wait_until(self.ends()).await;
@@ -155,7 +155,8 @@ impl Stage {
         &mut self,
         at: Timestamp,
         act: Act,
-        running: (&Links, &Means),
+        links: &Links,
+        means: &Means,
     ) -> anyhow::Result<()> {
         match act {
             Act::Down { until, how } => {
@@ -167,7 +168,7 @@ impl Stage {
             Act::Revoke(account) => {
                 self.chosen(account).iter().for_each(|account| self.revoke(account, at))
             }
-            Act::Restore(account) => self.restore(&self.chosen(account), running, at).await?,
+            Act::Restore(account) => self.restore(&self.chosen(account), links, means, at).await?,
             Act::Edit(account) => self.edit(account, at),
         }
         Ok(())
@@ -199,7 +200,8 @@ impl Stage {
     async fn restore(
         &mut self,
         accounts: &[AccountName],
-        (links, means): (&Links, &Means),
+        links: &Links,
+        means: &Means,
         at: Timestamp,
     ) -> anyhow::Result<()> {
         for name in accounts {
@@ -252,7 +254,7 @@ impl Stage {
             let ledgers = ledgers.iter().filter(|(id, _)| held.specs.get(id).is_some_and(is_held));
             let gaps = ledgers
                 .flat_map(|(_, ledger)| {
-                    views(name.as_str(), (ledger, &Acks::default()), Some(BEGINS), zoho_now)
+                    views(name.as_str(), ledger, &Acks::default(), Some(BEGINS), zoho_now)
                 })
                 .collect();
             accounts.insert(name.clone(), (tally, gaps));
