@@ -230,8 +230,8 @@ pub(crate) async fn thin_in_force(common: &Common) -> anyhow::Result<slack::Chan
 }
 
 /// The store of a command that looks and has none: in the user's cache, so that an access token is
-/// used again, and with it the memory of how many were fetched. Zoho gives ten in ten minutes. It is
-/// gone with the command where there is no cache, or another command has it.
+/// used again, and with it the memory of how many were fetched. Zoho gives ten in ten minutes. It
+/// is gone with the command where there is no cache, or another command has it.
 fn for_a_look(config: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
     let config = std::path::absolute(config)?.display().to_string();
     let folder = format!("{:016x}", Fingerprint::of(&["config", &config]).0);
@@ -308,7 +308,8 @@ impl Daemon {
                 tokio::select! {
                     answer = &mut answer => return answer,
                     () = clock.sleep(UNSAID) => complain(&format!(
-                        "note: the daemon is waiting for Zoho; the answer is waited for at most {} minutes",
+                        "note: the daemon is waiting for Zoho; the answer is waited for at most {} \
+                         minutes",
                         LOOK_PATIENCE.as_secs() / 60
                     )),
                 }
@@ -326,7 +327,8 @@ impl Daemon {
             let socket = self.socket.display();
             let why = match error.is_timeout() {
                 true => format!(
-                    "the daemon at {socket} did not answer within {} seconds; it is stopped or overloaded",
+                    "the daemon at {socket} did not answer within {} seconds; it is stopped or \
+                     overloaded",
                     patience.as_secs()
                 ),
                 false => format!("the daemon at {socket} does not answer"),

@@ -34,7 +34,8 @@ pub(super) struct ProbeArgs {
     /// The status file of a daemon, or a copy of it
     #[arg(long, value_name = "PATH", conflicts_with = "url")]
     file: Option<PathBuf>,
-    /// The health endpoints of a daemon (http://127.0.0.1:8470), or the whole URL of a copy of its status file
+    /// The health endpoints of a daemon (http://127.0.0.1:8470), or the whole URL of a copy of its
+    /// status file
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// A file with the token that the health endpoints at --url ask for ([http] token)

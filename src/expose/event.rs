@@ -1,12 +1,12 @@
 //! Events for hooks, read off what passes did and found: pure.
 //!
 //! One value is one kind of event of one account in one pass, with up to `HELD_MAX` of the channels
-//! it is about, so that a pass over a thousand channels is ten things to tell. [`Seen`] remembers what was told of
-//! gaps and tokens; each gap begins once and ends once. What is remembered is kept in memory only:
-//! what began and ended while no daemon ran is in the ledger, and is not told.
+//! it is about, so that a pass over a thousand channels is ten things to tell. [`Seen`] remembers
+//! what was told of gaps and tokens; each gap begins once and ends once. What is remembered is kept
+//! in memory only: what began and ended while no daemon ran is in the ledger, and is not told.
 //!
-//! No secret is in an event: neither a token nor a `notify_url`. Deliberately absent: an event for a
-//! step that was only deferred, which the next pass makes.
+//! No secret is in an event: neither a token nor a `notify_url`. Deliberately absent: an event for
+//! a step that was only deferred, which the next pass makes.
 
 use std::collections::BTreeMap;
 
@@ -182,8 +182,8 @@ impl Seen {
         self.tokens.retain(|account, _| is_declared(account));
     }
 
-    /// The config, when it is another one than was seen last. The first is none, nor is one from the
-    /// store.
+    /// The config, when it is another one than was seen last. The first is none, nor is one from
+    /// the store.
     pub(crate) fn config(
         &mut self,
         file: &str,

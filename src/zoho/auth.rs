@@ -221,7 +221,8 @@ pub struct Exchanged {
 pub enum CodeError {
     /// There is no usable answer.
     #[error(
-        "the OAuth server {0} could not be asked; the code may have been used up: if a second attempt fails, make a new one"
+        "the OAuth server {0} could not be asked; the code may have been used up: if a second \
+         attempt fails, make a new one"
     )]
     Unasked(String, #[source] super::transport::TransportError),
     /// The OAuth server says no.
@@ -239,8 +240,8 @@ pub enum CodeError {
     NoToken(u16),
     /// The code was made for too little.
     #[error(
-        "this code is for the scope {granted}, which lacks what is needed to {missing}; make a new one with the scope \
-         {wanted}"
+        "this code is for the scope {granted}, which lacks what is needed to {missing}; make a new \
+         one with the scope {wanted}"
     )]
     Scope {
         /// The scopes that the token has.

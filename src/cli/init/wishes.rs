@@ -190,7 +190,8 @@ struct Org {
 fn client_words(center: DataCenter) -> String {
     let domain = center.accounts_url.trim_start_matches("https://accounts.");
     format!(
-        "In Zoho's API console, https://api-console.{domain}, add a client of the kind Non-browser Application."
+        "In Zoho's API console, https://api-console.{domain}, add a client of the kind Non-browser \
+         Application."
     )
 }
 

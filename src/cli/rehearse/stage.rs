@@ -264,8 +264,9 @@ impl Stage {
 }
 
 /// The same declaration with credentials of the simulator's, every channel token another one, and
-/// alarms that go nowhere. No file is written, no receiver asked and no hook run. Each account has a host of its own, by which its calls are told apart.
-/// Alarms tell a trouble once, and do not repeat it.
+/// alarms that go nowhere. No file is written, no receiver asked and no hook run. Each account has
+/// a host of its own, by which its calls are told apart. Alarms tell a trouble once, and do not
+/// repeat it.
 fn without_secrets(mut desired: Desired) -> Desired {
     desired.settings.alerts = Alerts {
         webhook: Some(Secret::new("https://webhook.invalid/")),

@@ -80,7 +80,8 @@ impl DaemonReasons {
     fn of_outlets(&mut self, overview: &Overview, now: Timestamp) {
         if let Some(why) = &overview.status_file_failed {
             let text = format!(
-                "the status file cannot be written, so whoever reads it will take the daemon to be gone: {why}"
+                "the status file cannot be written, so whoever reads it will take the daemon to be \
+                 gone: {why}"
             );
             self.add(Kind::StatusFile, None, text);
         }
@@ -216,7 +217,8 @@ fn undeliverable(report: &AccountReport) -> Vec<String> {
     let text = |(url, ((since, why), channels)): (&NotifyUrl, (&(Timestamp, String), usize))| {
         let channels = counted(channels, "channel");
         format!(
-            "{url} refuses canaries since {since} ({why}), so what {channels} would deliver is taken to be lost"
+            "{url} refuses canaries since {since} ({why}), so what {channels} would deliver is \
+             taken to be lost"
         )
     };
     urls.into_iter().map(text).collect()
@@ -226,8 +228,8 @@ fn credits_text(credits: &Credits, now: Timestamp) -> String {
     let Credits { remaining, told_at, until, reserve, per_day } = credits;
     let of = per_day.map(|all| format!(" of {all}")).unwrap_or_default();
     format!(
-        "{remaining}{of} API credits were left {} ago, and {reserve} are kept for renewals: audits, and repairs that lose \
-         no deliveries, wait for {} at most",
+        "{remaining}{of} API credits were left {} ago, and {reserve} are kept for renewals: \
+         audits, and repairs that lose no deliveries, wait for {} at most",
         brief(span(*told_at, now)),
         brief(span(now, *until))
     )

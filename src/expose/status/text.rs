@@ -74,8 +74,8 @@ impl StatusView {
         if shown.left_out > 0 {
             let all: usize = self.accounts.iter().map(|account| account.channels.len()).sum();
             let note = format!(
-                "{} of {all} channels are shown, the worst first; `channelkeeper status --all` shows every one, and a \
-                 name, --account, --state or --not-covered chooses",
+                "{} of {all} channels are shown, the worst first; `channelkeeper status --all` \
+                 shows every one, and a name, --account, --state or --not-covered chooses",
                 all - shown.left_out
             );
             lines.push(String::new());
@@ -94,7 +94,8 @@ impl StatusView {
         let word = health.status.word();
         if self.is_remembered() {
             return format!(
-                "health is {word}; changes at Zoho since the last look are not known (version {version})"
+                "health is {word}; changes at Zoho since the last look are not known (version \
+                 {version})"
             );
         }
         let ready = match (&health.not_ready, health.live) {
@@ -253,8 +254,8 @@ impl PassView {
         if self.wake == NO_DAEMON {
             let due = renewal.map(|words| format!(" ({words})")).unwrap_or_default();
             return format!(
-                "{looked}, no daemon is running: nothing is renewed{due}, \
-                 and the next look is not known"
+                "{looked}, no daemon is running: nothing is renewed{due}, and the next look is not \
+                 known"
             );
         }
         let failed = if self.look_failed.is_some() { " (the last look failed)" } else { "" };
