@@ -79,12 +79,14 @@ pub async fn execute(
         let was_probe = std::mem::take(&mut is_probe);
         match result {
             Ok(answers) => sending.accepted(batch, answers, times, memory)?,
-            Err(error) => match error.class() {
-                Class::Forbidden(refused) if was_probe => {
-                    sending.defer(batch, AccountTrouble::of_forbidden(&refused), memory)?;
+            Err(error) => {
+                let class = error.class();
+                if was_probe && let Class::Forbidden(refused) = &class {
+                    sending.defer(batch, AccountTrouble::of_forbidden(refused), memory)?;
+                } else {
+                    sending.failed(Failed { batch, class, error, times }, memory)?;
                 }
-                class => sending.failed(Failed { batch, class, error, times }, memory)?,
-            },
+            }
         }
     }
     sending.finish(plan, memory)

@@ -14,8 +14,9 @@ use crate::model::time::{Timestamp, brief, whole_seconds};
 use crate::plan::calls;
 use crate::plan::render::counted;
 
+use super::BEGINS;
 use super::log::{Line, Voice};
-use super::stage::{BEGINS, Played, is_observed};
+use super::stage::{Played, is_observed};
 use super::trouble::Trouble;
 
 /// The rehearsal and its outcome. Instants are the simulation's.

@@ -43,6 +43,7 @@ use crate::simulator::{Hand, Knobs, Org, Reply, Rule, Zoho};
 use crate::store::Store;
 use crate::zoho::transport::{Exchange, Transport};
 
+use super::BEGINS;
 use super::dice::Dice;
 use super::log::{Line, Log, Tally};
 use super::progress::Progress;
@@ -63,9 +64,6 @@ pub(super) struct Played {
     /// By account: what became of it, and what was not covered.
     pub(super) accounts: BTreeMap<AccountName, (Tally, Vec<GapView>)>,
 }
-
-/// When the first day begins: a Monday.
-pub(super) const BEGINS: Timestamp = Timestamp::constant(1_767_571_200, 0);
 
 /// Plays it, on this thread.
 pub(super) fn play(script: Script) -> anyhow::Result<Played> {

@@ -42,37 +42,37 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
 struct DaemonReasons(Vec<HealthReason>);
 
 impl DaemonReasons {
-    fn add(&mut self, kind: Kind, account: Option<&AccountName>, text: String) {
-        let (account, text) = (account.cloned(), line(&text));
+    fn add(&mut self, kind: Kind, account: Option<&AccountName>, text: &str) {
+        let (account, text) = (account.cloned(), line(text));
         self.0.push(HealthReason { kind, account, channel: None, text });
     }
 
     /// The loop, the store, the accounts and the config.
     fn of_work(&mut self, overview: &Overview, loop_age: LoopAge) {
         if loop_age == LoopAge::NO_LOOP {
-            self.add(Kind::NotLive, None, NO_DAEMON_RUNS.to_owned());
+            self.add(Kind::NotLive, None, NO_DAEMON_RUNS);
         } else if loop_age.0 > LOOP_AGE_MAX {
             self.add(
                 Kind::NotLive,
                 None,
-                format!("the loop last turned {} ago", brief(loop_age.0)),
+                &format!("the loop last turned {} ago", brief(loop_age.0)),
             );
         }
         if let Some(why) = &overview.store_failed {
-            self.add(Kind::StoreFailed, None, format!("the store failed: {why}"));
+            self.add(Kind::StoreFailed, None, &format!("the store failed: {why}"));
         }
         for (name, why) in &overview.unusable {
-            self.add(Kind::Unusable, Some(name), format!("cannot be worked on: {why}"));
+            self.add(Kind::Unusable, Some(name), &format!("cannot be worked on: {why}"));
         }
         for problem in &overview.config.problems {
             self.add(
                 Kind::Config,
                 None,
-                format!("the last good desired state is in force: {problem}"),
+                &format!("the last good desired state is in force: {problem}"),
             );
         }
         for channels in &overview.config.thin {
-            self.add(Kind::Slack, None, channels.clone());
+            self.add(Kind::Slack, None, channels);
         }
     }
 
@@ -83,15 +83,15 @@ impl DaemonReasons {
                 "the status file cannot be written, so whoever reads it will take the daemon to be \
                  gone: {why}"
             );
-            self.add(Kind::StatusFile, None, text);
+            self.add(Kind::StatusFile, None, &text);
         }
         if let Some(why) = &overview.hooks_failed {
-            self.add(Kind::Hooks, None, why.clone());
+            self.add(Kind::Hooks, None, why);
         }
         if let Some(lost) =
             overview.log_lost.filter(|lost| lost.is_broken || span(lost.at, now) <= LOSS_SHOWN)
         {
-            self.add(Kind::LogLost, None, log_lost_text(lost));
+            self.add(Kind::LogLost, None, &log_lost_text(lost));
         }
     }
 
@@ -99,13 +99,13 @@ impl DaemonReasons {
         for (name, channels) in &overview.orphans {
             let text =
                 format!("declared no longer: {} left to expire", counted(*channels, "channel"));
-            self.add(Kind::Orphans, Some(name), text);
+            self.add(Kind::Orphans, Some(name), &text);
         }
         if let Some(why) = &overview.store_moved_aside {
             self.add(
                 Kind::StoreMovedAside,
                 None,
-                format!("the database could not be used and was moved aside: {why}"),
+                &format!("the database could not be used and was moved aside: {why}"),
             );
         }
         if let Some((at, by_ms)) =
@@ -114,13 +114,13 @@ impl DaemonReasons {
             self.add(
                 Kind::ClockJump,
                 None,
-                format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)),
+                &format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)),
             );
         }
         let declared = usable(overview)
             .any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
         if !declared && overview.unusable.is_empty() {
-            self.add(Kind::NothingDeclared, None, "no channel is declared".to_owned());
+            self.add(Kind::NothingDeclared, None, "no channel is declared");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::cause::CauseKind;
 use crate::plan::render::{not_ours, undeclarable};
 use crate::reconcile::report::NOBODY_LOOKED;
 
-use super::layout::{Layout, Rows, Tone};
+use super::layout::{Layout, Rows, Tone, ago};
 use super::table::{Shown, table};
 use super::{
     AccountView, ChannelView, CreditsView, Guarantee, HeldView, NO_DAEMON, PassView, ReasonView,
@@ -280,19 +280,6 @@ impl RenewalView {
 /// `in 11h 58m`, or `is due`.
 pub(in crate::expose) fn ahead(instant: Timestamp, now: Timestamp) -> String {
     if instant > now { format!("in {}", brief(span(now, instant))) } else { "is due".to_owned() }
-}
-
-/// `in 11h 58m`, or `2m ago`.
-pub(in crate::expose) fn until(instant: Timestamp, now: Timestamp) -> String {
-    if instant > now {
-        format!("in {}", brief(span(now, instant)))
-    } else {
-        format!("{} ago", ago(instant, now))
-    }
-}
-
-pub(super) fn ago(instant: Timestamp, now: Timestamp) -> String {
-    brief(span(instant, now))
 }
 
 /// The most names in the headline.
