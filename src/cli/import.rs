@@ -31,9 +31,9 @@ use declare::{Found, Imported};
 /// Print the channels that an account has as declarations.
 ///
 /// They are TOML to be appended to the config file in which the account stands. Declared so, the
-/// channels are taken over as they are: `plan` has nothing to write. What is declared already is
-/// left out, and what cannot be declared is said in a comment. A notify_url is printed whole, with
-/// its query; a token never is. Looks at Zoho and changes nothing there.
+/// channels are taken over as they are: `plan` has nothing to write. Channels that are declared
+/// already are left out; a comment names those that cannot be declared. A notify_url is printed
+/// whole, with its query; a token never is. Looks at Zoho and changes nothing there.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ImportArgs {

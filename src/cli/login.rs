@@ -329,7 +329,7 @@ Examples:
   channelkeeper -c config.toml login --account acme --accept-data-center
   channelkeeper -c config.toml login --code - < code.txt # a self client's code
 
-Exit codes: 0 the refresh token is written; 1 failed, and whatever is written is said; 3 the config cannot be used.";
+Exit codes: 0 the refresh token is written; 1 failed: the message says if anything was written; 3 the config cannot be used.";
 
 #[cfg(test)]
 #[cfg(feature = "simulator")]

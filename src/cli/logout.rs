@@ -114,4 +114,4 @@ const AFTER_HELP: &str = "\
 Examples:
   channelkeeper -c config.toml logout --account acme
 
-Exit codes: 0 the refresh token is good no more; 1 it may still be good; 3 the config cannot be used.";
+Exit codes: 0 the refresh token is revoked; 1 it may still be good; 3 the config cannot be used.";

@@ -12,7 +12,7 @@ use crate::daemon::run::{Options, RunError, start};
 use super::connect::state_dir;
 use super::{Common, Exit, complain};
 
-/// Hold the declared channels, until stopped.
+/// Keep the declared channels enabled, until stopped.
 ///
 /// TERM or INT stops after the call under way, a second one at once; HUP reads the config again.
 #[derive(Clone, Debug, Args)]
