@@ -516,7 +516,7 @@ impl Scheduler {
         let is_known = before.is_some_and(|before| before.after.vanished().is_some());
         if let Some(held) = report.after.vanished().filter(|_| !is_known) {
             let why = held.cause.detail();
-            warn!(account = %report.account, why, "all running channels are gone at once, so nothing is written until somebody decides");
+            warn!(account = %report.account, why, "all running channels are gone at once, so nothing is written");
         }
     }
 
