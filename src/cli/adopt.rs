@@ -11,8 +11,8 @@ use super::{Common, Exit, apply, complete, connect};
 
 /// Make a declared channel that already exists at Zoho ours.
 ///
-/// It has another notify_url than the declared one, so it is held as a conflict until then. It is
-/// then repaired to what is declared.
+/// Such a channel has another notify_url than the declared one, so it is held as a conflict. Once
+/// it is adopted, it is repaired to what is declared.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct AdoptArgs {

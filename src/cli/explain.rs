@@ -11,9 +11,9 @@ use super::{Common, Exit, complete, connect};
 
 /// Show why a channel is treated as it is.
 ///
-/// What is declared, what Zoho says, what is remembered and by which rules; the row of the decision
-/// table; what follows from it now; how its renewal is reckoned and how much trouble that survives.
-/// Looks at Zoho as `plan` does, and changes nothing.
+/// It shows the declaration, Zoho's answer, the memory and the rules in force. Then come the row of
+/// the decision table, the steps that follow, the time of the renewal and the trouble that it
+/// survives. It looks at Zoho as `plan` does, and changes nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ExplainArgs {

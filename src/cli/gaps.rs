@@ -21,9 +21,9 @@ use super::{Common, Exit, complete, connect};
 
 /// Show which events were not covered, from when to when and why.
 ///
-/// Or may not have been, which is said. All instants are in UTC by Zoho's clock. The requests that
-/// find what was missed, and what none of them brings back, stand below a few gaps, and with
-/// --hints below each.
+/// It also shows events that may not have been covered, and says so. All instants are in UTC by
+/// Zoho's clock. The requests that find the missed records, and the losses that no request brings
+/// back, stand below a few gaps, and with --hints below each.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct GapsArgs {
@@ -73,7 +73,7 @@ struct AckArgs {
     /// Only gaps that had ended then: an instant (2026-03-01T00:00:00Z) or how long ago (7d)
     #[arg(long, value_name = "TIME")]
     until: Option<When>,
-    /// What was done about them, in one line
+    /// A note about them, in one line
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }
@@ -146,7 +146,8 @@ fn text(missed: &[Missed], all: bool, hints: bool) -> String {
     }
     if !hints {
         lines.push(
-            "the requests that find what was missed: channelkeeper gaps --hints, or with the name of a channel"
+            "the requests that find what was missed: channelkeeper gaps --hints, or with the name \
+             of a channel"
                 .to_owned(),
         );
     }

@@ -31,9 +31,9 @@ use declare::{Found, Imported};
 /// Print the channels that an account has as declarations.
 ///
 /// They are TOML to be appended to the config file in which the account stands. Declared so, the
-/// channels are taken over as they are: `plan` has nothing to write. What is declared already is
-/// left out, and what cannot be declared is said in a comment. A notify_url is printed whole, with
-/// its query; a token never is. Looks at Zoho and changes nothing there.
+/// channels are taken over as they are: `plan` has nothing to write. Channels that are declared
+/// already are left out; a comment names those that cannot be declared. A notify_url is printed
+/// whole, with its query; a token never is. Looks at Zoho and changes nothing there.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ImportArgs {
@@ -85,8 +85,8 @@ pub(super) async fn run(
     match &dir {
         Some(_) => write_tokens(&imported, &tokens)?,
         None if imported.channels.iter().any(|channel| channel.token_file.is_some()) => complain(
-            "note: the tokens are not written anywhere; the files that the declarations name are still to be made, or \
-             give --secrets-dir DIR",
+            "note: the tokens are not written anywhere; the files that the declarations name are \
+             still to be made, or give --secrets-dir DIR",
         ),
         None => {}
     }
@@ -177,7 +177,8 @@ fn write_tokens(imported: &Imported, tokens: &BTreeMap<ChannelId, Secret>) -> an
                 let held = held.text().with_context(|| format!("{file} cannot be read"))?;
                 if without_line_break(&held) != token.expose() {
                     bail!(
-                        "{file} is there already and holds something else; move it away, or give another directory"
+                        "{file} is there already and holds something else; move it away, or give \
+                         another directory"
                     );
                 }
             }

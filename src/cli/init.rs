@@ -35,6 +35,12 @@ pub(super) struct InitArgs {
     /// The name of the account in the config
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+    /// The product: crm, bigin, recruit or vertical; crm when it is left out
+    #[arg(long, value_name = "PRODUCT", conflicts_with = "from_simulator")]
+    product: Option<String>,
+    /// The portal of an app of Vertical Solutions: acme for acme.zohoplatform.com
+    #[arg(long, value_name = "NAME", conflicts_with = "from_simulator")]
+    portal: Option<String>,
     /// Where the org lives: us, eu, in, au, cn, jp, ca or sa
     #[arg(long, value_name = "KEY", conflicts_with = "from_simulator")]
     data_center: Option<String>,
@@ -44,7 +50,7 @@ pub(super) struct InitArgs {
     /// A file that holds the client's secret, or "-" for stdin; it is copied
     #[arg(long, value_name = "FILE", conflicts_with = "from_simulator")]
     client_secret_file: Option<PathBuf>,
-    /// An event to watch, as Deals.all or Contacts.create; several with commas between
+    /// An event to watch, as Deals.all or, in Bigin, Pipelines.all; several with commas between
     #[arg(long, value_name = "EVENT", value_delimiter = ',')]
     watch: Vec<String>,
     /// Where Zoho delivers
@@ -173,6 +179,7 @@ Examples:
   channelkeeper -c config.toml init                     # asks
   channelkeeper -c config.toml init --data-center eu --client-id 1000.ABC --client-secret-file - \\
     --watch Deals.all,Contacts.create --notify-url https://hooks.example.com/zoho < secret.txt
+  channelkeeper -c config.toml init --product bigin     # asks for the rest
   channelkeeper simulator &
   channelkeeper -c config.toml init --from-simulator    # a playground
 

@@ -39,7 +39,7 @@ mod summary;
 use judge::{Declared, Judged};
 use summary::Summary;
 
-/// Receive deliveries, and say what each one is worth.
+/// Receive deliveries, and judge each one.
 ///
 /// Prints one line for each: whose channel it names, which declared event it matches, and whether
 /// its token is the declared one. Ends with a table that says which declared module has never

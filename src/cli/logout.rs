@@ -104,7 +104,8 @@ fn told(done: &LoggedOut, common: &Common, stdout: &mut (dyn Write + Send)) -> a
     }
     writeln!(
         stdout,
-        "the channels live on at Zoho until they expire; `channelkeeper login` lets them be renewed again"
+        "the channels live on at Zoho until they expire; `channelkeeper login` lets them be \
+         renewed again"
     )?;
     Ok(())
 }
@@ -113,4 +114,4 @@ const AFTER_HELP: &str = "\
 Examples:
   channelkeeper -c config.toml logout --account acme
 
-Exit codes: 0 the refresh token is good no more; 1 it may still be good; 3 the config cannot be used.";
+Exit codes: 0 the refresh token is revoked; 1 it may still be good; 3 the config cannot be used.";

@@ -14,8 +14,7 @@ use super::{Common, Exit, apply, complete, connect};
 ///
 /// Neither renewals nor repairs, however urgent, for an account, a channel, or everything; looking
 /// and reporting go on. It survives a restart, shows in `plan`, `status` and health, and ends by
-/// itself. While it lasts a channel may lapse: what is printed says until when everything stays
-/// covered.
+/// itself. While it lasts a channel may lapse: the output says until when everything stays covered.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = PAUSE_HELP)]
 pub(super) struct PauseArgs {
@@ -32,7 +31,8 @@ pub(super) struct PauseArgs {
 
 /// End a pause.
 ///
-/// That of an account ends with those of its channels. What waited is done at once.
+/// The pause of an account ends together with those of its channels. The steps that waited are
+/// taken at once.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = RESUME_HELP)]
 pub(super) struct ResumeArgs {

@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::config::{self, Surroundings};
 use crate::model::desired::Desired;
+use crate::model::time::Timestamp;
 
 use super::connect::print_problems;
 use super::{Common, Exit};
@@ -36,17 +37,16 @@ use trouble::{Blow, Outage, Trouble};
 ///
 /// It says what would be covered and what would not, which calls that takes and which alarms come.
 /// The real planner and loop on a virtual clock: fourteen days take seconds. It asks neither Zoho
-/// nor a running daemon, and needs no secrets. The trouble is what is asked for; when nothing is,
-/// Zoho is down for seven hours of the third night. Moments are counted from the beginning, day 1
-/// 00:00.
+/// nor a running daemon, and needs no secrets. Without an option for trouble, Zoho is down for
+/// seven hours of the third night. Moments are counted from the beginning, day 1 00:00.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RehearseArgs {
     /// How many days
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
-    /// What chance decides: where in their lives the channels are, how long calls take, how Zoho
-    /// is down
+    /// The seed of chance: where in their lives the channels are, how long calls take, how Zoho is
+    /// down
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Zoho is down, as in "day 3 01:00 for 7h"; may be repeated
@@ -100,6 +100,9 @@ impl RehearseArgs {
         Ok(head.with(stage::play(Script { desired, days, seed, trouble, progress })?))
     }
 }
+
+/// When the first day begins: a Monday.
+const BEGINS: Timestamp = Timestamp::constant(1_767_571_200, 0);
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -11,7 +11,7 @@ use super::{Common, Exit, apply, complete, connect};
 
 /// Renew channels now, due or not.
 ///
-/// It also tries again at once what Zoho had refused.
+/// It also tries at once the channels that Zoho had refused.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RenewArgs {

@@ -12,7 +12,7 @@ use crate::daemon::run::{Options, RunError, start};
 use super::connect::state_dir;
 use super::{Common, Exit, complain};
 
-/// Hold the declared channels, until stopped.
+/// Keep the declared channels enabled, until stopped.
 ///
 /// TERM or INT stops after the call under way, a second one at once; HUP reads the config again.
 #[derive(Clone, Debug, Args)]
@@ -83,7 +83,8 @@ pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> 
         Err(RunError::Config(problems)) => {
             complain(config::render(&problems, Look::Plain).trim_end());
             complain(
-                "error: the config cannot be used, and the store holds no earlier state to go on with",
+                "error: the config cannot be used, and the store holds no earlier state to go on \
+                 with",
             );
             Ok(Exit::BadConfig)
         }

@@ -56,7 +56,7 @@ pub(crate) struct SimulatorArgs {
     /// Prints a config file for the daemon that leads here.
     #[arg(long)]
     pub print_config: bool,
-    /// What its clock shows at the start; the real time when left out.
+    /// The time of its clock at the start; without it, the real time.
     #[arg(long, value_name = "TIME")]
     pub start: Option<Timestamp>,
     /// Run the clock faster, along with a daemon that is told the same: SPEED@INSTANT.

@@ -59,4 +59,4 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secrets::{Commands, MissingCredentials, Surroundings};
 pub use values::audits_per_day;
-pub use values::check_notify_url;
+pub use values::{check_notify_url, check_portal};

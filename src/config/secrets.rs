@@ -124,7 +124,7 @@ pub(crate) enum SecretError {
         source: std::io::Error,
     },
     /// The file is not UTF-8.
-    #[error("{0} is no text")]
+    #[error("{0} is not UTF-8 text")]
     NotText(Origin),
     /// The command did not give it.
     #[error("the command {program} {why}")]
@@ -148,12 +148,14 @@ impl SecretError {
         match self {
             SecretError::NotSet(name) => {
                 format!(
-                    "set {name} where the daemon starts: Environment= or EnvironmentFile= of its unit"
+                    "set {name} where the daemon starts: Environment= or EnvironmentFile= of its \
+                     unit"
                 )
             }
             SecretError::NoCredentials(name) => {
                 format!(
-                    "add LoadCredential={name}:/path/to/secret to the unit; only the unit itself can read it"
+                    "add LoadCredential={name}:/path/to/secret to the unit; only the unit itself \
+                     can read it"
                 )
             }
             SecretError::BadCredentialName(_) => {
@@ -349,7 +351,7 @@ mod tests {
             (Origin::Env("NONE".into()), "the environment variable NONE is not set"),
             (credential("empty"), "the systemd credential empty is empty"),
             (credential("large"), "the systemd credential large cannot be read"),
-            (credential("binary"), "the systemd credential binary is no text"),
+            (credential("binary"), "the systemd credential binary is not UTF-8 text"),
             (credential("none"), "the systemd credential none cannot be read"),
             (credential("../large"), "\"../large\" is no name of a systemd credential"),
             (Origin::Plain, "a secret that stands in the config itself cannot be fetched again"),

@@ -282,6 +282,14 @@ pub fn check_notify_url(text: &str) -> Result<(), String> {
     notify_url(text).map_err(|mistake| mistake.message)
 }
 
+/// The portal of an app of Vertical Solutions, as the config takes it.
+///
+/// # Errors
+/// The reason why it is none, in words.
+pub fn check_portal(text: &str) -> Result<String, String> {
+    portal(text).map_err(|mistake| format!("{}: {}", mistake.message, mistake.help))
+}
+
 /// A URL that Zoho can deliver to.
 pub(super) fn notify_url(text: &str) -> Result<(), Mistake> {
     let length = text.chars().count();

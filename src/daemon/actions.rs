@@ -53,7 +53,7 @@ pub enum VerbError {
     },
     /// The plan is not the one that was looked at.
     #[error(
-        "the plan is another one by now, so nothing was written: {wanted} was asked for, and {made} is what would be done; \
+        "the plan has changed, so nothing was written: {wanted} was asked for, and {made} is the plan now; \
          look again with `channelkeeper plan`"
     )]
     OtherPlan {
@@ -275,11 +275,11 @@ struct Kept {
 
 impl Kept {
     fn views(&self, since: Option<Timestamp>) -> Vec<GapView> {
-        views(self.account.as_str(), (&self.ledger, &self.acks), since, self.zoho_now)
+        views(self.account.as_str(), &self.ledger, &self.acks, since, self.zoho_now)
     }
 
     fn unacknowledged(&self) -> usize {
-        unacknowledged((&self.ledger, &self.acks), self.zoho_now)
+        unacknowledged(&self.ledger, &self.acks, self.zoho_now)
     }
 }
 

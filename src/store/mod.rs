@@ -51,9 +51,9 @@
 //!   says, and for no other. It hides nothing. Whatever else changes of an account is written at
 //!   once.
 //! - A token fetch is remembered and flushed before it is made.
-//! - What somebody asked for is changed in one step, which nothing comes between, and flushed before
-//!   the command is answered. A pass reads it and writes what it answered into its records, so a
-//!   crash leaves a wish with its answer or one that is answered again.
+//! - What somebody asked for is changed in one step, which nothing comes between, and flushed
+//!   before the command is answered. A pass reads it and writes what it answered into its records,
+//!   so a crash leaves a wish with its answer or one that is answered again.
 //!
 //! A write is made in batches of at most [`BATCH_MAX`] entries of one tree, because sled's memory
 //! grows with the size of a batch. sled applies each batch whole or not at all; of several batches,

@@ -57,7 +57,7 @@ pub(crate) fn token(orgs: &mut Orgs, knobs: &Knobs, request: &Request, now: Time
 pub(crate) struct Bearer {
     pub(crate) org: String,
     pub(crate) product: Product,
-    scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
 }
 
 impl Bearer {
@@ -109,7 +109,8 @@ pub(crate) fn scope_mismatch() -> Response {
 /// 400 for too many token requests.
 pub(crate) fn access_denied() -> Response {
     let body = json!({
-        "error_description": "You have made too many requests continuously. Please try again after some time.",
+        "error_description": "You have made too many requests continuously. Please try again after \
+             some time.",
         "error": "Access Denied",
         "status": "failure",
     });

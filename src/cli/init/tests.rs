@@ -20,7 +20,9 @@ async fn wishes(given: &[&str], typed: Option<&str>) -> anyhow::Result<Wishes> {
     Wishes::get(args(given), &mut terminal).await
 }
 
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 10] = [
+    "--product",
+    "crm",
     "--data-center",
     "eu",
     "--client-id",
@@ -62,7 +64,7 @@ async fn the_written_config_is_good_and_says_everything_that_was_wished_for() {
 
 #[tokio::test]
 async fn a_person_is_asked_again_until_an_answer_means_something() {
-    let typed = "\nmars\nEU\n1000.ABC\ns3cret\nDeals\nDeals.all Leads.create\nhttp://example.com/\n\
+    let typed = "\nbegin\n\nmars\nEU\n1000.ABC\ns3cret\nDeals\nDeals.all Leads.create\nhttp://example.com/\n\
                  https://hooks.example.com/\n";
     let wishes = wishes(&[], Some(typed)).await.unwrap();
     assert_eq!(wishes.account.as_str(), "main");
@@ -83,6 +85,9 @@ async fn what_is_missing_or_means_nothing_is_named_by_its_flag() {
     for (given, typed, expected) in [
         (without("--data-center"), None, "--data-center is missing, and there is no terminal"),
         (FLAGS.to_vec(), None, "--client-secret-file is missing"),
+        ([&without("--product")[..], &["--product", "vertical"]].concat(), None, "--portal is"),
+        ([&FLAGS[..], &["--portal", "acme"]].concat(), None, "--portal goes with"),
+        ([&without("--product")[..], &["--product", "begin"]].concat(), None, "--product: no pro"),
         ([&FLAGS[..], &["--account", "a b"]].concat(), None, "--account: a name is"),
         (
             [&without("--watch")[..], &["--watch", "Deals"]].concat(),
@@ -90,7 +95,7 @@ async fn what_is_missing_or_means_nothing_is_named_by_its_flag() {
             "--watch: \"Deals\"",
         ),
         (without("--notify-url"), Some("main\ns3cret\n"), "the answers end here"),
-        (vec![], Some("\nx\nx\nx\nx\nx\nx\n"), "no answer of 5 can be used"),
+        (vec![], Some("\ncrm\nx\nx\nx\nx\nx\nx\n"), "no answer of 5 can be used"),
         (
             [&FLAGS[..], &["--client-secret-file", "/nowhere"]].concat(),
             None,
@@ -100,6 +105,35 @@ async fn what_is_missing_or_means_nothing_is_named_by_its_flag() {
     ] {
         let error = wishes(&given, typed).await.unwrap_err();
         assert!(format!("{error:#}").contains(expected), "{given:?}: {error:#}");
+    }
+}
+
+#[tokio::test]
+async fn each_product_has_its_own_events_and_stands_in_the_config() {
+    for (typed, event, lines, scope) in [
+        ("crm\nus", "Deals.all", "\n[accounts.main]\n# Where", "ZohoCRM"),
+        ("bigin\neu", "Pipelines.all", "\nproduct = \"bigin\"\n# Where", "ZohoBigin"),
+        ("recruit\nus", "Candidates.all", "\nproduct = \"recruit\"\n# Where", "ZohoRecruit"),
+        ("vertical\nAcme\nus", "Deals.all", "\nportal = \"acme\"\n# Where", "ZohoCRM"),
+    ] {
+        let typed = format!("\n{typed}\n1000.ABC\ns3cret\n\nhttps://hooks.example.com/\n");
+        let wishes = wishes(&[], Some(&typed)).await.unwrap();
+        assert_eq!(wishes.channels[0].1, [event]);
+        let text = text::config(&wishes, true);
+        assert!(text.contains(lines), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::beside(&folder.path().join("config.toml"));
+        write_all(&[
+            (&place.client_secret, "s3cret".to_owned()),
+            (&place.channel_token, "a-token".to_owned()),
+            (&place.config, text),
+        ])
+        .unwrap();
+        let surroundings = Surroundings::of_process().tolerating_missing_secrets();
+        let loaded = config::load(&place.config, &surroundings);
+        let desired = loaded.desired.unwrap_or_else(|| panic!("{:?}", loaded.problems));
+        let account = desired.accounts.first_key_value().unwrap().1;
+        assert_eq!(account.account.product.traits().scopes, scope);
     }
 }
 

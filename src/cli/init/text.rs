@@ -2,11 +2,23 @@
 
 use std::fmt::Write;
 
+use crate::model::product::Product;
+
 use super::wishes::{Server, Wishes};
 
 /// The text. `keeps_state` says that the state lives beside the config.
 pub(super) fn config(wishes: &Wishes, keeps_state: bool) -> String {
-    let Wishes { account, server, client_id, client_secret: _, channels, notify_url } = wishes;
+    let Wishes {
+        account,
+        product,
+        portal,
+        server,
+        client_id,
+        client_secret: _,
+        channels,
+        notify_url,
+    } = wishes;
+    let product = product_lines(*product, portal.as_deref());
     let (notify_url, client_id) = (quoted(notify_url), quoted(client_id));
     let mut text = HEAD.to_owned();
     if keeps_state {
@@ -17,7 +29,7 @@ pub(super) fn config(wishes: &Wishes, keeps_state: bool) -> String {
         text,
         "
 [accounts.{account}]
-{}
+{product}{}
 # The OAuth client, from Zoho's API console.
 client_id = {client_id}
 client_secret = {{ file = \"secrets/client-secret\" }}
@@ -43,6 +55,20 @@ token = {{ file = \"secrets/channel-token\" }}
         );
     }
     text
+}
+
+/// CRM is what an account is of that does not say.
+fn product_lines(product: Product, portal: Option<&str>) -> String {
+    let product = match product {
+        Product::Crm => String::new(),
+        product @ (Product::Bigin | Product::Recruit | Product::Vertical) => {
+            format!("product = \"{product}\"\n")
+        }
+    };
+    let portal = portal.map(|portal| {
+        format!("# The first part of the app's host.\nportal = {}\n", quoted(portal))
+    });
+    product + &portal.unwrap_or_default()
 }
 
 fn where_it_is(server: &Server) -> String {

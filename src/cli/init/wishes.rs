@@ -12,18 +12,22 @@ use serde::Deserialize;
 use super::InitArgs;
 use super::hidden::Hidden;
 use crate::cli::complain;
-use crate::cli::connect::fetch;
+use crate::cli::connect::{ReplyBounds, fetch};
 use crate::config;
 use crate::files;
 use crate::model::channel::AccountName;
 use crate::model::data_center::DataCenter;
 use crate::model::events::Events;
+use crate::model::product::Product;
 use crate::model::secret::Secret;
 
 /// Everything that the config is written from.
 #[derive(Debug)]
 pub(super) struct Wishes {
     pub(super) account: AccountName,
+    pub(super) product: Product,
+    /// The portal, for an app of Vertical Solutions at Zoho.
+    pub(super) portal: Option<String>,
     pub(super) server: Server,
     pub(super) client_id: String,
     pub(super) client_secret: Secret,
@@ -52,6 +56,8 @@ impl Wishes {
     pub(super) async fn get(args: InitArgs, terminal: &mut Terminal<'_>) -> anyhow::Result<Wishes> {
         let InitArgs {
             account,
+            product,
+            portal,
             data_center,
             client_id,
             client_secret_file,
@@ -66,6 +72,15 @@ impl Wishes {
         let account = terminal.get(&ACCOUNT, account, |text| {
             text.parse::<AccountName>().map_err(|error| error.to_string())
         })?;
+        let product = product.or_else(|| (!terminal.is_asked).then(|| "crm".to_owned()));
+        let product = terminal.get(&PRODUCT, product, self::product)?;
+        let portal = match product {
+            Product::Vertical => Some(terminal.get(&PORTAL, portal, config::check_portal)?),
+            Product::Crm | Product::Bigin | Product::Recruit if portal.is_some() => {
+                bail!("--portal goes with --product vertical")
+            }
+            Product::Crm | Product::Bigin | Product::Recruit => None,
+        };
         let center = terminal.get(&DATA_CENTER, data_center, center)?;
         if terminal.is_asked && client_id.is_none() {
             complain(&client_words(center));
@@ -76,10 +91,19 @@ impl Wishes {
             None => terminal.get(&CLIENT_SECRET, None, one_word)?,
         };
         let watch = (!watch.is_empty()).then(|| watch.join(","));
-        let channels = terminal.get(&WATCH, watch, channels)?;
+        let channels = terminal.get(&watch_question(product), watch, channels)?;
         let notify_url = terminal.get(&NOTIFY_URL, notify_url, url)?;
         let (server, client_secret) = (Server::Center(center), Secret::new(client_secret));
-        Ok(Wishes { account, server, client_id, client_secret, channels, notify_url })
+        Ok(Wishes {
+            account,
+            product,
+            portal,
+            server,
+            client_id,
+            client_secret,
+            channels,
+            notify_url,
+        })
     }
 }
 
@@ -155,19 +179,22 @@ async fn playground(
     notify_url: Option<String>,
 ) -> anyhow::Result<Wishes> {
     let url = url.trim_end_matches('/');
-    let state =
-        fetch((url, None), "/_sim/state", (PATIENCE, STATE_MAX)).await.with_context(|| {
-            format!("no simulator answers at {url}: start one with `channelkeeper simulator`")
-        })?;
+    let state = fetch(url, None, "/_sim/state", STATE_BOUNDS).await.with_context(|| {
+        format!("no simulator answers at {url}: start one with `channelkeeper simulator`")
+    })?;
     let State { orgs } = serde_json::from_slice(&state)
         .with_context(|| format!("{url} is no simulator of channelkeeper"))?;
     let Some((name, org)) = orgs.into_iter().next() else { bail!("{url} has no org") };
     let account = account.unwrap_or(name);
-    let watch = if watch.is_empty() { PLAYGROUND_WATCH.to_owned() } else { watch.join(",") };
+    let product = org.product.parse().with_context(|| format!("the product of {url}"))?;
+    let watch = if watch.is_empty() { examples(product).1.to_owned() } else { watch.join(",") };
     let notify_url = notify_url.unwrap_or_else(|| PLAYGROUND_URL.to_owned());
     let flag = |flag: &'static str| move |why: String| anyhow::anyhow!("{flag}: {why}");
     Ok(Wishes {
         account: account.parse().map_err(|error| anyhow::anyhow!("--account: {error}"))?,
+        product,
+        // The simulator is found by its URL.
+        portal: None,
         server: Server::Simulator(url.to_owned()),
         client_id: org.client_id,
         client_secret: Secret::new(org.client_secret),
@@ -184,6 +211,7 @@ struct State {
 
 #[derive(Deserialize)]
 struct Org {
+    product: String,
     client_id: String,
     client_secret: String,
 }
@@ -191,8 +219,29 @@ struct Org {
 fn client_words(center: DataCenter) -> String {
     let domain = center.accounts_url.trim_start_matches("https://accounts.");
     format!(
-        "In Zoho's API console, https://api-console.{domain}, add a client of the kind Non-browser Application."
+        "In Zoho's API console, https://api-console.{domain}, add a client of the kind Non-browser \
+         Application."
     )
+}
+
+fn product(text: &str) -> Result<Product, String> {
+    let keys = Product::ALL.map(Product::as_str).join(", ");
+    text.to_ascii_lowercase()
+        .parse()
+        .map_err(|_| format!("no product is called so; it is one of {keys}"))
+}
+
+/// Events of a product: one for whoever only presses Enter, and those of a playground.
+fn examples(product: Product) -> (&'static str, &'static str) {
+    match product {
+        Product::Crm | Product::Vertical => ("Deals.all", "Deals.all,Contacts.create"),
+        Product::Bigin => ("Pipelines.all", "Pipelines.all,Contacts.create"),
+        Product::Recruit => ("Candidates.all", "Candidates.all,Job_Openings.create"),
+    }
+}
+
+fn watch_question(product: Product) -> Question {
+    Question { usual: examples(product).0, ..WATCH }
 }
 
 fn center(text: &str) -> Result<DataCenter, String> {
@@ -235,6 +284,18 @@ const ACCOUNT: Question = Question {
     usual: "main",
     is_secret: false,
 };
+const PRODUCT: Question = Question {
+    flag: "--product",
+    words: "The product: crm, bigin, recruit, or vertical for an app of Vertical Solutions",
+    usual: "crm",
+    is_secret: false,
+};
+const PORTAL: Question = Question {
+    flag: "--portal",
+    words: "The portal of the app: acme for acme.zohoplatform.com",
+    usual: "",
+    is_secret: false,
+};
 const DATA_CENTER: Question = Question {
     flag: "--data-center",
     words: "The data centre, as in the address of your CRM: crm.zoho.com is us, crm.zoho.eu is eu, crm.zoho.in is in, \
@@ -252,8 +313,8 @@ const CLIENT_SECRET: Question = Question {
 };
 const WATCH: Question = Question {
     flag: "--watch",
-    words: "The events to watch, as Deals.all or Contacts.create, with commas between",
-    usual: "Deals.all",
+    words: "The events to watch, as Contacts.create, with commas between; .all is every change",
+    usual: "",
     is_secret: false,
 };
 const NOTIFY_URL: Question = Question {
@@ -268,9 +329,7 @@ const ATTEMPTS_MAX: usize = 5;
 const LINE_MAX: u64 = 4096;
 const SECRET_KIB_MAX: u64 = 64;
 /// How long a simulator may take, and how much it may say.
-const PATIENCE: Duration = Duration::from_secs(5);
-const STATE_MAX: usize = 8 * 1024 * 1024;
-/// The events that a playground watches.
-const PLAYGROUND_WATCH: &str = "Deals.all,Contacts.create";
+const STATE_BOUNDS: ReplyBounds =
+    ReplyBounds { patience: Duration::from_secs(5), size_max: 8 * 1024 * 1024 };
 /// Where `channelkeeper listen` listens.
 const PLAYGROUND_URL: &str = "http://127.0.0.1:8471/";

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::daemon::Daemon;
-use super::login::approved;
+use super::login::{approved, approved_for};
 use super::place::{Place, Ran, ran};
 use super::pty::{AtTerminal, INTERRUPT};
 use super::simulator::Simulator;
@@ -97,7 +97,7 @@ fn a_config_that_could_not_be_used_is_not_left_behind() {
 #[test]
 fn ctrl_c_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_typed() {
     let place = empty();
-    let init = "trap : INT; $CK init --data-center eu --client-id 1000.ABC --account acme; stty -a";
+    let init = "trap : INT; $CK init --product crm --data-center eu --client-id 1000.ABC --account acme; stty -a";
     let mut asked = AtTerminal::run(&place, 80, init);
     asked.until("client secret");
     asked.keys("s3cr");
@@ -106,4 +106,23 @@ fn ctrl_c_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_typed() {
     assert!(seen.contains(" echo ") && !seen.contains("-echo "), "{seen}");
     assert!(!seen.contains("s3cr"), "{seen}");
     assert!(!place.config().exists());
+}
+
+#[test]
+fn a_playground_has_the_product_of_the_simulated_org() {
+    for (product, module, scope) in
+        [("bigin", "Pipelines", "ZohoBigin"), ("recruit", "Candidates", "ZohoRecruit")]
+    {
+        let zoho = Simulator::of_product(product);
+        let place = empty();
+        let url = format!("http://{}", zoho.address);
+        assert_eq!(init(&place, &["--from-simulator", &url]).code, 0);
+        let config = fs::read_to_string(place.config()).unwrap();
+        assert!(config.contains(&format!("\nproduct = \"{product}\"\n")), "{config}");
+        assert!(config.contains(&format!("{module}.all")), "{config}");
+        assert_eq!(approved_for(&place, &zoho, "approve", scope).code, 0);
+        let _daemon = Daemon::start(&place);
+        assert_eq!(zoho.channels().len(), 2, "{product}");
+        assert_eq!(place.verb(&["status"]).code, 0);
+    }
 }

@@ -37,6 +37,11 @@ fn without_token(zoho: &Simulator) -> String {
 
 /// Logs in with the device flow, at a pace; `answer` is given on the simulator's page.
 pub(super) fn approved(place: &Place, zoho: &Simulator, answer: &str) -> Ran {
+    approved_for(place, zoho, answer, "ZohoCRM")
+}
+
+/// The same for an account whose scopes begin so.
+pub(super) fn approved_for(place: &Place, zoho: &Simulator, answer: &str, scopes: &str) -> Ran {
     let knobs = json!({ "device_interval": "0s", "device_code_life": "30m" });
     zoho.tell("PATCH", "/_sim/knobs", &knobs);
     let mut command = place.command(&["login", "--json", "--pace", "50@2026-01-01T00:00:00Z"]);
@@ -53,7 +58,8 @@ pub(super) fn approved(place: &Place, zoho: &Simulator, answer: &str) -> Ran {
     };
     let page = "/oauth/v3/device";
     let shown = http::get(&zoho.address, &format!("{page}?user_code={code}"));
-    assert!(shown.status == 200 && shown.body.contains("ZohoCRM.notifications.ALL"), "{shown:?}");
+    let scope = format!("{scopes}.notifications.ALL");
+    assert!(shown.status == 200 && shown.body.contains(&scope), "{shown:?}");
     let given = format!("user_code={code}&answer={answer}");
     assert_eq!(http::call(&zoho.address, "POST", page, &given).status, 200);
     let (mut out, ended) = (String::new(), child.wait().unwrap());

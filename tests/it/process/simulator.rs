@@ -25,8 +25,17 @@ impl Simulator {
 
     /// Orgs `sim1`, `sim2` and so on, over which the declared channels are spread.
     pub(super) fn with(orgs: usize, declared: usize) -> Simulator {
+        Simulator::begun(orgs, declared, "crm")
+    }
+
+    /// One org of this product, four declared channels.
+    pub(super) fn of_product(product: &str) -> Simulator {
+        Simulator::begun(1, 4, product)
+    }
+
+    fn begun(orgs: usize, declared: usize, product: &str) -> Simulator {
         let mut child = Command::new(env!("CARGO_BIN_EXE_channelkeeper"))
-            .args(["simulator", "--listen", "127.0.0.1:0", "--print-config"])
+            .args(["simulator", "--listen", "127.0.0.1:0", "--print-config", "--product", product])
             .args(["--accounts", &orgs.to_string(), "--channels", &declared.to_string()])
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

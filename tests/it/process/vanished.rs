@@ -22,7 +22,7 @@ fn another_org_s_credentials_are_held_until_they_are_accepted() {
     let wrong = other.iter().fold(right.clone(), |text, (one, two)| text.replace(one, two));
     place.write(&wrong);
     daemon.signal(Signal::HUP);
-    daemon.hears("all running channels are gone at once, and nothing is written");
+    daemon.hears("all running channels are gone at once, so nothing is written");
     daemon.until("health says so", |daemon| daemon.get("/healthz").body.contains("vanished"));
     assert_eq!(daemon.get("/healthz").status, 503);
     let plan = place.verb(&["plan"]);

@@ -58,7 +58,10 @@ fn removing_too_much_is_held_until_it_is_allowed() {
         assert_eq!(zoho.channels().len(), 2, "an empty config disables nothing");
         if let Some(daemon) = daemon {
             let log = daemon.stop();
-            let warned = log.iter().filter(|line| line.contains("in one go is held")).count();
+            let warned = log
+                .iter()
+                .filter(|line| line.contains("too many channels would be disabled"))
+                .count();
             // Two of four, twice, and then all.
             assert_eq!(warned, 3, "{log:#?}");
         }
