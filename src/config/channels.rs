@@ -141,6 +141,7 @@ impl Frame {
             return_affected_field_values,
             conditions,
             mode: mode.min(self.policy.mode),
+            backfill: None,
         })
     }
 
