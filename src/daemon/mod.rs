@@ -10,6 +10,7 @@
 //! - `alerts`: the webhook and the heartbeat;
 //! - [`hooks`]: who is told of single events;
 //! - `canaries`: whether receivers take what is posted to them;
+//! - `backfill`: what was missed, read and handed over;
 //! - [`requests`], [`actions`] and `views`: what can be asked for, what is done, what is answered;
 //! - `choose`: which accounts and channels a request means by their names;
 //! - [`desk`]: where it is answered, with or without a running daemon;
@@ -32,6 +33,7 @@
 pub mod actions;
 pub(crate) mod alerts;
 pub mod assembly;
+pub(crate) mod backfill;
 pub(crate) mod canaries;
 pub(crate) mod choose;
 pub(crate) mod control;
