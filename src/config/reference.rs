@@ -83,7 +83,7 @@ fn code(value: &Value) -> String {
 }
 
 /// The tables of a config file, each with the schema's name for it.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("The file", ""),
     ("`[accounts.NAME]`", "Account"),
     ("`[accounts.NAME.channel_defaults]`", "Defaults"),
@@ -96,6 +96,7 @@ const TABLES: [(&str, &str); 13] = [
     ("`[reconcile]`", "Reconcile"),
     ("`[alerts]`", "Alerts"),
     ("`[canary]`", "Canary"),
+    ("`[backfill]`", "Backfill"),
     ("`[hooks]`", "Hooks"),
 ];
 

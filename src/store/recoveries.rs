@@ -19,8 +19,8 @@ use crate::model::channel::{AccountName, ChannelId};
 use crate::model::records::{List, Row};
 use crate::model::time::Timestamp;
 
+use super::database::Store;
 use super::keys;
-use super::Store;
 use super::tree::StoreError;
 
 /// The reading of an account.
