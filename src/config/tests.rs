@@ -1347,8 +1347,8 @@ mod backfill {
 
     fn rule(table: &str, account: &str, channel: &str) -> Option<Rule> {
         let text = format!(
-            "{table}\n[accounts.acme]\ndata_center = \"eu\"\nclient_id = \"1000.A\"\nclient_secret = {{ env = \"SET\" }}\n\
-             refresh_token = {{ env = \"SET\" }}\n{account}\n[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\n\
+            "{table}\n[accounts.acme]\ndata_center = \"eu\"\nclient_id = \"1000.A\"\nclient_secret = {{ env = \"SECRET\" }}\n\
+             refresh_token = {{ env = \"REFRESH\" }}\n{account}\n[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\n\
              notify_url = \"https://h.example\"\n{channel}\n"
         );
         let desired = desired(&text);
@@ -1394,7 +1394,12 @@ mod backfill {
     fn its_mistakes_are_told() {
         problems(
             "[backfill]\nmode = \"always\"\nkinds = [\"uncoverd\"]\nrate = 0\ncredits = \"80%\"\n",
-            expect![[""]],
+            expect![[r#"
+                config.toml:2:8: unknown mode "always" (one of off, plan, on)
+                config.toml:3:10: unknown kind of gap "uncoverd" (did you mean "uncovered"?)
+                config.toml:4:8: "rate" is out of range (from 1 to 100)
+                config.toml:5:11: no number of API credits, and no part of them (as in "10%", and 50% at most: the rest is for renewals; or a number, as in "2000")
+            "#]],
         );
     }
 }
