@@ -6,6 +6,9 @@
 //! | `GET /_sim/state` | orgs, their product, credentials and channels, the faults in force |
 //! | `GET /_sim/counters`, `GET /_sim/truth` | what was asked; when changes would have been delivered |
 //! | `POST /_sim/records` | `{"org", "module", "operation", "ids", "values"}`: records change, deliveries follow |
+//! | `POST /_sim/records/bulk` | a [`Bulk`](crate::Bulk): many records change, in the past |
+//! | `GET /_sim/records`, `GET /_sim/missed` | how many there are; which notifications nobody got |
+//! | `POST /_sim/scopes` | `{"org", "scopes"}`: the scopes of tokens from here on |
 //! | `POST /_sim/hands` | `{"org", "hand": {"delete": {"channel": 7}}}`: somebody else does something |
 //! | `POST /_sim/faults`, `DELETE /_sim/faults` | adds one rule or a list of them; takes all away |
 //! | `POST /_sim/codes` | `{"org"}`: makes a grant code |
@@ -20,11 +23,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::deliveries::{Delivery, RawChange};
+use super::change::Delivery;
 use super::faults::Rule;
 use super::hands::Hand;
 use super::knobs::{Knobs, Length};
 use super::org::OrgState;
+use super::records::verbs::{RawBulk, RawChange};
 use super::state::Zoho;
 use crate::model::time;
 
@@ -76,10 +80,16 @@ impl Zoho {
             ("POST", "/_sim/hands") => self.lend_hand(body, now),
             ("POST", "/_sim/codes") => self.make_code(body, now),
             ("POST", "/_sim/revoke") => self.revoke_token(body),
-            ("POST", "/_sim/records") => match self.change_records(body, now) {
-                Ok(deliveries) => return Outcome { status: 200, body: json!({}), deliveries },
-                Err(error) => Err(error),
-            },
+            ("GET", "/_sim/records") => Ok(self.by_org(OrgState::records_json)),
+            ("GET", "/_sim/missed") => Ok(self.by_org(OrgState::missed_json)),
+            ("POST", "/_sim/records/bulk") => self.change_many(body, now),
+            ("POST", "/_sim/scopes") => self.set_scopes_to(body),
+            ("POST" | "PATCH" | "DELETE", "/_sim/records") => {
+                match self.change_records(method, body, now) {
+                    Ok((body, deliveries)) => return Outcome { status: 200, body, deliveries },
+                    Err(error) => Err(error),
+                }
+            }
             _ => return outcome(404, json!({ "error": format!("no {method} {path}") })),
         };
         match done {
@@ -117,7 +127,14 @@ impl Zoho {
     fn patch_knobs(&mut self, body: &[u8]) -> Result<Value, String> {
         let mut value = json!(self.knobs);
         for (key, knob) in parsed::<Map<String, Value>>(body)? {
-            value[key] = knob;
+            match knob.as_object().filter(|_| key == "records") {
+                Some(of_records) => {
+                    for (name, knob) in of_records {
+                        value[&key][name] = knob.clone();
+                    }
+                }
+                None => value[key] = knob,
+            }
         }
         let knobs: Knobs = serde_json::from_value(value).map_err(|error| error.to_string())?;
         self.set_knobs(knobs).map_err(|error| error.to_string())?;
@@ -155,10 +172,28 @@ impl Zoho {
         Ok(json!({}))
     }
 
-    fn change_records(&mut self, body: &[u8], now: Timestamp) -> Result<Vec<Delivery>, String> {
+    fn change_records(
+        &mut self,
+        method: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(Value, Vec<Delivery>), String> {
         let raw: RawChange = parsed(body)?;
         let org = self.org_or_only(raw.org.clone())?;
-        Ok(self.record_changed(&org, &raw.parse()?, now))
+        self.carry_out(&org, method, raw, now)
+    }
+
+    fn change_many(&mut self, body: &[u8], now: Timestamp) -> Result<Value, String> {
+        let RawBulk { org, bulk } = parsed(body)?;
+        let org = self.org_or_only(org)?;
+        self.bulk(&org, &bulk, now).map(|done| json!(done)).map_err(|error| error.to_string())
+    }
+
+    fn set_scopes_to(&mut self, body: &[u8]) -> Result<Value, String> {
+        let Scoped { org, scopes } = parsed(body)?;
+        let org = self.org_or_only(org)?;
+        self.set_scopes(&org, &scopes);
+        Ok(json!({ "scopes": scopes }))
     }
 
     fn org_or_only(&self, name: Option<String>) -> Result<String, String> {
@@ -184,6 +219,13 @@ struct Lent {
 struct Named {
     org: Option<String>,
     refresh_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scoped {
+    org: Option<String>,
+    scopes: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -31,6 +31,13 @@ impl Zoho {
         }
     }
 
+    /// Gives other scopes to an org's tokens from here on: those that it has keep theirs.
+    pub fn set_scopes(&mut self, org: &str, scopes: &[String]) {
+        if let Some(state) = self.orgs.get_mut(org) {
+            state.org.scopes = scopes.to_vec();
+        }
+    }
+
     /// Ends every access token of an org at once; its refresh tokens stay good.
     pub fn end_access_tokens(&mut self, org: &str, now: Timestamp) {
         for token in self.orgs.get_mut(org).into_iter().flat_map(|state| state.tokens.iter_mut()) {

@@ -14,6 +14,12 @@ pub struct Counters {
     pub outcomes: BTreeMap<String, u64>,
     /// Token requests by outcome.
     pub token_outcomes: BTreeMap<String, u64>,
+    /// Calls for records by name: `list`, `record`, `deleted`.
+    pub reads: BTreeMap<&'static str, u64>,
+    /// Calls for records by outcome.
+    pub read_outcomes: BTreeMap<String, u64>,
+    /// The credits that they cost.
+    pub read_credits: u64,
     /// POST, PUT, PATCH and DELETE calls.
     pub writes: u64,
     /// Access tokens given out.

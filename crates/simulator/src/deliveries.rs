@@ -8,62 +8,52 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::change::{Change, Delivery};
 use super::channel::{Channel, module_uri};
 use super::condition;
 use super::form;
 use super::knobs::Knobs;
+use super::records::missed::Why;
 use super::state::Zoho;
 use crate::model::events::Operation;
 
-/// Something that happened to records of one module.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The module's API name.
-    pub module: String,
-    /// The operation that happened.
-    pub operation: Operation,
-    /// The records, each with its changed fields and their new values.
-    pub records: BTreeMap<String, BTreeMap<String, Value>>,
-    /// True when it only happened to a related record: then it goes to channels with
-    /// `notify_on_related_action` alone.
-    pub related: bool,
-}
-
-/// One POST that Zoho makes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// The org whose records changed.
-    pub org: String,
-    /// The channel's id.
-    pub channel: String,
-    /// The URL that it goes to.
-    pub notify_url: String,
-    /// Its JSON body.
-    pub body: Value,
-}
-
 impl Zoho {
-    /// The deliveries that a change leads to at this instant, by channel id; lost, doubled and
-    /// turned around as the knobs say.
+    /// Keeps what a change leaves behind, and gives the deliveries that it leads to at this
+    /// instant, by channel id; lost, doubled and turned around as the knobs say. What a channel
+    /// does not tell of that covered the event before is [`missed`](Zoho::missed).
     pub fn record_changed(&mut self, org: &str, change: &Change, now: Timestamp) -> Vec<Delivery> {
+        if let Some(state) = self.orgs.get_mut(org) {
+            state.records.apply(change, &self.knobs.records, now);
+        }
+        self.deliver(org, change, now)
+    }
+
+    /// The deliveries of a change that is kept already.
+    pub(crate) fn deliver(&mut self, org: &str, change: &Change, now: Timestamp) -> Vec<Delivery> {
         let (knobs, made) = (&self.knobs, &mut self.deliveries_made);
-        let Some(state) = self.orgs.get(org) else { return Vec::new() };
+        let Some(state) = self.orgs.get_mut(org) else { return Vec::new() };
         let base = "https://www.zohoapis.com";
         let uri = module_uri(base, state.org.product, knobs, &change.module);
+        let event = (change.module.as_str(), change.operation);
         let mut deliveries = Vec::new();
-        for channel in state.channels.values().filter(|channel| listens(channel, change, now)) {
-            *made += 1;
-            let copies = copies(*made, knobs);
-            let delivery = Delivery {
-                org: org.to_owned(),
-                channel: channel.id.to_string(),
-                notify_url: channel.notify_url.clone(),
-                body: body(channel, change, &uri, now),
+        for (id, taken) in state.subscribers.of(event.0, event.1) {
+            let why = match outlet(state.channels.get(&id), taken, change, now) {
+                Outlet::NotMeant => continue,
+                Outlet::Shut(why) => why,
+                Outlet::Open(channel) => {
+                    *made += 1;
+                    let copies = copies(*made, knobs);
+                    let delivery = delivery(org, channel, change, (&uri, now));
+                    deliveries.extend(std::iter::repeat_n(delivery, copies));
+                    if copies > 0 {
+                        continue;
+                    }
+                    Why::Lost
+                }
             };
-            deliveries.extend(std::iter::repeat_n(delivery, copies));
+            state.missed.note_all(id, event, change.ids(), (now, why));
         }
         if knobs.deliveries_reversed {
             deliveries.reverse();
@@ -72,14 +62,36 @@ impl Zoho {
     }
 }
 
-fn listens(channel: &Channel, change: &Change, now: Timestamp) -> bool {
+/// What a channel that covered an event once makes of a change.
+enum Outlet<'a> {
+    /// A delivery.
+    Open(&'a Channel),
+    /// Nothing, though it was meant to.
+    Shut(Why),
+    /// Nothing: it is not meant to tell of changes of related records.
+    NotMeant,
+}
+
+fn outlet<'a>(
+    channel: Option<&'a Channel>,
+    taken: bool,
+    change: &Change,
+    now: Timestamp,
+) -> Outlet<'a> {
+    let Some(channel) = channel.filter(|_| !taken) else {
+        return Outlet::Shut(if taken { Why::Removed } else { Why::Lapsed });
+    };
+    if change.related && !channel.related {
+        return Outlet::NotMeant;
+    }
     let fields: BTreeSet<&str> =
         change.records.values().flat_map(|fields| fields.keys().map(String::as_str)).collect();
-    channel.expiry > now
-        && channel.events.of(&change.module).contains(change.operation)
-        && (!change.related || channel.related)
-        && (change.operation != Operation::Edit
-            || condition::passes(channel.condition.as_ref(), &change.module, &fields))
+    let condition = channel.condition.as_ref();
+    if change.operation == Operation::Edit && !condition::passes(condition, &change.module, &fields)
+    {
+        return Outlet::Shut(Why::Filtered);
+    }
+    if channel.expiry > now { Outlet::Open(channel) } else { Outlet::Shut(Why::Lapsed) }
 }
 
 fn copies(serial: u64, knobs: &Knobs) -> usize {
@@ -88,6 +100,24 @@ fn copies(serial: u64, knobs: &Knobs) -> usize {
         (true, _) => 0,
         (false, true) => 2,
         (false, false) => 1,
+    }
+}
+
+fn delivery(
+    org: &str,
+    channel: &Channel,
+    change: &Change,
+    (resource_uri, now): (&str, Timestamp),
+) -> Delivery {
+    Delivery {
+        org: org.to_owned(),
+        channel: channel.id.to_string(),
+        notify_url: channel.notify_url.clone(),
+        module: change.module.clone(),
+        operation: change.operation,
+        ids: change.records.keys().cloned().collect(),
+        at: now,
+        body: body(channel, change, resource_uri, now),
     }
 }
 
@@ -121,38 +151,6 @@ fn body(channel: &Channel, change: &Change, resource_uri: &str, now: Timestamp) 
         body["affected_values"] = change.records.iter().map(values).collect();
     }
     body
-}
-
-/// A change as the admin API takes it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawChange {
-    pub(crate) org: Option<String>,
-    module: String,
-    operation: String,
-    #[serde(default)]
-    ids: Vec<String>,
-    #[serde(default)]
-    values: BTreeMap<String, Value>,
-    #[serde(default)]
-    related: bool,
-}
-
-impl RawChange {
-    /// The change, or what is wrong with it.
-    pub(crate) fn parse(self) -> Result<Change, String> {
-        let operation = Operation::ALL
-            .into_iter()
-            .find(|operation| operation.as_str() == self.operation)
-            .ok_or_else(|| {
-                format!("operation: \"{}\" is none of create, edit, delete", self.operation)
-            })?;
-        if self.ids.is_empty() {
-            return Err("ids: name at least one record".to_owned());
-        }
-        let records = self.ids.into_iter().map(|id| (id, self.values.clone())).collect();
-        Ok(Change { module: self.module, operation, records, related: self.related })
-    }
 }
 
 #[cfg(test)]

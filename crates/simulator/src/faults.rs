@@ -66,7 +66,7 @@ impl Rule {
     }
 }
 
-/// One of the two endpoints.
+/// One of the three endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -74,6 +74,8 @@ pub enum Endpoint {
     Token,
     /// `/crm/{version}/actions/watch`.
     Watch,
+    /// `/crm/{version}/{Module}` and what else reads records.
+    Records,
 }
 
 /// A fault of a call. In JSON a name (`"reset_after"`), or a name with its values (`{"delay":

@@ -133,13 +133,6 @@ impl OrgState {
         ids.into_iter().for_each(|id| drop(self.take(id, now)));
     }
 
-    fn switch(&mut self, digits: &str) {
-        let there = self.elsewhere.remove(digits).unwrap_or_default();
-        let here = std::mem::replace(&mut self.channels, there);
-        let left = std::mem::replace(&mut self.digits, digits.to_owned());
-        self.elsewhere.insert(left, here);
-    }
-
     fn leave_credits(&mut self, credits: u64, now: Timestamp) {
         let left = self.org.credits_per_day().saturating_sub(self.credits.used(now));
         self.credits.spend(left.saturating_sub(credits), now);

@@ -26,7 +26,7 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::AdminCall;
-use super::deliveries::Delivery;
+use super::change::Delivery;
 use super::reply::{Answer, JSON_TYPE, Reply, http_date};
 use super::state::Zoho;
 use crate::model::exchange::{Request, Response};
@@ -90,6 +90,8 @@ async fn handle(
         return realise(answer, &cut).await;
     };
     let answer = face.answer(&request);
+    let due = lock(&face.zoho).take_deliveries();
+    face.post_all(due).await;
     let response = realise(answer, &cut).await;
     drop(under_way);
     response
@@ -125,8 +127,8 @@ impl Face {
             lock(&self.zoho).admin(call, &mut ahead, now)
         };
         let mut body = outcome.body;
-        if path == "/_sim/records" && outcome.status == 200 {
-            body = json!({ "deliveries": self.post_all(outcome.deliveries).await });
+        if path == "/_sim/records" && method != "GET" && outcome.status == 200 {
+            body["deliveries"] = json!(self.post_all(outcome.deliveries).await);
         }
         let headers = vec![
             ("content-type".to_owned(), JSON_TYPE.to_owned()),
@@ -138,12 +140,16 @@ impl Face {
     /// Posts one delivery after the other, each once, and says how it went.
     async fn post_all(&self, deliveries: Vec<Delivery>) -> Vec<Value> {
         let mut posted = Vec::new();
-        for Delivery { org, channel, notify_url, body } in deliveries {
-            let outcome = match self.poster.post(&notify_url).json(&body).send().await {
-                Ok(response) => json!(response.status().as_u16()),
-                Err(error) => json!(error.without_url().to_string()),
+        for delivery in deliveries {
+            let url = &delivery.notify_url;
+            let (taken, outcome) = match self.poster.post(url).json(&delivery.body).send().await {
+                Ok(response) => (response.status().is_success(), json!(response.status().as_u16())),
+                Err(error) => (false, json!(error.without_url().to_string())),
             };
-            posted.push(json!({ "org": org, "channel_id": channel, "notify_url": notify_url, "outcome": outcome }));
+            if !taken {
+                lock(&self.zoho).undelivered(&delivery);
+            }
+            posted.push(json!({ "org": delivery.org, "channel_id": delivery.channel, "notify_url": url, "outcome": outcome }));
         }
         posted
     }

@@ -4,15 +4,17 @@
 //! and what is left out keeps its default.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::model::product::Product;
 use crate::model::version::{ApiVersion, FALLBACK_LIFETIME};
+
+pub use super::length::Length;
+use super::records::knobs::RecordKnobs;
 
 /// How this Zoho behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +135,8 @@ pub struct Knobs {
     pub deliveries_duplicate_every: u64,
     /// True when the deliveries of one change go out in reverse.
     pub deliveries_reversed: bool,
+    /// The questions about records.
+    pub records: RecordKnobs,
 }
 
 impl Default for Knobs {
@@ -189,6 +193,7 @@ impl Default for Knobs {
             deliveries_drop_every: 0,
             deliveries_duplicate_every: 0,
             deliveries_reversed: false,
+            records: RecordKnobs::default(),
         }
     }
 }
@@ -295,29 +300,6 @@ fn offset_seconds(text: &str) -> Option<i32> {
     };
     let (hours, minutes) = rest.split_once(':')?;
     Some(sign * (hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60))
-}
-
-/// A length of time, in JSON as people write it: `"1d"`, `"90s"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Length(pub Duration);
-
-impl fmt::Display for Length {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
-    }
-}
-
-impl Serialize for Length {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Length {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Length, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Length).map_err(serde::de::Error::custom)
-    }
 }
 
 /// Fractions of a second in an expiry.

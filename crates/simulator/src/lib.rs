@@ -12,12 +12,13 @@
 //! belief can be checked. [`http`] is its face for programs that speak HTTP; [`admin`] is the part
 //! of that face that Zoho does not have.
 //!
-//! The simulator deliberately stores no records. It stores none; a test says which record changed
-//! ([`deliveries`]). It knows neither users nor sharing rules (every channel of an org is listed to
-//! every client of that org), serves no TLS, never posts a delivery again that failed, and leaves
-//! nothing on disk.
+//! It keeps the records that a test says have changed, and a client reads them back ([`records`]).
+//! Deliberately not here: sharing rules (every channel and record of an org is listed to every
+//! client of that org), writes of records over Zoho's own API, and TLS. A delivery that failed is
+//! never posted again, and nothing is left on disk.
 
 pub mod admin;
+pub mod change;
 pub mod channel;
 mod condition;
 mod consent;
@@ -31,12 +32,14 @@ pub mod hands;
 pub mod http;
 mod item;
 pub mod knobs;
+pub mod length;
 mod mishap;
 mod modules;
 mod oauth;
 mod operation;
 pub mod org;
 mod orgs;
+pub mod records;
 pub mod reply;
 mod rows;
 pub mod state;
@@ -47,14 +50,17 @@ mod watch;
 
 use channelkeeper_core::model;
 
+pub use change::{Change, Delivery};
 pub use channel::Channel;
 pub use channelkeeper_core::model::exchange::{Request, Response};
 pub use counters::Counters;
-pub use deliveries::{Change, Delivery};
 pub use faults::{Fault, Rule};
 pub use hands::Hand;
 pub use knobs::{Knobs, Length, PostConflict};
 pub use org::{Edition, Org};
+pub use records::bulk::Bulk;
+pub use records::knobs::RecordKnobs;
+pub use records::missed::{Missed, Why};
 pub use reply::{Answer, Reply};
 pub use state::{Heard, Zoho};
 pub use truth::Covered;

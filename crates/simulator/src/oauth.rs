@@ -57,7 +57,7 @@ pub(crate) fn token(orgs: &mut Orgs, knobs: &Knobs, request: &Request, now: Time
 pub(crate) struct Bearer {
     pub(crate) org: String,
     pub(crate) product: Product,
-    scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
 }
 
 impl Bearer {

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 
 use super::channel::{Channel, ORG_DIGITS};
 use super::counters::Counters;
+use super::records::missed::MissedList;
+use super::records::store::Records;
+use super::records::subscribers::Subscribers;
 use super::truth::Ledger;
 use crate::model::product::Product;
 use crate::model::time;
@@ -149,9 +152,12 @@ pub(crate) struct OrgState {
     pub(crate) channels: BTreeMap<i64, Channel>,
     /// How the ids of its modules begin.
     pub(crate) digits: String,
-    /// Channels of other orgs that the same credentials led to, by how the ids there begin.
-    pub(crate) elsewhere: BTreeMap<String, BTreeMap<i64, Channel>>,
+    /// What other orgs hold that the same credentials led to, by how the ids there begin.
+    elsewhere: BTreeMap<String, Holdings>,
     pub(crate) ledger: Ledger,
+    pub(crate) subscribers: Subscribers,
+    pub(crate) records: Records,
+    pub(crate) missed: MissedList,
     pub(crate) counters: Counters,
     pub(crate) credits: Credits,
     pub(crate) in_flight: usize,
@@ -170,6 +176,14 @@ pub(crate) struct OrgState {
     pub(crate) made: u64,
 }
 
+/// The things of an org that stay there when the credentials lead to another.
+#[derive(Debug, Default)]
+struct Holdings {
+    channels: BTreeMap<i64, Channel>,
+    subscribers: Subscribers,
+    records: Records,
+}
+
 impl OrgState {
     pub(crate) fn new(org: Org) -> OrgState {
         OrgState {
@@ -179,6 +193,9 @@ impl OrgState {
             digits: ORG_DIGITS.to_owned(),
             elsewhere: BTreeMap::new(),
             ledger: Ledger::default(),
+            subscribers: Subscribers::default(),
+            records: Records::default(),
+            missed: MissedList::default(),
             counters: Counters::default(),
             credits: Credits::default(),
             in_flight: 0,
@@ -197,7 +214,9 @@ impl OrgState {
 
     /// Puts a channel in the place of what was there, and tells the ledger.
     pub(crate) fn put(&mut self, channel: Channel, now: Timestamp) {
-        self.ledger.turn(self.channels.get(&channel.id), Some(&channel), now);
+        let before = self.channels.get(&channel.id);
+        self.ledger.turn(before, Some(&channel), now);
+        self.subscribers.turn(before, Some(&channel));
         self.channels.insert(channel.id, channel);
     }
 
@@ -205,7 +224,21 @@ impl OrgState {
     pub(crate) fn take(&mut self, id: i64, now: Timestamp) -> Option<Channel> {
         let channel = self.channels.remove(&id)?;
         self.ledger.turn(Some(&channel), None, now);
+        self.subscribers.turn(Some(&channel), None);
         Some(channel)
+    }
+
+    /// Lets the credentials lead to another org, whose ids begin with these digits.
+    pub(crate) fn switch(&mut self, digits: &str) {
+        let Holdings { channels, subscribers, records } =
+            self.elsewhere.remove(digits).unwrap_or_default();
+        let left = Holdings {
+            channels: std::mem::replace(&mut self.channels, channels),
+            subscribers: std::mem::replace(&mut self.subscribers, subscribers),
+            records: std::mem::replace(&mut self.records, records),
+        };
+        let former = std::mem::replace(&mut self.digits, digits.to_owned());
+        self.elsewhere.insert(former, left);
     }
 
     /// Forgets channels that ended so long ago that no knob and no fault shows them any more.

@@ -4,12 +4,13 @@
 //! (401), how many calls (429), then the operation. Faults come before all of it, or are laid over
 //! what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::change::{Change, Delivery};
 use super::channel::Channel;
 use super::counters::Counters;
 use super::device;
@@ -21,6 +22,8 @@ use super::oauth::{self, Bearer};
 use super::operation::{Operation, Write};
 use super::org::{Org, OrgState};
 use super::orgs::Orgs;
+use super::records::read;
+use super::records::route::Route;
 use super::reply::{Answer, Reply, bare, throttled, url_pattern};
 use super::rows;
 use super::truth::Covered;
@@ -35,6 +38,9 @@ pub struct Zoho {
     pub(crate) orgs: Orgs,
     pub(crate) faults: Faults,
     pub(crate) deliveries_made: u64,
+    pub(crate) deliveries_due: Vec<Delivery>,
+    /// Changes that wait until a client of the org has read a page of records.
+    pub(crate) after_pages: VecDeque<(String, Change)>,
     listener: Option<Listener>,
 }
 
@@ -68,6 +74,8 @@ impl Zoho {
             orgs: Orgs::default(),
             faults: Faults::default(),
             deliveries_made: 0,
+            deliveries_due: Vec::new(),
+            after_pages: VecDeque::new(),
             listener: None,
         }
     }
@@ -98,9 +106,12 @@ impl Zoho {
             None => Reply::Response(self.respond(request, endpoint, &struck, now)),
         };
         let answer = mishap::laid_over(reply, &struck, now);
-        self.count(&call, request.method, &answer.reply);
+        self.count(&call, request, &answer.reply);
         if let Some(Listener(listener)) = &mut self.listener {
             listener(Heard { org: call.org.as_deref(), request, reply: &answer.reply, at: now });
+        }
+        if let Some(org) = call.org.filter(|_| gives_page(request, &answer.reply)) {
+            self.page_given(&org, now);
         }
         answer
     }
@@ -109,8 +120,8 @@ impl Zoho {
     /// [`Zoho::leave`] wants to hear when the call is over. A caller that makes one call at a
     /// time need not do this.
     pub fn enter(&mut self, request: &Request) -> Option<String> {
-        endpoint_of(&request.path).filter(|endpoint| *endpoint == Endpoint::Watch)?;
-        let name = self.org_of(request, Endpoint::Watch)?;
+        let endpoint = endpoint_of(&request.path).filter(|at| *at != Endpoint::Token)?;
+        let name = self.org_of(request, endpoint)?;
         let state = self.orgs.get_mut(&name)?;
         state.in_flight += 1;
         state.counters.in_flight_max = state.counters.in_flight_max.max(state.in_flight);
@@ -180,7 +191,7 @@ impl Zoho {
 
     fn org_of(&self, request: &Request, endpoint: Endpoint) -> Option<String> {
         match endpoint {
-            Endpoint::Watch => {
+            Endpoint::Watch | Endpoint::Records => {
                 let token = oauth::bearer(request)?;
                 let state = self.orgs.of_token(token)?;
                 state
@@ -209,6 +220,7 @@ impl Zoho {
             (Endpoint::Watch, path) if modules::is_path(path) => {
                 modules::list(orgs, knobs, request, now)
             }
+            (Endpoint::Records, _) => read::answer(orgs, knobs, request, now),
             (Endpoint::Watch, _) => self.watched(request, faults, now),
         }
     }
@@ -238,7 +250,7 @@ impl Zoho {
         {
             return url_pattern();
         }
-        let (headers, within) = state.spend(request, knobs, now);
+        let (headers, within) = state.spend(request, 1, knobs, now);
         if !within {
             return throttled(knobs);
         }
@@ -256,15 +268,23 @@ impl Zoho {
         response
     }
 
-    fn count(&mut self, call: &Call, method: &'static str, reply: &Reply) {
+    fn count(&mut self, call: &Call, request: &Request, reply: &Reply) {
         let Some(state) = call.org.as_ref().and_then(|name| self.orgs.get_mut(name)) else {
             return;
         };
         let counters = &mut state.counters;
         match call.endpoint {
             Endpoint::Watch => {
-                counters.called(method);
+                counters.called(request.method);
                 *counters.outcomes.entry(reply.outcome()).or_default() += 1;
+            }
+            Endpoint::Records => {
+                let route = Route::of(&request.path);
+                *counters
+                    .reads
+                    .entry(route.map_or("other", |route| route.target.name()))
+                    .or_default() += 1;
+                *counters.read_outcomes.entry(reply.outcome()).or_default() += 1;
             }
             Endpoint::Token => *counters.token_outcomes.entry(reply.outcome()).or_default() += 1,
         }
@@ -274,9 +294,10 @@ impl Zoho {
 impl OrgState {
     /// Counts a call against the quotas: the headers that say so, and whether it is within them. A
     /// call that is refused costs nothing; no source says.
-    fn spend(
+    pub(crate) fn spend(
         &mut self,
         request: &Request,
+        credits: u64,
         knobs: &Knobs,
         now: Timestamp,
     ) -> (Vec<(String, String)>, bool) {
@@ -289,19 +310,29 @@ impl OrgState {
             self.counters.out_of_credits += u64::from(gone);
             return (headers, false);
         }
-        let used = self.credits.spend(1, now);
+        let used = self.credits.spend(credits, now);
         if used * 2 > allowed {
-            headers.push(("x-api-credits-remaining".to_owned(), (allowed - used).to_string()));
+            headers.push((
+                "x-api-credits-remaining".to_owned(),
+                allowed.saturating_sub(used).to_string(),
+            ));
         }
         (headers, true)
     }
+}
+
+/// True when this reply is a page of records.
+fn gives_page(request: &Request, reply: &Reply) -> bool {
+    reply.response().is_some_and(|response| response.status == 200)
+        && Route::of(&request.path).is_some_and(|route| route.target.has_pages())
 }
 
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
         TOKEN | DEVICE_CODE | DEVICE_TOKEN | REVOKE => Some(Endpoint::Token),
         _ if modules::is_path(path) => Some(Endpoint::Watch),
-        _ => Product::of_watch_path(path).map(|_| Endpoint::Watch),
+        _ if Product::of_watch_path(path).is_some() => Some(Endpoint::Watch),
+        _ => Route::of(path).map(|_| Endpoint::Records),
     }
 }
 
@@ -538,6 +569,7 @@ mod tests {
                 "calls": {"DELETE": 1, "GET": 1, "POST": 1},
                 "outcomes": {"200": 1, "207": 1, "reset": 1},
                 "token_outcomes": {"200": 1},
+                "reads": {}, "read_outcomes": {}, "read_credits": 0,
                 "writes": 2,
                 "tokens_issued": 1,
                 "channels_created": 1,

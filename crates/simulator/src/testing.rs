@@ -82,6 +82,16 @@ impl World {
         self.answer(&request).reply.response().cloned().expect("a response")
     }
 
+    /// A GET of this path below the version: `Deals?fields=id`. The header is `If-Modified-Since`.
+    pub(crate) fn read(&mut self, path: &str, since: Option<&str>) -> Response {
+        let mut request = self.request("GET", &[], &Value::Null);
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        request.path = request.path.replace("actions/watch", path);
+        request.query = super::form::pairs(query);
+        request.headers.extend(since.map(|at| ("if-modified-since".to_owned(), at.to_owned())));
+        self.answer(&request).reply.response().cloned().expect("a response")
+    }
+
     /// A write of these items: status and items of the reply.
     pub(crate) fn write(&mut self, method: &'static str, items: &[Value]) -> (u16, Vec<Value>) {
         let response = self.send(method, &[], &json!({ "watch": items }));

@@ -40,6 +40,9 @@ impl Covered {
     }
 }
 
+/// From the first instant on, up to but not including the second.
+pub(crate) type Span = (Timestamp, Timestamp);
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     channel: i64,
@@ -51,7 +54,7 @@ struct Key {
 /// All intervals of one org.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    spans: BTreeMap<Key, Vec<(Timestamp, Timestamp)>>,
+    spans: BTreeMap<Key, Vec<Span>>,
 }
 
 impl Ledger {
@@ -74,7 +77,7 @@ impl Ledger {
 
     /// Everything, by channel, module, operation, URL and time.
     pub(crate) fn all(&self) -> Vec<Covered> {
-        let of_key = |(key, spans): (&Key, &Vec<(Timestamp, Timestamp)>)| {
+        let of_key = |(key, spans): (&Key, &Vec<Span>)| {
             let key = key.clone();
             spans.clone().into_iter().map(move |(from, to)| Covered {
                 channel: key.channel.to_string(),
@@ -86,6 +89,17 @@ impl Ledger {
             })
         };
         self.spans.iter().flat_map(of_key).collect()
+    }
+
+    /// When a channel covered an event, whichever URL it had; by URL and time.
+    pub(crate) fn spans_of(&self, channel: i64, module: &str, operation: Operation) -> Vec<Span> {
+        let notify_url = String::new();
+        let first = Key { channel, module: module.to_owned(), operation, notify_url };
+        let is_same = |key: &Key| {
+            (key.channel, key.module.as_str(), key.operation) == (channel, module, operation)
+        };
+        let keys = self.spans.range(first..).take_while(|(key, _)| is_same(key));
+        keys.flat_map(|(_, spans)| spans.iter().copied()).collect()
     }
 
     fn cut(&mut self, key: &Key, now: Timestamp) {

@@ -210,7 +210,7 @@ async fn the_clock_can_be_moved_and_channels_expire() {
 async fn what_is_not_zoho_is_refused_politely() {
     let running = Running::start(Org::new("a")).await;
     let response =
-        running.client.get(format!("{}/crm/v8/Leads", running.base)).send().await.unwrap();
+        running.client.get(format!("{}/desk/v8/Leads", running.base)).send().await.unwrap();
     assert_eq!(response.status(), 404);
     let nothing = running.sim(reqwest::Method::GET, "nothing", Value::Null).await;
     assert_eq!(nothing["error"], "no GET /_sim/nothing");
