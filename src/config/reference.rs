@@ -32,9 +32,8 @@ fn section(page: &mut String, heading: &str, table: &Value) {
     for (key, about) in keys {
         // A key with a table of its own becomes a heading of this page.
         let is_table = about.get("enum").is_none();
-        let is_headed = |(heading, _): &(&str, &str)| {
-            heading.split('`').any(|part| part == format!("[{key}]"))
-        };
+        let is_headed =
+            |(heading, _): &(&str, &str)| heading.split('`').any(|part| part == format!("[{key}]"));
         if is_table && TABLES.iter().any(is_headed) {
             continue;
         }

@@ -221,6 +221,7 @@ mod tests {
             notify_url: Fingerprint(9),
             gaps: vec![lost],
             asked: Some(at(7)),
+            planned: false,
             state: State::Reading,
             frozen: None,
             progress: Default::default(),

@@ -157,7 +157,8 @@ fn asked_ones(subject: &Subject, wishes: &Recoveries, known: &[Recovery]) -> Vec
             let (from, to) = (asked.from, asked.to);
             let gap = |operation| Lost { operation, from, to, kind: None, cause: None };
             let gaps = operations.iter().map(gap).collect();
-            made.push(recovery(spec, module.to_owned(), gaps, Some(asked.at)));
+            let asked_for = recovery(spec, module.to_owned(), gaps, Some(asked.at));
+            made.push(Recovery { planned: asked.plan, ..asked_for });
         }
     }
     made
@@ -172,6 +173,7 @@ fn recovery(spec: &Spec, module: String, gaps: Vec<Lost>, asked: Option<Timestam
         notify_url: spec.notify_url.fingerprint(),
         gaps,
         asked,
+        planned: false,
         state: State::Reading,
         frozen: None,
         progress: Default::default(),

@@ -199,6 +199,7 @@ impl Backfill {
             let rule = spec.and_then(|spec| rule_of(spec, &recovery));
             recovery.state = match rule {
                 _ if frozen.records() == 0 => State::Done { at },
+                _ if recovery.planned => State::Held(Held::Plan),
                 Some(rule) if rule.mode == Mode::Plan && recovery.asked.is_none() => {
                     State::Held(Held::Plan)
                 }

@@ -147,6 +147,7 @@ mod tests {
             notify_url: ledger.notify_url,
             gaps: due.into_values().flatten().collect(),
             asked: asked.map(at),
+            planned: false,
             state: State::Reading,
             frozen: None,
             progress: Default::default(),

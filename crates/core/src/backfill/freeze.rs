@@ -133,6 +133,7 @@ mod tests {
             notify_url: Fingerprint(1),
             gaps: Vec::new(),
             asked: None,
+            planned: false,
             state: State::Handing,
             frozen: Some(frozen),
             progress: Default::default(),

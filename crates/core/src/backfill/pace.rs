@@ -7,7 +7,8 @@
 //! | 400, 409, 411, 413, 414, 415, 422 and the like | tried [`REFUSALS_MAX`] times, then halved; a single record is set aside then |
 //! | 401, 403, 404, 405, 408, 425, 429, 3xx, 5xx, no answer | tried again, for as long as it takes: the records are not at fault |
 //!
-//! Between two tries of the same: `Retry-After`, else [`WAIT_MIN`] doubling to [`WAIT_MAX`]. All of
+//! Between two tries of the same: `Retry-After`, else [`WAIT_MIN`] doubling to [`WAIT_MAX`], or to
+//! [`REFUSED_WAIT_MAX`] after a refusal. All of
 //! it is remembered, so a restart makes nothing faster. One delivery is under way for each URL, and
 //! its fate is on the disk before the next is sent.
 
@@ -123,7 +124,9 @@ impl Progress {
             Answer::Gone => self.failed("HTTP 410".to_owned(), None, now),
             Answer::Refused(why) => {
                 let refusals = self.refusals + 1;
-                let failed = Progress { refusals, ..self }.failed(why.clone(), None, now);
+                let doubled = WAIT_MIN.saturating_mul(1 << self.refusals.min(10));
+                let wait = Some(doubled.min(REFUSED_WAIT_MAX));
+                let failed = Progress { refusals, ..self }.failed(why.clone(), wait, now);
                 match (refusals >= REFUSALS_MAX, records) {
                     (false, _) => failed,
                     (true, 0 | 1) => failed.set_aside(part, delivery),
@@ -188,6 +191,8 @@ impl Progress {
 pub const WAIT_MIN: Duration = Duration::from_secs(5);
 /// The longest wait that nobody asked for.
 pub const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+/// The longest wait after a refusal for what is in a delivery: waiting does not mend that.
+pub const REFUSED_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The longest wait that a receiver may ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// How often the same records are refused before they are told apart.

@@ -32,6 +32,9 @@ pub struct Recovery {
     /// When somebody asked for it; none when the ledger did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Timestamp>,
+    /// True when it is to be counted only, and then waits.
+    #[serde(default)]
+    pub planned: bool,
     /// How far it has come.
     pub state: State,
     /// The deliveries, once they are frozen.

@@ -59,6 +59,9 @@ pub struct AskedStretch {
     pub to: Timestamp,
     /// When it was asked for; it tells wishes apart.
     pub at: Timestamp,
+    /// True when it is counted only, and then waits.
+    #[serde(default)]
+    pub plan: bool,
 }
 
 impl Recoveries {
