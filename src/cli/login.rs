@@ -18,7 +18,7 @@ use crate::daemon::assembly::network;
 use crate::files;
 use crate::model::account::Account;
 use crate::model::data_center::DataCenter;
-use crate::model::desired::Desired;
+use crate::model::desired::{AccountDesired, Desired};
 use crate::model::secret::{Origin, Secret};
 use crate::zoho::auth::{Exchanged, exchange_code};
 use crate::zoho::device::{self, DeviceError, Invitation, Location};
@@ -79,6 +79,7 @@ pub(super) async fn run(
         return Ok(Exit::BadConfig);
     };
     let account = chosen(desired, args.account.as_deref())?;
+    let scope = scope(&desired.accounts[&account.name]);
     let file = destination(account, args.out.clone())?;
     if account.credentials.client_secret.expose().is_empty() {
         bail!(
@@ -90,11 +91,10 @@ pub(super) async fn run(
     let accept = if args.accept_data_center { Accept::Unasked } else { Accept::Asked };
     let Got { exchanged, center } = match &args.code {
         Some(code) => {
-            let exchanged =
-                exchange_code(account, &grant_code(code, &scope(account))?, &*transport).await?;
+            let exchanged = exchange_code(account, &grant_code(code, &scope)?, &*transport).await?;
             Got { exchanged, center: None }
         }
-        None => by_device(account, accept, &*transport, &*args.clock(&loaded)?).await?,
+        None => by_device((account, &scope), accept, &*transport, &*args.clock(&loaded)?).await?,
     };
     files::replace(&file, exchanged.refresh_token.expose().as_bytes(), 0o600)
         .with_context(|| format!("{} cannot be written", file.display()))?;
@@ -191,9 +191,11 @@ fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBu
     }
 }
 
-/// The scope that everything the daemon does needs.
-fn scope(account: &Account) -> String {
-    account.product.scope("ALL")
+/// The scopes that everything the daemon does needs, as Zoho's console takes them.
+fn scope(desired: &AccountDesired) -> String {
+    let mut scopes = vec![desired.account.product.scope("ALL")];
+    scopes.extend(desired.read_scopes());
+    scopes.join(",")
 }
 
 /// The code as it was given; "-" is asked for on stdin.
@@ -222,13 +224,13 @@ fn asked(scope: &str) -> anyhow::Result<String> {
 
 /// Shows a code to be approved anywhere, and waits for it.
 async fn by_device(
-    account: &Account,
+    (account, scope): (&Account, &str),
     accept: Accept,
     transport: &dyn Transport,
     clock: &dyn Clock,
 ) -> anyhow::Result<Got> {
-    let invitation = device::invite(account, &scope(account), transport, clock).await?;
-    complain(&words(account, &invitation, std::io::stderr().is_terminal()));
+    let invitation = device::invite(account, scope, transport, clock).await?;
+    complain(&words((account, scope), &invitation, std::io::stderr().is_terminal()));
     match device::wait(account, &invitation, transport, clock).await {
         Ok(exchanged) => Ok(Got { exchanged, center: None }),
         Err(DeviceError::OtherCenter(location)) => {
@@ -244,15 +246,14 @@ async fn by_device(
 }
 
 /// The words to whoever is to approve, with a QR code for a terminal.
-fn words(account: &Account, invitation: &Invitation, is_terminal: bool) -> String {
+fn words((account, scope): (&Account, &str), invitation: &Invitation, is_terminal: bool) -> String {
     let Invitation { url, user_code, direct_url, lives, .. } = invitation;
     let mut text = format!(
         "To let channelkeeper keep the channels of account {}:\n  \
          1. open {url}\n  \
          2. type the code {user_code}\n  \
-         3. choose the org, and accept the scope {}\n",
+         3. choose the org, and accept the scope {scope}\n",
         account.name,
-        scope(account)
     );
     let direct = direct_url.as_ref().unwrap_or(url);
     if let Some(code) = QrCode::new(direct).ok().filter(|_| is_terminal) {

@@ -47,7 +47,7 @@ use super::scheduler::{Links, Wakes, chain};
 
 /// The task.
 #[derive(Clone)]
-pub struct Backfill {
+pub(crate) struct Backfill {
     wakes: Wakes,
     overview: watch::Receiver<Arc<Overview>>,
     fleet: watch::Receiver<Arc<Fleet>>,
@@ -63,7 +63,7 @@ type Wait = Duration;
 
 impl Backfill {
     /// The task of this daemon.
-    pub fn new(
+    pub(crate) fn new(
         links: &Links,
         clock: Arc<dyn Clock>,
         receivers: Arc<dyn Transport>,
@@ -75,7 +75,7 @@ impl Backfill {
     }
 
     /// Recovers until `closing`.
-    pub async fn run(mut self, closing: CancellationToken) {
+    pub(crate) async fn run(mut self, closing: CancellationToken) {
         let turns = async {
             loop {
                 let fleet = self.fleet.borrow_and_update().clone();

@@ -19,7 +19,7 @@ use super::recoveries::{Fate, RecoverRequest, SettleRequest};
 ///
 /// # Errors
 /// When there is no such channel, the stretch is none, or the store fails.
-pub fn recover(
+pub(crate) fn recover(
     fleet: &Fleet,
     store: &Store,
     request: &RecoverRequest,
@@ -49,7 +49,7 @@ pub fn recover(
 ///
 /// # Errors
 /// When there is none of that id, or it does not wait for a person, or the store fails.
-pub fn settle(store: &Store, request: &SettleRequest) -> Result<(), VerbError> {
+pub(crate) fn settle(store: &Store, request: &SettleRequest) -> Result<(), VerbError> {
     let unknown = || VerbError::NoRecovery(request.id.clone());
     let (account, number) = request.id.split_once('/').ok_or_else(unknown)?;
     let account: AccountName = account.parse().map_err(|_| unknown())?;

@@ -15,12 +15,12 @@ use super::fleet::Fleet;
 
 /// The recoveries.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct RecoveriesRequest {}
+pub(crate) struct RecoveriesRequest {}
 
 /// A stretch of a channel is to be recovered as if it were a gap.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RecoverRequest {
+pub(crate) struct RecoverRequest {
     /// The channel.
     pub channel: Address,
     /// The beginning.
@@ -36,7 +36,7 @@ pub struct RecoverRequest {
 /// What is to become of a recovery.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SettleRequest {
+pub(crate) struct SettleRequest {
     /// Its id: `ACCOUNT/NUMBER`.
     pub id: String,
     /// What is to become of it.
@@ -46,7 +46,7 @@ pub struct SettleRequest {
 /// What is to become of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It is handed over although it is held.
     Release,
     /// It is given up.
@@ -101,7 +101,7 @@ pub struct Counts {
 ///
 /// # Errors
 /// When the store fails.
-pub fn recoveries(fleet: &Fleet, store: &Store) -> Result<Vec<RecoveryView>, StoreError> {
+pub(crate) fn recoveries(fleet: &Fleet, store: &Store) -> Result<Vec<RecoveryView>, StoreError> {
     let mut accounts = store.recovery_accounts()?;
     accounts.extend(fleet.subjects.keys().cloned());
     let mut views = Vec::new();

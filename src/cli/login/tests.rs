@@ -20,7 +20,7 @@ fn elsewhere(location: &str) -> Knobs {
 
 async fn login(account: &Account, knobs: Knobs, accept: Accept) -> anyhow::Result<Got> {
     let sim = Sim::new(knobs);
-    by_device(account, accept, &*sim.carrier, &*sim.clock).await
+    by_device((account, SCOPE), accept, &*sim.carrier, &*sim.clock).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,8 +69,10 @@ async fn a_terminal_gets_a_qr_code_and_everybody_gets_page_and_code() {
         device::invite(&account(), "ZohoCRM.notifications.ALL", &*sim.carrier, &*sim.clock)
             .await
             .unwrap();
-    let (plain, drawn) =
-        (words(&account(), &invitation, false), words(&account(), &invitation, true));
+    let (plain, drawn) = (
+        words((&account(), SCOPE), &invitation, false),
+        words((&account(), SCOPE), &invitation, true),
+    );
     for text in [&plain, &drawn] {
         assert!(text.contains(&invitation.url) && text.contains(&invitation.user_code), "{text}");
         assert!(text.ends_with("Waiting for 5 minutes at most."), "{text}");
@@ -79,3 +81,5 @@ async fn a_terminal_gets_a_qr_code_and_everybody_gets_page_and_code() {
     assert!(!plain.contains('\u{2588}') && drawn.contains('\u{2588}'), "{drawn}");
     assert!(drawn.lines().all(|line| line.chars().count() < 80), "{drawn}");
 }
+
+const SCOPE: &str = "ZohoCRM.notifications.ALL";
