@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_token_leads_through_a_crowded_second_and_no_further() {
         let crowd: Vec<Row> = (0..200).map(|id| row(id, 999)).collect();
-        let (next, _, _) = read(false).take(page(crowd.clone(), true));
+        let (next, _, _) = read(false).take(page(crowd, true));
         assert_eq!(next.next().unwrap().place, Place::Token("next".to_owned()));
         assert_eq!(next.doubts, [Doubt::Crowded].into());
         assert_eq!(next.without_token().unwrap().next().unwrap().place, FIRST);

@@ -153,7 +153,7 @@ impl Product {
     /// custom modules share one.
     pub fn read_scope(self, module: &str) -> String {
         let traits = self.traits();
-        let is_standard = traits.modules.iter().any(|standard| *standard == module);
+        let is_standard = traits.modules.contains(&module);
         let name = module.trim_end_matches("__s").replace('_', "").to_ascii_lowercase();
         let name = if is_standard { name } else { "custom".to_owned() };
         format!("{}.modules.{name}.READ", traits.scopes)
