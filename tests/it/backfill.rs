@@ -6,12 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use channelkeeper::backfill::{Held, Recovery, State};
-use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::model::backfill::{Mode, Rule};
 use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::events::Operation;
 use channelkeeper::model::exchange::{Request, Response};
-use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Change, Hand, Knobs, Org, RecordKnobs};
 use channelkeeper::zoho::transport::{Exchange, Transport};
@@ -26,16 +24,16 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Takes what is posted, as it is told to.
 struct Receiver {
-    clock: Arc<VirtualClock>,
     came: Mutex<Vec<Came>>,
     /// The status of an answer, by the ids of the delivery.
-    answers: Mutex<Box<dyn FnMut(&[String]) -> u16 + Send>>,
+    answers: Mutex<Answers>,
 }
+
+type Answers = Box<dyn FnMut(&[String]) -> u16 + Send>;
 
 /// One delivery that came.
 #[derive(Clone, Debug)]
 struct Came {
-    at: Timestamp,
     name: String,
     bytes: Vec<u8>,
     status: u16,
@@ -62,8 +60,7 @@ impl Transport for Receiver {
         Box::pin(async move {
             pause(Duration::from_millis(40)).await;
             let name = request.header("x-channelkeeper-recovered").expect("marked").to_owned();
-            let mut came =
-                Came { at: self.clock.now(), name, bytes: request.body.clone(), status: 0 };
+            let mut came = Came { name, bytes: request.body.clone(), status: 0 };
             came.status = (held(&self.answers))(&came.ids());
             held(&self.came).push(came.clone());
             Ok(Response::empty(came.status))
@@ -98,11 +95,8 @@ fn world(rule: Option<Rule>, knobs: RecordKnobs) -> (World, Arc<Receiver>, Chann
     let knobs = Knobs { records: knobs, ..Knobs::default() };
     let mut world = World::new(knobs, &[("acme", ApiVersion::V8)]);
     world.zoho().add_org(Org::new("acme").reading());
-    let receiver = Arc::new(Receiver {
-        clock: world.zoho_clock.clone(),
-        came: Mutex::default(),
-        answers: Mutex::new(Box::new(|_| 200)),
-    });
+    let receiver =
+        Arc::new(Receiver { came: Mutex::default(), answers: Mutex::new(Box::new(|_| 200)) });
     world.receivers = Some(receiver.clone());
     let deals = Spec { backfill: rule, ..spec("acme", "deals", &["Deals.all"]) };
     let id = deals.id;
@@ -307,7 +301,7 @@ async fn what_is_planned_or_too_much_waits_for_a_person() {
         let number = all[0].number;
         world
             .store()
-            .ask(&acme, |wishes| drop(wishes.recoveries.released.insert(number)))
+            .ask(&acme, |wishes| wishes.recoveries.released = [number].into())
             .expect("asked");
         world.pass_time(5 * MINUTE).await;
         check(&world, &receiver, &format!("{why:?}"));

@@ -63,7 +63,7 @@ impl Backfill {
             Ok(page) => {
                 let (read, list, rows) = read.take(page);
                 reading.credits += list.credits();
-                let kept = (!rows.is_empty()).then(|| (read.pages, RowsKept { list, rows }));
+                let kept = (!rows.is_empty()).then_some((read.pages, RowsKept { list, rows }));
                 reading.read = Some(read);
                 self.store.write_reading(account, &reading, kept)?;
                 Ok(None)
