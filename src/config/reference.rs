@@ -122,11 +122,13 @@ const SECRETS: &str = "
 | `{ command = [\"vault\", \"kv\", \"get\", \"-field=secret\", \"zoho\"] }` | what a command prints, less one line break at its end |
 | `\"...\"` | the secret itself: then nobody else may read the file |
 
-A command runs without a shell, with the daemon's environment, for ten seconds and 64 KiB at most. A program with a slash in
-its name is relative to the config file. One that several keys name runs once. When it fails, the last line of its standard
-error is told; its arguments are shown nowhere. It runs whenever the config is read: at the start, and with
-`channelkeeper reload`. When Zoho refuses an account's credentials, both are fetched once more from wherever they are, so that
-a secret that was changed there, or by `channelkeeper login`, needs no reload. [The sandbox](../systemd/README.md#a-secret-from-a-command) says what a command may do there.
+A command runs without a shell, with the daemon's environment, for ten seconds and 64 KiB at most. A
+program with a slash in its name is relative to the config file. One that several keys name runs
+once. When it fails, the last line of its standard error is told; its arguments are shown nowhere.
+It runs whenever the config is read: at the start, and with `channelkeeper reload`. When Zoho
+refuses an account's credentials, the daemon fetches both once more from their source. So a secret
+that was changed there, or by `channelkeeper login`, needs no reload. [The
+sandbox](../systemd/README.md#a-secret-from-a-command) says what a command may do there.
 ";
 
 #[cfg(test)]

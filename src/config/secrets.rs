@@ -124,7 +124,7 @@ pub(crate) enum SecretError {
         source: std::io::Error,
     },
     /// The file is not UTF-8.
-    #[error("{0} is no text")]
+    #[error("{0} is not UTF-8 text")]
     NotText(Origin),
     /// The command did not give it.
     #[error("the command {program} {why}")]
@@ -349,7 +349,7 @@ mod tests {
             (Origin::Env("NONE".into()), "the environment variable NONE is not set"),
             (credential("empty"), "the systemd credential empty is empty"),
             (credential("large"), "the systemd credential large cannot be read"),
-            (credential("binary"), "the systemd credential binary is no text"),
+            (credential("binary"), "the systemd credential binary is not UTF-8 text"),
             (credential("none"), "the systemd credential none cannot be read"),
             (credential("../large"), "\"../large\" is no name of a systemd credential"),
             (Origin::Plain, "a secret that stands in the config itself cannot be fetched again"),

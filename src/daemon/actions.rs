@@ -54,7 +54,7 @@ pub enum VerbError {
     },
     /// The plan is not the one that was looked at.
     #[error(
-        "the plan is another one by now, so nothing was written: {wanted} was asked for, and {made} is what would be done; \
+        "the plan has changed, so nothing was written: {wanted} was asked for, and {made} is the plan now; \
          look again with `channelkeeper plan`"
     )]
     OtherPlan {

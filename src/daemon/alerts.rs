@@ -69,7 +69,7 @@ impl Alarm {
         let told = store.told().unwrap_or_else(|error| {
             warn!(
                 error = chain(&error),
-                "what was told last cannot be read, and may be told again"
+                "the last message cannot be read, so it may be sent again"
             );
             None
         });
@@ -178,7 +178,7 @@ impl Alarm {
         if let Err(error) = self.store.write_told(self.teller.told().as_ref()) {
             warn!(
                 error = chain(&error),
-                "what was told cannot be kept, and may be told again after a restart"
+                "the last message cannot be stored, so it may be sent again after a restart"
             );
         }
     }

@@ -93,7 +93,10 @@ impl Canaries {
     /// the next turn.
     async fn turn(&self, fleet: &Fleet) {
         if let Err(error) = self.forget(fleet) {
-            warn!(error = chain(&error), "canaries that are sent no longer could not be forgotten");
+            warn!(
+                error = chain(&error),
+                "the results of canaries that are no longer sent could not be removed"
+            );
         }
         let Some(every) = fleet.settings.canary_every else { return };
         let mut under_way = JoinSet::new();
@@ -101,7 +104,7 @@ impl Canaries {
             let due = self.due(subject, every).unwrap_or_else(|error| {
                 warn!(
                     error = chain(&error),
-                    "what became of canaries cannot be read, so none is sent"
+                    "the results of canaries cannot be read, so none is sent"
                 );
                 Vec::new()
             });
@@ -178,7 +181,7 @@ async fn send((wakes, clock, transport, store): Means, due: Due) {
     match keep(&store, &account, (url, sent_at), refused) {
         Ok(true) => wakes.wake(Some(account), "canary").await,
         Ok(false) => {}
-        Err(error) => warn!(error = chain(&error), "what became of a canary cannot be kept"),
+        Err(error) => warn!(error = chain(&error), "the result of a canary cannot be stored"),
     }
 }
 

@@ -112,7 +112,11 @@ impl Peer {
         if may_use((peer.uid, credentials.gid()), rustix::process::geteuid().as_raw(), file) {
             return Some(peer);
         }
-        warn!(uid = peer.uid, pid = peer.pid, "somebody who may not was at the control socket");
+        warn!(
+            uid = peer.uid,
+            pid = peer.pid,
+            "a user without permission was refused at the control socket"
+        );
         None
     }
 }

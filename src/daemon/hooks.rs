@@ -203,7 +203,7 @@ impl Teller {
 
     fn warn_of(&self, read: Result<(), StoreError>) {
         if let Err(error) = read {
-            warn!(error = chain(&error), "ledgers cannot be read, and hooks are not told of gaps");
+            warn!(error = chain(&error), "the ledgers cannot be read, so hooks hear of no gaps");
         }
     }
 
@@ -217,7 +217,10 @@ impl Teller {
                 lane.dropped += 1;
                 board(&self.board).dropped(way);
                 if lane.dropped == 1 {
-                    warn!(way = way.word(), "events come faster than their hook takes them");
+                    warn!(
+                        way = way.word(),
+                        "events come faster than the hook takes them, so the oldest are dropped"
+                    );
                 }
             }
         }

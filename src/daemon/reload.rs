@@ -197,7 +197,7 @@ pub(super) fn config_state(file: &Path, loaded: &Loaded, now: Timestamp) -> Conf
 /// Tells which channels have too little slack and are held all the same.
 pub(super) fn told_thin(held: Vec<String>) -> Vec<String> {
     for line in &held {
-        warn!(channels = line, "a renewal could not fail twice");
+        warn!(channels = line, "these lives are too short for a renewal to fail twice");
     }
     held
 }

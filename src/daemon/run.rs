@@ -73,13 +73,13 @@ pub enum RunError {
     #[error("the config cannot be used, and the store holds no earlier state to go on with")]
     Config(Vec<Problem>),
     /// There is no store.
-    #[error("no store")]
+    #[error("the store cannot be opened")]
     Open(#[from] OpenError),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
     /// There is no HTTP client.
-    #[error("no HTTP client")]
+    #[error("the HTTP client cannot be made")]
     Transport(#[from] SetupError),
     /// An address or the control socket cannot be listened on.
     #[error(transparent)]
@@ -161,7 +161,7 @@ fn open(state_dir: &Path, now: Timestamp) -> Result<(Store, Option<String>), Ope
         info!(from, to = SCHEMA, kept = %kept.display(), "the database of an earlier release was brought to this one's layout");
     }
     if let Some((aside, why)) = &moved_aside {
-        error!(moved_to = %aside.display(), why, "the database could not be used and a new one was begun");
+        error!(moved_to = %aside.display(), why, "the database could not be used, so a new one was begun");
     }
     let moved_aside = moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display()));
     Ok((store.going_on().holding(), moved_aside))
@@ -298,7 +298,7 @@ async fn next_signal(incoming: &mut Option<Incoming>) -> Asked {
 
 /// A second signal is a wish too, and no failure: a supervisor would start again what was stopped.
 fn aborted() -> Result<(), RunError> {
-    warn!("stopped at once: what a call under way came to is found by the next start");
+    warn!("stopped at once: the next start finds out how the call under way ended");
     Ok(())
 }
 

@@ -385,7 +385,7 @@ impl Scheduler {
         if let Some(why) = self.store.trouble() {
             error!(
                 error = why,
-                "the store could not be written to the end, so what it had in memory is lost"
+                "the store could not be written to the end, so its last changes are lost"
             );
         }
         info!("no pass is under way any more");
@@ -516,7 +516,7 @@ impl Scheduler {
         let is_known = before.is_some_and(|before| before.after.vanished().is_some());
         if let Some(held) = report.after.vanished().filter(|_| !is_known) {
             let why = held.cause.detail();
-            warn!(account = %report.account, why, "all running channels are gone at once, and nothing is written");
+            warn!(account = %report.account, why, "all running channels are gone at once, so nothing is written until somebody decides");
         }
     }
 
@@ -532,7 +532,7 @@ impl Scheduler {
                 account = %report.account,
                 removals,
                 channels,
-                "disabling so many channels in one go is held: `channelkeeper apply --allow-removals` does it"
+                "too many channels would be disabled at once, so none is: `channelkeeper apply --allow-removals` does it"
             );
         }
     }
@@ -657,7 +657,7 @@ impl Scheduler {
         if let Err(error) = retired {
             warn!(
                 error = chain(&error),
-                "ledgers of accounts that are declared no longer could not be ended"
+                "the ledgers of accounts that are no longer declared could not be closed"
             );
         }
     }
@@ -713,7 +713,7 @@ impl Scheduler {
     fn write_held(&mut self) {
         self.last_written = self.clock.elapsed();
         if let Err(error) = self.store.write_held() {
-            warn!(error = chain(&error), "when accounts were last looked at could not be written");
+            warn!(error = chain(&error), "the times of the last looks could not be stored");
         }
     }
 

@@ -25,7 +25,7 @@ pub enum TaskError {
     #[error("the daemon cannot go on")]
     Died(#[from] PassDied),
     /// The audit cannot be scheduled.
-    #[error("no audit")]
+    #[error("the audit cannot be scheduled")]
     Cron(#[from] CronError),
     /// It ended by itself.
     #[error("{0} ended by itself")]

@@ -54,7 +54,7 @@ pub(super) fn wanted(
             return Ok(Some(Wanted { desired, unusable, config, opens: true }));
         }
         for why in &refused {
-            error!(why, "a config that reads well is not used");
+            error!(why, "the config has no mistake, and still cannot be used");
         }
         config.problems.extend(refused);
     }
@@ -64,13 +64,13 @@ pub(super) fn wanted(
     let Some(restored) = store.restore_desired(&fetch)? else { return Ok(None) };
     (config.loaded_at, config.hash) = (None, None);
     for why in &restored.unalerted {
-        error!(why, "nobody is told what goes wrong");
+        error!(why, "[alerts] cannot be used, so no message is sent");
     }
     if let Some(why) = &restored.unopened {
         error!(why, "the health endpoints stay closed");
     }
     for (account, why) in &restored.unusable {
-        error!(%account, why, "this account cannot go on");
+        error!(%account, why, "the daemon cannot work on this account");
     }
     error!("the config cannot be used; the last good state from the store is in force");
     let opens = restored.unopened.is_none();

@@ -95,7 +95,7 @@ impl Lossy {
             let written = sink(&line);
             let untold = self.ended(written.is_ok());
             if let Some(lines) = untold {
-                warn!(lines, "log lines were lost: whoever reads stderr was too slow");
+                warn!(lines, "log lines were lost, because the reader of stderr was too slow");
             }
         }
     }

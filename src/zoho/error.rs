@@ -89,7 +89,7 @@ pub enum Kind {
         why: String,
     },
     /// No token is asked for, because the store cannot remember it.
-    #[error("no access token is asked for, because that cannot be remembered: {0}")]
+    #[error("no access token is requested, because the store cannot record the request: {0}")]
     Unremembered(String),
 }
 

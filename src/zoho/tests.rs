@@ -207,7 +207,10 @@ async fn a_fetch_that_cannot_be_remembered_is_neither_made_nor_counted() {
     let client = sim.client_of(account(), None, |_| Err("the disk is full".to_owned()));
     for _ in 0..20 {
         let error = client.list().await.unwrap_err();
-        assert!(error.to_string().ends_with("cannot be remembered: the disk is full"), "{error}");
+        assert!(
+            error.to_string().ends_with("cannot record the request: the disk is full"),
+            "{error}"
+        );
         assert_eq!(class(&error), "transient");
     }
     assert!(sim.calls().is_empty());

@@ -45,14 +45,14 @@ fn an_outage_of_a_night_lets_nothing_lapse() {
 
             before       !! channelkeeper: failing: 1 problem.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
             day 3 01:00  ** Zoho is down for 7h: no connection is accepted
             day 3 01:00     acme: cannot look at Zoho (list: could not connect: connection refused); something is uncovered
             day 3 01:10  !! channelkeeper: failing: 2 problems.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
                             - look-failed: account acme: the look at Zoho failed: list: could not connect: connection refused
                               since 2026-01-07T01:00:00Z. Next: nothing within the guaranteed time, if Zoho is down; otherwise look at the reason.
             day 3 08:00  ** Zoho is back
@@ -87,14 +87,14 @@ fn a_revoked_token_is_alarmed_and_what_lapses_until_there_is_another_is_a_gap() 
 
             before       !! channelkeeper: failing: 1 problem.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
             day 3 01:00  ** Zoho is down for 7h: no connection is accepted
             day 3 01:00     acme: cannot look at Zoho (list: could not connect: connection refused); something is uncovered
             day 3 01:10  !! channelkeeper: failing: 2 problems.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
                             - look-failed: account acme: the look at Zoho failed: list: could not connect: connection refused
                               since 2026-01-07T01:00:00Z. Next: nothing within the guaranteed time, if Zoho is down; otherwise look at the reason.
             day 3 08:00  ** Zoho is back
@@ -105,27 +105,27 @@ fn a_revoked_token_is_alarmed_and_what_lapses_until_there_is_another_is_a_gap() 
                             Not everything is covered.
                             - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried again every hour, and at once when the config gives others
                               since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
             day 5 16:28     acme: renews in the last moment later: deal-sync
             day 5 16:38  !! channelkeeper: failing: 3 problems.
                             Not everything is covered.
                             - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried again every hour, and at once when the config gives others; writes failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried agai...
                               since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
                             - emergency: account acme: channel deal-sync: not renewed yet, and ends in 2h 49m
-                              since 2026-01-09T16:28:27Z. Next: `channelkeeper explain deal-sync` says why it was not renewed.
+                              since 2026-01-09T16:28:27Z. Next: `channelkeeper explain acme/deal-sync` says why it was not renewed.
             day 5 19:38  !! channelkeeper: failing: 4 problems.
                             Not everything is covered.
                             - needs-a-person: account acme: needs a person: the look at Zoho failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried again every hour, and at once when the config gives others; writes failed: token: the OAuth server refuses the credentials: invalid_code (the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one); it is tried agai...
                               since 2026-01-09T00:00:01Z. Next: check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`.
                             - nothing-covered: account acme: none of 2 channels is covered
                               since 2026-01-09T19:28:31Z. Next: see the account's other reasons; `channelkeeper gaps` lists what was missed.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
-                            - uncovered: account acme: channel deal-sync: not covered
-                              since 2026-01-09T19:28:31Z. Next: `channelkeeper explain deal-sync` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel deal-sync: not covered since 2026-01-09T19:28:28Z
+                              since 2026-01-09T19:28:31Z. Next: `channelkeeper explain acme/deal-sync` says why; `channelkeeper gaps` lists what was missed.
             day 6 00:00  ** acme has a new refresh token, and the config is read again
             day 6 00:00     acme: can look at Zoho again, after 974 failed passes
             day 6 00:00     acme: enables deal-sync, for 1d
@@ -151,23 +151,23 @@ fn an_outage_that_outlasts_a_life_is_a_gap_from_its_end_to_the_end_of_the_outage
 
             before       !! channelkeeper: failing: 1 problem.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T13:24:50Z
+                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
             day 2 00:00  ** Zoho is down for 1d 6h: no call is answered
             day 2 00:00     acme: cannot look at Zoho (list: no usable reply: timed out); something is uncovered
             day 2 00:10  !! channelkeeper: failing: 2 problems.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T13:24:50Z
+                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
                             - look-failed: account acme: the look at Zoho failed: list: no usable reply: timed out
                               since 2026-01-06T00:00:30Z. Next: nothing within the guaranteed time, if Zoho is down; otherwise look at the reason.
             day 2 09:55     acme: renews in the last moment later: deal-sync
             day 2 10:06  !! channelkeeper: failing: 4 problems.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T13:24:50Z
+                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
                             - emergency: account acme: channel deal-sync: not renewed yet, and ends in 2h 49m
-                              since 2026-01-06T09:55:50Z. Next: `channelkeeper explain deal-sync` says why it was not renewed.
+                              since 2026-01-06T09:55:50Z. Next: `channelkeeper explain acme/deal-sync` says why it was not renewed.
                             - look-failed: account acme: the look at Zoho failed: token: no access token before 2026-01-06T10:05:49.676Z: 8 tokens were asked for in 10 minutes
                               since 2026-01-06T00:00:30Z. Next: nothing within the guaranteed time, if Zoho is down; otherwise look at the reason.
                             - writes-failed: account acme: writes failed: token: no access token before 2026-01-06T10:05:49.676Z: 8 tokens were asked for in 10 minutes
@@ -176,10 +176,10 @@ fn an_outage_that_outlasts_a_life_is_a_gap_from_its_end_to_the_end_of_the_outage
                             Not everything is covered.
                             - nothing-covered: account acme: none of 2 channels is covered
                               since 2026-01-06T12:56:03Z. Next: see the account's other reasons; `channelkeeper gaps` lists what was missed.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
-                            - uncovered: account acme: channel deal-sync: not covered
-                              since 2026-01-06T12:56:03Z. Next: `channelkeeper explain deal-sync` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T13:24:50Z
+                              since 2026-01-04T13:24:51Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel deal-sync: not covered since 2026-01-06T12:55:50Z
+                              since 2026-01-06T12:56:03Z. Next: `channelkeeper explain acme/deal-sync` says why; `channelkeeper gaps` lists what was missed.
                             - look-failed: account acme: the look at Zoho failed: token: no access token before 2026-01-06T13:08:32.736Z: 8 tokens were asked for in 10 minutes
                               since 2026-01-06T00:00:30Z. Next: nothing within the guaranteed time, if Zoho is down; otherwise look at the reason.
                             - writes-failed: account acme: writes failed: token: no access token before 2026-01-06T13:08:32.736Z: 8 tokens were asked for in 10 minutes
@@ -208,8 +208,8 @@ fn an_edit_is_a_gap_until_the_next_audit() {
 
             before       !! channelkeeper: failing: 1 problem.
                             Not everything is covered.
-                            - uncovered: account acme: channel closing-deals: not covered
-                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain closing-deals` says why; `channelkeeper gaps` lists what was missed.
+                            - uncovered: account acme: channel closing-deals: not covered since 2026-01-04T09:38:55Z
+                              since 2026-01-04T09:38:56Z. Next: `channelkeeper explain acme/closing-deals` says why; `channelkeeper gaps` lists what was missed.
             day 1 12:05  ** somebody takes Contacts.create from deal-sync at Zoho
             day 1 12:15     acme: repairs (events: missing Contacts.create) deal-sync, for 20h 54m
 

@@ -117,7 +117,7 @@ async fn with_the_webhook_goes_what_it_was_told() {
     clock.sleep(Duration::from_secs(3600)).await;
     assert!(store.told().unwrap().is_some());
     fleets.send_replace(with(Alerts::default()));
-    clock.sleep(Duration::from_secs(3600)).await;
+    clock.sleep(2 * BREATH).await;
     assert_eq!(store.told().unwrap(), None, "a webhook that comes later is told all of it");
     closing.cancel();
     task.await.unwrap();

@@ -248,8 +248,12 @@ fn a_start_with_a_broken_config_says_which_account_cannot_go_on_because_its_secr
     place.write("this is no config");
 
     let daemon = Daemon::start(&place);
-    let told =
-        daemon.log.iter().find(|line| line.contains("this account cannot go on")).cloned().unwrap();
+    let told = daemon
+        .log
+        .iter()
+        .find(|line| line.contains("the daemon cannot work on this account"))
+        .cloned()
+        .unwrap();
     for word in ["sim1", "plain string", "never stored"] {
         assert!(told.contains(word), "no {word:?} in {told}");
     }

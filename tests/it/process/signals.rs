@@ -42,7 +42,7 @@ fn a_second_signal_does_not_wait_for_the_call_under_way() {
     // Signals that come together are one, so that it takes a moment until one is the second.
     daemon.until("the second signal is heard", |daemon| {
         daemon.signal(Signal::TERM);
-        daemon.has_said("stopped at once: what a call under way came to is found by the next start")
+        daemon.has_said("stopped at once: the next start finds out how the call under way ended")
     });
     let (code, log) = daemon.ends();
     assert_eq!(code, Some(0), "what was stopped is not to be started again: {log:#?}");

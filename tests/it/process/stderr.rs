@@ -147,7 +147,7 @@ fn a_reader_that_was_slow_is_told_how_many_lines_it_missed() {
         let mut line = String::new();
         assert_ne!(reader.read_line(&mut line).unwrap(), 0, "nothing is said of it");
         let line: Value = serde_json::from_str(&line).unwrap();
-        if line["message"] == "log lines were lost: whoever reads stderr was too slow" {
+        if line["message"] == "log lines were lost, because the reader of stderr was too slow" {
             break line;
         }
     };
