@@ -1,12 +1,12 @@
 //! The simulator as a transport, within this process: a request goes straight into the state of a
 //! [`Zoho`], and its reply comes back.
 //!
-//! Rehearsals and tests share it. It does what a network does: a request travels, an org has only so
-//! many calls under way, a reply that does not come in time or breaks off is a [`TransportError`].
-//! Whoever needs more to happen on the way builds a [`Road`].
+//! Rehearsals and tests share it. It does what a network does: a request travels, an org has only
+//! so many calls under way, a reply that does not come in time or breaks off is a
+//! [`TransportError`]. Whoever needs more to happen on the way builds a [`Road`].
 //!
-//! Deliberately not here: a socket (`simulator::http` has one) and any bound of the real HTTP client
-//! but the patience and the size of a reply.
+//! Deliberately not here: a socket (`simulator::http` has one) and any bound of the real HTTP
+//! client but the patience and the size of a reply.
 
 use std::future::ready;
 use std::pin::Pin;

@@ -5,8 +5,8 @@
 //! no end, and opening some devices does something. So only regular files are opened, opening waits
 //! for nobody, and no more is read than was asked for.
 //!
-//! The files that a person's command writes, secrets and configs, go out by it too: all of a file or
-//! nothing, and for its owner alone.
+//! The files that a person's command writes, secrets and configs, go out by it too: all of a file
+//! or nothing, and for its owner alone.
 //!
 //! The time that a disk takes is not bounded here: whoever may not wait reads in a thread that can
 //! be left behind.

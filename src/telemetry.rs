@@ -6,8 +6,9 @@
 //! escaped where it would end the line, command a terminal or turn its direction. (JSON escapes by
 //! itself.)
 //!
-//! `RUST_LOG` filters by level and target (`debug`, `warn,channelkeeper::zoho=trace`); without it everything of ours is shown from `info` on, and of the
-//! libraries what needs a person. `-v` and `-q` on the command line are above it. The cron crate logs `Uninited` at info at each start, and
+//! `RUST_LOG` filters by level and target (`debug`, `warn,channelkeeper::zoho=trace`); without it
+//! everything of ours is shown from `info` on, and of the libraries what needs a person. `-v` and
+//! `-q` on the command line are above it. The cron crate logs `Uninited` at info at each start, and
 //! reqwest's and hyper's finer levels would show URLs.
 //!
 //! A process that runs for long ([`Wait::Never`]) writes through a bounded queue with a thread of

@@ -25,8 +25,8 @@ pub(super) struct ApplyArgs {
     /// channels
     #[arg(long)]
     allow_removals: bool,
-    /// Enable the declared channels also where all running ones are gone at once and another org may
-    /// answer
+    /// Enable the declared channels also where all running ones are gone at once and another org
+    /// may answer
     #[arg(long)]
     accept_vanished: bool,
     /// Only show what would be done, as `plan` does, with its exit code; write nothing

@@ -29,8 +29,9 @@ use online::{Answers, Verdict};
 /// Check the config, and say which outages its channels survive.
 ///
 /// Says everything that is wrong, what each channel's renewal survives, and how many calls a day
-/// each account takes. Does not ask Zoho, unless --online is given. A running daemon is asked only where a renewal could
-/// not fail twice: channels that it holds so already are a warning, others are an error.
+/// each account takes. Does not ask Zoho, unless --online is given. A running daemon is asked only
+/// where a renewal could not fail twice: channels that it holds so already are a warning, others
+/// are an error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CheckArgs {
@@ -188,8 +189,8 @@ fn print(
         let seconds = |seconds: &u64| brief(Duration::from_secs(*seconds));
         writeln!(
             stdout,
-            "  {account}: {} of {} life, renewed with {} left, which survives {failed_passes} failed passes in a row and \
-             an outage of {}",
+            "  {account}: {} of {} life, renewed with {} left, which survives {failed_passes} \
+             failed passes in a row and an outage of {}",
             counted(*channels, "channel"),
             seconds(lifetime_seconds),
             seconds(margin_seconds),

@@ -95,22 +95,30 @@ pub(crate) struct Beside {
     pub store: Store,
 }
 
+/// What bounds an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct ReplyBounds {
+    pub(crate) patience: Duration,
+    pub(crate) size_max: usize,
+}
+
 /// The answer of a URL, which is shown a token if there is one. `path` is asked for when the URL
 /// names none. Time and bytes are bounded.
 ///
 /// # Errors
 /// When it is no URL, does not answer in time, or answers anything but 200 or more than that.
 pub(crate) async fn fetch(
-    (url, token): (&str, Option<&Secret>),
+    url: &str,
+    token: Option<&Secret>,
     path: &str,
-    (patience, size_max): (Duration, usize),
+    bounds: ReplyBounds,
 ) -> anyhow::Result<Vec<u8>> {
     // The URL may hold a password.
     let mut url: reqwest::Url = url.parse().context("--url is no URL")?;
     if url.path() == "/" {
         url.set_path(path);
     }
-    let client = crate::zoho::transport::client()?.timeout(patience).build()?;
+    let client = crate::zoho::transport::client()?.timeout(bounds.patience).build()?;
     // reqwest's errors name the URL, which may hold a password.
     let silent = |error: reqwest::Error| anyhow::Error::from(error.without_url());
     let named = url.host_str().unwrap_or("it").to_owned();
@@ -125,7 +133,8 @@ pub(crate) async fn fetch(
         reply.chunk().await.map_err(silent).with_context(|| format!("{named} broke off"))?
     {
         body.extend_from_slice(&chunk);
-        ensure!(body.len() <= size_max, "{named} answered more than {} KiB", size_max / 1024);
+        let most = bounds.size_max;
+        ensure!(body.len() <= most, "{named} answered more than {} KiB", most / 1024);
     }
     Ok(body)
 }
@@ -221,8 +230,8 @@ pub(crate) async fn thin_in_force(common: &Common) -> anyhow::Result<slack::Chan
 }
 
 /// The store of a command that looks and has none: in the user's cache, so that an access token is
-/// used again, and with it the memory of how many were fetched. Zoho gives ten in ten minutes. It is
-/// gone with the command where there is no cache, or another command has it.
+/// used again, and with it the memory of how many were fetched. Zoho gives ten in ten minutes. It
+/// is gone with the command where there is no cache, or another command has it.
 fn for_a_look(config: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
     let config = std::path::absolute(config)?.display().to_string();
     let folder = format!("{:016x}", Fingerprint::of(&["config", &config]).0);
@@ -299,7 +308,8 @@ impl Daemon {
                 tokio::select! {
                     answer = &mut answer => return answer,
                     () = clock.sleep(UNSAID) => complain(&format!(
-                        "note: the daemon is waiting for Zoho; the answer is waited for at most {} minutes",
+                        "note: the daemon is waiting for Zoho; the answer is waited for at most {} \
+                         minutes",
                         LOOK_PATIENCE.as_secs() / 60
                     )),
                 }
@@ -317,7 +327,8 @@ impl Daemon {
             let socket = self.socket.display();
             let why = match error.is_timeout() {
                 true => format!(
-                    "the daemon at {socket} did not answer within {} seconds; it is stopped or overloaded",
+                    "the daemon at {socket} did not answer within {} seconds; it is stopped or \
+                     overloaded",
                     patience.as_secs()
                 ),
                 false => format!("the daemon at {socket} does not answer"),

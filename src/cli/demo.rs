@@ -69,9 +69,7 @@ pub(super) async fn run(args: DemoArgs, stdout: &mut (dyn Write + Send)) -> anyh
     let daemon = start(options(&stage, dir.path(), args.http, reports)).await?;
     writeln!(stdout, "{}", world::introduction(&args_line(&args), daemon.listening()))?;
     let director = Director::new(&stage, daemon.reloads(), args.days);
-    let stopper = daemon.stopper();
-    let played =
-        play((daemon, director, stopper), &stage, story::Story::new(&stage, heard), stdout).await;
+    let played = play(daemon, director, &stage, story::Story::new(&stage, heard), stdout).await;
     closing.cancel();
     let summary = played?;
     write!(stdout, "{}", summary.to_text())?;
@@ -80,13 +78,15 @@ pub(super) async fn run(args: DemoArgs, stdout: &mut (dyn Write + Send)) -> anyh
 
 /// The daemon, the script and the story, until the script ends or somebody interrupts.
 async fn play(
-    (daemon, director, stopper): (Daemon, Director, CancellationToken),
+    daemon: Daemon,
+    director: Director,
     stage: &Stage,
     mut story: story::Story,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<summary::Summary> {
     let mut signals = crate::daemon::signals::Incoming::listen()?;
     let (lines, mut told) = mpsc::channel(256);
+    let stopper = daemon.stopper();
     let script = tokio::spawn(director.direct(lines));
     let running = tokio::spawn(daemon.run());
     loop {

@@ -149,7 +149,8 @@ fn text(missed: &[Missed], all: bool, hints: bool) -> String {
     }
     if !hints {
         lines.push(
-            "the requests that find what was missed: channelkeeper gaps --hints, or with the name of a channel"
+            "the requests that find what was missed: channelkeeper gaps --hints, or with the name \
+             of a channel"
                 .to_owned(),
         );
     }

@@ -75,7 +75,8 @@ impl Text {
     fn template(&self, args: &str) -> String {
         let Text { examples, codes: _, rest: _ } = self;
         format!(
-            "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{args}\n\n{}\n{examples}{{after-help}}",
+            "{{about-with-newline}}\n{{usage-heading}} \
+             {{usage}}\n\n{args}\n\n{}\n{examples}{{after-help}}",
             heading("Examples")
         )
     }

@@ -85,8 +85,8 @@ pub(super) async fn run(
     match &dir {
         Some(_) => write_tokens(&imported, &tokens)?,
         None if imported.channels.iter().any(|channel| channel.token_file.is_some()) => complain(
-            "note: the tokens are not written anywhere; the files that the declarations name are still to be made, or \
-             give --secrets-dir DIR",
+            "note: the tokens are not written anywhere; the files that the declarations name are \
+             still to be made, or give --secrets-dir DIR",
         ),
         None => {}
     }
@@ -177,7 +177,8 @@ fn write_tokens(imported: &Imported, tokens: &BTreeMap<ChannelId, Secret>) -> an
                 let held = held.text().with_context(|| format!("{file} cannot be read"))?;
                 if without_line_break(&held) != token.expose() {
                     bail!(
-                        "{file} is there already and holds something else; move it away, or give another directory"
+                        "{file} is there already and holds something else; move it away, or give \
+                         another directory"
                     );
                 }
             }

@@ -83,7 +83,8 @@ pub(super) async fn run(
     let file = destination(account, args.out.clone())?;
     if account.credentials.client_secret.expose().is_empty() {
         bail!(
-            "the client secret of account {} is not there yet: put it where the config says, and try again",
+            "the client secret of account {} is not there yet: put it where the config says, and \
+             try again",
             account.name
         );
     }
@@ -102,7 +103,8 @@ pub(super) async fn run(
         config::set_data_center(&common.config, account.name.as_str(), center.key).map_err(
             |why| {
                 anyhow::anyhow!(
-                    "the refresh token is in {}, and the config is as it was ({why}): write data_center = \"{}\" there",
+                    "the refresh token is in {}, and the config is as it was ({why}): write \
+                     data_center = \"{}\" there",
                     file.display(),
                     center.key
                 )
@@ -161,7 +163,8 @@ pub(super) fn chosen<'a>(desired: &'a Desired, name: Option<&str>) -> anyhow::Re
         (None, _, Some(name)) => Err(no_account(desired, name)),
         (None, _, None) => {
             bail!(
-                "the config declares no account: add [accounts.NAME] with client_id and client_secret"
+                "the config declares no account: add [accounts.NAME] with client_id and \
+                 client_secret"
             )
         }
     }
@@ -185,7 +188,8 @@ fn destination(account: &Account, out: Option<PathBuf>) -> anyhow::Result<PathBu
             account.name
         ),
         (None, origin @ (Origin::Env(_) | Origin::Credential(_) | Origin::Command(_))) => bail!(
-            "the refresh token of account {} is {origin}, which cannot be written here; say where it goes with --out FILE",
+            "the refresh token of account {} is {origin}, which cannot be written here; say where \
+             it goes with --out FILE",
             account.name
         ),
     }
@@ -203,7 +207,8 @@ fn grant_code(given: &str, scope: &str) -> anyhow::Result<Secret> {
     let code = if given == "-" { asked(scope)? } else { given.to_owned() };
     if code.trim().is_empty() {
         bail!(
-            "there is no code: make one in Zoho's API console (self client, Generate Code) and type or pipe it in"
+            "there is no code: make one in Zoho's API console (self client, Generate Code) and \
+             type or pipe it in"
         );
     }
     Ok(Secret::new(code.trim()))
@@ -249,10 +254,8 @@ async fn by_device(
 fn words((account, scope): (&Account, &str), invitation: &Invitation, is_terminal: bool) -> String {
     let Invitation { url, user_code, direct_url, lives, .. } = invitation;
     let mut text = format!(
-        "To let channelkeeper keep the channels of account {}:\n  \
-         1. open {url}\n  \
-         2. type the code {user_code}\n  \
-         3. choose the org, and accept the scope {scope}\n",
+        "To let channelkeeper keep the channels of account {}:\n  1. open {url}\n  2. type the \
+         code {user_code}\n  3. choose the org, and accept the scope {scope}\n",
         account.name,
     );
     let direct = direct_url.as_ref().unwrap_or(url);
@@ -274,8 +277,8 @@ fn accepted(account: &Account, location: &Location, accept: Accept) -> anyhow::R
     let name = &account.name;
     let Some(center) = location.center else {
         bail!(
-            "the org is in the data centre {location}, which is none of those that data_center names; \
-             give account {name} its api_url and accounts_url"
+            "the org is in the data centre {location}, which is none of those that data_center \
+             names; give account {name} its api_url and accounts_url"
         );
     };
     if !DataCenter::ALL.iter().any(|known| known.accounts_url == account.accounts_url) {
@@ -285,7 +288,8 @@ fn accepted(account: &Account, location: &Location, accept: Accept) -> anyhow::R
         );
     }
     let question = format!(
-        "the org is in the data centre {location}; write data_center = \"{location}\" for account {name} into the config?"
+        "the org is in the data centre {location}; write data_center = \"{location}\" for account \
+             {name} into the config?"
     );
     match accept {
         Accept::Unasked => Ok(center),

@@ -104,7 +104,8 @@ fn told(done: &LoggedOut, common: &Common, stdout: &mut (dyn Write + Send)) -> a
     }
     writeln!(
         stdout,
-        "the channels live on at Zoho until they expire; `channelkeeper login` lets them be renewed again"
+        "the channels live on at Zoho until they expire; `channelkeeper login` lets them be \
+         renewed again"
     )?;
     Ok(())
 }

@@ -99,7 +99,8 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
         0 => writeln!(stdout, "nothing to do"),
         steps if all_bookkeeping => writeln!(
             stdout,
-            "nothing to write at Zoho; `channelkeeper apply` takes {} that only the store remembers",
+            "nothing to write at Zoho; `channelkeeper apply` takes {} that only the store \
+             remembers",
             counted(steps, "step")
         ),
         1 => writeln!(
@@ -109,7 +110,8 @@ fn print(plans: &PlansView, stdout: &mut (dyn Write + Send)) -> std::io::Result<
         steps => {
             writeln!(
                 stdout,
-                "{steps} steps to do; `channelkeeper apply --plan {checksum}` does them and nothing else"
+                "{steps} steps to do; `channelkeeper apply --plan {checksum}` does them and \
+                 nothing else"
             )
         }
     }

@@ -20,7 +20,7 @@ use crate::expose::summary::Summary;
 use crate::files;
 use crate::model::secret::Origin;
 
-use super::connect;
+use super::connect::{self, ReplyBounds};
 use super::{Common, Exit};
 
 /// Check until when everything is covered, as a monitoring plugin.
@@ -34,7 +34,8 @@ pub(super) struct ProbeArgs {
     /// The status file of a daemon, or a copy of it
     #[arg(long, value_name = "PATH", conflicts_with = "url")]
     file: Option<PathBuf>,
-    /// The health endpoints of a daemon (http://127.0.0.1:8470), or the whole URL of a copy of its status file
+    /// The health endpoints of a daemon (http://127.0.0.1:8470), or the whole URL of a copy of its
+    /// status file
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// A file with the token that the health endpoints at --url ask for ([http] token)
@@ -107,8 +108,7 @@ impl Source {
                     .clone()
                     .map(|path| fetch(&Origin::File(path), &Surroundings::of_process()));
                 let token = token.transpose()?;
-                let bytes =
-                    connect::fetch((url, token.as_ref()), SUMMARY, (PATIENCE, SIZE_MAX)).await?;
+                let bytes = connect::fetch(url, token.as_ref(), SUMMARY, BOUNDS).await?;
                 parsed(&bytes).context("what it answered").map(Some)
             }
             Source::Daemon => {
@@ -130,7 +130,7 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// Where the health endpoints show it.
 const SUMMARY: &str = "/api/v1/summary";
 /// How long a source may take to answer: less than monitoring systems wait for a plugin.
-const PATIENCE: Duration = Duration::from_secs(8);
+const BOUNDS: ReplyBounds = ReplyBounds { patience: Duration::from_secs(8), size_max: SIZE_MAX };
 /// No summary is larger.
 const SIZE_MAX: usize = 1024 * 1024;
 

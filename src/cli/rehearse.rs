@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::config::{self, Surroundings};
 use crate::model::desired::Desired;
+use crate::model::time::Timestamp;
 
 use super::connect::print_problems;
 use super::{Common, Exit};
@@ -100,6 +101,9 @@ impl RehearseArgs {
         Ok(head.with(stage::play(Script { desired, days, seed, trouble, progress })?))
     }
 }
+
+/// When the first day begins: a Monday.
+const BEGINS: Timestamp = Timestamp::constant(1_767_571_200, 0);
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -83,7 +83,8 @@ pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> 
         Err(RunError::Config(problems)) => {
             complain(config::render(&problems, Look::Plain).trim_end());
             complain(
-                "error: the config cannot be used, and the store holds no earlier state to go on with",
+                "error: the config cannot be used, and the store holds no earlier state to go on \
+                 with",
             );
             Ok(Exit::BadConfig)
         }

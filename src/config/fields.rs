@@ -31,7 +31,8 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     /// Reads a whole table; whatever `read` does not ask for is reported as unknown.
     pub(super) fn read<T>(
         reader: &'r mut Reader<'n>,
-        (title, anchor): (String, Place),
+        title: String,
+        anchor: Place,
         table: DeTable<'i>,
         read: impl FnOnce(&mut Fields<'_, 'n, 'i>) -> T,
     ) -> T {
@@ -179,7 +180,8 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     /// A list of strings and tables.
     pub(super) fn entries<T>(
         &mut self,
-        (key, title): (&'static str, &str),
+        key: &'static str,
+        title: &str,
         text: fn(String) -> T,
         table: fn(&mut Fields<'_, 'n, 'i>) -> T,
     ) -> Given<Vec<At<T>>> {
@@ -197,8 +199,8 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                         entries.push(At { value: text(value.into_owned()), place });
                     }
                     DeValue::Table(value) => {
-                        let of = (title.to_owned(), place);
-                        let value = Fields::read(self.reader, of, value, table);
+                        let title = title.to_owned();
+                        let value = Fields::read(self.reader, title, place, value, table);
                         entries.push(At { value, place });
                     }
                     DeValue::Integer(_)
@@ -247,7 +249,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         };
         match self.take(key) {
             Given::Is(At { value: DeValue::Table(table), place }) => {
-                At { value: Fields::read(self.reader, (title, place), table, read), place }
+                At { value: Fields::read(self.reader, title, place, table, read), place }
             }
             Given::Is(at) => {
                 self.wrong_type::<()>(key, &at, Wanted::Table);
@@ -286,7 +288,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                 );
                 continue;
             };
-            let value = Fields::read(self.reader, (title, place), table, &mut read);
+            let value = Fields::read(self.reader, title, place, table, &mut read);
             named.push((name, value));
         }
         named
@@ -295,7 +297,8 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     /// A list of tables, `[[key]]`.
     pub(super) fn tables<T>(
         &mut self,
-        (key, title): (&'static str, &str),
+        key: &'static str,
+        title: &str,
         mut read: impl FnMut(&mut Fields<'_, 'n, 'i>) -> T,
     ) -> Given<Vec<At<T>>> {
         self.take(key).then(|at| {
@@ -309,7 +312,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                     self.wrong_type::<()>(key, &At { value, place }, Wanted::Tables);
                     continue;
                 };
-                let value = Fields::read(self.reader, (title.to_owned(), place), table, &mut read);
+                let value = Fields::read(self.reader, title.to_owned(), place, table, &mut read);
                 values.push(At { value, place });
             }
             Given::Is(At { value: values, place: at.place })
@@ -378,7 +381,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         let ways = ["env", "file", "credential", "command"];
         let any_unknown = table.keys().any(|key| !ways.contains(&key.get_ref().as_ref()));
         let (env, file, credential, command) =
-            Fields::read(self.reader, (title, place), table, |fields| {
+            Fields::read(self.reader, title, place, table, |fields| {
                 let [env, file, credential] =
                     ["env", "file", "credential"].map(|key| fields.text(key));
                 (env, file, credential, fields.hidden_texts("command"))

@@ -157,7 +157,7 @@ impl Loading {
         let mut reader = Reader { file, text: &source.text, safe: Vec::new(), notes };
         let place = Place { file, start: 0, end: 0 };
         let document =
-            Fields::read(&mut reader, (String::new(), place), table.into_inner(), |fields| {
+            Fields::read(&mut reader, String::new(), place, table.into_inner(), |fields| {
                 Document::read(fields, role)
             });
         let mut safe = reader.safe;

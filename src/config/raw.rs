@@ -437,7 +437,7 @@ impl Document {
     pub(super) fn read(fields: &mut Fields<'_, '_, '_>, role: Role) -> Document {
         let accounts = fields.named("accounts", Account::read);
         let accounts_misspelt = fields.has_misspelt("accounts");
-        let channels = fields.tables(("channels", "channel"), Channel::read);
+        let channels = fields.tables("channels", "channel", Channel::read);
         if role == Role::Included {
             for key in [
                 "include",
@@ -639,7 +639,7 @@ impl Channel {
             renew_before: fields.duration("renew_before", values::life),
             notify_on_related_action: fields.flag("notify_on_related_action"),
             return_affected_field_values: fields.flag("return_affected_field_values"),
-            conditions: fields.tables(("conditions", "condition"), Condition::read),
+            conditions: fields.tables("conditions", "condition", Condition::read),
             mode: fields.parsed("mode", values::mode),
             backfill: fields.parsed("backfill", values::backfill_mode),
             place: fields.anchor(),
@@ -653,8 +653,8 @@ impl Condition {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Condition {
         let condition = Condition {
             module: fields.text("module"),
-            any_of: fields.entries(("any_of", "group"), Entry::Field, Entry::read),
-            all_of: fields.entries(("all_of", "group"), Entry::Field, Entry::read),
+            any_of: fields.entries("any_of", "group", Entry::Field, Entry::read),
+            all_of: fields.entries("all_of", "group", Entry::Field, Entry::read),
         };
         fields.require("module", &condition.module, "add module = \"Deals\"");
         condition
@@ -664,8 +664,8 @@ impl Condition {
 impl Entry {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Entry {
         Entry::Group(Group {
-            any_of: fields.entries(("any_of", "group"), Entry::Field, Entry::read),
-            all_of: fields.entries(("all_of", "group"), Entry::Field, Entry::read),
+            any_of: fields.entries("any_of", "group", Entry::Field, Entry::read),
+            all_of: fields.entries("all_of", "group", Entry::Field, Entry::read),
         })
     }
 }

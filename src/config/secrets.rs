@@ -148,12 +148,14 @@ impl SecretError {
         match self {
             SecretError::NotSet(name) => {
                 format!(
-                    "set {name} where the daemon starts: Environment= or EnvironmentFile= of its unit"
+                    "set {name} where the daemon starts: Environment= or EnvironmentFile= of its \
+                     unit"
                 )
             }
             SecretError::NoCredentials(name) => {
                 format!(
-                    "add LoadCredential={name}:/path/to/secret to the unit; only the unit itself can read it"
+                    "add LoadCredential={name}:/path/to/secret to the unit; only the unit itself \
+                     can read it"
                 )
             }
             SecretError::BadCredentialName(_) => {

@@ -293,11 +293,11 @@ struct Kept {
 
 impl Kept {
     fn views(&self, since: Option<Timestamp>) -> Vec<GapView> {
-        views(self.account.as_str(), (&self.ledger, &self.acks), since, self.zoho_now)
+        views(self.account.as_str(), &self.ledger, &self.acks, since, self.zoho_now)
     }
 
     fn unacknowledged(&self) -> usize {
-        unacknowledged((&self.ledger, &self.acks), self.zoho_now)
+        unacknowledged(&self.ledger, &self.acks, self.zoho_now)
     }
 }
 

@@ -2,8 +2,8 @@
 //! a daemon.
 //!
 //! The daemon, a command without a daemon, a rehearsal and the tests' world are all made here, so
-//! what one of them shows holds for the others. [`assemble`] starts nothing. [`Parts::tasks`] is the
-//! table of everything that runs; who spawns it, stops it ([`Stop`]) and joins it is the host.
+//! what one of them shows holds for the others. [`assemble`] starts nothing. [`Parts::tasks`] is
+//! the table of everything that runs; who spawns it, stops it ([`Stop`]) and joins it is the host.
 //!
 //! Deliberately not here: reading a config or opening a store ([`super::run`] and the command line
 //! each tell of it in their own way), and listening (`super::doors`).
@@ -83,7 +83,8 @@ pub struct Parts {
     hook_board: HookBoard,
 }
 
-/// Makes the parts. Those of a command hold nothing: its scheduler makes a pass when it is asked to.
+/// Makes the parts. Those of a command hold nothing: its scheduler makes a pass when it is asked
+/// to.
 ///
 /// # Errors
 /// When what is remembered of a token cannot be read.
@@ -170,8 +171,8 @@ impl Parts {
         })
     }
 
-    /// Where verbs are answered, and who reads the config again. `loaded` is the config, when it has
-    /// just been read.
+    /// Where verbs are answered, and who reads the config again. `loaded` is the config, when it
+    /// has just been read.
     pub fn desk(
         &self,
         config: PathBuf,

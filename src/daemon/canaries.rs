@@ -178,7 +178,7 @@ async fn send((wakes, clock, transport, store): Means, due: Due) {
         Ok(response) => Some(format!("HTTP {}", response.status)),
         Err(why) => Some(why),
     };
-    match keep(&store, &account, (url, sent_at), refused) {
+    match keep(&store, &account, url, sent_at, refused) {
         Ok(true) => wakes.wake(Some(account), "canary").await,
         Ok(false) => {}
         Err(error) => warn!(error = chain(&error), "the result of a canary cannot be stored"),
@@ -189,7 +189,8 @@ async fn send((wakes, clock, transport, store): Means, due: Due) {
 fn keep(
     store: &Store,
     account: &AccountName,
-    (url, sent_at): (Fingerprint, Timestamp),
+    url: Fingerprint,
+    sent_at: Timestamp,
     refused: Option<String>,
 ) -> Result<bool, StoreError> {
     let known = store.canaries(account)?.remove(&url);

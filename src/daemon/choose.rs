@@ -43,7 +43,8 @@ pub enum UnknownName {
     Unusable(AccountName, String),
     /// A name that is an account's and a channel's.
     #[error(
-        "{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them another name"
+        "{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them \
+         another name"
     )]
     Ambiguous(Address),
 }

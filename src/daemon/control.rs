@@ -108,8 +108,10 @@ impl Peer {
     fn admitted(stream: &UnixStream, door: &Path) -> Option<Peer> {
         let credentials = stream.peer_cred().ok()?;
         let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
-        let file = std::fs::symlink_metadata(door).map(|file| (file.mode(), file.gid())).ok();
-        if may_use((peer.uid, credentials.gid()), rustix::process::geteuid().as_raw(), file) {
+        let file = std::fs::symlink_metadata(door);
+        let file = file.map(|file| DoorFile { mode: file.mode(), group: file.gid() }).ok();
+        let own = rustix::process::geteuid().as_raw();
+        if may_use(peer.uid, credentials.gid(), own, file) {
             return Some(peer);
         }
         warn!(
@@ -121,12 +123,19 @@ impl Peer {
     }
 }
 
+/// The socket's file, as the file system has it.
+#[derive(Clone, Copy)]
+struct DoorFile {
+    mode: u32,
+    group: u32,
+}
+
 /// True when a user and group may use a socket with this mode and group: its owner, root, and its
 /// group. The kernel has already let in everybody that the mode allows, supplementary groups
 /// included. Only a mode that was opened to others has to be made up for.
-fn may_use((uid, gid): (u32, u32), own: u32, file: Option<(u32, u32)>) -> bool {
-    let by_group = |(mode, group): (u32, u32)| mode & 0o007 == 0 || gid == group;
-    uid == own || uid == 0 || file.is_some_and(by_group)
+fn may_use(uid: u32, gid: u32, own: u32, door: Option<DoorFile>) -> bool {
+    let by_group = |door: DoorFile| door.mode & 0o007 == 0 || gid == door.group;
+    uid == own || uid == 0 || door.is_some_and(by_group)
 }
 
 /// Says who asked for a change.
@@ -268,9 +277,10 @@ mod tests {
             ((1001, 1001), 0o140_666, false),
             ((65534, 65534), 0o140_777, false),
         ];
-        for (peer, mode, may) in table {
-            assert_eq!(may_use(peer, own, Some((mode, group))), may, "{peer:?} {mode:o}");
+        for ((uid, gid), mode, may) in table {
+            let door = Some(DoorFile { mode, group });
+            assert_eq!(may_use(uid, gid, own, door), may, "{uid} {gid} {mode:o}");
         }
-        assert!(may_use((1000, 5), own, None) && !may_use((1001, 2000), own, None));
+        assert!(may_use(1000, 5, own, None) && !may_use(1001, 2000, own, None));
     }
 }

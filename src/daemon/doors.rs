@@ -38,7 +38,8 @@ pub enum ListenError {
     },
     /// The config does not allow the address.
     #[error(
-        "other hosts can reach {0}: listen on 127.0.0.1, or set public = true under [http] of the config"
+        "other hosts can reach {0}: listen on 127.0.0.1, or set public = true under [http] of the \
+         config"
     )]
     NotPublic(SocketAddr),
 }

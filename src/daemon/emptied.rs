@@ -1,5 +1,5 @@
-//! A config that declares nothing, in place of one that declared something, or that gives an account
-//! with channels to another product.
+//! A config that declares nothing, in place of one that declared something, or that gives an
+//! account with channels to another product.
 //!
 //! A deploy that fails leaves an empty file far more often than somebody lets every account go. So
 //! such a config is not used, as a broken one is not, until `apply --allow-removals` says that it
@@ -44,8 +44,8 @@ pub(crate) fn refusal(
     }
     let (accounts, channels) = (counted(accounts, "account"), counted(channels, "channel"));
     Ok(Some(format!(
-        "{}: it declares no account, in place of {accounts} with {channels} (put the accounts back; if all are to \
-         go, `channelkeeper apply --allow-removals`)",
+        "{}: it declares no account, in place of {accounts} with {channels} (put the accounts \
+         back; if all are to go, `channelkeeper apply --allow-removals`)",
         file.display()
     )))
 }
@@ -62,8 +62,9 @@ fn moved(file: &Path, desired: &Desired, store: &Store) -> Result<Option<String>
             let (title, former) = (product.traits().title, former.traits().title);
             let channels = counted(records, "channel");
             return Ok(Some(format!(
-                "{}: account {name} is of {title}, with {channels} of {former} (declare the org of {title} as \
-                 another account; if they are to be left behind, `channelkeeper apply --allow-removals`)",
+                "{}: account {name} is of {title}, with {channels} of {former} (declare the org of \
+                 {title} as another account; if they are to be left behind, `channelkeeper apply \
+                 --allow-removals`)",
                 file.display()
             )));
         }

@@ -4,10 +4,10 @@
 //! it nor know of it. Events come from reports alone (`crate::expose::event`): nothing that is
 //! done at Zoho depends on a hook, and no hook is run while a step is made.
 //!
-//! The command and the URL are two ways. On each, events go one at a time and in order, each once: a
-//! failure is told (in the log, in the metrics, in health) and not tried again. At most [`QUEUE_MAX`]
-//! events wait on a way; then the oldest goes, and is counted. A stop waits for no hook, and what has
-//! not been told by then is not.
+//! The command and the URL are two ways. On each, events go one at a time and in order, each once:
+//! a failure is told (in the log, in the metrics, in health) and not tried again. At most
+//! [`QUEUE_MAX`] events wait on a way; then the oldest goes, and is counted. A stop waits for no
+//! hook, and what has not been told by then is not.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -189,7 +189,7 @@ impl Teller {
         now: Timestamp,
     ) -> Vec<Event> {
         match self.store.ledgers(account) {
-            Ok(ledgers) => self.seen.gaps(account, &ledgers, (report.zoho_time(now), now)),
+            Ok(ledgers) => self.seen.gaps(account, &ledgers, report.zoho_time(now), now),
             Err(error) => {
                 self.warn_of(Err(error));
                 Vec::new()
@@ -288,7 +288,7 @@ impl Lane {
 }
 
 async fn by_command(event: &Event, hooks: &Hooks, clock: &dyn Clock) -> Told {
-    let ended = run_command(&hooks.run, event.event, &body(event), (hooks.timeout, clock)).await;
+    let ended = run_command(&hooks.run, event.event, &body(event), hooks.timeout, clock).await;
     let (result, why) = match ended {
         Ok(()) => (HookResult::Done, None),
         Err(failure) => (failure.result(), Some(failure.to_string())),

@@ -2,7 +2,8 @@
 //!
 //! - [`former`]: how channels were declared that the config has no more and that are still ours;
 //! - `emptied`: a config that declares nothing, which is an accident until somebody says otherwise;
-//! - `slack`: channels whose renewal could not fail twice, refused at first and held where they run;
+//! - `slack`: channels whose renewal could not fail twice, refused at first and held where they
+//!   run;
 //! - [`fleet`]: the accounts to hold, each with its way to Zoho;
 //! - [`scheduler`]: one slot per account, bounded passes in flight, wall time polled;
 //! - `queue`: which account's turn it is;

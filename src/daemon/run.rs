@@ -9,8 +9,8 @@
 //!
 //! A reload (HUP) reads the config afresh and either swaps all of it or none of it.
 //!
-//! Stopping (TERM, or a task that ended by itself): no new pass is begun; passes under way end after
-//! the call they are in, and the steps they have left are found again by the next start; then
+//! Stopping (TERM, or a task that ended by itself): no new pass is begun; passes under way end
+//! after the call they are in, and the steps they have left are found again by the next start; then
 //! everybody else ends, and listeners close; the store is flushed with the last write and closes
 //! with the process. A second signal does not wait for any of it.
 

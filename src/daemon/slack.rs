@@ -1,7 +1,7 @@
 //! Channels whose renewal could not fail twice.
 //!
-//! There is one rule for every command and for the daemon: such channels are refused as a mistake of
-//! the config is. Where the last good desired state has them as they are, they are held all the
+//! There is one rule for every command and for the daemon: such channels are refused as a mistake
+//! of the config is. Where the last good desired state has them as they are, they are held all the
 //! same, so that whatever runs can be reloaded: health is degraded then, and says why.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,7 @@ pub(crate) fn judged_by_store(desired: &Desired, store: &Store) -> Result<Judged
 pub(crate) fn held(store: &Store) -> Result<Channels, StoreError> {
     let Lives { request_timeout, channels } = store.lives()?;
     let is_thin = |life: &Life| {
-        slack_of((life.lifetime, life.renew_before), &life.account, request_timeout).is_thin()
+        slack_of(life.lifetime, life.renew_before, &life.account, request_timeout).is_thin()
     };
     let thin = channels.into_iter().filter(is_thin);
     Ok(thin.map(|life| (life.account, life.id)).collect())
@@ -93,8 +93,8 @@ fn told(groups: &BTreeMap<Alike<'_>, Vec<(&Spec, Slack)>>) -> Vec<String> {
         let failures =
             if slack.failed_passes == 0 { "not fail even once" } else { "fail only once" };
         Some(format!(
-            "{}{} of account {account}, as {}: {} of life, renewed with {} left, so that a renewal may {failures} \
-             (give a longer lifetime or renew_before)",
+            "{}{} of account {account}, as {}: {} of life, renewed with {} left, so that a renewal \
+             may {failures} (give a longer lifetime or renew_before)",
             place.unwrap_or_default(),
             counted(channels.len(), "channel"),
             first.name,

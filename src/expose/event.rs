@@ -1,12 +1,12 @@
 //! Events for hooks, read off what passes did and found: pure.
 //!
 //! One value is one kind of event of one account in one pass, with up to `HELD_MAX` of the channels
-//! it is about, so that a pass over a thousand channels is ten things to tell. [`Seen`] remembers what was told of
-//! gaps and tokens; each gap begins once and ends once. What is remembered is kept in memory only:
-//! what began and ended while no daemon ran is in the ledger, and is not told.
+//! it is about, so that a pass over a thousand channels is ten things to tell. [`Seen`] remembers
+//! what was told of gaps and tokens; each gap begins once and ends once. What is remembered is kept
+//! in memory only: what began and ended while no daemon ran is in the ledger, and is not told.
 //!
-//! No secret is in an event: neither a token nor a `notify_url`. Deliberately absent: an event for a
-//! step that was only deferred, which the next pass makes.
+//! No secret is in an event: neither a token nor a `notify_url`. Deliberately absent: an event for
+//! a step that was only deferred, which the next pass makes.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ pub(crate) fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
         }
     }
     let told = |kind, channels: &[ChannelTold]| {
-        events((kind, &report.account), now, channels, About::Channels)
+        events(kind, &report.account, now, channels, About::Channels)
     };
     let mut all = told(HookEvent::Renewed, &renewed);
     all.extend(told(HookEvent::Refused, &refused));
@@ -110,7 +110,8 @@ pub(crate) fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
 
 /// As few as hold them all, each within [`HELD_MAX`].
 fn events<T: Clone>(
-    (event, account): (HookEvent, &AccountName),
+    event: HookEvent,
+    account: &AccountName,
     now: Timestamp,
     things: &[T],
     about: fn(Vec<T>) -> About,
@@ -140,7 +141,8 @@ impl Seen {
         &mut self,
         account: &AccountName,
         ledgers: &BTreeMap<ChannelId, Ledger>,
-        (zoho_now, now): (Timestamp, Timestamp),
+        zoho_now: Timestamp,
+        now: Timestamp,
     ) -> Vec<Event> {
         let found = gaps_of(ledgers, zoho_now);
         let before = self.gaps.insert(account.clone(), found.clone()).unwrap_or_default();
@@ -153,7 +155,7 @@ impl Seen {
             begun.extend(views(begun_of(former, latter)));
             ended.extend(views(ended_of(former, latter)));
         }
-        let told = |kind, gaps: &[GapView]| events((kind, account), now, gaps, About::Gaps);
+        let told = |kind, gaps: &[GapView]| events(kind, account, now, gaps, About::Gaps);
         let mut all = told(HookEvent::GapBegun, &begun);
         all.extend(told(HookEvent::GapEnded, &ended));
         all
@@ -171,7 +173,7 @@ impl Seen {
                 changed.push(ChannelTold::new(*id, &channel.spec.name));
             }
         }
-        events((HookEvent::TokenChanged, &report.account), now, &changed, About::Channels)
+        events(HookEvent::TokenChanged, &report.account, now, &changed, About::Channels)
     }
 
     /// Forgets accounts that are declared no longer.
@@ -180,8 +182,8 @@ impl Seen {
         self.tokens.retain(|account, _| is_declared(account));
     }
 
-    /// The config, when it is another one than was seen last. The first is none, nor is one from the
-    /// store.
+    /// The config, when it is another one than was seen last. The first is none, nor is one from
+    /// the store.
     pub(crate) fn config(
         &mut self,
         file: &str,

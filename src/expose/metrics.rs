@@ -85,26 +85,52 @@ fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family
         info("build", "The program's version.", "version", Some(env!("CARGO_PKG_VERSION"))),
         seconds("start_timestamp", "When the daemon started.").one(seconds_of(overview.started_at)),
         gauge("live", "1 while the scheduler's loop turns. Alert on 0.").one(truth(health.live)),
-        gauge("ready", "1 while `/readyz` says yes. Alert on 0 for 10 minutes.").one(truth(health.ready())),
-        gauge("status", "1 for the status that `/healthz` gives: ok, degraded or failing. Alert on failing; look at degraded within a day.")
-            .with(Status::ALL.map(status)),
+        gauge("ready", "1 while `/readyz` says yes. Alert on 0 for 10 minutes.")
+            .one(truth(health.ready())),
+        gauge(
+            "status",
+            "1 for the status that `/healthz` gives: ok, degraded or failing. Alert on failing; \
+             look at degraded within a day.",
+        )
+        .with(Status::ALL.map(status)),
         gauge("health_reasons", "How many things are not as they should be.")
             .one((health.reasons.len() + health.reasons_left_out) as f64),
-        seconds("loop_age", "How long ago the loop last turned; 30 at most while it is well. Alert above 90.")
-            .one(loop_age.0.as_secs_f64()),
+        seconds(
+            "loop_age",
+            "How long ago the loop last turned; 30 at most while it is well. Alert above 90.",
+        )
+        .one(loop_age.0.as_secs_f64()),
         seconds(
             "guaranteed_until_timestamp",
-            "Up to when everything declared stays covered if nothing succeeds any more; 0 when something is not covered already.",
+            "Up to when everything declared stays covered if nothing succeeds any more; 0 when \
+             something is not covered already.",
         )
         .maybe(guarantee(health.guarantee)),
-        gauge("store_ok", "1 while the store works. Alert on 0.").one(truth(overview.store_failed.is_none())),
-        gauge("store_moved_aside", "1 when the database could not be used at the start. Look at it.")
-            .one(truth(overview.store_moved_aside.is_some())),
-        gauge("config_ok", "1 when the config as last read can be used. Alert on 0 for 15 minutes.")
-            .one(truth(config.problems.is_empty())),
-        seconds("config_last_load_timestamp", "When the config in force was read; 0 while the desired state is that of the store, because the config cannot be used.")
-            .one(config.loaded_at.map_or(0.0, seconds_of)),
-        info("config", "The config in force: the first 16 digits of `cat FILES | sha256sum`, the named file first, then what it includes; absent while the desired state is that of the store.", "hash", config.hash.as_deref()),
+        gauge("store_ok", "1 while the store works. Alert on 0.")
+            .one(truth(overview.store_failed.is_none())),
+        gauge(
+            "store_moved_aside",
+            "1 when the database could not be used at the start. Look at it.",
+        )
+        .one(truth(overview.store_moved_aside.is_some())),
+        gauge(
+            "config_ok",
+            "1 when the config as last read can be used. Alert on 0 for 15 minutes.",
+        )
+        .one(truth(config.problems.is_empty())),
+        seconds(
+            "config_last_load_timestamp",
+            "When the config in force was read; 0 while the desired state is that of the store, \
+             because the config cannot be used.",
+        )
+        .one(config.loaded_at.map_or(0.0, seconds_of)),
+        info(
+            "config",
+            "The config in force: the first 16 digits of `cat FILES | sha256sum`, the named file \
+             first, then what it includes; absent while the desired state is that of the store.",
+            "hash",
+            config.hash.as_deref(),
+        ),
         seconds("clock_jump_timestamp", "When the wall clock last jumped, if it did.")
             .maybe(overview.clock_jump.map(|(at, _)| seconds_of(at))),
         gauge("accounts", "Accounts declared.").one(accounts.len() as f64),
@@ -115,82 +141,141 @@ fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family
 }
 
 fn accounts(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
-    let each = |value: &dyn Fn(&AccountReport) -> Option<f64>| -> Vec<Sample> {
-        reports.iter().filter_map(|report| Some((account(report), value(report)?))).collect()
-    };
-    let known = |report: &AccountReport| report.credits.filter(|credits| now < credits.until);
+    let mut families = accounts_now(reports, now);
+    families.extend(account_times(reports));
+    families.extend(account_gaps(reports));
+    families.extend(account_credits(reports, now));
+    families
+}
+
+/// One sample for each account that has a value.
+fn each(reports: &[&AccountReport], value: impl Fn(&AccountReport) -> Option<f64>) -> Vec<Sample> {
+    reports.iter().filter_map(|report| Some((account(report), value(report)?))).collect()
+}
+
+fn accounts_now(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
     vec![
-        seconds(
-            "account_guaranteed_until_timestamp",
-            "The same guarantee for one account.",
-        )
-        .with(each(&|report| guarantee(account_guarantee(report, now)))),
+        seconds("account_guaranteed_until_timestamp", "The same guarantee for one account.")
+            .with(each(reports, |report| guarantee(account_guarantee(report, now)))),
         gauge(
             "channels",
             "Declared channels. Alert on uncovered above 0 for 5 minutes, on drifted for an hour.",
         )
         .with(states(reports, now)),
-        gauge("held_channels", "Channels for which something is not done: conflict, contested, rejected and so on.").with(held(reports)),
+        gauge(
+            "held_channels",
+            "Channels for which something is not done: conflict, contested, rejected and so on.",
+        )
+        .with(held(reports)),
         gauge("foreign_channels", "Channels at Zoho that are not ours; they are never touched.")
-            .with(each(&|report| Some(report.after.foreign_count() as f64))),
+            .with(each(reports, |report| Some(report.after.foreign_count() as f64))),
         gauge("needs_a_person", "1 when only a person can mend the account's failure. Alert on 1.")
-            .with(each(&|report| Some(truth(report.needs_a_person)))),
+            .with(each(reports, |report| Some(truth(report.needs_a_person)))),
         gauge("look_ok", "1 when the last look at Zoho succeeded. Alert on 0 for an hour.")
-            .with(each(&|report| Some(truth(report.look_failed.is_none())))),
+            .with(each(reports, |report| Some(truth(report.look_failed.is_none())))),
         gauge(
             "writes_ok",
-            "1 unless the last writes failed for a reason that is no channel's own. Alert on 0 for an hour.",
+            "1 unless the last writes failed for a reason that is no channel's own. Alert on 0 for \
+             an hour.",
         )
-        .with(each(&|report| Some(truth(report.writes_failed.is_none())))),
-        seconds("last_successful_look_timestamp", "When Zoho's whole list was last seen. Alert on 2 hours ago.")
-            .with(each(&|report| report.looked_at.map(seconds_of))),
-        seconds("last_pass_timestamp", "When the last pass began.").with(each(&|report| Some(seconds_of(report.at)))),
-        seconds("last_pass_duration", "How long it took.").with(each(&|report| Some(report.took.as_secs_f64()))),
+        .with(each(reports, |report| Some(truth(report.writes_failed.is_none())))),
+    ]
+}
+
+fn account_times(reports: &[&AccountReport]) -> Vec<Family> {
+    vec![
+        seconds(
+            "last_successful_look_timestamp",
+            "When Zoho's whole list was last seen. Alert on 2 hours ago.",
+        )
+        .with(each(reports, |report| report.looked_at.map(seconds_of))),
+        seconds("last_pass_timestamp", "When the last pass began.")
+            .with(each(reports, |report| Some(seconds_of(report.at)))),
+        seconds("last_pass_duration", "How long it took.")
+            .with(each(reports, |report| Some(report.took.as_secs_f64()))),
         seconds("next_pass_timestamp", "When the next pass is due. Alert on 10 minutes ago.")
-            .with(each(&|report| Some(seconds_of(report.next_wake)))),
-        seconds("account_nearest_expiry_timestamp", "The earliest end of its channels that Zoho has.")
-            .with(each(&|report| earliest(report, |_, channel| channel.expiry))),
+            .with(each(reports, |report| Some(seconds_of(report.next_wake)))),
+        seconds(
+            "account_nearest_expiry_timestamp",
+            "The earliest end of its channels that Zoho has.",
+        )
+        .with(each(reports, |report| earliest(report, |_, channel| channel.expiry))),
         seconds(
             "account_renewal_due_timestamp",
-            "The earliest renewal due; channels that the mode leaves to others do not count. Alert on an hour ago.",
+            "The earliest renewal due; channels that the mode leaves to others do not count. Alert \
+             on an hour ago.",
         )
-        .with(each(&|report| earliest(report, |mine, channel| channel.due_at.filter(|_| mine)))),
+        .with(each(reports, |report| {
+            earliest(report, |mine, channel| channel.due_at.filter(|_| mine))
+        })),
         seconds(
             "account_emergency_timestamp",
             "From when such a renewal is an emergency. Alert when it is past.",
         )
-        .with(each(&|report| earliest(report, |mine, channel| channel.emergency_at.filter(|_| mine)))),
+        .with(each(reports, |report| {
+            earliest(report, |mine, channel| channel.emergency_at.filter(|_| mine))
+        })),
+    ]
+}
+
+fn account_gaps(reports: &[&AccountReport]) -> Vec<Family> {
+    vec![
         gauge(
             "short_grants",
-            "Channels to which Zoho gave far less life than was asked for. Alert above 0 for an hour.",
+            "Channels to which Zoho gave far less life than was asked for. Alert above 0 for an \
+             hour.",
         )
-        .with(each(&|report| Some(short_grants(report)))),
+        .with(each(reports, |report| Some(short_grants(report)))),
         seconds(
             "uncovered",
-            "How long declared events were certainly not covered, summed over events, for all that `gaps` still knows: a gauge, since old gaps are dropped with their channels.",
+            "How long declared events were certainly not covered, summed over events, for all that \
+             `gaps` still knows: a gauge, since old gaps are dropped with their channels.",
         )
-        .with(each(&|report| lost(report, GapKind::Uncovered))),
+        .with(each(reports, |report| lost(report, GapKind::Uncovered))),
         seconds("coverage_unknown", "The same for events of which nobody can say.")
-            .with(each(&|report| lost(report, GapKind::Unknown))),
-        seconds("undeliverable", "The same for events that were covered while their receiver refused canaries.")
-            .with(each(&|report| lost(report, GapKind::Undeliverable))),
-        gauge("unacknowledged_gaps", "Gaps that nobody has acknowledged: `channelkeeper gaps` lists them.")
-            .with(each(&|report| {
-                Some(report.channels.values().map(|channel| channel.gaps).sum::<usize>() as f64)
-            })),
-        gauge("undeliverable_channels", "Channels whose receiver refuses canaries now. Alert above 0.")
-            .with(each(&|report| Some(undeliverable(report)))),
-        seconds("clock_skew", "How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.")
-            .with(each(&|report| report.skew_ms.map(|skew_ms| skew_ms as f64 / 1000.0))),
+            .with(each(reports, |report| lost(report, GapKind::Unknown))),
+        seconds(
+            "undeliverable",
+            "The same for events that were covered while their receiver refused canaries.",
+        )
+        .with(each(reports, |report| lost(report, GapKind::Undeliverable))),
+        gauge(
+            "unacknowledged_gaps",
+            "Gaps that nobody has acknowledged: `channelkeeper gaps` lists them.",
+        )
+        .with(each(reports, |report| {
+            Some(report.channels.values().map(|channel| channel.gaps).sum::<usize>() as f64)
+        })),
+        gauge(
+            "undeliverable_channels",
+            "Channels whose receiver refuses canaries now. Alert above 0.",
+        )
+        .with(each(reports, |report| Some(undeliverable(report)))),
+        seconds(
+            "clock_skew",
+            "How far Zoho's clock is ahead of ours. Alert beyond 60 on either side.",
+        )
+        .with(each(reports, |report| report.skew_ms.map(|skew_ms| skew_ms as f64 / 1000.0))),
+    ]
+}
+
+fn account_credits(reports: &[&AccountReport], now: Timestamp) -> Vec<Family> {
+    let known = |report: &AccountReport| report.credits.filter(|credits| now < credits.until);
+    vec![
         gauge(
             "credits_remaining",
-            "API credits left when Zoho last said so; absent while half of the day's or more are left. Alert below credits_reserve.",
+            "API credits left when Zoho last said so; absent while half of the day's or more are \
+             left. Alert below credits_reserve.",
         )
-        .with(each(&|report| Some(known(report)?.remaining as f64))),
+        .with(each(reports, |report| Some(known(report)?.remaining as f64))),
         seconds("credits_remaining_timestamp", "When Zoho said so.")
-            .with(each(&|report| Some(seconds_of(known(report)?.told_at)))),
-        gauge("credits_reserve", "API credits kept for renewals: with fewer left, audits and repairs that lose no deliveries wait.")
-            .with(each(&|report| Some(known(report)?.reserve as f64))),
+            .with(each(reports, |report| Some(seconds_of(known(report)?.told_at)))),
+        gauge(
+            "credits_reserve",
+            "API credits kept for renewals: with fewer left, audits and repairs that lose no \
+             deliveries wait.",
+        )
+        .with(each(reports, |report| Some(known(report)?.reserve as f64))),
     ]
 }
 
@@ -267,14 +352,12 @@ fn tallies(tallies: &BTreeMap<AccountName, Tally>) -> Vec<Family> {
     };
     vec![
         counter("passes", "Passes that ended.").with(each(|tally| tally.passes)),
-        counter(
-            "successful_passes",
-            "Those that saw the account and did everything they tried.",
-        )
-        .with(each(|tally| tally.successes)),
+        counter("successful_passes", "Those that saw the account and did everything they tried.")
+            .with(each(|tally| tally.successes)),
         seconds(
             "last_successful_pass_timestamp",
-            "When the last pass began that saw the account and did everything it tried; 0 when this process had none. Alert on 2 hours ago.",
+            "When the last pass began that saw the account and did everything it tried; 0 when \
+             this process had none. Alert on 2 hours ago.",
         )
         .with(
             tallies.iter().map(|(account, tally)| {
@@ -322,7 +405,8 @@ fn latencies(measured: &Measured) -> Family {
         .map(|((server, method), taken)| (labels(*server, method), taken.clone()));
     histograms(
         "call_duration",
-        "A histogram of how long calls took, whatever came of them, over all accounts; `server` is api or accounts.",
+        "A histogram of how long calls took, whatever came of them, over all accounts; `server` is \
+         api or accounts.",
         taken,
     )
 }
@@ -336,10 +420,17 @@ fn hooks(measured: &Measured) -> Vec<Family> {
         .map(|((way, result), number)| (with(by(way), "result", result.word()), *number as f64));
     let dropped = dropped.iter().map(|(way, number)| (by(way), *number as f64));
     vec![
-        counter("hook_runs", "Events that hooks were told: `way` is command or webhook, `result` done, failed, timed-out or absent. Look at it when anything but done grows.")
-            .with(runs),
-        counter("hook_events_dropped", "Events that were dropped, because a hook took fewer than there were.")
-            .with(dropped),
+        counter(
+            "hook_runs",
+            "Events that hooks were told: `way` is command or webhook, `result` done, failed, \
+             timed-out or absent. Look at it when anything but done grows.",
+        )
+        .with(runs),
+        counter(
+            "hook_events_dropped",
+            "Events that were dropped, because a hook took fewer than there were.",
+        )
+        .with(dropped),
     ]
 }
 
@@ -355,8 +446,12 @@ fn messages(measured: &Measured) -> Vec<Family> {
         measured.messages.iter().map(|(receiver, sent)| (to(receiver), value(sent))).collect()
     };
     vec![
-        counter("messages", "Messages and heartbeats that `[alerts]` sent: `to` is webhook or heartbeat, `outcome` delivered or failed.")
-            .with(measured.messages.iter().flat_map(outcomes)),
+        counter(
+            "messages",
+            "Messages and heartbeats that `[alerts]` sent: `to` is webhook or heartbeat, `outcome` \
+             delivered or failed.",
+        )
+        .with(measured.messages.iter().flat_map(outcomes)),
         gauge(
             "messages_ok",
             "1 unless the last of them was not delivered. Alert on 0 for 30 minutes.",

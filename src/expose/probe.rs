@@ -64,7 +64,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Summary, String> {
     let Schema { schema } = serde_json::from_slice(bytes).map_err(damaged)?;
     if schema != SCHEMA {
         return Err(format!(
-            "it is of schema {schema}, and this program reads schema {SCHEMA}: use the daemon's version"
+            "it is of schema {schema}, and this program reads schema {SCHEMA}: use the daemon's \
+             version"
         ));
     }
     serde_json::from_slice(bytes).map_err(damaged)
@@ -86,7 +87,8 @@ pub(crate) fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdi
         let (age, stale) = (brief(age), brief(limits.stale));
         let stopped = if summary.stopping { "; the daemon was being stopped" } else { "" };
         let text = format!(
-            "last heard of {age} ago, {stale} at most: nobody says that anything is renewed{stopped}"
+            "last heard of {age} ago, {stale} at most: nobody says that anything is \
+             renewed{stopped}"
         );
         (Grade::Critical, format!("{text}; {covered}"))
     } else {

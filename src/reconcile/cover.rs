@@ -24,7 +24,7 @@ use crate::store::{Store, StoreError};
 use super::outcome::Outcome;
 
 /// An account's ledgers during a pass.
-pub struct Ledgers<'a> {
+pub(crate) struct Ledgers<'a> {
     pub(super) store: &'a Store,
     pub(super) account: &'a AccountName,
     ledgers: BTreeMap<ChannelId, Ledger>,
@@ -55,7 +55,10 @@ impl<'a> Ledgers<'a> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn read(store: &'a Store, account: &'a AccountName) -> Result<Ledgers<'a>, StoreError> {
+    pub(crate) fn read(
+        store: &'a Store,
+        account: &'a AccountName,
+    ) -> Result<Ledgers<'a>, StoreError> {
         Ok(Ledgers {
             store,
             account,

@@ -64,17 +64,12 @@ pub async fn execute(
     memory: &mut PassMemory<'_>,
     cancelled: &CancellationToken,
 ) -> Result<Execution, StoreError> {
-    let mut execution = Execution::default();
-    let mut batches: VecDeque<Batch> = batches(plan, plan.batch_max).into();
-    let mut is_probe = plan.probe.is_some_and(|id| put_first(&mut batches, id));
-    let mut failures = 0_u32;
-    let mut refusals = Refusals::default();
-    // Single calls that were forbidden: whose they are is known when the pass is over.
-    let mut forbidden: Vec<Forbidden> = Vec::new();
-    while let Some(batch) = batches.pop_front() {
-        let stopped = stop_reason(&execution, failures, cancelled);
-        if let Some(why) = stopped {
-            execution.defer(batch, &why);
+    let mut sending =
+        Sending { batches: batches(plan, plan.batch_max).into(), ..Sending::default() };
+    let mut is_probe = plan.probe.is_some_and(|id| put_first(&mut sending.batches, id));
+    while let Some(batch) = sending.batches.pop_front() {
+        if let Some(why) = stop_reason(&sending.execution, sending.failures, cancelled) {
+            sending.execution.defer(batch, &why);
             continue;
         }
         memory.intend(&batch.steps, client.zoho_now())?;
@@ -83,90 +78,157 @@ pub async fn execute(
         let times = client.times_since(sent);
         let was_probe = std::mem::take(&mut is_probe);
         match result {
-            Ok(answers) => {
-                failures = 0;
-                let (outcomes, troubles): (Vec<Outcome>, Vec<_>) = answers.into_iter().unzip();
-                troubles.into_iter().for_each(|trouble| execution.meet(trouble));
-                refusals = Refusals::default();
-                execution.calls.accepted |= batch.is_remote();
-                execution.calls.allowed |= batch.is_remote();
-                learn_size(&mut execution.calls, &batch, &outcomes, &mut batches);
-                memory.outcomes(&batch.steps, &outcomes, times)?;
-                let by_put = by_put(&batch.steps, &outcomes, memory);
-                execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
-                if !by_put.is_empty() {
-                    batches.push_front(Batch { steps: by_put, half: Half::None });
+            Ok(answers) => sending.accepted(batch, answers, times, memory)?,
+            Err(error) => {
+                let class = error.class();
+                if was_probe && let Class::Forbidden(refused) = &class {
+                    sending.defer(batch, AccountTrouble::of_forbidden(refused), memory)?;
+                } else {
+                    sending.failed(Failed { batch, class, error, times }, memory)?;
                 }
             }
-            Err(error) => match error.class() {
-                Class::Forbidden(refused) if was_probe => {
-                    memory.withdraw(&batch.steps)?;
-                    let trouble = AccountTrouble::of_forbidden(&refused);
-                    execution.defer(batch, &trouble.what);
-                    execution.meet(Some(trouble));
-                }
-                Class::Rejected { code, message, json_path }
-                    if batch.steps.len() > 1 && names_expiry(&message, json_path.as_deref()) =>
-                {
-                    failures = 0;
-                    let refused = Refused { code, message, json_path };
-                    let outcomes = expiry_refused(&batch, &refused);
-                    memory.outcomes(&batch.steps, &outcomes, times)?;
-                    execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
-                }
-                Class::Rejected { code, message, .. }
-                | Class::Forbidden(Refused { code, message, .. })
-                    if refusals.again(&code) && !batches.is_empty() =>
-                {
-                    memory.withdraw(&batch.steps)?;
-                    let what = format!("every batch is refused with {code}: {message}");
-                    execution.defer(batch, &what);
-                    let is_forbidden = may_be_of_one_channel(&code) && !execution.calls.allowed;
-                    execution.calls.forbidden = is_forbidden.then(|| code.clone());
-                    execution.calls.refusing = Some(code);
-                    execution.meet(Some(AccountTrouble::of_all(what)));
-                }
-                Class::Rejected { .. } | Class::Forbidden(_) if batch.steps.len() > 1 => {
-                    memory.withdraw(&batch.steps)?;
-                    batch.halve(&mut batches);
-                }
-                Class::Forbidden(refused) => {
-                    failures = 0;
-                    forbidden.push(Forbidden { batch, refused, times });
-                }
-                class @ (Class::Rejected { .. }
-                | Class::Unscoped(_)
-                | Class::Transient { .. }
-                | Class::Account
-                | Class::Unsure) => {
-                    let (outcome, trouble) = verdict_of(class, &error);
-                    failures = if trouble.is_some() { failures + 1 } else { 0 };
-                    execution.calls.allowed |= matches!(outcome, Outcome::Refused(_));
-                    let outcomes = vec![outcome; batch.steps.len()];
-                    memory.outcomes(&batch.steps, &outcomes, times)?;
-                    execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
-                    execution.meet(trouble);
-                }
-            },
         }
     }
-    let of_all = forbidden_to_all(plan, &execution, &forbidden);
-    let code = forbidden.last().map(|last| last.refused.code.clone());
-    for Forbidden { batch, refused, times } in forbidden {
-        if let Some(trouble) = &of_all {
-            memory.withdraw(&batch.steps)?;
-            execution.defer(batch, &trouble.what);
-        } else {
-            let outcomes = vec![Outcome::Refused(refused); batch.steps.len()];
-            memory.outcomes(&batch.steps, &outcomes, times)?;
-            execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+    sending.finish(plan, memory)
+}
+
+/// A plan while its calls are being sent.
+#[derive(Default)]
+struct Sending {
+    execution: Execution,
+    batches: VecDeque<Batch>,
+    failures: u32,
+    refusals: Refusals,
+    /// Single calls that were forbidden: whose they are is known when the pass is over.
+    forbidden: Vec<Forbidden>,
+}
+
+/// A call that failed as a whole.
+struct Failed {
+    batch: Batch,
+    class: Class,
+    error: Error,
+    times: Times,
+}
+
+impl Sending {
+    fn accepted(
+        &mut self,
+        batch: Batch,
+        answers: Vec<Answer>,
+        times: Times,
+        memory: &mut PassMemory<'_>,
+    ) -> Result<(), StoreError> {
+        self.failures = 0;
+        self.refusals = Refusals::default();
+        let (outcomes, troubles): (Vec<Outcome>, Vec<_>) = answers.into_iter().unzip();
+        troubles.into_iter().for_each(|trouble| self.execution.meet(trouble));
+        let calls = &mut self.execution.calls;
+        calls.accepted |= batch.is_remote();
+        calls.allowed |= batch.is_remote();
+        learn_size(calls, &batch, &outcomes, &mut self.batches);
+        memory.outcomes(&batch.steps, &outcomes, times)?;
+        let by_put = by_put(&batch.steps, &outcomes, memory);
+        self.execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+        if !by_put.is_empty() {
+            self.batches.push_front(Batch { steps: by_put, half: Half::None });
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, failed: Failed, memory: &mut PassMemory<'_>) -> Result<(), StoreError> {
+        let Failed { batch, class, error, times } = failed;
+        match class {
+            Class::Rejected { code, message, json_path }
+                if batch.steps.len() > 1 && names_expiry(&message, json_path.as_deref()) =>
+            {
+                self.failures = 0;
+                let refused = Refused { code, message, json_path };
+                let outcomes = expiry_refused(&batch, &refused);
+                self.settle(batch, outcomes, times, memory)
+            }
+            Class::Rejected { code, message, .. }
+            | Class::Forbidden(Refused { code, message, .. })
+                if self.refusals.again(&code) && !self.batches.is_empty() =>
+            {
+                let calls = &mut self.execution.calls;
+                let is_forbidden = may_be_of_one_channel(&code) && !calls.allowed;
+                calls.forbidden = is_forbidden.then(|| code.clone());
+                let what = format!("every batch is refused with {code}: {message}");
+                calls.refusing = Some(code);
+                self.defer(batch, AccountTrouble::of_all(what), memory)
+            }
+            Class::Rejected { .. } | Class::Forbidden(_) if batch.steps.len() > 1 => {
+                memory.withdraw(&batch.steps)?;
+                batch.halve(&mut self.batches);
+                Ok(())
+            }
+            Class::Forbidden(refused) => {
+                self.failures = 0;
+                self.forbidden.push(Forbidden { batch, refused, times });
+                Ok(())
+            }
+            class @ (Class::Rejected { .. }
+            | Class::Unscoped(_)
+            | Class::Transient { .. }
+            | Class::Account
+            | Class::Unsure) => {
+                let (outcome, trouble) = verdict_of(class, &error);
+                self.failures = if trouble.is_some() { self.failures + 1 } else { 0 };
+                self.execution.calls.allowed |= matches!(outcome, Outcome::Refused(_));
+                let outcomes = vec![outcome; batch.steps.len()];
+                self.settle(batch, outcomes, times, memory)?;
+                self.execution.meet(trouble);
+                Ok(())
+            }
         }
     }
-    if of_all.is_some() {
-        execution.calls.forbidden = code;
+
+    /// Leaves a call that was not applied to the next pass, for a trouble of the account.
+    fn defer(
+        &mut self,
+        batch: Batch,
+        trouble: AccountTrouble,
+        memory: &mut PassMemory<'_>,
+    ) -> Result<(), StoreError> {
+        memory.withdraw(&batch.steps)?;
+        self.execution.defer(batch, &trouble.what);
+        self.execution.meet(Some(trouble));
+        Ok(())
     }
-    execution.meet(of_all);
-    Ok(execution)
+
+    fn settle(
+        &mut self,
+        batch: Batch,
+        outcomes: Vec<Outcome>,
+        times: Times,
+        memory: &mut PassMemory<'_>,
+    ) -> Result<(), StoreError> {
+        memory.outcomes(&batch.steps, &outcomes, times)?;
+        self.execution.outcomes.extend(batch.steps.into_iter().zip(outcomes));
+        Ok(())
+    }
+
+    /// Settles the single calls that were forbidden, once all the others are known.
+    fn finish(mut self, plan: &Plan, memory: &mut PassMemory<'_>) -> Result<Execution, StoreError> {
+        let forbidden = std::mem::take(&mut self.forbidden);
+        let of_all = forbidden_to_all(plan, &self.execution, &forbidden);
+        let code = forbidden.last().map(|last| last.refused.code.clone());
+        for Forbidden { batch, refused, times } in forbidden {
+            if let Some(trouble) = &of_all {
+                memory.withdraw(&batch.steps)?;
+                self.execution.defer(batch, &trouble.what);
+            } else {
+                let outcomes = vec![Outcome::Refused(refused); batch.steps.len()];
+                self.settle(batch, outcomes, times, memory)?;
+            }
+        }
+        if of_all.is_some() {
+            self.execution.calls.forbidden = code;
+        }
+        self.execution.meet(of_all);
+        Ok(self.execution)
+    }
 }
 
 /// A call for one channel that was forbidden: the channel's refusal, or the account's.

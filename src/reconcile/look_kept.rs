@@ -51,8 +51,8 @@ impl LookKept {
         LookKept::Seen { as_declared: as_declared.into_iter().collect(), otherwise, at }
     }
 
-    /// The token that deliveries of a declared channel carry at Zoho: `None` inside where they carry
-    /// none, and outside where the look does not tell, or tells of several.
+    /// The token that deliveries of a declared channel carry at Zoho: `None` inside where they
+    /// carry none, and outside where the look does not tell, or tells of several.
     pub fn token(&self, spec: &Spec) -> Option<Option<Fingerprint>> {
         let LookKept::Seen { as_declared, otherwise, at: _ } = self else { return None };
         if as_declared.contains_key(&spec.id) {

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::model::channel::{AccountName, ChannelId};
-use crate::model::learned::Learned;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
 use crate::model::time::{Timestamp, after, span};
@@ -30,7 +29,7 @@ use super::observe::{Observation, observe};
 use super::outcome::Outcome;
 use super::remember::PassMemory;
 use super::report::{self, AccountReport};
-use super::subject::Subject;
+use super::subject::{Known, Subject};
 
 /// The plan that a pass would carry out at this instant. Looks, and changes nothing.
 pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreError> {
@@ -40,7 +39,8 @@ pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreErro
         observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
     let channels = subject.channels_at(state.zoho_time(now));
-    let facts = subject.facts(&channels, &records, (state, wishes), &observation.look, now);
+    let known = Known { records: &records, state, wishes };
+    let facts = subject.facts(&channels, known, &observation.look, now);
     Ok(filter::plan(&facts))
 }
 
@@ -57,7 +57,8 @@ pub async fn explained(
         observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
     let channels = subject.channels_at(state.zoho_time(now));
-    let facts = subject.facts(&channels, &records, (state, wishes), &observation.look, now);
+    let known = Known { records: &records, state, wishes };
+    let facts = subject.facts(&channels, known, &observation.look, now);
     Ok(explain(&facts, &filter::plan(&facts), id, request_timeout))
 }
 
@@ -91,37 +92,44 @@ pub async fn pass(
         canaries,
     });
     let wishes = store.wishes(subject.name())?;
-    let plan = filter::plan(&subject.facts(&declared, &records, (&state, &wishes), &look, now));
+    let known = Known { records: &records, state: &state, wishes: &wishes };
+    let plan = filter::plan(&subject.facts(&declared, known, &look, now));
     log_plan(subject.name(), wake, &plan, &look);
-    let wishes = (wishes, subject.desired.account.policy.lifetime_max);
-    let mut memory = PassMemory::new((ledgers, records), look.clone(), wishes, (now, zoho_now));
+    let mut memory = PassMemory {
+        ledgers,
+        records,
+        predicted: look.clone(),
+        wishes,
+        lifetime_max: subject.desired.account.policy.lifetime_max,
+        is_unflushed: false,
+        now,
+        zoho_now,
+    };
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
     memory.finish()?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now)
         .told(subject.client.take_credits_news(), now);
-    let learned = lessons(subject, &execution, &state, measured, (now, zoho_now));
+    let said = answers(&execution, zoho_now);
+    let policy = &subject.desired.account.policy;
+    let learned = learn(&state.learned, policy, &said, measured, now);
+    let learned = learn_calls(learned, policy, &execution.calls, now);
     let state = AccountState { learned, ..state };
     // The plan after the pass includes the wishes that came while it was under way.
     let wishes = store.wishes(subject.name())?;
     // The org that granted a channel is the org where it runs, before any look has shown it.
-    let org = org_after(&subject.facts(
-        &declared,
-        &memory.records,
-        (&state, &wishes),
-        &memory.predicted,
-        now,
-    ));
+    let known = Known { records: &memory.records, state: &state, wishes: &wishes };
+    let org = org_after(&subject.facts(&declared, known, &memory.predicted, now));
     let state = AccountState { org, ..state };
-    let asked = (&state, &wishes);
-    let facts = subject.facts(&declared, &memory.records, asked, &memory.predicted, now);
+    let known = Known { records: &memory.records, state: &state, wishes: &wishes };
+    let facts = subject.facts(&declared, known, &memory.predicted, now);
     let after_plan = filter::plan(&facts);
     let next_wake = next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now);
     if state != remembered {
         store.write_account_state(subject.name(), &state)?;
     }
     let mut channels = report::channels(&facts, &conflicts(&after_plan), canaries);
-    report::count_gaps(&mut channels, memory.ledgers(), store, (subject.name(), zoho_now))?;
+    report::count_gaps(&mut channels, memory.ledgers(), store, subject.name(), zoho_now)?;
     let lost = report::lost(memory.ledgers(), zoho_now);
     let trouble = execution.trouble.as_ref();
     Ok(AccountReport {
@@ -181,14 +189,8 @@ fn after_execution(
     AccountState { writes, ..state }
 }
 
-/// The lessons from Zoho's answers in this pass.
-fn lessons(
-    subject: &Subject,
-    execution: &Execution,
-    state: &AccountState,
-    measured: bool,
-    (now, zoho_now): (Timestamp, Timestamp),
-) -> Learned {
+/// Zoho's answers in this pass, as far as limits can be learned from them.
+fn answers(execution: &Execution, zoho_now: Timestamp) -> Vec<(&Step, Said<'_>)> {
     let mut said = Vec::new();
     for (step, outcome) in &execution.outcomes {
         match (outcome, step.action.ask()) {
@@ -205,9 +207,7 @@ fn lessons(
             (Outcome::Unsure(_) | Outcome::Deferred(_), _) => {}
         }
     }
-    let policy = &subject.desired.account.policy;
-    let learned = learn(&state.learned, policy, &said, measured, now);
-    learn_calls(learned, policy, &execution.calls, now)
+    said
 }
 
 /// The time to look again. Work that the pass itself brought up is done at once, and a step that

@@ -32,41 +32,22 @@ use super::outcome::Outcome;
 /// An account's records during a pass, and what the next look should find.
 pub struct PassMemory<'a> {
     /// The ledgers, as they are in the store.
-    ledgers: Ledgers<'a>,
+    pub(super) ledgers: Ledgers<'a>,
     /// The records, as they are in the store.
     pub records: BTreeMap<ChannelId, Record>,
     /// The channels that the next look should find.
     pub predicted: Look,
     /// The wishes that the plan knew.
-    wishes: Wishes,
+    pub(super) wishes: Wishes,
     /// The longest life that may be asked for, as the config gives it.
-    lifetime_max: Duration,
+    pub(super) lifetime_max: Duration,
     /// True when something is written that may not be on the disk yet.
-    is_unflushed: bool,
-    now: Timestamp,
-    zoho_now: Timestamp,
+    pub(super) is_unflushed: bool,
+    pub(super) now: Timestamp,
+    pub(super) zoho_now: Timestamp,
 }
 
 impl<'a> PassMemory<'a> {
-    /// A memory for a pass at `now`.
-    pub fn new(
-        (ledgers, records): (Ledgers<'a>, BTreeMap<ChannelId, Record>),
-        look: Look,
-        (wishes, lifetime_max): (Wishes, Duration),
-        (now, zoho_now): (Timestamp, Timestamp),
-    ) -> PassMemory<'a> {
-        PassMemory {
-            ledgers,
-            records,
-            predicted: look,
-            wishes,
-            lifetime_max,
-            is_unflushed: false,
-            now,
-            zoho_now,
-        }
-    }
-
     /// The ledgers as they are now.
     pub(super) fn ledgers(&self) -> &BTreeMap<ChannelId, Ledger> {
         self.ledgers.all()

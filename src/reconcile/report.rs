@@ -27,7 +27,7 @@ use crate::zoho::client::Traffic;
 
 use super::look_kept::LookKept;
 use super::outcome::Outcome;
-use super::subject::Subject;
+use super::subject::{Known, Subject};
 
 /// One account after a pass.
 #[derive(Clone, Debug)]
@@ -205,14 +205,15 @@ pub fn count_gaps(
     channels: &mut BTreeMap<ChannelId, ChannelReport>,
     ledgers: &BTreeMap<ChannelId, Ledger>,
     store: &Store,
-    (account, zoho_now): (&AccountName, Timestamp),
+    account: &AccountName,
+    zoho_now: Timestamp,
 ) -> Result<(), StoreError> {
     for (id, channel) in channels {
         let Some(ledger) = ledgers.get(id) else { continue };
         channel.last_day.declared_at = ledger.tracks.iter().map(|track| track.since).min();
         // Most channels have no gap, and their acknowledgements are not read.
-        if unacknowledged((ledger, &Acks::default()), zoho_now) > 0 {
-            channel.gaps = unacknowledged((ledger, &store.acks(account, *id)?), zoho_now);
+        if unacknowledged(ledger, &Acks::default(), zoho_now) > 0 {
+            channel.gaps = unacknowledged(ledger, &store.acks(account, *id)?, zoho_now);
             channel.last_day.missed = missed(ledger, zoho_now);
         }
     }
@@ -275,11 +276,16 @@ pub fn remembered(
     let look = Look::Unknown(NOBODY_LOOKED.to_owned());
     let declared = subject.channels_at(state.zoho_time(now));
     let wishes = store.wishes(account)?;
-    let facts = subject.facts(&declared, &records, (&state, &wishes), &look, now);
+    let facts = subject.facts(
+        &declared,
+        Known { records: &records, state: &state, wishes: &wishes },
+        &look,
+        now,
+    );
     let after = filter::plan(&facts);
     let mut channels = channels(&facts, &[], &store.canaries(account)?);
     let (ledgers, zoho_now) = (store.ledgers(account)?, state.zoho_time(now));
-    count_gaps(&mut channels, &ledgers, store, (account, zoho_now))?;
+    count_gaps(&mut channels, &ledgers, store, account, zoho_now)?;
     let lost = lost(&ledgers, zoho_now);
     Ok(AccountReport {
         account: account.clone(),

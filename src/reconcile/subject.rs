@@ -37,15 +37,23 @@ impl Subject {
     pub(super) fn facts<'a>(
         &'a self,
         channels: &'a ChannelsThen<'_>,
-        records: &'a BTreeMap<ChannelId, Record>,
-        (state, wishes): (&'a AccountState, &'a Wishes),
+        known: Known<'a>,
         look: &'a Look,
         now: Timestamp,
     ) -> Facts<'a> {
+        let Known { records, state, wishes } = known;
         let (account, policy) = (&self.desired.account.name, &self.desired.account.policy);
         let (specs, former) = (&*channels.specs, &*channels.former);
         Facts { account, policy, specs, former, records, state, wishes, look, now }
     }
+}
+
+/// The store's memory of an account, as a decision is made from it.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) records: &'a BTreeMap<ChannelId, Record>,
+    pub(super) state: &'a AccountState,
+    pub(super) wishes: &'a Wishes,
 }
 
 /// The channels of an account as they are to be written at one instant.

@@ -74,8 +74,8 @@ pub enum OpenError {
     },
     /// Anybody may put another database into its place.
     #[error(
-        "{}: everybody may write into this state directory (mode {mode:04o}), and it is not this user's to tighten; \
-         give another --state-dir",
+        "{}: everybody may write into this state directory (mode {mode:04o}), and it is not this \
+         user's to tighten; give another --state-dir",
         path.display()
     )]
     Public {
@@ -86,8 +86,8 @@ pub enum OpenError {
     },
     /// The file system says no.
     #[error(
-        "{}: the state directory cannot be used; it has to be on a disk with room and writable by this user \
-         (or give another --state-dir)",
+        "{}: the state directory cannot be used; it has to be on a disk with room and writable by \
+         this user (or give another --state-dir)",
         path.display()
     )]
     Io {
@@ -98,7 +98,8 @@ pub enum OpenError {
     },
     /// Even a new database cannot be used.
     #[error(
-        "{}: even a new database cannot be used (is its disk failing? give another --state-dir): {why}",
+        "{}: even a new database cannot be used (is its disk failing? give another --state-dir): \
+         {why}",
         path.display()
     )]
     Broken {

@@ -221,7 +221,8 @@ pub struct Exchanged {
 pub enum CodeError {
     /// There is no usable answer.
     #[error(
-        "the OAuth server {0} could not be asked; the code may have been used up: if a second attempt fails, make a new one"
+        "the OAuth server {0} could not be asked; the code may have been used up: if a second \
+         attempt fails, make a new one"
     )]
     Unasked(String, #[source] super::transport::TransportError),
     /// The OAuth server says no.
@@ -239,8 +240,8 @@ pub enum CodeError {
     NoToken(u16),
     /// The code was made for too little.
     #[error(
-        "this code is for the scope {granted}, which lacks what is needed to {missing}; make a new one with the scope \
-         {wanted}"
+        "this code is for the scope {granted}, which lacks what is needed to {missing}; make a new \
+         one with the scope {wanted}"
     )]
     Scope {
         /// The scopes that the token has.
@@ -262,7 +263,7 @@ pub async fn exchange_code(
     code: &Secret,
     transport: &dyn Transport,
 ) -> Result<Exchanged, CodeError> {
-    let asked = transport.send(grant_request(account, ("authorization_code", "code", code))).await;
+    let asked = transport.send(grant_request(account, "authorization_code", "code", code)).await;
     let response =
         asked.map_err(|error| CodeError::Unasked(account.accounts_url.clone(), error))?;
     let veil = Veil::of(account);
@@ -386,11 +387,11 @@ fn code_help(account: &Account, error: &str) -> String {
 
 /// Form-encoded, as Zoho's own SDKs send it; the secrets are in the body and in no URL.
 fn token_request(account: &Account) -> Request {
-    grant_request(account, ("refresh_token", "refresh_token", &account.credentials.refresh_token))
+    grant_request(account, "refresh_token", "refresh_token", &account.credentials.refresh_token)
 }
 
 /// A grant by its type, with the name and the value of what is handed in.
-fn grant_request(account: &Account, (grant_type, name, given): (&str, &str, &Secret)) -> Request {
+fn grant_request(account: &Account, grant_type: &str, name: &str, given: &Secret) -> Request {
     let credentials = &account.credentials;
     let form = [
         (name, given.expose()),

@@ -219,7 +219,7 @@ impl Client {
         let ids: Vec<ChannelId> = removals.iter().map(|(id, _)| *id).collect();
         let body = wire::remove_events_body(removals);
         let response = self.call("remove-events", "PATCH", Vec::new(), body.clone()).await?;
-        self.verdicts("remove-events", (&ids, &body), &response)
+        self.verdicts("remove-events", &ids, &body, &response)
     }
 
     /// DELETE: drops channels. At most [`DELETE_MAX`] a call.
@@ -240,7 +240,7 @@ impl Client {
         self.veil.hide_channels(asks.iter().filter_map(|ask| ask.spec.token.as_ref()));
         let body = wire::write_body(asks, self.limits);
         let response = self.call(operation, method, Vec::new(), body.clone()).await?;
-        let verdicts = self.verdicts(operation, (&ids, &body), &response)?;
+        let verdicts = self.verdicts(operation, &ids, &body, &response)?;
         Ok(verdicts.into_iter().map(with_expiry).collect())
     }
 
@@ -249,7 +249,8 @@ impl Client {
     fn verdicts(
         &self,
         operation: &'static str,
-        (ids, body): (&[ChannelId], &[u8]),
+        ids: &[ChannelId],
+        body: &[u8],
         response: &Response,
     ) -> Result<Vec<ItemVerdict>, Error> {
         let named = |verdict| match verdict {

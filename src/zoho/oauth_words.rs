@@ -25,27 +25,30 @@ pub(super) fn hint(said: &str, handed_in: HandedIn) -> Option<&'static str> {
     let word = said.split(':').next().unwrap_or(said).trim();
     match (word, handed_in) {
         ("invalid_code" | "invalid_grant", HandedIn::RefreshToken) => Some(
-            "the refresh token was revoked, or belongs to another client: `channelkeeper login` gets a new one",
+            "the refresh token was revoked, or belongs to another client: `channelkeeper login` \
+             gets a new one",
         ),
         ("invalid_code" | "invalid_grant", HandedIn::GrantCode) => Some(
-            "the code is mistyped, was used before, or is older than the minutes it was made for: make a new one and \
-             use it at once",
+            "the code is mistyped, was used before, or is older than the minutes it was made for: \
+             make a new one and use it at once",
         ),
         ("invalid_code" | "invalid_grant", HandedIn::DeviceCode) => {
             Some("the code has ended or was used: run `channelkeeper login` again")
         }
         ("invalid_client" | "invalid_client_type", HandedIn::DeviceRequest) => Some(
-            "this flow needs a client of the kind Non-browser Application in this data centre; a Self Client's code is \
-             handed in with `channelkeeper login --code -`",
+            "this flow needs a client of the kind Non-browser Application in this data centre; a \
+             Self Client's code is handed in with `channelkeeper login --code -`",
         ),
         ("invalid_scope", HandedIn::DeviceRequest | HandedIn::DeviceCode) => Some(
-            "this client or this edition may not have the scope of notifications; ask an administrator of the org",
+            "this client or this edition may not have the scope of notifications; ask an \
+             administrator of the org",
         ),
         ("invalid_client", _) => Some(
             "check client_id and data_center (a client of another data centre is unknown here)",
         ),
         ("invalid_client_secret", _) => Some(
-            "check client_secret: it is not that of this client; copy it anew from Zoho's API console",
+            "check client_secret: it is not that of this client; copy it anew from Zoho's API \
+             console",
         ),
         _ => None,
     }

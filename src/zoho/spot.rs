@@ -27,8 +27,8 @@ pub(super) fn named_error(mut error: Error, body: &[u8], veil: &Veil) -> Error {
     error
 }
 
-/// `the event Meetings.create` for `$.watch[1].events[4]`, `the key channel_expiry` for another key: its
-/// value may be a secret.
+/// `the event Meetings.create` for `$.watch[1].events[4]`, `the key channel_expiry` for another
+/// key: its value may be a secret.
 fn spot(path: &str, body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let (channel, key) = path.strip_prefix("$.watch[")?.split_once("].")?;

@@ -78,7 +78,8 @@ pub enum SetupError {
     BadProxy(&'static str),
     /// The TLS set-up failed.
     #[error(
-        "the HTTP client cannot be set up (are the system's certificates there, as of the package ca-certificates?)"
+        "the HTTP client cannot be set up (are the system's certificates there, as of the package \
+         ca-certificates?)"
     )]
     Client(#[source] reqwest::Error),
 }

@@ -109,7 +109,8 @@ pub(crate) fn scope_mismatch() -> Response {
 /// 400 for too many token requests.
 pub(crate) fn access_denied() -> Response {
     let body = json!({
-        "error_description": "You have made too many requests continuously. Please try again after some time.",
+        "error_description": "You have made too many requests continuously. Please try again after \
+             some time.",
         "error": "Access Denied",
         "status": "failure",
     });

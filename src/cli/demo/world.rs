@@ -21,8 +21,8 @@ struct DemoChannel {
     events: &'static [&'static str],
 }
 
-/// Three orgs: two of CRM on two API versions, one of Bigin. `kaizen-sample` is the channel of Zoho's own introduction to
-/// this API (Kaizen #14).
+/// Three orgs: two of CRM on two API versions, one of Bigin. `kaizen-sample` is the channel of
+/// Zoho's own introduction to this API (Kaizen #14).
 pub(super) const ACCOUNTS: [DemoAccount; 3] = [
     DemoAccount {
         name: "acme",
@@ -124,8 +124,8 @@ pub(super) fn introduction(how: &str, listening: Option<SocketAddr>) -> String {
         .map(|address| format!("\nhealth and status: http://{address}/"))
         .unwrap_or_default();
     format!(
-        "{OPENING}\nchannelkeeper demo: {} accounts, {channels} channels of one day each, {how}{page}\n\
-         [lines with ** are the world's doing, the others are channelkeeper's]\n",
+        "{OPENING}\nchannelkeeper demo: {} accounts, {channels} channels of one day each, \
+         {how}{page}\n[lines with ** are the world's doing, the others are channelkeeper's]\n",
         ACCOUNTS.len()
     )
 }

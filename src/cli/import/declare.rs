@@ -148,7 +148,8 @@ pub(super) fn declare(found: &Found<'_>, token_file: &dyn Fn(&ChannelName) -> St
 impl LeftOut {
     fn of(stranger: &Stranger) -> LeftOut {
         let Stranger { id, events } = stranger.clone();
-        let why = "its id is none that can be declared: a channel id is a whole number from 1 to 9223372036854775807";
+        let why = "its id is none that can be declared: a channel id is a whole number from 1 to \
+             9223372036854775807";
         LeftOut { id, events, why: why.to_owned() }
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::InitArgs;
 use super::hidden::Hidden;
 use crate::cli::complain;
-use crate::cli::connect::fetch;
+use crate::cli::connect::{ReplyBounds, fetch};
 use crate::config;
 use crate::files;
 use crate::model::channel::AccountName;
@@ -155,10 +155,9 @@ async fn playground(
     notify_url: Option<String>,
 ) -> anyhow::Result<Wishes> {
     let url = url.trim_end_matches('/');
-    let state =
-        fetch((url, None), "/_sim/state", (PATIENCE, STATE_MAX)).await.with_context(|| {
-            format!("no simulator answers at {url}: start one with `channelkeeper simulator`")
-        })?;
+    let state = fetch(url, None, "/_sim/state", STATE_BOUNDS).await.with_context(|| {
+        format!("no simulator answers at {url}: start one with `channelkeeper simulator`")
+    })?;
     let State { orgs } = serde_json::from_slice(&state)
         .with_context(|| format!("{url} is no simulator of channelkeeper"))?;
     let Some((name, org)) = orgs.into_iter().next() else { bail!("{url} has no org") };
@@ -191,7 +190,8 @@ struct Org {
 fn client_words(center: DataCenter) -> String {
     let domain = center.accounts_url.trim_start_matches("https://accounts.");
     format!(
-        "In Zoho's API console, https://api-console.{domain}, add a client of the kind Non-browser Application."
+        "In Zoho's API console, https://api-console.{domain}, add a client of the kind Non-browser \
+         Application."
     )
 }
 
@@ -268,8 +268,8 @@ const ATTEMPTS_MAX: usize = 5;
 const LINE_MAX: u64 = 4096;
 const SECRET_KIB_MAX: u64 = 64;
 /// How long a simulator may take, and how much it may say.
-const PATIENCE: Duration = Duration::from_secs(5);
-const STATE_MAX: usize = 8 * 1024 * 1024;
+const STATE_BOUNDS: ReplyBounds =
+    ReplyBounds { patience: Duration::from_secs(5), size_max: 8 * 1024 * 1024 };
 /// The events that a playground watches.
 const PLAYGROUND_WATCH: &str = "Deals.all,Contacts.create";
 /// Where `channelkeeper listen` listens.

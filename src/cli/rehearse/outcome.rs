@@ -14,8 +14,9 @@ use crate::model::time::{Timestamp, brief, whole_seconds};
 use crate::plan::calls;
 use crate::plan::render::counted;
 
+use super::BEGINS;
 use super::log::{Line, Voice};
-use super::stage::{BEGINS, Played, is_observed};
+use super::stage::{Played, is_observed};
 use super::trouble::Trouble;
 
 /// The rehearsal and its outcome. Instants are the simulation's.
@@ -127,7 +128,8 @@ impl Rehearsal {
             (counted(accounts.len(), "account"), counted(*channels, "channel"));
         let days = counted(*days as usize, "day");
         let mut lines = vec![format!(
-            "rehearsal: {accounts}, {channels}, {days} from {begins} (day 1, simulated), seed {seed}"
+            "rehearsal: {accounts}, {channels}, {days} from {begins} (day 1, simulated), seed \
+             {seed}"
         )];
         lines.extend(trouble.iter().map(|trouble| format!("  {trouble}")));
         if !observed.is_empty() {
@@ -137,7 +139,8 @@ impl Rehearsal {
             ));
         }
         lines.push(
-            "[lines with ** are the world's doing, !! is what the alert webhook would be sent, reminders left out]"
+            "[lines with ** are the world's doing, !! is what the alert webhook would be sent, \
+             reminders left out]"
                 .to_owned(),
         );
         lines
@@ -185,7 +188,8 @@ impl AccountView {
         let gaps = if gaps.is_empty() { "no gaps".to_owned() } else { counted(gaps.len(), "gap") };
         let renewals = counted(*renewals as usize, "renewal");
         format!(
-            "account {name}: {calls}{failed}; expected were {looks} looks, {posts} renewal calls, {tokens} tokens; {renewals}{}; {gaps}",
+            "account {name}: {calls}{failed}; expected were {looks} looks, {posts} renewal calls, \
+             {tokens} tokens; {renewals}{}; {gaps}",
             slack.unwrap_or_default()
         )
     }

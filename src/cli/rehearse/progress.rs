@@ -12,7 +12,7 @@ use crate::cli::Common;
 use crate::clock::{Clock, SystemClock};
 use crate::model::time::Timestamp;
 
-use super::stage::BEGINS;
+use super::BEGINS;
 
 /// The instant that a rehearsal has reached, in seconds.
 #[derive(Clone, Debug, Default)]

@@ -43,6 +43,7 @@ use crate::simulator::{Hand, Knobs, Org, Reply, Rule, Zoho};
 use crate::store::Store;
 use crate::zoho::transport::{Exchange, Transport};
 
+use super::BEGINS;
 use super::dice::Dice;
 use super::log::{Line, Log, Tally};
 use super::progress::Progress;
@@ -63,9 +64,6 @@ pub(super) struct Played {
     /// By account: what became of it, and what was not covered.
     pub(super) accounts: BTreeMap<AccountName, (Tally, Vec<GapView>)>,
 }
-
-/// When the first day begins: a Monday.
-pub(super) const BEGINS: Timestamp = Timestamp::constant(1_767_571_200, 0);
 
 /// Plays it, on this thread.
 pub(super) fn play(script: Script) -> anyhow::Result<Played> {
@@ -121,7 +119,7 @@ impl Stage {
         for (at, act) in std::mem::take(&mut self.acts) {
             self.wait_until(at.min(self.ends())).await;
             if at < self.ends() {
-                self.act(at, act, (&links, &means)).await?;
+                self.act(at, act, &links, &means).await?;
             }
         }
         self.wait_until(self.ends()).await;
@@ -155,7 +153,8 @@ impl Stage {
         &mut self,
         at: Timestamp,
         act: Act,
-        running: (&Links, &Means),
+        links: &Links,
+        means: &Means,
     ) -> anyhow::Result<()> {
         match act {
             Act::Down { until, how } => {
@@ -167,7 +166,7 @@ impl Stage {
             Act::Revoke(account) => {
                 self.chosen(account).iter().for_each(|account| self.revoke(account, at))
             }
-            Act::Restore(account) => self.restore(&self.chosen(account), running, at).await?,
+            Act::Restore(account) => self.restore(&self.chosen(account), links, means, at).await?,
             Act::Edit(account) => self.edit(account, at),
         }
         Ok(())
@@ -199,7 +198,8 @@ impl Stage {
     async fn restore(
         &mut self,
         accounts: &[AccountName],
-        (links, means): (&Links, &Means),
+        links: &Links,
+        means: &Means,
         at: Timestamp,
     ) -> anyhow::Result<()> {
         for name in accounts {
@@ -252,7 +252,7 @@ impl Stage {
             let ledgers = ledgers.iter().filter(|(id, _)| held.specs.get(id).is_some_and(is_held));
             let gaps = ledgers
                 .flat_map(|(_, ledger)| {
-                    views(name.as_str(), (ledger, &Acks::default()), Some(BEGINS), zoho_now)
+                    views(name.as_str(), ledger, &Acks::default(), Some(BEGINS), zoho_now)
                 })
                 .collect();
             accounts.insert(name.clone(), (tally, gaps));
@@ -262,8 +262,9 @@ impl Stage {
 }
 
 /// The same declaration with credentials of the simulator's, every channel token another one, and
-/// alarms that go nowhere. No file is written, no receiver asked and no hook run. Each account has a host of its own, by which its calls are told apart.
-/// Alarms tell a trouble once, and do not repeat it.
+/// alarms that go nowhere. No file is written, no receiver asked and no hook run. Each account has
+/// a host of its own, by which its calls are told apart. Alarms tell a trouble once, and do not
+/// repeat it.
 fn without_secrets(mut desired: Desired) -> Desired {
     desired.settings.alerts = Alerts {
         webhook: Some(Secret::new("https://webhook.invalid/")),

@@ -33,7 +33,8 @@ pub(super) async fn run(
     );
     let Some(daemon) = connect::daemon(common).await? else {
         bail!(
-            "no daemon is running in {}, so there is nothing to watch; `channelkeeper status` shows what the store remembers",
+            "no daemon is running in {}, so there is nothing to watch; `channelkeeper status` \
+             shows what the store remembers",
             connect::state_dir(common).display()
         );
     };

@@ -58,7 +58,8 @@ pub(super) async fn run(
     command: &[String],
     event: HookEvent,
     body: &str,
-    (timeout, clock): (Duration, &dyn Clock),
+    timeout: Duration,
+    clock: &dyn Clock,
 ) -> Result<(), Failure> {
     let program = command.first().cloned().unwrap_or_default();
     let absent = |source| Failure::Absent { program: program.clone(), source };
@@ -243,8 +244,8 @@ mod tests {
 
     async fn sh(script: &str, timeout: Duration) -> Result<(), String> {
         let command = ["/bin/sh", "-c", script].map(str::to_owned);
-        let bounds = (timeout, &SystemClock::new() as &dyn Clock);
-        let ended = run(&command, HookEvent::Renewed, "{\"event\":\"renewed\"}\n", bounds).await;
+        let (body, clock) = ("{\"event\":\"renewed\"}\n", SystemClock::new());
+        let ended = run(&command, HookEvent::Renewed, body, timeout, &clock).await;
         ended.map_err(|failure| format!("{}: {failure}", failure.result().word()))
     }
 
@@ -295,8 +296,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_is_told_as_such() {
         let command = ["/nonexistent/told".to_owned()];
-        let bounds = (PATIENCE, &SystemClock::new() as &dyn Clock);
-        let failure = run(&command, HookEvent::Refused, "", bounds).await.unwrap_err();
+        let clock = SystemClock::new();
+        let failure = run(&command, HookEvent::Refused, "", PATIENCE, &clock).await.unwrap_err();
         assert_eq!(failure.result(), HookResult::Absent);
         assert!(failure.to_string().starts_with("/nonexistent/told cannot be run: No such file"));
     }

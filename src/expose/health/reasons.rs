@@ -30,80 +30,99 @@ pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) ->
 
 /// The reasons that hold for all accounts, or for the remains of a removed account.
 fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
-    let Overview {
-        unusable,
-        orphans,
-        config,
-        store_failed,
-        store_moved_aside,
-        status_file_failed,
-        hooks_failed,
-        clock_jump,
-        log_lost,
-        ..
-    } = overview;
-    let mut reasons = Vec::new();
-    let mut add = |kind, account: Option<&AccountName>, text: String| {
-        reasons.push(HealthReason {
-            kind,
-            account: account.cloned(),
-            channel: None,
-            text: line(&text),
-        });
-    };
-    if loop_age == LoopAge::NO_LOOP {
-        add(Kind::NotLive, None, NO_DAEMON_RUNS.to_owned());
-    } else if loop_age.0 > LOOP_AGE_MAX {
-        add(Kind::NotLive, None, format!("the loop last turned {} ago", brief(loop_age.0)));
+    let mut reasons = DaemonReasons::default();
+    reasons.of_work(overview, loop_age);
+    reasons.of_outlets(overview, now);
+    reasons.of_the_rest(overview, now);
+    reasons.0
+}
+
+/// The reasons that are no account's own pass.
+#[derive(Default)]
+struct DaemonReasons(Vec<HealthReason>);
+
+impl DaemonReasons {
+    fn add(&mut self, kind: Kind, account: Option<&AccountName>, text: &str) {
+        let (account, text) = (account.cloned(), line(text));
+        self.0.push(HealthReason { kind, account, channel: None, text });
     }
-    if let Some(why) = store_failed {
-        add(Kind::StoreFailed, None, format!("the store failed: {why}"));
+
+    /// The loop, the store, the accounts and the config.
+    fn of_work(&mut self, overview: &Overview, loop_age: LoopAge) {
+        if loop_age == LoopAge::NO_LOOP {
+            self.add(Kind::NotLive, None, NO_DAEMON_RUNS);
+        } else if loop_age.0 > LOOP_AGE_MAX {
+            self.add(
+                Kind::NotLive,
+                None,
+                &format!("the loop last turned {} ago", brief(loop_age.0)),
+            );
+        }
+        if let Some(why) = &overview.store_failed {
+            self.add(Kind::StoreFailed, None, &format!("the store failed: {why}"));
+        }
+        for (name, why) in &overview.unusable {
+            self.add(Kind::Unusable, Some(name), &format!("cannot be worked on: {why}"));
+        }
+        for problem in &overview.config.problems {
+            self.add(
+                Kind::Config,
+                None,
+                &format!("the last good desired state is in force: {problem}"),
+            );
+        }
+        for channels in &overview.config.thin {
+            self.add(Kind::Slack, None, channels);
+        }
     }
-    for (name, why) in unusable {
-        add(Kind::Unusable, Some(name), format!("cannot be worked on: {why}"));
+
+    /// The status file, the hooks and the log.
+    fn of_outlets(&mut self, overview: &Overview, now: Timestamp) {
+        if let Some(why) = &overview.status_file_failed {
+            let text = format!(
+                "the status file cannot be written, so whoever reads it will take the daemon to be \
+                 gone: {why}"
+            );
+            self.add(Kind::StatusFile, None, &text);
+        }
+        if let Some(why) = &overview.hooks_failed {
+            self.add(Kind::Hooks, None, why);
+        }
+        if let Some(lost) =
+            overview.log_lost.filter(|lost| lost.is_broken || span(lost.at, now) <= LOSS_SHOWN)
+        {
+            self.add(Kind::LogLost, None, &log_lost_text(lost));
+        }
     }
-    for problem in &config.problems {
-        add(Kind::Config, None, format!("the last good desired state is in force: {problem}"));
+
+    fn of_the_rest(&mut self, overview: &Overview, now: Timestamp) {
+        for (name, channels) in &overview.orphans {
+            let text =
+                format!("declared no longer: {} left to expire", counted(*channels, "channel"));
+            self.add(Kind::Orphans, Some(name), &text);
+        }
+        if let Some(why) = &overview.store_moved_aside {
+            self.add(
+                Kind::StoreMovedAside,
+                None,
+                &format!("the database could not be used and was moved aside: {why}"),
+            );
+        }
+        if let Some((at, by_ms)) =
+            overview.clock_jump.filter(|(at, _)| span(*at, now) <= JUMP_SHOWN)
+        {
+            self.add(
+                Kind::ClockJump,
+                None,
+                &format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)),
+            );
+        }
+        let declared = usable(overview)
+            .any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
+        if !declared && overview.unusable.is_empty() {
+            self.add(Kind::NothingDeclared, None, "no channel is declared");
+        }
     }
-    for channels in &config.thin {
-        add(Kind::Slack, None, channels.clone());
-    }
-    if let Some(why) = status_file_failed {
-        let text = format!(
-            "the status file cannot be written, so whoever reads it will take the daemon to be gone: {why}"
-        );
-        add(Kind::StatusFile, None, text);
-    }
-    if let Some(why) = hooks_failed {
-        add(Kind::Hooks, None, why.clone());
-    }
-    if let Some(lost) = log_lost.filter(|lost| lost.is_broken || span(lost.at, now) <= LOSS_SHOWN) {
-        add(Kind::LogLost, None, log_lost_text(lost));
-    }
-    for (name, channels) in orphans {
-        let text = format!("declared no longer: {} left to expire", counted(*channels, "channel"));
-        add(Kind::Orphans, Some(name), text);
-    }
-    if let Some(why) = store_moved_aside {
-        add(
-            Kind::StoreMovedAside,
-            None,
-            format!("the database could not be used and was moved aside: {why}"),
-        );
-    }
-    if let Some((at, by_ms)) = clock_jump.filter(|(at, _)| span(*at, now) <= JUMP_SHOWN) {
-        add(
-            Kind::ClockJump,
-            None,
-            format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)),
-        );
-    }
-    let declared =
-        usable(overview).any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
-    if !declared && unusable.is_empty() {
-        add(Kind::NothingDeclared, None, "no channel is declared".to_owned());
-    }
-    reasons
 }
 
 fn log_lost_text(lost: LogLost) -> String {
@@ -198,7 +217,8 @@ fn undeliverable(report: &AccountReport) -> Vec<String> {
     let text = |(url, ((since, why), channels)): (&NotifyUrl, (&(Timestamp, String), usize))| {
         let channels = counted(channels, "channel");
         format!(
-            "{url} refuses canaries since {since} ({why}), so what {channels} would deliver is taken to be lost"
+            "{url} refuses canaries since {since} ({why}), so what {channels} would deliver is \
+             taken to be lost"
         )
     };
     urls.into_iter().map(text).collect()
@@ -208,8 +228,8 @@ fn credits_text(credits: &Credits, now: Timestamp) -> String {
     let Credits { remaining, told_at, until, reserve, per_day } = credits;
     let of = per_day.map(|all| format!(" of {all}")).unwrap_or_default();
     format!(
-        "{remaining}{of} API credits were left {} ago, and {reserve} are kept for renewals: audits, and repairs that lose \
-         no deliveries, wait for {} at most",
+        "{remaining}{of} API credits were left {} ago, and {reserve} are kept for renewals: \
+         audits, and repairs that lose no deliveries, wait for {} at most",
         brief(span(*told_at, now)),
         brief(span(now, *until))
     )

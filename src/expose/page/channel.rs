@@ -435,8 +435,7 @@ fn gaps(
     now: Timestamp,
     api: &str,
 ) -> (Vec<(GapView, Backfill)>, usize) {
-    let mut gaps =
-        ledger.map(|ledger| views(account, (ledger, acks), None, now)).unwrap_or_default();
+    let mut gaps = ledger.map(|ledger| views(account, ledger, acks, None, now)).unwrap_or_default();
     let left_out = gaps.len().saturating_sub(GAPS_MAX);
     gaps.reverse();
     gaps.truncate(GAPS_MAX);

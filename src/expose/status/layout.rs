@@ -3,6 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::super::health::Status;
+use crate::model::time::{Timestamp, brief, span};
 
 /// The layout of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +150,20 @@ pub(super) fn columns(text: &str) -> usize {
 const ELLIPSIS: &str = "...";
 /// A terminal that is narrower than this breaks the lines by itself.
 const ROOM_MIN: usize = 20;
+
+/// `in 11h 58m`, or `2m ago`.
+pub(in crate::expose) fn until(instant: Timestamp, now: Timestamp) -> String {
+    if instant > now {
+        format!("in {}", brief(span(now, instant)))
+    } else {
+        format!("{} ago", ago(instant, now))
+    }
+}
+
+/// `2m`, without a word.
+pub(super) fn ago(instant: Timestamp, now: Timestamp) -> String {
+    brief(span(instant, now))
+}
 
 #[cfg(test)]
 mod tests {

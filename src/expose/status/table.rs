@@ -7,8 +7,7 @@ use crate::model::time::{Timestamp, brief, span};
 use crate::plan::cause::CauseKind;
 
 use super::super::health::Status;
-use super::layout::{Layout, Rows, Tone, columns, cut, padded};
-use super::text::{ago, until};
+use super::layout::{Layout, Rows, Tone, ago, columns, cut, padded, until};
 use super::{AccountView, ChannelView, StatusView, counted};
 
 /// The channels of each account that have a line, in the order of the accounts.

@@ -9,7 +9,7 @@ use crate::plan::cause::CauseKind;
 use crate::plan::render::{not_ours, undeclarable};
 use crate::reconcile::report::NOBODY_LOOKED;
 
-use super::layout::{Layout, Rows, Tone};
+use super::layout::{Layout, Rows, Tone, ago};
 use super::table::{Shown, table};
 use super::{
     AccountView, ChannelView, CreditsView, Guarantee, HeldView, NO_DAEMON, PassView, ReasonView,
@@ -74,8 +74,8 @@ impl StatusView {
         if shown.left_out > 0 {
             let all: usize = self.accounts.iter().map(|account| account.channels.len()).sum();
             let note = format!(
-                "{} of {all} channels are shown, the worst first; `channelkeeper status --all` shows every one, and a \
-                 name, --account, --state or --not-covered chooses",
+                "{} of {all} channels are shown, the worst first; `channelkeeper status --all` \
+                 shows every one, and a name, --account, --state or --not-covered chooses",
                 all - shown.left_out
             );
             lines.push(String::new());
@@ -94,7 +94,8 @@ impl StatusView {
         let word = health.status.word();
         if self.is_remembered() {
             return format!(
-                "health is {word}; changes at Zoho since the last look are not known (version {version})"
+                "health is {word}; changes at Zoho since the last look are not known (version \
+                 {version})"
             );
         }
         let ready = match (&health.not_ready, health.live) {
@@ -253,8 +254,8 @@ impl PassView {
         if self.wake == NO_DAEMON {
             let due = renewal.map(|words| format!(" ({words})")).unwrap_or_default();
             return format!(
-                "{looked}, no daemon is running: nothing is renewed{due}, \
-                 and the next look is not known"
+                "{looked}, no daemon is running: nothing is renewed{due}, and the next look is not \
+                 known"
             );
         }
         let failed = if self.look_failed.is_some() { " (the last look failed)" } else { "" };
@@ -279,19 +280,6 @@ impl RenewalView {
 /// `in 11h 58m`, or `is due`.
 pub(in crate::expose) fn ahead(instant: Timestamp, now: Timestamp) -> String {
     if instant > now { format!("in {}", brief(span(now, instant))) } else { "is due".to_owned() }
-}
-
-/// `in 11h 58m`, or `2m ago`.
-pub(in crate::expose) fn until(instant: Timestamp, now: Timestamp) -> String {
-    if instant > now {
-        format!("in {}", brief(span(now, instant)))
-    } else {
-        format!("{} ago", ago(instant, now))
-    }
-}
-
-pub(super) fn ago(instant: Timestamp, now: Timestamp) -> String {
-    brief(span(instant, now))
 }
 
 /// The most names in the headline.

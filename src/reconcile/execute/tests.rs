@@ -57,12 +57,16 @@ impl Desk {
         let look = Look::Seen { channels, at: now, beside: Beside::default() };
         let records = self.store.records(&account).unwrap();
         let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
-        let mut memory = PassMemory::new(
-            (ledgers, records),
-            look,
-            (Wishes::default(), WEEK),
-            (now, self.sim.now()),
-        );
+        let mut memory = PassMemory {
+            ledgers,
+            records,
+            predicted: look,
+            wishes: Wishes::default(),
+            lifetime_max: WEEK,
+            is_unflushed: false,
+            now,
+            zoho_now: self.sim.now(),
+        };
         let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
         let stored = self.store.records(&account).unwrap();
         assert_eq!(memory.records, stored);

@@ -118,7 +118,8 @@ fn listed(module: &str, sought: Sought, bounds: Bounds, base: &str) -> Request {
     let next = if has_page_token(base) {
         "while info.more_records is true, again with &page_token= and info.next_page_token"
     } else {
-        "then again with the last Modified_Time of the page as If-Modified-Since, until no new record comes"
+        "then again with the last Modified_Time of the page as If-Modified-Since, until no new \
+         record comes"
     };
     let converted = if has_converted(module, base) { "&converted=both" } else { "" };
     Request {
@@ -140,8 +141,8 @@ fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, base: &str) 
     let Sought { word, field } = sought;
     let (from, to) = (iso(bounds.from), iso(bounds.to));
     let query = format!(
-        "select id, Created_Time, Modified_Time from {module} where ({field} between '{from}' and '{to}'){and} \
-         order by {field} asc, id asc limit {PER_PAGE}"
+        "select id, Created_Time, Modified_Time from {module} where ({field} between '{from}' and \
+         '{to}'){and} order by {field} asc, id asc limit {PER_PAGE}"
     );
     let which = if and.is_empty() { "records" } else { "converted leads" };
     let again =
@@ -149,8 +150,8 @@ fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, base: &str) 
     Request {
         module: module.to_owned(),
         finds: format!(
-            "the {which} {word} within the gap alone{again}; then again from the last {field} of the page on, with \
-             and ({field} > that time or id > that id)"
+            "the {which} {word} within the gap alone{again}; then again from the last {field} of \
+             the page on, with and ({field} > that time or id > that id)"
         ),
         method: "POST".to_owned(),
         url: format!("{base}/coql"),
@@ -163,8 +164,8 @@ fn deleted(module: &str, bounds: Bounds, base: &str) -> Request {
     Request {
         module: module.to_owned(),
         finds: format!(
-            "every record deleted since the gap began, by id: those with a deleted_time before {} were deleted in it; \
-             then again with &page=2 and so on",
+            "every record deleted since the gap began, by id: those with a deleted_time before {} \
+             were deleted in it; then again with &page=2 and so on",
             iso(bounds.to)
         ),
         method: "GET".to_owned(),
@@ -248,15 +249,18 @@ fn lost(events: &Events, base: &str) -> Vec<String> {
 }
 
 const EDITS_LOST: &[&str] = &[
-    "the states of a record in between: only the last one is left, without the values before it and without the names \
-     of the changed fields",
+    "the states of a record in between: only the last one is left, without the values before it \
+     and without the names of the changed fields",
 ];
 const CREATES_LOST: &[&str] = &[
-    "records that were created and deleted again within the gap, but for their ids in the list of deleted ones",
+    "records that were created and deleted again within the gap, but for their ids in the list of \
+     deleted ones",
 ];
 const DELETES_LOST: &[&str] = &[
-    "the values of a deleted record, once it has left the recycle bin (after 60 days, or earlier by hand)",
-    "deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days once it is deleted for good",
+    "the values of a deleted record, once it has left the recycle bin (after 60 days, or earlier \
+     by hand)",
+    "deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days \
+     once it is deleted for good",
 ];
 const CRM_LOST: &[&str] =
     &["the notifications themselves: their number, their order and their notification_condition"];

@@ -27,7 +27,7 @@ impl Context {
             (None, None) => self.still_covered(track),
             (None, Some((kind, cause))) => self.lost(track, kind, cause),
             (Some(open), None) => self.found_again(track, open),
-            (Some(open), Some((kind, cause))) => self.still_not(track, open, (kind, cause)),
+            (Some(open), Some((kind, cause))) => self.still_not(track, open, kind, cause),
         }
     }
 
@@ -85,7 +85,7 @@ impl Context {
         true
     }
 
-    fn still_not(&self, track: &mut Track, open: Open, (kind, cause): (GapKind, GapCause)) -> bool {
+    fn still_not(&self, track: &mut Track, open: Open, kind: GapKind, cause: GapCause) -> bool {
         if open.kind == GapKind::Unknown {
             track.begin(Open { from: self.received, kind, cause });
             return true;

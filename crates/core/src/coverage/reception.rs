@@ -55,14 +55,14 @@ impl Reception {
             canaries.iter().flat_map(|canaries| &canaries.outages).copied()
         {
             self.open.take_if(|open| open.from <= over);
-            self.add(since, (accepted.unwrap_or(first), first), GapKind::Unknown);
-            self.add(since, (first, last), GapKind::Undeliverable);
-            self.add(since, (last, over), GapKind::Unknown);
+            self.add(since, accepted.unwrap_or(first), first, GapKind::Unknown);
+            self.add(since, first, last, GapKind::Undeliverable);
+            self.add(since, last, over, GapKind::Unknown);
         }
         match canaries.and_then(Canaries::refusing) {
             Some(Refused { first, .. }) if self.open.is_none() => {
                 let accepted = canaries.and_then(|canaries| canaries.accepted_at);
-                self.add(since, (accepted.unwrap_or(*first), *first), GapKind::Unknown);
+                self.add(since, accepted.unwrap_or(*first), *first, GapKind::Unknown);
                 let from = self.floor(since).max(*first);
                 self.open = Some(Open {
                     from,
@@ -79,7 +79,7 @@ impl Reception {
     /// Nobody asks any more.
     pub(super) fn end(&mut self, at: Timestamp) {
         if let Some(open) = self.open.take() {
-            self.add(open.from, (open.from, at), open.kind);
+            self.add(open.from, open.from, at, open.kind);
         }
     }
 
@@ -99,7 +99,7 @@ impl Reception {
     }
 
     /// Behind what is there only: whatever is heard again is there.
-    fn add(&mut self, since: Timestamp, (from, to): (Timestamp, Timestamp), kind: GapKind) {
+    fn add(&mut self, since: Timestamp, from: Timestamp, to: Timestamp, kind: GapKind) {
         let from = from.max(self.floor(since));
         if from >= to {
             return;
@@ -315,7 +315,7 @@ mod tests {
     fn gaps_are_bounded_and_none_is_forgotten() {
         let mut reception = Reception::default();
         for n in 0..1000 {
-            reception.add(at(0), (at(n * 10), at(n * 10 + 5)), GapKind::Undeliverable);
+            reception.add(at(0), at(n * 10), at(n * 10 + 5), GapKind::Undeliverable);
         }
         assert_eq!((reception.gaps.len(), reception.gaps[0].from), (GAPS_MAX, at(0)));
         let track = Track::new("Deals".into(), crate::model::events::Operation::Edit, at(0));

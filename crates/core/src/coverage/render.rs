@@ -51,7 +51,8 @@ type Shared = (Timestamp, Option<Timestamp>, GapKind, GapCause, Option<usize>);
 /// A channel's gaps that had not ended at `since`, oldest first.
 pub fn views(
     account: &str,
-    (ledger, acks): (&Ledger, &Acks),
+    ledger: &Ledger,
+    acks: &Acks,
     since: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<GapView> {
@@ -79,7 +80,7 @@ pub fn views(
 
 /// How many of those nobody has acknowledged. Gaps of several events that share their times, kind
 /// and cause are one, as in [`views`].
-pub fn unacknowledged((ledger, acks): (&Ledger, &Acks), now: Timestamp) -> usize {
+pub fn unacknowledged(ledger: &Ledger, acks: &Acks, now: Timestamp) -> usize {
     let gaps = ledger.gaps(now);
     let open = gaps.iter().filter(|gap| acks.place_of(gap).is_none());
     open.map(|gap| (gap.from, gap.to, gap.kind, gap.cause)).collect::<BTreeSet<_>>().len()

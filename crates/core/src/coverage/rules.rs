@@ -345,9 +345,9 @@ fn events_that_share_a_gap_share_a_line() {
     let mut told = Told::new(&["Deals.all", "Leads.create"]);
     told.look(0, None);
     told.granted(100, 100, DAY);
-    let views = render::views("acme", (&told.ledger, &Acks::default()), None, at(200));
+    let views = render::views("acme", &told.ledger, &Acks::default(), None, at(200));
     let lines: Vec<String> = views.iter().map(render::GapView::line).collect();
     let line = "uncovered deals  1970-01-01T00:00:00Z to 1970-01-01T00:01:40Z (1m 40s, not-enabled): Deals.all, Leads.create";
     assert_eq!(lines, [line]);
-    assert_eq!(render::views("acme", (&told.ledger, &Acks::default()), Some(at(150)), at(200)), []);
+    assert_eq!(render::views("acme", &told.ledger, &Acks::default(), Some(at(150)), at(200)), []);
 }

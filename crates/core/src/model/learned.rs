@@ -122,8 +122,8 @@ impl Learned {
         Policy { lifetime_max, batch_max, ..policy.clone() }
     }
 
-    /// The scope that is known to be missing. It is asked for again after a quarter of a day, and at
-    /// once with other credentials.
+    /// The scope that is known to be missing. It is asked for again after a quarter of a day, and
+    /// at once with other credentials.
     pub fn lacks(&self, scope: Scope, now: Timestamp) -> Option<&Unscoped> {
         self.unscoped.get(&scope).filter(|unscoped| is_recent(unscoped.at, UNSCOPED_KEPT, now))
     }

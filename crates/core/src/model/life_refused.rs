@@ -83,7 +83,8 @@ pub fn names_expiry(message: &str, json_path: Option<&str>) -> bool {
     json_path.map_or_else(|| message.contains(NAMED), is_last)
 }
 
-/// The details of a refusal that is about the expiry. A channel that is quoted whole has the key too.
+/// The details of a refusal that is about the expiry. A channel that is quoted whole has the key
+/// too.
 const NAMED: &str = r#""api_name":"channel_expiry""#;
 
 #[cfg(test)]

@@ -86,7 +86,8 @@ impl<'de> Deserialize<'de> for ChannelId {
 /// `.`, beginning with a letter or digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a name is 1 to 64 letters, digits, \"-\", \"_\" and \".\", beginning with a letter or digit, as in \"deal-sync\""
+    "a name is 1 to 64 letters, digits, \"-\", \"_\" and \".\", beginning with a letter or digit, \
+         as in \"deal-sync\""
 )]
 pub struct BadName;
 

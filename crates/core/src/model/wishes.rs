@@ -1,5 +1,5 @@
-//! The wishes of people, which passes carry out: a pause, a renewal, removals, an adoption, and that
-//! vanished channels may be enabled.
+//! The wishes of people, which passes carry out: a pause, a renewal, removals, an adoption, and
+//! that vanished channels may be enabled.
 //!
 //! A wish is written by a command and only read by a pass, which therefore can lose none. So a pass
 //! does not cross out what it has done: it writes down what it answered, in the record, and the

@@ -70,7 +70,8 @@ pub enum Cause {
         /// True when this channel goes on being renewed until then.
         is_renewed: bool,
     },
-    /// It has something that no declaration can express: it is kept alive, and not rewritten unasked.
+    /// It has something that no declaration can express: it is kept alive, and not rewritten
+    /// unasked.
     Opaque {
         /// A sentence about it.
         why: &'static str,
@@ -209,27 +210,31 @@ impl Cause {
         match self {
             Cause::Unknown(why) => format!("the look at Zoho failed: {why}"),
             Cause::Conflict { seen } => format!(
-                "Zoho has a channel with this id that delivers to {seen}, and it is not known as ours; \
-                 `channelkeeper adopt` makes it ours, another `id` in the config leaves it alone"
+                "Zoho has a channel with this id that delivers to {seen}, and it is not known as \
+                 ours; `channelkeeper adopt` makes it ours, another `id` in the config leaves it \
+                 alone"
             ),
             Cause::Rejected { code, message, json_path, declared } => {
                 let refused = refused(code, json_path.as_deref(), message);
                 format!("Zoho refused it with {refused}{}", standing(declared.as_deref()))
             }
             Cause::PartlyRefused { events, code, message, declared } => format!(
-                "Zoho refuses it with {code}: {message}; the daemon goes on without {events}{}, and tries again",
+                "Zoho refuses it with {code}: {message}; the daemon goes on without {events}{}, \
+                 and tries again",
                 declared.as_ref().map(|place| format!(" ({place})")).unwrap_or_default()
             ),
             Cause::Contested { writes, drift } => {
                 format!(
-                    "came back after {writes} accepted repairs, so somebody else edits it, or Zoho stores it differently: {}",
+                    "came back after {writes} accepted repairs, so somebody else edits it, or Zoho \
+                     stores it differently: {}",
                     lines(drift)
                 )
             }
             Cause::BackOff { step, trouble } => format!("{step} waits: {trouble}"),
             Cause::Credits { step, remaining, reserve } => {
                 format!(
-                    "{step} waits: {remaining} API credits are left, and {reserve} are kept for renewals"
+                    "{step} waits: {remaining} API credits are left, and {reserve} are kept for \
+                     renewals"
                 )
             }
             Cause::RemovalGuard { removals, channels, is_renewed } => {
@@ -239,12 +244,13 @@ impl Cause {
                     "not renewed: how it was declared is not known"
                 };
                 format!(
-                    "disabling {removals} of {channels} channels in one go has to be allowed: `channelkeeper apply --allow-removals` ({meanwhile})"
+                    "disabling {removals} of {channels} channels in one go has to be allowed: \
+                     `channelkeeper apply --allow-removals` ({meanwhile})"
                 )
             }
             Cause::Opaque { why } => format!(
-                "{why}, and somebody else gave it that; it is kept alive by PATCH, which leaves that as it is; \
-                 `channelkeeper adopt` lets it be rewritten as declared"
+                "{why}, and somebody else gave it that; it is kept alive by PATCH, which leaves \
+                 that as it is; `channelkeeper adopt` lets it be rewritten as declared"
             ),
             Cause::Vanished { channels, is_other_org } => {
                 let why = if *is_other_org {
@@ -253,8 +259,9 @@ impl Cause {
                     "the credentials are others, so that another org may answer"
                 };
                 format!(
-                    "none of the {channels} running channels is there any more, and {why}; put the right credentials back, \
-                     or enable them here: `channelkeeper apply --accept-vanished`"
+                    "none of the {channels} running channels is there any more, and {why}; put the \
+                     right credentials back, or enable them here: `channelkeeper apply \
+                     --accept-vanished`"
                 )
             }
             Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),

@@ -309,7 +309,8 @@ impl<'a> Case<'a> {
     /// nothing: its answer is POST. When POST is told the same, waiting is. Likewise the first time
     /// that the token has no scope for PATCH, and the first
     /// time that POST of a live channel of ours is refused because it is live: its answer is
-    /// PUT. The answer to a refused expiry is a shorter one. An operator who asks for a renewal does not wait.
+    /// PUT. The answer to a refused expiry is a shorter one. An operator who asks for a renewal
+    /// does not wait.
     fn refused(&self, spec: &Spec) -> Option<Held> {
         let refusal = self.unasked_refusal().filter(|_| self.partly.is_none())?;
         let not_subscribed = refusal.code == NOT_SUBSCRIBED;
@@ -324,8 +325,8 @@ impl<'a> Case<'a> {
         (holds && self.would_write()).then(|| self.rejected(Some(spec), refusal, urgent))
     }
 
-    /// Returns whether the next write asks for less than was refused. A refusal that came of a write
-    /// without an expiry taught nothing.
+    /// Returns whether the next write asks for less than was refused. A refusal that came of a
+    /// write without an expiry taught nothing.
     fn is_answered_by_a_shorter_life(&self, spec: &Spec, refusal: &Refusal) -> bool {
         names_expiry(&refusal.message, refusal.json_path.as_deref())
             && self.life_refused(spec).is_some_and(|refused| refused.at == refusal.at)
@@ -686,8 +687,8 @@ impl Case<'_> {
     }
 
     /// The latest expiry that may be asked for: one second more than Zoho's maximum is not an
-    /// error, it silently gives one hour. Where it is an error, a life that was refused is not asked
-    /// for again.
+    /// error, it silently gives one hour. Where it is an error, a life that was refused is not
+    /// asked for again.
     fn ends_at_most(&self, spec: &Spec) -> Timestamp {
         let Facts { policy, state, now, .. } = self.facts;
         let lifetime_max = state.learned.lifetime_max(policy, *now);

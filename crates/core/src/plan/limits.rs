@@ -21,7 +21,8 @@ fn lifetime(facts: &Facts<'_>) -> Option<String> {
         specs.values().map(|spec| spec.lifetime).max().unwrap_or_default().min(policy.lifetime_max);
     let (max, wanted) = (wanted > lifetime).then(|| (brief(lifetime), brief(wanted)))?;
     Some(format!(
-        "this account grants at most {max}; lifetime = \"{wanted}\" is not to be had: set lifetime or lifetime_max"
+        "this account grants at most {max}; lifetime = \"{wanted}\" is not to be had: set lifetime \
+             or lifetime_max"
     ))
 }
 

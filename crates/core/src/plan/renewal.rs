@@ -194,12 +194,13 @@ impl Slack {
 /// The slack of a spec whose full lifetime is granted, with the loop's own period and one call's
 /// time-out taken off.
 pub fn slack(spec: &Spec, account: &AccountName, request_timeout: Duration) -> Slack {
-    slack_of((spec.lifetime, spec.renew_before), account, request_timeout)
+    slack_of(spec.lifetime, spec.renew_before, account, request_timeout)
 }
 
 /// The same of a lifetime and its `renew_before`.
 pub fn slack_of(
-    (lifetime, renew_before): (Duration, Option<Duration>),
+    lifetime: Duration,
+    renew_before: Option<Duration>,
     account: &AccountName,
     request_timeout: Duration,
 ) -> Slack {

@@ -11,9 +11,9 @@
 //! | no module to compare, other credentials | held until an operator says otherwise, or until the first of them would be in its emergency |
 //! | no module to compare, the same credentials | repaired at once: an org does not change under its credentials |
 //!
-//! The hold costs nothing that could be had: the channels of the org that the old credentials led to
-//! run on, and near the end of the first of them coverage outranks the doubt. The one that is held
-//! for ever is known to be another org. Decision 0020 has the reasons.
+//! The hold costs nothing that could be had: the channels of the org that the old credentials led
+//! to run on, and near the end of the first of them coverage outranks the doubt. The one that is
+//! held for ever is known to be another org. Decision 0020 has the reasons.
 
 use crate::model::channel::ChannelId;
 use crate::model::observed::Look;

@@ -123,7 +123,8 @@ fn rules(rules: &Rules) -> String {
         writes_failed.as_ref().map(|what| format!("; writes failed {what}")).unwrap_or_default();
     let most = length(*lifetime_max_s);
     format!(
-        "mode {mode}, removed {removed}, {batch_max} in one write, lives of up to {most}{skew}{looks}{writes}"
+        "mode {mode}, removed {removed}, {batch_max} in one write, lives of up to \
+         {most}{skew}{looks}{writes}"
     )
 }
 
@@ -143,8 +144,8 @@ fn renewal(renewal: &Renewal, at: Timestamp) -> String {
     let Renewal { age, life_s, left_s, lead_s, rule, phase_s, due_at, emergency_at, expiry } =
         renewal;
     format!(
-        "{age}: a life of {} until {expiry}, {} left; renewed with {} left ({rule}) and {} of the account's phase, at \
-         {due_at}, {}; emergency from {emergency_at}, {}",
+        "{age}: a life of {} until {expiry}, {} left; renewed with {} left ({rule}) and {} of the \
+         account's phase, at {due_at}, {}; emergency from {emergency_at}, {}",
         length(*life_s),
         length(*left_s),
         length(*lead_s),
@@ -157,7 +158,8 @@ fn renewal(renewal: &Renewal, at: Timestamp) -> String {
 fn survives(slack: &Survives) -> String {
     let Survives { margin_s, failed_passes, outage_s } = slack;
     format!(
-        "{} from the first attempt to the end: survives {failed_passes} failed passes in a row, or an outage of {}",
+        "{} from the first attempt to the end: survives {failed_passes} failed passes in a row, or \
+         an outage of {}",
         length(*margin_s),
         length(*outage_s)
     )
