@@ -18,6 +18,6 @@ pub mod zoho;
 
 #[doc(hidden)]
 pub use channelkeeper_core::testing;
-pub use channelkeeper_core::{coverage, model, plan};
+pub use channelkeeper_core::{backfill, coverage, model, plan};
 #[cfg(feature = "simulator")]
 pub use channelkeeper_simulator as simulator;

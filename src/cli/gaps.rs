@@ -135,11 +135,14 @@ fn text(missed: &[Missed], all: bool, hints: bool) -> String {
         missed.iter().filter(|missed| all || missed.gap.acknowledged.is_none()).collect();
     let hints = hints || shown.len() <= HINTED_MAX;
     let mut lines = vec![headline(&shown, missed.len() - shown.len())];
-    for (place, Missed { gap, backfill }) in shown.iter().enumerate() {
+    for (place, Missed { gap, recoveries, backfill }) in shown.iter().enumerate() {
         if place == 0 || shown[place - 1].gap.account != gap.account {
             lines.push(format!("account {}", gap.account));
         }
         lines.push(format!("  {}", gap.line()));
+        let recovered =
+            recoveries.iter().map(|one| format!("    recovery {}: {}", one.id, one.fate()));
+        lines.extend(recovered);
         if hints {
             lines.extend(hint_lines(backfill));
         }
@@ -180,13 +183,13 @@ fn hint_lines(backfill: &Backfill) -> Vec<String> {
 
 /// An instant, or how long ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+pub(super) enum When {
     Instant(Timestamp),
     Ago(std::time::Duration),
 }
 
 impl When {
-    fn at(self, now: Timestamp) -> Timestamp {
+    pub(super) fn at(self, now: Timestamp) -> Timestamp {
         match self {
             When::Instant(instant) => instant,
             When::Ago(length) => before(now, length),
@@ -264,7 +267,7 @@ mod tests {
             cause: "expired".to_owned(),
             acknowledged,
         };
-        Missed { gap, backfill }
+        Missed { gap, recoveries: Vec::new(), backfill }
     }
 
     #[test]

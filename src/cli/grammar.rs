@@ -149,7 +149,13 @@ const UNREAD: &[(&str, &[&str])] = &[
 const GROUPS: &[(&str, &[&str])] = &[
     ("Begin", &["init", "login", "check", "plan", "run"]),
     ("Look", &["status", "explain", "gaps", "probe"]),
-    ("Act", &["apply", "renew", "pause", "resume", "reload", "adopt", "import", "token", "logout"]),
+    (
+        "Act",
+        &[
+            "apply", "renew", "backfill", "pause", "resume", "reload", "adopt", "import", "token",
+            "logout",
+        ],
+    ),
     ("Try out", &["demo", "simulator", "rehearse", "listen"]),
     ("About the program", &["completions", "man", "help"]),
 ];

@@ -18,7 +18,7 @@ use crate::daemon::assembly::network;
 use crate::files;
 use crate::model::account::Account;
 use crate::model::data_center::DataCenter;
-use crate::model::desired::Desired;
+use crate::model::desired::{AccountDesired, Desired};
 use crate::model::secret::{Origin, Secret};
 use crate::zoho::auth::{Exchanged, exchange_code};
 use crate::zoho::device::{self, DeviceError, Invitation, Location};
@@ -79,7 +79,7 @@ pub(super) async fn run(
         return Ok(Exit::BadConfig);
     };
     let account = chosen(desired, args.account.as_deref())?;
-    let scopes = Scopes::of(account);
+    let scopes = Scopes::of(&desired.accounts[&account.name]);
     let file = destination(account, args.out.clone())?;
     if account.credentials.client_secret.expose().is_empty() {
         bail!(
@@ -204,8 +204,17 @@ struct Scopes {
 }
 
 impl Scopes {
-    fn of(account: &Account) -> Scopes {
-        Scopes { all: account.product.scope("ALL"), single: account.product.single_scopes() }
+    fn of(desired: &AccountDesired) -> Scopes {
+        let product = desired.account.product;
+        let with_records = |scope: String| {
+            let mut scopes = vec![scope];
+            scopes.extend(desired.read_scopes());
+            scopes.join(",")
+        };
+        Scopes {
+            all: with_records(product.scope("ALL")),
+            single: product.single_scopes().map(with_records),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub use complete::completed;
 
 mod adopt;
 mod apply;
+mod backfill;
 mod check;
 mod complete;
 mod completions;
@@ -125,6 +126,7 @@ enum Verb {
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
     Gaps(gaps::GapsArgs),
+    Backfill(backfill::BackfillArgs),
     Probe(probe::ProbeArgs),
     Reload(reload::ReloadArgs),
     Renew(renew::RenewArgs),
@@ -245,6 +247,7 @@ impl Verb {
             Verb::Apply(args) => apply::run(args, common, stdout).await,
             Verb::Status(args) => status::run(args, common, stdout).await,
             Verb::Gaps(args) => gaps::run(args, common, stdout).await,
+            Verb::Backfill(args) => backfill::run(args, common, stdout).await,
             Verb::Probe(args) => probe::run(args, common, stdout).await,
             Verb::Reload(args) => reload::run(args, common, stdout).await,
             Verb::Renew(args) => renew::run(args, common, stdout).await,
@@ -278,6 +281,7 @@ impl Verb {
             | Verb::Apply(_)
             | Verb::Status(_)
             | Verb::Gaps(_)
+            | Verb::Backfill(_)
             | Verb::Probe(_)
             | Verb::Reload(_)
             | Verb::Renew(_)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::backfill::Backfill;
 use super::check::Check;
 use super::given::Given;
 use super::proof::Proof;
@@ -11,6 +12,7 @@ use super::raw::{self, Reconcile};
 use super::source::{At, Place};
 use super::values;
 use crate::model::account::{Account, Credentials};
+use crate::model::backfill;
 use crate::model::channel::{AccountName, ChannelId, NotifyUrl};
 use crate::model::data_center::{DataCenter, Environment};
 use crate::model::desired::{AccountDesired, Desired, Settings};
@@ -43,6 +45,8 @@ pub(super) struct Frame {
     pub(super) renew_before: Option<At<Duration>>,
     pub(super) proof: Option<Proof>,
     pub(super) defaults: raw::Defaults,
+    /// What `[backfill]` says, and what the account says for itself.
+    pub(super) backfill: (Backfill, Option<Option<backfill::Mode>>),
     /// True when a channel names it, a good one or not.
     pub(super) has_channels: bool,
     pub(super) desired: AccountDesired,
@@ -55,7 +59,7 @@ impl Frames {
     /// Checks every account.
     pub(super) fn check(
         accounts: Vec<(At<String>, raw::Account)>,
-        reconcile: &Reconcile,
+        (reconcile, backfill): (&Reconcile, Backfill),
         check: &mut Check<'_>,
     ) -> Frames {
         let mut frames = Frames::none();
@@ -64,7 +68,7 @@ impl Frames {
                 let other = check.locate(first.place);
                 let message = format!("account \"{}\" is declared twice", name.value);
                 check.problem(name.place, message, format!("the other one is at {other}"));
-            } else if let Some(frame) = Frame::check(&name, account, reconcile, check) {
+            } else if let Some(frame) = Frame::check(&name, account, (reconcile, backfill), check) {
                 frames.by_name.insert(name.value, frame);
             } else {
                 frames.are_all = false;
@@ -132,6 +136,7 @@ impl Frame {
             renew_before: None,
             proof: None,
             defaults: raw::Defaults::default(),
+            backfill: (Backfill::default(), None),
             has_channels: true,
             desired: AccountDesired::new(account, BTreeMap::new()),
             ids: BTreeMap::new(),
@@ -142,7 +147,7 @@ impl Frame {
     fn check(
         name: &At<String>,
         account: raw::Account,
-        reconcile: &Reconcile,
+        (reconcile, backfill): (&Reconcile, Backfill),
         check: &mut Check<'_>,
     ) -> Option<Frame> {
         let Ok(parsed) = name.value.parse::<AccountName>() else {
@@ -174,6 +179,7 @@ impl Frame {
             renew_before: defaults.renew_before.good().or(reconcile.renew_before.good()).cloned(),
             proof: Proof::read(&defaults.token, &defaults.token_key, check),
             defaults,
+            backfill: (backfill, account.backfill.value().copied()),
             has_channels: false,
             desired: AccountDesired::new(model, BTreeMap::new()),
             ids: BTreeMap::new(),

@@ -13,6 +13,7 @@ use super::proof::Proof;
 use super::raw::Channel;
 use super::source::{At, Place};
 use super::values;
+use crate::model::backfill::Rule;
 use crate::model::channel::{BadName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{BadEvent, Events};
 use crate::model::product::Product;
@@ -141,7 +142,15 @@ impl Frame {
             return_affected_field_values,
             conditions,
             mode: mode.min(self.policy.mode),
+            backfill: self.rule(channel),
         })
+    }
+
+    /// How its missed events are handed over.
+    fn rule(&self, channel: &Channel) -> Option<Rule> {
+        let (backfill, of_account) = &self.backfill;
+        let own = channel.backfill.value().or(self.defaults.backfill.value()).copied();
+        backfill.rule(own.or(*of_account), self.policy.credits_per_day)
     }
 
     fn claim_id(&mut self, channel: &Channel, spec: Option<Spec>, check: &mut Check<'_>) {

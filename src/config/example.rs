@@ -84,7 +84,7 @@ fn the_example_loads_as_it_stands() {
             Spec {
                 id: 1494649041044012,
                 name: "deal-sync",
-                declared: on line 75,
+                declared: on line 77,
                 events: Events(
                     [
                         (
@@ -112,11 +112,12 @@ fn the_example_loads_as_it_stands() {
                 return_affected_field_values: false,
                 conditions: [],
                 mode: Sync,
+                backfill: None,
             },
             Spec {
                 id: 4150958758436190,
                 name: "closing-deals",
-                declared: on line 85,
+                declared: on line 87,
                 events: Events(
                     [
                         (
@@ -157,6 +158,7 @@ fn the_example_loads_as_it_stands() {
                     },
                 ],
                 mode: Observe,
+                backfill: None,
             },
         ]"#]]
     .assert_eq(&format!("{:#?}\n{:#?}\n{specs:#?}", desired.settings, account.account));

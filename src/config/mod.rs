@@ -27,6 +27,7 @@
 //! stop channels that were fine; going on with the last good state is the daemon's business.
 
 mod accounts;
+mod backfill;
 mod channels;
 mod check;
 mod command;

@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use super::fields::Fields;
 use super::given::Given;
 use super::source::{At, Place};
-use super::values::{self, Reference};
+use super::values::{self, Credits, Reference};
+use crate::model::backfill;
 use crate::model::credits::Edition;
 use crate::model::data_center::{DataCenter, Environment};
 use crate::model::policy::{Mode, Removed};
@@ -43,6 +44,10 @@ pub(super) struct Document {
     /// there itself.
     #[schemars(with = "Option<Canary>")]
     pub(super) canary: At<Canary>,
+    /// What becomes of missed events, once they are covered again: the daemon can read what changed
+    /// and hand it to the receiver.
+    #[schemars(with = "Option<Backfill>")]
+    pub(super) backfill: At<Backfill>,
     /// Whom to tell of single events, by a command or over HTTP.
     #[schemars(with = "Option<Hooks>")]
     pub(super) hooks: At<Hooks>,
@@ -146,6 +151,30 @@ pub(super) struct Canary {
     pub(super) every: Given<Duration>,
 }
 
+/// What becomes of missed events, once they are covered again: the daemon can read what changed
+/// and hand it to the receiver.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Backfill {
+    /// How far it goes: "off", "plan" (reads and counts, and waits for a person) or "on". It needs a
+    /// token that may read the modules.
+    #[schemars(with = "Option<String>", extend("default" = "off", "enum" = ["off", "plan", "on"]))]
+    pub(super) mode: Given<Option<backfill::Mode>>,
+    /// Which kinds of gaps; those that ended before the mode was first turned on are left.
+    #[schemars(with = "Option<Vec<String>>", extend("default" = ["uncovered", "undeliverable", "unknown"]))]
+    pub(super) kinds: Given<Vec<At<String>>>,
+    /// Deliveries a second to each `notify_url`, each of 50 records at most.
+    #[schemars(with = "Option<u32>", extend("default" = backfill::RATE, "minimum" = 1, "maximum" = 100))]
+    pub(super) rate: Given<i64>,
+    /// More missed events than this, of one module of a channel, wait for a person.
+    #[schemars(with = "Option<u64>", extend("default" = backfill::MOST, "minimum" = 1, "maximum" = 2_000_000))]
+    pub(super) most: Given<i64>,
+    /// The API credits of a day that reading may take of an account: a part of all, or a number.
+    /// Where the config does not say how many there are, 2000.
+    #[schemars(with = "Option<String>", extend("default" = "10%", "examples" = ["2000"]))]
+    pub(super) credits: Given<Credits>,
+}
+
 /// Whom to tell of single events, as they happen. Channels are kept whatever becomes of it.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -230,6 +259,9 @@ pub(super) struct Account {
     /// How far the daemon may go with this account; without it, as under `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
+    /// What becomes of missed events of this account; without it, as under `[backfill]`.
+    #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
+    pub(super) backfill: Given<Option<backfill::Mode>>,
     /// How this account's channels end when they are taken out of the config; without it, as under
     /// `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["disable", "expire"]))]
@@ -292,6 +324,9 @@ pub(super) struct Defaults {
     /// As in a channel.
     #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
+    /// As in a channel.
+    #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
+    pub(super) backfill: Given<Option<backfill::Mode>>,
 }
 
 /// One channel.
@@ -345,6 +380,9 @@ pub(super) struct Channel {
     /// How far the daemon may go with this channel, if less far than with its account.
     #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
+    /// What becomes of missed events of this channel; without it, as in its account.
+    #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
+    pub(super) backfill: Given<Option<backfill::Mode>>,
     #[schemars(skip)]
     pub(super) place: Place,
 }
@@ -401,9 +439,17 @@ impl Document {
         let accounts_misspelt = fields.has_misspelt("accounts");
         let channels = fields.tables("channels", "channel", Channel::read);
         if role == Role::Included {
-            for key in
-                ["include", "daemon", "http", "client", "alerts", "canary", "hooks", "reconcile"]
-            {
+            for key in [
+                "include",
+                "daemon",
+                "http",
+                "client",
+                "alerts",
+                "canary",
+                "backfill",
+                "hooks",
+                "reconcile",
+            ] {
                 fields.misplaced(
                     key,
                     "write it in the main file; included files hold accounts and channels",
@@ -418,6 +464,7 @@ impl Document {
             client: fields.table("client", Client::read),
             alerts: fields.table("alerts", Alerts::read),
             canary: fields.table("canary", Canary::read),
+            backfill: fields.table("backfill", Backfill::read),
             hooks: fields.table("hooks", Hooks::read),
             reconcile: fields.table("reconcile", Reconcile::read),
             accounts,
@@ -487,6 +534,18 @@ impl Canary {
     }
 }
 
+impl Backfill {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Backfill {
+        Backfill {
+            mode: fields.parsed("mode", values::backfill_mode),
+            kinds: fields.texts("kinds"),
+            rate: fields.whole("rate", 1..=100),
+            most: fields.whole("most", 1..=2_000_000),
+            credits: fields.parsed("credits", values::credits_part),
+        }
+    }
+}
+
 impl Reconcile {
     fn read(fields: &mut Fields<'_, '_, '_>) -> Reconcile {
         Reconcile {
@@ -514,6 +573,7 @@ impl Account {
             client_secret: fields.secret("client_secret"),
             refresh_token: fields.secret("refresh_token"),
             mode: fields.parsed("mode", values::mode),
+            backfill: fields.parsed("backfill", values::backfill_mode),
             removed: fields.parsed("removed", values::removed),
             batch_max: fields.whole("batch_max", 1..=100),
             lifetime_max: fields.duration("lifetime_max", values::life),
@@ -555,6 +615,7 @@ impl Defaults {
             notify_on_related_action: fields.flag("notify_on_related_action"),
             return_affected_field_values: fields.flag("return_affected_field_values"),
             mode: fields.parsed("mode", values::mode),
+            backfill: fields.parsed("backfill", values::backfill_mode),
         }
     }
 }
@@ -580,6 +641,7 @@ impl Channel {
             return_affected_field_values: fields.flag("return_affected_field_values"),
             conditions: fields.tables("conditions", "condition", Condition::read),
             mode: fields.parsed("mode", values::mode),
+            backfill: fields.parsed("backfill", values::backfill_mode),
             place: fields.anchor(),
         };
         fields.require("events", &channel.events, "add events = [\"Deals.all\"]");

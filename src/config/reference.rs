@@ -31,10 +31,10 @@ fn section(page: &mut String, heading: &str, table: &Value) {
     let mut rows = String::new();
     for (key, about) in keys {
         // A key with a table of its own becomes a heading of this page.
-        if TABLES
-            .iter()
-            .any(|(heading, _)| heading.split('`').any(|part| part == format!("[{key}]")))
-        {
+        let is_table = about.get("enum").is_none();
+        let is_headed =
+            |(heading, _): &(&str, &str)| heading.split('`').any(|part| part == format!("[{key}]"));
+        if is_table && TABLES.iter().any(is_headed) {
             continue;
         }
         let default = match (about.get("default"), about["examples"].get(0)) {
@@ -83,7 +83,7 @@ fn code(value: &Value) -> String {
 }
 
 /// The tables of a config file, each with the schema's name for it.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("The file", ""),
     ("`[accounts.NAME]`", "Account"),
     ("`[accounts.NAME.channel_defaults]`", "Defaults"),
@@ -96,6 +96,7 @@ const TABLES: [(&str, &str); 13] = [
     ("`[reconcile]`", "Reconcile"),
     ("`[alerts]`", "Alerts"),
     ("`[canary]`", "Canary"),
+    ("`[backfill]`", "Backfill"),
     ("`[hooks]`", "Hooks"),
 ];
 

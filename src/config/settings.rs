@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accounts::Frames;
+use super::backfill::Backfill;
 use super::check::{Check, told_url};
 use super::given::Given;
 use super::hooks;
@@ -26,7 +27,9 @@ pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> De
         documents.iter_mut().flat_map(|document| std::mem::take(&mut document.accounts)).collect();
     let (settings, mut frames) = match documents.first() {
         Some(main) => {
-            (settings(main, check), Frames::check(accounts, &main.reconcile.value, check))
+            let backfill = Backfill::check(&main.backfill.value, check);
+            let shared = (&main.reconcile.value, backfill);
+            (settings(main, check), Frames::check(accounts, shared, check))
         }
         None => (Settings::default(), Frames::none()),
     };

@@ -1340,3 +1340,66 @@ pub(super) fn surroundings() -> Surroundings {
         commands: Commands::Refuse,
     }
 }
+
+mod backfill {
+    use super::*;
+    use crate::model::backfill::{Kinds, Mode as BackfillMode, Rule};
+
+    fn rule(table: &str, account: &str, channel: &str) -> Option<Rule> {
+        let text = format!(
+            "{table}\n[accounts.acme]\ndata_center = \"eu\"\nclient_id = \"1000.A\"\nclient_secret = {{ env = \"SECRET\" }}\n\
+             refresh_token = {{ env = \"REFRESH\" }}\n{account}\n[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\n\
+             notify_url = \"https://h.example\"\n{channel}\n"
+        );
+        let desired = desired(&text);
+        let account = desired.accounts.into_values().next().expect("an account");
+        account.specs.into_values().next().expect("a channel").backfill
+    }
+
+    #[test]
+    fn it_is_off_unless_somebody_says_otherwise_and_the_nearest_word_counts() {
+        let mode = |table: &str, account: &str, channel: &str| {
+            rule(table, account, channel).map(|rule| rule.mode)
+        };
+        let on = "[backfill]\nmode = \"on\"";
+        assert_eq!(mode("", "", ""), None);
+        assert_eq!(mode(on, "", ""), Some(BackfillMode::On));
+        assert_eq!(mode(on, "backfill = \"plan\"", ""), Some(BackfillMode::Plan));
+        assert_eq!(mode(on, "backfill = \"plan\"", "backfill = \"off\""), None);
+        let defaults = "[accounts.acme.channel_defaults]\nbackfill = \"plan\"";
+        assert_eq!(mode("", defaults, ""), Some(BackfillMode::Plan));
+    }
+
+    #[test]
+    fn credits_are_a_part_of_the_day_or_a_number() {
+        let credits = |credits: &str, account: &str| {
+            let table = format!("[backfill]\nmode = \"on\"\n{credits}");
+            rule(&table, account, "").map(|rule| rule.credits)
+        };
+        assert_eq!(credits("", ""), Some(2000));
+        assert_eq!(credits("", "credits_per_day = 50000"), Some(5000));
+        assert_eq!(credits("credits = \"20%\"", "credits_per_day = 50000"), Some(10_000));
+        assert_eq!(credits("credits = \"300\"", "credits_per_day = 50000"), Some(300));
+    }
+
+    #[test]
+    fn the_rest_is_taken_from_the_table() {
+        let table = "[backfill]\nmode = \"on\"\nkinds = [\"uncovered\"]\nrate = 2\nmost = 7";
+        let kinds = Kinds { uncovered: true, ..Kinds::NONE };
+        let expected = Rule { kinds, rate: 2, most: 7, ..Rule::new(BackfillMode::On) };
+        assert_eq!(rule(table, "", ""), Some(expected));
+    }
+
+    #[test]
+    fn its_mistakes_are_told() {
+        problems(
+            "[backfill]\nmode = \"always\"\nkinds = [\"uncoverd\"]\nrate = 0\ncredits = \"80%\"\n",
+            expect![[r#"
+                config.toml:2:8: unknown mode "always" (one of off, plan, on)
+                config.toml:3:10: unknown kind of gap "uncoverd" (did you mean "uncovered"?)
+                config.toml:4:8: "rate" is out of range (from 1 to 100)
+                config.toml:5:11: no number of API credits, and no part of them (as in "10%", and 50% at most: the rest is for renewals; or a number, as in "2000")
+            "#]],
+        );
+    }
+}

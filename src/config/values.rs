@@ -9,6 +9,7 @@ use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 
 use super::near::suggestion;
+use crate::model::backfill;
 use crate::model::credits::Edition;
 use crate::model::data_center::{DataCenter, Environment};
 use crate::model::hooks::HookEvent;
@@ -256,6 +257,47 @@ pub(super) fn version(text: &str) -> Result<ApiVersion, Mistake> {
 pub(super) fn mode(text: &str) -> Result<Mode, Mistake> {
     let keys = Mode::ALL.map(Mode::as_str);
     Mode::from_str(text).map_err(|()| Mistake::new(unknown("mode", text), suggestion(text, &keys)))
+}
+
+/// How far missed events are handed over; none when they are not.
+pub(super) fn backfill_mode(text: &str) -> Result<Option<backfill::Mode>, Mistake> {
+    match text {
+        "off" => Ok(None),
+        "plan" => Ok(Some(backfill::Mode::Plan)),
+        "on" => Ok(Some(backfill::Mode::On)),
+        other => {
+            Err(Mistake::new(unknown("mode", other), suggestion(other, &["off", "plan", "on"])))
+        }
+    }
+}
+
+/// A text that is no kind of gap.
+pub(super) fn gap_kind(text: &str) -> Mistake {
+    let kinds = ["uncovered", "undeliverable", "unknown"];
+    Mistake::new(unknown("kind of gap", text), suggestion(text, &kinds))
+}
+
+/// API credits of a day, as they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credits {
+    /// A part of all, in percent.
+    Percent(u64),
+    /// So many.
+    Number(u64),
+}
+
+/// API credits of a day: a part of all, or a number.
+pub(super) fn credits_part(text: &str) -> Result<Credits, Mistake> {
+    let number = |digits: &str| digits.parse::<u64>().ok().filter(|number| *number > 0);
+    let read = match text.strip_suffix('%') {
+        Some(percent) => number(percent).filter(|percent| *percent <= 50).map(Credits::Percent),
+        None => number(text).map(Credits::Number),
+    };
+    read.ok_or_else(|| {
+        let help =
+            "as in \"10%\", and 50% at most: the rest is for renewals; or a number, as in \"2000\"";
+        Mistake::new("no number of API credits, and no part of them", help)
+    })
 }
 
 /// A kind of event that hooks are told of.

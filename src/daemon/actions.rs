@@ -32,6 +32,7 @@ use crate::zoho::error::Error as ZohoError;
 
 use super::choose::{Target, UnknownName};
 use super::fleet::Fleet;
+use super::recoveries::recoveries;
 use super::requests::{AckRequest, GapsRequest, Which};
 use super::views::{Acked, Missed};
 
@@ -80,6 +81,20 @@ pub enum VerbError {
     /// A preview died.
     #[error("the plan could not be made")]
     Died(#[from] tokio::task::JoinError),
+    /// A stretch that ends before it begins.
+    #[error("--since has to lie before --until, and before now")]
+    NoStretch,
+    /// No recovery of that id.
+    #[error("there is no recovery {0}; `channelkeeper backfill` lists them")]
+    NoRecovery(String),
+    /// A recovery that nothing of the kind can become of.
+    #[error("recovery {id} is {state}, so there is nothing to settle")]
+    NotHeld {
+        /// The id.
+        id: String,
+        /// How far it has come.
+        state: &'static str,
+    },
     /// Nobody makes passes any more.
     #[error("the daemon is stopping")]
     Stopping,
@@ -221,6 +236,7 @@ pub fn gaps(
     now: Timestamp,
 ) -> Result<Vec<Missed>, VerbError> {
     let mut missed = Vec::new();
+    let known = recoveries(fleet, store)?;
     for kept in ledgers(fleet, store, request.channel.as_ref(), now)? {
         let api = fleet.subjects.get(&kept.account).map(|subject| subject.desired.account.api());
         for gap in kept.views(request.since) {
@@ -232,7 +248,9 @@ pub fn gaps(
                 kept.zoho_now,
                 api.as_deref().unwrap_or(BASE_UNKNOWN),
             );
-            missed.push(Missed { gap, backfill });
+            let known = known.iter().filter(|recovery| recovery.fills(&gap));
+            let recoveries = known.cloned().collect();
+            missed.push(Missed { gap, recoveries, backfill });
         }
     }
     Ok(missed)

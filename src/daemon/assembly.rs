@@ -26,6 +26,7 @@ use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::alerts::{self, Alarm, Outbox};
+use super::backfill::Backfill;
 use super::canaries::{self, Canaries};
 use super::cron;
 use super::desk::{Desk, Host};
@@ -64,7 +65,7 @@ pub struct Carriers {
     pub zoho: Arc<dyn Transport>,
     /// To the webhook, the heartbeat and the URL of hooks.
     pub messages: Arc<dyn Transport>,
-    /// To receivers, for canaries.
+    /// To receivers, for canaries and recovered deliveries.
     pub canaries: Arc<dyn Transport>,
 }
 
@@ -205,7 +206,9 @@ impl Parts {
         let messages = carriers.messages;
         let hooks = Teller::new(&links, clock.clone(), messages.clone(), store.clone(), hook_board);
         let alarm = Alarm::new(&links, clock.clone(), messages, store.clone(), outbox);
-        let canaries = Canaries::new(&links, clock.clone(), carriers.canaries, store);
+        let receivers = carriers.canaries;
+        let backfill = Backfill::new(&links, clock.clone(), receivers.clone(), store.clone());
+        let canaries = Canaries::new(&links, clock.clone(), receivers, store);
         let audit = cron::run(links.clone(), clock.clone(), stop.asked.clone());
         vec![
             scheduler,
@@ -213,6 +216,7 @@ impl Parts {
             Task::new("alerts", alarm.run(stop.closing.clone())),
             Task::new("hooks", hooks.run(stop.closing.clone())),
             Task::new("canaries", canaries.run(stop.closing.clone())),
+            Task::new("backfill", backfill.run(stop.closing.clone())),
             Task::new("status file", status_file::keep(links, clock, stop.closing.clone())),
         ]
     }

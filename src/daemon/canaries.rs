@@ -235,7 +235,7 @@ fn canary(spec: &Spec, zoho_now: Timestamp) -> Request {
     request
 }
 
-fn query_params(url: &NotifyUrl) -> Map<String, Value> {
+pub(super) fn query_params(url: &NotifyUrl) -> Map<String, Value> {
     let whole = url.full().split('#').next().unwrap_or_default();
     let query = whole.split_once('?').map_or("", |(_, query)| query);
     form_urlencoded::parse(query.as_bytes())

@@ -3,9 +3,9 @@
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the
 //! socket may use it, and that is looked at again when somebody does (`Peer`). Who asked for a
 //! change is in the log. A body has a size and a time, there are only so many connections, and a
-//! field that is there and null is refused. Paths: `GET /alive`, `/status`, `/summary` and `/gaps`;
-//! `POST /plan`, `/explain`, `/apply`, `/reload`, `/renew`, `/adopt`, `/pause`, `/resume` and
-//! `/gaps/ack`. An error is `{"error": "..."}` with status 400, 409 when the plan is not the one
+//! field that is there and null is refused. Paths: `GET /alive`, `/status`, `/summary`, `/gaps` and
+//! `/backfill`; `POST /plan`, `/explain`, `/apply`, `/reload`, `/renew`, `/adopt`, `/pause`,
+//! `/resume`, `/gaps/ack`, `/backfill/recover` and `/backfill/settle`. An error is `{"error": "..."}` with status 400, 409 when the plan is not the one
 //! that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at
 //! fault.
 
@@ -31,6 +31,7 @@ use crate::expose::serve::{self, Limits};
 
 use super::actions::VerbError;
 use super::desk::{Desk, Use, Verb, WaitsFor};
+use super::recoveries::{RecoverRequest, RecoveriesRequest, SettleRequest};
 use super::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
     ReloadRequest, RenewRequest, ResumeRequest, SlackRequest, StatusRequest, SummaryRequest,
@@ -79,6 +80,9 @@ pub(crate) async fn serve(
         .merge(verb::<SlackRequest>())
         .merge(verb::<GapsRequest>())
         .merge(verb::<AckRequest>())
+        .merge(verb::<RecoveriesRequest>())
+        .merge(verb::<RecoverRequest>())
+        .merge(verb::<SettleRequest>())
         .merge(verb::<PlanRequest>())
         .merge(verb::<ExplainRequest>())
         .merge(verb::<ApplyRequest>())
@@ -210,9 +214,12 @@ struct Refusal {
 impl From<VerbError> for Refusal {
     fn from(error: VerbError) -> Refusal {
         let status = match &error {
-            VerbError::Name(_) | VerbError::BadNote(_) | VerbError::NotThere { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            VerbError::Name(_)
+            | VerbError::BadNote(_)
+            | VerbError::NotThere { .. }
+            | VerbError::NoStretch
+            | VerbError::NoRecovery(_)
+            | VerbError::NotHeld { .. } => StatusCode::BAD_REQUEST,
             VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
             VerbError::BadConfig(_) => StatusCode::UNPROCESSABLE_ENTITY,
             VerbError::Stopping => StatusCode::SERVICE_UNAVAILABLE,

@@ -29,6 +29,8 @@ use super::actions::{self, VerbError};
 use super::choose::Target;
 use super::emptied::Emptied;
 use super::fleet::Fleet;
+use super::recover;
+use super::recoveries::{self, RecoverRequest, RecoveriesRequest, RecoveryView, SettleRequest};
 use super::reload::{Reader, Reloading};
 use super::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
@@ -162,6 +164,39 @@ impl Verb for AckRequest {
             desk.links.wakes.wake(Some(account.clone()), "gaps ack").await;
         }
         Ok(acked)
+    }
+}
+
+impl Verb for RecoveriesRequest {
+    type Answer = Vec<RecoveryView>;
+    const PATH: &'static str = "/backfill";
+    const USE: Use = Use::Look;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<Vec<RecoveryView>, VerbError> {
+        Ok(recoveries::recoveries(&desk.fleet(), &desk.store)?)
+    }
+}
+
+impl Verb for RecoverRequest {
+    type Answer = ();
+    const PATH: &'static str = "/backfill/recover";
+    const USE: Use = Use::Change;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
+        recover::recover(&desk.fleet(), &desk.store, &self, desk.clock.now())
+    }
+}
+
+impl Verb for SettleRequest {
+    type Answer = ();
+    const PATH: &'static str = "/backfill/settle";
+    const USE: Use = Use::Write;
+    const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
+
+    async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
+        recover::settle(&desk.store, &self)
     }
 }
 

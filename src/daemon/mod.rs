@@ -11,6 +11,8 @@
 //! - `alerts`: the webhook and the heartbeat;
 //! - [`hooks`]: who is told of single events;
 //! - `canaries`: whether receivers take what is posted to them;
+//! - `backfill`: what was missed, read and handed over;
+//! - `recoveries` and `recover`: what can be asked for about that, answered and done;
 //! - [`requests`], [`actions`] and `views`: what can be asked for, what is done, what is answered;
 //! - `choose`: which accounts and channels a request means by their names;
 //! - [`desk`]: where it is answered, with or without a running daemon;
@@ -33,6 +35,7 @@
 pub mod actions;
 pub(crate) mod alerts;
 pub mod assembly;
+pub(crate) mod backfill;
 pub(crate) mod canaries;
 pub(crate) mod choose;
 pub(crate) mod control;
@@ -46,6 +49,8 @@ pub mod hooks;
 pub(crate) mod inherited;
 pub(crate) mod notify;
 mod queue;
+pub(crate) mod recover;
+pub(crate) mod recoveries;
 pub(crate) mod refetch;
 pub mod reload;
 pub mod requests;

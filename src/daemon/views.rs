@@ -16,6 +16,7 @@ use crate::reconcile::report::AccountReport;
 use crate::zoho::wire::Refused;
 
 use super::choose::Target;
+use super::recoveries::RecoveryView;
 
 /// A gap, with what to ask Zoho for after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Missed {
     /// The gap.
     #[serde(flatten)]
     pub gap: GapView,
+    /// The recoveries that fill it, whole or in part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<RecoveryView>,
     /// The requests that find the missed events, and the events that stay lost.
     pub backfill: Backfill,
 }

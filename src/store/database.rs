@@ -27,6 +27,11 @@ pub struct Store {
     pub(super) ledgers: Tree,
     pub(super) acks: Tree,
     pub(super) canaries: Tree,
+    pub(super) recoveries: Tree,
+    pub(super) items: Tree,
+    pub(super) reads: Tree,
+    pub(super) rows: Tree,
+    pub(super) rules: Tree,
     pub(super) keeper: Keeper,
     /// `None` when nothing is held.
     pub(super) held: Option<Held>,
@@ -101,6 +106,11 @@ impl Store {
             ledgers: tree("ledger")?,
             acks: tree("acks")?,
             canaries: tree("canaries")?,
+            recoveries: tree("recoveries")?,
+            items: tree("items")?,
+            reads: tree("reads")?,
+            rows: tree("rows")?,
+            rules: tree("rules")?,
             keeper: Keeper::default(),
             held: None,
             db: Arc::new(Mutex::new(Some(db))),
@@ -123,6 +133,11 @@ impl Store {
             ledgers,
             acks,
             canaries,
+            recoveries,
+            items,
+            reads,
+            rows,
+            rules,
             keeper: _,
             held,
             db,
@@ -138,6 +153,11 @@ impl Store {
             ledgers: ledgers.kept_by(&keeper),
             acks: acks.kept_by(&keeper),
             canaries: canaries.kept_by(&keeper),
+            recoveries: recoveries.kept_by(&keeper),
+            items: items.kept_by(&keeper),
+            reads: reads.kept_by(&keeper),
+            rows: rows.kept_by(&keeper),
+            rules: rules.kept_by(&keeper),
             keeper,
             held,
             db,
@@ -146,7 +166,7 @@ impl Store {
     }
 
     /// The ledgers before the accounts, whose `looked_from` says how far the ledgers are certain.
-    pub(super) fn trees(&self) -> [&Tree; 9] {
+    pub(super) fn trees(&self) -> [&Tree; 14] {
         let Store {
             meta,
             desired,
@@ -157,12 +177,20 @@ impl Store {
             ledgers,
             acks,
             canaries,
+            recoveries,
+            items,
+            reads,
+            rows,
+            rules,
             keeper: _,
             held: _,
             db: _,
             state_dir: _,
         } = self;
-        [meta, desired, asked, ledgers, acks, canaries, records, accounts, tokens]
+        [
+            meta, desired, asked, ledgers, acks, canaries, rules, rows, reads, items, recoveries,
+            records, accounts, tokens,
+        ]
     }
 
     /// The record of one channel.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{Account, Credentials};
+use crate::model::backfill::Rule;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match, Selection};
 use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
@@ -408,6 +409,8 @@ struct ChannelValue {
     return_affected_field_values: bool,
     conditions: Vec<ConditionValue>,
     mode: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backfill: Option<Rule>,
 }
 
 /// How tokens are made, without the key.
@@ -717,6 +720,7 @@ impl ChannelValue {
             return_affected_field_values,
             conditions,
             mode,
+            backfill,
         } = spec;
         ChannelValue {
             account: account.clone(),
@@ -732,6 +736,7 @@ impl ChannelValue {
             return_affected_field_values: *return_affected_field_values,
             conditions: conditions.iter().map(ConditionValue::of).collect(),
             mode: mode.to_string(),
+            backfill: *backfill,
         }
     }
 
@@ -750,6 +755,7 @@ impl ChannelValue {
             return_affected_field_values,
             conditions,
             mode,
+            backfill,
         } = self;
         let (what, of_key) =
             (format!("the token of channel {name}"), format!("the token_key of channel {name}"));
@@ -769,6 +775,7 @@ impl ChannelValue {
             return_affected_field_values,
             conditions: conditions.into_iter().filter_map(ConditionValue::into_condition).collect(),
             mode: read_mode(&mode),
+            backfill,
         })
     }
 }

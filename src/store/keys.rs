@@ -23,6 +23,21 @@ pub(super) fn canaries(account: &AccountName, url: Fingerprint) -> String {
     format!("{account}/{:020}", url.0)
 }
 
+/// `ACCOUNT/NUMBER`: of a recovery.
+pub(super) fn recovery(account: &AccountName, number: u64) -> String {
+    format!("{account}/{number:020}")
+}
+
+/// `ACCOUNT/NUMBER/PLACE`: of one of its deliveries.
+pub(super) fn item(account: &AccountName, number: u64, place: u64) -> String {
+    format!("{}/{place:010}", recovery(account, number))
+}
+
+/// `ACCOUNT/PAGE`: of the rows of one page that was read.
+pub(super) fn rows(account: &AccountName, page: u32) -> String {
+    format!("{account}/{page:010}")
+}
+
 /// The account of a record's key.
 pub(super) fn account_of(key: &[u8]) -> Option<AccountName> {
     std::str::from_utf8(key).ok()?.split_once('/')?.0.parse().ok()

@@ -15,6 +15,7 @@
 //! | `ledger` | `ACCOUNT/ID` | what was covered of a channel and what was not: gaps only; outlives the channel's record | the account's pass |
 //! | `acks` | `ACCOUNT/ID` | which gaps of its ledger somebody has acknowledged | `gaps ack`; goes with the ledger |
 //! | `canaries` | `ACCOUNT/FINGERPRINT` | what became of the canaries to one `notify_url` | the task that sends canaries |
+//! | `recoveries`, `items`, `reads`, `rows`, `rules` | see [`recoveries`] | what was missed, from reading it to handing it over | the task that recovers |
 //! | `tokens` | `NAME` | the cached access token and when tokens were asked for | the account's client |
 //!
 //! IDs in keys have 19 digits and fingerprints 20, so that they sort as numbers do.
@@ -51,9 +52,15 @@
 //!   says, and for no other. It hides nothing. Whatever else changes of an account is written at
 //!   once.
 //! - A token fetch is remembered and flushed before it is made.
-//! - What somebody asked for is changed in one step, which nothing comes between, and flushed
-//!   before the command is answered. A pass reads it and writes what it answered into its records,
-//!   so a crash leaves a wish with its answer or one that is answered again.
+//! - A page that was read is written before the place behind it, so a crash in between reads it
+//!   again. Deliveries are written before the recovery that says that they are frozen, and a
+//!   reading ends after all that it serves are. What became of a delivery is written and flushed
+//!   before the next is sent, so a crash in between repeats one, with the same bytes. Deliveries are
+//!   dropped before their recovery is over, and a recovery whose last one was taken needs none.
+//!   While the disk fails nothing is read and nothing handed over.
+//! - What somebody asked for is changed in one step, which nothing comes between, and flushed before
+//!   the command is answered. A pass reads it and writes what it answered into its records, so a
+//!   crash leaves a wish with its answer or one that is answered again.
 //!
 //! A write is made in batches of at most [`BATCH_MAX`] entries of one tree, because sled's memory
 //! grows with the size of a batch. sled applies each batch whole or not at all; of several batches,
@@ -87,6 +94,7 @@ pub(crate) mod ledger;
 mod migrate;
 pub(crate) mod open;
 mod pending_states;
+pub mod recoveries;
 mod tree;
 mod value;
 mod wishes;

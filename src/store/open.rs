@@ -37,7 +37,7 @@ use super::database::{DATABASE, Store, open_database};
 use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
 use super::tree::{StoreError, Tree};
 use super::value::TokenValue;
-use super::{acks, alert_state, canaries, desired, keys, ledger, wishes};
+use super::{acks, alert_state, canaries, desired, keys, ledger, recoveries, wishes};
 
 /// An open store and what had to be done for it.
 pub struct Opened {
@@ -188,6 +188,7 @@ impl Store {
             wishes::verify(self)?;
             acks::verify(self)?;
             canaries::verify(self)?;
+            recoveries::verify(self)?;
             alert_state::verify(self)?;
             desired::verify(self)?;
             // sled may panic on what is corrupt: that panic is handed on.

@@ -21,6 +21,7 @@ use crate::model::events::Events;
 use crate::model::exchange::{Request, Response};
 use crate::model::observed::{Beside, Observed, Stranger, merge};
 use crate::model::org::OrgShown;
+use crate::model::records::{RecordsAsk, RecordsPage};
 use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp};
 use crate::model::token::TokenState;
@@ -29,6 +30,7 @@ use crate::model::version::{Limits, PAGE_ROWS};
 use super::auth::{Asked, Remember, Tokens, credentials_fingerprint};
 use super::bounds::Bounds;
 use super::error::{Error, Kind};
+use super::records;
 use super::replies;
 use super::spot;
 use super::time::ZohoTime;
@@ -52,6 +54,8 @@ pub struct Client {
     credits: Mutex<Option<CreditsNews>>,
     /// Held for as long as a call is under way: an account has one at a time, whoever makes it.
     under_way: tokio::sync::Mutex<()>,
+    /// Held for as long as records are read, which nobody else waits for.
+    reading: tokio::sync::Mutex<()>,
     told_of_clock: AtomicBool,
 }
 
@@ -102,6 +106,7 @@ impl Client {
             time: Mutex::default(),
             credits: Mutex::default(),
             under_way: tokio::sync::Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
             told_of_clock: AtomicBool::new(false),
         }
     }
@@ -293,6 +298,21 @@ impl Client {
         })
     }
 
+    /// GET: one page of a module's records, or of its deleted ones. It waits for calls that are
+    /// under way, and no other call waits for it.
+    pub async fn records(&self, ask: &RecordsAsk) -> Result<RecordsPage, Error> {
+        let product = self.account.product;
+        let newest = product.traits().versions.last().copied().unwrap_or(self.account.version);
+        let request = records::request(&self.account.api_url, &product.api_path(newest), ask);
+        let response = self.call_with_token(RECORDS, false, request).await?;
+        records::read(ask.list, &response, &self.veil)
+    }
+
+    /// The last news about the day's credits, if no pass has taken them yet.
+    pub fn credits_news(&self) -> Option<CreditsNews> {
+        *self.credits.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// The work that the token does not allow, where Zoho named its scopes.
     pub fn lacking_scopes(&self) -> Option<Vec<&'static str>> {
         self.tokens.lacking_scopes(self.account.product)
@@ -344,7 +364,7 @@ impl Client {
     ) -> Result<Response, Error> {
         let writing = !["list", MODULES].contains(&operation);
         let resource = if operation == MODULES { "settings/modules" } else { "actions/watch" };
-        let mut request = Request {
+        let request = Request {
             method,
             base: self.account.api_url.clone(),
             path: format!("{}/{resource}", self.account.product.api_path(self.account.version)),
@@ -352,6 +372,15 @@ impl Client {
             headers: Vec::new(),
             body,
         };
+        self.call_with_token(operation, writing, request).await
+    }
+
+    async fn call_with_token(
+        &self,
+        operation: &'static str,
+        writing: bool,
+        mut request: Request,
+    ) -> Result<Response, Error> {
         let token = self.token().await?;
         authorize(&mut request, &token);
         let response = self.exchange(operation, writing, request.clone()).await?;
@@ -378,7 +407,7 @@ impl Client {
         response: Response,
     ) -> Result<Response, Error> {
         let says_no = matches!(response.status, 401 | 403 | 404 | 405 | 429 | 500..)
-            || response.status / 100 == 3;
+            || (response.status / 100 == 3 && response.status != NOT_MODIFIED);
         if says_no {
             return Err(replies::status_error(operation, writing, &response, &self.veil));
         }
@@ -445,7 +474,13 @@ impl Client {
         writing: bool,
         request: Request,
     ) -> Result<Response, Error> {
-        let _one_at_a_time = self.under_way.lock().await;
+        let _one_at_a_time = if operation == RECORDS {
+            let reading = self.reading.lock().await;
+            drop(self.under_way.lock().await);
+            reading
+        } else {
+            self.under_way.lock().await
+        };
         let started = self.clock.elapsed();
         let result = self.transport.send(request).await;
         let outcome = match &result {
@@ -479,6 +514,10 @@ impl Client {
 
 /// The operation that lists modules.
 const MODULES: &str = "modules";
+/// The operation that reads records.
+const RECORDS: &str = records::OPERATION;
+/// Nothing was changed since: an empty page.
+const NOT_MODIFIED: u16 = 304;
 
 fn host_of(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);
@@ -506,7 +545,9 @@ impl Transport for Heard<'_> {
 fn authorize(request: &mut Request, token: &Secret) {
     let content_type = ("content-type".to_owned(), "application/json".to_owned());
     let authorization = ("authorization".to_owned(), format!("Zoho-oauthtoken {}", token.expose()));
-    request.headers = vec![content_type, authorization];
+    let is_ours = |name: &str| ["content-type", "authorization"].contains(&name);
+    request.headers.retain(|(name, _)| !is_ours(name));
+    request.headers.extend([content_type, authorization]);
 }
 
 /// An accepted POST, PUT or PATCH says what it granted; one that does not has to be looked at

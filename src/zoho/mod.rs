@@ -9,6 +9,7 @@
 //!   Zoho allows;
 //! - `device`: the flow in which a person approves a code elsewhere and a refresh token comes;
 //! - [`wire`]: the bodies, in both directions;
+//! - `records`: a page of a module's records, asked for and read;
 //! - `replies`: what a reply says beside its items;
 //! - [`veil`]: the one door by which foreign text comes in, without secrets;
 //! - `oauth_words`: what each word of the OAuth server means;
@@ -28,6 +29,7 @@ pub(crate) mod client;
 pub(crate) mod device;
 pub(crate) mod error;
 mod oauth_words;
+mod records;
 mod replies;
 mod spot;
 mod time;

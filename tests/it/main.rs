@@ -19,6 +19,7 @@
 //! - `world`: the world that scenarios and seeds play in.
 
 mod arbitrary;
+mod backfill;
 mod canaries;
 mod crashes;
 mod disk;

@@ -77,6 +77,7 @@ pub fn spec(number: i64) -> Spec {
         return_affected_field_values: false,
         conditions: Vec::new(),
         mode: Mode::Sync,
+        backfill: None,
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::config::near::nearest;
 use crate::daemon::scheduler::chain;
 use crate::model::channel::Spec;
+use crate::model::records::{List, Place, RecordsAsk};
 use crate::plan::render::counted;
 use crate::reconcile::subject::Subject;
 use crate::zoho::error::Error;
@@ -26,7 +27,7 @@ pub(super) struct Answers {
 /// One thing that was asked.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `credentials`, `channels`, `scopes` or `modules`.
+    /// `credentials`, `channels`, `scopes`, `records` or `modules`.
     about: &'static str,
     verdict: Verdict,
     text: String,
@@ -66,6 +67,9 @@ pub(super) async fn asked(subject: &Subject) -> Answers {
     say("channels", Verdict::Good, text);
     let (verdict, text) = scopes(subject);
     say("scopes", verdict, text);
+    if let Some((verdict, text)) = records(subject).await {
+        say("records", verdict, text);
+    }
     for (verdict, text) in modules(subject).await {
         say("modules", verdict, text);
     }
@@ -89,6 +93,24 @@ fn scopes(subject: &Subject) -> (Verdict, String) {
             (Verdict::Bad, text)
         }
     }
+}
+
+/// Where missed events are handed over: the lists of a watched module show if they may be read.
+async fn records(subject: &Subject) -> Option<(Verdict, String)> {
+    let needed = subject.desired.read_scopes();
+    let specs = subject.desired.specs.values().filter(|spec| spec.backfill.is_some());
+    let mut modules = specs.flat_map(|spec| spec.events.iter()).map(|(module, _)| module);
+    let module = modules.find(|module| !module.eq_ignore_ascii_case("users"))?.to_owned();
+    let since = subject.client.zoho_now();
+    let ask = RecordsAsk { module, list: List::Changed, since, place: Place::Page(1) };
+    Some(match subject.client.records(&ask).await {
+        Ok(_) => (Verdict::Good, format!("{} can be read", ask.module)),
+        Err(error) if error.is_scope_mismatch() => {
+            let needed = needed.into_iter().collect::<Vec<_>>().join(", ");
+            (Verdict::Bad, format!("missed events cannot be read; the token needs {needed}"))
+        }
+        Err(error) => (Verdict::Bad, format!("{} cannot be read: {error}", ask.module)),
+    })
 }
 
 async fn modules(subject: &Subject) -> Vec<(Verdict, String)> {

@@ -19,9 +19,15 @@ fn elsewhere(location: &str) -> Knobs {
     }
 }
 
+/// Those of an account without backfill.
+fn scopes(account: &Account) -> Scopes {
+    let product = account.product;
+    Scopes { all: product.scope("ALL"), single: product.single_scopes() }
+}
+
 async fn login(account: &Account, knobs: Knobs, accept: Accept) -> anyhow::Result<Got> {
     let sim = Sim::new(knobs);
-    by_device(account, &Scopes::of(account), accept, &*sim.carrier, &*sim.clock).await
+    by_device(account, &scopes(account), accept, &*sim.carrier, &*sim.clock).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,10 +61,9 @@ async fn where_recruit_has_no_scope_for_everything_the_single_ones_are_asked_for
         let knobs =
             Knobs { device_answer: DeviceAnswer::Approve, recruit_all_scope, ..Knobs::default() };
         let sim = Sim::of(Product::Recruit, knobs);
-        let got =
-            by_device(&account, &Scopes::of(&account), Accept::Asked, &*sim.carrier, &*sim.clock)
-                .await
-                .unwrap();
+        let got = by_device(&account, &scopes(&account), Accept::Asked, &*sim.carrier, &*sim.clock)
+            .await
+            .unwrap();
         assert_eq!(got.exchanged.scope.as_deref(), Some(expected));
     }
 }
@@ -68,7 +73,7 @@ async fn a_scope_that_is_refused_where_it_is_documented_is_not_asked_for_otherwi
     let account = Account { product: Product::Bigin, ..account() };
     let sim = Sim::of(Product::Crm, Knobs::default());
     let refused =
-        by_device(&account, &Scopes::of(&account), Accept::Asked, &*sim.carrier, &*sim.clock).await;
+        by_device(&account, &scopes(&account), Accept::Asked, &*sim.carrier, &*sim.clock).await;
     assert!(refused.err().unwrap().to_string().starts_with("invalid_scope: "));
 }
 

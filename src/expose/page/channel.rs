@@ -503,6 +503,7 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
         return_affected_field_values,
         conditions,
         mode,
+        backfill,
     } = spec;
     let yes = |it: &bool| if *it { "yes" } else { "no" }.to_owned();
     let of_token = match rotation {
@@ -521,6 +522,7 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
         ("notify_on_related_action", yes(notify_on_related_action)),
         ("return_affected_field_values", yes(return_affected_field_values)),
         ("mode", mode.to_string()),
+        ("backfill", backfill.map_or("off", |rule| rule.mode.as_str()).to_owned()),
     ];
     declared.extend(conditions.iter().map(|condition| ("condition", line(&condition.describe()))));
     declared

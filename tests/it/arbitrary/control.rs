@@ -21,6 +21,8 @@ fn no_request_makes_the_control_socket_panic_or_write_what_was_not_asked_for() {
         "/adopt",
         "/resume",
         "/gaps/ack",
+        "/backfill/recover",
+        "/backfill/settle",
     ];
     cases(768)
         .run(&requests(paths), |sent| {

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backfill::Rule;
 use super::condition::Condition;
 use super::declared::Declared;
 use super::events::Events;
@@ -170,6 +171,8 @@ pub struct Spec {
     pub conditions: Vec<Condition>,
     /// How far the daemon may go with this channel.
     pub mode: Mode,
+    /// How the events that it missed are handed over; none when they are not.
+    pub backfill: Option<Rule>,
 }
 
 impl Spec {
@@ -212,6 +215,7 @@ impl Spec {
             return_affected_field_values,
             conditions,
             mode: _,
+            backfill: _,
         } = self;
         let secret = match rotation {
             Some(Rotation { key, every, neighbours: _ }) => {

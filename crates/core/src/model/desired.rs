@@ -2,7 +2,7 @@
 //! resolved.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,15 @@ impl AccountDesired {
     /// The channels that it declares no longer, in the same way.
     pub fn former_at(&self, zoho_now: Timestamp) -> Cow<'_, BTreeMap<ChannelId, Arc<Spec>>> {
         at(&self.former, zoho_now)
+    }
+
+    /// The scopes that handing over missed events needs: reading of each watched module; none where
+    /// nothing is handed over.
+    pub fn read_scopes(&self) -> BTreeSet<String> {
+        let specs = self.specs.values().filter(|spec| spec.backfill.is_some());
+        let modules = specs.flat_map(|spec| spec.events.iter()).map(|(module, _)| module);
+        let of_records = modules.filter(|module| !module.eq_ignore_ascii_case("users"));
+        of_records.map(|module| self.account.product.read_scope(module)).collect()
     }
 
     /// Takes over from an earlier declaration the channels that this one has no more and that are

@@ -11,6 +11,7 @@
 pub mod account;
 pub mod address;
 pub mod alert_state;
+pub mod backfill;
 pub mod canary;
 pub mod channel;
 pub mod codes;
@@ -33,6 +34,7 @@ pub mod pause;
 pub mod policy;
 pub mod product;
 pub mod record;
+pub mod records;
 pub mod rotation;
 mod same_url;
 pub mod sanitize;

@@ -158,6 +158,16 @@ impl Product {
         }
     }
 
+    /// The scope that reading records of a module needs: lower case, without what joins words;
+    /// custom modules share one.
+    pub fn read_scope(self, module: &str) -> String {
+        let traits = self.traits();
+        let is_standard = traits.modules.contains(&module);
+        let name = module.trim_end_matches("__s").replace('_', "").to_ascii_lowercase();
+        let name = if is_standard { name } else { "custom".to_owned() };
+        format!("{}.modules.{name}.READ", traits.scopes)
+    }
+
     /// One of its editions.
     pub fn edition(self, key: &str) -> Option<Edition> {
         self.traits().editions.iter().copied().find(|edition| edition.key == key)

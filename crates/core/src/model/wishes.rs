@@ -31,6 +31,43 @@ pub struct Wishes {
     /// grant that ran: another grant ends the wish.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vanished: BTreeMap<ChannelId, Timestamp>,
+    /// What is to become of recoveries.
+    #[serde(default, skip_serializing_if = "Recoveries::is_empty")]
+    pub recoveries: Recoveries,
+}
+
+/// What is to become of recoveries, by their number in the account, and which are asked for by
+/// hand.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Recoveries {
+    /// Those that may be handed over although they are held.
+    pub released: BTreeSet<u64>,
+    /// Those that are to be given up.
+    pub abandoned: BTreeSet<u64>,
+    /// Stretches of channels that are to be recovered as if they were gaps.
+    pub asked: Vec<AskedStretch>,
+}
+
+/// A stretch of one channel that somebody wants to be recovered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedStretch {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The beginning, in Zoho's time.
+    pub from: Timestamp,
+    /// Up to here.
+    pub to: Timestamp,
+    /// When it was asked for; it tells wishes apart.
+    pub at: Timestamp,
+    /// True when it is counted only, and then waits.
+    #[serde(default)]
+    pub plan: bool,
+}
+
+impl Recoveries {
+    fn is_empty(&self) -> bool {
+        *self == Recoveries::default()
+    }
 }
 
 /// When a renewal was last asked for, by the local clock.
@@ -99,6 +136,7 @@ mod tests {
             removals: all.into(),
             adoptions: all.map(|id| (id, Fingerprint(7))).into(),
             vanished: all.map(|id| (id, Timestamp::UNIX_EPOCH)).into(),
+            recoveries: Recoveries::default(),
         };
         wishes.declare(|declared| declared == id(1));
         assert_eq!(wishes.removals, [id(2)].into());

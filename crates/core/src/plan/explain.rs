@@ -276,6 +276,7 @@ fn declared(spec: &Spec) -> Declared {
         return_affected_field_values,
         conditions,
         mode,
+        backfill: _,
     } = spec;
     Declared {
         events: events.to_wire(),

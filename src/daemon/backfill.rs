@@ -1,0 +1,183 @@
+//! Hands over what was missed: reads what changed in a gap, and posts it to the receiver as Zoho
+//! would have. Off unless `[backfill]` says otherwise.
+//!
+//! A task of its own, as canaries are: no pass waits for it, and it waits for the calls of passes.
+//! All that it knows is in the store, so that each turn begins anew from there, after a crash as
+//! well. A turn has three parts:
+//!
+//! - `made`: gaps that are due become recoveries, and what people asked for is done;
+//! - `reading`: one page after the other of one module of each account, within its credits;
+//! - `handing`: one delivery after the other to each URL, as fast as the rule allows.
+//!
+//! A module is read completely before anything of it is handed over. So there is a count before
+//! anything floods a receiver, and a receiver's own writing cannot feed the reading.
+//!
+//! A recovery that ends, or comes to wait for a person, wakes its account: the next report counts
+//! it. While the disk fails nothing is done: a place that is in memory only would be begun again.
+//!
+//! Deliberately absent: every decision about gaps, rows, deliveries and waits
+//! ([`crate::backfill`]).
+
+mod handing;
+mod made;
+mod reading;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::backfill::{Recovery, State};
+use crate::clock::{Clock, LOOK_AT_CLOCK};
+use crate::expose::overview::Overview;
+use crate::model::backfill::{Mode, Rule};
+use crate::model::channel::{AccountName, Spec};
+use crate::model::secret::Fingerprint;
+use crate::reconcile::subject::Subject;
+use crate::store::{Store, StoreError};
+use crate::zoho::transport::Transport;
+
+use super::fleet::Fleet;
+use super::scheduler::{Links, Wakes, chain};
+
+/// The task.
+#[derive(Clone)]
+pub(crate) struct Backfill {
+    wakes: Wakes,
+    overview: watch::Receiver<Arc<Overview>>,
+    fleet: watch::Receiver<Arc<Fleet>>,
+    clock: Arc<dyn Clock>,
+    receivers: Arc<dyn Transport>,
+    store: Store,
+    /// Until when an account is left alone, as [`Clock::elapsed`] tells it: Zoho did not answer.
+    left_alone: Arc<Mutex<BTreeMap<AccountName, Duration>>>,
+}
+
+/// How long until there may be something to do again.
+type Wait = Duration;
+
+impl Backfill {
+    /// The task of this daemon.
+    pub(crate) fn new(
+        links: &Links,
+        clock: Arc<dyn Clock>,
+        receivers: Arc<dyn Transport>,
+        store: Store,
+    ) -> Backfill {
+        let Links { wakes, overview, fleet, pulse: _ } = links.clone();
+        let left_alone = Arc::default();
+        Backfill { wakes, overview, fleet, clock, receivers, store, left_alone }
+    }
+
+    /// Recovers until `closing`.
+    pub(crate) async fn run(mut self, closing: CancellationToken) {
+        let turns = async {
+            loop {
+                let fleet = self.fleet.borrow_and_update().clone();
+                let wait = self.turn(&fleet).await;
+                tokio::select! {
+                    changed = self.fleet.changed() => if changed.is_err() { std::future::pending().await },
+                    () = self.clock.sleep(wait) => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = turns => {}
+        }
+    }
+
+    /// Everything that can be done, for about [`TURN`].
+    async fn turn(&self, fleet: &Fleet) -> Wait {
+        if self.store.trouble().is_some() {
+            return LOOK_AT_CLOCK;
+        }
+        let mut at_work: JoinSet<Result<Wait, StoreError>> = JoinSet::new();
+        let mut by_url: BTreeMap<Fingerprint, Vec<(Arc<Subject>, Recovery)>> = BTreeMap::new();
+        for subject in fleet.subjects.values() {
+            let open = match self.open(subject).await {
+                Ok(open) => open,
+                Err(error) => {
+                    warn!(error = chain(&error), "what was missed cannot be looked after");
+                    continue;
+                }
+            };
+            if open.iter().any(|recovery| recovery.state == State::Reading) {
+                let (task, subject) = (self.clone(), subject.clone());
+                at_work.spawn(async move { task.read(&subject).await });
+            }
+            for recovery in open.into_iter().filter(|one| one.state == State::Handing) {
+                let of_url = by_url.entry(recovery.notify_url).or_default();
+                of_url.push((subject.clone(), recovery));
+            }
+        }
+        for queue in by_url.into_values() {
+            let task = self.clone();
+            at_work.spawn(async move { task.hand_over(queue).await });
+        }
+        shortest_wait(at_work).await
+    }
+
+    /// Does `work` of one account for about [`TURN`] at most, until it says how long to wait.
+    async fn while_there_is_time<F>(&self, mut work: impl FnMut() -> F) -> Result<Wait, StoreError>
+    where
+        F: Future<Output = Result<Option<Wait>, StoreError>>,
+    {
+        let begun = self.clock.elapsed();
+        while self.clock.elapsed().saturating_sub(begun) < TURN {
+            if let Some(wait) = work().await? {
+                return Ok(wait);
+            }
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Writes how far recoveries of an account have come, and wakes it when one has ended, or waits.
+    async fn news(&self, account: &AccountName, recoveries: &[Recovery]) -> Result<(), StoreError> {
+        if !recoveries.is_empty() {
+            self.store.write_recoveries(account, recoveries)?;
+            self.wakes.wake(Some(account.clone()), "backfill").await;
+        }
+        Ok(())
+    }
+
+    fn leave_alone(&self, account: &AccountName, wait: Duration) {
+        let until = self.clock.elapsed() + wait;
+        let mut left_alone = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        left_alone.insert(account.clone(), until);
+    }
+
+    /// How long the account is still left alone.
+    fn is_left_alone(&self, account: &AccountName) -> Option<Wait> {
+        let left_alone = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = left_alone.get(account)?.saturating_sub(self.clock.elapsed());
+        (!wait.is_zero()).then_some(wait)
+    }
+}
+
+/// The rule that a recovery goes by; none while its channel's events are not handed over. One that
+/// somebody asked for needs none.
+fn rule_of(spec: &Spec, recovery: &Recovery) -> Option<Rule> {
+    spec.backfill.or_else(|| recovery.asked.map(|_| Rule::new(Mode::On)))
+}
+
+async fn shortest_wait(mut at_work: JoinSet<Result<Wait, StoreError>>) -> Wait {
+    let mut shortest = LOOK_AT_CLOCK;
+    while let Some(ended) = at_work.join_next().await {
+        match ended {
+            Ok(Ok(wait)) => shortest = shortest.min(wait),
+            Ok(Err(error)) => warn!(error = chain(&error), "a recovery cannot be kept"),
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(_) => {}
+        }
+    }
+    shortest
+}
+
+/// How long reading and handing over go on before the next turn looks at everything anew.
+const TURN: Duration = Duration::from_secs(20);

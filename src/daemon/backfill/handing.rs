@@ -1,0 +1,173 @@
+//! Handing over: one delivery at a time to each URL, the oldest recovery first.
+//!
+//! What became of a delivery is on the disk before the next is sent. So a crash repeats one at
+//! most, with the same bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Map;
+use tracing::{debug, info, warn};
+
+use super::made::goes_on;
+use super::{Backfill, Wait, rule_of};
+use crate::backfill::freeze::{Delivery, HEADER, body, name};
+use crate::backfill::pace::Answer;
+use crate::backfill::{Recovery, State};
+use crate::clock::LOOK_AT_CLOCK;
+use crate::config::check_notify_url;
+use crate::daemon::alerts::request;
+use crate::daemon::canaries::{REQUEST_TIMEOUT, query_params};
+use crate::model::channel::Spec;
+use crate::model::exchange::{Request, Response};
+use crate::model::time::span;
+use crate::reconcile::subject::Subject;
+use crate::store::StoreError;
+
+impl Backfill {
+    /// Hands over what is frozen for one URL, for a turn.
+    pub(super) async fn hand_over(
+        &self,
+        queue: Vec<(Arc<Subject>, Recovery)>,
+    ) -> Result<Wait, StoreError> {
+        let mut shortest = LOOK_AT_CLOCK;
+        for (subject, recovery) in queue {
+            if !self.may_go(&subject, &recovery)? {
+                continue;
+            }
+            let wait = self.hand_over_one(&subject, recovery).await?;
+            shortest = shortest.min(wait);
+            // One that waits holds up the others to the same URL: the receiver is in trouble.
+            if wait < LOOK_AT_CLOCK {
+                break;
+            }
+        }
+        Ok(shortest)
+    }
+
+    /// Returns whether deliveries may go out: nothing is paused, the receiver takes canaries, and
+    /// the URL may be posted to.
+    fn may_go(&self, subject: &Subject, recovery: &Recovery) -> Result<bool, StoreError> {
+        let (account, now) = (subject.name(), self.clock.now());
+        let Some(spec) = subject.desired.specs.get(&recovery.channel) else { return Ok(false) };
+        let canaries = self.store.canaries(account)?.remove(&recovery.notify_url);
+        let is_refusing = canaries.is_some_and(|canaries| canaries.refusing().is_some());
+        let goes_on = goes_on(recovery, spec, &self.store.wishes(account)?, now);
+        Ok(goes_on && !is_refusing && check_notify_url(spec.notify_url.full()).is_ok())
+    }
+
+    /// Delivers until the recovery is over, has to wait, or the turn is.
+    async fn hand_over_one(
+        &self,
+        subject: &Subject,
+        mut recovery: Recovery,
+    ) -> Result<Wait, StoreError> {
+        let begun = self.clock.elapsed();
+        while self.clock.elapsed().saturating_sub(begun) < super::TURN {
+            let now = self.clock.now();
+            if recovery.progress.waits(now) {
+                let until = recovery.progress.not_before.unwrap_or(now);
+                return Ok(span(now, until).max(WAIT_MIN));
+            }
+            if recovery.progress.next >= recovery.frozen.map_or(0, |frozen| frozen.deliveries) {
+                self.end(subject, recovery, None).await?;
+                return Ok(LOOK_AT_CLOCK);
+            }
+            let place = recovery.progress.next;
+            let delivery = self.store.delivery(subject.name(), recovery.number, place)?;
+            let Some(delivery) = delivery else {
+                self.end(subject, recovery, Some("its deliveries are not there any more")).await?;
+                return Ok(LOOK_AT_CLOCK);
+            };
+            let answer = self.deliver(subject, &recovery, &delivery).await?;
+            let now = self.clock.now();
+            let progress = std::mem::take(&mut recovery.progress);
+            recovery.progress = progress.answered(&delivery, &answer, now);
+            if answer == Answer::Gone {
+                self.end(subject, recovery, Some("the receiver says that it is gone (410)"))
+                    .await?;
+                return Ok(LOOK_AT_CLOCK);
+            }
+            self.store.write_recoveries(subject.name(), std::slice::from_ref(&recovery))?;
+            if let Some(why) = &recovery.progress.trouble {
+                let (account, number) = (subject.name(), recovery.number);
+                warn!(%account, number, why, "a recovered delivery was not taken");
+            }
+            self.clock.sleep(between(subject, &recovery)).await;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    async fn deliver(
+        &self,
+        subject: &Subject,
+        recovery: &Recovery,
+        delivery: &Delivery,
+    ) -> Result<Answer, StoreError> {
+        let account = subject.name();
+        let zoho_now = self.store.account_state(account)?.zoho_time(self.clock.now());
+        let specs = subject.desired.specs_at(zoho_now);
+        let Some(spec) = specs.get(&recovery.channel) else { return Ok(Answer::Gone) };
+        let posted = posted(subject, spec, recovery, delivery);
+        let answered = tokio::select! {
+            answered = self.receivers.send(posted) => answered.map_err(|error| error.to_string()),
+            () = self.clock.sleep(REQUEST_TIMEOUT) => Err("timed out".to_owned()),
+        };
+        debug!(%account, number = recovery.number, "a recovered delivery was answered");
+        Ok(match answered {
+            Ok(response) => Answer::of(response.status, retry_after(&response)),
+            Err(why) => Answer::Busy { why, retry_after: None },
+        })
+    }
+
+    /// The recovery is over. Its deliveries go first: what is over has none.
+    async fn end(
+        &self,
+        subject: &Subject,
+        recovery: Recovery,
+        given_up: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let account = subject.name();
+        self.store.drop_deliveries(account, recovery.number)?;
+        let at = self.store.account_state(account)?.zoho_time(self.clock.now());
+        let state = match given_up {
+            Some(why) => State::Abandoned { why: why.to_owned(), at },
+            None => State::Done { at },
+        };
+        let recovery = Recovery { state, ..recovery };
+        let (channel, number) = (&recovery.name, recovery.number);
+        let (taken, aside) = (recovery.progress.taken, recovery.progress.aside);
+        match given_up {
+            Some(why) => warn!(%account, %channel, number, taken, why, "a recovery was broken off"),
+            None => info!(%account, %channel, number, taken, aside, "missed events are recovered"),
+        }
+        self.news(account, &[recovery]).await
+    }
+}
+
+fn between(subject: &Subject, recovery: &Recovery) -> Duration {
+    let spec = subject.desired.specs.get(&recovery.channel);
+    let rule = spec.and_then(|spec| rule_of(spec, recovery));
+    rule.map_or(Duration::ZERO, |rule| rule.between())
+}
+
+/// A delivery as Zoho would post it, and marked twice.
+fn posted(subject: &Subject, spec: &Spec, recovery: &Recovery, delivery: &Delivery) -> Request {
+    let part = recovery.progress.part(delivery);
+    let name = name(subject.name(), recovery, part);
+    let params: Map<_, _> = query_params(&spec.notify_url);
+    let base = subject.desired.account.api();
+    let body = body((spec, &base), recovery, (delivery, part), (&name, params));
+    let mut request = request("POST", spec.notify_url.full(), String::new());
+    request.body = body;
+    request.headers =
+        vec![("content-type".to_owned(), "application/json".to_owned()), (HEADER.to_owned(), name)];
+    request
+}
+
+/// Seconds; a date is rare, and the usual wait does for it.
+fn retry_after(response: &Response) -> Option<Duration> {
+    response.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+}
+
+const WAIT_MIN: Duration = Duration::from_secs(1);

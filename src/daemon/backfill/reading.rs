@@ -1,0 +1,227 @@
+//! Reading: one page of one module of an account after the other, for all recoveries of that module
+//! at once.
+//!
+//! | Zoho | then |
+//! | --- | --- |
+//! | a page | its rows are written, then the place behind them |
+//! | does not answer, or asks to wait | the account is left alone for as long |
+//! | refuses a page token | reading goes on from the last key |
+//! | refuses the module | its recoveries wait for other credentials, or a day |
+//! | has few credits left, or the day's part of them is spent | nothing is read; the place is kept |
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::made::goes_on;
+use super::{Backfill, Wait, rule_of};
+use crate::backfill::classify::Missed;
+use crate::backfill::freeze::freeze;
+use crate::backfill::read::{Doubt, Read};
+use crate::backfill::{Held, Recovery, State};
+use crate::clock::LOOK_AT_CLOCK;
+use crate::model::backfill::Mode;
+use crate::model::credits::CreditsNews;
+use crate::model::events::Operation;
+use crate::model::records::RecordsAsk;
+use crate::model::time::{Timestamp, span};
+use crate::model::version::DAY;
+use crate::plan::credits::RESERVE_MIN;
+use crate::reconcile::subject::Subject;
+use crate::store::StoreError;
+use crate::store::recoveries::{Reading, RowsKept};
+use crate::zoho::auth::credentials_fingerprint;
+use crate::zoho::error::{Class, Error};
+
+impl Backfill {
+    /// Reads what is to be read of an account, for a turn.
+    pub(super) async fn read(&self, subject: &Subject) -> Result<Wait, StoreError> {
+        self.while_there_is_time(|| self.read_page(subject)).await
+    }
+
+    async fn read_page(&self, subject: &Subject) -> Result<Option<Wait>, StoreError> {
+        let account = subject.name();
+        if let Some(wait) = self.is_left_alone(account) {
+            return Ok(Some(wait));
+        }
+        let mut reading = self.counted(self.store.reading(account)?);
+        let read = match reading.read.take() {
+            Some(read) => read,
+            None => match self.next_module(subject)? {
+                Some(read) => read,
+                None => return Ok(Some(LOOK_AT_CLOCK)),
+            },
+        };
+        let Some(ask) = read.next() else {
+            self.finish(subject, read, reading).await?;
+            return Ok(None);
+        };
+        if !self.may_spend(subject, &reading, &ask) {
+            return Ok(Some(LOOK_AT_CLOCK));
+        }
+        match subject.client.records(&ask).await {
+            Ok(page) => {
+                let (read, list, rows) = read.take(page);
+                reading.credits += list.credits();
+                let kept = (!rows.is_empty()).then_some((read.pages, RowsKept { list, rows }));
+                reading.read = Some(read);
+                self.store.write_reading(account, &reading, kept)?;
+                Ok(None)
+            }
+            Err(error) => self.not_read(subject, read, reading, &error).await,
+        }
+    }
+
+    /// A day's count of credits that began too long ago begins anew; so does one from the future,
+    /// when the clock was wrong.
+    fn counted(&self, reading: Reading) -> Reading {
+        let now = self.clock.now();
+        let is_current = |from: &Timestamp| *from <= now && span(*from, now) < DAY;
+        match reading.counted_from.filter(is_current) {
+            Some(_) => reading,
+            None => Reading { counted_from: Some(now), credits: 0, ..reading },
+        }
+    }
+
+    /// The module of the oldest recovery that is to be read, for all recoveries of it.
+    fn next_module(&self, subject: &Subject) -> Result<Option<Read>, StoreError> {
+        let (account, now) = (subject.name(), self.clock.now());
+        let wishes = self.store.wishes(account)?;
+        let mut waiting = self.store.recoveries(account)?;
+        waiting.retain(|one| {
+            let spec = subject.desired.specs.get(&one.channel);
+            one.state == State::Reading && spec.is_some_and(|spec| goes_on(one, spec, &wishes, now))
+        });
+        let Some(module) = waiting.first().map(|one| one.module.clone()) else { return Ok(None) };
+        waiting.retain(|one| one.module == module);
+        let serves = waiting.iter().map(|one| one.number).collect();
+        let first = waiting.iter().map(Recovery::from).min().unwrap_or(now);
+        let has = |operation| waiting.iter().any(|one| one.operations().contains(operation));
+        let changes = has(Operation::Create) || has(Operation::Edit);
+        let lists = (changes, has(Operation::Delete));
+        let zoho_now = self.store.account_state(account)?.zoho_time(now);
+        Ok(Some(Read::new(module, serves, first, lists, zoho_now)))
+    }
+
+    /// Returns whether the page may be asked for: renewals and looks come first.
+    fn may_spend(&self, subject: &Subject, reading: &Reading, ask: &RecordsAsk) -> bool {
+        let cost = ask.list.credits();
+        let rules = subject.desired.specs.values().filter_map(|spec| spec.backfill);
+        let of_day = rules.map(|rule| rule.credits).max();
+        let of_day = of_day.unwrap_or(crate::model::backfill::CREDITS_UNKNOWN_EDITION);
+        let overview = self.overview.borrow().clone();
+        let report = overview.accounts.get(subject.name()).cloned().flatten();
+        let told = report.and_then(|report| report.credits);
+        let kept = told.map_or(RESERVE_MIN, |credits| credits.reserve) + cost;
+        let is_tight = match subject.client.credits_news() {
+            Some(CreditsNews::Left(left)) => left < kept,
+            Some(CreditsNews::Plenty) => false,
+            None => told.is_some_and(|credits| {
+                credits.remaining < kept && self.clock.now() < credits.until
+            }),
+        };
+        reading.credits + cost <= of_day && !is_tight
+    }
+
+    async fn not_read(
+        &self,
+        subject: &Subject,
+        read: Read,
+        reading: Reading,
+        error: &Error,
+    ) -> Result<Option<Wait>, StoreError> {
+        let account = subject.name();
+        if let Class::Transient { retry_after } = error.class() {
+            let (wait, module) = (retry_after.unwrap_or(ZOHO_WAIT), &read.module);
+            warn!(%account, module, error = chain(error), "records cannot be read now");
+            self.leave_alone(account, wait);
+            return Ok(Some(wait));
+        }
+        if let Some(read) = read.without_token() {
+            self.leave_alone(account, TOKEN_WAIT);
+            let reading = Reading { read: Some(read), ..reading };
+            self.store.write_reading(account, &reading, None)?;
+            return Ok(Some(TOKEN_WAIT));
+        }
+        let why = self.words(subject, error, &read.module);
+        warn!(%account, module = read.module, why, "records cannot be read");
+        let at = self.store.account_state(account)?.zoho_time(self.clock.now());
+        let credentials = credentials_fingerprint(&subject.desired.account);
+        let mut served = self.served(subject, &read)?;
+        for recovery in &mut served {
+            recovery.state = State::Unreadable { why: why.clone(), at, credentials };
+            recovery.credits += read.credits;
+        }
+        self.news(account, &served).await?;
+        self.store.end_reading(account, &Reading { read: None, ..reading })?;
+        Ok(None)
+    }
+
+    fn words(&self, subject: &Subject, error: &Error, module: &str) -> String {
+        let scope = subject.desired.account.product.read_scope(module);
+        if error.is_scope_mismatch() {
+            return format!("the token lacks the scope {scope}");
+        }
+        chain(error)
+    }
+
+    fn served(&self, subject: &Subject, read: &Read) -> Result<Vec<Recovery>, StoreError> {
+        let mut served = self.store.recoveries(subject.name())?;
+        served.retain(|one| one.state == State::Reading && read.serves.contains(&one.number));
+        Ok(served)
+    }
+
+    /// Everything is read: what was missed of each recovery is counted and frozen.
+    async fn finish(
+        &self,
+        subject: &Subject,
+        read: Read,
+        reading: Reading,
+    ) -> Result<(), StoreError> {
+        let account = subject.name();
+        let at = self.store.account_state(account)?.zoho_time(self.clock.now());
+        let served = self.served(subject, &read)?;
+        let mut missed: Vec<Missed> = served.iter().map(|_| Missed::default()).collect();
+        self.store.each_page(account, read.pages, |RowsKept { list, rows }| {
+            for (recovery, missed) in served.iter().zip(&mut missed) {
+                rows.iter().for_each(|row| missed.take(&recovery.gaps, list, row));
+            }
+        })?;
+        for (mut recovery, missed) in served.into_iter().zip(missed) {
+            recovery.credits += read.credits;
+            recovery.doubts.extend(&read.doubts);
+            if missed.undated && recovery.operations().contains(Operation::Create) {
+                recovery.doubts.insert(Doubt::Undated);
+            }
+            let (frozen, deliveries) = freeze(missed, at);
+            recovery.frozen = Some(frozen);
+            let spec = subject.desired.specs.get(&recovery.channel);
+            let rule = spec.and_then(|spec| rule_of(spec, &recovery));
+            recovery.state = match rule {
+                _ if frozen.records() == 0 => State::Done { at },
+                _ if recovery.planned => State::Held(Held::Plan),
+                Some(rule) if rule.mode == Mode::Plan && recovery.asked.is_none() => {
+                    State::Held(Held::Plan)
+                }
+                Some(rule) if frozen.records() > rule.most => State::Held(Held::Most),
+                Some(_) | None => State::Handing,
+            };
+            self.store.freeze(account, &recovery, &deliveries)?;
+            let (channel, number) = (&recovery.name, recovery.number);
+            let (records, state) = (frozen.records(), recovery.state.word());
+            info!(%account, %channel, number, records, state, "missed events are counted");
+        }
+        self.store.end_reading(account, &Reading { read: None, ..reading })?;
+        self.wakes.wake(Some(account.clone()), "backfill").await;
+        Ok(())
+    }
+}
+
+fn chain(error: &Error) -> String {
+    super::chain(error)
+}
+
+/// How long an account is left alone when Zoho does not answer and does not say how long.
+const ZOHO_WAIT: Duration = Duration::from_secs(60);
+/// The same after a page token that was not taken.
+const TOKEN_WAIT: Duration = Duration::from_secs(5);

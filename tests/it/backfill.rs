@@ -1,0 +1,350 @@
+//! Ring 3: what was missed is read and handed over, against the simulator's truth of what nobody
+//! got.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use channelkeeper::backfill::{Held, Recovery, State};
+use channelkeeper::model::backfill::{Mode, Rule};
+use channelkeeper::model::channel::{ChannelId, Spec};
+use channelkeeper::model::events::Operation;
+use channelkeeper::model::exchange::{Request, Response};
+use channelkeeper::model::version::ApiVersion;
+use channelkeeper::simulator::{Change, Hand, Knobs, Org, RecordKnobs};
+use channelkeeper::zoho::transport::{Exchange, Transport};
+use serde_json::Value;
+
+use crate::sample::sample;
+use crate::world::{World, pause, spec};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Takes what is posted, as it is told to.
+struct Receiver {
+    came: Mutex<Vec<Came>>,
+    /// The status of an answer, by the ids of the delivery.
+    answers: Mutex<Answers>,
+}
+
+type Answers = Box<dyn FnMut(&[String]) -> u16 + Send>;
+
+/// One delivery that came.
+#[derive(Clone, Debug)]
+struct Came {
+    name: String,
+    bytes: Vec<u8>,
+    status: u16,
+}
+
+impl Came {
+    fn body(&self) -> Value {
+        serde_json::from_slice(&self.bytes).expect("a JSON body")
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let body = self.body();
+        let ids = body["ids"].as_array().expect("ids");
+        ids.iter().map(|id| id.as_str().expect("a string").to_owned()).collect()
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with it")
+}
+
+impl Transport for Receiver {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        Box::pin(async move {
+            pause(Duration::from_millis(40)).await;
+            let name = request.header("x-channelkeeper-recovered").expect("marked").to_owned();
+            let mut came = Came { name, bytes: request.body.clone(), status: 0 };
+            came.status = (held(&self.answers))(&came.ids());
+            held(&self.came).push(came.clone());
+            Ok(Response::empty(came.status))
+        })
+    }
+}
+
+impl Receiver {
+    fn answer(&self, how: impl FnMut(&[String]) -> u16 + Send + 'static) {
+        *held(&self.answers) = Box::new(how);
+    }
+
+    fn came(&self) -> Vec<Came> {
+        held(&self.came).clone()
+    }
+
+    /// The records that were taken, by operation.
+    fn taken(&self) -> BTreeSet<(String, String)> {
+        let taken = self.came().into_iter().filter(|came| came.status == 200);
+        taken
+            .flat_map(|came| {
+                let operation = came.body()["operation"].as_str().expect("a word").to_owned();
+                came.ids().into_iter().map(move |id| (operation.clone(), id))
+            })
+            .collect()
+    }
+}
+
+/// One channel over everything of Deals, whose missed events are handed over by this rule; its org
+/// lets records be read.
+fn world(rule: Option<Rule>, knobs: RecordKnobs) -> (World, Arc<Receiver>, ChannelId) {
+    let knobs = Knobs { records: knobs, ..Knobs::default() };
+    let mut world = World::new(knobs, &[("acme", ApiVersion::V8)]);
+    world.zoho().add_org(Org::new("acme").reading());
+    let receiver =
+        Arc::new(Receiver { came: Mutex::default(), answers: Mutex::new(Box::new(|_| 200)) });
+    world.receivers = Some(receiver.clone());
+    let deals = Spec { backfill: rule, ..spec("acme", "deals", &["Deals.all"]) };
+    let id = deals.id;
+    world.declare_spec("acme", deals);
+    (world, receiver, id)
+}
+
+fn on() -> Option<Rule> {
+    Some(Rule::new(Mode::On))
+}
+
+fn change(world: &World, operation: Operation, ids: impl IntoIterator<Item = u64>) {
+    let ids: Vec<u64> = ids.into_iter().collect();
+    let now = world.now();
+    world.zoho().record_changed("acme", &Change::of("Deals", operation, &ids), now);
+}
+
+/// Records 1 to 300 are there, and covered; then the channel is gone for half an hour, in which
+/// records are created, edited and deleted. Ends with the audit that finds it.
+async fn lapse(world: &mut World, id: ChannelId) {
+    world.start();
+    world.audit().await;
+    world.pass_time(5 * MINUTE).await;
+    change(world, Operation::Create, 1..=300);
+    world.pass_time(20 * MINUTE).await;
+    // The last look before a channel is gone: nobody knows since when it is.
+    world.audit().await;
+    assert!(world.hand("acme", &Hand::Delete { channel: id.number() }));
+    changes_of_a_gap(world).await;
+    world.audit().await;
+}
+
+async fn changes_of_a_gap(world: &World) {
+    world.pass_time(10 * SECOND).await;
+    change(world, Operation::Edit, 1..=230);
+    world.pass_time(MINUTE).await;
+    change(world, Operation::Create, 301..=340);
+    world.pass_time(MINUTE).await;
+    change(world, Operation::Edit, 301..=310);
+    change(world, Operation::Edit, (1..=20).chain(231..=233));
+    world.pass_time(MINUTE).await;
+    change(world, Operation::Delete, [5, 6, 340]);
+    world.pass_time(MINUTE).await;
+}
+
+/// What nobody got and can be told from a record's times, or its deletion.
+fn missed(world: &World) -> BTreeSet<(String, String)> {
+    let zoho = world.zoho();
+    let lines = zoho.missed("acme");
+    let deleted: BTreeSet<u64> = lines
+        .iter()
+        .filter(|line| line.operation == Operation::Delete)
+        .map(|line| line.id)
+        .collect();
+    let told = lines
+        .iter()
+        .filter(|line| line.operation == Operation::Delete || !deleted.contains(&line.id));
+    told.map(|line| (line.operation.delivered_as().to_owned(), line.id.to_string())).collect()
+}
+
+fn recoveries(world: &World) -> Vec<Recovery> {
+    world.store().recoveries(&"acme".parse().expect("a name")).expect("recoveries")
+}
+
+/// Everything that was missed was taken, nothing else, and what came twice is the same, byte for
+/// byte.
+fn check(world: &World, receiver: &Receiver, what: &str) {
+    let (missed, taken) = (missed(world), receiver.taken());
+    assert!(missed.len() > 250, "{what}: only {} missed, so this tests nothing", missed.len());
+    let never: Vec<_> = missed.difference(&taken).collect();
+    assert!(never.is_empty(), "{what}: never handed over: {never:?}");
+    let beside: Vec<_> = taken.difference(&missed).collect();
+    assert!(beside.is_empty(), "{what}: covered, and handed over: {beside:?}");
+    let mut by_name: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut keys: BTreeMap<String, String> = BTreeMap::new();
+    for came in receiver.came() {
+        let body = came.body();
+        assert_eq!(body["query_params"]["channelkeeper_recovered"], came.name, "{what}");
+        let first = by_name.entry(came.name.clone()).or_insert_with(|| came.bytes.clone());
+        assert_eq!(*first, came.bytes, "{what}: the same delivery, and other bytes");
+        if came.status == 200 {
+            for id in came.ids() {
+                let key = format!("{} {id}", body["operation"]);
+                let name = keys.entry(key.clone()).or_insert_with(|| came.name.clone());
+                assert_eq!(*name, came.name, "{what}: {key} twice under two keys");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_is_handed_over_and_nothing_else_whatever_zoho_leaves_open() {
+    let knobs = [
+        serde_json::json!({}),
+        serde_json::json!({"modified_since": "exclusive", "unchanged_status": 204}),
+        serde_json::json!({"page_token": "offset", "deleted_order": "latest"}),
+        serde_json::json!({"lag": "20s", "deleted_order": "oldest_id"}),
+    ];
+    for knobs in knobs {
+        let what = knobs.to_string();
+        let knobs: RecordKnobs = serde_json::from_value(knobs).expect("knobs");
+        let (mut world, receiver, id) = world(on(), knobs);
+        lapse(&mut world, id).await;
+        assert!(receiver.came().is_empty(), "{what}: not before a minute is over");
+        world.pass_time(5 * MINUTE).await;
+        check(&world, &receiver, &what);
+        let recoveries = recoveries(&world);
+        assert_eq!(recoveries.len(), 1, "{what}: {recoveries:?}");
+        let frozen = recoveries[0].frozen.expect("frozen");
+        assert!(matches!(recoveries[0].state, State::Done { .. }), "{what}: {recoveries:?}");
+        assert_eq!((frozen.inserts, frozen.deletes), (39, 3), "{what}");
+        assert_eq!(recoveries[0].progress.taken, frozen.records(), "{what}");
+        let came = receiver.came().len();
+        world.pass_time(3 * HOUR).await;
+        assert_eq!(receiver.came().len(), came, "{what}: once is enough");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_point_repeats_at_most_the_same_bytes() {
+    let prepared = async || {
+        let (mut world, receiver, id) = world(on(), RecordKnobs::default());
+        lapse(&mut world, id).await;
+        (world, receiver)
+    };
+    let recovered = async |world: &World| world.pass_time(4 * MINUTE).await;
+    let (world, receiver) = prepared().await;
+    world.fuse.lay(None);
+    recovered(&world).await;
+    check(&world, &receiver, "not cut");
+    let points = world.fuse.passed();
+    assert!(points > 20, "only {points} points, so this tests nothing");
+    for point in sample(0..points, 4) {
+        let (mut world, receiver) = prepared().await;
+        let fuse = world.fuse.clone();
+        fuse.lay(Some(point));
+        tokio::select! {
+            biased;
+            () = fuse.burned() => {}
+            () = recovered(&world) => {}
+        }
+        let what = format!("dead at point {point} of {points}");
+        world.crash().await;
+        fuse.lay(None);
+        world.start();
+        world.pass_time(10 * MINUTE).await;
+        check(&world, &receiver, &what);
+        let all = recoveries(&world);
+        assert!(all.iter().all(Recovery::is_over) && !all.is_empty(), "{what}: {all:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_fails_and_hates_one_record_gets_all_others() {
+    let (mut world, receiver, id) = world(on(), RecordKnobs::default());
+    let mut count = 0;
+    receiver.answer(move |ids| {
+        count += 1;
+        match (count % 3, ids.contains(&"17".to_owned())) {
+            (0, _) => 503,
+            (_, true) => 422,
+            (_, false) => 200,
+        }
+    });
+    lapse(&mut world, id).await;
+    world.pass_time(6 * HOUR).await;
+    let all = recoveries(&world);
+    assert!(matches!(all[0].state, State::Done { .. }), "{all:?}");
+    assert_eq!(all[0].progress.aside_ids, ["update 17"]);
+    let mut missed = missed(&world);
+    assert!(missed.remove(&("update".to_owned(), "17".to_owned())));
+    assert_eq!(receiver.taken(), missed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_gone_ends_it() {
+    let (mut world, receiver, id) = world(on(), RecordKnobs::default());
+    receiver.answer(|_| 410);
+    lapse(&mut world, id).await;
+    world.pass_time(HOUR).await;
+    assert!(
+        matches!(&recoveries(&world)[0].state, State::Abandoned { why, .. } if why.contains("410"))
+    );
+    assert_eq!(receiver.came().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_planned_or_too_much_waits_for_a_person() {
+    let rules = [
+        (Rule::new(Mode::Plan), Held::Plan),
+        (Rule { most: 10, ..Rule::new(Mode::On) }, Held::Most),
+    ];
+    for (rule, why) in rules {
+        let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
+        lapse(&mut world, id).await;
+        world.pass_time(HOUR).await;
+        let all = recoveries(&world);
+        assert_eq!(all[0].state, State::Held(why), "{all:?}");
+        assert!(all[0].frozen.is_some_and(|frozen| frozen.records() > 250));
+        assert!(receiver.came().is_empty());
+        let acme = "acme".parse().expect("a name");
+        let number = all[0].number;
+        world
+            .store()
+            .ask(&acme, |wishes| wishes.recoveries.released = [number].into())
+            .expect("asked");
+        world.pass_time(5 * MINUTE).await;
+        check(&world, &receiver, &format!("{why:?}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_rule_or_a_scope_nothing_is_handed_over_and_channels_are_kept_as_ever() {
+    let (mut off, receiver, id) = world(None, RecordKnobs::default());
+    lapse(&mut off, id).await;
+    off.pass_time(HOUR).await;
+    assert!(receiver.came().is_empty() && recoveries(&off).is_empty());
+
+    let (mut world, receiver, id) = world(on(), RecordKnobs::default());
+    world.zoho().add_org(Org::new("acme"));
+    lapse(&mut world, id).await;
+    world.pass_time(26 * HOUR).await;
+    let all = recoveries(&world);
+    let State::Unreadable { why, .. } = &all[0].state else { panic!("{all:?}") };
+    assert_eq!(why, "the token lacks the scope ZohoCRM.modules.deals.READ");
+    assert!(receiver.came().is_empty());
+    assert!(world.is_covered("acme", id, world.now()), "renewed as ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_stays_within_its_credits_and_goes_on_the_next_day() {
+    let rule = Rule { credits: 2, ..Rule::new(Mode::On) };
+    let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
+    lapse(&mut world, id).await;
+    world.pass_time(20 * HOUR).await;
+    assert!(receiver.came().is_empty(), "two pages are not all");
+    world.pass_time(60 * HOUR).await;
+    check(&world, &receiver, "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_between_two_pages_hides_no_record() {
+    let (mut world, receiver, id) = world(on(), RecordKnobs::default());
+    lapse(&mut world, id).await;
+    for which in [10, 1, 231] {
+        let change = Change::of("Deals", Operation::Edit, &[which]);
+        world.zoho().after_next_page("acme", change);
+    }
+    world.pass_time(5 * MINUTE).await;
+    check(&world, &receiver, "edited meanwhile");
+}
