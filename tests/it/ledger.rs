@@ -5,6 +5,7 @@ use std::time::Duration;
 use channelkeeper::coverage::render::GapView;
 use channelkeeper::coverage::{Gap, GapCause, GapKind};
 use channelkeeper::daemon::actions;
+use channelkeeper::daemon::emptied::Emptied;
 use channelkeeper::daemon::requests::{AckRequest, GapsRequest};
 use channelkeeper::model::channel::ChannelId;
 use channelkeeper::model::time::{Timestamp, after, span};
@@ -421,7 +422,7 @@ async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_
     world.daemon().links.wakes.wake(Some("globex".parse().unwrap()), "test").await;
     world.pass_time(Duration::from_millis(50)).await;
     world.desired.accounts.remove(&"globex".parse().unwrap());
-    world.reload().await;
+    world.reload_with(Emptied::Allowed).await;
     world.pass_time(50 * HOUR).await;
     let listed = left(&world);
     assert!(lapse.iter().all(|gap| listed.contains(gap)), "{listed:?}");

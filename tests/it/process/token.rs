@@ -62,8 +62,8 @@ fn the_two_generations_go_to_a_file_for_its_owner_alone_and_are_printed_on_reque
 fn what_cannot_be_told_says_why() {
     let place = place();
     let table: [(&[&str], &str); 5] = [
-        (&["none"], "no channel \"none\" is declared"),
-        (&["other/rotating"], "no channel \"other/rotating\" is declared"),
+        (&["none"], "no channel is named none"),
+        (&["other/rotating"], "no account is named other"),
         (&["bare"], "channel bare has no token"),
         (&["fixed", "--generation", "previous"], "the token of channel fixed does not rotate"),
         (&["locked"], "the token_key of channel locked cannot be read here: the file "),

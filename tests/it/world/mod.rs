@@ -248,12 +248,16 @@ impl World {
 
     /// Puts what is declared in force, as HUP does.
     pub async fn reload(&mut self) {
+        self.reload_with(Emptied::Refused).await;
+    }
+
+    /// The same, where somebody may have allowed that an account is left out.
+    pub async fn reload_with(&mut self, left_out: Emptied) {
         let daemon = self.daemon.as_ref().expect("a daemon");
         let replaced = daemon.links.fleet.borrow().clone();
         let (config, mut desired) = (ConfigState::default(), self.desired.clone());
         let surroundings = Surroundings::of_process();
-        let (store, kept) = (&daemon.store, Emptied::Refused);
-        former::remember(&mut desired, Some(&replaced), store, &surroundings, kept)
+        former::remember(&mut desired, Some(&replaced), &daemon.store, &surroundings, left_out)
             .expect("what is remembered of channels can be read");
         let fresh = Fresh::new(desired, config, &daemon.means, &replaced);
         let fresh = fresh.expect("what is remembered of tokens can be read");
