@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::backfill::Recovery;
-use crate::backfill::freeze::Delivery;
+use crate::backfill::delivery::Delivery;
 use crate::backfill::read::Read;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::records::{List, Row};

@@ -11,7 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::made::goes_on;
 use super::{Backfill, Wait, rule_of};
-use crate::backfill::freeze::{Delivery, HEADER, body, name};
+use crate::backfill::delivery::Delivery;
+use crate::backfill::freeze::{HEADER, body, name};
 use crate::backfill::pace::Answer;
 use crate::backfill::{Recovery, State};
 use crate::clock::LOOK_AT_CLOCK;

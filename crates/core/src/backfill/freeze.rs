@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::model::channel::{AccountName, Spec};
@@ -21,17 +20,8 @@ use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
 
 use super::classify::Missed;
-use super::pace::Part;
+use super::delivery::{Delivery, Part};
 use super::recovery::{Frozen, Recovery};
-
-/// The records of one delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The operation.
-    pub operation: Operation,
-    /// Their ids.
-    pub ids: Vec<String>,
-}
 
 /// The deliveries of what was missed, frozen at `at`.
 pub fn freeze(missed: Missed, at: Timestamp) -> (Frozen, Vec<Delivery>) {

@@ -9,6 +9,7 @@
 //! - [`due`]: which gaps make a recovery, and when;
 //! - [`read`]: which pages to ask Zoho for, as a state that takes one page at a time;
 //! - [`classify`]: which operation of which record was missed, by its times;
+//! - [`delivery`]: the unit that is frozen, sent and answered;
 //! - [`freeze`]: the deliveries, each byte of which is settled before the first is sent;
 //! - [`pace`]: what an answer of the receiver means, and when the next try is;
 //! - [`recovery`]: the value that all of it is remembered in.
@@ -20,6 +21,7 @@
 //! Deliberately absent: Zoho's HTTP, the store, and the clock.
 
 pub mod classify;
+pub mod delivery;
 pub mod due;
 pub mod freeze;
 pub mod pace;

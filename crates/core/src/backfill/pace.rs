@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::{Timestamp, after};
 
-use super::freeze::Delivery;
+use super::delivery::{Delivery, Part};
 
 /// How far the deliveries of one recovery have come. Times are the host's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,17 +48,6 @@ pub struct Progress {
     /// Which, the first [`ASIDE_MAX`] of them: operation and id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aside_ids: Vec<String>,
-}
-
-/// A part of a delivery: its records from here up to there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The delivery's number.
-    pub delivery: u32,
-    /// The first of its records.
-    pub from: usize,
-    /// The first that is not in it any more.
-    pub to: usize,
 }
 
 /// The answer of a receiver, as far as it matters.
