@@ -1,9 +1,9 @@
 //! Records: what an org has of each module, what Zoho tells of them, and what it never told anybody.
 //!
-//! A change of a record is kept by [`store`] and becomes deliveries to the channels that cover it
-//! ([`deliveries`](super::deliveries)); for a channel that should have heard of it and did not,
-//! [`missed`] has a line. A client reads them back as from Zoho: [`read`] lets a call in,
-//! [`list`], [`deleted`], [`coql`], [`fields`] and [`users`] answer it.
+//! A change of a record is kept by `store` and becomes deliveries to the channels that cover it
+//! (`deliveries`); for a channel that should have heard of it and did not,
+//! `missed` has a line. A client reads them back as from Zoho: `read` lets a call in,
+//! `list` and `deleted` answer it.
 //!
 //! A record is an id, two times, values and a mark that it was converted. Deliberately not here:
 //! writes over Zoho's own API, sharing between users, related lists, timelines and Bulk Read.
