@@ -12,8 +12,8 @@
 //! A module is read completely before anything of it is handed over. So there is a count before
 //! anything floods a receiver, and a receiver's own writing cannot feed the reading.
 //!
-//! A recovery that ends, or comes to wait for a person, wakes its account: the next report counts
-//! it. While the disk fails nothing is done: a place that is in memory only would be begun again.
+//! Each turn publishes how recoveries stand, and one that ends, or comes to wait for a person, wakes
+//! its account. While the disk fails nothing is done: a place that is in memory only would be begun again.
 //!
 //! Deliberately absent: every decision about gaps, rows, deliveries and waits
 //! ([`crate::backfill`]).
@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::backfill::{Recovery, State};
+use crate::backfill::{Recovery, Standing, State};
 use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::overview::Overview;
 use crate::model::backfill::{Mode, Rule};
@@ -144,6 +144,16 @@ impl Backfill {
             self.wakes.wake(Some(account.clone()), "backfill").await;
         }
         Ok(())
+    }
+
+    /// Publishes how the recoveries of an account stand, when that is new.
+    async fn publish(&self, subject: &Subject, known: &[Recovery]) {
+        let (account, standing) = (subject.name(), Standing::of(known));
+        let is_new = self.overview.borrow().recoveries.get(account) != Some(&standing);
+        let has_rule = || subject.desired.specs.values().any(|spec| spec.backfill.is_some());
+        if is_new && (!known.is_empty() || has_rule()) {
+            self.wakes.tell_recoveries(account.clone(), standing).await;
+        }
     }
 
     fn leave_alone(&self, account: &AccountName, wait: Duration) {

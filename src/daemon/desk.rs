@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backfill::Standing;
 use crate::clock::Clock;
 use crate::expose::overview::{LoopAge, Overview};
 use crate::expose::status::StatusView;
@@ -391,13 +392,17 @@ impl Desk {
         }
         let now = self.clock.now();
         let mut remembered = BTreeMap::new();
+        let mut recoveries = BTreeMap::new();
         for (name, subject) in &self.fleet().subjects {
             let report = report::remembered(subject, &self.store, now)?;
             remembered.insert(name.clone(), Some(Arc::new(report)));
+            let standing = Standing::of(&self.store.recoveries(name)?);
+            recoveries.insert(name.clone(), standing);
         }
         let looked_at = overview.accounts.iter().filter(|(_, report)| report.is_some());
         remembered.extend(looked_at.map(|(name, report)| (name.clone(), report.clone())));
-        Arc::make_mut(&mut overview).accounts = remembered;
+        let shown = Arc::make_mut(&mut overview);
+        (shown.accounts, shown.recoveries) = (remembered, recoveries);
         Ok(overview)
     }
 

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::backfill::Standing;
 use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::overview::{ConfigState, LogLost, LoopAge, Overview};
 use crate::model::channel::AccountName;
@@ -76,6 +77,8 @@ pub enum Message {
     StatusFile(Option<String>),
     /// The reason why hooks are not told of everything; `None` when they are.
     Hooks(Option<String>),
+    /// How the recoveries of an account stand.
+    Recoveries(AccountName, Standing),
 }
 
 /// Up to when somebody waits for passes.
@@ -126,6 +129,13 @@ impl Wakes {
     pub async fn audit(&self) {
         if self.0.send(Message::Audit).await.is_err() {
             debug!("an audit came after the scheduler had stopped");
+        }
+    }
+
+    /// Says how the recoveries of an account stand.
+    pub async fn tell_recoveries(&self, account: AccountName, standing: Standing) {
+        if self.0.send(Message::Recoveries(account, standing)).await.is_err() {
+            debug!("a count of recoveries came after the scheduler had stopped");
         }
     }
 
@@ -563,6 +573,9 @@ impl Scheduler {
                 self.publish(|overview| overview.status_file_failed = failed)
             }
             Message::Hooks(failed) => self.publish(|overview| overview.hooks_failed = failed),
+            Message::Recoveries(account, standing) => self.publish(|overview| {
+                overview.recoveries.insert(account, standing);
+            }),
         }
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+use crate::backfill::Standing;
 use crate::coverage::GapKind;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::latency::Server;
@@ -60,6 +61,7 @@ fn families(
     let mut families = daemon(overview, &health(overview, loop_age, now), loop_age);
     let reports: Vec<&AccountReport> = usable(overview).filter_map(|(_, report)| report).collect();
     families.extend(accounts(&reports, now));
+    families.extend(recoveries(overview));
     families.extend(tallies(&overview.tallies));
     families.extend(calls(&reports));
     families.push(latencies(measured));
@@ -334,6 +336,46 @@ fn lost(report: &AccountReport, kind: GapKind) -> Option<f64> {
     report.lost.get(&kind).map(Duration::as_secs_f64)
 }
 
+/// Missed events that are handed over, of accounts that have a rule for it, or had.
+fn recoveries(overview: &Overview) -> Vec<Family> {
+    let is_held = |(name, _): &(&AccountName, &Standing)| overview.accounts.contains_key(*name);
+    let standings: Vec<_> = overview.recoveries.iter().filter(is_held).collect();
+    let name = |account: &AccountName| vec![("account", account.to_string())];
+    let each = |value: fn(&Standing) -> u64| -> Vec<Sample> {
+        standings
+            .iter()
+            .map(|(account, standing)| (name(account), value(standing) as f64))
+            .collect()
+    };
+    let states = standings.iter().flat_map(|(account, standing)| {
+        let of = move |(state, number): (&&str, &usize)| {
+            (with(name(account), "state", state), *number as f64)
+        };
+        standing.states.iter().map(of)
+    });
+    vec![
+        gauge(
+            "recoveries",
+            "Recoveries of missed events by state, for all that `backfill --all` still knows. Look \
+             at unreadable and held above 0.",
+        )
+        .with(states.collect::<Vec<_>>()),
+        gauge(
+            "recovered_records",
+            "Missed records that receivers took, for the same recoveries: a gauge, since old ones \
+             are dropped.",
+        )
+        .with(each(|standing| standing.taken)),
+        gauge("records_to_recover", "Those that are counted and may still be taken.")
+            .with(each(|standing| standing.waiting)),
+        gauge(
+            "unrecovered_records",
+            "Those that no receiver will get: it refused them, or the recovery was given up.",
+        )
+        .with(each(|standing| standing.lost)),
+    ]
+}
+
 /// The totals of the passes of this process.
 fn tallies(tallies: &BTreeMap<AccountName, Tally>) -> Vec<Family> {
     let name = |account: &AccountName| vec![("account", account.to_string())];
@@ -590,6 +632,9 @@ mod tests {
         hold(&mut overview, 2, rejected());
         change(&mut overview, |report| report.after.foreign = vec![id(77)]);
         overview.orphans.insert(account("old"), 3);
+        let standing = Standing { taken: 41, waiting: 7, lost: 2, ..Standing::default() };
+        overview.recoveries.insert(account("acme"), standing.clone());
+        overview.recoveries.insert(account("declared-no-longer"), standing);
         let steps = Steps { attempts: 3, successes: 2 };
         overview
             .tallies
@@ -743,6 +788,23 @@ mod tests {
             # TYPE channelkeeper_clock_skew_seconds gauge
             # UNIT channelkeeper_clock_skew_seconds seconds
             channelkeeper_clock_skew_seconds{account="acme"} 0.0
+            # HELP channelkeeper_recoveries Recoveries of missed events by state, for all that `backfill --all` still knows. Look at unreadable and held above 0.
+            # TYPE channelkeeper_recoveries gauge
+            channelkeeper_recoveries{account="acme",state="abandoned"} 0.0
+            channelkeeper_recoveries{account="acme",state="done"} 0.0
+            channelkeeper_recoveries{account="acme",state="handing-over"} 0.0
+            channelkeeper_recoveries{account="acme",state="held"} 0.0
+            channelkeeper_recoveries{account="acme",state="reading"} 0.0
+            channelkeeper_recoveries{account="acme",state="unreadable"} 0.0
+            # HELP channelkeeper_recovered_records Missed records that receivers took, for the same recoveries: a gauge, since old ones are dropped.
+            # TYPE channelkeeper_recovered_records gauge
+            channelkeeper_recovered_records{account="acme"} 41.0
+            # HELP channelkeeper_records_to_recover Those that are counted and may still be taken.
+            # TYPE channelkeeper_records_to_recover gauge
+            channelkeeper_records_to_recover{account="acme"} 7.0
+            # HELP channelkeeper_unrecovered_records Those that no receiver will get: it refused them, or the recovery was given up.
+            # TYPE channelkeeper_unrecovered_records gauge
+            channelkeeper_unrecovered_records{account="acme"} 2.0
             # HELP channelkeeper_passes Passes that ended.
             # TYPE channelkeeper_passes counter
             channelkeeper_passes_total{account="acme"} 1.0

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backfill::Standing;
 use crate::model::channel::AccountName;
 use crate::model::latency::Latencies;
 use crate::model::time::Timestamp;
@@ -24,6 +25,8 @@ pub struct Overview {
     pub tallies: BTreeMap<AccountName, Tally>,
     /// Declared accounts that cannot be worked on, and why: their secrets could not be restored.
     pub unusable: BTreeMap<AccountName, String>,
+    /// How the recoveries of each account stand, if it has any or may have.
+    pub recoveries: BTreeMap<AccountName, Standing>,
     /// Accounts that are no longer declared, with the number of their channels that are still
     /// remembered. These channels expire, since there are no credentials to disable them with.
     pub orphans: BTreeMap<AccountName, usize>,
@@ -67,6 +70,7 @@ impl Overview {
             accounts: BTreeMap::new(),
             tallies: BTreeMap::new(),
             unusable: BTreeMap::new(),
+            recoveries: BTreeMap::new(),
             orphans: BTreeMap::new(),
             config,
             audit: String::new(),

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::backfill::Standing;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::record::LastStep;
 use crate::model::time::Timestamp;
@@ -138,6 +139,22 @@ pub struct AccountView {
     /// The day's API credits that are left; none when Zoho has not said that half of them are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<CreditsView>,
+    /// How its recoveries stand; none while there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recoveries: Option<RecoveriesView>,
+}
+
+/// How the recoveries of missed events stand: `channelkeeper backfill --all`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveriesView {
+    /// How many recoveries are in each state; every state is there.
+    pub states: BTreeMap<String, usize>,
+    /// Records that receivers took.
+    pub recovered: u64,
+    /// Records that are counted and may still be taken.
+    pub waiting: u64,
+    /// Records that no receiver will get: it refused them, or the recovery was given up.
+    pub not_recovered: u64,
 }
 
 /// The day's API credits that are left.
@@ -321,11 +338,13 @@ fn accounts(
     names.dedup();
     let view = |name: &AccountName| {
         let unusable = overview.unusable.get(name).map(|why| line(why));
+        let recoveries = overview.recoveries.get(name).and_then(RecoveriesView::of);
         let report = overview.accounts.get(name).and_then(Option::as_deref);
-        match report {
-            Some(report) => AccountView { unusable, ..AccountView::of(report, next_audit, now) },
-            None => AccountView { unusable, ..AccountView::unseen(name) },
-        }
+        let view = match report {
+            Some(report) => AccountView::of(report, next_audit, now),
+            None => AccountView::unseen(name),
+        };
+        AccountView { unusable, recoveries, ..view }
     };
     names.into_iter().map(view).collect()
 }
@@ -346,6 +365,7 @@ impl AccountView {
             overlaps: Vec::new(),
             calls: Vec::new(),
             credits: None,
+            recoveries: None,
         }
     }
 
@@ -414,6 +434,20 @@ impl CreditsView {
         let tight = credits.are_tight(now);
         let Credits { remaining, told_at, until, reserve, per_day } = credits;
         Some(CreditsView { remaining, told_at, until, reserve, per_day, tight })
+    }
+}
+
+impl RecoveriesView {
+    /// The view of an account's recoveries, if there are any.
+    fn of(standing: &Standing) -> Option<RecoveriesView> {
+        let Standing { states, taken, waiting, lost, stuck: _ } = standing;
+        let states = states.iter().map(|(state, number)| ((*state).to_owned(), *number));
+        (!standing.is_empty()).then(|| RecoveriesView {
+            states: states.collect(),
+            recovered: *taken,
+            waiting: *waiting,
+            not_recovered: *lost,
+        })
     }
 }
 

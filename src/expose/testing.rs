@@ -37,6 +37,7 @@ pub(crate) fn empty() -> Overview {
         accounts: BTreeMap::new(),
         tallies: BTreeMap::new(),
         unusable: BTreeMap::new(),
+        recoveries: BTreeMap::new(),
         orphans: BTreeMap::new(),
         config: ConfigState {
             file: "/etc/channelkeeper/config.toml".to_owned(),

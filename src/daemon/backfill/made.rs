@@ -38,6 +38,7 @@ impl Backfill {
         }
         known.extend(made);
         self.judge(subject, &mut known, &wishes, zoho_now).await?;
+        self.publish(subject, &known).await;
         let all = known.iter().filter(|recovery| recovery.is_over());
         let excess = all.clone().count().saturating_sub(OVER_MAX);
         let is_asked =

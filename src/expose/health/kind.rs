@@ -53,6 +53,8 @@ pub enum Kind {
     Hooks,
     /// Log lines are lost, because stderr is broken or its reader is too slow.
     LogLost,
+    /// Missed events are not handed over until a person says how.
+    Recovery,
     /// Zoho gave far less life than was asked for.
     ShortGrant,
     /// An account was found to be smaller than the config says.
@@ -222,6 +224,11 @@ impl Kind {
                 means: "log lines are lost: stderr is broken, or its reader is too slow",
                 remedy: "see who reads the daemon's stderr, or log less; nothing else depends on it",
             },
+            Kind::Recovery => Row {
+                word: "recovery",
+                means: "missed events cannot be read, or are more than the config lets pass, so they wait for a person",
+                remedy: "`channelkeeper backfill` says what waits and why; `release` and `abandon` behind it say what becomes of it, and `channelkeeper login` asks for a scope that is missing",
+            },
             Kind::ShortGrant => Row {
                 word: "short-grant",
                 means: "Zoho gave far less life than was asked for",
@@ -296,7 +303,7 @@ struct Row {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 35] = [
+    const KINDS: [Kind; 36] = [
         Kind::NotLive,
         Kind::StoreFailed,
         Kind::NeedsAPerson,
@@ -321,6 +328,7 @@ mod tests {
         Kind::StatusFile,
         Kind::Hooks,
         Kind::LogLost,
+        Kind::Recovery,
         Kind::ShortGrant,
         Kind::Limits,
         Kind::Credits,

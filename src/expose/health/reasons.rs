@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::backfill::standing::{Stuck, Why};
 use crate::coverage::GapKind;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl};
 use crate::model::time::{Timestamp, after, brief, span, whole_seconds};
@@ -23,9 +24,30 @@ pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) ->
             Some(report) => reasons.extend(account_reasons(report, now)),
             None => reasons.push(first_pass(overview, name, now)),
         }
+        if let Some(standing) = overview.recoveries.get(name) {
+            reasons.extend(standing.stuck.iter().map(|stuck| stuck_reason(name, stuck)));
+        }
     }
     reasons.sort();
     reasons
+}
+
+/// A recovery that waits for a person, with the verb to type.
+fn stuck_reason(account: &AccountName, stuck: &Stuck) -> HealthReason {
+    let Stuck { number, name, why } = stuck;
+    let text = match why {
+        Why::Most(records) => format!(
+            "recovery {account}/{number} is held: {} are more than [backfill] most lets pass; \
+             `channelkeeper backfill release {account}/{number}` hands them over",
+            counted(usize::try_from(*records).unwrap_or(usize::MAX), "record")
+        ),
+        Why::Unreadable(why) => format!(
+            "recovery {account}/{number} cannot be read: {why}; `channelkeeper gaps {name}` says \
+             what to ask Zoho for by hand"
+        ),
+    };
+    let (account, channel) = (Some(account.clone()), Some(name.clone()));
+    HealthReason { kind: Kind::Recovery, account, channel, text: line(&text) }
 }
 
 /// The reasons that hold for all accounts, or for the remains of a removed account.

@@ -13,7 +13,7 @@ use super::layout::{Layout, Rows, Tone, ago};
 use super::table::{Shown, table};
 use super::{
     AccountView, ChannelView, CreditsView, Guarantee, HeldView, NO_DAEMON, PassView, ReasonView,
-    RenewalView, StatusView, counted,
+    RecoveriesView, RenewalView, StatusView, counted,
 };
 
 impl StatusView {
@@ -116,6 +116,7 @@ impl AccountView {
         let line = line.strip_prefix(&title).unwrap_or(&line);
         let mut lines = layout.prose(&title, Tone::Title, line);
         let notes = self.overlaps.iter().cloned().chain(undeclarable(&self.foreign_ids));
+        let notes = notes.chain(self.recoveries.as_ref().map(RecoveriesView::words));
         for note in notes {
             lines.extend(layout.prose("  note: ", Tone::Aside, &note));
         }
@@ -236,6 +237,26 @@ impl AccountView {
     }
 }
 
+impl RecoveriesView {
+    /// As `41 missed records recovered, 7 wait, 2 cannot be (1 held: `channelkeeper backfill`)`.
+    fn words(&self) -> String {
+        let RecoveriesView { states, recovered, waiting, not_recovered } = self;
+        let recovered = counted(usize::try_from(*recovered).unwrap_or(usize::MAX), "missed record");
+        let waiting = (*waiting > 0).then(|| format!(", {waiting} to be handed over"));
+        let lost = (*not_recovered > 0).then(|| format!(", {not_recovered} not recovered"));
+        let open = states.iter().filter(|(state, number)| {
+            **number > 0 && !["done", "abandoned"].contains(&state.as_str())
+        });
+        let open: Vec<String> = open.map(|(state, number)| format!("{number} {state}")).collect();
+        let open = if open.is_empty() { String::new() } else { format!("; {}", open.join(", ")) };
+        format!(
+            "{recovered} recovered{}{}{open} (`channelkeeper backfill --all`)",
+            waiting.unwrap_or_default(),
+            lost.unwrap_or_default(),
+        )
+    }
+}
+
 impl CreditsView {
     fn words(&self, now: Timestamp) -> String {
         let CreditsView { remaining, told_at, until: _, reserve, per_day, tight } = self;
@@ -299,6 +320,8 @@ mod tests {
     };
     use super::super::layout::{Ink, columns};
     use super::*;
+    use crate::backfill::Standing;
+    use crate::backfill::standing::{Stuck, Why};
     use crate::expose::overview::LoopAge;
     use crate::plan::drift::Drift;
     use crate::plan::step::Cause;
@@ -321,6 +344,39 @@ mod tests {
         assert_eq!((summary.gaps, view(&overview, now()).health.gaps), (8, 8));
         let none = view(&converged(2), now()).to_text(&Layout::PLAIN);
         assert!(!none.contains("gap"), "{none}");
+    }
+
+    #[test]
+    fn recoveries_are_counted_and_one_that_waits_for_a_person_is_a_reason_with_its_verb() {
+        let mut overview = converged(2);
+        let stuck = |number, why| Stuck { number, name: crate::testing::name(2), why };
+        let no_scope = "the token lacks the scope ZohoCRM.modules.deals.READ".to_owned();
+        let states = [("held", 1), ("unreadable", 1), ("done", 3)].into();
+        let standing = Standing {
+            states,
+            taken: 41,
+            waiting: 12_000,
+            lost: 2,
+            stuck: vec![stuck(7, Why::Most(12_000)), stuck(8, Why::Unreadable(no_scope))],
+        };
+        overview.recoveries.insert(account("acme"), standing);
+        let shown = view(&overview, now());
+        let text = shown.to_text(&Layout::PLAIN);
+        for part in [
+            "\nhealth is degraded; the daemon is ready",
+            "! recovery: account acme: channel c2: recovery acme/7 is held: 12000 records are more \
+             than [backfill] most lets pass; `channelkeeper backfill release acme/7` hands them over\n",
+            "recovery acme/8 cannot be read: the token lacks the scope ZohoCRM.modules.deals.READ; \
+             `channelkeeper gaps c2`",
+            "  note: 41 missed records recovered, 12000 to be handed over, 2 not recovered; 1 held, \
+             1 unreadable (`channelkeeper backfill --all`)\n",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        let json = serde_json::to_value(&shown).unwrap();
+        assert_eq!(json["accounts"][0]["recoveries"]["waiting"], 12_000);
+        let none = serde_json::to_value(view(&converged(2), now())).unwrap();
+        assert!(none["accounts"][0].get("recoveries").is_none());
     }
 
     fn view(overview: &Overview, now: Timestamp) -> StatusView {

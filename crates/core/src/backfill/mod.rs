@@ -12,7 +12,8 @@
 //! - [`delivery`]: the unit that is frozen, sent and answered;
 //! - [`freeze`]: the deliveries, each byte of which is settled before the first is sent;
 //! - [`pace`]: what an answer of the receiver means, and when the next try is;
-//! - [`recovery`]: the value that all of it is remembered in.
+//! - [`recovery`]: the value that all of it is remembered in;
+//! - [`standing`]: those of an account, counted for people and programs.
 //!
 //! Every record whose times show that it changed in the gap is handed over at least once. A record
 //! that was changed again after the gap cannot be told from one that was not changed in it, and is
@@ -27,7 +28,9 @@ pub mod freeze;
 pub mod pace;
 pub mod read;
 pub mod recovery;
+pub mod standing;
 #[cfg(test)]
 mod whole;
 
 pub use recovery::{Held, Lost, Recovery, State};
+pub use standing::Standing;

@@ -160,6 +160,10 @@ impl Frozen {
 }
 
 impl State {
+    /// The words of all states, in the order of a recovery's life.
+    pub const WORDS: [&str; 6] =
+        ["reading", "unreadable", "held", "handing-over", "done", "abandoned"];
+
     /// One word.
     pub const fn word(&self) -> &'static str {
         match self {
