@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::backfill::freeze::MARK as RECOVERED;
 use crate::daemon::canaries::MARK;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::desired::Desired;
@@ -87,6 +88,8 @@ pub(super) struct Judged {
     pub(super) ids: Vec<String>,
     /// How many records there are besides.
     pub(super) more_ids: usize,
+    /// The name of a recovered delivery, as it says itself; none when it is live.
+    pub(super) recovered: Option<String>,
     /// The verdict on it.
     pub(super) verdict: Verdict,
 }
@@ -157,6 +160,8 @@ impl Declared {
             .iter()
             .map(|channel| (channel.verdict(token, event, at), channel))
             .min_by_key(|(verdict, _)| *verdict);
+        let params = said.get("query_params");
+        let recovered = params.and_then(|params| params.get(RECOVERED)).map(text_of);
         let ids = said.get("ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         Ok(Judged {
             at,
@@ -167,6 +172,7 @@ impl Declared {
             operation: plain(&operation),
             ids: ids.iter().take(IDS_MAX).map(|id| plain(&text_of(id))).collect(),
             more_ids: ids.len().saturating_sub(IDS_MAX),
+            recovered: recovered.map(|name| plain(&name)),
             verdict: found.map_or(Verdict::UnknownChannel, |(verdict, _)| verdict),
         })
     }
@@ -216,8 +222,8 @@ impl fmt::Display for Channel {
 
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Judged { at, channel, channel_id, module, operation, event, ids, more_ids, verdict } =
-            self;
+        let Judged { at, channel, channel_id, module, operation, event, ids, more_ids, .. } = self;
+        let Judged { recovered, verdict, .. } = self;
         write!(f, "{at:.0}  ")?;
         match channel {
             Some(channel) => write!(f, "{channel}")?,
@@ -231,7 +237,11 @@ impl fmt::Display for Judged {
         if *more_ids > 0 {
             write!(f, " and {more_ids} more")?;
         }
-        write!(f, "  {verdict}")
+        write!(f, "  {verdict}")?;
+        match recovered {
+            Some(name) => write!(f, ", recovered ({})", or_none(name)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Summary {
     refused: u64,
     /// The daemon's own tests, which are no deliveries either.
     canaries: u64,
+    /// Those among the accepted that the daemon recovered.
+    recovered: u64,
     #[serde(skip)]
     places: BTreeMap<(String, String), usize>,
 }
@@ -53,7 +55,15 @@ impl Summary {
         }
         let key = |(place, row): (usize, &Row)| ((row.channel.clone(), row.module.clone()), place);
         let places = rows.iter().enumerate().map(key).collect();
-        Summary { rows, deliveries: 0, not_accepted: 0, refused: 0, canaries: 0, places }
+        Summary {
+            rows,
+            deliveries: 0,
+            not_accepted: 0,
+            refused: 0,
+            canaries: 0,
+            recovered: 0,
+            places,
+        }
     }
 
     /// Takes in one delivery.
@@ -72,6 +82,7 @@ impl Summary {
             Some(place) => {
                 let row = &mut self.rows[*place];
                 row.deliveries += 1;
+                self.recovered += u64::from(judged.recovered.is_some());
                 row.last = row.last.max(Some(judged.at));
             }
             None => self.not_accepted += 1,
@@ -96,7 +107,7 @@ impl Summary {
 
     /// The table, and a sentence.
     pub(super) fn to_text(&self) -> String {
-        let Summary { rows, deliveries, not_accepted, refused, canaries, places: _ } = self;
+        let Summary { rows, deliveries, not_accepted, refused, canaries, recovered, .. } = self;
         let wide = |title: &str, of: fn(&Row) -> &str| {
             rows.iter().map(|row| of(row).len()).chain([title.len()]).max().unwrap_or_default()
         };
@@ -121,9 +132,13 @@ impl Summary {
             1 => "; 1 canary".to_owned(),
             many => format!("; {many} canaries"),
         };
+        let recovered = match recovered {
+            0 => String::new(),
+            some => format!(", {some} recovered"),
+        };
         let _infallible = writeln!(
             text,
-            "{came}, {not_accepted} of them not accepted; {others} besides, refused{tests}"
+            "{came}, {not_accepted} of them not accepted{recovered}; {others} besides, refused{tests}"
         );
         text
     }
@@ -136,6 +151,34 @@ mod tests {
 
     use super::super::judge::tests::{at, declared};
     use super::*;
+
+    #[test]
+    fn recovered_deliveries_are_told_from_live_ones() {
+        let declared = declared();
+        let mut summary = Summary::of(&declared);
+        let mut send = |body: serde_json::Value| {
+            let judged = declared.judge(body.to_string().as_bytes(), at(5)).unwrap();
+            summary.count(&judged);
+            judged.to_string()
+        };
+        let live = json!({"channel_id": "7", "token": "t-deals", "module": "Deals", "operation": "insert",
+            "ids": ["1"], "query_params": {"a": "b"}});
+        let mut recovered = live.clone();
+        recovered["query_params"]["channelkeeper_recovered"] = json!("0a1b-3-0-50");
+        let mut forged = recovered.clone();
+        forged["token"] = json!("wrong");
+        let start = "2026-11-23T16:00:05Z  acme/deals  Deals  insert (Deals.create)  ids 1";
+        assert_eq!(send(live), format!("{start}  verified"));
+        assert_eq!(send(recovered), format!("{start}  verified, recovered (0a1b-3-0-50)"));
+        assert_eq!(send(forged), format!("{start}  token wrong, recovered (0a1b-3-0-50)"));
+        let text = summary.to_text();
+        assert!(
+            text.ends_with(
+                "3 deliveries, 1 of them not accepted, 1 recovered; 0 requests besides, refused\n"
+            ),
+            "{text}"
+        );
+    }
 
     #[test]
     fn each_declared_module_says_how_often_and_when_last_or_never() {
