@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use channelkeeper::backfill::{Held, Recovery, State};
+use channelkeeper::backfill::standing::Why;
+use channelkeeper::backfill::{Held, Recovery, Standing, State};
 use channelkeeper::model::backfill::{Mode, Rule};
 use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::events::Operation;
@@ -161,6 +162,12 @@ fn recoveries(world: &World) -> Vec<Recovery> {
     world.store().recoveries(&"acme".parse().expect("a name")).expect("recoveries")
 }
 
+/// How they stand, for status, metrics and health.
+fn standing(world: &World) -> Standing {
+    let overview = world.daemon().links.overview.borrow().clone();
+    overview.recoveries.get(&"acme".parse().expect("a name")).cloned().expect("counted")
+}
+
 /// Everything that was missed was taken, nothing else, and what came twice is the same, byte for
 /// byte.
 fn check(world: &World, receiver: &Receiver, what: &str) {
@@ -296,6 +303,11 @@ async fn what_is_planned_or_too_much_waits_for_a_person() {
         let all = recoveries(&world);
         assert_eq!(all[0].state, State::Held(why), "{all:?}");
         assert!(all[0].frozen.is_some_and(|frozen| frozen.records() > 250));
+        let standing = standing(&world);
+        assert_eq!(standing.states["held"], 1, "{standing:?}");
+        assert!(standing.waiting > 250, "{standing:?}");
+        let is_a_reason = !standing.stuck.is_empty();
+        assert_eq!(is_a_reason, why == Held::Most, "a plan waits because it was asked to");
         assert!(receiver.came().is_empty());
         let acme = "acme".parse().expect("a name");
         let number = all[0].number;
@@ -305,6 +317,10 @@ async fn what_is_planned_or_too_much_waits_for_a_person() {
             .expect("asked");
         world.pass_time(5 * MINUTE).await;
         check(&world, &receiver, &format!("{why:?}"));
+        let standing = self::standing(&world);
+        assert_eq!((standing.states["done"], standing.waiting, standing.lost), (1, 0, 0));
+        assert_eq!(standing.taken, recoveries(&world)[0].progress.taken);
+        assert!(standing.stuck.is_empty(), "{standing:?}");
     }
 }
 
@@ -322,6 +338,8 @@ async fn without_a_rule_or_a_scope_nothing_is_handed_over_and_channels_are_kept_
     let all = recoveries(&world);
     let State::Unreadable { why, .. } = &all[0].state else { panic!("{all:?}") };
     assert_eq!(why, "the token lacks the scope ZohoCRM.modules.deals.READ");
+    let standing = standing(&world);
+    assert_eq!(standing.stuck[0].why, Why::Unreadable(why.clone()), "{standing:?}");
     assert!(receiver.came().is_empty());
     assert!(world.is_covered("acme", id, world.now()), "renewed as ever");
 }
@@ -347,4 +365,22 @@ async fn an_edit_between_two_pages_hides_no_record() {
     }
     world.pass_time(5 * MINUTE).await;
     check(&world, &receiver, "edited meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_token_that_zoho_keeps_refusing_ends_in_a_person_and_costs_few_credits() {
+    let knobs = serde_json::json!({"page_token_life": "0s"});
+    let knobs: RecordKnobs = serde_json::from_value(knobs).expect("knobs");
+    let (mut world, receiver, id) = world(on(), knobs);
+    lapse(&mut world, id).await;
+    world.pass_time(HOUR).await;
+    let all = recoveries(&world);
+    let State::Unreadable { why, .. } = &all[0].state else { panic!("{all:?}") };
+    assert!(why.starts_with("Zoho refused 8 page tokens in a row: "), "{why}");
+    assert!(all[0].credits < 20, "{all:?}");
+    assert!(receiver.came().is_empty());
+    assert_eq!(standing(&world).stuck[0].why, Why::Unreadable(why.clone()));
+    let after_an_hour = all[0].credits;
+    world.pass_time(20 * HOUR).await;
+    assert_eq!(recoveries(&world)[0].credits, after_an_hour, "not before a day is over");
 }

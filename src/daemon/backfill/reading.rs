@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | a page | its rows are written, then the place behind them |
 //! | does not answer, or asks to wait | the account is left alone for as long |
-//! | refuses a page token | reading goes on from the last key |
+//! | refuses a page token | reading goes on from the last key; the eighth in a row counts as the module |
 //! | refuses the module | its recoveries wait for other credentials, or a day |
 //! | has few credits left, or the day's part of them is spent | nothing is read; the place is kept |
 
@@ -17,7 +17,7 @@ use super::made::goes_on;
 use super::{Backfill, Wait, rule_of};
 use crate::backfill::classify::Missed;
 use crate::backfill::freeze::freeze;
-use crate::backfill::read::{Doubt, Read};
+use crate::backfill::read::{Doubt, REFUSED_MAX, Read};
 use crate::backfill::{Held, Recovery, State};
 use crate::clock::LOOK_AT_CLOCK;
 use crate::model::backfill::Mode;
@@ -143,7 +143,7 @@ impl Backfill {
             self.store.write_reading(account, &reading, None)?;
             return Ok(Some(TOKEN_WAIT));
         }
-        let why = self.words(subject, error, &read.module);
+        let why = self.words(subject, error, &read);
         warn!(%account, module = read.module, why, "records cannot be read");
         let at = self.store.account_state(account)?.zoho_time(self.clock.now());
         let credentials = credentials_fingerprint(&subject.desired.account);
@@ -157,12 +157,15 @@ impl Backfill {
         Ok(None)
     }
 
-    fn words(&self, subject: &Subject, error: &Error, module: &str) -> String {
-        let scope = subject.desired.account.product.read_scope(module);
+    fn words(&self, subject: &Subject, error: &Error, read: &Read) -> String {
+        let scope = subject.desired.account.product.read_scope(&read.module);
         if error.is_scope_mismatch() {
             return format!("the token lacks the scope {scope}");
         }
-        chain(error)
+        match read.has_token() {
+            true => format!("Zoho refused {REFUSED_MAX} page tokens in a row: {}", chain(error)),
+            false => chain(error),
+        }
     }
 
     fn served(&self, subject: &Subject, read: &Read) -> Result<Vec<Recovery>, StoreError> {

@@ -41,6 +41,9 @@ pub struct Read {
     pub credits: u64,
     /// What is not certain about it.
     pub doubts: BTreeSet<Doubt>,
+    /// Page tokens that Zoho refused since the reading last came further.
+    #[serde(default)]
+    pub refused: u32,
 }
 
 /// A place in the reading.
@@ -100,7 +103,7 @@ impl Read {
         };
         let old = deletions && span(first, now) > LISTED;
         let doubts = old.then_some(Doubt::Purged).into_iter().collect();
-        Read { module, serves, since, deletions, at, pages: 0, credits: 0, doubts }
+        Read { module, serves, since, deletions, at, pages: 0, credits: 0, doubts, refused: 0 }
     }
 
     /// The next page to ask for; none when everything is read.
@@ -154,6 +157,9 @@ impl Read {
         let fresh: Vec<Row> = rows.into_iter().filter(is_new).collect();
         seen.extend(fresh.iter().map(|row| (row.id.clone(), row.at)));
         let key = before(last, SECOND);
+        if key > from || matches!(place, Place::Token(_)) {
+            self.refused = 0;
+        }
         self.at = if !more || count == 0 {
             deleted(self.deletions)
         } else if key > from && is_sorted {
@@ -167,11 +173,19 @@ impl Read {
     }
 
     /// The token that led to the next page is not taken any more: reading goes on from the last
-    /// key. Returns nothing when no token is in use.
+    /// key. Returns nothing when no token is in use, or [`REFUSED_MAX`] were refused in a row: the
+    /// same page would lead to the next of them for ever.
     pub fn without_token(&self) -> Option<Read> {
         let At::Changed { from, seen, place: Place::Token(_) } = &self.at else { return None };
         let (from, seen) = (*from, seen.clone());
-        Some(Read { at: At::Changed { from, seen, place: FIRST }, ..self.clone() })
+        let refused = self.refused + 1;
+        let at = At::Changed { from, seen, place: FIRST };
+        (refused < REFUSED_MAX).then(|| Read { at, refused, ..self.clone() })
+    }
+
+    /// Returns whether the next page is asked for by a token.
+    pub const fn has_token(&self) -> bool {
+        matches!(self.at, At::Changed { place: Place::Token(_), .. })
     }
 
     /// Up to which `Modified_Time` everything is known; none while that is nothing.
@@ -219,6 +233,8 @@ impl Doubt {
 
 const FIRST: Place = Place::Page(1);
 const SECOND: Duration = Duration::from_secs(1);
+/// So many page tokens that are refused in a row are one refusal of the module.
+pub const REFUSED_MAX: u32 = 8;
 /// How much earlier than the gap reading begins.
 pub const WIDER: Duration = Duration::from_secs(2);
 /// How long Zoho lists a deletion at least.
@@ -283,6 +299,21 @@ mod tests {
         let (next, _, _) = next.take(page(vec![row(300, 1400)], true));
         let ask = next.next().unwrap();
         assert_eq!((ask.since, ask.place), (at(1399), FIRST));
+    }
+
+    #[test]
+    fn tokens_that_are_refused_in_a_row_are_given_up_and_a_page_in_between_counts_anew() {
+        let crowd = || page((0..200).map(|id| row(id, 999)).collect(), true);
+        let refused = |read: Read| read.take(crowd()).0.without_token();
+        let mut stubborn = read(false);
+        for _ in 1..REFUSED_MAX {
+            stubborn = refused(stubborn).unwrap();
+        }
+        let token = stubborn.take(crowd()).0;
+        assert_eq!(token.without_token(), None);
+        let further = token.take(page(vec![row(300, 999)], true)).0;
+        assert_eq!(further.refused, 0);
+        assert!(further.without_token().is_some());
     }
 
     #[test]
