@@ -248,6 +248,10 @@ impl<'a> PassMemory<'a> {
         let Look::Seen { channels, .. } = &mut self.predicted else { return };
         match &step.action {
             Action::TakeOver(_) | Action::Forget => {}
+            // A repair counts as done until the next look, by POST as by PUT.
+            Action::Enable(ask) if matches!(step.reason, Reason::Drift(_)) => {
+                channels.insert(step.id, written(ask, *expiry));
+            }
             Action::Enable(ask) => predict_enabled(channels, ask, *expiry, self.zoho_now),
             Action::Update(ask) => {
                 // PATCH replaces the events or adds to them: nobody says. The next look tells.
@@ -272,8 +276,8 @@ impl<'a> PassMemory<'a> {
     }
 }
 
-/// No source says if POST of a live id replaces the channel or merges with it. The prediction keeps
-/// the channel as it was seen until the next look, and only its life is new.
+/// No source says if POST of a live id replaces the channel or merges with it. After a renewal the
+/// prediction keeps the channel as it was seen until the next look, and only its life is new.
 fn predict_enabled(
     channels: &mut BTreeMap<ChannelId, Observed>,
     ask: &Ask,

@@ -181,6 +181,29 @@ async fn a_scope_that_patch_lacks_is_known_for_every_channel_and_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repair_that_goes_by_post_leaves_nothing_to_ask_for_again() {
+    for post in [PostLive::Replace, PostLive::Merge] {
+        let mut world = declared(Knobs { post, ..Knobs::default() }, 2, DAY);
+        world.start();
+        world.audit().await;
+        let method = Some("PATCH".to_owned());
+        world.zoho().add_fault(Rule { method, ..Rule::always(Fault::ScopeMismatch) });
+        for (number, looks) in [(0, 2), (1, 1)] {
+            let (_, id) = world.declared()[number].clone();
+            let token = Some("not-ours".to_owned());
+            world.hand("acme", &Hand::SetToken { channel: id.number(), token });
+            let (gets, posts) = (calls(&world, "GET"), calls(&world, "POST"));
+            world.audit().await;
+            world.pass_time(5 * MINUTE).await;
+            assert_eq!(calls(&world, "POST") - posts, 1, "{post:?}");
+            assert_eq!(calls(&world, "GET") - gets, looks, "{post:?}: the first is patched before");
+            assert!(world.report("acme").after.steps.is_empty(), "{post:?}");
+        }
+        world.crash().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scope_that_delete_lacks_is_asked_for_once_in_six_hours_for_all_channels() {
     let mut world = declared(Knobs::default(), 6, DAY * 7);
     world.start();

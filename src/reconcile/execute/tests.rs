@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Clock;
 use crate::model::channel::AccountName;
-use crate::model::observed::{Beside, Look, Observed};
+use crate::model::observed::{Beside, Look, Observed, TokenSeen};
 use crate::model::record::Record;
 use crate::model::time::{Timestamp, after};
 use crate::model::version::WEEK;
 use crate::model::wishes::Wishes;
-use crate::plan::drift::Drift;
+use crate::plan::drift::{Drift, drift};
 use crate::plan::step::Reason;
 use crate::simulator::{Fault, Knobs, PostConflict, Rule};
 use crate::store::Store;
@@ -177,6 +177,25 @@ async fn a_renewal_predicts_the_life_that_was_granted_and_what_was_seen_of_the_r
     let granted = records[&id(1)].grant.unwrap().expiry;
     let whole = Observed::as_declared(&spec(1, &["Deals.all"]), Some(granted));
     assert_eq!(predicted[&id(1)], whole, "a channel that has ended is made anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_that_mends_a_drift_predicts_the_channel_as_it_was_declared() {
+    let desk = Desk::new();
+    desk.run(desk.enables(1..=1)).await;
+    let declared = spec(1, &["Deals.all"]);
+    let soon = after(desk.sim.now(), Duration::from_secs(60));
+    let seen = Observed {
+        events: spec(1, &["Deals.create", "Leads.edit"]).events,
+        tokens: [TokenSeen::Null].into(),
+        ..Observed::as_declared(&declared, Some(soon))
+    };
+    let mend = Action::Enable(ask(declared.clone(), desk.sim.now()));
+    let reason = Reason::Drift(drift(&declared, &seen));
+    let (_, records, predicted) =
+        desk.run_over([(id(1), seen)].into(), vec![step(1, mend, reason)]).await;
+    let granted = records[&id(1)].grant.unwrap().expiry;
+    assert_eq!(predicted[&id(1)], Observed::as_declared(&declared, Some(granted)));
 }
 
 #[tokio::test(start_paused = true)]
