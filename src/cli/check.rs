@@ -106,7 +106,8 @@ async fn online(common: &Common) -> anyhow::Result<Vec<Answers>> {
     let here = beside_quietly(common).await?;
     let mut answers = Vec::new();
     for subject in here.fleet.subjects.values() {
-        answers.push(online::asked(subject).await);
+        let records = here.store.records(subject.name())?;
+        answers.push(online::asked(subject, &records).await);
     }
     Ok(answers)
 }

@@ -4,15 +4,18 @@
 //! their own. The scopes of the writes are known only where the token reply names them: no write is
 //! tried for the sake of an answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::config::near::nearest;
 use crate::daemon::scheduler::chain;
-use crate::model::channel::Spec;
+use crate::model::channel::{ChannelId, Spec};
+use crate::model::record::Record;
 use crate::model::records::{List, Place, RecordsAsk};
+use crate::model::time::brief;
 use crate::plan::render::counted;
 use crate::reconcile::subject::Subject;
 use crate::zoho::error::Error;
@@ -27,7 +30,7 @@ pub(super) struct Answers {
 /// One thing that was asked.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `credentials`, `channels`, `scopes`, `records` or `modules`.
+    /// `credentials`, `channels`, `lives`, `scopes`, `records` or `modules`.
     about: &'static str,
     verdict: Verdict,
     text: String,
@@ -37,13 +40,15 @@ struct Finding {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
     Good,
+    /// Less than was asked for, which the daemon lives with.
+    Less,
     /// It could not be asked, and the text says why.
     Unasked,
     Bad,
 }
 
-/// Asks about one account.
-pub(super) async fn asked(subject: &Subject) -> Answers {
+/// Asks about one account. `records` is what is remembered of its channels.
+pub(super) async fn asked(subject: &Subject, records: &BTreeMap<ChannelId, Record>) -> Answers {
     let account = subject.name().to_string();
     let mut findings = Vec::new();
     let mut say = |about, verdict, text: String| findings.push(Finding { about, verdict, text });
@@ -65,15 +70,39 @@ pub(super) async fn asked(subject: &Subject) -> Answers {
     let others = listing.channels.len() - there + listing.beside.strangers.len();
     let text = format!("{there} of {} declared are there, and {others} others", declared.len());
     say("channels", Verdict::Good, text);
+    if let Some((verdict, text)) = lives(declared, records) {
+        say("lives", verdict, text);
+    }
     let (verdict, text) = scopes(subject);
     say("scopes", verdict, text);
-    if let Some((verdict, text)) = records(subject).await {
+    if let Some((verdict, text)) = readable(subject).await {
         say("records", verdict, text);
     }
     for (verdict, text) in modules(subject).await {
         say("modules", verdict, text);
     }
     Answers { account, findings }
+}
+
+/// The shortest life that Zoho gave a declared channel last: products and versions differ, and Zoho
+/// cuts in silence what is too long.
+fn lives(
+    declared: &BTreeMap<ChannelId, Arc<Spec>>,
+    records: &BTreeMap<ChannelId, Record>,
+) -> Option<(Verdict, String)> {
+    let given = declared.iter().filter_map(|(id, spec)| {
+        let life = records.get(id)?.grant?.length();
+        Some((life > spec.lifetime / 2, life, spec))
+    });
+    let (is_enough, life, spec) = given.min_by_key(|(is_enough, life, _)| (*is_enough, *life))?;
+    let life = brief(life);
+    Some(match is_enough {
+        true => (Verdict::Good, format!("Zoho gives {life} or more")),
+        false => {
+            let asked = brief(spec.lifetime);
+            (Verdict::Less, format!("Zoho gave {} {life}, and lifetime is {asked}", spec.name))
+        }
+    })
 }
 
 fn scopes(subject: &Subject) -> (Verdict, String) {
@@ -96,7 +125,7 @@ fn scopes(subject: &Subject) -> (Verdict, String) {
 }
 
 /// Where missed events are handed over: the lists of a watched module show if they may be read.
-async fn records(subject: &Subject) -> Option<(Verdict, String)> {
+async fn readable(subject: &Subject) -> Option<(Verdict, String)> {
     let needed = subject.desired.read_scopes();
     let specs = subject.desired.specs.values().filter(|spec| spec.backfill.is_some());
     let mut modules = specs.flat_map(|spec| spec.events.iter()).map(|(module, _)| module);
@@ -173,6 +202,7 @@ impl Answers {
         for Finding { about, verdict, text } in findings {
             let word = match verdict {
                 Verdict::Good => "good",
+                Verdict::Less => "less",
                 Verdict::Unasked => "not asked",
                 Verdict::Bad => "bad",
             };

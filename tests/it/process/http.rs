@@ -29,13 +29,25 @@ pub(super) fn get(address: &str, path: &str) -> Answer {
     call(address, "GET", path, "")
 }
 
-/// A request in HTTP/1.0, so that the answer is neither chunked nor kept alive.
+/// Any method, with a body.
 pub(super) fn call(address: &str, method: &str, path: &str, body: &str) -> Answer {
+    authorized(address, method, path, "", body)
+}
+
+/// A request in HTTP/1.0, so that the answer is neither chunked nor kept alive.
+pub(super) fn authorized(
+    address: &str,
+    method: &str,
+    path: &str,
+    authorization: &str,
+    body: &str,
+) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: {authorization}\r\n\
+         content-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();

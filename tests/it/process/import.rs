@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::daemon::Daemon;
 use super::declared::channel;
+use super::http::authorized;
 use super::place::Place;
 use super::simulator::Simulator;
 
@@ -147,4 +148,85 @@ fn under_mark_owner_marked_and_unmarked_channels_are_taken_over() {
     let steps = plan["accounts"][0]["steps"].as_array().unwrap();
     let words: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
     assert_eq!(words, ["take-over", "take-over", "update"], "{plan:#}");
+}
+
+/// As a connector enables it: without an expiry, without a token.
+fn enabled_by_a_connector(zoho: &Simulator, id: &str, event: &str, url: &str) {
+    let granted = zoho.tell(
+        "POST",
+        "/oauth/v2/token?grant_type=refresh_token&client_id=1000.SIMSIM1\
+         &client_secret=secret-sim1&refresh_token=1000.refresh-sim1",
+        &json!({}),
+    );
+    let bearer = format!("Zoho-oauthtoken {}", granted["access_token"].as_str().unwrap());
+    let watch = json!({ "watch": [{ "channel_id": id, "events": [event], "notify_url": url }] });
+    let path = "/bigin/v2/actions/watch";
+    let made = authorized(&zoho.address, "POST", path, &bearer, &watch.to_string());
+    assert_eq!(made.status, 201, "{made:?}");
+    let listed = authorized(&zoho.address, "GET", path, &bearer, "").json();
+    let is_it = |row: &&Value| row["channel_id"] == id;
+    let mut row = listed["watch"].as_array().unwrap().iter().find(is_it).unwrap().clone();
+    let module = event.split_once('.').unwrap().0;
+    for (key, shown) in [("channel_expiry", ":"), ("resource_uri", "/bigin/v1/")] {
+        let taken = row.as_object_mut().unwrap().remove(key).unwrap();
+        assert!(taken.as_str().unwrap().contains(shown), "{key}: {taken}");
+    }
+    assert!(row["resource_id"].as_str().unwrap().starts_with("3652397000000002"), "{row}");
+    // The row of a list that was recorded on 2026-10-09, less what differs from org to org.
+    let recorded = json!({
+        "notify_on_related_action": false,
+        "return_affected_field_values": false,
+        "resource_id": row["resource_id"],
+        "notify_url": url,
+        "resource_name": module,
+        "fields": null,
+        "channel_id": id,
+        "events": [event],
+        "token": null,
+    });
+    assert_eq!(row, recorded);
+}
+
+#[test]
+fn what_connectors_left_at_bigin_is_imported_taken_over_and_then_nothing_is_planned() {
+    let zoho = Simulator::of_product("bigin");
+    // Ids as Nango, Activepieces (milliseconds) and Automatisch (the org's id) choose them.
+    let left = [
+        ("9876543210123", "Contacts.create", "https://example.com/nango-webhook"),
+        ("1760036865000", "Pipelines.edit", "https://cloud.example.com/api/v1/webhooks/abc"),
+        ("7618134000000002001", "Accounts.delete", "https://flows.example.com/webhooks/7?x=1"),
+    ];
+    for (id, event, url) in left {
+        enabled_by_a_connector(&zoho, id, event, url);
+    }
+    let writes = zoho.writes();
+    let place = Place::new(zoho.account());
+    let secrets = place.path().join("secrets");
+    let import = ["import", "--account", "sim1", "--secrets-dir", secrets.to_str().unwrap()];
+    let imported = place.done(&import).out;
+    for (id, event, url) in left {
+        let lines = format!("id = \"{id}\"\nevents = [\"{event}\"]\nnotify_url = \"{url}\"\n");
+        assert!(imported.contains(&lines), "{lines} in {imported}");
+    }
+    assert!(!imported.contains("token") && !imported.contains("notify_on"), "{imported}");
+    place.write(&(zoho.account().to_owned() + &imported));
+    place.done(&["check"]);
+
+    let plan = place.verb(&["plan", "--json"]).json();
+    let steps = plan["accounts"][0]["steps"].as_array().unwrap();
+    let mut told: Vec<(&str, &str)> = steps
+        .iter()
+        .map(|step| (step["step"].as_str().unwrap(), step["reason"].as_str().unwrap()))
+        .collect();
+    told.sort_unstable();
+    let renewals = [("enable", "emergency"); 3];
+    assert_eq!(told, [renewals, [("take-over", "taken-over"); 3]].concat(), "{plan:#}");
+    assert_eq!(zoho.writes(), writes, "import and plan write nothing");
+
+    place.done(&["apply"]);
+    let after = place.done(&["plan", "--json"]).json();
+    let account = &after["accounts"][0];
+    assert_eq!((&account["kept"], &account["steps"]), (&json!(3), &json!([])), "{after:#}");
+    let ids: Vec<_> = zoho.channels().into_keys().collect();
+    assert_eq!(ids, ["1760036865000", "7618134000000002001", "9876543210123"]);
 }

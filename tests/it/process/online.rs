@@ -43,3 +43,26 @@ fn check_online_says_what_zoho_says_of_each_account_and_writes_nothing() {
     let refused = Place::new(&wrong).verb(&["check", "--online"]);
     assert!(refused.code == 3 && refused.out.contains("bad        credentials: "), "{refused:#?}");
 }
+
+#[test]
+fn check_online_says_which_life_each_product_gave() {
+    for (product, event) in [("bigin", "Pipelines.all"), ("vertical", "Deals.all")] {
+        let zoho = Simulator::of_product(product);
+        let place = Place::new(&(zoho.account().to_owned() + &channel("one", 1, &[event])));
+        let lives = || {
+            let out = place.done(&["check", "--online"]).out;
+            out.lines().find(|line| line.contains("lives: ")).map(|line| line.trim().to_owned())
+        };
+        assert_eq!(lives(), None, "nothing was given yet");
+        place.done(&["apply"]);
+        let good = lives().unwrap();
+        assert!(good.starts_with("good       lives: Zoho gives 23h 5"), "{product}: {good}");
+    }
+    // Bigin gives two hours to whoever asks for more than the maximum.
+    let zoho = Simulator::of_product("bigin");
+    zoho.tell("PATCH", "/_sim/knobs", &json!({ "version_limits": { "bigin/v2": "6h" } }));
+    let place = Place::new(&(zoho.account().to_owned() + &channel("one", 1, &["Pipelines.all"])));
+    assert_eq!(place.verb(&["apply"]).code, 1, "a longer life is asked for again");
+    let out = place.done(&["check", "--online"]).out;
+    assert!(out.contains("less       lives: Zoho gave one 2h, and lifetime is 1d"), "{out}");
+}
