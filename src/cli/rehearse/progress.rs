@@ -34,6 +34,7 @@ impl Progress {
             return playing.await;
         }
         let clock = SystemClock::new();
+        draw(&self.line(days));
         loop {
             tokio::select! {
                 played = &mut playing => {

@@ -33,7 +33,6 @@ fn at_a_terminal_it_says_how_far_it_is_and_nowhere_else() {
     let place = Place::new(EXAMPLE);
     let mut waited = AtTerminal::run(&place, 80, "$CK rehearse --days 60 >/dev/null");
     waited.until("playing day 1 of 60");
-    waited.until("playing day 2 of 60");
     let quiet = AtTerminal::run(&place, 80, "$CK rehearse -q --days 1").ended();
     assert!(quiet.0 == 0 && !quiet.1.contains("playing"), "{quiet:?}");
 }
