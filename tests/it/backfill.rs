@@ -143,7 +143,7 @@ async fn changes_of_a_gap(world: &World) {
     world.pass_time(MINUTE).await;
 }
 
-/// What nobody got and can be told from a record's times, or its deletion.
+/// The events that nobody got and that a record's times, or its deletion, can tell.
 fn missed(world: &World) -> BTreeSet<(String, String)> {
     let zoho = world.zoho();
     let lines = zoho.missed("acme");
@@ -276,6 +276,28 @@ async fn a_receiver_that_fails_and_hates_one_record_gets_all_others() {
     let mut missed = missed(&world);
     assert!(missed.remove(&("update".to_owned(), "17".to_owned())));
     assert_eq!(receiver.taken(), missed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_down_gets_the_oldest_recovery_alone_and_a_gap_meanwhile_is_another() {
+    let (mut world, receiver, id) = world(on(), RecordKnobs::default());
+    receiver.answer(|_| 503);
+    lapse(&mut world, id).await;
+    world.pass_time(HOUR).await;
+    assert!(world.hand("acme", &Hand::Delete { channel: id.number() }));
+    world.pass_time(10 * SECOND).await;
+    change(&world, Operation::Create, 401..=410);
+    world.pass_time(MINUTE).await;
+    world.audit().await;
+    world.pass_time(6 * HOUR).await;
+    let states: Vec<State> = recoveries(&world).into_iter().map(|one| one.state).collect();
+    assert_eq!(states, [State::Handing, State::Handing]);
+    let names: BTreeSet<String> = receiver.came().into_iter().map(|came| came.name).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    receiver.answer(|_| 200);
+    world.pass_time(HOUR).await;
+    assert!(recoveries(&world).iter().all(Recovery::is_over));
+    assert!(missed(&world).is_subset(&receiver.taken()));
 }
 
 #[tokio::test(start_paused = true)]

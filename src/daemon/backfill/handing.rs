@@ -1,6 +1,6 @@
 //! Handing over: one delivery at a time to each URL, the oldest recovery first.
 //!
-//! What became of a delivery is on the disk before the next is sent. So a crash repeats one at
+//! The fate of a delivery is on the disk before the next is sent. So a crash repeats one at
 //! most, with the same bytes.
 
 use std::sync::Arc;
@@ -36,10 +36,9 @@ impl Backfill {
             if !self.may_go(&subject, &recovery)? {
                 continue;
             }
-            let wait = self.hand_over_one(&subject, recovery).await?;
-            shortest = shortest.min(wait);
             // One that waits holds up the others to the same URL: the receiver is in trouble.
-            if wait < LOOK_AT_CLOCK {
+            if let Some(wait) = self.hand_over_one(&subject, recovery).await? {
+                shortest = shortest.min(wait);
                 break;
             }
         }
@@ -57,28 +56,29 @@ impl Backfill {
         Ok(goes_on && !is_refusing && check_notify_url(spec.notify_url.full()).is_ok())
     }
 
-    /// Delivers until the recovery is over, has to wait, or the turn is.
+    /// Delivers until the recovery is over, or has to wait for as long as is answered, or the turn
+    /// is over, which is no wait at all.
     async fn hand_over_one(
         &self,
         subject: &Subject,
         mut recovery: Recovery,
-    ) -> Result<Wait, StoreError> {
+    ) -> Result<Option<Wait>, StoreError> {
         let begun = self.clock.elapsed();
         while self.clock.elapsed().saturating_sub(begun) < super::TURN {
             let now = self.clock.now();
             if recovery.progress.waits(now) {
                 let until = recovery.progress.not_before.unwrap_or(now);
-                return Ok(span(now, until).max(WAIT_MIN));
+                return Ok(Some(span(now, until).max(WAIT_MIN)));
             }
             if recovery.progress.next >= recovery.frozen.map_or(0, |frozen| frozen.deliveries) {
                 self.end(subject, recovery, None).await?;
-                return Ok(LOOK_AT_CLOCK);
+                return Ok(None);
             }
             let place = recovery.progress.next;
             let delivery = self.store.delivery(subject.name(), recovery.number, place)?;
             let Some(delivery) = delivery else {
                 self.end(subject, recovery, Some("its deliveries are not there any more")).await?;
-                return Ok(LOOK_AT_CLOCK);
+                return Ok(None);
             };
             let answer = self.deliver(subject, &recovery, &delivery).await?;
             let now = self.clock.now();
@@ -87,7 +87,7 @@ impl Backfill {
             if answer == Answer::Gone {
                 self.end(subject, recovery, Some("the receiver says that it is gone (410)"))
                     .await?;
-                return Ok(LOOK_AT_CLOCK);
+                return Ok(None);
             }
             self.store.write_recoveries(subject.name(), std::slice::from_ref(&recovery))?;
             if let Some(why) = &recovery.progress.trouble {
@@ -96,7 +96,7 @@ impl Backfill {
             }
             self.clock.sleep(between(subject, &recovery)).await;
         }
-        Ok(Duration::ZERO)
+        Ok(Some(Duration::ZERO))
     }
 
     async fn deliver(
