@@ -61,7 +61,7 @@ struct ReleaseArgs {
 
 /// Give up a recovery.
 ///
-/// What it has not handed over stays missed; `gaps` goes on listing the gap.
+/// The records that it has not handed over stay missed; `gaps` goes on listing the gap.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = ABANDON_AFTER_HELP)]
 struct AbandonArgs {

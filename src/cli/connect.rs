@@ -95,7 +95,7 @@ pub(crate) struct Beside {
     pub store: Store,
 }
 
-/// What bounds an answer.
+/// The bounds of an answer.
 #[derive(Clone, Copy)]
 pub(crate) struct ReplyBounds {
     pub(crate) patience: Duration,

@@ -41,7 +41,7 @@ pub(super) fn plain() -> Command {
     )
 }
 
-/// What stands below the options of a help.
+/// The text below the options of a help.
 pub(super) struct Text {
     /// Command lines, each with two spaces in front.
     pub(super) examples: String,

@@ -64,7 +64,7 @@ pub struct Cli {
     verb: Verb,
 }
 
-/// What every verb takes.
+/// The options of every verb.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The config file

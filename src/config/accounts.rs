@@ -45,7 +45,7 @@ pub(super) struct Frame {
     pub(super) renew_before: Option<At<Duration>>,
     pub(super) proof: Option<Proof>,
     pub(super) defaults: raw::Defaults,
-    /// What `[backfill]` says, and what the account says for itself.
+    /// The settings of `[backfill]`, and those of the account in their place.
     pub(super) backfill: (Backfill, Option<Option<backfill::Mode>>),
     /// True when a channel names it, a good one or not.
     pub(super) has_channels: bool,

@@ -7,7 +7,7 @@ use crate::model::backfill::{
     CREDITS_PERCENT, CREDITS_UNKNOWN_EDITION, Kinds, MOST, Mode, RATE, Rule,
 };
 
-/// What `[backfill]` says for every channel.
+/// The settings of `[backfill]`, for every channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backfill {
     mode: Option<Mode>,

@@ -49,7 +49,7 @@ pub(super) struct Bounds {
     pub(super) kib: u64,
 }
 
-/// What every command may take.
+/// The bounds of every command.
 pub(super) const BOUNDS: Bounds = Bounds { time: Duration::from_secs(10), kib: 64 };
 
 /// The stdout of a command.
@@ -111,7 +111,7 @@ fn hear(mut child: Child, kib: u64) -> std::io::Result<Ended> {
     let asides = std::thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
         if let Some(stderr) = stderr {
-            // What it says is for people only.
+            // Its words are for people only.
             let _partly = stderr.take(STDERR_MAX).read_to_end(&mut bytes);
         }
         bytes

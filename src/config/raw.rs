@@ -44,7 +44,7 @@ pub(super) struct Document {
     /// there itself.
     #[schemars(with = "Option<Canary>")]
     pub(super) canary: At<Canary>,
-    /// What becomes of missed events, once they are covered again: the daemon can read what changed
+    /// Missed events: once they are covered again, the daemon can read what changed
     /// and hand it to the receiver.
     #[schemars(with = "Option<Backfill>")]
     pub(super) backfill: At<Backfill>,
@@ -151,7 +151,7 @@ pub(super) struct Canary {
     pub(super) every: Given<Duration>,
 }
 
-/// What becomes of missed events, once they are covered again: the daemon can read what changed
+/// Missed events: once they are covered again, the daemon can read what changed
 /// and hand it to the receiver.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -259,7 +259,7 @@ pub(super) struct Account {
     /// How far the daemon may go with this account; without it, as under `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
-    /// What becomes of missed events of this account; without it, as under `[backfill]`.
+    /// How far missed events of this account are recovered; without it, as under `[backfill]`.
     #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
     pub(super) backfill: Given<Option<backfill::Mode>>,
     /// How this account's channels end when they are taken out of the config; without it, as under
@@ -380,7 +380,7 @@ pub(super) struct Channel {
     /// How far the daemon may go with this channel, if less far than with its account.
     #[schemars(with = "Option<String>", extend("enum" = ["sync", "no-disable", "observe"]))]
     pub(super) mode: Given<Mode>,
-    /// What becomes of missed events of this channel; without it, as in its account.
+    /// How far missed events of this channel are recovered; without it, as in its account.
     #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
     pub(super) backfill: Given<Option<backfill::Mode>>,
     #[schemars(skip)]

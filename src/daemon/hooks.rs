@@ -72,7 +72,7 @@ struct Lane {
 struct Told {
     event: HookEvent,
     result: HookResult,
-    /// Why not.
+    /// The reason against it.
     why: Option<String>,
 }
 

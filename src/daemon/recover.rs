@@ -1,4 +1,4 @@
-//! What people ask for about recoveries.
+//! The wishes of people about recoveries.
 //!
 //! A command writes a wish; the task that recovers reads it within half a minute, and writes the
 //! recoveries ([`super::backfill`]). Without a daemon the wish waits for one.

@@ -1,4 +1,4 @@
-//! What can be asked for about recoveries, and what is answered.
+//! The requests about recoveries, and their answers.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,17 +33,17 @@ pub(crate) struct RecoverRequest {
     pub plan: bool,
 }
 
-/// What is to become of a recovery.
+/// The fate that somebody chooses for a recovery.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettleRequest {
     /// Its id: `ACCOUNT/NUMBER`.
     pub id: String,
-    /// What is to become of it.
+    /// The fate that is chosen for it.
     pub fate: Fate,
 }
 
-/// What is to become of a recovery.
+/// The fate that somebody chooses for a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fate {
@@ -70,7 +70,7 @@ pub struct RecoveryView {
     pub to: Timestamp,
     /// `reading`, `unreadable`, `held`, `handing-over`, `done` or `abandoned`.
     pub state: String,
-    /// What it waits for, or why it ended.
+    /// The reason why it waits, or ended.
     pub why: Option<String>,
     /// How many records were missed; nothing while they are not counted.
     pub records: Option<Counts>,
@@ -82,7 +82,7 @@ pub struct RecoveryView {
     pub set_aside_ids: Vec<String>,
     /// API credits that reading took.
     pub credits: u64,
-    /// What is not certain, a sentence each.
+    /// The doubts about it, a sentence each.
     pub doubts: Vec<String>,
 }
 

@@ -103,7 +103,7 @@ impl Store {
         self.items.remove(self.items.keys(&format!("{}/", keys::recovery(account, number)))?)
     }
 
-    /// What is read of an account, and at what cost.
+    /// The readings of an account, and their cost.
     pub fn reading(&self, account: &AccountName) -> Result<Reading, StoreError> {
         Ok(self.reads.read(account.as_str())?.unwrap_or_default())
     }

@@ -67,7 +67,7 @@ impl Zoho {
     }
 }
 
-/// What a channel that covered an event once makes of a change.
+/// The answer of a channel that covered an event once to a change.
 enum Outlet<'a> {
     /// A delivery.
     Open(&'a Channel),

@@ -148,7 +148,7 @@ pub(crate) struct OrgState {
     pub(crate) digits: String,
     /// When channels were made, for lists that lag.
     pub(crate) made_at: BTreeMap<i64, Timestamp>,
-    /// What other orgs hold that the same credentials led to, by how the ids there begin.
+    /// The holdings of other orgs that the same credentials led to, by how the ids there begin.
     elsewhere: BTreeMap<String, Holdings>,
     pub(crate) ledger: Ledger,
     pub(crate) subscribers: Subscribers,

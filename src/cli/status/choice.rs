@@ -36,7 +36,7 @@ impl Choice {
         !names.is_empty() || account.is_some() || !states.is_empty() || *not_covered
     }
 
-    /// What is chosen of a status: its channels, their accounts, and what is wrong with these. A
+    /// The chosen part of a status: its channels, their accounts, and what is wrong with these. A
     /// name that nothing has is a mistake.
     pub(super) fn of(&self, mut status: StatusView) -> anyhow::Result<StatusView> {
         if !self.is_some() {

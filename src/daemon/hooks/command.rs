@@ -130,7 +130,7 @@ impl Group {
         let _gone = kill_process_group(self.id(), Signal::KILL).is_err();
     }
 
-    /// What the command ended with. One that the system does not let go of is left to it.
+    /// The end of the command. One that the system does not let go of is left to it.
     async fn reaped(&mut self, clock: &dyn Clock) -> Option<ExitStatus> {
         for _ in 0..REAPS_MAX {
             match self.0.try_wait() {

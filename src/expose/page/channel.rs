@@ -39,7 +39,7 @@ pub(crate) struct ChannelPage {
     pub account: String,
     /// How it is.
     pub channel: ChannelView,
-    /// What is seen of it at once beside its state.
+    /// Its marks, which are seen at once beside its state.
     pub marks: Vec<Mark>,
     /// The remedy of the most serious reason that concerns it, or that nothing is to be done.
     pub to_do: String,

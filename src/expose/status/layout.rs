@@ -10,13 +10,13 @@ use crate::model::time::{Timestamp, brief, span};
 pub struct Layout {
     /// The columns of the terminal; none when lines may be as long as they are.
     pub width: Option<usize>,
-    /// Whether words are coloured.
+    /// True when words are coloured.
     pub ink: Ink,
     /// The channels that have a line.
     pub rows: Rows,
 }
 
-/// Whether words are coloured.
+/// True when words are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
     /// No.

@@ -64,7 +64,7 @@ impl StatusView {
         lines
     }
 
-    /// What has no line, and how it is seen.
+    /// The rest that has no line, and how to see it.
     fn foot(&self, shown: &Shown<'_>, silent: usize, layout: &Layout) -> Vec<String> {
         let mut lines = Vec::new();
         if silent > 0 {

@@ -101,7 +101,7 @@ mod tests {
         Lost { operation, from, to, kind: None, cause: None }
     }
 
-    /// What is missed of a record (created, changed), by the gaps of these operations.
+    /// The operations that are missed of a record (created, changed), by the gaps of these.
     fn missed(operations: &[Operation], created: i64, changed: i64) -> Vec<&'static str> {
         let gaps: Vec<Lost> = operations.iter().copied().map(gap).collect();
         let row = Row { id: "1".to_owned(), at: at(changed), created: Some(at(created)) };

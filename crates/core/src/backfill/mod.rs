@@ -1,4 +1,4 @@
-//! What was missed in a gap, from the ledger to the receiver: a lapse costs delay, not data.
+//! Missed events, from the ledger to the receiver: a lapse costs delay, not data.
 //!
 //! A **recovery** is the gaps of one module of one channel that are filled together:
 //!

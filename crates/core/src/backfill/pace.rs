@@ -57,7 +57,7 @@ pub enum Answer {
     Taken,
     /// It was not, and may be later.
     Busy {
-        /// Why, in words.
+        /// The reason, in words.
         why: String,
         /// How long it asks to be left alone.
         retry_after: Option<Duration>,

@@ -39,7 +39,7 @@ pub struct Read {
     pub pages: u32,
     /// API credits that it took.
     pub credits: u64,
-    /// What is not certain about it.
+    /// The doubts about it.
     pub doubts: BTreeSet<Doubt>,
     /// Page tokens that Zoho refused since the reading last came further.
     #[serde(default)]

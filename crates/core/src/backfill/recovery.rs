@@ -46,7 +46,7 @@ pub struct Recovery {
     /// The API credits that reading for it took.
     #[serde(default)]
     pub credits: u64,
-    /// What could not be known for certain.
+    /// The doubts that are left.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub doubts: BTreeSet<Doubt>,
 }

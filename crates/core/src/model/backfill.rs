@@ -58,7 +58,7 @@ impl Mode {
 }
 
 impl Rule {
-    /// What holds where the config says nothing but a mode.
+    /// The defaults, where the config says nothing but a mode.
     pub const fn new(mode: Mode) -> Rule {
         Rule { mode, kinds: Kinds::ALL, rate: RATE, most: MOST, credits: CREDITS_UNKNOWN_EDITION }
     }

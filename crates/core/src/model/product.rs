@@ -38,7 +38,7 @@ pub struct Traits {
     pub path: &'static str,
     /// The first part of its scopes.
     pub scopes: &'static str,
-    /// What is asked for where the scope `ALL` is refused; none where it is documented.
+    /// The scopes in place of `ALL`, where Zoho may refuse that; none where it is documented.
     pub single_scopes: &'static [&'static str],
     /// Its versions, oldest first.
     pub versions: &'static [ApiVersion],

@@ -31,12 +31,12 @@ pub struct Wishes {
     /// grant that ran: another grant ends the wish.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vanished: BTreeMap<ChannelId, Timestamp>,
-    /// What is to become of recoveries.
+    /// The wishes about recoveries.
     #[serde(default, skip_serializing_if = "Recoveries::is_empty")]
     pub recoveries: Recoveries,
 }
 
-/// What is to become of recoveries, by their number in the account, and which are asked for by
+/// The fates chosen for recoveries, by their number in the account, and those asked for by
 /// hand.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Recoveries {

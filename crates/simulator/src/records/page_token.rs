@@ -22,7 +22,7 @@ pub(crate) enum Place {
     After(Key),
 }
 
-/// What rows are sorted by; the id decides between rows of the same time.
+/// The order of rows; the id decides between rows of the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) time: Timestamp,
