@@ -159,7 +159,9 @@ fn paced(clock: ClockFn, pace: Option<Pace>) -> ClockFn {
 /// The orgs, of the products in turn; each product has one.
 fn orgs(args: &SimulatorArgs) -> impl Iterator<Item = Org> {
     let products = args.product.iter().copied().cycle();
-    (1..=accounts(args)).zip(products).map(|(n, product)| Org::of(product, &format!("sim{n}")))
+    (1..=accounts(args))
+        .zip(products)
+        .map(|(n, product)| Org::of(product, &format!("sim{n}")).reading())
 }
 
 fn accounts(args: &SimulatorArgs) -> usize {

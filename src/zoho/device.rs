@@ -76,6 +76,17 @@ impl DeviceError {
     pub(crate) fn is_about_the_scope(&self) -> bool {
         matches!(self, DeviceError::Refused { error, .. } if error == "invalid_scope")
     }
+
+    /// Names the scope that was asked for, where that is what was refused.
+    fn naming(mut self, scope: &str) -> DeviceError {
+        let is_about_it = self.is_about_the_scope();
+        if let DeviceError::Refused { help, .. } = &mut self
+            && is_about_it
+        {
+            help.push_str(&format!(" (asked for: {scope})"));
+        }
+        self
+    }
 }
 
 /// A data centre as Zoho names it.
@@ -172,7 +183,8 @@ fn read_invitation(
     let body: Value = serde_json::from_slice(&response.body).map_err(|_| nothing())?;
     let veil = Veil::of(account);
     if let Some(error) = text(&body, &["error"]) {
-        return Err(refused(account, &veil.words(error), HandedIn::DeviceRequest));
+        let refused = refused(account, &veil.words(error), HandedIn::DeviceRequest);
+        return Err(refused.naming(scope));
     }
     let url = text(&body, &["verification_url", "verification_uri"]).filter(|url| is_page(url));
     let code = text(&body, &["user_code"]).filter(|code| is_typable(code));

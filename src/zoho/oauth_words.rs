@@ -40,7 +40,7 @@ pub(super) fn hint(said: &str, handed_in: HandedIn) -> Option<&'static str> {
              Self Client's code is handed in with `channelkeeper login --code -`",
         ),
         ("invalid_scope", HandedIn::DeviceRequest | HandedIn::DeviceCode) => Some(
-            "this client or this edition may not have the scope of notifications; ask an \
+            "this client or this edition may not have one of the scopes asked for; ask an \
              administrator of the org",
         ),
         ("invalid_client", _) => Some(

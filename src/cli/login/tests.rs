@@ -74,7 +74,9 @@ async fn a_scope_that_is_refused_where_it_is_documented_is_not_asked_for_otherwi
     let sim = Sim::of(Product::Crm, Knobs::default());
     let refused =
         by_device(&account, &scopes(&account), Accept::Asked, &*sim.carrier, &*sim.clock).await;
-    assert!(refused.err().unwrap().to_string().starts_with("invalid_scope: "));
+    let words = refused.err().unwrap().to_string();
+    assert!(words.starts_with("invalid_scope: "), "{words}");
+    assert!(words.ends_with("(asked for: ZohoBigin.notifications.ALL)"), "{words}");
 }
 
 #[test]
