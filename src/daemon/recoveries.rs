@@ -161,7 +161,7 @@ impl RecoveryView {
         let RecoveryView { id, channel, events, from, to, .. } = self;
         let length = brief(span(*from, *to));
         format!(
-            "{id}  {channel}  {}  {from} to {to} ({length}): {}",
+            "{id}  {channel}  {}  {from:.0} to {to:.0} ({length}): {}",
             events.join(", "),
             self.fate()
         )
@@ -226,8 +226,10 @@ mod tests {
 
     #[test]
     fn a_line_says_what_was_missed_and_what_it_waits_for() {
+        let at = |text: &str| text.parse().unwrap();
+        let (from, to) = (at("2026-03-01T00:00:00.043014898Z"), at("2026-03-01T01:00:00.05Z"));
         assert_eq!(
-            view().line(),
+            RecoveryView { from, to, ..view() }.line(),
             "acme/7  deals  Deals.create, Deals.edit  2026-03-01T00:00:00Z to 2026-03-01T01:00:00Z (1h): held, 41 records \
              (1 created, 40 edited, 0 deleted); the mode is plan"
         );

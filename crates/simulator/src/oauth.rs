@@ -278,6 +278,12 @@ pub(crate) fn covers(held: &str, asked: &str) -> bool {
         || held
             .strip_suffix("ALL")
             .is_some_and(|stem| stem.ends_with('.') && asked.starts_with(stem))
+        || held.rsplit_once('.').is_some_and(|(stem, operation)| {
+            // `ZohoCRM.modules.READ` is the same for every module.
+            stem.ends_with(".modules")
+                && asked.starts_with(&format!("{stem}."))
+                && asked.ends_with(&format!(".{operation}"))
+        })
 }
 
 /// Which scopes let an operation through (v7 pages; Kaizen #14 for DELETE).
@@ -304,6 +310,22 @@ mod tests {
     fn scoped(scopes: &[&str]) -> World {
         let scopes = scopes.iter().map(|scope| format!("ZohoCRM.notifications.{scope}")).collect();
         World::with_org(Knobs::default(), Org { scopes, ..Org::new("a") })
+    }
+
+    #[test]
+    fn a_scope_for_all_of_something_includes_its_parts() {
+        let table = [
+            ("ZohoCRM.modules.READ", "ZohoCRM.modules.deals.READ", true),
+            ("ZohoCRM.modules.READ", "ZohoCRM.modules.deals.CREATE", false),
+            ("ZohoCRM.modules.ALL", "ZohoCRM.modules.deals.READ", true),
+            ("ZohoCRM.modules.deals.READ", "ZohoCRM.modules.leads.READ", false),
+            ("ZohoCRM.settings.READ", "ZohoCRM.settings.modules.READ", false),
+            ("ZohoCRM.notifications.ALL", "ZohoCRM.notifications.READ", true),
+            ("ZohoBigin.modules.READ", "ZohoCRM.modules.deals.READ", false),
+        ];
+        for (held, asked, expected) in table {
+            assert_eq!(covers(held, asked), expected, "{held} {asked}");
+        }
     }
 
     #[test]
