@@ -244,7 +244,7 @@ impl ChannelPage {
                     @let scopes = self.gaps.first().map_or("", |(_, backfill)| backfill.scopes.as_str());
                     p.quiet.intro {
                         "Instants are in UTC by Zoho's clock. The requests need a token with the scopes " (scopes)
-                        "; the daemon's own token reads notifications only."
+                        "; the daemon's own token has them only where " code { "[backfill]" } " asked for them."
                     }
                     @for (place, (gap, backfill)) in self.gaps.iter().enumerate() {
                         (one_gap(gap, backfill, place == 0 && self.gaps.len() == 1))

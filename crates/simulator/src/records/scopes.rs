@@ -15,8 +15,7 @@ impl Org {
     #[must_use]
     pub fn reading(mut self) -> Org {
         let stem = self.product.traits().scopes;
-        let scopes = ["modules.READ", "settings.fields.READ", "settings.modules.READ"];
-        self.scopes.extend(scopes.map(|scope| format!("{stem}.{scope}")));
+        self.scopes.push(format!("{stem}.modules.READ"));
         self
     }
 }
