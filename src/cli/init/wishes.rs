@@ -145,8 +145,9 @@ impl Terminal<'_> {
     fn ask(&mut self, question: &Question) -> anyhow::Result<String> {
         let Question { flag: _, words, usual, is_secret } = question;
         let default = if usual.is_empty() { String::new() } else { format!(" [{usual}]") };
-        complain(&format!("{words}{default}:"));
+        // Before the question: whoever answers at once is not shown either.
         let hidden = (*is_secret && std::io::stdin().is_terminal()).then(Hidden::begin).flatten();
+        complain(&format!("{words}{default}:"));
         let mut line = String::new();
         let read = (&mut *self.input).take(LINE_MAX).read_line(&mut line);
         drop(hidden);
