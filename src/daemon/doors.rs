@@ -163,7 +163,9 @@ fn channel_memory(
     id: ChannelId,
 ) -> Result<ChannelMemory, StoreError> {
     let (record, ledger) = (store.record(account, id)?, store.ledger(account, id)?);
-    Ok(ChannelMemory { record, ledger, acks: store.acks(account, id)? })
+    let mut recoveries = store.recoveries(account)?;
+    recoveries.retain(|recovery| recovery.channel == id);
+    Ok(ChannelMemory { record, ledger, acks: store.acks(account, id)?, recoveries })
 }
 
 fn account_memory(subject: &Subject, store: &Store) -> Result<AccountMemory, StoreError> {

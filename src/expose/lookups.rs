@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backfill::Recovery;
 use crate::coverage::{Acks, Ledger};
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::policy::Policy;
@@ -65,4 +66,6 @@ pub(crate) struct ChannelMemory {
     pub ledger: Option<Ledger>,
     /// Which of its gaps somebody has seen to.
     pub acks: Acks,
+    /// Its recoveries, by number.
+    pub recoveries: Vec<Recovery>,
 }

@@ -27,6 +27,7 @@ pub(crate) mod front;
 pub(crate) mod mark;
 pub(crate) mod natural;
 pub(crate) mod query;
+mod recovered;
 pub(crate) mod select;
 pub(crate) mod strip;
 pub(crate) mod table;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coverage::{Acks, GapKind, Ledger};
+use crate::coverage::{GapKind, Ledger};
 use crate::model::channel::{AccountName, ChannelId, NotifyUrl, Spec};
 use crate::model::observed::{Beside, Look, Observed};
 use crate::model::record::LastStep;
@@ -164,7 +164,7 @@ pub(crate) fn remembering() -> Lookups {
             &Default::default(),
         );
         let record = granted(&spec, hours(0));
-        Ok(ChannelMemory { record: Some(record), ledger: Some(ledger), acks: Acks::default() })
+        Ok(ChannelMemory { record: Some(record), ledger: Some(ledger), ..ChannelMemory::default() })
     };
     let of_account = |_: &AccountName| {
         let token = TokenFacts { until: Some(hours(2)), denied: None };

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::coverage::Acks;
 use crate::coverage::backfill::{BASE_UNKNOWN, Backfill, backfill};
 use crate::coverage::ledger::Ledger;
 use crate::coverage::render::{GapView, views};
@@ -27,6 +26,7 @@ use super::bar::{Bar, sentence};
 use super::frame::{Frame, at, coded, from_now, legend, state, words};
 use super::mark::{Mark, causes};
 use super::query::{Period, Query};
+use super::recovered::beside;
 use super::strip::Strip;
 use super::table::last_outcome;
 
@@ -52,13 +52,24 @@ pub(crate) struct ChannelPage {
     /// Its coverage over every period.
     pub strips: Vec<Strip>,
     /// Its gaps with what to do about them, the latest first, at most [`GAPS_MAX`].
-    pub gaps: Vec<(GapView, Backfill)>,
+    pub gaps: Vec<GapShown>,
     /// How many more there are.
     pub gaps_left_out: usize,
     /// The events of its history, the latest first, at most [`HISTORY_MAX`].
     pub history: Vec<Happened>,
     /// The parts that could not be read, and other warnings to know before the rest is believed.
     pub warnings: Vec<String>,
+}
+
+/// One gap.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GapShown {
+    /// The gap.
+    pub gap: GapView,
+    /// What to ask Zoho for after it.
+    pub backfill: Backfill,
+    /// What became of the events that were missed, in sentences.
+    pub recovered: Vec<String>,
 }
 
 /// One thing that happened.
@@ -96,13 +107,13 @@ impl ChannelPage {
             unread(why);
             None
         });
-        let ChannelMemory { record, ledger, acks } = &remembered;
+        let ChannelMemory { record, ledger, acks: _, recoveries: _ } = &remembered;
         let explanation = of_account.as_ref().map(|of_account| {
             explained((report, channel), of_account, &remembered, memory.request_timeout)
         });
         let zoho_now = report.zoho_time(now);
         let api = of_account.as_ref().map_or(BASE_UNKNOWN, |account| account.api.as_str());
-        let (gaps, gaps_left_out) = gaps(account, (ledger.as_ref(), acks), zoho_now, api);
+        let (gaps, gaps_left_out) = gaps(account, &remembered, zoho_now, api);
         let grant = record.as_ref().and_then(|record| record.grant);
         let causes = causes(report).remove(&id).unwrap_or_default();
         let marks = Mark::of((report, channel), &causes, now);
@@ -241,13 +252,13 @@ impl ChannelPage {
             section aria-labelledby="gaps" {
                 h2 #gaps { "Gaps" }
                 @if self.gaps.is_empty() { p.quiet { "None since the channel was declared." } } @else {
-                    @let scopes = self.gaps.first().map_or("", |(_, backfill)| backfill.scopes.as_str());
+                    @let scopes = self.gaps.first().map_or("", |shown| shown.backfill.scopes.as_str());
                     p.quiet.intro {
                         "Instants are in UTC by Zoho's clock. The requests need a token with the scopes " (scopes)
                         "; the daemon's own token has them only where " code { "[backfill]" } " asked for them."
                     }
-                    @for (place, (gap, backfill)) in self.gaps.iter().enumerate() {
-                        (one_gap(gap, backfill, place == 0 && self.gaps.len() == 1))
+                    @for (place, shown) in self.gaps.iter().enumerate() {
+                        (one_gap(shown, place == 0 && self.gaps.len() == 1))
                     }
                     @if self.gaps_left_out > 0 {
                         p.quiet { "and " (self.gaps_left_out) " older: channelkeeper gaps --channel " (self.channel.name) }
@@ -431,10 +442,11 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
 
 fn gaps(
     account: &str,
-    (ledger, acks): (Option<&Ledger>, &Acks),
+    ChannelMemory { record: _, ledger, acks, recoveries }: &ChannelMemory,
     now: Timestamp,
     api: &str,
-) -> (Vec<(GapView, Backfill)>, usize) {
+) -> (Vec<GapShown>, usize) {
+    let ledger = ledger.as_ref();
     let mut gaps = ledger.map(|ledger| views(account, ledger, acks, None, now)).unwrap_or_default();
     let left_out = gaps.len().saturating_sub(GAPS_MAX);
     gaps.reverse();
@@ -442,12 +454,13 @@ fn gaps(
     let with_backfill = gaps.into_iter().map(|gap| {
         let events: Events = gap.events.iter().map(String::as_str).collect();
         let backfill = backfill(&events, gap.from, gap.to, now, api);
-        (gap, backfill)
+        let recovered = beside(&gap, recoveries);
+        GapShown { gap, backfill, recovered }
     });
     (with_backfill.collect(), left_out)
 }
 
-fn one_gap(gap: &GapView, backfill: &Backfill, open: bool) -> Markup {
+fn one_gap(GapShown { gap, backfill, recovered }: &GapShown, open: bool) -> Markup {
     html! {
         details.gap open[open] {
             summary {
@@ -458,6 +471,7 @@ fn one_gap(gap: &GapView, backfill: &Backfill, open: bool) -> Markup {
             }
             p { (why(&gap.cause)) }
             @if let Some(ack) = &gap.acknowledged { p { (line(&ack.line())) } }
+            @for sentences in recovered { p { (coded(sentences)) } }
             h3 { "Requests that find the missed records" }
             @for request in &backfill.requests {
                 p { b { (request.module) } ": " (words(&request.finds)) }
@@ -547,10 +561,10 @@ fn history(
     channel: &ChannelReport,
     grant: Option<Grant>,
     ledger: Option<&Ledger>,
-    gaps: &[(GapView, Backfill)],
+    gaps: &[GapShown],
 ) -> Vec<Happened> {
     let happened = |at: Timestamp, what: String| Happened { at, what };
-    let of_gap = |(gap, _): &(GapView, Backfill)| {
+    let of_gap = |GapShown { gap, .. }: &GapShown| {
         let length = brief(Duration::from_secs(gap.seconds));
         let open = if gap.to.is_none() { ", and still is" } else { "" };
         happened(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::coverage::gap::{GapCause, GapKind};
 use crate::model::channel::{ChannelId, ChannelName};
-use crate::model::events::{Operation, Operations};
+use crate::model::events::{Events, Operation, Operations};
 use crate::model::secret::Fingerprint;
 use crate::model::time::Timestamp;
 
@@ -141,6 +141,13 @@ impl Recovery {
     pub fn operations(&self) -> Operations {
         let operations = self.gaps.iter().map(|gap| gap.operation);
         operations.fold(Operations::default(), Operations::with)
+    }
+
+    /// Returns whether it fills a gap of these events of its channel, whole or in part.
+    pub fn fills(&self, events: &Events, from: Timestamp, to: Option<Timestamp>) -> bool {
+        let of_module = events.of(&self.module);
+        let overlaps = from < self.to() && to.is_none_or(|to| to > self.from());
+        overlaps && self.operations().iter().any(|operation| of_module.contains(operation))
     }
 
     /// Returns whether nothing will come of it any more.
