@@ -53,6 +53,7 @@ fn the_example_loads_as_it_stands() {
                     Refused,
                     GapBegun,
                     GapEnded,
+                    Recovered,
                     TokenChanged,
                     ConfigChanged,
                 },

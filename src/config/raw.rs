@@ -180,7 +180,7 @@ pub(super) struct Backfill {
 #[schemars(deny_unknown_fields)]
 pub(super) struct Hooks {
     /// The events; without it, all of them: "renewed", "refused", "gap-begun", "gap-ended",
-    /// "token-changed", "config-changed".
+    /// "recovered", "token-changed", "config-changed".
     #[schemars(with = "Option<Vec<String>>", extend("examples" = [["refused", "gap-begun", "gap-ended"]]))]
     pub(super) on: Given<Vec<At<String>>>,
     /// A command for each event, which is on its standard input as one JSON object: the whole path

@@ -143,10 +143,10 @@ heartbeat_interval = "31d"
     );
     problems("[canary]\nevery = \"1h\"\n", expect![""]);
     problems(
-        "[hooks]\non = [\"renwed\", \"recovered\"]\nrun = [\"told\"]\ntimeout = \"1h\"\nurl = \"http://h.example/\"\n",
+        "[hooks]\non = [\"renwed\", \"restored\"]\nrun = [\"told\"]\ntimeout = \"1h\"\nurl = \"http://h.example/\"\n",
         expect![[r#"
             config.toml:2:7: unknown event "renwed" (did you mean "renewed"?)
-            config.toml:2:17: unknown event "recovered" (one of renewed, refused, gap-begun, gap-ended, token-changed, config-changed)
+            config.toml:2:17: unknown event "restored" (one of renewed, refused, gap-begun, gap-ended, recovered, token-changed, config-changed)
             config.toml:3:8: no whole path of a program (no shell reads the command and no PATH is searched: as in "/usr/local/bin/told")
             config.toml:4:11: a timeout out of range (from "1s" to "10m")
             config.toml:5:7: "url": this URL is not https (write https://; http is for loopback hosts only)

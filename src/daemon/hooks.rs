@@ -125,7 +125,7 @@ impl Teller {
     /// Takes in other settings. What is known when hooks are turned on is not told.
     async fn settle(&mut self) {
         let fleet = self.fleet.borrow_and_update().clone();
-        let told_gaps = self.tells_gaps();
+        let (told_gaps, told_recoveries) = (self.tells_gaps(), self.tells_recoveries());
         self.seen.keep(|account| fleet.subjects.contains_key(account));
         let former = std::mem::replace(&mut self.hooks, fleet.settings.hooks.clone());
         let is_left = [self.way_of_command(), self.way_of_webhook()];
@@ -141,6 +141,11 @@ impl Teller {
             for name in fleet.subjects.keys() {
                 let known = self.begin_with_gaps(name);
                 self.warn_of(known);
+            }
+        }
+        if self.tells_recoveries() && !told_recoveries {
+            for name in fleet.subjects.keys() {
+                let _known = self.recoveries(name, self.clock.now());
             }
         }
     }
@@ -177,6 +182,9 @@ impl Teller {
             if let Some(last) = reports.last().filter(|_| self.tells_gaps()) {
                 events.extend(self.gaps(&account, last, now));
             }
+            if self.tells_recoveries() {
+                events.extend(self.recoveries(&account, now));
+            }
         }
         events.retain(|event| self.hooks.tells(event.event));
         events.into_iter().for_each(|event| self.queue(&event));
@@ -195,6 +203,21 @@ impl Teller {
                 Vec::new()
             }
         }
+    }
+
+    /// The recoveries that ended since the last look.
+    fn recoveries(&mut self, account: &AccountName, now: Timestamp) -> Vec<Event> {
+        match self.store.recoveries(account) {
+            Ok(recoveries) => self.seen.recoveries(account, &recoveries, now),
+            Err(error) => {
+                warn!(error = chain(&error), "recoveries cannot be read, so hooks hear of none");
+                Vec::new()
+            }
+        }
+    }
+
+    fn tells_recoveries(&self) -> bool {
+        self.hooks.tells(HookEvent::Recovered)
     }
 
     fn tells_gaps(&self) -> bool {

@@ -8,10 +8,11 @@
 //! No secret is in an event: neither a token nor a `notify_url`. Deliberately absent: an event for
 //! a step that was only deferred, which the next pass makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::backfill::{Recovery, Standing};
 use crate::coverage::render::GapView;
 use crate::coverage::{Gap, GapCause, Ledger};
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
@@ -46,6 +47,8 @@ pub(crate) enum About {
     Channels(Vec<ChannelTold>),
     /// Gaps, as `gaps --json` has them.
     Gaps(Vec<GapView>),
+    /// Recoveries that are over, by number.
+    Recoveries(Vec<RecoveryTold>),
     /// The config in force.
     Config {
         /// The main file.
@@ -76,11 +79,34 @@ pub(crate) struct ChannelTold {
     pub said: Option<String>,
 }
 
+/// One recovery in an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RecoveryTold {
+    /// `ACCOUNT/NUMBER`.
+    pub id: String,
+    /// The channel's name.
+    pub channel: ChannelName,
+    /// The events that were missed, as in the config: `Deals.edit`.
+    pub events: Vec<String>,
+    /// The beginning of the first gap.
+    pub from: Timestamp,
+    /// The end of the last one.
+    pub to: Timestamp,
+    /// `done` or `abandoned`.
+    pub state: &'static str,
+    /// Records that the receiver took.
+    pub recovered: u64,
+    /// Records that it will not get.
+    pub not_recovered: u64,
+}
+
 /// What was seen so far, by account.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     gaps: BTreeMap<AccountName, BTreeMap<ChannelId, Vec<Gap>>>,
     tokens: BTreeMap<AccountName, BTreeMap<ChannelId, Option<Fingerprint>>>,
+    /// The recoveries that were over.
+    recoveries: BTreeMap<AccountName, BTreeSet<u64>>,
     config: Option<String>,
 }
 
@@ -161,6 +187,25 @@ impl Seen {
         all
     }
 
+    /// The recoveries that ended since they were seen last; the first time, none is told.
+    pub(crate) fn recoveries(
+        &mut self,
+        account: &AccountName,
+        recoveries: &[Recovery],
+        now: Timestamp,
+    ) -> Vec<Event> {
+        let over = recoveries.iter().filter(|recovery| recovery.is_over());
+        let numbers = over.clone().map(|recovery| recovery.number).collect();
+        let Some(before) = self.recoveries.insert(account.clone(), numbers) else {
+            return Vec::new();
+        };
+        let ended: Vec<RecoveryTold> = over
+            .filter(|recovery| !before.contains(&recovery.number))
+            .map(|recovery| RecoveryTold::of(account, recovery))
+            .collect();
+        events(HookEvent::Recovered, account, now, &ended, About::Recoveries)
+    }
+
     /// The channels whose deliveries carry another token than when they were seen last.
     pub(crate) fn tokens(&mut self, report: &AccountReport, now: Timestamp) -> Vec<Event> {
         let known = self.tokens.entry(report.account.clone()).or_default();
@@ -180,6 +225,7 @@ impl Seen {
     pub(crate) fn keep(&mut self, is_declared: impl Fn(&AccountName) -> bool) {
         self.gaps.retain(|account, _| is_declared(account));
         self.tokens.retain(|account, _| is_declared(account));
+        self.recoveries.retain(|account, _| is_declared(account));
     }
 
     /// The config, when it is another one than was seen last. The first is none, nor is one from
@@ -208,6 +254,24 @@ impl ChannelTold {
 
     fn of(step: &Step) -> ChannelTold {
         ChannelTold { step: Some(step.title()), ..ChannelTold::new(step.id, &step.name) }
+    }
+}
+
+impl RecoveryTold {
+    fn of(account: &AccountName, recovery: &Recovery) -> RecoveryTold {
+        let mut events = Events::default();
+        events.insert(recovery.module.as_str(), recovery.operations());
+        let standing = Standing::of(std::slice::from_ref(recovery));
+        RecoveryTold {
+            id: format!("{account}/{}", recovery.number),
+            channel: recovery.name.clone(),
+            events: events.to_wire(),
+            from: recovery.from(),
+            to: recovery.to(),
+            state: recovery.state.word(),
+            recovered: standing.taken,
+            not_recovered: standing.lost,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use channelkeeper::model::backfill::{Mode, Rule};
 use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::events::Operation;
 use channelkeeper::model::exchange::{Request, Response};
+use channelkeeper::model::hooks::{HookEvent, Hooks};
+use channelkeeper::model::secret::Secret;
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Change, Hand, Knobs, Org, RecordKnobs};
 use channelkeeper::zoho::transport::{Exchange, Transport};
@@ -160,6 +162,28 @@ fn missed(world: &World) -> BTreeSet<(String, String)> {
 
 fn recoveries(world: &World) -> Vec<Recovery> {
     world.store().recoveries(&"acme".parse().expect("a name")).expect("recoveries")
+}
+
+/// Takes what hooks tell.
+#[derive(Default)]
+struct Mailbox(Mutex<Vec<Value>>);
+
+impl Transport for Mailbox {
+    fn send(&self, request: Request) -> Exchange<'_> {
+        held(&self.0).push(serde_json::from_slice(&request.body).expect("an event"));
+        Box::pin(std::future::ready(Ok(Response::empty(200))))
+    }
+}
+
+/// The recoveries that hooks were told of: state, and records recovered.
+fn told(mailbox: &Mailbox) -> Vec<(String, u64)> {
+    let told = |event: &Value| {
+        assert_eq!(event["event"], "recovered");
+        let recovery = &event["recoveries"][0];
+        let state = recovery["state"].as_str().expect("a word");
+        (state.to_owned(), recovery["recovered"].as_u64().expect("a number"))
+    };
+    held(&mailbox.0).iter().map(told).collect()
 }
 
 /// How they stand, for status, metrics and health.
@@ -320,8 +344,16 @@ async fn what_is_planned_or_too_much_waits_for_a_person() {
     ];
     for (rule, why) in rules {
         let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
+        let mailbox = Arc::new(Mailbox::default());
+        world.mailbox = Some(mailbox.clone());
+        world.desired.settings.hooks = Hooks {
+            on: [HookEvent::Recovered].into(),
+            url: Some(Secret::new("https://hooks.example.com/told")),
+            ..Hooks::default()
+        };
         lapse(&mut world, id).await;
         world.pass_time(HOUR).await;
+        assert!(told(&mailbox).is_empty(), "it is not over");
         let all = recoveries(&world);
         assert_eq!(all[0].state, State::Held(why), "{all:?}");
         assert!(all[0].frozen.is_some_and(|frozen| frozen.records() > 250));
@@ -340,6 +372,7 @@ async fn what_is_planned_or_too_much_waits_for_a_person() {
         world.pass_time(5 * MINUTE).await;
         check(&world, &receiver, &format!("{why:?}"));
         let standing = self::standing(&world);
+        assert_eq!(told(&mailbox), [("done".to_owned(), standing.taken)], "each is told once");
         assert_eq!((standing.states["done"], standing.waiting, standing.lost), (1, 0, 0));
         assert_eq!(standing.taken, recoveries(&world)[0].progress.taken);
         assert!(standing.stuck.is_empty(), "{standing:?}");

@@ -34,6 +34,8 @@ pub enum HookEvent {
     GapBegun,
     /// Such a gap is over.
     GapEnded,
+    /// A recovery of missed events is over.
+    Recovered,
     /// Deliveries of channels carry another token.
     TokenChanged,
     /// Another config is in force.
@@ -42,11 +44,12 @@ pub enum HookEvent {
 
 impl HookEvent {
     /// All of them.
-    pub const ALL: [HookEvent; 6] = [
+    pub const ALL: [HookEvent; 7] = [
         HookEvent::Renewed,
         HookEvent::Refused,
         HookEvent::GapBegun,
         HookEvent::GapEnded,
+        HookEvent::Recovered,
         HookEvent::TokenChanged,
         HookEvent::ConfigChanged,
     ];
@@ -58,6 +61,7 @@ impl HookEvent {
             HookEvent::Refused => "refused",
             HookEvent::GapBegun => "gap-begun",
             HookEvent::GapEnded => "gap-ended",
+            HookEvent::Recovered => "recovered",
             HookEvent::TokenChanged => "token-changed",
             HookEvent::ConfigChanged => "config-changed",
         }
