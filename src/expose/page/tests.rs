@@ -16,6 +16,9 @@ use crate::model::time::Timestamp;
 use crate::plan::credits::Credits;
 use crate::plan::step::Cause;
 
+#[path = "../../../tests/it/process/chromium.rs"]
+#[expect(dead_code, reason = "the tests of processes do more with a browser")]
+mod chromium;
 mod gallery;
 
 const FOUL: &str = "<script>alert(1)</script>\"'&\u{202e}";

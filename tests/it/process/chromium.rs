@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use super::http::PATIENCE;
 
 /// A browser with one page; it is killed with this value.
 pub(super) struct Chromium {
@@ -32,6 +31,15 @@ pub(super) struct Look {
     pub(super) width: u32,
     /// `light` or `dark`.
     pub(super) theme: &'static str,
+}
+
+/// Which of axe-core's rules a page is held to.
+#[derive(Clone, Copy)]
+pub(super) enum Rules {
+    /// All of them.
+    All,
+    /// Those that a change of the theme alone can break.
+    Colours,
 }
 
 /// Where the browser is, if it is installed. When it must be, and is not, this fails.
@@ -95,14 +103,40 @@ impl Chromium {
     /// Opens a page and waits until it is loaded.
     #[track_caller]
     pub(super) fn open(&mut self, url: &str, look: Look) {
+        self.looks(look);
+        self.ask("Page.navigate", &json!({ "url": url }));
+        self.hears("Page.loadEventFired");
+    }
+
+    /// Looks otherwise at the page that is open.
+    #[track_caller]
+    pub(super) fn looks(&mut self, look: Look) {
         let Look { width, theme } = look;
         let metrics =
             json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.ask("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
         self.ask("Emulation.setEmulatedMedia", &scheme);
-        self.ask("Page.navigate", &json!({ "url": url }));
-        self.hears("Page.loadEventFired");
+    }
+
+    /// Opens every part of the page that can be opened, and brings axe-core, the checker that most
+    /// others are made of, into it.
+    #[track_caller]
+    pub(super) fn brings_axe(&mut self) {
+        self.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)");
+        self.evaluate(&format!("{AXE}; null"));
+    }
+
+    /// What axe-core finds wrong in the page: by all its rules, or by those that read colours.
+    #[track_caller]
+    pub(super) fn violations(&mut self, rules: Rules) -> Value {
+        let only = match rules {
+            Rules::All => "resultTypes: ['violations']",
+            Rules::Colours => "runOnly: ['color-contrast', 'link-in-text-block']",
+        };
+        self.awaits(&format!(
+            "axe.run({{ {only} }}).then(found => found.violations.map(one => `${{one.id}}: ${{one.nodes[0].html}}`))"
+        ))
     }
 
     /// Does something that leads to another page, and waits until that is loaded.
@@ -186,6 +220,11 @@ impl Drop for Chromium {
         let _reaped = self.child.wait();
     }
 }
+
+const AXE: &str = include_str!("../../vendor/axe-core/axe.min.js");
+
+/// How long the browser may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const FLAGS: [&str; 9] = [
     "--headless",

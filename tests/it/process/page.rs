@@ -1,6 +1,6 @@
 //! The pages in a real browser, as people see them.
 
-use super::chromium::{self, Chromium, Look};
+use super::chromium::{self, Chromium, Look, Rules};
 use super::daemon::Daemon;
 use super::place::Place;
 use super::simulator::Simulator;
@@ -57,7 +57,6 @@ fn the_pages_can_be_read_on_a_phone_and_on_a_desk_in_light_and_dark() {
     daemon.stop();
 }
 
-/// axe-core, the checker that most others are made of, in the page.
 #[test]
 fn the_pages_are_accessible() {
     let Some(program) = chromium::installed() else {
@@ -78,22 +77,18 @@ fn the_pages_are_accessible() {
         "nothing".to_owned(),
     ];
     let mut browser = Chromium::start(&program);
-    for look in LOOKS {
+    // The second look is the first in other colours.
+    let rules = [Rules::All, Rules::Colours, Rules::All, Rules::All];
+    for (look, rules) in LOOKS.into_iter().zip(rules) {
         for path in &paths {
             browser.open(&format!("{front}{path}"), look);
-            browser
-                .evaluate("document.querySelectorAll('details').forEach(one => one.open = true)");
-            browser.evaluate(&format!("{AXE}; null"));
-            let found = browser.awaits(
-                "axe.run().then(found => found.violations.map(one => `${one.id}: ${one.nodes[0].html}`))",
-            );
+            browser.brings_axe();
+            let found = browser.violations(rules);
             assert_eq!(found, serde_json::json!([]), "/{path} {look:?}");
         }
     }
     daemon.stop();
 }
-
-const AXE: &str = include_str!("../../vendor/axe-core/axe.min.js");
 
 fn first_channel(daemon: &Daemon) -> (String, String) {
     let status = daemon.get("/api/v1/status").json();
