@@ -398,6 +398,7 @@ fn an_alert_rule_is_as_severe_as_the_reason_that_it_is_about() {
         ("ChannelkeeperStoreFailed", Kind::StoreFailed),
         ("ChannelkeeperConfigRefused", Kind::Config),
         ("ChannelkeeperClockSkew", Kind::Skew),
+        ("ChannelkeeperRecoveryWaits", Kind::Recovery),
     ] {
         assert_eq!(severity(alert), kind.status().severity().alert, "{alert}");
     }

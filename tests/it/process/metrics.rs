@@ -11,11 +11,14 @@ fn whatever_the_rules_and_the_dashboard_ask_for_is_exported() {
     let zoho = Simulator::start();
     // Nobody listens there any more; that it was tried is a metric.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let place =
-        Place::new(&format!("{}\n[alerts]\nheartbeat = \"http://{nobody}/\"\n", zoho.config));
+    let place = Place::new(&format!(
+        "{}\n[alerts]\nheartbeat = \"http://{nobody}/\"\n[backfill]\nmode = \"plan\"\n",
+        zoho.config
+    ));
     let mut daemon = Daemon::start(&place);
-    daemon.until("a heartbeat was tried", |daemon| {
-        daemon.get("/metrics").body.contains("channelkeeper_messages_ok")
+    daemon.until("a heartbeat was tried and recoveries were counted", |daemon| {
+        let scrape = daemon.get("/metrics").body;
+        scrape.contains("channelkeeper_messages_ok") && scrape.contains("channelkeeper_recoveries")
     });
     let scrape = daemon.get("/metrics").body;
     let exported: BTreeSet<&str> =
