@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     let (sender, runs) = mpsc::channel();
     let mut total: BTreeMap<String, u64> = BTreeMap::new();
     let mut orgs: BTreeMap<String, u64> = BTreeMap::new();
+    let mut records: BTreeMap<String, u64> = BTreeMap::new();
     let (mut played, mut violations, mut calls) = (0_u64, 0_u64, 0_u64);
     let mut out = std::io::stdout();
     std::thread::scope(|scope| {
@@ -66,6 +67,9 @@ fn main() -> ExitCode {
             run.faults
                 .iter()
                 .for_each(|(kind, count)| *total.entry(kind.clone()).or_default() += count);
+            for (what, count) in run.records {
+                *records.entry(format!("records: {what}")).or_default() += count;
+            }
             for violation in &run.violations {
                 violations += 1;
                 say(&mut out, &format!("seed {}: {violation}", run.seed));
@@ -74,7 +78,7 @@ fn main() -> ExitCode {
                 run.log
                     .iter()
                     .rev()
-                    .take(3000)
+                    .take(300_000)
                     .rev()
                     .for_each(|line| say(&mut out, &format!("  {line}")));
             }
@@ -92,7 +96,7 @@ fn main() -> ExitCode {
             args.days
         ),
     );
-    for (kind, count) in orgs.iter().chain(&total) {
+    for (kind, count) in orgs.iter().chain(&total).chain(&records) {
         say(&mut out, &format!("  {count:>8} {kind}"));
     }
     // Laws about a fault that never happened say nothing.

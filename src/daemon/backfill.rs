@@ -12,6 +12,9 @@
 //! A module is read completely before anything of it is handed over. So there is a count before
 //! anything floods a receiver, and a receiver's own writing cannot feed the reading.
 //!
+//! An account without a rule rests once nothing of it is open: it is looked at again when something
+//! is asked for, or another config is in force. While all rest, the task waits for that alone.
+//!
 //! Each turn publishes how recoveries stand, and one that ends, or comes to wait for a person, wakes
 //! its account. While the disk fails nothing is done: a place that is in memory only would be begun again.
 //!
@@ -22,12 +25,12 @@ mod handing;
 mod made;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -51,6 +54,7 @@ pub(crate) struct Backfill {
     wakes: Wakes,
     overview: watch::Receiver<Arc<Overview>>,
     fleet: watch::Receiver<Arc<Fleet>>,
+    asked: Arc<Notify>,
     clock: Arc<dyn Clock>,
     receivers: Arc<dyn Transport>,
     store: Store,
@@ -69,20 +73,31 @@ impl Backfill {
         receivers: Arc<dyn Transport>,
         store: Store,
     ) -> Backfill {
-        let Links { wakes, overview, fleet, pulse: _ } = links.clone();
+        let Links { wakes, overview, fleet, asked, pulse: _ } = links.clone();
         let left_alone = Arc::default();
-        Backfill { wakes, overview, fleet, clock, receivers, store, left_alone }
+        Backfill { wakes, overview, fleet, asked, clock, receivers, store, left_alone }
     }
 
     /// Recovers until `closing`.
     pub(crate) async fn run(mut self, closing: CancellationToken) {
         let turns = async {
+            let mut resting = BTreeSet::new();
             loop {
                 let fleet = self.fleet.borrow_and_update().clone();
-                let wait = self.turn(&fleet).await;
+                let wait = self.turn(&fleet, &mut resting).await;
+                let waited = async {
+                    match wait {
+                        Some(wait) => self.clock.sleep(wait).await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
-                    changed = self.fleet.changed() => if changed.is_err() { std::future::pending().await },
-                    () = self.clock.sleep(wait) => {}
+                    changed = self.fleet.changed() => match changed {
+                        Ok(()) => resting.clear(),
+                        Err(_) => std::future::pending().await,
+                    },
+                    () = self.asked.notified() => resting.clear(),
+                    () = waited => {}
                 }
             }
         };
@@ -92,14 +107,17 @@ impl Backfill {
         }
     }
 
-    /// Everything that can be done, for about [`TURN`].
-    async fn turn(&self, fleet: &Fleet) -> Wait {
+    /// Everything that can be done, for about [`TURN`], of accounts that do not rest. No wait is an
+    /// answer: all of them do.
+    async fn turn(&self, fleet: &Fleet, resting: &mut BTreeSet<AccountName>) -> Option<Wait> {
         if self.store.trouble().is_some() {
-            return LOOK_AT_CLOCK;
+            return Some(LOOK_AT_CLOCK);
         }
         let mut at_work: JoinSet<Result<Wait, StoreError>> = JoinSet::new();
         let mut by_url: BTreeMap<Fingerprint, Vec<(Arc<Subject>, Recovery)>> = BTreeMap::new();
-        for subject in fleet.subjects.values() {
+        let awake: Vec<_> =
+            fleet.subjects.values().filter(|one| !resting.contains(one.name())).collect();
+        for subject in &awake {
             let open = match self.open(subject).await {
                 Ok(open) => open,
                 Err(error) => {
@@ -107,20 +125,24 @@ impl Backfill {
                     continue;
                 }
             };
+            if open.is_empty() && !has_rule(subject) {
+                resting.insert(subject.name().clone());
+            }
             if open.iter().any(|recovery| recovery.state == State::Reading) {
-                let (task, subject) = (self.clone(), subject.clone());
+                let (task, subject) = (self.clone(), Arc::clone(subject));
                 at_work.spawn(async move { task.read(&subject).await });
             }
             for recovery in open.into_iter().filter(|one| one.state == State::Handing) {
                 let of_url = by_url.entry(recovery.notify_url).or_default();
-                of_url.push((subject.clone(), recovery));
+                of_url.push((Arc::clone(subject), recovery));
             }
         }
         for queue in by_url.into_values() {
             let task = self.clone();
             at_work.spawn(async move { task.hand_over(queue).await });
         }
-        shortest_wait(at_work).await
+        let wait = shortest_wait(at_work).await;
+        awake.iter().any(|one| !resting.contains(one.name())).then_some(wait)
     }
 
     /// Does `work` of one account for about [`TURN`] at most, until it says how long to wait.
@@ -150,8 +172,7 @@ impl Backfill {
     async fn publish(&self, subject: &Subject, known: &[Recovery]) {
         let (account, standing) = (subject.name(), Standing::of(known));
         let is_new = self.overview.borrow().recoveries.get(account) != Some(&standing);
-        let has_rule = || subject.desired.specs.values().any(|spec| spec.backfill.is_some());
-        if is_new && (!known.is_empty() || has_rule()) {
+        if is_new && (!known.is_empty() || has_rule(subject)) {
             self.wakes.tell_recoveries(account.clone(), standing).await;
         }
     }
@@ -168,6 +189,10 @@ impl Backfill {
         let wait = left_alone.get(account)?.saturating_sub(self.clock.elapsed());
         (!wait.is_zero()).then_some(wait)
     }
+}
+
+fn has_rule(subject: &Subject) -> bool {
+    subject.desired.specs.values().any(|spec| spec.backfill.is_some())
 }
 
 /// The rule that a recovery goes by; none while its channel's events are not handed over. One that

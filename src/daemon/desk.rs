@@ -186,7 +186,9 @@ impl Verb for RecoverRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
     async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
-        recover::recover(&desk.fleet(), &desk.store, &self, desk.clock.now())
+        recover::recover(&desk.fleet(), &desk.store, &self, desk.clock.now())?;
+        desk.links.asked.notify_one();
+        Ok(())
     }
 }
 
@@ -197,7 +199,9 @@ impl Verb for SettleRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
     async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
-        recover::settle(&desk.store, &self)
+        recover::settle(&desk.store, &self)?;
+        desk.links.asked.notify_one();
+        Ok(())
     }
 }
 

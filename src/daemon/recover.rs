@@ -1,7 +1,7 @@
 //! The wishes of people about recoveries.
 //!
-//! A command writes a wish; the task that recovers reads it within half a minute, and writes the
-//! recoveries ([`super::backfill`]). Without a daemon the wish waits for one.
+//! A command writes a wish and wakes the task that recovers, which writes the recoveries
+//! ([`super::backfill`]). Without a daemon the wish waits for one.
 
 use std::collections::BTreeSet;
 

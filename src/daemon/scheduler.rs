@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -235,6 +235,8 @@ pub struct Links {
     pub overview: watch::Receiver<Arc<Overview>>,
     /// The fleet.
     pub fleet: watch::Receiver<Arc<Fleet>>,
+    /// Rung when somebody asks for a recovery, or says what is to become of one.
+    pub asked: Arc<Notify>,
     /// The pulse of the loop: it tells if the loop turns.
     pub pulse: Pulse,
 }
@@ -347,6 +349,7 @@ impl Scheduler {
             wakes: Wakes(sender),
             overview: self.overview.subscribe(),
             fleet: self.fleet.subscribe(),
+            asked: Arc::default(),
             pulse: self.pulse.clone(),
         }
     }

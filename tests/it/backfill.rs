@@ -12,8 +12,10 @@ use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::events::Operation;
 use channelkeeper::model::exchange::{Request, Response};
 use channelkeeper::model::hooks::{HookEvent, Hooks};
+use channelkeeper::model::product::Product;
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::version::ApiVersion;
+use channelkeeper::model::wishes::AskedStretch;
 use channelkeeper::simulator::{Change, Hand, Knobs, Org, RecordKnobs};
 use channelkeeper::zoho::transport::{Exchange, Transport};
 use serde_json::Value;
@@ -438,4 +440,130 @@ async fn a_page_token_that_zoho_keeps_refusing_ends_in_a_person_and_costs_few_cr
     let after_an_hour = all[0].credits;
     world.pass_time(20 * HOUR).await;
     assert_eq!(recoveries(&world)[0].credits, after_an_hour, "not before a day is over");
+}
+
+/// Asks for everything of a channel from `from` on, as `backfill --channel --since` does.
+fn ask_for(
+    world: &World,
+    account: &str,
+    id: ChannelId,
+    from: channelkeeper::model::time::Timestamp,
+) {
+    let asked = AskedStretch { channel: id, from, to: world.now(), at: world.now(), plan: false };
+    let account = account.parse().expect("a name");
+    world.store().ask(&account, |wishes| wishes.recoveries.asked.push(asked)).expect("asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_rule_the_task_sleeps_until_somebody_asks_for_a_stretch() {
+    let (mut world, receiver, id) = world(None, RecordKnobs::default());
+    let begins = world.now();
+    lapse(&mut world, id).await;
+    ask_for(&world, "acme", id, begins);
+    world.pass_time(6 * HOUR).await;
+    assert!(recoveries(&world).is_empty(), "nobody was woken, so nobody reads wishes");
+    world.daemon().links.asked.notify_one();
+    world.pass_time(5 * MINUTE).await;
+    let missed = missed(&world);
+    assert!(missed.len() > 250 && missed.is_subset(&receiver.taken()), "asked for by hand");
+    let all = recoveries(&world);
+    assert!(matches!(all[0].state, State::Done { .. }) && all[0].asked.is_some(), "{all:?}");
+    ask_for(&world, "acme", id, begins);
+    world.pass_time(HOUR).await;
+    assert_eq!(recoveries(&world).len(), 1, "it sleeps again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_channels_of_one_module_are_filled_by_one_reading_each_at_its_own_url() {
+    let (mut world, receiver, id) = world(on(), RecordKnobs::default());
+    let second = Spec { backfill: on(), ..spec("acme", "edits", &["Deals.edit"]) };
+    let other = second.id;
+    world.declare_spec("acme", second);
+    world.start();
+    world.audit().await;
+    change(&world, Operation::Create, 1..=300);
+    world.pass_time(20 * MINUTE).await;
+    world.audit().await;
+    for id in [id, other] {
+        assert!(world.hand("acme", &Hand::Delete { channel: id.number() }));
+    }
+    changes_of_a_gap(&world).await;
+    world.audit().await;
+    world.pass_time(10 * MINUTE).await;
+    let of = |id: ChannelId| -> BTreeSet<(String, String)> {
+        let number = id.number().to_string();
+        let came = receiver.came().into_iter().filter(|came| came.body()["channel_id"] == *number);
+        came.flat_map(|came| {
+            let operation = came.body()["operation"].as_str().expect("a word").to_owned();
+            came.ids().into_iter().map(move |id| (operation.clone(), id))
+        })
+        .collect()
+    };
+    let mut expected = missed(&world);
+    assert_eq!(of(id), expected);
+    expected.retain(|(operation, _)| operation == "update");
+    assert_eq!(of(other), expected);
+    let all = recoveries(&world);
+    assert_eq!(all.len(), 2, "{all:?}");
+    let reads = world.trace().iter().filter(|line| line.contains("/Deals")).count();
+    assert!(reads <= 4, "two pages of changes and one of deletions: {reads} calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_bigin_and_recruit_are_recovered_too() {
+    for (product, module) in [(Product::Bigin, "Pipelines"), (Product::Recruit, "Candidates")] {
+        let (mut world, receiver, _) = world(None, RecordKnobs::default());
+        world.add_org(product, "other");
+        world.zoho().add_org(Org::of(product, "other").reading());
+        let declared = spec("other", "all", &[&format!("{module}.all")]);
+        let id = declared.id;
+        world.declare_spec("other", Spec { backfill: on(), ..declared });
+        world.start();
+        world.audit().await;
+        let happens = |world: &World, operation, ids: std::ops::RangeInclusive<u64>| {
+            let ids: Vec<u64> = ids.collect();
+            let change = Change::of(module, operation, &ids);
+            world.zoho().record_changed("other", &change, world.now());
+        };
+        happens(&world, Operation::Create, 1..=60);
+        world.pass_time(20 * MINUTE).await;
+        world.audit().await;
+        assert!(world.hand("other", &Hand::Delete { channel: id.number() }));
+        world.pass_time(10 * SECOND).await;
+        // More of one second than a page holds.
+        happens(&world, Operation::Create, 61..=300);
+        world.pass_time(10 * SECOND).await;
+        happens(&world, Operation::Edit, 1..=40);
+        happens(&world, Operation::Delete, 50..=55);
+        world.pass_time(MINUTE).await;
+        world.audit().await;
+        world.pass_time(10 * MINUTE).await;
+        let (taken, product) = (receiver.taken(), product.as_str());
+        let expected = world.zoho().missed("other").to_vec();
+        assert_eq!(expected.len(), 286, "{product}");
+        for line in expected {
+            let key = (line.operation.delivered_as().to_owned(), line.id.to_string());
+            assert!(taken.contains(&key), "{product}: {key:?} was never handed over");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_begins_during_the_hand_over_is_another_recovery() {
+    let slow = Rule { rate: 1, ..Rule::new(Mode::On) };
+    let (mut world, receiver, id) = world(Some(slow), RecordKnobs::default());
+    lapse(&mut world, id).await;
+    while receiver.came().is_empty() {
+        world.pass_time(SECOND).await;
+    }
+    assert!(!recoveries(&world)[0].is_over(), "it is under way");
+    assert!(world.hand("acme", &Hand::Delete { channel: id.number() }));
+    change(&world, Operation::Create, 401..=430);
+    world.pass_time(MINUTE).await;
+    world.audit().await;
+    world.pass_time(20 * MINUTE).await;
+    let all = recoveries(&world);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all.iter().all(Recovery::is_over), "{all:?}");
+    assert!(missed(&world).is_subset(&receiver.taken()));
 }

@@ -60,6 +60,7 @@ pub use knobs::{Knobs, Length, PostConflict};
 pub use org::Org;
 pub use records::bulk::Bulk;
 pub use records::knobs::RecordKnobs;
+pub use records::lives::Times;
 pub use records::missed::{Missed, Why};
 pub use reply::{Answer, Reply};
 pub use state::{Heard, Zoho};

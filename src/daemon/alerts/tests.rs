@@ -71,7 +71,7 @@ async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
     let (_fleets, fleet) = watch::channel(Arc::new(fleet));
     let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
-    let links = Links { wakes, overview, fleet, pulse: Pulse::default() };
+    let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
     let recorder = Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default() });
     let closing = CancellationToken::new();
     let outbox = Outbox::default();
@@ -108,7 +108,7 @@ async fn with_the_webhook_goes_what_it_was_told() {
     let (fleets, fleet) = watch::channel(with(Alerts { webhook, ..Alerts::default() }));
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
     let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
-    let links = Links { wakes, overview, fleet, pulse: Pulse::default() };
+    let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
     let recorder = Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default() });
     let closing = CancellationToken::new();
     let alarm =

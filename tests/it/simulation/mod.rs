@@ -8,6 +8,8 @@
 //! org's API credits. The real scheduler, passes, client and store run through it on virtual
 //! time. After every hour the invariants are checked, and at the end, when Zoho has worked for a
 //! while, that everything is as declared. The same seed gives the same trace, request by request.
+//! In two seeds of three, records change all the while, and what was missed of them is handed over:
+//! [`records`].
 //!
 //! Only these channels may lapse: one that a hand took away, until the audit after it; one that
 //! Zoho kept from being renewed for longer than a life; one that the host was down for too long to
@@ -21,13 +23,14 @@
     reason = "test code, which the soak example has too, and of which it uses another part"
 )]
 
+pub mod records;
 pub mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use channelkeeper::model::channel::ChannelId;
+use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::product::Product;
 use channelkeeper::model::secret::Fingerprint;
 use channelkeeper::model::time::{Timestamp, after, before};
@@ -35,11 +38,12 @@ use channelkeeper::model::version::ApiVersion;
 use channelkeeper::plan::render::PlanView;
 use channelkeeper::plan::step::{Action, Reason, Step};
 use channelkeeper::reconcile::outcome::Outcome;
-use channelkeeper::simulator::{Channel, Fault, Hand, Rule};
+use channelkeeper::simulator::{Channel, Fault, Hand, Knobs, Rule};
 
 use crate::world::truth::check_ledger;
 use crate::world::{AUDIT, Cut, World, pause, spec};
 
+use records::Records;
 pub use schedule::Rng;
 use schedule::{Act, Schedule};
 
@@ -58,6 +62,8 @@ pub struct Run {
     pub calls: u64,
     /// Over every request with its time and outcome.
     pub trace: Option<Fingerprint>,
+    /// Missed changes of records, and what became of them.
+    pub records: BTreeMap<String, u64>,
     /// Requests and acts, one line each.
     pub log: Vec<String>,
 }
@@ -99,6 +105,7 @@ struct Simulation {
     world: World,
     rng: Rng,
     run: Run,
+    records: Option<Records>,
     /// Stretches in which a gap may begin or go on, of a channel or of all.
     excuses: Vec<Excuse>,
     foreign: BTreeMap<(String, i64), Channel>,
@@ -141,13 +148,19 @@ struct Excuse {
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut rng = Rng::new(seed);
-        let knobs = schedule::knobs(&mut rng);
         let products = schedule::products(seed);
+        let records = Records::of(seed, products);
+        let of_records = records.as_ref().map(Records::knobs).unwrap_or_default();
+        let knobs = Knobs { records: of_records, ..schedule::knobs(&mut rng) };
         let mut world = World::new(knobs, &[]);
         let in_crm = [ApiVersion::V8, ApiVersion::V2, ApiVersion::V7];
         for ((name, product), in_crm) in ORGS.into_iter().zip(products).zip(in_crm) {
             let version = schedule::version(&mut rng, product, in_crm);
             world.add_org_on(product, version, name);
+        }
+        for name in records.iter().flat_map(|records| records.readable()) {
+            let org = world.zoho().orgs().find(|org| org.name == *name).cloned().unwrap();
+            world.zoho().add_org(org.reading());
         }
         // The config gives the credits of one account's org.
         world.account_mut("globex").account.policy.credits_per_day = Some(1_000);
@@ -157,6 +170,7 @@ impl Simulation {
             world,
             rng,
             run,
+            records,
             excuses: Vec::new(),
             foreign: BTreeMap::new(),
             retired: BTreeSet::new(),
@@ -173,9 +187,12 @@ impl Simulation {
     async fn run(mut self, length: Duration) -> Run {
         self.declare_all();
         let begins = self.world.now();
+        let ends = after(begins, length);
+        if let Some(records) = &mut self.records {
+            records.settle(&mut self.world, ends);
+        }
         self.world.start();
         self.world.audit().await;
-        let ends = after(begins, length);
         let span = (begins, before(ends, QUIET));
         let modules: BTreeSet<&str> = self
             .run
@@ -189,7 +206,7 @@ impl Simulation {
         let mut check_at = after(begins, STEP);
         while self.world.now() < ends && self.run.violations.is_empty() {
             let next = acts.peek().map_or(check_at, |(at, _)| (*at).min(check_at));
-            self.world.pass_time(channelkeeper::model::time::span(self.world.now(), next)).await;
+            self.pass_time(channelkeeper::model::time::span(self.world.now(), next)).await;
             if next == check_at {
                 self.check();
                 check_at = after(check_at, STEP);
@@ -198,6 +215,20 @@ impl Simulation {
             }
         }
         self.finish().await
+    }
+
+    /// Lets time pass, and records change meanwhile.
+    async fn pass_time(&mut self, length: Duration) {
+        let ends = after(self.world.now(), length);
+        while let Some(records) = &mut self.records
+            && records.next() < ends
+        {
+            let wait = channelkeeper::model::time::span(self.world.now(), records.next());
+            self.world.pass_time(wait).await;
+            records.change(&self.world);
+        }
+        let rest = channelkeeper::model::time::span(self.world.now(), ends);
+        self.world.pass_time(rest).await;
     }
 
     fn declare_all(&mut self) {
@@ -213,8 +244,18 @@ impl Simulation {
         let product = self.product_of(account);
         let events = schedule::events(&mut self.rng, product);
         let events: Vec<&str> = events.iter().map(String::as_str).collect();
-        let id = self.world.declare(account, &format!("c{}", self.names), &events);
-        self.declared_at.insert(id, self.world.now());
+        let spec = spec(account, &format!("c{}", self.names), &events);
+        self.declared_at.insert(spec.id, self.world.now());
+        self.declare_spec(account, spec);
+    }
+
+    fn declare_spec(&mut self, account: &str, spec: Spec) {
+        let now = self.world.now();
+        let spec = match &mut self.records {
+            Some(records) => records.ruled(spec, now),
+            None => spec,
+        };
+        self.world.declare_spec(account, spec);
     }
 
     fn product_of(&self, account: &str) -> Product {
@@ -237,14 +278,14 @@ impl Simulation {
             Act::Crash(down) => {
                 self.excuse_down(now, down);
                 self.world.crash().await;
-                self.world.pass_time(down).await;
+                self.pass_time(down).await;
                 self.world.start();
             }
             Act::CutAndCrash(method, when) => self.cut_and_crash(method, when).await,
             Act::Stop(down) => {
                 self.excuse_down(now, down);
                 self.world.stop().await;
-                self.world.pass_time(down).await;
+                self.pass_time(down).await;
                 self.world.start();
             }
             Act::ClockStep(milliseconds) => self.world.host_clock.step(milliseconds),
@@ -391,7 +432,7 @@ impl Simulation {
             if self.world.is_cut() {
                 break;
             }
-            self.world.pass_time(Duration::from_secs(60)).await;
+            self.pass_time(Duration::from_secs(60)).await;
         }
         self.excuse_down(now, schedule::CUT_MAX);
         self.world.crash().await;
@@ -407,6 +448,9 @@ impl Simulation {
                 if declared.iter().filter(|(of, _)| *of == account).count() > 1 =>
             {
                 self.world.undeclare(&account, id);
+                if let Some(records) = &mut self.records {
+                    records.undeclare(id, now);
+                }
                 self.retired.insert((account, id));
             }
             (1, Some((account, id))) => {
@@ -416,7 +460,7 @@ impl Simulation {
                 let events = schedule::events(&mut self.rng, product);
                 let events: Vec<&str> = events.iter().map(String::as_str).collect();
                 let new = spec(&account, old.name.as_str(), &events);
-                self.world.declare_spec(&account, new);
+                self.declare_spec(&account, new);
                 self.declared_at.insert(id, now);
                 self.excuse(Some(id), now, after(now, AUDIT), "another declaration");
             }
@@ -617,6 +661,7 @@ impl Simulation {
             self.excuses.clear();
             self.check_coverage(self.world.now());
             self.check_converged().await;
+            self.check_records();
         }
         let zoho_faults = self.world.zoho().faults_applied().clone();
         for (kind, count) in zoho_faults {
@@ -635,6 +680,13 @@ impl Simulation {
         self.run.log = trace;
         self.world.crash().await;
         self.run
+    }
+
+    fn check_records(&mut self) {
+        let Some(records) = &self.records else { return };
+        let verdict = records.judge(&self.world, self.blurred);
+        self.run.records = verdict.counts;
+        verdict.broken.iter().for_each(|text| self.violation(text));
     }
 
     async fn check_converged(&mut self) {

@@ -46,11 +46,13 @@ impl Rng {
         }
     }
 
-    fn chance(&mut self, in_hundred: u64) -> bool {
+    /// True so often in a hundred.
+    pub fn chance(&mut self, in_hundred: u64) -> bool {
         self.between(1, 100) <= in_hundred
     }
 
-    fn seconds(&mut self, low: u64, high: u64) -> Duration {
+    /// A length of so many seconds.
+    pub fn seconds(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_secs(self.between(low, high))
     }
 }

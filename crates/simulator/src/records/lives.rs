@@ -89,6 +89,15 @@ impl Zoho {
         state.is_some_and(|state| state.records.module(module).rows.contains_key(&id))
     }
 
+    /// The times of a record by which lists tell what happened to it.
+    pub fn times(&self, org: &str, module: &str, id: u64) -> Option<Times> {
+        let module = self.orgs.get(org)?.records.module(module);
+        let deleted = module.deleted.get(&id);
+        let record = module.rows.get(&id).or_else(|| deleted.map(|deleted| deleted.record()))?;
+        let (created, modified) = (record.created, record.modified);
+        Some(Times { created, modified, deleted: deleted.map(|deleted| deleted.at) })
+    }
+
     /// A page was given: the first change that waited for it happens.
     pub(crate) fn page_given(&mut self, org: &str, now: Timestamp) {
         let waiting = self.after_pages.iter().position(|(name, _)| name == org);
@@ -129,6 +138,17 @@ impl Zoho {
             Some(_) | None => Vec::new(),
         }
     }
+}
+
+/// The times of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Its `Created_Time`.
+    pub created: Timestamp,
+    /// Its `Modified_Time`.
+    pub modified: Timestamp,
+    /// When it went to the recycle bin; none when it is there.
+    pub deleted: Option<Timestamp>,
 }
 
 impl Records {

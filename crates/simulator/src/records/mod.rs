@@ -12,7 +12,7 @@ pub mod bulk;
 pub(crate) mod deleted;
 pub mod knobs;
 pub(crate) mod list;
-mod lives;
+pub mod lives;
 pub mod missed;
 mod page_token;
 pub(crate) mod read;
