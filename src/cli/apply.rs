@@ -12,9 +12,8 @@ use super::{Common, Exit, complete, connect};
 
 /// Do now what the config asks for.
 ///
-/// With a running daemon, the daemon reloads its config and does it. With --plan, the plan is made
-/// anew and compared first; where it is another one by now, nothing is written and the config is
-/// not reloaded.
+/// A running daemon reloads its config and does it. With --plan, the plan is made anew and compared
+/// first; where it is another one by now, nothing is written and the config is not reloaded.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ApplyArgs {

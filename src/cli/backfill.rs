@@ -10,6 +10,7 @@ use crate::daemon::recoveries::{
     Fate, RecoverRequest, RecoveriesRequest, RecoveryView, SettleRequest,
 };
 use crate::model::address::Address;
+use crate::model::time::{Timestamp, whole_seconds};
 use crate::plan::render::counted;
 
 use super::gaps::When;
@@ -88,7 +89,7 @@ pub(super) async fn run(
         }
         (None, Some(channel), Some(since)) => {
             let (since, until) = (since.at(now), until.map(|until| until.at(now)));
-            let what = format!("{channel} is recovered from {since} on");
+            let what = wanted(&channel, since);
             connect::ask(common, RecoverRequest { channel, since, until, plan }).await?;
             said(common, stdout, &what)
         }
@@ -102,6 +103,10 @@ pub(super) async fn run(
             Ok(Exit::Done)
         }
     }
+}
+
+fn wanted(channel: &Address, since: Timestamp) -> String {
+    format!("missed events of {channel} from {} on are recovered", whole_seconds(since))
 }
 
 fn said(common: &Common, stdout: &mut (dyn Write + Send), what: &str) -> anyhow::Result<Exit> {
@@ -197,5 +202,12 @@ mod tests {
         .assert_eq(&text(&all, false));
         assert!(text(&all, true).starts_with("2 recoveries\n"));
         assert_eq!(text(&[], false), "no recovery is open\n");
+    }
+
+    #[test]
+    fn a_stretch_is_told_to_the_second() {
+        let since = "2026-03-01T00:00:00.118887521Z".parse().expect("an instant");
+        expect!["missed events of acme/deals from 2026-03-01T00:00:00Z on are recovered"]
+            .assert_eq(&wanted(&"acme/deals".parse().expect("a channel"), since));
     }
 }

@@ -28,10 +28,10 @@ use online::{Answers, Verdict};
 
 /// Check the config, and say which outages its channels survive.
 ///
-/// Says everything that is wrong, what each channel's renewal survives, and how many calls a day
-/// each account takes. Does not ask Zoho, unless --online is given. A running daemon is asked only
-/// where a renewal could not fail twice: channels that it holds so already are a warning, others
-/// are an error.
+/// It says everything that is wrong, what each channel's renewal survives, and how many calls a day
+/// each account takes. It asks Zoho only with --online. A running daemon is asked only where a
+/// renewal could not fail twice: channels that it holds so already are a warning, others are an
+/// error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CheckArgs {

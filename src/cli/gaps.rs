@@ -56,8 +56,9 @@ enum Action {
 
 /// Acknowledge gaps: somebody has seen to them.
 ///
-/// Only gaps that have ended, and are there now. One that is open, or found later, is shown until
-/// it is acknowledged itself. Nothing else changes: metrics go on counting what was not covered.
+/// It acknowledges the gaps that have ended by now. One that is open, or found later, is shown
+/// until it is acknowledged itself. Nothing else changes: metrics go on counting what was not
+/// covered.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = ACK_AFTER_HELP)]
 struct AckArgs {

@@ -28,12 +28,12 @@ mod toml;
 
 use declare::{Found, Imported};
 
-/// Print the channels that an account has as declarations.
+/// Print the channels of an account as declarations for the config.
 ///
 /// They are TOML to be appended to the config file in which the account stands. Declared so, the
 /// channels are taken over as they are: `plan` has nothing to write. Channels that are declared
 /// already are left out; a comment names those that cannot be declared. A notify_url is printed
-/// whole, with its query; a token never is. Looks at Zoho and changes nothing there.
+/// whole, with its query; a token never is. It looks at Zoho and changes nothing there.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ImportArgs {

@@ -26,9 +26,9 @@ use wishes::{Terminal, Wishes};
 
 /// Write a config to begin with, and its secrets.
 ///
-/// Asks for what the flags leave out, if there is a terminal. The config goes where --config says;
-/// the client secret and a random channel token go into the folder `secrets` beside it, for their
-/// owner alone. Nothing is overwritten.
+/// It asks for whatever the flags leave out, if there is a terminal. The config goes where --config
+/// says; the client secret and a random channel token go into the folder `secrets` beside it, for
+/// their owner alone. Nothing is overwritten.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct InitArgs {

@@ -41,9 +41,9 @@ use summary::Summary;
 
 /// Receive deliveries, and judge each one.
 ///
-/// Prints one line for each: whose channel it names, which declared event it matches, and whether
-/// its token is the declared one. Ends with a table that says which declared module has never
-/// delivered. Bodies and tokens are never shown. Asks neither Zoho nor a daemon; without a
+/// It prints one line for each: whose channel it names, which declared event it matches, and
+/// whether its token is the declared one. At the end a table says which declared module has never
+/// delivered. Bodies and tokens are never shown. It asks neither Zoho nor a daemon; without a
 /// channel's token its deliveries are matched by channel_id only, and not accepted.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]

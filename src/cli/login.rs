@@ -133,7 +133,7 @@ fn told(done: &LoggedIn, common: &Common, stdout: &mut (dyn Write + Send)) -> an
     if let Some(center) = data_center {
         writeln!(stdout, "account {account}: data_center is \"{center}\" in the config")?;
     }
-    writeln!(stdout, "next: {}", command(&common.config, "plan"))?;
+    writeln!(stdout, "next: {}", command(&common.config, "check --online"))?;
     let reload = command(&common.config, "reload");
     writeln!(stdout, "a running daemon takes it up at once with: {reload}")?;
     Ok(())

@@ -12,9 +12,10 @@ use super::{Common, Exit, apply, complete, connect};
 
 /// Write nothing at Zoho for a while.
 ///
-/// Neither renewals nor repairs, however urgent, for an account, a channel, or everything; looking
-/// and reporting go on. It survives a restart, shows in `plan`, `status` and health, and ends by
-/// itself. While it lasts a channel may lapse: the output says until when everything stays covered.
+/// No renewal and no repair is sent, however urgent, for an account, a channel, or everything. The
+/// daemon goes on looking and reporting. The pause survives a restart, shows in `plan`, `status`
+/// and health, and ends by itself. While it lasts a channel may lapse: the output says until when
+/// everything stays covered.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = PAUSE_HELP)]
 pub(super) struct PauseArgs {

@@ -12,8 +12,8 @@ use super::{Common, Exit, complete, connect};
 
 /// Show what would be done now, and change nothing.
 ///
-/// The last line names the plan by a checksum: `apply --plan` does only what has that name. Looks
-/// at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what
+/// The last line names the plan by a checksum: `apply --plan` does only what has that name. `plan`
+/// looks at Zoho. With a running daemon, the daemon's config file is read afresh: the plan is what
 /// `apply` or a reload would do.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]

@@ -25,7 +25,7 @@ use super::{Common, Exit};
 
 /// Check until when everything is covered, as a monitoring plugin.
 ///
-/// Asks the daemon of this host, unless --file or --url names another source. It prints one line
+/// It asks the daemon of this host, unless --file or --url names another source. It prints one line
 /// with numbers for a graph, then what is not as it should be. Its exit codes are those of
 /// monitoring plugins.
 #[derive(Clone, Debug, Args)]

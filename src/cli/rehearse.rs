@@ -36,9 +36,9 @@ use trouble::{Blow, Outage, Trouble};
 /// Play days of the config, with outages, at a simulated Zoho.
 ///
 /// It says what would be covered and what would not, which calls that takes and which alarms come.
-/// The real planner and loop on a virtual clock: fourteen days take seconds. It asks neither Zoho
-/// nor a running daemon, and needs no secrets. Without an option for trouble, Zoho is down for
-/// seven hours of the third night. Moments are counted from the beginning, day 1 00:00.
+/// It runs the real planner and loop on a virtual clock, so fourteen days take seconds. It asks
+/// neither Zoho nor a running daemon, and needs no secrets. Without an option for trouble, Zoho is
+/// down for seven hours of the third night. Moments are counted from the beginning, day 1 00:00.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RehearseArgs {

@@ -24,7 +24,7 @@ use crate::simulator::{Knobs, Org, Zoho};
 
 /// Run an in-memory Zoho to test against.
 ///
-/// Over HTTP: OAuth, the watch API, deliveries, quotas and faults.
+/// It serves OAuth, the watch API, records, deliveries, quotas and faults over HTTP.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct SimulatorArgs {

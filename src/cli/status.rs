@@ -21,8 +21,8 @@ use choice::{Choice, StateWord};
 
 /// Show every channel and until when it is covered.
 ///
-/// With names or other choices, these channels alone, and what is wrong with them. With more than
-/// 50 channels it shows those that are not well, the worst first, and counts the rest. Without a
+/// With names or other choices it shows these channels alone, and their troubles. With more than 50
+/// channels it shows those that are not well, the worst first, and counts the rest. Without a
 /// running daemon it shows what the store remembers, and that is failing: nothing is renewed.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]

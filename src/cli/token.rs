@@ -27,7 +27,7 @@ use super::{Common, Exit, complete, login};
 /// Tell which tokens a receiver should accept for a channel now.
 ///
 /// A token that rotates has two: the current generation and the previous one, by this machine's
-/// clock. The tokens themselves go to a file, or to stdout with --show. Asks neither Zoho nor a
+/// clock. The tokens themselves go to a file, or to stdout with --show. It asks neither Zoho nor a
 /// daemon.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]

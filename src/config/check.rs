@@ -127,7 +127,7 @@ impl Check<'_> {
         };
         let help = match (key, &origin) {
             ("refresh_token", Origin::File(_)) if is_absent => {
-                "`channelkeeper login` gets it".to_owned()
+                "`channelkeeper login` with the same --config gets it".to_owned()
             }
             ("refresh_token", _) if is_absent => {
                 format!("{}; `channelkeeper login --out FILE` gets one", error.help())

@@ -1068,11 +1068,11 @@ fn a_secret_file_that_others_can_read_is_a_warning_and_one_that_is_missing_names
         lines(&all).replace(&folder.path().display().to_string(), "")
     };
     expect![[r#"
-        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` gets it)
+        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` with the same --config gets it)
     "#]]
     .assert_eq(&told(0o600));
     expect![[r#"
-        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` gets it)
+        /config.toml:6:17: the file /refresh cannot be read (`channelkeeper login` with the same --config gets it)
         /config.toml:5:17: others can read /secret, where "client_secret" is (chmod 600 /secret)
     "#]]
     .assert_eq(&told(0o604));

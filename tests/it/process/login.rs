@@ -113,7 +113,10 @@ fn every_verb_that_needs_the_refresh_token_names_login_while_it_is_not_there() {
     for verb in ["check", "plan", "apply", "status", "gaps", "renew", "import", "run"] {
         let ran = place.verb(&[verb]);
         assert_eq!(ran.code, 3, "{verb}: {ran:#?}");
-        assert!(ran.err.contains("`channelkeeper login` gets it"), "{verb}: {ran:#?}");
+        assert!(
+            ran.err.contains("`channelkeeper login` with the same --config gets it"),
+            "{verb}: {ran:#?}"
+        );
     }
     assert_eq!(zoho.requests(), 0);
 }
