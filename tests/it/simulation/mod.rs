@@ -69,7 +69,7 @@ pub struct Run {
 }
 
 /// The faults that have a law of their own; every large run must have had each of them.
-pub const TOLD_APART: [&str; 4] = schedule::TOLD_APART;
+pub const TOLD_APART: [&str; 5] = schedule::TOLD_APART;
 /// The orgs, each with an account of its name.
 pub const ORGS: [&str; 3] = ["acme", "globex", "initech"];
 /// How long a world is watched.
@@ -267,7 +267,13 @@ impl Simulation {
         let now = self.world.now();
         self.world.note(format!("** {act:?}"));
         match act {
-            Act::Fault(rule, until) => self.fault(rule, until),
+            Act::Fault(rule, until) => {
+                let lacking = schedule::provokes(&rule).then(|| rule.clone());
+                self.fault(rule, until);
+                if let Some(lacking) = lacking {
+                    self.provoke(&lacking).await;
+                }
+            }
             Act::FaultsEnd => {
                 self.world.zoho().clear_faults();
                 self.count_fault();
@@ -356,6 +362,25 @@ impl Simulation {
             self.excuse(None, now, after(until, again), ZOHO);
         }
         self.world.zoho().add_fault(Rule { from: Some(now), until: Some(until), ..rule });
+    }
+
+    /// Makes a call due that a rule is about: a channel's token changes, or a channel is retired.
+    async fn provoke(&mut self, rule: &Rule) {
+        let is_of = |account: &str| rule.org.as_deref().is_none_or(|org| org == account);
+        let mut declared = self.world.declared();
+        declared.retain(|(account, _)| is_of(account));
+        let Some((account, id)) = self.rng.pick(&declared).cloned() else { return };
+        if rule.method.as_deref() == Some("PATCH") {
+            let token = Some("not-ours".to_owned());
+            if self.world.hand(&account, &Hand::SetToken { channel: id.number(), token }) {
+                let now = self.world.now();
+                self.excuse(Some(id), now, after(now, LIFE), "a hand");
+            }
+        } else if declared.iter().filter(|(of, _)| *of == account).count() > 1 {
+            self.world.undeclare(&account, id);
+            self.retired.insert((account, id));
+            self.world.reload().await;
+        }
     }
 
     fn applied(&self, kind: &str) -> u64 {

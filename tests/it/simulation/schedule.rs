@@ -13,7 +13,7 @@ use channelkeeper::simulator::knobs::{
 use channelkeeper::simulator::{Fault, Hand, Knobs, Rule};
 
 use super::ORGS;
-use crate::world::Cut;
+use crate::world::{AUDIT, Cut};
 
 /// SplitMix64: the same numbers for the same seed, on every machine.
 pub struct Rng(u64);
@@ -150,8 +150,10 @@ fn act(rng: &mut Rng, at: Timestamp, ends: Timestamp, modules: &[&str]) -> Act {
             let kind = fault(rng, modules);
             let length =
                 if rng.chance(8) { rng.seconds(20_000, 130_000) } else { rng.seconds(30, 10_000) };
-            let until = after(at, length).min(ends);
-            Act::Fault(rule(rng, kind), until)
+            let rule = rule(rng, kind);
+            // A call of that method is provoked, and comes with the next audit.
+            let least = if provokes(&rule) { AUDIT * 2 } else { Duration::ZERO };
+            Act::Fault(rule, after(at, length.max(least)).min(ends))
         }
         41..=60 => Act::Hand,
         61 | 62 => Act::DeleteAll(rng.pick(&ORGS).unwrap()),
@@ -261,22 +263,32 @@ pub fn module_of(kind: &Fault) -> Option<&str> {
 }
 
 /// See [`super::TOLD_APART`].
-pub const TOLD_APART: [&str; 4] =
-    ["module-forbidden-by-403", "events-refused", "expiry-refused", "item-with-a-transient-code"];
+pub const TOLD_APART: [&str; 5] = [
+    "module-forbidden-by-403",
+    "scope-of-one-method",
+    "events-refused",
+    "expiry-refused",
+    "item-with-a-transient-code",
+];
 
-/// Which of them a rule is. A scope that one method lacks is counted too; calls of that method are
-/// rare, so that a run may have none.
+/// Which of them a rule is.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others are counted by their kind")]
 pub fn told_apart(rule: &Rule) -> Option<&'static str> {
-    let [forbidden, events, expiry, transient] = TOLD_APART;
+    let [forbidden, scope, events, expiry, transient] = TOLD_APART;
     match &rule.kind {
         Fault::ForbidModule { .. } => Some(forbidden),
-        Fault::ScopeMismatch => rule.method.as_ref().map(|_| "scope-of-one-method"),
+        Fault::ScopeMismatch => rule.method.as_ref().map(|_| scope),
         Fault::RefuseModule { code, .. } if code == "INVALID_MODULE" => Some(events),
         Fault::RefuseModule { .. } => Some(transient),
         Fault::RefuseExpiry { .. } => Some(expiry),
         _ => None,
     }
+}
+
+/// True for a scope that a rare method lacks: it says nothing unless a call of that method is due.
+pub fn provokes(rule: &Rule) -> bool {
+    matches!(rule.kind, Fault::ScopeMismatch)
+        && matches!(rule.method.as_deref(), Some("PATCH" | "DELETE"))
 }
 
 fn module(rng: &mut Rng, modules: &[&str]) -> String {
