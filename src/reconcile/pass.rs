@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::model::channel::{AccountName, ChannelId};
+use crate::model::learned::Scope;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
 use crate::model::time::{Timestamp, after, span};
@@ -101,6 +102,7 @@ pub async fn pass(
         predicted: look.clone(),
         wishes,
         lifetime_max: subject.desired.account.policy.lifetime_max,
+        lacks_patch: state.learned.lacks(Scope::Update, now).is_some(),
         is_unflushed: false,
         now,
         zoho_now,

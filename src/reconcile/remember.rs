@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::coverage::Ledger;
 use crate::model::channel::ChannelId;
+use crate::model::codes::{SCOPE_MISMATCH, is_documented};
 use crate::model::events::Events;
 use crate::model::life_refused::{LifeRefused, names_expiry};
 use crate::model::observed::{Look, Observed};
@@ -41,6 +42,8 @@ pub struct PassMemory<'a> {
     pub(super) wishes: Wishes,
     /// The longest life that may be asked for, as the config gives it.
     pub(super) lifetime_max: Duration,
+    /// True when the token is known to have no scope for PATCH, so that POST repairs.
+    pub(super) lacks_patch: bool,
     /// True when something is written that may not be on the disk yet.
     pub(super) is_unflushed: bool,
     pub(super) now: Timestamp,
@@ -171,15 +174,32 @@ impl<'a> PassMemory<'a> {
     fn refused(&self, record: &mut Record, step: &Step, refused: &Refused) {
         let spec = step.action.spec().map_or(Fingerprint(0), |spec| spec.fingerprint());
         let earlier = record.refusal.as_ref().filter(|earlier| earlier.spec == spec);
+        let earlier = earlier.filter(|earlier| !self.is_disproved(record, earlier));
         let attempts = earlier.map_or(0, |earlier| earlier.attempts).saturating_add(1);
         let earlier = earlier.map(|earlier| earlier.events.clone()).unwrap_or_default();
-        let events = self.left_out(step, refused, &earlier);
+        let events = self.left_out(step, refused, &earlier, attempts);
         let Refused { code, message, json_path } = refused.clone();
         self.answered(record);
         self.learn_life(record, step, refused);
         record.refusal =
             Some(Refusal { code, message, json_path, spec, attempts, at: self.now, events });
         self.count_repair(record, step);
+    }
+
+    /// Returns whether Zoho did what it was said to refuse, with a code that no source lists: the
+    /// channel lives for longer than any accepted write gave it.
+    fn is_disproved(&self, record: &Record, refusal: &Refusal) -> bool {
+        let given = record.grant.map(|grant| grant.expiry);
+        let seen = self.seen(record.id).and_then(|seen| seen.expiry);
+        !is_documented(&refusal.code) && seen.is_some() && seen > given
+    }
+
+    /// The channel as the look found it.
+    fn seen(&self, id: ChannelId) -> Option<&Observed> {
+        match &self.predicted {
+            Look::Seen { channels, .. } => channels.get(&id),
+            Look::Unknown(_) => None,
+        }
     }
 
     /// Remembers a life that was refused. The shortest one counts.
@@ -200,18 +220,15 @@ impl<'a> PassMemory<'a> {
     }
 
     /// The events that the next write of a refused channel leaves out.
-    fn left_out(&self, step: &Step, refused: &Refused, earlier: &Events) -> Events {
+    fn left_out(&self, step: &Step, refused: &Refused, earlier: &Events, attempts: u32) -> Events {
         let Some(ask) = step.action.ask() else { return Events::default() };
-        let seen = match &self.predicted {
-            Look::Seen { channels, .. } => channels.get(&step.id),
-            Look::Unknown(_) => None,
-        };
-        let none = Events::default();
+        let (seen, none) = (self.seen(step.id), Events::default());
         let write = RefusedWrite {
             spec: &ask.spec,
             written: ask.events(),
             seen: seen.map_or(&none, |seen| &seen.events),
             earlier,
+            attempts,
             code: &refused.code,
             message: &refused.message,
             json_path: refused.json_path.as_deref(),
@@ -242,14 +259,23 @@ impl<'a> PassMemory<'a> {
         record.repairs = Some(Repairs { drift, writes, at: self.now });
     }
 
+    /// Returns whether a POST was sent to mend what differs.
+    fn repairs_by_post(&self, step: &Step) -> bool {
+        let refusal = self.records.get(&step.id).and_then(|record| record.refusal.as_ref());
+        matches!(step.reason, Reason::Drift(_))
+            || self.lacks_patch
+            || refusal.is_some_and(|refusal| refusal.code == SCOPE_MISMATCH)
+    }
+
     /// Changes the predicted look by the outcome of one step.
     fn predict(&mut self, step: &Step, outcome: &Outcome) {
         let Outcome::Done(expiry) = outcome else { return };
+        let repairs_by_post = self.repairs_by_post(step);
         let Look::Seen { channels, .. } = &mut self.predicted else { return };
         match &step.action {
             Action::TakeOver(_) | Action::Forget => {}
             // A repair counts as done until the next look, by POST as by PUT.
-            Action::Enable(ask) if matches!(step.reason, Reason::Drift(_)) => {
+            Action::Enable(ask) if repairs_by_post => {
                 channels.insert(step.id, written(ask, *expiry));
             }
             Action::Enable(ask) => predict_enabled(channels, ask, *expiry, self.zoho_now),

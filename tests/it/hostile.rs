@@ -404,14 +404,15 @@ fn delivered(world: &World) -> Vec<String> {
 async fn one_bad_event_takes_no_good_one_down() {
     let events =
         ["Accounts.all", "Contacts.all", "Deals.all", "Leads.all", "Quotes.all", "Tasks.all"];
-    for named in [true, false] {
+    let said = [(true, "INVALID_MODULE"), (false, "INVALID_MODULE"), (false, "SOLAR_FLARE")];
+    for (named, code) in said {
         let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
         let id = world.declare("acme", "all", &events);
         let details = match named {
             true => serde_json::json!({ "json_path": "$.watch[0].events[3]" }),
             false => serde_json::json!({}),
         };
-        let (module, code) = ("Leads".to_owned(), "INVALID_MODULE".to_owned());
+        let (module, code) = ("Leads".to_owned(), code.to_owned());
         world.start();
         world.audit().await;
         world.pass_time(HOUR).await;

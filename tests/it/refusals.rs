@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use channelkeeper::model::channel::Spec;
+use channelkeeper::model::time::after;
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::knobs::{PastMaximum, PostLive};
 use channelkeeper::simulator::{Fault, Hand, Knobs, Length, Rule};
@@ -199,6 +200,57 @@ async fn a_repair_that_goes_by_post_leaves_nothing_to_ask_for_again() {
             assert_eq!(calls(&world, "GET") - gets, looks, "{post:?}: the first is patched before");
             assert!(world.report("acme").after.steps.is_empty(), "{post:?}");
         }
+        world.crash().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_by_post_is_the_repair_as_well_where_the_scope_for_patch_is_missing() {
+    for post in [PostLive::Replace, PostLive::Merge] {
+        let mut world = declared(Knobs { post, ..Knobs::default() }, 1, DAY);
+        let (_, id) = world.declared()[0].clone();
+        world.start();
+        world.audit().await;
+        let method = Some("PATCH".to_owned());
+        world.zoho().add_fault(Rule { method, ..Rule::always(Fault::ScopeMismatch) });
+        let channel = id.number();
+        let not_ours = Hand::SetToken { channel, token: Some("not-ours".to_owned()) };
+        world.hand("acme", &not_ours);
+        world.audit().await;
+        world.pass_time(5 * MINUTE).await;
+        for left in [10 * HOUR, MINUTE] {
+            let expiry = after(world.now(), left);
+            world.hand("acme", &not_ours);
+            world.hand("acme", &Hand::SetExpiry { channel, expiry });
+            let posts = calls(&world, "POST");
+            world.audit().await;
+            let report = world.report("acme");
+            assert_eq!(report.outcomes.len(), 1, "{post:?}: {:?}", report.outcomes);
+            assert!(report.after.steps.is_empty(), "{post:?}: {:?}", report.after);
+            world.pass_time(5 * MINUTE).await;
+            assert_eq!(calls(&world, "POST") - posts, 1, "{post:?}");
+        }
+        world.crash().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_code_takes_away_no_event_that_zoho_delivers_however_long_it_comes() {
+    for lifetime in [2 * HOUR, DAY] {
+        let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+        let events = ["Contacts.all", "Deals.all", "Leads.create"];
+        world.declare_spec("acme", Spec { lifetime, ..spec("acme", "c", &events) });
+        world.start();
+        world.audit().await;
+        let code = "SOMETHING_NEW".to_owned();
+        world.zoho().add_fault(Rule::always(Fault::UnknownItemCode { code }));
+        for _ in 0..4 * 24 {
+            world.pass_time(HOUR).await;
+            assert_eq!(uncovered(&world), 0, "{lifetime:?} at {}", world.now());
+        }
+        world.zoho().clear_faults();
+        world.pass_time(lifetime).await;
+        assert_eq!(uncovered(&world), 0, "{lifetime:?}");
         world.crash().await;
     }
 }

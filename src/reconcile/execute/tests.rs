@@ -63,6 +63,7 @@ impl Desk {
             predicted: look,
             wishes: Wishes::default(),
             lifetime_max: WEEK,
+            lacks_patch: false,
             is_unflushed: false,
             now,
             zoho_now: self.sim.now(),

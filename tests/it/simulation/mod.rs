@@ -355,11 +355,7 @@ impl Simulation {
             let (module, to) = (Some(module.to_owned()), after(until, REFUSED_AGAIN));
             self.excuses.push(Excuse { channel: None, module, from: now, to, why: MODULE });
         } else if long || schedule::hides_or_shortens(&rule.kind) || self.lives_may_be_short() {
-            // A word that nobody knows is taken for a refusal of events, which are asked for again
-            // more and more slowly.
-            let is_refusal = matches!(rule.kind, Fault::UnknownItemCode { .. });
-            let again = if is_refusal { REFUSED_AGAIN } else { AUDIT + Duration::from_secs(120) };
-            self.excuse(None, now, after(until, again), ZOHO);
+            self.excuse(None, now, after(until, AUDIT + Duration::from_secs(120)), ZOHO);
         }
         self.world.zoho().add_fault(Rule { from: Some(now), until: Some(until), ..rule });
     }

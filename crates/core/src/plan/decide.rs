@@ -511,9 +511,9 @@ impl Case<'_> {
         let mut steps = Vec::new();
         if let Some(renewal) = self.renewal {
             let action = self.new_life(spec);
-            let replaces = matches!(action, Action::Replace(_));
+            let mends = self.mends(&action);
             steps.push(self.step(action, renewal.reason()));
-            if replaces {
+            if mends {
                 return (Verdict::Act(steps, None), self.edge);
             }
         }
@@ -521,6 +521,23 @@ impl Case<'_> {
         steps.extend(repairs);
         let again = earliest([contested.as_ref().and_then(|held| held.until), self.edge]);
         (act_or_hold(steps, contested), again)
+    }
+
+    /// Returns whether a renewal writes what a repair would, by the method that the repair would go
+    /// by: then no repair stands beside it.
+    fn mends(&self, renewal: &Action) -> bool {
+        match renewal {
+            Action::Replace(_) | Action::Update(_) => true,
+            Action::Enable(_) => self.repairs_by_post(),
+            Action::TakeOver(_) | Action::RemoveEvents(..) | Action::Disable | Action::Forget => {
+                false
+            }
+        }
+    }
+
+    /// Returns whether the token has no scope for PATCH.
+    fn repairs_by_post(&self) -> bool {
+        self.refusal_code() == Some(SCOPE_MISMATCH) || self.lacks(Scope::Update).is_some()
     }
 
     fn take_over(&self) -> (Verdict, Option<Timestamp>) {
@@ -608,7 +625,7 @@ impl Case<'_> {
         let ask = self.ask(spec);
         let ask = Ask { expiry: self.kept_expiry(spec, observed).unwrap_or(ask.expiry), ..ask };
         let reason = Reason::Drift(self.drift.clone());
-        if self.refusal_code() == Some(SCOPE_MISMATCH) || self.lacks(Scope::Update).is_some() {
+        if self.repairs_by_post() {
             return (vec![self.step(self.new_life(spec), reason)], None);
         }
         let action = repair_action(ask, observed, &self.drift, writes);

@@ -7,14 +7,19 @@
 //! | --- | --- |
 //! | names an event of the request | that event, beside those that were left out of the refused write |
 //! | names another key, or has a code that is about no event | nothing: the channel waits |
+//! | names nothing, and has a code that no source lists | nothing before the third refusal: the channel waits |
 //! | names nothing | what is known to be at fault from before; else one guess after the other |
 //!
 //! The guesses are, in this order: what Zoho does not have yet, each event alone, the first and the
 //! second half, all but one. A guess that is accepted stays in use until the wanted set is
 //! accepted; that set is tried on the cadence of every refusal.
+//!
+//! A code that no source lists is no proof that an event is at fault, nor that nothing was written.
+//! A guess would then take events away that Zoho still delivers. Hence the whole is asked for
+//! again first.
 
 use crate::model::channel::Spec;
-use crate::model::codes::{LIMIT_REACHED, NOT_SUBSCRIBED, SCOPE_MISMATCH, is_taken};
+use crate::model::codes::{LIMIT_REACHED, NOT_SUBSCRIBED, SCOPE_MISMATCH, is_documented, is_taken};
 use crate::model::events::Events;
 use crate::model::life_refused::names_expiry;
 
@@ -29,6 +34,8 @@ pub struct RefusedWrite<'a> {
     pub seen: &'a Events,
     /// The events that earlier refusals of the same spec blamed.
     pub earlier: &'a Events,
+    /// The refusals in a row, this one included.
+    pub attempts: u32,
     /// Zoho's code.
     pub code: &'a str,
     /// Zoho's message.
@@ -45,6 +52,7 @@ impl RefusedWrite<'_> {
             Some(Some(event)) => before.plus(&event),
             Some(None) if self.json_path.is_some_and(is_of_another_key) => Events::default(),
             Some(None) | None if self.is_about_no_event() => Events::default(),
+            Some(None) | None if self.may_mean_anything() => Events::default(),
             Some(None) | None if before.is_empty() && !self.earlier.is_empty() => {
                 self.earlier.clone()
             }
@@ -66,6 +74,11 @@ impl RefusedWrite<'_> {
             || [NOT_SUBSCRIBED, LIMIT_REACHED, SCOPE_MISMATCH].contains(&self.code)
     }
 
+    /// An unknown code says little, until it has come again and again.
+    fn may_mean_anything(&self) -> bool {
+        !is_documented(self.code) && self.attempts < BELIEVED_FROM
+    }
+
     fn next_guess(&self, before: &Events) -> Events {
         let guesses = guesses(&self.spec.events, self.seen);
         let next = match guesses.iter().position(|guess| guess == before) {
@@ -76,6 +89,9 @@ impl RefusedWrite<'_> {
         next.cloned().unwrap_or_default()
     }
 }
+
+/// From so many refusals in a row on, an unknown code counts as any other.
+const BELIEVED_FROM: u32 = 3;
 
 fn is_of_another_key(path: &str) -> bool {
     let last = path.rsplit('.').next().unwrap_or(path);
@@ -119,6 +135,7 @@ mod tests {
             written: &written,
             seen: &seen,
             earlier: &earlier,
+            attempts: 1,
             code,
             message: "",
             json_path,
@@ -175,6 +192,26 @@ mod tests {
             "",
         ];
         assert_eq!(guessed, expected);
+    }
+
+    #[test]
+    fn a_code_that_no_source_lists_blames_no_event_before_it_has_come_three_times() {
+        let spec = Spec { events: events(&["Accounts.all", "Deals.all"]), ..spec(1) };
+        let left_out = |attempts, json_path| {
+            let write = RefusedWrite {
+                spec: &spec,
+                written: &spec.events,
+                seen: &spec.events,
+                earlier: &Events::default(),
+                attempts,
+                code: "SOLAR_FLARE",
+                message: "",
+                json_path,
+            };
+            write.left_out().to_string()
+        };
+        assert_eq!([1, 2, 3].map(|nth| left_out(nth, None)), ["", "", "Accounts.all"]);
+        assert_eq!(left_out(1, Some("$.watch[0].events[1]")), "Deals.all", "that one is named");
     }
 
     #[test]

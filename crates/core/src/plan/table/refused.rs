@@ -6,6 +6,7 @@ use super::*;
 use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH};
 use crate::model::declared::Declared;
 use crate::model::learned::Refusing;
+use crate::model::oddity::Oddity;
 use crate::model::record::Repairs;
 use crate::plan::drift;
 use crate::plan::step::{Action, Cause, Reason};
@@ -130,6 +131,24 @@ fn a_drift_that_the_token_may_not_patch_is_mended_by_post() {
     "#]]);
     world.refuse(1, SCOPE_MISMATCH, 2);
     assert_eq!(world.plan().held[0].cause.word(), "rejected");
+}
+
+#[test]
+fn a_renewal_that_is_due_mends_what_goes_by_the_same_method() {
+    let mut by_post = World::converged(1);
+    by_post.now = hours(13);
+    by_post.observed(1).notify_on_related_action = [false].into();
+    by_post.refuse(1, SCOPE_MISMATCH, 1);
+    by_post.check(&expect![[r#"
+        account acme: 1 step to do
+          ~ enable        c1 (renew, 11h left, asks for 2026-01-02T13:00:00Z)
+          next wake in 30s
+    "#]]);
+    let mut by_patch = World::converged(1);
+    by_patch.now = hours(13);
+    by_patch.observed(1).notify_on_related_action = [false].into();
+    by_patch.observed(1).odd = [Oddity::Fields].into();
+    assert_eq!(by_patch.plan().steps.len(), 1, "{}", by_patch.text());
 }
 
 #[test]

@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::model::codes::NOT_SUBSCRIBED;
+use crate::model::codes::{NOT_SUBSCRIBED, SCOPE_MISMATCH};
 use crate::model::condition::{Condition, Match, Seen, Selection};
 use crate::model::events::Events;
 use crate::model::observed::TokenSeen;
+use crate::model::oddity::Oddity;
 use crate::model::record::Repairs;
 use crate::model::secret::Fingerprint;
 use crate::model::small_set::SmallSet;
@@ -192,24 +193,27 @@ fn observed(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Observe
     ];
     let condition =
         prop_oneof![Just(Seen::Unsaid), Just(Seen::Opaque), conditions().prop_map(Seen::Known)];
-    let flags = || few(any::<bool>());
-    (events(), few(urls()), few(token), option::of(instants), flags(), flags(), few(condition))
-        .prop_map(|(events, notify_urls, tokens, expiry, related, values, conditions)| Observed {
-            events,
-            notify_urls,
-            tokens,
-            expiry,
-            notify_on_related_action: related,
-            return_affected_field_values: values,
-            conditions,
-            odd: Default::default(),
+    let flags = || (few(any::<bool>()), few(any::<bool>()));
+    let odd = select(vec![None, None, None, Some(Oddity::Fields)]);
+    (events(), few(urls()), few(token), option::of(instants), flags(), few(condition), odd)
+        .prop_map(|(events, notify_urls, tokens, expiry, (related, values), conditions, odd)| {
+            Observed {
+                events,
+                notify_urls,
+                tokens,
+                expiry,
+                notify_on_related_action: related,
+                return_affected_field_values: values,
+                conditions,
+                odd: odd.into_iter().collect(),
+            }
         })
 }
 
 fn records(instants: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Record> {
     let grant = (instants.clone(), instants.clone(), instants.clone())
         .prop_map(|(at, asked, expiry)| Grant { at, asked, expiry });
-    let code = select(vec!["INVALID_DATA", NOT_SUBSCRIBED]);
+    let code = select(vec!["INVALID_DATA", NOT_SUBSCRIBED, SCOPE_MISMATCH]);
     let refusal = (code, 0..9_u32, instants.clone(), events());
     let refusal = refusal.prop_map(|(code, attempts, at, events)| Refusal {
         code: code.to_owned(),
