@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     // otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     keep_memory_private();
+    allow_connections();
     if cli::completed() {
         return ExitCode::SUCCESS;
     }
@@ -37,6 +38,14 @@ fn keep_memory_private() {
     #[cfg(target_os = "linux")]
     let _kept_as_it_was =
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// As many descriptors as the system lets this process have, as each account that is served at once
+/// has a connection. Where that cannot be had, calls fail to connect and fewer are made at once.
+fn allow_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current: _, maximum } = getrlimit(Resource::Nofile);
+    let _kept_as_it_was = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Two are plenty: the work is waiting for Zoho.

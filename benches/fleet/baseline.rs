@@ -54,7 +54,7 @@ pub(crate) async fn play(
     let played = std::process::Command::new(std::env::current_exe()?)
         .arg("--replay")
         .arg(file)
-        .args(["--base", &world.base, "--passes-max", &args.passes_max.to_string()])
+        .args(["--base", &world.base, "--accounts", &args.accounts.to_string()])
         .output()?;
     let said = String::from_utf8_lossy(&played.stdout);
     anyhow::ensure!(played.status.success(), "the baseline failed: {said}");

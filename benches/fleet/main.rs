@@ -8,7 +8,7 @@
 //! the disk.
 //!
 //! The *raw baseline* is this program again, as a process that sends the very requests that the
-//! daemon sent, as many accounts at once, to a fresh simulator, and does nothing else with the
+//! daemon sent, all accounts at once, to a fresh simulator, and does nothing else with the
 //! answers than to read them. Ratios against it say what the daemon costs beyond its calls;
 //! absolute times only say how fast the machine was.
 //!
@@ -43,9 +43,12 @@ struct Args {
     /// Channels of each account, one to three modules each
     #[arg(long, default_value_t = 50)]
     channels: usize,
-    /// Accounts at once
-    #[arg(long, default_value_t = 8)]
+    /// The most accounts at once
+    #[arg(long, default_value_t = 512)]
     passes_max: usize,
+    /// How far away Zoho is: each answer comes so much later
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    rtt: Duration,
     /// How long nothing is asked of the daemon, in real time
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     idle: Duration,
@@ -99,7 +102,7 @@ fn main() -> ExitCode {
     let runtime = runtime.expect("a runtime can be made");
     let done = match (&args.replay, &args.base, &args.sweep) {
         (Some(script), Some(base), _) => {
-            runtime.block_on(baseline::send(script, base, args.passes_max))
+            runtime.block_on(baseline::send(script, base, args.accounts))
         }
         (_, _, Some(into)) => runtime.block_on(plot::sweep(&args, into)),
         _ => runtime.block_on(one(&args)),

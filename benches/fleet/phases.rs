@@ -227,7 +227,7 @@ impl Bench<'_> {
         let mark = Mark::now(&daemon, &self.world)?;
         self.world.zoho().add_fault(Rule::always(Fault::Unavailable));
         self.world.clock.sleep(OUTAGE / pace.speed).await;
-        self.world.zoho().clear_faults();
+        self.world.end_faults();
         let during = self.world.take_calls();
         let (back, back_at) = (elapsed(&self.world), self.world.now());
         let urgent = self.world.total() - self.world.with_left(DAY / 8);

@@ -12,7 +12,7 @@ use channelkeeper::model::version::{ApiVersion, DAY};
 use channelkeeper::plan::renewal::{Life, Phase};
 use channelkeeper::simulator::http::{self, ClockFn};
 use channelkeeper::simulator::knobs::PastExpiry;
-use channelkeeper::simulator::{Knobs, Org, Zoho};
+use channelkeeper::simulator::{Endpoint, Fault, Knobs, Length, Org, Rule, Zoho};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use super::script::Call;
 pub(crate) struct World {
     pub(crate) accounts: usize,
     pub(crate) channels: usize,
+    rtt: Duration,
     pub(crate) base: String,
     pub(crate) clock: SystemClock,
     zoho: Arc<Mutex<Zoho>>,
@@ -56,6 +57,7 @@ impl World {
             zoho.add_org(Org { credits: Some(u64::MAX / 4), ..Org::new(&name(number)) });
         }
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
+        distance(args.rtt).into_iter().for_each(|rule| zoho.add_fault(rule));
         if at.is_none() {
             let calls = calls.clone();
             zoho.listen(move |heard| lock(&calls).push(Call::of(&heard)));
@@ -68,10 +70,11 @@ impl World {
         let clock: ClockFn = Arc::new(move || shown(*lock(&of_clock), &system));
         let closing = CancellationToken::new();
         tokio::spawn(http::serve(listener, zoho.clone(), clock, closing.clone().cancelled_owned()));
-        let Args { accounts, channels, .. } = *args;
+        let Args { accounts, channels, rtt, .. } = *args;
         Ok(World {
             accounts,
             channels,
+            rtt,
             base,
             clock: SystemClock::new(),
             zoho,
@@ -83,6 +86,13 @@ impl World {
 
     pub(crate) fn zoho(&self) -> MutexGuard<'_, Zoho> {
         lock(&self.zoho)
+    }
+
+    /// Zoho answers again, from as far away as before.
+    pub(crate) fn end_faults(&self) {
+        let mut zoho = self.zoho();
+        zoho.clear_faults();
+        distance(self.rtt).into_iter().for_each(|rule| zoho.add_fault(rule));
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -251,6 +261,12 @@ fn shown(shows: Shows, clock: &SystemClock) -> Timestamp {
         Shows::Paced(pace) => pace.shown(clock.now()),
         Shows::Always(at) => at,
     }
+}
+
+/// Every answer comes so much later, a token's too.
+fn distance(rtt: Duration) -> [Rule; 2] {
+    [Endpoint::Token, Endpoint::Watch]
+        .map(|path| Rule { path: Some(path), ..Rule::always(Fault::Delay { by: Length(rtt) }) })
 }
 
 fn name(number: usize) -> String {

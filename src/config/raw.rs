@@ -210,8 +210,9 @@ pub(super) struct Reconcile {
     /// How a channel ends that is taken out of the config: "disable" it, or let it "expire".
     #[schemars(with = "Option<String>", extend("default" = "disable", "enum" = ["disable", "expire"]))]
     pub(super) removed: Given<Removed>,
-    /// The most accounts worked on at once.
-    #[schemars(with = "Option<u32>", extend("default" = 8, "minimum" = 1, "maximum" = 256))]
+    /// The most accounts worked on at once. The daemon begins with few and goes up to it while
+    /// calls come through; an emergency waits for no room.
+    #[schemars(with = "Option<u32>", extend("default" = 512, "minimum" = 1, "maximum" = 4096))]
     pub(super) passes_max: Given<i64>,
     /// The life that is asked for: one day at most before API v4, seven from v4 on. Every version
     /// grants one day, and asking for more than Zoho grants silently gives an hour or two.
@@ -552,7 +553,7 @@ impl Reconcile {
             audit: fields.parsed("audit", values::cron),
             mode: fields.parsed("mode", values::mode),
             removed: fields.parsed("removed", values::removed),
-            passes_max: fields.whole("passes_max", 1..=256),
+            passes_max: fields.whole("passes_max", 1..=4096),
             lifetime: fields.duration("lifetime", values::life),
             renew_before: fields.duration("renew_before", values::life),
         }

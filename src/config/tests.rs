@@ -92,7 +92,7 @@ request_timeout = "5s"
 connect_timeout = "6s"
 ca_file = "/nonexistent/ca.pem"
 [reconcile]
-passes_max = 257
+passes_max = 4097
 audit = "*/15 * * * *"
 "#,
         expect![[r#"
@@ -101,7 +101,7 @@ audit = "*/15 * * * *"
             config.toml:6:10: other hosts can reach this address (there is no TLS: listen on 127.0.0.1 behind a proxy, or set public = true, and better a token too)
             config.toml:9:19: connecting may take longer than the whole call (raise request_timeout)
             config.toml:10:11: no certificates to trust in /nonexistent/ca.pem (No such file or directory (os error 2))
-            config.toml:12:14: "passes_max" is out of range (from 1 to 256)
+            config.toml:12:14: "passes_max" is out of range (from 1 to 4096)
             config.toml:13:9: a cron expression with 5 fields (six fields: second minute hour day-of-month month day-of-week; with a second in front it reads "0 */15 * * * *")
         "#]],
     );

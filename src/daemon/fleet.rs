@@ -75,8 +75,11 @@ pub(super) fn subject(desired: AccountDesired, means: &Means) -> Result<Subject,
     let account = desired.account.clone();
     let remembered = means.store.token(&account.name)?;
     let (store, name) = (means.store.clone(), account.name.clone());
-    let remember: Remember =
-        Arc::new(move |state| store.write_token(&name, state).map_err(|error| error.to_string()));
+    let remember: Remember = Arc::new(move |state| {
+        let (store, name) = (store.clone(), name.clone());
+        let written = async move { store.write_token(&name, &state).await };
+        Box::pin(async { written.await.map_err(|error| error.to_string()) })
+    });
     let client =
         Client::new(account, means.transport.clone(), means.clock.clone(), remembered, remember);
     Ok(Subject { desired, client })

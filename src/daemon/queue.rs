@@ -71,8 +71,14 @@ impl Queue {
         gone.iter().for_each(|account| self.remove(account));
     }
 
-    /// The next one, if any is due at `now`; it waits no longer.
-    pub(super) fn take(&mut self, now: Timestamp) -> Option<AccountName> {
+    /// True when the next one is an account with a channel in its emergency.
+    pub(super) fn has_emergency(&mut self, now: Timestamp) -> bool {
+        self.turn(now);
+        self.urgent.first().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Those that are due by now wait no longer for their time.
+    fn turn(&mut self, now: Timestamp) {
         while let Some((at, account)) = self.later.pop_first() {
             if at > now {
                 self.later.insert((at, account));
@@ -84,6 +90,11 @@ impl Queue {
             }
             self.due.insert((at, account));
         }
+    }
+
+    /// The next one, if any is due at `now`; it waits no longer.
+    pub(super) fn take(&mut self, now: Timestamp) -> Option<AccountName> {
+        self.turn(now);
         let begun =
             |first: Option<&(Timestamp, AccountName)>| first.filter(|(at, _)| *at <= now).cloned();
         let first = begun(self.urgent.first()).or_else(|| begun(self.planned.first()));
@@ -146,6 +157,17 @@ mod tests {
         assert_eq!(queue.first_due(), Some(at(11)));
         assert_eq!(taken(&mut queue, 11), ["not-due"]);
         assert_eq!(queue.first_due(), None);
+    }
+
+    #[test]
+    fn an_emergency_is_known_before_it_is_taken_and_one_that_is_not_due_is_none() {
+        let mut queue = queue(&[("routine", 1, Some(500)), ("tried", 20, Some(2))]);
+        assert!(!queue.has_emergency(at(10)));
+        put(&mut queue, "urgent", 9, Some(4), None);
+        assert!(queue.has_emergency(at(10)));
+        assert_eq!(taken(&mut queue, 10), ["urgent", "routine"]);
+        assert!(!queue.has_emergency(at(10)));
+        assert!(queue.has_emergency(at(20)));
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::reconcile::report::AccountReport;
 use crate::reconcile::subject::Subject;
 use crate::store::{HELD_MAX, Store, StoreError};
 use crate::telemetry::{self, Lost};
+use crate::zoho::timed::Timed;
 
 use super::fleet::Fleet;
 use super::queue::{Queue, Wait};
@@ -199,6 +200,8 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// The overview at the start, with the state of the config and of the store.
     pub overview: Overview,
+    /// How many accounts may be served at once, as the calls so far went.
+    pub(crate) timed: Arc<Timed>,
     /// Told each report, for a narrator; passes wait for it.
     pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
 }
@@ -215,6 +218,7 @@ pub struct Scheduler {
     inbox: mpsc::Receiver<Message>,
     pulse: Pulse,
     watchdog: Option<Watchdog>,
+    timed: Arc<Timed>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     listeners: Vec<Weak<Heard>>,
     /// True when passes are made that nobody asked for.
@@ -318,7 +322,7 @@ impl Scheduler {
     }
 
     fn at_rest(setup: Setup) -> (Scheduler, mpsc::Sender<Message>) {
-        let Setup { fleet, store, clock, overview, observer } = setup;
+        let Setup { fleet, store, clock, overview, timed, observer } = setup;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let last_look = (clock.now(), clock.elapsed());
         let last_mend = clock.elapsed();
@@ -333,6 +337,7 @@ impl Scheduler {
             inbox,
             pulse: Pulse::default(),
             watchdog: None,
+            timed,
             observer,
             listeners: Vec::new(),
             is_holding: false,
@@ -419,18 +424,30 @@ impl Scheduler {
     }
 
     fn sleep_length(&self) -> Duration {
-        let full = self.passes.len() >= self.passes_max();
+        let full = self.passes.len() >= self.at_once();
         let next = self.queue.first_due().filter(|_| !full).map(|due| span(self.clock.now(), due));
         next.unwrap_or(LOOK_AT_CLOCK).min(self.rest())
+    }
+
+    /// How many accounts are served at once: as many as the way bears and the operator allows.
+    fn at_once(&self) -> usize {
+        self.passes_max().min(self.timed.window())
     }
 
     fn passes_max(&self) -> usize {
         self.fleet.borrow().settings.passes_max.max(1)
     }
 
+    /// True when the next account may have its pass. An emergency waits for no room.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        let under_way = self.passes.len();
+        under_way < self.at_once()
+            || under_way < self.passes_max() + SPARED && self.queue.has_emergency(now)
+    }
+
     fn start_due(&mut self, cancelled: &CancellationToken) {
         let now = self.clock.now();
-        while self.passes.len() < self.passes_max() {
+        while self.has_room(now) {
             let Some(account) = self.queue.take(now) else { return };
             let subject = self.fleet.borrow().subjects.get(&account).cloned();
             let (Some(slot), Some(subject)) = (self.slots.get_mut(&account), subject) else {
@@ -814,6 +831,8 @@ const INBOX_MAX: usize = 64;
 const SOON: Duration = Duration::from_secs(2);
 /// Further passes that whoever waits until an account is settled waits for.
 const ROUNDS_MAX: u8 = 3;
+/// Passes beyond the operator's limit that only an account with an emergency gets.
+const SPARED: usize = 8;
 const STORE_RETRY: Duration = Duration::from_secs(30);
 /// Between two attempts to bring the store back to its disk: each opens the database anew.
 const MEND_EVERY: Duration = Duration::from_secs(5 * 60);

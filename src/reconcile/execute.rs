@@ -72,7 +72,7 @@ pub async fn execute(
             sending.execution.defer(batch, &why);
             continue;
         }
-        memory.intend(&batch.steps, client.zoho_now())?;
+        memory.intend(&batch.steps, client.zoho_now()).await?;
         let sent = client.clock().elapsed();
         let result = send(client, &batch).await;
         let times = client.times_since(sent);

@@ -108,7 +108,7 @@ pub async fn pass(
         zoho_now,
     };
     let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
-    memory.finish()?;
+    memory.finish().await?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(state, &execution, &plan, now)
         .told(subject.client.take_credits_news(), now);
@@ -128,7 +128,7 @@ pub async fn pass(
     let after_plan = filter::plan(&facts);
     let next_wake = next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now);
     if state != remembered {
-        store.write_account_state(subject.name(), &state)?;
+        store.write_account_state(subject.name(), &state).await?;
     }
     let mut channels = report::channels(&facts, &conflicts(&after_plan), canaries);
     report::count_gaps(&mut channels, memory.ledgers(), store, subject.name(), zoho_now)?;

@@ -64,7 +64,7 @@ impl<'a> PassMemory<'a> {
 
     /// Writes down, before anything is sent, that these channels are ours: a channel whose first
     /// reply is lost must not be one that nobody knows.
-    pub fn intend(&mut self, steps: &[Step], sent: Timestamp) -> Result<(), StoreError> {
+    pub async fn intend(&mut self, steps: &[Step], sent: Timestamp) -> Result<(), StoreError> {
         let mut changes = BTreeMap::new();
         for (step, ask) in steps.iter().filter_map(|step| Some((step, step.action.ask()?))) {
             let url = ask.spec.notify_url.fingerprint();
@@ -78,7 +78,7 @@ impl<'a> PassMemory<'a> {
         }
         self.ledgers.intend(steps, sent);
         self.apply(changes)?;
-        self.flush()
+        self.commit().await
     }
 
     /// A batch was refused as a whole, and is sent in parts. That is flushed with the first of
@@ -107,13 +107,17 @@ impl<'a> PassMemory<'a> {
     }
 
     /// Writes down what a look said and no write has taken along, and flushes.
-    pub fn finish(&mut self) -> Result<(), StoreError> {
+    pub async fn finish(&mut self) -> Result<(), StoreError> {
         self.apply(BTreeMap::new())?;
-        self.flush()
+        self.commit().await
     }
 
-    fn flush(&mut self) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.is_unflushed) { self.ledgers.store.flush() } else { Ok(()) }
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.is_unflushed) {
+            self.ledgers.store.commit().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Lets go of records, or keeps them, in memory and in the store, together with the ledgers

@@ -273,9 +273,24 @@ impl Store {
         self.set_records(account, records)
     }
 
-    /// Sees to it that everything that was set is on the disk.
+    /// Sees to it that everything that was set is on the disk. The thread waits for the disk.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.records.flush()
+    }
+
+    /// The same for many at once: one flush serves all who wait for one when it begins. It returns
+    /// when everything that was set before it was called is on the disk.
+    ///
+    /// # Errors
+    /// When the store fails. Nobody is told of another's failure: each of them tries by itself.
+    pub async fn commit(&self) -> Result<(), StoreError> {
+        let progress = &self.keeper.progress;
+        let wanted = progress.written();
+        let _turn = progress.turn.lock().await;
+        if progress.flushed() >= wanted {
+            return Ok(());
+        }
+        waiting_for_the_disk(|| self.flush())
     }
 
     /// The stored state of an account.
@@ -283,13 +298,13 @@ impl Store {
         Ok(self.accounts.read(account.as_str())?.unwrap_or_default())
     }
 
-    /// Stores accounts' states, and flushes.
-    pub(super) fn store_states<'a>(
+    /// Sets accounts' states.
+    pub(super) fn set_states<'a>(
         &self,
         states: impl IntoIterator<Item = (&'a AccountName, &'a AccountState)>,
     ) -> Result<(), StoreError> {
         let states = states.into_iter();
-        self.accounts.write(states.map(|(account, state)| (account.to_string(), Some(state))))
+        self.accounts.set(states.map(|(account, state)| (account.to_string(), Some(state))))
     }
 
     /// The remembered state of an account's token.
@@ -298,9 +313,26 @@ impl Store {
         Ok(value.map(TokenValue::into_state))
     }
 
-    /// Remembers an account's token, and flushes.
-    pub fn write_token(&self, account: &AccountName, state: &TokenState) -> Result<(), StoreError> {
-        self.tokens.write([(account.to_string(), Some(TokenValue::of(state)))])
+    /// Remembers an account's token. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write_token(
+        &self,
+        account: &AccountName,
+        state: &TokenState,
+    ) -> Result<(), StoreError> {
+        self.tokens.set([(account.to_string(), Some(TokenValue::of(state)))])?;
+        self.commit().await
+    }
+}
+
+/// Waits on this thread. Where a runtime has several, the other tasks of this one go on.
+fn waiting_for_the_disk<T>(wait: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        Ok(_) | Err(_) => wait(),
     }
 }
 
@@ -330,3 +362,48 @@ const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
 
 pub(super) const DATABASE: &str = "db";
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{acme, minutes, state};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_commit_returns_when_what_was_set_before_it_is_flushed_whoever_flushed_it() {
+        let store = Store::temporary().unwrap();
+        let mut commits = tokio::task::JoinSet::new();
+        for minute in 0..40 {
+            let store = store.clone();
+            commits.spawn(async move {
+                let said = AccountState { looked_at: Some(minutes(minute)), ..state() };
+                let name: AccountName = format!("a{minute}").parse().unwrap();
+                store.set_states([(&name, &said)]).unwrap();
+                let written = store.keeper.progress.written();
+                store.commit().await.unwrap();
+                assert!(store.keeper.progress.flushed() >= written);
+            });
+        }
+        commits.join_all().await;
+        assert_eq!(store.keeper.progress.flushed(), store.keeper.progress.written());
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_another_has_the_turn_is_served_by_it() {
+        let store = Store::temporary().unwrap();
+        let progress = &store.keeper.progress;
+        let turn = progress.turn.lock().await;
+        store.set_states([(&acme(), &state())]).unwrap();
+        let mut commit = Box::pin(store.commit());
+        assert!(polled(commit.as_mut()).is_pending());
+        store.flush().unwrap();
+        let flushed = progress.flushed();
+        store.set_states([(&acme(), &state())]).unwrap();
+        drop(turn);
+        commit.await.unwrap();
+        assert_eq!(progress.flushed(), flushed, "it flushed for what came after it");
+    }
+
+    fn polled<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    }
+}

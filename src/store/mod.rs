@@ -62,6 +62,9 @@
 //!   the command is answered. A pass reads it and writes what it answered into its records, so a
 //!   crash leaves a wish with its answer or one that is answered again.
 //!
+//! A flush is of the one log that all trees share, so those who wait for one at the same time share
+//! it ([`Store::commit`]): each of the promises above says *flushed before*, and none says by whom.
+//!
 //! A write is made in batches of at most [`BATCH_MAX`] entries of one tree, because sled's memory
 //! grows with the size of a batch. sled applies each batch whole or not at all; of several batches,
 //! and of several trees, a crash may leave the first ones.

@@ -29,22 +29,33 @@ impl Store {
         held.map_or_else(|| self.stored_state(account), Ok)
     }
 
-    /// Remembers an account's state. It is flushed, unless the store holds it: that is where
-    /// nothing else changed than every look says anew.
-    pub fn write_account_state(
+    /// Remembers an account's state. It is on the disk when this returns, unless the store holds
+    /// it: that is where nothing else changed than every look says anew.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write_account_state(
         &self,
         account: &AccountName,
         state: &AccountState,
     ) -> Result<(), StoreError> {
-        let Some(held) = &self.held else { return self.store_states([(account, state)]) };
-        let mut states = held.states();
-        if self.stored_state(account)?.says_as_much_as(state) {
+        if self.holds_back(account, state)? { Ok(()) } else { self.commit().await }
+    }
+
+    /// Returns whether the state is held; otherwise it is set.
+    fn holds_back(&self, account: &AccountName, state: &AccountState) -> Result<bool, StoreError> {
+        let mut states = self.held.as_ref().map(Held::states);
+        if let Some(states) = &mut states
+            && self.stored_state(account)?.says_as_much_as(state)
+        {
             states.insert(account.clone(), state.clone());
-            return Ok(());
+            return Ok(true);
         }
-        self.store_states([(account, state)])?;
-        states.remove(account);
-        Ok(())
+        self.set_states([(account, state)])?;
+        if let Some(states) = &mut states {
+            states.remove(account);
+        }
+        Ok(false)
     }
 
     /// Writes what is held, and flushes.
@@ -54,7 +65,8 @@ impl Store {
     pub fn write_held(&self) -> Result<(), StoreError> {
         let Some(held) = &self.held else { return Ok(()) };
         let mut states = held.states();
-        self.store_states(&*states)?;
+        self.set_states(&*states)?;
+        self.flush()?;
         states.clear();
         Ok(())
     }
@@ -70,31 +82,31 @@ mod tests {
         AccountState { looked_at: at, looked_from: at, ..state() }
     }
 
-    #[test]
-    fn a_look_that_says_nothing_new_is_held_and_read_and_written_when_asked() {
+    #[tokio::test]
+    async fn a_look_that_says_nothing_new_is_held_and_read_and_written_when_asked() {
         let store = Store::temporary().unwrap().holding();
-        store.write_account_state(&acme(), &looked(0)).unwrap();
+        store.write_account_state(&acme(), &looked(0)).await.unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), looked(0), "the first one is news");
-        store.write_account_state(&acme(), &looked(1)).unwrap();
+        store.write_account_state(&acme(), &looked(1)).await.unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), looked(0));
         assert_eq!(store.account_state(&acme()).unwrap(), looked(1));
         store.write_held().unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), looked(1));
     }
 
-    #[test]
-    fn what_is_news_is_written_at_once_with_what_was_held_before_it() {
+    #[tokio::test]
+    async fn what_is_news_is_written_at_once_with_what_was_held_before_it() {
         let store = Store::temporary().unwrap().holding();
-        store.write_account_state(&acme(), &looked(0)).unwrap();
-        store.write_account_state(&acme(), &looked(1)).unwrap();
+        store.write_account_state(&acme(), &looked(0)).await.unwrap();
+        store.write_account_state(&acme(), &looked(1)).await.unwrap();
         let mut refused = looked(1);
         refused.learned.post_refused = looked(1).looked_at;
-        store.write_account_state(&acme(), &refused).unwrap();
+        store.write_account_state(&acme(), &refused).await.unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), refused);
         store.write_held().unwrap();
         assert_eq!(store.account_state(&acme()).unwrap(), refused, "nothing older comes over it");
         let skewed = AccountState { skew_ms: Some(90_000), ..refused };
-        store.write_account_state(&acme(), &skewed).unwrap();
+        store.write_account_state(&acme(), &skewed).await.unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), skewed, "another time at Zoho is news");
     }
 }

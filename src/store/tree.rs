@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::Serialize;
@@ -67,6 +68,31 @@ pub(super) struct Keeper {
     pub(super) gate: Option<Gate>,
     /// The reason why something is in memory only.
     pub(super) trouble: Arc<Mutex<Option<String>>>,
+    /// How far the disk is.
+    pub(super) progress: Arc<Progress>,
+}
+
+/// How many batches were written, and how many of them are on the disk for certain.
+#[derive(Default)]
+pub(super) struct Progress {
+    written: AtomicU64,
+    flushed: AtomicU64,
+    /// Whoever flushes for others has it.
+    pub(super) turn: tokio::sync::Mutex<()>,
+}
+
+impl Progress {
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn flushed(&self) -> u64 {
+        self.flushed.load(Ordering::SeqCst)
+    }
+
+    fn reached(&self, written: u64) {
+        self.flushed.fetch_max(written, Ordering::SeqCst);
+    }
 }
 
 /// The place of a tree's entries.
@@ -251,13 +277,20 @@ impl Tree {
     /// what was set in the others too.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Disk(tree) if self.keeper.trouble().is_none() => match flush(tree) {
-                Err(error) if self.keeper.goes_on => {
-                    self.keeper.set_trouble(Some(error.chain()));
-                    Ok(())
+            Place::Disk(tree) if self.keeper.trouble().is_none() => {
+                let written = self.keeper.progress.written();
+                match flush(tree) {
+                    Ok(()) => {
+                        self.keeper.progress.reached(written);
+                        Ok(())
+                    }
+                    Err(error) if self.keeper.goes_on => {
+                        self.keeper.set_trouble(Some(error.chain()));
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
                 }
-                result @ (Ok(()) | Err(_)) => result,
-            },
+            }
             // The disk has failed; the next write moves this tree into memory.
             Place::Disk(_) | Place::Memory(_) => Ok(()),
         }
@@ -358,7 +391,9 @@ impl Tree {
                 None => batch.remove(key.as_slice()),
             }
         }
-        tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })
+        tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })?;
+        self.keeper.progress.written.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 
     fn visit(

@@ -11,6 +11,8 @@
 //! whatever its status.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +32,9 @@ use super::transport::Transport;
 use super::veil::Veil;
 
 /// Keeps a token state before and after each fetch. An error keeps the fetch from being made.
-pub type Remember = Arc<dyn Fn(&TokenState) -> Result<(), String> + Send + Sync>;
+pub type Remember = Arc<dyn Fn(TokenState) -> Remembered + Send + Sync>;
+/// Ready when the state is kept.
+pub type Remembered = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// Fetches and holds the token.
 pub struct Tokens {
@@ -87,7 +91,7 @@ impl Tokens {
         }
         let mut noted = state.clone();
         noted.note_fetch(now);
-        self.keep(&noted)?;
+        self.keep(&noted).await?;
         *state = noted;
         let fetched = fetch(account, transport, &self.veil, now).await;
         self.count(&fetched);
@@ -102,7 +106,7 @@ impl Tokens {
             Err(Refusal::Denied { what, throttled }) => state.deny(now, what.clone(), *throttled),
             Err(Refusal::Other(_)) => {}
         }
-        self.keep(&state)?;
+        self.keep(&state).await?;
         match fetched {
             Ok(Given { secret, .. }) => {
                 self.veil.hide_access(&secret);
@@ -166,8 +170,8 @@ impl Tokens {
         self.state.lock().await.clone()
     }
 
-    fn keep(&self, state: &TokenState) -> Result<(), Error> {
-        (self.remember)(state).map_err(|why| token_error(Kind::Unremembered(why)))
+    async fn keep(&self, state: &TokenState) -> Result<(), Error> {
+        (self.remember)(state.clone()).await.map_err(|why| token_error(Kind::Unremembered(why)))
     }
 }
 

@@ -36,6 +36,7 @@ mod time;
 pub(crate) mod timed;
 pub mod transport;
 pub mod veil;
+mod window;
 pub mod wire;
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Sim {
             self.carrier.clone(),
             self.clock.clone(),
             remembered,
-            Arc::new(remember),
+            Arc::new(move |state| Box::pin(std::future::ready(remember(&state)))),
         )
     }
 }

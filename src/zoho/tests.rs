@@ -439,7 +439,13 @@ fn client_of(says: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Cli
 
 fn client_over(transport: impl Transport + 'static) -> Client {
     let clock = sim().client().clock().clone();
-    Client::new(account(), Arc::new(transport), clock, None, Arc::new(|_| Ok(())))
+    Client::new(
+        account(),
+        Arc::new(transport),
+        clock,
+        None,
+        Arc::new(|_| Box::pin(async { Ok(()) })),
+    )
 }
 
 fn said(status: u16, body: &str) -> Response {

@@ -1,4 +1,4 @@
-//! A transport that times what it carries.
+//! A transport that times what it carries, and learns from it how much the way bears.
 //!
 //! It stands at the seam and not in the client, so that one histogram holds the calls of all
 //! accounts and outlives a reload. A call counts when it ends, whatever came of it; one that is
@@ -13,18 +13,25 @@ use crate::model::latency::{Latencies, Server};
 
 use super::auth::TOKEN_PATH;
 use super::transport::{Exchange, Transport};
+use super::window::Window;
 
 /// Another transport, timed.
 pub(crate) struct Timed {
     inner: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     latencies: Mutex<Latencies>,
+    window: Window,
 }
 
 impl Timed {
     /// Times this one.
     pub(crate) fn new(inner: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Timed {
-        Timed { inner, clock, latencies: Mutex::default() }
+        Timed { inner, clock, latencies: Mutex::default(), window: Window::default() }
+    }
+
+    /// How many accounts may be served at once, as the calls so far went.
+    pub(crate) fn window(&self) -> usize {
+        self.window.size()
     }
 
     /// How long calls took so far.
@@ -39,6 +46,7 @@ impl Transport for Timed {
         let (method, started) = (request.method, self.clock.elapsed());
         Box::pin(async move {
             let result = self.inner.send(request).await;
+            self.window.ended(&result);
             let took = self.clock.elapsed().saturating_sub(started);
             let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
             latencies.entry((server, method)).or_default().add(took);

@@ -12,9 +12,11 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
+use tokio::sync::Semaphore;
 
 use crate::files;
 use crate::model::exchange::{Request, Response};
@@ -42,6 +44,11 @@ pub enum TransportError {
 /// The most of a reply that is read. A full page of 200 rows is far below it.
 pub const REPLY_MAX: usize = 8 * 1024 * 1024;
 
+/// A reply up to this is read at once; a full page of 200 rows is smaller.
+const REPLY_USUAL: usize = 256 * 1024;
+/// So many larger ones are read at once, which is 64 MiB at most.
+const LARGE_AT_ONCE: usize = 8;
+
 /// No bundle of certificates is larger.
 const CA_KIB_MAX: u64 = 8 * 1024;
 
@@ -50,6 +57,9 @@ const CA_KIB_MAX: u64 = 8 * 1024;
 pub struct Http {
     client: reqwest::Client,
     reads_body: bool,
+    /// Room for replies that are read beyond [`REPLY_USUAL`] at once: however many accounts are
+    /// served side by side, their answers together have a bound.
+    large: Arc<Semaphore>,
 }
 
 /// The reason why there is no HTTP client.
@@ -103,9 +113,13 @@ impl Http {
             let bad = |source| SetupError::BadCa { path: path.display().to_string(), source };
             let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(bad)?;
             builder = builder.tls_certs_merge(roots);
-            return Ok(Http { client: builder.build().map_err(bad)?, reads_body: true });
+            return Ok(Http::of(builder.build().map_err(bad)?));
         }
-        Ok(Http { client: builder.build().map_err(SetupError::Client)?, reads_body: true })
+        Ok(Http::of(builder.build().map_err(SetupError::Client)?))
+    }
+
+    fn of(client: reqwest::Client) -> Http {
+        Http { client, reads_body: true, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
     }
 
     /// The same, for replies whose status alone counts: nothing behind their head is read.
@@ -128,7 +142,8 @@ impl Http {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         });
         let headers = headers.collect();
-        let body = if self.reads_body { bounded_body(reply).await? } else { Vec::new() };
+        let body =
+            if self.reads_body { bounded_body(reply, &self.large).await? } else { Vec::new() };
         Ok(Response { status, headers, body })
     }
 }
@@ -177,13 +192,20 @@ pub fn install_crypto() {
     let _already = rustls::crypto::ring::default_provider().install_default();
 }
 
-async fn bounded_body(mut reply: reqwest::Response) -> Result<Vec<u8>, TransportError> {
-    let mut body = Vec::new();
+async fn bounded_body(
+    mut reply: reqwest::Response,
+    large: &Semaphore,
+) -> Result<Vec<u8>, TransportError> {
+    let (mut body, mut room) = (Vec::new(), None);
     while let Some(chunk) = reply.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > REPLY_MAX {
             return Err(TransportError::Lost(format!(
                 "the reply is larger than {REPLY_MAX} bytes"
             )));
+        }
+        if body.len() + chunk.len() > REPLY_USUAL && room.is_none() {
+            // It is never closed.
+            room = large.acquire().await.ok();
         }
         body.extend_from_slice(&chunk);
     }

@@ -54,7 +54,7 @@ pub use change::{Change, Delivery};
 pub use channel::Channel;
 pub use channelkeeper_core::model::exchange::{Request, Response};
 pub use counters::Counters;
-pub use faults::{Fault, Rule};
+pub use faults::{Endpoint, Fault, Rule};
 pub use hands::Hand;
 pub use knobs::{Knobs, Length, PostConflict};
 pub use org::Org;

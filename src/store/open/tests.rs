@@ -35,13 +35,19 @@ fn why_not(dir: &Path) -> OpenError {
     Store::open(dir, hours(0)).map(|_| ()).unwrap_err()
 }
 
+/// Waits for a write.
+fn done(write: impl Future<Output = Result<(), StoreError>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(write).unwrap();
+}
+
 /// A directory with a closed store of 300 records in it.
 fn filled() -> TempDir {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     store.write_records(&acme(), &changes(1..=300)).unwrap();
-    store.write_account_state(&acme(), &AccountState::default()).unwrap();
-    store.write_token(&acme(), &token()).unwrap();
+    done(store.write_account_state(&acme(), &AccountState::default()));
+    done(store.write_token(&acme(), &token()));
     dir
 }
 
@@ -82,7 +88,7 @@ fn what_was_written_is_there_after_a_restart() {
         looks: Failures::default().again(hours(0), "HTTP 500", None),
         ..AccountState::default()
     };
-    open(&dir).write_account_state(&acme(), &state).unwrap();
+    done(open(&dir).write_account_state(&acme(), &state));
     let store = open(&dir);
     let records: Vec<Record> = store.records(&acme()).unwrap().into_values().collect();
     assert_eq!(records, (1..=300).map(record).collect::<Vec<_>>());

@@ -99,7 +99,7 @@ pub struct Settings {
     pub http: Http,
     /// When to look for drift: a cron expression of six fields, in UTC.
     pub audit: String,
-    /// The most passes in flight.
+    /// The most passes in flight, beside those of emergencies.
     pub passes_max: usize,
     /// How long one HTTP call may take, from connect to the last byte.
     pub request_timeout: Duration,
@@ -162,7 +162,7 @@ impl Default for Settings {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 8470))),
             http: Http::default(),
             audit: "0 */15 * * * *".to_owned(),
-            passes_max: 8,
+            passes_max: 512,
             request_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             ca_file: None,

@@ -1,0 +1,138 @@
+//! How many accounts may be served at once, as the network between here and Zoho bears it.
+//!
+//! Zoho's own limits are an org's, and one account is never asked two things at once. So only what
+//! all accounts share bounds how many of them are served side by side: addresses, connections,
+//! memory. The window begins at [`START`] and doubles for as long as calls come through. When a
+//! tenth of a window's calls come to nothing on the way (no connection, no reply, 429), it is
+//! halved, and grows by a little from then on. Refusals and failures that an account is answered
+//! with say nothing about the way, and an account in trouble of its own is less than a tenth.
+//!
+//! Deliberately not here: the greatest number, which is the operator's (`passes_max`), and which
+//! account is served next.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::model::exchange::Response;
+
+use super::transport::TransportError;
+
+/// The window, shared by whoever sends and whoever decides how many may.
+#[derive(Debug, Default)]
+pub(crate) struct Window(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    size: usize,
+    /// Calls that have ended since the size was last judged, and how many of them got no answer.
+    ended: usize,
+    troubled: usize,
+    has_met_trouble: bool,
+}
+
+impl Window {
+    /// How many accounts may be served at once.
+    pub(crate) fn size(&self) -> usize {
+        self.state().size
+    }
+
+    /// A call has ended.
+    pub(crate) fn ended(&self, result: &Result<Response, TransportError>) {
+        let is_trouble = match result {
+            Ok(response) => response.status == TOO_MANY,
+            Err(TransportError::NotSent(_) | TransportError::Lost(_)) => true,
+        };
+        self.state().add(is_trouble);
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State { size: START, ended: 0, troubled: 0, has_met_trouble: false }
+    }
+}
+
+impl State {
+    fn add(&mut self, is_trouble: bool) {
+        self.ended += 1;
+        self.troubled += usize::from(is_trouble);
+        if self.ended < self.size {
+            return;
+        }
+        if self.troubled * TROUBLED_MAX >= self.ended {
+            self.has_met_trouble = true;
+            self.size = (self.size / 2).max(MIN);
+        } else if self.has_met_trouble {
+            self.size = (self.size + STEP).min(MAX);
+        } else {
+            self.size = (self.size * 2).min(MAX);
+        }
+        (self.ended, self.troubled) = (0, 0);
+    }
+}
+
+/// The size at the start.
+const START: usize = 32;
+/// The least: so many are served in any trouble, which is no load for anybody.
+const MIN: usize = 8;
+/// By how much it grows once it has met trouble.
+const STEP: usize = 8;
+/// No window is larger.
+const MAX: usize = 4096;
+/// It is halved when one call in so many gets no answer.
+const TROUBLED_MAX: usize = 10;
+const TOO_MANY: u16 = 429;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(window: &Window, status: u16, times: usize) {
+        for _ in 0..times {
+            let response = Response { status, headers: Vec::new(), body: Vec::new() };
+            window.ended(&Ok(response));
+        }
+    }
+
+    fn lost(window: &Window, times: usize) {
+        for _ in 0..times {
+            window.ended(&Err(TransportError::Lost("reset".to_owned())));
+        }
+    }
+
+    #[test]
+    fn it_doubles_with_each_window_of_calls_that_come_through_up_to_the_most() {
+        let window = Window::default();
+        answered(&window, 200, START - 1);
+        assert_eq!(window.size(), START);
+        answered(&window, 503, 1);
+        assert_eq!(window.size(), 2 * START);
+        answered(&window, 200, 100 * MAX);
+        assert_eq!(window.size(), MAX);
+    }
+
+    #[test]
+    fn a_tenth_of_calls_without_an_answer_halve_it_and_then_it_grows_by_a_little() {
+        let window = Window::default();
+        lost(&window, START.div_ceil(10));
+        answered(&window, 200, START - START.div_ceil(10));
+        assert_eq!(window.size(), START / 2);
+        answered(&window, 200, START / 2);
+        assert_eq!(window.size(), START / 2 + STEP);
+        answered(&window, 429, 1000);
+        assert_eq!(window.size(), MIN);
+    }
+
+    #[test]
+    fn one_account_in_trouble_of_its_own_does_not_hold_up_the_others() {
+        let window = Window::default();
+        for _ in 0..1000 {
+            answered(&window, 429, 1);
+            answered(&window, 200, 30);
+        }
+        assert_eq!(window.size(), MAX);
+    }
+}
