@@ -25,7 +25,7 @@ use super::{Common, Exit, complete, connect};
 #[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct BackfillArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<BackfillAction>,
     /// Recover a stretch of this channel
     #[arg(long, value_name = "[ACCOUNT/]CHANNEL", requires = "since", add = complete::channels())]
     channel: Option<Address>,
@@ -44,7 +44,7 @@ pub(super) struct BackfillArgs {
 }
 
 #[derive(Clone, Debug, Subcommand)]
-enum Action {
+enum BackfillAction {
     Release(ReleaseArgs),
     Abandon(AbandonArgs),
 }
@@ -79,11 +79,11 @@ pub(super) async fn run(
     let BackfillArgs { action, channel, since, until, plan, all } = args;
     let now = SystemClock::new().now();
     match (action, channel, since) {
-        (Some(Action::Release(ReleaseArgs { id })), ..) => {
+        (Some(BackfillAction::Release(ReleaseArgs { id })), ..) => {
             connect::ask(common, SettleRequest { id: id.clone(), fate: Fate::Release }).await?;
             said(common, stdout, &format!("recovery {id} is released"))
         }
-        (Some(Action::Abandon(AbandonArgs { id })), ..) => {
+        (Some(BackfillAction::Abandon(AbandonArgs { id })), ..) => {
             connect::ask(common, SettleRequest { id: id.clone(), fate: Fate::Abandon }).await?;
             said(common, stdout, &format!("recovery {id} is given up"))
         }

@@ -24,7 +24,7 @@ use super::{Common, Exit, complain};
 
 mod online;
 
-use online::{Answers, Verdict};
+use online::{Answers, OnlineVerdict};
 
 /// Check the config, and say which outages its channels survive.
 ///
@@ -94,7 +94,7 @@ pub(super) async fn run(
     for channels in &refused {
         complain(&format!("error: {channels}"));
     }
-    let is_bad = checked.online.iter().any(|answers| answers.verdict() == Verdict::Bad);
+    let is_bad = checked.online.iter().any(|answers| answers.verdict() == OnlineVerdict::Bad);
     Ok(match checked.online.iter().any(Answers::is_unheard) {
         _ if is_bad || !refused.is_empty() => Exit::BadConfig,
         true => Exit::Failed,

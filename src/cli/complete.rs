@@ -55,15 +55,15 @@ pub(super) fn targets() -> ArgValueCompleter {
 }
 
 /// A name, and a word on it.
-type Named = (String, String);
+type NamedWord = (String, String);
 
-fn account_names(desired: &Desired) -> Vec<Named> {
+fn account_names(desired: &Desired) -> Vec<NamedWord> {
     let names = desired.accounts.keys().map(|name| (name.to_string(), "account".to_owned()));
     names.collect()
 }
 
 /// Each channel by its name, and by its account and its name.
-fn channel_names(desired: &Desired) -> Vec<Named> {
+fn channel_names(desired: &Desired) -> Vec<NamedWord> {
     let (mut bare, mut whole) = (Vec::new(), Vec::new());
     for (account, held) in &desired.accounts {
         for spec in held.specs.values() {
@@ -76,7 +76,10 @@ fn channel_names(desired: &Desired) -> Vec<Named> {
     bare
 }
 
-fn candidates(current: &OsStr, names: impl Fn(&Desired) -> Vec<Named>) -> Vec<CompletionCandidate> {
+fn candidates(
+    current: &OsStr,
+    names: impl Fn(&Desired) -> Vec<NamedWord>,
+) -> Vec<CompletionCandidate> {
     let Some(current) = current.to_str() else { return Vec::new() };
     let path = config_of(std::env::args_os().skip_while(|word| word != "--"));
     let loaded = config::load(&path, &Surroundings::of_process().fetching_no_secrets());
@@ -88,9 +91,10 @@ fn candidates(current: &OsStr, names: impl Fn(&Desired) -> Vec<Named>) -> Vec<Co
 }
 
 /// Names that begin so. Whoever has not typed an account and its slash is shown bare names.
-fn matching(current: &str, names: Vec<Named>) -> Vec<Named> {
+fn matching(current: &str, names: Vec<NamedWord>) -> Vec<NamedWord> {
     let has_slash = current.contains('/');
-    let begins = |(name, _): &Named| name.starts_with(current) && name.contains('/') == has_slash;
+    let begins =
+        |(name, _): &NamedWord| name.starts_with(current) && name.contains('/') == has_slash;
     names.into_iter().filter(begins).take(NAMES_MAX).collect()
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct DemoArgs {
 }
 
 /// The parts that the demo runs on.
-struct Stage {
+struct DemoStage {
     zoho: Arc<Mutex<Zoho>>,
     clock: Arc<dyn Clock>,
     begins: Timestamp,
@@ -80,10 +80,10 @@ pub(super) async fn run(args: DemoArgs, stdout: &mut (dyn Write + Send)) -> anyh
 async fn play(
     daemon: Daemon,
     director: Director,
-    stage: &Stage,
+    stage: &DemoStage,
     mut story: story::Story,
     stdout: &mut (dyn Write + Send),
-) -> anyhow::Result<summary::Summary> {
+) -> anyhow::Result<summary::DemoSummary> {
     let mut signals = crate::daemon::signals::Incoming::listen()?;
     let (lines, mut told) = mpsc::channel(256);
     let stopper = daemon.stopper();
@@ -110,7 +110,7 @@ async fn play(
     Ok(summary)
 }
 
-async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::Result<Stage> {
+async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::Result<DemoStage> {
     let now = whole_seconds(SystemClock::new().now());
     // On the hour, as the audits are.
     let begins = before(now, Duration::from_secs(now.as_second().rem_euclid(3600).unsigned_abs()));
@@ -129,11 +129,11 @@ async fn stage(dir: &Path, speed: u32, closing: &CancellationToken) -> anyhow::R
     let config = dir.join("config.toml");
     std::fs::write(&config, world::config(&base, true))
         .context("the demo's config cannot be written")?;
-    Ok(Stage { zoho, clock, begins, speed, config, base })
+    Ok(DemoStage { zoho, clock, begins, speed, config, base })
 }
 
 fn options(
-    stage: &Stage,
+    stage: &DemoStage,
     dir: &Path,
     listen: SocketAddr,
     observer: mpsc::Sender<Arc<crate::reconcile::report::AccountReport>>,

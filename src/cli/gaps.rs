@@ -28,7 +28,7 @@ use super::{Common, Exit, complete, connect};
 #[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct GapsArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<GapsAction>,
     /// Only this channel, also when it is declared no longer
     #[arg(value_name = "[ACCOUNT/]CHANNEL", add = complete::channels())]
     channel: Option<Address>,
@@ -50,7 +50,7 @@ pub(super) struct GapsArgs {
 }
 
 #[derive(Clone, Debug, Subcommand)]
-enum Action {
+enum GapsAction {
     Ack(AckArgs),
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let GapsArgs { action, channel, named, since, all, hints, exit_code } = args;
-    if let Some(Action::Ack(args)) = action {
+    if let Some(GapsAction::Ack(args)) = action {
         return ack(args, common, stdout).await;
     }
     let now = crate::clock::Clock::now(&crate::clock::SystemClock::new());

@@ -26,7 +26,7 @@ use super::{Common, Exit, complain, complete};
 mod declare;
 mod toml;
 
-use declare::{Found, Imported};
+use declare::{ImportFound, Imported};
 
 /// Print the channels of an account as declarations for the config.
 ///
@@ -60,7 +60,7 @@ pub(super) async fn run(
     let (listing, tokens) = subject.client.list_with_tokens().await?;
     let records = here.store.records(subject.name())?;
     let declared = here.fleet.subjects.values().flat_map(|subject| subject.desired.specs.values());
-    let found = Found {
+    let found = ImportFound {
         account: subject.name(),
         owner: &here.fleet.settings.owner,
         channels: &listing.channels,
@@ -103,7 +103,7 @@ pub(super) async fn run(
 fn refusals(
     imported: &Imported,
     common: &Common,
-    found: &Found<'_>,
+    found: &ImportFound<'_>,
 ) -> BTreeMap<ChannelId, String> {
     let texts = imported.channels.iter().map(|channel| toml::alone(imported, channel)).collect();
     let surroundings = Surroundings::of_process().fetching_no_secrets();

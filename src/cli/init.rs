@@ -22,7 +22,7 @@ mod hidden;
 mod text;
 mod wishes;
 
-use wishes::{Terminal, Wishes};
+use wishes::{InitAnswers, Terminal};
 
 /// Write a config to begin with, and its secrets.
 ///
@@ -75,13 +75,13 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let place = Place::beside(&common.config);
+    let place = InitPlaces::beside(&common.config);
     place.is_free()?;
     let stdin = std::io::stdin();
     let is_asked = stdin.is_terminal();
     let wishes = {
         let mut terminal = Terminal { input: &mut std::io::BufReader::new(stdin), is_asked };
-        Wishes::get(args, &mut terminal).await?
+        InitAnswers::get(args, &mut terminal).await?
     };
     let mut random = [0_u8; TOKEN_BYTES];
     getrandom::fill(&mut random).context("the system gives no random bytes")?;
@@ -121,16 +121,16 @@ fn told(made: &Made, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow
 }
 
 /// Where everything goes.
-struct Place {
+struct InitPlaces {
     config: PathBuf,
     client_secret: PathBuf,
     channel_token: PathBuf,
 }
 
-impl Place {
-    fn beside(config: &Path) -> Place {
+impl InitPlaces {
+    fn beside(config: &Path) -> InitPlaces {
         let secrets = config.parent().unwrap_or(Path::new("")).join("secrets");
-        Place {
+        InitPlaces {
             config: config.to_owned(),
             client_secret: secrets.join("client-secret"),
             channel_token: secrets.join("channel-token"),
@@ -139,7 +139,7 @@ impl Place {
 
     /// Said before anybody is asked anything.
     fn is_free(&self) -> anyhow::Result<()> {
-        let Place { config, client_secret, channel_token } = self;
+        let InitPlaces { config, client_secret, channel_token } = self;
         for path in [config, client_secret, channel_token] {
             if std::fs::symlink_metadata(path).is_ok() {
                 bail!(

@@ -36,8 +36,8 @@ use super::{Common, Exit, complain};
 mod judge;
 mod summary;
 
-use judge::{Declared, Judged};
-use summary::Summary;
+use judge::{Expected, JudgedDelivery};
+use summary::DeliveryCounts;
 
 /// Receive deliveries, and judge each one.
 ///
@@ -78,7 +78,7 @@ pub(super) async fn run(
     let loaded = Loaded { warnings: Vec::new(), ..loaded };
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
-    let declared = Arc::new(Declared::of(&desired));
+    let declared = Arc::new(Expected::of(&desired));
     let mut ends = signals::Incoming::listen()?;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
@@ -87,13 +87,13 @@ pub(super) async fn run(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (heard, mut came) = mpsc::channel(WAITING_MAX);
-    let door = Door { declared: declared.clone(), clock: clock.clone(), heard };
+    let door = Reception { declared: declared.clone(), clock: clock.clone(), heard };
     let closing = CancellationToken::new();
     let router = Router::new().fallback(receive).with_state(door);
     let mut server = tokio::spawn(serve(listener, router, BRISK, |_| Some(()), closing.clone()));
     let _closed_on_the_way_out = closing.clone().drop_guard();
 
-    let mut printer = Printer { summary: Summary::of(&declared), json: common.json, stdout };
+    let mut printer = Printer { summary: DeliveryCounts::of(&declared), json: common.json, stdout };
     let over = clock.sleep(length.unwrap_or(Duration::MAX));
     tokio::pin!(over);
     while count.is_none_or(|count| printer.summary.deliveries() < count) {
@@ -124,7 +124,7 @@ pub(super) async fn run(
 }
 
 /// Says which channels' deliveries cannot be verified here.
-fn tell_unverifiable(declared: &Declared) {
+fn tell_unverifiable(declared: &Expected) {
     let channels = declared.channels();
     let bare: Vec<String> = channels
         .iter()
@@ -145,22 +145,22 @@ fn tell_unverifiable(declared: &Declared) {
 
 /// The parts that every request is received with.
 #[derive(Clone)]
-struct Door {
-    declared: Arc<Declared>,
+struct Reception {
+    declared: Arc<Expected>,
     clock: Arc<dyn Clock>,
-    heard: mpsc::Sender<Heard>,
+    heard: mpsc::Sender<Received>,
 }
 
 /// The result of a request.
-enum Heard {
+enum Received {
     /// A delivery.
-    Delivery(Judged),
+    Delivery(JudgedDelivery),
     /// No delivery, and its answer.
     Refused(Timestamp, StatusCode),
 }
 
 /// Judges one request, hands on what came of it, and then answers.
-async fn receive(State(door): State<Door>, request: Request) -> StatusCode {
+async fn receive(State(door): State<Reception>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
     let read = if parts.method == Method::POST {
         read(body).await
@@ -175,9 +175,9 @@ async fn receive(State(door): State<Door>, request: Request) -> StatusCode {
         Ok(judged) => {
             let answer =
                 if judged.verdict.is_taken() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
-            (Heard::Delivery(judged), answer)
+            (Received::Delivery(judged), answer)
         }
-        Err(answer) => (Heard::Refused(at, answer), answer),
+        Err(answer) => (Received::Refused(at, answer), answer),
     };
     // Nobody prints any more when stdout is closed: then nothing is taken either.
     door.heard.send(heard).await.map_or(StatusCode::SERVICE_UNAVAILABLE, |()| answer)
@@ -195,15 +195,15 @@ async fn read(body: Body) -> Result<Vec<u8>, StatusCode> {
 
 /// One line for whatever came, as it comes.
 struct Printer<'o> {
-    summary: Summary,
+    summary: DeliveryCounts,
     json: bool,
     stdout: &'o mut (dyn Write + Send),
 }
 
 impl Printer<'_> {
-    fn take(&mut self, heard: &Heard) -> anyhow::Result<()> {
+    fn take(&mut self, heard: &Received) -> anyhow::Result<()> {
         match heard {
-            Heard::Delivery(judged) => {
+            Received::Delivery(judged) => {
                 self.summary.count(judged);
                 if self.json {
                     writeln!(self.stdout, "{}", serde_json::to_string(judged)?)?;
@@ -211,7 +211,7 @@ impl Printer<'_> {
                     writeln!(self.stdout, "{judged}")?;
                 }
             }
-            Heard::Refused(at, answer) => {
+            Received::Refused(at, answer) => {
                 self.summary.refuse();
                 complain(&format!("{at:.0}  no delivery: answered with {answer}"));
             }

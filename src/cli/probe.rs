@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Surroundings;
 use crate::config::secrets::fetch;
 use crate::daemon::requests::SummaryRequest;
-use crate::expose::probe::{Grade, Limits, Verdict, judge, read};
+use crate::expose::probe::{Grade, Judgement, ProbeLimits, judge, read};
 use crate::expose::summary::Summary;
 use crate::files;
 use crate::model::secret::Origin;
@@ -58,16 +58,16 @@ pub(super) async fn run(
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let ProbeArgs { file, url, token_file, warning, critical, stale } = args;
-    let limits = Limits { warning, critical, stale };
+    let limits = ProbeLimits { warning, critical, stale };
     let source = match (file, url) {
-        (Some(path), _) => Source::File(path),
-        (None, Some(url)) => Source::Url(url, token_file),
-        (None, None) => Source::Daemon,
+        (Some(path), _) => ProbeSource::File(path),
+        (None, Some(url)) => ProbeSource::Url(url, token_file),
+        (None, None) => ProbeSource::Daemon,
     };
     let verdict = match source.summary(common).await {
         Ok(Some(summary)) => judge(&summary, &limits, SystemClock::new().now()),
-        Ok(None) => Verdict::of(Grade::Critical, "no daemon is running, so nothing is renewed"),
-        Err(error) => Verdict::of(Grade::Unknown, &format!("{error:#}")),
+        Ok(None) => Judgement::of(Grade::Critical, "no daemon is running, so nothing is renewed"),
+        Err(error) => Judgement::of(Grade::Unknown, &format!("{error:#}")),
     };
     if common.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&verdict)?)?;
@@ -87,23 +87,23 @@ pub(super) fn misused(stdout: &mut (dyn Write + Send)) -> Exit {
     Exit::Probed(Grade::Unknown)
 }
 
-enum Source {
+enum ProbeSource {
     File(PathBuf),
     /// With the file of the token for it.
     Url(String, Option<PathBuf>),
     Daemon,
 }
 
-impl Source {
+impl ProbeSource {
     /// The summary; nothing when no daemon runs.
     async fn summary(&self, common: &Common) -> anyhow::Result<Option<Summary>> {
         match self {
-            Source::File(path) => {
+            ProbeSource::File(path) => {
                 let bytes = read_file(path)
                     .with_context(|| format!("{} cannot be read", path.display()))?;
                 parsed(&bytes).with_context(|| path.display().to_string()).map(Some)
             }
-            Source::Url(url, token_file) => {
+            ProbeSource::Url(url, token_file) => {
                 let token = token_file
                     .clone()
                     .map(|path| fetch(&Origin::File(path), &Surroundings::of_process()));
@@ -111,7 +111,7 @@ impl Source {
                 let bytes = connect::fetch(url, token.as_ref(), SUMMARY, BOUNDS).await?;
                 parsed(&bytes).context("what it answered").map(Some)
             }
-            Source::Daemon => {
+            ProbeSource::Daemon => {
                 let Some(daemon) = connect::daemon(common).await? else { return Ok(None) };
                 daemon.ask(SummaryRequest {}).await.map(Some)
             }

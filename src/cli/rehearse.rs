@@ -29,7 +29,7 @@ mod tests;
 mod trouble;
 
 use outcome::Rehearsal;
-use progress::Progress;
+use progress::RehearsalProgress;
 use stage::Script;
 use trouble::{Blow, Outage, Trouble};
 
@@ -73,7 +73,7 @@ pub(super) async fn run(
     print_problems(&loaded);
     let Some(desired) = loaded.desired else { return Ok(Exit::BadConfig) };
     // A runtime cannot wait for another one.
-    let (days, progress) = (args.days, Progress::default());
+    let (days, progress) = (args.days, RehearsalProgress::default());
     let watched = progress.clone();
     let playing = tokio::task::spawn_blocking(move || args.rehearse(desired, watched));
     let rehearsal = progress.shown_until(playing, days, common).await??;
@@ -86,7 +86,7 @@ pub(super) async fn run(
 }
 
 impl RehearseArgs {
-    fn rehearse(self, desired: Desired, progress: Progress) -> anyhow::Result<Rehearsal> {
+    fn rehearse(self, desired: Desired, progress: RehearsalProgress) -> anyhow::Result<Rehearsal> {
         let RehearseArgs { days, seed, outage, revoke_token, restore_token, edit } = self;
         let asked = Trouble {
             outages: outage,

@@ -118,13 +118,13 @@ impl std::error::Error for Problem {}
 /// The problems found so far, without their lines.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    list: Vec<Note>,
+    list: Vec<ProblemNote>,
     seen: HashSet<(Place, String)>,
     left_out: usize,
 }
 
 #[derive(Debug)]
-struct Note {
+struct ProblemNote {
     place: Place,
     message: String,
     help: Option<String>,
@@ -175,14 +175,14 @@ impl Notes {
             self.left_out += usize::from(severity == Severity::Error);
         } else if self.seen.insert((place, message.clone())) {
             let help = (!help.is_empty()).then_some(help);
-            self.list.push(Note { place, message, help, severity });
+            self.list.push(ProblemNote { place, message, help, severity });
         }
     }
 }
 
-impl Note {
+impl ProblemNote {
     fn shown(self, sources: &[Source]) -> Problem {
-        let Note { place, message, help, severity } = self;
+        let ProblemNote { place, message, help, severity } = self;
         let source = &sources[place.file as usize];
         let (line, column) = source.position(place);
         let snippet = Some(source.snippet(place));

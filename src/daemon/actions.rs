@@ -283,7 +283,7 @@ pub fn ack(
 }
 
 /// One channel's ledger with its acknowledgements.
-struct Kept {
+struct LedgerKept {
     account: AccountName,
     ledger: Ledger,
     acks: Acks,
@@ -291,7 +291,7 @@ struct Kept {
     zoho_now: Timestamp,
 }
 
-impl Kept {
+impl LedgerKept {
     fn views(&self, since: Option<Timestamp>) -> Vec<GapView> {
         views(self.account.as_str(), &self.ledger, &self.acks, since, self.zoho_now)
     }
@@ -307,7 +307,7 @@ fn ledgers(
     store: &Store,
     asked: Option<&Address>,
     now: Timestamp,
-) -> Result<Vec<Kept>, VerbError> {
+) -> Result<Vec<LedgerKept>, VerbError> {
     let is_asked = |name: &ChannelName| asked.is_none_or(|asked| asked.channel == *name);
     let (mut all, mut names, mut found) = (Vec::new(), Vec::new(), asked.is_none());
     let mut accounts = store.ledger_accounts()?;
@@ -325,7 +325,7 @@ fn ledgers(
         found |= !ledgers.is_empty();
         for ledger in ledgers {
             let acks = store.acks(&account, ledger.id)?;
-            all.push(Kept { account: account.clone(), ledger, acks, zoho_now });
+            all.push(LedgerKept { account: account.clone(), ledger, acks, zoho_now });
         }
     }
     match asked.filter(|_| !found) {

@@ -63,7 +63,7 @@ pub(crate) struct Backfill {
 }
 
 /// How long until there may be something to do again.
-type Wait = Duration;
+type Rest = Duration;
 
 impl Backfill {
     /// The task of this daemon.
@@ -109,11 +109,11 @@ impl Backfill {
 
     /// Everything that can be done, for about [`TURN`], of accounts that do not rest. No wait is an
     /// answer: all of them do.
-    async fn turn(&self, fleet: &Fleet, resting: &mut BTreeSet<AccountName>) -> Option<Wait> {
+    async fn turn(&self, fleet: &Fleet, resting: &mut BTreeSet<AccountName>) -> Option<Rest> {
         if self.store.trouble().is_some() {
             return Some(LOOK_AT_CLOCK);
         }
-        let mut at_work: JoinSet<Result<Wait, StoreError>> = JoinSet::new();
+        let mut at_work: JoinSet<Result<Rest, StoreError>> = JoinSet::new();
         let mut by_url: BTreeMap<Fingerprint, Vec<(Arc<Subject>, Recovery)>> = BTreeMap::new();
         let awake: Vec<_> =
             fleet.subjects.values().filter(|one| !resting.contains(one.name())).collect();
@@ -146,9 +146,9 @@ impl Backfill {
     }
 
     /// Does `work` of one account for about [`TURN`] at most, until it says how long to wait.
-    async fn while_there_is_time<F>(&self, mut work: impl FnMut() -> F) -> Result<Wait, StoreError>
+    async fn while_there_is_time<F>(&self, mut work: impl FnMut() -> F) -> Result<Rest, StoreError>
     where
-        F: Future<Output = Result<Option<Wait>, StoreError>>,
+        F: Future<Output = Result<Option<Rest>, StoreError>>,
     {
         let begun = self.clock.elapsed();
         while self.clock.elapsed().saturating_sub(begun) < TURN {
@@ -184,7 +184,7 @@ impl Backfill {
     }
 
     /// How long the account is still left alone.
-    fn is_left_alone(&self, account: &AccountName) -> Option<Wait> {
+    fn is_left_alone(&self, account: &AccountName) -> Option<Rest> {
         let left_alone = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = left_alone.get(account)?.saturating_sub(self.clock.elapsed());
         (!wait.is_zero()).then_some(wait)
@@ -201,7 +201,7 @@ fn rule_of(spec: &Spec, recovery: &Recovery) -> Option<Rule> {
     spec.backfill.or_else(|| recovery.asked.map(|_| Rule::new(Mode::On)))
 }
 
-async fn shortest_wait(mut at_work: JoinSet<Result<Wait, StoreError>>) -> Wait {
+async fn shortest_wait(mut at_work: JoinSet<Result<Rest, StoreError>>) -> Rest {
     let mut shortest = LOOK_AT_CLOCK;
     while let Some(ended) = at_work.join_next().await {
         match ended {

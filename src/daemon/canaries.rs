@@ -118,7 +118,7 @@ impl Canaries {
         while under_way.join_next().await.is_some() {}
     }
 
-    fn means(&self) -> Means {
+    fn means(&self) -> CanaryMeans {
         let Canaries { fleet: _, wakes, clock, transport, store } = self;
         (wakes.clone(), clock.clone(), transport.clone(), store.clone())
     }
@@ -164,10 +164,10 @@ impl Canaries {
     }
 }
 
-type Means = (Wakes, Arc<dyn Clock>, Arc<dyn Transport>, Store);
+type CanaryMeans = (Wakes, Arc<dyn Clock>, Arc<dyn Transport>, Store);
 
 /// Sends one canary, stores its fate, and wakes the account when that is news.
-async fn send((wakes, clock, transport, store): Means, due: Due) {
+async fn send((wakes, clock, transport, store): CanaryMeans, due: Due) {
     let Due { account, url, request, sent_at } = due;
     let answered = tokio::select! {
         answered = transport.send(request) => answered.map_err(|error| error.to_string()),

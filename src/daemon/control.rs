@@ -154,35 +154,35 @@ fn verb<V: Verb>() -> axum::Router<Desk> {
     let by_query =
         async |State(desk): State<Desk>, Query(verb): Query<V>| answered(verb, &desk).await;
     let by_body =
-        async |State(desk): State<Desk>, Asked(verb): Asked<V>| answered(verb, &desk).await;
+        async |State(desk): State<Desk>, Posted(verb): Posted<V>| answered(verb, &desk).await;
     let route = if is_get::<V>() { get(by_query) } else { post(by_body) };
     let router = axum::Router::new().route(V::PATH, route);
     if V::USE == Use::Look { router } else { router.route_layer(from_fn(noted)) }
 }
 
-async fn answered<V: Verb>(verb: V, desk: &Desk) -> Result<Json<V::Answer>, Refusal> {
+async fn answered<V: Verb>(verb: V, desk: &Desk) -> Result<Json<V::Answer>, BadRequest> {
     Ok(Json(verb.answer(desk).await?))
 }
 
 /// A body, read strictly; what cannot be read is refused in words like everything else.
-struct Asked<T>(T);
+struct Posted<T>(T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
-    type Rejection = Refusal;
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Posted<T> {
+    type Rejection = BadRequest;
 
-    async fn from_request(request: Request, state: &S) -> Result<Asked<T>, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Posted<T>, BadRequest> {
         let read = tokio::time::timeout(BODY_TIMEOUT, Json::from_request(request, state)).await;
-        let late = |_elapsed| Refusal {
+        let late = |_elapsed| BadRequest {
             status: StatusCode::REQUEST_TIMEOUT,
             why: "the body took too long".to_owned(),
         };
         let Json(body): Json<Map<String, Value>> = read.map_err(late)??;
-        let bad = |why: String| Refusal { status: StatusCode::BAD_REQUEST, why };
+        let bad = |why: String| BadRequest { status: StatusCode::BAD_REQUEST, why };
         if let Some(field) = null_field(&body) {
             return Err(bad(format!("{field} is null: name one, or leave the field out")));
         }
         let body = serde_json::from_value(Value::Object(body));
-        body.map(Asked).map_err(|error| bad(error.to_string()))
+        body.map(Posted).map_err(|error| bad(error.to_string()))
     }
 }
 
@@ -195,24 +195,24 @@ fn null_field(body: &Map<String, Value>) -> Option<String> {
     })
 }
 
-impl From<JsonRejection> for Refusal {
-    fn from(rejection: JsonRejection) -> Refusal {
+impl From<JsonRejection> for BadRequest {
+    fn from(rejection: JsonRejection) -> BadRequest {
         let status = match rejection.status() {
             // That word is kept for the config.
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             other => other,
         };
-        Refusal { status, why: rejection.body_text() }
+        BadRequest { status, why: rejection.body_text() }
     }
 }
 
-struct Refusal {
+struct BadRequest {
     status: StatusCode,
     why: String,
 }
 
-impl From<VerbError> for Refusal {
-    fn from(error: VerbError) -> Refusal {
+impl From<VerbError> for BadRequest {
+    fn from(error: VerbError) -> BadRequest {
         let status = match &error {
             VerbError::Name(_)
             | VerbError::BadNote(_)
@@ -228,11 +228,11 @@ impl From<VerbError> for Refusal {
             | VerbError::StoreFails(_)
             | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Refusal { status, why: chain(&error) }
+        BadRequest { status, why: chain(&error) }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for BadRequest {
     fn into_response(self) -> Response {
         (self.status, Json(ErrorReply { error: self.why })).into_response()
     }

@@ -37,7 +37,7 @@ use super::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
     ReloadRequest, RenewRequest, ResumeRequest, SlackRequest, StatusRequest, SummaryRequest, Which,
 };
-use super::scheduler::{Heard, Links};
+use super::scheduler::{Links, PassReports};
 use super::slack;
 use super::views::{Acked, Applied, Missed, PauseView, Resumed};
 
@@ -362,7 +362,7 @@ impl Desk {
     }
 
     /// Begins to hear what passes do.
-    async fn listen(&self) -> Result<Arc<Heard>, VerbError> {
+    async fn listen(&self) -> Result<Arc<PassReports>, VerbError> {
         self.links.wakes.listen().await.ok_or(VerbError::Stopping)
     }
 
@@ -372,7 +372,7 @@ impl Desk {
         &self,
         why: &str,
         which: &Which,
-        heard: &Heard,
+        heard: &PassReports,
     ) -> Result<Vec<Applied>, VerbError> {
         let chosen = self.fleet().chosen(which)?;
         let all = which.account.is_none() && which.channel.is_none();

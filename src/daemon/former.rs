@@ -67,14 +67,14 @@ pub fn remember(
 }
 
 /// An account that the config leaves out.
-struct LeftOut {
+struct FormerAccount {
     /// Without a channel.
     account: AccountDesired,
     /// How many channels are still its own.
     channels: usize,
 }
 
-impl LeftOut {
+impl FormerAccount {
     fn warning(&self, name: &AccountName) -> String {
         format!(
             "account {name} is declared no longer and has {} (they go on being renewed; \
@@ -91,7 +91,7 @@ fn left_out_accounts(
     fleet: Option<&Fleet>,
     store: &Store,
     fetch: Fetch<'_>,
-) -> Result<BTreeMap<AccountName, LeftOut>, StoreError> {
+) -> Result<BTreeMap<AccountName, FormerAccount>, StoreError> {
     let declared = ids(desired);
     let mut found: BTreeMap<AccountName, usize> = BTreeMap::new();
     for name in store.declared_accounts()? {
@@ -109,7 +109,10 @@ fn left_out_accounts(
             Some(held) => held.desired.account.clone(),
             None => stored.accounts.remove(&name)?.account,
         };
-        Some((name, LeftOut { account: AccountDesired::new(account, BTreeMap::new()), channels }))
+        Some((
+            name,
+            FormerAccount { account: AccountDesired::new(account, BTreeMap::new()), channels },
+        ))
     });
     Ok(left.collect())
 }

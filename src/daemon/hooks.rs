@@ -29,7 +29,7 @@ use crate::zoho::transport::Transport;
 
 use super::alerts::request;
 use super::fleet::Fleet;
-use super::scheduler::{Heard, Links, Message, chain};
+use super::scheduler::{Links, Message, PassReports, chain};
 
 mod command;
 
@@ -49,7 +49,7 @@ pub struct Teller {
     board: HookBoard,
     hooks: Hooks,
     /// The reports of passes, while somebody is told of anything.
-    heard: Option<Arc<Heard>>,
+    heard: Option<Arc<PassReports>>,
     seen: Seen,
     ways: BTreeMap<HookWay, Lane>,
     running: JoinSet<(HookWay, Told)>,

@@ -39,7 +39,7 @@ use super::notify::{self, Service};
 use super::refetch;
 use super::reload::{Reloader, Reloading};
 use super::scheduler::Links;
-use super::signals::{Asked, Incoming};
+use super::signals::{Incoming, SignalAsked};
 use super::tasks::{Stop, Task, TaskError, Tasks};
 use super::wanted::{Wanted, wanted};
 use super::watchdog::Watchdog;
@@ -220,8 +220,8 @@ impl Daemon {
                 }
                 asked = next_signal(&mut self.incoming) => match asked {
                     // Faults of the config are logged, and shown by health.
-                    Asked::Reload => self.reload(Emptied::Refused).await.map(drop),
-                    Asked::Stop | Asked::Abort => Err(asked),
+                    SignalAsked::Reload => self.reload(Emptied::Refused).await.map(drop),
+                    SignalAsked::Stop | SignalAsked::Abort => Err(asked),
                 },
                 // Once it cannot change any more, the scheduler has ended, and that ends this too.
                 Ok(()) = overview.changed() => {
@@ -237,8 +237,8 @@ impl Daemon {
             };
             match asked {
                 Ok(()) => {}
-                Err(Asked::Abort) => return aborted(),
-                Err(Asked::Stop | Asked::Reload) => {
+                Err(SignalAsked::Abort) => return aborted(),
+                Err(SignalAsked::Stop | SignalAsked::Reload) => {
                     info!("stopping; a second signal does not wait");
                     self.stop.asked.cancel();
                 }
@@ -249,7 +249,7 @@ impl Daemon {
 
     /// A reload, during which signals are heard: a file may be long in coming. One to stop ends it,
     /// and is the error.
-    async fn reload(&mut self, emptied: Emptied) -> Result<Result<(), Vec<String>>, Asked> {
+    async fn reload(&mut self, emptied: Emptied) -> Result<Result<(), Vec<String>>, SignalAsked> {
         loop {
             let mut again = false;
             let reload = self.service.reloading(self.reloader.reload(emptied));
@@ -259,8 +259,8 @@ impl Daemon {
                     reloaded = &mut reload => break reloaded,
                     asked = next_signal(&mut self.incoming) => match asked {
                         // The file may have changed since it was read.
-                        Asked::Reload => again = true,
-                        Asked::Stop | Asked::Abort => return Err(asked),
+                        SignalAsked::Reload => again = true,
+                        SignalAsked::Stop | SignalAsked::Abort => return Err(asked),
                     },
                 }
             };
@@ -280,8 +280,8 @@ impl Daemon {
             tokio::select! {
                 ended = &mut joined => return Ok(result.and(ended)?),
                 asked = next_signal(&mut self.incoming) => match asked {
-                    Asked::Reload | Asked::Stop => {}
-                    Asked::Abort => return aborted(),
+                    SignalAsked::Reload | SignalAsked::Stop => {}
+                    SignalAsked::Abort => return aborted(),
                 },
             }
         }
@@ -289,9 +289,9 @@ impl Daemon {
 }
 
 /// No more signals to come is as bad as one to stop at once.
-async fn next_signal(incoming: &mut Option<Incoming>) -> Asked {
+async fn next_signal(incoming: &mut Option<Incoming>) -> SignalAsked {
     match incoming {
-        Some(incoming) => incoming.next().await.unwrap_or(Asked::Abort),
+        Some(incoming) => incoming.next().await.unwrap_or(SignalAsked::Abort),
         None => std::future::pending().await,
     }
 }

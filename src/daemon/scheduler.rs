@@ -55,7 +55,7 @@ pub enum Message {
         done: Option<(oneshot::Sender<()>, Until)>,
     },
     /// Somebody hears the reports of all passes, for as long as this is held.
-    Listen(Weak<Heard>),
+    Listen(Weak<PassReports>),
     /// Look for drift, at those accounts that have credits for it.
     Audit,
     /// Hold another fleet from now on.
@@ -93,9 +93,9 @@ pub enum Until {
 
 /// The reports of all passes that have ended since somebody began to listen.
 #[derive(Debug, Default)]
-pub struct Heard(Mutex<BTreeMap<AccountName, Vec<Arc<AccountReport>>>>);
+pub struct PassReports(Mutex<BTreeMap<AccountName, Vec<Arc<AccountReport>>>>);
 
-impl Heard {
+impl PassReports {
     fn hear(&self, report: &Arc<AccountReport>) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.entry(report.account.clone()).or_default().push(report.clone());
@@ -166,8 +166,8 @@ impl Wakes {
     }
 
     /// Begins to hear the reports of all passes; nothing when the daemon has stopped.
-    pub async fn listen(&self) -> Option<Arc<Heard>> {
-        let heard = Arc::<Heard>::default();
+    pub async fn listen(&self) -> Option<Arc<PassReports>> {
+        let heard = Arc::<PassReports>::default();
         self.0.send(Message::Listen(Arc::downgrade(&heard))).await.ok()?;
         Some(heard)
     }
@@ -220,7 +220,7 @@ pub struct Scheduler {
     watchdog: Option<Watchdog>,
     timed: Arc<Timed>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
-    listeners: Vec<Weak<Heard>>,
+    listeners: Vec<Weak<PassReports>>,
     /// True when passes are made that nobody asked for.
     is_holding: bool,
     last_look: (Timestamp, Duration),

@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 
 /// The request that a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum SignalAsked {
     /// Finish what is under way and stop.
     Stop,
     /// Stop at once.
@@ -41,20 +41,20 @@ impl Incoming {
     }
 
     /// The next one.
-    pub(crate) async fn next(&mut self) -> Option<Asked> {
+    pub(crate) async fn next(&mut self) -> Option<SignalAsked> {
         loop {
             let signal = self.signals.next().await?;
             if signal == SIGHUP {
-                return Some(Asked::Reload);
+                return Some(SignalAsked::Reload);
             }
             let now = self.clock.elapsed();
             match self.stopping {
                 None => {
                     self.stopping = Some(now);
-                    return Some(Asked::Stop);
+                    return Some(SignalAsked::Stop);
                 }
                 Some(first) if now.saturating_sub(first) < TOGETHER => {}
-                Some(_) => return Some(Asked::Abort),
+                Some(_) => return Some(SignalAsked::Abort),
             }
         }
     }

@@ -29,7 +29,8 @@ use super::scheduler::{Links, Message};
 /// Keeps the file up to date until `closing`, and writes it once more then.
 pub(crate) async fn keep(links: Links, clock: Arc<dyn Clock>, closing: CancellationToken) {
     let (mut overview, mut fleet) = (links.overview.clone(), links.fleet.clone());
-    let mut keeper = Keeper { links, clock: clock.clone(), under_way: None, trouble: None };
+    let mut keeper =
+        StatusFileKeeper { links, clock: clock.clone(), under_way: None, trouble: None };
     while !closing.is_cancelled() {
         overview.mark_unchanged();
         fleet.mark_unchanged();
@@ -55,7 +56,7 @@ pub(crate) async fn keep(links: Links, clock: Arc<dyn Clock>, closing: Cancellat
     }
 }
 
-struct Keeper {
+struct StatusFileKeeper {
     links: Links,
     clock: Arc<dyn Clock>,
     /// A write that has not come back.
@@ -64,7 +65,7 @@ struct Keeper {
     trouble: Option<String>,
 }
 
-impl Keeper {
+impl StatusFileKeeper {
     fn path(&self) -> Option<PathBuf> {
         self.links.fleet.borrow().settings.status_file.clone()
     }

@@ -10,13 +10,13 @@ use crate::model::sanitize::plain;
 pub(crate) fn line(text: &str) -> String {
     let mut shown = String::new();
     let mut length = 0;
-    let mut place = Place::Outside;
+    let mut place = TextPart::Outside;
     for character in text.chars().map(plain) {
         place = place.then(character, &shown);
         let piece = match place {
-            Place::Query => continue,
-            Place::QueryBegins => "?...".to_owned(),
-            Place::Outside | Place::Url => character.to_string(),
+            TextPart::Query => continue,
+            TextPart::QueryBegins => "?...".to_owned(),
+            TextPart::Outside | TextPart::Url => character.to_string(),
         };
         shown.push_str(&piece);
         length += 1;
@@ -30,23 +30,23 @@ pub(crate) fn line(text: &str) -> String {
 
 /// The part of a text in which a character stands.
 #[derive(Clone, Copy)]
-enum Place {
+enum TextPart {
     Outside,
     Url,
     QueryBegins,
     Query,
 }
 
-impl Place {
-    fn then(self, next: char, before: &str) -> Place {
+impl TextPart {
+    fn then(self, next: char, before: &str) -> TextPart {
         let ends = next.is_whitespace() || matches!(next, '"' | '\'' | '<' | '>' | '`');
         match self {
-            Place::Url | Place::QueryBegins | Place::Query if ends => Place::Outside,
-            Place::Url if matches!(next, '?' | '#') => Place::QueryBegins,
-            Place::QueryBegins | Place::Query => Place::Query,
-            Place::Url => Place::Url,
-            Place::Outside if before.ends_with("://") => Place::Url,
-            Place::Outside => Place::Outside,
+            TextPart::Url | TextPart::QueryBegins | TextPart::Query if ends => TextPart::Outside,
+            TextPart::Url if matches!(next, '?' | '#') => TextPart::QueryBegins,
+            TextPart::QueryBegins | TextPart::Query => TextPart::Query,
+            TextPart::Url => TextPart::Url,
+            TextPart::Outside if before.ends_with("://") => TextPart::Url,
+            TextPart::Outside => TextPart::Outside,
         }
     }
 }

@@ -25,7 +25,7 @@ use super::summary::{SCHEMA, Summary};
 
 /// The limits below which a guarantee is too short, and above which a summary is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct ProbeLimits {
     /// A guarantee that is shorter is a warning.
     pub warning: Duration,
     /// A guarantee that is shorter is critical.
@@ -36,7 +36,7 @@ pub(crate) struct Limits {
 
 /// The judgement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct Judgement {
     /// How it is.
     pub grade: Grade,
     /// In a sentence.
@@ -72,14 +72,14 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Summary, String> {
 }
 
 /// Judges a summary at `now`.
-pub(crate) fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdict {
+pub(crate) fn judge(summary: &Summary, limits: &ProbeLimits, now: Timestamp) -> Judgement {
     let ahead = span(now, summary.written_at);
     if ahead > CLOCKS_APART_MAX {
         let text = format!(
             "it was written {} in the future: one of the two clocks is wrong",
             brief(ahead)
         );
-        return Verdict::of(Grade::Unknown, &text);
+        return Judgement::of(Grade::Unknown, &text);
     }
     let (age, left) = (span(summary.written_at, now), left(summary, now));
     let covered = covered(summary, now);
@@ -103,7 +103,12 @@ pub(crate) fn judge(summary: &Summary, limits: &Limits, now: Timestamp) -> Verdi
         summary.reasons.iter().take(DETAILS_MAX).map(|it| clean(&it.line())).collect();
     let more = summary.reasons_left_out + summary.reasons.len().saturating_sub(DETAILS_MAX);
     details.extend((more > 0).then(|| format!("and {more} more")));
-    Verdict { details, guaranteed_s: left, age_s: Some(age.as_secs()), ..Verdict::of(grade, &text) }
+    Judgement {
+        details,
+        guaranteed_s: left,
+        age_s: Some(age.as_secs()),
+        ..Judgement::of(grade, &text)
+    }
 }
 
 impl Grade {
@@ -127,16 +132,16 @@ impl Grade {
     }
 }
 
-impl Verdict {
+impl Judgement {
     /// When there is no summary to judge.
-    pub(crate) fn of(grade: Grade, text: &str) -> Verdict {
-        Verdict { grade, text: clean(text), details: Vec::new(), guaranteed_s: None, age_s: None }
+    pub(crate) fn of(grade: Grade, text: &str) -> Judgement {
+        Judgement { grade, text: clean(text), details: Vec::new(), guaranteed_s: None, age_s: None }
     }
 
     /// As a plugin prints it: the line with its numbers, then the details.
-    pub(crate) fn to_text(&self, limits: &Limits) -> String {
-        let Verdict { grade, text, details, guaranteed_s, age_s } = self;
-        let Limits { warning, critical, stale } = limits;
+    pub(crate) fn to_text(&self, limits: &ProbeLimits) -> String {
+        let Judgement { grade, text, details, guaranteed_s, age_s } = self;
+        let ProbeLimits { warning, critical, stale } = limits;
         let number =
             |seconds: &Option<u64>| seconds.map_or("U".to_owned(), |seconds| format!("{seconds}s"));
         // "6:" is an alert below 6, "6" is one above.
@@ -171,7 +176,7 @@ fn covered(summary: &Summary, now: Timestamp) -> String {
     }
 }
 
-fn by_guarantee(left: Option<u64>, limits: &Limits) -> Grade {
+fn by_guarantee(left: Option<u64>, limits: &ProbeLimits) -> Grade {
     match left.map(Duration::from_secs) {
         Some(left) if left.is_zero() || left < limits.critical => Grade::Critical,
         Some(left) if left < limits.warning => Grade::Warning,
@@ -200,7 +205,7 @@ mod tests {
     use super::*;
     use crate::expose::overview::Overview;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: ProbeLimits = ProbeLimits {
         warning: Duration::from_secs(6 * 3600),
         critical: Duration::from_secs(3 * 3600),
         stale: Duration::from_secs(15 * 60),

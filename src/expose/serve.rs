@@ -54,7 +54,7 @@ pub(crate) async fn serve<L, P>(
     P: Clone + Send + Sync + 'static,
 {
     let mut tasks = JoinSet::new();
-    let mut held: Vec<Held> = Vec::new();
+    let mut held: Vec<OpenConnection> = Vec::new();
     loop {
         let (io, _) = tokio::select! {
             biased;
@@ -83,7 +83,7 @@ pub(crate) async fn serve<L, P>(
             limits.life,
             shutdown.clone(),
         );
-        held.push(Held { is_answered, task: tasks.spawn(connection) });
+        held.push(OpenConnection { is_answered, task: tasks.spawn(connection) });
         // However many wait to be accepted, whoever asks at once is heard before the rest of them
         // comes.
         tokio::task::yield_now().await;
@@ -94,7 +94,7 @@ pub(crate) async fn serve<L, P>(
 }
 
 /// A connection that is open, in the order they came.
-struct Held {
+struct OpenConnection {
     is_answered: Arc<AtomicBool>,
     task: AbortHandle,
 }

@@ -115,7 +115,7 @@ impl Sending {
     fn accepted(
         &mut self,
         batch: Batch,
-        answers: Vec<Answer>,
+        answers: Vec<StepAnswer>,
         times: Times,
         memory: &mut PassMemory<'_>,
     ) -> Result<(), StoreError> {
@@ -525,10 +525,10 @@ fn call_max(action: &Action, batch_max: usize) -> usize {
 }
 
 /// The outcome of a step, and the account's trouble that it shows.
-type Answer = (Outcome, Option<AccountTrouble>);
+type StepAnswer = (Outcome, Option<AccountTrouble>);
 
 /// One batch, all of whose steps are of one kind.
-async fn send(client: &Client, batch: &Batch) -> Result<Vec<Answer>, Error> {
+async fn send(client: &Client, batch: &Batch) -> Result<Vec<StepAnswer>, Error> {
     let steps = &batch.steps;
     let Some(first) = steps.first() else { return Ok(Vec::new()) };
     let verdicts = match &first.action {
@@ -545,9 +545,9 @@ async fn send(client: &Client, batch: &Batch) -> Result<Vec<Answer>, Error> {
 
 /// A channel counts as disabled, or as absent, once a look does not show it. Otherwise its record
 /// would be dropped while it still delivers, and no record would own it.
-async fn disable(client: &Client, steps: &[Step]) -> Result<Vec<Answer>, Error> {
+async fn disable(client: &Client, steps: &[Step]) -> Result<Vec<StepAnswer>, Error> {
     let ids: Vec<ChannelId> = steps.iter().map(|step| step.id).collect();
-    let said: Vec<Answer> = match client.disable(&ids).await {
+    let said: Vec<StepAnswer> = match client.disable(&ids).await {
         Ok(verdicts) => {
             verdicts.into_iter().zip(steps).map(|(verdict, step)| answer(verdict, step)).collect()
         }
@@ -559,14 +559,14 @@ async fn disable(client: &Client, steps: &[Step]) -> Result<Vec<Answer>, Error> 
             (_, _) => return Err(error),
         },
     };
-    let is_done = |answer: &Answer| matches!(answer.0, Outcome::Done(_));
+    let is_done = |answer: &StepAnswer| matches!(answer.0, Outcome::Done(_));
     let done = steps.iter().zip(&said).filter(|(_, answer)| is_done(answer));
     let done: Vec<ChannelId> = done.map(|(step, _)| step.id).collect();
     if done.is_empty() {
         return Ok(said);
     }
     let left = still_there(client, &done).await;
-    let checked = |(step, answer): (&Step, Answer)| match &left {
+    let checked = |(step, answer): (&Step, StepAnswer)| match &left {
         Ok(left) if left.contains(&step.id) && is_done(&answer) => (still_shown(), None),
         Err(error) if is_done(&answer) => {
             (Outcome::Unsure(format!("the look after it was disabled failed: {error}")), None)
@@ -597,7 +597,7 @@ fn still_shown() -> Outcome {
 }
 
 /// A channel is forgotten only after a second look, by its id, that does not find it either.
-async fn forget(client: &Client, id: ChannelId) -> Result<Vec<Answer>, Error> {
+async fn forget(client: &Client, id: ChannelId) -> Result<Vec<StepAnswer>, Error> {
     let outcome = match client.look_at(id).await? {
         None => Outcome::Done(None),
         Some(_) => Outcome::Deferred("the second look found it".to_owned()),
@@ -630,7 +630,7 @@ fn gone_is_done(step: &Step, outcome: Outcome) -> Outcome {
 
 /// An item of an answer. One that leaves its channel open is no failed call, but what can wait must
 /// not be sent again at once and for ever.
-fn answer(verdict: ItemVerdict, step: &Step) -> Answer {
+fn answer(verdict: ItemVerdict, step: &Step) -> StepAnswer {
     match verdict {
         ItemVerdict::Accepted(expiry) => (Outcome::Done(expiry), None),
         ItemVerdict::Unsure(why) => {

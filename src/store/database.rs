@@ -34,7 +34,7 @@ pub struct Store {
     pub(super) rules: Tree,
     pub(super) keeper: Keeper,
     /// `None` when nothing is held.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<PendingStates>,
     /// `None` while everything is in memory.
     pub(super) db: Arc<Mutex<Option<sled::Db>>>,
     /// `None` when it is temporary.
@@ -43,9 +43,9 @@ pub struct Store {
 
 /// Account states that wait to be written.
 #[derive(Clone, Default)]
-pub(super) struct Held(Arc<Mutex<BTreeMap<AccountName, AccountState>>>);
+pub(super) struct PendingStates(Arc<Mutex<BTreeMap<AccountName, AccountState>>>);
 
-impl Held {
+impl PendingStates {
     pub(super) fn states(&self) -> MutexGuard<'_, BTreeMap<AccountName, AccountState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

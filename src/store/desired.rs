@@ -61,12 +61,12 @@ pub struct Lives {
     /// How long one call may take.
     pub request_timeout: Duration,
     /// Each channel's.
-    pub channels: Vec<Life>,
+    pub channels: Vec<LifeAsked>,
 }
 
 /// The life that a channel asks for.
 #[derive(Debug)]
-pub struct Life {
+pub struct LifeAsked {
     /// Its account.
     pub account: AccountName,
     /// Its id.
@@ -121,8 +121,11 @@ impl Store {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
         let key = format!("{}account/{account}", keys::generation(current.generation));
         Ok(match self.desired.read(&key)? {
-            Some(Entry::Account(value)) => Some(value.product),
-            Some(Entry::Settings(_) | Entry::Channel(_) | Entry::Former(_)) | None => None,
+            Some(DesiredEntry::Account(value)) => Some(value.product),
+            Some(
+                DesiredEntry::Settings(_) | DesiredEntry::Channel(_) | DesiredEntry::Former(_),
+            )
+            | None => None,
         })
     }
 
@@ -154,11 +157,11 @@ impl Store {
         };
         let mut lives = Lives::default();
         self.desired.each(&keys::generation(current.generation), |_, entry| match entry {
-            Entry::Settings(settings) => lives.request_timeout = settings.request_timeout,
-            Entry::Account(_) | Entry::Former(_) => {}
-            Entry::Channel(channel) => {
+            DesiredEntry::Settings(settings) => lives.request_timeout = settings.request_timeout,
+            DesiredEntry::Account(_) | DesiredEntry::Former(_) => {}
+            DesiredEntry::Channel(channel) => {
                 let ChannelValue { account, id, lifetime, renew_before, .. } = channel;
-                lives.channels.push(Life { account, id, lifetime, renew_before });
+                lives.channels.push(LifeAsked { account, id, lifetime, renew_before });
             }
         })?;
         Ok(lives)
@@ -179,12 +182,12 @@ impl Store {
         let mut restored = Restored::default();
         // In the order of their keys: an account comes before its channels.
         self.desired.each(&keys::generation(current.generation), |_, entry| match entry {
-            Entry::Settings(settings) => {
+            DesiredEntry::Settings(settings) => {
                 restored.desired.settings = settings.into_settings(fetch, &mut restored)
             }
-            Entry::Account(account) => restored.add_account(account, fetch),
-            Entry::Channel(channel) => restored.add_channel(channel, fetch),
-            Entry::Former(channel) => restored.add_former(channel, fetch),
+            DesiredEntry::Account(account) => restored.add_account(account, fetch),
+            DesiredEntry::Channel(channel) => restored.add_channel(channel, fetch),
+            DesiredEntry::Former(channel) => restored.add_former(channel, fetch),
         })?;
         let unusable = &restored.unusable;
         restored.desired.accounts.retain(|name, _| !unusable.contains_key(name));
@@ -232,7 +235,7 @@ impl Store {
                     Some(entry) => Some(entry),
                     None => read(FORMER)?,
                 };
-                if let Some(Entry::Channel(value) | Entry::Former(value)) = entry
+                if let Some(DesiredEntry::Channel(value) | DesiredEntry::Former(value)) = entry
                     && let Ok(spec) = value.into_spec(fetch)
                 {
                     account.former.insert(id, Arc::new(spec));
@@ -253,7 +256,7 @@ impl Store {
 /// Reads all of it once.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
     let _: Option<Current> = store.meta.read(CURRENT)?;
-    store.desired.check::<Entry>(|entry, key| {
+    store.desired.check::<DesiredEntry>(|entry, key| {
         key.split_once('/').is_some_and(|(_, rest)| rest == entry.key())
     })
 }
@@ -302,7 +305,7 @@ struct Current {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Entry {
+enum DesiredEntry {
     Settings(Box<SettingsValue>),
     Account(AccountValue),
     Channel(ChannelValue),
@@ -310,14 +313,14 @@ enum Entry {
     Former(ChannelValue),
 }
 
-impl Entry {
+impl DesiredEntry {
     /// Below its generation.
     fn key(&self) -> String {
         match self {
-            Entry::Settings(_) => "settings".to_owned(),
-            Entry::Account(account) => format!("account/{}", account.name),
-            Entry::Channel(channel) => channel_key(&channel.account, channel.id),
-            Entry::Former(channel) => {
+            DesiredEntry::Settings(_) => "settings".to_owned(),
+            DesiredEntry::Account(account) => format!("account/{}", account.name),
+            DesiredEntry::Channel(channel) => channel_key(&channel.account, channel.id),
+            DesiredEntry::Former(channel) => {
                 format!("{FORMER}/{}", keys::record(&channel.account, channel.id))
             }
         }
@@ -483,7 +486,7 @@ impl SecretValue {
 
 /// In the order of their keys, each made when it is asked for: together they are far larger than
 /// what they are made of.
-fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, Entry)> {
+fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, DesiredEntry)> {
     let Desired { settings, accounts } = desired;
     // In a key a name is followed by what comes after other characters that a name may hold.
     let by_key: BTreeMap<String, &AccountDesired> =
@@ -492,14 +495,15 @@ fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, Entry)> {
         ChannelValue::of(&account.name, spec)
     };
     let former = by_key.clone().into_values().flat_map(move |account| {
-        account.former.values().map(move |spec| Entry::Former(values(account, spec)))
+        account.former.values().map(move |spec| DesiredEntry::Former(values(account, spec)))
     });
     let channels = by_key.into_values().flat_map(move |account| {
-        account.specs.values().map(move |spec| Entry::Channel(values(account, spec)))
+        account.specs.values().map(move |spec| DesiredEntry::Channel(values(account, spec)))
     });
     let accounts =
-        accounts.values().map(|desired| Entry::Account(AccountValue::of(&desired.account)));
-    let settings = std::iter::once_with(|| Entry::Settings(Box::new(SettingsValue::of(settings))));
+        accounts.values().map(|desired| DesiredEntry::Account(AccountValue::of(&desired.account)));
+    let settings =
+        std::iter::once_with(|| DesiredEntry::Settings(Box::new(SettingsValue::of(settings))));
     accounts.chain(channels).chain(former).chain(settings).map(|entry| (entry.key(), entry))
 }
 
@@ -520,7 +524,7 @@ impl Over {
     }
 }
 
-fn as_value(entry: &Entry) -> serde_json::Value {
+fn as_value(entry: &DesiredEntry) -> serde_json::Value {
     serde_json::to_value(entry).unwrap_or_default()
 }
 

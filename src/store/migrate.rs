@@ -34,10 +34,10 @@ use super::tree::{BATCH_MAX, StoreError};
 pub(super) type Entries = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// From one layout to the next; or what of it cannot be read.
-pub(super) type Step = fn(Entries) -> Result<Entries, String>;
+pub(super) type MigrationStep = fn(Entries) -> Result<Entries, String>;
 
 /// From layout 1 to 2, from 2 to 3, and so on.
-pub(super) const STEPS: &[Step] = &[to_2::step];
+pub(super) const STEPS: &[MigrationStep] = &[to_2::step];
 
 mod to_2;
 
@@ -75,7 +75,7 @@ pub(super) fn finish(state_dir: &Path) -> io::Result<()> {
 pub(super) fn migrate(
     state_dir: &Path,
     from: u32,
-    steps: &[Step],
+    steps: &[MigrationStep],
     now: Timestamp,
     seal: impl FnOnce(&sled::Db) -> Result<(), StoreError>,
 ) -> Result<Migrated, MigrateError> {

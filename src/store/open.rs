@@ -34,7 +34,7 @@ use crate::model::record::{AccountState, Record};
 use crate::model::time::Timestamp;
 
 use super::database::{DATABASE, Store, open_database};
-use super::migrate::{self, MigrateError, Migrated, STEPS, Step};
+use super::migrate::{self, MigrateError, Migrated, MigrationStep, STEPS};
 use super::tree::{StoreError, Tree};
 use super::value::TokenValue;
 use super::{acks, alert_state, canaries, desired, keys, ledger, recoveries, wishes};
@@ -118,7 +118,11 @@ impl Store {
     }
 
     /// As if these were all the steps from layout to layout.
-    fn open_with(state_dir: &Path, now: Timestamp, steps: &[Step]) -> Result<Opened, OpenError> {
+    fn open_with(
+        state_dir: &Path,
+        now: Timestamp,
+        steps: &[MigrationStep],
+    ) -> Result<Opened, OpenError> {
         let tightened = make_private(state_dir)?;
         let path = state_dir.join(DATABASE);
         let opened = |store: Store| Opened {
@@ -129,8 +133,8 @@ impl Store {
         };
         match open_or_migrate(&path, now, steps) {
             Ok((store, migrated)) => Ok(Opened { migrated, ..opened(store) }),
-            Err(Trouble::Final(error)) => Err(error),
-            Err(Trouble::Corrupt(why)) => {
+            Err(OpenTrouble::Final(error)) => Err(error),
+            Err(OpenTrouble::Corrupt(why)) => {
                 let aside = move_aside(&path, now)
                     .map_err(|source| OpenError::Io { path: path.clone(), source })?;
                 let (store, _) = open_or_migrate(&path, now, steps)
@@ -201,16 +205,16 @@ impl Store {
     }
 }
 
-enum Trouble {
+enum OpenTrouble {
     Final(OpenError),
     Corrupt(String),
 }
 
-impl Trouble {
+impl OpenTrouble {
     fn after_moving(self, path: &Path) -> OpenError {
         match self {
-            Trouble::Final(error) => error,
-            Trouble::Corrupt(why) => OpenError::Broken { path: path.to_owned(), why },
+            OpenTrouble::Final(error) => error,
+            OpenTrouble::Corrupt(why) => OpenError::Broken { path: path.to_owned(), why },
         }
     }
 }
@@ -219,15 +223,15 @@ impl Trouble {
 fn open_or_migrate(
     path: &Path,
     now: Timestamp,
-    steps: &[Step],
-) -> Result<(Store, Option<Migrated>), Trouble> {
+    steps: &[MigrationStep],
+) -> Result<(Store, Option<Migrated>), OpenTrouble> {
     let state_dir = path.parent().unwrap_or(path);
     let layout = layout_after(steps);
     let _opening = when_free(|| lock(path))?;
     migrate::finish(state_dir).map_err(|source| file_trouble(path, source))?;
     let from = match when_free(|| open_and_verify(path, layout))? {
-        Found::This(store) => return Ok((*store, None)),
-        Found::Older(from) => from,
+        FoundDatabase::This(store) => return Ok((*store, None)),
+        FoundDatabase::Older(from) => from,
     };
     let steps = steps.get(from as usize - 1..).unwrap_or_default();
     let migrated = when_free(|| {
@@ -235,16 +239,16 @@ fn open_or_migrate(
             |error| match error {
                 MigrateError::Store(error) => value_trouble(path, error),
                 MigrateError::Value(why) => {
-                    Trouble::Corrupt(format!("its layout {from} cannot be migrated: {why}"))
+                    OpenTrouble::Corrupt(format!("its layout {from} cannot be migrated: {why}"))
                 }
                 MigrateError::File(source) => file_trouble(path, source),
             },
         )
     })?;
     match when_free(|| open_and_verify(path, layout))? {
-        Found::This(store) => Ok((*store, Some(migrated))),
-        Found::Older(from) => {
-            Err(Trouble::Corrupt(format!("it has layout {from} after it was migrated")))
+        FoundDatabase::This(store) => Ok((*store, Some(migrated))),
+        FoundDatabase::Older(from) => {
+            Err(OpenTrouble::Corrupt(format!("it has layout {from} after it was migrated")))
         }
     }
 }
@@ -255,41 +259,45 @@ fn open_or_migrate(
 ///
 /// sled may panic instead of returning an error on some corruptions (measured with 0.34.7), so it
 /// is opened, and read once from end to end, where a panic can be caught.
-fn when_free<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+fn when_free<T>(mut attempt: impl FnMut() -> Result<T, OpenTrouble>) -> Result<T, OpenTrouble> {
     let mut once = || {
         let result = catch_unwind(AssertUnwindSafe(&mut attempt));
         result.unwrap_or_else(|_| {
-            Err(Trouble::Corrupt("the database panicked while it was opened".to_owned()))
+            Err(OpenTrouble::Corrupt("the database panicked while it was opened".to_owned()))
         })
     };
     for _ in 1..LOCK_TRIES {
         match once() {
-            Err(Trouble::Final(OpenError::Locked(_))) => std::thread::park_timeout(LOCK_WAIT),
-            result @ (Ok(_) | Err(Trouble::Final(_) | Trouble::Corrupt(_))) => return result,
+            Err(OpenTrouble::Final(OpenError::Locked(_))) => std::thread::park_timeout(LOCK_WAIT),
+            result @ (Ok(_) | Err(OpenTrouble::Final(_) | OpenTrouble::Corrupt(_))) => {
+                return result;
+            }
         }
     }
     once()
 }
 
 /// Held while the database is opened, and maybe moved.
-fn lock(path: &Path) -> Result<std::fs::File, Trouble> {
+fn lock(path: &Path) -> Result<std::fs::File, OpenTrouble> {
     let (lock, mut options) = (path.with_extension(LOCK), std::fs::OpenOptions::new());
     let options = options.create(true).truncate(false).write(true).mode(0o600);
     let file = files::open(&lock, options).map_err(|source| file_trouble(&lock, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Trouble::Final(OpenError::Locked(path.to_owned()))),
+        Err(TryLockError::WouldBlock) => {
+            Err(OpenTrouble::Final(OpenError::Locked(path.to_owned())))
+        }
         Err(TryLockError::Error(source)) => Err(file_trouble(path, source)),
     }
 }
 
 /// The database that was found when it was opened.
-enum Found {
+enum FoundDatabase {
     This(Box<Store>),
     Older(u32),
 }
 
-fn open_and_verify(path: &Path, layout: u32) -> Result<Found, Trouble> {
+fn open_and_verify(path: &Path, layout: u32) -> Result<FoundDatabase, OpenTrouble> {
     let begun = path.with_extension(BEGUN);
     if !path.join(SLED_LOG).exists() {
         std::fs::File::create(&begun).map_err(|source| file_trouble(path, source))?;
@@ -299,12 +307,12 @@ fn open_and_verify(path: &Path, layout: u32) -> Result<Found, Trouble> {
     let found = layout_of(&db).map_err(|error| value_trouble(path, error))?;
     match found {
         Some(found) if found > layout => {
-            return Err(Trouble::Final(OpenError::Newer { path: path.to_owned(), found }));
+            return Err(OpenTrouble::Final(OpenError::Newer { path: path.to_owned(), found }));
         }
-        Some(0) => return Err(Trouble::Corrupt("no release has written layout 0".to_owned())),
-        Some(found) if found < layout => return Ok(Found::Older(found)),
+        Some(0) => return Err(OpenTrouble::Corrupt("no release has written layout 0".to_owned())),
+        Some(found) if found < layout => return Ok(FoundDatabase::Older(found)),
         None if !begun.exists() => {
-            return Err(Trouble::Corrupt(
+            return Err(OpenTrouble::Corrupt(
                 "the database was there, but nothing of what was kept in it".to_owned(),
             ));
         }
@@ -320,12 +328,12 @@ fn open_and_verify(path: &Path, layout: u32) -> Result<Found, Trouble> {
     let store = checked.map_err(|error| value_trouble(path, error))?;
     match std::fs::remove_file(&begun) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(file_trouble(path, source)),
-        Ok(()) | Err(_) => Ok(Found::This(Box::new(store))),
+        Ok(()) | Err(_) => Ok(FoundDatabase::This(Box::new(store))),
     }
 }
 
-fn file_trouble(path: &Path, source: io::Error) -> Trouble {
-    Trouble::Final(OpenError::Io { path: path.to_owned(), source })
+fn file_trouble(path: &Path, source: io::Error) -> OpenTrouble {
+    OpenTrouble::Final(OpenError::Io { path: path.to_owned(), source })
 }
 
 /// The layout that the database was written in, if it was written at all. Opening a tree makes it,
@@ -338,22 +346,24 @@ fn write_layout(db: &sled::Db, layout: u32) -> Result<(), StoreError> {
     Tree::open(db, "meta")?.write([(SCHEMA_KEY.to_owned(), Some(layout))])
 }
 
-fn sled_trouble(path: &Path, error: sled::Error) -> Trouble {
+fn sled_trouble(path: &Path, error: sled::Error) -> OpenTrouble {
     let path = path.to_owned();
     match error {
         sled::Error::Io(source) if source.kind() == io::ErrorKind::WouldBlock => {
-            Trouble::Final(OpenError::Locked(path))
+            OpenTrouble::Final(OpenError::Locked(path))
         }
         // sled wraps the lock's error in one of kind Other and keeps its text.
         sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
-            Trouble::Final(OpenError::Locked(path))
+            OpenTrouble::Final(OpenError::Locked(path))
         }
-        sled::Error::Io(source) if is_of_content(&source) => Trouble::Corrupt(source.to_string()),
-        sled::Error::Io(source) => Trouble::Final(OpenError::Io { path, source }),
+        sled::Error::Io(source) if is_of_content(&source) => {
+            OpenTrouble::Corrupt(source.to_string())
+        }
+        sled::Error::Io(source) => OpenTrouble::Final(OpenError::Io { path, source }),
         other @ (sled::Error::CollectionNotFound(_)
         | sled::Error::Unsupported(_)
         | sled::Error::ReportableBug(_)
-        | sled::Error::Corruption { .. }) => Trouble::Corrupt(other.to_string()),
+        | sled::Error::Corruption { .. }) => OpenTrouble::Corrupt(other.to_string()),
     }
 }
 
@@ -365,10 +375,10 @@ fn is_of_content(error: &io::Error) -> bool {
     )
 }
 
-fn value_trouble(path: &Path, error: StoreError) -> Trouble {
+fn value_trouble(path: &Path, error: StoreError) -> OpenTrouble {
     match error {
         StoreError::Sled { source, doing: _ } => sled_trouble(path, source),
-        value @ StoreError::Value { .. } => Trouble::Corrupt(value.to_string()),
+        value @ StoreError::Value { .. } => OpenTrouble::Corrupt(value.to_string()),
     }
 }
 
@@ -429,7 +439,7 @@ pub const SCHEMA: u32 = layout_after(STEPS);
 const LOCK: &str = "lock";
 
 /// The layout to which these steps lead from the first one.
-const fn layout_after(steps: &[Step]) -> u32 {
+const fn layout_after(steps: &[MigrationStep]) -> u32 {
     1 + steps.len() as u32
 }
 

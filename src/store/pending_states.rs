@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::channel::AccountName;
 use crate::model::record::AccountState;
 
-use super::database::{Held, Store};
+use super::database::{PendingStates, Store};
 use super::tree::StoreError;
 
 /// How long a state is held at most: whoever makes a store hold calls [`Store::write_held`] as
@@ -19,7 +19,7 @@ impl Store {
     /// A store that holds account states until [`Store::write_held`].
     #[must_use]
     pub fn holding(mut self) -> Store {
-        self.held = Some(Held::default());
+        self.held = Some(PendingStates::default());
         self
     }
 
@@ -44,7 +44,7 @@ impl Store {
 
     /// Returns whether the state is held; otherwise it is set.
     fn holds_back(&self, account: &AccountName, state: &AccountState) -> Result<bool, StoreError> {
-        let mut states = self.held.as_ref().map(Held::states);
+        let mut states = self.held.as_ref().map(PendingStates::states);
         if let Some(states) = &mut states
             && self.stored_state(account)?.says_as_much_as(state)
         {

@@ -98,13 +98,13 @@ impl Progress {
 /// The place of a tree's entries.
 enum Place {
     Disk(sled::Tree),
-    Memory(Entries),
+    Memory(TreeEntries),
 }
 
 /// Values by key, as bytes.
-type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+type TreeEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 /// An entry to be set, or removed (`None`).
-type Change = (Vec<u8>, Option<Vec<u8>>);
+type EntryChange = (Vec<u8>, Option<Vec<u8>>);
 
 impl Keeper {
     pub(super) fn trouble(&self) -> Option<String> {
@@ -232,10 +232,11 @@ impl Tree {
         &self,
         entries: impl IntoIterator<Item = (String, Option<T>)>,
     ) -> Result<(), StoreError> {
-        let mut changes = entries.into_iter().map(|(key, value)| -> Result<Change, StoreError> {
-            let json = value.map(|value| self.json(&key, &value)).transpose()?;
-            Ok((key.into_bytes(), json))
-        });
+        let mut changes =
+            entries.into_iter().map(|(key, value)| -> Result<EntryChange, StoreError> {
+                let json = value.map(|value| self.json(&key, &value)).transpose()?;
+                Ok((key.into_bytes(), json))
+            });
         loop {
             let batch = changes.by_ref().take(BATCH_MAX).collect::<Result<Vec<_>, _>>()?;
             if batch.is_empty() {
@@ -335,7 +336,7 @@ impl Tree {
             .filter(|key| !entries.contains_key(key))
             .map(|key| (key, None));
         let kept = entries.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
-        let changes: Vec<Change> = gone.chain(kept).collect();
+        let changes: Vec<EntryChange> = gone.chain(kept).collect();
         let mut there = fresh.place.write().unwrap_or_else(PoisonError::into_inner);
         let Place::Disk(tree) = &*there else { return Ok(()) };
         for chunk in changes.chunks(BATCH_MAX) {
@@ -346,12 +347,12 @@ impl Tree {
         Ok(())
     }
 
-    fn put(&self, changes: &[Change]) -> Result<(), StoreError> {
+    fn put(&self, changes: &[EntryChange]) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         self.put_at(&mut place, changes)
     }
 
-    fn put_at(&self, place: &mut Place, changes: &[Change]) -> Result<(), StoreError> {
+    fn put_at(&self, place: &mut Place, changes: &[EntryChange]) -> Result<(), StoreError> {
         for chunk in changes.chunks(BATCH_MAX) {
             let unwritten = match place {
                 // The other trees are not there any more: what is on the disk stays of one time.
@@ -381,7 +382,7 @@ impl Tree {
         Ok(())
     }
 
-    fn to_disk(&self, tree: &sled::Tree, changes: &[Change]) -> Result<(), StoreError> {
+    fn to_disk(&self, tree: &sled::Tree, changes: &[EntryChange]) -> Result<(), StoreError> {
         let gate = self.keeper.gate.as_ref().map_or(Ok(()), |gate| gate());
         gate.map_err(|source| StoreError::Sled { doing: "write", source: source.into() })?;
         let mut batch = sled::Batch::default();
@@ -459,7 +460,7 @@ fn stored(place: &Place, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
 }
 
 /// Every entry of a tree on the disk.
-fn everything(tree: &sled::Tree) -> Result<Entries, StoreError> {
+fn everything(tree: &sled::Tree) -> Result<TreeEntries, StoreError> {
     let entry = |entry: Result<(sled::IVec, sled::IVec), sled::Error>| {
         let (key, value) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
         Ok((key.to_vec(), value.to_vec()))

@@ -22,10 +22,10 @@ use super::Lost;
 
 /// The queue, as everybody holds it who writes to it.
 #[derive(Clone)]
-pub(super) struct Lossy(Arc<Shared>);
+pub(super) struct Lossy(Arc<LineQueueShared>);
 
-struct Shared {
-    queue: Mutex<Queue>,
+struct LineQueueShared {
+    queue: Mutex<LineQueue>,
     /// There is a line to write.
     filled: Condvar,
     /// Everything is written.
@@ -33,7 +33,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Queue {
+struct LineQueue {
     lines: VecDeque<Vec<u8>>,
     /// In those lines.
     bytes: usize,
@@ -47,8 +47,11 @@ struct Queue {
 impl Lossy {
     /// A queue whose lines `sink` is given, each whole.
     pub(super) fn begin(sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static) -> Lossy {
-        let shared =
-            Shared { queue: Mutex::default(), filled: Condvar::new(), drained: Condvar::new() };
+        let shared = LineQueueShared {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+        };
         let lossy = Lossy(Arc::new(shared));
         let of_thread = lossy.clone();
         let begun = thread::Builder::new()
@@ -80,12 +83,12 @@ impl Lossy {
 
     /// Waits until everything is written, and no longer than this.
     pub(super) fn drain(&self, at_most: Duration) {
-        let is_busy = |queue: &mut Queue| queue.is_writing || !queue.lines.is_empty();
+        let is_busy = |queue: &mut LineQueue| queue.is_writing || !queue.lines.is_empty();
         // Lines that are not written by then are lost with the process.
         let _drained = self.0.drained.wait_timeout_while(self.queue(), at_most, is_busy);
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, LineQueue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,7 +104,7 @@ impl Lossy {
     }
 
     fn next(&self) -> Vec<u8> {
-        let is_empty = |queue: &mut Queue| queue.lines.is_empty();
+        let is_empty = |queue: &mut LineQueue| queue.lines.is_empty();
         let waited = self.0.filled.wait_while(self.queue(), is_empty);
         let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
         let line = queue.lines.pop_front().unwrap_or_default();

@@ -40,7 +40,7 @@ pub type Remembered = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 pub struct Tokens {
     state: tokio::sync::Mutex<TokenState>,
     remember: Remember,
-    asked: std::sync::Mutex<Asked>,
+    asked: std::sync::Mutex<TokensAsked>,
     /// The host that the last reply named as that of the org's API.
     api_domain: std::sync::Mutex<Option<String>>,
     /// The scopes that the last reply named.
@@ -50,7 +50,7 @@ pub struct Tokens {
 
 /// How often this process asked for a token, by outcome: `ok`, `denied` (the OAuth server said no),
 /// `throttled` (it said too often) or `failed` (no usable answer).
-pub type Asked = BTreeMap<&'static str, u64>;
+pub type TokensAsked = BTreeMap<&'static str, u64>;
 
 impl Tokens {
     /// Tokens with the remembered state, which is dropped when it belongs to other credentials.
@@ -96,30 +96,32 @@ impl Tokens {
         let fetched = fetch(account, transport, &self.veil, now).await;
         self.count(&fetched);
         match &fetched {
-            Ok(Given { secret, ends, api_domain, scope }) => {
+            Ok(TokenGiven { secret, ends, api_domain, scope }) => {
                 state.denied = None;
                 state.access = Some((secret.clone(), *ends));
                 *self.api_domain.lock().unwrap_or_else(PoisonError::into_inner) =
                     api_domain.clone();
                 *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = scope.clone();
             }
-            Err(Refusal::Denied { what, throttled }) => state.deny(now, what.clone(), *throttled),
-            Err(Refusal::Other(_)) => {}
+            Err(TokenRefusal::Denied { what, throttled }) => {
+                state.deny(now, what.clone(), *throttled)
+            }
+            Err(TokenRefusal::Other(_)) => {}
         }
         self.keep(&state).await?;
         match fetched {
-            Ok(Given { secret, .. }) => {
+            Ok(TokenGiven { secret, .. }) => {
                 self.veil.hide_access(&secret);
                 Ok(secret)
             }
-            Err(Refusal::Denied { what, throttled: false }) => {
+            Err(TokenRefusal::Denied { what, throttled: false }) => {
                 Err(token_error(Kind::Credentials(what)))
             }
-            Err(Refusal::Denied { what, throttled: true }) => {
+            Err(TokenRefusal::Denied { what, throttled: true }) => {
                 let until = state.denied.as_ref().map_or(now, |denied| denied.until);
                 Err(token_error(Kind::Waiting { until, wait: span(now, until), why: what }))
             }
-            Err(Refusal::Other(kind)) => Err(token_error(kind)),
+            Err(TokenRefusal::Other(kind)) => Err(token_error(kind)),
         }
     }
 
@@ -138,16 +140,16 @@ impl Tokens {
     }
 
     /// How often this process asked for one.
-    pub fn asked(&self) -> Asked {
+    pub fn asked(&self) -> TokensAsked {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn count(&self, fetched: &Result<Given, Refusal>) {
+    fn count(&self, fetched: &Result<TokenGiven, TokenRefusal>) {
         let outcome = match fetched {
             Ok(_) => "ok",
-            Err(Refusal::Denied { throttled: false, .. }) => "denied",
-            Err(Refusal::Denied { throttled: true, .. }) => "throttled",
-            Err(Refusal::Other(_)) => "failed",
+            Err(TokenRefusal::Denied { throttled: false, .. }) => "denied",
+            Err(TokenRefusal::Denied { throttled: true, .. }) => "throttled",
+            Err(TokenRefusal::Other(_)) => "failed",
         };
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
     }
@@ -188,14 +190,14 @@ pub fn credentials_fingerprint(account: &Account) -> Fingerprint {
 }
 
 /// The token that the OAuth server gave.
-struct Given {
+struct TokenGiven {
     secret: Secret,
     ends: Timestamp,
     api_domain: Option<String>,
     scope: Option<String>,
 }
 
-enum Refusal {
+enum TokenRefusal {
     Denied { what: String, throttled: bool },
     Other(Kind),
 }
@@ -205,9 +207,9 @@ async fn fetch(
     transport: &dyn Transport,
     veil: &Veil,
     now: Timestamp,
-) -> Result<Given, Refusal> {
+) -> Result<TokenGiven, TokenRefusal> {
     let response = transport.send(token_request(account)).await;
-    let response = response.map_err(|error| Refusal::Other(Kind::Transport(error)))?;
+    let response = response.map_err(|error| TokenRefusal::Other(Kind::Transport(error)))?;
     read_token(&response, veil, now)
 }
 
@@ -434,25 +436,30 @@ pub fn token_of(
     now: Timestamp,
 ) -> Result<(Secret, Timestamp), String> {
     match read_token(response, veil, now) {
-        Ok(Given { secret, ends, .. }) => Ok((secret, ends)),
-        Err(Refusal::Denied { what, throttled: _ }) => Err(what),
-        Err(Refusal::Other(kind)) => Err(token_error(kind).to_string()),
+        Ok(TokenGiven { secret, ends, .. }) => Ok((secret, ends)),
+        Err(TokenRefusal::Denied { what, throttled: _ }) => Err(what),
+        Err(TokenRefusal::Other(kind)) => Err(token_error(kind).to_string()),
     }
 }
 
-fn read_token(response: &Response, veil: &Veil, now: Timestamp) -> Result<Given, Refusal> {
+fn read_token(
+    response: &Response,
+    veil: &Veil,
+    now: Timestamp,
+) -> Result<TokenGiven, TokenRefusal> {
     let unreadable = |why: &str| {
-        Refusal::Other(Kind::Unreadable { status: response.status, why: why.to_owned() })
+        TokenRefusal::Other(Kind::Unreadable { status: response.status, why: why.to_owned() })
     };
     if response.status >= 500 {
-        return Err(Refusal::Other(refused_token(response, "the OAuth server failed")));
+        return Err(TokenRefusal::Other(refused_token(response, "the OAuth server failed")));
     }
     let body: Value =
         serde_json::from_slice(&response.body).map_err(|_| match response.status {
-            429 => Refusal::Denied { what: "HTTP 429".to_owned(), throttled: true },
-            300..=499 => {
-                Refusal::Other(refused_token(response, "the OAuth server answers with no JSON"))
-            }
+            429 => TokenRefusal::Denied { what: "HTTP 429".to_owned(), throttled: true },
+            300..=499 => TokenRefusal::Other(refused_token(
+                response,
+                "the OAuth server answers with no JSON",
+            )),
             _ => unreadable("it is not JSON"),
         })?;
     if let Some(token) =
@@ -467,7 +474,7 @@ fn read_token(response: &Response, veil: &Veil, now: Timestamp) -> Result<Given,
         let api_domain = body.get("api_domain").and_then(Value::as_str);
         let api_domain = api_domain.map(|domain| veil.words(domain));
         let scope = body.get("scope").and_then(Value::as_str).map(|scope| veil.words(scope));
-        return Ok(Given { secret: Secret::new(token), ends, api_domain, scope });
+        return Ok(TokenGiven { secret: Secret::new(token), ends, api_domain, scope });
     }
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let (error, description) = (text("error"), text("error_description"));
@@ -481,7 +488,7 @@ fn read_token(response: &Response, veil: &Veil, now: Timestamp) -> Result<Given,
         || response.status == 429;
     let what =
         if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
-    Err(Refusal::Denied { what: veil.words(&what), throttled })
+    Err(TokenRefusal::Denied { what: veil.words(&what), throttled })
 }
 
 fn refused_token(response: &Response, message: &str) -> Kind {
@@ -532,7 +539,7 @@ mod tests {
         let refused =
             read_token(&reply(200, r#"{"error":"invalid_code"}"#), &Veil::default(), hours(0));
         assert!(
-            matches!(refused, Err(Refusal::Denied { what, throttled: false }) if what == "invalid_code")
+            matches!(refused, Err(TokenRefusal::Denied { what, throttled: false }) if what == "invalid_code")
         );
     }
 
@@ -541,14 +548,14 @@ mod tests {
         let body = r#"{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}"#;
         assert!(matches!(
             read_token(&reply(400, body), &Veil::default(), hours(0)),
-            Err(Refusal::Denied { throttled: true, .. })
+            Err(TokenRefusal::Denied { throttled: true, .. })
         ));
     }
 
     #[test]
     fn a_token_lives_as_long_as_it_says() {
         let body = r#"{"access_token":"1000.a","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3600}"#;
-        let Ok(Given { secret, ends, .. }) =
+        let Ok(TokenGiven { secret, ends, .. }) =
             read_token(&reply(200, body), &Veil::default(), hours(0))
         else {
             panic!("refused")
@@ -560,7 +567,7 @@ mod tests {
     fn what_is_no_oauth_server_is_not_read_as_a_refusal_of_the_credentials() {
         let html = "<html>Moved</html>";
         for status in [301, 403, 404] {
-            let Err(Refusal::Other(kind)) =
+            let Err(TokenRefusal::Other(kind)) =
                 read_token(&reply(status, html), &Veil::default(), hours(0))
             else {
                 panic!("{status}")
@@ -568,7 +575,7 @@ mod tests {
             assert_eq!(token_error(kind).class(), super::super::error::Class::Account, "{status}");
         }
         for status in [200, 500, 502, 503] {
-            let Err(Refusal::Other(kind)) =
+            let Err(TokenRefusal::Other(kind)) =
                 read_token(&reply(status, html), &Veil::default(), hours(0))
             else {
                 panic!("{status}")
@@ -577,7 +584,7 @@ mod tests {
             assert_eq!(token_error(kind).class(), expected, "{status}");
         }
         let throttled = read_token(&reply(429, html), &Veil::default(), hours(0));
-        assert!(matches!(throttled, Err(Refusal::Denied { throttled: true, .. })));
+        assert!(matches!(throttled, Err(TokenRefusal::Denied { throttled: true, .. })));
     }
 
     #[test]
@@ -630,7 +637,7 @@ mod tests {
         ) {
             let json = serde_json::json!({ "access_token": token, "expires_in": ends }).to_string();
             for body in [bytes, json.into_bytes()] {
-                if let Ok(Given { secret, ends, .. }) = read_token(&Response { status, headers: Vec::new(), body }, &Veil::default(), hours(0)) {
+                if let Ok(TokenGiven { secret, ends, .. }) = read_token(&Response { status, headers: Vec::new(), body }, &Veil::default(), hours(0)) {
                     proptest::prop_assert!(!secret.expose().is_empty() && status < 500);
                     proptest::prop_assert!(ends <= after(hours(0), Duration::from_secs(3600)));
                 }

@@ -27,7 +27,7 @@ use crate::model::time::{Times, Timestamp};
 use crate::model::token::TokenState;
 use crate::model::version::{Limits, PAGE_ROWS};
 
-use super::auth::{Asked, Remember, Tokens, credentials_fingerprint};
+use super::auth::{Remember, Tokens, TokensAsked, credentials_fingerprint};
 use super::bounds::Bounds;
 use super::error::{Error, Kind};
 use super::records;
@@ -80,7 +80,7 @@ pub struct Traffic {
     /// (another 4xx), `throttled` (429), `failed` (5xx), `lost` (no usable reply) or `not-sent`.
     pub calls: Calls,
     /// Tokens asked for, by outcome.
-    pub tokens: Asked,
+    pub tokens: TokensAsked,
 }
 
 impl Client {
@@ -440,7 +440,7 @@ impl Client {
     }
 
     async fn token(&self) -> Result<Secret, Error> {
-        let heard = Heard { client: self };
+        let heard = DateHearing { client: self };
         self.tokens.access(&self.account, &heard, &*self.clock).await
     }
 
@@ -525,11 +525,11 @@ fn host_of(url: &str) -> &str {
 }
 
 /// The way to the token endpoint, on which its time is heard.
-struct Heard<'a> {
+struct DateHearing<'a> {
     client: &'a Client,
 }
 
-impl Transport for Heard<'_> {
+impl Transport for DateHearing<'_> {
     fn send(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
             let response = self.client.transport.send(request).await?;

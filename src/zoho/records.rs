@@ -57,20 +57,20 @@ pub(super) fn read(list: List, response: &Response, veil: &Veil) -> Result<Recor
         200 => {}
         _ => return Err(replies::status_error(OPERATION, false, response, veil)),
     }
-    let Ok(body) = serde_json::from_slice::<Body>(&response.body) else {
+    let Ok(body) = serde_json::from_slice::<ListBody>(&response.body) else {
         let why =
             if replies::is_page(response) { replies::A_PAGE } else { "it is no list of records" };
         let kind = Kind::Unreadable { status: response.status, why: why.to_owned() };
         return Err(Error { operation: OPERATION, writing: false, kind });
     };
-    let Body { data, info } = body;
+    let ListBody { data, info } = body;
     let rows = data.iter().map(|row| read_row(list, row)).collect::<Option<Vec<Row>>>();
     let rows = rows.ok_or_else(|| hidden(list))?;
     Ok(RecordsPage { rows, more: info.more_records, token: info.next_page_token })
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct ListBody {
     data: Vec<Value>,
     #[serde(default)]
     info: Info,

@@ -18,10 +18,10 @@ use crate::model::secret::{Fingerprint, Secret};
 
 /// One account's secrets, as they may be quoted.
 #[derive(Debug, Default)]
-pub struct Veil(Mutex<Known>);
+pub struct Veil(Mutex<HiddenText>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct HiddenText {
     credentials: Vec<Secret>,
     access: VecDeque<Secret>,
     channels: BTreeMap<Fingerprint, Secret>,
@@ -33,7 +33,7 @@ impl Veil {
         let credentials = &account.credentials;
         let credentials =
             vec![credentials.client_secret.clone(), credentials.refresh_token.clone()];
-        Veil(Mutex::new(Known { credentials, ..Known::default() }))
+        Veil(Mutex::new(HiddenText { credentials, ..HiddenText::default() }))
     }
 
     /// Hides another secret too: a grant code, or one that goes with the credentials.
@@ -92,7 +92,7 @@ impl Veil {
         text
     }
 
-    fn known<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
+    fn known<T>(&self, act: impl FnOnce(&mut HiddenText) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

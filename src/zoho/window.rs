@@ -18,10 +18,10 @@ use super::transport::TransportError;
 
 /// The window, shared by whoever sends and whoever decides how many may.
 #[derive(Debug, Default)]
-pub(crate) struct Window(Mutex<State>);
+pub(crate) struct Window(Mutex<WindowState>);
 
 #[derive(Debug)]
-struct State {
+struct WindowState {
     size: usize,
     /// Calls that have ended since the size was last judged, and how many of them got no answer.
     ended: usize,
@@ -44,18 +44,18 @@ impl Window {
         self.state().add(is_trouble);
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, WindowState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Default for State {
-    fn default() -> State {
-        State { size: START, ended: 0, troubled: 0, has_met_trouble: false }
+impl Default for WindowState {
+    fn default() -> WindowState {
+        WindowState { size: START, ended: 0, troubled: 0, has_met_trouble: false }
     }
 }
 
-impl State {
+impl WindowState {
     fn add(&mut self, is_trouble: bool) {
         self.ended += 1;
         self.troubled += usize::from(is_trouble);

@@ -27,7 +27,7 @@ use super::veil::Veil;
 
 /// `{"watch": [..]}` for POST, PUT and PATCH.
 pub fn write_body(asks: &[&Ask], limits: Limits) -> Vec<u8> {
-    bytes(&Body { watch: asks.iter().map(|ask| ChannelBody::of(ask, limits)).collect() })
+    bytes(&WriteBody { watch: asks.iter().map(|ask| ChannelBody::of(ask, limits)).collect() })
 }
 
 /// `{"watch": [..]}` for PATCH with `_delete_events`.
@@ -40,7 +40,7 @@ pub fn remove_events_body(removals: &[(ChannelId, &Events)]) -> Vec<u8> {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct WriteBody<'a> {
     watch: Vec<ChannelBody<'a>>,
 }
 

@@ -108,9 +108,9 @@ impl Face {
         lock(&self.zoho).answer(request, now)
     }
 
-    fn enter(&self, request: &Request) -> Option<UnderWay> {
+    fn enter(&self, request: &Request) -> Option<CallUnderWay> {
         let org = lock(&self.zoho).enter(request)?;
-        Some(UnderWay { zoho: Arc::clone(&self.zoho), org })
+        Some(CallUnderWay { zoho: Arc::clone(&self.zoho), org })
     }
 
     /// The base under which the client reached us, so that `api_domain` leads back here.
@@ -157,12 +157,12 @@ impl Face {
 
 /// One call under way; it is over when this is dropped, also when the client went away in the
 /// middle.
-struct UnderWay {
+struct CallUnderWay {
     zoho: Arc<Mutex<Zoho>>,
     org: String,
 }
 
-impl Drop for UnderWay {
+impl Drop for CallUnderWay {
     fn drop(&mut self) {
         lock(&self.zoho).leave(&self.org);
     }

@@ -44,7 +44,7 @@ impl Covered {
 pub(crate) type Span = (Timestamp, Timestamp);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct IntervalKey {
     channel: i64,
     module: String,
     operation: Operation,
@@ -54,7 +54,7 @@ struct Key {
 /// All intervals of one org.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    spans: BTreeMap<Key, Vec<Span>>,
+    spans: BTreeMap<IntervalKey, Vec<Span>>,
 }
 
 impl Ledger {
@@ -77,7 +77,7 @@ impl Ledger {
 
     /// Everything, by channel, module, operation, URL and time.
     pub(crate) fn all(&self) -> Vec<Covered> {
-        let of_key = |(key, spans): (&Key, &Vec<Span>)| {
+        let of_key = |(key, spans): (&IntervalKey, &Vec<Span>)| {
             let key = key.clone();
             spans.clone().into_iter().map(move |(from, to)| Covered {
                 channel: key.channel.to_string(),
@@ -94,15 +94,15 @@ impl Ledger {
     /// When a channel covered an event, whichever URL it had; by URL and time.
     pub(crate) fn spans_of(&self, channel: i64, module: &str, operation: Operation) -> Vec<Span> {
         let notify_url = String::new();
-        let first = Key { channel, module: module.to_owned(), operation, notify_url };
-        let is_same = |key: &Key| {
+        let first = IntervalKey { channel, module: module.to_owned(), operation, notify_url };
+        let is_same = |key: &IntervalKey| {
             (key.channel, key.module.as_str(), key.operation) == (channel, module, operation)
         };
         let keys = self.spans.range(first..).take_while(|(key, _)| is_same(key));
         keys.flat_map(|(_, spans)| spans.iter().copied()).collect()
     }
 
-    fn cut(&mut self, key: &Key, now: Timestamp) {
+    fn cut(&mut self, key: &IntervalKey, now: Timestamp) {
         let Some(spans) = self.spans.get_mut(key) else { return };
         if let Some(last) = spans.last_mut() {
             last.1 = last.1.min(now);
@@ -115,7 +115,7 @@ impl Ledger {
         }
     }
 
-    fn open(&mut self, key: Key, now: Timestamp, expiry: Timestamp) {
+    fn open(&mut self, key: IntervalKey, now: Timestamp, expiry: Timestamp) {
         let spans = self.spans.entry(key).or_default();
         match spans.last_mut() {
             Some(last) if last.1 == now => last.1 = expiry,
@@ -127,12 +127,12 @@ impl Ledger {
     }
 }
 
-fn keys(channel: &Channel) -> Vec<Key> {
+fn keys(channel: &Channel) -> Vec<IntervalKey> {
     let of_module = |(module, operations): (&str, crate::model::events::Operations)| {
         let module = module.to_owned();
         operations.iter().map(move |operation| (module.clone(), operation)).collect::<Vec<_>>()
     };
-    let key = |(module, operation)| Key {
+    let key = |(module, operation)| IntervalKey {
         channel: channel.id,
         module,
         operation,

@@ -72,7 +72,7 @@ pub(crate) fn disable(state: &mut OrgState, request: &Request, write: &Write<'_>
     respond(state, replies, &Statuses::of(200, all_bad, write.knobs))
 }
 
-type Reply = Result<Value, Value>;
+type WatchReply = Result<Value, Value>;
 
 fn batch(request: &Request, max: usize) -> Result<Vec<Value>, Response> {
     let Ok(mut body) = serde_json::from_slice::<Value>(&request.body) else {
@@ -113,7 +113,7 @@ impl Statuses {
     }
 }
 
-fn respond(state: &mut OrgState, replies: Vec<Reply>, statuses: &Statuses) -> Response {
+fn respond(state: &mut OrgState, replies: Vec<WatchReply>, statuses: &Statuses) -> Response {
     let failed = replies.iter().filter(|reply| reply.is_err()).count();
     let status = match failed {
         0 => statuses.all_good,
@@ -137,7 +137,7 @@ fn respond(state: &mut OrgState, replies: Vec<Reply>, statuses: &Statuses) -> Re
     json_response(status, &json!({ "watch": items }))
 }
 
-fn enable(state: &mut OrgState, item: &Item<'_>) -> Reply {
+fn enable(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
     let asked = item.read(&["channel_id", "events", "notify_url"])?;
     let write = item.write;
     write.check_faults(asked.channel_id, asked.events.as_ref())?;
@@ -165,7 +165,7 @@ fn enable(state: &mut OrgState, item: &Item<'_>) -> Reply {
     Ok(write.subscribed(&channel, SUBSCRIBED))
 }
 
-fn replace(state: &mut OrgState, item: &Item<'_>) -> Reply {
+fn replace(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
     let asked = item.read(&["channel_id", "events", "notify_url"])?;
     let write = item.write;
     write.check_faults(asked.channel_id, asked.events.as_ref())?;
@@ -175,7 +175,7 @@ fn replace(state: &mut OrgState, item: &Item<'_>) -> Reply {
     Ok(write.subscribed(&channel, SUBSCRIBED))
 }
 
-fn patch(state: &mut OrgState, item: &Item<'_>) -> Reply {
+fn patch(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
     let (knobs, write) = (item.write.knobs, item.write);
     let mut mandatory = vec!["channel_id"];
     let deletes = item.value.is_object() && item.deletes_events()?;
@@ -208,7 +208,7 @@ fn drop_events(
     mut channel: Channel,
     events: &Events,
     item: &Item<'_>,
-) -> Reply {
+) -> WatchReply {
     let write = item.write;
     if write.knobs.delete_missing_event == MissingEvent::InvalidData
         && !events.minus(&channel.events).is_empty()
@@ -227,7 +227,7 @@ fn drop_events(
     Ok(success(&json!({ "events": events.iter().map(entry).collect::<Vec<_>>() }), REMOVED))
 }
 
-fn disable_one(state: &mut OrgState, text: &str, write: &Write<'_>) -> Vec<Reply> {
+fn disable_one(state: &mut OrgState, text: &str, write: &Write<'_>) -> Vec<WatchReply> {
     let Some(id) = parse_digits(text).filter(|id| *id > 0) else {
         let details = json!({ "api_name": "channel_ids", "expected_data_type": "long" });
         return vec![Err(error("INVALID_DATA", INVALID, &details))];

@@ -32,13 +32,13 @@ pub(super) struct Answers {
 struct Finding {
     /// `credentials`, `channels`, `lives`, `scopes`, `records` or `modules`.
     about: &'static str,
-    verdict: Verdict,
+    verdict: OnlineVerdict,
     text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum OnlineVerdict {
     Good,
     /// Less than was asked for, which the daemon lives with.
     Less,
@@ -55,21 +55,22 @@ pub(super) async fn asked(subject: &Subject, records: &BTreeMap<ChannelId, Recor
     let listing = match subject.client.list().await {
         Ok(listing) => listing,
         Err(error) => {
-            let verdict = if error.is_of_account() { Verdict::Bad } else { Verdict::Unasked };
+            let verdict =
+                if error.is_of_account() { OnlineVerdict::Bad } else { OnlineVerdict::Unasked };
             let about = if error.is_scope_mismatch() { "scopes" } else { "credentials" };
             say(about, verdict, chain(&error));
             for about in ["channels", "modules"] {
-                say(about, Verdict::Unasked, "the look at Zoho failed".to_owned());
+                say(about, OnlineVerdict::Unasked, "the look at Zoho failed".to_owned());
             }
             return Answers { account, findings };
         }
     };
-    say("credentials", Verdict::Good, "Zoho takes them".to_owned());
+    say("credentials", OnlineVerdict::Good, "Zoho takes them".to_owned());
     let declared = &subject.desired.specs;
     let there = declared.keys().filter(|id| listing.channels.contains_key(id)).count();
     let others = listing.channels.len() - there + listing.beside.strangers.len();
     let text = format!("{there} of {} declared are there, and {others} others", declared.len());
-    say("channels", Verdict::Good, text);
+    say("channels", OnlineVerdict::Good, text);
     if let Some((verdict, text)) = lives(declared, records) {
         say("lives", verdict, text);
     }
@@ -89,7 +90,7 @@ pub(super) async fn asked(subject: &Subject, records: &BTreeMap<ChannelId, Recor
 fn lives(
     declared: &BTreeMap<ChannelId, Arc<Spec>>,
     records: &BTreeMap<ChannelId, Record>,
-) -> Option<(Verdict, String)> {
+) -> Option<(OnlineVerdict, String)> {
     let given = declared.iter().filter_map(|(id, spec)| {
         let life = records.get(id)?.grant?.length();
         Some((life > spec.lifetime / 2, life, spec))
@@ -97,35 +98,40 @@ fn lives(
     let (is_enough, life, spec) = given.min_by_key(|(is_enough, life, _)| (*is_enough, *life))?;
     let life = brief(life);
     Some(match is_enough {
-        true => (Verdict::Good, format!("Zoho gives {life} or more")),
+        true => (OnlineVerdict::Good, format!("Zoho gives {life} or more")),
         false => {
             let asked = brief(spec.lifetime);
-            (Verdict::Less, format!("Zoho gave {} {life}, and lifetime is {asked}", spec.name))
+            (
+                OnlineVerdict::Less,
+                format!("Zoho gave {} {life}, and lifetime is {asked}", spec.name),
+            )
         }
     })
 }
 
-fn scopes(subject: &Subject) -> (Verdict, String) {
+fn scopes(subject: &Subject) -> (OnlineVerdict, String) {
     match subject.client.lacking_scopes() {
         None => {
             let text = "looking is allowed; Zoho does not say whether enabling, repairing and disabling are, and no write \
                         is tried for that";
-            (Verdict::Unasked, text.to_owned())
+            (OnlineVerdict::Unasked, text.to_owned())
         }
-        Some(lacking) if lacking.is_empty() => (Verdict::Good, "nothing is missing".to_owned()),
+        Some(lacking) if lacking.is_empty() => {
+            (OnlineVerdict::Good, "nothing is missing".to_owned())
+        }
         Some(lacking) => {
             let text = format!(
                 "the token lacks what is needed to {}: {}",
                 lacking.join(", "),
                 subject.desired.account.product.scope("ALL")
             );
-            (Verdict::Bad, text)
+            (OnlineVerdict::Bad, text)
         }
     }
 }
 
 /// Where missed events are handed over: the lists of a watched module show if they may be read.
-async fn readable(subject: &Subject) -> Option<(Verdict, String)> {
+async fn readable(subject: &Subject) -> Option<(OnlineVerdict, String)> {
     let needed = subject.desired.read_scopes();
     let specs = subject.desired.specs.values().filter(|spec| spec.backfill.is_some());
     let mut modules = specs.flat_map(|spec| spec.events.iter()).map(|(module, _)| module);
@@ -133,26 +139,28 @@ async fn readable(subject: &Subject) -> Option<(Verdict, String)> {
     let since = subject.client.zoho_now();
     let ask = RecordsAsk { module, list: List::Changed, since, place: Place::Page(1) };
     Some(match subject.client.records(&ask).await {
-        Ok(_) => (Verdict::Good, format!("{} can be read", ask.module)),
+        Ok(_) => (OnlineVerdict::Good, format!("{} can be read", ask.module)),
         Err(error) if error.is_scope_mismatch() => {
             let needed = needed.into_iter().collect::<Vec<_>>().join(", ");
-            (Verdict::Bad, format!("missed events cannot be read; the token needs {needed}"))
+            (OnlineVerdict::Bad, format!("missed events cannot be read; the token needs {needed}"))
         }
-        Err(error) => (Verdict::Bad, format!("{} cannot be read: {error}", ask.module)),
+        Err(error) => (OnlineVerdict::Bad, format!("{} cannot be read: {error}", ask.module)),
     })
 }
 
-async fn modules(subject: &Subject) -> Vec<(Verdict, String)> {
+async fn modules(subject: &Subject) -> Vec<(OnlineVerdict, String)> {
     let known = match subject.client.modules().await {
         Ok(known) => known,
-        Err(error) => return vec![(Verdict::Unasked, unasked(&error, subject))],
+        Err(error) => return vec![(OnlineVerdict::Unasked, unasked(&error, subject))],
     };
     let specs = subject.desired.specs.values();
-    let missing: Vec<_> =
-        specs.flat_map(|spec| unknown(spec, &known)).map(|text| (Verdict::Bad, text)).collect();
+    let missing: Vec<_> = specs
+        .flat_map(|spec| unknown(spec, &known))
+        .map(|text| (OnlineVerdict::Bad, text))
+        .collect();
     if missing.is_empty() {
         let text = format!("all that are declared are among the org's {}", known.len());
-        return vec![(Verdict::Good, text)];
+        return vec![(OnlineVerdict::Good, text)];
     }
     missing
 }
@@ -186,13 +194,13 @@ fn unknown(spec: &Spec, known: &BTreeSet<String>) -> Vec<String> {
 
 impl Answers {
     /// The worst of the answers.
-    pub(super) fn verdict(&self) -> Verdict {
-        self.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Good)
+    pub(super) fn verdict(&self) -> OnlineVerdict {
+        self.findings.iter().map(|finding| finding.verdict).max().unwrap_or(OnlineVerdict::Good)
     }
 
     /// True when Zoho said nothing at all about the account.
     pub(super) fn is_unheard(&self) -> bool {
-        self.findings.iter().all(|finding| finding.verdict == Verdict::Unasked)
+        self.findings.iter().all(|finding| finding.verdict == OnlineVerdict::Unasked)
     }
 
     /// A line for each answer.
@@ -201,10 +209,10 @@ impl Answers {
         writeln!(stdout, "  {account}, asked online ({}):", counted(findings.len(), "answer"))?;
         for Finding { about, verdict, text } in findings {
             let word = match verdict {
-                Verdict::Good => "good",
-                Verdict::Less => "less",
-                Verdict::Unasked => "not asked",
-                Verdict::Bad => "bad",
+                OnlineVerdict::Good => "good",
+                OnlineVerdict::Less => "less",
+                OnlineVerdict::Unasked => "not asked",
+                OnlineVerdict::Bad => "bad",
             };
             writeln!(stdout, "    {word:<9}  {about}: {text}")?;
         }

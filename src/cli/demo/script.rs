@@ -15,7 +15,7 @@ use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::time::{Timestamp, after, span};
 use crate::simulator::{Fault, Hand, Rule, Zoho};
 
-use super::{Stage, world};
+use super::{DemoStage, world};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LENGTH: Duration = Duration::from_secs(72 * 3600);
@@ -56,7 +56,7 @@ pub(super) struct Director {
 
 impl Director {
     pub(super) fn new(
-        stage: &Stage,
+        stage: &DemoStage,
         reloads: mpsc::Sender<Reloading>,
         days: Option<u32>,
     ) -> Director {

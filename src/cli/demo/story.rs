@@ -9,7 +9,7 @@ use crate::cli::narrate::{Narrator, stamp};
 use crate::model::time::Timestamp;
 use crate::reconcile::report::AccountReport;
 
-use super::Stage;
+use super::DemoStage;
 
 /// Tells a story from reports.
 pub(super) struct Story {
@@ -20,7 +20,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn new(stage: &Stage, reports: mpsc::Receiver<Arc<AccountReport>>) -> Story {
+    pub(super) fn new(stage: &DemoStage, reports: mpsc::Receiver<Arc<AccountReport>>) -> Story {
         Story {
             begins: stage.begins,
             reports,

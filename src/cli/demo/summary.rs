@@ -12,10 +12,10 @@ use crate::plan::render::counted;
 use crate::simulator::Covered;
 
 use super::world::AUDIT;
-use super::{Stage, world};
+use super::{DemoStage, world};
 
 /// One account in numbers.
-struct AccountSummary {
+struct AccountCounts {
     name: &'static str,
     enabled: u64,
     renewed: u64,
@@ -33,13 +33,13 @@ struct ChannelSummary {
 }
 
 /// All of it.
-pub(super) struct Summary {
-    accounts: Vec<AccountSummary>,
+pub(super) struct DemoSummary {
+    accounts: Vec<AccountCounts>,
     simulated: Duration,
 }
 
 /// The summary of the simulator's truth.
-pub(super) fn of(stage: &Stage) -> Summary {
+pub(super) fn of(stage: &DemoStage) -> DemoSummary {
     let now = stage.clock.now();
     let by_hand_max = after_audit(stage.speed);
     let zoho = stage.zoho.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -57,7 +57,7 @@ pub(super) fn of(stage: &Stage) -> Summary {
             .iter()
             .map(|(id, covered)| channel(names.get(id).unwrap_or(id), covered, now, by_hand_max))
             .collect();
-        AccountSummary {
+        AccountCounts {
             name,
             enabled: counters.channels_created,
             renewed: counters.channels_reenabled,
@@ -65,7 +65,7 @@ pub(super) fn of(stage: &Stage) -> Summary {
             channels,
         }
     };
-    Summary { accounts: world::ACCOUNTS.iter().map(account).collect(), simulated }
+    DemoSummary { accounts: world::ACCOUNTS.iter().map(account).collect(), simulated }
 }
 
 /// Gaps between the first and the last instant at which each event was covered. A channel that is
@@ -104,7 +104,7 @@ fn after_audit(speed: u32) -> Duration {
     AUDIT + Duration::from_secs(15 * 60).max(Duration::from_secs(speed.into()))
 }
 
-impl Summary {
+impl DemoSummary {
     /// Returns whether nothing lapsed that should not have, and everything was done with few calls.
     pub(super) fn is_good(&self) -> bool {
         let channels = || self.accounts.iter().flat_map(|account| &account.channels);
@@ -124,11 +124,11 @@ impl Summary {
     }
 }
 
-impl AccountSummary {
+impl AccountCounts {
     fn append(&self, text: &mut String) {
         let calls: Vec<String> =
             self.calls.iter().map(|(method, count)| format!("{count} {method}")).collect();
-        let AccountSummary { name, enabled, renewed, calls: _, channels } = self;
+        let AccountCounts { name, enabled, renewed, calls: _, channels } = self;
         let declared = counted(channels.len(), "channel");
         append(
             text,
@@ -165,7 +165,7 @@ fn append(text: &mut String, line: &str) {
 }
 
 /// Names by id, from the config that was used.
-fn channel_names(stage: &Stage) -> BTreeMap<String, String> {
+fn channel_names(stage: &DemoStage) -> BTreeMap<String, String> {
     let text = world::config(&stage.base, true);
     let surroundings = crate::config::Surroundings {
         env: Box::new(|_| None),

@@ -20,7 +20,7 @@ use crate::model::small_set::SmallSet;
 use crate::model::time::Timestamp;
 
 /// The facts that declarations are made from.
-pub(super) struct Found<'a> {
+pub(super) struct ImportFound<'a> {
     pub(super) account: &'a AccountName,
     /// Part of every derived id.
     pub(super) owner: &'a str,
@@ -101,7 +101,10 @@ pub(super) struct LeftOut {
 
 /// Declares what can be declared. `token_file` says where a token is, by the first channel that has
 /// it.
-pub(super) fn declare(found: &Found<'_>, token_file: &dyn Fn(&ChannelName) -> String) -> Imported {
+pub(super) fn declare(
+    found: &ImportFound<'_>,
+    token_file: &dyn Fn(&ChannelName) -> String,
+) -> Imported {
     let mut imported = Imported {
         account: found.account.to_string(),
         default_notify_url: default_notify_url(found),
@@ -169,7 +172,7 @@ impl Imported {
 }
 
 /// The facts that all rows of a channel agree on.
-struct Said<'a> {
+struct Common<'a> {
     url: &'a NotifyUrl,
     token: Option<Fingerprint>,
     related: Option<bool>,
@@ -177,7 +180,7 @@ struct Said<'a> {
     conditions: Vec<Condition>,
 }
 
-fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, String> {
+fn said<'a>(found: &ImportFound<'_>, observed: &'a Observed) -> Result<Common<'a>, String> {
     let Observed {
         events,
         notify_urls,
@@ -226,7 +229,7 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
         1 => Ok(only(flags).copied()),
         _ => Err(format!("its modules differ in {key}")),
     };
-    Ok(Said {
+    Ok(Common {
         url,
         token,
         related: flag(notify_on_related_action, "notify_on_related_action")?,
@@ -236,13 +239,13 @@ fn said<'a>(found: &Found<'_>, observed: &'a Observed) -> Result<Said<'a>, Strin
 }
 
 fn declaration(
-    found: &Found<'_>,
+    found: &ImportFound<'_>,
     (id, name): (ChannelId, &ChannelName),
     observed: &Observed,
-    said: Said<'_>,
+    said: Common<'_>,
     (token_file, default_url): (Option<String>, &Option<String>),
 ) -> Declaration {
-    let Said { url, token: _, related, values, conditions } = said;
+    let Common { url, token: _, related, values, conditions } = said;
     let is_derived = ChannelId::derived(found.owner, found.account, name) == id;
     let default = |key: &str, otherwise: bool| {
         let given = found.defaults.as_ref().and_then(|defaults| defaults.get(key)?.as_bool());
@@ -297,7 +300,7 @@ impl EntryDeclared {
 /// The name that the store remembers, else the first module with the id; with the account before it
 /// where that is taken.
 fn name(
-    found: &Found<'_>,
+    found: &ImportFound<'_>,
     id: ChannelId,
     observed: &Observed,
     taken: &BTreeSet<ChannelName>,
@@ -320,7 +323,7 @@ fn name(
 
 /// The URL that most of the new channels share, if two do and the account has no defaults that it
 /// could get into the way of.
-fn default_notify_url(found: &Found<'_>) -> Option<String> {
+fn default_notify_url(found: &ImportFound<'_>) -> Option<String> {
     let mut urls: BTreeMap<&NotifyUrl, usize> = BTreeMap::new();
     let new = found.channels.iter().filter(|(id, _)| !found.declared.contains_key(id));
     for url in new.filter_map(|(_, observed)| Some(said(found, observed).ok()?.url)) {
@@ -355,19 +358,19 @@ mod tests {
         observed
     }
 
-    fn imported(channels: Vec<Observed>, change: impl FnOnce(&mut Found<'_>)) -> Imported {
+    fn imported(channels: Vec<Observed>, change: impl FnOnce(&mut ImportFound<'_>)) -> Imported {
         imported_beside(&[], channels, change)
     }
 
     fn imported_beside(
         strangers: &[Stranger],
         channels: Vec<Observed>,
-        change: impl FnOnce(&mut Found<'_>),
+        change: impl FnOnce(&mut ImportFound<'_>),
     ) -> Imported {
         let channels = (1..).map(|id| ChannelId::new(id).unwrap()).zip(channels).collect();
         let (account, records, declared) =
             ("acme".parse().unwrap(), BTreeMap::new(), BTreeMap::new());
-        let mut found = Found {
+        let mut found = ImportFound {
             account: &account,
             owner: "channelkeeper",
             channels: &channels,
@@ -446,7 +449,7 @@ mod tests {
         let (records, channels) = ([(id, record)].into(), [(id, observed(|_| {}))].into());
         let all = imported(Vec::new(), |_| {});
         assert!(all.channels.is_empty());
-        let found = Found {
+        let found = ImportFound {
             account: &account,
             owner: "channelkeeper",
             channels: &channels,

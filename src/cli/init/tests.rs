@@ -14,10 +14,10 @@ fn args(given: &[&str]) -> InitArgs {
     <Cli as clap::Parser>::parse_from(given).args
 }
 
-async fn wishes(given: &[&str], typed: Option<&str>) -> anyhow::Result<Wishes> {
+async fn wishes(given: &[&str], typed: Option<&str>) -> anyhow::Result<InitAnswers> {
     let mut input = std::io::Cursor::new(typed.unwrap_or_default().to_owned());
     let mut terminal = Terminal { input: &mut input, is_asked: typed.is_some() };
-    Wishes::get(args(given), &mut terminal).await
+    InitAnswers::get(args(given), &mut terminal).await
 }
 
 const FLAGS: [&str; 10] = [
@@ -36,7 +36,7 @@ const FLAGS: [&str; 10] = [
 #[tokio::test]
 async fn the_written_config_is_good_and_says_everything_that_was_wished_for() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::beside(&folder.path().join("config.toml"));
+    let place = InitPlaces::beside(&folder.path().join("config.toml"));
     std::fs::write(folder.path().join("given"), "s3cret\n").unwrap();
     let given = folder.path().join("given");
     let flags = [&FLAGS[..], &["--client-secret-file", given.to_str().unwrap()]].concat();
@@ -122,7 +122,7 @@ async fn each_product_has_its_own_events_and_stands_in_the_config() {
         let text = text::config(&wishes, true);
         assert!(text.contains(lines), "{text}");
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::beside(&folder.path().join("config.toml"));
+        let place = InitPlaces::beside(&folder.path().join("config.toml"));
         write_all(&[
             (&place.client_secret, "s3cret".to_owned()),
             (&place.channel_token, "a-token".to_owned()),

@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use crate::model::product::Product;
 
-use super::wishes::{Server, Wishes};
+use super::wishes::{InitAnswers, Server};
 
 /// The text. `keeps_state` says that the state lives beside the config.
-pub(super) fn config(wishes: &Wishes, keeps_state: bool) -> String {
-    let Wishes {
+pub(super) fn config(wishes: &InitAnswers, keeps_state: bool) -> String {
+    let InitAnswers {
         account,
         product,
         portal,

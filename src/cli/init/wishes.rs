@@ -23,7 +23,7 @@ use crate::model::secret::Secret;
 
 /// Everything that the config is written from.
 #[derive(Debug)]
-pub(super) struct Wishes {
+pub(super) struct InitAnswers {
     pub(super) account: AccountName,
     pub(super) product: Product,
     /// The portal, for an app of Vertical Solutions at Zoho.
@@ -52,8 +52,11 @@ pub(super) struct Terminal<'t> {
     pub(super) is_asked: bool,
 }
 
-impl Wishes {
-    pub(super) async fn get(args: InitArgs, terminal: &mut Terminal<'_>) -> anyhow::Result<Wishes> {
+impl InitAnswers {
+    pub(super) async fn get(
+        args: InitArgs,
+        terminal: &mut Terminal<'_>,
+    ) -> anyhow::Result<InitAnswers> {
         let InitArgs {
             account,
             product,
@@ -94,7 +97,7 @@ impl Wishes {
         let channels = terminal.get(&watch_question(product), watch, channels)?;
         let notify_url = terminal.get(&NOTIFY_URL, notify_url, url)?;
         let (server, client_secret) = (Server::Center(center), Secret::new(client_secret));
-        Ok(Wishes {
+        Ok(InitAnswers {
             account,
             product,
             portal,
@@ -178,12 +181,12 @@ async fn playground(
     account: Option<String>,
     watch: &[String],
     notify_url: Option<String>,
-) -> anyhow::Result<Wishes> {
+) -> anyhow::Result<InitAnswers> {
     let url = url.trim_end_matches('/');
     let state = fetch(url, None, "/_sim/state", STATE_BOUNDS).await.with_context(|| {
         format!("no simulator answers at {url}: start one with `channelkeeper simulator`")
     })?;
-    let State { orgs } = serde_json::from_slice(&state)
+    let SimulatorState { orgs } = serde_json::from_slice(&state)
         .with_context(|| format!("{url} is no simulator of channelkeeper"))?;
     let Some((name, org)) = orgs.into_iter().next() else { bail!("{url} has no org") };
     let account = account.unwrap_or(name);
@@ -191,7 +194,7 @@ async fn playground(
     let watch = if watch.is_empty() { examples(product).1.to_owned() } else { watch.join(",") };
     let notify_url = notify_url.unwrap_or_else(|| PLAYGROUND_URL.to_owned());
     let flag = |flag: &'static str| move |why: String| anyhow::anyhow!("{flag}: {why}");
-    Ok(Wishes {
+    Ok(InitAnswers {
         account: account.parse().map_err(|error| anyhow::anyhow!("--account: {error}"))?,
         product,
         // The simulator is found by its URL.
@@ -206,12 +209,12 @@ async fn playground(
 
 /// As much of the simulator's state as is needed.
 #[derive(Deserialize)]
-struct State {
-    orgs: std::collections::BTreeMap<String, Org>,
+struct SimulatorState {
+    orgs: std::collections::BTreeMap<String, SimulatorOrg>,
 }
 
 #[derive(Deserialize)]
-struct Org {
+struct SimulatorOrg {
     product: String,
     client_id: String,
     client_secret: String,

@@ -20,7 +20,7 @@ use crate::model::time::Timestamp;
 
 /// The worth of a delivery; the first of two is worth more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
+pub(super) enum Worth {
     /// A declared channel, its token, and an event that it covers.
     Verified,
     /// A declared channel and an event that it covers; there is no token here to verify it by.
@@ -37,33 +37,33 @@ pub(super) enum Verdict {
     UnknownChannel,
 }
 
-impl Verdict {
+impl Worth {
     /// Returns whether a channel of ours delivered, as far as can be told.
     pub(super) fn counts(self) -> bool {
-        self <= Verdict::ByIdOnly
+        self <= Worth::ByIdOnly
     }
 
     /// Returns whether a receiver answers it with 200.
     pub(super) fn is_taken(self) -> bool {
-        matches!(self, Verdict::Verified | Verdict::Canary)
+        matches!(self, Worth::Verified | Worth::Canary)
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Worth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Verdict::Verified => "verified",
-            Verdict::Canary => "canary",
-            Verdict::ByIdOnly => "matched by channel_id only",
-            Verdict::NotDeclared => "not declared for this module",
-            Verdict::TokenWrong => "token wrong",
-            Verdict::NoToken => "no token",
-            Verdict::UnknownChannel => "unknown channel",
+            Worth::Verified => "verified",
+            Worth::Canary => "canary",
+            Worth::ByIdOnly => "matched by channel_id only",
+            Worth::NotDeclared => "not declared for this module",
+            Worth::TokenWrong => "token wrong",
+            Worth::NoToken => "no token",
+            Worth::UnknownChannel => "unknown channel",
         })
     }
 }
 
-impl Serialize for Verdict {
+impl Serialize for Worth {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -71,7 +71,7 @@ impl Serialize for Verdict {
 
 /// One delivery, judged: one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Judged {
+pub(super) struct JudgedDelivery {
     /// When it came.
     pub(super) at: Timestamp,
     /// `account/name` of the channel; none when it is unknown.
@@ -91,18 +91,18 @@ pub(super) struct Judged {
     /// The name of a recovered delivery, as it says itself; none when it is live.
     pub(super) recovered: Option<String>,
     /// The verdict on it.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Worth,
 }
 
 /// The declared channels by id. Two accounts may use the same.
 #[derive(Debug, Default)]
-pub(super) struct Declared {
-    by_id: BTreeMap<ChannelId, Vec<Channel>>,
+pub(super) struct Expected {
+    by_id: BTreeMap<ChannelId, Vec<ExpectedChannel>>,
 }
 
 /// One declared channel.
 #[derive(Clone, Debug)]
-pub(super) struct Channel {
+pub(super) struct ExpectedChannel {
     /// Whose it is.
     pub(super) account: AccountName,
     /// As it is declared.
@@ -111,7 +111,7 @@ pub(super) struct Channel {
 
 /// The event that a delivery reports.
 #[derive(Clone, Copy)]
-enum Said<'a> {
+enum Reported<'a> {
     /// Nothing: it is a test.
     Canary,
     /// This operation of this module.
@@ -122,13 +122,13 @@ enum Said<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoDelivery;
 
-impl Declared {
+impl Expected {
     /// Every channel of every account.
-    pub(super) fn of(desired: &Desired) -> Declared {
-        let mut declared = Declared::default();
+    pub(super) fn of(desired: &Desired) -> Expected {
+        let mut declared = Expected::default();
         for (account, held) in &desired.accounts {
             for (id, spec) in &held.specs {
-                let channel = Channel { account: account.clone(), spec: spec.clone() };
+                let channel = ExpectedChannel { account: account.clone(), spec: spec.clone() };
                 declared.by_id.entry(*id).or_default().push(channel);
             }
         }
@@ -136,22 +136,22 @@ impl Declared {
     }
 
     /// Every channel, by account and name.
-    pub(super) fn channels(&self) -> Vec<&Channel> {
-        let mut channels: Vec<&Channel> = self.by_id.values().flatten().collect();
+    pub(super) fn channels(&self) -> Vec<&ExpectedChannel> {
+        let mut channels: Vec<&ExpectedChannel> = self.by_id.values().flatten().collect();
         channels.sort_by_key(|channel| (&channel.account, &channel.spec.name));
         channels
     }
 
     /// Judges the body of a delivery that came at `at`.
-    pub(super) fn judge(&self, body: &[u8], at: Timestamp) -> Result<Judged, NoDelivery> {
+    pub(super) fn judge(&self, body: &[u8], at: Timestamp) -> Result<JudgedDelivery, NoDelivery> {
         let Ok(Value::Object(said)) = serde_json::from_slice(body) else { return Err(NoDelivery) };
         let text = |key: &str| said.get(key).map(text_of).unwrap_or_default();
         let (channel_id, module, operation) =
             (text("channel_id"), text("module"), text("operation"));
         let token = said.get("token").and_then(Value::as_str).filter(|token| !token.is_empty());
         let event = match said.get(MARK) {
-            Some(Value::Bool(true)) => Said::Canary,
-            Some(_) | None => Said::Event(&module, &operation),
+            Some(Value::Bool(true)) => Reported::Canary,
+            Some(_) | None => Reported::Event(&module, &operation),
         };
         let id = channel_id.parse().ok();
         let candidates =
@@ -163,7 +163,7 @@ impl Declared {
         let params = said.get("query_params");
         let recovered = params.and_then(|params| params.get(RECOVERED)).map(text_of);
         let ids = said.get("ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        Ok(Judged {
+        Ok(JudgedDelivery {
             at,
             channel: found.map(|(_, channel)| channel.to_string()),
             channel_id: plain(&channel_id),
@@ -173,12 +173,12 @@ impl Declared {
             ids: ids.iter().take(IDS_MAX).map(|id| plain(&text_of(id))).collect(),
             more_ids: ids.len().saturating_sub(IDS_MAX),
             recovered: recovered.map(|name| plain(&name)),
-            verdict: found.map_or(Verdict::UnknownChannel, |(verdict, _)| verdict),
+            verdict: found.map_or(Worth::UnknownChannel, |(verdict, _)| verdict),
         })
     }
 }
 
-impl Channel {
+impl ExpectedChannel {
     /// True when its deliveries can be verified here: it has a token, or the key of one, and that
     /// could be fetched.
     pub(super) fn has_usable_token(&self) -> bool {
@@ -186,23 +186,23 @@ impl Channel {
         self.spec.token.as_ref().or(key).is_some_and(|secret| !secret.expose().is_empty())
     }
 
-    fn verdict(&self, given: Option<&str>, said: Said<'_>, at: Timestamp) -> Verdict {
+    fn verdict(&self, given: Option<&str>, said: Reported<'_>, at: Timestamp) -> Worth {
         let proved = match given {
-            _ if !self.has_usable_token() => Verdict::ByIdOnly,
-            None => return Verdict::NoToken,
+            _ if !self.has_usable_token() => Worth::ByIdOnly,
+            None => return Worth::NoToken,
             // Every one is compared, whichever fits.
             Some(given) => {
                 match self.spec.accepted_at(at).iter().filter(|own| own.is(given)).count() {
-                    0 => return Verdict::TokenWrong,
-                    _ => Verdict::Verified,
+                    0 => return Worth::TokenWrong,
+                    _ => Worth::Verified,
                 }
             }
         };
         match said {
-            Said::Canary if proved == Verdict::Verified => Verdict::Canary,
-            Said::Canary => proved,
-            Said::Event(module, operation) if self.event(module, operation).is_some() => proved,
-            Said::Event(..) => Verdict::NotDeclared,
+            Reported::Canary if proved == Worth::Verified => Worth::Canary,
+            Reported::Canary => proved,
+            Reported::Event(module, operation) if self.event(module, operation).is_some() => proved,
+            Reported::Event(..) => Worth::NotDeclared,
         }
     }
 
@@ -214,16 +214,18 @@ impl Channel {
     }
 }
 
-impl fmt::Display for Channel {
+impl fmt::Display for ExpectedChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.account, self.spec.name)
     }
 }
 
-impl fmt::Display for Judged {
+impl fmt::Display for JudgedDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Judged { at, channel, channel_id, module, operation, event, ids, more_ids, .. } = self;
-        let Judged { recovered, verdict, .. } = self;
+        let JudgedDelivery {
+            at, channel, channel_id, module, operation, event, ids, more_ids, ..
+        } = self;
+        let JudgedDelivery { recovered, verdict, .. } = self;
         write!(f, "{at:.0}  ")?;
         match channel {
             Some(channel) => write!(f, "{channel}")?,

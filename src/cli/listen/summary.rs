@@ -9,13 +9,13 @@ use serde::Serialize;
 use crate::model::time::Timestamp;
 use crate::plan::render::counted;
 
-use super::judge::{Declared, Judged, Verdict};
+use super::judge::{Expected, JudgedDelivery, Worth};
 
 /// The counts, for each declared channel and module and for nothing else: what is sent cannot make
 /// it grow.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
-    rows: Vec<Row>,
+pub(super) struct DeliveryCounts {
+    rows: Vec<CountsRow>,
     /// Deliveries, accepted or not.
     deliveries: u64,
     /// Those among them that counted for no row.
@@ -32,7 +32,7 @@ pub(super) struct Summary {
 
 /// One module of one channel.
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+pub(super) struct CountsRow {
     channel: String,
     module: String,
     /// How many deliveries counted.
@@ -40,22 +40,23 @@ pub(super) struct Row {
     last: Option<Timestamp>,
 }
 
-impl Summary {
+impl DeliveryCounts {
     /// Nothing has come yet.
-    pub(super) fn of(declared: &Declared) -> Summary {
+    pub(super) fn of(declared: &Expected) -> DeliveryCounts {
         let mut rows = Vec::new();
         for channel in declared.channels() {
             let modules = channel.spec.events.iter().map(|(module, _)| module.to_owned());
-            rows.extend(modules.map(|module| Row {
+            rows.extend(modules.map(|module| CountsRow {
                 channel: channel.to_string(),
                 module,
                 deliveries: 0,
                 last: None,
             }));
         }
-        let key = |(place, row): (usize, &Row)| ((row.channel.clone(), row.module.clone()), place);
+        let key =
+            |(place, row): (usize, &CountsRow)| ((row.channel.clone(), row.module.clone()), place);
         let places = rows.iter().enumerate().map(key).collect();
-        Summary {
+        DeliveryCounts {
             rows,
             deliveries: 0,
             not_accepted: 0,
@@ -67,8 +68,8 @@ impl Summary {
     }
 
     /// Takes in one delivery.
-    pub(super) fn count(&mut self, judged: &Judged) {
-        if judged.verdict == Verdict::Canary {
+    pub(super) fn count(&mut self, judged: &JudgedDelivery) {
+        if judged.verdict == Worth::Canary {
             self.canaries += 1;
             return;
         }
@@ -101,21 +102,22 @@ impl Summary {
 
     /// The rows, by account, channel and module.
     #[cfg(test)]
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &CountsRow> {
         self.rows.iter()
     }
 
     /// The table, and a sentence.
     pub(super) fn to_text(&self) -> String {
-        let Summary { rows, deliveries, not_accepted, refused, canaries, recovered, .. } = self;
-        let wide = |title: &str, of: fn(&Row) -> &str| {
+        let DeliveryCounts { rows, deliveries, not_accepted, refused, canaries, recovered, .. } =
+            self;
+        let wide = |title: &str, of: fn(&CountsRow) -> &str| {
             rows.iter().map(|row| of(row).len()).chain([title.len()]).max().unwrap_or_default()
         };
         let (channels, modules) =
             (wide("CHANNEL", |row| &row.channel), wide("MODULE", |row| &row.module));
         let mut text =
             format!("{:channels$}  {:modules$}  DELIVERIES  LAST\n", "CHANNEL", "MODULE");
-        for Row { channel, module, deliveries, last } in rows {
+        for CountsRow { channel, module, deliveries, last } in rows {
             let last =
                 last.map_or_else(|| "never delivered".to_owned(), |last| format!("{last:.0}"));
             // Writing to a string cannot fail.
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn recovered_deliveries_are_told_from_live_ones() {
         let declared = declared();
-        let mut summary = Summary::of(&declared);
+        let mut summary = DeliveryCounts::of(&declared);
         let mut send = |body: serde_json::Value| {
             let judged = declared.judge(body.to_string().as_bytes(), at(5)).unwrap();
             summary.count(&judged);
@@ -183,7 +185,7 @@ mod tests {
     #[test]
     fn each_declared_module_says_how_often_and_when_last_or_never() {
         let declared = declared();
-        let mut summary = Summary::of(&declared);
+        let mut summary = DeliveryCounts::of(&declared);
         let sent = [
             ("7", "t-deals", "Deals", 5),
             ("7", "t-deals", "Deals", 3),

@@ -38,7 +38,7 @@ pub(super) enum Voice {
 
 /// The fate of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct AccountTally {
     /// Calls by method, and token requests as `token`.
     pub(super) calls: BTreeMap<&'static str, u64>,
     /// How many of them failed.
@@ -52,16 +52,16 @@ pub(super) struct Tally {
 #[derive(Clone)]
 pub(super) struct Log {
     begins: Timestamp,
-    heard: Arc<Mutex<Heard>>,
+    heard: Arc<Mutex<LogState>>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct LogState {
     narrator: Narrator,
     lines: Vec<Line>,
     /// The last line that was told about each account.
     told: BTreeMap<AccountName, String>,
-    tallies: BTreeMap<String, Tally>,
+    tallies: BTreeMap<String, AccountTally>,
 }
 
 impl Log {
@@ -104,7 +104,7 @@ impl Log {
     }
 
     /// The timeline, in order, and what became of an account each.
-    pub(super) fn take(&self, accounts: &[AccountName]) -> (Vec<Line>, Vec<Tally>) {
+    pub(super) fn take(&self, accounts: &[AccountName]) -> (Vec<Line>, Vec<AccountTally>) {
         self.with(|heard| {
             let mut lines = std::mem::take(&mut heard.lines);
             lines.sort_by_key(|line| line.at);
@@ -118,18 +118,18 @@ impl Log {
         self.with(|heard| heard.lines.push(line));
     }
 
-    fn tally(&self, account: &str, at: Timestamp, count: impl FnOnce(&mut Tally)) {
+    fn tally(&self, account: &str, at: Timestamp, count: impl FnOnce(&mut AccountTally)) {
         if at >= self.begins {
             self.with(|heard| count(heard.tallies.entry(account.to_owned()).or_default()));
         }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Heard) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut LogState) -> T) -> T {
         act(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Heard {
+impl LogState {
     /// The lines to tell about a pass. A step that is tried again and again is told once.
     fn news(&mut self, report: &AccountReport) -> Vec<String> {
         let texts = self.narrator.hear(report, |step, outcome| !is_plain_renewal(step, outcome));

@@ -31,12 +31,12 @@ pub(super) struct Rehearsal {
     /// are in no number.
     observed: Vec<String>,
     timeline: Vec<Line>,
-    accounts: BTreeMap<String, AccountView>,
+    accounts: BTreeMap<String, AccountFate>,
 }
 
 /// The fate of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-struct AccountView {
+struct AccountFate {
     /// By method, and token requests as `token`.
     calls: BTreeMap<&'static str, u64>,
     calls_failed: u64,
@@ -167,9 +167,9 @@ impl Rehearsal {
     }
 }
 
-impl AccountView {
+impl AccountFate {
     fn line(&self, name: &str) -> String {
-        let AccountView {
+        let AccountFate {
             calls,
             calls_failed,
             calls_expected: [looks, posts, tokens],
@@ -196,12 +196,12 @@ impl AccountView {
 }
 
 /// The view of an account that nothing has happened to.
-fn expected(desired: &Desired, held: &AccountDesired, days: u32) -> AccountView {
+fn expected(desired: &Desired, held: &AccountDesired, days: u32) -> AccountFate {
     let audits = f64::from(audits_per_day(&desired.settings.audit));
     let daily = calls::expected(&held.account.name, &held.account.policy, &held.specs, audits);
     let calls_expected = [daily.looks, daily.renewals, daily.tokens]
         .map(|calls| (calls * f64::from(days)).round() as u64);
-    AccountView { calls_expected, ..AccountView::default() }
+    AccountFate { calls_expected, ..AccountFate::default() }
 }
 
 /// A line, and what belongs below it.

@@ -16,9 +16,9 @@ use super::BEGINS;
 
 /// The instant that a rehearsal has reached, in seconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<AtomicI64>);
+pub(super) struct RehearsalProgress(Arc<AtomicI64>);
 
-impl Progress {
+impl RehearsalProgress {
     pub(super) fn reached(&self, at: Timestamp) {
         self.0.store(at.as_second(), Ordering::Relaxed);
     }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_day_is_counted_from_one_and_never_beyond_the_last() {
-        let progress = Progress::default();
+        let progress = RehearsalProgress::default();
         assert_eq!(progress.line(14), "playing day 1 of 14");
         for (hours, line) in [(0, "1"), (23, "1"), (24, "2"), (400, "14")] {
             progress.reached(after(BEGINS, Duration::from_secs(hours * 3600)));

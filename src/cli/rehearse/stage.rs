@@ -45,8 +45,8 @@ use crate::zoho::transport::{Exchange, Transport};
 
 use super::BEGINS;
 use super::dice::Dice;
-use super::log::{Line, Log, Tally};
-use super::progress::Progress;
+use super::log::{AccountTally, Line, Log};
+use super::progress::RehearsalProgress;
 use super::trouble::{Act, HOW, Trouble};
 
 /// The script of a rehearsal.
@@ -55,14 +55,14 @@ pub(super) struct Script {
     pub(super) days: u32,
     pub(super) seed: u64,
     pub(super) trouble: Trouble,
-    pub(super) progress: Progress,
+    pub(super) progress: RehearsalProgress,
 }
 
 /// The outcome of a rehearsal.
 pub(super) struct Played {
     pub(super) lines: Vec<Line>,
     /// By account: what became of it, and what was not covered.
-    pub(super) accounts: BTreeMap<AccountName, (Tally, Vec<GapView>)>,
+    pub(super) accounts: BTreeMap<AccountName, (AccountTally, Vec<GapView>)>,
 }
 
 /// Plays it, on this thread.
@@ -86,7 +86,7 @@ struct Stage {
     zoho: Arc<Mutex<Zoho>>,
     store: Store,
     log: Log,
-    progress: Progress,
+    progress: RehearsalProgress,
 }
 
 impl Stage {

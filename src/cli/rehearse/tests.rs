@@ -23,7 +23,7 @@ fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")),
         &surroundings,
     );
-    args.rehearse(loaded.desired.expect("the example is good"), Progress::default())
+    args.rehearse(loaded.desired.expect("the example is good"), RehearsalProgress::default())
 }
 
 fn golden(args: &[&str], is_covered: bool, expected: &Expect) {

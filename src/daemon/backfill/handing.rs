@@ -10,7 +10,7 @@ use serde_json::Map;
 use tracing::{debug, info, warn};
 
 use super::made::goes_on;
-use super::{Backfill, Wait, rule_of};
+use super::{Backfill, Rest, rule_of};
 use crate::backfill::delivery::Delivery;
 use crate::backfill::freeze::{HEADER, body, name};
 use crate::backfill::pace::Answer;
@@ -30,7 +30,7 @@ impl Backfill {
     pub(super) async fn hand_over(
         &self,
         queue: Vec<(Arc<Subject>, Recovery)>,
-    ) -> Result<Wait, StoreError> {
+    ) -> Result<Rest, StoreError> {
         let mut shortest = LOOK_AT_CLOCK;
         for (subject, recovery) in queue {
             if !self.may_go(&subject, &recovery)? {
@@ -62,7 +62,7 @@ impl Backfill {
         &self,
         subject: &Subject,
         mut recovery: Recovery,
-    ) -> Result<Option<Wait>, StoreError> {
+    ) -> Result<Option<Rest>, StoreError> {
         let begun = self.clock.elapsed();
         while self.clock.elapsed().saturating_sub(begun) < super::TURN {
             let now = self.clock.now();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::made::goes_on;
-use super::{Backfill, Wait, rule_of};
+use super::{Backfill, Rest, rule_of};
 use crate::backfill::classify::Missed;
 use crate::backfill::freeze::freeze;
 use crate::backfill::read::{Doubt, REFUSED_MAX, Read};
@@ -35,11 +35,11 @@ use crate::zoho::error::{Class, Error};
 
 impl Backfill {
     /// Reads what is to be read of an account, for a turn.
-    pub(super) async fn read(&self, subject: &Subject) -> Result<Wait, StoreError> {
+    pub(super) async fn read(&self, subject: &Subject) -> Result<Rest, StoreError> {
         self.while_there_is_time(|| self.read_page(subject)).await
     }
 
-    async fn read_page(&self, subject: &Subject) -> Result<Option<Wait>, StoreError> {
+    async fn read_page(&self, subject: &Subject) -> Result<Option<Rest>, StoreError> {
         let account = subject.name();
         if let Some(wait) = self.is_left_alone(account) {
             return Ok(Some(wait));
@@ -129,7 +129,7 @@ impl Backfill {
         read: Read,
         reading: Reading,
         error: &Error,
-    ) -> Result<Option<Wait>, StoreError> {
+    ) -> Result<Option<Rest>, StoreError> {
         let account = subject.name();
         if let Class::Transient { retry_after } = error.class() {
             let (wait, module) = (retry_after.unwrap_or(ZOHO_WAIT), &read.module);

@@ -63,7 +63,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let program = command.first().cloned().unwrap_or_default();
     let absent = |source| Failure::Absent { program: program.clone(), source };
-    let mut group = Group(started(command, event).map_err(absent)?);
+    let mut group = ProcessGroup(started(command, event).map_err(absent)?);
     let (mut stdin, mut stderr) = pipes(&mut group.0).map_err(absent)?;
     let talking = async {
         // Whoever does not read its input is done with it.
@@ -114,9 +114,9 @@ fn pipes(child: &mut Child) -> io::Result<(pipe::Sender, Stderr)> {
 }
 
 /// A command, with everything that it started and that has not left its group.
-struct Group(Child);
+struct ProcessGroup(Child);
 
-impl Group {
+impl ProcessGroup {
     /// Returns when the command has ended. It is not reaped, so that its number is still its own.
     async fn ended(&self, clock: &dyn Clock) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -147,7 +147,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     /// The daemon stops, or the command has ended: then this finds nothing.
     fn drop(&mut self) {
         if matches!(self.0.try_wait(), Ok(None)) {

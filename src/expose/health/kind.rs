@@ -102,184 +102,184 @@ impl Kind {
         self.row().word
     }
 
-    const fn row(self) -> Row {
+    const fn row(self) -> KindTexts {
         match self {
-            Kind::NotLive => Row {
+            Kind::NotLive => KindTexts {
                 word: "not-live",
                 means: "the scheduler's loop does not turn",
                 remedy: "restart the daemon, which costs nothing, and keep its log",
             },
-            Kind::StoreFailed => Row {
+            Kind::StoreFailed => KindTexts {
                 word: "store-failed",
                 means: "the database cannot be written: channels are held from memory as long as they can be",
                 remedy: "make room on the disk of the state directory, or make it writable; restart the daemon if the failure stays",
             },
-            Kind::NeedsAPerson => Row {
+            Kind::NeedsAPerson => KindTexts {
                 word: "needs-a-person",
                 means: "Zoho refuses an account's credentials or scope",
                 remedy: "check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`",
             },
-            Kind::Unusable => Row {
+            Kind::Unusable => KindTexts {
                 word: "unusable",
                 means: "the daemon cannot work on an account, most often because a secret cannot be read",
                 remedy: "mend the config, or make the account's secrets readable, and reload",
             },
-            Kind::Vanished => Row {
+            Kind::Vanished => KindTexts {
                 word: "vanished",
                 means: "all running channels of an account are gone at once, and another org may answer: nothing is written",
                 remedy: "put the credentials of the right org back; or, if the channels are to be enabled here, `channelkeeper apply --accept-vanished`",
             },
-            Kind::NothingCovered => Row {
+            Kind::NothingCovered => KindTexts {
                 word: "nothing-covered",
                 means: "an account declares channels, and none of them is covered",
                 remedy: "see the account's other reasons; `channelkeeper gaps` lists what was missed",
             },
-            Kind::FirstPassOverdue => Row {
+            Kind::FirstPassOverdue => KindTexts {
                 word: "first-pass-overdue",
                 means: "the first pass of an account does not end",
                 remedy: "look at the log, and try to reach Zoho from this host",
             },
-            Kind::Uncovered => Row {
+            Kind::Uncovered => KindTexts {
                 word: "uncovered",
                 means: "a channel loses events: it is not enabled, or not as declared",
                 remedy: "`channelkeeper explain NAME` says why; `channelkeeper gaps` lists what was missed",
             },
-            Kind::Undeliverable => Row {
+            Kind::Undeliverable => KindTexts {
                 word: "undeliverable",
                 means: "a notify_url refused two canaries in a row: its channels are covered, and their deliveries are taken to be lost",
                 remedy: "see why the receiver refuses deliveries; `channelkeeper gaps` lists what was missed",
             },
-            Kind::Emergency => Row {
+            Kind::Emergency => KindTexts {
                 word: "emergency",
                 means: "a channel is in the last eighth of its life and was not renewed; the daemon tries every thirty seconds, or as often as API credits allow",
                 remedy: "`channelkeeper explain NAME` says why it was not renewed",
             },
-            Kind::Rejected => Row {
+            Kind::Rejected => KindTexts {
                 word: "rejected",
                 means: "Zoho refuses a channel, in the words shown",
                 remedy: "change the channel as Zoho asks; the daemon tries at once when it changes, and slowly until then",
             },
-            Kind::Conflict => Row {
+            Kind::Conflict => KindTexts {
                 word: "conflict",
                 means: "the channel's id exists at Zoho with another notify_url, and was never ours",
                 remedy: "`channelkeeper adopt NAME` if it is yours; otherwise choose another name or id",
             },
-            Kind::Contested => Row {
+            Kind::Contested => KindTexts {
                 word: "contested",
                 means: "the same difference came back after three repairs",
                 remedy: "find out who else changes this channel at Zoho: often an old script that still runs",
             },
-            Kind::Drifted => Row {
+            Kind::Drifted => KindTexts {
                 word: "drifted",
                 means: "a channel is not as declared and loses no events by it",
                 remedy: "nothing, if the next pass mends it; otherwise `channelkeeper plan` says why it does not",
             },
-            Kind::RemovalGuard => Row {
+            Kind::RemovalGuard => KindTexts {
                 word: "removal-guard",
                 means: "so many channels vanished from the config that disabling them waits; meanwhile they are renewed",
                 remedy: "`channelkeeper plan`, then `channelkeeper apply --allow-removals` if they are to go",
             },
-            Kind::LookFailed => Row {
+            Kind::LookFailed => KindTexts {
                 word: "look-failed",
                 means: "the last list could not be read; earlier grants still hold",
                 remedy: "nothing within the guaranteed time, if Zoho is down; otherwise look at the reason",
             },
-            Kind::WritesFailed => Row {
+            Kind::WritesFailed => KindTexts {
                 word: "writes-failed",
                 means: "the last writes failed for a reason that is no channel's own",
                 remedy: "nothing within the guaranteed time, if Zoho is down; otherwise look at the reason",
             },
-            Kind::Paused => Row {
+            Kind::Paused => KindTexts {
                 word: "paused",
                 means: "somebody paused channels: they are neither renewed nor repaired",
                 remedy: "`channelkeeper resume`, once the work is over",
             },
-            Kind::PassOverdue => Row {
+            Kind::PassOverdue => KindTexts {
                 word: "pass-overdue",
                 means: "an account's next pass is long due",
                 remedy: "look at the log: the host may be overloaded, or Zoho may hang; restart the daemon if it does not go on",
             },
-            Kind::Config => Row {
+            Kind::Config => KindTexts {
                 word: "config",
                 means: "the config cannot be used; the last good one is in force",
                 remedy: "`channelkeeper check` shows the place; mend it and reload",
             },
-            Kind::Slack => Row {
+            Kind::Slack => KindTexts {
                 word: "slack",
                 means: "a renewal of channels in force could not fail twice, so that one bad minute is a gap",
                 remedy: "give them a longer lifetime or renew_before, and reload",
             },
-            Kind::StatusFile => Row {
+            Kind::StatusFile => KindTexts {
                 word: "status-file",
                 means: "[daemon] status_file cannot be written, so its readers will take the daemon to be gone",
                 remedy: "make room in its directory, or let the daemon's user write there; the daemon tries again every minute",
             },
-            Kind::Hooks => Row {
+            Kind::Hooks => KindTexts {
                 word: "hooks",
                 means: "the last hook failed, or events came faster than hooks took them; channels are kept all the same",
                 remedy: "`a hook failed` in the log says why; mend what [hooks] names. The note goes with the next event that is told",
             },
-            Kind::LogLost => Row {
+            Kind::LogLost => KindTexts {
                 word: "log-lost",
                 means: "log lines are lost: stderr is broken, or its reader is too slow",
                 remedy: "see who reads the daemon's stderr, or log less; nothing else depends on it",
             },
-            Kind::Recovery => Row {
+            Kind::Recovery => KindTexts {
                 word: "recovery",
                 means: "missed events cannot be read, or are more than the config lets pass, so they wait for a person",
                 remedy: "`channelkeeper backfill` says what waits and why; `release` and `abandon` behind it say what becomes of it, and `channelkeeper login` asks for a scope that is missing",
             },
-            Kind::ShortGrant => Row {
+            Kind::ShortGrant => KindTexts {
                 word: "short-grant",
                 means: "Zoho gave far less life than was asked for",
                 remedy: "nothing, unless it stays; then set lifetime or lifetime_max to what the account grants",
             },
-            Kind::Limits => Row {
+            Kind::Limits => KindTexts {
                 word: "limits",
                 means: "Zoho takes smaller batches or shorter lives than configured, and the daemon has learned it",
                 remedy: "nothing; or set lifetime_max and batch_max to what the account takes",
             },
-            Kind::Credits => Row {
+            Kind::Credits => KindTexts {
                 word: "credits",
                 means: "few API credits are left: audits, and repairs that lose no events, wait",
                 remedy: "find out what uses the API credits; audit less often, or add credits",
             },
-            Kind::Unknown => Row {
+            Kind::Unknown => KindTexts {
                 word: "unknown",
                 means: "a channel could not be looked at by itself",
                 remedy: "nothing, if the next look succeeds",
             },
-            Kind::BackOff => Row {
+            Kind::BackOff => KindTexts {
                 word: "back-off",
                 means: "a step waits because its account is in trouble",
                 remedy: "nothing: the daemon tries again by itself",
             },
-            Kind::Orphans => Row {
+            Kind::Orphans => KindTexts {
                 word: "orphans",
                 means: "channels of an account that is no longer declared are left to expire",
                 remedy: "nothing, if the account was taken out on purpose",
             },
-            Kind::StoreMovedAside => Row {
+            Kind::StoreMovedAside => KindTexts {
                 word: "store-moved-aside",
                 means: "the database was corrupt: a new one was begun, and channels were taken over from Zoho",
                 remedy: "look at the disk; keep or delete `db.corrupt-TIME`, and restart",
             },
-            Kind::ClockJump => Row {
+            Kind::ClockJump => KindTexts {
                 word: "clock-jump",
                 means: "the wall clock jumped",
                 remedy: "look at this machine's time service",
             },
-            Kind::Skew => Row {
+            Kind::Skew => KindTexts {
                 word: "skew",
                 means: "this machine's clock differs from Zoho's; nothing lapses by it, because lives count from Zoho's clock",
                 remedy: "look at this machine's time service",
             },
-            Kind::FirstPass => Row {
+            Kind::FirstPass => KindTexts {
                 word: "first-pass",
                 means: "an account waits for its first pass",
                 remedy: "wait some seconds",
             },
-            Kind::NothingDeclared => Row {
+            Kind::NothingDeclared => KindTexts {
                 word: "nothing-declared",
                 means: "no channel is declared at all",
                 remedy: "declare channels, or check which config file is in use",
@@ -289,7 +289,7 @@ impl Kind {
 }
 
 /// The texts of a kind. The table in `docs/operations.md` is written from them.
-struct Row {
+struct KindTexts {
     /// One word, for programs.
     word: &'static str,
     /// The meaning, as part of a sentence.
@@ -348,7 +348,7 @@ mod tests {
         let (before, after) = text.split_once(header).expect("the table has its header");
         let rest = after.split_once("\n\n").expect("the table ends").1;
         let row = |kind: &Kind| {
-            let Row { word, means, remedy } = kind.row();
+            let KindTexts { word, means, remedy } = kind.row();
             format!("| `{word}` | {}: {means} | {remedy} |\n", kind.status().word())
         };
         let rows: String = KINDS.iter().map(row).collect();

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::super::health::{Kind, Status};
 use super::super::page::select::select;
-use super::super::probe::{Limits, judge};
+use super::super::probe::{ProbeLimits, judge};
 use super::super::testing::{
     START, change_channel, converged, empty, hold, hours, lose, rejected, remembering,
 };
@@ -355,7 +355,7 @@ async fn every_surface_grades_by_the_same_scale() {
         let summary: Summary =
             serde_json::from_str(&face.ask("GET", "/api/v1/summary").await.body).unwrap();
         let limits = [6, 3, 1].map(|hours| Duration::from_secs(hours * 3600));
-        let limits = Limits { warning: limits[0], critical: limits[1], stale: limits[2] };
+        let limits = ProbeLimits { warning: limits[0], critical: limits[1], stale: limits[2] };
         let verdict = judge(&summary, &limits, START.parse().unwrap());
         assert_eq!(verdict.grade, severity.grade, "{trouble}");
 

@@ -72,7 +72,7 @@ impl Strip {
     /// The strip of a ledger, up to `now` in Zoho's time.
     pub(crate) fn of(ledger: Option<&Ledger>, period: Period, now: Timestamp) -> Strip {
         let from = before(now, period.length());
-        let window = Window { from, to: now };
+        let window = StripWindow { from, to: now };
         let Some(ledger) = ledger else {
             return Strip {
                 period,
@@ -161,12 +161,12 @@ impl Run {
 }
 
 #[derive(Clone, Copy)]
-struct Window {
+struct StripWindow {
     from: Timestamp,
     to: Timestamp,
 }
 
-impl Window {
+impl StripWindow {
     fn touches(self, gap: &Gap) -> bool {
         gap.from < self.to && gap.to.is_none_or(|to| to > self.from)
     }
@@ -366,7 +366,7 @@ mod tests {
             for period in Period::ALL {
                 let strip = Strip::of(Some(&ledger), period, hours(30 * 24));
                 prop_assert!(strip.runs.len() <= RUNS_MAX);
-                let window = Window { from: strip.from, to: strip.to };
+                let window = StripWindow { from: strip.from, to: strip.to };
                 for gap in ledger.gaps(strip.to).iter().filter(|gap| window.touches(gap)) {
                     let cell = window.cell(gap.from.max(strip.from), CELLS);
                     let drawn = strip.runs.iter().any(|run| (run.cell..run.cell + run.cells).contains(&cell));

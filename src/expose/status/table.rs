@@ -34,7 +34,7 @@ impl<'v> Shown<'v> {
             .flat_map(|(at, channels)| channels.map(move |channel| (at, channel)))
             .collect();
         ranked.sort_by(|(_, one), (_, other)| one.worse_than(other, view.now));
-        let unwell = ranked.iter().filter(|(_, one)| one.trouble(view.now) < Trouble::None).count();
+        let unwell = ranked.iter().filter(|(_, one)| one.trouble(view.now) < Badness::None).count();
         ranked.truncate(unwell.clamp(ROWS_LEAST, ROWS_MAX));
         let mut accounts = vec![Vec::new(); view.accounts.len()];
         for (at, channel) in &ranked {
@@ -46,7 +46,7 @@ impl<'v> Shown<'v> {
 
 /// How bad it is with a channel, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
+enum Badness {
     /// Events are lost.
     Lost,
     /// Events are about to be lost.
@@ -60,14 +60,14 @@ enum Trouble {
 }
 
 impl ChannelView {
-    fn trouble(&self, now: Timestamp) -> Trouble {
+    fn trouble(&self, now: Timestamp) -> Badness {
         let is_near = self.is_near_its_end(now) || self.undeliverable_since.is_some();
         match self.status {
-            Status::Failing => Trouble::Lost,
-            Status::Degraded | Status::Ok if is_near => Trouble::Near,
-            Status::Degraded => Trouble::Odd,
-            Status::Ok if !self.note(now).is_empty() => Trouble::Noted,
-            Status::Ok => Trouble::None,
+            Status::Failing => Badness::Lost,
+            Status::Degraded | Status::Ok if is_near => Badness::Near,
+            Status::Degraded => Badness::Odd,
+            Status::Ok if !self.note(now).is_empty() => Badness::Noted,
+            Status::Ok => Badness::None,
         }
     }
 
@@ -175,7 +175,7 @@ impl AccountView {
         if more == 0 {
             return None;
         }
-        let is_unwell = |channel: &ChannelView| channel.trouble(now) < Trouble::None;
+        let is_unwell = |channel: &ChannelView| channel.trouble(now) < Badness::None;
         let unwell = self.channels.iter().filter(|channel| is_unwell(channel)).count()
             - shown.iter().filter(|channel| is_unwell(channel)).count();
         let words = match unwell {

@@ -20,10 +20,10 @@ use super::Entries;
 
 /// Brings every entry from layout 1 to layout 2.
 pub(super) fn step(mut entries: Entries) -> Result<Entries, String> {
-    let mut asked: BTreeMap<Vec<u8>, Wishes> = BTreeMap::new();
+    let mut asked: BTreeMap<Vec<u8>, FormerWishes> = BTreeMap::new();
     for (name, value) in tree(&mut entries, "accounts") {
         rewrite("accounts", name, value, |state| {
-            let mut wishes = Wishes::default();
+            let mut wishes = FormerWishes::default();
             complete_batch(state);
             if let Some(pauses) = state.remove("paused") {
                 wishes.pauses = pauses;
@@ -96,16 +96,16 @@ fn rewrite(
 
 /// The wishes that layout 1 stored.
 #[derive(Default)]
-struct Wishes {
+struct FormerWishes {
     pauses: Value,
     removals: Vec<String>,
     renewals: Map<String, Value>,
 }
 
-impl Wishes {
+impl FormerWishes {
     /// The value of `asked`, unless nothing was asked for.
     fn into_value(self) -> Option<Vec<u8>> {
-        let Wishes { pauses, removals, renewals } = self;
+        let FormerWishes { pauses, removals, renewals } = self;
         let no_pauses = json!({ "account": null, "channels": {} });
         let pauses = if pauses.is_null() { no_pauses.clone() } else { pauses };
         if pauses == no_pauses && removals.is_empty() && renewals.is_empty() {

@@ -401,7 +401,7 @@ fn a_place_that_cannot_hold_a_directory_is_an_error_of_the_file_system() {
 
 /// To layouts 3 and 4: records move into a tree of another name, and back; a word is left in `meta`
 /// each time.
-const TO_4: &[Step] = &[
+const TO_4: &[MigrationStep] = &[
     STEPS[0],
     |mut entries| {
         let records = entries.remove(b"records".as_slice()).ok_or("no records")?;

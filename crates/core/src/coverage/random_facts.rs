@@ -11,7 +11,7 @@ const LIFE: i64 = 5000;
 
 /// The next thing that happens.
 #[derive(Clone, Debug)]
-enum Act {
+enum RandomAct {
     Wait(i64),
     Look,
     /// Answered and applied.
@@ -22,15 +22,15 @@ enum Act {
     RemoveEvent,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act() -> impl Strategy<Value = RandomAct> {
     prop_oneof![
-        4 => (1..1500_i64).prop_map(Act::Wait),
-        1 => (1500..12_000_i64).prop_map(Act::Wait),
-        4 => Just(Act::Look),
-        2 => Just(Act::Grant),
-        2 => any::<bool>().prop_map(Act::Unsure),
-        1 => Just(Act::Delete),
-        1 => Just(Act::RemoveEvent),
+        4 => (1..1500_i64).prop_map(RandomAct::Wait),
+        1 => (1500..12_000_i64).prop_map(RandomAct::Wait),
+        4 => Just(RandomAct::Look),
+        2 => Just(RandomAct::Grant),
+        2 => any::<bool>().prop_map(RandomAct::Unsure),
+        1 => Just(RandomAct::Delete),
+        1 => Just(RandomAct::RemoveEvent),
     ]
 }
 
@@ -61,11 +61,11 @@ impl Model {
         self.channel.take_if(|(_, end)| *end <= now);
     }
 
-    fn act(&mut self, act: &Act) {
+    fn act(&mut self, act: &RandomAct) {
         let all = || EVENTS.to_vec();
         match act {
-            Act::Wait(seconds) => self.wait(*seconds),
-            Act::Look => {
+            RandomAct::Wait(seconds) => self.wait(*seconds),
+            RandomAct::Look => {
                 self.told.look(
                     self.now,
                     self.channel.as_ref().map(|(events, end)| (events.as_slice(), *end)),
@@ -74,24 +74,24 @@ impl Model {
             }
             // A write after a hand that nobody saw heals it without a trace, and a hand after a
             // write in doubt takes away what nobody saw.
-            Act::Grant | Act::Unsure(_) if self.touched => self.act(&Act::Look),
-            Act::Delete | Act::RemoveEvent if self.told.ledger.doubt.is_some() => {
-                self.act(&Act::Look)
+            RandomAct::Grant | RandomAct::Unsure(_) if self.touched => self.act(&RandomAct::Look),
+            RandomAct::Delete | RandomAct::RemoveEvent if self.told.ledger.doubt.is_some() => {
+                self.act(&RandomAct::Look)
             }
-            Act::Grant => {
+            RandomAct::Grant => {
                 self.told.granted(self.now, self.now, self.now + LIFE);
                 self.channel = Some((all(), self.now + LIFE));
             }
-            Act::Unsure(applied) => {
+            RandomAct::Unsure(applied) => {
                 self.told.ledger.intend(at(self.now), at(self.now + LIFE));
                 if *applied {
                     self.channel = Some((all(), self.now + LIFE));
                 }
             }
-            Act::Delete => {
+            RandomAct::Delete => {
                 self.touched |= self.channel.take().is_some();
             }
-            Act::RemoveEvent => {
+            RandomAct::RemoveEvent => {
                 if let Some((events, _)) = &mut self.channel {
                     events.retain(|event| *event != EVENTS[0]);
                     self.touched = true;
@@ -143,7 +143,7 @@ proptest! {
         let (channel, covered) = (None, Vec::new());
         let mut model = Model { told, now: 0, channel, covered, touched: false, looked: 0 };
         acts.iter().for_each(|act| model.act(act));
-        model.act(&Act::Look);
+        model.act(&RandomAct::Look);
         model.check();
     }
 }

@@ -46,7 +46,7 @@ pub struct AckView {
 }
 
 /// The facts that all events of one line share; the last is the place of their acknowledgement.
-type Shared = (Timestamp, Option<Timestamp>, GapKind, GapCause, Option<usize>);
+type LineFacts = (Timestamp, Option<Timestamp>, GapKind, GapCause, Option<usize>);
 
 /// A channel's gaps that had not ended at `since`, oldest first.
 pub fn views(
@@ -56,7 +56,7 @@ pub fn views(
     since: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<GapView> {
-    let mut shared: BTreeMap<Shared, Events> = BTreeMap::new();
+    let mut shared: BTreeMap<LineFacts, Events> = BTreeMap::new();
     for gap in ledger.gaps(now) {
         if since.is_none_or(|since| gap.to.is_none_or(|to| to > since)) {
             let ack = acks.place_of(&gap);
@@ -64,7 +64,7 @@ pub fn views(
             events.insert(gap.module, Operations::default().with(gap.operation));
         }
     }
-    let view = |((from, to, kind, cause, ack), events): (Shared, Events)| GapView {
+    let view = |((from, to, kind, cause, ack), events): (LineFacts, Events)| GapView {
         account: account.to_owned(),
         channel: ledger.name.to_string(),
         events: events.to_wire(),

@@ -33,7 +33,7 @@ pub(super) struct Decision {
     pub(super) id: ChannelId,
     /// The row of the table above that it was made by.
     pub(super) row: Row,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Bucket,
     /// Its life as far as it is known.
     pub(super) life: Option<Life>,
     /// The next instant at which its decision may change by itself, by the local clock.
@@ -42,7 +42,7 @@ pub(super) struct Decision {
 
 /// The bucket a channel falls into.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Bucket {
     Keep,
     /// Steps to take, and perhaps a further one that is held.
     Act(Vec<Step>, Option<Held>),
@@ -106,23 +106,29 @@ fn row(case: &Case<'_>) -> Row {
     let (is_declared, differs) = (case.spec.is_some(), !case.drift.is_empty());
     match (is_declared, case.is_ours, &case.sight, case.renewal) {
         (true, _, _, _) if case.refused.is_some() => Row::Rejected,
-        (true, _, Sight::Absent, _) => Row::Missing,
-        (true, true, Sight::Seen(_), _) if differs => Row::Differs,
-        (true, true, Sight::Seen(_), None) => Row::Fresh,
-        (true, true, Sight::Seen(_), Some(Renewal::Emergency | Renewal::Due)) => Row::Due,
-        (true, true, Sight::Seen(_), Some(Renewal::NotSubscribed)) => Row::NotSubscribed,
-        (true, true, Sight::Seen(_), Some(Renewal::Asked)) => Row::Asked,
-        (true, true, Sight::Seen(_), Some(Renewal::ShortGrant)) => Row::ShortGrant,
-        (true, false, Sight::Seen(_), _) if case.is_to_be_ours() => Row::Found,
-        (true, false, Sight::Seen(_), _) => Row::Conflict,
-        (true, true, Sight::Unknown(_), _) if case.age == Age::Emergency => Row::UnseenEmergency,
-        (true, true, Sight::Unknown(_), _) => Row::Unseen,
-        (true, false, Sight::Unknown(_), _) => Row::UnseenNew,
-        (false, true, Sight::Seen(_), _) => Row::Retired,
-        (false, true, Sight::Absent, _) => Row::Gone,
-        (false, true, Sight::Unknown(_), _) => Row::UnseenRetired,
-        (false, false, Sight::Seen(_), _) => Row::Foreign,
-        (false, false, Sight::Absent | Sight::Unknown(_), _) => Row::Nothing,
+        (true, _, ChannelSight::Absent, _) => Row::Missing,
+        (true, true, ChannelSight::Seen(_), _) if differs => Row::Differs,
+        (true, true, ChannelSight::Seen(_), None) => Row::Fresh,
+        (true, true, ChannelSight::Seen(_), Some(RenewalCause::Emergency | RenewalCause::Due)) => {
+            Row::Due
+        }
+        (true, true, ChannelSight::Seen(_), Some(RenewalCause::NotSubscribed)) => {
+            Row::NotSubscribed
+        }
+        (true, true, ChannelSight::Seen(_), Some(RenewalCause::Asked)) => Row::Asked,
+        (true, true, ChannelSight::Seen(_), Some(RenewalCause::ShortGrant)) => Row::ShortGrant,
+        (true, false, ChannelSight::Seen(_), _) if case.is_to_be_ours() => Row::Found,
+        (true, false, ChannelSight::Seen(_), _) => Row::Conflict,
+        (true, true, ChannelSight::Unknown(_), _) if case.age == Age::Emergency => {
+            Row::UnseenEmergency
+        }
+        (true, true, ChannelSight::Unknown(_), _) => Row::Unseen,
+        (true, false, ChannelSight::Unknown(_), _) => Row::UnseenNew,
+        (false, true, ChannelSight::Seen(_), _) => Row::Retired,
+        (false, true, ChannelSight::Absent, _) => Row::Gone,
+        (false, true, ChannelSight::Unknown(_), _) => Row::UnseenRetired,
+        (false, false, ChannelSight::Seen(_), _) => Row::Foreign,
+        (false, false, ChannelSight::Absent | ChannelSight::Unknown(_), _) => Row::Nothing,
     }
 }
 
@@ -131,7 +137,7 @@ fn act(row: Row, case: &Case<'_>) -> Decision {
     let (verdict, again) = match row {
         Row::Rejected => case.hold_refused(),
         Row::Missing => case.give_life(Reason::Missing),
-        Row::Fresh => (Verdict::Keep, case.edge),
+        Row::Fresh => (Bucket::Keep, case.edge),
         Row::Differs | Row::Due | Row::NotSubscribed | Row::Asked | Row::ShortGrant => case.mend(),
         Row::Found => case.take_over(),
         Row::Conflict => (case.conflict(), None),
@@ -139,8 +145,8 @@ fn act(row: Row, case: &Case<'_>) -> Decision {
         Row::Unseen | Row::UnseenNew | Row::UnseenRetired => (case.unknown(), case.edge),
         Row::Retired => case.retire(),
         Row::Gone => (case.forget(), None),
-        Row::Foreign => (Verdict::Foreign, None),
-        Row::Nothing => (Verdict::Nothing, None),
+        Row::Foreign => (Bucket::Foreign, None),
+        Row::Nothing => (Bucket::Nothing, None),
     };
     let (verdict, again) = case.with_partly(verdict, again);
     let verdict = case.with_opaque(verdict);
@@ -155,7 +161,7 @@ struct Case<'a> {
     id: ChannelId,
     spec: Option<&'a Arc<Spec>>,
     record: Option<&'a Record>,
-    sight: Sight<'a>,
+    sight: ChannelSight<'a>,
     is_ours: bool,
     /// The life of a declared channel of ours that is not absent.
     life: Option<Life>,
@@ -163,7 +169,7 @@ struct Case<'a> {
     /// When its age changes next, by the local clock.
     edge: Option<Timestamp>,
     /// The reason why it needs a new life.
-    renewal: Option<Renewal>,
+    renewal: Option<RenewalCause>,
     drift: Vec<Drift>,
     /// The hold of what would be written, when Zoho refused it.
     refused: Option<Held>,
@@ -179,7 +185,7 @@ struct Partly {
 
 /// One channel at Zoho, as far as it is known.
 #[derive(Clone, Copy)]
-enum Sight<'a> {
+enum ChannelSight<'a> {
     Seen(&'a Observed),
     Absent,
     Unknown(&'a str),
@@ -187,7 +193,7 @@ enum Sight<'a> {
 
 /// The reason why a channel that Zoho has needs a new life; the first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Renewal {
+enum RenewalCause {
     Emergency,
     NotSubscribed,
     Due,
@@ -195,14 +201,14 @@ enum Renewal {
     ShortGrant,
 }
 
-impl Renewal {
+impl RenewalCause {
     const fn reason(self) -> Reason {
         match self {
-            Renewal::Emergency => Reason::Emergency,
-            Renewal::NotSubscribed => Reason::NotSubscribed,
-            Renewal::Due => Reason::Renew,
-            Renewal::Asked => Reason::Asked,
-            Renewal::ShortGrant => Reason::ShortGrant,
+            RenewalCause::Emergency => Reason::Emergency,
+            RenewalCause::NotSubscribed => Reason::NotSubscribed,
+            RenewalCause::Due => Reason::Renew,
+            RenewalCause::Asked => Reason::Asked,
+            RenewalCause::ShortGrant => Reason::ShortGrant,
         }
     }
 }
@@ -211,11 +217,11 @@ impl<'a> Case<'a> {
     fn of(facts: &'a Facts<'a>, id: ChannelId) -> Case<'a> {
         let mut case = Case::bare(facts, id);
         case.is_ours = match (case.record, case.sight) {
-            (Some(record), Sight::Seen(observed)) => {
+            (Some(record), ChannelSight::Seen(observed)) => {
                 is_ours(record, observed) && (case.spec.is_some() || is_as_left(record, observed))
             }
-            (record, Sight::Absent | Sight::Unknown(_)) => record.is_some(),
-            (None, Sight::Seen(_)) => false,
+            (record, ChannelSight::Absent | ChannelSight::Unknown(_)) => record.is_some(),
+            (None, ChannelSight::Seen(_)) => false,
         };
         case.judged()
     }
@@ -251,20 +257,20 @@ impl<'a> Case<'a> {
         let Some(spec) = self.spec else { return self };
         let grant = self.record.and_then(|record| record.grant);
         match self.sight {
-            Sight::Seen(_) if !self.is_ours => return self,
-            Sight::Seen(observed) => {
+            ChannelSight::Seen(_) if !self.is_ours => return self,
+            ChannelSight::Seen(observed) => {
                 self.life = Life::of(spec, grant, observed.expiry);
                 self.age = self.life.map_or(Age::Due, |life| self.age_of(spec, life));
                 self.partly = self.partly(spec, &observed.events);
                 self.drift = self.drift(spec, observed);
                 self.renewal = self.renewal(spec, observed);
             }
-            Sight::Unknown(_) => {
+            ChannelSight::Unknown(_) => {
                 self.life = Life::of(spec, grant, None);
                 self.age = self.life.map_or(Age::Fresh, |life| self.age_of(spec, life));
                 self.partly = self.partly(spec, &Events::default());
             }
-            Sight::Absent => self.partly = self.partly(spec, &Events::default()),
+            ChannelSight::Absent => self.partly = self.partly(spec, &Events::default()),
         }
         self.edge = self.edge(spec);
         self.refused = self.refused(spec);
@@ -278,30 +284,32 @@ impl<'a> Case<'a> {
     fn edge(&self, spec: &Spec) -> Option<Timestamp> {
         let life = self.life?;
         let edge = match self.sight {
-            Sight::Seen(_) => life.next_edge(spec.renew_before, self.phase, self.zoho_now)?,
+            ChannelSight::Seen(_) => {
+                life.next_edge(spec.renew_before, self.phase, self.zoho_now)?
+            }
             // Blind, nothing is done before the emergency.
-            Sight::Unknown(_) if self.age < Age::Emergency => life.emergency_at(),
-            Sight::Unknown(_) | Sight::Absent => return None,
+            ChannelSight::Unknown(_) if self.age < Age::Emergency => life.emergency_at(),
+            ChannelSight::Unknown(_) | ChannelSight::Absent => return None,
         };
         Some(self.facts.state.local_time(edge))
     }
 
-    fn renewal(&self, spec: &Arc<Spec>, observed: &Observed) -> Option<Renewal> {
+    fn renewal(&self, spec: &Arc<Spec>, observed: &Observed) -> Option<RenewalCause> {
         match self.age {
-            Age::Emergency => Some(Renewal::Emergency),
-            Age::Due | Age::Fresh if self.is_not_subscribed() => Some(Renewal::NotSubscribed),
-            Age::Due => Some(Renewal::Due),
-            Age::Fresh if self.is_asked() => Some(Renewal::Asked),
-            Age::Fresh => self.can_do_better(spec, observed).then_some(Renewal::ShortGrant),
+            Age::Emergency => Some(RenewalCause::Emergency),
+            Age::Due | Age::Fresh if self.is_not_subscribed() => Some(RenewalCause::NotSubscribed),
+            Age::Due => Some(RenewalCause::Due),
+            Age::Fresh if self.is_asked() => Some(RenewalCause::Asked),
+            Age::Fresh => self.can_do_better(spec, observed).then_some(RenewalCause::ShortGrant),
         }
     }
 
     /// Returns whether a write would be made, but for a refusal.
     fn would_write(&self) -> bool {
         match self.sight {
-            Sight::Absent => true,
-            Sight::Seen(_) => self.renewal.is_some() || !self.drift.is_empty(),
-            Sight::Unknown(_) => self.age == Age::Emergency,
+            ChannelSight::Absent => true,
+            ChannelSight::Seen(_) => self.renewal.is_some() || !self.drift.is_empty(),
+            ChannelSight::Unknown(_) => self.age == Age::Emergency,
         }
     }
 
@@ -345,7 +353,7 @@ impl<'a> Case<'a> {
     }
 
     fn is_urgent(&self) -> bool {
-        matches!(self.sight, Sight::Absent) || self.age == Age::Emergency
+        matches!(self.sight, ChannelSight::Absent) || self.age == Age::Emergency
     }
 
     /// The events that are written while the refusal of some lasts: the declared events without the
@@ -418,7 +426,9 @@ impl<'a> Case<'a> {
 
     /// Returns whether it delivers where it is declared to, or where it did when it was adopted.
     fn is_to_be_ours(&self) -> bool {
-        let (Some(spec), Sight::Seen(observed)) = (self.spec, self.sight) else { return false };
+        let (Some(spec), ChannelSight::Seen(observed)) = (self.spec, self.sight) else {
+            return false;
+        };
         let adopted = self.facts.wishes.adoptions.get(&self.id).copied();
         let is_left_alone = observed.odd.iter().any(|odd| odd.is_left_alone());
         observed.notify_urls.iter().any(|url| {
@@ -440,8 +450,10 @@ impl<'a> Case<'a> {
     /// When the channel ends, as far as anybody said so.
     fn expiry(&self) -> Option<Timestamp> {
         match self.sight {
-            Sight::Seen(observed) => observed.expiry,
-            Sight::Absent | Sight::Unknown(_) => self.record?.grant.map(|grant| grant.expiry),
+            ChannelSight::Seen(observed) => observed.expiry,
+            ChannelSight::Absent | ChannelSight::Unknown(_) => {
+                self.record?.grant.map(|grant| grant.expiry)
+            }
         }
     }
 
@@ -464,49 +476,49 @@ impl Case<'_> {
     /// Adds the note that it goes on without some of its events.
     fn with_partly(
         &self,
-        verdict: Verdict,
+        verdict: Bucket,
         again: Option<Timestamp>,
-    ) -> (Verdict, Option<Timestamp>) {
+    ) -> (Bucket, Option<Timestamp>) {
         let Some(Partly { held, .. }) = &self.partly else { return (verdict, again) };
         let verdict = match verdict {
-            Verdict::Keep => Verdict::Hold(held.clone()),
-            Verdict::Act(steps, None) => Verdict::Act(steps, Some(held.clone())),
-            said @ (Verdict::Act(_, Some(_))
-            | Verdict::Hold(_)
-            | Verdict::Foreign
-            | Verdict::Nothing) => said,
+            Bucket::Keep => Bucket::Hold(held.clone()),
+            Bucket::Act(steps, None) => Bucket::Act(steps, Some(held.clone())),
+            said @ (Bucket::Act(_, Some(_))
+            | Bucket::Hold(_)
+            | Bucket::Foreign
+            | Bucket::Nothing) => said,
         };
         (verdict, earliest([again, held.until]))
     }
 
     /// Adds the note that it is kept alive and not rewritten.
-    fn with_opaque(&self, verdict: Verdict) -> Verdict {
+    fn with_opaque(&self, verdict: Bucket) -> Bucket {
         let Some(why) = self.opaque() else { return verdict };
         let held = self.held(Cause::Opaque { why }, None);
         match verdict {
-            Verdict::Keep => Verdict::Hold(held),
-            Verdict::Act(steps, None) => Verdict::Act(steps, Some(held)),
-            said @ (Verdict::Act(_, Some(_))
-            | Verdict::Hold(_)
-            | Verdict::Foreign
-            | Verdict::Nothing) => said,
+            Bucket::Keep => Bucket::Hold(held),
+            Bucket::Act(steps, None) => Bucket::Act(steps, Some(held)),
+            said @ (Bucket::Act(_, Some(_))
+            | Bucket::Hold(_)
+            | Bucket::Foreign
+            | Bucket::Nothing) => said,
         }
     }
 
-    fn hold_refused(&self) -> (Verdict, Option<Timestamp>) {
+    fn hold_refused(&self) -> (Bucket, Option<Timestamp>) {
         let again = earliest([self.refused.as_ref().and_then(|held| held.until), self.edge]);
         (act_or_hold(Vec::new(), self.refused.clone()), again)
     }
 
-    fn give_life(&self, reason: Reason) -> (Verdict, Option<Timestamp>) {
+    fn give_life(&self, reason: Reason) -> (Bucket, Option<Timestamp>) {
         let steps = self.spec.map(|spec| self.step(self.new_life(spec), reason));
-        (Verdict::Act(steps.into_iter().collect(), None), None)
+        (Bucket::Act(steps.into_iter().collect(), None), None)
     }
 
     /// Renews a channel that is due, then repairs its drift.
-    fn mend(&self) -> (Verdict, Option<Timestamp>) {
-        let (Some(spec), Sight::Seen(observed)) = (self.spec, self.sight) else {
-            return (Verdict::Nothing, None);
+    fn mend(&self) -> (Bucket, Option<Timestamp>) {
+        let (Some(spec), ChannelSight::Seen(observed)) = (self.spec, self.sight) else {
+            return (Bucket::Nothing, None);
         };
         let mut steps = Vec::new();
         if let Some(renewal) = self.renewal {
@@ -514,7 +526,7 @@ impl Case<'_> {
             let mends = self.mends(&action);
             steps.push(self.step(action, renewal.reason()));
             if mends {
-                return (Verdict::Act(steps, None), self.edge);
+                return (Bucket::Act(steps, None), self.edge);
             }
         }
         let (repairs, contested) = self.repair(spec, observed);
@@ -540,29 +552,29 @@ impl Case<'_> {
         self.refusal_code() == Some(SCOPE_MISMATCH) || self.lacks(Scope::Update).is_some()
     }
 
-    fn take_over(&self) -> (Verdict, Option<Timestamp>) {
-        let Some(spec) = self.spec else { return (Verdict::Nothing, None) };
+    fn take_over(&self) -> (Bucket, Option<Timestamp>) {
+        let Some(spec) = self.spec else { return (Bucket::Nothing, None) };
         let mut steps = vec![self.step(Action::TakeOver(spec.clone()), Reason::TakenOver)];
         let ours = self.as_ours();
         let Decision { verdict, again, .. } = act(row(&ours), &ours);
         let held = match verdict {
-            Verdict::Act(more, held) => {
+            Bucket::Act(more, held) => {
                 steps.extend(more);
                 held
             }
-            Verdict::Hold(held) => Some(held),
-            Verdict::Keep | Verdict::Foreign | Verdict::Nothing => None,
+            Bucket::Hold(held) => Some(held),
+            Bucket::Keep | Bucket::Foreign | Bucket::Nothing => None,
         };
-        (Verdict::Act(steps, held), again)
+        (Bucket::Act(steps, held), again)
     }
 
-    fn conflict(&self) -> Verdict {
+    fn conflict(&self) -> Bucket {
         let (urls, odd) = match self.sight {
-            Sight::Seen(observed) => (
+            ChannelSight::Seen(observed) => (
                 observed.notify_urls.iter().map(ToString::to_string).collect(),
                 observed.odd.iter().find(|odd| odd.is_left_alone()),
             ),
-            Sight::Absent | Sight::Unknown(_) => (Vec::new(), None),
+            ChannelSight::Absent | ChannelSight::Unknown(_) => (Vec::new(), None),
         };
         let urls =
             if urls.is_empty() { "a URL that is not said".to_owned() } else { urls.join(" and ") };
@@ -570,41 +582,41 @@ impl Case<'_> {
             Some(odd) => format!("{urls} ({})", odd.why()),
             None => urls,
         };
-        Verdict::Hold(self.held(Cause::Conflict { seen }, None))
+        Bucket::Hold(self.held(Cause::Conflict { seen }, None))
     }
 
-    fn unknown(&self) -> Verdict {
+    fn unknown(&self) -> Bucket {
         let why = match self.sight {
-            Sight::Unknown(why) => why.to_owned(),
-            Sight::Seen(_) | Sight::Absent => String::new(),
+            ChannelSight::Unknown(why) => why.to_owned(),
+            ChannelSight::Seen(_) | ChannelSight::Absent => String::new(),
         };
-        Verdict::Hold(self.held(Cause::Unknown(why), None))
+        Bucket::Hold(self.held(Cause::Unknown(why), None))
     }
 
-    fn retire(&self) -> (Verdict, Option<Timestamp>) {
+    fn retire(&self) -> (Bucket, Option<Timestamp>) {
         let refusal = self.record.and_then(|record| record.refusal.as_ref());
         let refusal = refusal.filter(|refusal| self.still_refused(refusal, false));
         let verdict = match (self.facts.policy.removed, refusal, self.lacks(Scope::Delete)) {
-            (Removed::Expire, _, _) => Verdict::Hold(self.held(Cause::LeftToExpire, None)),
+            (Removed::Expire, _, _) => Bucket::Hold(self.held(Cause::LeftToExpire, None)),
             (Removed::Disable, _, Some(unscoped)) => {
                 let (code, message) = (SCOPE_MISMATCH.to_owned(), unscoped.said.clone());
                 let cause = Cause::Rejected { code, message, json_path: None, declared: None };
-                Verdict::Hold(self.held(cause, Some(unscoped.until())))
+                Bucket::Hold(self.held(cause, Some(unscoped.until())))
             }
             (Removed::Disable, Some(refusal), None) => {
-                Verdict::Hold(self.rejected(None, refusal, false))
+                Bucket::Hold(self.rejected(None, refusal, false))
             }
             (Removed::Disable, None, None) => {
-                Verdict::Act(vec![self.step(Action::Disable, Reason::Retired)], None)
+                Bucket::Act(vec![self.step(Action::Disable, Reason::Retired)], None)
             }
         };
         let end = self.expiry().map(|expiry| self.facts.state.local_time(expiry));
         (verdict, end.map(|end| after(end, AFTER_EXPIRY)))
     }
 
-    fn forget(&self) -> Verdict {
+    fn forget(&self) -> Bucket {
         let step = Step { expiry: None, ..self.step(Action::Forget, Reason::Gone) };
-        Verdict::Act(vec![step], None)
+        Bucket::Act(vec![step], None)
     }
 
     /// The scope, where the account's token is known to lack it.
@@ -661,7 +673,8 @@ impl Case<'_> {
     /// The reason not to rewrite a declared channel of ours as a whole: it has something that no
     /// declaration can express, and nobody has adopted it as it is.
     fn opaque(&self) -> Option<&'static str> {
-        let (Some(_), true, Sight::Seen(observed)) = (self.spec, self.is_ours, self.sight) else {
+        let (Some(_), true, ChannelSight::Seen(observed)) = (self.spec, self.is_ours, self.sight)
+        else {
             return None;
         };
         let adopted = self.facts.wishes.adoptions.get(&self.id).copied();
@@ -675,7 +688,7 @@ impl Case<'_> {
     /// POST; or PUT for a live one, where Zoho refuses
     /// to POST it.
     fn new_life(&self, spec: &Arc<Spec>) -> Action {
-        let is_absent = matches!(self.sight, Sight::Absent);
+        let is_absent = matches!(self.sight, ChannelSight::Absent);
         let is_last_resort = self.age == Age::Emergency && self.refusal_code().is_some();
         if self.opaque().is_some() && !is_last_resort && self.refusal_code() != Some(NOT_SUBSCRIBED)
         {
@@ -750,20 +763,21 @@ pub(super) fn renewal_of_former(
 ) -> Option<(Option<Step>, Option<Timestamp>)> {
     let spec = former(facts, id)?;
     let case = Case { spec: Some(spec), is_ours: true, ..Case::bare(facts, id) }.judged();
-    let is_due = |renewal: &Renewal| matches!(renewal, Renewal::Emergency | Renewal::Due);
+    let is_due =
+        |renewal: &RenewalCause| matches!(renewal, RenewalCause::Emergency | RenewalCause::Due);
     let renewal = case.renewal.filter(is_due).filter(|_| case.refused.is_none());
     let step = renewal.map(|renewal| case.step(case.new_life(spec), renewal.reason()));
     Some((step, case.edge))
 }
 
-fn sight<'a>(look: &'a Look, id: ChannelId, zoho_now: Timestamp) -> Sight<'a> {
+fn sight<'a>(look: &'a Look, id: ChannelId, zoho_now: Timestamp) -> ChannelSight<'a> {
     match look {
-        Look::Unknown(why) => Sight::Unknown(why),
+        Look::Unknown(why) => ChannelSight::Unknown(why),
         Look::Seen { channels, .. } => match channels.get(&id) {
             Some(observed) if observed.expiry.is_none_or(|expiry| expiry > zoho_now) => {
-                Sight::Seen(observed)
+                ChannelSight::Seen(observed)
             }
-            Some(_) | None => Sight::Absent,
+            Some(_) | None => ChannelSight::Absent,
         },
     }
 }
@@ -780,10 +794,10 @@ fn is_as_left(record: &Record, observed: &Observed) -> bool {
     urls.peek().is_none() || urls.any(|url| url == record.notify_url)
 }
 
-fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Verdict {
+fn act_or_hold(steps: Vec<Step>, held: Option<Held>) -> Bucket {
     match (steps.is_empty(), held) {
-        (true, Some(held)) => Verdict::Hold(held),
-        (_, held) => Verdict::Act(steps, held),
+        (true, Some(held)) => Bucket::Hold(held),
+        (_, held) => Bucket::Act(steps, held),
     }
 }
 

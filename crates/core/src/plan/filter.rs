@@ -28,7 +28,7 @@ use crate::model::time::{Timestamp, after, earliest};
 
 use super::backoff;
 use super::credits::{Credits, LOOK_AGAIN, can_wait, credits, pace};
-use super::decide::{Decision, Verdict, decide_all, fill_step, former, renewal_of_former};
+use super::decide::{Bucket, Decision, decide_all, fill_step, former, renewal_of_former};
 use super::facts::Facts;
 use super::limits::limits;
 use super::overlap::overlaps;
@@ -78,13 +78,13 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
 struct Sorted {
     steps: Vec<Step>,
     held: Vec<Held>,
-    kept: Vec<Kept>,
+    kept: Vec<KeptChannel>,
     foreign: Vec<ChannelId>,
     again: Vec<Option<Timestamp>>,
 }
 
 /// A kept channel with what filling needs to know of it.
-struct Kept {
+struct KeptChannel {
     id: ChannelId,
     due: Option<Timestamp>,
 }
@@ -94,14 +94,14 @@ impl Sorted {
         let Decision { id, row: _, verdict, life: _, again } = decision;
         self.again.push(again);
         match verdict {
-            Verdict::Keep => self.kept.push(Kept { id, due: again }),
-            Verdict::Act(steps, held) => {
+            Bucket::Keep => self.kept.push(KeptChannel { id, due: again }),
+            Bucket::Act(steps, held) => {
                 self.steps.extend(steps);
                 self.held.extend(held);
             }
-            Verdict::Hold(held) => self.held.push(held),
-            Verdict::Foreign => self.foreign.push(id),
-            Verdict::Nothing => {}
+            Bucket::Hold(held) => self.held.push(held),
+            Bucket::Foreign => self.foreign.push(id),
+            Bucket::Nothing => {}
         }
     }
 }
@@ -127,7 +127,7 @@ fn hold_by_mode(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) 
 fn hold_paused(
     facts: &Facts<'_>,
     steps: &mut Vec<Step>,
-    kept: &mut Vec<Kept>,
+    kept: &mut Vec<KeptChannel>,
     held: &mut Vec<Held>,
 ) {
     let pause = |id| facts.wishes.pauses.of(id, facts.now);
@@ -294,7 +294,7 @@ fn hold(
 
 /// Where routine renewals leave room in their last call, the channels that would be due next are
 /// renewed with them.
-fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<Kept>) {
+fn fill_batches(facts: &Facts<'_>, steps: &mut Vec<Step>, kept: &mut Vec<KeptChannel>) {
     let renewal =
         steps.iter().find(|step| matches!(step.reason, Reason::Renew | Reason::Emergency));
     let Some(kind) = renewal.map(|step| step.action.word()) else { return };

@@ -41,9 +41,9 @@ pub fn overlaps(
     records: &BTreeMap<ChannelId, Record>,
     look: Option<&Look>,
 ) -> Vec<Overlap> {
-    let mut by_url: BTreeMap<&NotifyUrl, Vec<Channel<'_>>> = BTreeMap::new();
+    let mut by_url: BTreeMap<&NotifyUrl, Vec<Emitter<'_>>> = BTreeMap::new();
     for spec in specs.values() {
-        by_url.entry(&spec.notify_url).or_default().push(Channel {
+        by_url.entry(&spec.notify_url).or_default().push(Emitter {
             sender: Sender::Declared(spec.name.to_string()),
             events: &spec.events,
             has_conditions: !spec.conditions.is_empty(),
@@ -57,7 +57,7 @@ pub fn overlaps(
             let has_conditions = seen.conditions.iter().any(has_some);
             for url in seen.notify_urls.iter() {
                 let (sender, events) = (Sender::Foreign(*id), &seen.events);
-                by_url.entry(url).or_default().push(Channel { sender, events, has_conditions });
+                by_url.entry(url).or_default().push(Emitter { sender, events, has_conditions });
             }
         }
     }
@@ -65,7 +65,7 @@ pub fn overlaps(
     shared.flat_map(|(url, channels)| at_one_url(url, &channels)).take(OVERLAPS_MAX).collect()
 }
 
-struct Channel<'a> {
+struct Emitter<'a> {
     sender: Sender,
     events: &'a Events,
     has_conditions: bool,
@@ -80,8 +80,8 @@ fn has_some(seen: &condition::Seen) -> bool {
 }
 
 /// The overlaps at one URL: events that the same channels send are one.
-fn at_one_url(url: &NotifyUrl, channels: &[Channel<'_>]) -> Vec<Overlap> {
-    let mut senders: BTreeMap<(&str, Operations), Vec<&Channel<'_>>> = BTreeMap::new();
+fn at_one_url(url: &NotifyUrl, channels: &[Emitter<'_>]) -> Vec<Overlap> {
+    let mut senders: BTreeMap<(&str, Operations), Vec<&Emitter<'_>>> = BTreeMap::new();
     for channel in channels {
         for (module, operations) in channel.events.iter() {
             for operation in operations.iter() {

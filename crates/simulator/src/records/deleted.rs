@@ -62,9 +62,9 @@ fn page(
     Ok(json_response(200, &json!({ "data": data, "info": info })))
 }
 
-type Rows<'a> = Box<dyn Iterator<Item = (Id, &'a Deleted)> + 'a>;
+type DeletedRows<'a> = Box<dyn Iterator<Item = (Id, &'a Deleted)> + 'a>;
 
-fn sorted<'a>(module: &'a Module, since: Option<Timestamp>, view: &View<'_>) -> Rows<'a> {
+fn sorted<'a>(module: &'a Module, since: Option<Timestamp>, view: &View<'_>) -> DeletedRows<'a> {
     let knobs = &view.knobs.records;
     // A time that moves with the purge is later than the one in the index.
     let from = since.filter(|_| knobs.purge_time == PurgeTime::Kept).unwrap_or(Timestamp::MIN);
@@ -103,28 +103,29 @@ fn row(
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum DeletedKind {
     All,
     Recycle,
     Permanent,
 }
 
-impl Kind {
+impl DeletedKind {
     fn holds(self, standing: Standing) -> bool {
         match (self, standing) {
-            (Kind::All, _)
-            | (Kind::Recycle, Standing::Recycle)
-            | (Kind::Permanent, Standing::Permanent(_)) => true,
-            (Kind::Recycle, Standing::Permanent(_)) | (Kind::Permanent, Standing::Recycle) => false,
+            (DeletedKind::All, _)
+            | (DeletedKind::Recycle, Standing::Recycle)
+            | (DeletedKind::Permanent, Standing::Permanent(_)) => true,
+            (DeletedKind::Recycle, Standing::Permanent(_))
+            | (DeletedKind::Permanent, Standing::Recycle) => false,
         }
     }
 }
 
-fn kind(request: &Request) -> Result<Kind, Response> {
+fn kind(request: &Request) -> Result<DeletedKind, Response> {
     match request.param("type") {
-        None | Some("all") => Ok(Kind::All),
-        Some("recycle") => Ok(Kind::Recycle),
-        Some("permanent") => Ok(Kind::Permanent),
+        None | Some("all") => Ok(DeletedKind::All),
+        Some("recycle") => Ok(DeletedKind::Recycle),
+        Some("permanent") => Ok(DeletedKind::Permanent),
         Some(_) => {
             let message = "Please check whether the input values are correct";
             Err(bare(400, "PATTERN_NOT_MATCHED", message, &json!({ "param_name": "type" })))

@@ -21,12 +21,12 @@ use crate::model::version::ApiVersion;
 
 /// The page that a call asks for.
 pub(crate) fn list(module: &Module, name: &str, request: &Request, view: &View<'_>) -> Response {
-    let query = match Query::of(name, request, view) {
+    let query = match ListQuery::of(name, request, view) {
         Ok(query) => query,
         Err(refused) => return refused,
     };
     let mut rows = query.rows(module);
-    let page: Vec<Row<'_>> = rows.by_ref().take(query.per_page).collect();
+    let page: Vec<ListedRow<'_>> = rows.by_ref().take(query.per_page).collect();
     let Some(last) = page.last().copied() else {
         return Response::empty(match query.since {
             Some(_) => view.knobs.records.unchanged_status,
@@ -78,37 +78,41 @@ pub(crate) fn number(request: &Request, name: &str, default: usize) -> Result<us
     })
 }
 
-type Row<'a> = (Id, &'a Record);
-type Rows<'a> = Box<dyn Iterator<Item = Row<'a>> + 'a>;
+type ListedRow<'a> = (Id, &'a Record);
+type ListedRows<'a> = Box<dyn Iterator<Item = ListedRow<'a>> + 'a>;
 
-struct Query<'a> {
+struct ListQuery<'a> {
     view: &'a View<'a>,
     fields: Option<Vec<&'a str>>,
     since: Option<Timestamp>,
     converted: Option<bool>,
     ids: Option<BTreeSet<Id>>,
-    sort: Sort<'a>,
+    sort: ListOrder<'a>,
     descending: bool,
     page: usize,
     per_page: usize,
-    /// Rows that were given before.
+    /// ListedRows that were given before.
     served: usize,
     place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort<'a> {
+enum ListOrder<'a> {
     Id,
     Created,
     Modified,
     Field(&'a str),
 }
 
-impl<'a> Query<'a> {
-    fn of(module: &str, request: &'a Request, view: &'a View<'a>) -> Result<Query<'a>, Response> {
+impl<'a> ListQuery<'a> {
+    fn of(
+        module: &str,
+        request: &'a Request,
+        view: &'a View<'a>,
+    ) -> Result<ListQuery<'a>, Response> {
         let per_page = number(request, "per_page", ROWS_MAX)?.min(ROWS_MAX);
         let page = number(request, "page", 1)?;
-        let mut query = Query {
+        let mut query = ListQuery {
             view,
             fields: fields(request, view)?,
             since: since(request, view)?,
@@ -121,7 +125,7 @@ impl<'a> Query<'a> {
             served: (page - 1).saturating_mul(per_page),
             place: Place::Offset((page - 1).saturating_mul(per_page)),
         };
-        if query.sort == Sort::Modified && view.knobs.records.hides(module, "Modified_Time") {
+        if query.sort == ListOrder::Modified && view.knobs.records.hides(module, "Modified_Time") {
             return Err(wrong("sort_by"));
         }
         match request.param("page_token").filter(|_| view.has_tokens()) {
@@ -151,12 +155,12 @@ impl<'a> Query<'a> {
     }
 
     /// The records that match, from the first of the page on.
-    fn rows(&'a self, module: &'a Module) -> Rows<'a> {
+    fn rows(&'a self, module: &'a Module) -> ListedRows<'a> {
         let matching = self.sorted(module).filter(|row| self.matches(*row));
         match self.place {
             Place::Offset(rows) => Box::new(matching.skip(rows)),
             Place::After(key) => {
-                let is_before = move |row: &Row<'a>| {
+                let is_before = move |row: &ListedRow<'a>| {
                     let own = self.key(*row);
                     if self.descending { own >= key } else { own <= key }
                 };
@@ -165,13 +169,13 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn sorted(&self, module: &'a Module) -> Rows<'a> {
+    fn sorted(&self, module: &'a Module) -> ListedRows<'a> {
         let with_record = |id: Id| Some((id, module.rows.get(&id)?));
         let rows = module.rows.iter().map(|(id, record)| (*id, record));
         match self.sort {
-            Sort::Id if self.descending => Box::new(rows.rev()),
-            Sort::Id => Box::new(rows),
-            Sort::Modified => {
+            ListOrder::Id if self.descending => Box::new(rows.rev()),
+            ListOrder::Id => Box::new(rows),
+            ListOrder::Modified => {
                 let from = self.since.unwrap_or(Timestamp::MIN);
                 let range = (Bound::Included((from, 0)), Bound::Unbounded);
                 let found = module.by_modified.range(range).map(|(_, id)| *id);
@@ -181,8 +185,8 @@ impl<'a> Query<'a> {
                     Box::new(found.filter_map(with_record))
                 }
             }
-            Sort::Created => self.sorted_by(rows, |(id, record)| (record.created, id)),
-            Sort::Field(field) => self.sorted_by(rows, |(id, record)| {
+            ListOrder::Created => self.sorted_by(rows, |(id, record)| (record.created, id)),
+            ListOrder::Field(field) => self.sorted_by(rows, |(id, record)| {
                 (record.value(field).map(Value::to_string).unwrap_or_default(), id)
             }),
         }
@@ -190,10 +194,10 @@ impl<'a> Query<'a> {
 
     fn sorted_by<K: Ord>(
         &self,
-        rows: impl Iterator<Item = Row<'a>>,
-        key: impl Fn(Row<'a>) -> K,
-    ) -> Rows<'a> {
-        let mut rows: Vec<Row<'a>> = rows.collect();
+        rows: impl Iterator<Item = ListedRow<'a>>,
+        key: impl Fn(ListedRow<'a>) -> K,
+    ) -> ListedRows<'a> {
+        let mut rows: Vec<ListedRow<'a>> = rows.collect();
         rows.sort_by_cached_key(|row| key(*row));
         if self.descending {
             rows.reverse();
@@ -201,7 +205,7 @@ impl<'a> Query<'a> {
         Box::new(rows.into_iter())
     }
 
-    fn matches(&self, (id, record): Row<'_>) -> bool {
+    fn matches(&self, (id, record): ListedRow<'_>) -> bool {
         let knobs = &self.view.knobs.records;
         self.converted.is_none_or(|wanted| wanted == record.converted)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
@@ -210,16 +214,16 @@ impl<'a> Query<'a> {
     }
 
     /// By what a row stands in its place. Lists that have tokens are sorted by no other field.
-    fn key(&self, (id, record): Row<'_>) -> Key {
+    fn key(&self, (id, record): ListedRow<'_>) -> Key {
         let time = match self.sort {
-            Sort::Created => record.created,
-            Sort::Modified => record.modified,
-            Sort::Id | Sort::Field(_) => Timestamp::UNIX_EPOCH,
+            ListOrder::Created => record.created,
+            ListOrder::Modified => record.modified,
+            ListOrder::Id | ListOrder::Field(_) => Timestamp::UNIX_EPOCH,
         };
         Key { time, id }
     }
 
-    fn info(&self, request: &Request, (count, last): (usize, Row<'_>), more: bool) -> Value {
+    fn info(&self, request: &Request, (count, last): (usize, ListedRow<'_>), more: bool) -> Value {
         if !self.view.has_tokens() {
             return json!({
                 "per_page": self.per_page,
@@ -249,13 +253,13 @@ impl<'a> Query<'a> {
     }
 }
 
-impl Sort<'_> {
+impl ListOrder<'_> {
     fn as_str(&self) -> &str {
         match self {
-            Sort::Id => "id",
-            Sort::Created => "Created_Time",
-            Sort::Modified => "Modified_Time",
-            Sort::Field(name) => name,
+            ListOrder::Id => "id",
+            ListOrder::Created => "Created_Time",
+            ListOrder::Modified => "Modified_Time",
+            ListOrder::Field(name) => name,
         }
     }
 }
@@ -287,13 +291,13 @@ fn converted(request: &Request) -> Result<Option<bool>, Response> {
     }
 }
 
-fn sort<'a>(request: &'a Request, view: &View<'_>) -> Result<Sort<'a>, Response> {
+fn sort<'a>(request: &'a Request, view: &View<'_>) -> Result<ListOrder<'a>, Response> {
     let any_field = matches!(view.version, ApiVersion::V1 | ApiVersion::V2);
     match request.param("sort_by") {
-        None | Some("id") => Ok(Sort::Id),
-        Some("Created_Time") => Ok(Sort::Created),
-        Some("Modified_Time") => Ok(Sort::Modified),
-        Some(field) if any_field && !view.has_tokens() => Ok(Sort::Field(field)),
+        None | Some("id") => Ok(ListOrder::Id),
+        Some("Created_Time") => Ok(ListOrder::Created),
+        Some("Modified_Time") => Ok(ListOrder::Modified),
+        Some(field) if any_field && !view.has_tokens() => Ok(ListOrder::Field(field)),
         Some(_) => Err(wrong("sort_by")),
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct RawChange {
     #[serde(default)]
     related: bool,
     #[serde(default)]
-    when: When,
+    when: RecordWhen,
 }
 
 /// A bulk as the admin API takes it.
@@ -42,14 +42,14 @@ pub(crate) struct RawBulk {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum When {
+enum RecordWhen {
     #[default]
     Now,
     /// After the next page of records that a client reads.
     AfterPage,
 }
 
-enum Verb {
+enum RecordVerb {
     Change(Operation),
     Purge,
     Restore,
@@ -66,8 +66,8 @@ impl Zoho {
         now: Timestamp,
     ) -> Result<(Value, Vec<Delivery>), String> {
         let RawChange { org: _, module, operation, mut ids, values, related, when } = raw;
-        let verb = Verb::of(method, operation.as_deref())?;
-        if ids.is_empty() && matches!(verb, Verb::Change(Operation::Create)) {
+        let verb = RecordVerb::of(method, operation.as_deref())?;
+        if ids.is_empty() && matches!(verb, RecordVerb::Change(Operation::Create)) {
             ids.extend(self.fresh_id(org).map(|id| id.to_string()));
         }
         if ids.is_empty() {
@@ -77,23 +77,23 @@ impl Zoho {
         let numbers = numbers?;
         let told = json!({ "ids": ids });
         let deliveries = match verb {
-            Verb::Change(operation) => {
+            RecordVerb::Change(operation) => {
                 let records = ids.into_iter().map(|id| (id, values.clone())).collect();
                 let change = Change { module, operation, records, related };
                 match when {
-                    When::Now => self.record_changed(org, &change, now),
-                    When::AfterPage => {
+                    RecordWhen::Now => self.record_changed(org, &change, now),
+                    RecordWhen::AfterPage => {
                         self.after_next_page(org, change);
                         Vec::new()
                     }
                 }
             }
-            _ if when == When::AfterPage => {
+            _ if when == RecordWhen::AfterPage => {
                 return Err("when: only create, edit and delete wait for a page".to_owned());
             }
-            Verb::Purge => self.purge(org, &module, &numbers, now),
-            Verb::Restore => self.restore(org, &module, &numbers, now),
-            Verb::Convert => self.convert(org, &module, &numbers, now),
+            RecordVerb::Purge => self.purge(org, &module, &numbers, now),
+            RecordVerb::Restore => self.restore(org, &module, &numbers, now),
+            RecordVerb::Convert => self.convert(org, &module, &numbers, now),
         };
         Ok((told, deliveries))
     }
@@ -115,18 +115,18 @@ impl OrgState {
     }
 }
 
-impl Verb {
-    fn of(method: &str, operation: Option<&str>) -> Result<Verb, String> {
+impl RecordVerb {
+    fn of(method: &str, operation: Option<&str>) -> Result<RecordVerb, String> {
         match (operation, method) {
-            (None, "PATCH") => Ok(Verb::Change(Operation::Edit)),
-            (None, "DELETE") => Ok(Verb::Change(Operation::Delete)),
-            (Some("purge"), _) => Ok(Verb::Purge),
-            (Some("restore"), _) => Ok(Verb::Restore),
-            (Some("convert"), _) => Ok(Verb::Convert),
+            (None, "PATCH") => Ok(RecordVerb::Change(Operation::Edit)),
+            (None, "DELETE") => Ok(RecordVerb::Change(Operation::Delete)),
+            (Some("purge"), _) => Ok(RecordVerb::Purge),
+            (Some("restore"), _) => Ok(RecordVerb::Restore),
+            (Some("convert"), _) => Ok(RecordVerb::Convert),
             (operation, _) => {
                 let given = operation.unwrap_or_default();
                 let known = Operation::ALL.into_iter().find(|known| known.as_str() == given);
-                known.map(Verb::Change).ok_or_else(|| {
+                known.map(RecordVerb::Change).ok_or_else(|| {
                     format!(
                         "operation: \"{given}\" is none of create, edit, delete, purge, restore, \
                          convert"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::cli::listen::summary::Summary;
+use crate::cli::listen::summary::DeliveryCounts;
 use crate::model::rotation::Rotation;
 use crate::model::secret::Secret;
 use crate::model::time::{after, before};
@@ -16,18 +16,18 @@ use super::*;
 
 /// `acme/deals` (7) with a token, `acme/bare` (8) without one, `acme/locked` (9) whose token could
 /// not be fetched.
-pub(in crate::cli::listen) fn declared() -> Declared {
-    let mut by_id: BTreeMap<ChannelId, Vec<Channel>> = BTreeMap::new();
+pub(in crate::cli::listen) fn declared() -> Expected {
+    let mut by_id: BTreeMap<ChannelId, Vec<ExpectedChannel>> = BTreeMap::new();
     for (id, name, token) in
         [(7, "deals", Some("t-deals")), (8, "bare", None), (9, "locked", Some(""))]
     {
         let id = ChannelId::new(id).unwrap();
         by_id.insert(id, vec![channel("acme", name, id, token)]);
     }
-    Declared { by_id }
+    Expected { by_id }
 }
 
-fn channel(account: &str, name: &str, id: ChannelId, token: Option<&str>) -> Channel {
+fn channel(account: &str, name: &str, id: ChannelId, token: Option<&str>) -> ExpectedChannel {
     let spec = Spec {
         id,
         name: name.parse().unwrap(),
@@ -35,7 +35,7 @@ fn channel(account: &str, name: &str, id: ChannelId, token: Option<&str>) -> Cha
         token: token.map(Secret::from),
         ..spec(1)
     };
-    Channel { account: account.parse().unwrap(), spec: Arc::new(spec) }
+    ExpectedChannel { account: account.parse().unwrap(), spec: Arc::new(spec) }
 }
 
 pub(in crate::cli::listen) fn at(second: i64) -> Timestamp {
@@ -139,12 +139,12 @@ fn of_two_accounts_with_one_id_the_token_tells_which() {
         channel("acme", "deals", id, Some("one")),
         channel("other", "deals-2", id, Some("two")),
     ];
-    let declared = Declared { by_id: BTreeMap::from([(id, channels)]) };
+    let declared = Expected { by_id: BTreeMap::from([(id, channels)]) };
     let body = br#"{"channel_id": "7", "token": "two", "module": "Deals", "operation": "insert"}"#;
     let judged = declared.judge(body, at(0)).unwrap();
     assert_eq!(
         (judged.channel.as_deref(), judged.verdict),
-        (Some("other/deals-2"), Verdict::Verified)
+        (Some("other/deals-2"), Worth::Verified)
     );
 }
 
@@ -159,13 +159,14 @@ fn both_generations_of_a_token_that_rotates_are_believed() {
     let table = [(0, true), (7, true), (15, false)];
     for (days, accepted) in table {
         let token = written(before(at(0), Duration::from_secs(days * 86_400)));
-        let verdict = rotating.verdict(Some(token.expose()), Said::Event("Deals", "insert"), at(0));
-        assert_eq!(verdict == Verdict::Verified, accepted, "{days} days old");
+        let verdict =
+            rotating.verdict(Some(token.expose()), Reported::Event("Deals", "insert"), at(0));
+        assert_eq!(verdict == Worth::Verified, accepted, "{days} days old");
     }
     let future = written(after(at(0), 2 * week));
     assert_eq!(
-        rotating.verdict(Some(future.expose()), Said::Event("Deals", "insert"), at(0)),
-        Verdict::TokenWrong
+        rotating.verdict(Some(future.expose()), Reported::Event("Deals", "insert"), at(0)),
+        Worth::TokenWrong
     );
 }
 
@@ -180,12 +181,12 @@ fn a_canary_needs_the_token_and_says_of_no_module_that_it_delivers() {
     assert_eq!(good.to_string(), "2026-11-23T16:00:00Z  acme/deals  none  none  ids none  canary");
     assert!(good.verdict.is_taken() && !good.verdict.counts());
     let verdict = |id, token, mark| canary(id, token, mark).verdict;
-    assert_eq!(verdict("7", "wrong", json!(true)), Verdict::TokenWrong);
-    assert_eq!(verdict("7", "", json!(true)), Verdict::NoToken);
-    assert_eq!(verdict("8", "any", json!(true)), Verdict::ByIdOnly);
-    assert_eq!(verdict("99", "t-deals", json!(true)), Verdict::UnknownChannel);
-    assert_eq!(verdict("7", "t-deals", json!("true")), Verdict::NotDeclared);
-    let mut summary = Summary::of(&declared());
+    assert_eq!(verdict("7", "wrong", json!(true)), Worth::TokenWrong);
+    assert_eq!(verdict("7", "", json!(true)), Worth::NoToken);
+    assert_eq!(verdict("8", "any", json!(true)), Worth::ByIdOnly);
+    assert_eq!(verdict("99", "t-deals", json!(true)), Worth::UnknownChannel);
+    assert_eq!(verdict("7", "t-deals", json!("true")), Worth::NotDeclared);
+    let mut summary = DeliveryCounts::of(&declared());
     summary.count(&good);
     assert_eq!(summary.deliveries(), 0);
     assert!(summary.to_text().ends_with(
@@ -237,7 +238,7 @@ proptest! {
             "channel_id": "7", "token": token, "module": module, "operation": operation,
             "affected_values": [{"values": {"Name": format!("VALUE{extra}")}}],
         });
-        let mut summary = Summary::of(&declared());
+        let mut summary = DeliveryCounts::of(&declared());
         let judged = declared().judge(body.to_string().as_bytes(), at(0)).unwrap();
         summary.count(&judged);
         let line = judged.to_string();
