@@ -85,7 +85,7 @@ proptest! {
             prop_assert!(world.records[&step.id].grant.is_some());
         }
         for held in held {
-            prop_assert!(["unknown", "rejected", "mode"].contains(&held.cause.word()), "{held:?}");
+            prop_assert!(["unknown", "rejected", "part-refused", "mode"].contains(&held.cause.word()), "{held:?}");
         }
         prop_assert!(kept.is_empty() && foreign.is_empty());
     }

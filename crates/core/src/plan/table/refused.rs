@@ -328,6 +328,20 @@ fn a_channel_is_renewed_without_the_events_that_are_refused() {
 }
 
 #[test]
+fn a_blind_emergency_too_leaves_out_what_is_refused_and_says_so() {
+    let mut world = World::converged(1);
+    world.now = hours(23);
+    world.refuse_events(1, &["Contacts.create"], 1);
+    world.look_fails();
+    let plan = world.plan();
+    assert_eq!(world.written_events(), ["Deals.all"]);
+    assert_eq!(
+        plan.held.iter().map(|held| held.cause.word()).collect::<Vec<_>>(),
+        ["part-refused"]
+    );
+}
+
+#[test]
 fn an_absent_channel_is_enabled_without_the_events_that_are_refused() {
     let mut world = World::converged(1);
     world.lose(1);
