@@ -18,6 +18,9 @@ const accepted = (token) =>
 const key = ({ channel_id, module, operation, server_time, ids }) =>
   JSON.stringify([channel_id, module, operation, server_time, ids]);
 
+// It was missed, and channelkeeper hands it over later: fetch the record on an update.
+const recovered = ({ query_params }) => query_params?.channelkeeper_recovered !== undefined;
+
 const server = createServer(async (request, response) => {
   const answer = (status) => response.writeHead(status, { "Content-Length": 0 }).end();
   const chunks = [];
@@ -42,7 +45,7 @@ const server = createServer(async (request, response) => {
   if (!seen.has(key(delivery))) {
     seen.add(key(delivery));
     // In production: put it into a durable queue here, and answer only when it is there.
-    console.log("take", delivery.module, delivery.operation, ...delivery.ids);
+    console.log(recovered(delivery) ? "take recovered" : "take", delivery.module, delivery.operation, ...delivery.ids);
   }
   return answer(200);
 });

@@ -20,6 +20,12 @@ function key_of(array $delivery): string
     return hash('sha256', json_encode(array_map(fn ($name) => $delivery[$name] ?? null, $said)));
 }
 
+// It was missed, and channelkeeper hands it over later: fetch the record on an update.
+function recovered(array $delivery): bool
+{
+    return isset($delivery['query_params']['channelkeeper_recovered']);
+}
+
 function receive(string $body): int
 {
     if (strlen($body) > BODY_MAX) {
@@ -43,7 +49,8 @@ function receive(string $body): int
         if (!$whole) {
             return 503;
         }
-        error_log("take {$delivery['module']} {$delivery['operation']} " . implode(' ', $delivery['ids']));
+        $verb = recovered($delivery) ? 'take recovered' : 'take';
+        error_log("$verb {$delivery['module']} {$delivery['operation']} " . implode(' ', $delivery['ids']));
     }
     return 200;
 }

@@ -25,6 +25,12 @@ def key(delivery):
     return json.dumps([delivery.get(name) for name in said])
 
 
+def recovered(delivery):
+    """True when it was missed, and channelkeeper hands it over later: fetch the record on an update."""
+    params = delivery.get("query_params")
+    return isinstance(params, dict) and "channelkeeper_recovered" in params
+
+
 class Receiver(BaseHTTPRequestHandler):
     timeout = 10
 
@@ -43,7 +49,8 @@ class Receiver(BaseHTTPRequestHandler):
         if key(delivery) not in seen:
             seen.add(key(delivery))
             # In production: put it into a durable queue here, and answer only when it is there.
-            print("take", delivery["module"], delivery["operation"], *delivery["ids"], flush=True)
+            verb = "take recovered" if recovered(delivery) else "take"
+            print(verb, delivery["module"], delivery["operation"], *delivery["ids"], flush=True)
         self.answer(200)
 
     def answer(self, status):

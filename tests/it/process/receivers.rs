@@ -112,6 +112,15 @@ fn does_what_the_guide_says(receiver: &Receiver) {
     );
     assert_eq!(receiver.post(&canary("\"other\"")), 401);
     assert_eq!(receiver.post("{"), 400);
+    let recovered = delivery("\"new-token\"")
+        .replace(
+            r#""query_params":{}"#,
+            r#""query_params":{"channelkeeper_recovered":"0a1b-3-0-50"}"#,
+        )
+        .replace("1763925600000", "1763925700000");
+    for _ in 0..2 {
+        assert_eq!(receiver.post(&recovered), 200, "a crash of the daemon doubles it");
+    }
     assert_eq!(receiver.post(&delivery("\"new-token\"").replace("update", "delete")), 200);
 }
 
@@ -126,14 +135,14 @@ fn taken(mut receiver: Receiver) -> Vec<String> {
 fn the_one_in_python_takes_what_is_ours_and_once() {
     let Some(receiver) = Receiver::start("python3", "receiver.py") else { return };
     does_what_the_guide_says(&receiver);
-    assert_eq!(taken(receiver), ["take Deals update 1 2", "take Deals delete 1 2"]);
+    assert_eq!(taken(receiver), TAKEN);
 }
 
 #[test]
 fn the_one_in_javascript_takes_what_is_ours_and_once() {
     let Some(receiver) = Receiver::start("node", "receiver.mjs") else { return };
     does_what_the_guide_says(&receiver);
-    assert_eq!(taken(receiver), ["take Deals update 1 2", "take Deals delete 1 2"]);
+    assert_eq!(taken(receiver), TAKEN);
 }
 
 #[test]
@@ -145,8 +154,11 @@ fn the_one_in_php_takes_what_is_ours_and_once() {
         .unwrap()
         .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
         .collect();
-    assert_eq!(files.len(), 2, "{files:?}");
+    assert_eq!(files.len(), TAKEN.len(), "{files:?}");
     assert!(!files.concat().contains("token"), "the token is not kept: {files:?}");
 }
 
+/// The lines of a receiver that did what the guide says.
+const TAKEN: [&str; 3] =
+    ["take Deals update 1 2", "take recovered Deals update 1 2", "take Deals delete 1 2"];
 const PORTS_MAX: usize = 5;
