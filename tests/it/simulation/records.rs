@@ -152,6 +152,7 @@ impl Records {
     pub fn change(&mut self, world: &World) {
         let now = world.now();
         self.next = after(now, self.rng.seconds(20, 700));
+        self.note_edits_between_pages(world);
         let Some(place) = self.rng.pick(&self.places).copied() else { return };
         let (org, module) = place;
         match self.rng.between(1, 100) {
@@ -233,6 +234,18 @@ impl Records {
             let (org, module) = place;
             world.zoho().record_changed(org, &Change::of(module, operation, ids), world.now());
             self.note(place, ids, operation, world.now());
+        }
+    }
+
+    /// The edits that came right after a page, which nobody here has made.
+    fn note_edits_between_pages(&mut self, world: &World) {
+        let made = world.zoho().take_deliveries();
+        for delivery in made {
+            let is_place =
+                |(org, module): &&Place| *org == delivery.org && *module == delivery.module;
+            let Some(place) = self.places.iter().find(is_place).copied() else { continue };
+            let ids: Vec<u64> = delivery.ids.iter().filter_map(|id| id.parse().ok()).collect();
+            self.note(place, &ids, delivery.operation, delivery.at);
         }
     }
 
