@@ -66,9 +66,9 @@ pub(crate) struct ChannelPage {
 pub(crate) struct GapShown {
     /// The gap.
     pub gap: GapView,
-    /// What to ask Zoho for after it.
+    /// The requests that find at Zoho what it missed.
     pub backfill: Backfill,
-    /// What became of the events that were missed, in sentences.
+    /// The recoveries that fill it, in sentences.
     pub recovered: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What became of the events that were missed in a gap, beside it.
+//! The recoveries that fill a gap, in sentences beside it.
 
 use crate::backfill::{Held, Recovery, State};
 use crate::coverage::render::GapView;

@@ -127,7 +127,7 @@ impl Chromium {
         self.evaluate(&format!("{AXE}; null"));
     }
 
-    /// What axe-core finds wrong in the page: by all its rules, or by those that read colours.
+    /// The faults that axe-core finds in the page: by all its rules, or by those that read colours.
     #[track_caller]
     pub(super) fn violations(&mut self, rules: Rules) -> Value {
         let only = match rules {
