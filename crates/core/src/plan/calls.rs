@@ -128,15 +128,9 @@ pub(super) fn of_renewals(facts: &Facts<'_>) -> Calls {
             records.get(&spec.id).and_then(|record| record.grant).map(|grant| grant.length());
         granted.map_or(spec.lifetime, |granted| granted.min(spec.lifetime))
     };
-    let rows = match look {
-        Look::Seen { channels, .. } => {
-            channels.values().map(|seen| seen.events.iter().count()).sum()
-        }
-        Look::Unknown(_) => rows(specs),
-    };
     calls(
         &intervals(account, policy, specs, length),
-        rows,
+        rows_seen(look, specs),
         state.learned.batch_max(policy, now),
         0.0,
     )
@@ -158,6 +152,11 @@ fn intervals(
     intervals
 }
 
+/// The calls that one look takes: the pages of the list that was seen, or else of what is declared.
+pub(super) fn pages(facts: &Facts<'_>) -> u64 {
+    pages_of(rows_seen(facts.look, facts.specs)) as u64
+}
+
 fn calls(intervals: &[Duration], rows: usize, batch_max: usize, audits: f64) -> Calls {
     let a_day = |interval: Duration| DAY.as_secs_f64() / interval.as_secs_f64();
     let mut batches: Vec<Duration> =
@@ -166,8 +165,21 @@ fn calls(intervals: &[Duration], rows: usize, batch_max: usize, audits: f64) -> 
     // Batches of one interval go out in one pass.
     batches.dedup();
     let looks = audits + LOOKS_A_RENEWAL * batches.into_iter().map(a_day).sum::<f64>();
-    let (looks, pages) = (looks.max(LOOKS_MIN), rows.div_ceil(PAGE_ROWS).max(1) as f64);
+    let (looks, pages) = (looks.max(LOOKS_MIN), pages_of(rows) as f64);
     Calls { renewals, looks: looks * pages, tokens: looks.min(TOKENS_MAX) }
+}
+
+fn pages_of(rows: usize) -> usize {
+    rows.div_ceil(PAGE_ROWS).max(1)
+}
+
+fn rows_seen(look: &Look, specs: &BTreeMap<ChannelId, Arc<Spec>>) -> usize {
+    match look {
+        Look::Seen { channels, .. } => {
+            channels.values().map(|seen| seen.events.iter().count()).sum()
+        }
+        Look::Unknown(_) => rows(specs),
+    }
 }
 
 /// A list has a row for each module of a channel.

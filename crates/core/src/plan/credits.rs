@@ -64,14 +64,15 @@ pub fn credits(facts: &Facts<'_>) -> Option<Credits> {
     Some(Credits { remaining: left.remaining, told_at: left.at, until, reserve, per_day })
 }
 
-/// The shortest time between two tries of a failing write. With it the day's credits last for a
-/// day, and the rest of them lasts until the spent ones have come back. From [`URGENT`] to
+/// The shortest time between two tries of a failing write. With it the tries of a day take half of
+/// the day's credits, and those until the spent credits have come back take half of the rest. The
+/// other half is for the audits, renewals and repairs beside them. From [`URGENT`] to
 /// [`LOOK_AGAIN`].
 pub(super) fn pace(facts: &Facts<'_>) -> Duration {
     let batch_max = facts.state.learned.batch_max(facts.policy, facts.now).max(1);
-    let per_try = LOOKS_A_TRY + facts.specs.len().div_ceil(batch_max) as u64;
+    let per_try = LOOKS_A_TRY * calls::pages(facts) + facts.specs.len().div_ceil(batch_max) as u64;
     let spread = |time: Duration, calls: u64| {
-        time / u32::try_from(calls / per_try).unwrap_or(u32::MAX).max(1)
+        time / u32::try_from(calls / TRIES_SHARE / per_try).unwrap_or(u32::MAX).max(1)
     };
     let of_day = facts.policy.credits_per_day.map(|calls| spread(DAY, calls));
     let of_rest =
@@ -90,5 +91,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 const SAFETY: f64 = 2.0;
 /// The looks counted for one try; the second settles an answer that was unsure.
 const LOOKS_A_TRY: u64 = 2;
+/// One part in so many of the credits is for tries of what fails.
+const TRIES_SHARE: u64 = 2;
 /// The credits that are always kept, for restarts and for calls that fail.
 pub const RESERVE_MIN: u64 = 100;

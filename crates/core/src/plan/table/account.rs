@@ -468,15 +468,15 @@ fn what_fails_is_tried_at_the_pace_that_the_credits_left_allow_even_an_emergency
     };
     assert_eq!(waits(&mut world, None), (false, 30));
     assert_eq!(waits(&mut world, Some(100_000)), (false, 30));
-    assert_eq!(waits(&mut world, Some(2_500)), (true, 73), "833 tries in what is left of a day");
+    assert_eq!(waits(&mut world, Some(2_500)), (true, 177), "416 tries in what is left of a day");
     assert_eq!(waits(&mut world, Some(0)), (true, 3570), "once an hour at the slowest");
     world.now = hours(23);
     assert_eq!(world.titles(), ["enable (emergency)"]);
     world.policy.credits_per_day = Some(5_000);
     assert_eq!(
         waits(&mut world, None),
-        (true, 21),
-        "a free edition's last a day at one try in 52 seconds"
+        (true, 73),
+        "half of a free edition's last a day at one try in 104 seconds"
     );
 }
 
