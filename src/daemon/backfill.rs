@@ -12,8 +12,9 @@
 //! A module is read completely before anything of it is handed over. So there is a count before
 //! anything floods a receiver, and a receiver's own writing cannot feed the reading.
 //!
-//! An account without a rule rests once nothing of it is open: it is looked at again when something
-//! is asked for, or another config is in force. While all rest, the task waits for that alone.
+//! An account rests once nothing of it is open, and no gap is about to be due. It is looked at again
+//! when something is asked for, when another config is in force, and, where it has a rule, after its
+//! next pass: only passes write gaps. While all rest, the task waits for that alone.
 //!
 //! Each turn publishes how recoveries stand, and one that ends, or comes to wait for a person, wakes
 //! its account. While the disk fails nothing is done: a place that is in memory only would be begun again.
@@ -25,7 +26,7 @@ mod handing;
 mod made;
 mod reading;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -45,6 +46,7 @@ use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::transport::Transport;
 
+use self::made::Open;
 use super::fleet::Fleet;
 use super::scheduler::{Links, Wakes, chain};
 
@@ -65,6 +67,9 @@ pub(crate) struct Backfill {
 /// How long until there may be something to do again.
 type Rest = Duration;
 
+/// The accounts that rest, with the passes that they had had by then.
+type Resting = BTreeMap<AccountName, u64>;
+
 impl Backfill {
     /// The task of this daemon.
     pub(crate) fn new(
@@ -81,10 +86,9 @@ impl Backfill {
     /// Recovers until `closing`.
     pub(crate) async fn run(mut self, closing: CancellationToken) {
         let turns = async {
-            let mut resting = BTreeSet::new();
+            let mut resting = Resting::new();
+            let mut wait = Some(Duration::ZERO);
             loop {
-                let fleet = self.fleet.borrow_and_update().clone();
-                let wait = self.turn(&fleet, &mut resting).await;
                 let waited = async {
                     match wait {
                         Some(wait) => self.clock.sleep(wait).await,
@@ -97,8 +101,15 @@ impl Backfill {
                         Err(_) => std::future::pending().await,
                     },
                     () = self.asked.notified() => resting.clear(),
+                    // Passes come in crowds, and no gap of theirs is due for a minute.
+                    Ok(()) = self.overview.changed(), if wait.is_none() => {
+                        wait = self.has_rules().then_some(LOOK_AT_CLOCK);
+                        continue;
+                    }
                     () = waited => {}
                 }
+                let fleet = self.fleet.borrow_and_update().clone();
+                wait = self.turn(&fleet, &mut resting).await;
             }
         };
         tokio::select! {
@@ -109,24 +120,29 @@ impl Backfill {
 
     /// Everything that can be done, for about [`TURN`], of accounts that do not rest. No wait is an
     /// answer: all of them do.
-    async fn turn(&self, fleet: &Fleet, resting: &mut BTreeSet<AccountName>) -> Option<Rest> {
+    async fn turn(&self, fleet: &Fleet, resting: &mut Resting) -> Option<Rest> {
         if self.store.trouble().is_some() {
             return Some(LOOK_AT_CLOCK);
         }
         let mut at_work: JoinSet<Result<Rest, StoreError>> = JoinSet::new();
         let mut by_url: BTreeMap<Fingerprint, Vec<(Arc<Subject>, Recovery)>> = BTreeMap::new();
-        let awake: Vec<_> =
-            fleet.subjects.values().filter(|one| !resting.contains(one.name())).collect();
+        let passes = self.passes();
+        let is_awake = |one: &&Arc<Subject>, resting: &Resting| {
+            let rested = resting.get(one.name());
+            rested.is_none_or(|rested| has_rule(one) && *rested != of(&passes, one))
+        };
+        let awake: Vec<_> = fleet.subjects.values().filter(|one| is_awake(one, resting)).collect();
         for subject in &awake {
-            let open = match self.open(subject).await {
+            resting.remove(subject.name());
+            let Open { recoveries: open, is_settling } = match self.open(subject).await {
                 Ok(open) => open,
                 Err(error) => {
                     warn!(error = chain(&error), "what was missed cannot be looked after");
                     continue;
                 }
             };
-            if open.is_empty() && !has_rule(subject) {
-                resting.insert(subject.name().clone());
+            if open.is_empty() && !is_settling {
+                resting.insert(subject.name().clone(), of(&passes, subject));
             }
             if open.iter().any(|recovery| recovery.state == State::Reading) {
                 let (task, subject) = (self.clone(), Arc::clone(subject));
@@ -142,7 +158,17 @@ impl Backfill {
             at_work.spawn(async move { task.hand_over(queue).await });
         }
         let wait = shortest_wait(at_work).await;
-        awake.iter().any(|one| !resting.contains(one.name())).then_some(wait)
+        awake.iter().any(|one| !resting.contains_key(one.name())).then_some(wait)
+    }
+
+    /// The passes that each account has had.
+    fn passes(&self) -> BTreeMap<AccountName, u64> {
+        let overview = self.overview.borrow();
+        overview.tallies.iter().map(|(account, tally)| (account.clone(), tally.passes)).collect()
+    }
+
+    fn has_rules(&self) -> bool {
+        self.fleet.borrow().subjects.values().any(|subject| has_rule(subject))
     }
 
     /// Does `work` of one account for about [`TURN`] at most, until it says how long to wait.
@@ -189,6 +215,10 @@ impl Backfill {
         let wait = left_alone.get(account)?.saturating_sub(self.clock.elapsed());
         (!wait.is_zero()).then_some(wait)
     }
+}
+
+fn of(passes: &BTreeMap<AccountName, u64>, subject: &Subject) -> u64 {
+    passes.get(subject.name()).copied().unwrap_or_default()
 }
 
 fn has_rule(subject: &Subject) -> bool {

@@ -474,6 +474,21 @@ async fn without_a_rule_the_task_sleeps_until_somebody_asks_for_a_stretch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_a_rule_the_task_sleeps_from_one_pass_to_the_next() {
+    let (mut world, _receiver, id) = world(on(), RecordKnobs::default());
+    let begins = world.now();
+    lapse(&mut world, id).await;
+    world.pass_time(10 * MINUTE).await;
+    let known = recoveries(&world).len();
+    ask_for(&world, "acme", id, begins);
+    world.pass_time(10 * MINUTE).await;
+    assert_eq!(recoveries(&world).len(), known, "no pass has ended, so nobody reads the store");
+    world.audit().await;
+    world.pass_time(MINUTE).await;
+    assert_eq!(recoveries(&world).len(), known + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_channels_of_one_module_are_filled_by_one_reading_each_at_its_own_url() {
     let (mut world, receiver, id) = world(on(), RecordKnobs::default());
     let second = Spec { backfill: on(), ..spec("acme", "edits", &["Deals.edit"]) };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::info;
 
 use super::{Backfill, rule_of};
-use crate::backfill::due::due;
+use crate::backfill::due::{due, is_settling};
 use crate::backfill::{Lost, Recovery, State};
 use crate::model::channel::{ChannelId, Spec};
 use crate::model::secret::Fingerprint;
@@ -18,14 +18,22 @@ use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::auth::credentials_fingerprint;
 
+/// The work of one account.
+pub(super) struct Open {
+    /// The recoveries that are not over.
+    pub(super) recoveries: Vec<Recovery>,
+    /// True while a gap ended so lately that it is not due yet.
+    pub(super) is_settling: bool,
+}
+
 impl Backfill {
     /// The recoveries of an account that are not over, brought up to date.
-    pub(super) async fn open(&self, subject: &Subject) -> Result<Vec<Recovery>, StoreError> {
+    pub(super) async fn open(&self, subject: &Subject) -> Result<Open, StoreError> {
         let (account, now) = (subject.name(), self.clock.now());
         let zoho_now = self.store.account_state(account)?.zoho_time(now);
         let wishes = self.store.wishes(account)?.recoveries;
         let mut known = self.store.recoveries(account)?;
-        let mut made = due_ones(&self.store, subject, &known, zoho_now)?;
+        let (mut made, is_settling) = due_ones(&self.store, subject, &known, zoho_now)?;
         made.extend(asked_ones(subject, &wishes, &known));
         let first = known.iter().map(|one| one.number).max().unwrap_or(0) + 1;
         for (number, recovery) in (first..).zip(&mut made) {
@@ -49,7 +57,7 @@ impl Backfill {
             self.store.forget_recoveries(account, old.into_iter())?;
         }
         known.retain(|recovery| !recovery.is_over());
-        Ok(known)
+        Ok(Open { recoveries: known, is_settling })
     }
 
     /// Lets go on what may, and gives up what cannot.
@@ -114,25 +122,26 @@ fn judged(
     }
 }
 
-/// The gaps that are due, as recoveries without a number.
+/// The gaps that are due, as recoveries without a number, and if others are about to be.
 fn due_ones(
     store: &Store,
     subject: &Subject,
     known: &[Recovery],
     zoho_now: Timestamp,
-) -> Result<Vec<Recovery>, StoreError> {
+) -> Result<(Vec<Recovery>, bool), StoreError> {
     let account = subject.name();
     let specs = &subject.desired.specs;
     let before = store.backfilled_since(account)?;
     let mut since = before.clone();
     since.retain(|id, _| specs.contains_key(id));
-    let mut made = Vec::new();
+    let (mut made, mut settling) = (Vec::new(), false);
     for spec in specs.values() {
         let Some(rule) = &spec.backfill else { continue };
         let since = *since.entry(spec.id).or_insert(zoho_now);
         let Some(ledger) = store.ledger(account, spec.id)? else { continue };
         let of_channel: Vec<Recovery> =
             known.iter().filter(|one| one.channel == spec.id).cloned().collect();
+        settling |= is_settling(&ledger, zoho_now);
         for (module, gaps) in due(&ledger, (spec, rule), &of_channel, since, zoho_now) {
             made.push(recovery(spec, module, gaps, None));
         }
@@ -140,7 +149,7 @@ fn due_ones(
     if since != before {
         store.write_backfilled_since(account, &since)?;
     }
-    Ok(made)
+    Ok((made, settling))
 }
 
 /// The stretches that somebody asked for and that are not made yet.

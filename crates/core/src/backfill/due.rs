@@ -60,6 +60,11 @@ pub fn due(
     due
 }
 
+/// Returns whether a gap ended so lately that it is due by the passing of time alone.
+pub fn is_settling(ledger: &Ledger, now: Timestamp) -> bool {
+    ledger.gaps(now).iter().any(|gap| gap.to.is_some_and(|to| after(to, SETTLED) > now))
+}
+
 /// Up to where earlier recoveries had the gaps of this event that were found in the same way.
 fn taken(known: &[Recovery], gap: &Gap) -> Option<Timestamp> {
     let is_by_canary = |cause: Option<GapCause>| cause == Some(GapCause::CanaryRefused);
@@ -160,7 +165,9 @@ mod tests {
     fn a_gap_is_due_a_minute_after_it_ended() {
         let ledger = ledger(&[(100, 200)]);
         assert_eq!(found(&ledger, &[], 259), []);
+        assert!(is_settling(&ledger, at(259)));
         assert_eq!(found(&ledger, &[], 260), [(100, 200)]);
+        assert!(!is_settling(&ledger, at(260)));
     }
 
     #[test]
