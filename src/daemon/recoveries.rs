@@ -1,5 +1,7 @@
 //! The requests about recoveries, and their answers.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::backfill::{Held, Recovery, State};
@@ -7,6 +9,7 @@ use crate::coverage::render::GapView;
 use crate::model::address::Address;
 use crate::model::channel::AccountName;
 use crate::model::events::Events;
+use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::render::counted;
 use crate::store::{Store, StoreError};
@@ -106,8 +109,15 @@ pub(crate) fn recoveries(fleet: &Fleet, store: &Store) -> Result<Vec<RecoveryVie
     accounts.extend(fleet.subjects.keys().cloned());
     let mut views = Vec::new();
     for account in accounts {
-        let all = store.recoveries(&account)?;
-        views.extend(all.iter().map(|recovery| RecoveryView::of(&account, recovery)));
+        let canaries = store.canaries(&account)?;
+        let refused = canaries.into_iter().filter(|(_, facts)| facts.refused.is_some());
+        let refused: BTreeSet<Fingerprint> = refused.map(|(url, _)| url).collect();
+        for recovery in store.recoveries(&account)? {
+            let view = RecoveryView::of(&account, &recovery);
+            let waits = recovery.state == State::Handing && refused.contains(&recovery.notify_url);
+            let why = waits.then(|| "the receiver refuses canaries".to_owned()).or(view.why);
+            views.push(RecoveryView { why, ..view });
+        }
     }
     Ok(views)
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use channelkeeper::backfill::standing::Why;
 use channelkeeper::backfill::{Held, Recovery, Standing, State};
+use channelkeeper::daemon::actions;
+use channelkeeper::daemon::requests::GapsRequest;
 use channelkeeper::model::backfill::{Mode, Rule};
 use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::events::Operation;
@@ -32,6 +34,8 @@ struct Receiver {
     came: Mutex<Vec<Came>>,
     /// The status of an answer, by the ids of the delivery.
     answers: Mutex<Answers>,
+    /// The status of the answer to a canary, and how many deliveries had come at the last of each.
+    canaries: Mutex<(u16, BTreeMap<u16, usize>)>,
 }
 
 type Answers = Box<dyn FnMut(&[String]) -> u16 + Send>;
@@ -64,6 +68,9 @@ impl Transport for Receiver {
     fn send(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
             pause(Duration::from_millis(40)).await;
+            if request.header("x-channelkeeper-canary").is_some() {
+                return Ok(Response::empty(self.canary()));
+            }
             let name = request.header("x-channelkeeper-recovered").expect("marked").to_owned();
             let mut came = Came { name, bytes: request.body.clone(), status: 0 };
             came.status = (held(&self.answers))(&came.ids());
@@ -80,6 +87,12 @@ impl Receiver {
 
     fn came(&self) -> Vec<Came> {
         held(&self.came).clone()
+    }
+
+    fn canary(&self) -> u16 {
+        let (status, at) = &mut *held(&self.canaries);
+        at.insert(*status, held(&self.came).len());
+        *status
     }
 
     /// The records that were taken, by operation.
@@ -100,8 +113,11 @@ fn world(rule: Option<Rule>, knobs: RecordKnobs) -> (World, Arc<Receiver>, Chann
     let knobs = Knobs { records: knobs, ..Knobs::default() };
     let mut world = World::new(knobs, &[("acme", ApiVersion::V8)]);
     world.zoho().add_org(Org::new("acme").reading());
-    let receiver =
-        Arc::new(Receiver { came: Mutex::default(), answers: Mutex::new(Box::new(|_| 200)) });
+    let receiver = Arc::new(Receiver {
+        came: Mutex::default(),
+        answers: Mutex::new(Box::new(|_| 200)),
+        canaries: Mutex::new((200, BTreeMap::new())),
+    });
     world.receivers = Some(receiver.clone());
     let deals = Spec { backfill: rule, ..spec("acme", "deals", &["Deals.all"]) };
     let id = deals.id;
@@ -324,6 +340,48 @@ async fn a_receiver_that_is_down_gets_the_oldest_recovery_alone_and_a_gap_meanwh
     world.pass_time(HOUR).await;
     assert!(recoveries(&world).iter().all(Recovery::is_over));
     assert!(missed(&world).is_subset(&receiver.taken()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_refuses_a_canary_gets_nothing_until_it_takes_one_again() {
+    let slow = Rule { rate: 1, ..Rule::new(Mode::On) };
+    let (mut world, receiver, id) = world(Some(slow), RecordKnobs::default());
+    world.desired.settings.canary_every = Some(30 * SECOND);
+    world.start();
+    world.audit().await;
+    world.pass_time(20 * MINUTE).await;
+    world.audit().await;
+    assert!(world.hand("acme", &Hand::Delete { channel: id.number() }));
+    world.pass_time(10 * SECOND).await;
+    change(&world, Operation::Create, 1..=6000);
+    world.pass_time(MINUTE).await;
+    world.audit().await;
+    while receiver.came().is_empty() {
+        world.pass_time(SECOND).await;
+    }
+    held(&receiver.canaries).0 = 503;
+    world.pass_time(HOUR).await;
+    let came = receiver.came().len();
+    let at_the_last_taken = held(&receiver.canaries).1[&200];
+    assert!(came >= 1 && came <= at_the_last_taken + 31, "{came}, {at_the_last_taken} at the last");
+    assert_eq!(held(&receiver.canaries).1[&503], came, "one is refused, and nothing comes");
+    let all = self::recoveries(&world);
+    assert_eq!((all.len(), &all[0].state), (1, &State::Handing), "{all:?}");
+    let fleet = world.daemon().links.fleet.borrow().clone();
+    let gaps = actions::gaps(&fleet, world.store(), &GapsRequest::default(), world.now());
+    let why: BTreeSet<_> = gaps
+        .expect("gaps")
+        .iter()
+        .flat_map(|gap| &gap.recoveries)
+        .map(|one| one.why.clone())
+        .collect();
+    assert_eq!(why, BTreeSet::from([Some("the receiver refuses canaries".to_owned())]));
+
+    held(&receiver.canaries).0 = 200;
+    world.pass_time(HOUR).await;
+    assert_eq!(receiver.taken(), missed(&world));
+    assert_eq!(receiver.came().len(), 120, "none of them twice");
+    assert!(recoveries(&world).iter().all(Recovery::is_over));
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,9 +33,6 @@ impl Backfill {
     ) -> Result<Rest, StoreError> {
         let mut shortest = LOOK_AT_CLOCK;
         for (subject, recovery) in queue {
-            if !self.may_go(&subject, &recovery)? {
-                continue;
-            }
             // One that waits holds up the others to the same URL: the receiver is in trouble.
             if let Some(wait) = self.hand_over_one(&subject, recovery).await? {
                 shortest = shortest.min(wait);
@@ -45,19 +42,19 @@ impl Backfill {
         Ok(shortest)
     }
 
-    /// Returns whether deliveries may go out: nothing is paused, the receiver takes canaries, and
-    /// the URL may be posted to.
+    /// Returns whether the next delivery may go out: nothing is paused or given up, the receiver
+    /// took its last canary, and the URL may be posted to.
     fn may_go(&self, subject: &Subject, recovery: &Recovery) -> Result<bool, StoreError> {
         let (account, now) = (subject.name(), self.clock.now());
         let Some(spec) = subject.desired.specs.get(&recovery.channel) else { return Ok(false) };
         let canaries = self.store.canaries(account)?.remove(&recovery.notify_url);
-        let is_refusing = canaries.is_some_and(|canaries| canaries.refusing().is_some());
+        let is_refusing = canaries.is_some_and(|canaries| canaries.refused.is_some());
         let goes_on = goes_on(recovery, spec, &self.store.wishes(account)?, now);
         Ok(goes_on && !is_refusing && check_notify_url(spec.notify_url.full()).is_ok())
     }
 
-    /// Delivers until the recovery is over, or has to wait for as long as is answered, or the turn
-    /// is over, which is no wait at all.
+    /// Delivers until the recovery is over or may not go on, or has to wait for as long as is
+    /// answered, or the turn is over, which is no wait at all.
     async fn hand_over_one(
         &self,
         subject: &Subject,
@@ -65,6 +62,9 @@ impl Backfill {
     ) -> Result<Option<Rest>, StoreError> {
         let begun = self.clock.elapsed();
         while self.clock.elapsed().saturating_sub(begun) < super::TURN {
+            if !self.may_go(subject, &recovery)? {
+                return Ok(None);
+            }
             let now = self.clock.now();
             if recovery.progress.waits(now) {
                 let until = recovery.progress.not_before.unwrap_or(now);

@@ -193,10 +193,11 @@ fn recovery(spec: &Spec, module: String, gaps: Vec<Lost>, asked: Option<Timestam
 }
 
 /// Returns whether a recovery goes on by itself: its channel's events are handed over, and nothing
-/// is paused.
+/// is paused or given up.
 pub(super) fn goes_on(recovery: &Recovery, spec: &Spec, wishes: &Wishes, now: Timestamp) -> bool {
     let id: ChannelId = recovery.channel;
-    rule_of(spec, recovery).is_some() && wishes.pauses.of(id, now).is_none()
+    let is_given_up = wishes.recoveries.abandoned.contains(&recovery.number);
+    rule_of(spec, recovery).is_some() && wishes.pauses.of(id, now).is_none() && !is_given_up
 }
 
 /// Recoveries that are over and are remembered, of each account.
