@@ -68,7 +68,7 @@ fn main() -> ExitCode {
                 .iter()
                 .for_each(|(kind, count)| *total.entry(kind.clone()).or_default() += count);
             for (what, count) in run.records {
-                *records.entry(format!("records: {what}")).or_default() += count;
+                *records.entry(what).or_default() += count;
             }
             for violation in &run.violations {
                 violations += 1;
@@ -96,6 +96,9 @@ fn main() -> ExitCode {
             args.days
         ),
     );
+    say(&mut out, &simulation::records::summary(&records));
+    let records = records.iter().map(|(what, count)| (format!("records: {what}"), *count));
+    let records: BTreeMap<String, u64> = records.collect();
     for (kind, count) in orgs.iter().chain(&total).chain(&records) {
         say(&mut out, &format!("  {count:>8} {kind}"));
     }

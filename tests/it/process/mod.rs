@@ -45,6 +45,7 @@ mod plan;
 mod private;
 mod pty;
 mod receivers;
+mod recovered;
 mod refused;
 mod rehearse;
 mod reload;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use channelkeeper::clock::Pace;
 use serde_json::{Value, json};
 
 use super::http;
@@ -33,10 +34,22 @@ impl Simulator {
         Simulator::begun(1, 4, product)
     }
 
+    /// One org, one declared channel, on a clock that a daemon may be told of.
+    pub(super) fn at_a_pace(pace: Pace) -> Simulator {
+        Simulator::spawned(1, &["--channels", "1", "--pace", &pace.to_string()])
+    }
+
     fn begun(orgs: usize, declared: usize, product: &str) -> Simulator {
+        let (orgs, declared_of) = (orgs.to_string(), declared.to_string());
+        let args =
+            ["--product", product, "--accounts", orgs.as_str(), "--channels", declared_of.as_str()];
+        Simulator::spawned(declared, &args)
+    }
+
+    fn spawned(declared: usize, args: &[&str]) -> Simulator {
         let mut child = Command::new(env!("CARGO_BIN_EXE_channelkeeper"))
-            .args(["simulator", "--listen", "127.0.0.1:0", "--print-config", "--product", product])
-            .args(["--accounts", &orgs.to_string(), "--channels", &declared.to_string()])
+            .args(["simulator", "--listen", "127.0.0.1:0", "--print-config"])
+            .args(args)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -437,11 +437,34 @@ impl Verdict {
     }
 }
 
+/// What became of the missed changes of many seeds, in one line.
+pub fn summary(counts: &BTreeMap<String, u64>) -> String {
+    let of = |word: &str| counts.get(word).copied().unwrap_or(0);
+    let named = counts.iter().filter(|(word, _)| word.starts_with(NOT_RECOVERABLE));
+    let not_recoverable: u64 = named.map(|(_, count)| count).sum();
+    let [missed, recovered, again, doubled] = [MISSED, RECOVERED, AGAIN, DOUBLED].map(of);
+    format!(
+        "{missed} changes missed: {recovered} recovered, {not_recoverable} not recoverable and said; \
+         {again} taken again under the same key, {doubled} without"
+    )
+}
+
+/// Notifications that nobody got, by the simulator's truth.
+const MISSED: &str = "missed";
+/// Those of them that were handed over.
+const RECOVERED: &str = "recovered";
+/// Before the reason why one was not.
+const NOT_RECOVERABLE: &str = "not recoverable: ";
+/// Changes that a receiver took once more, in the same delivery.
+const AGAIN: &str = "taken again under the same key";
+/// Changes that it took in two deliveries that it cannot tell for the same.
+const DOUBLED: &str = "doubled without a key";
+
 impl Records {
     /// Compares what was handed over with what nobody got.
     pub fn judge(&self, world: &World, blurred: bool) -> Verdict {
         let mut verdict = Verdict::default();
-        let words = ["missed", "recovered", "doubled without a key"];
+        let words = [MISSED, RECOVERED, AGAIN, DOUBLED];
         for word in words {
             verdict.counts.insert(word.to_owned(), 0);
         }
@@ -480,16 +503,16 @@ impl Judge<'_> {
             if !self.is_declared(&line) {
                 continue;
             }
-            verdict.count("missed");
+            verdict.count(MISSED);
             let key =
                 (line.channel, line.module.to_string(), line.operation.delivered_as(), line.id);
             let came = taken.get(&key);
             if came.is_some_and(|came| came.iter().any(|(at, _)| *at >= line.at)) {
-                verdict.count("recovered");
+                verdict.count(RECOVERED);
                 continue;
             }
             match self.reason(&line) {
-                Ok(reason) => verdict.count(&format!("not recoverable: {reason}")),
+                Ok(reason) => verdict.count(&format!("{NOT_RECOVERABLE}{reason}")),
                 Err(broken) => verdict.broken.push(broken),
             }
         }
@@ -633,11 +656,12 @@ impl Judge<'_> {
             verdict.broken.push(format!("{key:?} is not declared, and was handed over"));
         }
         let names: BTreeSet<&str> = came.iter().map(|(_, name)| name.as_str()).collect();
+        *verdict.counts.entry(AGAIN.to_owned()).or_default() += (came.len() - names.len()) as u64;
         let by_recovery: BTreeSet<&str> =
             names.iter().map(|name| name.split('-').next().unwrap_or_default()).collect();
         let is_once = operation != Operation::Edit;
         if by_recovery.len() < names.len() || (is_once && names.len() > 1) {
-            verdict.count("doubled without a key");
+            verdict.count(DOUBLED);
             verdict.broken.push(format!("{key:?} was taken under several names: {names:?}"));
         }
         if is_once && !self.blurred && !self.may_be_lost(&event, *id) {
