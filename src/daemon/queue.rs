@@ -77,6 +77,13 @@ impl Queue {
         self.urgent.first().is_some_and(|(at, _)| *at <= now)
     }
 
+    /// The next instant at which an emergency may come up: an account becomes due, or the emergency
+    /// of a due one begins. `None` when nothing that waits has one to come.
+    pub(super) fn next_emergency(&self) -> Option<Timestamp> {
+        let firsts = [self.later.first(), self.urgent.first()];
+        firsts.into_iter().flatten().map(|(at, _)| *at).min()
+    }
+
     /// Those that are due by now wait no longer for their time.
     fn turn(&mut self, now: Timestamp) {
         while let Some((at, account)) = self.later.pop_first() {
@@ -168,6 +175,18 @@ mod tests {
         assert_eq!(taken(&mut queue, 10), ["urgent", "routine"]);
         assert!(!queue.has_emergency(at(10)));
         assert!(queue.has_emergency(at(20)));
+    }
+
+    #[test]
+    fn who_waits_for_emergencies_alone_wakes_when_one_may_come_up() {
+        let mut queue =
+            queue(&[("due", 1, Some(30)), ("routine", 1, None), ("later", 20, Some(3))]);
+        assert!(!queue.has_emergency(at(10)));
+        assert_eq!(queue.next_emergency(), Some(at(20)), "one that was tried is due again");
+        assert_eq!(queue.take(at(20)).unwrap().as_str(), "later");
+        assert_eq!(queue.next_emergency(), Some(at(30)), "the emergency of a due one begins");
+        assert_eq!(taken(&mut queue, 30), ["due", "routine"]);
+        assert_eq!(queue.next_emergency(), None);
     }
 
     #[test]

@@ -423,10 +423,18 @@ impl Scheduler {
         self.watchdog.as_ref().map_or(LOOK_AT_CLOCK, |watchdog| watchdog.rest().min(LOOK_AT_CLOCK))
     }
 
+    /// Until the next account is due that there is room for. Without any, the end of a pass wakes.
     fn sleep_length(&self) -> Duration {
-        let full = self.passes.len() >= self.at_once();
-        let next = self.queue.first_due().filter(|_| !full).map(|due| span(self.clock.now(), due));
-        next.unwrap_or(LOOK_AT_CLOCK).min(self.rest())
+        let under_way = self.passes.len();
+        let next = if under_way < self.at_once() {
+            self.queue.first_due()
+        } else if under_way < self.emergencies_max() {
+            self.queue.next_emergency()
+        } else {
+            None
+        };
+        let length = next.map(|due| span(self.clock.now(), due));
+        length.unwrap_or(LOOK_AT_CLOCK).min(self.rest())
     }
 
     /// How many accounts are served at once: as many as the way bears and the operator allows.
@@ -442,7 +450,12 @@ impl Scheduler {
     fn has_room(&mut self, now: Timestamp) -> bool {
         let under_way = self.passes.len();
         under_way < self.at_once()
-            || under_way < self.passes_max() + SPARED && self.queue.has_emergency(now)
+            || under_way < self.emergencies_max() && self.queue.has_emergency(now)
+    }
+
+    /// How many accounts are served at once, so that an emergency is begun beside them.
+    fn emergencies_max(&self) -> usize {
+        self.passes_max() + SPARED
     }
 
     fn start_due(&mut self, cancelled: &CancellationToken) {

@@ -9,6 +9,7 @@
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `products`: CRM, Bigin, Recruit and Vertical Solutions in one daemon;
 //! - `quota`: what calls cost, and what becomes of it when credits run low;
+//! - `room`: emergencies while every place is taken;
 //! - `rotation`: tokens that rotate, over two months;
 //! - `sample`: how much of a long list is played;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
@@ -31,6 +32,7 @@ mod process;
 mod products;
 mod quota;
 mod refusals;
+mod room;
 mod rotation;
 mod sample;
 mod scenarios;

@@ -1,0 +1,77 @@
+//! Ring 2: emergencies while every place is taken. A call that hangs for ever holds the only one.
+
+use std::time::Duration;
+
+use channelkeeper::model::time::Timestamp;
+use channelkeeper::model::version::ApiVersion;
+use channelkeeper::simulator::{Fault, Knobs, Rule};
+
+use crate::world::{Cut, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// One account hangs, whose turn comes before that of `bell`; of `bell` a channel is enabled.
+async fn one_place_and_it_is_taken() -> World {
+    let mut world =
+        World::new(Knobs::default(), &[("acme", ApiVersion::V8), ("bell", ApiVersion::V8)]);
+    world.desired.settings.passes_max = 1;
+    world.declare("acme", "deals", &["Deals.all"]);
+    world.declare("bell", "deals", &["Deals.all"]);
+    world.start();
+    world.audit().await;
+    // The instant of the emergency is on none of the half minutes at which the loop looks at the
+    // clock in any case.
+    world.pass_time(7 * SECOND).await;
+    world.cut_next("GET", Cut::Before);
+    world.daemon().links.wakes.wake(None, "test").await;
+    world.pass_time(SECOND).await;
+    assert!(world.is_cut());
+    world
+}
+
+fn emergency_of_bell(world: &World) -> Timestamp {
+    let report = world.report("bell");
+    report.channels.values().find_map(|channel| channel.emergency_at).expect("a granted life")
+}
+
+/// When `bell` wrote, by the trace: the other account is in its first call, and writes no more.
+fn writes(world: &World) -> Vec<Timestamp> {
+    let trace = world.trace();
+    let posts = trace.iter().filter(|line| line.contains(" POST /crm"));
+    let at = |line: &String| line.split(' ').next()?.parse().ok();
+    posts.map(|line| at(line).expect("an instant")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emergency_is_begun_when_it_begins_though_every_place_is_taken() {
+    let world = one_place_and_it_is_taken().await;
+    let (begins, before) = (emergency_of_bell(&world), writes(&world).len());
+    while world.now() < begins {
+        assert_eq!(writes(&world).len(), before, "routine has no place");
+        world.pass_time(begins.duration_since(world.now()).try_into().unwrap()).await;
+    }
+    world.pass_time(SECOND).await;
+    assert_eq!(writes(&world).len(), before + 1, "the emergency of {begins} waits for a place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emergency_is_tried_again_when_its_plan_says_though_every_place_is_taken() {
+    let world = one_place_and_it_is_taken().await;
+    world.zoho().add_fault(Rule {
+        method: Some("POST".to_owned()),
+        times: Some(3),
+        ..Rule::always(Fault::Unavailable)
+    });
+    let before = writes(&world).len();
+    world
+        .pass_time(emergency_of_bell(&world).duration_since(world.now()).try_into().unwrap())
+        .await;
+    for tried in 1..=4 {
+        world.pass_time(SECOND).await;
+        assert_eq!(writes(&world).len(), before + tried, "at {}", world.now());
+        let next = world.report("bell").next_wake;
+        world.pass_time(next.duration_since(world.now()).try_into().unwrap()).await;
+    }
+    assert!(emergency_of_bell(&world) > world.now() + HOUR, "the fourth try went well");
+}
