@@ -239,6 +239,7 @@ mod tests {
     use super::*;
     use crate::coverage::backfill::backfill;
     use crate::coverage::render::{AckView, GapView};
+    use crate::model::account::ApiBase;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -247,13 +248,13 @@ mod tests {
     fn missed(channel: &str, open: bool, acknowledged: bool) -> Missed {
         let (from, to) = (at("2026-03-01T00:00:00Z"), (!open).then(|| at("2026-03-01T01:00:00Z")));
         let events = vec!["Leads.delete".to_owned()];
-        let base = "https://www.zohoapis.eu/crm/v8";
+        let url = "https://www.zohoapis.eu/crm/v8".to_owned();
         let backfill = backfill(
             &["Leads.delete"].into_iter().collect(),
             from,
             to,
             at("2026-03-01T02:00:00Z"),
-            base,
+            &ApiBase { url, ..ApiBase::default() },
         );
         let acknowledged = acknowledged
             .then(|| AckView { at: at("2026-03-01T02:00:00Z"), note: Some("done".to_owned()) });

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::config::audits_per_day;
 use crate::coverage::ack::{BadNote, Note};
-use crate::coverage::backfill::{BASE_UNKNOWN, backfill};
+use crate::coverage::backfill::backfill;
 use crate::coverage::render::{GapView, unacknowledged, views};
 use crate::coverage::{Acks, Ledger};
 use crate::model::address::Address;
@@ -238,16 +238,11 @@ pub fn gaps(
     let mut missed = Vec::new();
     let known = recoveries(fleet, store)?;
     for kept in ledgers(fleet, store, request.channel.as_ref(), now)? {
-        let api = fleet.subjects.get(&kept.account).map(|subject| subject.desired.account.api());
+        let subject = fleet.subjects.get(&kept.account);
+        let api = subject.map(|subject| subject.desired.account.api_base()).unwrap_or_default();
         for gap in kept.views(request.since) {
             let events = gap.events.iter().map(String::as_str).collect();
-            let backfill = backfill(
-                &events,
-                gap.from,
-                gap.to,
-                kept.zoho_now,
-                api.as_deref().unwrap_or(BASE_UNKNOWN),
-            );
+            let backfill = backfill(&events, gap.from, gap.to, kept.zoho_now, &api);
             let known = known.iter().filter(|recovery| recovery.fills(&gap));
             let recoveries = known.cloned().collect();
             missed.push(Missed { gap, recoveries, backfill });

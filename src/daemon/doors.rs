@@ -178,7 +178,7 @@ fn account_memory(subject: &Subject, store: &Store) -> Result<AccountMemory, Sto
         policy: account.policy.clone(),
         state: store.account_state(&account.name)?,
         wishes: store.wishes(&account.name)?,
-        api: account.api(),
+        api: account.api_base(),
         token: token.unwrap_or_default(),
     })
 }

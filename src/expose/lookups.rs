@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::backfill::Recovery;
 use crate::coverage::{Acks, Ledger};
+use crate::model::account::ApiBase;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::policy::Policy;
 use crate::model::record::{AccountState, Record};
@@ -42,8 +43,8 @@ pub(crate) struct AccountMemory {
     pub state: AccountState,
     /// The wishes for it.
     pub wishes: Wishes,
-    /// The API with its version, as `https://www.zohoapis.eu/crm/v8`.
-    pub api: String,
+    /// Its API.
+    pub api: ApiBase,
     /// Its access token.
     pub token: TokenFacts,
 }

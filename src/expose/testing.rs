@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::coverage::{GapKind, Ledger};
+use crate::model::account::ApiBase;
 use crate::model::channel::{AccountName, ChannelId, NotifyUrl, Spec};
 use crate::model::observed::{Beside, Look, Observed};
 use crate::model::record::LastStep;
@@ -172,7 +173,7 @@ pub(crate) fn remembering() -> Lookups {
             wishes: Wishes::default(),
             policy: policy(),
             state: state(),
-            api: "https://www.zohoapis.eu/crm/v8".to_owned(),
+            api: ApiBase { url: "https://www.zohoapis.eu/crm/v8".to_owned(), ..ApiBase::default() },
             token,
         }))
     };

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::coverage::backfill::{BASE_UNKNOWN, Backfill, backfill};
+use crate::coverage::backfill::{Backfill, backfill};
 use crate::coverage::ledger::Ledger;
 use crate::coverage::render::{GapView, views};
+use crate::model::account::ApiBase;
 use crate::model::channel::{ChannelId, Spec};
 use crate::model::events::Events;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, before, brief, span, whole_seconds};
+use crate::model::version::Limits;
 use crate::plan::explain::{Explanation, Renewal, Sighted, explain};
 use crate::plan::facts::Facts;
 use crate::reconcile::report::{AccountReport, ChannelReport};
@@ -112,8 +114,8 @@ impl ChannelPage {
             explained((report, channel), of_account, &remembered, memory.request_timeout)
         });
         let zoho_now = report.zoho_time(now);
-        let api = of_account.as_ref().map_or(BASE_UNKNOWN, |account| account.api.as_str());
-        let (gaps, gaps_left_out) = gaps(account, &remembered, zoho_now, api);
+        let api = of_account.as_ref().map(|account| account.api.clone()).unwrap_or_default();
+        let (gaps, gaps_left_out) = gaps(account, &remembered, zoho_now, &api);
         let grant = record.as_ref().and_then(|record| record.grant);
         let causes = causes(report).remove(&id).unwrap_or_default();
         let marks = Mark::of((report, channel), &causes, now);
@@ -130,7 +132,7 @@ impl ChannelPage {
             now,
             account: account.to_owned(),
             channel: ChannelView::alone(report, channel, now),
-            declared: declared(&channel.spec),
+            declared: declared(&channel.spec, api.limits()),
             grant,
             explanation,
             strips: strips(ledger.as_ref(), zoho_now),
@@ -444,7 +446,7 @@ fn gaps(
     account: &str,
     ChannelMemory { record: _, ledger, acks, recoveries }: &ChannelMemory,
     now: Timestamp,
-    api: &str,
+    api: &ApiBase,
 ) -> (Vec<GapShown>, usize) {
     let ledger = ledger.as_ref();
     let mut gaps = ledger.map(|ledger| views(account, ledger, acks, None, now)).unwrap_or_default();
@@ -502,7 +504,8 @@ fn why(cause: &str) -> &'static str {
     }
 }
 
-fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
+/// Keys that the account's API does not have are left out: they are neither sent nor compared.
+fn declared(spec: &Spec, limits: Limits) -> Vec<(&'static str, String)> {
     let Spec {
         id,
         name: _,
@@ -533,11 +536,15 @@ fn declared(spec: &Spec) -> Vec<(&'static str, String)> {
         ("token", of_token),
         ("lifetime", brief(*lifetime)),
         ("renew_before", renew_before.map_or("half or a third of its life".to_owned(), brief)),
-        ("notify_on_related_action", yes(notify_on_related_action)),
-        ("return_affected_field_values", yes(return_affected_field_values)),
-        ("mode", mode.to_string()),
-        ("backfill", backfill.map_or("off", |rule| rule.mode.as_str()).to_owned()),
     ];
+    if limits.related_actions {
+        declared.push(("notify_on_related_action", yes(notify_on_related_action)));
+    }
+    if limits.affected_values {
+        declared.push(("return_affected_field_values", yes(return_affected_field_values)));
+    }
+    declared.push(("mode", mode.to_string()));
+    declared.push(("backfill", backfill.map_or("off", |rule| rule.mode.as_str()).to_owned()));
     declared.extend(conditions.iter().map(|condition| ("condition", line(&condition.describe()))));
     declared
 }

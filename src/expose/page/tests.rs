@@ -11,8 +11,11 @@ use super::super::testing::{
     TURNING, change, change_channel, converged, hold, hours, lose, minutes, rejected, remembering,
 };
 use super::*;
+use crate::model::account::ApiBase;
 use crate::model::policy::Mode;
+use crate::model::product::Product;
 use crate::model::time::Timestamp;
+use crate::model::version::ApiVersion;
 use crate::plan::credits::Credits;
 use crate::plan::step::Cause;
 
@@ -87,6 +90,27 @@ fn a_gap_that_somebody_has_seen_to_says_so() {
     assert!(page.contains(", acknowledged") && page.contains("fetched &lt;by hand&gt;"), "{page}");
     assert!(!channel_of(&converged(1), "c1").page().contains("acknowledged"));
     is_sound(&page);
+}
+
+#[test]
+fn a_key_that_the_product_does_not_have_is_not_shown() {
+    let keys = ["notify_on_related_action", "return_affected_field_values"];
+    let page_of = |product: Product, version: ApiVersion| {
+        let mut memory = remembering();
+        let before = memory.account.clone();
+        memory.account = Arc::new(move |account| {
+            let mut remembered = before(account)?.unwrap();
+            remembered.api = ApiBase { product, version, ..remembered.api };
+            Ok(Some(remembered))
+        });
+        ChannelPage::of(&converged(1), TURNING, &memory, ("acme", "c1"), minutes(90))
+            .unwrap()
+            .page()
+    };
+    let shown = |page: &str| keys.map(|key| page.contains(key));
+    assert_eq!(shown(&page_of(Product::Crm, ApiVersion::V8)), [true, true]);
+    assert_eq!(shown(&page_of(Product::Crm, ApiVersion::V2)), [true, false]);
+    assert_eq!(shown(&page_of(Product::Vertical, ApiVersion::V6)), [false, false]);
 }
 
 #[test]

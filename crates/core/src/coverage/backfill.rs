@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::ApiBase;
 use crate::model::events::{Events, Operation, Operations};
 use crate::model::product::Product;
 use crate::model::time::{Timestamp, after, before, whole_seconds};
@@ -49,19 +50,18 @@ pub struct Request {
     pub body: Option<String>,
 }
 
-/// The advice for a gap of these events from `from` to `to` (up to `now` while it is open). `base`
-/// is the API with its version, as `https://www.zohoapis.eu/crm/v8`.
+/// The advice for a gap of these events from `from` to `to` (up to `now` while it is open).
 pub fn backfill(
     events: &Events,
     from: Timestamp,
     to: Option<Timestamp>,
     now: Timestamp,
-    base: &str,
+    api: &ApiBase,
 ) -> Backfill {
     let bounds = Bounds { from: whole_seconds(from), to: up(to.unwrap_or(now)) };
     let requests =
-        events.iter().flat_map(|(module, operations)| of_module(module, operations, bounds, base));
-    Backfill { requests: requests.collect(), lost: lost(events, base), scopes: scopes(base) }
+        events.iter().flat_map(|(module, operations)| of_module(module, operations, bounds, api));
+    Backfill { requests: requests.collect(), lost: lost(events, api), scopes: scopes(api) }
 }
 
 impl Request {
@@ -81,25 +81,25 @@ struct Bounds {
     to: Timestamp,
 }
 
-fn of_module(module: &str, operations: Operations, bounds: Bounds, base: &str) -> Vec<Request> {
+fn of_module(module: &str, operations: Operations, bounds: Bounds, api: &ApiBase) -> Vec<Request> {
     if is_users(module) {
-        return vec![users(module, bounds, base)];
+        return vec![users(module, bounds, api)];
     }
     let (creates, edits) =
         (operations.contains(Operation::Create), operations.contains(Operation::Edit));
     let mut requests = Vec::new();
     if creates || edits {
         let sought = if edits { CHANGED } else { CREATED };
-        requests.push(listed(module, sought, bounds, base));
-        if product_of(base).traits().coql {
-            requests.push(queried(module, sought, "", bounds, base));
+        requests.push(listed(module, sought, bounds, api));
+        if api.product.traits().coql {
+            requests.push(queried(module, sought, "", bounds, api));
         }
-        if has_converted(module, base) {
-            requests.push(queried(module, sought, CONVERTED, bounds, base));
+        if has_converted(module, api) {
+            requests.push(queried(module, sought, CONVERTED, bounds, api));
         }
     }
     if operations.contains(Operation::Delete) {
-        requests.push(deleted(module, bounds, base));
+        requests.push(deleted(module, bounds, api));
     }
     requests
 }
@@ -113,15 +113,15 @@ struct Sought {
 
 /// Sorted by `Modified_Time`, by which the header filters: reading on by it misses no record that
 /// is edited between two pages.
-fn listed(module: &str, sought: Sought, bounds: Bounds, base: &str) -> Request {
+fn listed(module: &str, sought: Sought, bounds: Bounds, api: &ApiBase) -> Request {
     let Sought { word: _, field } = sought;
-    let next = if has_page_token(base) {
+    let next = if has_page_token(api) {
         "while info.more_records is true, again with &page_token= and info.next_page_token"
     } else {
         "then again with the last Modified_Time of the page as If-Modified-Since, until no new \
          record comes"
     };
-    let converted = if has_converted(module, base) { "&converted=both" } else { "" };
+    let converted = if has_converted(module, api) { "&converted=both" } else { "" };
     Request {
         module: module.to_owned(),
         finds: format!(
@@ -129,7 +129,7 @@ fn listed(module: &str, sought: Sought, bounds: Bounds, base: &str) -> Request {
         ),
         method: "GET".to_owned(),
         url: format!(
-            "{base}/{module}?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page={PER_PAGE}{converted}"
+            "{api}/{module}?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page={PER_PAGE}{converted}"
         ),
         header: Some(since(bounds)),
         body: None,
@@ -137,7 +137,7 @@ fn listed(module: &str, sought: Sought, bounds: Bounds, base: &str) -> Request {
 }
 
 /// Read on by key: rows that are edited between two pages would shift an offset.
-fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, base: &str) -> Request {
+fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, api: &ApiBase) -> Request {
     let Sought { word, field } = sought;
     let (from, to) = (iso(bounds.from), iso(bounds.to));
     let query = format!(
@@ -154,13 +154,13 @@ fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, base: &str) 
              the page on, with and ({field} > that time or id > that id)"
         ),
         method: "POST".to_owned(),
-        url: format!("{base}/coql"),
+        url: format!("{api}/coql"),
         header: None,
         body: Some(format!("{{\"select_query\": \"{query}\"}}")),
     }
 }
 
-fn deleted(module: &str, bounds: Bounds, base: &str) -> Request {
+fn deleted(module: &str, bounds: Bounds, api: &ApiBase) -> Request {
     Request {
         module: module.to_owned(),
         finds: format!(
@@ -169,7 +169,7 @@ fn deleted(module: &str, bounds: Bounds, base: &str) -> Request {
             iso(bounds.to)
         ),
         method: "GET".to_owned(),
-        url: format!("{base}/{module}/deleted?type=all&per_page={PER_PAGE}"),
+        url: format!("{api}/{module}/deleted?type=all&per_page={PER_PAGE}"),
         header: Some(since(bounds)),
         body: None,
     }
@@ -177,14 +177,14 @@ fn deleted(module: &str, bounds: Bounds, base: &str) -> Request {
 
 /// Users are no records: they have an API of their own, without COQL and without a list of the
 /// deleted (*Get Users*).
-fn users(module: &str, bounds: Bounds, base: &str) -> Request {
+fn users(module: &str, bounds: Bounds, api: &ApiBase) -> Request {
     Request {
         module: module.to_owned(),
         finds: "every user added or changed since the gap began, and as it is now; those deleted have the status deleted; \
                 while info.more_records is true, again with &page=2 and so on"
             .to_owned(),
         method: "GET".to_owned(),
-        url: format!("{base}/users?type=AllUsers&per_page={PER_PAGE}"),
+        url: format!("{api}/users?type=AllUsers&per_page={PER_PAGE}"),
         header: Some(since(bounds)),
         body: None,
     }
@@ -194,42 +194,30 @@ fn is_users(module: &str) -> bool {
     module.eq_ignore_ascii_case("users")
 }
 
-/// The product whose API this is. A base that is none of the table is taken for CRM's.
-fn product_of(base: &str) -> Product {
-    api_of(base).map_or(Product::Crm, |(product, _)| product)
-}
-
-fn api_of(base: &str) -> Option<(Product, ApiVersion)> {
-    let path = base.split_once("://")?.1.split_once('/')?.1;
-    Product::of_api_path(path)
-}
-
-/// `page_token` is a key from CRM's v3 on, and of Bigin's v2. A base without a readable version is
-/// taken for a later one.
-fn has_page_token(base: &str) -> bool {
-    match api_of(base) {
-        Some((Product::Crm | Product::Vertical, version)) => version >= ApiVersion::V3,
-        Some((Product::Bigin, version)) => version >= ApiVersion::V2,
-        Some((Product::Recruit, _)) => false,
-        None => true,
+/// `page_token` is a key from CRM's v3 on, and of Bigin's v2.
+fn has_page_token(api: &ApiBase) -> bool {
+    match api.product {
+        Product::Crm | Product::Vertical => api.version >= ApiVersion::V3,
+        Product::Bigin => api.version >= ApiVersion::V2,
+        Product::Recruit => false,
     }
 }
 
 /// Leads that were converted are a thing of CRM's.
-fn has_converted(module: &str, base: &str) -> bool {
-    module == LEADS && product_of(base).traits().path == Product::Crm.traits().path
+fn has_converted(module: &str, api: &ApiBase) -> bool {
+    module == LEADS && api.product.traits().path == Product::Crm.traits().path
 }
 
 /// The scopes that these requests need.
-pub fn scopes(base: &str) -> String {
-    let traits = product_of(base).traits();
+pub fn scopes(api: &ApiBase) -> String {
+    let traits = api.product.traits();
     let of = traits.scopes;
     let coql = if traits.coql { format!(", {of}.coql.READ for COQL,") } else { String::new() };
     format!("{of}.modules.READ{coql} and {of}.users.READ for users")
 }
 
 /// The events that no request brings back.
-fn lost(events: &Events, base: &str) -> Vec<String> {
+fn lost(events: &Events, api: &ApiBase) -> Vec<String> {
     let of_records = events.iter().filter(|(module, _)| !is_users(module));
     let all = of_records.fold(Operations::default(), |all, (_, operations)| all.union(operations));
     let of = |operation, texts: &'static [&'static str]| {
@@ -242,7 +230,7 @@ fn lost(events: &Events, base: &str) -> Vec<String> {
     };
     [of(Operation::Edit, EDITS_LOST), of(Operation::Create, CREATES_LOST)]
         .into_iter()
-        .chain([of(Operation::Delete, DELETES_LOST), users, always_lost(base)])
+        .chain([of(Operation::Delete, DELETES_LOST), users, always_lost(api)])
         .flatten()
         .map(|text| (*text).to_owned())
         .collect()
@@ -262,12 +250,12 @@ const DELETES_LOST: &[&str] = &[
     "deletions of long ago: Zoho lists a record for 60 days in the recycle bin, and for 120 days \
      once it is deleted for good",
 ];
-const CRM_LOST: &[&str] =
+const CONDITIONED_LOST: &[&str] =
     &["the notifications themselves: their number, their order and their notification_condition"];
-const OTHERS_LOST: &[&str] = &["the notifications themselves: their number and their order"];
+const PLAIN_LOST: &[&str] = &["the notifications themselves: their number and their order"];
 
-fn always_lost(base: &str) -> &'static [&'static str] {
-    if product_of(base).is_crm() { CRM_LOST } else { OTHERS_LOST }
+fn always_lost(api: &ApiBase) -> &'static [&'static str] {
+    if api.limits().conditions { CONDITIONED_LOST } else { PLAIN_LOST }
 }
 
 const CHANGED: Sought = Sought { word: "changed", field: "Modified_Time" };
@@ -291,8 +279,6 @@ fn up(instant: Timestamp) -> Timestamp {
     if floor == instant { floor } else { after(floor, Duration::from_secs(1)) }
 }
 
-/// The base for an account whose API is unknown, because its secrets could not be restored.
-pub const BASE_UNKNOWN: &str = "https://www.zohoapis.com/crm/v8";
 /// Records in one page: more cost more API credits in COQL, and *Get Records* gives no more.
 const PER_PAGE: u32 = 200;
 
@@ -302,20 +288,28 @@ mod tests {
 
     use super::*;
 
-    const BASE: &str = "https://www.zohoapis.eu/crm/v8";
-
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
-    fn told(events: &[&str], to: Option<&str>) -> String {
-        told_of(events, to, BASE)
+    fn api(product: Product, host: &str, version: &str) -> ApiBase {
+        let version = version.parse().unwrap();
+        let url = format!("https://{host}{}", product.api_path(version));
+        ApiBase { product, version, url }
     }
 
-    fn told_of(events: &[&str], to: Option<&str>, base: &str) -> String {
+    fn crm(version: &str) -> ApiBase {
+        api(Product::Crm, "www.zohoapis.eu", version)
+    }
+
+    fn told(events: &[&str], to: Option<&str>) -> String {
+        told_of(events, to, &crm("v8"))
+    }
+
+    fn told_of(events: &[&str], to: Option<&str>, api: &ApiBase) -> String {
         let events: Events = events.iter().copied().collect();
         let (from, now) = (at("2026-01-01T10:00:00.5Z"), at("2026-01-03T00:00:00Z"));
-        let Backfill { requests, lost, scopes: _ } = backfill(&events, from, to.map(at), now, base);
+        let Backfill { requests, lost, scopes: _ } = backfill(&events, from, to.map(at), now, api);
         let requests = requests.iter().flat_map(|request| {
             let Request { module, finds, .. } = request;
             std::iter::once(format!("{module}: {finds}"))
@@ -384,17 +378,17 @@ mod tests {
 
     #[test]
     fn a_page_token_is_named_only_where_the_version_has_one() {
-        let list = |base: &str| told_of(&["Deals.edit"], None, base).contains("page_token");
+        let list = |api: &ApiBase| told_of(&["Deals.edit"], None, api).contains("page_token");
         for (version, has) in [("v2", false), ("v2.1", false), ("v3", true), ("v8", true)] {
-            assert_eq!(list(&format!("https://www.zohoapis.eu/crm/{version}")), has, "{version}");
+            assert_eq!(list(&crm(version)), has, "{version}");
         }
-        assert!(list(BASE_UNKNOWN));
-        assert!(!told_of(&["Deals.all"], None, BASE).contains("offset"));
+        assert!(list(&ApiBase::default()));
+        assert!(!told(&["Deals.all"], None).contains("offset"));
     }
 
     #[test]
     fn requests_have_the_paths_and_scopes_of_the_product() {
-        const BIGIN: &str = "https://www.zohoapis.eu/bigin/v2";
+        let bigin = api(Product::Bigin, "www.zohoapis.eu", "v2");
         expect![[r#"
             Pipelines: every record changed since the gap began, by Modified_Time and as it is now; while info.more_records is true, again with &page_token= and info.next_page_token
               GET https://www.zohoapis.eu/bigin/v2/Pipelines?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page=200
@@ -405,17 +399,17 @@ mod tests {
             lost: the states of a record in between: only the last one is left, without the values before it and without the names of the changed fields
             lost: the notifications themselves: their number and their order
         "#]]
-        .assert_eq(&told_of(&["Pipelines.edit"], None, BIGIN));
+        .assert_eq(&told_of(&["Pipelines.edit"], None, &bigin));
         assert_eq!(
-            scopes(BIGIN),
+            scopes(&bigin),
             "ZohoBigin.modules.READ, ZohoBigin.coql.READ for COQL, and ZohoBigin.users.READ for users"
         );
-        let recruit = "https://recruit.zoho.eu/recruit/v2";
-        let told = told_of(&["Candidates.all"], None, recruit);
+        let recruit = api(Product::Recruit, "recruit.zoho.eu", "v2");
+        let told = told_of(&["Candidates.all"], None, &recruit);
         assert!(told.contains("GET https://recruit.zoho.eu/recruit/v2/Candidates?"), "{told}");
         assert!(!told.contains("coql") && !told.contains("page_token"), "{told}");
         assert_eq!(
-            scopes(recruit),
+            scopes(&recruit),
             "ZohoRecruit.modules.READ and ZohoRecruit.users.READ for users"
         );
     }
@@ -436,5 +430,20 @@ mod tests {
     fn how_long_deletions_are_listed_is_said() {
         let told = told(&["Deals.delete"], None);
         assert!(told.contains("60 days") && told.contains("120 days"), "{told}");
+    }
+
+    #[test]
+    fn only_keys_of_the_product_and_version_are_called_lost() {
+        for product in Product::ALL {
+            for version in product.traits().versions {
+                let api = api(product, "clinic.zohoplatform.com", version.as_str());
+                let told = told_of(&["Deals.all"], None, &api);
+                let has = product.limits(*version).conditions;
+                assert_eq!(told.contains("notification_condition"), has, "{product} {version}");
+            }
+        }
+        assert!(told(&["Deals.all"], None).contains("notification_condition"));
+        let vertical = api(Product::Vertical, "clinic.zohoplatform.com", "v6");
+        assert!(!told_of(&["Deals.all"], None, &vertical).contains("notification_condition"));
     }
 }

@@ -1,6 +1,8 @@
 //! An account: one Zoho org, reached with one OAuth client and refresh token, in one data centre,
 //! at one API version.
 
+use std::fmt;
+
 use super::name::AccountName;
 use super::policy::Policy;
 use super::product::Product;
@@ -32,6 +34,11 @@ impl Account {
         format!("{}{}", self.api_url, self.product.api_path(self.version))
     }
 
+    /// Its API, for requests that somebody else sends.
+    pub fn api_base(&self) -> ApiBase {
+        ApiBase { product: self.product, version: self.version, url: self.api() }
+    }
+
     /// The path of the watch API.
     pub fn watch_path(&self) -> String {
         format!("{}/actions/watch", self.product.api_path(self.version))
@@ -40,6 +47,40 @@ impl Account {
     /// The limits of its product's version.
     pub const fn limits(&self) -> Limits {
         self.product.limits(self.version)
+    }
+}
+
+/// The API of an account: the URL alone does not say whose it is, because Vertical Solutions has
+/// CRM's paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiBase {
+    /// The product.
+    pub product: Product,
+    /// Its version.
+    pub version: ApiVersion,
+    /// The API with its version, as `https://www.zohoapis.eu/crm/v8`.
+    pub url: String,
+}
+
+impl ApiBase {
+    /// The keys and numbers that the product has in this version.
+    pub const fn limits(&self) -> Limits {
+        self.product.limits(self.version)
+    }
+}
+
+impl fmt::Display for ApiBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// CRM's newest, for an account whose secrets could not be restored.
+impl Default for ApiBase {
+    fn default() -> ApiBase {
+        let (product, version) = (Product::Crm, ApiVersion::V8);
+        let url = format!("https://www.zohoapis.com{}", product.api_path(version));
+        ApiBase { product, version, url }
     }
 }
 
