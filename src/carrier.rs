@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::model::exchange::{Request, Response};
 use crate::model::time::Timestamp;
-use crate::simulator::{Answer, Reply, Zoho};
+use crate::simulator::{Reply, TimedReply, Zoho};
 use crate::zoho::transport::{Exchange, REPLY_MAX, Transport, TransportError};
 
 /// A stop on the way, to be awaited.
@@ -73,7 +73,7 @@ impl Carrier {
         self.road.arrives(&request).await;
         let now = self.clock.now();
         let under_way = UnderWay::enter(&self.zoho, &request);
-        let Answer { reply, delay } = lock(&self.zoho).answer(&request, now);
+        let TimedReply { reply, delay } = lock(&self.zoho).answer(&request, now);
         self.road.answered(&request, &reply, now).await;
         self.wait(delay.min(self.timeout) + travel).await;
         drop(under_way);

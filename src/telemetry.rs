@@ -11,8 +11,8 @@
 //! `-q` on the command line are above it. The cron crate logs `Uninited` at info at each start, and
 //! reqwest's and hyper's finer levels would show URLs.
 //!
-//! A process that runs for long ([`Wait::Never`]) writes through a bounded queue with a thread of
-//! its own. A stderr that is broken, or that nobody reads, then loses the log and nothing else. A
+//! A process that runs for long ([`LogWait::Never`]) writes through a bounded queue with a thread
+//! of its own. A stderr that is broken, or that nobody reads, then loses the log and nothing else. A
 //! command waits for its reader, as every tool does.
 
 use std::fmt::{self, Debug, Write};
@@ -57,7 +57,7 @@ pub enum Detail {
 
 /// The reader that a log line waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
+pub enum LogWait {
     /// For whoever reads stderr.
     ForReader,
     /// For nobody.
@@ -66,7 +66,7 @@ pub enum Wait {
 
 /// The lines that stderr did not get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
+pub struct LostLines {
     /// How many.
     pub lines: u64,
     /// True when the last one that was written was among them: stderr takes nothing.
@@ -74,10 +74,10 @@ pub struct Lost {
 }
 
 /// Begins to log. A second call changes nothing.
-pub fn begin(format: LogFormat, detail: Detail, wait: Wait) {
+pub fn begin(format: LogFormat, detail: Detail, wait: LogWait) {
     let writer = match wait {
-        Wait::ForReader => BoxMakeWriter::new(io::stderr),
-        Wait::Never => {
+        LogWait::ForReader => BoxMakeWriter::new(io::stderr),
+        LogWait::Never => {
             let queue = QUEUE.get_or_init(|| Lossy::begin(|line| write_whole(io::stderr(), line)));
             // A panic ends the daemon, and must be able to end it also when nobody reads stderr.
             std::panic::set_hook(Box::new(|panic| {
@@ -157,7 +157,7 @@ pub fn end() {
 }
 
 /// The lines that stderr did not get so far.
-pub fn lost() -> Lost {
+pub fn lost() -> LostLines {
     QUEUE.get().map(Lossy::lost).unwrap_or_default()
 }
 

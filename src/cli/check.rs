@@ -12,7 +12,7 @@ use crate::config::{self, Surroundings, audits_per_day};
 use crate::model::channel::AccountName;
 use crate::model::desired::{AccountDesired, Desired};
 use crate::model::time::brief;
-use crate::plan::calls::{self, CallsView};
+use crate::plan::calls::{self, DailyCallsView};
 use crate::plan::overlap;
 use crate::plan::render::counted;
 use crate::plan::renewal::{self, Slack};
@@ -56,7 +56,7 @@ struct SlackView {
 #[derive(Debug, Serialize)]
 struct Checked {
     renewals: Vec<SlackView>,
-    calls: Vec<CallsView>,
+    calls: Vec<DailyCallsView>,
     /// Events that several channels of an account send to the same URL, one line each.
     overlaps: Vec<String>,
     /// Zoho's answers for each account, if it was asked.
@@ -84,7 +84,7 @@ pub(super) async fn run(
     } else {
         print(&desired, &checked, stdout)?;
     }
-    for warning in checked.calls.iter().filter_map(CallsView::warning) {
+    for warning in checked.calls.iter().filter_map(DailyCallsView::warning) {
         complain(&format!("warning: {warning}"));
     }
     let Judged { refused, held } = judged(&desired, common).await?;
@@ -148,12 +148,12 @@ fn slacks(desired: &Desired) -> Vec<SlackView> {
     alike.into_iter().map(view).collect()
 }
 
-fn calls(desired: &Desired) -> Vec<CallsView> {
+fn calls(desired: &Desired) -> Vec<DailyCallsView> {
     let audits = f64::from(audits_per_day(&desired.settings.audit));
     let of = |(name, held): (&AccountName, &AccountDesired)| {
         let AccountDesired { account, specs, former: _ } = held;
         let calls = calls::expected(name, &account.policy, specs, audits);
-        CallsView::of(name, &calls, account.policy.credits_per_day)
+        DailyCallsView::of(name, &calls, account.policy.credits_per_day)
     };
     desired.accounts.iter().map(of).collect()
 }

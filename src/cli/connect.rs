@@ -20,9 +20,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Loaded, Look, STATE_DIR_DEFAULT, Surroundings};
+use crate::config::{self, Loaded, ProblemStyle, STATE_DIR_DEFAULT, Surroundings};
 use crate::daemon::actions::VerbError;
-use crate::daemon::assembly::{Carriers, Given, Parts, assemble, network};
+use crate::daemon::assembly::{Carriers, Parts, PartsGiven, assemble, network};
 use crate::daemon::control::{self, ErrorReply};
 use crate::daemon::desk::{Desk, Host, Use, Verb, WaitsFor};
 use crate::daemon::emptied::{self, Emptied};
@@ -88,7 +88,7 @@ struct Here {
 }
 
 /// The parts that a verb works with when it goes to Zoho by itself.
-pub(crate) struct Beside {
+pub(crate) struct DirectParts {
     /// The accounts.
     pub fleet: Fleet,
     /// The memory.
@@ -144,7 +144,7 @@ pub(crate) async fn fetch(
 ///
 /// # Errors
 /// When the config cannot be used, or the store cannot be opened.
-pub(crate) async fn beside(common: &Common) -> anyhow::Result<Beside> {
+pub(crate) async fn beside(common: &Common) -> anyhow::Result<DirectParts> {
     let loaded = config::load(&common.config, &Surroundings::of_process());
     print_problems(&loaded);
     beside_of(common, loaded).await
@@ -155,7 +155,7 @@ pub(crate) async fn beside(common: &Common) -> anyhow::Result<Beside> {
 ///
 /// # Errors
 /// When the config cannot be used, or the store cannot be opened.
-pub(crate) async fn beside_quietly(common: &Common) -> anyhow::Result<Beside> {
+pub(crate) async fn beside_quietly(common: &Common) -> anyhow::Result<DirectParts> {
     let loaded = config::load(&common.config, &Surroundings::of_process());
     if loaded.desired.is_none() {
         print_problems(&loaded);
@@ -163,7 +163,7 @@ pub(crate) async fn beside_quietly(common: &Common) -> anyhow::Result<Beside> {
     beside_of(common, loaded).await
 }
 
-async fn beside_of(common: &Common, loaded: Loaded) -> anyhow::Result<Beside> {
+async fn beside_of(common: &Common, loaded: Loaded) -> anyhow::Result<DirectParts> {
     let state_dir = state_dir(common);
     let desired = loaded.desired.ok_or(BadConfig::Said)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -174,7 +174,7 @@ async fn beside_of(common: &Common, loaded: Loaded) -> anyhow::Result<Beside> {
     };
     let transport = network(&desired.settings)?;
     let means = Means { store: store.clone(), transport, clock };
-    Ok(Beside { fleet: Fleet::new(desired, BTreeMap::new(), &means, None)?, store })
+    Ok(DirectParts { fleet: Fleet::new(desired, BTreeMap::new(), &means, None)?, store })
 }
 
 /// Where the store is: `--state-dir`, else `$STATE_DIRECTORY`, else `[daemon] state_dir`, else the
@@ -195,9 +195,9 @@ fn first_of(dirs: &OsStr) -> Option<PathBuf> {
 pub(crate) fn print_problems(loaded: &Loaded) {
     let is_terminal = std::io::stderr().is_terminal();
     let look = match (telemetry::takes_colour(is_terminal), is_terminal) {
-        (true, _) => Look::Colour,
-        (false, true) => Look::Unicode,
-        (false, false) => Look::Plain,
+        (true, _) => ProblemStyle::Colour,
+        (false, true) => ProblemStyle::Unicode,
+        (false, false) => ProblemStyle::Plain,
     };
     let all: Vec<_> = loaded.problems.iter().chain(&loaded.warnings).cloned().collect();
     if !all.is_empty() {
@@ -387,7 +387,7 @@ impl Here {
         let carriers = Carriers::all(network(&desired.settings)?);
         let file = common.config.display().to_string();
         let config = ConfigState { file, warnings, ..ConfigState::default() };
-        let given = Given { config, ..Given::new(desired, store, clock, carriers) };
+        let given = PartsGiven { config, ..PartsGiven::new(desired, store, clock, carriers) };
         let parts = assemble(given, Host::Command)?;
         let (desk, reloader, asked) = parts.desk(common.config.clone(), surroundings, Some(loaded));
         Ok(Here { desk, parts, reloader, asked })

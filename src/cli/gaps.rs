@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 
 use crate::coverage::backfill::Backfill;
 use crate::daemon::requests::{AckRequest, GapsRequest};
-use crate::daemon::views::{Acked, Missed};
+use crate::daemon::views::{Acked, GapReport};
 use crate::model::address::Address;
 use crate::model::time::{Timestamp, before};
 use crate::plan::render::counted;
@@ -131,12 +131,12 @@ async fn ack(
     Ok(Exit::Done)
 }
 
-fn text(missed: &[Missed], all: bool, hints: bool) -> String {
-    let shown: Vec<&Missed> =
+fn text(missed: &[GapReport], all: bool, hints: bool) -> String {
+    let shown: Vec<&GapReport> =
         missed.iter().filter(|missed| all || missed.gap.acknowledged.is_none()).collect();
     let hints = hints || shown.len() <= HINTED_MAX;
     let mut lines = vec![headline(&shown, missed.len() - shown.len())];
-    for (place, Missed { gap, recoveries, backfill }) in shown.iter().enumerate() {
+    for (place, GapReport { gap, recoveries, backfill }) in shown.iter().enumerate() {
         if place == 0 || shown[place - 1].gap.account != gap.account {
             lines.push(format!("account {}", gap.account));
         }
@@ -158,7 +158,7 @@ fn text(missed: &[Missed], all: bool, hints: bool) -> String {
     lines.join("\n") + "\n"
 }
 
-fn headline(shown: &[&Missed], left_out: usize) -> String {
+fn headline(shown: &[&GapReport], left_out: usize) -> String {
     let open = shown.iter().filter(|missed| missed.gap.to.is_none()).count();
     let gaps = if shown.is_empty() { "no gaps".to_owned() } else { counted(shown.len(), "gap") };
     let open = if open > 0 { format!(", {open} still open") } else { String::new() };
@@ -245,7 +245,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn missed(channel: &str, open: bool, acknowledged: bool) -> Missed {
+    fn missed(channel: &str, open: bool, acknowledged: bool) -> GapReport {
         let (from, to) = (at("2026-03-01T00:00:00Z"), (!open).then(|| at("2026-03-01T01:00:00Z")));
         let events = vec!["Leads.delete".to_owned()];
         let url = "https://www.zohoapis.eu/crm/v8".to_owned();
@@ -269,7 +269,7 @@ mod tests {
             cause: "expired".to_owned(),
             acknowledged,
         };
-        Missed { gap, recoveries: Vec::new(), backfill }
+        GapReport { gap, recoveries: Vec::new(), backfill }
     }
 
     #[test]
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn many_gaps_come_without_their_requests() {
-        let missed: Vec<Missed> =
+        let missed: Vec<GapReport> =
             ["a", "b", "c", "d"].map(|name| missed(name, false, name == "d")).into();
         expect![[r#"
             4 gaps

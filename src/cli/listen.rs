@@ -87,7 +87,7 @@ pub(super) async fn run(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (heard, mut came) = mpsc::channel(WAITING_MAX);
-    let door = Reception { declared: declared.clone(), clock: clock.clone(), heard };
+    let door = ListenDoor { declared: declared.clone(), clock: clock.clone(), heard };
     let closing = CancellationToken::new();
     let router = Router::new().fallback(receive).with_state(door);
     let mut server = tokio::spawn(serve(listener, router, BRISK, |_| Some(()), closing.clone()));
@@ -145,7 +145,7 @@ fn tell_unverifiable(declared: &Expected) {
 
 /// The parts that every request is received with.
 #[derive(Clone)]
-struct Reception {
+struct ListenDoor {
     declared: Arc<Expected>,
     clock: Arc<dyn Clock>,
     heard: mpsc::Sender<Received>,
@@ -160,7 +160,7 @@ enum Received {
 }
 
 /// Judges one request, hands on what came of it, and then answers.
-async fn receive(State(door): State<Reception>, request: Request) -> StatusCode {
+async fn receive(State(door): State<ListenDoor>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
     let read = if parts.method == Method::POST {
         read(body).await

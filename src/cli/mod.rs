@@ -16,7 +16,7 @@ use clap::{ArgAction, Args, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::expose::probe::Grade;
 use crate::model::sanitize::plain_lines;
-use crate::telemetry::{self, Detail, LogFormat, Wait};
+use crate::telemetry::{self, Detail, LogFormat, LogWait};
 
 pub use complete::completed;
 
@@ -61,7 +61,7 @@ pub struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
-    verb: Verb,
+    verb: VerbArgs,
 }
 
 /// The options of every verb.
@@ -117,7 +117,7 @@ impl Common {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum VerbArgs {
     Init(init::InitArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
@@ -236,70 +236,70 @@ impl Write for Piped<'_> {
     }
 }
 
-impl Verb {
+impl VerbArgs {
     async fn run(self, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<Exit> {
         match self {
-            Verb::Init(args) => init::run(args, common, stdout).await,
-            Verb::Run(args) => run::run(args, common).await,
-            Verb::Check(args) => check::run(args, common, stdout).await,
-            Verb::Plan(args) => plan::run(args, common, stdout).await,
-            Verb::Explain(args) => explain::run(args, common, stdout).await,
-            Verb::Apply(args) => apply::run(args, common, stdout).await,
-            Verb::Status(args) => status::run(args, common, stdout).await,
-            Verb::Gaps(args) => gaps::run(args, common, stdout).await,
-            Verb::Backfill(args) => backfill::run(args, common, stdout).await,
-            Verb::Probe(args) => probe::run(args, common, stdout).await,
-            Verb::Reload(args) => reload::run(args, common, stdout).await,
-            Verb::Renew(args) => renew::run(args, common, stdout).await,
-            Verb::Adopt(args) => adopt::run(args, common, stdout).await,
-            Verb::Import(args) => import::run(args, common, stdout).await,
-            Verb::Listen(args) => listen::run(args, common, stdout).await,
-            Verb::Token(args) => token::run(&args, common, stdout),
-            Verb::Login(args) => login::run(args, common, stdout).await,
-            Verb::Logout(args) => logout::run(args, common, stdout).await,
-            Verb::Pause(args) => pause::pause(args, common, stdout).await,
-            Verb::Resume(args) => pause::resume(args, common, stdout).await,
+            VerbArgs::Init(args) => init::run(args, common, stdout).await,
+            VerbArgs::Run(args) => run::run(args, common).await,
+            VerbArgs::Check(args) => check::run(args, common, stdout).await,
+            VerbArgs::Plan(args) => plan::run(args, common, stdout).await,
+            VerbArgs::Explain(args) => explain::run(args, common, stdout).await,
+            VerbArgs::Apply(args) => apply::run(args, common, stdout).await,
+            VerbArgs::Status(args) => status::run(args, common, stdout).await,
+            VerbArgs::Gaps(args) => gaps::run(args, common, stdout).await,
+            VerbArgs::Backfill(args) => backfill::run(args, common, stdout).await,
+            VerbArgs::Probe(args) => probe::run(args, common, stdout).await,
+            VerbArgs::Reload(args) => reload::run(args, common, stdout).await,
+            VerbArgs::Renew(args) => renew::run(args, common, stdout).await,
+            VerbArgs::Adopt(args) => adopt::run(args, common, stdout).await,
+            VerbArgs::Import(args) => import::run(args, common, stdout).await,
+            VerbArgs::Listen(args) => listen::run(args, common, stdout).await,
+            VerbArgs::Token(args) => token::run(&args, common, stdout),
+            VerbArgs::Login(args) => login::run(args, common, stdout).await,
+            VerbArgs::Logout(args) => logout::run(args, common, stdout).await,
+            VerbArgs::Pause(args) => pause::pause(args, common, stdout).await,
+            VerbArgs::Resume(args) => pause::resume(args, common, stdout).await,
             #[cfg(feature = "simulator")]
-            Verb::Simulator(args) => simulate(args, stdout).await,
+            VerbArgs::Simulator(args) => simulate(args, stdout).await,
             #[cfg(feature = "simulator")]
-            Verb::Demo(args) => demo::run(args, stdout).await,
+            VerbArgs::Demo(args) => demo::run(args, stdout).await,
             #[cfg(feature = "simulator")]
-            Verb::Rehearse(args) => rehearse::run(args, common, stdout).await,
-            Verb::Completions(args) => completions::run(&args, stdout),
-            Verb::Man(args) => man::run(&args, stdout),
+            VerbArgs::Rehearse(args) => rehearse::run(args, common, stdout).await,
+            VerbArgs::Completions(args) => completions::run(&args, stdout),
+            VerbArgs::Man(args) => man::run(&args, stdout),
         }
     }
 
     /// The daemon tells what it does, and waits for nobody who reads it; a verb that prints its
     /// result need not tell it twice.
-    fn logs(&self) -> (&'static str, Wait) {
+    fn logs(&self) -> (&'static str, LogWait) {
         match self {
-            Verb::Run(_) => ("info", Wait::Never),
-            Verb::Check(_)
-            | Verb::Plan(_)
-            | Verb::Explain(_)
-            | Verb::Apply(_)
-            | Verb::Status(_)
-            | Verb::Gaps(_)
-            | Verb::Backfill(_)
-            | Verb::Probe(_)
-            | Verb::Reload(_)
-            | Verb::Renew(_)
-            | Verb::Adopt(_)
-            | Verb::Import(_)
-            | Verb::Init(_)
-            | Verb::Listen(_)
-            | Verb::Token(_)
-            | Verb::Login(_)
-            | Verb::Logout(_)
-            | Verb::Pause(_)
-            | Verb::Resume(_)
-            | Verb::Completions(_)
-            | Verb::Man(_) => ("error", Wait::ForReader),
+            VerbArgs::Run(_) => ("info", LogWait::Never),
+            VerbArgs::Check(_)
+            | VerbArgs::Plan(_)
+            | VerbArgs::Explain(_)
+            | VerbArgs::Apply(_)
+            | VerbArgs::Status(_)
+            | VerbArgs::Gaps(_)
+            | VerbArgs::Backfill(_)
+            | VerbArgs::Probe(_)
+            | VerbArgs::Reload(_)
+            | VerbArgs::Renew(_)
+            | VerbArgs::Adopt(_)
+            | VerbArgs::Import(_)
+            | VerbArgs::Init(_)
+            | VerbArgs::Listen(_)
+            | VerbArgs::Token(_)
+            | VerbArgs::Login(_)
+            | VerbArgs::Logout(_)
+            | VerbArgs::Pause(_)
+            | VerbArgs::Resume(_)
+            | VerbArgs::Completions(_)
+            | VerbArgs::Man(_) => ("error", LogWait::ForReader),
             #[cfg(feature = "simulator")]
-            Verb::Simulator(_) => ("info", Wait::Never),
+            VerbArgs::Simulator(_) => ("info", LogWait::Never),
             #[cfg(feature = "simulator")]
-            Verb::Demo(_) | Verb::Rehearse(_) => ("off", Wait::ForReader),
+            VerbArgs::Demo(_) | VerbArgs::Rehearse(_) => ("off", LogWait::ForReader),
         }
     }
 }

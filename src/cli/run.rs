@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Loaded, Look, Surroundings};
+use crate::config::{self, Loaded, ProblemStyle, Surroundings};
 use crate::daemon::run::{Options, RunError, start};
 
 use super::connect::state_dir;
@@ -81,7 +81,7 @@ pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> 
     match ended {
         Ok(()) => Ok(Exit::Done),
         Err(RunError::Config(problems)) => {
-            complain(config::render(&problems, Look::Plain).trim_end());
+            complain(config::render(&problems, ProblemStyle::Plain).trim_end());
             complain(
                 "error: the config cannot be used, and the store holds no earlier state to go on \
                  with",

@@ -25,7 +25,7 @@ use crate::model::version::{ApiVersion, DAY, Limits};
 #[derive(Debug)]
 pub(super) struct Frames {
     /// By name, as it is written.
-    pub(super) by_name: BTreeMap<String, Frame>,
+    pub(super) by_name: BTreeMap<String, AccountFrame>,
     /// True when every account that is declared is here; else one that is missed was reported.
     pub(super) are_all: bool,
     /// Where each channel name was declared.
@@ -34,7 +34,7 @@ pub(super) struct Frames {
 
 /// An account with what its channels leave out.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct AccountFrame {
     pub(super) name: AccountName,
     /// True when it is declared; else it stands in for one that is unknown.
     pub(super) is_declared: bool,
@@ -46,7 +46,7 @@ pub(super) struct Frame {
     pub(super) proof: Option<Proof>,
     pub(super) defaults: raw::Defaults,
     /// The settings of `[backfill]`, and those of the account in their place.
-    pub(super) backfill: (Backfill, Option<Option<backfill::Mode>>),
+    pub(super) backfill: (Backfill, Option<Option<backfill::BackfillMode>>),
     /// True when a channel names it, a good one or not.
     pub(super) has_channels: bool,
     pub(super) desired: AccountDesired,
@@ -68,7 +68,9 @@ impl Frames {
                 let other = check.locate(first.place);
                 let message = format!("account \"{}\" is declared twice", name.value);
                 check.problem(name.place, message, format!("the other one is at {other}"));
-            } else if let Some(frame) = Frame::check(&name, account, (reconcile, backfill), check) {
+            } else if let Some(frame) =
+                AccountFrame::check(&name, account, (reconcile, backfill), check)
+            {
                 frames.by_name.insert(name.value, frame);
             } else {
                 frames.are_all = false;
@@ -98,10 +100,10 @@ impl Frames {
     }
 }
 
-impl Frame {
+impl AccountFrame {
     /// In place of an account that is unknown, so that what else is wrong with its channels is
     /// told with it.
-    pub(super) fn stand_in(place: Place) -> Frame {
+    pub(super) fn stand_in(place: Place) -> AccountFrame {
         let api = Api::default();
         let limits = api.limits();
         let policy = Policy {
@@ -126,7 +128,7 @@ impl Frame {
             credentials: nobody,
             policy: policy.clone(),
         };
-        Frame {
+        AccountFrame {
             name,
             is_declared: false,
             place,
@@ -149,7 +151,7 @@ impl Frame {
         account: raw::Account,
         (reconcile, backfill): (&Reconcile, Backfill),
         check: &mut Check<'_>,
-    ) -> Option<Frame> {
+    ) -> Option<AccountFrame> {
         let Ok(parsed) = name.value.parse::<AccountName>() else {
             let message = format!("\"{}\" is no name for an account", name.value.escape_debug());
             check.problem(name.place, message, crate::model::channel::BadName.to_string());
@@ -169,7 +171,7 @@ impl Frame {
             policy: policy.clone(),
         };
         let defaults = account.channel_defaults.value;
-        Some(Frame {
+        Some(AccountFrame {
             name: parsed,
             is_declared: true,
             place: account.place,

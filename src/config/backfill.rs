@@ -2,19 +2,19 @@
 
 use super::check::Check;
 use super::raw;
-use super::values::{self, Credits};
+use super::values::{self, CreditsPart};
 use crate::model::backfill::{
-    CREDITS_PERCENT, CREDITS_UNKNOWN_EDITION, Kinds, MOST, Mode, RATE, Rule,
+    BackfillMode, BackfillRule, CREDITS_PERCENT, CREDITS_UNKNOWN_EDITION, Kinds, MOST, RATE,
 };
 
 /// The settings of `[backfill]`, for every channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backfill {
-    mode: Option<Mode>,
+    mode: Option<BackfillMode>,
     kinds: Kinds,
     rate: u32,
     most: u64,
-    credits: Option<Credits>,
+    credits: Option<CreditsPart>,
 }
 
 impl Default for Backfill {
@@ -40,19 +40,19 @@ impl Backfill {
     /// The rule of a channel; `mode` is what it, or its account, says for itself.
     pub(super) fn rule(
         &self,
-        mode: Option<Option<Mode>>,
+        mode: Option<Option<BackfillMode>>,
         credits_per_day: Option<u64>,
-    ) -> Option<Rule> {
+    ) -> Option<BackfillRule> {
         let Backfill { mode: of_all, kinds, rate, most, credits } = *self;
         let mode = mode.unwrap_or(of_all)?;
         let part = |percent: u64| credits_per_day.map(|all| all.saturating_mul(percent) / 100);
         let credits = match credits {
-            Some(Credits::Number(number)) => Some(number),
-            Some(Credits::Percent(percent)) => part(percent),
+            Some(CreditsPart::Number(number)) => Some(number),
+            Some(CreditsPart::Percent(percent)) => part(percent),
             None => part(CREDITS_PERCENT),
         };
         let credits = credits.unwrap_or(CREDITS_UNKNOWN_EDITION);
-        Some(Rule { mode, kinds, rate, most, credits })
+        Some(BackfillRule { mode, kinds, rate, most, credits })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accounts::{Frame, Frames, LIFETIME, LIFETIME_MIN};
+use super::accounts::{AccountFrame, Frames, LIFETIME, LIFETIME_MIN};
 use super::check::Check;
 use super::given::Given;
 use super::modules;
@@ -13,7 +13,7 @@ use super::proof::Proof;
 use super::raw::Channel;
 use super::source::{At, Place};
 use super::values;
-use crate::model::backfill::Rule;
+use crate::model::backfill::BackfillRule;
 use crate::model::channel::{BadName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::events::{BadEvent, Events};
 use crate::model::product::Product;
@@ -43,7 +43,7 @@ impl Frames {
         let name = self.claim_name(&channel, check);
         let account = self.account_of(&channel, check);
         let Some(frame) = account.and_then(|account| self.by_name.get_mut(&account)) else {
-            let mut stand_in = Frame::stand_in(channel.place);
+            let mut stand_in = AccountFrame::stand_in(channel.place);
             stand_in.spec(&channel, name.as_ref(), owner, check);
             return;
         };
@@ -103,7 +103,7 @@ impl Frames {
     }
 }
 
-impl Frame {
+impl AccountFrame {
     fn spec(
         &mut self,
         channel: &Channel,
@@ -147,7 +147,7 @@ impl Frame {
     }
 
     /// How its missed events are handed over.
-    fn rule(&self, channel: &Channel) -> Option<Rule> {
+    fn rule(&self, channel: &Channel) -> Option<BackfillRule> {
         let (backfill, of_account) = &self.backfill;
         let own = channel.backfill.value().or(self.defaults.backfill.value()).copied();
         backfill.rule(own.or(*of_account), self.policy.credits_per_day)

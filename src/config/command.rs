@@ -44,16 +44,19 @@ pub(crate) enum CommandError {
 
 /// How much a command may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct CommandBounds {
     pub(super) time: Duration,
     pub(super) kib: u64,
 }
 
 /// The bounds of every command.
-pub(super) const BOUNDS: Bounds = Bounds { time: Duration::from_secs(10), kib: 64 };
+pub(super) const BOUNDS: CommandBounds = CommandBounds { time: Duration::from_secs(10), kib: 64 };
 
 /// The stdout of a command.
-pub(super) fn output(words: &[String], bounds: Bounds) -> Result<Zeroizing<Vec<u8>>, CommandError> {
+pub(super) fn output(
+    words: &[String],
+    bounds: CommandBounds,
+) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     let (program, arguments) =
         words.split_first().map_or(("", words), |(first, rest)| (first.as_str(), rest));
     let mut command = Command::new(program);
@@ -149,13 +152,13 @@ const SAID_MAX: usize = 200;
 mod tests {
     use super::*;
 
-    const SHORT: Bounds = Bounds { time: Duration::from_millis(200), kib: 1 };
+    const SHORT: CommandBounds = CommandBounds { time: Duration::from_millis(200), kib: 1 };
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn shell(script: &str, bounds: Bounds) -> Result<String, CommandError> {
+    fn shell(script: &str, bounds: CommandBounds) -> Result<String, CommandError> {
         let bytes = output(&words(&["sh", "-c", script]), bounds)?;
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -186,7 +189,7 @@ mod tests {
         let file = folder.path().join("pid");
         // The child of the child holds stdout, and would hold up whoever waits for its end.
         let script = format!("sleep 600 & echo $! > {}; wait", file.display());
-        let late = shell(&script, Bounds { time: Duration::from_secs(1), kib: 1 });
+        let late = shell(&script, CommandBounds { time: Duration::from_secs(1), kib: 1 });
         assert_eq!(late, Err(CommandError::TookTooLong(Duration::from_secs(1))));
         let pid = std::fs::read_to_string(&file).unwrap().trim().parse::<i32>().unwrap();
         let stat = format!("/proc/{pid}/stat");

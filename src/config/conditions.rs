@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::accounts::Frame;
+use super::accounts::AccountFrame;
 use super::check::Check;
 use super::given::Given;
 use super::raw::{self, Channel, Entry};
@@ -10,7 +10,7 @@ use super::source::{At, Place};
 use crate::model::condition::{CONDITIONS_MAX, Condition, FIELDS_MAX, Match, Selection};
 use crate::model::events::Events;
 
-impl Frame {
+impl AccountFrame {
     /// The conditions of a channel, sorted.
     pub(super) fn conditions(
         &self,

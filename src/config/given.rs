@@ -82,7 +82,7 @@ impl Reader<'_> {
 
 /// The kind of value that a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Expected {
     Text,
     Texts,
     Entries,
@@ -95,22 +95,22 @@ pub(super) enum Wanted {
     Tables,
 }
 
-impl Wanted {
+impl Expected {
     /// In words, and an example of it.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Wanted::Text => ("a string", "put it in quotes"),
-            Wanted::Texts => ("a list of strings", "write [\"...\", \"...\"]"),
-            Wanted::Entries => {
+            Expected::Text => ("a string", "put it in quotes"),
+            Expected::Texts => ("a list of strings", "write [\"...\", \"...\"]"),
+            Expected::Entries => {
                 ("a list of fields and groups", "write [\"...\", { all_of = [\"...\", \"...\"] }]")
             }
-            Wanted::Life => ("a duration", "write \"8h\": a number and a unit, in quotes"),
-            Wanted::Whole => ("a whole number", "write digits, without quotes"),
-            Wanted::Flag => ("true or false", "write true or false, without quotes"),
-            Wanted::Id => ("a channel id", "write a string of digits"),
-            Wanted::Secret => ("a secret", REFERENCE_HELP),
-            Wanted::Table => ("a table", "write it as [header], or between { and }"),
-            Wanted::Tables => {
+            Expected::Life => ("a duration", "write \"8h\": a number and a unit, in quotes"),
+            Expected::Whole => ("a whole number", "write digits, without quotes"),
+            Expected::Flag => ("true or false", "write true or false, without quotes"),
+            Expected::Id => ("a channel id", "write a string of digits"),
+            Expected::Secret => ("a secret", REFERENCE_HELP),
+            Expected::Table => ("a table", "write it as [header], or between { and }"),
+            Expected::Tables => {
                 ("a list of tables", "write [[header]] above each, or [{ ... }, { ... }]")
             }
         }

@@ -54,7 +54,7 @@ mod example;
 mod tests;
 
 pub use load::{Loaded, load, load_beside, load_text, set_data_center, state_dir};
-pub use problem::{Look, Problem, Severity, render};
+pub use problem::{Problem, ProblemSeverity, ProblemStyle, render};
 pub use raw::STATE_DIR_DEFAULT;
 pub use reference::reference;
 pub use schema::schema;

@@ -23,13 +23,13 @@ pub struct Problem {
     /// How to mend it.
     pub help: Option<String>,
     /// The severity says if the config can be used all the same.
-    pub severity: Severity,
+    pub severity: ProblemSeverity,
     snippet: Option<Snippet>,
 }
 
 /// The severity says if a config can be used all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub enum ProblemSeverity {
     /// It cannot.
     Error,
     /// It can, but a person should look.
@@ -38,7 +38,7 @@ pub enum Severity {
 
 /// How problems are shown to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ProblemStyle {
     /// ASCII without colours: for anything that is no terminal.
     Plain,
     /// Box drawing without colours: for a terminal under `NO_COLOR`.
@@ -48,11 +48,11 @@ pub enum Look {
 }
 
 /// All of them, each with its line and the text underlined.
-pub fn render(problems: &[Problem], look: Look) -> String {
+pub fn render(problems: &[Problem], look: ProblemStyle) -> String {
     let renderer = match look {
-        Look::Plain => Renderer::plain().decor_style(DecorStyle::Ascii),
-        Look::Unicode => Renderer::plain().decor_style(DecorStyle::Unicode),
-        Look::Colour => Renderer::styled().decor_style(DecorStyle::Unicode),
+        ProblemStyle::Plain => Renderer::plain().decor_style(DecorStyle::Ascii),
+        ProblemStyle::Unicode => Renderer::plain().decor_style(DecorStyle::Unicode),
+        ProblemStyle::Colour => Renderer::styled().decor_style(DecorStyle::Unicode),
     };
     let renderer = renderer.term_width(WIDTH);
     let shown = problems.iter().map(|problem| renderer.render(&[problem.group()]) + "\n");
@@ -68,7 +68,7 @@ impl Problem {
             column: 0,
             message: shown(message),
             help: Some(help.to_owned()),
-            severity: Severity::Error,
+            severity: ProblemSeverity::Error,
             snippet: None,
         }
     }
@@ -91,8 +91,8 @@ impl Problem {
 
     fn group(&self) -> Group<'_> {
         let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
+            ProblemSeverity::Error => Level::ERROR,
+            ProblemSeverity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.title()));
         if let Some(Snippet { text, first_line, underlined: (start, length) }) = &self.snippet {
@@ -128,7 +128,7 @@ struct ProblemNote {
     place: Place,
     message: String,
     help: Option<String>,
-    severity: Severity,
+    severity: ProblemSeverity,
 }
 
 impl Notes {
@@ -139,7 +139,7 @@ impl Notes {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.add(place, message.into(), help.into(), Severity::Error);
+        self.add(place, message.into(), help.into(), ProblemSeverity::Error);
     }
 
     /// Something that a person should look at.
@@ -149,12 +149,12 @@ impl Notes {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.add(place, message.into(), help.into(), Severity::Warning);
+        self.add(place, message.into(), help.into(), ProblemSeverity::Warning);
     }
 
     /// Returns whether anything makes the config unusable.
     pub(super) fn any_problem(&self) -> bool {
-        self.left_out > 0 || self.list.iter().any(|note| note.severity == Severity::Error)
+        self.left_out > 0 || self.list.iter().any(|note| note.severity == ProblemSeverity::Error)
     }
 
     /// Problems and warnings, in the order of the files.
@@ -162,7 +162,7 @@ impl Notes {
         self.list.sort_by_key(|note| note.place);
         let found: Vec<Problem> = self.list.into_iter().map(|note| note.shown(sources)).collect();
         let (mut problems, warnings): (Vec<Problem>, Vec<Problem>) =
-            found.into_iter().partition(|problem| problem.severity == Severity::Error);
+            found.into_iter().partition(|problem| problem.severity == ProblemSeverity::Error);
         if let (true, Some(source)) = (self.left_out > 0, sources.first()) {
             let message = format!("{} more problems are not listed", self.left_out);
             problems.push(Problem::of_file(&source.name, &message, "mend these first"));
@@ -170,9 +170,9 @@ impl Notes {
         (problems, warnings)
     }
 
-    fn add(&mut self, place: Place, message: String, help: String, severity: Severity) {
+    fn add(&mut self, place: Place, message: String, help: String, severity: ProblemSeverity) {
         if self.list.len() >= LISTED_MAX {
-            self.left_out += usize::from(severity == Severity::Error);
+            self.left_out += usize::from(severity == ProblemSeverity::Error);
         } else if self.seen.insert((place, message.clone())) {
             let help = (!help.is_empty()).then_some(help);
             self.list.push(ProblemNote { place, message, help, severity });

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use super::fields::Fields;
 use super::given::Given;
 use super::source::{At, Place};
-use super::values::{self, Credits, Reference};
+use super::values::{self, CreditsPart, Reference};
 use crate::model::backfill;
 use crate::model::credits::Edition;
 use crate::model::data_center::{DataCenter, Environment};
@@ -159,7 +159,7 @@ pub(super) struct Backfill {
     /// How far it goes: "off", "plan" (reads and counts, and waits for a person) or "on". It needs a
     /// token that may read the modules.
     #[schemars(with = "Option<String>", extend("default" = "off", "enum" = ["off", "plan", "on"]))]
-    pub(super) mode: Given<Option<backfill::Mode>>,
+    pub(super) mode: Given<Option<backfill::BackfillMode>>,
     /// Which kinds of gaps; those that ended before the mode was first turned on are left.
     #[schemars(with = "Option<Vec<String>>", extend("default" = ["uncovered", "undeliverable", "unknown"]))]
     pub(super) kinds: Given<Vec<At<String>>>,
@@ -172,7 +172,7 @@ pub(super) struct Backfill {
     /// The API credits of a day that reading may take of an account: a part of all, or a number.
     /// Where the config does not say how many there are, 2000.
     #[schemars(with = "Option<String>", extend("default" = "10%", "examples" = ["2000"]))]
-    pub(super) credits: Given<Credits>,
+    pub(super) credits: Given<CreditsPart>,
 }
 
 /// Whom to tell of single events, as they happen. Channels are kept whatever becomes of it.
@@ -262,7 +262,7 @@ pub(super) struct Account {
     pub(super) mode: Given<Mode>,
     /// How far missed events of this account are recovered; without it, as under `[backfill]`.
     #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
-    pub(super) backfill: Given<Option<backfill::Mode>>,
+    pub(super) backfill: Given<Option<backfill::BackfillMode>>,
     /// How this account's channels end when they are taken out of the config; without it, as under
     /// `[reconcile]`.
     #[schemars(with = "Option<String>", extend("enum" = ["disable", "expire"]))]
@@ -327,7 +327,7 @@ pub(super) struct Defaults {
     pub(super) mode: Given<Mode>,
     /// As in a channel.
     #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
-    pub(super) backfill: Given<Option<backfill::Mode>>,
+    pub(super) backfill: Given<Option<backfill::BackfillMode>>,
 }
 
 /// One channel.
@@ -383,7 +383,7 @@ pub(super) struct Channel {
     pub(super) mode: Given<Mode>,
     /// How far missed events of this channel are recovered; without it, as in its account.
     #[schemars(with = "Option<String>", extend("enum" = ["off", "plan", "on"]))]
-    pub(super) backfill: Given<Option<backfill::Mode>>,
+    pub(super) backfill: Given<Option<backfill::BackfillMode>>,
     #[schemars(skip)]
     pub(super) place: Place,
 }

@@ -48,7 +48,7 @@ pub(super) struct Source {
     pub(super) open_to_others: bool,
     /// The stretches that may be shown, sorted once the file has been read.
     pub(super) safe: Vec<(u32, u32)>,
-    pub(super) lines: OnceCell<Vec<Line>>,
+    pub(super) lines: OnceCell<Vec<LineStart>>,
 }
 
 /// The piece of a file that a problem shows, masked.
@@ -63,7 +63,7 @@ pub(super) struct Snippet {
 }
 
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct LineStart {
     start: usize,
     /// True when it begins within a multi-line string.
     in_string: bool,
@@ -136,7 +136,7 @@ impl Source {
 
     /// Up to where a line holds nothing but words that name: `lower_case =` or `[table.header]`.
     fn keys_until(&self, line: usize) -> usize {
-        let Line { start, in_string } = self.lines()[line];
+        let LineStart { start, in_string } = self.lines()[line];
         let rest = &self.text[start..];
         let rest = rest.lines().next().unwrap_or_default();
         let indent = rest.len() - rest.trim_start().len();
@@ -164,7 +164,7 @@ impl Source {
         self.lines().partition_point(|line| line.start <= at).saturating_sub(1)
     }
 
-    fn lines(&self) -> &[Line] {
+    fn lines(&self) -> &[LineStart] {
         self.lines.get_or_init(|| lines_of(&self.text))
     }
 
@@ -176,8 +176,8 @@ impl Source {
 }
 
 /// Where each line begins, and whether it does so within a multi-line string.
-fn lines_of(text: &str) -> Vec<Line> {
-    let mut lines = vec![Line { start: 0, in_string: false }];
+fn lines_of(text: &str) -> Vec<LineStart> {
+    let mut lines = vec![LineStart { start: 0, in_string: false }];
     let mut inside = Inside::Plain;
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -197,7 +197,8 @@ fn lines_of(text: &str) -> Vec<Line> {
         let end = (at + width).min(bytes.len());
         let breaks = (at..end).filter(|at| bytes[*at] == b'\n');
         lines.extend(
-            breaks.map(|at| Line { start: at + 1, in_string: matches!(next, Inside::Many(_)) }),
+            breaks
+                .map(|at| LineStart { start: at + 1, in_string: matches!(next, Inside::Many(_)) }),
         );
         // An escaped line break ends a string of one line all the same.
         inside =

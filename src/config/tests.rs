@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::load::Loading;
-use super::problem::{Look, Problem, render};
+use super::problem::{Problem, ProblemStyle, render};
 use super::raw::Role;
 use super::secrets::{Commands, MissingCredentials, Surroundings};
 use super::source::Source;
@@ -896,7 +896,7 @@ fn no_secret_is_shown_whatever_is_wrong_around_it() {
     for text in texts {
         let loaded = of_text(&text);
         assert!(!loaded.problems.is_empty(), "{text}");
-        for look in [Look::Plain, Look::Unicode, Look::Colour] {
+        for look in [ProblemStyle::Plain, ProblemStyle::Unicode, ProblemStyle::Colour] {
             let shown =
                 render(&loaded.problems, look) + &lines(&loaded.problems) + &format!("{loaded:?}");
             assert!(!shown.contains("hunter2"), "{text}\n{shown}");
@@ -925,7 +925,7 @@ fn a_shown_problem_underlines_its_text() {
            |
            = help: write { env = "NAME" }, { file = "path" }, { credential = "name" } or { command = ["program", "argument"] }, or the secret itself in quotes
     "#]]
-    .assert_eq(&format!("shown:\n{}", render(&of_text(&text).problems, Look::Plain)));
+    .assert_eq(&format!("shown:\n{}", render(&of_text(&text).problems, ProblemStyle::Plain)));
 }
 
 #[test]
@@ -1128,7 +1128,7 @@ fn a_value_of_any_length_is_told_in_a_bounded_message() {
         assert!(line.len() < 7000, "{} bytes", line.len());
         assert!(line.contains("x ... x"), "{line}");
     }
-    assert!(render(&loaded.problems, Look::Plain).len() < 20_000);
+    assert!(render(&loaded.problems, ProblemStyle::Plain).len() < 20_000);
     assert!(loaded.problems[0].message.ends_with("\" is no name for a channel"));
 }
 
@@ -1153,7 +1153,7 @@ fn the_rest_of_a_broken_string_is_no_header() {
     let shown = |broken: &str| {
         render(
             &of_text(&format!("[accounts.acme]\nclient_secret = {broken}\n")).problems,
-            Look::Plain,
+            ProblemStyle::Plain,
         )
     };
     assert!(!shown("\"\n[aXq7Xq7Xq7Xq7\"").contains("Xq7"));
@@ -1186,7 +1186,7 @@ proptest! {
         let text = format!("{}{put}{tail}", &SECRETIVE[..at]);
         let loaded = of_text(&text);
         let found = [loaded.problems, loaded.warnings].concat();
-        let shown = render(&found, Look::Plain) + &lines(&found);
+        let shown = render(&found, ProblemStyle::Plain) + &lines(&found);
         prop_assert!(!shown.contains("Xq7Xq7"), "{text}\n{shown}");
     }
 }
@@ -1210,7 +1210,7 @@ const GOOD: &str = "events = [\"Deals.all\"]\nnotify_url = \"https://h.example/\
 
 fn shows(loaded: &Loaded) {
     assert_eq!(loaded.desired.is_some(), loaded.problems.is_empty());
-    render(&loaded.problems, Look::Unicode);
+    render(&loaded.problems, ProblemStyle::Unicode);
     lines(&loaded.problems);
 }
 
@@ -1343,9 +1343,9 @@ pub(super) fn surroundings() -> Surroundings {
 
 mod backfill {
     use super::*;
-    use crate::model::backfill::{Kinds, Mode as BackfillMode, Rule};
+    use crate::model::backfill::{BackfillMode, BackfillRule, Kinds};
 
-    fn rule(table: &str, account: &str, channel: &str) -> Option<Rule> {
+    fn rule(table: &str, account: &str, channel: &str) -> Option<BackfillRule> {
         let text = format!(
             "{table}\n[accounts.acme]\ndata_center = \"eu\"\nclient_id = \"1000.A\"\nclient_secret = {{ env = \"SECRET\" }}\n\
              refresh_token = {{ env = \"REFRESH\" }}\n{account}\n[[channels]]\nname = \"a\"\nevents = [\"Deals.all\"]\n\
@@ -1386,7 +1386,8 @@ mod backfill {
     fn the_rest_is_taken_from_the_table() {
         let table = "[backfill]\nmode = \"on\"\nkinds = [\"uncovered\"]\nrate = 2\nmost = 7";
         let kinds = Kinds { uncovered: true, ..Kinds::NONE };
-        let expected = Rule { kinds, rate: 2, most: 7, ..Rule::new(BackfillMode::On) };
+        let expected =
+            BackfillRule { kinds, rate: 2, most: 7, ..BackfillRule::new(BackfillMode::On) };
         assert_eq!(rule(table, "", ""), Some(expected));
     }
 

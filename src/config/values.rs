@@ -260,11 +260,11 @@ pub(super) fn mode(text: &str) -> Result<Mode, Mistake> {
 }
 
 /// How far missed events are handed over; none when they are not.
-pub(super) fn backfill_mode(text: &str) -> Result<Option<backfill::Mode>, Mistake> {
+pub(super) fn backfill_mode(text: &str) -> Result<Option<backfill::BackfillMode>, Mistake> {
     match text {
         "off" => Ok(None),
-        "plan" => Ok(Some(backfill::Mode::Plan)),
-        "on" => Ok(Some(backfill::Mode::On)),
+        "plan" => Ok(Some(backfill::BackfillMode::Plan)),
+        "on" => Ok(Some(backfill::BackfillMode::On)),
         other => {
             Err(Mistake::new(unknown("mode", other), suggestion(other, &["off", "plan", "on"])))
         }
@@ -279,7 +279,7 @@ pub(super) fn gap_kind(text: &str) -> Mistake {
 
 /// API credits of a day, as they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Credits {
+pub(super) enum CreditsPart {
     /// A part of all, in percent.
     Percent(u64),
     /// So many.
@@ -287,11 +287,11 @@ pub(super) enum Credits {
 }
 
 /// API credits of a day: a part of all, or a number.
-pub(super) fn credits_part(text: &str) -> Result<Credits, Mistake> {
+pub(super) fn credits_part(text: &str) -> Result<CreditsPart, Mistake> {
     let number = |digits: &str| digits.parse::<u64>().ok().filter(|number| *number > 0);
     let read = match text.strip_suffix('%') {
-        Some(percent) => number(percent).filter(|percent| *percent <= 50).map(Credits::Percent),
-        None => number(text).map(Credits::Number),
+        Some(percent) => number(percent).filter(|percent| *percent <= 50).map(CreditsPart::Percent),
+        None => number(text).map(CreditsPart::Number),
     };
     read.ok_or_else(|| {
         let help =

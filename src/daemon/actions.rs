@@ -19,7 +19,7 @@ use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::desired::AccountDesired;
 use crate::model::pause::{Pause, Pauses};
 use crate::model::time::Timestamp;
-use crate::plan::calls::{self, CallsView};
+use crate::plan::calls::{self, DailyCallsView};
 use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
 use crate::plan::render::PlansView;
@@ -30,11 +30,11 @@ use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::error::Error as ZohoError;
 
-use super::choose::{Target, UnknownName};
+use super::choose::{Chosen, UnknownName};
 use super::fleet::Fleet;
 use super::recoveries::recoveries;
 use super::requests::{AckRequest, GapsRequest, Which};
-use super::views::{Acked, Missed};
+use super::views::{Acked, GapReport};
 
 /// The reason why an action cannot be done.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +144,8 @@ pub async fn plan_views(
             specs,
             audits,
         );
-        view.calls = Some(CallsView::of(&account.name, &calls, account.policy.credits_per_day));
+        view.calls =
+            Some(DailyCallsView::of(&account.name, &calls, account.policy.credits_per_day));
     }
     Ok(shown)
 }
@@ -234,7 +235,7 @@ pub fn gaps(
     store: &Store,
     request: &GapsRequest,
     now: Timestamp,
-) -> Result<Vec<Missed>, VerbError> {
+) -> Result<Vec<GapReport>, VerbError> {
     let mut missed = Vec::new();
     let known = recoveries(fleet, store)?;
     for kept in ledgers(fleet, store, request.channel.as_ref(), now)? {
@@ -245,7 +246,7 @@ pub fn gaps(
             let backfill = backfill(&events, gap.from, gap.to, kept.zoho_now, &api);
             let known = known.iter().filter(|recovery| recovery.fills(&gap));
             let recoveries = known.cloned().collect();
-            missed.push(Missed { gap, recoveries, backfill });
+            missed.push(GapReport { gap, recoveries, backfill });
         }
     }
     Ok(missed)
@@ -412,7 +413,7 @@ pub fn ask_renewal(
 /// When the store fails.
 pub fn pause(
     store: &Store,
-    target: &Target,
+    target: &Chosen,
     now: Timestamp,
     until: Option<Timestamp>,
 ) -> Result<(), VerbError> {
@@ -430,7 +431,7 @@ pub fn pause(
 ///
 /// # Errors
 /// When the store fails.
-pub fn resume(store: &Store, target: &Target, now: Timestamp) -> Result<Vec<String>, VerbError> {
+pub fn resume(store: &Store, target: &Chosen, now: Timestamp) -> Result<Vec<String>, VerbError> {
     let mut resumed = Vec::new();
     for (account, subject) in &target.accounts {
         let paused = store.wishes(account)?.pauses.still_held(now);
@@ -452,7 +453,7 @@ pub fn resume(store: &Store, target: &Target, now: Timestamp) -> Result<Vec<Stri
 
 fn change_pauses(
     store: &Store,
-    target: &Target,
+    target: &Chosen,
     change: impl Fn(&mut Pauses),
 ) -> Result<(), VerbError> {
     for account in target.accounts.keys() {

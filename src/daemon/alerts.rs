@@ -1,7 +1,7 @@
 //! Tells what goes wrong: the webhook and the heartbeat of `[alerts]`.
 //!
 //! A task of its own, which watches the overview and has its own connections: passes neither wait
-//! for it nor know of it. [`Teller`] and [`proof`] decide the messages from the state at that
+//! for it nor know of it. [`AlertTeller`] and [`proof`] decide the messages from the state at that
 //! moment, so nothing queues up: a message that cannot be delivered is made anew, later. At most
 //! one request is under way; it ends after [`REQUEST_TIMEOUT`], no redirect is followed, and of the
 //! answer only the status counts.
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{Clock, LOOK_AT_CLOCK};
-use crate::expose::alert::{News, Retry, Teller, proof};
+use crate::expose::alert::{AlertTeller, News, Retry, proof};
 use crate::expose::health::health;
 use crate::expose::overview::{Overview, Receiver, Sent};
 use crate::model::desired::{Alerts, Settings};
@@ -43,7 +43,7 @@ pub(crate) struct Alarm {
     transport: Arc<dyn Transport>,
     store: Store,
     outbox: Outbox,
-    teller: Teller,
+    teller: AlertTeller,
     beat: Beat,
 }
 
@@ -81,7 +81,7 @@ impl Alarm {
             transport,
             store,
             outbox,
-            teller: told.map(Teller::restored).unwrap_or_default(),
+            teller: told.map(AlertTeller::restored).unwrap_or_default(),
             beat: Beat::default(),
         }
     }

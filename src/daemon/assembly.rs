@@ -27,7 +27,7 @@ use crate::zoho::transport::{Http, SetupError, Transport};
 
 use super::alerts::{self, Alarm, Outbox};
 use super::backfill::Backfill;
-use super::canaries::{self, Canaries};
+use super::canaries::{self, CanaryTask};
 use super::cron;
 use super::desk::{Desk, Host};
 use super::fleet::{Fleet, Means};
@@ -39,7 +39,7 @@ use super::tasks::{Stop, Task, TaskError};
 use super::watchdog::Watchdog;
 
 /// The things that parts are made from.
-pub struct Given {
+pub struct PartsGiven {
     /// The desired state.
     pub desired: Desired,
     /// Declared accounts that cannot be worked on, and why.
@@ -88,9 +88,17 @@ pub struct Parts {
 ///
 /// # Errors
 /// When what is remembered of a token cannot be read.
-pub fn assemble(given: Given, host: Host) -> Result<Parts, StoreError> {
-    let Given { desired, unusable, config, store_moved_aside, store, clock, carriers, observer } =
-        given;
+pub fn assemble(given: PartsGiven, host: Host) -> Result<Parts, StoreError> {
+    let PartsGiven {
+        desired,
+        unusable,
+        config,
+        store_moved_aside,
+        store,
+        clock,
+        carriers,
+        observer,
+    } = given;
     let timed = Arc::new(Timed::new(carriers.zoho.clone(), clock.clone()));
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
     let fleet = Arc::new(Fleet::new(desired, unusable, &means, None)?);
@@ -104,10 +112,15 @@ pub fn assemble(given: Given, host: Host) -> Result<Parts, StoreError> {
     Ok(Parts { links, means, host, scheduler, carriers, timed, outbox, hook_board })
 }
 
-impl Given {
+impl PartsGiven {
     /// The rest as it mostly is: every account usable, a config without a file, nobody who listens.
-    pub fn new(desired: Desired, store: Store, clock: Arc<dyn Clock>, carriers: Carriers) -> Given {
-        Given {
+    pub fn new(
+        desired: Desired,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        carriers: Carriers,
+    ) -> PartsGiven {
+        PartsGiven {
             desired,
             unusable: BTreeMap::new(),
             config: ConfigState::default(),
@@ -208,7 +221,7 @@ impl Parts {
         let alarm = Alarm::new(&links, clock.clone(), messages, store.clone(), outbox);
         let receivers = carriers.canaries;
         let backfill = Backfill::new(&links, clock.clone(), receivers.clone(), store.clone());
-        let canaries = Canaries::new(&links, clock.clone(), receivers, store);
+        let canaries = CanaryTask::new(&links, clock.clone(), receivers, store);
         let audit = cron::run(links.clone(), clock.clone(), stop.asked.clone());
         vec![
             scheduler,

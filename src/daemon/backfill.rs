@@ -39,7 +39,7 @@ use tracing::warn;
 use crate::backfill::{Recovery, Standing, State};
 use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::overview::Overview;
-use crate::model::backfill::{Mode, Rule};
+use crate::model::backfill::{BackfillMode, BackfillRule};
 use crate::model::channel::{AccountName, Spec};
 use crate::model::secret::Fingerprint;
 use crate::reconcile::subject::Subject;
@@ -227,8 +227,8 @@ fn has_rule(subject: &Subject) -> bool {
 
 /// The rule that a recovery goes by; none while its channel's events are not handed over. One that
 /// somebody asked for needs none.
-fn rule_of(spec: &Spec, recovery: &Recovery) -> Option<Rule> {
-    spec.backfill.or_else(|| recovery.asked.map(|_| Rule::new(Mode::On)))
+fn rule_of(spec: &Spec, recovery: &Recovery) -> Option<BackfillRule> {
+    spec.backfill.or_else(|| recovery.asked.map(|_| BackfillRule::new(BackfillMode::On)))
 }
 
 async fn shortest_wait(mut at_work: JoinSet<Result<Rest, StoreError>>) -> Rest {

@@ -2,7 +2,7 @@
 //! Off unless `[canary]` says how often.
 //!
 //! A task of its own with its own connections; passes neither wait for it nor know of it. The fate
-//! of a canary is a fact in the store ([`Canaries`](Facts)), written when it is answered. A fact
+//! of a canary is a fact in the store ([`Canaries`]), written when it is answered. A fact
 //! that brings news about a URL wakes the account, and its pass takes it into the ledger and the
 //! report like any other fact.
 //!
@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::config::check_notify_url;
-use crate::model::canary::Canaries as Facts;
+use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, NotifyUrl, Spec};
 use crate::model::exchange::Request;
 use crate::model::secret::Fingerprint;
@@ -43,7 +43,7 @@ use super::fleet::Fleet;
 use super::scheduler::{Links, Wakes, chain};
 
 /// The task.
-pub(crate) struct Canaries {
+pub(crate) struct CanaryTask {
     fleet: watch::Receiver<Arc<Fleet>>,
     wakes: Wakes,
     clock: Arc<dyn Clock>,
@@ -60,15 +60,21 @@ struct Due {
     sent_at: Timestamp,
 }
 
-impl Canaries {
+impl CanaryTask {
     /// The canaries of this daemon.
     pub(crate) fn new(
         links: &Links,
         clock: Arc<dyn Clock>,
         transport: Arc<dyn Transport>,
         store: Store,
-    ) -> Canaries {
-        Canaries { fleet: links.fleet.clone(), wakes: links.wakes.clone(), clock, transport, store }
+    ) -> CanaryTask {
+        CanaryTask {
+            fleet: links.fleet.clone(),
+            wakes: links.wakes.clone(),
+            clock,
+            transport,
+            store,
+        }
     }
 
     /// Sends what is due until `closing`.
@@ -119,7 +125,7 @@ impl Canaries {
     }
 
     fn means(&self) -> CanaryMeans {
-        let Canaries { fleet: _, wakes, clock, transport, store } = self;
+        let CanaryTask { fleet: _, wakes, clock, transport, store } = self;
         (wakes.clone(), clock.clone(), transport.clone(), store.clone())
     }
 
@@ -194,7 +200,7 @@ fn keep(
     refused: Option<String>,
 ) -> Result<bool, StoreError> {
     let known = store.canaries(account)?.remove(&url);
-    let mut facts = known.unwrap_or_else(|| Facts::new(url, sent_at));
+    let mut facts = known.unwrap_or_else(|| Canaries::new(url, sent_at));
     let is_news = match refused {
         Some(why) => {
             warn!(%account, why, times = facts.refused.as_ref().map_or(1, |before| before.times + 1), "a canary was refused");

@@ -50,7 +50,7 @@ pub enum UnknownName {
 }
 
 /// Some accounts, or one channel of one.
-pub struct Target {
+pub struct Chosen {
     /// The accounts.
     pub accounts: BTreeMap<AccountName, Arc<Subject>>,
     /// The one channel, if it is about one.
@@ -144,20 +144,20 @@ impl Fleet {
     ///
     /// # Errors
     /// When there is none of that name, or two.
-    pub fn target(&self, address: Option<&Address>) -> Result<Target, UnknownName> {
+    pub fn target(&self, address: Option<&Address>) -> Result<Chosen, UnknownName> {
         let Some(address) = address else {
-            return Ok(Target { accounts: self.chosen(&Which::default())?, channel: None });
+            return Ok(Chosen { accounts: self.chosen(&Which::default())?, channel: None });
         };
         let name = address.channel.as_str();
         let accounts = || self.subjects.keys().map(AccountName::as_str);
         let is_account = address.account.is_none() && accounts().any(|known| known == name);
         match (self.find(address), is_account) {
             (Some(_), true) => Err(UnknownName::Ambiguous(address.clone())),
-            (Some((subject, spec)), false) => Ok(Target {
+            (Some((subject, spec)), false) => Ok(Chosen {
                 accounts: [(subject.name().clone(), subject.clone())].into(),
                 channel: Some(spec.id),
             }),
-            (None, true) => Ok(Target { accounts: self.account(name)?, channel: None }),
+            (None, true) => Ok(Chosen { accounts: self.account(name)?, channel: None }),
             (None, false) => {
                 if let Some(account) = self.unknown_account(address) {
                     return Err(self.no_account(account.as_str()));

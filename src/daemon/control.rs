@@ -27,7 +27,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::expose::serve::{self, Limits};
+use crate::expose::serve::{self, ConnectionLimits};
 
 use super::actions::VerbError;
 use super::desk::{Desk, Use, Verb, WaitsFor};
@@ -243,7 +243,7 @@ pub(crate) const ALIVE: &str = "/alive";
 const BODY_MAX: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pass that somebody waits for takes as long as it takes.
-const LIMITS: Limits = Limits { connections: 32, life: None };
+const LIMITS: ConnectionLimits = ConnectionLimits { connections: 32, life: None };
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ use crate::reconcile::report;
 use crate::store::{Store, StoreError};
 
 use super::actions::{self, VerbError};
-use super::choose::Target;
+use super::choose::Chosen;
 use super::emptied::Emptied;
 use super::fleet::Fleet;
 use super::recover;
@@ -39,7 +39,7 @@ use super::requests::{
 };
 use super::scheduler::{Links, PassReports};
 use super::slack;
-use super::views::{Acked, Applied, Missed, PauseView, Resumed};
+use super::views::{Acked, Applied, GapReport, PauseView, Resumed};
 
 /// The parts that verbs are answered from.
 #[derive(Clone)]
@@ -137,12 +137,12 @@ impl Verb for SlackRequest {
 }
 
 impl Verb for GapsRequest {
-    type Answer = Vec<Missed>;
+    type Answer = Vec<GapReport>;
     const PATH: &'static str = "/gaps";
     const USE: Use = Use::Look;
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
-    async fn answer(self, desk: &Desk) -> Result<Vec<Missed>, VerbError> {
+    async fn answer(self, desk: &Desk) -> Result<Vec<GapReport>, VerbError> {
         actions::gaps(&desk.fleet(), &desk.store, &self, desk.clock.now())
     }
 }
@@ -336,7 +336,7 @@ impl Verb for ResumeRequest {
 
 impl Which {
     /// The accounts of a target: one, or all.
-    fn of(target: &Target) -> Which {
+    fn of(target: &Chosen) -> Which {
         let only = target.accounts.keys().next().filter(|_| target.accounts.len() == 1);
         Which { account: only.map(ToString::to_string), channel: None }
     }

@@ -46,7 +46,7 @@ pub enum ListenError {
 
 /// The addresses that a daemon was told to listen at, besides that of its config.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct AddressesTold {
     /// The socket of systemd.
     pub inherited: Option<std::net::TcpListener>,
     /// The address of the command line.
@@ -65,12 +65,12 @@ impl Doors {
     /// # Errors
     /// When one cannot be listened on, or may not.
     pub(crate) async fn open(
-        told: Told,
+        told: AddressesTold,
         settings: &Settings,
         has_http: bool,
         state_dir: &Path,
     ) -> Result<Doors, ListenError> {
-        let Told { inherited, address } = told;
+        let AddressesTold { inherited, address } = told;
         let asked = inherited.as_ref().map_or(address, |socket| socket.local_addr().ok());
         let is_open = |address: &SocketAddr| !address.ip().is_loopback() && !settings.http.public;
         if let Some(address) = asked.filter(is_open) {

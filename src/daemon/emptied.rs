@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::model::desired::Desired;
 use crate::plan::render::counted;
-use crate::store::desired::Declared;
+use crate::store::desired::DeclaredCounts;
 use crate::store::{Store, StoreError};
 
 /// How a config is taken that leaves channels behind.
@@ -38,7 +38,7 @@ pub(crate) fn refusal(
     if !desired.accounts.is_empty() {
         return moved(file, desired, store);
     }
-    let Declared { accounts, channels } = store.declared()?;
+    let DeclaredCounts { accounts, channels } = store.declared()?;
     if accounts == 0 {
         return Ok(None);
     }

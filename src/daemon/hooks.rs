@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::clock::Clock;
-use crate::expose::event::{Event, Seen, of_steps};
+use crate::expose::event::{Event, EventsSeen, of_steps};
 use crate::expose::overview::{HookResult, HookRuns, HookWay, Overview};
 use crate::model::channel::AccountName;
 use crate::model::hooks::{HookEvent, Hooks};
@@ -50,7 +50,7 @@ pub struct Teller {
     hooks: Hooks,
     /// The reports of passes, while somebody is told of anything.
     heard: Option<Arc<PassReports>>,
-    seen: Seen,
+    seen: EventsSeen,
     ways: BTreeMap<HookWay, Lane>,
     running: JoinSet<(HookWay, Told)>,
     /// The note for health that was given last.
@@ -95,7 +95,7 @@ impl Teller {
             board,
             hooks: Hooks::default(),
             heard: None,
-            seen: Seen::default(),
+            seen: EventsSeen::default(),
             ways: BTreeMap::new(),
             running: JoinSet::new(),
             note: None,
@@ -133,7 +133,7 @@ impl Teller {
             *lane = Lane { is_busy: lane.is_busy, ..Lane::default() };
         }
         if !self.hooks.is_on() {
-            (self.seen, self.heard) = (Seen::default(), None);
+            (self.seen, self.heard) = (EventsSeen::default(), None);
         } else if !former.is_on() {
             self.heard = self.links.wakes.listen().await;
         }

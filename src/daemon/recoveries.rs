@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backfill::{Held, Recovery, State};
+use crate::backfill::{HeldFor, Recovery, State};
 use crate::coverage::render::GapView;
 use crate::model::address::Address;
 use crate::model::channel::AccountName;
@@ -129,8 +129,8 @@ impl RecoveryView {
         events.insert(recovery.module.as_str(), recovery.operations());
         let why = match &recovery.state {
             State::Unreadable { why, .. } | State::Abandoned { why, .. } => Some(why.clone()),
-            State::Held(Held::Plan) => Some("the mode is plan".to_owned()),
-            State::Held(Held::Most) => Some("more records than the config lets pass".to_owned()),
+            State::Held(HeldFor::Plan) => Some("the mode is plan".to_owned()),
+            State::Held(HeldFor::Most) => Some("more records than the config lets pass".to_owned()),
             State::Handing => recovery.progress.trouble.clone(),
             State::Reading | State::Done { .. } => None,
         };

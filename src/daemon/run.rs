@@ -30,9 +30,9 @@ use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
 use crate::zoho::transport::{SetupError, Transport};
 
-use super::assembly::{Carriers, Given, assemble};
+use super::assembly::{Carriers, PartsGiven, assemble};
 use super::desk::Host;
-use super::doors::{Doors, INHERITED, ListenError, Told, unheard};
+use super::doors::{AddressesTold, Doors, INHERITED, ListenError, unheard};
 use super::emptied::Emptied;
 use super::inherited;
 use super::notify::{self, Service};
@@ -128,9 +128,9 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
 }
 
 /// Everything that can fail and that nothing runs for yet.
-async fn prepare(options: &mut Options) -> Result<(Given, Doors), RunError> {
+async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors), RunError> {
     let Options { config, loaded, state_dir, listen, clock, surroundings, .. } = options;
-    let mut told = Told { address: *listen, ..Told::default() };
+    let mut told = AddressesTold { address: *listen, ..AddressesTold::default() };
     if options.owns_process {
         told.inherited = inherited::http().map_err(unheard(INHERITED))?;
     }
@@ -146,8 +146,16 @@ async fn prepare(options: &mut Options) -> Result<(Given, Doors), RunError> {
     };
     let clock = clock.clone();
     let observer = options.observer.take();
-    let given =
-        Given { desired, unusable, config, store_moved_aside, store, clock, carriers, observer };
+    let given = PartsGiven {
+        desired,
+        unusable,
+        config,
+        store_moved_aside,
+        store,
+        clock,
+        carriers,
+        observer,
+    };
     Ok((given, doors))
 }
 

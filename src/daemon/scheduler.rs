@@ -36,7 +36,7 @@ use crate::reconcile::pass::pass;
 use crate::reconcile::report::AccountReport;
 use crate::reconcile::subject::Subject;
 use crate::store::{HELD_MAX, Store, StoreError};
-use crate::telemetry::{self, Lost};
+use crate::telemetry::{self, LostLines};
 use crate::zoho::timed::Timed;
 
 use super::fleet::Fleet;
@@ -788,7 +788,7 @@ impl Scheduler {
 
     /// Health says that the log is lost, since the log cannot.
     fn notice_lost_lines(&self) {
-        let (now, Lost { lines, is_broken }) = (self.clock.now(), telemetry::lost());
+        let (now, LostLines { lines, is_broken }) = (self.clock.now(), telemetry::lost());
         let known = self.overview.borrow().log_lost;
         let is_new = match known {
             None => lines > 0,

@@ -12,7 +12,7 @@ use crate::model::desired::Desired;
 use crate::model::time::brief;
 use crate::plan::render::counted;
 use crate::plan::renewal::{Slack, slack, slack_of};
-use crate::store::desired::{LifeAsked, Lives};
+use crate::store::desired::{ChannelLife, Lives};
 use crate::store::{Store, StoreError};
 
 /// Channels, each with its account.
@@ -57,7 +57,7 @@ pub(crate) fn judged_by_store(desired: &Desired, store: &Store) -> Result<Judged
 /// When the store fails.
 pub(crate) fn held(store: &Store) -> Result<Channels, StoreError> {
     let Lives { request_timeout, channels } = store.lives()?;
-    let is_thin = |life: &LifeAsked| {
+    let is_thin = |life: &ChannelLife| {
         slack_of(life.lifetime, life.renew_before, &life.account, request_timeout).is_thin()
     };
     let thin = channels.into_iter().filter(is_thin);

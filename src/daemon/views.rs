@@ -15,12 +15,12 @@ use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
 use crate::zoho::wire::Refused;
 
-use super::choose::Target;
+use super::choose::Chosen;
 use super::recoveries::RecoveryView;
 
 /// A gap, with what to ask Zoho for after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Missed {
+pub struct GapReport {
     /// The gap.
     #[serde(flatten)]
     pub gap: GapView,
@@ -94,7 +94,7 @@ pub struct PauseView {
 
 impl PauseView {
     /// The view of one account's report.
-    pub fn of(report: &AccountReport, target: &Target, until: Option<Timestamp>) -> PauseView {
+    pub fn of(report: &AccountReport, target: &Chosen, until: Option<Timestamp>) -> PauseView {
         let paused = report
             .channels
             .values()

@@ -1,6 +1,7 @@
 //! The messages for the alert webhook, and the times when the heartbeat may go out: pure.
 //!
-//! [`Teller`] is asked again and again how things are, and says what there is to tell. It tells
+//! [`AlertTeller`] is asked again and again how things are, and says what there is to tell.
+//! It tells
 //!
 //! - once, that something turned bad, when it has been bad for `grace`;
 //! - again, when it is bad still and nothing was told for `repeat`;
@@ -11,7 +12,7 @@
 //! new one is made from the state at that time, after a wait that grows ([`RETRIES`]). A message
 //! counts as told when it was delivered; [`AlertState`] keeps that over a restart.
 //!
-//! Not everything that health mentions is worth a message: see [`Kind::is_told`].
+//! Not everything that health mentions is worth a message: see [`ReasonKind::is_told`].
 //!
 //! [`proof`] says if the passes prove that everything is covered. The heartbeat stands for that.
 //!
@@ -25,13 +26,15 @@ use crate::model::desired::Alerts;
 use crate::model::time::{Timestamp, after, brief, span};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
-use super::health::{Guarantee, Health, HealthReason, Kind, PASS_OVERDUE, counted, is_covered};
+use super::health::{
+    Guarantee, Health, HealthReason, PASS_OVERDUE, ReasonKind, counted, is_covered,
+};
 use super::one_line::line;
 use super::overview::Overview;
 
 /// Remembers the last message, and decides on the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Teller {
+pub(crate) struct AlertTeller {
     topics: BTreeMap<String, Topic>,
     /// While something that was told is not over: since when, and when the last message was
     /// delivered.
@@ -52,7 +55,7 @@ struct Topic {
 
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub(crate) struct AlertMessage {
     /// Which news it is.
     pub news: News,
     /// In plain text, of several lines.
@@ -77,12 +80,12 @@ pub(crate) struct Retry {
     not_before: Option<Timestamp>,
 }
 
-impl Teller {
+impl AlertTeller {
     /// Goes on where an earlier process ended.
-    pub(crate) fn restored(told: AlertState) -> Teller {
+    pub(crate) fn restored(told: AlertState) -> AlertTeller {
         let AlertState { at, bad_since, topics } = told;
         let topic = |(name, since)| (name, Topic { since, told: true, gone_since: None });
-        Teller {
+        AlertTeller {
             topics: topics.into_iter().map(topic).collect(),
             told: Some((bad_since, at)),
             told_at: Some(at),
@@ -108,7 +111,7 @@ impl Teller {
         who: &str,
         pacing: &Alerts,
         now: Timestamp,
-    ) -> Option<Message> {
+    ) -> Option<AlertMessage> {
         self.live_at(now);
         self.see(health, pacing.grace, now);
         let gap = pacing.grace * 2;
@@ -125,11 +128,11 @@ impl Teller {
             }
             Some(_) | None => return None,
         };
-        Some(Message { news, text: self.text(news, health, who, now) })
+        Some(AlertMessage { news, text: self.text(news, health, who, now) })
     }
 
     /// A message was delivered.
-    pub(crate) fn delivered(&mut self, message: &Message, now: Timestamp) {
+    pub(crate) fn delivered(&mut self, message: &AlertMessage, now: Timestamp) {
         self.retry = Retry::default();
         self.told_at = Some(now);
         match message.news {
@@ -169,8 +172,9 @@ impl Teller {
         }
         // An unlisted reason may hold all the same: its account has not been looked at yet, or the
         // list is full.
-        let unseen =
-            |reason: &HealthReason| matches!(reason.kind, Kind::FirstPass | Kind::FirstPassOverdue);
+        let unseen = |reason: &HealthReason| {
+            matches!(reason.kind, ReasonKind::FirstPass | ReasonKind::FirstPassOverdue)
+        };
         let is_whole = health.reasons_left_out == 0 && !health.reasons.iter().any(unseen);
         self.topics.retain(|name, topic| {
             if !there.contains_key(name) {

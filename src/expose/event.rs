@@ -1,9 +1,10 @@
 //! Events for hooks, read off what passes did and found: pure.
 //!
 //! One value is one kind of event of one account in one pass, with up to `HELD_MAX` of the channels
-//! it is about, so that a pass over a thousand channels is ten things to tell. [`Seen`] remembers
-//! what was told of gaps and tokens; each gap begins once and ends once. What is remembered is kept
-//! in memory only: what began and ended while no daemon ran is in the ledger, and is not told.
+//! it is about, so that a pass over a thousand channels is ten things to tell.
+//! [`EventsSeen`] remembers the gaps and tokens that were told; each gap begins once and ends once.
+//! This memory is of one process: the ledger alone has a gap that began and ended while no daemon
+//! ran, and nobody is told of it.
 //!
 //! No secret is in an event: neither a token nor a `notify_url`. Deliberately absent: an event for
 //! a step that was only deferred, which the next pass makes.
@@ -102,7 +103,7 @@ pub(crate) struct RecoveryTold {
 
 /// What was seen so far, by account.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct EventsSeen {
     gaps: BTreeMap<AccountName, BTreeMap<ChannelId, Vec<Gap>>>,
     tokens: BTreeMap<AccountName, BTreeMap<ChannelId, Option<Fingerprint>>>,
     /// The recoveries that were over.
@@ -151,7 +152,7 @@ fn events<T: Clone>(
     things.chunks(HELD_MAX).map(one).collect()
 }
 
-impl Seen {
+impl EventsSeen {
     /// The gaps that are known before anything happens: none of them is told.
     pub(crate) fn begin(
         &mut self,

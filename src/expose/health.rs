@@ -7,9 +7,9 @@
 //! first pass, and the credentials of at least one account are accepted (a look has succeeded with
 //! them, and nothing since needs a person); or no account is declared.
 //!
-//! **Status** is that of the most serious reason, and each [`Kind`] of reason has one. The scale is
-//! the table at the top of `health/severity.rs`: [`Status::Failing`] as soon as events of one
-//! channel are lost, [`Status::Degraded`] when something is wrong that loses none yet.
+//! **Status** is that of the most serious reason, and each [`ReasonKind`] has one. The scale is the
+//! table at the top of `health/severity.rs`: [`Status::Failing`] as soon as events of one channel are
+//! lost, [`Status::Degraded`] when something is wrong that loses none yet.
 //!
 //! A channel is *covered now* when it is granted, has not ended by `now`, and delivered everything
 //! it declares when it was last seen. A report grows old, so everything here asks
@@ -29,7 +29,7 @@ mod kind;
 mod reasons;
 mod severity;
 
-pub(crate) use kind::Kind;
+pub(crate) use kind::ReasonKind;
 pub(super) use reasons::NO_DAEMON_RUNS;
 pub(crate) use reasons::PASS_OVERDUE;
 pub(crate) use severity::{Grade, Status};
@@ -57,7 +57,7 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HealthReason {
     /// The kind of reason.
-    pub kind: Kind,
+    pub kind: ReasonKind,
     /// The account it is about, if it is about one.
     pub account: Option<AccountName>,
     /// The channel it is about, if it is about one.
@@ -102,8 +102,8 @@ pub(crate) fn health_of_channel(
     let turning = LoopAge(Duration::ZERO);
     let concerns = |reason: &HealthReason| match (&reason.channel, reason.kind) {
         (Some(name), _) => *name == channel.spec.name,
-        (None, Kind::Undeliverable) => channel.undeliverable.is_some(),
-        (None, Kind::Paused) => is_paused,
+        (None, ReasonKind::Undeliverable) => channel.undeliverable.is_some(),
+        (None, ReasonKind::Paused) => is_paused,
         (None, _) => true,
     };
     let of_account = |reason: &HealthReason| reason.account.as_ref() == Some(account);

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How many connections there may be, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// The most at once.
     pub connections: usize,
     /// How long one may be used, however many requests it carries; without it, as long as its
@@ -38,7 +38,8 @@ pub(crate) struct Limits {
 }
 
 /// The limits of a listener whose answers are made at once.
-pub(crate) const BRISK: Limits = Limits { connections: 64, life: Some(Duration::from_secs(30)) };
+pub(crate) const BRISK: ConnectionLimits =
+    ConnectionLimits { connections: 64, life: Some(Duration::from_secs(30)) };
 
 /// Serves until `shutdown`, then lets what is under way end, for two seconds at most. `admit` says
 /// of each connection who it is, which handlers find among the request's extensions, or that it is
@@ -46,7 +47,7 @@ pub(crate) const BRISK: Limits = Limits { connections: 64, life: Some(Duration::
 pub(crate) async fn serve<L, P>(
     mut listener: L,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     admit: impl Fn(&L::Io) -> Option<P>,
     shutdown: CancellationToken,
 ) where

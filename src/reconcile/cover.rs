@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::coverage::Ledger;
 use crate::coverage::ledger::Sight;
-use crate::coverage::track::Doubt;
+use crate::coverage::track::UnsureWrites;
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, Ask, ChannelId, Spec};
 use crate::model::observed::Look;
@@ -29,7 +29,7 @@ pub(crate) struct Ledgers<'a> {
     pub(super) account: &'a AccountName,
     ledgers: BTreeMap<ChannelId, Ledger>,
     /// The doubt that each channel had before the write that is under way.
-    before: BTreeMap<ChannelId, Option<Doubt>>,
+    before: BTreeMap<ChannelId, Option<UnsureWrites>>,
     /// The ledgers that differ from the store.
     unwritten: BTreeSet<ChannelId>,
 }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     /// A channel whose ledger has this doubt, and a renewal of it.
-    fn world(doubt: Option<Doubt>) -> (Store, AccountName, Vec<Step>) {
+    fn world(doubt: Option<UnsureWrites>) -> (Store, AccountName, Vec<Step>) {
         let (store, spec) = (Store::temporary().unwrap(), spec(1, &["Deals.all"]));
         let mut ledger = Ledger::new(&spec, at(0));
         ledger.doubt = doubt;
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_write_leaves_a_doubt_only_where_it_may_have_been_applied() {
-        let earlier = Doubt { since: at(0), first: at(5), last: at(5) };
+        let earlier = UnsureWrites { since: at(0), first: at(5), last: at(5) };
         for before in [None, Some(earlier)] {
             let (store, account, steps) = world(before);
             let doubt_after = |outcome: Outcome| {

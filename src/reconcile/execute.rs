@@ -25,7 +25,7 @@ use crate::model::learned::half_way;
 use crate::model::life_refused::names_expiry;
 use crate::model::observed::Observed;
 use crate::model::time::Times;
-use crate::plan::limits_learned::Calls;
+use crate::plan::limits_learned::CallFates;
 use crate::plan::step::{Action, Plan, Step};
 use crate::store::StoreError;
 use crate::zoho::client::{Client, DELETE_MAX, ItemVerdict};
@@ -43,7 +43,7 @@ pub struct Execution {
     /// The failure that concerns the account, if there was one.
     pub trouble: Option<AccountTrouble>,
     /// The fate of the writes as whole calls.
-    pub calls: Calls,
+    pub calls: CallFates,
 }
 
 /// A failure that is no channel's own.
@@ -346,7 +346,7 @@ impl Refusals {
 /// size was the fault. The batches still to be sent are then cut to a size that is not known to be
 /// too large.
 fn learn_size(
-    calls: &mut Calls,
+    calls: &mut CallFates,
     batch: &Batch,
     outcomes: &[Outcome],
     batches: &mut VecDeque<Batch>,

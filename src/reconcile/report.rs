@@ -112,12 +112,12 @@ pub struct LastDay {
     /// Since when something of the channel is declared; nothing when there is no ledger.
     pub declared_at: Option<Timestamp>,
     /// The gaps that touch the day, whatever their event, at most [`MISSED_MAX`] and the latest.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<GapSpan>,
 }
 
 /// One gap, without its event and its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Missed {
+pub struct GapSpan {
     /// The beginning.
     pub from: Timestamp,
     /// The end; nothing while the gap is open.
@@ -221,11 +221,11 @@ pub fn count_gaps(
 }
 
 /// The gaps that touch the last day before `zoho_now`.
-fn missed(ledger: &Ledger, zoho_now: Timestamp) -> Vec<Missed> {
+fn missed(ledger: &Ledger, zoho_now: Timestamp) -> Vec<GapSpan> {
     let from = before(zoho_now, DAY);
     let gaps = ledger.gaps(zoho_now).into_iter().filter(|gap| gap.to.is_none_or(|to| to > from));
-    let missed: BTreeSet<Missed> =
-        gaps.map(|gap| Missed { from: gap.from, to: gap.to, kind: gap.kind }).collect();
+    let missed: BTreeSet<GapSpan> =
+        gaps.map(|gap| GapSpan { from: gap.from, to: gap.to, kind: gap.kind }).collect();
     let older = missed.len().saturating_sub(MISSED_MAX);
     missed.into_iter().skip(older).collect()
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{Account, Credentials};
-use crate::model::backfill::Rule;
+use crate::model::backfill::BackfillRule;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition::{Condition, Match, Selection};
 use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
@@ -22,7 +22,7 @@ use crate::model::hooks::{HookEvent, Hooks};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::product::Product;
 use crate::model::rotation::Rotation;
-use crate::model::secret::{Origin, Parts, Secret};
+use crate::model::secret::{FingerprintParts, Origin, Secret};
 use crate::model::version::ApiVersion;
 
 use super::database::Store;
@@ -45,7 +45,7 @@ pub struct Restored {
 
 /// How much the last good desired state declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Declared {
+pub struct DeclaredCounts {
     /// Accounts, with or without channels.
     pub accounts: usize,
     /// Channels, over all accounts.
@@ -61,12 +61,12 @@ pub struct Lives {
     /// How long one call may take.
     pub request_timeout: Duration,
     /// Each channel's.
-    pub channels: Vec<LifeAsked>,
+    pub channels: Vec<ChannelLife>,
 }
 
 /// The life that a channel asks for.
 #[derive(Debug)]
-pub struct LifeAsked {
+pub struct ChannelLife {
     /// Its account.
     pub account: AccountName,
     /// Its id.
@@ -130,15 +130,15 @@ impl Store {
     }
 
     /// How much is declared in the last good desired state; nothing when there never was one.
-    pub fn declared(&self) -> Result<Declared, StoreError> {
+    pub fn declared(&self) -> Result<DeclaredCounts, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else {
-            return Ok(Declared::default());
+            return Ok(DeclaredCounts::default());
         };
         let below = |kind: &str| {
             let prefix = format!("{}{kind}/", keys::generation(current.generation));
             self.desired.keys_that(&prefix, |_| true).map(|keys| keys.len())
         };
-        Ok(Declared { accounts: below("account")?, channels: below("channel")? })
+        Ok(DeclaredCounts { accounts: below("account")?, channels: below("channel")? })
     }
 
     /// The accounts of the last good desired state; none when there never was one.
@@ -161,7 +161,7 @@ impl Store {
             DesiredEntry::Account(_) | DesiredEntry::Former(_) => {}
             DesiredEntry::Channel(channel) => {
                 let ChannelValue { account, id, lifetime, renew_before, .. } = channel;
-                lives.channels.push(LifeAsked { account, id, lifetime, renew_before });
+                lives.channels.push(ChannelLife { account, id, lifetime, renew_before });
             }
         })?;
         Ok(lives)
@@ -413,7 +413,7 @@ struct ChannelValue {
     conditions: Vec<ConditionValue>,
     mode: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    backfill: Option<Rule>,
+    backfill: Option<BackfillRule>,
 }
 
 /// How tokens are made, without the key.
@@ -510,7 +510,7 @@ fn entries_of(desired: &Desired) -> impl Iterator<Item = (String, DesiredEntry)>
 /// The fingerprint of the entries as they are in the store, in the order of their keys, whatever a
 /// later version makes of them.
 #[derive(Default)]
-struct Over(Parts);
+struct Over(FingerprintParts);
 
 impl Over {
     /// `key` with its generation, which is left out.

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::coverage::gap::{GapCause, GapKind};
     use crate::coverage::reception::Reception;
-    use crate::coverage::track::{Doubt, Open, Stretch, Track};
+    use crate::coverage::track::{Open, Stretch, Track, UnsureWrites};
     use crate::model::events::Operation;
     use crate::model::secret::Fingerprint;
 
@@ -110,7 +110,7 @@ mod tests {
             notify_url: Fingerprint(u64::MAX),
             expiry: Some(at(24)),
             sure: at(2),
-            doubt: Some(Doubt { since: at(3), first: at(27), last: at(28) }),
+            doubt: Some(UnsureWrites { since: at(3), first: at(27), last: at(28) }),
             tracks: vec![Track {
                 module: "Deals".into(),
                 operation: Operation::Edit,

@@ -16,7 +16,7 @@ use crate::backfill::Recovery;
 use crate::backfill::delivery::Delivery;
 use crate::backfill::read::Read;
 use crate::model::channel::{AccountName, ChannelId};
-use crate::model::records::{List, Row};
+use crate::model::records::{List, RecordRow};
 use crate::model::time::Timestamp;
 
 use super::database::Store;
@@ -40,7 +40,7 @@ pub struct RowsKept {
     /// Which list they are from.
     pub list: List,
     /// The rows.
-    pub rows: Vec<Row>,
+    pub rows: Vec<RecordRow>,
 }
 
 impl Store {
@@ -187,9 +187,9 @@ pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backfill::classify::Missed;
+    use crate::backfill::classify::MissedChanges;
     use crate::backfill::freeze::freeze;
-    use crate::backfill::pace::Answer;
+    use crate::backfill::pace::ReceiverAnswer;
     use crate::backfill::read::Doubt;
     use crate::backfill::{Lost, State};
     use crate::coverage::gap::{GapCause, GapKind};
@@ -201,8 +201,8 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn row(id: i64) -> Row {
-        Row { id: id.to_string(), at: at(150 + id), created: Some(at(0)) }
+    fn row(id: i64) -> RecordRow {
+        RecordRow { id: id.to_string(), at: at(150 + id), created: Some(at(0)) }
     }
 
     fn recovery(number: u64) -> Recovery {
@@ -233,12 +233,13 @@ mod tests {
     #[test]
     fn a_frozen_recovery_has_its_deliveries_until_they_are_dropped() {
         let (store, acme) = (Store::temporary().unwrap(), testing::acme());
-        let (mut recovery, mut missed) = (recovery(7), Missed::default());
+        let (mut recovery, mut missed) = (recovery(7), MissedChanges::default());
         (0..120).for_each(|id| missed.take(&recovery.gaps, List::Changed, &row(id % 40)));
         let (frozen, deliveries) = freeze(missed, at(300));
         (recovery.frozen, recovery.state) = (Some(frozen), State::Handing);
         let progress = std::mem::take(&mut recovery.progress);
-        recovery.progress = progress.answered(&deliveries[0], &Answer::of(422, None), at(301));
+        recovery.progress =
+            progress.answered(&deliveries[0], &ReceiverAnswer::of(422, None), at(301));
         store.freeze(&acme, &recovery, &deliveries).unwrap();
         store.freeze(&acme, &super::tests::recovery(70), &deliveries).unwrap();
         assert_eq!(store.recoveries(&acme).unwrap()[0], recovery);

@@ -18,7 +18,7 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 use tracing::warn;
 
-use super::Lost;
+use super::LostLines;
 
 /// The queue, as everybody holds it who writes to it.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ struct LineQueue {
     bytes: usize,
     /// A line was taken out and is being written.
     is_writing: bool,
-    lost: Lost,
+    lost: LostLines,
     /// How many of those somebody was told of.
     told: u64,
 }
@@ -77,7 +77,7 @@ impl Lossy {
     }
 
     /// The lines lost so far.
-    pub(super) fn lost(&self) -> Lost {
+    pub(super) fn lost(&self) -> LostLines {
         self.queue().lost
     }
 
@@ -197,7 +197,7 @@ mod tests {
         lossy.drain(PATIENCE);
         let written: Vec<u8> = told.try_iter().flatten().collect();
         assert_eq!(written, b"one\ntwo\nthree\n");
-        assert_eq!(lossy.lost(), Lost::default());
+        assert_eq!(lossy.lost(), LostLines::default());
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         told.recv().unwrap();
         (0..3000).for_each(|_| lossy.push(&line));
         // One is being written, and 1024 wait.
-        assert_eq!(lossy.lost(), Lost { lines: 3000 - 1024, is_broken: false });
+        assert_eq!(lossy.lost(), LostLines { lines: 3000 - 1024, is_broken: false });
         lossy.drain(Duration::from_millis(1));
         assert_eq!(lossy.queue().lines.len(), 1024);
     }
@@ -231,10 +231,10 @@ mod tests {
             false => Err(io::ErrorKind::BrokenPipe.into()),
         });
         for (is_good, lost) in [
-            (true, Lost { lines: 0, is_broken: false }),
-            (false, Lost { lines: 1, is_broken: true }),
-            (false, Lost { lines: 2, is_broken: true }),
-            (true, Lost { lines: 2, is_broken: false }),
+            (true, LostLines { lines: 0, is_broken: false }),
+            (false, LostLines { lines: 1, is_broken: true }),
+            (false, LostLines { lines: 2, is_broken: true }),
+            (true, LostLines { lines: 2, is_broken: false }),
         ] {
             lossy.push(b"line\n");
             tell.send(is_good).unwrap();

@@ -36,7 +36,7 @@ use super::spot;
 use super::time::ZohoTime;
 use super::transport::{Exchange, Transport};
 use super::veil::Veil;
-use super::wire::{self, Answer, Item};
+use super::wire::{self, Item, WriteAnswer};
 
 pub(crate) use super::bounds::PATIENCE_MAX;
 pub(crate) use super::wire::ItemVerdict;
@@ -273,11 +273,11 @@ impl Client {
             Error { operation, writing: true, kind }
         };
         match wire::read_answer(&response.body, &self.veil) {
-            Ok(Answer::Items(items)) => Ok(items),
-            Ok(Answer::Bare(refused)) => {
+            Ok(WriteAnswer::Items(items)) => Ok(items),
+            Ok(WriteAnswer::Bare(refused)) => {
                 Err(replies::refused_error(operation, true, response, refused))
             }
-            Ok(Answer::BareSuccess) => {
+            Ok(WriteAnswer::BareSuccess) => {
                 Err(unreadable("it says SUCCESS and names no channel".to_owned()))
             }
             Err(_) if response.status >= 300 => {
@@ -656,7 +656,8 @@ mod tests {
 
     fn check(items: &[String]) -> Vec<String> {
         let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
-        let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes(), &Veil::default()) else {
+        let Ok(WriteAnswer::Items(items)) = wire::read_answer(body.as_bytes(), &Veil::default())
+        else {
             panic!("no items")
         };
         let words = |verdict: &ItemVerdict| match verdict {
@@ -709,7 +710,8 @@ mod tests {
         };
         let check = |items: &[String]| {
             let body = format!(r#"{{"watch":[{}]}}"#, items.join(","));
-            let Ok(Answer::Items(items)) = wire::read_answer(body.as_bytes(), &Veil::default())
+            let Ok(WriteAnswer::Items(items)) =
+                wire::read_answer(body.as_bytes(), &Veil::default())
             else {
                 panic!("no items")
             };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::exchange::{Request, Response};
-use crate::model::records::{List, PAGE_MAX, Place, RecordsAsk, RecordsPage, Row};
+use crate::model::records::{List, PAGE_MAX, Place, RecordRow, RecordsAsk, RecordsPage};
 use crate::model::time::Timestamp;
 
 use super::error::{Error, Kind};
@@ -64,7 +64,7 @@ pub(super) fn read(list: List, response: &Response, veil: &Veil) -> Result<Recor
         return Err(Error { operation: OPERATION, writing: false, kind });
     };
     let ListBody { data, info } = body;
-    let rows = data.iter().map(|row| read_row(list, row)).collect::<Option<Vec<Row>>>();
+    let rows = data.iter().map(|row| read_row(list, row)).collect::<Option<Vec<RecordRow>>>();
     let rows = rows.ok_or_else(|| hidden(list))?;
     Ok(RecordsPage { rows, more: info.more_records, token: info.next_page_token })
 }
@@ -84,7 +84,7 @@ struct Info {
     next_page_token: Option<String>,
 }
 
-fn read_row(list: List, row: &Value) -> Option<Row> {
+fn read_row(list: List, row: &Value) -> Option<RecordRow> {
     let id = match row.get("id")? {
         Value::String(id) => id.clone(),
         Value::Number(id) => id.to_string(),
@@ -95,7 +95,7 @@ fn read_row(list: List, row: &Value) -> Option<Row> {
         List::Changed => "Modified_Time",
         List::Deleted => "deleted_time",
     })?;
-    Some(Row { id, at, created: time("Created_Time") })
+    Some(RecordRow { id, at, created: time("Created_Time") })
 }
 
 /// No list of a module whose times are not shown can be read on.
@@ -162,7 +162,8 @@ mod tests {
             "info":{"per_page":200,"more_records":true,"next_page_token":"t","count":2}}"#;
         let page = answer(List::Changed, 200, body).unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let row = |id: &str, second: &str, created| Row { id: id.into(), at: at(second), created };
+        let row =
+            |id: &str, second: &str, created| RecordRow { id: id.into(), at: at(second), created };
         let rows = vec![
             row("7", "2026-03-01T10:00:05Z", Some(at("2026-03-01T10:00:00Z"))),
             row("8", "2026-03-01T10:00:06Z", None),

@@ -11,7 +11,7 @@ use crate::model::time::{Timestamp, span};
 
 use super::error::{Error, Kind};
 use super::veil::Veil;
-use super::wire::{self, Answer, Refused};
+use super::wire::{self, Refused, WriteAnswer};
 
 /// A dead token, told from a missing scope, which a new token does not mend.
 pub(super) fn is_invalid_token(response: &Response) -> bool {
@@ -23,8 +23,8 @@ pub(super) fn is_invalid_token(response: &Response) -> bool {
 
 fn error_of(response: &Response, veil: &Veil) -> Option<Refused> {
     match wire::read_answer(&response.body, veil) {
-        Ok(Answer::Bare(refused)) => Some(refused),
-        Ok(Answer::Items(_) | Answer::BareSuccess) | Err(_) => None,
+        Ok(WriteAnswer::Bare(refused)) => Some(refused),
+        Ok(WriteAnswer::Items(_) | WriteAnswer::BareSuccess) | Err(_) => None,
     }
 }
 

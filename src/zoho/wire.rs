@@ -343,7 +343,7 @@ pub struct Refused {
 
 /// The body of an answer to a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum WriteAnswer {
     /// It has `watch`: one item a channel, in request order; on DELETE one a (channel, module).
     Items(Vec<Item>),
     /// It is a bare error.
@@ -356,17 +356,17 @@ pub enum Answer {
 ///
 /// # Errors
 /// The reason why it is no answer, in words that the veil has seen.
-pub fn read_answer(body: &[u8], veil: &Veil) -> Result<Answer, String> {
+pub fn read_answer(body: &[u8], veil: &Veil) -> Result<WriteAnswer, String> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| veil.words(&error.to_string()))?;
     if let Some(items) = value.get("watch").and_then(Value::as_array) {
-        return Ok(Answer::Items(items.iter().map(|item| read_item(item, veil)).collect()));
+        return Ok(WriteAnswer::Items(items.iter().map(|item| read_item(item, veil)).collect()));
     }
     if value.get("code").and_then(Value::as_str) == Some("SUCCESS") {
-        return Ok(Answer::BareSuccess);
+        return Ok(WriteAnswer::BareSuccess);
     }
     if value.get("code").is_some() || value.get("error").is_some() {
-        return Ok(Answer::Bare(read_refused(&value, veil)));
+        return Ok(WriteAnswer::Bare(read_refused(&value, veil)));
     }
     Err("it has neither `watch` nor `code`".to_owned())
 }

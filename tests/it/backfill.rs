@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use channelkeeper::backfill::standing::Why;
-use channelkeeper::backfill::{Held, Recovery, Standing, State};
+use channelkeeper::backfill::standing::StuckWhy;
+use channelkeeper::backfill::{HeldFor, Recovery, Standing, State};
 use channelkeeper::daemon::actions;
 use channelkeeper::daemon::requests::GapsRequest;
-use channelkeeper::model::backfill::{Mode, Rule};
+use channelkeeper::model::backfill::{BackfillMode, BackfillRule};
 use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::events::Operation;
 use channelkeeper::model::exchange::{Request, Response};
@@ -109,7 +109,7 @@ impl Receiver {
 
 /// One channel over everything of Deals, whose missed events are handed over by this rule; its org
 /// lets records be read.
-fn world(rule: Option<Rule>, knobs: RecordKnobs) -> (World, Arc<Receiver>, ChannelId) {
+fn world(rule: Option<BackfillRule>, knobs: RecordKnobs) -> (World, Arc<Receiver>, ChannelId) {
     let knobs = Knobs { records: knobs, ..Knobs::default() };
     let mut world = World::new(knobs, &[("acme", ApiVersion::V8)]);
     world.zoho().add_org(Org::new("acme").reading());
@@ -125,8 +125,8 @@ fn world(rule: Option<Rule>, knobs: RecordKnobs) -> (World, Arc<Receiver>, Chann
     (world, receiver, id)
 }
 
-fn on() -> Option<Rule> {
-    Some(Rule::new(Mode::On))
+fn on() -> Option<BackfillRule> {
+    Some(BackfillRule::new(BackfillMode::On))
 }
 
 fn change(world: &World, operation: Operation, ids: impl IntoIterator<Item = u64>) {
@@ -344,7 +344,7 @@ async fn a_receiver_that_is_down_gets_the_oldest_recovery_alone_and_a_gap_meanwh
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_refuses_a_canary_gets_nothing_until_it_takes_one_again() {
-    let slow = Rule { rate: 1, ..Rule::new(Mode::On) };
+    let slow = BackfillRule { rate: 1, ..BackfillRule::new(BackfillMode::On) };
     let (mut world, receiver, id) = world(Some(slow), RecordKnobs::default());
     world.desired.settings.canary_every = Some(30 * SECOND);
     world.start();
@@ -399,8 +399,8 @@ async fn a_receiver_that_is_gone_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn what_is_planned_or_too_much_waits_for_a_person() {
     let rules = [
-        (Rule::new(Mode::Plan), Held::Plan),
-        (Rule { most: 10, ..Rule::new(Mode::On) }, Held::Most),
+        (BackfillRule::new(BackfillMode::Plan), HeldFor::Plan),
+        (BackfillRule { most: 10, ..BackfillRule::new(BackfillMode::On) }, HeldFor::Most),
     ];
     for (rule, why) in rules {
         let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
@@ -421,7 +421,7 @@ async fn what_is_planned_or_too_much_waits_for_a_person() {
         assert_eq!(standing.states["held"], 1, "{standing:?}");
         assert!(standing.waiting > 250, "{standing:?}");
         let is_a_reason = !standing.stuck.is_empty();
-        assert_eq!(is_a_reason, why == Held::Most, "a plan waits because it was asked to");
+        assert_eq!(is_a_reason, why == HeldFor::Most, "a plan waits because it was asked to");
         assert!(receiver.came().is_empty());
         let acme = "acme".parse().expect("a name");
         let number = all[0].number;
@@ -454,14 +454,14 @@ async fn without_a_rule_or_a_scope_nothing_is_handed_over_and_channels_are_kept_
     let State::Unreadable { why, .. } = &all[0].state else { panic!("{all:?}") };
     assert_eq!(why, "the token lacks the scope ZohoCRM.modules.deals.READ");
     let standing = standing(&world);
-    assert_eq!(standing.stuck[0].why, Why::Unreadable(why.clone()), "{standing:?}");
+    assert_eq!(standing.stuck[0].why, StuckWhy::Unreadable(why.clone()), "{standing:?}");
     assert!(receiver.came().is_empty());
     assert!(world.is_covered("acme", id, world.now()), "renewed as ever");
 }
 
 #[tokio::test(start_paused = true)]
 async fn reading_stays_within_its_credits_and_goes_on_the_next_day() {
-    let rule = Rule { credits: 2, ..Rule::new(Mode::On) };
+    let rule = BackfillRule { credits: 2, ..BackfillRule::new(BackfillMode::On) };
     let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
     lapse(&mut world, id).await;
     world.pass_time(20 * HOUR).await;
@@ -494,7 +494,7 @@ async fn a_page_token_that_zoho_keeps_refusing_ends_in_a_person_and_costs_few_cr
     assert!(why.starts_with("Zoho refused 8 page tokens in a row: "), "{why}");
     assert!(all[0].credits < 20, "{all:?}");
     assert!(receiver.came().is_empty());
-    assert_eq!(standing(&world).stuck[0].why, Why::Unreadable(why.clone()));
+    assert_eq!(standing(&world).stuck[0].why, StuckWhy::Unreadable(why.clone()));
     let after_an_hour = all[0].credits;
     world.pass_time(20 * HOUR).await;
     assert_eq!(recoveries(&world)[0].credits, after_an_hour, "not before a day is over");
@@ -623,7 +623,7 @@ async fn records_of_bigin_and_recruit_are_recovered_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_that_begins_during_the_hand_over_is_another_recovery() {
-    let slow = Rule { rate: 1, ..Rule::new(Mode::On) };
+    let slow = BackfillRule { rate: 1, ..BackfillRule::new(BackfillMode::On) };
     let (mut world, receiver, id) = world(Some(slow), RecordKnobs::default());
     lapse(&mut world, id).await;
     while receiver.came().is_empty() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use channelkeeper::model::version::ApiVersion;
-use channelkeeper::plan::calls::{Calls, expected};
+use channelkeeper::plan::calls::{DailyCalls, expected};
 use channelkeeper::simulator::knobs::{PostLive, ThrottledCode};
 use channelkeeper::simulator::{Hand, Knobs};
 
@@ -33,7 +33,7 @@ fn declared(groups: &[(usize, Duration)]) -> World {
 fn estimate(world: &World, days: f64) -> BTreeMap<&'static str, f64> {
     let account = &world.desired.accounts[&"acme".parse().expect("a name")];
     let audits = DAY.as_secs_f64() / AUDIT.as_secs_f64();
-    let Calls { renewals, looks, tokens } =
+    let DailyCalls { renewals, looks, tokens } =
         expected(&account.account.name, &account.account.policy, &account.specs, audits);
     BTreeMap::from([
         ("renewals", renewals * days),

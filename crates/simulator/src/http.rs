@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin::AdminCall;
 use super::change::Delivery;
-use super::reply::{Answer, JSON_TYPE, Reply, http_date};
+use super::reply::{JSON_TYPE, Reply, TimedReply, http_date};
 use super::state::Zoho;
 use crate::model::exchange::{Request, Response};
 
@@ -103,7 +103,7 @@ impl Face {
         (self.clock)().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
-    fn answer(&self, request: &Request) -> Answer {
+    fn answer(&self, request: &Request) -> TimedReply {
         let now = self.now();
         lock(&self.zoho).answer(request, now)
     }
@@ -169,7 +169,7 @@ impl Drop for CallUnderWay {
 }
 
 /// Makes an answer happen on the connection.
-async fn realise(answer: Answer, cut: &Cut) -> HttpResponse {
+async fn realise(answer: TimedReply, cut: &Cut) -> HttpResponse {
     if !answer.delay.is_zero() {
         tokio::select! {
             () = wait(answer.delay) => {}

@@ -30,13 +30,13 @@ pub(crate) struct Asked {
 }
 
 /// One item under the reader's eye.
-pub(crate) struct Item<'a> {
+pub(crate) struct WriteItem<'a> {
     pub(crate) value: &'a Value,
     pub(crate) index: usize,
     pub(crate) write: &'a Write<'a>,
 }
 
-impl Item<'_> {
+impl WriteItem<'_> {
     /// Reads every key, and insists on those that are mandatory.
     pub(crate) fn read(&self, mandatory: &[&str]) -> Result<Asked, Value> {
         if !self.value.is_object() {

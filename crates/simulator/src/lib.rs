@@ -62,6 +62,6 @@ pub use records::bulk::Bulk;
 pub use records::knobs::RecordKnobs;
 pub use records::lives::Times;
 pub use records::missed::{Missed, Why};
-pub use reply::{Answer, Reply};
+pub use reply::{Reply, TimedReply};
 pub use state::{Heard, Zoho};
 pub use truth::Covered;

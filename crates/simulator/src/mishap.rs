@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::faults::Fault;
 use super::knobs::Knobs;
 use super::oauth;
-use super::reply::{Answer, Reply, bare, http_date, json_response, throttled, url_pattern};
+use super::reply::{Reply, TimedReply, bare, http_date, json_response, throttled, url_pattern};
 use crate::model::exchange::Response;
 
 /// The reply of a fault that has the call for itself: nothing was applied.
@@ -46,8 +46,8 @@ pub(crate) fn instead(fault: &Fault, knobs: &Knobs) -> Reply {
 }
 
 /// The answer that a reply becomes under all other faults, and its `Date`.
-pub(crate) fn laid_over(reply: Reply, faults: &[Fault], now: Timestamp) -> Answer {
-    let mut answer = Answer { reply, delay: Duration::ZERO };
+pub(crate) fn laid_over(reply: Reply, faults: &[Fault], now: Timestamp) -> TimedReply {
+    let mut answer = TimedReply { reply, delay: Duration::ZERO };
     if let Reply::Response(response) = &mut answer.reply {
         for fault in faults {
             spoil(response, fault);

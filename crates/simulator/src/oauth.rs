@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::form;
 use super::knobs::{ApiDomain, Knobs};
-use super::operation::Operation;
+use super::operation::WatchOperation;
 use super::org::{AccessToken, OrgState};
 use super::orgs::Orgs;
 use super::reply::{bare, json_response};
@@ -71,7 +71,7 @@ impl Bearer {
     }
 
     /// True when one of its scopes lets this operation through.
-    pub(crate) fn may(&self, operation: Operation) -> bool {
+    pub(crate) fn may(&self, operation: WatchOperation) -> bool {
         let stem = self.product.scope("");
         let suffices = |suffix: &str| suffices(operation).contains(&suffix.to_uppercase().as_str());
         self.scopes.iter().any(|scope| scope.strip_prefix(&stem).is_some_and(suffices))
@@ -118,7 +118,7 @@ pub(crate) fn access_denied() -> Response {
 }
 
 /// The tokens that somebody was given.
-pub(crate) struct Grant {
+pub(crate) struct TokensGiven {
     product: Product,
     access_token: String,
     refresh_token: Option<String>,
@@ -131,7 +131,7 @@ impl OrgState {
         refresh_token: &str,
         knobs: &Knobs,
         now: Timestamp,
-    ) -> Result<Grant, Response> {
+    ) -> Result<TokensGiven, Response> {
         if !self.refresh_tokens.iter().any(|known| known == refresh_token) {
             return Err(refused("invalid_code"));
         }
@@ -139,7 +139,12 @@ impl OrgState {
         self.issue(refresh_token, scopes, knobs, now)
     }
 
-    fn exchanged(&mut self, code: &str, knobs: &Knobs, now: Timestamp) -> Result<Grant, Response> {
+    fn exchanged(
+        &mut self,
+        code: &str,
+        knobs: &Knobs,
+        now: Timestamp,
+    ) -> Result<TokensGiven, Response> {
         let ends = self.codes.remove(code).ok_or_else(|| refused("invalid_code"))?;
         if ends <= now {
             return Err(refused("invalid_code"));
@@ -148,7 +153,11 @@ impl OrgState {
     }
 
     /// A refresh token that is new, with its first access token.
-    pub(crate) fn granted(&mut self, knobs: &Knobs, now: Timestamp) -> Result<Grant, Response> {
+    pub(crate) fn granted(
+        &mut self,
+        knobs: &Knobs,
+        now: Timestamp,
+    ) -> Result<TokensGiven, Response> {
         let refresh_token = self.make("refresh");
         self.refresh_tokens.push_back(refresh_token.clone());
         if self.refresh_tokens.len() > knobs.refresh_tokens_max {
@@ -156,7 +165,7 @@ impl OrgState {
         }
         let scopes = self.org.scopes_by(knobs);
         let grant = self.issue(&refresh_token, scopes, knobs, now)?;
-        Ok(Grant { refresh_token: Some(refresh_token), ..grant })
+        Ok(TokensGiven { refresh_token: Some(refresh_token), ..grant })
     }
 
     fn credentialed(
@@ -165,7 +174,7 @@ impl OrgState {
         scope: &str,
         knobs: &Knobs,
         now: Timestamp,
-    ) -> Result<Grant, Response> {
+    ) -> Result<TokensGiven, Response> {
         let own = format!("{}.{}", self.org.product.traits().scopes, self.org.org_id);
         if soid != own {
             return Err(refused("invalid_soid"));
@@ -189,7 +198,7 @@ impl OrgState {
         scopes: Vec<String>,
         knobs: &Knobs,
         now: Timestamp,
-    ) -> Result<Grant, Response> {
+    ) -> Result<TokensGiven, Response> {
         let asked = self.asked.entry(source.to_owned()).or_default();
         let horizon = time::before(now, THROTTLE_WINDOW);
         asked.retain(|at| *at > horizon);
@@ -211,7 +220,7 @@ impl OrgState {
         self.keep(token, knobs.live_tokens_max, now);
         self.counters.tokens_issued += 1;
         let product = self.org.product;
-        Ok(Grant { product, access_token: value, refresh_token: None, scope })
+        Ok(TokensGiven { product, access_token: value, refresh_token: None, scope })
     }
 
     /// Keeps a token; of those of the same source the oldest dies when there are too many.
@@ -243,7 +252,7 @@ impl OrgState {
 }
 
 /// The body that hands tokens over.
-pub(crate) fn reply(grant: &Grant, knobs: &Knobs, base: &str) -> Value {
+pub(crate) fn reply(grant: &TokensGiven, knobs: &Knobs, base: &str) -> Value {
     let mut body = json!({
         "access_token": grant.access_token,
         "token_type": "Bearer",
@@ -287,13 +296,13 @@ pub(crate) fn covers(held: &str, asked: &str) -> bool {
 }
 
 /// Which scopes let an operation through (v7 pages; Kaizen #14 for DELETE).
-fn suffices(operation: Operation) -> &'static [&'static str] {
+fn suffices(operation: WatchOperation) -> &'static [&'static str] {
     match operation {
-        Operation::List => &["ALL", "READ"],
-        Operation::Enable => &["ALL", "CREATE", "WRITE"],
-        Operation::Replace => &["ALL", "WRITE", "UPDATE"],
-        Operation::Patch => &["ALL", "WRITE", "UPDATE"],
-        Operation::Disable => &["ALL", "DELETE"],
+        WatchOperation::List => &["ALL", "READ"],
+        WatchOperation::Enable => &["ALL", "CREATE", "WRITE"],
+        WatchOperation::Replace => &["ALL", "WRITE", "UPDATE"],
+        WatchOperation::Patch => &["ALL", "WRITE", "UPDATE"],
+        WatchOperation::Disable => &["ALL", "DELETE"],
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::version::ApiVersion;
 
 /// The operation that a method asks of the watch path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub(crate) enum WatchOperation {
     List,
     Enable,
     Replace,
@@ -18,14 +18,14 @@ pub(crate) enum Operation {
     Disable,
 }
 
-impl Operation {
-    pub(crate) fn of(method: &str) -> Option<Operation> {
+impl WatchOperation {
+    pub(crate) fn of(method: &str) -> Option<WatchOperation> {
         match method {
-            "GET" => Some(Operation::List),
-            "POST" => Some(Operation::Enable),
-            "PUT" => Some(Operation::Replace),
-            "PATCH" => Some(Operation::Patch),
-            "DELETE" => Some(Operation::Disable),
+            "GET" => Some(WatchOperation::List),
+            "POST" => Some(WatchOperation::Enable),
+            "PUT" => Some(WatchOperation::Replace),
+            "PATCH" => Some(WatchOperation::Patch),
+            "DELETE" => Some(WatchOperation::Disable),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use super::knobs::Knobs;
 use super::records::missed::MissedList;
 use super::records::store::Records;
 use super::records::subscribers::Subscribers;
-use super::truth::Ledger;
+use super::truth::IntervalLedger;
 use crate::model::credits::Edition;
 use crate::model::product::Product;
 use crate::model::time;
@@ -150,12 +150,12 @@ pub(crate) struct OrgState {
     pub(crate) made_at: BTreeMap<i64, Timestamp>,
     /// The holdings of other orgs that the same credentials led to, by how the ids there begin.
     elsewhere: BTreeMap<String, Holdings>,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: IntervalLedger,
     pub(crate) subscribers: Subscribers,
     pub(crate) records: Records,
     pub(crate) missed: MissedList,
     pub(crate) counters: Counters,
-    pub(crate) credits: Credits,
+    pub(crate) credits: OrgCredits,
     pub(crate) in_flight: usize,
     /// Oldest first; dead ones are kept until the next is given out, so that a late call still
     /// names its org.
@@ -189,12 +189,12 @@ impl OrgState {
             digits: ORG_DIGITS.to_owned(),
             made_at: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
-            ledger: Ledger::default(),
+            ledger: IntervalLedger::default(),
             subscribers: Subscribers::default(),
             records: Records::default(),
             missed: MissedList::default(),
             counters: Counters::default(),
-            credits: Credits::default(),
+            credits: OrgCredits::default(),
             in_flight: 0,
             tokens: VecDeque::new(),
             asked: BTreeMap::new(),
@@ -251,12 +251,12 @@ impl OrgState {
 
 /// Calls of the last 24 hours, counted by the minute.
 #[derive(Debug, Default)]
-pub(crate) struct Credits {
+pub(crate) struct OrgCredits {
     minutes: VecDeque<(i64, u64)>,
     used: u64,
 }
 
-impl Credits {
+impl OrgCredits {
     /// The credits used in the last 24 hours.
     pub(crate) fn used(&mut self, now: Timestamp) -> u64 {
         let minute = minute_of(now);
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn credits_come_back_after_a_day() {
         let start: Timestamp = "2026-01-01T00:00:30Z".parse().unwrap();
-        let mut credits = Credits::default();
+        let mut credits = OrgCredits::default();
         assert_eq!(credits.spend(1, start), 1);
         assert_eq!(credits.spend(1, start), 2);
         assert_eq!(credits.spend(1, time::after(start, Duration::from_secs(86_000))), 3);

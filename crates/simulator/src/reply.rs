@@ -10,7 +10,7 @@ use crate::model::exchange::Response;
 
 /// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct TimedReply {
     /// The reply.
     pub reply: Reply,
     /// How long it takes to arrive.

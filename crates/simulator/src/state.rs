@@ -19,12 +19,12 @@ use super::knobs::{BadKnob, Knobs};
 use super::mishap;
 use super::modules;
 use super::oauth::{self, Bearer};
-use super::operation::{Operation, Write};
+use super::operation::{WatchOperation, Write};
 use super::org::{Org, OrgState};
 use super::orgs::Orgs;
 use super::records::read;
 use super::records::route::Route;
-use super::reply::{Answer, Reply, bare, throttled, url_pattern};
+use super::reply::{Reply, TimedReply, bare, throttled, url_pattern};
 use super::rows;
 use super::truth::Covered;
 use super::watch;
@@ -91,7 +91,7 @@ impl Zoho {
     }
 
     /// Zoho's answer to this request at this instant.
-    pub fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
+    pub fn answer(&mut self, request: &Request, now: Timestamp) -> TimedReply {
         if request.path == device::PAGE {
             let page = device::page(&mut self.orgs, request, now);
             return mishap::laid_over(Reply::Response(page), &[], now);
@@ -231,7 +231,7 @@ impl Zoho {
         let Some((_, version)) = Product::of_watch_path(&request.path) else {
             return url_pattern();
         };
-        let Some(operation) = Operation::of(request.method) else {
+        let Some(operation) = WatchOperation::of(request.method) else {
             let message = "The http request method type is not a valid one";
             return bare(knobs.bad_method_status, "INVALID_REQUEST_METHOD", message, &json!({}));
         };
@@ -258,11 +258,11 @@ impl Zoho {
         let (digits, base) = (state.digits.clone(), &request.base);
         let write = Write { knobs, product, version, base, digits: &digits, faults, now };
         let mut response = match operation {
-            Operation::List => rows::list(state, request, &write),
-            Operation::Enable | Operation::Replace | Operation::Patch => {
+            WatchOperation::List => rows::list(state, request, &write),
+            WatchOperation::Enable | WatchOperation::Replace | WatchOperation::Patch => {
                 watch::write(state, operation, request, &write)
             }
-            Operation::Disable => watch::disable(state, request, &write),
+            WatchOperation::Disable => watch::disable(state, request, &write),
         };
         response.headers.extend(headers);
         response

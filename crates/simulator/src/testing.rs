@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Answer, Fault, Knobs, Org, Rule, Zoho};
+use super::{Fault, Knobs, Org, Rule, TimedReply, Zoho};
 use crate::model::exchange::{Request, Response};
 use crate::model::product::Product;
 use crate::model::time;
@@ -68,7 +68,7 @@ impl World {
         }
     }
 
-    pub(crate) fn answer(&mut self, request: &Request) -> Answer {
+    pub(crate) fn answer(&mut self, request: &Request) -> TimedReply {
         self.zoho.answer(request, self.now)
     }
 

@@ -53,11 +53,11 @@ struct IntervalKey {
 
 /// All intervals of one org.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct IntervalLedger {
     spans: BTreeMap<IntervalKey, Vec<Span>>,
 }
 
-impl Ledger {
+impl IntervalLedger {
     /// Takes note that at `now` one state of a channel gave way to another.
     pub(crate) fn turn(
         &mut self,
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    fn brief(ledger: &Ledger) -> Vec<(String, i64, i64)> {
+    fn brief(ledger: &IntervalLedger) -> Vec<(String, i64, i64)> {
         ledger
             .all()
             .into_iter()
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_renewal_extends_and_a_late_one_leaves_a_gap() {
-        let mut ledger = Ledger::default();
+        let mut ledger = IntervalLedger::default();
         let (first, second, third) = (
             channel(&["Deals.edit"], "u", 10),
             channel(&["Deals.edit"], "u", 20),
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_edit_cuts_what_it_takes_away_and_a_deletion_cuts_all() {
-        let mut ledger = Ledger::default();
+        let mut ledger = IntervalLedger::default();
         let both = channel(&["Deals.edit", "Leads.create"], "u", 100);
         let one = channel(&["Deals.edit"], "u", 100);
         ledger.turn(None, Some(&both), at(0));
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn another_url_is_another_interval() {
-        let mut ledger = Ledger::default();
+        let mut ledger = IntervalLedger::default();
         let (old, new) = (channel(&["Deals.edit"], "a", 100), channel(&["Deals.edit"], "b", 100));
         ledger.turn(None, Some(&old), at(0));
         ledger.turn(Some(&old), Some(&new), at(5));
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_lasted_no_time_was_not() {
-        let mut ledger = Ledger::default();
+        let mut ledger = IntervalLedger::default();
         let short = channel(&["Deals.edit"], "u", 100);
         ledger.turn(None, Some(&short), at(5));
         ledger.turn(Some(&short), None, at(5));

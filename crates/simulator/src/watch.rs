@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::channel::{Channel, module_id_in, module_uri, parse_digits};
 use super::expiry;
 use super::faults::Fault;
-use super::item::{Asked, Item};
+use super::item::{Asked, WriteItem};
 use super::knobs::{
     Knobs, MissingEvent, PatchEvents, PatchExpiry, PatchToken, PostConflict, PostLive,
 };
-use super::operation::{Operation, Write};
+use super::operation::{WatchOperation, Write};
 use super::org::OrgState;
 use super::reply::{INVALID, MISSING, about, bare, error, json_response};
 use crate::model::events::Events;
@@ -25,7 +25,7 @@ use crate::model::product::Product;
 /// POST, PUT or PATCH.
 pub(crate) fn write(
     state: &mut OrgState,
-    operation: Operation,
+    operation: WatchOperation,
     request: &Request,
     write: &Write<'_>,
 ) -> Response {
@@ -33,21 +33,23 @@ pub(crate) fn write(
         Ok(items) => items,
         Err(response) => return response,
     };
-    let items = items.iter().enumerate().map(|(index, value)| Item { value, index, write });
-    let items: Vec<Item<'_>> = items.collect();
-    if items.iter().any(Item::refuses_all) {
+    let items = items.iter().enumerate().map(|(index, value)| WriteItem { value, index, write });
+    let items: Vec<WriteItem<'_>> = items.collect();
+    if items.iter().any(WriteItem::refuses_all) {
         return bare(400, "INVALID_DATA", INVALID, &json!({ "api_name": "channel_expiry" }));
     }
     let mut replies = Vec::new();
     for item in items {
         let reply = match operation {
-            Operation::Enable => enable(state, &item),
-            Operation::Replace => replace(state, &item),
-            Operation::Patch | Operation::List | Operation::Disable => patch(state, &item),
+            WatchOperation::Enable => enable(state, &item),
+            WatchOperation::Replace => replace(state, &item),
+            WatchOperation::Patch | WatchOperation::List | WatchOperation::Disable => {
+                patch(state, &item)
+            }
         };
         replies.push(reply);
     }
-    let good = if operation == Operation::Enable { 201 } else { 200 };
+    let good = if operation == WatchOperation::Enable { 201 } else { 200 };
     let statuses = Statuses::of(good, write.knobs.all_bad_status, write.knobs);
     respond(state, replies, &statuses)
 }
@@ -137,7 +139,7 @@ fn respond(state: &mut OrgState, replies: Vec<WatchReply>, statuses: &Statuses) 
     json_response(status, &json!({ "watch": items }))
 }
 
-fn enable(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
+fn enable(state: &mut OrgState, item: &WriteItem<'_>) -> WatchReply {
     let asked = item.read(&["channel_id", "events", "notify_url"])?;
     let write = item.write;
     write.check_faults(asked.channel_id, asked.events.as_ref())?;
@@ -165,7 +167,7 @@ fn enable(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
     Ok(write.subscribed(&channel, SUBSCRIBED))
 }
 
-fn replace(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
+fn replace(state: &mut OrgState, item: &WriteItem<'_>) -> WatchReply {
     let asked = item.read(&["channel_id", "events", "notify_url"])?;
     let write = item.write;
     write.check_faults(asked.channel_id, asked.events.as_ref())?;
@@ -175,7 +177,7 @@ fn replace(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
     Ok(write.subscribed(&channel, SUBSCRIBED))
 }
 
-fn patch(state: &mut OrgState, item: &Item<'_>) -> WatchReply {
+fn patch(state: &mut OrgState, item: &WriteItem<'_>) -> WatchReply {
     let (knobs, write) = (item.write.knobs, item.write);
     let mut mandatory = vec!["channel_id"];
     let deletes = item.value.is_object() && item.deletes_events()?;
@@ -207,7 +209,7 @@ fn drop_events(
     state: &mut OrgState,
     mut channel: Channel,
     events: &Events,
-    item: &Item<'_>,
+    item: &WriteItem<'_>,
 ) -> WatchReply {
     let write = item.write;
     if write.knobs.delete_missing_event == MissingEvent::InvalidData
@@ -347,7 +349,7 @@ fn success(details: &Value, message: &str) -> Value {
     json!({ "code": "SUCCESS", "details": details, "message": message, "status": "success" })
 }
 
-fn conflict(item: &Item<'_>, code: &str, message: &str) -> Value {
+fn conflict(item: &WriteItem<'_>, code: &str, message: &str) -> Value {
     error(code, message, &about("channel_id", &item.path("channel_id")))
 }
 

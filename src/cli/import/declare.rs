@@ -172,7 +172,7 @@ impl Imported {
 }
 
 /// The facts that all rows of a channel agree on.
-struct Common<'a> {
+struct AgreedFacts<'a> {
     url: &'a NotifyUrl,
     token: Option<Fingerprint>,
     related: Option<bool>,
@@ -180,7 +180,7 @@ struct Common<'a> {
     conditions: Vec<Condition>,
 }
 
-fn said<'a>(found: &ImportFound<'_>, observed: &'a Observed) -> Result<Common<'a>, String> {
+fn said<'a>(found: &ImportFound<'_>, observed: &'a Observed) -> Result<AgreedFacts<'a>, String> {
     let Observed {
         events,
         notify_urls,
@@ -229,7 +229,7 @@ fn said<'a>(found: &ImportFound<'_>, observed: &'a Observed) -> Result<Common<'a
         1 => Ok(only(flags).copied()),
         _ => Err(format!("its modules differ in {key}")),
     };
-    Ok(Common {
+    Ok(AgreedFacts {
         url,
         token,
         related: flag(notify_on_related_action, "notify_on_related_action")?,
@@ -242,10 +242,10 @@ fn declaration(
     found: &ImportFound<'_>,
     (id, name): (ChannelId, &ChannelName),
     observed: &Observed,
-    said: Common<'_>,
+    said: AgreedFacts<'_>,
     (token_file, default_url): (Option<String>, &Option<String>),
 ) -> Declaration {
-    let Common { url, token: _, related, values, conditions } = said;
+    let AgreedFacts { url, token: _, related, values, conditions } = said;
     let is_derived = ChannelId::derived(found.owner, found.account, name) == id;
     let default = |key: &str, otherwise: bool| {
         let given = found.defaults.as_ref().and_then(|defaults| defaults.get(key)?.as_bool());

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::model::product::Product;
 
-use super::wishes::{InitAnswers, Server};
+use super::wishes::{InitAnswers, ServerChosen};
 
 /// The text. `keeps_state` says that the state lives beside the config.
 pub(super) fn config(wishes: &InitAnswers, keeps_state: bool) -> String {
@@ -71,14 +71,14 @@ fn product_lines(product: Product, portal: Option<&str>) -> String {
     product + &portal.unwrap_or_default()
 }
 
-fn where_it_is(server: &Server) -> String {
+fn where_it_is(server: &ServerChosen) -> String {
     match server {
-        Server::Center(center) => format!(
+        ServerChosen::Center(center) => format!(
             "# Where the org lives, as in the address that people use: crm.zoho.eu is \"eu\".\n\
              data_center = \"{}\"",
             center.key
         ),
-        Server::Simulator(url) => {
+        ServerChosen::Simulator(url) => {
             let url = quoted(url);
             format!(
                 "# The simulator, in place of data_center.\napi_url = {url}\naccounts_url = {url}"

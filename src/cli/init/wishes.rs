@@ -28,7 +28,7 @@ pub(super) struct InitAnswers {
     pub(super) product: Product,
     /// The portal, for an app of Vertical Solutions at Zoho.
     pub(super) portal: Option<String>,
-    pub(super) server: Server,
+    pub(super) server: ServerChosen,
     pub(super) client_id: String,
     pub(super) client_secret: Secret,
     /// By name, with the events of each.
@@ -38,7 +38,7 @@ pub(super) struct InitAnswers {
 
 /// Where the account is.
 #[derive(Debug)]
-pub(super) enum Server {
+pub(super) enum ServerChosen {
     /// At Zoho.
     Center(DataCenter),
     /// At a simulator with this address.
@@ -96,7 +96,7 @@ impl InitAnswers {
         let watch = (!watch.is_empty()).then(|| watch.join(","));
         let channels = terminal.get(&watch_question(product), watch, channels)?;
         let notify_url = terminal.get(&NOTIFY_URL, notify_url, url)?;
-        let (server, client_secret) = (Server::Center(center), Secret::new(client_secret));
+        let (server, client_secret) = (ServerChosen::Center(center), Secret::new(client_secret));
         Ok(InitAnswers {
             account,
             product,
@@ -199,7 +199,7 @@ async fn playground(
         product,
         // The simulator is found by its URL.
         portal: None,
-        server: Server::Simulator(url.to_owned()),
+        server: ServerChosen::Simulator(url.to_owned()),
         client_id: org.client_id,
         client_secret: Secret::new(org.client_secret),
         channels: channels(&watch).map_err(flag("--watch"))?,

@@ -21,7 +21,7 @@ use crate::cli::narrate::stamp;
 use crate::clock::{Clock, VirtualClock};
 use crate::coverage::ack::Acks;
 use crate::coverage::render::{GapView, views};
-use crate::daemon::assembly::{Carriers, Given, Parts, assemble};
+use crate::daemon::assembly::{Carriers, Parts, PartsGiven, assemble};
 use crate::daemon::desk::Host;
 use crate::daemon::fleet::Means;
 use crate::daemon::reload::Fresh;
@@ -137,8 +137,8 @@ impl Stage {
         let carrier = Carrier::new(self.zoho.clone(), clock.clone(), timeout, Arc::new(road));
         let mailbox = Arc::new(Mailbox { log: self.log.clone(), clock: clock.clone() });
         let carriers = Carriers { messages: mailbox, ..Carriers::all(Arc::new(carrier)) };
-        let given = Given::new(self.desired.clone(), self.store.clone(), clock, carriers);
-        Ok(assemble(Given { observer: Some(observer), ..given }, Host::Daemon)?)
+        let given = PartsGiven::new(self.desired.clone(), self.store.clone(), clock, carriers);
+        Ok(assemble(PartsGiven { observer: Some(observer), ..given }, Host::Daemon)?)
     }
 
     fn ends(&self) -> Timestamp {

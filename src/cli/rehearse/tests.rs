@@ -7,12 +7,12 @@ use clap::Parser;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, VerbArgs};
 use crate::config::{Commands, MissingCredentials};
 
 fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
     let cli = Cli::try_parse_from(["channelkeeper", "rehearse"].iter().chain(args))?;
-    let Verb::Rehearse(args) = cli.verb else { panic!("{:?} is another verb", cli.verb) };
+    let VerbArgs::Rehearse(args) = cli.verb else { panic!("{:?} is another verb", cli.verb) };
     let surroundings = Surroundings {
         env: Box::new(|_| None),
         credentials_dir: None,

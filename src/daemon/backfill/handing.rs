@@ -13,7 +13,7 @@ use super::made::goes_on;
 use super::{Backfill, Rest, rule_of};
 use crate::backfill::delivery::Delivery;
 use crate::backfill::freeze::{HEADER, body, name};
-use crate::backfill::pace::Answer;
+use crate::backfill::pace::ReceiverAnswer;
 use crate::backfill::{Recovery, State};
 use crate::clock::LOOK_AT_CLOCK;
 use crate::config::check_notify_url;
@@ -84,7 +84,7 @@ impl Backfill {
             let now = self.clock.now();
             let progress = std::mem::take(&mut recovery.progress);
             recovery.progress = progress.answered(&delivery, &answer, now);
-            if answer == Answer::Gone {
+            if answer == ReceiverAnswer::Gone {
                 self.end(subject, recovery, Some("the receiver says that it is gone (410)"))
                     .await?;
                 return Ok(None);
@@ -104,11 +104,11 @@ impl Backfill {
         subject: &Subject,
         recovery: &Recovery,
         delivery: &Delivery,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<ReceiverAnswer, StoreError> {
         let account = subject.name();
         let zoho_now = self.store.account_state(account)?.zoho_time(self.clock.now());
         let specs = subject.desired.specs_at(zoho_now);
-        let Some(spec) = specs.get(&recovery.channel) else { return Ok(Answer::Gone) };
+        let Some(spec) = specs.get(&recovery.channel) else { return Ok(ReceiverAnswer::Gone) };
         let posted = posted(subject, spec, recovery, delivery);
         let answered = tokio::select! {
             answered = self.receivers.send(posted) => answered.map_err(|error| error.to_string()),
@@ -116,8 +116,8 @@ impl Backfill {
         };
         debug!(%account, number = recovery.number, "a recovered delivery was answered");
         Ok(match answered {
-            Ok(response) => Answer::of(response.status, retry_after(&response)),
-            Err(why) => Answer::Busy { why, retry_after: None },
+            Ok(response) => ReceiverAnswer::of(response.status, retry_after(&response)),
+            Err(why) => ReceiverAnswer::Busy { why, retry_after: None },
         })
     }
 

@@ -15,12 +15,12 @@ use tracing::{info, warn};
 
 use super::made::goes_on;
 use super::{Backfill, Rest, rule_of};
-use crate::backfill::classify::Missed;
+use crate::backfill::classify::MissedChanges;
 use crate::backfill::freeze::freeze;
 use crate::backfill::read::{Doubt, REFUSED_MAX, Read};
-use crate::backfill::{Held, Recovery, State};
+use crate::backfill::{HeldFor, Recovery, State};
 use crate::clock::LOOK_AT_CLOCK;
-use crate::model::backfill::Mode;
+use crate::model::backfill::BackfillMode;
 use crate::model::credits::CreditsNews;
 use crate::model::events::Operation;
 use crate::model::records::RecordsAsk;
@@ -184,7 +184,8 @@ impl Backfill {
         let account = subject.name();
         let at = self.store.account_state(account)?.zoho_time(self.clock.now());
         let served = self.served(subject, &read)?;
-        let mut missed: Vec<Missed> = served.iter().map(|_| Missed::default()).collect();
+        let mut missed: Vec<MissedChanges> =
+            served.iter().map(|_| MissedChanges::default()).collect();
         self.store.each_page(account, read.pages, |RowsKept { list, rows }| {
             for (recovery, missed) in served.iter().zip(&mut missed) {
                 rows.iter().for_each(|row| missed.take(&recovery.gaps, list, row));
@@ -202,11 +203,11 @@ impl Backfill {
             let rule = spec.and_then(|spec| rule_of(spec, &recovery));
             recovery.state = match rule {
                 _ if frozen.records() == 0 => State::Done { at },
-                _ if recovery.planned => State::Held(Held::Plan),
-                Some(rule) if rule.mode == Mode::Plan && recovery.asked.is_none() => {
-                    State::Held(Held::Plan)
+                _ if recovery.planned => State::Held(HeldFor::Plan),
+                Some(rule) if rule.mode == BackfillMode::Plan && recovery.asked.is_none() => {
+                    State::Held(HeldFor::Plan)
                 }
-                Some(rule) if frozen.records() > rule.most => State::Held(Held::Most),
+                Some(rule) if frozen.records() > rule.most => State::Held(HeldFor::Most),
                 Some(_) | None => State::Handing,
             };
             self.store.freeze(account, &recovery, &deliveries)?;

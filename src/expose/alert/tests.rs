@@ -13,17 +13,17 @@ use crate::plan::step::Cause;
 
 /// A teller, and a world that changes around it.
 struct Story {
-    teller: Teller,
+    teller: AlertTeller,
     pacing: Alerts,
     said: String,
 }
 
 impl Story {
     fn new() -> Story {
-        Story { teller: Teller::default(), pacing: Alerts::default(), said: String::new() }
+        Story { teller: AlertTeller::default(), pacing: Alerts::default(), said: String::new() }
     }
 
-    fn look(&mut self, overview: &Overview, minute: u64) -> Option<Message> {
+    fn look(&mut self, overview: &Overview, minute: u64) -> Option<AlertMessage> {
         let now = minutes(minute);
         self.teller.look(&health(overview, TURNING, now), "channelkeeper", &self.pacing, now)
     }
@@ -186,12 +186,12 @@ fn a_message_that_is_not_delivered_is_made_anew_after_waits_that_grow() {
 fn a_restart_tells_neither_twice_nor_what_is_over_before_everything_was_looked_at() {
     let mut story = Story::new();
     story.goes_on(&one_lost(), 0, 11);
-    story.teller = Teller::restored(story.teller.told().unwrap());
+    story.teller = AlertTeller::restored(story.teller.told().unwrap());
     let mut starting = empty();
     starting.accounts.insert(account("acme"), None);
     story.goes_on(&starting, 11, 60);
     story.goes_on(&one_lost(), 60, 200);
-    story.teller = Teller::restored(story.teller.told().unwrap());
+    story.teller = AlertTeller::restored(story.teller.told().unwrap());
     story.goes_on(&well(), 200, 300);
     assert_eq!(story.teller.told(), None);
     expect![[r#"
@@ -250,7 +250,7 @@ fn coverage_is_proved_by_passes_that_saw_everything_with_life_to_spare() {
 
 #[test]
 fn a_loop_that_stands_still_is_told() {
-    let mut teller = Teller::default();
+    let mut teller = AlertTeller::default();
     let mut look = |minute| {
         let health = health(&well(), LoopAge(Duration::from_secs(1000)), minutes(minute));
         teller.look(&health, "channelkeeper (eu)", &Alerts::default(), minutes(minute))

@@ -50,7 +50,7 @@ fn gaps_that_the_ledger_puts_together_are_told_no_second_time() {
 
 #[test]
 fn the_first_config_is_no_change_and_the_same_again_is_none() {
-    let mut seen = Seen::default();
+    let mut seen = EventsSeen::default();
     let mut hear = |hash| seen.config("c.toml", hash, hours(1));
     assert_eq!((hear(None), hear(Some("a")), hear(Some("a"))), (None, None, None));
     let event = hear(Some("b")).unwrap();

@@ -3,7 +3,7 @@ use super::Status;
 
 /// The kinds of reasons, the most serious first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ReasonKind {
     /// The scheduler's loop does not turn.
     NotLive,
     /// The store failed: channels are held from memory while they can be, and a restart loses what
@@ -79,17 +79,23 @@ pub enum Kind {
     NothingDeclared,
 }
 
-impl Kind {
-    /// How serious it is. The kinds down to [`Kind::Emergency`] lose events, are about to, or stop
-    /// an account.
+impl ReasonKind {
+    /// How serious it is. The kinds down to [`ReasonKind::Emergency`] lose events, are about to, or
+    /// stop an account.
     pub fn status(self) -> Status {
-        if self <= Kind::Emergency { Status::Failing } else { Status::Degraded }
+        if self <= ReasonKind::Emergency { Status::Failing } else { Status::Degraded }
     }
 
     /// True when it is worth a message. A reason that passes by itself within minutes, or that goes
     /// with another reason, is not.
     pub const fn is_told(self) -> bool {
-        !matches!(self, Kind::FirstPass | Kind::BackOff | Kind::ClockJump | Kind::Orphans)
+        !matches!(
+            self,
+            ReasonKind::FirstPass
+                | ReasonKind::BackOff
+                | ReasonKind::ClockJump
+                | ReasonKind::Orphans
+        )
     }
 
     /// The remedy, as part of a sentence; `NAME` stands for the channel.
@@ -104,182 +110,182 @@ impl Kind {
 
     const fn row(self) -> KindTexts {
         match self {
-            Kind::NotLive => KindTexts {
+            ReasonKind::NotLive => KindTexts {
                 word: "not-live",
                 means: "the scheduler's loop does not turn",
                 remedy: "restart the daemon, which costs nothing, and keep its log",
             },
-            Kind::StoreFailed => KindTexts {
+            ReasonKind::StoreFailed => KindTexts {
                 word: "store-failed",
                 means: "the database cannot be written: channels are held from memory as long as they can be",
                 remedy: "make room on the disk of the state directory, or make it writable; restart the daemon if the failure stays",
             },
-            Kind::NeedsAPerson => KindTexts {
+            ReasonKind::NeedsAPerson => KindTexts {
                 word: "needs-a-person",
                 means: "Zoho refuses an account's credentials or scope",
                 remedy: "check the account's client, refresh token and scopes; `channelkeeper login` gets a new refresh token, which the daemon takes up within the hour, or at once with `channelkeeper reload`",
             },
-            Kind::Unusable => KindTexts {
+            ReasonKind::Unusable => KindTexts {
                 word: "unusable",
                 means: "the daemon cannot work on an account, most often because a secret cannot be read",
                 remedy: "mend the config, or make the account's secrets readable, and reload",
             },
-            Kind::Vanished => KindTexts {
+            ReasonKind::Vanished => KindTexts {
                 word: "vanished",
                 means: "all running channels of an account are gone at once, and another org may answer: nothing is written",
                 remedy: "put the credentials of the right org back; or, if the channels are to be enabled here, `channelkeeper apply --accept-vanished`",
             },
-            Kind::NothingCovered => KindTexts {
+            ReasonKind::NothingCovered => KindTexts {
                 word: "nothing-covered",
                 means: "an account declares channels, and none of them is covered",
                 remedy: "see the account's other reasons; `channelkeeper gaps` lists what was missed",
             },
-            Kind::FirstPassOverdue => KindTexts {
+            ReasonKind::FirstPassOverdue => KindTexts {
                 word: "first-pass-overdue",
                 means: "the first pass of an account does not end",
                 remedy: "look at the log, and try to reach Zoho from this host",
             },
-            Kind::Uncovered => KindTexts {
+            ReasonKind::Uncovered => KindTexts {
                 word: "uncovered",
                 means: "a channel loses events: it is not enabled, or not as declared",
                 remedy: "`channelkeeper explain NAME` says why; `channelkeeper gaps` lists what was missed",
             },
-            Kind::Undeliverable => KindTexts {
+            ReasonKind::Undeliverable => KindTexts {
                 word: "undeliverable",
                 means: "a notify_url refused two canaries in a row: its channels are covered, and their deliveries are taken to be lost",
                 remedy: "see why the receiver refuses deliveries; `channelkeeper gaps` lists what was missed",
             },
-            Kind::Emergency => KindTexts {
+            ReasonKind::Emergency => KindTexts {
                 word: "emergency",
                 means: "a channel is in the last eighth of its life and was not renewed; the daemon tries every thirty seconds, or as often as API credits allow",
                 remedy: "`channelkeeper explain NAME` says why it was not renewed",
             },
-            Kind::Rejected => KindTexts {
+            ReasonKind::Rejected => KindTexts {
                 word: "rejected",
                 means: "Zoho refuses a channel, in the words shown",
                 remedy: "change the channel as Zoho asks; the daemon tries at once when it changes, and slowly until then",
             },
-            Kind::Conflict => KindTexts {
+            ReasonKind::Conflict => KindTexts {
                 word: "conflict",
                 means: "the channel's id exists at Zoho with another notify_url, and was never ours",
                 remedy: "`channelkeeper adopt NAME` if it is yours; otherwise choose another name or id",
             },
-            Kind::Contested => KindTexts {
+            ReasonKind::Contested => KindTexts {
                 word: "contested",
                 means: "the same difference came back after three repairs",
                 remedy: "find out who else changes this channel at Zoho: often an old script that still runs",
             },
-            Kind::Drifted => KindTexts {
+            ReasonKind::Drifted => KindTexts {
                 word: "drifted",
                 means: "a channel is not as declared and loses no events by it",
                 remedy: "nothing, if the next pass mends it; otherwise `channelkeeper plan` says why it does not",
             },
-            Kind::RemovalGuard => KindTexts {
+            ReasonKind::RemovalGuard => KindTexts {
                 word: "removal-guard",
                 means: "so many channels vanished from the config that disabling them waits; meanwhile they are renewed",
                 remedy: "`channelkeeper plan`, then `channelkeeper apply --allow-removals` if they are to go",
             },
-            Kind::LookFailed => KindTexts {
+            ReasonKind::LookFailed => KindTexts {
                 word: "look-failed",
                 means: "the last list could not be read; earlier grants still hold",
                 remedy: "nothing within the guaranteed time, if Zoho is down; otherwise look at the reason",
             },
-            Kind::WritesFailed => KindTexts {
+            ReasonKind::WritesFailed => KindTexts {
                 word: "writes-failed",
                 means: "the last writes failed for a reason that is no channel's own",
                 remedy: "nothing within the guaranteed time, if Zoho is down; otherwise look at the reason",
             },
-            Kind::Paused => KindTexts {
+            ReasonKind::Paused => KindTexts {
                 word: "paused",
                 means: "somebody paused channels: they are neither renewed nor repaired",
                 remedy: "`channelkeeper resume`, once the work is over",
             },
-            Kind::PassOverdue => KindTexts {
+            ReasonKind::PassOverdue => KindTexts {
                 word: "pass-overdue",
                 means: "an account's next pass is long due",
                 remedy: "look at the log: the host may be overloaded, or Zoho may hang; restart the daemon if it does not go on",
             },
-            Kind::Config => KindTexts {
+            ReasonKind::Config => KindTexts {
                 word: "config",
                 means: "the config cannot be used; the last good one is in force",
                 remedy: "`channelkeeper check` shows the place; mend it and reload",
             },
-            Kind::Slack => KindTexts {
+            ReasonKind::Slack => KindTexts {
                 word: "slack",
                 means: "a renewal of channels in force could not fail twice, so that one bad minute is a gap",
                 remedy: "give them a longer lifetime or renew_before, and reload",
             },
-            Kind::StatusFile => KindTexts {
+            ReasonKind::StatusFile => KindTexts {
                 word: "status-file",
                 means: "[daemon] status_file cannot be written, so its readers will take the daemon to be gone",
                 remedy: "make room in its directory, or let the daemon's user write there; the daemon tries again every minute",
             },
-            Kind::Hooks => KindTexts {
+            ReasonKind::Hooks => KindTexts {
                 word: "hooks",
                 means: "the last hook failed, or events came faster than hooks took them; channels are kept all the same",
                 remedy: "`a hook failed` in the log says why; mend what [hooks] names. The note goes with the next event that is told",
             },
-            Kind::LogLost => KindTexts {
+            ReasonKind::LogLost => KindTexts {
                 word: "log-lost",
                 means: "log lines are lost: stderr is broken, or its reader is too slow",
                 remedy: "see who reads the daemon's stderr, or log less; nothing else depends on it",
             },
-            Kind::Recovery => KindTexts {
+            ReasonKind::Recovery => KindTexts {
                 word: "recovery",
                 means: "missed events cannot be read, or are more than the config lets pass, so they wait for a person",
                 remedy: "`channelkeeper backfill` says what waits and why; `release` and `abandon` behind it say what becomes of it, and `channelkeeper login` asks for a scope that is missing",
             },
-            Kind::ShortGrant => KindTexts {
+            ReasonKind::ShortGrant => KindTexts {
                 word: "short-grant",
                 means: "Zoho gave far less life than was asked for",
                 remedy: "nothing, unless it stays; then set lifetime or lifetime_max to what the account grants",
             },
-            Kind::Limits => KindTexts {
+            ReasonKind::Limits => KindTexts {
                 word: "limits",
                 means: "Zoho takes smaller batches or shorter lives than configured, and the daemon has learned it",
                 remedy: "nothing; or set lifetime_max and batch_max to what the account takes",
             },
-            Kind::Credits => KindTexts {
+            ReasonKind::Credits => KindTexts {
                 word: "credits",
                 means: "few API credits are left: audits, and repairs that lose no events, wait",
                 remedy: "find out what uses the API credits; audit less often, or add credits",
             },
-            Kind::Unknown => KindTexts {
+            ReasonKind::Unknown => KindTexts {
                 word: "unknown",
                 means: "a channel could not be looked at by itself",
                 remedy: "nothing, if the next look succeeds",
             },
-            Kind::BackOff => KindTexts {
+            ReasonKind::BackOff => KindTexts {
                 word: "back-off",
                 means: "a step waits because its account is in trouble",
                 remedy: "nothing: the daemon tries again by itself",
             },
-            Kind::Orphans => KindTexts {
+            ReasonKind::Orphans => KindTexts {
                 word: "orphans",
                 means: "channels of an account that is no longer declared are left to expire",
                 remedy: "nothing, if the account was taken out on purpose",
             },
-            Kind::StoreMovedAside => KindTexts {
+            ReasonKind::StoreMovedAside => KindTexts {
                 word: "store-moved-aside",
                 means: "the database was corrupt: a new one was begun, and channels were taken over from Zoho",
                 remedy: "look at the disk; keep or delete `db.corrupt-TIME`, and restart",
             },
-            Kind::ClockJump => KindTexts {
+            ReasonKind::ClockJump => KindTexts {
                 word: "clock-jump",
                 means: "the wall clock jumped",
                 remedy: "look at this machine's time service",
             },
-            Kind::Skew => KindTexts {
+            ReasonKind::Skew => KindTexts {
                 word: "skew",
                 means: "this machine's clock differs from Zoho's; nothing lapses by it, because lives count from Zoho's clock",
                 remedy: "look at this machine's time service",
             },
-            Kind::FirstPass => KindTexts {
+            ReasonKind::FirstPass => KindTexts {
                 word: "first-pass",
                 means: "an account waits for its first pass",
                 remedy: "wait some seconds",
             },
-            Kind::NothingDeclared => KindTexts {
+            ReasonKind::NothingDeclared => KindTexts {
                 word: "nothing-declared",
                 means: "no channel is declared at all",
                 remedy: "declare channels, or check which config file is in use",
@@ -303,43 +309,43 @@ struct KindTexts {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 36] = [
-        Kind::NotLive,
-        Kind::StoreFailed,
-        Kind::NeedsAPerson,
-        Kind::Unusable,
-        Kind::Vanished,
-        Kind::NothingCovered,
-        Kind::FirstPassOverdue,
-        Kind::Uncovered,
-        Kind::Undeliverable,
-        Kind::Emergency,
-        Kind::Rejected,
-        Kind::Conflict,
-        Kind::Contested,
-        Kind::Drifted,
-        Kind::RemovalGuard,
-        Kind::LookFailed,
-        Kind::WritesFailed,
-        Kind::Paused,
-        Kind::PassOverdue,
-        Kind::Config,
-        Kind::Slack,
-        Kind::StatusFile,
-        Kind::Hooks,
-        Kind::LogLost,
-        Kind::Recovery,
-        Kind::ShortGrant,
-        Kind::Limits,
-        Kind::Credits,
-        Kind::Unknown,
-        Kind::BackOff,
-        Kind::Orphans,
-        Kind::StoreMovedAside,
-        Kind::ClockJump,
-        Kind::Skew,
-        Kind::FirstPass,
-        Kind::NothingDeclared,
+    const KINDS: [ReasonKind; 36] = [
+        ReasonKind::NotLive,
+        ReasonKind::StoreFailed,
+        ReasonKind::NeedsAPerson,
+        ReasonKind::Unusable,
+        ReasonKind::Vanished,
+        ReasonKind::NothingCovered,
+        ReasonKind::FirstPassOverdue,
+        ReasonKind::Uncovered,
+        ReasonKind::Undeliverable,
+        ReasonKind::Emergency,
+        ReasonKind::Rejected,
+        ReasonKind::Conflict,
+        ReasonKind::Contested,
+        ReasonKind::Drifted,
+        ReasonKind::RemovalGuard,
+        ReasonKind::LookFailed,
+        ReasonKind::WritesFailed,
+        ReasonKind::Paused,
+        ReasonKind::PassOverdue,
+        ReasonKind::Config,
+        ReasonKind::Slack,
+        ReasonKind::StatusFile,
+        ReasonKind::Hooks,
+        ReasonKind::LogLost,
+        ReasonKind::Recovery,
+        ReasonKind::ShortGrant,
+        ReasonKind::Limits,
+        ReasonKind::Credits,
+        ReasonKind::Unknown,
+        ReasonKind::BackOff,
+        ReasonKind::Orphans,
+        ReasonKind::StoreMovedAside,
+        ReasonKind::ClockJump,
+        ReasonKind::Skew,
+        ReasonKind::FirstPass,
+        ReasonKind::NothingDeclared,
     ];
 
     /// The document with its table of reasons written from the code.
@@ -347,7 +353,7 @@ mod tests {
         let header = "| reason | means | do |\n| --- | --- | --- |\n";
         let (before, after) = text.split_once(header).expect("the table has its header");
         let rest = after.split_once("\n\n").expect("the table ends").1;
-        let row = |kind: &Kind| {
+        let row = |kind: &ReasonKind| {
             let KindTexts { word, means, remedy } = kind.row();
             format!("| `{word}` | {}: {means} | {remedy} |\n", kind.status().word())
         };

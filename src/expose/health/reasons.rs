@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::backfill::standing::{Stuck, Why};
+use crate::backfill::standing::{Stuck, StuckWhy};
 use crate::coverage::GapKind;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl};
 use crate::model::time::{Timestamp, after, brief, span, whole_seconds};
 use crate::plan::credits::Credits;
 use crate::plan::step::{Cause, Held};
-use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, Missed};
+use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, GapSpan};
 
 use super::super::one_line::line;
 use super::super::overview::{LogLost, LoopAge, Overview};
-use super::{HealthReason, Kind, LOOP_AGE_MAX, counted, is_covered, usable};
+use super::{HealthReason, LOOP_AGE_MAX, ReasonKind, counted, is_covered, usable};
 
 /// Every reason at `now`, the most serious first.
 pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
@@ -36,18 +36,18 @@ pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) ->
 fn stuck_reason(account: &AccountName, stuck: &Stuck) -> HealthReason {
     let Stuck { number, name, why } = stuck;
     let text = match why {
-        Why::Most(records) => format!(
+        StuckWhy::Most(records) => format!(
             "recovery {account}/{number} is held: {} are more than [backfill] most lets pass; \
              `channelkeeper backfill release {account}/{number}` hands them over",
             counted(usize::try_from(*records).unwrap_or(usize::MAX), "record")
         ),
-        Why::Unreadable(why) => format!(
+        StuckWhy::Unreadable(why) => format!(
             "recovery {account}/{number} cannot be read: {why}; `channelkeeper gaps {name}` says \
              what to ask Zoho for by hand"
         ),
     };
     let (account, channel) = (Some(account.clone()), Some(name.clone()));
-    HealthReason { kind: Kind::Recovery, account, channel, text: line(&text) }
+    HealthReason { kind: ReasonKind::Recovery, account, channel, text: line(&text) }
 }
 
 /// The reasons that hold for all accounts, or for the remains of a removed account.
@@ -64,7 +64,7 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
 struct DaemonReasons(Vec<HealthReason>);
 
 impl DaemonReasons {
-    fn add(&mut self, kind: Kind, account: Option<&AccountName>, text: &str) {
+    fn add(&mut self, kind: ReasonKind, account: Option<&AccountName>, text: &str) {
         let (account, text) = (account.cloned(), line(text));
         self.0.push(HealthReason { kind, account, channel: None, text });
     }
@@ -72,29 +72,29 @@ impl DaemonReasons {
     /// The loop, the store, the accounts and the config.
     fn of_work(&mut self, overview: &Overview, loop_age: LoopAge) {
         if loop_age == LoopAge::NO_LOOP {
-            self.add(Kind::NotLive, None, NO_DAEMON_RUNS);
+            self.add(ReasonKind::NotLive, None, NO_DAEMON_RUNS);
         } else if loop_age.0 > LOOP_AGE_MAX {
             self.add(
-                Kind::NotLive,
+                ReasonKind::NotLive,
                 None,
                 &format!("the loop last turned {} ago", brief(loop_age.0)),
             );
         }
         if let Some(why) = &overview.store_failed {
-            self.add(Kind::StoreFailed, None, &format!("the store failed: {why}"));
+            self.add(ReasonKind::StoreFailed, None, &format!("the store failed: {why}"));
         }
         for (name, why) in &overview.unusable {
-            self.add(Kind::Unusable, Some(name), &format!("cannot be worked on: {why}"));
+            self.add(ReasonKind::Unusable, Some(name), &format!("cannot be worked on: {why}"));
         }
         for problem in &overview.config.problems {
             self.add(
-                Kind::Config,
+                ReasonKind::Config,
                 None,
                 &format!("the last good desired state is in force: {problem}"),
             );
         }
         for channels in &overview.config.thin {
-            self.add(Kind::Slack, None, channels);
+            self.add(ReasonKind::Slack, None, channels);
         }
     }
 
@@ -105,15 +105,15 @@ impl DaemonReasons {
                 "the status file cannot be written, so whoever reads it will take the daemon to be \
                  gone: {why}"
             );
-            self.add(Kind::StatusFile, None, &text);
+            self.add(ReasonKind::StatusFile, None, &text);
         }
         if let Some(why) = &overview.hooks_failed {
-            self.add(Kind::Hooks, None, why);
+            self.add(ReasonKind::Hooks, None, why);
         }
         if let Some(lost) =
             overview.log_lost.filter(|lost| lost.is_broken || span(lost.at, now) <= LOSS_SHOWN)
         {
-            self.add(Kind::LogLost, None, &log_lost_text(lost));
+            self.add(ReasonKind::LogLost, None, &log_lost_text(lost));
         }
     }
 
@@ -121,11 +121,11 @@ impl DaemonReasons {
         for (name, channels) in &overview.orphans {
             let text =
                 format!("declared no longer: {} left to expire", counted(*channels, "channel"));
-            self.add(Kind::Orphans, Some(name), &text);
+            self.add(ReasonKind::Orphans, Some(name), &text);
         }
         if let Some(why) = &overview.store_moved_aside {
             self.add(
-                Kind::StoreMovedAside,
+                ReasonKind::StoreMovedAside,
                 None,
                 &format!("the database could not be used and was moved aside: {why}"),
             );
@@ -134,7 +134,7 @@ impl DaemonReasons {
             overview.clock_jump.filter(|(at, _)| span(*at, now) <= JUMP_SHOWN)
         {
             self.add(
-                Kind::ClockJump,
+                ReasonKind::ClockJump,
                 None,
                 &format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)),
             );
@@ -142,7 +142,7 @@ impl DaemonReasons {
         let declared = usable(overview)
             .any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
         if !declared && overview.unusable.is_empty() {
-            self.add(Kind::NothingDeclared, None, "no channel is declared");
+            self.add(ReasonKind::NothingDeclared, None, "no channel is declared");
         }
     }
 }
@@ -160,7 +160,8 @@ fn first_pass(overview: &Overview, name: &AccountName, now: Timestamp) -> Health
         .loaded_at
         .map_or(overview.started_at, |loaded| loaded.max(overview.started_at));
     let waits = span(since, now);
-    let kind = if waits > PASS_OVERDUE { Kind::FirstPassOverdue } else { Kind::FirstPass };
+    let kind =
+        if waits > PASS_OVERDUE { ReasonKind::FirstPassOverdue } else { ReasonKind::FirstPass };
     let text = format!("the first pass has not ended for {}", brief(waits));
     HealthReason { kind, account: Some(name.clone()), channel: None, text }
 }
@@ -171,33 +172,36 @@ fn account_reasons(report: &AccountReport, now: Timestamp) -> Vec<HealthReason> 
     let uncovered =
         report.channels.values().filter(|channel| !is_covered(report, channel, now)).count();
     if uncovered > 0 && uncovered == report.channels.len() {
-        add(Kind::NothingCovered, format!("none of {} is covered", counted(uncovered, "channel")));
+        add(
+            ReasonKind::NothingCovered,
+            format!("none of {} is covered", counted(uncovered, "channel")),
+        );
     }
     if now > after(report.next_wake, PASS_OVERDUE) {
         add(
-            Kind::PassOverdue,
+            ReasonKind::PassOverdue,
             format!("the next pass is due for {}", brief(span(report.next_wake, now))),
         );
     }
     if let Some(skew_ms) = report.skew_ms.filter(|skew_ms| skew_ms.unsigned_abs() > SKEW_MAX_MS) {
-        add(Kind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
+        add(ReasonKind::Skew, format!("Zoho's clock is {} of ours", ahead_or_behind(skew_ms)));
     }
     if let Some(held) = report.after.vanished() {
-        add(Kind::Vanished, held.cause.detail());
+        add(ReasonKind::Vanished, held.cause.detail());
     }
     if let Some(text) = held_removals(report) {
-        add(Kind::RemovalGuard, text);
+        add(ReasonKind::RemovalGuard, text);
     }
     if let Some(text) = paused(report) {
-        add(Kind::Paused, text);
+        add(ReasonKind::Paused, text);
     }
     if let Some(credits) = report.credits.filter(|credits| credits.are_tight(now)) {
-        add(Kind::Credits, credits_text(&credits, now));
+        add(ReasonKind::Credits, credits_text(&credits, now));
     }
     for text in undeliverable(report) {
-        add(Kind::Undeliverable, text);
+        add(ReasonKind::Undeliverable, text);
     }
-    report.limits.iter().for_each(|text| add(Kind::Limits, text.clone()));
+    report.limits.iter().for_each(|text| add(ReasonKind::Limits, text.clone()));
     reasons
         .extend(report.channels.values().flat_map(|channel| channel_reasons(report, channel, now)));
     reasons.extend(report.after.held.iter().filter_map(|held| held_reason(report, held)));
@@ -265,12 +269,12 @@ fn trouble_reasons(report: &AccountReport) -> Vec<HealthReason> {
         let texts: Vec<String> = look.into_iter().chain(writes).collect();
         return vec![HealthReason::account(
             report,
-            Kind::NeedsAPerson,
+            ReasonKind::NeedsAPerson,
             &format!("needs a person: {}", texts.join("; ")),
         )];
     }
-    let look = look.map(|text| HealthReason::account(report, Kind::LookFailed, &text));
-    let writes = writes.map(|text| HealthReason::account(report, Kind::WritesFailed, &text));
+    let look = look.map(|text| HealthReason::account(report, ReasonKind::LookFailed, &text));
+    let writes = writes.map(|text| HealthReason::account(report, ReasonKind::WritesFailed, &text));
     look.into_iter().chain(writes).collect()
 }
 
@@ -288,23 +292,29 @@ fn channel_reasons(
         // The account says once that its look failed.
         (ChannelState::Covered | ChannelState::Unverified, _) => {}
         (ChannelState::Drifted, _) => {
-            add(Kind::Drifted, format!("not as declared: {}", drift_text(channel)))
+            add(ReasonKind::Drifted, format!("not as declared: {}", drift_text(channel)))
         }
         (ChannelState::Uncovered, Some(expiry)) if expiry <= now => {
-            add(Kind::Uncovered, format!("not covered: ended {} ago", brief(span(expiry, now))));
+            add(
+                ReasonKind::Uncovered,
+                format!("not covered: ended {} ago", brief(span(expiry, now))),
+            );
         }
         (ChannelState::Uncovered, Some(_)) if !channel.drift.is_empty() => {
-            add(Kind::Uncovered, format!("loses events: {}", drift_text(channel)));
+            add(ReasonKind::Uncovered, format!("loses events: {}", drift_text(channel)));
         }
-        (ChannelState::Uncovered, _) => add(Kind::Uncovered, not_covered(channel)),
+        (ChannelState::Uncovered, _) => add(ReasonKind::Uncovered, not_covered(channel)),
     }
     let (is_alive, emergency) =
         (state != ChannelState::Uncovered, channel.emergency_at.is_some_and(|at| at <= now));
     if let Some(expiry) = channel.expiry.filter(|_| is_alive && emergency) {
-        add(Kind::Emergency, format!("not renewed yet, and ends in {}", brief(span(now, expiry))));
+        add(
+            ReasonKind::Emergency,
+            format!("not renewed yet, and ends in {}", brief(span(now, expiry))),
+        );
     }
     if is_alive && channel.short_grant {
-        add(Kind::ShortGrant, "Zoho gave far less life than was asked for".to_owned());
+        add(ReasonKind::ShortGrant, "Zoho gave far less life than was asked for".to_owned());
     }
     reasons
 }
@@ -318,7 +328,7 @@ fn not_covered(channel: &ChannelReport) -> String {
 
 /// The beginning of the open gap. Each try whose answer is lost opens another one, so that the gaps
 /// that it follows without a pause count with it, as far back as they are certain.
-fn uncovered_since(missed: &[Missed]) -> Option<Timestamp> {
+fn uncovered_since(missed: &[GapSpan]) -> Option<Timestamp> {
     let mut begins = missed.iter().filter(|one| one.to.is_none()).map(|one| one.from).min()?;
     let mut since = begins;
     let before = |begins| missed.iter().find(|one| one.to == Some(begins) && one.from < begins);
@@ -337,13 +347,13 @@ fn drift_text(channel: &ChannelReport) -> String {
 
 fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
     let kind = match held.cause {
-        Cause::Rejected { .. } | Cause::PartlyRefused { .. } => Kind::Rejected,
-        Cause::Conflict { .. } => Kind::Conflict,
-        Cause::Contested { .. } | Cause::Opaque { .. } => Kind::Contested,
-        Cause::BackOff { .. } => Kind::BackOff,
+        Cause::Rejected { .. } | Cause::PartlyRefused { .. } => ReasonKind::Rejected,
+        Cause::Conflict { .. } => ReasonKind::Conflict,
+        Cause::Contested { .. } | Cause::Opaque { .. } => ReasonKind::Contested,
+        Cause::BackOff { .. } => ReasonKind::BackOff,
         // The account says once that its look failed.
         Cause::Unknown(_) if report.look_failed.is_some() => return None,
-        Cause::Unknown(_) => Kind::Unknown,
+        Cause::Unknown(_) => ReasonKind::Unknown,
         // The account says once which removals wait, what is paused of it, that its channels
         // vanished, and that its credits are low.
         Cause::RemovalGuard { .. }
@@ -359,7 +369,7 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
 }
 
 impl HealthReason {
-    fn account(report: &AccountReport, kind: Kind, text: &str) -> HealthReason {
+    fn account(report: &AccountReport, kind: ReasonKind, text: &str) -> HealthReason {
         HealthReason {
             kind,
             account: Some(report.account.clone()),
@@ -368,7 +378,12 @@ impl HealthReason {
         }
     }
 
-    fn channel(report: &AccountReport, name: &ChannelName, kind: Kind, text: &str) -> HealthReason {
+    fn channel(
+        report: &AccountReport,
+        name: &ChannelName,
+        kind: ReasonKind,
+        text: &str,
+    ) -> HealthReason {
         HealthReason { channel: Some(name.clone()), ..HealthReason::account(report, kind, text) }
     }
 }

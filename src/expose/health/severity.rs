@@ -7,7 +7,7 @@
 //! | degraded | something is wrong, no event is lost yet: it can wait for the morning | 200 | 503 | 0 | WARNING | ticket |
 //! | failing | events are lost or about to be, or nothing of an account works | 503 | 503 | 1 | CRITICAL | page |
 //!
-//! Each [`super::Kind`] of reason has one status, and so has each state of a channel.
+//! Each [`super::ReasonKind`] has one status, and so has each state of a channel.
 
 use serde::{Deserialize, Serialize};
 

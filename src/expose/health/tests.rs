@@ -384,7 +384,7 @@ fn the_reasons_are_bounded_and_the_worst_come_first() {
     lose(&mut overview, 299);
     let health = health(&overview, TURNING, now());
     assert_eq!((health.reasons.len(), health.reasons_left_out), (REASONS_MAX, 200));
-    assert_eq!(health.reasons[0].kind, Kind::Uncovered);
+    assert_eq!(health.reasons[0].kind, ReasonKind::Uncovered);
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn a_foreign_text_breaks_no_line() {
 
 #[test]
 fn a_channel_is_not_covered_since_the_certain_loss_and_not_since_the_last_try() {
-    let missed = |from, to: Option<u64>, kind| crate::reconcile::report::Missed {
+    let missed = |from, to: Option<u64>, kind| crate::reconcile::report::GapSpan {
         from: minutes(from),
         to: to.map(minutes),
         kind,

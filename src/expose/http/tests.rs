@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::super::health::{Kind, Status};
+use super::super::health::{ReasonKind, Status};
 use super::super::page::select::select;
 use super::super::probe::{ProbeLimits, judge};
 use super::super::testing::{
@@ -384,21 +384,21 @@ fn an_alert_rule_is_as_severe_as_the_reason_that_it_is_about() {
         severity.split(' ').next().unwrap().to_owned()
     };
     for (alert, kind) in [
-        ("ChannelkeeperStuck", Kind::NotLive),
-        ("ChannelkeeperUncovered", Kind::Uncovered),
-        ("ChannelkeeperUndeliverable", Kind::Undeliverable),
-        ("ChannelkeeperEmergency", Kind::Emergency),
-        ("ChannelkeeperPassOverdue", Kind::PassOverdue),
-        ("ChannelkeeperLookFailing", Kind::LookFailed),
-        ("ChannelkeeperWritesFailing", Kind::WritesFailed),
-        ("ChannelkeeperNeedsAPerson", Kind::NeedsAPerson),
-        ("ChannelkeeperAccountUnusable", Kind::Unusable),
-        ("ChannelkeeperDrifted", Kind::Drifted),
-        ("ChannelkeeperShortGrants", Kind::ShortGrant),
-        ("ChannelkeeperStoreFailed", Kind::StoreFailed),
-        ("ChannelkeeperConfigRefused", Kind::Config),
-        ("ChannelkeeperClockSkew", Kind::Skew),
-        ("ChannelkeeperRecoveryWaits", Kind::Recovery),
+        ("ChannelkeeperStuck", ReasonKind::NotLive),
+        ("ChannelkeeperUncovered", ReasonKind::Uncovered),
+        ("ChannelkeeperUndeliverable", ReasonKind::Undeliverable),
+        ("ChannelkeeperEmergency", ReasonKind::Emergency),
+        ("ChannelkeeperPassOverdue", ReasonKind::PassOverdue),
+        ("ChannelkeeperLookFailing", ReasonKind::LookFailed),
+        ("ChannelkeeperWritesFailing", ReasonKind::WritesFailed),
+        ("ChannelkeeperNeedsAPerson", ReasonKind::NeedsAPerson),
+        ("ChannelkeeperAccountUnusable", ReasonKind::Unusable),
+        ("ChannelkeeperDrifted", ReasonKind::Drifted),
+        ("ChannelkeeperShortGrants", ReasonKind::ShortGrant),
+        ("ChannelkeeperStoreFailed", ReasonKind::StoreFailed),
+        ("ChannelkeeperConfigRefused", ReasonKind::Config),
+        ("ChannelkeeperClockSkew", ReasonKind::Skew),
+        ("ChannelkeeperRecoveryWaits", ReasonKind::Recovery),
     ] {
         assert_eq!(severity(alert), kind.status().severity().alert, "{alert}");
     }

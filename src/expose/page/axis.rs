@@ -23,9 +23,9 @@ pub(crate) struct Axis {
     /// Channels that are renewed, in each half hour from now on.
     pub due: [usize; BINS],
     /// The channels whose renewal is late, at most `NAMED`, and how many there are.
-    pub late: (Vec<Renewal>, usize),
+    pub late: (Vec<RenewalAhead>, usize),
     /// The next renewal.
-    pub next: Option<Renewal>,
+    pub next: Option<RenewalAhead>,
     /// How many are renewed after the axis ends.
     pub later: usize,
     /// The end of the first life.
@@ -36,7 +36,7 @@ pub(crate) struct Axis {
 
 /// When a channel is renewed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Renewal {
+pub(crate) struct RenewalAhead {
     /// Then.
     pub at: Timestamp,
     /// The account.
@@ -58,7 +58,7 @@ impl Axis {
             first_end,
             channels: fleet.len(),
         };
-        let mut late: Vec<Renewal> = Vec::new();
+        let mut late: Vec<RenewalAhead> = Vec::new();
         for hit in fleet {
             axis.add_losses(hit);
             // A renewal that is paused or only observed does not come.
@@ -66,11 +66,11 @@ impl Axis {
                 && hit.channel.expiry > Some(now);
             let Some(due_at) = hit.channel.due_at.filter(|_| comes) else { continue };
             if due_at <= before(now, LATE_AFTER) {
-                late.push(Renewal::of(hit, due_at));
+                late.push(RenewalAhead::of(hit, due_at));
                 continue;
             }
             if axis.next.as_ref().is_none_or(|next| due_at < next.at) {
-                axis.next = Some(Renewal::of(hit, due_at));
+                axis.next = Some(RenewalAhead::of(hit, due_at));
             }
             match axis.due.get_mut(bin(now, due_at)) {
                 Some(count) => *count += 1,
@@ -233,9 +233,9 @@ impl Axis {
     }
 }
 
-impl Renewal {
-    fn of(hit: &Hit<'_>, at: Timestamp) -> Renewal {
-        Renewal { at, account: hit.account().to_owned(), channel: hit.name().to_owned() }
+impl RenewalAhead {
+    fn of(hit: &Hit<'_>, at: Timestamp) -> RenewalAhead {
+        RenewalAhead { at, account: hit.account().to_owned(), channel: hit.name().to_owned() }
     }
 
     fn link(&self) -> Markup {
@@ -273,14 +273,14 @@ mod tests {
     use super::super::query::Query;
     use super::super::select::select;
     use super::*;
-    use crate::reconcile::report::Missed;
+    use crate::reconcile::report::GapSpan;
 
     #[test]
     fn gaps_stand_before_now_and_renewals_after_it() {
         let mut overview = converged(3);
         change_channel(&mut overview, 1, |channel| {
             let (from, to) = (hours(24), Some(minutes(24 * 60 + 20)));
-            channel.last_day.missed = vec![Missed { from, to, kind: GapKind::Unknown }];
+            channel.last_day.missed = vec![GapSpan { from, to, kind: GapKind::Unknown }];
             (channel.expiry, channel.due_at) = (Some(hours(60)), Some(hours(31)));
         });
         change_channel(&mut overview, 2, |channel| {

@@ -16,7 +16,7 @@ use super::axis::Axis;
 use super::frame::{Frame, at, coded, from_now, legend, state};
 use super::mark::Mark;
 use super::query::{Period, Query, Sort, StateFilter, channel_href};
-use super::select::{Hit, Selection, select};
+use super::select::{Hit, PageSelection, select};
 use super::strip::Strip;
 use super::table::{ChannelRow, Columns, header};
 use super::wall::Wall;
@@ -72,7 +72,8 @@ impl FrontView {
         now: Timestamp,
     ) -> FrontView {
         let health = health(overview, loop_age, now);
-        let Selection { fleet, hits, found, page, pages, by_state } = select(overview, &query, now);
+        let PageSelection { fleet, hits, found, page, pages, by_state } =
+            select(overview, &query, now);
         let mut unread = None;
         let channels = hits.iter().map(|hit| {
             let read = (memory.channel)(&hit.report.account, hit.channel.spec.id);

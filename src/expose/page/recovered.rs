@@ -1,6 +1,6 @@
 //! The recoveries that fill a gap, in sentences beside it.
 
-use crate::backfill::{Held, Recovery, State};
+use crate::backfill::{HeldFor, Recovery, State};
 use crate::coverage::render::GapView;
 use crate::model::events::Events;
 
@@ -23,10 +23,10 @@ fn sentences(account: &str, recovery: &Recovery) -> String {
     let mut text = match state {
         State::Reading => format!("Recovery {id}: the daemon reads what was missed."),
         State::Unreadable { why, .. } => format!("Recovery {id} cannot be read: {why}."),
-        State::Held(Held::Plan) => {
+        State::Held(HeldFor::Plan) => {
             format!("Recovery {id}: {} wait as planned; {release}.", counted_records(records))
         }
-        State::Held(Held::Most) => format!(
+        State::Held(HeldFor::Most) => format!(
             "Recovery {id}: {} wait, more than [backfill] most lets pass; {release}.",
             counted_records(records)
         ),
@@ -71,7 +71,7 @@ const RECOVERIES_MAX: usize = 3;
 mod tests {
     use super::*;
     use crate::backfill::Lost;
-    use crate::backfill::pace::Progress;
+    use crate::backfill::pace::HandingProgress;
     use crate::backfill::recovery::Frozen;
     use crate::model::events::Operation;
     use crate::model::secret::Fingerprint;
@@ -98,7 +98,7 @@ mod tests {
             planned: false,
             state,
             frozen: Some(Frozen { at, deliveries: 1, inserts: 1, updates: 40, deletes: 0 }),
-            progress: Progress { taken, ..Progress::default() },
+            progress: HandingProgress { taken, ..HandingProgress::default() },
             credits: 0,
             doubts: Default::default(),
         }
@@ -134,7 +134,7 @@ mod tests {
             said(aside).ends_with(" Set aside, as the receiver refuses it: 1 record (update 17).")
         );
         assert_eq!(
-            said(recovery(State::Held(Held::Most), 0)),
+            said(recovery(State::Held(HeldFor::Most), 0)),
             "Recovery acme/7: 41 records wait, more than [backfill] most lets pass; \
              `channelkeeper backfill release acme/7` hands them over."
         );

@@ -29,7 +29,7 @@ pub(crate) struct Hit<'a> {
 
 /// The channels that a query selects.
 #[derive(Clone, Debug)]
-pub(crate) struct Selection<'a> {
+pub(crate) struct PageSelection<'a> {
     /// Every channel that is searched for, in whatever state, by account and name.
     pub fleet: Vec<Hit<'a>>,
     /// The channels of the page, in order.
@@ -46,7 +46,11 @@ pub(crate) struct Selection<'a> {
 }
 
 /// The channels that `query` selects at `now`.
-pub(crate) fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) -> Selection<'a> {
+pub(crate) fn select<'a>(
+    overview: &'a Overview,
+    query: &Query,
+    now: Timestamp,
+) -> PageSelection<'a> {
     let words: Vec<String> = query.q.split_whitespace().map(str::to_lowercase).collect();
     let mut by_state = [0; 4];
     let mut fleet = Vec::new();
@@ -79,7 +83,7 @@ pub(crate) fn select<'a>(overview: &'a Overview, query: &Query, now: Timestamp) 
     let (found, pages) = (hits.len(), hits.len().div_ceil(PAGE).max(1));
     let page = query.page.clamp(1, pages);
     let hits = hits.into_iter().skip((page - 1) * PAGE).take(PAGE).collect();
-    Selection { fleet, hits, found, page, pages, by_state }
+    PageSelection { fleet, hits, found, page, pages, by_state }
 }
 
 fn place(state: ChannelState) -> usize {
@@ -173,7 +177,7 @@ mod tests {
         overview
     }
 
-    fn names(selection: &Selection<'_>) -> Vec<String> {
+    fn names(selection: &PageSelection<'_>) -> Vec<String> {
         selection
             .hits
             .iter()

@@ -4,7 +4,7 @@
 //! A strip has [`CELLS`] cells. A gap colours every cell that it touches, so that none is too short
 //! to be seen; where more than [`RUNS_MAX`] stretches would have to be drawn, cells are put
 //! together until they fit. The worst in a cell wins: uncovered, then undeliverable, then unknown.
-//! The sums ([`Lost`]) are exact.
+//! The sums ([`LostTime`]) are exact.
 //!
 //! Colour is not the only sign: covered time is a thin band, uncovered and undeliverable full
 //! blocks, unknown a striped one, and time before the declaration is empty. Each gap says what it
@@ -35,7 +35,7 @@ pub(crate) struct Strip {
     /// The cells that are not covered, in order.
     pub runs: Vec<Run>,
     /// The time that was lost.
-    pub lost: Lost,
+    pub lost: LostTime,
 }
 
 /// A stretch of cells with a gap.
@@ -57,7 +57,7 @@ pub(crate) struct Run {
 
 /// How much of a period was lost, whatever the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub(crate) struct LostTime {
     /// Something was not covered for so long.
     pub uncovered: Duration,
     /// Beside that, something was covered and not deliverable for so long.
@@ -80,7 +80,7 @@ impl Strip {
                 to: now,
                 declared: None,
                 runs: Vec::new(),
-                lost: Lost::default(),
+                lost: LostTime::default(),
             };
         };
         let gaps: Vec<Gap> =
@@ -98,7 +98,7 @@ impl Strip {
 
     /// The share that was covered, in words: never 100 % while anything was lost.
     pub(crate) fn share(&self) -> String {
-        let Lost { uncovered, undeliverable, unknown, declared } = self.lost;
+        let LostTime { uncovered, undeliverable, unknown, declared } = self.lost;
         let lost = uncovered + undeliverable + unknown;
         if declared.is_zero() {
             return "-".to_owned();
@@ -112,7 +112,7 @@ impl Strip {
 
     /// The content of the strip, in a sentence.
     pub(crate) fn sentence(&self) -> String {
-        let Lost { uncovered, undeliverable, unknown, declared } = self.lost;
+        let LostTime { uncovered, undeliverable, unknown, declared } = self.lost;
         let period = self.period.title();
         match (declared.is_zero(), (uncovered + undeliverable + unknown).is_zero()) {
             (true, _) => format!("nothing known of the last {period}"),
@@ -210,11 +210,11 @@ impl StripWindow {
         span(self.from, self.to).as_millis().max(1)
     }
 
-    fn lost(self, gaps: &[Gap], since: Timestamp) -> Lost {
+    fn lost(self, gaps: &[Gap], since: Timestamp) -> LostTime {
         let all = self.union(gaps.iter());
         let uncovered = self.union(gaps.iter().filter(|gap| gap.kind == GapKind::Uncovered));
         let certain = self.union(gaps.iter().filter(|gap| gap.kind != GapKind::Unknown));
-        Lost {
+        LostTime {
             uncovered,
             undeliverable: certain.saturating_sub(uncovered),
             unknown: all.saturating_sub(certain),

@@ -40,7 +40,7 @@ pub(crate) struct Group {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     /// The worst of its channels.
-    pub look: Look,
+    pub look: CellLook,
     /// The sign in it, or how many of its channels are not as they should be.
     pub sign: String,
     /// True when a channel of it lost events, or may have, within the last day.
@@ -53,7 +53,7 @@ pub(crate) struct Cell {
 
 /// How a cell looks, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Look {
+pub(crate) enum CellLook {
     /// Events are lost.
     Bad,
     /// Something is not as it should be.
@@ -84,6 +84,8 @@ impl Wall {
     pub(crate) fn html(&self) -> Markup {
         let has_titles = (2..=TITLES_MAX).contains(&self.groups.len());
         let cells = || self.groups.iter().flat_map(|group| &group.cells);
+        let is_there = |look: &CellLook| cells().any(|cell| cell.look == *look);
+        let looks = CellLook::ALL.into_iter().filter(is_there);
         html! {
             nav.wall aria-label="Every channel as a cell" {
                 @if has_titles {
@@ -98,7 +100,7 @@ impl Wall {
                 }
             }
             p.legend {
-                @for look in Look::ALL.into_iter().filter(|look| cells().any(|cell| cell.look == *look)) {
+                @for look in looks {
                     span { span class=(format!("cell {}", look.word())) aria-hidden="true" {} " " (look.means()) }
                 }
                 @if cells().any(|cell| cell.missed) {
@@ -136,7 +138,7 @@ impl Cell {
         let sign = sign.map_or(sign_of(hit.state), |mark| mark.sign());
         let words = [hit.state.word()].into_iter().chain(marks).collect::<Vec<_>>().join(", ");
         Cell {
-            look: Look::of(hit),
+            look: CellLook::of(hit),
             sign: sign.to_owned(),
             missed: has_missed(hit),
             words: format!("{} of {}: {words}", hit.name(), hit.account()),
@@ -145,7 +147,7 @@ impl Cell {
     }
 
     fn some(hits: &[Hit<'_>], first: usize, (account, query): (&str, &Query)) -> Cell {
-        let ill = hits.iter().filter(|hit| Look::of(hit) < Look::Calm).count();
+        let ill = hits.iter().filter(|hit| CellLook::of(hit) < CellLook::Calm).count();
         let missed = hits.iter().filter(|hit| has_missed(hit)).count();
         let name = |hit: Option<&Hit<'_>>| hit.map_or("", |hit| hit.name()).to_owned();
         let told =
@@ -158,7 +160,7 @@ impl Cell {
         });
         let (from, to) = (name(hits.first()), name(hits.last()));
         Cell {
-            look: hits.iter().map(Look::of).min().unwrap_or(Look::Fine),
+            look: hits.iter().map(CellLook::of).min().unwrap_or(CellLook::Fine),
             sign: if ill > 0 { ill.to_string() } else { String::new() },
             missed: missed > 0,
             words: format!("{account}: {from} to {to}: {told}{lost}"),
@@ -175,39 +177,39 @@ impl Cell {
     }
 }
 
-impl Look {
+impl CellLook {
     /// The look of one channel.
-    pub(crate) fn of(hit: &Hit<'_>) -> Look {
+    pub(crate) fn of(hit: &Hit<'_>) -> CellLook {
         let has = |marks: &[Mark]| hit.marks.iter().any(|mark| marks.contains(mark));
         if hit.state == ChannelState::Uncovered || has(&[Mark::Undeliverable, Mark::Late]) {
-            return Look::Bad;
+            return CellLook::Bad;
         }
         let ill = [Mark::Refused, Mark::Conflict, Mark::Contested, Mark::Held, Mark::ShortGrant];
         if hit.state != ChannelState::Covered || has(&ill) {
-            return Look::Warn;
+            return CellLook::Warn;
         }
-        if has(&[Mark::Paused, Mark::Observed]) { Look::Calm } else { Look::Fine }
+        if has(&[Mark::Paused, Mark::Observed]) { CellLook::Calm } else { CellLook::Fine }
     }
 
     /// Every look, the best first.
-    const ALL: [Look; 4] = [Look::Fine, Look::Calm, Look::Warn, Look::Bad];
+    const ALL: [CellLook; 4] = [CellLook::Fine, CellLook::Calm, CellLook::Warn, CellLook::Bad];
 
     /// Its meaning in the legend.
     const fn means(self) -> &'static str {
         match self {
-            Look::Bad => "loses events, or is late",
-            Look::Warn => "held, or not as declared",
-            Look::Calm => "paused or observe-only: not renewed",
-            Look::Fine => "covered",
+            CellLook::Bad => "loses events, or is late",
+            CellLook::Warn => "held, or not as declared",
+            CellLook::Calm => "paused or observe-only: not renewed",
+            CellLook::Fine => "covered",
         }
     }
 
     const fn word(self) -> &'static str {
         match self {
-            Look::Bad => "bad",
-            Look::Warn => "warn",
-            Look::Calm => "calm",
-            Look::Fine => "fine",
+            CellLook::Bad => "bad",
+            CellLook::Warn => "warn",
+            CellLook::Calm => "calm",
+            CellLook::Fine => "fine",
         }
     }
 }
@@ -270,11 +272,11 @@ mod tests {
         assert_eq!(
             told,
             [
-                (Look::Fine, "c1 of acme: covered"),
-                (Look::Bad, "c2 of acme: uncovered"),
-                (Look::Warn, "c3 of acme: covered, refused"),
-                (Look::Calm, "c4 of acme: covered, paused"),
-                (Look::Bad, "c5 of acme: covered, undeliverable"),
+                (CellLook::Fine, "c1 of acme: covered"),
+                (CellLook::Bad, "c2 of acme: uncovered"),
+                (CellLook::Warn, "c3 of acme: covered, refused"),
+                (CellLook::Calm, "c4 of acme: covered, paused"),
+                (CellLook::Bad, "c5 of acme: covered, undeliverable"),
             ]
         );
         let signs: std::collections::BTreeSet<&str> =
@@ -290,7 +292,7 @@ mod tests {
         let wall = wall(&overview);
         let cells = &wall.groups[0].cells;
         assert_eq!((wall.each, cells.len()), (50, 200));
-        let bad: Vec<&Cell> = cells.iter().filter(|cell| cell.look == Look::Bad).collect();
+        let bad: Vec<&Cell> = cells.iter().filter(|cell| cell.look == CellLook::Bad).collect();
         assert_eq!((bad.len(), bad[0].sign.as_str()), (1, "1"));
         assert_eq!(bad[0].words, "acme: c7751 to c7800: 1 not as they should be");
         assert_eq!(bad[0].href, "/?account=acme&sort=name&page=156");

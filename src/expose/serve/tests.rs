@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 /// Serves `GET /`, which answers at once, and `POST /wait`, which waits for its body; the address.
-async fn serving(limits: Limits) -> (std::net::SocketAddr, CancellationToken) {
+async fn serving(limits: ConnectionLimits) -> (std::net::SocketAddr, CancellationToken) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
     let router = Router::new()
@@ -32,7 +32,7 @@ async fn rest(mut stream: TcpStream) -> String {
 }
 
 const ASKS: &str = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-const FEW: Limits = Limits { connections: 4, life: None };
+const FEW: ConnectionLimits = ConnectionLimits { connections: 4, life: None };
 
 #[tokio::test]
 async fn clients_that_say_nothing_keep_nobody_out_and_the_oldest_go_first() {
@@ -70,7 +70,7 @@ async fn whoever_is_being_answered_is_not_closed_for_a_newcomer() {
 #[tokio::test]
 async fn a_connection_ends_with_its_life_however_often_it_is_used() {
     let (address, _running) =
-        serving(Limits { connections: 4, life: Some(Duration::from_millis(300)) }).await;
+        serving(ConnectionLimits { connections: 4, life: Some(Duration::from_millis(300)) }).await;
     let kept = sent(address, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(rest(kept).await.ends_with("ok"));
 }

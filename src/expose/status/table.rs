@@ -11,14 +11,14 @@ use super::layout::{Layout, Rows, Tone, ago, columns, cut, padded, until};
 use super::{AccountView, ChannelView, StatusView, counted};
 
 /// The channels of each account that have a line, in the order of the accounts.
-pub(super) struct Shown<'v> {
+pub(super) struct RowsShown<'v> {
     pub(super) accounts: Vec<Vec<&'v ChannelView>>,
     /// How many have none.
     pub(super) left_out: usize,
 }
 
-impl<'v> Shown<'v> {
-    pub(super) fn of(view: &'v StatusView, rows: Rows) -> Shown<'v> {
+impl<'v> RowsShown<'v> {
+    pub(super) fn of(view: &'v StatusView, rows: Rows) -> RowsShown<'v> {
         let all = || view.accounts.iter().map(|account| account.channels.iter());
         let total: usize = view.accounts.iter().map(|account| account.channels.len()).sum();
         if rows == Rows::All || total <= ROWS_MAX {
@@ -27,7 +27,7 @@ impl<'v> Shown<'v> {
                 channels.sort_by(|one, other| natural(&one.name, &other.name));
                 channels
             };
-            return Shown { accounts: all().map(by_name).collect(), left_out: 0 };
+            return RowsShown { accounts: all().map(by_name).collect(), left_out: 0 };
         }
         let numbered = all().enumerate();
         let mut ranked: Vec<(usize, &ChannelView)> = numbered
@@ -40,7 +40,7 @@ impl<'v> Shown<'v> {
         for (at, channel) in &ranked {
             accounts[*at].push(*channel);
         }
-        Shown { accounts, left_out: total - ranked.len() }
+        RowsShown { accounts, left_out: total - ranked.len() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::plan::render::{not_ours, undeclarable};
 use crate::reconcile::report::NOBODY_LOOKED;
 
 use super::layout::{Layout, Rows, Tone, ago};
-use super::table::{Shown, table};
+use super::table::{RowsShown, table};
 use super::{
     AccountView, ChannelView, CreditsView, Guarantee, HeldView, NO_DAEMON, PassView, ReasonView,
     RecoveriesView, RenewalView, StatusView, counted,
@@ -19,7 +19,7 @@ use super::{
 impl StatusView {
     /// Renders it as text.
     pub fn to_text(&self, layout: &Layout) -> String {
-        let shown = Shown::of(self, layout.rows);
+        let shown = RowsShown::of(self, layout.rows);
         let mut lines = self.head(layout);
         let mut silent = 0;
         for (account, channels) in self.accounts.iter().zip(&shown.accounts) {
@@ -65,7 +65,7 @@ impl StatusView {
     }
 
     /// The rest that has no line, and how to see it.
-    fn foot(&self, shown: &Shown<'_>, silent: usize, layout: &Layout) -> Vec<String> {
+    fn foot(&self, shown: &RowsShown<'_>, silent: usize, layout: &Layout) -> Vec<String> {
         let mut lines = Vec::new();
         if silent > 0 {
             lines.push(String::new());
@@ -321,7 +321,7 @@ mod tests {
     use super::super::layout::{Ink, columns};
     use super::*;
     use crate::backfill::Standing;
-    use crate::backfill::standing::{Stuck, Why};
+    use crate::backfill::standing::{Stuck, StuckWhy};
     use crate::expose::overview::LoopAge;
     use crate::plan::drift::Drift;
     use crate::plan::step::Cause;
@@ -357,7 +357,7 @@ mod tests {
             taken: 41,
             waiting: 12_000,
             lost: 2,
-            stuck: vec![stuck(7, Why::Most(12_000)), stuck(8, Why::Unreadable(no_scope))],
+            stuck: vec![stuck(7, StuckWhy::Most(12_000)), stuck(8, StuckWhy::Unreadable(no_scope))],
         };
         overview.recoveries.insert(account("acme"), standing);
         let shown = view(&overview, now());

@@ -149,7 +149,7 @@ fn a_key_that_a_product_does_not_have_is_neither_sent_nor_compared() {
 #[test]
 fn bigin_is_believed_in_what_it_grants() {
     let answer = read_answer(BIGIN_ENABLED.as_bytes(), &Veil::default()).unwrap();
-    let Answer::Items(items) = answer else { panic!("no items") };
+    let WriteAnswer::Items(items) = answer else { panic!("no items") };
     let ItemVerdict::Accepted(Some(granted)) = items[0].verdict else { panic!("{:?}", items[0]) };
     assert_eq!(granted.to_string(), "2026-10-09T21:07:45Z");
 }
@@ -309,9 +309,9 @@ fn a_full_page_that_does_not_say_is_followed_by_another() {
 fn verdicts(body: &str) -> String {
     match read_answer(body.as_bytes(), &Veil::default()) {
         Err(why) => format!("unreadable: {why}"),
-        Ok(Answer::Bare(refused)) => format!("bare {}: {}", refused.code, refused.message),
-        Ok(Answer::BareSuccess) => "bare success".to_owned(),
-        Ok(Answer::Items(items)) => {
+        Ok(WriteAnswer::Bare(refused)) => format!("bare {}: {}", refused.code, refused.message),
+        Ok(WriteAnswer::BareSuccess) => "bare success".to_owned(),
+        Ok(WriteAnswer::Items(items)) => {
             let line = |item: &Item| {
                 let id = item.id.map_or("?".to_owned(), |id| id.to_string());
                 match &item.verdict {
@@ -398,7 +398,7 @@ fn what_is_no_list_of_items_is_a_bare_error_or_unreadable() {
 fn what_zoho_says_is_bounded_and_has_no_control_characters() {
     let message = format!("a\nb\u{1b}[31m{}", "\u{e9}".repeat(1000));
     let body = json!({ "code": "X".repeat(1000), "message": message }).to_string();
-    let Ok(Answer::Bare(refused)) = read_answer(body.as_bytes(), &Veil::default()) else {
+    let Ok(WriteAnswer::Bare(refused)) = read_answer(body.as_bytes(), &Veil::default()) else {
         panic!("not bare")
     };
     assert!(

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use channelkeeper::config::{self, Commands, Look, MissingCredentials, Surroundings};
+use channelkeeper::config::{self, Commands, MissingCredentials, ProblemStyle, Surroundings};
 use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
@@ -28,7 +28,7 @@ use channelkeeper::model::wishes::Wishes;
 use channelkeeper::zoho::auth::token_of;
 use channelkeeper::zoho::veil::Veil;
 use channelkeeper::zoho::wire::{
-    Answer, ItemVerdict, Refused, read_answer, read_page, read_tokens,
+    ItemVerdict, Refused, WriteAnswer, read_answer, read_page, read_tokens,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -77,9 +77,9 @@ pub(crate) fn answer(bytes: &[u8]) {
     let Ok(answer) = read_answer(bytes, &Veil::default()) else { return };
     let value: Value = serde_json::from_slice(bytes).expect("an answer is JSON");
     match answer {
-        Answer::Bare(refused) => check_refused(&refused),
-        Answer::BareSuccess => assert_eq!(value["code"], "SUCCESS"),
-        Answer::Items(items) => {
+        WriteAnswer::Bare(refused) => check_refused(&refused),
+        WriteAnswer::BareSuccess => assert_eq!(value["code"], "SUCCESS"),
+        WriteAnswer::Items(items) => {
             let said = value["watch"].as_array().expect("it has items");
             assert_eq!(items.len(), said.len());
             for (item, said) in items.iter().zip(said) {
@@ -115,7 +115,7 @@ pub(crate) fn config(bytes: &[u8]) {
     let loaded = config::load_text(Path::new("config.toml"), text.to_owned(), &surroundings);
     assert_eq!(loaded.desired.is_some(), loaded.problems.is_empty(), "{:?}", loaded.problems);
     let told: Vec<_> = loaded.problems.iter().chain(&loaded.warnings).cloned().collect();
-    let shown = format!("{loaded:?} {}", config::render(&told, Look::Plain));
+    let shown = format!("{loaded:?} {}", config::render(&told, ProblemStyle::Plain));
     assert!(!shown.contains(SECRET) || text.contains(SECRET), "a secret is shown");
 }
 

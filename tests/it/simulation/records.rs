@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use channelkeeper::backfill::read::Doubt;
-use channelkeeper::backfill::{Held, Lost, Recovery, State};
+use channelkeeper::backfill::{HeldFor, Lost, Recovery, State};
 use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::coverage::{GapKind, Ledger};
-use channelkeeper::model::backfill::{Mode, Rule};
+use channelkeeper::model::backfill::{BackfillMode, BackfillRule};
 use channelkeeper::model::channel::{AccountName, ChannelId, Spec};
 use channelkeeper::model::events::Operation;
 use channelkeeper::model::exchange::{Request, Response};
@@ -38,7 +38,7 @@ use crate::world::{World, pause};
 pub struct Records {
     rng: Rng,
     /// The rule of every channel.
-    rule: Rule,
+    rule: BackfillRule,
     knobs: RecordKnobs,
     /// False when one of the orgs lets nothing be read.
     all_readable: bool,
@@ -75,8 +75,9 @@ impl Records {
             modules(product).0.iter().map(move |module| (org, *module)).collect::<Vec<_>>()
         });
         let credits = if rng.chance(30) { 60 } else { 2_000 };
-        let mode = if rng.chance(10) { Mode::Plan } else { Mode::On };
-        let rule = Rule { credits, rate: rng.between(1, 20) as u32, ..Rule::new(mode) };
+        let mode = if rng.chance(10) { BackfillMode::Plan } else { BackfillMode::On };
+        let rule =
+            BackfillRule { credits, rate: rng.between(1, 20) as u32, ..BackfillRule::new(mode) };
         let knobs = knobs(&mut rng);
         Some(Records {
             rule,
@@ -577,8 +578,8 @@ impl Judge<'_> {
         });
         match &recovery.state {
             State::Abandoned { .. } => Some("given up"),
-            State::Held(Held::Plan) => Some("planned only"),
-            State::Held(Held::Most) => Some("more than a person has to look at first"),
+            State::Held(HeldFor::Plan) => Some("planned only"),
+            State::Held(HeldFor::Most) => Some("more than a person has to look at first"),
             State::Unreadable { .. } => Some("may not be read"),
             State::Done { .. } if recovery.progress.aside_ids.contains(&word) => {
                 Some("set aside: the receiver refuses it")

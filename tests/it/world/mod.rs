@@ -24,7 +24,7 @@ use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::config::Surroundings;
 use channelkeeper::coverage::Ledger;
 use channelkeeper::daemon::actions::plan_views;
-use channelkeeper::daemon::assembly::{Carriers, Given, assemble};
+use channelkeeper::daemon::assembly::{Carriers, PartsGiven, assemble};
 use channelkeeper::daemon::desk::Host;
 use channelkeeper::daemon::emptied::Emptied;
 use channelkeeper::daemon::fleet::Means;
@@ -203,8 +203,8 @@ impl World {
         let mut carriers = Carriers::all(self.carrier.clone());
         carriers.canaries = self.receivers.clone().unwrap_or(carriers.canaries);
         carriers.messages = self.mailbox.clone().unwrap_or(carriers.messages);
-        let given = Given::new(self.desired.clone(), store.clone(), clock, carriers);
-        let given = Given { observer: Some(observer), ..given };
+        let given = PartsGiven::new(self.desired.clone(), store.clone(), clock, carriers);
+        let given = PartsGiven { observer: Some(observer), ..given };
         let parts = assemble(given, Host::Daemon).expect("the parts of a daemon");
         let parts = match &self.watchdog {
             Some(watchdog) => parts.watched(watchdog()),

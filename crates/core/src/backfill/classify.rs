@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::events::Operation;
-use crate::model::records::{List, Row};
+use crate::model::records::{List, RecordRow};
 use crate::model::time::{Timestamp, whole_seconds};
 
 use super::read::end_of_second;
@@ -21,16 +21,16 @@ use super::recovery::Lost;
 
 /// Missed changes: by operation, the records with the time of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missed {
+pub struct MissedChanges {
     /// By operation and id.
     found: BTreeMap<(Operation, String), Timestamp>,
     /// True when a row did not say when its record was created.
     pub undated: bool,
 }
 
-impl Missed {
+impl MissedChanges {
     /// Takes in one row of one of the lists.
-    pub fn take(&mut self, gaps: &[Lost], list: List, row: &Row) {
+    pub fn take(&mut self, gaps: &[Lost], list: List, row: &RecordRow) {
         match list {
             List::Changed => self.take_changed(gaps, row),
             List::Deleted => {
@@ -41,7 +41,7 @@ impl Missed {
         }
     }
 
-    fn take_changed(&mut self, gaps: &[Lost], row: &Row) {
+    fn take_changed(&mut self, gaps: &[Lost], row: &RecordRow) {
         self.undated |= row.created.is_none();
         let created = row.created.unwrap_or(Timestamp::MIN);
         let is_created = |gap: &Lost| gap.operation == Operation::Create && holds(gap, created);
@@ -59,7 +59,7 @@ impl Missed {
         }
     }
 
-    fn add(&mut self, operation: Operation, row: &Row, at: Timestamp) {
+    fn add(&mut self, operation: Operation, row: &RecordRow, at: Timestamp) {
         let held = self.found.entry((operation, row.id.clone())).or_insert(at);
         *held = at.max(*held);
     }
@@ -104,8 +104,8 @@ mod tests {
     /// The operations that are missed of a record (created, changed), by the gaps of these.
     fn missed(operations: &[Operation], created: i64, changed: i64) -> Vec<&'static str> {
         let gaps: Vec<Lost> = operations.iter().copied().map(gap).collect();
-        let row = Row { id: "1".to_owned(), at: at(changed), created: Some(at(created)) };
-        let mut missed = Missed::default();
+        let row = RecordRow { id: "1".to_owned(), at: at(changed), created: Some(at(created)) };
+        let mut missed = MissedChanges::default();
         missed.take(&gaps, List::Changed, &row);
         missed.found.keys().map(|(operation, _)| operation.delivered_as()).collect()
     }
@@ -138,9 +138,9 @@ mod tests {
 
     #[test]
     fn a_deletion_counts_by_its_own_time_and_once() {
-        let (mut missed, gaps) = (Missed::default(), [gap(Operation::Delete)]);
+        let (mut missed, gaps) = (MissedChanges::default(), [gap(Operation::Delete)]);
         for (id, second) in [("1", 99), ("2", 150), ("2", 150), ("3", 201)] {
-            let row = Row { id: id.to_owned(), at: at(second), created: None };
+            let row = RecordRow { id: id.to_owned(), at: at(second), created: None };
             missed.take(&gaps, List::Deleted, &row);
         }
         assert_eq!(missed.of(), [(Operation::Delete, vec!["2".to_owned()])].into());
@@ -148,8 +148,12 @@ mod tests {
 
     #[test]
     fn a_record_without_a_creation_time_is_an_update_and_that_is_said() {
-        let (mut missed, gaps) = (Missed::default(), Operation::ALL.map(gap));
-        missed.take(&gaps, List::Changed, &Row { id: "1".into(), at: at(150), created: None });
+        let (mut missed, gaps) = (MissedChanges::default(), Operation::ALL.map(gap));
+        missed.take(
+            &gaps,
+            List::Changed,
+            &RecordRow { id: "1".into(), at: at(150), created: None },
+        );
         assert!(missed.undated);
         assert_eq!(missed.of(), [(Operation::Edit, vec!["1".to_owned()])].into());
     }

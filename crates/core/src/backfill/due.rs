@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::coverage::gap::{Gap, GapCause, GapKind};
 use crate::coverage::ledger::Ledger;
-use crate::model::backfill::{Kinds, Rule};
+use crate::model::backfill::{BackfillRule, Kinds};
 use crate::model::channel::Spec;
 use crate::model::time::{Timestamp, after};
 
@@ -28,7 +28,7 @@ use super::recovery::{Lost, Recovery};
 /// recoveries that the channel has; `since` is when its rule was first in force.
 pub fn due(
     ledger: &Ledger,
-    (spec, rule): (&Spec, &Rule),
+    (spec, rule): (&Spec, &BackfillRule),
     known: &[Recovery],
     since: Timestamp,
     now: Timestamp,
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::backfill::recovery::State;
     use crate::coverage::track::{Open, Stretch};
-    use crate::model::backfill::Mode;
+    use crate::model::backfill::BackfillMode;
     use crate::model::channel::NotifyUrl;
     use crate::model::events::Operation;
     use crate::testing;
@@ -127,11 +127,11 @@ mod tests {
     }
 
     fn found(ledger: &Ledger, known: &[Recovery], now: i64) -> Vec<(i64, i64)> {
-        found_by(&Rule::new(Mode::On), ledger, (known, 0), now)
+        found_by(&BackfillRule::new(BackfillMode::On), ledger, (known, 0), now)
     }
 
     fn found_by(
-        rule: &Rule,
+        rule: &BackfillRule,
         ledger: &Ledger,
         (known, since): (&[Recovery], i64),
         now: i64,
@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn recovery(ledger: &Ledger, asked: Option<i64>, now: i64) -> Recovery {
-        let due = due(ledger, (&spec(), &Rule::new(Mode::On)), &[], at(0), at(now));
+        let due = due(ledger, (&spec(), &BackfillRule::new(BackfillMode::On)), &[], at(0), at(now));
         Recovery {
             number: 1,
             channel: ledger.id,
@@ -203,10 +203,11 @@ mod tests {
 
     #[test]
     fn what_ended_before_the_rule_and_what_it_leaves_out_are_left() {
-        let (ledger, rule) = (ledger(&[(100, 200), (300, 400)]), Rule::new(Mode::Plan));
+        let (ledger, rule) =
+            (ledger(&[(100, 200), (300, 400)]), BackfillRule::new(BackfillMode::Plan));
         assert_eq!(found_by(&rule, &ledger, (&[], 200), 1000), [(300, 400)]);
         assert_eq!(found_by(&rule, &ledger, (&[], 350), 1000), [(300, 400)]);
-        let rule = Rule { kinds: Kinds { uncovered: false, ..Kinds::ALL }, ..rule };
+        let rule = BackfillRule { kinds: Kinds { uncovered: false, ..Kinds::ALL }, ..rule };
         assert_eq!(found_by(&rule, &ledger, (&[], 0), 1000), []);
     }
 
@@ -215,7 +216,7 @@ mod tests {
         let moved = Spec { notify_url: NotifyUrl::new("https://other.example.com"), ..spec() };
         let fewer = Spec { events: testing::events(&["Deals.create"]), ..spec() };
         for spec in [moved, fewer] {
-            let rule = Rule::new(Mode::On);
+            let rule = BackfillRule::new(BackfillMode::On);
             assert!(due(&ledger(&[(1, 2)]), (&spec, &rule), &[], at(0), at(1000)).is_empty());
         }
     }

@@ -19,12 +19,12 @@ use crate::model::events::Operation;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::Timestamp;
 
-use super::classify::Missed;
+use super::classify::MissedChanges;
 use super::delivery::{Delivery, Part};
 use super::recovery::{Frozen, Recovery};
 
 /// The deliveries of what was missed, frozen at `at`.
-pub fn freeze(missed: Missed, at: Timestamp) -> (Frozen, Vec<Delivery>) {
+pub fn freeze(missed: MissedChanges, at: Timestamp) -> (Frozen, Vec<Delivery>) {
     let by_operation = missed.of();
     let count = |operation| by_operation.get(&operation).map_or(0, |ids| ids.len() as u64);
     let (inserts, updates, deletes) =
@@ -88,14 +88,14 @@ pub const IDS_MAX: usize = 50;
 mod tests {
     use super::*;
     use crate::backfill::recovery::{Lost, State};
-    use crate::model::records::{List, Row};
+    use crate::model::records::{List, RecordRow};
     use crate::testing;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn missed(count: u32) -> Missed {
+    fn missed(count: u32) -> MissedChanges {
         let gaps = Operation::ALL.map(|operation| Lost {
             operation,
             from: at(0),
@@ -103,11 +103,12 @@ mod tests {
             kind: None,
             cause: None,
         });
-        let mut missed = Missed::default();
+        let mut missed = MissedChanges::default();
         for id in 0..count {
             // The newest first: the order of reading is not that of handing over.
             let created = i64::from(count - id);
-            let row = Row { id: id.to_string(), at: at(created + 5), created: Some(at(created)) };
+            let row =
+                RecordRow { id: id.to_string(), at: at(created + 5), created: Some(at(created)) };
             missed.take(&gaps, List::Changed, &row);
         }
         missed

@@ -32,5 +32,5 @@ pub mod standing;
 #[cfg(test)]
 mod whole;
 
-pub use recovery::{Held, Lost, Recovery, State};
+pub use recovery::{HeldFor, Lost, Recovery, State};
 pub use standing::Standing;

@@ -22,7 +22,7 @@ use super::delivery::{Delivery, Part};
 
 /// How far the deliveries of one recovery have come. Times are the host's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct HandingProgress {
     /// The delivery that is to be taken next, from 0 on.
     pub next: u32,
     /// The parts of it that are left, once it was halved: from, to.
@@ -52,7 +52,7 @@ pub struct Progress {
 
 /// The answer of a receiver, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ReceiverAnswer {
     /// It was taken.
     Taken,
     /// It was not, and may be later.
@@ -68,25 +68,25 @@ pub enum Answer {
     Gone,
 }
 
-impl Answer {
+impl ReceiverAnswer {
     /// The meaning of an HTTP status.
-    pub fn of(status: u16, retry_after: Option<Duration>) -> Answer {
+    pub fn of(status: u16, retry_after: Option<Duration>) -> ReceiverAnswer {
         match status {
-            200..=299 => Answer::Taken,
-            410 => Answer::Gone,
-            401 | 403 | 404 | 405 | 408 | 425 | 429 => Answer::busy(status, retry_after),
-            400..=499 => Answer::Refused(format!("HTTP {status}")),
-            _ => Answer::busy(status, retry_after),
+            200..=299 => ReceiverAnswer::Taken,
+            410 => ReceiverAnswer::Gone,
+            401 | 403 | 404 | 405 | 408 | 425 | 429 => ReceiverAnswer::busy(status, retry_after),
+            400..=499 => ReceiverAnswer::Refused(format!("HTTP {status}")),
+            _ => ReceiverAnswer::busy(status, retry_after),
         }
     }
 
-    fn busy(status: u16, retry_after: Option<Duration>) -> Answer {
+    fn busy(status: u16, retry_after: Option<Duration>) -> ReceiverAnswer {
         let retry_after = retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
-        Answer::Busy { why: format!("HTTP {status}"), retry_after }
+        ReceiverAnswer::Busy { why: format!("HTTP {status}"), retry_after }
     }
 }
 
-impl Progress {
+impl HandingProgress {
     /// The part of `delivery`, which is the next one, that is to be sent now.
     pub fn part(&self, delivery: &Delivery) -> Part {
         let (from, to) = self.parts.first().copied().unwrap_or((0, delivery.ids.len()));
@@ -99,23 +99,30 @@ impl Progress {
         self.not_before.is_some_and(|until| now < until && until <= after(now, RETRY_AFTER_MAX))
     }
 
-    /// The progress once the part that [`Progress::part`] names was answered.
+    /// The progress once the part that [`HandingProgress::part`] names was answered.
     #[must_use]
-    pub fn answered(self, delivery: &Delivery, answer: &Answer, now: Timestamp) -> Progress {
+    pub fn answered(
+        self,
+        delivery: &Delivery,
+        answer: &ReceiverAnswer,
+        now: Timestamp,
+    ) -> HandingProgress {
         let part = self.part(delivery);
         let records = part.to.saturating_sub(part.from);
         match answer {
-            Answer::Taken => {
+            ReceiverAnswer::Taken => {
                 let taken = self.taken + records as u64;
-                Progress { taken, ..self }.past(part, delivery)
+                HandingProgress { taken, ..self }.past(part, delivery)
             }
-            Answer::Busy { why, retry_after } => self.failed(why.clone(), *retry_after, now),
-            Answer::Gone => self.failed("HTTP 410".to_owned(), None, now),
-            Answer::Refused(why) => {
+            ReceiverAnswer::Busy { why, retry_after } => {
+                self.failed(why.clone(), *retry_after, now)
+            }
+            ReceiverAnswer::Gone => self.failed("HTTP 410".to_owned(), None, now),
+            ReceiverAnswer::Refused(why) => {
                 let refusals = self.refusals + 1;
                 let doubled = WAIT_MIN.saturating_mul(1 << self.refusals.min(10));
                 let wait = Some(doubled.min(REFUSED_WAIT_MAX));
-                let failed = Progress { refusals, ..self }.failed(why.clone(), wait, now);
+                let failed = HandingProgress { refusals, ..self }.failed(why.clone(), wait, now);
                 match (refusals >= REFUSALS_MAX, records) {
                     (false, _) => failed,
                     (true, 0 | 1) => failed.set_aside(part, delivery),
@@ -125,10 +132,10 @@ impl Progress {
         }
     }
 
-    fn failed(self, why: String, retry_after: Option<Duration>, now: Timestamp) -> Progress {
+    fn failed(self, why: String, retry_after: Option<Duration>, now: Timestamp) -> HandingProgress {
         let doubled = WAIT_MIN.saturating_mul(1 << self.failures.min(10)).min(WAIT_MAX);
         let wait = retry_after.unwrap_or(doubled).max(WAIT_MIN);
-        Progress {
+        HandingProgress {
             failures: self.failures.saturating_add(1),
             not_before: Some(after(now, wait)),
             trouble: Some(why),
@@ -137,13 +144,13 @@ impl Progress {
     }
 
     /// Behind this part, with a clean sheet.
-    fn past(self, part: Part, delivery: &Delivery) -> Progress {
+    fn past(self, part: Part, delivery: &Delivery) -> HandingProgress {
         let mut parts = self.parts;
         if !parts.is_empty() {
             parts.remove(0);
         }
         let is_last = parts.is_empty() && part.to >= delivery.ids.len();
-        Progress {
+        HandingProgress {
             next: self.next + u32::from(is_last),
             parts,
             failures: 0,
@@ -154,16 +161,16 @@ impl Progress {
         }
     }
 
-    fn halved(self, part: Part, delivery: &Delivery) -> Progress {
+    fn halved(self, part: Part, delivery: &Delivery) -> HandingProgress {
         let Part { from, to, .. } = part;
         let middle = from + (to - from) / 2;
         let mut parts =
             if self.parts.is_empty() { vec![(0, delivery.ids.len())] } else { self.parts };
         parts.splice(..1, [(from, middle), (middle, to)]);
-        Progress { parts, failures: 0, refusals: 0, not_before: None, ..self }
+        HandingProgress { parts, failures: 0, refusals: 0, not_before: None, ..self }
     }
 
-    fn set_aside(mut self, part: Part, delivery: &Delivery) -> Progress {
+    fn set_aside(mut self, part: Part, delivery: &Delivery) -> HandingProgress {
         let word = delivery.operation.delivered_as();
         for id in delivery.ids.get(part.from..part.to).unwrap_or_default() {
             self.aside += 1;
@@ -172,7 +179,7 @@ impl Progress {
             }
         }
         let trouble = self.trouble.clone();
-        Progress { trouble, ..self.past(part, delivery) }
+        HandingProgress { trouble, ..self.past(part, delivery) }
     }
 }
 
@@ -203,28 +210,28 @@ mod tests {
         Delivery { operation: Operation::Edit, ids }
     }
 
-    fn wait(progress: &Progress, now: i64) -> i64 {
+    fn wait(progress: &HandingProgress, now: i64) -> i64 {
         progress.not_before.map_or(0, |until| until.as_second() - now)
     }
 
     #[test]
     fn a_receiver_that_is_down_is_tried_for_ever_and_ever_more_slowly() {
-        let (mut progress, delivery) = (Progress::default(), delivery(2));
+        let (mut progress, delivery) = (HandingProgress::default(), delivery(2));
         let mut waits = Vec::new();
         for _ in 0..9 {
-            progress = progress.answered(&delivery, &Answer::of(503, None), at(0));
+            progress = progress.answered(&delivery, &ReceiverAnswer::of(503, None), at(0));
             waits.push(wait(&progress, 0));
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
-        let asked = Answer::of(429, Some(Duration::from_secs(77)));
+        let asked = ReceiverAnswer::of(429, Some(Duration::from_secs(77)));
         assert_eq!(wait(&progress.clone().answered(&delivery, &asked, at(0)), 0), 77);
-        let taken = progress.answered(&delivery, &Answer::Taken, at(0));
-        assert_eq!(taken, Progress { next: 1, taken: 2, ..Progress::default() });
+        let taken = progress.answered(&delivery, &ReceiverAnswer::Taken, at(0));
+        assert_eq!(taken, HandingProgress { next: 1, taken: 2, ..HandingProgress::default() });
     }
 
     #[test]
     fn one_record_that_is_refused_is_found_and_set_aside_and_all_others_are_taken() {
-        let (mut progress, delivery) = (Progress::default(), delivery(50));
+        let (mut progress, delivery) = (HandingProgress::default(), delivery(50));
         let (mut taken, mut tries) = (Vec::new(), 0);
         while progress.next == 0 {
             let part = progress.part(&delivery);
@@ -234,7 +241,7 @@ mod tests {
                 taken.extend(ids.iter().cloned());
             }
             tries += 1;
-            progress = progress.answered(&delivery, &Answer::of(answer, None), at(0));
+            progress = progress.answered(&delivery, &ReceiverAnswer::of(answer, None), at(0));
         }
         assert_eq!((progress.aside_ids, progress.aside), (vec!["update 17".to_owned()], 1));
         assert_eq!((taken.len(), progress.taken), (49, 49));
@@ -243,16 +250,17 @@ mod tests {
 
     #[test]
     fn a_receiver_that_lets_nobody_in_loses_no_record() {
-        let (mut progress, delivery) = (Progress::default(), delivery(4));
+        let (mut progress, delivery) = (HandingProgress::default(), delivery(4));
         for status in [401, 403, 404, 302, 500].into_iter().cycle().take(100) {
-            progress = progress.answered(&delivery, &Answer::of(status, None), at(0));
+            progress = progress.answered(&delivery, &ReceiverAnswer::of(status, None), at(0));
         }
         assert_eq!((progress.aside, progress.next, progress.parts), (0, 0, vec![]));
     }
 
     #[test]
     fn a_clock_that_was_ahead_holds_nothing_up() {
-        let progress = Progress { not_before: Some(at(90_000)), ..Progress::default() };
+        let progress =
+            HandingProgress { not_before: Some(at(90_000)), ..HandingProgress::default() };
         assert!(
             !progress.waits(at(0)) && progress.waits(at(89_000)) && !progress.waits(at(90_000))
         );
@@ -266,13 +274,13 @@ mod tests {
                 proptest::sample::select(vec![200_u16, 200, 400, 422, 422, 500, 429]), 1..40,
             ),
         ) {
-            let (mut progress, delivery) = (Progress::default(), delivery(count));
+            let (mut progress, delivery) = (HandingProgress::default(), delivery(count));
             let mut answers = statuses.into_iter().chain([200]).cycle();
             for _ in 0..20_000 {
                 if progress.next > 0 {
                     break;
                 }
-                let answer = Answer::of(answers.next().unwrap(), None);
+                let answer = ReceiverAnswer::of(answers.next().unwrap(), None);
                 progress = progress.answered(&delivery, &answer, at(0));
                 let expected = progress.parts.windows(2).all(|two| two[0].1 == two[1].0);
                 proptest::prop_assert!(expected, "{:?}", progress.parts);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::records::{List, Place, RecordsAsk, RecordsPage, Row};
+use crate::model::records::{List, Place, RecordRow, RecordsAsk, RecordsPage};
 use crate::model::time::{Timestamp, after, before, span, whole_seconds};
 use crate::model::version::DAY;
 
@@ -34,7 +34,7 @@ pub struct Read {
     /// True when deletions are read too.
     pub deletions: bool,
     /// Where it is.
-    pub at: At,
+    pub at: ReadingAt,
     /// Pages whose rows were kept.
     pub pages: u32,
     /// API credits that it took.
@@ -49,7 +49,7 @@ pub struct Read {
 /// A place in the reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum At {
+pub enum ReadingAt {
     /// Among the records that are there.
     Changed {
         /// Every change before this second is known.
@@ -97,7 +97,7 @@ impl Read {
     ) -> Read {
         let since = before(whole_seconds(first), WIDER);
         let at = if changes {
-            At::Changed { from: since, seen: BTreeMap::new(), place: FIRST }
+            ReadingAt::Changed { from: since, seen: BTreeMap::new(), place: FIRST }
         } else {
             deleted(deletions)
         };
@@ -109,36 +109,38 @@ impl Read {
     /// The next page to ask for; none when everything is read.
     pub fn next(&self) -> Option<RecordsAsk> {
         let (list, since, place) = match &self.at {
-            At::Changed { from, seen: _, place } => (List::Changed, *from, place.clone()),
-            At::Deleted { page, again: _ } => (List::Deleted, self.since, Place::Page(*page)),
-            At::End => return None,
+            ReadingAt::Changed { from, seen: _, place } => (List::Changed, *from, place.clone()),
+            ReadingAt::Deleted { page, again: _ } => {
+                (List::Deleted, self.since, Place::Page(*page))
+            }
+            ReadingAt::End => return None,
         };
         Some(RecordsAsk { module: self.module.clone(), list, since, place })
     }
 
     /// Takes the page that was asked for, and says which of its rows are to be kept.
     #[must_use]
-    pub fn take(self, page: RecordsPage) -> (Read, List, Vec<Row>) {
+    pub fn take(self, page: RecordsPage) -> (Read, List, Vec<RecordRow>) {
         let (list, mut read, rows) = match self.at.clone() {
-            At::Changed { from, seen, place } => {
+            ReadingAt::Changed { from, seen, place } => {
                 let (read, rows) = self.take_changed((from, place), seen, page);
                 (List::Changed, read, rows)
             }
-            At::Deleted { page: number, again } => {
+            ReadingAt::Deleted { page: number, again } => {
                 let at = match (page.more && !page.rows.is_empty(), again) {
-                    (true, again) => At::Deleted { page: number + 1, again },
-                    (false, false) if number > 1 => At::Deleted { page: 1, again: true },
-                    (false, _) => At::End,
+                    (true, again) => ReadingAt::Deleted { page: number + 1, again },
+                    (false, false) if number > 1 => ReadingAt::Deleted { page: 1, again: true },
+                    (false, _) => ReadingAt::End,
                 };
                 (List::Deleted, Read { at, ..self }, page.rows)
             }
-            At::End => return (self, List::Changed, Vec::new()),
+            ReadingAt::End => return (self, List::Changed, Vec::new()),
         };
         read.credits += list.credits();
         read.pages += u32::from(!rows.is_empty());
-        if read.pages >= PAGES_MAX && read.at != At::End {
+        if read.pages >= PAGES_MAX && read.at != ReadingAt::End {
             read.doubts.insert(Doubt::Endless);
-            read.at = At::End;
+            read.at = ReadingAt::End;
         }
         (read, list, rows)
     }
@@ -148,13 +150,13 @@ impl Read {
         (from, place): (Timestamp, Place),
         mut seen: BTreeMap<String, Timestamp>,
         page: RecordsPage,
-    ) -> (Read, Vec<Row>) {
+    ) -> (Read, Vec<RecordRow>) {
         let RecordsPage { rows, more, token } = page;
         let last = rows.iter().map(|row| row.at).max().unwrap_or(from);
         let is_sorted = rows.is_sorted_by_key(|row| row.at);
         let count = rows.len();
-        let is_new = |row: &Row| seen.get(&row.id) != Some(&row.at);
-        let fresh: Vec<Row> = rows.into_iter().filter(is_new).collect();
+        let is_new = |row: &RecordRow| seen.get(&row.id) != Some(&row.at);
+        let fresh: Vec<RecordRow> = rows.into_iter().filter(is_new).collect();
         seen.extend(fresh.iter().map(|row| (row.id.clone(), row.at)));
         let key = before(last, SECOND);
         if key > from || matches!(place, Place::Token(_)) {
@@ -164,10 +166,10 @@ impl Read {
             deleted(self.deletions)
         } else if key > from && is_sorted {
             seen.retain(|_, at| *at >= key);
-            At::Changed { from: key, seen, place: FIRST }
+            ReadingAt::Changed { from: key, seen, place: FIRST }
         } else {
             self.doubts.insert(if is_sorted { Doubt::Crowded } else { Doubt::Unsorted });
-            At::Changed { from, seen, place: following(place, token) }
+            ReadingAt::Changed { from, seen, place: following(place, token) }
         };
         (self, fresh)
     }
@@ -176,23 +178,25 @@ impl Read {
     /// key. Returns nothing when no token is in use, or [`REFUSED_MAX`] were refused in a row: the
     /// same page would lead to the next of them for ever.
     pub fn without_token(&self) -> Option<Read> {
-        let At::Changed { from, seen, place: Place::Token(_) } = &self.at else { return None };
+        let ReadingAt::Changed { from, seen, place: Place::Token(_) } = &self.at else {
+            return None;
+        };
         let (from, seen) = (*from, seen.clone());
         let refused = self.refused + 1;
-        let at = At::Changed { from, seen, place: FIRST };
+        let at = ReadingAt::Changed { from, seen, place: FIRST };
         (refused < REFUSED_MAX).then(|| Read { at, refused, ..self.clone() })
     }
 
     /// Returns whether the next page is asked for by a token.
     pub const fn has_token(&self) -> bool {
-        matches!(self.at, At::Changed { place: Place::Token(_), .. })
+        matches!(self.at, ReadingAt::Changed { place: Place::Token(_), .. })
     }
 
     /// Up to which `Modified_Time` everything is known; none while that is nothing.
     pub fn known_to(&self) -> Option<Timestamp> {
         match &self.at {
-            At::Changed { from, .. } => (*from > self.since).then_some(*from),
-            At::Deleted { .. } | At::End => None,
+            ReadingAt::Changed { from, .. } => (*from > self.since).then_some(*from),
+            ReadingAt::Deleted { .. } | ReadingAt::End => None,
         }
     }
 }
@@ -206,8 +210,8 @@ fn following(place: Place, token: Option<String>) -> Place {
     }
 }
 
-const fn deleted(deletions: bool) -> At {
-    if deletions { At::Deleted { page: 1, again: false } } else { At::End }
+const fn deleted(deletions: bool) -> ReadingAt {
+    if deletions { ReadingAt::Deleted { page: 1, again: false } } else { ReadingAt::End }
 }
 
 impl Doubt {
@@ -256,15 +260,15 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn row(id: u32, second: i64) -> Row {
-        Row { id: id.to_string(), at: at(second), created: Some(at(0)) }
+    fn row(id: u32, second: i64) -> RecordRow {
+        RecordRow { id: id.to_string(), at: at(second), created: Some(at(0)) }
     }
 
     fn read(deletions: bool) -> Read {
         Read::new("Deals".to_owned(), vec![1], at(1000), (true, deletions), at(2000))
     }
 
-    fn page(rows: Vec<Row>, more: bool) -> RecordsPage {
+    fn page(rows: Vec<RecordRow>, more: bool) -> RecordsPage {
         RecordsPage { rows, more, token: more.then(|| "next".to_owned()) }
     }
 
@@ -291,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_token_leads_through_a_crowded_second_and_no_further() {
-        let crowd: Vec<Row> = (0..200).map(|id| row(id, 999)).collect();
+        let crowd: Vec<RecordRow> = (0..200).map(|id| row(id, 999)).collect();
         let (next, _, _) = read(false).take(page(crowd, true));
         assert_eq!(next.next().unwrap().place, Place::Token("next".to_owned()));
         assert_eq!(next.doubts, [Doubt::Crowded].into());

@@ -10,11 +10,11 @@ use crate::model::events::{Events, Operation, Operations};
 use crate::model::secret::Fingerprint;
 use crate::model::time::Timestamp;
 
-use super::pace::Progress;
+use super::pace::HandingProgress;
 use super::read::Doubt;
 
 /// The gaps of one module of one channel, which are filled together. All instants are in Zoho's
-/// time but those of [`Progress`].
+/// time but those of [`HandingProgress`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovery {
     /// Its number in its account; none is given twice.
@@ -42,7 +42,7 @@ pub struct Recovery {
     pub frozen: Option<Frozen>,
     /// Which of them were taken.
     #[serde(default)]
-    pub progress: Progress,
+    pub progress: HandingProgress,
     /// The API credits that reading for it took.
     #[serde(default)]
     pub credits: u64,
@@ -84,7 +84,7 @@ pub enum State {
         credentials: Fingerprint,
     },
     /// It is read and counted, and waits for a person.
-    Held(Held),
+    Held(HeldFor),
     /// Its deliveries are handed over.
     Handing,
     /// It is over.
@@ -104,7 +104,7 @@ pub enum State {
 /// The reason why a recovery waits for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Held {
+pub enum HeldFor {
     /// The mode is `plan`.
     Plan,
     /// It has more records than the config lets pass.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::channel::ChannelName;
 
-use super::recovery::{Held, Recovery, State};
+use super::recovery::{HeldFor, Recovery, State};
 
 /// How the recoveries stand that an account remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +29,12 @@ pub struct Stuck {
     /// The channel's name.
     pub name: ChannelName,
     /// The reason.
-    pub why: Why,
+    pub why: StuckWhy,
 }
 
 /// The reason why a recovery waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum StuckWhy {
     /// It has more records than the config lets pass: so many.
     Most(u64),
     /// Zoho does not let it be read; its words.
@@ -79,10 +79,10 @@ impl Standing {
             }
         }
         let why = match state {
-            State::Held(Held::Most) => Some(Why::Most(records)),
-            State::Unreadable { why, .. } => Some(Why::Unreadable(why.clone())),
+            State::Held(HeldFor::Most) => Some(StuckWhy::Most(records)),
+            State::Unreadable { why, .. } => Some(StuckWhy::Unreadable(why.clone())),
             // The mode says so, or whoever asked for it.
-            State::Held(Held::Plan) => None,
+            State::Held(HeldFor::Plan) => None,
             State::Reading | State::Handing | State::Done { .. } | State::Abandoned { .. } => None,
         };
         if let Some(why) = why.filter(|_| self.stuck.len() < STUCK_MAX) {
@@ -98,7 +98,7 @@ pub const STUCK_MAX: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backfill::pace::Progress;
+    use crate::backfill::pace::HandingProgress;
     use crate::backfill::recovery::Frozen;
     use crate::model::secret::Fingerprint;
     use crate::testing;
@@ -116,7 +116,7 @@ mod tests {
             planned: false,
             state,
             frozen: Some(Frozen { at, deliveries: 1, inserts: 1, updates: 8, deletes: 1 }),
-            progress: Progress { taken, aside, ..Progress::default() },
+            progress: HandingProgress { taken, aside, ..HandingProgress::default() },
             credits: 0,
             doubts: Default::default(),
         }
@@ -130,7 +130,7 @@ mod tests {
             recovery(1, State::Done { at }, 9, 1),
             recovery(2, State::Abandoned { why, at }, 4, 0),
             recovery(3, State::Handing, 5, 2),
-            recovery(4, State::Held(Held::Plan), 0, 0),
+            recovery(4, State::Held(HeldFor::Plan), 0, 0),
         ];
         let standing = Standing::of(&all);
         assert_eq!((standing.taken, standing.waiting, standing.lost), (18, 13, 9));
@@ -148,12 +148,12 @@ mod tests {
             at: testing::hours(1),
             credentials: Fingerprint(1),
         };
-        let mut all = vec![recovery(7, State::Held(Held::Most), 0, 0)];
+        let mut all = vec![recovery(7, State::Held(HeldFor::Most), 0, 0)];
         all.extend((8..40).map(|number| recovery(number, unreadable(), 0, 0)));
         let standing = Standing::of(&all);
         assert_eq!(standing.stuck.len(), STUCK_MAX);
-        assert_eq!((standing.stuck[0].number, &standing.stuck[0].why), (7, &Why::Most(10)));
-        assert_eq!(standing.stuck[1].why, Why::Unreadable("no scope".to_owned()));
+        assert_eq!((standing.stuck[0].number, &standing.stuck[0].why), (7, &StuckWhy::Most(10)));
+        assert_eq!(standing.stuck[1].why, StuckWhy::Unreadable("no scope".to_owned()));
         assert_eq!(standing.states["unreadable"], 32);
     }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::classify::Missed;
+use super::classify::MissedChanges;
 use super::freeze::freeze;
 use super::read::{Doubt, Read};
 use super::recovery::Lost;
 use crate::model::events::Operation;
-use crate::model::records::{List, Place, RecordsAsk, RecordsPage, Row};
+use crate::model::records::{List, Place, RecordRow, RecordsAsk, RecordsPage};
 use crate::model::time::Timestamp;
 
 const PAGE: usize = 5;
@@ -33,12 +33,12 @@ struct Zoho {
 impl Zoho {
     fn answer(&self, ask: &RecordsAsk) -> RecordsPage {
         let floor = ask.since.as_second() + i64::from(!self.inclusive);
-        let mut rows: Vec<Row> = self
+        let mut rows: Vec<RecordRow> = self
             .records
             .iter()
             .enumerate()
             .filter_map(|(id, record)| {
-                let row = |at_second, created: Option<i64>| Row {
+                let row = |at_second, created: Option<i64>| RecordRow {
                     id: format!("{id:03}"),
                     at: at(at_second),
                     created: created.map(at),
@@ -63,7 +63,7 @@ impl Zoho {
             }
             Place::Token(token) => token.parse().unwrap(),
         };
-        let page: Vec<Row> = rows.iter().skip(from).take(PAGE).cloned().collect();
+        let page: Vec<RecordRow> = rows.iter().skip(from).take(PAGE).cloned().collect();
         let token = match page.last() {
             Some(last) if self.by_key => Some(format!("{} {}", last.at.as_second(), last.id)),
             _ => Some((from + PAGE).to_string()),
@@ -82,7 +82,7 @@ type Found = BTreeMap<Operation, BTreeSet<usize>>;
 /// Reads everything; before each page but the first, something is edited or deleted.
 fn found(mut zoho: Zoho, meanwhile: &[(usize, bool)]) -> (Found, Read, Zoho) {
     let mut read = Read::new("Deals".into(), vec![1], at(GAP.0), (true, true), at(1000));
-    let (mut missed, mut now, mut edits) = (Missed::default(), 1000, meanwhile.iter());
+    let (mut missed, mut now, mut edits) = (MissedChanges::default(), 1000, meanwhile.iter());
     while let Some(ask) = read.next() {
         let page = zoho.answer(&ask);
         let (next, list, rows) = read.take(page);

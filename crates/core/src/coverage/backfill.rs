@@ -25,7 +25,7 @@ use crate::model::version::ApiVersion;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backfill {
     /// The requests to send, module by module.
-    pub requests: Vec<Request>,
+    pub requests: Vec<HintRequest>,
     /// The events that stay lost, one sentence each.
     pub lost: Vec<String>,
     /// The scopes that the requests need, which the daemon itself does without.
@@ -35,7 +35,7 @@ pub struct Backfill {
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct HintRequest {
     /// The module's API name.
     pub module: String,
     /// The events that this request finds, in a sentence.
@@ -58,16 +58,16 @@ pub fn backfill(
     now: Timestamp,
     api: &ApiBase,
 ) -> Backfill {
-    let bounds = Bounds { from: whole_seconds(from), to: up(to.unwrap_or(now)) };
+    let bounds = GapBounds { from: whole_seconds(from), to: up(to.unwrap_or(now)) };
     let requests =
         events.iter().flat_map(|(module, operations)| of_module(module, operations, bounds, api));
     Backfill { requests: requests.collect(), lost: lost(events, api), scopes: scopes(api) }
 }
 
-impl Request {
+impl HintRequest {
     /// The request as it goes over the wire, one line each: request, header, body.
     pub fn lines(&self) -> Vec<String> {
-        let Request { module: _, finds: _, method, url, header, body } = self;
+        let HintRequest { module: _, finds: _, method, url, header, body } = self;
         [Some(format!("{method} {url}")), header.clone(), body.clone()]
             .into_iter()
             .flatten()
@@ -76,12 +76,17 @@ impl Request {
 }
 
 #[derive(Clone, Copy)]
-struct Bounds {
+struct GapBounds {
     from: Timestamp,
     to: Timestamp,
 }
 
-fn of_module(module: &str, operations: Operations, bounds: Bounds, api: &ApiBase) -> Vec<Request> {
+fn of_module(
+    module: &str,
+    operations: Operations,
+    bounds: GapBounds,
+    api: &ApiBase,
+) -> Vec<HintRequest> {
     if is_users(module) {
         return vec![users(module, bounds, api)];
     }
@@ -113,7 +118,7 @@ struct Sought {
 
 /// Sorted by `Modified_Time`, by which the header filters: reading on by it misses no record that
 /// is edited between two pages.
-fn listed(module: &str, sought: Sought, bounds: Bounds, api: &ApiBase) -> Request {
+fn listed(module: &str, sought: Sought, bounds: GapBounds, api: &ApiBase) -> HintRequest {
     let Sought { word: _, field } = sought;
     let next = if has_page_token(api) {
         "while info.more_records is true, again with &page_token= and info.next_page_token"
@@ -122,7 +127,7 @@ fn listed(module: &str, sought: Sought, bounds: Bounds, api: &ApiBase) -> Reques
          record comes"
     };
     let converted = if has_converted(module, api) { "&converted=both" } else { "" };
-    Request {
+    HintRequest {
         module: module.to_owned(),
         finds: format!(
             "every record changed since the gap began, by {field} and as it is now; {next}"
@@ -137,7 +142,13 @@ fn listed(module: &str, sought: Sought, bounds: Bounds, api: &ApiBase) -> Reques
 }
 
 /// Read on by key: rows that are edited between two pages would shift an offset.
-fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, api: &ApiBase) -> Request {
+fn queried(
+    module: &str,
+    sought: Sought,
+    and: &str,
+    bounds: GapBounds,
+    api: &ApiBase,
+) -> HintRequest {
     let Sought { word, field } = sought;
     let (from, to) = (iso(bounds.from), iso(bounds.to));
     let query = format!(
@@ -147,7 +158,7 @@ fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, api: &ApiBas
     let which = if and.is_empty() { "records" } else { "converted leads" };
     let again =
         if field == CHANGED.field { ", those aside that were changed again after it" } else { "" };
-    Request {
+    HintRequest {
         module: module.to_owned(),
         finds: format!(
             "the {which} {word} within the gap alone{again}; then again from the last {field} of \
@@ -160,8 +171,8 @@ fn queried(module: &str, sought: Sought, and: &str, bounds: Bounds, api: &ApiBas
     }
 }
 
-fn deleted(module: &str, bounds: Bounds, api: &ApiBase) -> Request {
-    Request {
+fn deleted(module: &str, bounds: GapBounds, api: &ApiBase) -> HintRequest {
+    HintRequest {
         module: module.to_owned(),
         finds: format!(
             "every record deleted since the gap began, by id: those with a deleted_time before {} \
@@ -177,8 +188,8 @@ fn deleted(module: &str, bounds: Bounds, api: &ApiBase) -> Request {
 
 /// Users are no records: they have an API of their own, without COQL and without a list of the
 /// deleted (*Get Users*).
-fn users(module: &str, bounds: Bounds, api: &ApiBase) -> Request {
-    Request {
+fn users(module: &str, bounds: GapBounds, api: &ApiBase) -> HintRequest {
+    HintRequest {
         module: module.to_owned(),
         finds: "every user added or changed since the gap began, and as it is now; those deleted have the status deleted; \
                 while info.more_records is true, again with &page=2 and so on"
@@ -264,7 +275,7 @@ const CREATED: Sought = Sought { word: "created", field: "Created_Time" };
 const LEADS: &str = "Leads";
 const CONVERTED: &str = " and Converted__s = true";
 
-fn since(bounds: Bounds) -> String {
+fn since(bounds: GapBounds) -> String {
     // "Since" may or may not mean the second itself.
     format!("If-Modified-Since: {}", iso(before(bounds.from, Duration::from_secs(1))))
 }
@@ -311,7 +322,7 @@ mod tests {
         let (from, now) = (at("2026-01-01T10:00:00.5Z"), at("2026-01-03T00:00:00Z"));
         let Backfill { requests, lost, scopes: _ } = backfill(&events, from, to.map(at), now, api);
         let requests = requests.iter().flat_map(|request| {
-            let Request { module, finds, .. } = request;
+            let HintRequest { module, finds, .. } = request;
             std::iter::once(format!("{module}: {finds}"))
                 .chain(request.lines().into_iter().map(|line| format!("  {line}")))
         });

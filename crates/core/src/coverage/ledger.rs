@@ -14,8 +14,8 @@ use crate::model::time::{Times, Timestamp, after, is_same_second, span};
 
 use super::gap::{Gap, GapCause, GapKind};
 use super::look::{Context, SHORTEST_GRANT};
-use super::reception::{Reception, Span};
-use super::track::{Doubt, Open, Stretch, Track};
+use super::reception::{OpenSpan, Reception};
+use super::track::{Open, Stretch, Track, UnsureWrites};
 
 /// The stretches in which one channel was covered, and those in which it was not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Ledger {
     pub sure: Timestamp,
     /// Writes that may have been applied, since the last fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub doubt: Option<Doubt>,
+    pub doubt: Option<UnsureWrites>,
     /// Its events, those that are declared no longer among them.
     pub tracks: Vec<Track>,
     /// The gaps that canaries found at the URL it delivers to.
@@ -155,10 +155,13 @@ impl Ledger {
 
     /// A write is about to be sent that asks for this expiry: from now on it may have been applied.
     pub fn intend(&mut self, sent: Timestamp, asked: Timestamp) {
-        let doubt = self.doubt.unwrap_or(Doubt { since: sent, first: asked, last: asked });
-        let Doubt { since, first, last } = doubt;
-        self.doubt =
-            Some(Doubt { since: since.min(sent), first: first.min(asked), last: last.max(asked) });
+        let doubt = self.doubt.unwrap_or(UnsureWrites { since: sent, first: asked, last: asked });
+        let UnsureWrites { since, first, last } = doubt;
+        self.doubt = Some(UnsureWrites {
+            since: since.min(sent),
+            first: first.min(asked),
+            last: last.max(asked),
+        });
     }
 
     /// A write was accepted, of the channel as it is declared but for the events that were left
@@ -223,7 +226,7 @@ impl Ledger {
         let of_track = |track: &Track| {
             let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to), gap.kind, gap.cause));
             let mut all: Vec<_> = ended.chain(self.pending(track, now)).collect();
-            let own: Vec<Span> = all.iter().map(|(from, to, ..)| (*from, *to)).collect();
+            let own: Vec<OpenSpan> = all.iter().map(|(from, to, ..)| (*from, *to)).collect();
             let refused = self.reception.beside((track.since, track.until), &own);
             all.extend(
                 refused

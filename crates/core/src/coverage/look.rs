@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::time::{Timestamp, after};
 
 use super::gap::{GapCause, GapKind};
-use super::track::{Doubt, Open, Stretch, Track};
+use super::track::{Open, Stretch, Track, UnsureWrites};
 
 /// The facts of one look that every track needs.
 pub(super) struct Context {
@@ -17,7 +17,7 @@ pub(super) struct Context {
     /// True when the channel ends when it was known to.
     pub(super) same_end: bool,
     pub(super) is_alive: bool,
-    pub(super) doubt: Option<Doubt>,
+    pub(super) doubt: Option<UnsureWrites>,
 }
 
 impl Context {

@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::canary::{Canaries, Outage, Refused};
+use crate::model::canary::{Canaries, CanaryOutage, CanaryRefused};
 use crate::model::time::Timestamp;
 
 use super::gap::{GapCause, GapKind};
@@ -34,7 +34,7 @@ pub struct Reception {
 }
 
 /// A stretch whose end may be to come.
-pub(super) type Span = (Timestamp, Option<Timestamp>);
+pub(super) type OpenSpan = (Timestamp, Option<Timestamp>);
 
 impl Reception {
     /// Returns whether nothing was ever told.
@@ -51,7 +51,7 @@ impl Reception {
         at: Timestamp,
     ) -> bool {
         let before = self.clone();
-        for Outage { accepted, first, last, over } in
+        for CanaryOutage { accepted, first, last, over } in
             canaries.iter().flat_map(|canaries| &canaries.outages).copied()
         {
             self.open.take_if(|open| open.from <= over);
@@ -60,7 +60,7 @@ impl Reception {
             self.add(since, last, over, GapKind::Unknown);
         }
         match canaries.and_then(Canaries::refusing) {
-            Some(Refused { first, .. }) if self.open.is_none() => {
+            Some(CanaryRefused { first, .. }) if self.open.is_none() => {
                 let accepted = canaries.and_then(|canaries| canaries.accepted_at);
                 self.add(since, accepted.unwrap_or(*first), *first, GapKind::Unknown);
                 let from = self.floor(since).max(*first);
@@ -85,7 +85,7 @@ impl Reception {
 
     /// The parts of these gaps that lie in an event's life and in none of the event's own gaps,
     /// which are sorted.
-    pub(super) fn beside(&self, life: Span, own: &[Span]) -> Vec<(Span, GapKind)> {
+    pub(super) fn beside(&self, life: OpenSpan, own: &[OpenSpan]) -> Vec<(OpenSpan, GapKind)> {
         let ended = self.gaps.iter().map(|gap| ((gap.from, Some(gap.to)), gap.kind));
         let all = ended.chain(self.open.map(|open| ((open.from, None), open.kind)));
         all.flat_map(|(span, kind)| {
@@ -114,7 +114,7 @@ impl Reception {
     }
 }
 
-fn both(one: Span, other: Span) -> Span {
+fn both(one: OpenSpan, other: OpenSpan) -> OpenSpan {
     let to = match (one.1, other.1) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
@@ -122,7 +122,7 @@ fn both(one: Span, other: Span) -> Span {
     (one.0.max(other.0), to)
 }
 
-fn minus((mut from, to): Span, holes: &[Span]) -> Vec<Span> {
+fn minus((mut from, to): OpenSpan, holes: &[OpenSpan]) -> Vec<OpenSpan> {
     let mut left = Vec::new();
     for (hole_from, hole_to) in holes {
         if hole_to.is_some_and(|hole_to| hole_to <= from) || to.is_some_and(|to| *hole_from >= to) {

@@ -11,7 +11,7 @@ use super::gap::{GapCause, GapKind};
 
 /// Writes that may have been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Doubt {
+pub struct UnsureWrites {
     /// When the first was sent.
     pub since: Timestamp,
     /// The earliest expiry that was asked for.

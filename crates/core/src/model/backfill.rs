@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// How missed events of one channel are handed over. A channel without a rule is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
+pub struct BackfillRule {
     /// How far it goes.
-    pub mode: Mode,
+    pub mode: BackfillMode,
     /// Which gaps it is about.
     pub kinds: Kinds,
     /// Deliveries a second to one `notify_url`.
@@ -22,7 +22,7 @@ pub struct Rule {
 /// How far it goes. Off is the absence of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mode {
+pub enum BackfillMode {
     /// Reads and counts, and hands nothing over before a person says so.
     Plan,
     /// Hands over what it has read.
@@ -47,20 +47,26 @@ impl Kinds {
     pub const NONE: Kinds = Kinds { uncovered: false, undeliverable: false, unknown: false };
 }
 
-impl Mode {
+impl BackfillMode {
     /// The word for it in the config.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Mode::Plan => "plan",
-            Mode::On => "on",
+            BackfillMode::Plan => "plan",
+            BackfillMode::On => "on",
         }
     }
 }
 
-impl Rule {
+impl BackfillRule {
     /// The defaults, where the config says nothing but a mode.
-    pub const fn new(mode: Mode) -> Rule {
-        Rule { mode, kinds: Kinds::ALL, rate: RATE, most: MOST, credits: CREDITS_UNKNOWN_EDITION }
+    pub const fn new(mode: BackfillMode) -> BackfillRule {
+        BackfillRule {
+            mode,
+            kinds: Kinds::ALL,
+            rate: RATE,
+            most: MOST,
+            credits: CREDITS_UNKNOWN_EDITION,
+        }
     }
 
     /// The least time from one delivery to the next.

@@ -2,7 +2,7 @@
 //!
 //! A canary is a test body that the daemon posts there by itself. It says one thing about one
 //! instant: that it was taken, or that it was refused. One refusal alone says little (a receiver
-//! restarts); two in a row are an [`Outage`].
+//! restarts); two in a row are a [`CanaryOutage`].
 
 use std::time::Duration;
 
@@ -22,15 +22,15 @@ pub struct Canaries {
     pub accepted_at: Option<Timestamp>,
     /// The canaries refused since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Refused>,
+    pub refused: Option<CanaryRefused>,
     /// Outages that are over, oldest first; at most [`OUTAGES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outages: Vec<Outage>,
+    pub outages: Vec<CanaryOutage>,
 }
 
 /// Canaries that were refused in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct CanaryRefused {
     /// When the first was sent.
     pub first: Timestamp,
     /// When the last was sent.
@@ -43,7 +43,7 @@ pub struct Refused {
 
 /// At least two refusals between two canaries that were accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outage {
+pub struct CanaryOutage {
     /// The last that was accepted before, if any was.
     pub accepted: Option<Timestamp>,
     /// The first that was refused.
@@ -62,9 +62,9 @@ impl Canaries {
 
     /// One that was sent at `at` was accepted. Returns whether an outage is over with it.
     pub fn accepted(&mut self, at: Timestamp) -> bool {
-        let over = self.refused.take().filter(Refused::is_outage);
-        if let Some(Refused { first, last, times: _, why: _ }) = &over {
-            self.outages.push(Outage {
+        let over = self.refused.take().filter(CanaryRefused::is_outage);
+        if let Some(CanaryRefused { first, last, times: _, why: _ }) = &over {
+            self.outages.push(CanaryOutage {
                 accepted: self.accepted_at,
                 first: *first,
                 last: *last,
@@ -82,13 +82,13 @@ impl Canaries {
         let was_outage = self.refusing().is_some();
         let (first, times) =
             self.refused.as_ref().map_or((at, 0), |refused| (refused.first, refused.times));
-        self.refused = Some(Refused { first, last: at, times: times.saturating_add(1), why });
+        self.refused = Some(CanaryRefused { first, last: at, times: times.saturating_add(1), why });
         self.sent_at = at;
         !was_outage && self.refusing().is_some()
     }
 
     /// The refusals, while they are an outage.
-    pub fn refusing(&self) -> Option<&Refused> {
+    pub fn refusing(&self) -> Option<&CanaryRefused> {
         self.refused.as_ref().filter(|refused| refused.is_outage())
     }
 
@@ -101,7 +101,7 @@ impl Canaries {
     }
 }
 
-impl Refused {
+impl CanaryRefused {
     const fn is_outage(&self) -> bool {
         self.times >= OUTAGE
     }
@@ -133,7 +133,7 @@ mod tests {
         assert!(!canaries.refused(at(190), "timed out".to_owned()), "it was known");
         assert!(canaries.accepted(at(250)));
         let outage =
-            Outage { accepted: Some(at(65)), first: at(125), last: at(190), over: at(250) };
+            CanaryOutage { accepted: Some(at(65)), first: at(125), last: at(190), over: at(250) };
         assert_eq!((canaries.outages, canaries.refused), (vec![outage], None));
     }
 

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backfill::Rule;
+use super::backfill::BackfillRule;
 use super::condition::Condition;
 use super::declared::Declared;
 use super::events::Events;
@@ -172,7 +172,7 @@ pub struct Spec {
     /// How far the daemon may go with this channel.
     pub mode: Mode,
     /// How the events that it missed are handed over; none when they are not.
-    pub backfill: Option<Rule>,
+    pub backfill: Option<BackfillRule>,
 }
 
 impl Spec {

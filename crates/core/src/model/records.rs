@@ -41,7 +41,7 @@ pub enum Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordsPage {
     /// Its rows, in Zoho's order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<RecordRow>,
     /// True when there are more.
     pub more: bool,
     /// Leads to the next page.
@@ -50,7 +50,7 @@ pub struct RecordsPage {
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Row {
+pub struct RecordRow {
     /// Its id.
     pub id: String,
     /// `Modified_Time`, or `deleted_time` in the list of deleted ones.

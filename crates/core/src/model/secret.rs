@@ -116,7 +116,7 @@ pub struct Fingerprint(pub u64);
 impl Fingerprint {
     /// Over the parts, each with its length, so that no two lists of parts read the same.
     pub fn of(parts: &[&str]) -> Fingerprint {
-        let mut all = Parts::default();
+        let mut all = FingerprintParts::default();
         parts.iter().for_each(|part| all.add(part));
         all.finish()
     }
@@ -124,9 +124,9 @@ impl Fingerprint {
 
 /// A [`Fingerprint`] in the making, for parts that are not there all at once.
 #[derive(Clone, Debug, Default)]
-pub struct Parts(Sha256);
+pub struct FingerprintParts(Sha256);
 
-impl Parts {
+impl FingerprintParts {
     /// The next part.
     pub fn add(&mut self, part: &str) {
         self.0.update((part.len() as u64).to_be_bytes());

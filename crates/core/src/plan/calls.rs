@@ -27,7 +27,7 @@ use super::renewal::{Life, Phase};
 
 /// Calls a day, by kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Calls {
+pub struct DailyCalls {
     /// POST or PUT of batches that are due.
     pub renewals: f64,
     /// Pages of the list.
@@ -36,7 +36,7 @@ pub struct Calls {
     pub tokens: f64,
 }
 
-impl Calls {
+impl DailyCalls {
     /// The credits that these calls cost: one for each call of the watch API.
     pub fn credits(&self) -> f64 {
         self.renewals + self.looks
@@ -45,7 +45,7 @@ impl Calls {
 
 /// Calls a day as people and programs read them, beside the credits that there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CallsView {
+pub struct DailyCallsView {
     /// The account.
     pub account: String,
     /// POST or PUT of batches that are due, a day.
@@ -60,11 +60,15 @@ pub struct CallsView {
     pub credits_per_day: Option<u64>,
 }
 
-impl CallsView {
+impl DailyCallsView {
     /// The view of an account with these credits.
-    pub fn of(account: &AccountName, calls: &Calls, credits_per_day: Option<u64>) -> CallsView {
+    pub fn of(
+        account: &AccountName,
+        calls: &DailyCalls,
+        credits_per_day: Option<u64>,
+    ) -> DailyCallsView {
         let hundredths = |number: f64| (number * 100.0).round() / 100.0;
-        CallsView {
+        DailyCallsView {
             account: account.to_string(),
             renewals: hundredths(calls.renewals),
             looks: hundredths(calls.looks),
@@ -76,7 +80,7 @@ impl CallsView {
 
     /// Renders it in one line.
     pub fn line(&self) -> String {
-        let CallsView { account, renewals, looks, tokens, credits, credits_per_day } = self;
+        let DailyCallsView { account, renewals, looks, tokens, credits, credits_per_day } = self;
         let of = match (credits_per_day, self.share()) {
             (Some(all), Some(share)) => format!(" of {all}, {:.1} %", share * 100.0),
             (_, _) => String::new(),
@@ -114,14 +118,14 @@ pub fn expected(
     policy: &Policy,
     specs: &BTreeMap<ChannelId, Arc<Spec>>,
     audits: f64,
-) -> Calls {
+) -> DailyCalls {
     let length = |spec: &Spec| spec.lifetime.min(policy.lifetime_max);
     let intervals = intervals(account, policy, specs, length);
     calls(&intervals, rows(specs), policy.batch_max, audits)
 }
 
 /// The calls for renewals alone, from the lives that were granted and the list that was seen.
-pub(super) fn of_renewals(facts: &Facts<'_>) -> Calls {
+pub(super) fn of_renewals(facts: &Facts<'_>) -> DailyCalls {
     let Facts { account, policy, specs, records, state, look, now, .. } = *facts;
     let length = |spec: &Spec| {
         let granted =
@@ -157,7 +161,7 @@ pub(super) fn pages(facts: &Facts<'_>) -> u64 {
     pages_of(rows_seen(facts.look, facts.specs)) as u64
 }
 
-fn calls(intervals: &[Duration], rows: usize, batch_max: usize, audits: f64) -> Calls {
+fn calls(intervals: &[Duration], rows: usize, batch_max: usize, audits: f64) -> DailyCalls {
     let a_day = |interval: Duration| DAY.as_secs_f64() / interval.as_secs_f64();
     let mut batches: Vec<Duration> =
         intervals.chunks(batch_max.max(1)).map(|batch| batch[0]).collect();
@@ -166,7 +170,7 @@ fn calls(intervals: &[Duration], rows: usize, batch_max: usize, audits: f64) -> 
     batches.dedup();
     let looks = audits + LOOKS_A_RENEWAL * batches.into_iter().map(a_day).sum::<f64>();
     let (looks, pages) = (looks.max(LOOKS_MIN), pages_of(rows) as f64);
-    Calls { renewals, looks: looks * pages, tokens: looks.min(TOKENS_MAX) }
+    DailyCalls { renewals, looks: looks * pages, tokens: looks.min(TOKENS_MAX) }
 }
 
 fn pages_of(rows: usize) -> usize {
@@ -208,7 +212,7 @@ mod tests {
 
     /// So many channels of such lives. The phase makes each interval a little shorter than half of
     /// a life.
-    fn of(groups: &[(i64, Duration)], audits: f64) -> Calls {
+    fn of(groups: &[(i64, Duration)], audits: f64) -> DailyCalls {
         let mut specs = BTreeMap::new();
         for (channels, lifetime) in groups {
             for _ in 0..*channels {
@@ -254,7 +258,7 @@ mod tests {
 
     #[test]
     fn half_of_the_credits_is_worth_a_warning_and_what_is_not_known_is_not() {
-        let view = |all| CallsView::of(&"acme".parse().unwrap(), &of(&[(50, DAY)], 96.0), all);
+        let view = |all| DailyCallsView::of(&"acme".parse().unwrap(), &of(&[(50, DAY)], 96.0), all);
         assert_eq!(
             view(Some(5_000)).line(),
             "acme: about 126.5 calls a day: 2.0 renewals, 100.1 looks, 24.4 tokens; 102.1 credits of 5000, 2.0 %"

@@ -42,7 +42,7 @@ pub struct Explanation {
     /// The instant of the explanation.
     pub at: Timestamp,
     /// The declaration, if there is one.
-    pub declared: Option<Declared>,
+    pub declared: Option<DeclaredView>,
     /// The channel as Zoho shows it.
     pub observed: Sighted,
     /// The store's record of the channel; the channel is ours when there is one.
@@ -69,7 +69,7 @@ pub struct Explanation {
 
 /// A channel as declared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Declared {
+pub struct DeclaredView {
     /// The events that it covers.
     pub events: Vec<String>,
     /// The URL that deliveries go to, without query.
@@ -122,7 +122,7 @@ pub struct Recorded {
     /// The last expiry that Zoho gave.
     pub grant: Option<Granted>,
     /// Zoho's last no.
-    pub refusal: Option<Refused>,
+    pub refusal: Option<RefusedView>,
     /// The life that Zoho refused to grant, and its words, while a shorter one is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life_refused: Option<String>,
@@ -149,7 +149,7 @@ pub struct Granted {
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct RefusedView {
     /// Zoho's code.
     pub code: String,
     /// Zoho's words.
@@ -261,7 +261,7 @@ pub fn explain(
     }
 }
 
-fn declared(spec: &Spec) -> Declared {
+fn declared(spec: &Spec) -> DeclaredView {
     let Spec {
         id: _,
         name: _,
@@ -278,7 +278,7 @@ fn declared(spec: &Spec) -> Declared {
         mode,
         backfill: _,
     } = spec;
-    Declared {
+    DeclaredView {
         events: events.to_wire(),
         notify_url: notify_url.to_string(),
         token: token.is_some(),
@@ -347,7 +347,7 @@ fn recorded(record: &Record, wishes: &Wishes) -> Recorded {
             expiry: grant.expiry,
             short: grant.is_short(),
         }),
-        refusal: refusal.as_ref().map(|refusal| Refused {
+        refusal: refusal.as_ref().map(|refusal| RefusedView {
             code: refusal.code.clone(),
             message: refusal.message.clone(),
             attempts: refusal.attempts,

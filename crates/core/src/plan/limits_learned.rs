@@ -118,7 +118,7 @@ fn learn_scope(learned: &mut Learned, step: &Step, said: Said<'_>, now: Timestam
 
 /// The fate of a pass's writes as whole calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Calls {
+pub struct CallFates {
     /// True when one was accepted.
     pub accepted: bool,
     /// The largest write that was accepted with all the channels in it.
@@ -135,7 +135,12 @@ pub struct Calls {
 
 /// The lessons known once the calls of a pass went so.
 #[must_use]
-pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timestamp) -> Learned {
+pub fn learn_calls(
+    learned: Learned,
+    policy: &Policy,
+    calls: &CallFates,
+    now: Timestamp,
+) -> Learned {
     let refusing = match (&calls.refusing, &learned.refusing) {
         // Emergencies are sent in spite of the wait: they do not draw it out for the others.
         (Some(_), Some(known)) if backoff::after_refusing(known, now).is_some() => learned.refusing,
@@ -157,7 +162,7 @@ pub fn learn_calls(learned: Learned, policy: &Policy, calls: &Calls, now: Timest
 fn batch_learned(
     known: Option<BatchLearned>,
     policy: &Policy,
-    calls: &Calls,
+    calls: &CallFates,
     now: Timestamp,
 ) -> Option<BatchLearned> {
     let too_large = calls.too_large.filter(|size| *size > calls.whole);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::channel::ChannelId;
 use crate::model::time::{Timestamp, brief, span};
 
-use super::calls::CallsView;
+use super::calls::DailyCallsView;
 use super::cause::CauseKind;
 use super::checksum::checksum;
 use super::step::{Held, Plan, Step};
@@ -58,7 +58,7 @@ pub struct PlanView {
     /// How many calls a day the account is expected to take once all is well, where that was asked
     /// for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calls: Option<CallsView>,
+    pub calls: Option<DailyCallsView>,
 }
 
 /// One step.

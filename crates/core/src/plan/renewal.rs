@@ -118,14 +118,14 @@ impl Life {
         let (rule, by_rule) = match renew_before
             .filter(|lead| *lead <= self.length.saturating_add(ASKED_LESS) / 4 * 3)
         {
-            Some(lead) => (Rule::RenewBefore, lead),
-            None if self.length < LONG_LIFE => (Rule::Half, self.length / 2),
-            None => (Rule::Third, self.length / 3),
+            Some(lead) => (RenewalRule::RenewBefore, lead),
+            None if self.length < LONG_LIFE => (RenewalRule::Half, self.length / 2),
+            None => (RenewalRule::Third, self.length / 3),
         };
         // Whoever looks again at the due time must not find that the emergency has begun before it.
         let eighth = self.length / 8;
         let (rule, by_rule) =
-            if by_rule < eighth { (Rule::Eighth, eighth) } else { (rule, by_rule) };
+            if by_rule < eighth { (RenewalRule::Eighth, eighth) } else { (rule, by_rule) };
         Lead { rule, by_rule, phase: phase.within(self.length / 32) }
     }
 }
@@ -134,7 +134,7 @@ impl Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lead {
     /// Which rule gave it.
-    pub rule: Rule,
+    pub rule: RenewalRule,
     /// The margin that the rule gave.
     pub by_rule: Duration,
     /// The time that the account's phase adds.
@@ -150,7 +150,7 @@ impl Lead {
 
 /// A rule of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum RenewalRule {
     /// Half of a life of under ten days.
     Half,
     /// A third of a longer one.
@@ -161,14 +161,14 @@ pub enum Rule {
     Eighth,
 }
 
-impl Rule {
+impl RenewalRule {
     /// A few words for it.
     pub const fn words(self) -> &'static str {
         match self {
-            Rule::Half => "half of a life of under ten days",
-            Rule::Third => "a third of a life of ten days or more",
-            Rule::RenewBefore => "renew_before",
-            Rule::Eighth => "one eighth, because renew_before is less",
+            RenewalRule::Half => "half of a life of under ten days",
+            RenewalRule::Third => "a third of a life of ten days or more",
+            RenewalRule::RenewBefore => "renew_before",
+            RenewalRule::Eighth => "one eighth, because renew_before is less",
         }
     }
 }
@@ -324,7 +324,7 @@ mod tests {
             let secs = Duration::from_secs;
             let life = Life { length: secs(granted), expiry: at("2026-01-02T00:00:00Z") };
             let lead = life.lead(Some(secs(asked) / 4 * 3), Phase(0));
-            assert_eq!((lead.rule, lead.by_rule), (Rule::RenewBefore, secs(asked) / 4 * 3));
+            assert_eq!((lead.rule, lead.by_rule), (RenewalRule::RenewBefore, secs(asked) / 4 * 3));
         }
     }
 

@@ -22,7 +22,7 @@ use crate::model::record::LastStep;
 use crate::model::time::{Timestamp, after};
 use crate::plan::drift::Drift;
 use crate::plan::step::Cause;
-use crate::reconcile::report::{AccountReport, ChannelState, Missed};
+use crate::reconcile::report::{AccountReport, ChannelState, GapSpan};
 use crate::testing::{events, granted};
 
 /// Thirty hours after everything was declared.
@@ -57,7 +57,7 @@ fn renewed(report: &mut Arc<AccountReport>) {
     }
 }
 
-fn misses(overview: &mut Overview, number: i64, missed: Missed) {
+fn misses(overview: &mut Overview, number: i64, missed: GapSpan) {
     change_channel(overview, number, |channel| {
         channel.last_day.missed.push(missed);
         channel.gaps += 1;
@@ -92,8 +92,8 @@ fn memory(overview: &Overview) -> Lookups {
     Lookups { channel: Arc::new(of_channel), ..remembering() }
 }
 
-fn gap(from: u64, to: Option<u64>, kind: GapKind) -> Missed {
-    Missed { from: minutes(from), to: to.map(minutes), kind }
+fn gap(from: u64, to: Option<u64>, kind: GapKind) -> GapSpan {
+    GapSpan { from: minutes(from), to: to.map(minutes), kind }
 }
 
 fn loses(overview: &mut Overview, number: i64) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::time::{Timestamp, brief, span};
 
 use super::{
-    Declared, Explanation, Granted, Recorded, Renewal, Rules, Sighted, Survives, TableRow,
+    DeclaredView, Explanation, Granted, Recorded, Renewal, Rules, Sighted, Survives, TableRow,
 };
 
 impl Explanation {
@@ -49,9 +49,16 @@ impl Explanation {
     }
 }
 
-fn declared(declared: &Declared) -> String {
-    let Declared {
-        events, notify_url, token, lifetime_s, renew_before_s, conditions, mode, ..
+fn declared(declared: &DeclaredView) -> String {
+    let DeclaredView {
+        events,
+        notify_url,
+        token,
+        lifetime_s,
+        renew_before_s,
+        conditions,
+        mode,
+        ..
     } = declared;
     let token = if *token { "a token" } else { "no token" };
     let lead = renew_before_s

@@ -6,7 +6,9 @@ use super::*;
 use crate::model::codes::NOT_SUBSCRIBED;
 use crate::model::learned::{Attempts, BatchLearned, Learned, LifetimeLearned, Refusing};
 use crate::plan::limits_learned::LIFETIME_GUARD;
-use crate::plan::limits_learned::{ATTEMPTS_MAX, Calls, Said, can_do_better, learn, learn_calls};
+use crate::plan::limits_learned::{
+    ATTEMPTS_MAX, CallFates, Said, can_do_better, learn, learn_calls,
+};
 use crate::plan::step::{Action, Ask, Reason, Step};
 
 /// One channel that wants a week and was given an hour, two minutes ago.
@@ -275,7 +277,7 @@ fn an_emergency_does_not_wait_for_an_account_that_refuses_and_goes_out_alone() {
 fn the_wait_of_an_account_that_refuses_is_not_drawn_out_by_emergencies() {
     let world = World::converged(1);
     let refused = |learned: Learned, now| {
-        let calls = Calls { refusing: Some("INVALID_DATA".to_owned()), ..Calls::default() };
+        let calls = CallFates { refusing: Some("INVALID_DATA".to_owned()), ..CallFates::default() };
         learn_calls(learned, &world.policy, &calls, now)
     };
     let since = |learned: &Learned| learned.refusing.as_ref().map(|refusing| refusing.at);
@@ -304,12 +306,12 @@ fn a_call_is_filled_up_to_the_size_that_was_learned() {
 #[test]
 fn what_calls_teach() {
     let world = World::converged(1);
-    let refusing = Calls { refusing: Some("INVALID_DATA".to_owned()), ..Calls::default() };
+    let refusing = CallFates { refusing: Some("INVALID_DATA".to_owned()), ..CallFates::default() };
     let learned = learn_calls(Learned::default(), &world.policy, &refusing, world.now);
     assert_eq!(learned.refusing.as_ref().map(|refusing| refusing.at), Some(world.now));
-    let nothing = learn_calls(learned.clone(), &world.policy, &Calls::default(), hours(2));
+    let nothing = learn_calls(learned.clone(), &world.policy, &CallFates::default(), hours(2));
     assert_eq!(nothing, learned);
-    let accepted = Calls { accepted: true, ..Calls::default() };
+    let accepted = CallFates { accepted: true, ..CallFates::default() };
     let learned = learn_calls(learned, &world.policy, &accepted, hours(3));
     assert_eq!(learned, Learned::default());
 }
@@ -321,7 +323,7 @@ fn sizes(limit: usize) -> Vec<(usize, usize)> {
     let mut known = Vec::new();
     for hour in 0..100 {
         let (mut size, mut calls) =
-            (learned.batch_max(&world.policy, hours(hour)), Calls::default());
+            (learned.batch_max(&world.policy, hours(hour)), CallFates::default());
         while size > limit {
             calls.too_large = Some(size);
             size /= 2;
@@ -357,7 +359,7 @@ fn what_sizes_do_not_teach() {
     let learned = |known: Option<(usize, usize)>, whole, too_large, hour| {
         let batch =
             known.map(|(max, refused)| BatchLearned { max, refused, configured: 50, at: hours(1) });
-        let calls = Calls { whole, too_large, ..Calls::default() };
+        let calls = CallFates { whole, too_large, ..CallFates::default() };
         let learned = learn_calls(
             Learned { batch, ..Learned::default() },
             &world.policy,
