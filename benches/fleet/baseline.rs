@@ -18,7 +18,7 @@ use super::process::{Process, Taken};
 use super::script::Call;
 use super::world::{World, lock};
 
-/// What one phase of a script took.
+/// The cost of one phase of a script.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Raw {
     pub(crate) phase: String,

@@ -23,7 +23,7 @@ pub(crate) struct Daemon {
     pub(crate) begun: Duration,
 }
 
-/// What its log says.
+/// The facts that its log tells.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     pub(crate) ready: AtomicBool,
@@ -72,7 +72,7 @@ impl Daemon {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => {
-                // What it says at the very end is heard by a thread of its own.
+                // A thread of its own hears what it says at the very end.
                 let last = self.said.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 anyhow::bail!("the daemon ended with {status}: {last}")
             }

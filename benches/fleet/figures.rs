@@ -1,4 +1,4 @@
-//! What a measurement says.
+//! The figures of a measurement.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::script::Renewals;
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     pub(crate) accounts: usize,
-    /// Of each account.
+    /// How many each account has.
     pub(crate) channels: usize,
     pub(crate) phases: Vec<Measured>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Measured {
     pub(crate) lateness: Option<Lateness>,
     pub(crate) baseline: Option<Raw>,
     pub(crate) notes: Vec<(String, String)>,
-    /// What has to hold of any run, and whether it does.
+    /// The laws that hold of any run, each with true when it held.
     pub(crate) laws: Vec<(String, bool)>,
 }
 
@@ -74,7 +74,7 @@ impl Measured {
         self.notes.push((what.to_owned(), value.shown()));
     }
 
-    /// What has to hold of any run.
+    /// Notes a law that holds of any run.
     pub(crate) fn must(&mut self, what: &str, holds: bool) {
         self.laws.push((what.to_owned(), holds));
     }

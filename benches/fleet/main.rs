@@ -1,9 +1,9 @@
-//! What the daemon takes as a whole: `cargo bench --bench fleet -- --accounts 1000 --channels 100`.
+//! The cost of the daemon as a whole: `cargo bench --bench fleet -- --accounts 1000 --channels 100`.
 //!
 //! The real binary, as a process, holds made-up channels against the simulator, which runs in this
 //! process, over loopback HTTP. One after the other: a cold start, a while of idleness, a restart
 //! with a full store, days of steady state on a clock at a pace, an edit of a tenth of the
-//! channels, and an outage of ten hours. Of each phase it says how long it took, the daemon's CPU
+//! channels, and an outage of ten hours. It says of each phase how long it took, the daemon's CPU
 //! and memory, its calls beside the fewest that could do, how late renewals were, and what went to
 //! the disk.
 //!
@@ -12,9 +12,9 @@
 //! answers than to read them. Ratios against it say what the daemon costs beyond its calls;
 //! absolute times only say how fast the machine was.
 //!
-//! What is here: [`world`] is the simulator, its clock and the config; [`daemon`] is the binary;
+//! The parts: [`world`] is the simulator, its clock and the config; [`daemon`] is the binary;
 //! [`process`] reads what a process took; [`script`] is the log of requests; [`baseline`] sends it
-//! again; [`phases`] is the order of things; [`figures`] is what is told of it; [`plot`] draws a
+//! again; [`phases`] is the order of things; [`figures`] is the result; [`plot`] draws a
 //! sweep. The method and the targets are in `docs/performance.md`.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
@@ -74,7 +74,7 @@ struct Args {
     /// The binary that is measured
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_channelkeeper"))]
     binary: PathBuf,
-    /// What `cargo bench` says to every bench
+    /// Said by `cargo bench` to every bench
     #[arg(long, hide = true)]
     bench: bool,
     /// Be the raw baseline: send this script

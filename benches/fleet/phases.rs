@@ -48,7 +48,7 @@ struct Bench<'a> {
     world: World,
     lives: Lives,
     phases: Vec<Measured>,
-    /// What the baseline is to send.
+    /// The calls that the baseline sends.
     scripts: Vec<(&'static str, Vec<Call>)>,
 }
 
@@ -347,7 +347,7 @@ fn audit_of(every: Duration, pace: Pace) -> (String, Duration) {
     let seconds = (every.as_secs() / u64::from(pace.speed)).max(1);
     match seconds {
         1..60 => {
-            // What divides a minute comes at even distances.
+            // A divisor of a minute comes at even distances.
             let seconds = (seconds..=60).find(|seconds| 60 % seconds == 0).unwrap_or(60);
             (format!("*/{} * * * * *", seconds.min(59)), Duration::from_secs(seconds))
         }
@@ -355,7 +355,7 @@ fn audit_of(every: Duration, pace: Pace) -> (String, Duration) {
     }
 }
 
-/// Whether the first write of each account is one of these channels, where it has one of them.
+/// True when the first write of each account is one of these channels, where it has one of them.
 fn leads(calls: &[Call], ending: &BTreeSet<i64>) -> bool {
     let has = |call: &Call| call.channels().iter().any(|(id, _)| ending.contains(id));
     let urgent: Vec<&Call> = calls.iter().filter(|call| has(call)).collect();
@@ -388,10 +388,10 @@ fn per_hour(calls: usize, accounts: usize) -> f64 {
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const OUTAGE: Duration = Duration::from_secs(10 * 3600);
-/// What is under way when a phase ends is over then.
+/// A call that is under way when a phase ends is over after this.
 const SETTLE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// What takes longer than this has failed.
+/// A phase that takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// An audit at midnight of the first of January.
 const NEVER: &str = "0 0 0 1 1 *";

@@ -42,7 +42,7 @@ pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is plotted of one size.
+/// The plotted values of one size.
 struct Point {
     size: f64,
     values: [f64; 4],

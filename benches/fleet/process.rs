@@ -1,4 +1,4 @@
-//! What a process took, as `/proc` tells it.
+//! The cost of a process, as `/proc` tells it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process(pub(crate) u32);
 
-/// What it has taken so far.
+/// The cost of a process so far.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Taken {
     /// Time on a core, in user and kernel mode.
@@ -22,7 +22,7 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// What it took since.
+    /// The cost since then.
     pub(crate) fn since(self, earlier: Taken) -> Taken {
         Taken {
             cpu: self.cpu.saturating_sub(earlier.cpu),
@@ -33,7 +33,7 @@ impl Taken {
 }
 
 impl Process {
-    /// What it has taken so far.
+    /// Its cost so far.
     pub(crate) fn taken(self) -> anyhow::Result<Taken> {
         Ok(Taken {
             cpu: self.cpu()?,

@@ -38,17 +38,17 @@ impl Call {
         }
     }
 
-    /// Whether an access token is asked for.
+    /// True when an access token is asked for.
     pub(crate) fn is_for_token(&self) -> bool {
         self.path.starts_with("/oauth/")
     }
 
-    /// Whether it was accepted.
+    /// True when it was accepted.
     pub(crate) fn is_good(&self) -> bool {
         self.status.is_some_and(|status| status < 300)
     }
 
-    /// Whether channels are written.
+    /// True when channels are written.
     pub(crate) fn is_write(&self) -> bool {
         !self.is_for_token() && self.method != "GET"
     }

@@ -32,7 +32,7 @@ pub(crate) struct World {
     closing: CancellationToken,
 }
 
-/// What the simulator's clock shows.
+/// The time that the simulator's clock shows.
 #[derive(Clone, Copy)]
 enum Shows {
     World,
@@ -106,7 +106,7 @@ impl World {
         pace
     }
 
-    /// What was asked since this was called last.
+    /// The calls since this was asked last.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *lock(&self.calls))
     }
@@ -240,7 +240,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // What is left of it is below target/.
+        // A folder that is left behind is below target/.
         let _removed = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -30,7 +30,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Of a daemon that has just started. Nobody is told of one whose process is somebody else's.
+    /// The state of a daemon that has just started. Nobody is told of one whose process is somebody
+    /// else's.
     pub(crate) fn new(owns_process: bool) -> Service {
         Service { is_ours: owns_process, is_ready: false, line: String::new() }
     }

@@ -14,7 +14,7 @@ use crate::model::time::{Timestamp, after, span, whole_seconds};
 pub(crate) struct Ticks(Cron);
 
 impl Ticks {
-    /// Of an expression.
+    /// The ticks of an expression.
     ///
     /// # Errors
     /// When it is none.

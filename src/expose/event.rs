@@ -101,7 +101,7 @@ pub(crate) struct RecoveryTold {
     pub not_recovered: u64,
 }
 
-/// What was seen so far, by account.
+/// The facts that were seen so far, by account.
 #[derive(Debug, Default)]
 pub(crate) struct EventsSeen {
     gaps: BTreeMap<AccountName, BTreeMap<ChannelId, Vec<Gap>>>,
@@ -111,7 +111,7 @@ pub(crate) struct EventsSeen {
     config: Option<String>,
 }
 
-/// What the steps of a pass came to: what was renewed, and what was refused.
+/// The events of a pass's steps: channels that were renewed, and those that were refused.
 pub(crate) fn of_steps(report: &AccountReport, now: Timestamp) -> Vec<Event> {
     let (mut renewed, mut refused) = (Vec::new(), Vec::new());
     for (step, outcome) in &report.outcomes {

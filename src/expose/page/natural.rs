@@ -8,7 +8,7 @@ pub(crate) fn natural(one: &str, other: &str) -> Ordering {
     loop {
         let (first, second) = match (left.chars().next(), right.chars().next()) {
             (Some(first), Some(second)) => (first, second),
-            // What is the same by its numbers is told apart by its zeros.
+            // Texts with the same numbers are told apart by their zeros.
             (None, None) => return one.cmp(other),
             (first, _) => return if first.is_none() { Ordering::Less } else { Ordering::Greater },
         };

@@ -109,8 +109,8 @@ impl<'a> Hit<'a> {
         natural(self.name(), other.name()).then_with(|| self.account().cmp(other.account()))
     }
 
-    /// What loses events stands first, then what is about to, then what has lost some, then the
-    /// rest of what is not as it should be.
+    /// A channel that loses events stands first, then one that is about to, then one that has lost
+    /// some, then each other that is not as it should be.
     fn badness(&self) -> impl Ord + use<> {
         let loses =
             self.state == ChannelState::Uncovered || self.marks.contains(&Mark::Undeliverable);

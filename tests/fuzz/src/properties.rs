@@ -147,7 +147,7 @@ pub(crate) fn stored(bytes: &[u8]) {
     assert!(gaps.len() <= bytes.len(), "a gap has no place in what was read");
 }
 
-/// What the store holds of one channel and its account.
+/// The values that the store holds of one channel and its account.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     record: Record,

@@ -1,4 +1,4 @@
-//! What was missed is handed over by a process that dies on the way, to a receiver that fails.
+//! A process that dies on the way hands over what was missed, to a receiver that fails.
 //!
 //! Daemon and simulator run on one clock at a pace, so that waits of minutes are seconds. During an
 //! outage of three days records are created, edited and deleted. Then the daemon is killed five
@@ -232,7 +232,7 @@ struct Desk {
     came: Vec<(String, Vec<u8>)>,
 }
 
-/// What the daemon gets for a post.
+/// The answer that the daemon gets for a post.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Taken,

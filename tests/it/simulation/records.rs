@@ -438,7 +438,7 @@ impl Verdict {
     }
 }
 
-/// What became of the missed changes of many seeds, in one line.
+/// The fate of the missed changes of many seeds, in one line.
 pub fn summary(counts: &BTreeMap<String, u64>) -> String {
     let of = |word: &str| counts.get(word).copied().unwrap_or(0);
     let named = counts.iter().filter(|(word, _)| word.starts_with(NOT_RECOVERABLE));
