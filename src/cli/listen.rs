@@ -22,6 +22,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -107,20 +108,28 @@ pub(super) async fn run(
         }
     }
     closing.cancel();
-    // A delivery that was answered is printed, even when it came in while the door was closing.
+    drain(&mut came, &mut server, &mut printer).await?;
+    printer.end()?;
+    Ok(Exit::Done)
+}
+
+/// Prints each delivery that was answered, even one that came in while the door was closing.
+async fn drain(
+    came: &mut mpsc::Receiver<Received>,
+    server: &mut JoinHandle<()>,
+    printer: &mut Printer<'_>,
+) -> anyhow::Result<()> {
     let ended = loop {
         tokio::select! {
             biased;
             Some(heard) = came.recv() => printer.take(&heard)?,
-            ended = &mut server => break ended,
+            ended = &mut *server => break ended,
         }
     };
     while let Ok(heard) = came.try_recv() {
         printer.take(&heard)?;
     }
-    ended.context("the receiver's server broke off")?;
-    printer.end()?;
-    Ok(Exit::Done)
+    ended.context("the receiver's server broke off")
 }
 
 /// Says which channels' deliveries cannot be verified here.

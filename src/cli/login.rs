@@ -2,7 +2,7 @@
 //! stands where the config looks for it.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -101,16 +101,8 @@ pub(super) async fn run(
     files::replace(&file, exchanged.refresh_token.expose().as_bytes(), 0o600)
         .with_context(|| format!("{} cannot be written", file.display()))?;
     if let Some(center) = center {
-        config::set_data_center(&common.config, account.name.as_str(), center.key).map_err(
-            |why| {
-                anyhow::anyhow!(
-                    "the refresh token is in {}, and the config is as it was ({why}): write \
-                     data_center = \"{}\" there",
-                    file.display(),
-                    center.key
-                )
-            },
-        )?;
+        let set = config::set_data_center(&common.config, account.name.as_str(), center.key);
+        set.map_err(|why| center_unwritten(&file, center, &why))?;
     }
     let done = LoggedIn {
         account: account.name.to_string(),
@@ -120,6 +112,15 @@ pub(super) async fn run(
     };
     told(&done, common, stdout)?;
     Ok(Exit::Done)
+}
+
+fn center_unwritten(file: &Path, center: DataCenter, why: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the refresh token is in {}, and the config is as it was ({why}): write data_center = \
+         \"{}\" there",
+        file.display(),
+        center.key
+    )
 }
 
 fn told(done: &LoggedIn, common: &Common, stdout: &mut (dyn Write + Send)) -> anyhow::Result<()> {

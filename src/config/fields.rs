@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::given::{Expected, Given, REFERENCE_HELP, Reader, integer, kind};
+use super::given::{Given, REFERENCE_HELP, Reader, ValueWanted, integer, kind};
 use super::near;
 use super::source::{At, Place};
 use super::values::{Mistake, Reference};
@@ -92,10 +92,10 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.shown(key, Reader::show).then(|at| match &at.value {
             DeValue::String(text) => self.accept(&at, parse(text)),
             DeValue::Integer(_) | DeValue::Float(_) => {
-                self.bad(at.place, format!("\"{key}\" has no unit"), Expected::Life.words().1)
+                self.bad(at.place, format!("\"{key}\" has no unit"), ValueWanted::Life.words().1)
             }
             DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                self.wrong_type(key, &at, Expected::Life)
+                self.wrong_type(key, &at, ValueWanted::Life)
             }
         })
     }
@@ -104,7 +104,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Given<i64> {
         self.shown(key, Reader::show).then(|at| {
             let DeValue::Integer(_) = &at.value else {
-                return self.wrong_type(key, &at, Expected::Whole);
+                return self.wrong_type(key, &at, ValueWanted::Whole);
             };
             match integer(&at.value).filter(|number| range.contains(number)) {
                 Some(number) => Given::Is(at.with(number)),
@@ -124,7 +124,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     pub(super) fn flag(&mut self, key: &'static str) -> Given<bool> {
         self.shown(key, Reader::show).then(|at| match at.value.as_bool() {
             Some(flag) => Given::Is(at.with(flag)),
-            None => self.wrong_type(key, &at, Expected::Flag),
+            None => self.wrong_type(key, &at, ValueWanted::Flag),
         })
     }
 
@@ -140,7 +140,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
             | DeValue::Array(_)
-            | DeValue::Table(_) => self.wrong_type(key, &at, Expected::Id),
+            | DeValue::Table(_) => self.wrong_type(key, &at, ValueWanted::Id),
         })
     }
 
@@ -162,7 +162,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.shown(key, |_, _| {}).then(|at| {
             let DeValue::Array(items) = at.value else {
                 show(self.reader, at.place);
-                return self.wrong_type(key, &at, Expected::Texts);
+                return self.wrong_type(key, &at, ValueWanted::Texts);
             };
             let mut texts = Vec::with_capacity(items.len());
             for item in items {
@@ -188,7 +188,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.shown(key, |_, _| {}).then(|at| {
             let DeValue::Array(items) = at.value else {
                 self.reader.show(at.place);
-                return self.wrong_type(key, &at, Expected::Entries);
+                return self.wrong_type(key, &at, ValueWanted::Entries);
             };
             let mut entries = Vec::with_capacity(items.len());
             for item in items {
@@ -209,7 +209,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                     | DeValue::Datetime(_)
                     | DeValue::Array(_) => {
                         self.reader.show(place);
-                        self.wrong_type::<()>(key, &At { value, place }, Expected::Entries);
+                        self.wrong_type::<()>(key, &At { value, place }, ValueWanted::Entries);
                     }
                 }
             }
@@ -232,7 +232,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
             | DeValue::Float(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
-            | DeValue::Array(_) => self.wrong_type(key, &at, Expected::Secret),
+            | DeValue::Array(_) => self.wrong_type(key, &at, ValueWanted::Secret),
         })
     }
 
@@ -252,7 +252,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                 At { value: Fields::read(self.reader, title, place, table, read), place }
             }
             Given::Is(at) => {
-                self.wrong_type::<()>(key, &at, Expected::Table);
+                self.wrong_type::<()>(key, &at, ValueWanted::Table);
                 At::default()
             }
             Given::Bad | Given::Absent => At::default(),
@@ -269,7 +269,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         let table = match self.take(key) {
             Given::Is(At { value: DeValue::Table(table), .. }) => table,
             Given::Is(at) => {
-                self.wrong_type::<()>(key, &at, Expected::Table);
+                self.wrong_type::<()>(key, &at, ValueWanted::Table);
                 return named;
             }
             Given::Bad | Given::Absent => return named,
@@ -284,7 +284,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
                 self.wrong_type::<()>(
                     &name.value.escape_debug().to_string(),
                     &value,
-                    Expected::Table,
+                    ValueWanted::Table,
                 );
                 continue;
             };
@@ -303,13 +303,13 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     ) -> Given<Vec<At<T>>> {
         self.take(key).then(|at| {
             let DeValue::Array(items) = at.value else {
-                return self.wrong_type(key, &at, Expected::Tables);
+                return self.wrong_type(key, &at, ValueWanted::Tables);
             };
             let mut values = Vec::with_capacity(items.len());
             for item in items {
                 let At { value, place } = self.located(item);
                 let DeValue::Table(table) = value else {
-                    self.wrong_type::<()>(key, &At { value, place }, Expected::Tables);
+                    self.wrong_type::<()>(key, &At { value, place }, ValueWanted::Tables);
                     continue;
                 };
                 let value = Fields::read(self.reader, title.to_owned(), place, table, &mut read);
@@ -371,7 +371,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     fn string(&mut self, key: &str, at: At<DeValue<'i>>) -> Given<String> {
         let DeValue::String(text) = at.value else {
-            return self.wrong_type(key, &at, Expected::Text);
+            return self.wrong_type(key, &at, ValueWanted::Text);
         };
         Given::Is(At { value: text.into_owned(), place: at.place })
     }
@@ -417,7 +417,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         }
     }
 
-    fn wrong_type<T>(&mut self, key: &str, at: &At<DeValue<'i>>, wanted: Expected) -> Given<T> {
+    fn wrong_type<T>(&mut self, key: &str, at: &At<DeValue<'i>>, wanted: ValueWanted) -> Given<T> {
         let found = kind(&at.value);
         let (wanted, help) = wanted.words();
         self.bad(at.place, format!("\"{key}\" must be {wanted}, not {found}"), help)

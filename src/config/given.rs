@@ -82,7 +82,7 @@ impl Reader<'_> {
 
 /// The kind of value that a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(super) enum ValueWanted {
     Text,
     Texts,
     Entries,
@@ -95,22 +95,22 @@ pub(super) enum Expected {
     Tables,
 }
 
-impl Expected {
+impl ValueWanted {
     /// In words, and an example of it.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Expected::Text => ("a string", "put it in quotes"),
-            Expected::Texts => ("a list of strings", "write [\"...\", \"...\"]"),
-            Expected::Entries => {
+            ValueWanted::Text => ("a string", "put it in quotes"),
+            ValueWanted::Texts => ("a list of strings", "write [\"...\", \"...\"]"),
+            ValueWanted::Entries => {
                 ("a list of fields and groups", "write [\"...\", { all_of = [\"...\", \"...\"] }]")
             }
-            Expected::Life => ("a duration", "write \"8h\": a number and a unit, in quotes"),
-            Expected::Whole => ("a whole number", "write digits, without quotes"),
-            Expected::Flag => ("true or false", "write true or false, without quotes"),
-            Expected::Id => ("a channel id", "write a string of digits"),
-            Expected::Secret => ("a secret", REFERENCE_HELP),
-            Expected::Table => ("a table", "write it as [header], or between { and }"),
-            Expected::Tables => {
+            ValueWanted::Life => ("a duration", "write \"8h\": a number and a unit, in quotes"),
+            ValueWanted::Whole => ("a whole number", "write digits, without quotes"),
+            ValueWanted::Flag => ("true or false", "write true or false, without quotes"),
+            ValueWanted::Id => ("a channel id", "write a string of digits"),
+            ValueWanted::Secret => ("a secret", REFERENCE_HELP),
+            ValueWanted::Table => ("a table", "write it as [header], or between { and }"),
+            ValueWanted::Tables => {
                 ("a list of tables", "write [[header]] above each, or [{ ... }, { ... }]")
             }
         }

@@ -74,18 +74,29 @@ fn families(
 }
 
 fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family> {
-    let config = &overview.config;
+    let mut families = vec![
+        info("build", "The program's version.", "version", Some(env!("CARGO_PKG_VERSION"))),
+        seconds("start_timestamp", "When the daemon started.").one(seconds_of(overview.started_at)),
+    ];
+    families.extend(daemon_health(health, loop_age));
+    families.extend(store_and_config(overview));
+    let accounts: BTreeSet<_> = overview.accounts.keys().chain(overview.unusable.keys()).collect();
+    families.extend([
+        seconds("clock_jump_timestamp", "When the wall clock last jumped, if it did.")
+            .maybe(overview.clock_jump.map(|(at, _)| seconds_of(at))),
+        gauge("accounts", "Accounts declared.").one(accounts.len() as f64),
+        gauge("accounts_unusable", "Those that cannot be worked on. Alert above 0.")
+            .one(overview.unusable.len() as f64),
+        gauge("stopping", "1 while the daemon is stopping.").one(truth(overview.stopping)),
+    ]);
+    families
+}
+
+fn daemon_health(health: &Health, loop_age: LoopAge) -> Vec<Family> {
     let status = |status: Status| {
         (vec![("status", status.word().to_owned())], truth(health.status == status))
     };
-    let accounts = overview
-        .accounts
-        .keys()
-        .chain(overview.unusable.keys())
-        .collect::<std::collections::BTreeSet<_>>();
     vec![
-        info("build", "The program's version.", "version", Some(env!("CARGO_PKG_VERSION"))),
-        seconds("start_timestamp", "When the daemon started.").one(seconds_of(overview.started_at)),
         gauge("live", "1 while the scheduler's loop turns. Alert on 0.").one(truth(health.live)),
         gauge("ready", "1 while `/readyz` says yes. Alert on 0 for 10 minutes.")
             .one(truth(health.ready())),
@@ -108,6 +119,12 @@ fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family
              something is not covered already.",
         )
         .maybe(guarantee(health.guarantee)),
+    ]
+}
+
+fn store_and_config(overview: &Overview) -> Vec<Family> {
+    let config = &overview.config;
+    vec![
         gauge("store_ok", "1 while the store works. Alert on 0.")
             .one(truth(overview.store_failed.is_none())),
         gauge(
@@ -133,12 +150,6 @@ fn daemon(overview: &Overview, health: &Health, loop_age: LoopAge) -> Vec<Family
             "hash",
             config.hash.as_deref(),
         ),
-        seconds("clock_jump_timestamp", "When the wall clock last jumped, if it did.")
-            .maybe(overview.clock_jump.map(|(at, _)| seconds_of(at))),
-        gauge("accounts", "Accounts declared.").one(accounts.len() as f64),
-        gauge("accounts_unusable", "Those that cannot be worked on. Alert above 0.")
-            .one(overview.unusable.len() as f64),
-        gauge("stopping", "1 while the daemon is stopping.").one(truth(overview.stopping)),
     ]
 }
 

@@ -6,14 +6,18 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::learned::Scope;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
+use crate::model::secret::Fingerprint;
 use crate::model::time::{Timestamp, after, span};
+use crate::model::wishes::Wishes;
 use crate::plan::backoff;
 use crate::plan::credits::credits;
 use crate::plan::explain::{Explanation, explain};
+use crate::plan::facts::Facts;
 use crate::plan::filter;
 use crate::plan::limits_learned::{Said, learn, learn_calls};
 use crate::plan::renewal::Life;
@@ -30,19 +34,11 @@ use super::observe::{Observation, observe};
 use super::outcome::Outcome;
 use super::remember::PassMemory;
 use super::report::{self, AccountReport};
-use super::subject::{Known, Subject};
+use super::subject::{ChannelsThen, Known, Subject};
 
 /// The plan that a pass would carry out at this instant. Looks, and changes nothing.
 pub async fn preview(subject: &Subject, store: &Store) -> Result<Plan, StoreError> {
-    let now = subject.client.clock().now();
-    let records = store.records(subject.name())?;
-    let observation =
-        observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
-    let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
-    let channels = subject.channels_at(state.zoho_time(now));
-    let known = Known { records: &records, state, wishes };
-    let facts = subject.facts(&channels, known, &observation.look, now);
-    Ok(filter::plan(&facts))
+    looked(subject, store, filter::plan).await
 }
 
 /// One channel of what a pass would do now. Looks, and changes nothing.
@@ -52,6 +48,15 @@ pub async fn explained(
     id: ChannelId,
     request_timeout: Duration,
 ) -> Result<Explanation, StoreError> {
+    looked(subject, store, |facts| explain(facts, &filter::plan(facts), id, request_timeout)).await
+}
+
+/// Decides something from a look at this instant.
+async fn looked<T>(
+    subject: &Subject,
+    store: &Store,
+    decide: impl FnOnce(&Facts<'_>) -> T,
+) -> Result<T, StoreError> {
     let now = subject.client.clock().now();
     let records = store.records(subject.name())?;
     let observation =
@@ -59,13 +64,13 @@ pub async fn explained(
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
     let channels = subject.channels_at(state.zoho_time(now));
     let known = Known { records: &records, state, wishes };
-    let facts = subject.facts(&channels, known, &observation.look, now);
-    Ok(explain(&facts, &filter::plan(&facts), id, request_timeout))
+    Ok(decide(&subject.facts(&channels, known, &observation.look, now)))
 }
 
 /// Observe, plan, execute, record, report. `wake` says why, to people.
 ///
-/// # Errors Only when the store fails. Then nothing more is sent, because its outcome could not be
+/// # Errors
+/// Only when the store fails. Then nothing more is sent, because its outcome could not be
 /// remembered. A failing Zoho is no error here but a report.
 pub async fn pass(
     subject: &Subject,
@@ -75,85 +80,138 @@ pub async fn pass(
 ) -> Result<AccountReport, StoreError> {
     let clock = subject.client.clock();
     let (started, now) = (clock.elapsed(), clock.now());
+    let mut begun = begin(subject, store, now).await?;
+    let plan = filter::plan(&begun.facts(subject));
+    log_plan(subject.name(), wake, &plan, &begun.observation.look);
+    let execution = execute::execute(&subject.client, &plan, &mut begun.memory, cancelled).await?;
+    begun.memory.finish().await?;
+    log_outcomes(subject.name(), &execution);
+    let state = after_execution(subject, &begun, &execution, &plan);
+    // The plan after the pass includes the wishes that came while it was under way.
+    let wishes = store.wishes(subject.name())?;
+    // The org that granted a channel is the org where it runs, before any look has shown it.
+    let org = org_after(&begun.facts_after(subject, &state, &wishes));
+    let state = AccountState { org, ..state };
+    if state != begun.remembered {
+        store.write_account_state(subject.name(), &state).await?;
+    }
+    report_of(subject, store, Ended { wake, started, begun, plan, execution, state, wishes })
+}
+
+/// An account at the beginning of its pass: remembered, and looked at.
+struct Begun<'a> {
+    /// Its state as it is in the store.
+    remembered: AccountState,
+    observation: Observation,
+    declared: ChannelsThen<'a>,
+    canaries: BTreeMap<Fingerprint, Canaries>,
+    memory: PassMemory<'a>,
+}
+
+/// Looks, and tells the ledgers what was seen.
+async fn begin<'a>(
+    subject: &'a Subject,
+    store: &'a Store,
+    now: Timestamp,
+) -> Result<Begun<'a>, StoreError> {
     let remembered = store.account_state(subject.name())?;
     let records = store.records(subject.name())?;
     let patience = patience(&records, remembered.zoho_time(now));
-    let Observation { look, state, needs_a_person, times, measured } =
-        observe(&subject.client, remembered.clone(), patience, now).await;
+    let observation = observe(&subject.client, remembered.clone(), patience, now).await;
+    let zoho_now = observation.state.zoho_time(now);
+    let declared = subject.channels_at(zoho_now);
+    let canaries = store.canaries(subject.name())?;
     let mut ledgers = Ledgers::read(store, subject.name())?;
-    let zoho_now = state.zoho_time(now);
-    let (declared, looked_from) = (subject.channels_at(zoho_now), remembered.looked_from);
-    let canaries = &store.canaries(subject.name())?;
     ledgers.look(&Sighting {
         specs: &declared.specs,
         records: &records,
-        look: &look,
-        times,
-        looked_from,
-        canaries,
+        look: &observation.look,
+        times: observation.times,
+        looked_from: remembered.looked_from,
+        canaries: &canaries,
     });
-    let wishes = store.wishes(subject.name())?;
-    let known = Known { records: &records, state: &state, wishes: &wishes };
-    let plan = filter::plan(&subject.facts(&declared, known, &look, now));
-    log_plan(subject.name(), wake, &plan, &look);
-    let mut memory = PassMemory {
+    let memory = PassMemory {
         ledgers,
         records,
-        predicted: look.clone(),
-        wishes,
+        predicted: observation.look.clone(),
+        wishes: store.wishes(subject.name())?,
         lifetime_max: subject.desired.account.policy.lifetime_max,
-        lacks_patch: state.learned.lacks(Scope::Update, now).is_some(),
+        lacks_patch: observation.state.learned.lacks(Scope::Update, now).is_some(),
         is_unflushed: false,
         now,
         zoho_now,
     };
-    let execution = execute::execute(&subject.client, &plan, &mut memory, cancelled).await?;
-    memory.finish().await?;
-    log_outcomes(subject.name(), &execution);
-    let state = after_execution(state, &execution, &plan, now)
-        .told(subject.client.take_credits_news(), now);
-    let said = answers(&execution, zoho_now);
-    let policy = &subject.desired.account.policy;
-    let learned = learn(&state.learned, policy, &said, measured, now);
-    let learned = learn_calls(learned, policy, &execution.calls, now);
-    let state = AccountState { learned, ..state };
-    // The plan after the pass includes the wishes that came while it was under way.
-    let wishes = store.wishes(subject.name())?;
-    // The org that granted a channel is the org where it runs, before any look has shown it.
-    let known = Known { records: &memory.records, state: &state, wishes: &wishes };
-    let org = org_after(&subject.facts(&declared, known, &memory.predicted, now));
-    let state = AccountState { org, ..state };
-    let known = Known { records: &memory.records, state: &state, wishes: &wishes };
-    let facts = subject.facts(&declared, known, &memory.predicted, now);
-    let after_plan = filter::plan(&facts);
-    let next_wake = next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now);
-    if state != remembered {
-        store.write_account_state(subject.name(), &state).await?;
+    Ok(Begun { remembered, observation, declared, canaries, memory })
+}
+
+impl Begun<'_> {
+    /// The facts that the look has shown.
+    fn facts<'a>(&'a self, subject: &'a Subject) -> Facts<'a> {
+        let (memory, Observation { look, state, .. }) = (&self.memory, &self.observation);
+        let known = Known { records: &memory.records, state, wishes: &memory.wishes };
+        subject.facts(&self.declared, known, look, memory.now)
     }
-    let mut channels = report::channels(&facts, &conflicts(&after_plan), canaries);
+
+    /// The facts that the next look should show.
+    fn facts_after<'a>(
+        &'a self,
+        subject: &'a Subject,
+        state: &'a AccountState,
+        wishes: &'a Wishes,
+    ) -> Facts<'a> {
+        let known = Known { records: &self.memory.records, state, wishes };
+        subject.facts(&self.declared, known, &self.memory.predicted, self.memory.now)
+    }
+}
+
+/// An account at the end of its pass.
+struct Ended<'a> {
+    wake: &'a str,
+    /// When it began, by the monotonic clock.
+    started: Duration,
+    begun: Begun<'a>,
+    plan: Plan,
+    execution: Execution,
+    state: AccountState,
+    wishes: Wishes,
+}
+
+fn report_of(
+    subject: &Subject,
+    store: &Store,
+    ended: Ended<'_>,
+) -> Result<AccountReport, StoreError> {
+    let Ended { wake, started, begun, plan, execution, state, wishes } = ended;
+    let facts = begun.facts_after(subject, &state, &wishes);
+    let after_plan = filter::plan(&facts);
+    let mut channels = report::channels(&facts, &conflicts(&after_plan), &begun.canaries);
+    let credits = credits(&facts);
+    let Begun { remembered: _, observation, declared, canaries: _, memory } = begun;
+    let (now, zoho_now) = (memory.now, memory.zoho_now);
     report::count_gaps(&mut channels, memory.ledgers(), store, subject.name(), zoho_now)?;
-    let lost = report::lost(memory.ledgers(), zoho_now);
     let trouble = execution.trouble.as_ref();
+    let needs_a_person =
+        observation.needs_a_person || trouble.is_some_and(|trouble| trouble.needs_a_person);
     Ok(AccountReport {
         account: subject.name().clone(),
         at: now,
         wake: wake.to_owned(),
-        took: clock.elapsed().saturating_sub(started),
-        look_failed: match &look {
+        took: subject.client.clock().elapsed().saturating_sub(started),
+        look_failed: match observation.look {
             Look::Seen { .. } => None,
-            Look::Unknown(why) => Some(why.clone()),
+            Look::Unknown(why) => Some(why),
         },
         writes_failed: (state.writes.attempts > 0).then(|| state.writes.what.clone()),
-        needs_a_person: needs_a_person || trouble.is_some_and(|trouble| trouble.needs_a_person),
+        needs_a_person,
         skew_ms: state.skew_ms,
         looked_at: state.looked_at,
         limits: after_plan.limits.clone(),
-        credits: credits(&facts),
-        next_wake,
+        credits,
+        next_wake: next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now),
         outcomes: execution.outcomes,
         guaranteed_until: report::guaranteed_until(&channels),
         channels,
-        lost,
+        lost: report::lost(memory.ledgers(), zoho_now),
         after: after_plan,
         look: LookKept::of(memory.predicted, &declared.specs),
         traffic: subject.client.traffic(),
@@ -172,13 +230,15 @@ fn patience(records: &BTreeMap<ChannelId, Record>, zoho_now: Timestamp) -> Durat
     records.values().filter_map(of).min().unwrap_or(PATIENCE_MAX).min(PATIENCE_MAX)
 }
 
-/// The account's state once the plan was carried out: writes that went well end their trouble.
+/// The account's state once the plan was carried out: writes that went well end their trouble, and
+/// Zoho's answers teach limits.
 fn after_execution(
-    state: AccountState,
+    subject: &Subject,
+    begun: &Begun<'_>,
     execution: &Execution,
     plan: &Plan,
-    now: Timestamp,
 ) -> AccountState {
+    let (state, now) = (&begun.observation.state, begun.memory.now);
     let still_waiting = plan.held.iter().any(|held| matches!(held.cause, Cause::BackOff { .. }));
     let writes = match &execution.trouble {
         Some(AccountTrouble { what, retry_after, needs_a_person: _ }) => {
@@ -188,7 +248,11 @@ fn after_execution(
         None if still_waiting => state.writes.clone(),
         None => Trouble::default(),
     };
-    AccountState { writes, ..state }
+    let policy = &subject.desired.account.policy;
+    let said = answers(execution, begun.memory.zoho_now);
+    let learned = learn(&state.learned, policy, &said, begun.observation.measured, now);
+    let learned = learn_calls(learned, policy, &execution.calls, now);
+    AccountState { writes, learned, ..state.clone() }.told(subject.client.take_credits_news(), now)
 }
 
 /// Zoho's answers in this pass, as far as limits can be learned from them.

@@ -71,32 +71,31 @@ impl Zoho {
         match hand {
             Hand::RemoveEvent { channel, event } => {
                 let events = parsed(std::slice::from_ref(event))?;
-                change(state, *channel, now, |held| held.events = held.events.minus(&events))
+                change(state, *channel, now, |held| held.events = held.events.minus(&events))?;
             }
             Hand::AddEvent { channel, event } => {
                 let events = parsed(std::slice::from_ref(event))?;
                 let add = |held: &mut Channel| {
                     events.iter().for_each(|(name, which)| held.events.insert(name, which))
                 };
-                change(state, *channel, now, add)
+                change(state, *channel, now, add)?;
             }
             Hand::SetToken { channel, token } => {
-                change(state, *channel, now, |held| held.token.clone_from(token))
+                change(state, *channel, now, |held| held.token.clone_from(token))?;
             }
             Hand::SetNotifyUrl { channel, notify_url } => {
-                change(state, *channel, now, |held| held.notify_url.clone_from(notify_url))
+                change(state, *channel, now, |held| held.notify_url.clone_from(notify_url))?;
             }
             Hand::DropModule { channel, module } => {
                 let all = Events::from_iter([format!("{module}.all").as_str()]);
-                change(state, *channel, now, |held| held.events = held.events.minus(&all))
+                change(state, *channel, now, |held| held.events = held.events.minus(&all))?;
             }
             Hand::SetExpiry { channel, expiry } => {
-                change(state, *channel, now, |held| held.expiry = *expiry)
+                change(state, *channel, now, |held| held.expiry = *expiry)?;
             }
             Hand::Delete { channel } => {
                 state.live(*channel, now).ok_or(HandError::Channel(*channel))?;
                 state.take(*channel, now);
-                Ok(())
             }
             Hand::Create { channel, events, notify_url, token, expiry } => {
                 let made = Channel {
@@ -110,21 +109,12 @@ impl Zoho {
                     condition: None,
                 };
                 state.put(made, now);
-                Ok(())
             }
-            Hand::DeleteAll => {
-                state.take_all(now);
-                Ok(())
-            }
-            Hand::SwitchOrg { digits } => {
-                state.switch(digits);
-                Ok(())
-            }
-            Hand::LeaveCredits { credits } => {
-                state.leave_credits(*credits, &self.knobs, now);
-                Ok(())
-            }
+            Hand::DeleteAll => state.take_all(now),
+            Hand::SwitchOrg { digits } => state.switch(digits),
+            Hand::LeaveCredits { credits } => state.leave_credits(*credits, &self.knobs, now),
         }
+        Ok(())
     }
 }
 

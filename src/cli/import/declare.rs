@@ -200,14 +200,7 @@ fn said<'a>(found: &ImportFound<'_>, observed: &'a Observed) -> Result<AgreedFac
     let url = only(notify_urls)
         .ok_or("its modules deliver to different URLs, or to one that is not said")?;
     check_notify_url(&url.encoded())?;
-    let token = match only(tokens) {
-        Some(TokenSeen::Set(token)) => Some(*token),
-        Some(TokenSeen::Null) => None,
-        Some(TokenSeen::Unsaid) => {
-            return Err("Zoho does not say whether it has a token".to_owned());
-        }
-        None => return Err("its modules have different tokens".to_owned()),
-    };
+    let token = token_of(tokens)?;
     if let Some(odd) = odd.iter().next() {
         return Err(odd.why().to_owned());
     }
@@ -218,12 +211,6 @@ fn said<'a>(found: &ImportFound<'_>, observed: &'a Observed) -> Result<AgreedFac
             "it has no token, and channel_defaults of this account would give it one".to_owned()
         );
     }
-    let conditions = match only(conditions) {
-        Some(Seen::Unsaid) => Vec::new(),
-        Some(Seen::Known(conditions)) => conditions.clone(),
-        Some(Seen::Opaque) => return Err(Oddity::Condition.why().to_owned()),
-        None => return Err("its modules have different conditions".to_owned()),
-    };
     let flag = |flags: &SmallSet<bool>, key: &str| match flags.len() {
         0 => Ok(None),
         1 => Ok(only(flags).copied()),
@@ -234,8 +221,26 @@ fn said<'a>(found: &ImportFound<'_>, observed: &'a Observed) -> Result<AgreedFac
         token,
         related: flag(notify_on_related_action, "notify_on_related_action")?,
         values: flag(return_affected_field_values, "return_affected_field_values")?,
-        conditions,
+        conditions: conditions_of(conditions)?,
     })
+}
+
+fn token_of(tokens: &SmallSet<TokenSeen>) -> Result<Option<Fingerprint>, String> {
+    match only(tokens) {
+        Some(TokenSeen::Set(token)) => Ok(Some(*token)),
+        Some(TokenSeen::Null) => Ok(None),
+        Some(TokenSeen::Unsaid) => Err("Zoho does not say whether it has a token".to_owned()),
+        None => Err("its modules have different tokens".to_owned()),
+    }
+}
+
+fn conditions_of(conditions: &SmallSet<Seen>) -> Result<Vec<Condition>, String> {
+    match only(conditions) {
+        Some(Seen::Unsaid) => Ok(Vec::new()),
+        Some(Seen::Known(conditions)) => Ok(conditions.clone()),
+        Some(Seen::Opaque) => Err(Oddity::Condition.why().to_owned()),
+        None => Err("its modules have different conditions".to_owned()),
+    }
 }
 
 fn declaration(

@@ -77,13 +77,7 @@ impl InitAnswers {
         })?;
         let product = product.or_else(|| (!terminal.is_asked).then(|| "crm".to_owned()));
         let product = terminal.get(&PRODUCT, product, self::product)?;
-        let portal = match product {
-            Product::Vertical => Some(terminal.get(&PORTAL, portal, config::check_portal)?),
-            Product::Crm | Product::Bigin | Product::Recruit if portal.is_some() => {
-                bail!("--portal goes with --product vertical")
-            }
-            Product::Crm | Product::Bigin | Product::Recruit => None,
-        };
+        let portal = terminal.portal(product, portal)?;
         let center = terminal.get(&DATA_CENTER, data_center, center)?;
         if terminal.is_asked && client_id.is_none() {
             complain(&client_words(center));
@@ -143,6 +137,20 @@ impl Terminal<'_> {
             }
         }
         bail!("{flag}: no answer of {ATTEMPTS_MAX} can be used; nothing is written")
+    }
+
+    fn portal(
+        &mut self,
+        product: Product,
+        given: Option<String>,
+    ) -> anyhow::Result<Option<String>> {
+        match product {
+            Product::Vertical => self.get(&PORTAL, given, config::check_portal).map(Some),
+            Product::Crm | Product::Bigin | Product::Recruit if given.is_some() => {
+                bail!("--portal goes with --product vertical")
+            }
+            Product::Crm | Product::Bigin | Product::Recruit => Ok(None),
+        }
     }
 
     fn ask(&mut self, question: &Question) -> anyhow::Result<String> {

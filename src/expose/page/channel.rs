@@ -98,17 +98,8 @@ impl ChannelPage {
         let channel = report.channels.values().find(|one| one.spec.name.as_str() == channel)?;
         let id = channel.spec.id;
         let mut warnings = warnings(overview, loop_age);
-        let mut unread = |why: String| {
-            warnings.push(format!("part of the memory could not be read: {}", line(&why)))
-        };
-        let remembered = (memory.channel)(name, id).unwrap_or_else(|why| {
-            unread(why);
-            ChannelMemory::default()
-        });
-        let of_account = (memory.account)(name).unwrap_or_else(|why| {
-            unread(why);
-            None
-        });
+        let remembered = or_warn((memory.channel)(name, id), &mut warnings);
+        let of_account = or_warn((memory.account)(name), &mut warnings);
         let ChannelMemory { record, ledger, acks: _, recoveries: _ } = &remembered;
         let explanation = of_account.as_ref().map(|of_account| {
             explained((report, channel), of_account, &remembered, memory.request_timeout)
@@ -325,6 +316,13 @@ impl ChannelPage {
     }
 }
 
+fn or_warn<T: Default>(read: Result<T, String>, warnings: &mut Vec<String>) -> T {
+    read.unwrap_or_else(|why| {
+        warnings.push(format!("part of the memory could not be read: {}", line(&why)));
+        T::default()
+    })
+}
+
 /// The page for a channel that is not there.
 pub(crate) fn missing(account: &str, channel: &str, now: Timestamp) -> String {
     let frame = Frame {
@@ -383,6 +381,17 @@ fn explained(
     explain(&facts, &report.after, id, request_timeout)
 }
 
+fn sighted(observed: &Sighted) -> String {
+    match observed {
+        Sighted::Seen { events, expiry, .. } => {
+            let ends = expiry.map(|expiry| format!(", ends {}", whole_seconds(expiry)));
+            format!("seen: {}{}", events.join(", "), ends.unwrap_or_default())
+        }
+        Sighted::Absent => "absent: Zoho does not list it".to_owned(),
+        Sighted::Unknown { why } => format!("unknown: {why}"),
+    }
+}
+
 /// The facts that a decision was made from, in the order of the table's columns.
 fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     let Explanation { declared, observed, record, rules, drift, renewal, .. } = explanation;
@@ -390,16 +399,6 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     let declared = declared
         .as_ref()
         .map(|it| format!("yes: {} for {}", it.events.join(", "), length(it.lifetime_s)));
-    let observed = match observed {
-        Sighted::Seen { events, expiry, .. } => {
-            let ends = expiry
-                .map(|expiry| format!(", ends {}", whole_seconds(expiry)))
-                .unwrap_or_default();
-            format!("seen: {}{ends}", events.join(", "))
-        }
-        Sighted::Absent => "absent: Zoho does not list it".to_owned(),
-        Sighted::Unknown { why } => format!("unknown: {why}"),
-    };
     let grant = record.as_ref().map(|record| match &record.grant {
         Some(grant) => format!("yes: granted until {}", whole_seconds(grant.expiry)),
         None => "recorded, and never granted: ours if it has the URL that was intended".to_owned(),
@@ -429,7 +428,7 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     [
         ("declared", Some(declared.unwrap_or_else(|| "no".to_owned()))),
         ("ours", Some(grant.unwrap_or_else(|| "no: the store has no record of it".to_owned()))),
-        ("observed", Some(observed)),
+        ("observed", Some(sighted(observed))),
         ("life", life),
         ("differs", differs),
         ("refused", refusal),

@@ -3,6 +3,7 @@
 
 use maud::{Markup, html};
 
+use crate::coverage::Ledger;
 use crate::model::time::{Timestamp, brief, span};
 use crate::reconcile::report::ChannelState;
 
@@ -78,13 +79,7 @@ impl FrontView {
         let channels = hits.iter().map(|hit| {
             let read = (memory.channel)(&hit.report.account, hit.channel.spec.id);
             let read = read.map_err(|why| unread = Some(line(&why)));
-            let ledger = read.unwrap_or_default().ledger;
-            ChannelRow {
-                account: hit.account().to_owned(),
-                channel: ChannelView::alone(hit.report, hit.channel, now),
-                marks: hit.marks.clone(),
-                strip: Strip::of(ledger.as_ref(), query.period, hit.report.zoho_time(now)),
-            }
+            row(hit, read.unwrap_or_default().ledger.as_ref(), query.period, now)
         });
         let channels = channels.collect();
         let names = all_accounts(overview);
@@ -378,6 +373,15 @@ impl FrontView {
                 }
             }
         }
+    }
+}
+
+fn row(hit: &Hit<'_>, ledger: Option<&Ledger>, period: Period, now: Timestamp) -> ChannelRow {
+    ChannelRow {
+        account: hit.account().to_owned(),
+        channel: ChannelView::alone(hit.report, hit.channel, now),
+        marks: hit.marks.clone(),
+        strip: Strip::of(ledger, period, hit.report.zoho_time(now)),
     }
 }
 
