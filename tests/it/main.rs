@@ -3,6 +3,7 @@
 //! - `arbitrary`: whatever comes in over sockets or out of the database;
 //! - `crashes`: death at every point of a pass;
 //! - `disk`: a disk that cannot be written in mid-life;
+//! - `hints`: the requests that `gaps` prints, sent to the simulator;
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
 //! - `one_writer`: commands beside a pass, on two threads;
@@ -24,6 +25,7 @@ mod backfill;
 mod canaries;
 mod crashes;
 mod disk;
+mod hints;
 mod hooks;
 mod hostile;
 mod ledger;

@@ -14,7 +14,8 @@ pub struct Counters {
     pub outcomes: BTreeMap<String, u64>,
     /// Token requests by outcome.
     pub token_outcomes: BTreeMap<String, u64>,
-    /// Calls for records by name: `list`, `record`, `deleted`.
+    /// Calls for records and what stands beside them by name: `list`, `record`, `deleted`, `coql`,
+    /// `users`, `user`, `org`, `modules`, `fields`.
     pub reads: BTreeMap<&'static str, u64>,
     /// Calls for records by outcome.
     pub read_outcomes: BTreeMap<String, u64>,

@@ -74,7 +74,7 @@ pub enum Endpoint {
     Token,
     /// `/crm/{version}/actions/watch`.
     Watch,
-    /// `/crm/{version}/{Module}` and what else reads records.
+    /// `/crm/{version}/{Module}` and all else that is read: queries, users, modules and fields.
     Records,
 }
 

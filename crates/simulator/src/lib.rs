@@ -34,7 +34,6 @@ mod item;
 pub mod knobs;
 pub mod length;
 mod mishap;
-mod modules;
 mod oauth;
 mod operation;
 pub mod org;

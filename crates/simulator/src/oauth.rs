@@ -76,12 +76,6 @@ impl Bearer {
         let suffices = |suffix: &str| suffices(operation).contains(&suffix.to_uppercase().as_str());
         self.scopes.iter().any(|scope| scope.strip_prefix(&stem).is_some_and(suffices))
     }
-
-    /// True when it may see the list of modules, for which notifications need no scope.
-    pub(crate) fn may_list_modules(&self) -> bool {
-        let needed = self.product.settings_scope("modules.READ");
-        self.scopes.iter().any(|held| covers(held, &needed))
-    }
 }
 
 /// The access token that a call carries.

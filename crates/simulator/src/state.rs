@@ -17,7 +17,6 @@ use super::device;
 use super::faults::{self, Call, Endpoint, Fault, Faults, Rule};
 use super::knobs::{BadKnob, Knobs};
 use super::mishap;
-use super::modules;
 use super::oauth::{self, Bearer};
 use super::operation::{WatchOperation, Write};
 use super::org::{Org, OrgState};
@@ -217,9 +216,6 @@ impl Zoho {
             (Endpoint::Token, DEVICE_TOKEN) => device::poll(orgs, knobs, request, now),
             (Endpoint::Token, REVOKE) => device::revoke(orgs, request),
             (Endpoint::Token, _) => oauth::token(orgs, knobs, request, now),
-            (Endpoint::Watch, path) if modules::is_path(path) => {
-                modules::list(orgs, knobs, request, now)
-            }
             (Endpoint::Records, _) => read::answer(orgs, knobs, request, now),
             (Endpoint::Watch, _) => self.watched(request, faults, now),
         }
@@ -329,7 +325,6 @@ fn gives_page(request: &Request, reply: &Reply) -> bool {
 fn endpoint_of(path: &str) -> Option<Endpoint> {
     match path {
         TOKEN | DEVICE_CODE | DEVICE_TOKEN | REVOKE => Some(Endpoint::Token),
-        _ if modules::is_path(path) => Some(Endpoint::Watch),
         _ if Product::of_watch_path(path).is_some() => Some(Endpoint::Watch),
         _ => Route::of(path).map(|_| Endpoint::Records),
     }

@@ -92,6 +92,18 @@ impl World {
         self.answer(&request).reply.response().cloned().expect("a response")
     }
 
+    /// The answer to a COQL query.
+    pub(crate) fn query(&mut self, text: &str) -> Response {
+        self.post_query(&json!({ "select_query": text }))
+    }
+
+    /// The answer to this body of a COQL call.
+    pub(crate) fn post_query(&mut self, body: &Value) -> Response {
+        let mut request = self.request("POST", &[], body);
+        request.path = request.path.replace("actions/watch", "coql");
+        self.answer(&request).reply.response().cloned().expect("a response")
+    }
+
     /// A write of these items: status and items of the reply.
     pub(crate) fn write(&mut self, method: &'static str, items: &[Value]) -> (u16, Vec<Value>) {
         let response = self.send(method, &[], &json!({ "watch": items }));

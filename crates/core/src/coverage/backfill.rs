@@ -141,7 +141,8 @@ fn listed(module: &str, sought: Sought, bounds: GapBounds, api: &ApiBase) -> Hin
     }
 }
 
-/// Read on by key: rows that are edited between two pages would shift an offset.
+/// Read on by key: rows that are edited between two pages would shift an offset. Criteria stand in
+/// brackets by pairs, so that one more can follow (Kaizen #171).
 fn queried(
     module: &str,
     sought: Sought,
@@ -151,9 +152,11 @@ fn queried(
 ) -> HintRequest {
     let Sought { word, field } = sought;
     let (from, to) = (iso(bounds.from), iso(bounds.to));
+    let within = format!("({field} between '{from}' and '{to}')");
+    let criteria = if and.is_empty() { within } else { format!("({within}{and})") };
     let query = format!(
-        "select id, Created_Time, Modified_Time from {module} where ({field} between '{from}' and \
-         '{to}'){and} order by {field} asc, id asc limit {PER_PAGE}"
+        "select id, Created_Time, Modified_Time from {module} where {criteria} \
+         order by {field} asc, id asc limit {PER_PAGE}"
     );
     let which = if and.is_empty() { "records" } else { "converted leads" };
     let again =
@@ -363,7 +366,7 @@ mod tests {
               {"select_query": "select id, Created_Time, Modified_Time from Leads where (Created_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') order by Created_Time asc, id asc limit 200"}
             Leads: the converted leads created within the gap alone; then again from the last Created_Time of the page on, with and (Created_Time > that time or id > that id)
               POST https://www.zohoapis.eu/crm/v8/coql
-              {"select_query": "select id, Created_Time, Modified_Time from Leads where (Created_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') and Converted__s = true order by Created_Time asc, id asc limit 200"}
+              {"select_query": "select id, Created_Time, Modified_Time from Leads where ((Created_Time between '2026-01-01T10:00:00+00:00' and '2026-01-03T00:00:00+00:00') and Converted__s = true) order by Created_Time asc, id asc limit 200"}
             lost: records that were created and deleted again within the gap, but for their ids in the list of deleted ones
             lost: the notifications themselves: their number, their order and their notification_condition
         "#]].assert_eq(&told(&["Leads.create"], None));
@@ -383,7 +386,7 @@ mod tests {
     fn leads_are_asked_for_with_those_that_were_converted() {
         let told = told(&["Leads.edit"], None);
         assert!(told.contains("/Leads?fields=id,Created_Time,Modified_Time&sort_by=Modified_Time&sort_order=asc&per_page=200&converted=both\n"), "{told}");
-        assert!(told.contains("') and Converted__s = true order by"), "{told}");
+        assert!(told.contains("') and Converted__s = true) order by"), "{told}");
         assert!(!self::told(&["Deals.edit"], None).contains("onverted"));
     }
 

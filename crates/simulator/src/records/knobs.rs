@@ -57,6 +57,17 @@ pub struct RecordKnobs {
     pub forbidden_modules: BTreeSet<String>,
     /// Fields that field security hides, by module: rows come without them.
     pub hidden_fields: BTreeMap<String, BTreeSet<String>>,
+    /// The most rows of one COQL query; `null` is the number of the version.
+    pub coql_rows: Option<usize>,
+    /// How far LIMIT and OFFSET of a COQL query lead; `null` is the number of the version.
+    pub coql_reach: Option<usize>,
+    /// Converted leads in the answer to a COQL query that does not ask for them.
+    pub coql_converted: ConvertedLeads,
+    /// How more than two criteria of a COQL query have to be written.
+    pub coql_brackets: Brackets,
+    /// True when the deletion of a user moves its `Modified_Time`, so that `If-Modified-Since`
+    /// finds it.
+    pub user_deletion_modifies: bool,
 }
 
 impl Default for RecordKnobs {
@@ -82,6 +93,11 @@ impl Default for RecordKnobs {
             module_scopes: ScopeCase::Any,
             forbidden_modules: BTreeSet::new(),
             hidden_fields: BTreeMap::new(),
+            coql_rows: None,
+            coql_reach: None,
+            coql_converted: ConvertedLeads::LeftOut,
+            coql_brackets: Brackets::Pairs,
+            user_deletion_modifies: true,
         }
     }
 }
@@ -161,6 +177,26 @@ pub enum ScopeCase {
     Any,
     /// Lower case alone.
     Lower,
+}
+
+/// Converted leads in the answer to a query that does not ask for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConvertedLeads {
+    /// They are not there: 4,036 of 5,046 leads came, as one client measured.
+    LeftOut,
+    /// They are rows as all others.
+    Given,
+}
+
+/// How more than two criteria have to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Brackets {
+    /// In pairs, as documented: `((a and b) and c)`. Anything else is a SYNTAX_ERROR.
+    Pairs,
+    /// In any way, also in a row: `a and b and c`.
+    Any,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,4 +1,4 @@
-//! The paths under which records are read.
+//! The paths under which records, users and what there is of both are read.
 
 use crate::model::product::Product;
 use crate::model::version::ApiVersion;
@@ -19,6 +19,18 @@ pub(crate) enum Target {
     One(String, String),
     /// `/{Module}/deleted`
     Deleted(String),
+    /// `/coql`
+    Coql,
+    /// `/users`
+    Users,
+    /// `/users/{id}`
+    User(String),
+    /// `/org`
+    Company,
+    /// `/settings/modules`
+    Modules,
+    /// `/settings/fields`
+    Fields,
 }
 
 impl Route {
@@ -30,12 +42,16 @@ impl Route {
         let (_, version) = Product::of_api_path(&format!("{product}/{version}"))?;
         let parts: Vec<&str> = rest.split('/').collect();
         let target = match parts.as_slice() {
-            [] | ["settings" | "actions" | "org" | "", ..] => return None,
+            ["settings", "modules"] => Target::Modules,
+            ["settings", "fields"] => Target::Fields,
+            ["coql"] => Target::Coql,
+            ["org"] => Target::Company,
+            ["users"] => Target::Users,
+            ["users", id] if is_id(id) => Target::User((*id).to_owned()),
+            [] | ["settings" | "actions" | "org" | "users" | "coql" | "", ..] => return None,
             [module] => Target::List((*module).to_owned()),
             [module, "deleted"] => Target::Deleted((*module).to_owned()),
-            [module, id] if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Target::One((*module).to_owned(), (*id).to_owned())
-            }
+            [module, id] if is_id(id) => Target::One((*module).to_owned(), (*id).to_owned()),
             _ => return None,
         };
         Some(Route { version, target })
@@ -45,9 +61,7 @@ impl Route {
 impl Target {
     /// The method that it takes.
     pub(crate) fn method(&self) -> &'static str {
-        match self {
-            Target::List(_) | Target::One(..) | Target::Deleted(_) => "GET",
-        }
+        if *self == Target::Coql { "POST" } else { "GET" }
     }
 
     /// Under which name its calls are counted.
@@ -56,14 +70,25 @@ impl Target {
             Target::List(_) => "list",
             Target::One(..) => "record",
             Target::Deleted(_) => "deleted",
+            Target::Coql => "coql",
+            Target::Users => "users",
+            Target::User(_) => "user",
+            Target::Company => "org",
+            Target::Modules => "modules",
+            Target::Fields => "fields",
         }
     }
 
-    /// True when it answers page by page.
+    /// True when it answers with a page of records.
     pub(crate) fn has_pages(&self) -> bool {
         match self {
-            Target::List(_) | Target::Deleted(_) => true,
-            Target::One(..) => false,
+            Target::List(_) | Target::Deleted(_) | Target::Coql => true,
+            Target::One(..)
+            | Target::Users
+            | Target::User(_)
+            | Target::Company
+            | Target::Modules
+            | Target::Fields => false,
         }
     }
 
@@ -71,8 +96,18 @@ impl Target {
     pub(crate) fn module(&self) -> Option<&str> {
         match self {
             Target::List(module) | Target::One(module, _) | Target::Deleted(module) => Some(module),
+            Target::Coql
+            | Target::Users
+            | Target::User(_)
+            | Target::Company
+            | Target::Modules
+            | Target::Fields => None,
         }
     }
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -92,7 +127,14 @@ mod tests {
             ("/crm/v9/Deals", None),
             ("/bigin/v8/Pipelines", None),
             ("/crm/v8/actions/watch", None),
-            ("/crm/v8/settings/modules", None),
+            ("/crm/v8/coql", Some(Target::Coql)),
+            ("/crm/v8/users", Some(Target::Users)),
+            ("/crm/v8/org", Some(Target::Company)),
+            ("/crm/v8/users/7", Some(Target::User("7".to_owned()))),
+            ("/crm/v8/users/deleted/7", None),
+            ("/bigin/v2/settings/modules", Some(Target::Modules)),
+            ("/crm/v2/settings/fields", Some(Target::Fields)),
+            ("/crm/v8/settings/layouts", None),
             ("/crm/v8/Deals/x", None),
             ("/crm/v8/", None),
             ("/crm/v8", None),

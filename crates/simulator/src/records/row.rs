@@ -99,6 +99,7 @@ pub(crate) fn display_name(module: &str, id: Id, record: &Record) -> String {
 pub(crate) fn name_field(module: &str) -> &'static str {
     match module {
         "Leads" | "Contacts" | "Candidates" => "Last_Name",
+        "users" => "full_name",
         "Accounts" => "Account_Name",
         "Deals" | "Pipelines" => "Deal_Name",
         "Campaigns" => "Campaign_Name",
@@ -117,7 +118,7 @@ pub(crate) fn name_field(module: &str) -> &'static str {
     }
 }
 
-const OWNER: &str = "Owner";
+pub(crate) const OWNER: &str = "Owner";
 const USER_LOW: u64 = 186_017;
 pub(crate) const USER_NAME: &str = "Patricia Boyle";
 pub(crate) const USER_EMAIL: &str = "patricia.boyle@example.com";

@@ -2,27 +2,42 @@
 //!
 //! Either all modules (`ZohoCRM.modules.READ`) or one (`ZohoCRM.modules.leads.READ`), whose name
 //! stands there in lower case and without underscores; `custom` is every module that is none of the
-//! product's own (v7 *Get Records*).
+//! product's own (v7 *Get Records*). A query needs `ZohoCRM.coql.READ` beside that of its module;
+//! users, modules and fields have scopes of their own.
 
 use super::super::knobs::Knobs;
+use super::super::oauth;
 use super::super::org::Org;
 use super::knobs::ScopeCase;
 use super::route::Target;
 use crate::model::product::Product;
 
 impl Org {
-    /// The same org, whose tokens may read every record as well.
+    /// The same org, whose tokens may read records, users, fields and the org as well, and may query.
     #[must_use]
     pub fn reading(mut self) -> Org {
-        let stem = self.product.traits().scopes;
-        self.scopes.push(format!("{stem}.modules.READ"));
+        let traits = self.product.traits();
+        let read = |of: &&str| *of != "coql" || traits.coql;
+        let scopes =
+            ["modules", "users", "org", "settings.fields", "coql"].into_iter().filter(read);
+        self.scopes.extend(scopes.map(|of| format!("{}.{of}.READ", traits.scopes)));
         self
     }
 }
 
-/// True when these scopes let a call through.
+/// True when these scopes let a call through, whichever module it is about.
 pub(crate) fn suffice(held: &[String], target: &Target, product: Product, knobs: &Knobs) -> bool {
-    target.module().is_none_or(|module| reads(held, module, product, knobs))
+    let of = match target {
+        Target::List(_) | Target::One(..) | Target::Deleted(_) => return true,
+        Target::Modules if knobs.modules_scope => return true,
+        Target::Modules => "settings.modules",
+        Target::Fields => "settings.fields",
+        Target::Users | Target::User(_) => "users",
+        Target::Company => "org",
+        Target::Coql => "coql",
+    };
+    let needed = format!("{}.{of}.READ", product.traits().scopes);
+    held.iter().any(|held| oauth::covers(held, &needed))
 }
 
 /// True when these scopes let a module's records be read.

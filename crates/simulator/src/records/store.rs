@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::fields::FieldKind;
 use super::knobs::RecordKnobs;
 use crate::model::time;
 
@@ -34,6 +35,8 @@ pub(crate) struct Module {
     pub(crate) by_modified: BTreeSet<(Timestamp, Id)>,
     pub(crate) deleted: BTreeMap<Id, Deleted>,
     pub(crate) by_deleted: BTreeSet<(Timestamp, Id)>,
+    /// The fields that any record was ever given a value of, each with the kind of the last.
+    pub(crate) fields: BTreeMap<String, FieldKind>,
 }
 
 /// A record that is there.
@@ -92,6 +95,7 @@ impl Module {
     /// A record comes into being.
     pub(crate) fn create(&mut self, id: Id, values: Values, at: Timestamp) {
         self.take_deleted(id);
+        self.know(&values);
         self.put(id, Record { created: at, modified: at, converted: false, values: boxed(values) });
     }
 
@@ -99,6 +103,7 @@ impl Module {
     pub(crate) fn edit(&mut self, id: Id, values: Values, at: Timestamp) {
         let mut record = self.taken(id, at);
         record.modified = at;
+        self.know(&values);
         match &mut record.values {
             Some(held) => held.extend(values),
             none => *none = boxed(values),
@@ -146,6 +151,14 @@ impl Module {
     pub(crate) fn convert(&mut self, id: Id, at: Timestamp) {
         let record = self.taken(id, at);
         self.put(id, Record { converted: true, modified: at, ..record });
+    }
+
+    fn know(&mut self, values: &Values) {
+        for (field, value) in values {
+            if let Some(kind) = FieldKind::of(value) {
+                self.fields.insert(field.clone(), kind);
+            }
+        }
     }
 
     fn put(&mut self, id: Id, record: Record) {

@@ -188,7 +188,7 @@ fn what_is_wrong_with_a_call_is_named() {
         ("Deals?fields=Stage&page_token=abc", 400, "INVALID_DATA"),
         ("Deals?fields=Stage&page=1&page_token=abc", 400, "AMBIGUITY_DURING_PROCESSING"),
         ("Meetings?fields=Subject", 400, "INVALID_MODULE"),
-        ("users?fields=email", 400, "INVALID_MODULE"),
+        ("users/deleted", 404, "INVALID_URL_PATTERN"),
         ("Deals/7/Notes?fields=Subject", 404, "INVALID_URL_PATTERN"),
     ];
     for (path, status, code) in table {
