@@ -1,5 +1,5 @@
-//! A test of somebody's own program against the simulator, over HTTP: a channel is enabled, time
-//! passes, and what Zoho would have delivered is compared with what it really has.
+//! A test of somebody's own program against the simulator, over HTTP: a record is queried, a channel
+//! is enabled, time passes, and what Zoho would have delivered is compared with what it really has.
 //!
 //! `cargo run -p channelkeeper-simulator --example own_test`
 
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut zoho = Zoho::new(Knobs::default());
-    zoho.add_org(Org::new("acme"));
+    zoho.add_org(Org::new("acme").reading());
     let zoho = Arc::new(Mutex::new(zoho));
     let clock: ClockFn = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -29,6 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let token = access_token(&http, &base).await?;
     let watch = format!("{base}/crm/v8/actions/watch");
     let authorization = format!("Zoho-oauthtoken {token}");
+    let found = queried(&http, &base, &authorization).await?;
+    assert_eq!(found["data"][0]["Stage"], "Open");
     let channel = json!({
         "channel_id": "1000000068001",
         "events": ["Deals.all"],
@@ -54,6 +56,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("what was covered, and when: {truth}");
     server.abort();
     Ok(())
+}
+
+/// A record comes into being, and a query finds it.
+async fn queried(
+    http: &reqwest::Client,
+    base: &str,
+    authorization: &str,
+) -> Result<Value, Box<dyn Error>> {
+    let values = json!({ "Stage": "Open" });
+    let change =
+        json!({ "module": "Deals", "operation": "create", "ids": ["7"], "values": values });
+    http.post(format!("{base}/_sim/records")).json(&change).send().await?;
+    let query = json!({ "select_query": "select Stage from Deals where id = 7" });
+    let ask = http.post(format!("{base}/crm/v8/coql")).header("Authorization", authorization);
+    Ok(ask.json(&query).send().await?.json().await?)
 }
 
 async fn access_token(http: &reqwest::Client, base: &str) -> Result<String, Box<dyn Error>> {

@@ -216,7 +216,7 @@ fn escaped(text: &str) -> String {
 }
 
 fn params(request: &Request) -> Vec<(String, String)> {
-    let mut params = form::pairs(&String::from_utf8_lossy(&request.body));
+    let mut params = form::of(request);
     params.extend(request.query.iter().cloned());
     params
 }

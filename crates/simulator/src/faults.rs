@@ -368,7 +368,7 @@ pub(crate) fn taking_all(faults: &[Fault]) -> Option<&Fault> {
 
 /// The client that a token request says it is.
 pub(crate) fn client_id(request: &Request) -> Option<String> {
-    let body = form::pairs(&String::from_utf8_lossy(&request.body));
+    let body = form::of(request);
     let given = body.into_iter().find(|(key, _)| key == "client_id").map(|(_, value)| value);
     given.or_else(|| request.param("client_id").map(str::to_owned))
 }

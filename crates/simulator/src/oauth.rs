@@ -29,7 +29,7 @@ pub(crate) fn token(orgs: &mut Orgs, knobs: &Knobs, request: &Request, now: Time
             &json!({}),
         );
     }
-    let mut params = form::pairs(&String::from_utf8_lossy(&request.body));
+    let mut params = form::of(request);
     params.extend(request.query.iter().cloned());
     let param = |name: &str| {
         params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())

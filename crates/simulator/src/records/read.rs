@@ -115,7 +115,8 @@ impl ReadTask {
             (Target::User(id), _) => users::one(records.module(USERS), id, view),
             (Target::Company, _) => company::show(view),
             (Target::Modules, _) => modules::list(records, request, view),
-            (Target::Fields | Target::Coql, _) => fields::list(records, request, view),
+            (Target::Fields, _) => fields::list(records, request, view),
+            (Target::Coql, None) => url_pattern(),
         }
     }
 }
