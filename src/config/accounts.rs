@@ -32,6 +32,13 @@ pub(super) struct Frames {
     pub(super) names: HashMap<String, Place>,
 }
 
+/// The settings that hold for every account that says nothing else.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    pub(super) reconcile: &'a Reconcile,
+    pub(super) backfill: Backfill,
+}
+
 /// An account with what its channels leave out.
 #[derive(Debug)]
 pub(super) struct AccountFrame {
@@ -59,7 +66,7 @@ impl Frames {
     /// Checks every account.
     pub(super) fn check(
         accounts: Vec<(At<String>, raw::Account)>,
-        (reconcile, backfill): (&Reconcile, Backfill),
+        shared: Shared<'_>,
         check: &mut Check<'_>,
     ) -> Frames {
         let mut frames = Frames::none();
@@ -68,9 +75,7 @@ impl Frames {
                 let other = check.locate(first.place);
                 let message = format!("account \"{}\" is declared twice", name.value);
                 check.problem(name.place, message, format!("the other one is at {other}"));
-            } else if let Some(frame) =
-                AccountFrame::check(&name, account, (reconcile, backfill), check)
-            {
+            } else if let Some(frame) = AccountFrame::check(&name, account, shared, check) {
                 frames.by_name.insert(name.value, frame);
             } else {
                 frames.are_all = false;
@@ -149,9 +154,10 @@ impl AccountFrame {
     fn check(
         name: &At<String>,
         account: raw::Account,
-        (reconcile, backfill): (&Reconcile, Backfill),
+        shared: Shared<'_>,
         check: &mut Check<'_>,
     ) -> Option<AccountFrame> {
+        let Shared { reconcile, backfill } = shared;
         let Ok(parsed) = name.value.parse::<AccountName>() else {
             let message = format!("\"{}\" is no name for an account", name.value.escape_debug());
             check.problem(name.place, message, crate::model::channel::BadName.to_string());

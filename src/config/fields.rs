@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::given::{Given, REFERENCE_HELP, Reader, ValueWanted, integer, kind};
+use super::given::{FieldReader, Given, REFERENCE_HELP, ValueWanted, integer, kind};
 use super::near;
 use super::source::{At, Place};
 use super::values::{Mistake, Reference};
@@ -18,7 +18,7 @@ use crate::model::secret::Secret;
 /// One table that is being read.
 #[derive(Debug)]
 pub(super) struct Fields<'r, 'n, 'i> {
-    reader: &'r mut Reader<'n>,
+    reader: &'r mut FieldReader<'n>,
     table: DeTable<'i>,
     /// As a problem calls it: `[http]`, `channel`.
     title: String,
@@ -30,7 +30,7 @@ pub(super) struct Fields<'r, 'n, 'i> {
 impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     /// Reads a whole table; whatever `read` does not ask for is reported as unknown.
     pub(super) fn read<T>(
-        reader: &'r mut Reader<'n>,
+        reader: &'r mut FieldReader<'n>,
         title: String,
         anchor: Place,
         table: DeTable<'i>,
@@ -66,12 +66,12 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     /// A string.
     pub(super) fn text(&mut self, key: &'static str) -> Given<String> {
-        self.shown(key, Reader::show).then(|at| self.string(key, at))
+        self.shown(key, FieldReader::show).then(|at| self.string(key, at))
     }
 
     /// A string that is a URL, whose query is not shown.
     pub(super) fn url(&mut self, key: &'static str) -> Given<String> {
-        self.shown(key, Reader::show_url).then(|at| self.string(key, at))
+        self.shown(key, FieldReader::show_url).then(|at| self.string(key, at))
     }
 
     /// A string that stands for a value.
@@ -89,7 +89,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         key: &'static str,
         parse: fn(&str) -> Result<std::time::Duration, Mistake>,
     ) -> Given<std::time::Duration> {
-        self.shown(key, Reader::show).then(|at| match &at.value {
+        self.shown(key, FieldReader::show).then(|at| match &at.value {
             DeValue::String(text) => self.accept(&at, parse(text)),
             DeValue::Integer(_) | DeValue::Float(_) => {
                 self.bad(at.place, format!("\"{key}\" has no unit"), ValueWanted::Life.words().1)
@@ -102,7 +102,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     /// A whole number within bounds.
     pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Given<i64> {
-        self.shown(key, Reader::show).then(|at| {
+        self.shown(key, FieldReader::show).then(|at| {
             let DeValue::Integer(_) = &at.value else {
                 return self.wrong_type(key, &at, ValueWanted::Whole);
             };
@@ -122,7 +122,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str) -> Given<bool> {
-        self.shown(key, Reader::show).then(|at| match at.value.as_bool() {
+        self.shown(key, FieldReader::show).then(|at| match at.value.as_bool() {
             Some(flag) => Given::Is(at.with(flag)),
             None => self.wrong_type(key, &at, ValueWanted::Flag),
         })
@@ -130,7 +130,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     /// A string of digits or a whole number.
     pub(super) fn id(&mut self, key: &'static str) -> Given<String> {
-        self.shown(key, Reader::show).then(|at| match &at.value {
+        self.shown(key, FieldReader::show).then(|at| match &at.value {
             DeValue::String(text) => Given::Is(at.with(text.clone().into_owned())),
             DeValue::Integer(number) if number.radix() == 10 => {
                 Given::Is(at.with(number.as_str().to_owned()))
@@ -146,7 +146,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
 
     /// A list of strings.
     pub(super) fn texts(&mut self, key: &'static str) -> Given<Vec<At<String>>> {
-        self.list(key, Reader::show)
+        self.list(key, FieldReader::show)
     }
 
     /// A list of strings that no problem shows.
@@ -157,7 +157,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     fn list(
         &mut self,
         key: &'static str,
-        show: fn(&mut Reader<'n>, Place),
+        show: fn(&mut FieldReader<'n>, Place),
     ) -> Given<Vec<At<String>>> {
         self.shown(key, |_, _| {}).then(|at| {
             let DeValue::Array(items) = at.value else {
@@ -345,7 +345,7 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
     fn shown(
         &mut self,
         key: &'static str,
-        show: impl FnOnce(&mut Reader<'n>, Place),
+        show: impl FnOnce(&mut FieldReader<'n>, Place),
     ) -> Given<DeValue<'i>> {
         let given = self.take(key);
         if let (Some(at), false) =

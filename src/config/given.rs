@@ -48,7 +48,7 @@ impl<T> Given<T> {
 
 /// The reader of one file, with the problems it gathers.
 #[derive(Debug)]
-pub(super) struct Reader<'n> {
+pub(super) struct FieldReader<'n> {
     /// Which file it is.
     pub(super) file: u32,
     /// Its text.
@@ -59,7 +59,7 @@ pub(super) struct Reader<'n> {
     pub(super) notes: &'n mut Notes,
 }
 
-impl Reader<'_> {
+impl FieldReader<'_> {
     /// A stretch of this file.
     pub(super) fn place(&self, span: std::ops::Range<usize>) -> Place {
         Place { file: self.file, start: span.start as u32, end: span.end as u32 }

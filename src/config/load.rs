@@ -12,7 +12,7 @@ use toml::de::DeTable;
 
 use super::check::Check;
 use super::fields::Fields;
-use super::given::{Given, Reader};
+use super::given::{FieldReader, Given};
 use super::problem::{Notes, Problem};
 use super::raw::{Document, Role};
 use super::secrets::Surroundings;
@@ -154,7 +154,7 @@ impl Loading {
         let mut unheard = Notes::default();
         // A recovered tree is good for state_dir; what else it seems to say is not to be trusted.
         let notes = if errors.is_empty() { &mut self.notes } else { &mut unheard };
-        let mut reader = Reader { file, text: &source.text, safe: Vec::new(), notes };
+        let mut reader = FieldReader { file, text: &source.text, safe: Vec::new(), notes };
         let place = Place { file, start: 0, end: 0 };
         let document =
             Fields::read(&mut reader, String::new(), place, table.into_inner(), |fields| {

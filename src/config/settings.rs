@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::accounts::Frames;
+use super::accounts::{Frames, Shared};
 use super::backfill::Backfill;
 use super::check::{Check, told_url};
 use super::given::Given;
@@ -28,7 +28,7 @@ pub(super) fn desired(mut documents: Vec<Document>, check: &mut Check<'_>) -> De
     let (settings, mut frames) = match documents.first() {
         Some(main) => {
             let backfill = Backfill::check(&main.backfill.value, check);
-            let shared = (&main.reconcile.value, backfill);
+            let shared = Shared { reconcile: &main.reconcile.value, backfill };
             (settings(main, check), Frames::check(accounts, shared, check))
         }
         None => (Settings::default(), Frames::none()),

@@ -160,16 +160,9 @@ pub struct RecoveriesView {
 /// The day's API credits that are left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditsView {
-    /// So many.
-    pub remaining: u64,
-    /// When Zoho said so.
-    pub told_at: Timestamp,
-    /// When that is out of date.
-    pub until: Timestamp,
-    /// The number of credits kept for renewals.
-    pub reserve: u64,
-    /// The credits of a day, when the config says so.
-    pub per_day: Option<u64>,
+    /// How many, and the part that is kept.
+    #[serde(flatten)]
+    pub credits: Credits,
     /// True when audits, and repairs that lose no deliveries, wait.
     pub tight: bool,
 }
@@ -431,9 +424,7 @@ impl CreditsView {
     /// The view of an account's credits, unless Zoho's count is out of date.
     pub(super) fn of(report: &AccountReport, now: Timestamp) -> Option<CreditsView> {
         let credits = report.credits.filter(|credits| now < credits.until)?;
-        let tight = credits.are_tight(now);
-        let Credits { remaining, told_at, until, reserve, per_day } = credits;
-        Some(CreditsView { remaining, told_at, until, reserve, per_day, tight })
+        Some(CreditsView { credits, tight: credits.are_tight(now) })
     }
 }
 

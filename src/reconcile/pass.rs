@@ -95,7 +95,7 @@ pub async fn pass(
     if state != begun.remembered {
         store.write_account_state(subject.name(), &state).await?;
     }
-    report_of(subject, store, Ended { wake, started, begun, plan, execution, state, wishes })
+    report_of(subject, store, CarriedOut { wake, started, begun, plan, execution, state, wishes })
 }
 
 /// An account at the beginning of its pass: remembered, and looked at.
@@ -165,7 +165,7 @@ impl Begun<'_> {
 }
 
 /// An account at the end of its pass.
-struct Ended<'a> {
+struct CarriedOut<'a> {
     wake: &'a str,
     /// When it began, by the monotonic clock.
     started: Duration,
@@ -179,9 +179,9 @@ struct Ended<'a> {
 fn report_of(
     subject: &Subject,
     store: &Store,
-    ended: Ended<'_>,
+    ended: CarriedOut<'_>,
 ) -> Result<AccountReport, StoreError> {
-    let Ended { wake, started, begun, plan, execution, state, wishes } = ended;
+    let CarriedOut { wake, started, begun, plan, execution, state, wishes } = ended;
     let facts = begun.facts_after(subject, &state, &wishes);
     let after_plan = filter::plan(&facts);
     let mut channels = report::channels(&facts, &conflicts(&after_plan), &begun.canaries);

@@ -45,7 +45,7 @@ pub struct AdminCall<'a> {
 
 /// The outcome of an admin call.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct AdminReply {
     /// The HTTP status.
     pub status: u16,
     /// The JSON body.
@@ -62,7 +62,7 @@ impl Zoho {
         call: AdminCall<'_>,
         clock: &mut SignedDuration,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> AdminReply {
         let AdminCall { method, path, body } = call;
         let done = match (method, path) {
             ("GET", "/_sim/state") => Ok(self.state_json(now)),
@@ -86,7 +86,7 @@ impl Zoho {
             ("POST", "/_sim/scopes") => self.set_scopes_to(body),
             ("POST" | "PATCH" | "DELETE", "/_sim/records") => {
                 match self.change_records(method, body, now) {
-                    Ok((body, deliveries)) => return Outcome { status: 200, body, deliveries },
+                    Ok((body, deliveries)) => return AdminReply { status: 200, body, deliveries },
                     Err(error) => Err(error),
                 }
             }
@@ -248,8 +248,8 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
-fn outcome(status: u16, body: Value) -> Outcome {
-    Outcome { status, body, deliveries: Vec::new() }
+fn outcome(status: u16, body: Value) -> AdminReply {
+    AdminReply { status, body, deliveries: Vec::new() }
 }
 
 #[cfg(test)]

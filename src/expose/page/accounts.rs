@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use crate::model::channel::{AccountName, ChannelId};
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::cause::CauseKind;
+use crate::plan::credits::Credits;
 use crate::plan::render::undeclarable;
 use crate::reconcile::report::AccountReport;
 
@@ -136,7 +137,7 @@ impl AccountRow {
                 td data-label="Skew" { (self.pass.as_ref().and_then(|pass| pass.skew_ms).map_or("-".to_owned(), skew)) }
                 td data-label="Calls" {
                     (self.calls) " " span.quiet { "in " (brief(span(up, now))) }
-                    @if let Some(CreditsView { remaining, per_day, .. }) = &self.credits {
+                    @if let Some(Credits { remaining, per_day, .. }) = self.credits.as_ref().map(|view| &view.credits) {
                         " " span.quiet { "(" (remaining) @if let Some(all) = per_day { " of " (all) } " credits left)" }
                     }
                 }

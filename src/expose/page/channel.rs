@@ -109,7 +109,7 @@ impl ChannelPage {
         let (gaps, gaps_left_out) = gaps(account, &remembered, zoho_now, &api);
         let grant = record.as_ref().and_then(|record| record.grant);
         let causes = causes(report).remove(&id).unwrap_or_default();
-        let marks = Mark::of((report, channel), &causes, now);
+        let marks = Mark::of(report, channel, &causes, now);
         let is_paused = marks.contains(&Mark::Paused);
         let reason = health_of_channel(overview, (name, channel), is_paused, now);
         let to_do = match reason {
@@ -400,7 +400,7 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
         .as_ref()
         .map(|it| format!("yes: {} for {}", it.events.join(", "), length(it.lifetime_s)));
     let grant = record.as_ref().map(|record| match &record.grant {
-        Some(grant) => format!("yes: granted until {}", whole_seconds(grant.expiry)),
+        Some(granted) => format!("yes: granted until {}", whole_seconds(granted.grant.expiry)),
         None => "recorded, and never granted: ours if it has the URL that was intended".to_owned(),
     });
     let life = renewal.as_ref().map(|it| {

@@ -111,7 +111,8 @@ impl Mark {
 
     /// The marks of a channel at `now`.
     pub(crate) fn of(
-        (report, channel): (&AccountReport, &ChannelReport),
+        report: &AccountReport,
+        channel: &ChannelReport,
         causes: &[CauseKind],
         now: Timestamp,
     ) -> Vec<Mark> {

@@ -68,7 +68,7 @@ pub(crate) fn select<'a>(
             let state = report.state_at(channel, now);
             by_state[place(state)] += 1;
             let causes = causes.get(id).map(Vec::as_slice).unwrap_or_default();
-            let marks = Mark::of((report, channel), causes, now);
+            let marks = Mark::of(report, channel, causes, now);
             fleet.push(Hit { report, channel, state, marks });
         }
     }

@@ -18,7 +18,7 @@ use super::select::{Hit, PAGE};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wall {
     /// The accounts, by name, at most [`CELLS_MAX`].
-    pub groups: Vec<Group>,
+    pub groups: Vec<WallGroup>,
     /// How many accounts are left out.
     pub left_out: usize,
     /// How many channels a cell stands for at most.
@@ -27,7 +27,7 @@ pub(crate) struct Wall {
 
 /// The cells of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Group {
+pub(crate) struct WallGroup {
     /// Its name.
     pub account: String,
     /// How many channels it has.
@@ -69,11 +69,12 @@ impl Wall {
     pub(crate) fn of(fleet: &[Hit<'_>], query: &Query) -> Wall {
         let each = nice(fleet.len().div_ceil(CELLS_MAX));
         let accounts = fleet.chunk_by(|one, other| one.account() == other.account());
-        let mut groups: Vec<Group> = accounts.map(|of| Group::of(of, each, query)).collect();
+        let mut groups: Vec<WallGroup> =
+            accounts.map(|of| WallGroup::of(of, each, query)).collect();
         let left_out = groups.len().saturating_sub(CELLS_MAX);
         if left_out > 0 {
             let worst =
-                |group: &Group| group.cells.iter().map(|cell| (cell.look, !cell.missed)).min();
+                |group: &WallGroup| group.cells.iter().map(|cell| (cell.look, !cell.missed)).min();
             groups.sort_by_key(worst);
             groups.truncate(CELLS_MAX);
         }
@@ -113,14 +114,14 @@ impl Wall {
     }
 }
 
-impl Group {
-    fn of(hits: &[Hit<'_>], each: usize, query: &Query) -> Group {
+impl WallGroup {
+    fn of(hits: &[Hit<'_>], each: usize, query: &Query) -> WallGroup {
         let account = hits.first().map_or("", Hit::account);
         let cell = |(place, hits): (usize, &[Hit<'_>])| match hits {
             [hit] => Cell::one(hit),
-            _ => Cell::some(hits, place * each, (account, query)),
+            _ => Cell::some(hits, place * each, account, query),
         };
-        Group {
+        WallGroup {
             account: account.to_owned(),
             channels: hits.len(),
             cells: hits.chunks(each).enumerate().map(cell).collect(),
@@ -146,7 +147,7 @@ impl Cell {
         }
     }
 
-    fn some(hits: &[Hit<'_>], first: usize, (account, query): (&str, &Query)) -> Cell {
+    fn some(hits: &[Hit<'_>], first: usize, account: &str, query: &Query) -> Cell {
         let ill = hits.iter().filter(|hit| CellLook::of(hit) < CellLook::Calm).count();
         let missed = hits.iter().filter(|hit| has_missed(hit)).count();
         let name = |hit: Option<&Hit<'_>>| hit.map_or("", |hit| hit.name()).to_owned();

@@ -6,6 +6,7 @@ use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
 use crate::plan::cause::CauseKind;
+use crate::plan::credits::Credits;
 use crate::plan::render::{not_ours, undeclarable};
 use crate::reconcile::report::NOBODY_LOOKED;
 
@@ -259,7 +260,8 @@ impl RecoveriesView {
 
 impl CreditsView {
     fn words(&self, now: Timestamp) -> String {
-        let CreditsView { remaining, told_at, until: _, reserve, per_day, tight } = self;
+        let CreditsView { credits, tight } = self;
+        let Credits { remaining, told_at, until: _, reserve, per_day } = credits;
         let of = per_day.map(|all| format!(" of {all}")).unwrap_or_default();
         let kept = if *tight { format!(" (kept for renewals: {reserve})") } else { String::new() };
         format!(", {remaining}{of} API credits left {} ago{kept}", ago(*told_at, now))

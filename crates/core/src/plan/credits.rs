@@ -23,6 +23,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::time::{Timestamp, span};
 use crate::model::version::DAY;
 
@@ -32,7 +34,7 @@ use super::facts::Facts;
 use super::step::{Step, Urgency};
 
 /// The day's credits that are left, and the part of them that is kept for renewals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credits {
     /// The number of calls left.
     pub remaining: u64,

@@ -17,7 +17,7 @@ use crate::model::condition::{Condition, Seen};
 use crate::model::life_refused::LifeRefused;
 use crate::model::observed::{Look, Observed, TokenSeen};
 use crate::model::policy::Mode;
-use crate::model::record::{LastStep, Record, Trouble};
+use crate::model::record::{Grant, LastStep, Record, Trouble};
 use crate::model::time::{Timestamp, span, whole_seconds};
 use crate::model::wishes::Wishes;
 
@@ -137,13 +137,10 @@ pub struct Recorded {
 /// A grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
-    /// The time of the step.
-    pub at: Timestamp,
-    /// The expiry that was asked for.
-    pub asked: Timestamp,
-    /// The expiry that was given.
-    pub expiry: Timestamp,
-    /// True when that was far less.
+    /// The grant, to the second.
+    #[serde(flatten)]
+    pub grant: Grant,
+    /// True when far less was given than was asked for.
     pub short: bool,
 }
 
@@ -342,9 +339,7 @@ fn recorded(record: &Record, wishes: &Wishes) -> Recorded {
     } = record;
     Recorded {
         grant: grant.map(|grant| Granted {
-            at: whole_seconds(grant.at),
-            asked: grant.asked,
-            expiry: grant.expiry,
+            grant: Grant { at: whole_seconds(grant.at), ..grant },
             short: grant.is_short(),
         }),
         refusal: refusal.as_ref().map(|refusal| RefusedView {

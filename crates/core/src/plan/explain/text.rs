@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::record::Grant;
 use crate::model::time::{Timestamp, brief, span};
 
 use super::{
@@ -114,7 +115,7 @@ fn recorded(record: &Recorded) -> String {
 }
 
 fn granted(grant: &Granted) -> String {
-    let Granted { at, asked, expiry, short } = grant;
+    let Granted { grant: Grant { at, asked, expiry }, short } = grant;
     let short =
         if *short { format!(", far less than {asked} which was asked for") } else { String::new() };
     format!("granted at {at} until {expiry}{short}")
