@@ -95,7 +95,8 @@ impl Store {
     }
 
     pub(super) fn of(db: sled::Db) -> Result<Store, StoreError> {
-        let tree = |name| Tree::open(&db, name);
+        let keeper = Keeper::default();
+        let tree = |name| Ok::<Tree, StoreError>(Tree::open(&db, name)?.kept_by(&keeper));
         Ok(Store {
             meta: tree("meta")?,
             desired: tree("desired")?,
@@ -111,7 +112,7 @@ impl Store {
             reads: tree("reads")?,
             rows: tree("rows")?,
             rules: tree("rules")?,
-            keeper: Keeper::default(),
+            keeper: keeper.clone(),
             held: None,
             db: Arc::new(Mutex::new(Some(db))),
             state_dir: None,
@@ -385,6 +386,17 @@ mod tests {
         }
         commits.join_all().await;
         assert_eq!(store.keeper.progress.flushed(), store.keeper.progress.written());
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_on_the_disk_when_the_write_returns() {
+        let store = Store::temporary().unwrap();
+        let record = crate::testing::record(&crate::testing::spec(1));
+        let progress = &store.keeper.progress;
+        store.write_records(&acme(), &[(record.id, Some(record))].into()).unwrap();
+        assert_eq!((progress.written(), progress.flushed()), (1, 1));
+        store.write_account_state(&acme(), &state()).await.unwrap();
+        assert_eq!((progress.written(), progress.flushed()), (2, 2));
     }
 
     #[tokio::test]
