@@ -151,11 +151,8 @@ impl Sending {
             | Class::Forbidden(Refused { code, message, .. })
                 if self.refusals.again(&code) && !self.batches.is_empty() =>
             {
-                let calls = &mut self.execution.calls;
-                let is_forbidden = may_be_of_one_channel(&code) && !calls.allowed;
-                calls.forbidden = is_forbidden.then(|| code.clone());
                 let what = format!("every batch is refused with {code}: {message}");
-                calls.refusing = Some(code);
+                self.execution.calls.refusing = Some(code);
                 self.defer(batch, AccountTrouble::of_all(what), memory)
             }
             Class::Rejected { .. } | Class::Forbidden(_) if batch.steps.len() > 1 => {
@@ -165,6 +162,7 @@ impl Sending {
             }
             Class::Forbidden(refused) => {
                 self.failures = 0;
+                memory.withdraw(&batch.steps)?;
                 self.forbidden.push(Forbidden { batch, refused, times });
                 Ok(())
             }
@@ -216,7 +214,6 @@ impl Sending {
         let code = forbidden.last().map(|last| last.refused.code.clone());
         for Forbidden { batch, refused, times } in forbidden {
             if let Some(trouble) = &of_all {
-                memory.withdraw(&batch.steps)?;
                 self.execution.defer(batch, &trouble.what);
             } else {
                 let outcomes = vec![Outcome::Refused(refused); batch.steps.len()];

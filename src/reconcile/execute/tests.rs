@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Clock;
+use crate::coverage::Ledger;
 use crate::model::channel::AccountName;
 use crate::model::observed::{Beside, Look, Observed, TokenSeen};
 use crate::model::record::Record;
@@ -51,28 +52,33 @@ impl Desk {
         channels: BTreeMap<ChannelId, Observed>,
         steps: Vec<Step>,
     ) -> (Execution, BTreeMap<ChannelId, Record>, BTreeMap<ChannelId, Observed>) {
-        let now = self.sim.clock.now();
-        let plan = plan(steps, now);
         let account: AccountName = account().name;
-        let look = Look::Seen { channels, at: now, beside: Beside::default() };
-        let records = self.store.records(&account).unwrap();
-        let ledgers = crate::reconcile::cover::Ledgers::read(&self.store, &account).unwrap();
-        let mut memory = PassMemory {
-            ledgers,
-            records,
-            predicted: look,
+        let mut memory = self.memory(&account, channels);
+        let plan = plan(steps, memory.now);
+        let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
+        let stored = self.store.records(&account).unwrap();
+        assert_eq!(memory.records, stored);
+        let Look::Seen { channels, .. } = memory.predicted else { panic!("it was seen") };
+        (execution, stored, channels)
+    }
+
+    fn memory<'a>(
+        &'a self,
+        account: &'a AccountName,
+        channels: BTreeMap<ChannelId, Observed>,
+    ) -> PassMemory<'a> {
+        let now = self.sim.clock.now();
+        PassMemory {
+            ledgers: crate::reconcile::cover::Ledgers::read(&self.store, account).unwrap(),
+            records: self.store.records(account).unwrap(),
+            predicted: Look::Seen { channels, at: now, beside: Beside::default() },
             wishes: Wishes::default(),
             lifetime_max: WEEK,
             lacks_patch: false,
             is_unflushed: false,
             now,
             zoho_now: self.sim.now(),
-        };
-        let execution = execute(&self.client, &plan, &mut memory, &self.cancelled).await.unwrap();
-        let stored = self.store.records(&account).unwrap();
-        assert_eq!(memory.records, stored);
-        let Look::Seen { channels, .. } = memory.predicted else { panic!("it was seen") };
-        (execution, stored, channels)
+        }
     }
 
     fn enable(&self, number: i64) -> Step {
@@ -197,6 +203,106 @@ async fn a_post_that_mends_a_drift_predicts_the_channel_as_it_was_declared() {
         desk.run_over([(id(1), seen)].into(), vec![step(1, mend, reason)]).await;
     let granted = records[&id(1)].grant.unwrap().expiry;
     assert_eq!(predicted[&id(1)], Observed::as_declared(&declared, Some(granted)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_of_events_predicts_the_channel_without_them() {
+    let desk = Desk::new();
+    desk.run(desk.enables(1..=1)).await;
+    let (declared, whole) = (spec(1, &["Deals.all"]), spec(1, &["Deals.all", "Leads.edit"]));
+    let removal =
+        Action::RemoveEvents(Arc::new(declared.clone()), ["Leads.edit"].into_iter().collect());
+    let seen = [(id(1), Observed::as_declared(&whole, None))].into();
+    let (_, _, predicted) = desk.run_over(seen, vec![step(1, removal, Reason::Missing)]).await;
+    assert_eq!(predicted[&id(1)].events, declared.events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_account_is_forbidden_leaves_no_write_in_doubt() {
+    for (probe, size) in [(Some(id(2)), 3), (None, 3), (None, 60)] {
+        let (desk, name) = (Desk::new(), account().name);
+        let ledgers: Vec<Ledger> =
+            (1..=size).map(|n| Ledger::new(&spec(n, &["Deals.all"]), desk.sim.now())).collect();
+        let stored: Vec<_> = ledgers.iter().map(|ledger| (ledger.id, Some(ledger))).collect();
+        desk.store.set_channels(&name, &stored, &BTreeMap::new()).unwrap();
+        desk.sim.fault(Fault::Forbidden);
+        let mut memory = desk.memory(&name, BTreeMap::new());
+        let plan = Plan { probe, ..plan(desk.enables(1..=size), memory.now) };
+        let execution = execute(&desk.client, &plan, &mut memory, &desk.cancelled).await.unwrap();
+        assert_eq!(execution.outcomes.len() as i64, size, "no step is lost");
+        memory.finish().await.unwrap();
+        let kept = desk.store.ledgers(&name).unwrap();
+        let doubted: Vec<_> = kept.values().filter(|ledger| ledger.doubt.is_some()).collect();
+        assert!(doubted.is_empty(), "{probe:?} of {size}: {doubted:?}");
+    }
+}
+
+#[test]
+fn a_probe_goes_first_and_alone_and_the_rest_of_its_call_follows() {
+    let now = Timestamp::UNIX_EPOCH;
+    let enable = |number| {
+        step(number, Action::Enable(ask(spec(number, &["Deals.all"]), now)), Reason::Missing)
+    };
+    let calls_after = |numbers: &[i64], probe: i64| {
+        let plan = plan(numbers.iter().copied().map(enable).collect(), now);
+        let mut calls: VecDeque<Batch> = batches(&plan, 2).into();
+        let is_found = put_first(&mut calls, id(probe));
+        let numbers = |batch: &Batch| batch.steps.iter().map(|step| step.id.number()).collect();
+        (is_found, calls.iter().map(numbers).collect::<Vec<Vec<i64>>>())
+    };
+    assert_eq!(calls_after(&[1, 2, 3], 2), (true, vec![vec![2], vec![1], vec![3]]));
+    assert_eq!(calls_after(&[1, 2, 3], 3), (true, vec![vec![3], vec![1, 2]]));
+    assert_eq!(calls_after(&[1, 2], 9), (false, vec![vec![1, 2]]));
+}
+
+#[test]
+fn a_refused_expiry_is_that_of_the_channel_it_names_and_else_of_all() {
+    let now = Timestamp::UNIX_EPOCH;
+    let enable = |number| {
+        step(number, Action::Enable(ask(spec(number, &["Deals.all"]), now)), Reason::Missing)
+    };
+    let batch = Batch { steps: (1..=3).map(enable).collect(), half: Half::None };
+    let words = |path: Option<&str>| {
+        let (code, message) = ("INVALID_DATA".to_owned(), "the expiry is invalid".to_owned());
+        let refused = Refused { code, message, json_path: path.map(str::to_owned) };
+        let outcomes = expiry_refused(&batch, &refused);
+        outcomes.iter().map(Outcome::word).collect::<Vec<_>>()
+    };
+    let named = words(Some("$.watch[1].channel_expiry"));
+    assert_eq!(named, ["deferred", "refused", "deferred"]);
+    assert_eq!(words(Some("$.watch")), ["refused"; 3]);
+    assert_eq!(words(None), ["refused"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_write_of_whole_channels_that_all_went_well_tells_how_many_fit() {
+    let desk = Desk::new();
+    let (enabled, _) = desk.run(desk.enables(1..=3)).await;
+    assert_eq!((enabled.calls.whole, enabled.calls.accepted), (3, true));
+    let disable = |number| step(number, Action::Disable, Reason::Retired);
+    let (disabled, _) = desk.run(vec![disable(1), disable(2), disable(3)]).await;
+    assert_eq!((disabled.calls.whole, disabled.calls.accepted), (0, true));
+    desk.sim.fault(Fault::RefuseChannel {
+        channel: "2".to_owned(),
+        code: "INVALID_DATA".to_owned(),
+        details: serde_json::json!({}),
+    });
+    let (mixed, _) = desk.run(desk.enables(1..=3)).await;
+    assert_eq!((mixed.calls.whole, mixed.calls.accepted), (0, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_changed_is_flushed_even_where_no_ledger_did() {
+    let (desk, name) = (Desk::new(), account().name);
+    let mut memory = desk.memory(&name, BTreeMap::new());
+    memory.finish().await.unwrap();
+    assert!(!memory.is_unflushed, "nothing was written");
+    let taken = step(1, Action::TakeOver(Arc::new(spec(1, &["Deals.all"]))), Reason::TakenOver);
+    let times = desk.client.times_since(desk.client.clock().elapsed());
+    memory.outcomes(&[taken], &[Outcome::Done(None)], times).unwrap();
+    assert!(memory.is_unflushed);
+    memory.finish().await.unwrap();
+    assert!(!memory.is_unflushed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -473,6 +579,8 @@ async fn a_repair_is_counted_once_a_pass_and_a_kept_expiry_keeps_the_life() {
     );
     assert_eq!(record.repairs.unwrap().writes, 1);
     desk.sim.clock.sleep(Duration::from_secs(60)).await;
+    let (_, records) = desk.run(steps().split_off(1)).await;
+    assert_eq!(records[&id(1)].repairs.unwrap().writes, 1, "the removal is of the same repair");
     let (_, records) = desk.run(steps()).await;
     assert_eq!(records[&id(1)].repairs.unwrap().writes, 2);
 }
@@ -510,6 +618,7 @@ async fn a_taken_over_channel_is_recorded_and_nothing_is_sent() {
     let (execution, records) = desk.run(vec![taken]).await;
     assert_eq!((words(&execution), records.len()), (vec!["1 done".to_owned()], 1));
     assert!(desk.sim.calls().is_empty());
+    assert!(!execution.calls.accepted && !execution.calls.allowed, "Zoho accepted nothing");
 }
 
 #[test]
