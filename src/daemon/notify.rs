@@ -156,3 +156,17 @@ fn send(socket: &OsStr, text: &str) -> io::Result<()> {
 const SEND_MAX: Duration = Duration::from_millis(200);
 /// How long the start may go on after each turn of the loop: some turns.
 const PATIENCE_US: u32 = 5 * 60 * 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_that_reads_nothing_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let _unread = UnixDatagram::bind(&path).unwrap();
+        let sent = (0..100_000).find_map(|_| send(path.as_os_str(), "WATCHDOG=1\n").err());
+        assert_eq!(sent.map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+    }
+}

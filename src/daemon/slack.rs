@@ -127,6 +127,16 @@ mod tests {
     const THIN: &str = "lifetime = \"5m\"\nrenew_before = \"38s\"";
 
     #[test]
+    fn it_is_said_how_often_a_renewal_may_fail() {
+        let once = "lifetime = \"5m\"\nrenew_before = \"65s\"";
+        let store = Store::temporary().unwrap();
+        for (life, may) in [(THIN, "not fail even once"), (once, "fail only once")] {
+            let judged = judged_by_store(&desired(&channel("a", life)), &store).unwrap();
+            assert!(judged.refused[0].contains(&format!("may {may} ")), "{judged:?}");
+        }
+    }
+
+    #[test]
     fn too_little_slack_is_refused_at_first_and_held_where_the_store_has_it() {
         let wanted = desired(&(channel("a", THIN) + &channel("b", THIN) + &channel("c", "")));
         let store = Store::temporary().unwrap();

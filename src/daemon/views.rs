@@ -276,3 +276,56 @@ impl DoneView {
         format!("  {outcome:<8} {step} {channel} ({reason}{granted}){detail}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expose::testing::{id, report};
+    use crate::plan::cause::Cause;
+    use crate::plan::step::{Action, Held, Reason, Step};
+
+    #[test]
+    fn what_may_lapse_in_a_pause_is_named_up_to_a_number() {
+        let text = |lapse: usize| {
+            let view = PauseView {
+                account: "acme".to_owned(),
+                channel: None,
+                until: None,
+                covered_until: None,
+                lapse: (0..lapse).map(|number| format!("c{number}")).collect(),
+            };
+            view.to_text()
+        };
+        let first = "account acme is paused until it is resumed; something of it is not covered\n";
+        assert_eq!(text(0), first);
+        assert_eq!(text(1), format!("{first}  1 channel may lapse before that: c0\n"));
+        assert!(text(LAPSES_SHOWN_MAX).ends_with("c8, c9\n"), "{}", text(LAPSES_SHOWN_MAX));
+        assert!(text(LAPSES_SHOWN_MAX + 1).ends_with("c9, ...\n"));
+    }
+
+    #[test]
+    fn an_account_is_settled_when_nothing_failed_and_nothing_is_left_but_by_choice() {
+        let name = || "c1".parse().unwrap();
+        let is_settled = |change: &dyn Fn(&mut AccountReport)| {
+            let mut report = report("acme", 1..=1);
+            change(&mut report);
+            Applied::of(&[Arc::new(report)]).unwrap().is_settled()
+        };
+        let step = || Step {
+            id: id(1),
+            name: name(),
+            action: Action::Disable,
+            reason: Reason::Retired,
+            expiry: None,
+        };
+        let held = |cause| Held { id: id(1), name: name(), cause, until: None };
+        let why = || "HTTP 503".to_owned();
+        assert!(is_settled(&|_| {}));
+        let paused = || Cause::Paused { step: None };
+        assert!(is_settled(&|report| report.after.held.push(held(paused()))));
+        assert!(!is_settled(&|report| report.after.held.push(held(Cause::Unknown(why())))));
+        assert!(!is_settled(&|report| report.after.steps.push(step())));
+        assert!(!is_settled(&|report| report.look_failed = Some(why())));
+        assert!(!is_settled(&|report| report.writes_failed = Some(why())));
+    }
+}

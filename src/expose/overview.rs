@@ -299,3 +299,40 @@ impl LoopAge {
     /// There is no loop: nobody runs a daemon.
     pub const NO_LOOP: LoopAge = LoopAge(Duration::MAX);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expose::testing::{id, now, report};
+    use crate::plan::step::{Action, Reason, Step};
+
+    #[test]
+    fn a_pass_is_a_success_only_when_it_saw_the_account_and_did_all_that_it_tried() {
+        let well = || report("acme", 1..=2);
+        let step = Step {
+            id: id(1),
+            name: "c1".parse().unwrap(),
+            action: Action::Disable,
+            reason: Reason::Retired,
+            expiry: None,
+        };
+        let tried = |outcome| AccountReport { outcomes: vec![(step.clone(), outcome)], ..well() };
+        let why = || Some("HTTP 503".to_owned());
+        let rows = [
+            (well(), 1),
+            (tried(Outcome::Done(None)), 1),
+            (tried(Outcome::Unsure("HTTP 503".to_owned())), 0),
+            (tried(Outcome::Deferred("HTTP 503".to_owned())), 0),
+            (AccountReport { look_failed: why(), ..well() }, 0),
+            (AccountReport { writes_failed: why(), ..well() }, 0),
+            (AccountReport { look_failed: why(), writes_failed: why(), ..well() }, 0),
+        ];
+        for (report, successes) in rows {
+            let mut tally = Tally::default();
+            tally.add(&report);
+            let succeeded_at = (successes > 0).then(now);
+            let found = (tally.passes, tally.successes, tally.succeeded_at);
+            assert_eq!(found, (1, successes, succeeded_at), "{report:?}");
+        }
+    }
+}

@@ -115,4 +115,32 @@ mod tests {
             Look::Unknown("HTTP 503".into())
         );
     }
+
+    #[test]
+    fn the_token_is_the_declared_one_or_the_one_that_was_seen() {
+        let at = Timestamp::UNIX_EPOCH;
+        let declared = |id| Spec { token: Some(Secret::new("declared")), ..spec(id) };
+        let (other, of_spec) = (Secret::new("other").fingerprint(), declared(1).token);
+        let seen = |id, tokens: &[TokenSeen]| {
+            let tokens = tokens.iter().copied().collect();
+            (spec(id).id, Observed { tokens, ..Observed::as_declared(&declared(id), Some(at)) })
+        };
+        let channels = BTreeMap::from([
+            (spec(1).id, Observed::as_declared(&declared(1), Some(at))),
+            seen(2, &[TokenSeen::Set(other)]),
+            seen(3, &[TokenSeen::Null]),
+            seen(4, &[TokenSeen::Null, TokenSeen::Set(other)]),
+        ]);
+        let specs = (1..=5).map(|id| (spec(id).id, Arc::new(declared(id)))).collect();
+        let kept = LookKept::of(Look::Seen { channels, at, beside: Beside::default() }, &specs);
+        let expected = [
+            Some(of_spec.as_ref().map(Secret::fingerprint)),
+            Some(Some(other)),
+            Some(None),
+            None,
+            None,
+        ];
+        let found = [1, 2, 3, 4, 5].map(|id| kept.token(&declared(id)));
+        assert_eq!(found, expected);
+    }
 }

@@ -68,3 +68,25 @@ fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> O
     let state = AccountState { looks, ..state };
     Observation { look: Look::Unknown(why), state, needs_a_person, times, measured: false }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::model::time::after;
+    use crate::simulator::{Fault, Knobs};
+    use crate::zoho::client::PATIENCE_MAX;
+    use crate::zoho::testing::Sim;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_without_an_answer_is_dated_by_the_skew_that_is_remembered() {
+        let (sim, ahead) = (Sim::new(Knobs::default()), Duration::from_secs(90));
+        sim.fault(Fault::Refused);
+        let (now, skew_ms) = (sim.clock.now(), Some(ahead.as_millis() as i64));
+        let state = AccountState { skew_ms, ..AccountState::default() };
+        let observation = observe(&sim.client(), state, PATIENCE_MAX, now).await;
+        assert!(matches!(observation.look, Look::Unknown(_)) && !observation.measured);
+        assert_eq!(observation.state.skew_ms, skew_ms);
+        assert_eq!(observation.times.received, after(sim.clock.now(), ahead));
+    }
+}

@@ -344,3 +344,37 @@ fn log_outcomes(account: &AccountName, execution: &Execution) {
 }
 
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::channel::{NotifyUrl, Spec};
+    use crate::model::desired::AccountDesired;
+    use crate::reconcile::report::ChannelState;
+    use crate::simulator::Knobs;
+    use crate::zoho::testing::{Sim, account, ask, id, spec};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_declared_id_that_somebody_else_has_is_reported_as_uncovered() {
+        let sim = Sim::new(Knobs::default());
+        let theirs = Spec {
+            notify_url: NotifyUrl::new("https://theirs.test/zoho"),
+            ..spec(1, &["Deals.all"])
+        };
+        sim.client().enable(&[&ask(theirs, sim.now())]).await.unwrap();
+        let specs = [1, 2].map(|number| (id(number), Arc::new(spec(number, &["Deals.all"]))));
+        let subject =
+            Subject { desired: AccountDesired::new(account(), specs.into()), client: sim.client() };
+        let store = Store::temporary().unwrap();
+        let report = pass(&subject, &store, "test", &CancellationToken::new()).await.unwrap();
+        let states = report.channels.values().map(|channel| channel.state);
+        assert_eq!(
+            states.collect::<Vec<_>>(),
+            [ChannelState::Uncovered, ChannelState::Covered],
+            "{:?}",
+            report.after.held
+        );
+    }
+}

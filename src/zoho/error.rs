@@ -260,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn only_the_code_of_a_missing_scope_says_that_a_scope_is_missing() {
+        let lacks = |kind| Error { operation: "test", writing: false, kind }.is_scope_mismatch();
+        assert!(lacks(refused(401, SCOPE_MISMATCH)));
+        assert!(!lacks(refused(401, "INVALID_TOKEN")) && !lacks(refused(401, "")));
+        assert!(!lacks(Kind::Unreadable { status: 200, why: String::new() }));
+    }
+
+    #[test]
     fn each_symptom_means_what_the_table_says() {
         let transport = |error| Kind::Transport(error);
         let rows: Vec<(Kind, &str, &str)> = vec![

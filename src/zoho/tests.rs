@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::auth::{credentials_fingerprint, exchange_code};
 use super::client::{Client, ItemVerdict};
 use super::error::{Class, Error, Kind};
 use super::testing::{Sim, account, ask, id, spec};
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::model::channel::Ask;
 use crate::model::exchange::{Request, Response};
 use crate::model::secret::Secret;
+use crate::model::time::after;
 use crate::model::token::FETCHES_MAX;
 use crate::model::token::TokenState;
 use crate::simulator::knobs::{DeadTokenCode, Length};
@@ -500,6 +502,94 @@ async fn a_secret_that_the_oauth_server_quotes_is_taken_out() {
     let kept = client.token_state().await.denied.unwrap().what;
     for said in [error, kept] {
         assert!(!said.contains("secret-a") && !said.contains("refresh-a"), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_code_that_the_oauth_server_quotes_is_taken_out() {
+    let quotes = Says(|request: &Request| {
+        let sent = String::from_utf8_lossy(&request.body).into_owned();
+        said(200, &serde_json::json!({ "error": format!("bad {sent}") }).to_string())
+    });
+    let code = Secret::new("1000.code-of-once");
+    let error = exchange_code(&account(), &code, &quotes).await.unwrap_err().to_string();
+    assert!(error.contains("code=[secret]") && !error.contains("code-of-once"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_is_no_json_is_judged_by_its_status() {
+    for (status, expected) in [(200, "unsure"), (400, "rejected HTTP_400")] {
+        let client = client_of(move |_| said(status, "no"));
+        let ask = ask(spec(1, &["Deals.all"]), client.clock().now());
+        let error = client.enable(&[&ask]).await.unwrap_err();
+        assert_eq!(class(&error), expected, "{status}: {error}");
+    }
+}
+
+/// An answer without a channel, of a server whose clock shows this.
+fn dated(date: &str) -> Response {
+    let headers = vec![("date".to_owned(), date.to_owned())];
+    Response { status: 204, headers, body: Vec::new() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_far_off_is_followed_unchecked_where_no_token_can_be_spared() {
+    let clock = sim().client().clock().clone();
+    let now = clock.now();
+    let kept = TokenState {
+        credentials: credentials_fingerprint(&account()),
+        access: Some((Secret::new("1000.kept"), after(now, Duration::from_secs(3600)))),
+        fetches: vec![now; 3],
+        denied: None,
+    };
+    let answers = Says(|request: &Request| {
+        assert_ne!(request.path, "/oauth/v2/token", "the calls need the tokens that are left");
+        dated("Tue, 24 Nov 2026 16:00:00 GMT")
+    });
+    let client = Client::new(
+        account(),
+        Arc::new(answers),
+        clock,
+        Some(kept),
+        Arc::new(|_| Box::pin(async { Ok(()) })),
+    );
+    client.list().await.unwrap();
+    assert!(client.skew_ms().is_some_and(|skew| skew > 86_000_000), "{:?}", client.skew_ms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_of_the_api_is_told_once() {
+    let client = client_over(Says(|request: &Request| match &*request.path {
+        "/oauth/v2/token" => {
+            let right = dated("Mon, 23 Nov 2026 16:00:00 GMT");
+            Response { status: 200, body: TOKEN.as_bytes().to_vec(), ..right }
+        }
+        _ => dated("Tue, 23 Nov 2027 16:00:00 GMT"),
+    }));
+    let lines = Lines::default();
+    let of_log = lines.clone();
+    let log = tracing_subscriber::fmt().with_writer(move || of_log.clone()).finish();
+    let heard = tracing::subscriber::set_default(log);
+    client.list().await.unwrap();
+    client.list().await.unwrap();
+    drop(heard);
+    let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(said.matches("and is not followed").count(), 1, "{said}");
+    assert!(client.skew_ms().is_some_and(|skew| skew.abs() < 2000), "{:?}", client.skew_ms());
+}
+
+/// The bytes of a log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -33,6 +33,7 @@ fn the_heartbeat_stands_for_one_pass_and_keeps_its_interval() {
     beat = Beat { of: Some(at(0)), at: Some(at(0)), retry: Retry::default() };
     assert!(!beat.is_due(at(0), interval, at(10)), "the same pass");
     assert!(!beat.is_due(at(4), interval, at(4)), "too soon");
+    assert!(!beat.is_due(at(4), interval, at(0)), "at the same instant");
     assert!(beat.is_due(at(4), interval, at(5)));
     assert!(beat.is_due(at(-9), interval, at(-9)), "the clock was set back");
     beat.retry.again(at(5));
@@ -40,10 +41,17 @@ fn the_heartbeat_stands_for_one_pass_and_keeps_its_interval() {
     assert!(beat.is_due(at(4), interval, at(6)));
 }
 
-/// Takes every request, and notes when.
+/// Answers every request with this status, and notes when.
 struct Recorder {
     clock: Arc<dyn Clock>,
     sent: Mutex<Vec<String>>,
+    status: u16,
+}
+
+impl Recorder {
+    fn new(clock: &Arc<dyn Clock>, status: u16) -> Arc<Recorder> {
+        Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default(), status })
+    }
 }
 
 impl Transport for Recorder {
@@ -55,7 +63,8 @@ impl Transport for Recorder {
             .lock()
             .unwrap()
             .push(format!("{hours} h: {} {} {first}", request.method, request.path));
-        Box::pin(async { Ok(Response::empty(204)) })
+        let response = Response::empty(self.status);
+        Box::pin(async { Ok(response) })
     }
 }
 
@@ -72,7 +81,7 @@ async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     let (_fleets, fleet) = watch::channel(Arc::new(fleet));
     let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
     let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
-    let recorder = Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default() });
+    let recorder = Recorder::new(&clock, 204);
     let closing = CancellationToken::new();
     let outbox = Outbox::default();
     let alarm = Alarm::new(&links, clock.clone(), recorder.clone(), store.clone(), outbox.clone());
@@ -109,7 +118,7 @@ async fn with_the_webhook_goes_what_it_was_told() {
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
     let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
     let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
-    let recorder = Arc::new(Recorder { clock: clock.clone(), sent: Mutex::default() });
+    let recorder = Recorder::new(&clock, 204);
     let closing = CancellationToken::new();
     let alarm =
         Alarm::new(&links, clock.clone(), recorder.clone(), store.clone(), Outbox::default());
@@ -121,4 +130,29 @@ async fn with_the_webhook_goes_what_it_was_told() {
     assert_eq!(store.told().unwrap(), None, "a webhook that comes later is told all of it");
     closing.cancel();
     task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_is_not_taken_waits_before_it_is_sent_again() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
+    let heartbeat = Secret::new("https://h.example/beat");
+    let fleet = Fleet {
+        settings: Settings::default(),
+        subjects: BTreeMap::new(),
+        unusable: BTreeMap::new(),
+    };
+    let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
+    let (_fleets, fleet) = watch::channel(Arc::new(fleet));
+    let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
+    let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
+    let (store, recorder) = (Store::temporary().unwrap(), Recorder::new(&clock, 503));
+    let mut alarm = Alarm::new(&links, clock.clone(), recorder.clone(), store, Outbox::default());
+    let sent = || recorder.sent.lock().unwrap().len();
+    for _ in 0..3 {
+        alarm.beat(&heartbeat, &converged(1), Duration::from_secs(60)).await;
+    }
+    assert_eq!(sent(), 1);
+    clock.sleep(Duration::from_secs(3600)).await;
+    alarm.beat(&heartbeat, &converged(1), Duration::from_secs(60)).await;
+    assert_eq!(sent(), 2);
 }

@@ -317,8 +317,13 @@ fn a_channel_that_is_declared_no_longer_is_known_while_it_is_ours() {
     store.remember_former(&mut read, &secret).unwrap();
     assert_eq!(read, later);
 
-    let record = Record::new(id, spec.name.clone(), spec.notify_url.fingerprint());
-    store.set_channels(&name, &[], &[(id, Some(record))].into()).unwrap();
+    let record = |spec: &Spec| {
+        let url = spec.notify_url.fingerprint();
+        (spec.id, Some(Record::new(spec.id, spec.name.clone(), url)))
+    };
+    let mut others = later.accounts[&name].specs.values();
+    let declared = others.next().expect("another one stays declared");
+    store.set_channels(&name, &[], &[record(&spec), record(declared)].into()).unwrap();
     // Over any number of configs without it, as long as it is ours.
     for _ in 0..3 {
         let mut read = later.clone();

@@ -222,6 +222,33 @@ fn a_write_to_a_full_disk_is_an_error_unless_the_store_goes_on() {
 }
 
 #[test]
+fn a_disk_that_has_failed_once_is_written_to_in_no_tree_until_it_is_mended() {
+    let dir = filled();
+    let (full, gate) = disk();
+    let store = open(&dir).gated(gate).going_on();
+    full.store(true, std::sync::atomic::Ordering::Relaxed);
+    store.write_records(&acme(), &changes([301])).unwrap();
+    full.store(false, std::sync::atomic::Ordering::Relaxed);
+    let state = AccountState { looked_at: Some(hours(9)), ..AccountState::default() };
+    done(store.write_account_state(&acme(), &state));
+    assert_eq!(store.account_state(&acme()).unwrap(), state);
+    drop(store);
+    let store = open(&dir);
+    let left = (store.records(&acme()).unwrap().len(), store.account_state(&acme()).unwrap());
+    assert_eq!(left, (300, AccountState::default()), "the disk holds one time, an earlier one");
+}
+
+#[test]
+fn a_mark_of_a_beginning_that_cannot_be_removed_is_an_error() {
+    let dir = filled();
+    let mark = dir.path().join(DATABASE).with_extension(BEGUN);
+    fs::create_dir(&mark).unwrap();
+    assert!(matches!(why_not(dir.path()), OpenError::Io { .. }));
+    fs::remove_dir(&mark).unwrap();
+    assert_eq!(open(&dir).records(&acme()).unwrap().len(), 300);
+}
+
+#[test]
 fn a_store_that_goes_on_keeps_everything_in_memory_until_its_disk_has_room() {
     let dir = filled();
     let (full, gate) = disk();

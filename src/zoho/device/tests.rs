@@ -142,6 +142,12 @@ async fn a_refusal_says_what_to_do() {
 }
 
 #[test]
+fn a_page_has_an_address_of_at_most_so_many_bytes() {
+    let page = |length: usize| format!("https://{}", "x".repeat(length - "https://".len()));
+    assert!(is_page(&page(URL_MAX)) && !is_page(&page(URL_MAX + 1)));
+}
+
+#[test]
 fn nothing_odd_is_shown_to_a_person() {
     let reply = |body: Value| Response {
         status: 200,

@@ -291,6 +291,26 @@ fn rows_without_a_readable_id_are_kept_apart() {
 }
 
 #[test]
+fn a_module_is_known_by_an_id_that_can_be_one() {
+    let row = |name: &str, id: &str| {
+        format!(r#"{{"channel_id":"1","resource_name":"{name}","resource_id":"{id}"}}"#)
+    };
+    let long = "7".repeat(ID_MAX + 1);
+    let rows = [row("Deals", "55"), row("Leads", ""), row("Contacts", &long), row(&long, "56")];
+    let page = read_page(format!(r#"{{"watch":[{}]}}"#, rows.join(",")).as_bytes()).unwrap();
+    assert_eq!(page.modules, [("Deals".to_owned(), "55".to_owned())].into());
+}
+
+#[test]
+fn the_tokens_of_a_page_are_those_that_say_something() {
+    let body = br#"{"watch":[{"channel_id":"1","token":"kept"},{"channel_id":"2","token":""},
+        {"channel_id":"3","token":null},{"channel_id":"4"},{"token":"nobody's"}]}"#;
+    let tokens = read_tokens(body).unwrap();
+    let said: Vec<_> = tokens.iter().map(|(id, token)| (id.number(), token.expose())).collect();
+    assert_eq!(said, [(1, "kept")]);
+}
+
+#[test]
 fn a_full_page_that_does_not_say_is_followed_by_another() {
     let page = |rows: usize, info: &str| {
         let rows = vec![r#"{"channel_id":"1"}"#; rows].join(",");

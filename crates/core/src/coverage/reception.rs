@@ -241,6 +241,9 @@ mod tests {
         late.retire(at(360), None);
         check(&late, 460, &["250..360 undeliverable canary-refused"]);
         assert!(!late.hear(Some(&canaries), at(400)), "what is not declared is not missed");
+        late.declare(&spec(&["Deals.edit"], "u"), at(500), None);
+        late.tracks.iter_mut().for_each(|track| track.open = None);
+        check(&late, 600, &["250..360 undeliverable canary-refused"]);
     }
 
     #[test]
@@ -309,6 +312,35 @@ mod tests {
         assert!(acks.acknowledge(&ledger, None, at(8600), None));
         assert_eq!(left(&ledger, &acks), 0);
         assert!(!acks.acknowledge(&ledger, None, at(8700), None));
+        refused(&mut canaries, &[500, 600]);
+        canaries.accepted(at(700));
+        ledger.hear(Some(&canaries), at(750));
+        assert!(acks.acknowledge(&ledger, None, at(8800), None), "a second outage");
+        assert_eq!(left(&ledger, &acks), 0);
+    }
+
+    #[test]
+    fn it_is_stored_while_it_is_open_and_when_it_has_ended() {
+        let (mut ledger, mut canaries) = (covered(), asked(Some(100)));
+        let stored = |ledger: &Ledger| -> Ledger {
+            serde_json::from_str(&serde_json::to_string(ledger).unwrap()).unwrap()
+        };
+        refused(&mut canaries, &[200, 300]);
+        for accepts in [false, true] {
+            if accepts {
+                canaries.accepted(at(400));
+            }
+            ledger.hear(Some(&canaries), at(450));
+            assert_eq!(ledger.reception.open.is_none(), accepts);
+            assert_eq!(stored(&ledger), ledger);
+        }
+        let mut unheard = covered();
+        unheard.reception.open = Some(Open {
+            from: at(1),
+            kind: GapKind::Undeliverable,
+            cause: GapCause::CanaryRefused,
+        });
+        assert_eq!(stored(&unheard), unheard, "no gap of it has ended yet");
     }
 
     #[test]

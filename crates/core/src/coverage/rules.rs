@@ -2,7 +2,7 @@
 //! `Leads.create`.
 
 use super::gap::GapKind;
-use super::ledger::{Ledger, Sight};
+use super::ledger::{ENDED_MAX, Ledger, Sight};
 use super::track::{GAPS_MAX, Open, Stretch, Track};
 use super::{Acks, GapCause, render};
 use crate::model::channel::{NotifyUrl, Spec};
@@ -48,9 +48,12 @@ impl Told {
             let seen = Observed::as_declared(&spec(events, "u"), Some(at(expiry)));
             Observed { notify_urls: urls.iter().map(|url| NotifyUrl::new(url)).collect(), ..seen }
         });
+        self.sees(second, observed.as_ref())
+    }
+
+    fn sees(&mut self, second: i64, observed: Option<&Observed>) -> bool {
         let times = Times { sent: at(second), received: at(second) };
-        let sight =
-            Sight { observed: observed.as_ref(), ours: true, times, looked_from: self.looked };
+        let sight = Sight { observed, ours: true, times, looked_from: self.looked };
         let changed = self.ledger.look(&sight);
         self.looked = Some(at(second));
         changed
@@ -271,6 +274,73 @@ fn a_channel_that_is_alive_past_its_known_end_is_unknown_since_then() {
     told.look(DAY + 100, Some((&["Deals.edit"], 2 * DAY)));
     told.check(DAY + 200, &["86400..86500 unknown restored"]);
     told.check(2 * DAY, &["86400..86500 unknown restored", "172800..open uncovered expired"]);
+}
+
+#[test]
+fn a_look_at_a_list_that_tells_no_expiry_keeps_the_known_end_until_it_has_passed() {
+    let mut told = Told::enabled();
+    let seen = |events: &[&str]| Observed::as_declared(&spec(events, "u"), None);
+    told.sees(100, Some(&seen(&["Leads.create"])));
+    assert_eq!(told.ledger.expiry, Some(at(DAY)));
+    told.sees(DAY + 100, Some(&seen(&["Deals.edit"])));
+    assert_eq!(told.ledger.expiry, None, "it lives on, until nobody knows when");
+    told.check(9 * DAY, &["0..100 unknown event-missing", "100..86500 unknown restored"]);
+}
+
+#[test]
+fn a_renewal_in_doubt_that_a_look_shows_is_the_cause_of_what_lies_between() {
+    let mut told = Told::enabled();
+    told.ledger.intend(at(DAY / 2), at(2 * DAY));
+    told.look(DAY + 100, Some((&["Deals.edit"], 2 * DAY)));
+    told.check(DAY + 200, &["86400..86500 unknown unsure-write"]);
+}
+
+#[test]
+fn an_unknown_gap_that_ends_was_unknown_for_one_cause() {
+    let mut told = Told::enabled();
+    told.look_elsewhere(100, SEEN, &["elsewhere", "u"]);
+    told.look(200, SEEN);
+    told.check(300, &["0..200 unknown wrong-url"]);
+}
+
+#[test]
+fn a_write_in_doubt_that_is_over_before_the_look_is_uncovered_from_the_end_it_asked_for() {
+    let mut told = Told::new(&["Deals.edit"]);
+    told.look(0, None);
+    told.ledger.intend(at(10), at(50));
+    told.look(100, None);
+    let gaps = [
+        "0..10 uncovered not-enabled",
+        "10..50 unknown unsure-write",
+        "50..open uncovered expired",
+    ];
+    told.check(150, &gaps);
+}
+
+#[test]
+fn a_channel_that_comes_back_without_its_event_may_have_had_it_since_the_look_before() {
+    let mut told = Told::enabled();
+    told.look(100, None);
+    told.look(200, None);
+    told.look(300, Some((&["Leads.create"], DAY)));
+    let gaps = [
+        "0..100 unknown absent",
+        "100..200 uncovered absent",
+        "200..300 unknown unsure-write",
+        "300..open uncovered event-missing",
+    ];
+    told.check(400, &gaps);
+}
+
+#[test]
+fn events_that_are_declared_no_longer_are_kept_up_to_a_bound_and_the_oldest_go() {
+    let mut told = Told::enabled();
+    for second in 1..=2 * ENDED_MAX as i64 {
+        let events: &[&str] = if second % 2 == 0 { &["Deals.edit"] } else { &["Leads.create"] };
+        told.ledger.declare(&spec(events, "u"), at(second), None);
+    }
+    assert_eq!(told.ledger.tracks.len(), ENDED_MAX + 1);
+    assert!(told.ledger.tracks.iter().all(|track| track.until > Some(at(1)) || track.is_live()));
 }
 
 #[test]
