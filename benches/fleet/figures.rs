@@ -20,7 +20,7 @@ pub(crate) struct Figures {
 }
 
 /// One phase.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Measured {
     pub(crate) phase: String,
     pub(crate) real: Duration,

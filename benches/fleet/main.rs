@@ -2,8 +2,9 @@
 //!
 //! The real binary, as a process, holds made-up channels against the simulator, which runs in this
 //! process, over loopback HTTP. One after the other: a cold start, a while of idleness, a restart
-//! with a full store, days of steady state on a clock at a pace, an edit of a tenth of the
-//! channels, and an outage of ten hours. It says of each phase how long it took, the daemon's CPU
+//! with a full store, days of steady state on a clock at a pace, with `--backfill` a recovery of so
+//! many records, an edit of a tenth of the channels, and an outage of ten hours. It says of each
+//! phase how long it took, the daemon's CPU
 //! and memory, its calls beside the fewest that could do, how late renewals were, and what went to
 //! the disk.
 //!
@@ -61,6 +62,9 @@ struct Args {
     /// From one audit to the next, by that clock
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
     audit: Duration,
+    /// Records that are recovered beside renewals; that phase is left out when 0
+    #[arg(long, default_value_t = 0)]
+    backfill: u64,
     /// A size at which every phase is over within a minute or two, for CI
     #[arg(long)]
     small: bool,
@@ -94,6 +98,7 @@ fn main() -> ExitCode {
             idle: Duration::from_secs(3),
             days: 1,
             speed: 7200,
+            backfill: 2000,
             ..args
         };
     }

@@ -1,5 +1,7 @@
 //! The phases of a measurement, in their order.
 
+mod beside;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,8 +36,13 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Figures> {
     daemon.stop()?;
     bench.restart().await?.stop()?;
     if args.days > 0 {
-        let (daemon, pace) = bench.paced().await?;
-        let daemon = bench.steady(daemon, pace).await?;
+        let (mut daemon, mut pace) = bench.paced(args.speed).await?;
+        daemon = bench.steady(daemon, pace).await?;
+        if args.backfill > 0 {
+            daemon.stop()?;
+            bench.beside().await?;
+            (daemon, pace) = bench.paced(args.speed).await?;
+        }
         let daemon = bench.storm(daemon, pace).await?;
         bench.outage(daemon, pace).await?.stop()?;
     }
@@ -115,8 +122,8 @@ impl Bench<'_> {
     }
 
     /// Once more, on a clock at a pace; that is not measured.
-    async fn paced(&mut self) -> anyhow::Result<(Daemon, Pace)> {
-        let pace = self.world.run_at(self.args.speed);
+    async fn paced(&mut self, speed: u32) -> anyhow::Result<(Daemon, Pace)> {
+        let pace = self.world.run_at(speed);
         self.write_config(Some(pace))?;
         let mut daemon = Daemon::start(self.args, &self.world, &self.place, Some(pace))?;
         self.wait(&mut daemon, "the first pass at a pace", |_, daemon| daemon.is_ready()).await?;

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use channelkeeper::clock::{Clock, Pace, SystemClock};
 use channelkeeper::model::channel::AccountName;
-use channelkeeper::model::time::{Timestamp, span};
+use channelkeeper::model::time::{Timestamp, before, span};
 use channelkeeper::model::version::{ApiVersion, DAY};
 use channelkeeper::plan::renewal::{Life, Phase};
 use channelkeeper::simulator::http::{self, ClockFn};
@@ -29,6 +30,9 @@ pub(crate) struct World {
     zoho: Arc<Mutex<Zoho>>,
     calls: Arc<Mutex<Vec<Call>>>,
     shows: Arc<Mutex<Shows>>,
+    /// Where every channel delivers to.
+    notify_url: String,
+    posts: Arc<AtomicUsize>,
     closing: CancellationToken,
 }
 
@@ -54,7 +58,7 @@ impl World {
         };
         let mut zoho = Zoho::new(knobs);
         for number in 0..args.accounts {
-            zoho.add_org(Org { credits: Some(u64::MAX / 4), ..Org::new(&name(number)) });
+            zoho.add_org(Org { credits: Some(u64::MAX / 4), ..Org::new(&name(number)).reading() });
         }
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
         distance(args.rtt).into_iter().for_each(|rule| zoho.add_fault(rule));
@@ -70,6 +74,11 @@ impl World {
         let clock: ClockFn = Arc::new(move || shown(*lock(&of_clock), &system));
         let closing = CancellationToken::new();
         tokio::spawn(http::serve(listener, zoho.clone(), clock, closing.clone().cancelled_owned()));
+        let posts: Arc<AtomicUsize> = Arc::default();
+        let notify_url = match (args.backfill, at) {
+            (1.., None) => receiver(posts.clone(), closing.clone()).await?,
+            (_, _) => NOTIFY_URL.to_owned(),
+        };
         let Args { accounts, channels, rtt, .. } = *args;
         Ok(World {
             accounts,
@@ -80,6 +89,8 @@ impl World {
             zoho,
             calls,
             shows,
+            notify_url,
+            posts,
             closing,
         })
     }
@@ -99,9 +110,12 @@ impl World {
         shown(*lock(&self.shows), &self.clock)
     }
 
-    /// Lets its clock run faster from here on.
+    /// Lets its clock run so fast from here on.
     pub(crate) fn run_at(&self, speed: u32) -> Pace {
-        let pace = Pace { speed, since: self.clock.now() };
+        let now = self.clock.now();
+        // Begun so long ago, it goes on from what it shows.
+        let ahead = span(now, self.now()) / speed.saturating_sub(1).max(1);
+        let pace = Pace { speed, since: before(now, ahead) };
         *lock(&self.shows) = Shows::Paced(pace);
         pace
     }
@@ -109,6 +123,11 @@ impl World {
     /// The calls since this was asked last.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *lock(&self.calls))
+    }
+
+    /// What was posted to the receiver.
+    pub(crate) fn posts(&self) -> usize {
+        self.posts.load(Ordering::Relaxed)
     }
 
     pub(crate) fn total(&self) -> usize {
@@ -185,12 +204,12 @@ impl World {
 
     fn write_account(&self, text: &mut String, name: &str) -> std::fmt::Result {
         let Org { client_id, client_secret, refresh_tokens, .. } = Org::new(name);
-        let base = &self.base;
+        let World { base, notify_url, .. } = self;
         write!(
             text,
             "\n[accounts.{name}]\napi_url = \"{base}\"\naccounts_url = \"{base}\"\napi_version = \"v8\"\n\
              client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\nrefresh_token = \"{}\"\n\
-             \n[accounts.{name}.channel_defaults]\nnotify_url = \"{NOTIFY_URL}\"\ntoken = \"token-{name}\"\n",
+             \n[accounts.{name}.channel_defaults]\nnotify_url = \"{notify_url}\"\ntoken = \"token-{name}\"\n",
             refresh_tokens.first().map_or("", String::as_str),
         )?;
         for number in 0..self.channels {
@@ -202,6 +221,20 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Takes whatever is posted, and counts it; gives its URL.
+async fn receiver(posts: Arc<AtomicUsize>, closing: CancellationToken) -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/zoho", listener.local_addr()?);
+    let take = move |_body: axum::body::Bytes| {
+        posts.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(axum::http::StatusCode::NO_CONTENT)
+    };
+    let router = axum::Router::new().fallback(take);
+    let until = closing.cancelled_owned();
+    tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(until).await });
+    Ok(url)
 }
 
 fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
