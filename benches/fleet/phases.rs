@@ -39,9 +39,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Figures> {
         let (mut daemon, mut pace) = bench.paced(args.speed).await?;
         daemon = bench.steady(daemon, pace).await?;
         if args.backfill > 0 {
-            daemon.stop()?;
-            bench.beside().await?;
-            (daemon, pace) = bench.paced(args.speed).await?;
+            (daemon, pace) = bench.beside(daemon, pace).await?;
         }
         let daemon = bench.storm(daemon, pace).await?;
         bench.outage(daemon, pace).await?.stop()?;

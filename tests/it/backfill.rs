@@ -14,6 +14,7 @@ use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::events::Operation;
 use channelkeeper::model::exchange::{Request, Response};
 use channelkeeper::model::hooks::{HookEvent, Hooks};
+use channelkeeper::model::pause::{Pause, Pauses};
 use channelkeeper::model::product::Product;
 use channelkeeper::model::secret::Secret;
 use channelkeeper::model::version::ApiVersion;
@@ -468,6 +469,30 @@ async fn reading_stays_within_its_credits_and_goes_on_the_next_day() {
     assert!(receiver.came().is_empty(), "two pages are not all");
     world.pass_time(60 * HOUR).await;
     check(&world, &receiver, "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_stops_for_a_pause_and_goes_on_from_its_place() {
+    let rule = Rule { credits: 2, ..Rule::new(Mode::On) };
+    let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
+    lapse(&mut world, id).await;
+    world.pass_time(20 * HOUR).await;
+    let hold = |world: &World, pauses: Pauses| {
+        let acme = "acme".parse().expect("a name");
+        world.store().ask(&acme, |wishes| wishes.pauses = pauses).expect("asked");
+    };
+    let held = Pause { at: world.now(), until: None };
+    hold(&world, Pauses { account: Some(held), ..Pauses::default() });
+    let read = |world: &World| world.trace().iter().filter(|line| line.contains("/Deals")).count();
+    let before = read(&world);
+    assert_eq!(before, 2, "a day's part of it");
+    world.pass_time(60 * HOUR).await;
+    assert_eq!(read(&world), before);
+    hold(&world, Pauses::default());
+    world.pass_time(60 * HOUR).await;
+    check(&world, &receiver, "after the pause");
+    let credits = recoveries(&world)[0].credits;
+    assert!(credits <= 6, "it went on from its place: {credits} credits");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,8 @@
 //!
 //! Somebody asks for a stretch of one channel in which so many records were created. The daemon
 //! reads them page by page, and hands them over to a receiver in this process. Both lengths are
-//! played one after the other, by one daemon, so that their lateness can be compared. The account
-//! that is read is the one whose renewal is due next, so that it falls into the reading.
+//! played in one run, on one store, and begin as long before the renewals of the fleet, so that
+//! their lateness can be compared. The account that is read is the one whose renewal is due first.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use anyhow::Context;
 use channelkeeper::clock::{Clock, Pace};
 use channelkeeper::model::channel::AccountName;
 use channelkeeper::model::events::Operation;
-use channelkeeper::model::time::{Timestamp, after, before};
+use channelkeeper::model::time::{Timestamp, after, before, span};
 use channelkeeper::plan::renewal::{Life, Phase};
 use channelkeeper::simulator::Bulk;
 use serde_json::Value;
@@ -22,36 +22,58 @@ use super::super::script::{Call, Renewals};
 use super::{Bench, DAY, Duration, Mark, SETTLE};
 
 impl Bench<'_> {
-    /// Both, at a pace of their own: a receiver's time runs by the daemon's clock.
-    pub(super) async fn beside(&mut self) -> anyhow::Result<()> {
-        let (mut daemon, pace) = self.paced(SPEED).await?;
-        let org = self.due_next().context("no account has a renewal to come")?;
+    /// Both, at a pace of their own: a receiver's time runs by the daemon's clock. Gives the daemon
+    /// back as it came.
+    pub(super) async fn beside(
+        &mut self,
+        daemon: Daemon,
+        pace: Pace,
+    ) -> anyhow::Result<(Daemon, Pace)> {
+        let (mut daemon, slow) = self.close_to_renewals(daemon, pace).await?;
+        let (org, due) = self.due_next().context("no account has a renewal to come")?;
         self.create_records(&org)?;
         let begun = elapsed(&self.world);
-        let with = self.recovery(&mut daemon, pace, &org).await?;
+        let with = self.recovery(&mut daemon, slow, (&org, due)).await?;
         let length = elapsed(&self.world) - begun;
-        let without = self.as_long_without(&mut daemon, pace, length).await?;
-        for mut measured in [with.clone(), without.clone()] {
-            measured.must(
-                "no channel lapsed",
-                self.world.with_left(Duration::ZERO) == self.world.total(),
-            );
-            if measured.phase == WITHOUT {
-                for (what, of) in COMPARED {
-                    let pair = (of(&with), of(&without));
-                    measured.note(&format!("late by, beside it and without, {what}"), &pair);
-                }
-            }
-            self.phases.push(measured);
+        daemon.stop()?;
+        let (daemon, pace) = self.paced(self.args.speed).await?;
+        let (mut daemon, slow) = self.close_to_renewals(daemon, pace).await?;
+        let mut without = self.as_long_without(&mut daemon, slow, length).await?;
+        daemon.stop()?;
+        for (what, of) in COMPARED {
+            let pair = (of(&with), of(&without));
+            without.note(&format!("late by, beside it and without, {what}"), &pair);
         }
-        daemon.stop()
+        self.phases.extend([with, without]);
+        self.paced(self.args.speed).await
+    }
+
+    /// The same fleet at [`SPEED`], shortly before its renewals begin.
+    async fn close_to_renewals(
+        &mut self,
+        mut daemon: Daemon,
+        pace: Pace,
+    ) -> anyhow::Result<(Daemon, Pace)> {
+        loop {
+            daemon.check()?;
+            let first = self.lives_of_accounts().map(|(due, _)| due).min();
+            let left = span(self.world.now(), first.context("no account has a channel")?);
+            let is_before = left > LEAD;
+            let wait = if is_before { left - LEAD } else { SOON };
+            self.world.clock.sleep(wait / pace.speed).await;
+            if is_before {
+                break;
+            }
+        }
+        daemon.stop()?;
+        self.paced(SPEED).await
     }
 
     async fn recovery(
         &mut self,
         daemon: &mut Daemon,
         pace: Pace,
-        org: &str,
+        (org, due): (&str, Timestamp),
     ) -> anyhow::Result<Measured> {
         daemon.process.forget_peak()?;
         let mark = Mark::now(daemon, &self.world)?;
@@ -59,21 +81,27 @@ impl Bench<'_> {
         let channel = format!("{org}/{org}-c0");
         self.verb(&["backfill", "--channel", &channel, "--since", &since]).await?;
         let recovered = self.until_it_is_over(daemon).await?;
+        let took = elapsed(&self.world) - mark.begun;
+        // A small one is over before any renewal is due.
+        let rest = span(self.world.now(), after(due, SOON));
+        self.world.clock.sleep(rest / pace.speed).await;
         let calls = self.world.take_calls();
         let (records, calls): (Vec<Call>, Vec<Call>) = calls.into_iter().partition(is_of_records);
         let mut measured = self.measured(BESIDE, daemon, &mark, &calls)?;
         let (own, others): (Vec<Call>, Vec<Call>) =
             calls.into_iter().partition(|call| call.org == org);
         let own = self.lives.renewals(&own);
-        let both = together(own.clone(), self.lives.renewals(&others));
-        measured.lateness = Some(Lateness::of(&both, pace.speed));
-        let most = Lateness::of(&own, pace.speed);
+        let others = self.lives.renewals(&others);
+        measured.lateness = Some(lateness([own.clone(), others], pace));
+        let most = lateness([own], pace);
         measured.note("renewals of the account that is read", &most.due);
         measured.note("late by at most", &most.max);
+        measured.note("everything handed over after", &took);
         measured.note("calls for records", &records.len());
         measured.note("posts to the receiver", &self.world.posts());
         let taken = recovered["taken"].as_u64();
         measured.must("every record is handed over", taken == Some(self.args.backfill));
+        measured.must("no channel lapsed", self.has_none_lapsed());
         Ok(measured)
     }
 
@@ -89,7 +117,8 @@ impl Bench<'_> {
         daemon.check()?;
         let calls = self.world.take_calls();
         let mut measured = self.measured(WITHOUT, daemon, &mark, &calls)?;
-        measured.lateness = Some(Lateness::of(&self.lives.renewals(&calls), pace.speed));
+        measured.lateness = Some(lateness([self.lives.renewals(&calls)], pace));
+        measured.must("no channel lapsed", self.has_none_lapsed());
         Ok(measured)
     }
 
@@ -125,17 +154,26 @@ impl Bench<'_> {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    fn has_none_lapsed(&self) -> bool {
+        self.world.with_left(Duration::ZERO) == self.world.total()
+    }
+
     /// The account whose renewal comes first, but not at once.
-    fn due_next(&self) -> Option<String> {
+    fn due_next(&self) -> Option<(String, Timestamp)> {
+        let from = after(self.world.now(), SOON);
+        let to_come = self.lives_of_accounts().filter(|(due, _)| *due >= from);
+        to_come.min().map(|(due, name)| (name, due))
+    }
+
+    /// When the first renewal of each account is due.
+    fn lives_of_accounts(&self) -> impl Iterator<Item = (Timestamp, String)> {
         let (now, zoho) = (self.world.now(), self.world.zoho());
-        let due_of = |name: String| -> Option<(Timestamp, String)> {
+        self.world.names().filter_map(move |name| {
             let phase = Phase::of(&name.parse::<AccountName>().ok()?);
             let lives = zoho.channels(&name, now).into_iter();
             let lives = lives.map(|channel| Life { length: DAY, expiry: channel.expiry });
-            let due = lives.map(|life| life.due_at(None, phase)).min()?;
-            (due >= after(now, SOON)).then_some((due, name))
-        };
-        self.world.names().filter_map(due_of).min().map(|(_, name)| name)
+            Some((lives.map(|life| life.due_at(None, phase)).min()?, name))
+        })
     }
 
     fn create_records(&self, org: &str) -> anyhow::Result<()> {
@@ -158,10 +196,14 @@ fn is_of_records(call: &Call) -> bool {
     !call.is_for_token() && !call.path.ends_with("/actions/watch")
 }
 
-fn together(mut one: Renewals, other: Renewals) -> Renewals {
-    one.late.extend(other.late);
-    one.late.sort_unstable();
-    Renewals { late: one.late, early: one.early + other.early }
+/// The lateness of all of them. One that came a moment early was not late.
+fn lateness<const N: usize>(all: [Renewals; N], pace: Pace) -> Lateness {
+    let early = all.iter().map(|renewals| renewals.early).sum::<u64>();
+    let on_time = (0..early).map(|_| Duration::ZERO);
+    let mut late: Vec<Duration> = on_time.collect();
+    late.extend(all.into_iter().flat_map(|renewals| renewals.late));
+    late.sort_unstable();
+    Lateness::of(&Renewals { late, early: 0 }, pace.speed)
 }
 
 /// A figure of a phase.
@@ -188,5 +230,7 @@ const WITHOUT: &str = "as long without a recovery";
 const SPEED: u32 = 240;
 /// The stretch that is asked for; records were created in its second half.
 const STRETCH: Duration = Duration::from_secs(20 * 24 * 3600);
+/// Before the first renewal; a restart takes some of it.
+const LEAD: Duration = Duration::from_secs(1800);
 /// Reading has begun by then.
-const SOON: Duration = Duration::from_secs(600);
+const SOON: Duration = Duration::from_secs(300);

@@ -45,12 +45,17 @@ impl Backfill {
             return Ok(Some(wait));
         }
         let mut reading = self.counted(self.store.reading(account)?);
+        let waiting = self.waiting(subject)?;
+        let Some(oldest) = waiting.first() else { return Ok(Some(LOOK_AT_CLOCK)) };
+        let is_waited_for =
+            |read: &Read| waiting.iter().any(|one| read.serves.contains(&one.number));
         let read = match reading.read.take() {
-            Some(read) => read,
-            None => match self.next_module(subject)? {
-                Some(read) => read,
-                None => return Ok(Some(LOOK_AT_CLOCK)),
-            },
+            Some(read) if is_waited_for(&read) => read,
+            Some(_) => {
+                self.store.end_reading(account, &reading)?;
+                return Ok(None);
+            }
+            None => self.reading_of(subject, &oldest.module, &waiting)?,
         };
         let Some(ask) = read.next() else {
             self.finish(subject, read, reading).await?;
@@ -83,8 +88,8 @@ impl Backfill {
         }
     }
 
-    /// The module of the oldest recovery that is to be read, for all recoveries of it.
-    fn next_module(&self, subject: &Subject) -> Result<Option<Read>, StoreError> {
+    /// The recoveries that are to be read and go on, the oldest first.
+    fn waiting(&self, subject: &Subject) -> Result<Vec<Recovery>, StoreError> {
         let (account, now) = (subject.name(), self.clock.now());
         let wishes = self.store.wishes(account)?;
         let mut waiting = self.store.recoveries(account)?;
@@ -92,15 +97,25 @@ impl Backfill {
             let spec = subject.desired.specs.get(&one.channel);
             one.state == State::Reading && spec.is_some_and(|spec| goes_on(one, spec, &wishes, now))
         });
-        let Some(module) = waiting.first().map(|one| one.module.clone()) else { return Ok(None) };
-        waiting.retain(|one| one.module == module);
-        let serves = waiting.iter().map(|one| one.number).collect();
-        let first = waiting.iter().map(Recovery::from).min().unwrap_or(now);
-        let has = |operation| waiting.iter().any(|one| one.operations().contains(operation));
+        Ok(waiting)
+    }
+
+    /// A reading of this module for all that wait for it.
+    fn reading_of(
+        &self,
+        subject: &Subject,
+        module: &str,
+        waiting: &[Recovery],
+    ) -> Result<Read, StoreError> {
+        let of_module = || waiting.iter().filter(|one| one.module == module);
+        let now = self.clock.now();
+        let serves = of_module().map(|one| one.number).collect();
+        let first = of_module().map(Recovery::from).min().unwrap_or(now);
+        let has = |operation| of_module().any(|one| one.operations().contains(operation));
         let changes = has(Operation::Create) || has(Operation::Edit);
         let lists = (changes, has(Operation::Delete));
-        let zoho_now = self.store.account_state(account)?.zoho_time(now);
-        Ok(Some(Read::new(module, serves, first, lists, zoho_now)))
+        let zoho_now = self.store.account_state(subject.name())?.zoho_time(now);
+        Ok(Read::new(module.to_owned(), serves, first, lists, zoho_now))
     }
 
     /// Returns whether the page may be asked for: renewals and looks come first.
