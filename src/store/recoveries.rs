@@ -74,18 +74,17 @@ impl Store {
         self.recoveries.remove(numbers.map(|it| keys::recovery(account, it).into_bytes()).collect())
     }
 
-    /// Freezes a recovery: its deliveries first, so that a recovery that is frozen has them.
-    pub fn freeze(
+    /// Keeps deliveries of a recovery, of which the first has this place. They go before the recovery
+    /// that is frozen, and its write flushes them too: so a frozen recovery has its deliveries.
+    pub fn keep_deliveries(
         &self,
         account: &AccountName,
-        recovery: &Recovery,
+        number: u64,
+        first: u64,
         deliveries: &[Delivery],
     ) -> Result<(), StoreError> {
-        let entry = |(place, delivery): (usize, _)| {
-            (keys::item(account, recovery.number, place as u64), Some(delivery))
-        };
-        self.items.set(deliveries.iter().enumerate().map(entry))?;
-        self.write_recoveries(account, std::slice::from_ref(recovery))
+        let entry = |(place, delivery)| (keys::item(account, number, place), Some(delivery));
+        self.items.set((first..).zip(deliveries).map(entry))
     }
 
     /// One delivery of a recovery.
@@ -121,17 +120,9 @@ impl Store {
         self.reads.write([(account.to_string(), Some(reading))])
     }
 
-    /// Every page of the reading that is under way, in order.
-    pub fn each_page(
-        &self,
-        account: &AccountName,
-        pages: u32,
-        mut see: impl FnMut(RowsKept),
-    ) -> Result<(), StoreError> {
-        for number in 1..=pages {
-            self.rows.read(&keys::rows(account, number))?.into_iter().for_each(&mut see);
-        }
-        Ok(())
+    /// One page of the reading that is under way, from 1 on.
+    pub fn page(&self, account: &AccountName, number: u32) -> Result<Option<RowsKept>, StoreError> {
+        self.rows.read(&keys::rows(account, number))
     }
 
     /// Ends a reading: its place first, so that no place is without its rows.
@@ -240,8 +231,10 @@ mod tests {
         let progress = std::mem::take(&mut recovery.progress);
         recovery.progress =
             progress.answered(&deliveries[0], &ReceiverAnswer::of(422, None), at(301));
-        store.freeze(&acme, &recovery, &deliveries).unwrap();
-        store.freeze(&acme, &super::tests::recovery(70), &deliveries).unwrap();
+        for frozen in [&recovery, &super::tests::recovery(70)] {
+            store.keep_deliveries(&acme, frozen.number, 0, &deliveries).unwrap();
+            store.write_recoveries(&acme, std::slice::from_ref(frozen)).unwrap();
+        }
         assert_eq!(store.recoveries(&acme).unwrap()[0], recovery);
         assert_eq!(store.delivery(&acme, 7, 0).unwrap().as_ref(), deliveries.first());
         assert_eq!(store.recovery_accounts().unwrap(), [acme.clone()].into());
@@ -264,14 +257,11 @@ mod tests {
             store.write_reading(&acme, &reading, Some((number, kept))).unwrap();
         }
         assert_eq!(store.reading(&acme).unwrap(), reading);
-        let mut rows = Vec::new();
-        store.each_page(&acme, 2, |page| rows.extend(page.rows)).unwrap();
-        assert_eq!(rows, [row(1), row(2)]);
+        let page = |number| store.page(&acme, number).unwrap().map(|page| page.rows);
+        assert_eq!([page(1), page(2), page(3)], [Some(vec![row(1)]), Some(vec![row(2)]), None]);
         verify(&store).unwrap();
         store.end_reading(&acme, &Reading::default()).unwrap();
-        let mut left = 0;
-        store.each_page(&acme, 2, |_| left += 1).unwrap();
-        assert_eq!(left, 0);
+        assert_eq!([page(1), page(2)], [None, None]);
     }
 
     #[test]

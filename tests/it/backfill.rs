@@ -476,7 +476,7 @@ async fn reading_stops_for_a_pause_and_goes_on_from_its_place() {
     let rule = Rule { credits: 2, ..Rule::new(Mode::On) };
     let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
     lapse(&mut world, id).await;
-    world.pass_time(20 * HOUR).await;
+    world.pass_time(HOUR).await;
     let hold = |world: &World, pauses: Pauses| {
         let acme = "acme".parse().expect("a name");
         world.store().ask(&acme, |wishes| wishes.pauses = pauses).expect("asked");
@@ -486,10 +486,10 @@ async fn reading_stops_for_a_pause_and_goes_on_from_its_place() {
     let read = |world: &World| world.trace().iter().filter(|line| line.contains("/Deals")).count();
     let before = read(&world);
     assert_eq!(before, 2, "a day's part of it");
-    world.pass_time(60 * HOUR).await;
+    world.pass_time(26 * HOUR).await;
     assert_eq!(read(&world), before);
     hold(&world, Pauses::default());
-    world.pass_time(60 * HOUR).await;
+    world.pass_time(50 * HOUR).await;
     check(&world, &receiver, "after the pause");
     let credits = recoveries(&world)[0].credits;
     assert!(credits <= 6, "it went on from its place: {credits} credits");

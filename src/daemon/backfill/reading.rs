@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use super::made::goes_on;
@@ -189,7 +190,8 @@ impl Backfill {
         Ok(served)
     }
 
-    /// Everything is read: what was missed of each recovery is counted and frozen.
+    /// Everything is read: what was missed of each recovery is counted and frozen. That is much
+    /// work for many records, so whoever renews meanwhile is let in between its parts.
     async fn finish(
         &self,
         subject: &Subject,
@@ -197,41 +199,59 @@ impl Backfill {
         reading: Reading,
     ) -> Result<(), StoreError> {
         let account = subject.name();
-        let at = self.store.account_state(account)?.zoho_time(self.clock.now());
         let served = self.served(subject, &read)?;
         let mut missed: Vec<MissedChanges> =
             served.iter().map(|_| MissedChanges::default()).collect();
-        self.store.each_page(account, read.pages, |RowsKept { list, rows }| {
+        for number in 1..=read.pages {
+            let Some(RowsKept { list, rows }) = self.store.page(account, number)? else { continue };
             for (recovery, missed) in served.iter().zip(&mut missed) {
                 rows.iter().for_each(|row| missed.take(&recovery.gaps, list, row));
             }
-        })?;
+            yield_now().await;
+        }
         for (mut recovery, missed) in served.into_iter().zip(missed) {
             recovery.credits += read.credits;
             recovery.doubts.extend(&read.doubts);
             if missed.undated && recovery.operations().contains(Operation::Create) {
                 recovery.doubts.insert(Doubt::Undated);
             }
-            let (frozen, deliveries) = freeze(missed, at);
-            recovery.frozen = Some(frozen);
-            let spec = subject.desired.specs.get(&recovery.channel);
-            let rule = spec.and_then(|spec| rule_of(spec, &recovery));
-            recovery.state = match rule {
-                _ if frozen.records() == 0 => State::Done { at },
-                _ if recovery.planned => State::Held(HeldFor::Plan),
-                Some(rule) if rule.mode == BackfillMode::Plan && recovery.asked.is_none() => {
-                    State::Held(HeldFor::Plan)
-                }
-                Some(rule) if frozen.records() > rule.most => State::Held(HeldFor::Most),
-                Some(_) | None => State::Handing,
-            };
-            self.store.freeze(account, &recovery, &deliveries)?;
-            let (channel, number) = (&recovery.name, recovery.number);
-            let (records, state) = (frozen.records(), recovery.state.word());
-            info!(%account, %channel, number, records, state, "missed events are counted");
+            self.freeze(subject, recovery, missed).await?;
         }
         self.store.end_reading(account, &Reading { read: None, ..reading })?;
         self.wakes.wake(Some(account.clone()), "backfill").await;
+        Ok(())
+    }
+
+    /// Freezes what was missed, and says what is to become of it.
+    async fn freeze(
+        &self,
+        subject: &Subject,
+        mut recovery: Recovery,
+        missed: MissedChanges,
+    ) -> Result<(), StoreError> {
+        let account = subject.name();
+        let at = self.store.account_state(account)?.zoho_time(self.clock.now());
+        let (frozen, deliveries) = freeze(missed, at);
+        for (first, some) in (0..).step_by(KEPT_AT_ONCE).zip(deliveries.chunks(KEPT_AT_ONCE)) {
+            self.store.keep_deliveries(account, recovery.number, first, some)?;
+            yield_now().await;
+        }
+        recovery.frozen = Some(frozen);
+        let spec = subject.desired.specs.get(&recovery.channel);
+        let rule = spec.and_then(|spec| rule_of(spec, &recovery));
+        recovery.state = match rule {
+            _ if frozen.records() == 0 => State::Done { at },
+            _ if recovery.planned => State::Held(HeldFor::Plan),
+            Some(rule) if rule.mode == BackfillMode::Plan && recovery.asked.is_none() => {
+                State::Held(HeldFor::Plan)
+            }
+            Some(rule) if frozen.records() > rule.most => State::Held(HeldFor::Most),
+            Some(_) | None => State::Handing,
+        };
+        self.store.write_recoveries(account, std::slice::from_ref(&recovery))?;
+        let (channel, number) = (&recovery.name, recovery.number);
+        let (records, state) = (frozen.records(), recovery.state.word());
+        info!(%account, %channel, number, records, state, "missed events are counted");
         Ok(())
     }
 }
@@ -244,3 +264,5 @@ fn chain(error: &Error) -> String {
 const ZOHO_WAIT: Duration = Duration::from_secs(60);
 /// The same after a page token that was not taken.
 const TOKEN_WAIT: Duration = Duration::from_secs(5);
+/// Deliveries that are written at once.
+const KEPT_AT_ONCE: usize = 100;
