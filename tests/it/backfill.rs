@@ -473,7 +473,7 @@ async fn reading_stays_within_its_credits_and_goes_on_the_next_day() {
 
 #[tokio::test(start_paused = true)]
 async fn reading_stops_for_a_pause_and_goes_on_from_its_place() {
-    let rule = Rule { credits: 2, ..Rule::new(Mode::On) };
+    let rule = BackfillRule { credits: 2, ..BackfillRule::new(BackfillMode::On) };
     let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
     lapse(&mut world, id).await;
     world.pass_time(HOUR).await;
