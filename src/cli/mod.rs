@@ -44,6 +44,8 @@ mod pause;
 mod plan;
 mod probe;
 #[cfg(feature = "simulator")]
+mod records;
+#[cfg(feature = "simulator")]
 mod rehearse;
 mod reload;
 mod renew;

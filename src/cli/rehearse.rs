@@ -3,7 +3,8 @@
 //! The real daemon's parts, from the scheduler to the alarm, with the declared accounts and
 //! channels, against the simulator on virtual time, with trouble as asked for. It says what
 //! happened, what was called, and what was not covered, which it has from the coverage ledger, as
-//! `gaps` does. The same config, arguments and seed print the same.
+//! `gaps` does. Records change meanwhile, and it says what became of each event that was missed. The
+//! same config, arguments and seed print the same.
 //!
 //! A rehearsal deliberately does not ask Zoho or a running daemon, read the store, listen, or use a
 //! secret. A simulated org knows nothing of what else is in the real one.
@@ -39,6 +40,8 @@ use trouble::{Blow, Outage, Trouble};
 /// It runs the real planner and loop on a virtual clock, so fourteen days take seconds. It asks
 /// neither Zoho nor a running daemon, and needs no secrets. Without an option for trouble, Zoho is
 /// down for seven hours of the third night. Moments are counted from the beginning, day 1 00:00.
+/// Records change all the time, so it says how many events would be missed. With [backfill] it says
+/// how many of them would be recovered, and what that costs, if the token may read the modules.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct RehearseArgs {
@@ -62,6 +65,9 @@ pub(super) struct RehearseArgs {
     /// Somebody takes an event from a channel at Zoho; may be repeated
     #[arg(long, value_name = "WHEN")]
     edit: Vec<Blow>,
+    /// How many records of each watched module change in an hour
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    changes: u64,
 }
 
 pub(super) async fn run(
@@ -87,7 +93,7 @@ pub(super) async fn run(
 
 impl RehearseArgs {
     fn rehearse(self, desired: Desired, progress: RehearsalProgress) -> anyhow::Result<Rehearsal> {
-        let RehearseArgs { days, seed, outage, revoke_token, restore_token, edit } = self;
+        let RehearseArgs { days, seed, outage, revoke_token, restore_token, edit, changes } = self;
         let asked = Trouble {
             outages: outage,
             revocations: revoke_token,
@@ -96,8 +102,8 @@ impl RehearseArgs {
         };
         let trouble = if asked.is_empty() { Trouble::usual(days) } else { asked };
         trouble.check(days, &desired.accounts.keys().collect::<Vec<_>>())?;
-        let head = Rehearsal::beginning(&desired, days, seed, &trouble);
-        Ok(head.with(stage::play(Script { desired, days, seed, trouble, progress })?))
+        let head = Rehearsal::beginning(&desired, days, seed, changes, &trouble);
+        Ok(head.with(stage::play(Script { desired, days, seed, trouble, changes, progress })?))
     }
 }
 

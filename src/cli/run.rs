@@ -69,7 +69,7 @@ pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> 
         listen: args.listen,
         clock,
         surroundings,
-        transport: None,
+        carriers: None,
         owns_process: true,
         observer: None,
     };

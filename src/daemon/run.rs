@@ -28,7 +28,7 @@ use crate::config::{self, Loaded, Problem, Surroundings};
 use crate::model::time::Timestamp;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
-use crate::zoho::transport::{SetupError, Transport};
+use crate::zoho::transport::SetupError;
 
 use super::assembly::{Carriers, PartsGiven, assemble};
 use super::desk::Host;
@@ -59,7 +59,7 @@ pub struct Options {
     /// The source of environment variables and credentials.
     pub surroundings: Surroundings,
     /// Who carries requests; `None` for the network.
-    pub transport: Option<Arc<dyn Transport>>,
+    pub carriers: Option<Carriers>,
     /// True when this process's signals are the daemon's, and systemd is to be told.
     pub owns_process: bool,
     /// Told each report, for a narrator.
@@ -140,8 +140,8 @@ async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors), RunError>
     let Wanted { desired, unusable, config, opens } =
         wanted.ok_or(RunError::Config(loaded.problems))?;
     let doors = Doors::open(told, &desired.settings, opens, state_dir).await?;
-    let carriers = match options.transport.clone() {
-        Some(transport) => Carriers::all(transport),
+    let carriers = match options.carriers.take() {
+        Some(carriers) => carriers,
         None => Carriers::network(&desired.settings)?,
     };
     let clock = clock.clone();

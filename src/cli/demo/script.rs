@@ -11,33 +11,38 @@ use crate::cli::narrate::stamp;
 use crate::clock::Clock;
 use crate::daemon::emptied::Emptied;
 use crate::daemon::reload::Reloading;
-use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::time::{Timestamp, after, span};
-use crate::simulator::{Fault, Hand, Rule, Zoho};
+use crate::plan::render::counted;
+use crate::simulator::{Fault, Hand, Missed, Rule, Zoho};
 
+use super::world::derived;
 use super::{DemoStage, world};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LENGTH: Duration = Duration::from_secs(72 * 3600);
+/// How often the daemon is asked to read its config until it has.
+const RELOADS_MAX: usize = 20;
 /// How long Zoho is down.
 const OUTAGE: Duration = Duration::from_secs(7 * 3600);
 
 /// One thing that happens.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Scene {
     RemoveEvent,
     DeleteChannel,
     Outage,
+    LoseChannel,
     OutageEnds,
     TakeOut,
     PutBack,
 }
 
 /// Hours after the beginning, and what happens then.
-const SCENES: [(u64, Scene); 6] = [
+const SCENES: [(u32, Scene); 7] = [
     (7, Scene::RemoveEvent),
     (20, Scene::DeleteChannel),
     (34, Scene::Outage),
+    (36, Scene::LoseChannel),
     (41, Scene::OutageEnds),
     (55, Scene::TakeOut),
     (68, Scene::PutBack),
@@ -110,26 +115,46 @@ impl Director {
                     OUTAGE.as_secs() / 3600
                 )
             }
-            Scene::OutageEnds => {
-                self.zoho().clear_faults();
-                "Zoho is back".to_owned()
+            Scene::LoseChannel => {
+                let channel = derived("acme", world::LOST);
+                self.hand("acme", &Hand::Delete { channel });
+                format!("Zoho, still down, loses {} in silence", world::LOST)
             }
+            Scene::OutageEnds => self.come_back(),
             Scene::TakeOut => self.rewrite(false).await,
             Scene::PutBack => self.rewrite(true).await,
         }
+    }
+
+    fn come_back(&self) -> String {
+        let mut zoho = self.zoho();
+        zoho.clear_faults();
+        let channel = derived("acme", world::LOST);
+        let (since, _) = while_lost(self.begins, self.clock.now());
+        let is_of = |line: &&Missed| line.channel == channel && line.at >= since;
+        let missed = zoho.missed("acme").iter().filter(is_of).count();
+        let events = counted(missed, "event");
+        format!("Zoho is back, and has told nobody of {events} of {} meanwhile", world::LOST)
     }
 
     async fn rewrite(&self, with_leaver: bool) -> String {
         if let Err(error) = std::fs::write(&self.config, world::config(&self.base, with_leaver)) {
             return format!("the config cannot be written: {error}");
         }
-        let (answer, answered) = oneshot::channel();
-        let asked =
-            self.reloads.send(Reloading { emptied: Emptied::Refused, answer }).await.is_ok();
-        let reloaded = asked && matches!(answered.await, Ok(Ok(())));
+        let mut reloaded = false;
+        // A minute, which reading may take at most, is few milliseconds here.
+        for _ in 0..RELOADS_MAX {
+            reloaded = reloaded || self.reload().await;
+        }
         let what = if with_leaver { "put back into" } else { "taken out of" };
         let how = if reloaded { "and the config is reloaded" } else { "and the reload fails" };
         format!("{} is {what} the config, {how}", world::LEAVER)
+    }
+
+    async fn reload(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        let reloading = Reloading { emptied: Emptied::Refused, answer };
+        self.reloads.send(reloading).await.is_ok() && matches!(answered.await, Ok(Ok(())))
     }
 
     fn hand(&self, org: &str, hand: &Hand) {
@@ -146,15 +171,28 @@ impl Director {
 
 /// The script of one round, in order.
 fn acts(begins: Timestamp) -> Vec<(Timestamp, Scene)> {
-    // Audits are on the hour, so what a hand does stays for a while.
-    let scene =
-        |(hours, scene): &(u64, Scene)| (after(begins, HOUR * *hours as u32 + HOUR / 2), *scene);
-    SCENES.iter().map(scene).collect()
+    SCENES.iter().map(|(hours, scene)| (after(begins, into_round(*hours)), *scene)).collect()
 }
 
-fn derived(account: &str, channel: &str) -> i64 {
-    let names: Option<(AccountName, ChannelName)> = account.parse().ok().zip(channel.parse().ok());
-    names.map_or(0, |(account, channel)| {
-        ChannelId::derived("channelkeeper", &account, &channel).number()
-    })
+/// Audits are on the hour, so what a hand does stays for a while.
+fn into_round(hours: u32) -> Duration {
+    HOUR * hours + HOUR / 2
+}
+
+/// From when to when Zoho has a channel lost, in the round that `at` is in.
+pub(super) fn while_lost(begins: Timestamp, at: Timestamp) -> (Timestamp, Timestamp) {
+    between([Scene::LoseChannel, Scene::OutageEnds], begins, at)
+}
+
+/// From when to when the config lacks the leaver, in the round that `at` is in.
+pub(super) fn while_out(begins: Timestamp, at: Timestamp) -> (Timestamp, Timestamp) {
+    between([Scene::TakeOut, Scene::PutBack], begins, at)
+}
+
+fn between(scenes: [Scene; 2], begins: Timestamp, at: Timestamp) -> (Timestamp, Timestamp) {
+    let rounds = span(begins, at).as_secs() / LENGTH.as_secs();
+    let acts = acts(after(begins, LENGTH * rounds as u32));
+    let time = |scene| acts.iter().find(|(_, known)| *known == scene).map_or(at, |(time, _)| *time);
+    let [first, last] = scenes;
+    (time(first), time(last))
 }

@@ -1,10 +1,13 @@
 //! The demo's world: its accounts, its channels, and their config.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::product::Product;
+use crate::simulator::Org;
 
 /// An account of the demo.
 pub(super) struct DemoAccount {
@@ -67,19 +70,69 @@ pub(super) const ACCOUNTS: [DemoAccount; 3] = [
     },
 ];
 
+/// The channel that Zoho loses while it is down.
+pub(super) const LOST: &str = "deal-sync";
+
 /// The channel that is taken out of the config.
 pub(super) const LEAVER: &str = "old-campaign";
+
+/// Records of each watched module that change in an hour.
+pub(super) const CHANGES_HOURLY: u64 = 6;
 
 /// From one audit of [`config`] to the next.
 pub(super) const AUDIT: Duration = Duration::from_secs(3600);
 
+impl DemoAccount {
+    /// Its org, whose records the token may read.
+    pub(super) fn org(&self) -> Org {
+        Org::of(self.product, self.name).reading()
+    }
+
+    /// Each of its channels by id.
+    pub(super) fn channels(&self) -> impl Iterator<Item = (i64, &'static str)> {
+        self.channels.iter().map(|channel| (channel.id_in(self.name), channel.name))
+    }
+
+    /// The modules that its channels watch.
+    pub(super) fn modules(&self) -> BTreeSet<&'static str> {
+        let events = self.channels.iter().flat_map(|channel| channel.events);
+        events.filter_map(|event| event.split('.').next()).collect()
+    }
+}
+
+impl DemoChannel {
+    fn id_in(&self, account: &str) -> i64 {
+        match self.id {
+            Some(id) => id.parse().unwrap_or_default(),
+            None => derived(account, self.name),
+        }
+    }
+}
+
+/// The id that channelkeeper gives a channel.
+pub(super) fn derived(account: &str, channel: &str) -> i64 {
+    let names: Option<(AccountName, ChannelName)> = account.parse().ok().zip(channel.parse().ok());
+    names.map_or(0, |(account, channel)| {
+        ChannelId::derived("channelkeeper", &account, &channel).number()
+    })
+}
+
+/// The account and the name of a channel.
+pub(super) fn named(id: i64) -> Option<(&'static str, &'static str)> {
+    let all = ACCOUNTS
+        .iter()
+        .flat_map(|account| account.channels().map(|(id, channel)| (id, (account.name, channel))));
+    all.into_iter().find(|(known, _)| *known == id).map(|(_, names)| names)
+}
+
 /// The config, with the leaver or without it.
 pub(super) fn config(base: &str, with_leaver: bool) -> String {
-    let mut text = String::from("[reconcile]\naudit = \"0 0 * * * *\"\n");
+    let mut text =
+        String::from("[reconcile]\naudit = \"0 0 * * * *\"\n\n[backfill]\nmode = \"on\"\n");
     for account in &ACCOUNTS {
         let name = account.name;
         let product = account.product;
-        let org = crate::simulator::Org::of(product, name);
+        let org = account.org();
         let token = org.refresh_tokens.first().map_or("", String::as_str);
         append(
             &mut text,

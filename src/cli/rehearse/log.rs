@@ -39,7 +39,7 @@ pub(super) enum Voice {
 /// The fate of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct AccountTally {
-    /// Calls by method, and token requests as `token`.
+    /// Calls by method, token requests as `token`, and calls for records as `read`.
     pub(super) calls: BTreeMap<&'static str, u64>,
     /// How many of them failed.
     pub(super) failed: u64,

@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::narrate::stamp;
+use crate::cli::records::MissedCounts;
 use crate::config::audits_per_day;
 use crate::coverage::GapKind;
 use crate::coverage::render::GapView;
+use crate::daemon::recoveries::RecoveryView;
 use crate::model::desired::{AccountDesired, Desired};
 use crate::model::time::{Timestamp, brief, whole_seconds};
 use crate::plan::calls;
@@ -16,7 +18,7 @@ use crate::plan::render::counted;
 
 use super::BEGINS;
 use super::log::{Line, Voice};
-use super::stage::{Played, is_observed};
+use super::stage::{AccountPlayed, Played, Took, is_observed};
 use super::trouble::Trouble;
 
 /// The rehearsal and its outcome. Instants are the simulation's.
@@ -26,6 +28,8 @@ pub(super) struct Rehearsal {
     days: u32,
     seed: u64,
     channels: usize,
+    /// Records of each watched module that change in an hour.
+    changes: u64,
     trouble: Vec<String>,
     /// Channels that are only looked at (mode "observe"), so that nobody enabled them here. They
     /// are in no number.
@@ -37,7 +41,7 @@ pub(super) struct Rehearsal {
 /// The fate of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct AccountFate {
-    /// By method, and token requests as `token`.
+    /// By method, token requests as `token`, and calls for records as `read`.
     calls: BTreeMap<&'static str, u64>,
     calls_failed: u64,
     /// The calls that `plan` expects in so many days when all is well: looks, renewals, tokens.
@@ -47,6 +51,13 @@ struct AccountFate {
     slack_seconds: Option<u64>,
     /// From the coverage ledger.
     gaps: Vec<GapView>,
+    /// Events that were missed as records changed.
+    missed: MissedCounts,
+    /// Those that stay lost because `[backfill]` is off for their channels.
+    backfill_off: u64,
+    /// What it took to recover the others.
+    backfill_took: Took,
+    recoveries: Vec<RecoveryView>,
 }
 
 impl Rehearsal {
@@ -55,6 +66,7 @@ impl Rehearsal {
         desired: &Desired,
         days: u32,
         seed: u64,
+        changes: u64,
         trouble: &Trouble,
     ) -> Rehearsal {
         let specs = || {
@@ -69,6 +81,7 @@ impl Rehearsal {
             days,
             seed,
             channels: specs().count(),
+            changes,
             trouble: trouble.lines(),
             observed: observed.map(|(_, spec)| spec.name.to_string()).collect(),
             timeline: Vec::new(),
@@ -84,11 +97,14 @@ impl Rehearsal {
     pub(super) fn with(self, played: Played) -> Rehearsal {
         let Played { lines, accounts } = played;
         let mut views = self.accounts;
-        for (name, (tally, gaps)) in accounts {
+        for (name, played) in accounts {
+            let AccountPlayed { tally, gaps, missed, unasked, took, recoveries } = played;
             let view = views.entry(name.to_string()).or_default();
             view.slack_seconds = tally.tightest.map(|left| left.as_secs());
-            (view.calls, view.calls_failed, view.renewals, view.gaps) =
-                (tally.calls, tally.failed, tally.renewals, gaps);
+            (view.calls, view.calls_failed, view.renewals) =
+                (tally.calls, tally.failed, tally.renewals);
+            (view.gaps, view.missed, view.backfill_off) = (gaps, missed, unasked);
+            (view.backfill_took, view.recoveries) = (took, recoveries);
         }
         // Finer instants than these are of tokio's timers, and say nothing.
         let timeline =
@@ -117,6 +133,7 @@ impl Rehearsal {
             lines.extend(gaps);
             let more = account.gaps.len().saturating_sub(GAPS_SHOWN_MAX);
             lines.extend((more > 0).then(|| format!("  and {more} more: --json has all")));
+            lines.extend(account.missed_lines(self.changes));
         }
         lines.push(self.verdict());
         lines.join("\n") + "\n"
@@ -162,12 +179,56 @@ impl Rehearsal {
         };
         let uncovered = said(&of(GapKind::Uncovered), "would have been uncovered");
         let unknown = said(&of(GapKind::Unknown), "may have been uncovered");
-        let parts: Vec<String> = uncovered.into_iter().chain(unknown).collect();
+        let parts: Vec<String> =
+            uncovered.into_iter().chain(unknown).chain(self.events()).collect();
         if parts.is_empty() { "nothing would have lapsed".to_owned() } else { parts.join("; ") }
     }
 }
 
+impl Rehearsal {
+    /// How many events were missed, and came back.
+    fn events(&self) -> Option<String> {
+        let all = |count: fn(&AccountFate) -> u64| self.accounts.values().map(count).sum::<u64>();
+        let (missed, recovered) =
+            (all(|account| account.missed.missed), all(|account| account.missed.recovered));
+        (missed > 0).then(|| format!("missed {missed}, recovered {recovered}"))
+    }
+}
+
 impl AccountFate {
+    /// What was missed, what became of it, what that took, and what still waits.
+    fn missed_lines(&self, changes: u64) -> Vec<String> {
+        let MissedCounts { missed, recovered, gone, open, lost } = self.missed;
+        if missed == 0 {
+            return Vec::new();
+        }
+        let why = |count: u64, why: &str| (count > 0).then(|| format!("{count} {why}"));
+        let Took { deliveries, calls, credits } = self.backfill_took;
+        let parts = [
+            why(recovered, &format!("recovered in {}", counted(deliveries, "POST"))),
+            why(gone, "not recoverable, as their records were deleted before they could be read"),
+            why(open, "not over yet"),
+            why(self.backfill_off, "lost: [backfill] is off, and could have recovered them"),
+            why(lost - self.backfill_off, "not recovered yet"),
+            (calls > 0).then(|| {
+                let calls = counted(calls as usize, "call");
+                format!("{calls} for it, which cost {}", counted(credits as usize, "API credit"))
+            }),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let events = counted(missed as usize, "event");
+        let whole = format!(
+            "  missed {events}, if {changes} records of each module change in an hour: {}",
+            parts.join("; ")
+        );
+        let waiting = self.recoveries.iter().filter(|recovery| !recovery.is_over());
+        let waiting = waiting.take(GAPS_SHOWN_MAX).map(|waiting| {
+            let RecoveryView { channel, .. } = waiting;
+            format!("  waits     {channel}  {}", waiting.fate())
+        });
+        std::iter::once(whole).chain(waiting).collect()
+    }
+
     fn line(&self, name: &str) -> String {
         let AccountFate {
             calls,
@@ -176,6 +237,10 @@ impl AccountFate {
             renewals,
             slack_seconds,
             gaps,
+            missed: _,
+            backfill_off: _,
+            backfill_took: _,
+            recoveries: _,
         } = self;
         let calls: Vec<String> =
             calls.iter().map(|(kind, count)| format!("{count} {kind}")).collect();

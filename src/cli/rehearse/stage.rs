@@ -9,28 +9,33 @@
 //! Nothing leaves the process, and no secret of the config is used: each account has an org of its
 //! own in the simulator, with its credentials.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::backfill::recovery::Frozen;
+use crate::backfill::{Recovery, State};
 use crate::carrier::{Carrier, Halt, Road};
 use crate::cli::narrate::stamp;
+use crate::cli::records::{Bustle, MissedCounts, PlayedReceiver, counted as missed_by_channel};
 use crate::clock::{Clock, VirtualClock};
 use crate::coverage::ack::Acks;
 use crate::coverage::render::{GapView, views};
 use crate::daemon::assembly::{Carriers, Parts, PartsGiven, assemble};
 use crate::daemon::desk::Host;
 use crate::daemon::fleet::Means;
+use crate::daemon::recoveries::RecoveryView;
 use crate::daemon::reload::Fresh;
 use crate::daemon::scheduler::Links;
 use crate::daemon::tasks::{Stop, Tasks};
 use crate::expose::overview::ConfigState;
 use crate::model::account::{Account, Credentials};
 use crate::model::channel::{AccountName, Spec};
-use crate::model::desired::{Alerts, Desired};
+use crate::model::desired::{AccountDesired, Alerts, Desired};
 use crate::model::exchange::{Request, Response};
 use crate::model::hooks::Hooks;
 use crate::model::policy::Mode;
@@ -39,13 +44,13 @@ use crate::model::secret::Secret;
 use crate::model::time::{Timestamp, after, before, brief, span};
 use crate::reconcile::report::AccountReport;
 use crate::simulator::faults::Endpoint;
-use crate::simulator::{Hand, Knobs, Org, Reply, Rule, Zoho};
+use crate::simulator::{Hand, Knobs, Missed, Org, Reply, Rule, Zoho};
 use crate::store::Store;
 use crate::zoho::transport::{Exchange, Transport};
 
 use super::BEGINS;
 use super::dice::Dice;
-use super::log::{AccountTally, Line, Log};
+use super::log::{AccountTally, Line, Log, Voice};
 use super::progress::RehearsalProgress;
 use super::trouble::{Act, HOW, Trouble};
 
@@ -55,14 +60,40 @@ pub(super) struct Script {
     pub(super) days: u32,
     pub(super) seed: u64,
     pub(super) trouble: Trouble,
+    /// Records of each watched module that change in an hour.
+    pub(super) changes: u64,
     pub(super) progress: RehearsalProgress,
 }
 
 /// The outcome of a rehearsal.
 pub(super) struct Played {
     pub(super) lines: Vec<Line>,
-    /// By account: what became of it, and what was not covered.
-    pub(super) accounts: BTreeMap<AccountName, (AccountTally, Vec<GapView>)>,
+    pub(super) accounts: BTreeMap<AccountName, AccountPlayed>,
+}
+
+/// What became of an account.
+pub(super) struct AccountPlayed {
+    pub(super) tally: AccountTally,
+    /// What was not covered.
+    pub(super) gaps: Vec<GapView>,
+    /// What was missed, as records changed.
+    pub(super) missed: MissedCounts,
+    /// Events that stay lost because their channels have no `[backfill]`.
+    pub(super) unasked: u64,
+    /// What it took to recover the others.
+    pub(super) took: Took,
+    /// The recoveries, oldest first.
+    pub(super) recoveries: Vec<RecoveryView>,
+}
+
+/// What it took to recover missed events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Took {
+    pub(super) deliveries: usize,
+    /// Calls for records.
+    pub(super) calls: u64,
+    /// The API credits that these cost.
+    pub(super) credits: u64,
 }
 
 /// Plays it, on this thread.
@@ -84,6 +115,8 @@ struct Stage {
     dice: Dice,
     clock: Arc<VirtualClock>,
     zoho: Arc<Mutex<Zoho>>,
+    receiver: Arc<PlayedReceiver>,
+    changes: u64,
     store: Store,
     log: Log,
     progress: RehearsalProgress,
@@ -91,17 +124,30 @@ struct Stage {
 
 impl Stage {
     fn new(script: Script) -> anyhow::Result<Stage> {
-        let Script { desired, days, seed, trouble, progress } = script;
+        let Script { desired, days, seed, trouble, changes, progress } = script;
         let desired = without_secrets(desired);
         let mut dice = Dice::new(seed);
         let starts = before(BEGINS, Duration::from_secs(3600 + dice.below(LEAD_MAX.as_secs())));
         let acts = trouble.acts(BEGINS, &mut dice);
         let clock = Arc::new(VirtualClock::new(starts, 1));
         let zoho = Arc::new(Mutex::new(simulated(&desired, &acts)));
+        let receiver = Arc::new(PlayedReceiver::new(clock.clone(), |_| {}));
         let log = Log::new(BEGINS);
         let store = Store::in_memory()?;
         store.keep_desired(&desired)?;
-        Ok(Stage { desired, days, acts, dice, clock, zoho, store, log, progress })
+        Ok(Stage {
+            desired,
+            days,
+            acts,
+            dice,
+            clock,
+            zoho,
+            receiver,
+            changes,
+            store,
+            log,
+            progress,
+        })
     }
 
     async fn play(mut self) -> anyhow::Result<Played> {
@@ -116,6 +162,7 @@ impl Stage {
                 log.report(&report);
             }
         });
+        let changing = tokio::spawn(self.changing());
         for (at, act) in std::mem::take(&mut self.acts) {
             self.wait_until(at.min(self.ends())).await;
             if at < self.ends() {
@@ -123,10 +170,25 @@ impl Stage {
             }
         }
         self.wait_until(self.ends()).await;
+        changing.abort();
         stop.asked.cancel();
         tasks.joined().await?;
         listening.await.context("nobody listened")?;
         self.played()
+    }
+
+    /// Records of every watched module change, from the first day on.
+    fn changing(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (zoho, clock) = (self.zoho.clone(), self.clock.clone());
+        let places = places(&self.desired);
+        let mut bustle = Bustle::new(&mut lock(&zoho), places, self.changes, clock.now());
+        async move {
+            for tick in 1_u32.. {
+                let at = after(BEGINS, Bustle::TICK * tick);
+                clock.sleep(span(clock.now(), at)).await;
+                bustle.change(&mut lock(&zoho), clock.now());
+            }
+        }
     }
 
     /// The daemon's own assembly, with requests into the simulator and messages into the log.
@@ -136,7 +198,8 @@ impl Stage {
         let timeout = self.desired.settings.request_timeout;
         let carrier = Carrier::new(self.zoho.clone(), clock.clone(), timeout, Arc::new(road));
         let mailbox = Arc::new(Mailbox { log: self.log.clone(), clock: clock.clone() });
-        let carriers = Carriers { messages: mailbox, ..Carriers::all(Arc::new(carrier)) };
+        let zoho: Arc<dyn Transport> = Arc::new(carrier);
+        let carriers = Carriers { zoho, messages: mailbox, canaries: self.receiver.clone() };
         let given = PartsGiven::new(self.desired.clone(), self.store.clone(), clock, carriers);
         Ok(assemble(PartsGiven { observer: Some(observer), ..given }, Host::Daemon)?)
     }
@@ -241,24 +304,88 @@ impl Stage {
     }
 
     fn played(self) -> anyhow::Result<Played> {
-        let now = self.ends();
         let names: Vec<AccountName> = self.desired.accounts.keys().cloned().collect();
-        let (lines, tallies) = self.log.take(&names);
+        let (mut lines, tallies) = self.log.take(&names);
         let mut accounts = BTreeMap::new();
         for (tally, (name, held)) in tallies.into_iter().zip(&self.desired.accounts) {
-            let zoho_now = self.store.account_state(name)?.zoho_time(now);
-            let ledgers = self.store.ledgers(name)?;
-            let is_held = |spec: &Arc<Spec>| !is_observed(&held.account, spec);
-            let ledgers = ledgers.iter().filter(|(id, _)| held.specs.get(id).is_some_and(is_held));
-            let gaps = ledgers
-                .flat_map(|(_, ledger)| {
-                    views(name.as_str(), ledger, &Acks::default(), Some(BEGINS), zoho_now)
-                })
-                .collect();
-            accounts.insert(name.clone(), (tally, gaps));
+            let recoveries = self.store.recoveries(name)?;
+            lines.extend(recoveries.iter().filter_map(|recovery| recovered(name, recovery)));
+            let recoveries = recoveries.iter().filter(|recovery| recovery.to() >= BEGINS);
+            let recoveries = recoveries.map(|recovery| RecoveryView::of(name, recovery)).collect();
+            let gaps = self.gaps(name, held)?;
+            let (missed, unasked, took) = self.missed(name, held);
+            let played = AccountPlayed { tally, gaps, missed, unasked, took, recoveries };
+            accounts.insert(name.clone(), played);
         }
+        lines.sort_by_key(|line| line.at);
         Ok(Played { lines, accounts })
     }
+
+    fn gaps(&self, name: &AccountName, held: &AccountDesired) -> anyhow::Result<Vec<GapView>> {
+        let zoho_now = self.store.account_state(name)?.zoho_time(self.ends());
+        let ledgers = self.store.ledgers(name)?;
+        let is_held = |spec: &Arc<Spec>| !is_observed(&held.account, spec);
+        let ledgers = ledgers.iter().filter(|(id, _)| held.specs.get(id).is_some_and(is_held));
+        let gaps = ledgers.flat_map(|(_, ledger)| {
+            views(name.as_str(), ledger, &Acks::default(), Some(BEGINS), zoho_now)
+        });
+        Ok(gaps.collect())
+    }
+
+    /// What the account missed by the simulator's account, how much of it nobody asked to recover,
+    /// and what it took to recover the others.
+    fn missed(&self, name: &AccountName, held: &AccountDesired) -> (MissedCounts, u64, Took) {
+        let zoho = lock(&self.zoho);
+        let is_meant = |line: &Missed| line.at >= BEGINS;
+        let by_channel = missed_by_channel(
+            (&zoho, name.as_str()),
+            &self.receiver,
+            is_meant,
+            (self.ends(), RECOVERED_WITHIN),
+        );
+        let (mut missed, mut unasked) = (MissedCounts::default(), 0);
+        for spec in held.specs.values() {
+            let counts = by_channel.get(&spec.id.number()).copied().unwrap_or_default();
+            unasked += if spec.backfill.is_none() { counts.lost } else { 0 };
+            missed += counts;
+        }
+        let ids = held.specs.keys().map(|id| id.number());
+        let counters = zoho.counters(name.as_str()).cloned().unwrap_or_default();
+        let took = Took {
+            deliveries: ids.map(|id| self.receiver.deliveries(id)).sum(),
+            calls: counters.reads.values().sum(),
+            credits: counters.read_credits,
+        };
+        (missed, unasked, took)
+    }
+}
+
+/// The line about a recovery that is over and was about something.
+fn recovered(account: &AccountName, recovery: &Recovery) -> Option<Line> {
+    let (State::Done { at }, Some(frozen)) = (&recovery.state, recovery.frozen) else {
+        return None;
+    };
+    let Frozen { inserts, updates, deletes, .. } = frozen;
+    let text = format!(
+        "has handed over what {} may have missed of {}: {inserts} created, {updates} edited, \
+         {deletes} deleted",
+        recovery.name, recovery.module
+    );
+    let is_told = *at >= BEGINS && frozen.records() > 0;
+    let (at, from, account) = (*at, Voice::Channelkeeper, Some(account.to_string()));
+    is_told.then_some(Line { at, from, account, text })
+}
+
+/// Every module that a channel watches, each with its org. Users are no records.
+fn places(desired: &Desired) -> BTreeSet<(String, String)> {
+    let of = |(name, held): (&AccountName, &AccountDesired)| {
+        let specs = held.specs.values();
+        let modules =
+            specs.flat_map(|spec| spec.events.iter().map(|(module, _)| module.to_owned()));
+        let records = modules.filter(|module| !module.eq_ignore_ascii_case("users"));
+        records.map(|module| (name.to_string(), module)).collect::<Vec<_>>()
+    };
+    desired.accounts.iter().flat_map(of).collect()
 }
 
 /// The same declaration with credentials of the simulator's, every channel token another one, and
@@ -292,7 +419,7 @@ fn without_secrets(mut desired: Desired) -> Desired {
 
 /// Names tell capitals and small letters apart; the client of a simulated org usually does not.
 fn org(name: &AccountName, product: Product) -> Org {
-    Org { client_id: format!("1000.{name}"), ..Org::of(product, name.as_str()) }
+    Org { client_id: format!("1000.{name}"), ..Org::of(product, name.as_str()).reading() }
 }
 
 /// A Zoho that has every module that is declared, and is down when the script says so.
@@ -308,7 +435,7 @@ fn simulated(desired: &Desired, acts: &[(Timestamp, Act)]) -> Zoho {
     }
     for (from, act) in acts {
         if let Act::Down { until, how } = act {
-            for endpoint in [Endpoint::Token, Endpoint::Watch] {
+            for endpoint in [Endpoint::Token, Endpoint::Watch, Endpoint::Records] {
                 let (from, until) = (Some(*from), Some(*until));
                 zoho.add_fault(Rule {
                     path: Some(endpoint),
@@ -335,7 +462,11 @@ impl Road for Travelled {
 
     fn answered<'a>(&'a self, request: &'a Request, reply: &'a Reply, at: Timestamp) -> Halt<'a> {
         let account = request.base.strip_prefix(HOST).unwrap_or_default();
-        let kind = if request.path.starts_with("/oauth/") { "token" } else { request.method };
+        let kind = match request.path.as_str() {
+            path if path.starts_with("/oauth/") => "token",
+            path if path.ends_with("/actions/watch") => request.method,
+            _ => "read",
+        };
         let is_good = matches!(reply, Reply::Response(response) if response.status < 300);
         self.log.call(account, kind, is_good, at);
         Box::pin(std::future::ready(()))
@@ -368,4 +499,6 @@ const LEAD_MAX: Duration = DAY;
 /// The least time that a request travels, each way, and how much more it may be.
 const TRAVEL_MIN: Duration = Duration::from_millis(20);
 const TRAVEL_JITTER_MS: u64 = 280;
+/// How long after an event is covered again what was missed of it is recovered, if it may be.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(30 * 60);
 const HOST: &str = "https://simulator.invalid/";

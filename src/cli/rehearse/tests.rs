@@ -2,6 +2,7 @@
 //! machine.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Parser;
 use expect_test::{Expect, expect};
@@ -9,8 +10,15 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::cli::{Cli, VerbArgs};
 use crate::config::{Commands, MissingCredentials};
+use crate::model::backfill::{BackfillMode, BackfillRule};
+use crate::model::channel::Spec;
 
 fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
+    rehearse_with(None, args)
+}
+
+/// The same with this rule for every channel.
+fn rehearse_with(rule: Option<BackfillRule>, args: &[&str]) -> anyhow::Result<Rehearsal> {
     let cli = Cli::try_parse_from(["channelkeeper", "rehearse"].iter().chain(args))?;
     let VerbArgs::Rehearse(args) = cli.verb else { panic!("{:?} is another verb", cli.verb) };
     let surroundings = Surroundings {
@@ -23,7 +31,11 @@ fn rehearse(args: &[&str]) -> anyhow::Result<Rehearsal> {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")),
         &surroundings,
     );
-    args.rehearse(loaded.desired.expect("the example is good"), RehearsalProgress::default())
+    let mut desired = loaded.desired.expect("the example is good");
+    for spec in desired.accounts.values_mut().flat_map(|held| held.specs.values_mut()) {
+        *spec = Arc::new(Spec { backfill: rule, ..Spec::clone(spec) });
+    }
+    args.rehearse(desired, RehearsalProgress::default())
 }
 
 fn golden(args: &[&str], is_covered: bool, expected: &Expect) {
@@ -133,7 +145,8 @@ fn a_revoked_token_is_alarmed_and_what_lapses_until_there_is_another_is_a_gap() 
             account acme: 1254 GET, 27 POST, 357 token (32 failed); expected were 1401 looks, 29 renewal calls, 342 tokens; 26 renewals, at the least 12h 14m before the end; 2 gaps
               unknown   deal-sync  day 4 23:45 to day 5 19:28 (19h 43m, absent): Contacts.create, Deals.all
               uncovered deal-sync  day 5 19:28 to day 6 00:00 (4h 31m, expired): Contacts.create, Deals.all
-            1 channel would have been uncovered for 4h 31m at a stretch; 1 channel may have been uncovered for 19h 43m at a stretch
+              missed 35 events, if 6 records of each module change in an hour: 35 lost: [backfill] is off, and could have recovered them
+            1 channel would have been uncovered for 4h 31m at a stretch; 1 channel may have been uncovered for 19h 43m at a stretch; missed 35, recovered 0
         "#]],
     );
 }
@@ -190,7 +203,8 @@ fn an_outage_that_outlasts_a_life_is_a_gap_from_its_end_to_the_end_of_the_outage
 
             account acme: 277 GET, 6 POST, 1050 token (990 failed); expected were 400 looks, 8 renewal calls, 98 tokens; 6 renewals, at the least 0s before the end; 1 gap
               uncovered deal-sync  day 2 12:55 to day 3 06:00 (17h 4m, expired): Contacts.create, Deals.all
-            1 channel would have been uncovered for 17h 4m at a stretch
+              missed 128 events, if 6 records of each module change in an hour: 128 lost: [backfill] is off, and could have recovered them
+            1 channel would have been uncovered for 17h 4m at a stretch; missed 128, recovered 0
         "#]],
     );
 }
@@ -215,7 +229,8 @@ fn an_edit_is_a_gap_until_the_next_audit() {
 
             account acme: 196 GET, 1 PATCH, 4 POST, 48 token; expected were 200 looks, 4 renewal calls, 49 tokens; 4 renewals, at the least 12h 14m before the end; 1 gap
               unknown   deal-sync  day 1 12:00 to day 1 12:15 (15m, event-missing): Contacts.create
-            1 channel may have been uncovered for 15m at a stretch
+              missed 1 event, if 6 records of each module change in an hour: 1 lost: [backfill] is off, and could have recovered them
+            1 channel may have been uncovered for 15m at a stretch; missed 1, recovered 0
         "#]],
     );
 }
@@ -248,4 +263,61 @@ fn trouble_that_would_never_come_to_pass_is_refused() {
         refused(&["--outage", "day 1 00:00"]).contains("not of the form \"day 3 01:00 for 7h\"")
     );
     assert!(refused(&["--outage", "day 1 00:00 for ever"]).contains("as in \"for 7h\""));
+}
+
+/// The fate of the example's only account, as JSON has it.
+fn fate(rehearsal: &Rehearsal) -> serde_json::Value {
+    serde_json::to_value(rehearsal).unwrap()["accounts"]["acme"].clone()
+}
+
+/// Somebody takes Contacts.create away twice, just before fifty contacts are created.
+const EDITS: [&str; 8] =
+    ["--days", "1", "--edit", "day 1 12:05", "--edit", "day 1 12:46", "--changes", "300"];
+
+#[test]
+fn with_backfill_what_was_missed_is_recovered_and_the_cost_is_said() {
+    let rehearsal = rehearse_with(Some(BackfillRule::new(BackfillMode::On)), &EDITS).unwrap();
+    let (fate, text) = (fate(&rehearsal), rehearsal.to_text());
+    let (missed, took) = (&fate["missed"], &fate["backfill_took"]);
+    assert_eq!((&missed["missed"], &missed["recovered"]), (&100.into(), &100.into()), "{text}");
+    assert_eq!((&missed["lost"], &fate["backfill_off"]), (&0.into(), &0.into()), "{text}");
+    assert_eq!(took["deliveries"], 2, "{text}");
+    assert!(took["calls"].as_u64() >= Some(2), "{text}");
+    assert_eq!(fate["calls"]["read"], took["calls"], "{text}");
+    assert_eq!(took["credits"], took["calls"], "each page of the list costs one: {text}");
+    let told = "acme: has handed over what deal-sync may have missed of Contacts: 50 created";
+    assert_eq!(text.matches(told).count(), 2, "{text}");
+    assert!(text.contains(": 100 recovered in 2 POSTs; "), "{text}");
+    assert!(text.ends_with("; missed 100, recovered 100\n"), "{text}");
+    assert!(!rehearsal.is_covered(), "it was not covered all the same");
+}
+
+#[test]
+fn without_backfill_it_stays_lost_and_with_plan_or_too_much_it_waits() {
+    let off = rehearse(&EDITS).unwrap();
+    let (fate_off, text) = (fate(&off), off.to_text());
+    assert_eq!(fate_off["backfill_off"], 100, "{text}");
+    assert!(text.contains(": 100 lost: [backfill] is off, and could have recovered"), "{text}");
+    assert!(text.ends_with("; missed 100, recovered 0\n"), "{text}");
+    assert!(fate_off["calls"]["read"].is_null(), "{text}");
+
+    let plan = rehearse_with(Some(BackfillRule::new(BackfillMode::Plan)), &EDITS).unwrap();
+    let few = BackfillRule { most: 10, ..BackfillRule::new(BackfillMode::On) };
+    let few = rehearse_with(Some(few), &EDITS).unwrap();
+    for (held, why) in [(plan, "the mode is plan"), (few, "more records than the config lets pass")]
+    {
+        let (fate, text) = (fate(&held), held.to_text());
+        assert_eq!((&fate["missed"]["lost"], &fate["backfill_off"]), (&100.into(), &0.into()));
+        assert!(text.contains(": 100 not recovered yet; "), "{text}");
+        assert_eq!(text.matches("  waits     deal-sync  held, 50 records").count(), 2, "{text}");
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn without_changes_nothing_is_missed() {
+    let args: Vec<&str> = EDITS[..6].iter().copied().chain(["--changes", "0"]).collect();
+    let rehearsal = rehearse(&args).unwrap();
+    assert_eq!(fate(&rehearsal)["missed"]["missed"], 0);
+    assert!(!rehearsal.to_text().contains("missed 0"));
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use channelkeeper::carrier::Carrier;
 use channelkeeper::clock::{Clock, SystemClock};
 use channelkeeper::config::{Commands, MissingCredentials, Surroundings};
+use channelkeeper::daemon::assembly::Carriers;
 use channelkeeper::daemon::run::{Daemon, Options, RunError, start};
 use channelkeeper::model::time::after;
 use channelkeeper::simulator::{Channel, Hand, Knobs, Org, Zoho};
@@ -164,7 +165,7 @@ fn options(config: PathBuf, state_dir: PathBuf, transport: Arc<Carrier>) -> Opti
             missing: MissingCredentials::Refuse,
             commands: Commands::Refuse,
         },
-        transport: Some(transport),
+        carriers: Some(Carriers::all(transport)),
         owns_process: false,
         observer: None,
     }
