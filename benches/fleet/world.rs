@@ -125,7 +125,7 @@ impl World {
         std::mem::take(&mut *lock(&self.calls))
     }
 
-    /// What was posted to the receiver.
+    /// The deliveries that were posted to the receiver.
     pub(crate) fn posts(&self) -> usize {
         self.posts.load(Ordering::Relaxed)
     }

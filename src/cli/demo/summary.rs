@@ -192,7 +192,7 @@ impl DemoSummary {
         text
     }
 
-    /// What was missed, what became of it, and what that took.
+    /// The missed events, their fates, and the cost.
     fn recovery(&self) -> Vec<String> {
         let MissedCounts { missed, recovered, gone, open, lost } = self.missed();
         let reads = self.accounts.iter().map(|account| account.reads);

@@ -1,4 +1,4 @@
-//! What became of the events that channels missed.
+//! The fate of each event that a channel missed.
 //!
 //! | an event that a channel missed | is |
 //! | --- | --- |

@@ -42,7 +42,7 @@ pub(super) struct Taken {
 
 pub(super) type TakenKey = (i64, String, Operation, u64);
 
-/// What is read of a delivery.
+/// The parts of a delivery that are read.
 #[derive(Deserialize)]
 struct DeliveryBody {
     channel_id: String,

@@ -55,7 +55,7 @@ struct AccountFate {
     missed: MissedCounts,
     /// Those that stay lost because `[backfill]` is off for their channels.
     backfill_off: u64,
-    /// What it took to recover the others.
+    /// The cost of recovering the others.
     backfill_took: Took,
     recoveries: Vec<RecoveryView>,
 }
@@ -196,7 +196,7 @@ impl Rehearsal {
 }
 
 impl AccountFate {
-    /// What was missed, what became of it, what that took, and what still waits.
+    /// The missed events, their fates, the cost, and the recoveries that still wait.
     fn missed_lines(&self, changes: u64) -> Vec<String> {
         let MissedCounts { missed, recovered, gone, open, lost } = self.missed;
         if missed == 0 {

@@ -71,22 +71,22 @@ pub(super) struct Played {
     pub(super) accounts: BTreeMap<AccountName, AccountPlayed>,
 }
 
-/// What became of an account.
+/// The outcome of one account.
 pub(super) struct AccountPlayed {
     pub(super) tally: AccountTally,
-    /// What was not covered.
+    /// The gaps.
     pub(super) gaps: Vec<GapView>,
-    /// What was missed, as records changed.
+    /// The events that were missed, as records changed.
     pub(super) missed: MissedCounts,
     /// Events that stay lost because their channels have no `[backfill]`.
     pub(super) unasked: u64,
-    /// What it took to recover the others.
+    /// The cost of recovering the others.
     pub(super) took: Took,
     /// The recoveries, oldest first.
     pub(super) recoveries: Vec<RecoveryView>,
 }
 
-/// What it took to recover missed events.
+/// The cost of recovering missed events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Took {
     pub(super) deliveries: usize,
@@ -332,8 +332,8 @@ impl Stage {
         Ok(gaps.collect())
     }
 
-    /// What the account missed by the simulator's account, how much of it nobody asked to recover,
-    /// and what it took to recover the others.
+    /// The events that the account missed by the simulator's truth, how many of them nobody asked
+    /// to recover, and the cost of recovering the others.
     fn missed(&self, name: &AccountName, held: &AccountDesired) -> (MissedCounts, u64, Took) {
         let zoho = lock(&self.zoho);
         let is_meant = |line: &Missed| line.at >= BEGINS;
