@@ -37,7 +37,7 @@ mod world;
 
 use script::Director;
 
-/// Watch days of renewals, a repair, an outage and what it missed, in a minute.
+/// Watch renewals, a repair, and an outage made good, in a minute.
 ///
 /// The real daemon runs against the simulator on a fast clock; it needs no Zoho account.
 #[derive(Clone, Debug, Args)]
