@@ -6,53 +6,12 @@
 use serde_json::{Value, json};
 
 use super::super::reply::{bare, json_response};
-use super::read::unknown;
+use super::field_kind::FieldKind;
+use super::modules::unknown;
 use super::row::{OWNER, View, name_field};
 use super::store::{Module, Records};
 use crate::model::exchange::{Request, Response};
 use crate::model::secret::Fingerprint;
-
-/// The kind of a field's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FieldKind {
-    Text,
-    Integer,
-    Decimal,
-    Truth,
-    Time,
-    Choices,
-    Lookup,
-    User,
-}
-
-impl FieldKind {
-    /// The kind that a value is of; null is of none.
-    pub(crate) fn of(value: &Value) -> Option<FieldKind> {
-        Some(match value {
-            Value::Null => return None,
-            Value::Bool(_) => FieldKind::Truth,
-            Value::Number(number) if number.is_f64() => FieldKind::Decimal,
-            Value::Number(_) => FieldKind::Integer,
-            Value::String(_) => FieldKind::Text,
-            Value::Array(_) => FieldKind::Choices,
-            Value::Object(_) => FieldKind::Lookup,
-        })
-    }
-
-    /// As `data_type` and `json_type` name it.
-    fn words(self) -> (&'static str, &'static str) {
-        match self {
-            FieldKind::Text => ("text", "string"),
-            FieldKind::Integer => ("bigint", "long"),
-            FieldKind::Decimal => ("double", "double"),
-            FieldKind::Truth => ("boolean", "boolean"),
-            FieldKind::Time => ("datetime", "string"),
-            FieldKind::Choices => ("multiselectpicklist", "jsonarray"),
-            FieldKind::Lookup => ("lookup", "jsonobject"),
-            FieldKind::User => ("ownerlookup", "jsonobject"),
-        }
-    }
-}
 
 /// The list that a GET asks for.
 pub(crate) fn list(records: &Records, request: &Request, view: &View<'_>) -> Response {

@@ -13,6 +13,7 @@ pub mod bulk;
 mod company;
 mod coql;
 pub(crate) mod deleted;
+mod field_kind;
 mod fields;
 pub mod knobs;
 pub(crate) mod list;

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::channel::module_id_in;
-use super::super::reply::json_response;
+use super::super::reply::{bare, json_response};
 use super::row::View;
 use super::store::Records;
 use super::users::USERS;
@@ -27,6 +27,18 @@ pub(crate) fn list(records: &Records, request: &Request, view: &View<'_>) -> Res
     }
     let modules: Vec<Value> = known.iter().map(|name| row(name, view)).collect();
     json_response(200, &json!({ "modules": modules }))
+}
+
+/// The refusal of a module that is not there, or that the user may not see.
+pub(super) fn unknown(module: &str, message: &str, view: &View<'_>) -> Option<Response> {
+    if !view.knobs.watches(view.product, module) {
+        return Some(bare(400, "INVALID_MODULE", message, &json!({})));
+    }
+    if view.knobs.records.forbidden_modules.contains(module) {
+        let details = json!({ "permissions": [format!("Crm_Implied_View_{module}")] });
+        return Some(bare(403, "NO_PERMISSION", "permission denied", &details));
+    }
+    None
 }
 
 fn row(name: &str, view: &View<'_>) -> Value {

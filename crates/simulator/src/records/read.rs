@@ -126,19 +126,7 @@ fn unreadable(module: &str, message: &str, view: &View<'_>) -> Option<Response> 
     if module == USERS {
         return Some(bare(400, "INVALID_MODULE", message, &json!({})));
     }
-    unknown(module, message, view)
-}
-
-/// The refusal of a module that is not there, or that the user may not see.
-pub(super) fn unknown(module: &str, message: &str, view: &View<'_>) -> Option<Response> {
-    if !view.knobs.watches(view.product, module) {
-        return Some(bare(400, "INVALID_MODULE", message, &json!({})));
-    }
-    if view.knobs.records.forbidden_modules.contains(module) {
-        let details = json!({ "permissions": [format!("Crm_Implied_View_{module}")] });
-        return Some(bare(403, "NO_PERMISSION", "permission denied", &details));
-    }
-    None
+    modules::unknown(module, message, view)
 }
 
 #[cfg(test)]

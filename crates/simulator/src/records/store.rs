@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::fields::FieldKind;
+use super::field_kind::FieldKind;
 use super::knobs::RecordKnobs;
 use crate::model::time;
 

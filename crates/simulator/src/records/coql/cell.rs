@@ -1,4 +1,4 @@
-//! The value of a field as queries compare and sort it.
+//! The value of a field as queries compare and sort it, and the value that it is compared with.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::super::row::View;
 use super::super::store::{Id, Record};
-use super::criteria::Literal;
 
 /// The value of a field of a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +17,15 @@ pub(super) enum CoqlValue {
     Id(u64),
     Time(Timestamp),
     Text(String),
+}
+
+/// A value in a query, read in each way that it can be.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Literal {
+    pub(super) text: String,
+    pub(super) time: Option<Timestamp>,
+    pub(super) id: Option<u64>,
+    pub(super) number: Option<f64>,
 }
 
 impl CoqlValue {
@@ -97,6 +105,18 @@ impl CoqlValue {
             CoqlValue::Id(_) => 3,
             CoqlValue::Time(_) => 4,
             CoqlValue::Text(_) => 5,
+        }
+    }
+}
+
+impl Literal {
+    /// A value as it stands in the query.
+    pub(super) fn of(text: &str) -> Literal {
+        Literal {
+            text: text.to_owned(),
+            time: text.parse().ok(),
+            id: text.parse().ok(),
+            number: text.parse().ok(),
         }
     }
 }

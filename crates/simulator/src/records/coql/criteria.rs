@@ -2,9 +2,7 @@
 
 use std::cmp::Ordering;
 
-use jiff::Timestamp;
-
-use super::cell::CoqlValue;
+use super::cell::{CoqlValue, Literal};
 
 /// The criteria behind `where`.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,15 +34,6 @@ pub(super) enum Comparison {
     In(Vec<Literal>),
     Like(String),
     Null,
-}
-
-/// A value in a query, read in each way that it can be.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Literal {
-    pub(super) text: String,
-    pub(super) time: Option<Timestamp>,
-    pub(super) id: Option<u64>,
-    pub(super) number: Option<f64>,
 }
 
 impl Criteria {
@@ -96,18 +85,6 @@ impl Comparison {
             }
             Comparison::Like(pattern) => cell.is_like(pattern),
             Comparison::Null => Some(*cell == CoqlValue::Null),
-        }
-    }
-}
-
-impl Literal {
-    /// A value as it stands in the query.
-    pub(super) fn of(text: &str) -> Literal {
-        Literal {
-            text: text.to_owned(),
-            time: text.parse().ok(),
-            id: text.parse().ok(),
-            number: text.parse().ok(),
         }
     }
 }

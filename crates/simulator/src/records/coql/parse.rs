@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::super::super::reply::bare;
 use super::super::knobs::Brackets;
-use super::criteria::{Comparison, Criteria, Literal, Test};
+use super::cell::Literal;
+use super::criteria::{Comparison, Criteria, Test};
 use super::tokens::{CoqlToken, tokens};
 use super::{CONVERTED, CoqlQuery, SortKey, exceeded};
 use crate::model::exchange::Response;
