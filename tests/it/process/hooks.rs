@@ -10,7 +10,9 @@ use super::declared::{AUDIT_ALWAYS, channel};
 use super::place::Place;
 use super::simulator::Simulator;
 
-/// A place whose config runs a script for every event. `@` in the script is the place's folder.
+/// A place whose config runs a script for every event, and whose channel is enabled already: the
+/// first enabling ends a gap, of which hooks hear when they begin in the middle of it. `@` in the
+/// script is the place's folder.
 fn place(zoho: &Simulator, script: &str, more: &str) -> (Place, String) {
     let place = Place::new("");
     let folder = place.path().display().to_string();
@@ -24,6 +26,7 @@ fn place(zoho: &Simulator, script: &str, more: &str) -> (Place, String) {
     let config =
         zoho.account().to_owned() + AUDIT_ALWAYS + &hooks + &channel("orders", 101, &["Deals.all"]);
     place.write(&config);
+    place.done(&["apply"]);
     (place, config)
 }
 
