@@ -12,8 +12,8 @@
 //! reqwest's and hyper's finer levels would show URLs.
 //!
 //! A process that runs for long ([`LogWait::Never`]) writes through a bounded queue with a thread
-//! of its own. A stderr that is broken, or that nobody reads, then loses the log and nothing else. A
-//! command waits for its reader, as every tool does.
+//! of its own. A stderr that is broken, or that nobody reads, then loses the log and nothing else.
+//! A command waits for its reader, as every tool does.
 
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal, Write as _};

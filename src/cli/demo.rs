@@ -3,9 +3,9 @@
 //! The real daemon, with its real store in a directory that is gone afterwards, against the
 //! simulator over loopback HTTP, on a clock that runs thousands of times as fast as the world. A
 //! script plays the world: somebody edits a channel, somebody deletes one, Zoho is down for hours
-//! and loses a channel meanwhile, a channel is taken out of the config. Records change all the time.
-//! Each event is told in a line, but for theirs. At the end the daemon's work is compared with the
-//! simulator's truth.
+//! and loses a channel meanwhile, a channel is taken out of the config. Records change all the
+//! time. Each event is told in a line, but for theirs. At the end the daemon's work is compared
+//! with the simulator's truth.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -3,8 +3,8 @@
 //! The real daemon's parts, from the scheduler to the alarm, with the declared accounts and
 //! channels, against the simulator on virtual time, with trouble as asked for. It says what
 //! happened, what was called, and what was not covered, which it has from the coverage ledger, as
-//! `gaps` does. Records change meanwhile, and it says what became of each event that was missed. The
-//! same config, arguments and seed print the same.
+//! `gaps` does. Records change meanwhile, and it says what became of each event that was missed.
+//! The same config, arguments and seed print the same.
 //!
 //! A rehearsal deliberately does not ask Zoho or a running daemon, read the store, listen, or use a
 //! secret. A simulated org knows nothing of what else is in the real one.

@@ -12,12 +12,13 @@
 //! A module is read completely before anything of it is handed over. So there is a count before
 //! anything floods a receiver, and a receiver's own writing cannot feed the reading.
 //!
-//! An account rests once nothing of it is open, and no gap is about to be due. It is looked at again
-//! when something is asked for, when another config is in force, and, where it has a rule, after its
-//! next pass: only passes write gaps. While all rest, the task waits for that alone.
+//! An account rests once nothing of it is open, and no gap is about to be due. It is looked at
+//! again when something is asked for, when another config is in force, and, where it has a rule,
+//! after its next pass: only passes write gaps. While all rest, the task waits for that alone.
 //!
-//! Each turn publishes how recoveries stand, and one that ends, or comes to wait for a person, wakes
-//! its account. While the disk fails nothing is done: a place that is in memory only would be begun again.
+//! Each turn publishes how recoveries stand, and one that ends, or comes to wait for a person,
+//! wakes its account. While the disk fails nothing is done: a place that is in memory only would be
+//! begun again.
 //!
 //! Deliberately absent: every decision about gaps, rows, deliveries and waits
 //! ([`crate::backfill`]).
@@ -185,7 +186,8 @@ impl Backfill {
         Ok(Duration::ZERO)
     }
 
-    /// Writes how far recoveries of an account have come, and wakes it when one has ended, or waits.
+    /// Writes how far recoveries of an account have come, and wakes it when one has ended, or
+    /// waits.
     async fn news(&self, account: &AccountName, recoveries: &[Recovery]) -> Result<(), StoreError> {
         if !recoveries.is_empty() {
             self.store.write_recoveries(account, recoveries)?;

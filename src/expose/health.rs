@@ -8,8 +8,8 @@
 //! them, and nothing since needs a person); or no account is declared.
 //!
 //! **Status** is that of the most serious reason, and each [`ReasonKind`] has one. The scale is the
-//! table at the top of `health/severity.rs`: [`Status::Failing`] as soon as events of one channel are
-//! lost, [`Status::Degraded`] when something is wrong that loses none yet.
+//! table at the top of `health/severity.rs`: [`Status::Failing`] as soon as events of one channel
+//! are lost, [`Status::Degraded`] when something is wrong that loses none yet.
 //!
 //! A channel is *covered now* when it is granted, has not ended by `now`, and delivered everything
 //! it declares when it was last seen. A report grows old, so everything here asks

@@ -74,8 +74,9 @@ impl Store {
         self.recoveries.remove(numbers.map(|it| keys::recovery(account, it).into_bytes()).collect())
     }
 
-    /// Keeps deliveries of a recovery, of which the first has this place. They go before the recovery
-    /// that is frozen, and its write flushes them too: so a frozen recovery has its deliveries.
+    /// Keeps deliveries of a recovery, of which the first has this place. They go before the
+    /// recovery that is frozen, and its write flushes them too: so a frozen recovery has its
+    /// deliveries.
     pub fn keep_deliveries(
         &self,
         account: &AccountName,

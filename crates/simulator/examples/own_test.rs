@@ -1,5 +1,6 @@
-//! A test of somebody's own program against the simulator, over HTTP: a record is queried, a channel
-//! is enabled, time passes, and what Zoho would have delivered is compared with what it really has.
+//! A test of somebody's own program against the simulator, over HTTP: a record is queried, a
+//! channel is enabled, time passes, and what Zoho would have delivered is compared with what it
+//! really has.
 //!
 //! `cargo run -p channelkeeper-simulator --example own_test`
 

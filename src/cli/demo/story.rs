@@ -1,5 +1,5 @@
-//! The work of channelkeeper in the demo, in readable lines: from the reports of its passes, and from
-//! what the receiver took. The world's lines come with them.
+//! The work of channelkeeper in the demo, in readable lines: from the reports of its passes, and
+//! from what the receiver took. The world's lines come with them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The end of the demo: what channelkeeper did, held against what the simulator knows to be true.
 //!
-//! A channel may be uncovered for three reasons that are the world's: a hand took something away, for
-//! as long as the next audit takes to see it; Zoho lost it while it was down; or it is not declared.
-//! Anything else is a lapse. What a channel missed has to be recovered, whatever the reason, but for
-//! what nobody declared.
+//! A channel may be uncovered for three reasons that are the world's: a hand took something away,
+//! for as long as the next audit takes to see it; Zoho lost it while it was down; or it is not
+//! declared. Anything else is a lapse. What a channel missed has to be recovered, whatever the
+//! reason, but for what nobody declared.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -548,7 +548,8 @@ fn declared(spec: &Spec, limits: Limits) -> Vec<(&'static str, String)> {
     declared
 }
 
-/// The coverage over each period that says more than the one before it; none while nothing is known.
+/// The coverage over each period that says more than the one before it; none while nothing is
+/// known.
 fn strips(ledger: Option<&Ledger>, zoho_now: Timestamp) -> Vec<Strip> {
     let Some(ledger) = ledger else { return Vec::new() };
     let since = ledger.tracks.iter().map(|track| track.since).min().unwrap_or(zoho_now);

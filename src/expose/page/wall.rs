@@ -1,8 +1,8 @@
 //! The fleet as a wall: a cell for each channel, and where they are too many, a cell for some of an
 //! account's channels that follow each other by name. The worst of them gives it its colour.
 //!
-//! Colour is not the only sign: a cell that is not as it should be has a sign or a number in it, and
-//! one that lost events within the last day has a notch.
+//! Colour is not the only sign: a cell that is not as it should be has a sign or a number in it,
+//! and one that lost events within the last day has a notch.
 
 use maud::{Markup, html};
 

@@ -2,9 +2,9 @@
 //!
 //! Daemon and simulator run on one clock at a pace, so that waits of minutes are seconds. During an
 //! outage of three days records are created, edited and deleted. Then the daemon is killed five
-//! times: once among the pages of the reading, once right after an answer, and three times while the
-//! receiver has taken a delivery and not answered yet. One delivery in three fails besides, and one
-//! of those was taken all the same.
+//! times: once among the pages of the reading, once right after an answer, and three times while
+//! the receiver has taken a delivery and not answered yet. One delivery in three fails besides, and
+//! one of those was taken all the same.
 //!
 //! Each change has to come, and whatever comes twice has to be the same, byte for byte.
 

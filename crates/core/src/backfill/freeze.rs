@@ -39,7 +39,8 @@ pub fn freeze(missed: MissedChanges, at: Timestamp) -> (Frozen, Vec<Delivery>) {
     (Frozen { at, deliveries: count, inserts, updates, deletes }, deliveries)
 }
 
-/// The name of one delivery, or of a part of it: the same on every try, and another for every other.
+/// The name of one delivery, or of a part of it: the same on every try, and another for every
+/// other.
 pub fn name(account: &AccountName, recovery: &Recovery, part: Part) -> String {
     let of = Fingerprint::of(&[
         "recovery",

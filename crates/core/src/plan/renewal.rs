@@ -273,8 +273,8 @@ mod tests {
         assert_eq!([left(ten), left(short)], [(ten / 3, ten), (short / 2, short)]);
     }
 
-    /// `check` prints this, and fewer than two are refused. An attempt that can only end when the life
-    /// does is none.
+    /// `check` prints this, and fewer than two are refused. An attempt that can only end when the
+    /// life does is none.
     #[test]
     fn how_many_passes_may_fail_in_a_row() {
         let secs = Duration::from_secs;

@@ -20,7 +20,8 @@ pub struct RecordKnobs {
     /// Returns a list with `If-Modified-Since` the records of exactly that second? Airbyte adds a
     /// second to its cursor because it does.
     pub modified_since: Since,
-    /// True when `If-Modified-Since` may have a fraction of a second: one client had trouble with it.
+    /// True when `If-Modified-Since` may have a fraction of a second: one client had trouble with
+    /// it.
     pub header_fractions: bool,
     /// The status of a list in which nothing is changed since the header's time: 304 as
     /// documented, or 204, which clients handle too.

@@ -1,4 +1,5 @@
-//! Records: what an org has of each module, what Zoho tells of them, and what it never told anybody.
+//! Records: what an org has of each module, what Zoho tells of them, and what it never told
+//! anybody.
 //!
 //! A change of a record is kept by `store` and becomes deliveries to the channels that cover it
 //! (`deliveries`); for a channel that should have heard of it and did not,

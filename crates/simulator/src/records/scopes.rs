@@ -13,7 +13,8 @@ use super::route::Target;
 use crate::model::product::Product;
 
 impl Org {
-    /// The same org, whose tokens may read records, users, fields and the org as well, and may query.
+    /// The same org, whose tokens may read records, users, fields and the org as well, and may
+    /// query.
     #[must_use]
     pub fn reading(mut self) -> Org {
         let traits = self.product.traits();

@@ -6,8 +6,8 @@
 //! part     = "(" criteria ")" | name comparison
 //! ```
 //!
-//! More than two criteria stand in brackets by pairs (Kaizen #171). A knob lets them stand in a row,
-//! where `and` binds before `or`.
+//! More than two criteria stand in brackets by pairs (Kaizen #171). A knob lets them stand in a
+//! row, where `and` binds before `or`.
 
 use serde_json::json;
 

@@ -10,7 +10,8 @@ use crate::model::exchange::Response;
 use crate::org::Org;
 use crate::testing::{World, body};
 
-/// The owner of everything, 1 who came at the start, 2 who went a minute later, and 3 who is asleep.
+/// The owner of everything, 1 who came at the start, 2 who went a minute later, and 3 who is
+/// asleep.
 fn world(records: RecordKnobs) -> World {
     let knobs = Knobs { records, zone: "+00:00".to_owned(), ..Knobs::default() };
     let mut world = World::with_org(knobs, Org::new("a").reading());
