@@ -167,6 +167,35 @@ mod tests {
         assert_eq!(read, expected);
     }
 
+    /// Zoho's own keys and no other, as a typed receiver may insist on.
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "it is the reading that counts")]
+    struct StrictBody {
+        server_time: i64,
+        query_params: BTreeMap<String, String>,
+        module: String,
+        resource_uri: String,
+        ids: Vec<String>,
+        affected_fields: Vec<Value>,
+        operation: String,
+        channel_id: String,
+        token: Option<String>,
+    }
+
+    #[test]
+    fn a_parser_that_takes_no_key_beside_zohos_takes_the_mark() {
+        let recovery = recovery();
+        let delivery = Delivery { operation: Operation::Delete, ids: vec!["4".into()] };
+        let part = Part { delivery: 0, from: 0, to: 1 };
+        let name = name(&testing::acme(), &recovery, part);
+        let spec = testing::spec(1);
+        let base = "https://www.zohoapis.eu/crm/v8";
+        let bytes = body((&spec, base), &recovery, (&delivery, part), (&name, Map::new()));
+        let read: StrictBody = serde_json::from_slice(&bytes).expect("it has Zoho's keys alone");
+        assert_eq!(read.query_params[MARK], name);
+    }
+
     #[test]
     fn each_part_and_each_recovery_has_a_name_of_its_own() {
         let (one, mut other) = (recovery(), recovery());
