@@ -122,7 +122,12 @@ impl Measured {
             .unwrap_or_default();
         line(
             "disk",
-            format!("{} written, store {}{grown}", bytes(self.taken.written), bytes(self.store)),
+            format!(
+                "{} written, {} by the kernel's count, store {}{grown}",
+                bytes(self.taken.wrote.saturating_sub(self.log)),
+                bytes(self.taken.written),
+                bytes(self.store)
+            ),
         );
         line("log", bytes(self.log));
         let calls: Vec<String> =

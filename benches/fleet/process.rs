@@ -15,8 +15,10 @@ pub(crate) struct Process(pub(crate) u32);
 pub(crate) struct Taken {
     /// Time on a core, in user and kernel mode.
     pub(crate) cpu: Duration,
-    /// Bytes that were sent to the disk.
+    /// Bytes that the kernel counts as sent to the disk: of all pages that were touched.
     pub(crate) written: u64,
+    /// Bytes that it wrote into files, which its log is one of.
+    pub(crate) wrote: u64,
     /// Times that one of its threads waited and was woken.
     pub(crate) wakeups: u64,
 }
@@ -27,6 +29,7 @@ impl Taken {
         Taken {
             cpu: self.cpu.saturating_sub(earlier.cpu),
             written: self.written.saturating_sub(earlier.written),
+            wrote: self.wrote.saturating_sub(earlier.wrote),
             wakeups: self.wakeups.saturating_sub(earlier.wakeups),
         }
     }
@@ -38,6 +41,7 @@ impl Process {
         Ok(Taken {
             cpu: self.cpu()?,
             written: self.field("io", "write_bytes")?,
+            wrote: self.field("io", "wchar")?,
             wakeups: self.wakeups()?,
         })
     }

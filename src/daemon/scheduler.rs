@@ -381,11 +381,13 @@ impl Scheduler {
             }
             self.start_due(&cancelled);
             let (clock, length) = (self.clock.clone(), self.sleep_length());
+            let timed = self.timed.clone();
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
                 Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => self.ended(ended).await?,
                 Some(message) = self.inbox.recv() => self.told(message),
+                () = timed.window_grown() => {}
                 () = clock.sleep(length) => {}
             }
         }

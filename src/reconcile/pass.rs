@@ -84,7 +84,7 @@ pub async fn pass(
     let plan = filter::plan(&begun.facts(subject));
     log_plan(subject.name(), wake, &plan, &begun.observation.look);
     let execution = execute::execute(&subject.client, &plan, &mut begun.memory, cancelled).await?;
-    begun.memory.finish().await?;
+    begun.memory.finish()?;
     log_outcomes(subject.name(), &execution);
     let state = after_execution(subject, &begun, &execution, &plan);
     // The plan after the pass includes the wishes that came while it was under way.
@@ -95,6 +95,7 @@ pub async fn pass(
     if state != begun.remembered {
         store.write_account_state(subject.name(), &state).await?;
     }
+    begun.memory.commit().await?;
     report_of(subject, store, CarriedOut { wake, started, begun, plan, execution, state, wishes })
 }
 

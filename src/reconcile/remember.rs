@@ -106,13 +106,14 @@ impl<'a> PassMemory<'a> {
         self.apply(changes)
     }
 
-    /// Writes down what a look said and no write has taken along, and flushes.
-    pub async fn finish(&mut self) -> Result<(), StoreError> {
-        self.apply(BTreeMap::new())?;
-        self.commit().await
+    /// Writes down what a look said and no write has taken along. That is flushed with the end of
+    /// the pass.
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.apply(BTreeMap::new())
     }
 
-    async fn commit(&mut self) -> Result<(), StoreError> {
+    /// Sees to it that everything is on the disk.
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.is_unflushed) {
             self.ledgers.store.commit().await
         } else {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keys;
 use super::tree::{Gate, Keeper, StoreError, Tree};
+use super::unwritten::{PassTree, Unwritten};
 use super::value::{GrantOnly, TokenValue};
 use crate::coverage::ledger::Ledger;
 use crate::model::channel::{AccountName, ChannelId};
@@ -33,6 +34,7 @@ pub struct Store {
     pub(super) rows: Tree,
     pub(super) rules: Tree,
     pub(super) keeper: Keeper,
+    pub(super) unwritten: Unwritten,
     /// `None` when nothing is held.
     pub(super) held: Option<PendingStates>,
     /// `None` while everything is in memory.
@@ -113,6 +115,7 @@ impl Store {
             rows: tree("rows")?,
             rules: tree("rules")?,
             keeper: keeper.clone(),
+            unwritten: Unwritten::default(),
             held: None,
             db: Arc::new(Mutex::new(Some(db))),
             state_dir: None,
@@ -140,6 +143,7 @@ impl Store {
             rows,
             rules,
             keeper: _,
+            unwritten,
             held,
             db,
             state_dir,
@@ -160,6 +164,7 @@ impl Store {
             rows: rows.kept_by(&keeper),
             rules: rules.kept_by(&keeper),
             keeper,
+            unwritten,
             held,
             db,
             state_dir,
@@ -184,6 +189,7 @@ impl Store {
             rows,
             rules,
             keeper: _,
+            unwritten: _,
             held: _,
             db: _,
             state_dir: _,
@@ -200,6 +206,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<Option<Record>, StoreError> {
+        self.hand_over_of(account);
         self.records.read(&keys::record(account, id))
     }
 
@@ -209,6 +216,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<bool, StoreError> {
+        self.hand_over_of(account);
         self.records.has(&keys::record(account, id))
     }
 
@@ -217,6 +225,7 @@ impl Store {
         &self,
         account: &AccountName,
     ) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
+        self.hand_over_of(account);
         let entries: Vec<(Vec<u8>, Record)> = self.records.scan(&keys::records_of(account))?;
         Ok(entries.into_iter().map(|(_, record)| (record.id, record)).collect())
     }
@@ -226,6 +235,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub fn ids(&self, account: &AccountName) -> Result<Vec<ChannelId>, StoreError> {
+        self.hand_over_of(account);
         let keys = self.records.keys_that(&keys::records_of(account), |_| true)?;
         Ok(keys.iter().filter_map(|key| keys::id_of(key)).collect())
     }
@@ -236,6 +246,7 @@ impl Store {
         &self,
         mut see: impl FnMut(AccountName, Option<Grant>),
     ) -> Result<(), StoreError> {
+        self.hand_over()?;
         self.records.each("", |key, record: GrantOnly| {
             if let Some(account) = keys::account_of(key) {
                 see(account, record.grant);
@@ -259,7 +270,9 @@ impl Store {
         changes: &BTreeMap<ChannelId, Option<Record>>,
     ) -> Result<(), StoreError> {
         let changes = changes.iter();
-        self.records.set(changes.map(|(id, record)| (keys::record(account, *id), record.as_ref())))
+        let entry =
+            |(id, record): (&ChannelId, _)| (keys::record(account, *id), Option::as_ref(record));
+        self.put_off(PassTree::Records, changes.map(entry))
     }
 
     /// Sets and removes (`None`) ledgers and records of one account, in this order. They are on the
@@ -274,28 +287,9 @@ impl Store {
         self.set_records(account, records)
     }
 
-    /// Sees to it that everything that was set is on the disk. The thread waits for the disk.
-    pub fn flush(&self) -> Result<(), StoreError> {
-        self.records.flush()
-    }
-
-    /// The same for many at once: one flush serves all who wait for one when it begins. It returns
-    /// when everything that was set before it was called is on the disk.
-    ///
-    /// # Errors
-    /// When the store fails. Nobody is told of another's failure: each of them tries by itself.
-    pub async fn commit(&self) -> Result<(), StoreError> {
-        let progress = &self.keeper.progress;
-        let wanted = progress.written();
-        let _turn = progress.turn.lock().await;
-        if progress.flushed() >= wanted {
-            return Ok(());
-        }
-        waiting_for_the_disk(|| self.flush())
-    }
-
     /// The stored state of an account.
     pub(super) fn stored_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
+        self.hand_over_of(account);
         Ok(self.accounts.read(account.as_str())?.unwrap_or_default())
     }
 
@@ -305,11 +299,13 @@ impl Store {
         states: impl IntoIterator<Item = (&'a AccountName, &'a AccountState)>,
     ) -> Result<(), StoreError> {
         let states = states.into_iter();
-        self.accounts.set(states.map(|(account, state)| (account.to_string(), Some(state))))
+        let entry = |(account, state): (&AccountName, _)| (account.to_string(), Some(state));
+        self.put_off(PassTree::Accounts, states.map(entry))
     }
 
     /// The remembered state of an account's token.
     pub fn token(&self, account: &AccountName) -> Result<Option<TokenState>, StoreError> {
+        self.hand_over_of(account);
         let value: Option<TokenValue> = self.tokens.read(account.as_str())?;
         Ok(value.map(TokenValue::into_state))
     }
@@ -323,17 +319,8 @@ impl Store {
         account: &AccountName,
         state: &TokenState,
     ) -> Result<(), StoreError> {
-        self.tokens.set([(account.to_string(), Some(TokenValue::of(state)))])?;
+        self.put_off(PassTree::Tokens, [(account.to_string(), Some(TokenValue::of(state)))])?;
         self.commit().await
-    }
-}
-
-/// Waits on this thread. Where a runtime has several, the other tasks of this one go on.
-fn waiting_for_the_disk<T>(wait: impl FnOnce() -> T) -> T {
-    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
-    match flavor {
-        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
-        Ok(_) | Err(_) => wait(),
     }
 }
 
@@ -363,59 +350,3 @@ const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
 
 pub(super) const DATABASE: &str = "db";
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{acme, minutes, state};
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_commit_returns_when_what_was_set_before_it_is_flushed_whoever_flushed_it() {
-        let store = Store::temporary().unwrap();
-        let mut commits = tokio::task::JoinSet::new();
-        for minute in 0..40 {
-            let store = store.clone();
-            commits.spawn(async move {
-                let said = AccountState { looked_at: Some(minutes(minute)), ..state() };
-                let name: AccountName = format!("a{minute}").parse().unwrap();
-                store.set_states([(&name, &said)]).unwrap();
-                let written = store.keeper.progress.written();
-                store.commit().await.unwrap();
-                assert!(store.keeper.progress.flushed() >= written);
-            });
-        }
-        commits.join_all().await;
-        assert_eq!(store.keeper.progress.flushed(), store.keeper.progress.written());
-    }
-
-    #[tokio::test]
-    async fn what_is_written_is_on_the_disk_when_the_write_returns() {
-        let store = Store::temporary().unwrap();
-        let record = crate::testing::record(&crate::testing::spec(1));
-        let progress = &store.keeper.progress;
-        store.write_records(&acme(), &[(record.id, Some(record))].into()).unwrap();
-        assert_eq!((progress.written(), progress.flushed()), (1, 1));
-        store.write_account_state(&acme(), &state()).await.unwrap();
-        assert_eq!((progress.written(), progress.flushed()), (2, 2));
-    }
-
-    #[tokio::test]
-    async fn who_comes_while_another_has_the_turn_is_served_by_it() {
-        let store = Store::temporary().unwrap();
-        let progress = &store.keeper.progress;
-        let turn = progress.turn.lock().await;
-        store.set_states([(&acme(), &state())]).unwrap();
-        let mut commit = Box::pin(store.commit());
-        assert!(polled(commit.as_mut()).is_pending());
-        store.flush().unwrap();
-        let flushed = progress.flushed();
-        store.set_states([(&acme(), &state())]).unwrap();
-        drop(turn);
-        commit.await.unwrap();
-        assert_eq!(progress.flushed(), flushed, "it flushed for what came after it");
-    }
-
-    fn polled<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
-        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
-    }
-}

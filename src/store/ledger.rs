@@ -13,6 +13,7 @@ use crate::model::time::{Timestamp, span};
 use super::database::Store;
 use super::keys;
 use super::tree::StoreError;
+use super::unwritten::PassTree;
 
 impl Store {
     /// The ledger of one channel.
@@ -21,6 +22,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<Option<Ledger>, StoreError> {
+        self.hand_over_of(account);
         self.ledgers.read(&keys::record(account, id))
     }
 
@@ -29,12 +31,14 @@ impl Store {
         &self,
         account: &AccountName,
     ) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
+        self.hand_over_of(account);
         let entries: Vec<(Vec<u8>, Ledger)> = self.ledgers.scan(&keys::records_of(account))?;
         Ok(entries.into_iter().map(|(_, ledger)| (ledger.id, ledger)).collect())
     }
 
     /// The accounts that have ledgers: also those that are declared no longer.
     pub fn ledger_accounts(&self) -> Result<BTreeSet<AccountName>, StoreError> {
+        self.hand_over()?;
         let (mut names, mut from) = (BTreeSet::new(), Vec::new());
         while let Some(key) = self.ledgers.first_key_from(&from)? {
             from = keys::after_account_of(&key);
@@ -64,7 +68,8 @@ impl Store {
             account,
             changes.iter().filter(|(_, ledger)| ledger.is_none()).map(|(id, _)| *id),
         )?;
-        self.ledgers.set(changes.iter().map(|(id, ledger)| (keys::record(account, *id), *ledger)))
+        let entry = |(id, ledger): &(ChannelId, _)| (keys::record(account, *id), *ledger);
+        self.put_off(PassTree::Ledgers, changes.iter().map(entry))
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::Serialize;
@@ -68,31 +67,6 @@ pub(super) struct Keeper {
     pub(super) gate: Option<Gate>,
     /// The reason why something is in memory only.
     pub(super) trouble: Arc<Mutex<Option<String>>>,
-    /// How far the disk is.
-    pub(super) progress: Arc<Progress>,
-}
-
-/// How many batches were written, and how many of them are on the disk for certain.
-#[derive(Default)]
-pub(super) struct Progress {
-    written: AtomicU64,
-    flushed: AtomicU64,
-    /// Whoever flushes for others has it.
-    pub(super) turn: tokio::sync::Mutex<()>,
-}
-
-impl Progress {
-    pub(super) fn written(&self) -> u64 {
-        self.written.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn flushed(&self) -> u64 {
-        self.flushed.load(Ordering::SeqCst)
-    }
-
-    fn reached(&self, written: u64) {
-        self.flushed.fetch_max(written, Ordering::SeqCst);
-    }
 }
 
 /// The place of a tree's entries.
@@ -104,7 +78,7 @@ enum Place {
 /// Values by key, as bytes.
 type TreeEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 /// An entry to be set, or removed (`None`).
-type EntryChange = (Vec<u8>, Option<Vec<u8>>);
+pub(super) type EntryChange = (Vec<u8>, Option<Vec<u8>>);
 
 impl Keeper {
     pub(super) fn trouble(&self) -> Option<String> {
@@ -232,11 +206,7 @@ impl Tree {
         &self,
         entries: impl IntoIterator<Item = (String, Option<T>)>,
     ) -> Result<(), StoreError> {
-        let mut changes =
-            entries.into_iter().map(|(key, value)| -> Result<EntryChange, StoreError> {
-                let json = value.map(|value| self.json(&key, &value)).transpose()?;
-                Ok((key.into_bytes(), json))
-            });
+        let mut changes = entries.into_iter().map(|(key, value)| self.change(key, value));
         loop {
             let batch = changes.by_ref().take(BATCH_MAX).collect::<Result<Vec<_>, _>>()?;
             if batch.is_empty() {
@@ -244,6 +214,16 @@ impl Tree {
             }
             self.put(&batch)?;
         }
+    }
+
+    /// An entry to be set, or removed (`None`), as bytes.
+    pub(super) fn change<T: Serialize>(
+        &self,
+        key: String,
+        value: Option<T>,
+    ) -> Result<EntryChange, StoreError> {
+        let json = value.map(|value| self.json(&key, &value)).transpose()?;
+        Ok((key.into_bytes(), json))
     }
 
     /// Changes one entry, with nobody else's change in between, and flushes. `None` is an entry
@@ -278,20 +258,14 @@ impl Tree {
     /// what was set in the others too.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Disk(tree) if self.keeper.trouble().is_none() => {
-                let written = self.keeper.progress.written();
-                match flush(tree) {
-                    Ok(()) => {
-                        self.keeper.progress.reached(written);
-                        Ok(())
-                    }
-                    Err(error) if self.keeper.goes_on => {
-                        self.keeper.set_trouble(Some(error.chain()));
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
+            Place::Disk(tree) if self.keeper.trouble().is_none() => match flush(tree) {
+                Ok(()) => Ok(()),
+                Err(error) if self.keeper.goes_on => {
+                    self.keeper.set_trouble(Some(error.chain()));
+                    Ok(())
                 }
-            }
+                Err(error) => Err(error),
+            },
             // The disk has failed; the next write moves this tree into memory.
             Place::Disk(_) | Place::Memory(_) => Ok(()),
         }
@@ -347,7 +321,8 @@ impl Tree {
         Ok(())
     }
 
-    fn put(&self, changes: &[EntryChange]) -> Result<(), StoreError> {
+    /// Sets and removes entries, in batches, without a flush.
+    pub(super) fn put(&self, changes: &[EntryChange]) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         self.put_at(&mut place, changes)
     }
@@ -385,16 +360,13 @@ impl Tree {
     fn to_disk(&self, tree: &sled::Tree, changes: &[EntryChange]) -> Result<(), StoreError> {
         let gate = self.keeper.gate.as_ref().map_or(Ok(()), |gate| gate());
         gate.map_err(|source| StoreError::Sled { doing: "write", source: source.into() })?;
-        let mut batch = sled::Batch::default();
-        for (key, value) in changes {
-            match value {
-                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
-                None => batch.remove(key.as_slice()),
-            }
-        }
-        tree.apply_batch(batch).map_err(|source| StoreError::Sled { doing: "write", source })?;
-        self.keeper.progress.written.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        let written = match changes {
+            // sled begins a batch with a write of its own. One change is whole without it.
+            [(key, Some(value))] => tree.insert(key, value.as_slice()).map(drop),
+            [(key, None)] => tree.remove(key).map(drop),
+            changes => tree.apply_batch(batch(changes)),
+        };
+        written.map_err(|source| StoreError::Sled { doing: "write", source })
     }
 
     fn visit(
@@ -441,6 +413,17 @@ impl Tree {
 /// more time.)
 fn touch(tree: &sled::Tree, key: &[u8]) -> Result<(), StoreError> {
     tree.contains_key(key).map(drop).map_err(|source| StoreError::Sled { doing: "scan", source })
+}
+
+fn batch(changes: &[EntryChange]) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+            None => batch.remove(key.as_slice()),
+        }
+    }
+    batch
 }
 
 fn flush(tree: &sled::Tree) -> Result<(), StoreError> {

@@ -34,6 +34,11 @@ impl Timed {
         self.window.size()
     }
 
+    /// Waits until more may be served at once than when this was asked last. For one who waits.
+    pub(crate) async fn window_grown(&self) {
+        self.window.grown().await;
+    }
+
     /// How long calls took so far.
     pub(crate) fn latencies(&self) -> Latencies {
         self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone()

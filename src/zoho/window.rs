@@ -12,13 +12,18 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::model::exchange::Response;
 
 use super::transport::TransportError;
 
 /// The window, shared by whoever sends and whoever decides how many may.
 #[derive(Debug, Default)]
-pub(crate) struct Window(Mutex<WindowState>);
+pub(crate) struct Window {
+    state: Mutex<WindowState>,
+    grew: Notify,
+}
 
 #[derive(Debug)]
 struct WindowState {
@@ -41,11 +46,19 @@ impl Window {
             Ok(response) => response.status == TOO_MANY,
             Err(TransportError::NotSent(_) | TransportError::Lost(_)) => true,
         };
-        self.state().add(is_trouble);
+        let grows = self.state().add(is_trouble);
+        if grows {
+            self.grew.notify_one();
+        }
+    }
+
+    /// Waits until it has grown since this was asked last. For one who waits.
+    pub(crate) async fn grown(&self) {
+        self.grew.notified().await;
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, WindowState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,12 +69,14 @@ impl Default for WindowState {
 }
 
 impl WindowState {
-    fn add(&mut self, is_trouble: bool) {
+    /// Returns whether it grows.
+    fn add(&mut self, is_trouble: bool) -> bool {
         self.ended += 1;
         self.troubled += usize::from(is_trouble);
         if self.ended < self.size {
-            return;
+            return false;
         }
+        let before = self.size;
         if self.troubled * TROUBLED_MAX >= self.ended {
             self.has_met_trouble = true;
             self.size = (self.size / 2).max(MIN);
@@ -71,6 +86,7 @@ impl WindowState {
             self.size = (self.size * 2).min(MAX);
         }
         (self.ended, self.troubled) = (0, 0);
+        self.size > before
     }
 }
 

@@ -230,7 +230,8 @@ async fn a_call_that_the_account_is_forbidden_leaves_no_write_in_doubt() {
         let plan = Plan { probe, ..plan(desk.enables(1..=size), memory.now) };
         let execution = execute(&desk.client, &plan, &mut memory, &desk.cancelled).await.unwrap();
         assert_eq!(execution.outcomes.len() as i64, size, "no step is lost");
-        memory.finish().await.unwrap();
+        memory.finish().unwrap();
+        memory.commit().await.unwrap();
         let kept = desk.store.ledgers(&name).unwrap();
         let doubted: Vec<_> = kept.values().filter(|ledger| ledger.doubt.is_some()).collect();
         assert!(doubted.is_empty(), "{probe:?} of {size}: {doubted:?}");
@@ -295,13 +296,15 @@ async fn only_a_write_of_whole_channels_that_all_went_well_tells_how_many_fit() 
 async fn a_record_that_changed_is_flushed_even_where_no_ledger_did() {
     let (desk, name) = (Desk::new(), account().name);
     let mut memory = desk.memory(&name, BTreeMap::new());
-    memory.finish().await.unwrap();
+    memory.finish().unwrap();
+    memory.commit().await.unwrap();
     assert!(!memory.is_unflushed, "nothing was written");
     let taken = step(1, Action::TakeOver(Arc::new(spec(1, &["Deals.all"]))), Reason::TakenOver);
     let times = desk.client.times_since(desk.client.clock().elapsed());
     memory.outcomes(&[taken], &[Outcome::Done(None)], times).unwrap();
     assert!(memory.is_unflushed);
-    memory.finish().await.unwrap();
+    memory.finish().unwrap();
+    memory.commit().await.unwrap();
     assert!(!memory.is_unflushed);
 }
 

@@ -1,0 +1,331 @@
+//! Entries that passes have set and that wait to be handed to sled, of many accounts at once.
+//!
+//! sled begins every batch with a write of its own, and writes again what is around a change. So
+//! the changes of many passes go in common batches, which whoever flushes hands over: one of each
+//! tree, in the order of [`PassTree`], so that a ledger comes before its record and both before the
+//! account's state. Whoever reads of an account hands over what waits of it before.
+//!
+//! No more than a batch of each tree waits. When a change would make it more, all of it is handed
+//! over first, so that no change of a batch's length or less is divided.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use super::database::Store;
+use super::tree::{BATCH_MAX, EntryChange, StoreError, Tree};
+use crate::model::channel::AccountName;
+
+/// The trees that passes write, in the order in which they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PassTree {
+    Ledgers,
+    Records,
+    Accounts,
+    Tokens,
+}
+
+/// What waits, shared by all clones of a store.
+#[derive(Clone, Default)]
+pub(super) struct Unwritten(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Whoever hands over has it, so that nothing older comes over what is newer.
+    handing: Mutex<()>,
+    /// Whoever flushes for others has it.
+    turn: tokio::sync::Mutex<()>,
+    /// How many changes were set, and how many of them are on the disk for certain.
+    set: AtomicU64,
+    flushed: AtomicU64,
+}
+
+/// Values by key, as bytes; `None` is an entry to be removed.
+type Waiting = BTreeMap<PassTree, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+
+impl Unwritten {
+    /// How many changes were set so far.
+    pub(super) fn set(&self) -> u64 {
+        self.0.set.load(Ordering::SeqCst)
+    }
+
+    /// How many of them are on the disk for certain.
+    pub(super) fn flushed(&self) -> u64 {
+        self.0.flushed.load(Ordering::SeqCst)
+    }
+
+    /// Takes these in, unless there is no room for all of them.
+    fn add(&self, tree: PassTree, changes: &mut Vec<EntryChange>) -> bool {
+        let mut waiting = self.waiting();
+        let entries = waiting.entry(tree).or_default();
+        if entries.len() + changes.len() > BATCH_MAX {
+            return false;
+        }
+        entries.extend(changes.drain(..));
+        self.0.set.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+
+    /// True when something of this account waits.
+    fn has(&self, account: &AccountName) -> bool {
+        let is_of = |key: &[u8]| {
+            let rest = key.strip_prefix(account.as_str().as_bytes());
+            rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
+        };
+        self.waiting().values().any(|entries| {
+            let from = entries.range(account.as_str().as_bytes().to_vec()..);
+            from.take_while(|(key, _)| key.starts_with(account.as_str().as_bytes()))
+                .any(|(key, _)| is_of(key))
+        })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handing(&self) -> MutexGuard<'_, ()> {
+        self.0.handing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// Sets and removes (`None`) entries of a tree. They are on the disk once it is
+    /// [flushed](Store::flush).
+    pub(super) fn put_off<T: Serialize>(
+        &self,
+        tree: PassTree,
+        entries: impl IntoIterator<Item = (String, Option<T>)>,
+    ) -> Result<(), StoreError> {
+        let mut entries = entries.into_iter();
+        loop {
+            let batch = entries.by_ref().take(BATCH_MAX);
+            let batch = batch.map(|(key, value)| self.tree_of(tree).change(key, value));
+            let mut batch = batch.collect::<Result<Vec<_>, _>>()?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            while !self.unwritten.add(tree, &mut batch) {
+                self.hand_over_all(&self.unwritten.handing())?;
+            }
+        }
+    }
+
+    /// Hands over what waits of an account, before something of it is read.
+    pub(super) fn hand_over_of(&self, account: &AccountName) {
+        let handing = self.unwritten.handing();
+        if self.unwritten.has(account) {
+            // Whoever set it is told of the failure when it flushes. What is stored can be read.
+            let _told = self.hand_over_all(&handing);
+        }
+    }
+
+    /// Hands over all that waits. It is on the disk once it is [flushed](Store::flush).
+    pub(super) fn hand_over(&self) -> Result<(), StoreError> {
+        self.hand_over_all(&self.unwritten.handing())
+    }
+
+    /// Whoever fails leaves what is not handed over to those who try after it.
+    fn hand_over_all(&self, _handing: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+        let taken = std::mem::take(&mut *self.unwritten.waiting());
+        let mut result = Ok(());
+        for (tree, entries) in taken {
+            let changes: Vec<EntryChange> = entries.into_iter().collect();
+            if result.is_ok() {
+                result = self.tree_of(tree).put(&changes);
+            }
+            if result.is_err() {
+                let mut waiting = self.unwritten.waiting();
+                let entries = waiting.entry(tree).or_default();
+                for (key, value) in changes {
+                    entries.entry(key).or_insert(value);
+                }
+            }
+        }
+        result
+    }
+
+    fn tree_of(&self, tree: PassTree) -> &Tree {
+        match tree {
+            PassTree::Ledgers => &self.ledgers,
+            PassTree::Records => &self.records,
+            PassTree::Accounts => &self.accounts,
+            PassTree::Tokens => &self.tokens,
+        }
+    }
+
+    /// Sees to it that everything that was set is on the disk. The thread waits for the disk.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let set = self.unwritten.set();
+        self.hand_over()?;
+        self.records.flush()?;
+        self.unwritten.0.flushed.fetch_max(set, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The same for many at once: one flush serves all who wait for one when it begins. It returns
+    /// when everything that was set before it was called is on the disk.
+    ///
+    /// # Errors
+    /// When the store fails. Nobody is told of another's failure: each of them tries by itself.
+    pub async fn commit(&self) -> Result<(), StoreError> {
+        let wanted = self.unwritten.set();
+        let _turn = self.unwritten.0.turn.lock().await;
+        if self.unwritten.flushed() >= wanted {
+            return Ok(());
+        }
+        self.others_come().await;
+        waiting_for_the_disk(|| self.flush())
+    }
+
+    /// Gives the runtime a turn, and another one for as long as each brings something to flush:
+    /// whoever is about to wait for the disk as well shares this flush. One account alone gives one.
+    async fn others_come(&self) {
+        let mut set = self.unwritten.set();
+        for _ in 0..TURNS_MAX {
+            tokio::task::yield_now().await;
+            let came = self.unwritten.set();
+            if came == set {
+                return;
+            }
+            set = came;
+        }
+    }
+}
+
+/// Waits on this thread. Where a runtime has several, the other tasks of this one go on.
+fn waiting_for_the_disk<T>(wait: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        Ok(_) | Err(_) => wait(),
+    }
+}
+
+/// The most turns that a flush waits for others.
+const TURNS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap as Map;
+
+    use super::*;
+    use crate::model::record::AccountState;
+    use crate::testing::{acme, id, minutes, record, spec, state};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_commit_returns_when_what_was_set_before_it_is_flushed_whoever_flushed_it() {
+        let store = Store::temporary().unwrap();
+        let mut commits = tokio::task::JoinSet::new();
+        for minute in 0..40 {
+            let store = store.clone();
+            commits.spawn(async move {
+                let said = AccountState { looked_at: Some(minutes(minute)), ..state() };
+                let name: AccountName = format!("a{minute}").parse().unwrap();
+                store.set_states([(&name, &said)]).unwrap();
+                let set = store.unwritten.set();
+                store.commit().await.unwrap();
+                assert!(store.unwritten.flushed() >= set);
+            });
+        }
+        commits.join_all().await;
+        assert_eq!(store.unwritten.flushed(), store.unwritten.set());
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_on_the_disk_when_the_write_returns() {
+        let store = Store::temporary().unwrap();
+        let record = record(&spec(1));
+        let progress = || (store.unwritten.set(), store.unwritten.flushed());
+        store.write_records(&acme(), &[(record.id, Some(record))].into()).unwrap();
+        assert_eq!(progress(), (1, 1));
+        store.write_account_state(&acme(), &state()).await.unwrap();
+        assert_eq!(progress(), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_another_has_the_turn_is_served_by_it() {
+        let store = Store::temporary().unwrap();
+        let turn = store.unwritten.0.turn.lock().await;
+        store.set_states([(&acme(), &state())]).unwrap();
+        let mut commit = Box::pin(store.commit());
+        assert!(polled(commit.as_mut()).is_pending());
+        store.flush().unwrap();
+        let flushed = store.unwritten.flushed();
+        store.set_states([(&acme(), &state())]).unwrap();
+        drop(turn);
+        commit.await.unwrap();
+        assert_eq!(store.unwritten.flushed(), flushed, "it flushed for what came after it");
+    }
+
+    fn polled<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn what_many_accounts_say_at_once_goes_in_one_batch_of_each_tree() {
+        let (store, batches) = counted();
+        let mut commits = Vec::new();
+        for n in 0..20 {
+            let name: AccountName = format!("a{n}").parse().unwrap();
+            let store = store.clone();
+            commits.push(tokio::spawn(async move {
+                let changes = Map::from([(id(1), Some(record(&spec(1))))]);
+                store.set_channels(&name, &[], &changes).unwrap();
+                store.set_states([(&name, &state())]).unwrap();
+                store.commit().await.unwrap();
+            }));
+        }
+        for commit in commits {
+            commit.await.unwrap();
+        }
+        assert_eq!(batches.load(Ordering::SeqCst), 2, "records, and states");
+    }
+
+    #[test]
+    fn what_waits_is_read_and_bounded_and_a_change_is_not_divided() {
+        let (store, batches) = counted();
+        let many = |from: i64, to: i64| -> Map<_, _> {
+            (from..to).map(|n| (id(n), Some(record(&spec(n))))).collect()
+        };
+        store.set_channels(&acme(), &[], &many(1, 151)).unwrap();
+        assert_eq!(batches.load(Ordering::SeqCst), 0, "it waits");
+        let neighbour = "acme-two".parse().unwrap();
+        store.set_channels(&neighbour, &[], &many(1, 101)).unwrap();
+        assert_eq!(batches.load(Ordering::SeqCst), 1, "the first went before the second came");
+        assert_eq!(store.records(&acme()).unwrap().len(), 150);
+        assert_eq!(batches.load(Ordering::SeqCst), 1, "nothing waited of the one that was read");
+        assert_eq!(store.records(&neighbour).unwrap().len(), 100);
+        assert_eq!(batches.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_disk_that_fails_leaves_what_waits_for_the_next_try() {
+        let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let is_failing = fails.clone();
+        let store = Store::temporary().unwrap().gated(Arc::new(move || {
+            let fails = is_failing.load(Ordering::SeqCst);
+            if fails { Err(std::io::Error::other("full")) } else { Ok(()) }
+        }));
+        store.set_states([(&acme(), &state())]).unwrap();
+        assert!(store.flush().is_err() && store.flush().is_err());
+        assert_eq!(store.stored_state(&acme()).unwrap(), AccountState::default());
+        assert_eq!(store.unwritten.flushed(), 0);
+        fails.store(false, Ordering::SeqCst);
+        store.flush().unwrap();
+        assert_eq!(store.stored_state(&acme()).unwrap(), state());
+        assert_eq!(store.unwritten.flushed(), store.unwritten.set());
+    }
+
+    fn counted() -> (Store, Arc<AtomicU64>) {
+        let batches = Arc::new(AtomicU64::new(0));
+        let counts = batches.clone();
+        let store = Store::temporary().unwrap().gated(Arc::new(move || {
+            counts.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }));
+        (store, batches)
+    }
+}
