@@ -31,6 +31,9 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// Time since some fixed instant, for "how long did it take". It never jumps, and may stand
     /// still while the machine sleeps.
     fn elapsed(&self) -> Duration;
+    /// Time since some fixed instant that goes on while the machine sleeps. It never jumps. Between
+    /// two readings lies how old something has become, whatever happened to the process meanwhile.
+    fn boot(&self) -> Duration;
     /// Waits for this much of the clock's time.
     fn sleep(&self, length: Duration) -> Sleep<'_>;
     /// True when whoever reads the machine's own clock may time things for this one.
@@ -67,6 +70,11 @@ impl Clock for SystemClock {
 
     fn elapsed(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn boot(&self) -> Duration {
+        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(boot).unwrap_or_default()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
@@ -112,6 +120,10 @@ impl Clock for VirtualClock {
 
     fn elapsed(&self) -> Duration {
         self.origin.elapsed() * self.speed
+    }
+
+    fn boot(&self) -> Duration {
+        self.elapsed()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
@@ -185,6 +197,10 @@ impl Clock for PacedClock {
 
     fn elapsed(&self) -> Duration {
         self.inner.elapsed().saturating_mul(self.pace.speed)
+    }
+
+    fn boot(&self) -> Duration {
+        self.inner.boot().saturating_mul(self.pace.speed)
     }
 
     fn sleep(&self, length: Duration) -> Sleep<'_> {

@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 
 /// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and
 /// nobody sees `cli`.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("telemetry", &[]),
     ("files", &[]),
+    ("leash", &["clock"]),
+    ("engine", &["model", "clock"]),
     ("plan", &["model"]),
     ("config", &["model", "files"]),
-    ("store", &["model", "coverage", "backfill", "files"]),
+    ("store", &["model", "coverage", "backfill", "files", "engine"]),
     ("coverage", &["model"]),
     ("backfill", &["model", "coverage"]),
-    ("zoho", &["model", "clock", "files"]),
+    ("zoho", &["model", "clock", "files", "leash"]),
     ("carrier", &["model", "clock", "zoho", "simulator"]),
     ("reconcile", &["model", "clock", "plan", "store", "coverage", "backfill", "zoho"]),
     ("expose", &["model", "clock", "plan", "coverage", "backfill", "reconcile"]),
@@ -31,10 +33,12 @@ const SOURCES: [&str; 3] = ["src", "crates/core/src", "crates/simulator/src"];
 
 /// The daemon wires: it sees everything but the command line and the simulator, which has to stay a
 /// feature.
-const DAEMON: [&str; 12] = [
+const DAEMON: [&str; 14] = [
     "model",
     "backfill",
     "clock",
+    "engine",
+    "leash",
     "files",
     "config",
     "plan",
