@@ -49,7 +49,7 @@ pub(crate) async fn ask<V: Verb>(common: &Common, verb: V) -> anyhow::Result<V::
     let state_dir = state_dir(common);
     match Daemon::connect(&state_dir).await? {
         Some(daemon) => daemon.ask(verb).await,
-        None => Here::open(common, &state_dir, V::USE)?.answer(verb).await,
+        None => Here::open(common, &state_dir, V::USE).await?.answer(verb).await,
     }
 }
 
@@ -361,7 +361,7 @@ impl Daemon {
 }
 
 impl Here {
-    fn open(common: &Common, state_dir: &Path, purpose: Use) -> anyhow::Result<Here> {
+    async fn open(common: &Common, state_dir: &Path, purpose: Use) -> anyhow::Result<Here> {
         let surroundings = Surroundings::of_process();
         let loaded = config::load(&common.config, &surroundings);
         print_problems(&loaded);
@@ -382,7 +382,7 @@ impl Here {
                 .map_err(|error| anyhow::anyhow!(chain(&error)))?;
         if purpose == Use::Change {
             keeps_slack(&desired, &store)?;
-            store.keep_desired(&desired).map_err(|error| anyhow::anyhow!(chain(&error)))?;
+            store.keep_desired(&desired).await.map_err(|error| anyhow::anyhow!(chain(&error)))?;
         }
         let carriers = Carriers::all(network(&desired.settings)?);
         let file = common.config.display().to_string();

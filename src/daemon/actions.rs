@@ -256,7 +256,7 @@ pub fn gaps(
 ///
 /// # Errors
 /// When no channel has that name, the note cannot be kept, or the store fails.
-pub fn ack(
+pub async fn ack(
     fleet: &Fleet,
     store: &Store,
     request: &AckRequest,
@@ -267,7 +267,8 @@ pub fn ack(
     for mut kept in ledgers(fleet, store, request.channel.as_ref(), now)? {
         let before = kept.unacknowledged();
         if kept.acks.acknowledge(&kept.ledger, request.until, kept.zoho_now, note.clone()) {
-            store.write_acks(&kept.account, &[(kept.ledger.id, kept.acks.clone())].into())?;
+            let changed = [(kept.ledger.id, kept.acks.clone())].into();
+            store.write_acks(&kept.account, &changed).await?;
         }
         let left = kept.unacknowledged();
         if before > 0 {
@@ -343,7 +344,7 @@ pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Resu
             plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
         let removals: BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
         if !removals.is_empty() {
-            store.allow_removals(&plan.account, removals)?;
+            store.allow_removals(&plan.account, removals).await?;
         }
     }
     Ok(())
@@ -361,7 +362,7 @@ pub async fn accept_vanished(fleet: &Fleet, store: &Store, which: &Which) -> Res
         let zoho_now = store.account_state(&plan.account)?.zoho_time(plan.at);
         let records = store.records(&plan.account)?;
         let accepted = to_accept(records.into_values(), zoho_now).collect();
-        store.ask(&plan.account, |wishes| wishes.vanished = accepted)?;
+        store.ask(&plan.account, |wishes| wishes.vanished = accepted).await?;
     }
     Ok(())
 }
@@ -383,7 +384,7 @@ pub async fn adopt(
     let url = observed
         .and_then(|observed| observed.notify_urls.iter().next().cloned())
         .ok_or_else(missing)?;
-    store.adopt(&account, spec.id, url.fingerprint())?;
+    store.adopt(&account, spec.id, url.fingerprint()).await?;
     Ok(account)
 }
 
@@ -392,7 +393,7 @@ pub async fn adopt(
 ///
 /// # Errors
 /// When there is no such account or channel.
-pub fn ask_renewal(
+pub async fn ask_renewal(
     fleet: &Fleet,
     store: &Store,
     which: &Which,
@@ -401,7 +402,7 @@ pub fn ask_renewal(
     let only = which.channel.as_ref().map(|address| fleet.channel(address)).transpose()?;
     let only = only.map(|(_, spec)| spec.id);
     for account in fleet.chosen(which)?.keys() {
-        store.ask_renewal(account, only, now)?;
+        store.ask_renewal(account, only, now).await?;
     }
     Ok(())
 }
@@ -411,7 +412,7 @@ pub fn ask_renewal(
 ///
 /// # Errors
 /// When the store fails.
-pub fn pause(
+pub async fn pause(
     store: &Store,
     target: &Chosen,
     now: Timestamp,
@@ -424,6 +425,7 @@ pub fn pause(
             None => pauses.account = Some(Pause { at: now, until }),
         }
     })
+    .await
 }
 
 /// Ends the pause of a target; that of an account with those of all its channels. Says what was
@@ -431,7 +433,11 @@ pub fn pause(
 ///
 /// # Errors
 /// When the store fails.
-pub fn resume(store: &Store, target: &Chosen, now: Timestamp) -> Result<Vec<String>, VerbError> {
+pub async fn resume(
+    store: &Store,
+    target: &Chosen,
+    now: Timestamp,
+) -> Result<Vec<String>, VerbError> {
     let mut resumed = Vec::new();
     for (account, subject) in &target.accounts {
         let paused = store.wishes(account)?.pauses.still_held(now);
@@ -447,17 +453,18 @@ pub fn resume(store: &Store, target: &Chosen, now: Timestamp) -> Result<Vec<Stri
     change_pauses(store, target, |pauses| match target.channel {
         Some(id) => drop(pauses.channels.remove(&id)),
         None => *pauses = Pauses::default(),
-    })?;
+    })
+    .await?;
     Ok(resumed)
 }
 
-fn change_pauses(
+async fn change_pauses(
     store: &Store,
     target: &Chosen,
     change: impl Fn(&mut Pauses),
 ) -> Result<(), VerbError> {
     for account in target.accounts.keys() {
-        store.ask(account, |wishes| change(&mut wishes.pauses))?;
+        store.ask(account, |wishes| change(&mut wishes.pauses)).await?;
     }
     Ok(())
 }

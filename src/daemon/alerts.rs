@@ -118,7 +118,7 @@ impl Alarm {
         let overview = self.overview.borrow_and_update().clone();
         match &alerts.webhook {
             Some(webhook) => self.tell(webhook, &overview, &owner, &alerts).await,
-            None => self.forget(),
+            None => self.forget().await,
         }
         if let Some(heartbeat) = &alerts.heartbeat {
             self.beat(heartbeat, &overview, alerts.heartbeat_interval).await;
@@ -133,7 +133,7 @@ impl Alarm {
         if self.send(Receiver::Webhook, request("POST", webhook.expose(), body)).await {
             self.teller.delivered(&message, now);
             info!(news = news(message.news), "the webhook was told");
-            self.keep();
+            self.keep().await;
         } else {
             self.teller.failed(self.clock.now());
         }
@@ -168,14 +168,14 @@ impl Alarm {
     }
 
     /// Nobody is to be told any more.
-    fn forget(&mut self) {
+    async fn forget(&mut self) {
         if std::mem::take(&mut self.teller).told().is_some() {
-            self.keep();
+            self.keep().await;
         }
     }
 
-    fn keep(&self) {
-        if let Err(error) = self.store.write_told(self.teller.told().as_ref()) {
+    async fn keep(&self) {
+        if let Err(error) = self.store.write_told(self.teller.told().as_ref()).await {
             warn!(
                 error = chain(&error),
                 "the last message cannot be stored, so it may be sent again after a restart"

@@ -190,7 +190,7 @@ impl Backfill {
     /// waits.
     async fn news(&self, account: &AccountName, recoveries: &[Recovery]) -> Result<(), StoreError> {
         if !recoveries.is_empty() {
-            self.store.write_recoveries(account, recoveries)?;
+            self.store.write_recoveries(account, recoveries).await?;
             self.wakes.wake(Some(account.clone()), "backfill").await;
         }
         Ok(())

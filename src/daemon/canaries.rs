@@ -98,7 +98,7 @@ impl CanaryTask {
     /// Sends every canary that is due, few at once. A canary whose facts cannot be read is left for
     /// the next turn.
     async fn turn(&self, fleet: &Fleet) {
-        if let Err(error) = self.forget(fleet) {
+        if let Err(error) = self.forget(fleet).await {
             warn!(
                 error = chain(&error),
                 "the results of canaries that are no longer sent could not be removed"
@@ -150,7 +150,7 @@ impl CanaryTask {
     }
 
     /// Forgets what nobody is asked about any more, so that nothing of it stays open.
-    fn forget(&self, fleet: &Fleet) -> Result<(), StoreError> {
+    async fn forget(&self, fleet: &Fleet) -> Result<(), StoreError> {
         for account in self.store.canary_accounts()? {
             let subject =
                 fleet.subjects.get(&account).filter(|_| fleet.settings.canary_every.is_some());
@@ -163,7 +163,7 @@ impl CanaryTask {
             let gone: BTreeMap<_, _> =
                 known.filter(|url| !urls.contains(url)).map(|url| (url, None)).collect();
             if !gone.is_empty() {
-                self.store.write_canaries(&account, &gone)?;
+                self.store.write_canaries(&account, &gone).await?;
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ async fn send((wakes, clock, transport, store): CanaryMeans, due: Due) {
         Ok(response) => Some(format!("HTTP {}", response.status)),
         Err(why) => Some(why),
     };
-    match keep(&store, &account, url, sent_at, refused) {
+    match keep(&store, &account, url, sent_at, refused).await {
         Ok(true) => wakes.wake(Some(account), "canary").await,
         Ok(false) => {}
         Err(error) => warn!(error = chain(&error), "the result of a canary cannot be stored"),
@@ -192,7 +192,7 @@ async fn send((wakes, clock, transport, store): CanaryMeans, due: Due) {
 }
 
 /// Returns whether an outage began to be known, or is over.
-fn keep(
+async fn keep(
     store: &Store,
     account: &AccountName,
     url: Fingerprint,
@@ -214,7 +214,7 @@ fn keep(
     if is_news && facts.refused.is_none() {
         info!(%account, "canaries are accepted again");
     }
-    store.write_canaries(account, &[(url, Some(facts))].into())?;
+    store.write_canaries(account, &[(url, Some(facts))].into()).await?;
     Ok(is_news)
 }
 

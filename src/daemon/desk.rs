@@ -155,7 +155,7 @@ impl Verb for AckRequest {
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Acked>, VerbError> {
         let fleet = desk.fleet();
-        let acked = actions::ack(&fleet, &desk.store, &self, desk.clock.now())?;
+        let acked = actions::ack(&fleet, &desk.store, &self, desk.clock.now()).await?;
         // A daemon's pass counts the gaps that are left; until then `status` shows the old count.
         let accounts: BTreeSet<&str> = match desk.host {
             Host::Daemon => acked.iter().map(|one| one.account.as_str()).collect(),
@@ -186,7 +186,7 @@ impl Verb for RecoverRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
     async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
-        recover::recover(&desk.fleet(), &desk.store, &self, desk.clock.now())?;
+        recover::recover(&desk.fleet(), &desk.store, &self, desk.clock.now()).await?;
         desk.links.asked.notify_one();
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Verb for SettleRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
     async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
-        recover::settle(&desk.store, &self)?;
+        recover::settle(&desk.store, &self).await?;
         desk.links.asked.notify_one();
         Ok(())
     }
@@ -273,7 +273,7 @@ impl Verb for RenewRequest {
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
         let heard = desk.listen().await?;
-        actions::ask_renewal(&desk.fleet(), &desk.store, &self.0, desk.clock.now())?;
+        actions::ask_renewal(&desk.fleet(), &desk.store, &self.0, desk.clock.now()).await?;
         desk.passes("renew", &self.0, &heard).await
     }
 }
@@ -303,7 +303,7 @@ impl Verb for PauseRequest {
         let now = desk.clock.now();
         let length = self.seconds.map(Duration::from_secs);
         let until = length.map(|length| whole_seconds(after(now, length)));
-        actions::pause(&desk.store, &target, now, until)?;
+        actions::pause(&desk.store, &target, now, until).await?;
         // Where nobody holds the channels there is nobody to be told, and nothing to look at.
         if desk.host == Host::Daemon {
             let heard = desk.listen().await?;
@@ -325,7 +325,7 @@ impl Verb for ResumeRequest {
     async fn answer(self, desk: &Desk) -> Result<Resumed, VerbError> {
         let target = desk.fleet().target(self.target.as_ref())?;
         let heard = desk.listen().await?;
-        let resumed = actions::resume(&desk.store, &target, desk.clock.now())?;
+        let resumed = actions::resume(&desk.store, &target, desk.clock.now()).await?;
         if resumed.is_empty() {
             return Ok(Resumed { resumed, applied: Vec::new() });
         }

@@ -81,8 +81,8 @@ mod tests {
     use crate::model::secret::Fingerprint;
     use crate::zoho::testing::{account, id};
 
-    #[test]
-    fn an_account_changes_its_product_under_its_channels_only_when_that_is_meant() {
+    #[tokio::test]
+    async fn an_account_changes_its_product_under_its_channels_only_when_that_is_meant() {
         let store = Store::temporary().unwrap();
         let of = |product| {
             let mut account = account();
@@ -93,10 +93,10 @@ mod tests {
         };
         let told =
             |product, emptied| refusal(Path::new("c.toml"), &of(product), &store, emptied).unwrap();
-        store.keep_desired(&of(Product::Crm)).unwrap();
+        store.keep_desired(&of(Product::Crm)).await.unwrap();
         assert_eq!(told(Product::Bigin, Emptied::Refused), None, "there are no channels yet");
         let record = Record::new(id(1), "c".parse().unwrap(), Fingerprint(0));
-        store.write_records(&account().name, &[(record.id, Some(record))].into()).unwrap();
+        store.write_records(&account().name, &[(record.id, Some(record))].into()).await.unwrap();
         assert_eq!(told(Product::Crm, Emptied::Refused), None);
         assert_eq!(told(Product::Bigin, Emptied::Allowed), None);
         let why = told(Product::Bigin, Emptied::Refused).unwrap();

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::backfill::{Recovery, State};
 use crate::model::channel::AccountName;
 use crate::model::time::Timestamp;
-use crate::model::wishes::{AskedStretch, Recoveries};
+use crate::model::wishes::{AskedStretch, Recoveries, Wishes};
 use crate::store::Store;
 
 use super::actions::VerbError;
@@ -19,7 +19,7 @@ use super::recoveries::{Fate, RecoverRequest, SettleRequest};
 ///
 /// # Errors
 /// When there is no such channel, the stretch is none, or the store fails.
-pub(crate) fn recover(
+pub(crate) async fn recover(
     fleet: &Fleet,
     store: &Store,
     request: &RecoverRequest,
@@ -35,13 +35,14 @@ pub(crate) fn recover(
     }
     let open = store.recoveries(account)?;
     let asked = AskedStretch { channel: spec.id, from: *since, to, at: now, plan: *plan };
-    store.ask(account, |wishes| {
+    let ask = |wishes: &mut Wishes| {
         let known = &mut wishes.recoveries;
         forget_what_is_over(known, &open);
         known.asked.push(asked);
         let excess = known.asked.len().saturating_sub(ASKED_MAX);
         known.asked.drain(..excess);
-    })?;
+    };
+    store.ask(account, ask).await?;
     Ok(())
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn recover(
 ///
 /// # Errors
 /// When there is none of that id, or it does not wait for a person, or the store fails.
-pub(crate) fn settle(store: &Store, request: &SettleRequest) -> Result<(), VerbError> {
+pub(crate) async fn settle(store: &Store, request: &SettleRequest) -> Result<(), VerbError> {
     let unknown = || VerbError::NoRecovery(request.id.clone());
     let (account, number) = request.id.split_once('/').ok_or_else(unknown)?;
     let account: AccountName = account.parse().map_err(|_| unknown())?;
@@ -64,13 +65,14 @@ pub(crate) fn settle(store: &Store, request: &SettleRequest) -> Result<(), VerbE
         let state = recovery.state.word();
         return Err(VerbError::NotHeld { id: request.id.clone(), state });
     }
-    store.ask(&account, |wishes| {
+    let ask = |wishes: &mut Wishes| {
         forget_what_is_over(&mut wishes.recoveries, &known);
         let _is_new = match request.fate {
             Fate::Release => wishes.recoveries.released.insert(number),
             Fate::Abandon => wishes.recoveries.abandoned.insert(number),
         };
-    })?;
+    };
+    store.ask(&account, ask).await?;
     Ok(())
 }
 

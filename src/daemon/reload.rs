@@ -116,7 +116,7 @@ impl Fresh {
     /// When the store fails. Then nothing is changed.
     pub async fn put_in_force(self, store: &Store, links: &Links) -> Result<(), StoreError> {
         let Fresh { desired, fleet, config } = self;
-        store.keep_desired(&desired)?;
+        store.keep_desired(&desired).await?;
         let fleet = Arc::new(fleet);
         links.send(Message::Replace { fleet: fleet.clone(), config }).await;
         // Over too when the scheduler has ended: the daemon is stopping then.

@@ -136,7 +136,7 @@ async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors), RunError>
     }
     let mut loaded = loaded.take().unwrap_or_else(|| config::load(config, surroundings));
     let (store, store_moved_aside) = open(state_dir, clock.now())?;
-    let wanted = wanted(&mut loaded, config, &store, surroundings, clock.now())?;
+    let wanted = wanted(&mut loaded, config, &store, surroundings, clock.now()).await?;
     let Wanted { desired, unusable, config, opens } =
         wanted.ok_or(RunError::Config(loaded.problems))?;
     let doors = Doors::open(told, &desired.settings, opens, state_dir).await?;

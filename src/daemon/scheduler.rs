@@ -369,15 +369,18 @@ impl Scheduler {
     /// # Errors
     /// When a pass panicked.
     pub async fn run(mut self, cancelled: CancellationToken) -> Result<(), PassDied> {
+        if self.is_holding {
+            self.retire_ledgers().await;
+        }
         while !cancelled.is_cancelled() {
             self.beat();
             self.notice_jumps();
             self.notice_lost_lines();
             if self.clock.elapsed().saturating_sub(self.last_mend) >= MEND_EVERY {
-                self.mend_store();
+                self.mend_store().await;
             }
             if self.clock.elapsed().saturating_sub(self.last_written) >= HELD_MAX {
-                self.write_held();
+                self.write_held().await;
             }
             self.start_due(&cancelled);
             let (clock, length) = (self.clock.clone(), self.sleep_length());
@@ -386,7 +389,7 @@ impl Scheduler {
                 biased;
                 () = cancelled.cancelled() => {}
                 Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => self.ended(ended).await?,
-                Some(message) = self.inbox.recv() => self.told(message),
+                Some(message) = self.inbox.recv() => self.told(message).await,
                 () = timed.window_grown() => {}
                 () = clock.sleep(length) => {}
             }
@@ -400,8 +403,8 @@ impl Scheduler {
                 () = clock.sleep(length) => {}
             }
         }
-        self.write_held();
-        self.mend_store();
+        self.write_held().await;
+        self.mend_store().await;
         if let Some(why) = self.store.trouble() {
             error!(
                 error = why,
@@ -500,7 +503,7 @@ impl Scheduler {
         };
         if !self.fleet.borrow().subjects.contains_key(&account) {
             self.slots.remove(&account);
-            self.retire_ledgers();
+            self.retire_ledgers().await;
             return Ok(());
         }
         let Some(slot) = self.slots.get_mut(&account) else { return Ok(()) };
@@ -582,7 +585,7 @@ impl Scheduler {
         }
     }
 
-    fn told(&mut self, message: Message) {
+    async fn told(&mut self, message: Message) {
         match message {
             Message::Wake { account, why, done } => {
                 let waiter = |(tell, until)| Waiter { tell: Mutex::new(Some(tell)), until };
@@ -599,6 +602,9 @@ impl Scheduler {
                 self.fleet.send_replace(fleet);
                 self.publish(|overview| overview.config = config);
                 self.hold_fleet("reload");
+                if self.is_holding {
+                    self.retire_ledgers().await;
+                }
             }
             Message::Credentials { former, subject } => self.take_over(&former, subject),
             Message::ConfigRefused(problems) => {
@@ -670,9 +676,6 @@ impl Scheduler {
                 self.wake(name, why, None);
             }
         }
-        if self.is_holding {
-            self.retire_ledgers();
-        }
         let is_declared = |name: &AccountName| {
             fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name)
         };
@@ -691,18 +694,20 @@ impl Scheduler {
 
     /// The ledgers of accounts that are declared no longer come to their end. A pass under way
     /// holds its account's ledgers and writes them back: they wait for it.
-    fn retire_ledgers(&self) {
+    async fn retire_ledgers(&mut self) {
         let fleet = self.fleet.borrow().clone();
         let is_held = |name: &AccountName| {
             fleet.subjects.contains_key(name)
                 || fleet.unusable.contains_key(name)
                 || self.slots.contains_key(name)
         };
-        let retired = self.store.ledger_accounts().and_then(|names| {
-            let mut gone = names.iter().filter(|name| !is_held(name));
-            gone.try_for_each(|name| cover::retire(&self.store, name, self.clock.now()))
-        });
-        if let Err(error) = retired {
+        let retiring = async {
+            for name in self.store.ledger_accounts()?.iter().filter(|name| !is_held(name)) {
+                cover::retire(&self.store, name, self.clock.now()).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = retiring.await {
             warn!(
                 error = chain(&error),
                 "the ledgers of accounts that are no longer declared could not be closed"
@@ -743,12 +748,12 @@ impl Scheduler {
 
     /// A store that went on in memory is brought back to its disk as soon as that can be written
     /// again.
-    fn mend_store(&mut self) {
+    async fn mend_store(&mut self) {
         if self.store.trouble().is_none() {
             return;
         }
         self.last_mend = self.clock.elapsed();
-        match self.store.mend(self.clock.now()) {
+        match self.store.mend(self.clock.now()).await {
             Ok(()) => {
                 info!("the store is written to its disk again");
                 self.publish(|overview| overview.store_failed = None);
@@ -758,9 +763,9 @@ impl Scheduler {
     }
 
     /// Writes the pending states of the store to its disk.
-    fn write_held(&mut self) {
+    async fn write_held(&mut self) {
         self.last_written = self.clock.elapsed();
-        if let Err(error) = self.store.write_held() {
+        if let Err(error) = self.store.write_held().await {
             warn!(error = chain(&error), "the times of the last looks could not be stored");
         }
     }

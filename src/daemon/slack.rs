@@ -136,8 +136,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn too_little_slack_is_refused_at_first_and_held_where_the_store_has_it() {
+    #[tokio::test]
+    async fn too_little_slack_is_refused_at_first_and_held_where_the_store_has_it() {
         let wanted = desired(&(channel("a", THIN) + &channel("b", THIN) + &channel("c", "")));
         let store = Store::temporary().unwrap();
         let first = judged_by_store(&wanted, &store).unwrap();
@@ -148,12 +148,12 @@ mod tests {
         );
         assert!(first.refused[0].contains("config.toml:9: "), "{first:?}");
 
-        store.keep_desired(&desired(&(channel("a", THIN) + &channel("b", "")))).unwrap();
+        store.keep_desired(&desired(&(channel("a", THIN) + &channel("b", "")))).await.unwrap();
         let then = judged_by_store(&wanted, &store).unwrap();
         assert!(then.held[0].contains("1 channel of account acme, as a"), "{then:?}");
         assert!(then.refused[0].contains("1 channel of account acme, as b"), "{then:?}");
 
-        store.keep_desired(&wanted).unwrap();
+        store.keep_desired(&wanted).await.unwrap();
         let all = judged_by_store(&wanted, &store).unwrap();
         assert!(all.refused.is_empty() && all.held[0].contains("2 channels"), "{all:?}");
     }

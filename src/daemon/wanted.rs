@@ -32,7 +32,7 @@ pub(super) struct Wanted {
 }
 
 /// Finds it; `None` when the config cannot be used and the store holds no earlier state.
-pub(super) fn wanted(
+pub(super) async fn wanted(
     loaded: &mut Loaded,
     file: &Path,
     store: &Store,
@@ -48,7 +48,7 @@ pub(super) fn wanted(
         if refused.is_empty() {
             let left = former::remember(&mut desired, None, store, surroundings, Emptied::Refused)?;
             config.warnings.extend(told_left(left));
-            store.keep_desired(&desired)?;
+            store.keep_desired(&desired).await?;
             let unusable = BTreeMap::new();
             config.thin = told_thin(held);
             return Ok(Some(Wanted { desired, unusable, config, opens: true }));

@@ -185,7 +185,7 @@ impl<'a> Ledgers<'a> {
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) fn retire(
+pub(crate) async fn retire(
     store: &Store,
     account: &AccountName,
     now: Timestamp,
@@ -200,7 +200,7 @@ pub(crate) fn retire(
     let mut changed: Vec<ChannelId> = retired.collect();
     changed.extend(ledgers.forget_outdated(at));
     ledgers.unwritten.extend(changed);
-    store.write_ledgers(account, &ledgers.take_unwritten())
+    store.write_ledgers(account, &ledgers.take_unwritten()).await
 }
 
 impl Sighting<'_> {
@@ -274,22 +274,22 @@ mod tests {
     }
 
     /// A channel whose ledger has this doubt, and a renewal of it.
-    fn world(doubt: Option<UnsureWrites>) -> (Store, AccountName, Vec<Step>) {
+    async fn world(doubt: Option<UnsureWrites>) -> (Store, AccountName, Vec<Step>) {
         let (store, spec) = (Store::temporary().unwrap(), spec(1, &["Deals.all"]));
         let mut ledger = Ledger::new(&spec, at(0));
         ledger.doubt = doubt;
-        store.write_ledgers(&account().name, &[(id(1), Some(&ledger))]).unwrap();
+        store.write_ledgers(&account().name, &[(id(1), Some(&ledger))]).await.unwrap();
         let action = Action::Enable(ask(spec, at(1)));
         let name = "c1".parse().unwrap();
         let step = Step { id: id(1), name, action, reason: Reason::Renew, expiry: None };
         (store, account().name, vec![step])
     }
 
-    #[test]
-    fn a_write_leaves_a_doubt_only_where_it_may_have_been_applied() {
+    #[tokio::test]
+    async fn a_write_leaves_a_doubt_only_where_it_may_have_been_applied() {
         let earlier = UnsureWrites { since: at(0), first: at(5), last: at(5) };
         for before in [None, Some(earlier)] {
-            let (store, account, steps) = world(before);
+            let (store, account, steps) = world(before).await;
             let doubt_after = |outcome: Outcome| {
                 let mut ledgers = Ledgers::read(&store, &account).unwrap();
                 ledgers.intend(&steps, at(1));
@@ -313,9 +313,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_declared_with_a_look_is_judged_by_that_look() {
-        let (store, account, _) = world(None);
+    #[tokio::test]
+    async fn what_is_declared_with_a_look_is_judged_by_that_look() {
+        let (store, account, _) = world(None).await;
         let wider = spec(1, &["Deals.all", "Leads.create"]);
         let observed = crate::model::observed::Observed::as_declared(&wider, Some(at(24)));
         let channels = [(id(1), observed)].into();

@@ -115,7 +115,7 @@ impl<'a> PassMemory<'a> {
     /// Sees to it that everything is on the disk.
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.is_unflushed) {
-            self.ledgers.store.commit().await
+            self.ledgers.store.commit(self.ledgers.account).await
         } else {
             Ok(())
         }

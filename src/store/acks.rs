@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// Sets what was acknowledged of channels of one account, and flushes.
-    pub fn write_acks(
+    pub async fn write_acks(
         &self,
         account: &AccountName,
         changes: &BTreeMap<ChannelId, Acks>,
@@ -35,10 +35,11 @@ impl Store {
         let entry = |(id, acks): (&ChannelId, &Acks)| {
             (keys::record(account, *id), Some(AcksValue::of(*id, acks)))
         };
-        self.acks.write(changes.iter().map(entry))
+        self.acks.set(changes.iter().map(entry))?;
+        self.settle(account).await
     }
 
-    /// Forgets what was acknowledged of channels whose ledgers go.
+    /// Forgets what was acknowledged of channels whose ledgers go. They are flushed with them.
     pub(super) fn forget_acks(
         &self,
         account: &AccountName,
@@ -146,13 +147,13 @@ mod tests {
         assert_eq!(serde_json::to_value(AcksValue::of(id, &acks())).unwrap(), stored);
     }
 
-    #[test]
-    fn acknowledgements_are_kept_by_channel_and_go_with_their_ledger() {
+    #[tokio::test]
+    async fn acknowledgements_are_kept_by_channel_and_go_with_their_ledger() {
         let store = Store::temporary().unwrap();
         let account: AccountName = "acme".parse().unwrap();
         let (one, other) = (ChannelId::new(7).unwrap(), ChannelId::new(8).unwrap());
-        store.write_acks(&account, &[(one, acks()), (other, acks())].into()).unwrap();
-        store.write_ledgers(&account, &[(one, None)]).unwrap();
+        store.write_acks(&account, &[(one, acks()), (other, acks())].into()).await.unwrap();
+        store.write_ledgers(&account, &[(one, None)]).await.unwrap();
         assert_eq!(store.acks(&account, one).unwrap(), Acks::default());
         assert_eq!(store.acks(&account, other).unwrap(), acks());
     }

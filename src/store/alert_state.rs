@@ -12,7 +12,7 @@ impl Store {
     }
 
     /// Keeps it, and flushes; `None` when all is told to be well.
-    pub fn write_told(&self, told: Option<&AlertState>) -> Result<(), StoreError> {
+    pub async fn write_told(&self, told: Option<&AlertState>) -> Result<(), StoreError> {
         self.meta.write([(TOLD.to_owned(), told)])
     }
 }
@@ -30,8 +30,8 @@ mod tests {
     use super::*;
     use crate::model::time::Timestamp;
 
-    #[test]
-    fn what_was_told_comes_back_and_can_be_taken_away() {
+    #[tokio::test]
+    async fn what_was_told_comes_back_and_can_be_taken_away() {
         let dir = tempfile::tempdir().unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let open = || Store::open(dir.path(), at("2026-01-01T00:00:00Z")).unwrap().store;
@@ -42,9 +42,9 @@ mod tests {
             topics,
         };
         assert_eq!(open().told().unwrap(), None);
-        open().write_told(Some(&told)).unwrap();
+        open().write_told(Some(&told)).await.unwrap();
         assert_eq!(open().told().unwrap(), Some(told));
-        open().write_told(None).unwrap();
+        open().write_told(None).await.unwrap();
         assert_eq!(open().told().unwrap(), None);
     }
 

@@ -29,15 +29,17 @@ impl Store {
     }
 
     /// Sets and removes (`None`) what became of an account's canaries, and flushes.
-    pub fn write_canaries(
+    pub async fn write_canaries(
         &self,
         account: &AccountName,
         changes: &BTreeMap<Fingerprint, Option<Canaries>>,
     ) -> Result<(), StoreError> {
         let changes = changes.iter();
-        self.canaries.write(
-            changes.map(|(url, canaries)| (keys::canaries(account, *url), canaries.as_ref())),
-        )
+        let entry = |(url, canaries): (&Fingerprint, _)| {
+            (keys::canaries(account, *url), Option::as_ref(canaries))
+        };
+        self.canaries.set(changes.map(entry))?;
+        self.settle(account).await
     }
 }
 
@@ -53,8 +55,8 @@ pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn canaries_are_read_and_written_and_kept_by_account() {
+    #[tokio::test]
+    async fn canaries_are_read_and_written_and_kept_by_account() {
         let text = concat!(
             r#"{"notify_url":18446744073709551615,"sent_at":"2026-01-01T03:00:00Z","#,
             r#""accepted_at":"2026-01-01T02:00:00Z","refused":{"first":"2026-01-01T03:00:00Z","#,
@@ -67,6 +69,7 @@ mod tests {
         let (store, acme) = (Store::temporary().unwrap(), "acme".parse().unwrap());
         store
             .write_canaries(&acme, &[(canaries.notify_url, Some(canaries.clone()))].into())
+            .await
             .unwrap();
         assert_eq!(
             store.canaries(&acme).unwrap(),
@@ -75,7 +78,7 @@ mod tests {
         assert_eq!(store.canary_accounts().unwrap(), [acme.clone()].into());
         assert!(store.canaries(&"acme2".parse().unwrap()).unwrap().is_empty());
         super::verify(&store).unwrap();
-        store.write_canaries(&acme, &[(canaries.notify_url, None)].into()).unwrap();
+        store.write_canaries(&acme, &[(canaries.notify_url, None)].into()).await.unwrap();
         assert!(store.canary_accounts().unwrap().is_empty());
     }
 }

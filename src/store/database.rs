@@ -255,13 +255,13 @@ impl Store {
     }
 
     /// Sets and removes (`None`) records of one account, and flushes.
-    pub fn write_records(
+    pub async fn write_records(
         &self,
         account: &AccountName,
         changes: &BTreeMap<ChannelId, Option<Record>>,
     ) -> Result<(), StoreError> {
         self.set_records(account, changes)?;
-        self.flush()
+        self.commit(account).await
     }
 
     fn set_records(
@@ -276,7 +276,7 @@ impl Store {
     }
 
     /// Sets and removes (`None`) ledgers and records of one account, in this order. They are on the
-    /// disk once it is [flushed](Store::flush).
+    /// disk once it is [committed](Store::commit).
     pub fn set_channels(
         &self,
         account: &AccountName,
@@ -320,7 +320,7 @@ impl Store {
         state: &TokenState,
     ) -> Result<(), StoreError> {
         self.put_off(PassTree::Tokens, [(account.to_string(), Some(TokenValue::of(state)))])?;
-        self.commit().await
+        self.commit(account).await
     }
 }
 

@@ -80,7 +80,14 @@ pub struct ChannelLife {
 impl Store {
     /// Keeps a desired state as the last good one, unless it is that already. Returns whether
     /// anything was written.
-    pub fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
+    pub async fn keep_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
+        let is_new = self.replace_desired(desired)?;
+        // After what is declared is in force: whoever asks for something from here on sees it.
+        self.declare_wishes(desired).await?;
+        Ok(is_new)
+    }
+
+    fn replace_desired(&self, desired: &Desired) -> Result<bool, StoreError> {
         let below = |generation| {
             let prefix = keys::generation(generation);
             entries_of(desired).map(move |(key, entry)| (format!("{prefix}{key}"), entry))
@@ -89,7 +96,6 @@ impl Store {
         if let Some(Current { generation, over: _ }) = current
             && self.desired.is(&keys::generation(generation), below(generation))?
         {
-            self.declare_wishes(desired)?;
             return Ok(false);
         }
         let generation = current.map_or(1, |current| current.generation + 1);
@@ -100,8 +106,6 @@ impl Store {
         self.meta
             .write([(CURRENT.to_owned(), Some(Current { generation, over: over.finish() }))])?;
         self.drop_generations_but(Some(generation))?;
-        // After what is declared is in force: whoever asks for something from here on sees it.
-        self.declare_wishes(desired)?;
         Ok(true)
     }
 
@@ -249,7 +253,12 @@ impl Store {
         let kept = kept.map(keys::generation);
         let is_left =
             |key: &[u8]| kept.as_ref().is_none_or(|kept| !key.starts_with(kept.as_bytes()));
-        self.desired.remove(self.desired.keys_that("", is_left)?)
+        let gone = self.desired.keys_that("", is_left)?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.desired.remove(gone)?;
+        self.desired.flush()
     }
 }
 

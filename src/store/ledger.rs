@@ -48,13 +48,13 @@ impl Store {
     }
 
     /// Sets and removes (`None`) ledgers of one account, and flushes.
-    pub fn write_ledgers(
+    pub async fn write_ledgers(
         &self,
         account: &AccountName,
         changes: &[(ChannelId, Option<&Ledger>)],
     ) -> Result<(), StoreError> {
         self.set_ledgers(account, changes)?;
-        self.flush()
+        self.commit(account).await
     }
 
     /// The same without the flush.
@@ -178,16 +178,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ledgers_are_kept_by_account_and_channel_until_they_are_removed() {
+    #[tokio::test]
+    async fn ledgers_are_kept_by_account_and_channel_until_they_are_removed() {
         let store = Store::temporary().unwrap();
         let (acme, globex): (AccountName, AccountName) =
             ("acme".parse().unwrap(), "globex".parse().unwrap());
-        store.write_ledgers(&acme, &[(full(7).id, Some(&full(7)))]).unwrap();
+        store.write_ledgers(&acme, &[(full(7).id, Some(&full(7)))]).await.unwrap();
         assert_eq!(store.ledger(&acme, full(7).id).unwrap(), Some(full(7)));
         assert_eq!(store.ledgers(&acme).unwrap(), [(full(7).id, full(7))].into());
         assert!(store.ledgers(&globex).unwrap().is_empty());
-        store.write_ledgers(&acme, &[(full(7).id, None)]).unwrap();
+        store.write_ledgers(&acme, &[(full(7).id, None)]).await.unwrap();
         assert_eq!(store.ledger(&acme, full(7).id).unwrap(), None);
     }
 

@@ -149,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     /// When the disk still fails. Then everything stays in memory.
-    pub fn mend(&self, now: Timestamp) -> Result<(), OpenError> {
+    pub async fn mend(&self, now: Timestamp) -> Result<(), OpenError> {
         let Some(state_dir) = self.state_dir.as_ref().filter(|_| self.trouble().is_some()) else {
             return Ok(());
         };

@@ -39,7 +39,7 @@ impl Store {
         account: &AccountName,
         state: &AccountState,
     ) -> Result<(), StoreError> {
-        if self.holds_back(account, state)? { Ok(()) } else { self.commit().await }
+        if self.holds_back(account, state)? { Ok(()) } else { self.commit(account).await }
     }
 
     /// Returns whether the state is held; otherwise it is set.
@@ -62,12 +62,15 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails. Then it stays held.
-    pub fn write_held(&self) -> Result<(), StoreError> {
+    pub async fn write_held(&self) -> Result<(), StoreError> {
         let Some(held) = &self.held else { return Ok(()) };
-        let mut states = held.states();
-        self.set_states(&*states)?;
-        self.flush()?;
-        states.clear();
+        let written = {
+            let states = held.states();
+            self.set_states(&*states)?;
+            states.clone()
+        };
+        self.commit_all().await?;
+        held.states().retain(|account, state| written.get(account) != Some(state));
         Ok(())
     }
 }
@@ -90,7 +93,7 @@ mod tests {
         store.write_account_state(&acme(), &looked(1)).await.unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), looked(0));
         assert_eq!(store.account_state(&acme()).unwrap(), looked(1));
-        store.write_held().unwrap();
+        store.write_held().await.unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), looked(1));
     }
 
@@ -103,7 +106,7 @@ mod tests {
         refused.learned.post_refused = looked(1).looked_at;
         store.write_account_state(&acme(), &refused).await.unwrap();
         assert_eq!(store.stored_state(&acme()).unwrap(), refused);
-        store.write_held().unwrap();
+        store.write_held().await.unwrap();
         assert_eq!(store.account_state(&acme()).unwrap(), refused, "nothing older comes over it");
         let skewed = AccountState { skew_ms: Some(90_000), ..refused };
         store.write_account_state(&acme(), &skewed).await.unwrap();

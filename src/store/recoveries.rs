@@ -21,7 +21,7 @@ use crate::model::time::Timestamp;
 
 use super::database::Store;
 use super::keys;
-use super::tree::StoreError;
+use super::tree::{StoreError, Tree};
 
 /// The reading of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,22 +56,24 @@ impl Store {
     }
 
     /// Sets recoveries of an account, and flushes.
-    pub fn write_recoveries(
+    pub async fn write_recoveries(
         &self,
         account: &AccountName,
         recoveries: &[Recovery],
     ) -> Result<(), StoreError> {
         let entry = |one: &Recovery| (keys::recovery(account, one.number), Some(one.clone()));
-        self.recoveries.write(recoveries.iter().map(entry))
+        self.recoveries.set(recoveries.iter().map(entry))?;
+        self.settle(account).await
     }
 
     /// Forgets recoveries of an account.
-    pub fn forget_recoveries(
+    pub async fn forget_recoveries(
         &self,
         account: &AccountName,
         numbers: impl Iterator<Item = u64>,
     ) -> Result<(), StoreError> {
-        self.recoveries.remove(numbers.map(|it| keys::recovery(account, it).into_bytes()).collect())
+        let gone = numbers.map(|it| keys::recovery(account, it).into_bytes());
+        self.drop_keys(account, &self.recoveries, gone.collect()).await
     }
 
     /// Keeps deliveries of a recovery, of which the first has this place. They go before the
@@ -99,8 +101,26 @@ impl Store {
     }
 
     /// Drops the deliveries of a recovery.
-    pub fn drop_deliveries(&self, account: &AccountName, number: u64) -> Result<(), StoreError> {
-        self.items.remove(self.items.keys(&format!("{}/", keys::recovery(account, number)))?)
+    pub async fn drop_deliveries(
+        &self,
+        account: &AccountName,
+        number: u64,
+    ) -> Result<(), StoreError> {
+        let gone = self.items.keys(&format!("{}/", keys::recovery(account, number)))?;
+        self.drop_keys(account, &self.items, gone).await
+    }
+
+    async fn drop_keys(
+        &self,
+        account: &AccountName,
+        tree: &Tree,
+        gone: Vec<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        tree.remove(gone)?;
+        self.settle(account).await
     }
 
     /// The readings of an account, and their cost.
@@ -110,7 +130,7 @@ impl Store {
 
     /// Sets how far reading has come, after the rows of its last page, which go first: a crash in
     /// between reads that page again.
-    pub fn write_reading(
+    pub async fn write_reading(
         &self,
         account: &AccountName,
         reading: &Reading,
@@ -118,7 +138,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let page = page.map(|(number, kept)| (keys::rows(account, number), Some(kept)));
         self.rows.set(page)?;
-        self.reads.write([(account.to_string(), Some(reading))])
+        self.reads.set([(account.to_string(), Some(reading))])?;
+        self.settle(account).await
     }
 
     /// One page of the reading that is under way, from 1 on.
@@ -127,9 +148,15 @@ impl Store {
     }
 
     /// Ends a reading: its place first, so that no place is without its rows.
-    pub fn end_reading(&self, account: &AccountName, reading: &Reading) -> Result<(), StoreError> {
-        self.reads.write([(account.to_string(), Some(reading))])?;
-        self.rows.remove(self.rows.keys(&keys::records_of(account))?)
+    pub async fn end_reading(
+        &self,
+        account: &AccountName,
+        reading: &Reading,
+    ) -> Result<(), StoreError> {
+        self.reads.set([(account.to_string(), Some(reading))])?;
+        self.settle(account).await?;
+        let gone = self.rows.keys(&keys::records_of(account))?;
+        self.drop_keys(account, &self.rows, gone).await
     }
 
     /// Since when missed events of an account's channels are handed over, in Zoho's time.
@@ -143,13 +170,14 @@ impl Store {
     }
 
     /// Sets that, and flushes.
-    pub fn write_backfilled_since(
+    pub async fn write_backfilled_since(
         &self,
         account: &AccountName,
         since: &BTreeMap<ChannelId, Timestamp>,
     ) -> Result<(), StoreError> {
         let since = since.iter().map(|(id, at)| SinceValue { channel: *id, at: *at }).collect();
-        self.rules.write([(account.to_string(), Some(RulesValue { since }))])
+        self.rules.set([(account.to_string(), Some(RulesValue { since }))])?;
+        self.settle(account).await
     }
 }
 
@@ -222,8 +250,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_frozen_recovery_has_its_deliveries_until_they_are_dropped() {
+    #[tokio::test]
+    async fn a_frozen_recovery_has_its_deliveries_until_they_are_dropped() {
         let (store, acme) = (Store::temporary().unwrap(), testing::acme());
         let (mut recovery, mut missed) = (recovery(7), MissedChanges::default());
         (0..120).for_each(|id| missed.take(&recovery.gaps, List::Changed, &row(id % 40)));
@@ -234,42 +262,42 @@ mod tests {
             progress.answered(&deliveries[0], &ReceiverAnswer::of(422, None), at(301));
         for frozen in [&recovery, &super::tests::recovery(70)] {
             store.keep_deliveries(&acme, frozen.number, 0, &deliveries).unwrap();
-            store.write_recoveries(&acme, std::slice::from_ref(frozen)).unwrap();
+            store.write_recoveries(&acme, std::slice::from_ref(frozen)).await.unwrap();
         }
         assert_eq!(store.recoveries(&acme).unwrap()[0], recovery);
         assert_eq!(store.delivery(&acme, 7, 0).unwrap().as_ref(), deliveries.first());
         assert_eq!(store.recovery_accounts().unwrap(), [acme.clone()].into());
         verify(&store).unwrap();
-        store.drop_deliveries(&acme, 7).unwrap();
+        store.drop_deliveries(&acme, 7).await.unwrap();
         assert_eq!(store.delivery(&acme, 7, 0).unwrap(), None);
         assert!(store.delivery(&acme, 70, 0).unwrap().is_some(), "those of another one stay");
-        store.forget_recoveries(&acme, [7].into_iter()).unwrap();
+        store.forget_recoveries(&acme, [7].into_iter()).await.unwrap();
         assert_eq!(store.recoveries(&acme).unwrap().len(), 1);
     }
 
-    #[test]
-    fn a_reading_goes_with_its_pages() {
+    #[tokio::test]
+    async fn a_reading_goes_with_its_pages() {
         let (store, acme) = (Store::temporary().unwrap(), testing::acme());
         let mut reading = Reading::default();
         let read = Read::new("Deals".into(), vec![7], at(100), (true, true), at(300));
         reading.read = Some(Read { pages: 2, ..read });
         for number in [1, 2, 2] {
             let kept = RowsKept { list: List::Changed, rows: vec![row(i64::from(number))] };
-            store.write_reading(&acme, &reading, Some((number, kept))).unwrap();
+            store.write_reading(&acme, &reading, Some((number, kept))).await.unwrap();
         }
         assert_eq!(store.reading(&acme).unwrap(), reading);
         let page = |number| store.page(&acme, number).unwrap().map(|page| page.rows);
         assert_eq!([page(1), page(2), page(3)], [Some(vec![row(1)]), Some(vec![row(2)]), None]);
         verify(&store).unwrap();
-        store.end_reading(&acme, &Reading::default()).unwrap();
+        store.end_reading(&acme, &Reading::default()).await.unwrap();
         assert_eq!([page(1), page(2)], [None, None]);
     }
 
-    #[test]
-    fn since_when_channels_are_backfilled_is_kept() {
+    #[tokio::test]
+    async fn since_when_channels_are_backfilled_is_kept() {
         let (store, acme) = (Store::temporary().unwrap(), testing::acme());
         let since: BTreeMap<_, _> = [(testing::id(1), at(5))].into();
-        store.write_backfilled_since(&acme, &since).unwrap();
+        store.write_backfilled_since(&acme, &since).await.unwrap();
         assert_eq!(store.backfilled_since(&acme).unwrap(), since);
         verify(&store).unwrap();
     }

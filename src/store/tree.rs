@@ -226,8 +226,8 @@ impl Tree {
         Ok((key.into_bytes(), json))
     }
 
-    /// Changes one entry, with nobody else's change in between, and flushes. `None` is an entry
-    /// that is not there.
+    /// Changes one entry, with nobody else's change in between. `None` is an entry that is not
+    /// there.
     pub(super) fn update<T: Serialize + DeserializeOwned>(
         &self,
         key: &str,
@@ -241,17 +241,12 @@ impl Tree {
         if changed != stored {
             self.put_at(&mut place, &[(key.as_bytes().to_vec(), changed)])?;
         }
-        drop(place);
-        self.flush()
+        Ok(())
     }
 
-    /// Removes keys, in batches, and flushes.
+    /// Removes keys, in batches.
     pub(super) fn remove(&self, keys: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        self.put(&keys.into_iter().map(|key| (key, None)).collect::<Vec<_>>())?;
-        self.flush()
+        self.put(&keys.into_iter().map(|key| (key, None)).collect::<Vec<_>>())
     }
 
     /// Sees to it that what was set is on the disk. sled has one log for all trees: this is for

@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// Sees to it that everything that was set is on the disk. The thread waits for the disk.
-    pub fn flush(&self) -> Result<(), StoreError> {
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
         let set = self.unwritten.set();
         self.hand_over()?;
         self.records.flush()?;
@@ -165,12 +165,18 @@ impl Store {
         Ok(())
     }
 
-    /// The same for many at once: one flush serves all who wait for one when it begins. It returns
-    /// when everything that was set before it was called is on the disk.
+    /// Sees to it that what was set of an account is on the disk. One flush serves all who wait for
+    /// one when it begins, of whichever accounts.
     ///
     /// # Errors
     /// When the store fails. Nobody is told of another's failure: each of them tries by itself.
-    pub async fn commit(&self) -> Result<(), StoreError> {
+    pub async fn commit(&self, _account: &AccountName) -> Result<(), StoreError> {
+        self.commit_all().await
+    }
+
+    /// The same of all accounts: it returns when everything that was set before it was called is on
+    /// the disk.
+    pub(super) async fn commit_all(&self) -> Result<(), StoreError> {
         let wanted = self.unwritten.set();
         let _turn = self.unwritten.0.turn.lock().await;
         if self.unwritten.flushed() >= wanted {
@@ -178,6 +184,11 @@ impl Store {
         }
         self.others_come().await;
         waiting_for_the_disk(|| self.flush())
+    }
+
+    /// Sees to it that what was set of an account in a tree that no pass writes is on the disk.
+    pub(super) async fn settle(&self, _account: &AccountName) -> Result<(), StoreError> {
+        self.records.flush()
     }
 
     /// Gives the runtime a turn, and another one for as long as each brings something to flush:
@@ -226,7 +237,7 @@ mod tests {
                 let name: AccountName = format!("a{minute}").parse().unwrap();
                 store.set_states([(&name, &said)]).unwrap();
                 let set = store.unwritten.set();
-                store.commit().await.unwrap();
+                store.commit(&name).await.unwrap();
                 assert!(store.unwritten.flushed() >= set);
             });
         }
@@ -239,7 +250,7 @@ mod tests {
         let store = Store::temporary().unwrap();
         let record = record(&spec(1));
         let progress = || (store.unwritten.set(), store.unwritten.flushed());
-        store.write_records(&acme(), &[(record.id, Some(record))].into()).unwrap();
+        store.write_records(&acme(), &[(record.id, Some(record))].into()).await.unwrap();
         assert_eq!(progress(), (1, 1));
         store.write_account_state(&acme(), &state()).await.unwrap();
         assert_eq!(progress(), (2, 2));
@@ -248,9 +259,10 @@ mod tests {
     #[tokio::test]
     async fn who_comes_while_another_has_the_turn_is_served_by_it() {
         let store = Store::temporary().unwrap();
+        let name = acme();
         let turn = store.unwritten.0.turn.lock().await;
         store.set_states([(&acme(), &state())]).unwrap();
-        let mut commit = Box::pin(store.commit());
+        let mut commit = Box::pin(store.commit(&name));
         assert!(polled(commit.as_mut()).is_pending());
         store.flush().unwrap();
         let flushed = store.unwritten.flushed();
@@ -275,7 +287,7 @@ mod tests {
                 let changes = Map::from([(id(1), Some(record(&spec(1))))]);
                 store.set_channels(&name, &[], &changes).unwrap();
                 store.set_states([(&name, &state())]).unwrap();
-                store.commit().await.unwrap();
+                store.commit(&name).await.unwrap();
             }));
         }
         for commit in commits {

@@ -20,7 +20,7 @@ impl Store {
     }
 
     /// Changes what is asked for of an account, and flushes.
-    pub fn ask(
+    pub async fn ask(
         &self,
         account: &AccountName,
         change: impl FnOnce(&mut Wishes),
@@ -29,10 +29,11 @@ impl Store {
             change(wishes);
             Ok(())
         })
+        .await
     }
 
     /// Asks for a renewal of one channel, or of all of them.
-    pub fn ask_renewal(
+    pub async fn ask_renewal(
         &self,
         account: &AccountName,
         only: Option<ChannelId>,
@@ -53,11 +54,12 @@ impl Store {
             }
             Ok(())
         })
+        .await
     }
 
     /// Allows these channels to be disabled, with those that were allowed before and are not
     /// disabled yet. One that is declared by now is left out: it is not to be removed.
-    pub fn allow_removals(
+    pub async fn allow_removals(
         &self,
         account: &AccountName,
         ids: BTreeSet<ChannelId>,
@@ -72,10 +74,11 @@ impl Store {
             wishes.removals = allowed;
             Ok(())
         })
+        .await
     }
 
     /// Makes a declared channel ours that delivers to `notify_url`.
-    pub fn adopt(
+    pub async fn adopt(
         &self,
         account: &AccountName,
         id: ChannelId,
@@ -87,19 +90,22 @@ impl Store {
             }
             Ok(())
         })
+        .await
     }
 
     /// Takes back what was asked for and is over now that this is declared.
-    pub(super) fn declare_wishes(&self, desired: &Desired) -> Result<(), StoreError> {
+    pub(super) async fn declare_wishes(&self, desired: &Desired) -> Result<(), StoreError> {
         for (name, account) in &desired.accounts {
             if self.asked.has(name.as_str())? {
-                self.ask(name, |wishes| wishes.declare(|id| account.specs.contains_key(&id)))?;
+                let declare =
+                    |wishes: &mut Wishes| wishes.declare(|id| account.specs.contains_key(&id));
+                self.ask(name, declare).await?;
             }
         }
         Ok(())
     }
 
-    fn try_ask(
+    async fn try_ask(
         &self,
         account: &AccountName,
         change: impl FnOnce(&mut Wishes) -> Result<(), StoreError>,
@@ -108,7 +114,8 @@ impl Store {
             let mut wishes = wishes.unwrap_or_default();
             change(&mut wishes)?;
             Ok((wishes != Wishes::default()).then_some(wishes))
-        })
+        })?;
+        self.settle(account).await
     }
 }
 
@@ -119,71 +126,69 @@ pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::model::pause::Pause;
     use crate::testing::{acme, id, record, spec};
 
     /// A store in which these are recorded.
-    fn recorded(numbers: &[i64]) -> Store {
+    async fn recorded(numbers: &[i64]) -> Store {
         let store = Store::temporary().unwrap();
         let recorded = |number: &i64| (id(*number), Some(record(&spec(*number))));
-        store.write_records(&acme(), &numbers.iter().map(recorded).collect()).unwrap();
+        store.write_records(&acme(), &numbers.iter().map(recorded).collect()).await.unwrap();
         store
     }
 
-    #[test]
-    fn wishes_are_kept_by_account_and_gone_when_all_are_taken_back() {
+    #[tokio::test]
+    async fn wishes_are_kept_by_account_and_gone_when_all_are_taken_back() {
         let store = Store::temporary().unwrap();
         let pause = Pause { at: Timestamp::UNIX_EPOCH, until: None };
-        store.ask(&acme(), |wishes| wishes.pauses.account = Some(pause)).unwrap();
+        store.ask(&acme(), |wishes| wishes.pauses.account = Some(pause)).await.unwrap();
         assert_eq!(store.wishes(&acme()).unwrap().pauses.account, Some(pause));
         assert_eq!(store.wishes(&"acme2".parse().unwrap()).unwrap(), Wishes::default());
-        store.ask(&acme(), |wishes| wishes.pauses.account = None).unwrap();
+        store.ask(&acme(), |wishes| wishes.pauses.account = None).await.unwrap();
         assert!(!store.asked.has("acme").unwrap());
     }
 
-    #[test]
-    fn commands_that_come_at_once_are_all_kept() {
-        let store = Arc::new(Store::temporary().unwrap());
-        std::thread::scope(|scope| {
-            for hand in 0..4 {
-                let store = store.clone();
-                scope.spawn(move || {
-                    for number in 1..=50 {
-                        let channel = id(hand * 50 + number);
-                        let pause = Pause { at: Timestamp::UNIX_EPOCH, until: None };
-                        let ask = |wishes: &mut Wishes| {
-                            wishes.pauses.channels.insert(channel, pause);
-                        };
-                        store.ask(&acme(), ask).unwrap();
-                    }
-                });
-            }
-        });
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn commands_that_come_at_once_are_all_kept() {
+        let store = Store::temporary().unwrap();
+        let mut hands = tokio::task::JoinSet::new();
+        for hand in 0..4 {
+            let store = store.clone();
+            hands.spawn(async move {
+                for number in 1..=50 {
+                    let channel = id(hand * 50 + number);
+                    let pause = Pause { at: Timestamp::UNIX_EPOCH, until: None };
+                    let ask = |wishes: &mut Wishes| {
+                        wishes.pauses.channels.insert(channel, pause);
+                    };
+                    store.ask(&acme(), ask).await.unwrap();
+                }
+            });
+        }
+        hands.join_all().await;
         assert_eq!(store.wishes(&acme()).unwrap().pauses.channels.len(), 200);
     }
 
-    #[test]
-    fn removals_are_allowed_until_they_are_done() {
-        let store = recorded(&[1, 2]);
-        store.allow_removals(&acme(), [id(1), id(3)].into()).unwrap();
+    #[tokio::test]
+    async fn removals_are_allowed_until_they_are_done() {
+        let store = recorded(&[1, 2]).await;
+        store.allow_removals(&acme(), [id(1), id(3)].into()).await.unwrap();
         assert_eq!(store.wishes(&acme()).unwrap().removals, [id(1)].into(), "3 is not ours");
-        store.write_records(&acme(), &[(id(1), None)].into()).unwrap();
-        store.allow_removals(&acme(), [id(2)].into()).unwrap();
+        store.write_records(&acme(), &[(id(1), None)].into()).await.unwrap();
+        store.allow_removals(&acme(), [id(2)].into()).await.unwrap();
         assert_eq!(store.wishes(&acme()).unwrap().removals, [id(2)].into());
     }
 
-    #[test]
-    fn a_renewal_of_the_account_takes_the_place_of_those_of_its_channels() {
+    #[tokio::test]
+    async fn a_renewal_of_the_account_takes_the_place_of_those_of_its_channels() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let store = recorded(&[1]);
-        store.ask_renewal(&acme(), Some(id(1)), at(1)).unwrap();
-        store.ask_renewal(&acme(), Some(id(2)), at(2)).unwrap();
+        let store = recorded(&[1]).await;
+        store.ask_renewal(&acme(), Some(id(1)), at(1)).await.unwrap();
+        store.ask_renewal(&acme(), Some(id(2)), at(2)).await.unwrap();
         let renewals = store.wishes(&acme()).unwrap().renewals;
         assert_eq!(renewals, Renewals { account: None, channels: [(id(1), at(1))].into() });
-        store.ask_renewal(&acme(), None, at(3)).unwrap();
+        store.ask_renewal(&acme(), None, at(3)).await.unwrap();
         let renewals = store.wishes(&acme()).unwrap().renewals;
         assert_eq!(renewals, Renewals { account: Some(at(3)), channels: BTreeMap::new() });
     }

@@ -429,6 +429,7 @@ async fn what_is_planned_or_too_much_waits_for_a_person() {
         world
             .store()
             .ask(&acme, |wishes| wishes.recoveries.released = [number].into())
+            .await
             .expect("asked");
         world.pass_time(5 * MINUTE).await;
         check(&world, &receiver, &format!("{why:?}"));
@@ -477,18 +478,18 @@ async fn reading_stops_for_a_pause_and_goes_on_from_its_place() {
     let (mut world, receiver, id) = world(Some(rule), RecordKnobs::default());
     lapse(&mut world, id).await;
     world.pass_time(HOUR).await;
-    let hold = |world: &World, pauses: Pauses| {
+    let hold = async |world: &World, pauses: Pauses| {
         let acme = "acme".parse().expect("a name");
-        world.store().ask(&acme, |wishes| wishes.pauses = pauses).expect("asked");
+        world.store().ask(&acme, |wishes| wishes.pauses = pauses).await.expect("asked");
     };
     let held = Pause { at: world.now(), until: None };
-    hold(&world, Pauses { account: Some(held), ..Pauses::default() });
+    hold(&world, Pauses { account: Some(held), ..Pauses::default() }).await;
     let read = |world: &World| world.trace().iter().filter(|line| line.contains("/Deals")).count();
     let before = read(&world);
     assert_eq!(before, 2, "a day's part of it");
     world.pass_time(26 * HOUR).await;
     assert_eq!(read(&world), before);
-    hold(&world, Pauses::default());
+    hold(&world, Pauses::default()).await;
     world.pass_time(50 * HOUR).await;
     check(&world, &receiver, "after the pause");
     let credits = recoveries(&world)[0].credits;
@@ -526,7 +527,7 @@ async fn a_page_token_that_zoho_keeps_refusing_ends_in_a_person_and_costs_few_cr
 }
 
 /// Asks for everything of a channel from `from` on, as `backfill --channel --since` does.
-fn ask_for(
+async fn ask_for(
     world: &World,
     account: &str,
     id: ChannelId,
@@ -534,7 +535,7 @@ fn ask_for(
 ) {
     let asked = AskedStretch { channel: id, from, to: world.now(), at: world.now(), plan: false };
     let account = account.parse().expect("a name");
-    world.store().ask(&account, |wishes| wishes.recoveries.asked.push(asked)).expect("asked");
+    world.store().ask(&account, |wishes| wishes.recoveries.asked.push(asked)).await.expect("asked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -542,7 +543,7 @@ async fn without_a_rule_the_task_sleeps_until_somebody_asks_for_a_stretch() {
     let (mut world, receiver, id) = world(None, RecordKnobs::default());
     let begins = world.now();
     lapse(&mut world, id).await;
-    ask_for(&world, "acme", id, begins);
+    ask_for(&world, "acme", id, begins).await;
     world.pass_time(6 * HOUR).await;
     assert!(recoveries(&world).is_empty(), "nobody was woken, so nobody reads wishes");
     world.daemon().links.asked.notify_one();
@@ -551,7 +552,7 @@ async fn without_a_rule_the_task_sleeps_until_somebody_asks_for_a_stretch() {
     assert!(missed.len() > 250 && missed.is_subset(&receiver.taken()), "asked for by hand");
     let all = recoveries(&world);
     assert!(matches!(all[0].state, State::Done { .. }) && all[0].asked.is_some(), "{all:?}");
-    ask_for(&world, "acme", id, begins);
+    ask_for(&world, "acme", id, begins).await;
     world.pass_time(HOUR).await;
     assert_eq!(recoveries(&world).len(), 1, "it sleeps again");
 }
@@ -563,7 +564,7 @@ async fn with_a_rule_the_task_sleeps_from_one_pass_to_the_next() {
     lapse(&mut world, id).await;
     world.pass_time(10 * MINUTE).await;
     let known = recoveries(&world).len();
-    ask_for(&world, "acme", id, begins);
+    ask_for(&world, "acme", id, begins).await;
     world.pass_time(10 * MINUTE).await;
     assert_eq!(recoveries(&world).len(), known, "no pass has ended, so nobody reads the store");
     world.audit().await;

@@ -228,12 +228,12 @@ async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open(
     world.start();
     world.audit().await;
     let acme = "acme".parse().unwrap();
-    let hold = |world: &World, paused: Pauses| {
-        world.store().ask(&acme, |wishes| wishes.pauses = paused).unwrap();
+    let hold = async |world: &World, paused: Pauses| {
+        world.store().ask(&acme, |wishes| wishes.pauses = paused).await.unwrap();
     };
     let held = Pause { at: world.now(), until: None };
     receivers.do_from_now(Does::Answer(302));
-    hold(&world, Pauses { account: Some(held), ..Pauses::default() });
+    hold(&world, Pauses { account: Some(held), ..Pauses::default() }).await;
     world.desired.settings.canary_every = Some(HOUR);
     world.reload().await;
     world.pass_time(2 * HOUR).await;
@@ -246,7 +246,7 @@ async fn what_is_paused_is_not_asked_and_what_is_turned_off_leaves_nothing_open(
         .filter(|spec| spec.name.as_str() != "orders")
         .cloned()
         .collect();
-    hold(&world, Pauses { account: None, channels: [(shared[0].id, held)].into() });
+    hold(&world, Pauses { account: None, channels: [(shared[0].id, held)].into() }).await;
     world.pass_time(10 * MINUTE).await;
     let came = receivers.came.lock().unwrap().clone();
     let (_, _, body) = came.iter().find(|(_, path, _)| path == "/shared").expect("one came");

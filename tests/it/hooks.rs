@@ -164,7 +164,7 @@ async fn a_hook_that_never_ends_holds_up_no_renewal_and_the_oldest_events_go() {
     world.audit().await;
     for _ in 0..QUEUE_MAX + 10 {
         let fleet = world.daemon().links.fleet.borrow().clone();
-        actions::ask_renewal(&fleet, world.store(), &Which::default(), world.now()).unwrap();
+        actions::ask_renewal(&fleet, world.store(), &Which::default(), world.now()).await.unwrap();
         world.audit().await;
     }
     world.pass_time(30 * HOUR).await;

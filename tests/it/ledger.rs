@@ -434,7 +434,7 @@ async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_
     let fleet = world.daemon().links.fleet.borrow().clone();
     let request =
         AckRequest { channel: Some("globex/orders".parse().unwrap()), ..AckRequest::default() };
-    actions::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
+    actions::ack(&fleet, world.store(), &request, world.now()).await.expect("it is kept");
     assert_eq!(left(&world), []);
     assert!(world.ledgers("globex").0[&gone].closed_at().is_some());
     world.host_clock.step(401 * 24 * 3_600_000);
@@ -447,16 +447,16 @@ async fn the_ledgers_of_an_account_that_is_taken_out_end_with_it_and_are_listed_
 async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is_not_until_it_is_over_and_said()
  {
     let mut world = running().await;
-    let seen_to = |world: &World| {
+    let seen_to = async |world: &World| {
         let fleet = world.daemon().links.fleet.borrow().clone();
         let request = AckRequest { note: Some("fetched".to_owned()), ..AckRequest::default() };
-        actions::ack(&fleet, world.store(), &request, world.now()).expect("it is kept");
+        actions::ack(&fleet, world.store(), &request, world.now()).await.expect("it is kept");
     };
     assert_eq!(left(&world), [], "to be enabled for the first time is no gap");
     world.pass_time(7 * HOUR).await;
     world.zoho().add_fault(Rule::always(Fault::Refused));
     world.pass_time(25 * HOUR).await;
-    seen_to(&world);
+    seen_to(&world).await;
     assert!(
         left(&world).len() >= 3 && left(&world).iter().all(|gap| gap.to.is_none()),
         "{:?}",
@@ -466,7 +466,7 @@ async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is
     world.pass_time(2 * HOUR).await;
     let over = left(&world);
     assert!(over.len() >= 3 && over.iter().all(|gap| gap.to.is_some()), "{over:?}");
-    seen_to(&world);
+    seen_to(&world).await;
     world.crash().await;
     world.start();
     world.pass_time(30 * HOUR).await;

@@ -50,7 +50,7 @@ impl Bench {
         let specs = names.map(|name| world::spec("acme", &name, &["Deals.all"]));
         let specs = specs.map(|spec| (spec.id, Arc::new(spec))).collect();
         let account = world::account("acme", ApiVersion::V8, &Org::new("acme"));
-        let fleet = fleet(&store, &zoho, AccountDesired::new(account, specs));
+        let fleet = fleet(&store, &zoho, AccountDesired::new(account, specs)).await;
         let bench =
             Bench { zoho, store, fleet, passes: AtomicU64::new(0), stops: AtomicBool::new(false) };
         bench.pass().await;
@@ -59,10 +59,10 @@ impl Bench {
     }
 
     /// The same with nothing declared.
-    fn undeclared(self) -> Bench {
+    async fn undeclared(self) -> Bench {
         let account = self.subject().desired.account.clone();
         let desired = AccountDesired::new(account, BTreeMap::new());
-        Bench { fleet: fleet(&self.store, &self.zoho, desired), ..self }
+        Bench { fleet: fleet(&self.store, &self.zoho, desired).await, ..self }
     }
 
     fn subject(&self) -> &Subject {
@@ -96,11 +96,11 @@ impl Bench {
     }
 }
 
-fn fleet(store: &Store, zoho: &Arc<Straight>, desired: AccountDesired) -> Fleet {
+async fn fleet(store: &Store, zoho: &Arc<Straight>, desired: AccountDesired) -> Fleet {
     let name: AccountName = desired.account.name.clone();
     let settings = Settings::default();
     let desired = Desired { settings, accounts: [(name, desired)].into() };
-    store.keep_desired(&desired).unwrap();
+    store.keep_desired(&desired).await.unwrap();
     let means = Means {
         store: store.clone(),
         transport: zoho.carrier(),
@@ -151,7 +151,7 @@ async fn a_renewal_that_is_asked_for_while_its_channel_is_written_comes_with_the
     });
     under_way.await.unwrap();
     let now = SystemClock::new().now();
-    actions::ask_renewal(&bench.fleet, &bench.store, &Which::default(), now).unwrap();
+    actions::ask_renewal(&bench.fleet, &bench.store, &Which::default(), now).await.unwrap();
     go_on.send(()).unwrap();
     passing.await.unwrap();
     assert_eq!(bench.titles().await, ["enable (asked)", "enable (asked)"]);
@@ -166,10 +166,12 @@ fn a_pause_that_comes_under_a_pass_is_not_lost() {
         let target = bench.fleet.target(Some(&"c0".parse().unwrap())).unwrap();
         for round in 0..ROUNDS {
             let now = SystemClock::new().now();
-            actions::pause(&bench.store, &target, now, None).unwrap();
+            let pausing = actions::pause(&bench.store, &target, now, None);
+            runtime().block_on(pausing).unwrap();
             bench.next_pass();
             assert!(is_paused(bench), "the pause of round {round} is lost");
-            actions::resume(&bench.store, &target, now).unwrap();
+            let resuming = actions::resume(&bench.store, &target, now);
+            runtime().block_on(resuming).unwrap();
             bench.next_pass();
             assert!(!is_paused(bench), "the end of the pause of round {round} is lost");
         }
@@ -184,7 +186,8 @@ fn is_paused(bench: &Bench) -> bool {
 #[test]
 fn removals_that_are_allowed_under_a_pass_are_done_by_the_next_one() {
     for round in 0..ROUNDS {
-        let bench = runtime().block_on(Bench::converged(CHANNELS)).undeclared();
+        let bench =
+            runtime().block_on(async { Bench::converged(CHANNELS).await.undeclared().await });
         beside_passes(bench, |bench| {
             bench.next_pass();
             // So that each round begins at another moment of a pass.

@@ -499,7 +499,7 @@ async fn channels_that_the_removal_guard_holds_go_on_being_renewed() {
     assert_eq!(held.count(), 4, "{:?}", report.after);
 
     let allowed = ids[1..].iter().copied().collect();
-    world.store().allow_removals(&"acme".parse().unwrap(), allowed).unwrap();
+    world.store().allow_removals(&"acme".parse().unwrap(), allowed).await.unwrap();
     world.audit().await;
     let live: Vec<i64> =
         world.zoho().channels("acme", world.now()).iter().map(|channel| channel.id).collect();

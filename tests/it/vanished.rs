@@ -92,7 +92,7 @@ async fn in_another_org_nothing_is_enabled_until_the_right_one_is_back_or_somebo
             let account = "acme".parse().expect("a name");
             let records = world.store().records(&account).expect("records");
             let accepted = to_accept(records.into_values(), world.now()).collect();
-            world.store().ask(&account, |wishes| wishes.vanished = accepted).expect("a wish");
+            world.store().ask(&account, |wishes| wishes.vanished = accepted).await.expect("a wish");
             world.audit().await;
             assert_eq!(covered(&world), 1 + 3, "they are enabled here");
         } else {

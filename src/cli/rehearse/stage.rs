@@ -100,7 +100,7 @@ pub(super) struct Took {
 pub(super) fn play(script: Script) -> anyhow::Result<Played> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    runtime.block_on(async move { Stage::new(script)?.play().await })
+    runtime.block_on(async move { Stage::new(script).await?.play().await })
 }
 
 /// Returns whether a channel is looked at and never written: nobody holds it.
@@ -123,7 +123,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(script: Script) -> anyhow::Result<Stage> {
+    async fn new(script: Script) -> anyhow::Result<Stage> {
         let Script { desired, days, seed, trouble, changes, progress } = script;
         let desired = without_secrets(desired);
         let mut dice = Dice::new(seed);
@@ -134,7 +134,7 @@ impl Stage {
         let receiver = Arc::new(PlayedReceiver::new(clock.clone(), |_| {}));
         let log = Log::new(BEGINS);
         let store = Store::in_memory()?;
-        store.keep_desired(&desired)?;
+        store.keep_desired(&desired).await?;
         Ok(Stage {
             desired,
             days,

@@ -89,7 +89,7 @@ impl Backfill {
                     .await?;
                 return Ok(None);
             }
-            self.store.write_recoveries(subject.name(), std::slice::from_ref(&recovery))?;
+            self.store.write_recoveries(subject.name(), std::slice::from_ref(&recovery)).await?;
             if let Some(why) = &recovery.progress.trouble {
                 let (account, number) = (subject.name(), recovery.number);
                 warn!(%account, number, why, "a recovered delivery was not taken");
@@ -129,7 +129,7 @@ impl Backfill {
         given_up: Option<&str>,
     ) -> Result<(), StoreError> {
         let account = subject.name();
-        self.store.drop_deliveries(account, recovery.number)?;
+        self.store.drop_deliveries(account, recovery.number).await?;
         let at = self.store.account_state(account)?.zoho_time(self.clock.now());
         let state = match given_up {
             Some(why) => State::Abandoned { why: why.to_owned(), at },

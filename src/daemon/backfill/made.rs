@@ -33,7 +33,7 @@ impl Backfill {
         let zoho_now = self.store.account_state(account)?.zoho_time(now);
         let wishes = self.store.wishes(account)?.recoveries;
         let mut known = self.store.recoveries(account)?;
-        let (mut made, is_settling) = due_ones(&self.store, subject, &known, zoho_now)?;
+        let (mut made, is_settling) = due_ones(&self.store, subject, &known, zoho_now).await?;
         made.extend(asked_ones(subject, &wishes, &known));
         let first = known.iter().map(|one| one.number).max().unwrap_or(0) + 1;
         for (number, recovery) in (first..).zip(&mut made) {
@@ -42,7 +42,7 @@ impl Backfill {
             info!(%account, %channel, module, number, "missed events are to be recovered");
         }
         if !made.is_empty() {
-            self.store.write_recoveries(account, &made)?;
+            self.store.write_recoveries(account, &made).await?;
         }
         known.extend(made);
         self.judge(subject, &mut known, &wishes, zoho_now).await?;
@@ -54,7 +54,7 @@ impl Backfill {
         let old: Vec<u64> =
             all.filter(|one| !is_asked(one)).map(|one| one.number).take(excess).collect();
         if !old.is_empty() {
-            self.store.forget_recoveries(account, old.into_iter())?;
+            self.store.forget_recoveries(account, old.into_iter()).await?;
         }
         known.retain(|recovery| !recovery.is_over());
         Ok(Open { recoveries: known, is_settling })
@@ -76,7 +76,7 @@ impl Backfill {
                 continue;
             };
             if let State::Abandoned { why, .. } = &state {
-                self.store.drop_deliveries(account, recovery.number)?;
+                self.store.drop_deliveries(account, recovery.number).await?;
                 let (channel, number) = (&recovery.name, recovery.number);
                 info!(%account, %channel, number, why, "a recovery is given up");
             }
@@ -123,7 +123,7 @@ fn judged(
 }
 
 /// The gaps that are due, as recoveries without a number, and if others are about to be.
-fn due_ones(
+async fn due_ones(
     store: &Store,
     subject: &Subject,
     known: &[Recovery],
@@ -147,7 +147,7 @@ fn due_ones(
         }
     }
     if since != before {
-        store.write_backfilled_since(account, &since)?;
+        store.write_backfilled_since(account, &since).await?;
     }
     Ok((made, settling))
 }

@@ -53,7 +53,7 @@ impl Backfill {
         let read = match reading.read.take() {
             Some(read) if is_waited_for(&read) => read,
             Some(_) => {
-                self.store.end_reading(account, &reading)?;
+                self.store.end_reading(account, &reading).await?;
                 return Ok(None);
             }
             None => self.reading_of(subject, &oldest.module, &waiting)?,
@@ -71,7 +71,7 @@ impl Backfill {
                 reading.credits += list.credits();
                 let kept = (!rows.is_empty()).then_some((read.pages, RowsKept { list, rows }));
                 reading.read = Some(read);
-                self.store.write_reading(account, &reading, kept)?;
+                self.store.write_reading(account, &reading, kept).await?;
                 Ok(None)
             }
             Err(error) => self.not_read(subject, read, reading, &error).await,
@@ -156,7 +156,7 @@ impl Backfill {
         if let Some(read) = read.without_token() {
             self.leave_alone(account, TOKEN_WAIT);
             let reading = Reading { read: Some(read), ..reading };
-            self.store.write_reading(account, &reading, None)?;
+            self.store.write_reading(account, &reading, None).await?;
             return Ok(Some(TOKEN_WAIT));
         }
         let why = self.words(subject, error, &read);
@@ -169,7 +169,7 @@ impl Backfill {
             recovery.credits += read.credits;
         }
         self.news(account, &served).await?;
-        self.store.end_reading(account, &Reading { read: None, ..reading })?;
+        self.store.end_reading(account, &Reading { read: None, ..reading }).await?;
         Ok(None)
     }
 
@@ -217,7 +217,7 @@ impl Backfill {
             }
             self.freeze(subject, recovery, missed).await?;
         }
-        self.store.end_reading(account, &Reading { read: None, ..reading })?;
+        self.store.end_reading(account, &Reading { read: None, ..reading }).await?;
         self.wakes.wake(Some(account.clone()), "backfill").await;
         Ok(())
     }
@@ -248,7 +248,7 @@ impl Backfill {
             Some(rule) if frozen.records() > rule.most => State::Held(HeldFor::Most),
             Some(_) | None => State::Handing,
         };
-        self.store.write_recoveries(account, std::slice::from_ref(&recovery))?;
+        self.store.write_recoveries(account, std::slice::from_ref(&recovery)).await?;
         let (channel, number) = (&recovery.name, recovery.number);
         let (records, state) = (frozen.records(), recovery.state.word());
         info!(%account, %channel, number, records, state, "missed events are counted");

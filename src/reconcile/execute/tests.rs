@@ -472,6 +472,7 @@ async fn what_was_to_be_disabled_and_is_gone_is_done() {
     assert_eq!(records.len(), 2);
     desk.store
         .write_records(&account().name, &[(id(2), Some(record(&spec(2, &["Deals.all"]))))].into())
+        .await
         .unwrap();
     let (execution, records) = desk.run(vec![disable(1), disable(2), disable(3)]).await;
     assert_eq!(words(&execution), ["1 done", "2 done", "3 done"]);
@@ -534,6 +535,7 @@ async fn a_delete_that_is_refused_for_another_reason_keeps_the_record() {
     });
     desk.store
         .write_records(&account().name, &[(id(3), Some(record(&spec(3, &["Deals.all"]))))].into())
+        .await
         .unwrap();
     let disable = |number| step(number, Action::Disable, Reason::Retired);
     let (execution, records) = desk.run(vec![disable(1), disable(3), disable(2)]).await;
@@ -547,6 +549,7 @@ async fn a_channel_is_forgotten_only_after_a_second_look() {
     desk.run(desk.enables([1])).await;
     desk.store
         .write_records(&account().name, &[(id(2), Some(record(&spec(2, &["Deals.all"]))))].into())
+        .await
         .unwrap();
     desk.calls();
     let forget = |number| step(number, Action::Forget, Reason::Gone);

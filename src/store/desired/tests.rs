@@ -97,57 +97,57 @@ fn restored(store: &Store) -> Restored {
     store.restore_desired(&secret).unwrap().unwrap()
 }
 
-#[test]
-fn a_desired_state_comes_back_with_its_secrets() {
+#[tokio::test]
+async fn a_desired_state_comes_back_with_its_secrets() {
     let dir = TempDir::new().unwrap();
     assert!(open(&dir).restore_desired(&secret).unwrap().is_none());
-    assert!(open(&dir).keep_desired(&desired()).unwrap());
+    assert!(open(&dir).keep_desired(&desired()).await.unwrap());
     let Restored { desired: back, unusable, unalerted, unopened } = restored(&open(&dir));
     assert_eq!((back, unusable.len(), unalerted.len(), unopened), (desired(), 0, 0, None));
 }
 
-#[test]
-fn an_unchanged_state_is_not_written_and_a_changed_secret_is_a_change() {
+#[tokio::test]
+async fn an_unchanged_state_is_not_written_and_a_changed_secret_is_a_change() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
-    assert!(store.keep_desired(&desired()).unwrap());
-    assert!(!store.keep_desired(&desired()).unwrap());
+    assert!(store.keep_desired(&desired()).await.unwrap());
+    assert!(!store.keep_desired(&desired()).await.unwrap());
     let mut changed = desired();
     let account = changed.accounts.values_mut().next().unwrap();
     account.account.credentials.client_secret =
         Secret::from_origin("another", Origin::Env("CLIENT".into()));
-    assert!(store.keep_desired(&changed).unwrap());
-    assert!(!store.keep_desired(&changed).unwrap());
+    assert!(store.keep_desired(&changed).await.unwrap());
+    assert!(!store.keep_desired(&changed).await.unwrap());
     let generations: std::collections::BTreeSet<Vec<u8>> =
         store.desired.keys("").unwrap().iter().map(|key| key[..20].to_vec()).collect();
     assert_eq!(generations.len(), 1);
 }
 
-#[test]
-fn what_is_declared_ends_what_was_asked_for_and_is_over() {
+#[tokio::test]
+async fn what_is_declared_ends_what_was_asked_for_and_is_over() {
     let store = Store::temporary().unwrap();
     let acme = acme();
     let recorded = |number| (id(number), Some(record(&spec(number))));
-    store.write_records(&acme, &[450, 451].map(recorded).into()).unwrap();
+    store.write_records(&acme, &[450, 451].map(recorded).into()).await.unwrap();
     let mut smaller = desired();
     smaller.accounts.values_mut().next().unwrap().specs.remove(&id(450));
-    store.keep_desired(&smaller).unwrap();
-    store.allow_removals(&acme, [1, 450, 451].map(id).into()).unwrap();
+    store.keep_desired(&smaller).await.unwrap();
+    store.allow_removals(&acme, [1, 450, 451].map(id).into()).await.unwrap();
     assert_eq!(store.wishes(&acme).unwrap().removals, [450, 451].map(id).into());
-    store.adopt(&acme, id(1), Fingerprint(7)).unwrap();
-    store.adopt(&acme, id(450), Fingerprint(7)).unwrap();
+    store.adopt(&acme, id(1), Fingerprint(7)).await.unwrap();
+    store.adopt(&acme, id(450), Fingerprint(7)).await.unwrap();
     assert_eq!(store.wishes(&acme).unwrap().adoptions, [(id(1), Fingerprint(7))].into());
 
-    store.keep_desired(&desired()).unwrap();
+    store.keep_desired(&desired()).await.unwrap();
     assert_eq!(store.wishes(&acme).unwrap().removals, [id(451)].into(), "450 is declared again");
     smaller.accounts.values_mut().next().unwrap().specs.remove(&id(1));
-    store.keep_desired(&smaller).unwrap();
+    store.keep_desired(&smaller).await.unwrap();
     assert!(store.wishes(&acme).unwrap().adoptions.is_empty());
 }
 
 /// "a/" comes after "a-b/", although "a" comes before "a-b".
-#[test]
-fn accounts_whose_names_begin_alike_are_written_in_the_order_of_their_keys() {
+#[tokio::test]
+async fn accounts_whose_names_begin_alike_are_written_in_the_order_of_their_keys() {
     let store = Store::temporary().unwrap();
     let mut alike = desired();
     let AccountDesired { account, specs, .. } = alike.accounts.pop_first().unwrap().1;
@@ -157,16 +157,16 @@ fn accounts_whose_names_begin_alike_are_written_in_the_order_of_their_keys() {
     }
     let keys: Vec<String> = entries_of(&alike).map(|(key, _)| key).collect();
     assert!(keys.is_sorted());
-    assert!(store.keep_desired(&alike).unwrap());
-    assert!(!store.keep_desired(&alike).unwrap(), "it is what is there");
+    assert!(store.keep_desired(&alike).await.unwrap());
+    assert!(!store.keep_desired(&alike).await.unwrap(), "it is what is there");
     assert_eq!(restored(&store).desired, alike);
 }
 
-#[test]
-fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
+#[tokio::test]
+async fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
-    store.keep_desired(&desired()).unwrap();
+    store.keep_desired(&desired()).await.unwrap();
     let (whole, prefix) = (desired(), keys::generation(2));
     let half =
         entries_of(&whole).take(3).map(|(key, entry)| (format!("{prefix}{key}"), Some(entry)));
@@ -176,17 +176,17 @@ fn a_crash_before_the_pointer_leaves_the_old_state_whole_and_leftovers_go() {
     assert_eq!(restored(&store).desired, desired());
     let mut smaller = desired();
     smaller.accounts.values_mut().next().unwrap().specs.clear();
-    assert!(store.keep_desired(&smaller).unwrap());
+    assert!(store.keep_desired(&smaller).await.unwrap());
     assert_eq!(restored(&store).desired, smaller);
     assert_eq!(store.desired.keys("").unwrap().len(), 2);
 }
 
 /// A channel that got lost would look like one that was taken out of the config, and be disabled.
-#[test]
-fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_config_mends_it() {
+#[tokio::test]
+async fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_config_mends_it() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
-    store.keep_desired(&desired()).unwrap();
+    store.keep_desired(&desired()).await.unwrap();
     let lost = store
         .desired
         .keys("")
@@ -199,15 +199,15 @@ fn a_desired_state_that_is_not_what_was_written_is_not_restored_and_a_good_confi
         error.contains("desired/0000") && error.contains("with a config that can be used"),
         "{error}"
     );
-    assert!(store.keep_desired(&desired()).unwrap());
+    assert!(store.keep_desired(&desired()).await.unwrap());
     assert_eq!(restored(&store).desired, desired());
 }
 
 /// A desired state that another version wrote is whole, although this version knows other keys.
-#[test]
-fn a_desired_state_with_keys_of_another_version_is_restored() {
+#[tokio::test]
+async fn a_desired_state_with_keys_of_another_version_is_restored() {
     let store = Store::temporary().unwrap();
-    store.keep_desired(&desired()).unwrap();
+    store.keep_desired(&desired()).await.unwrap();
     let entries: Vec<(Vec<u8>, serde_json::Value)> = store.desired.scan("").unwrap();
     let entries: Vec<(String, serde_json::Value)> = entries
         .into_iter()
@@ -227,13 +227,13 @@ fn a_desired_state_with_keys_of_another_version_is_restored() {
     assert_eq!(restored(&store).desired, desired());
 }
 
-#[test]
-fn a_plain_secret_makes_its_account_unusable_and_says_so() {
+#[tokio::test]
+async fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     let store = Store::temporary().unwrap();
     let mut plain = desired();
     let account = plain.accounts.values_mut().next().unwrap();
     account.account.credentials.client_secret = Secret::new(SECRETS[0]);
-    store.keep_desired(&plain).unwrap();
+    store.keep_desired(&plain).await.unwrap();
     let Restored { desired: back, unusable, .. } = restored(&store);
     assert!(back.accounts.is_empty());
     let why = &unusable[&acme()];
@@ -244,10 +244,10 @@ fn a_plain_secret_makes_its_account_unusable_and_says_so() {
     );
 }
 
-#[test]
-fn a_secret_that_cannot_be_fetched_is_named() {
+#[tokio::test]
+async fn a_secret_that_cannot_be_fetched_is_named() {
     let store = Store::temporary().unwrap();
-    store.keep_desired(&desired()).unwrap();
+    store.keep_desired(&desired()).await.unwrap();
     let no_credential = |origin: &Origin| match origin {
         Origin::Credential(name) => Err(format!("no credential {name}")),
         Origin::Env(_) | Origin::File(_) | Origin::Command(_) | Origin::Plain => secret(origin),
@@ -258,14 +258,14 @@ fn a_secret_that_cannot_be_fetched_is_named() {
     assert_eq!(unusable[&acme()], "the token of channel c1: no credential channel");
 }
 
-#[test]
-fn no_secret_is_in_any_file() {
+#[tokio::test]
+async fn no_secret_is_in_any_file() {
     let dir = TempDir::new().unwrap();
     let mut mixed = desired();
     let account = mixed.accounts.values_mut().next().unwrap();
     account.account.credentials.refresh_token = Secret::new(SECRETS[1]);
     let store = open(&dir);
-    store.keep_desired(&mixed).unwrap();
+    store.keep_desired(&mixed).await.unwrap();
     drop(store);
     let mut bytes = Vec::new();
     let mut folders = vec![dir.path().to_owned()];
@@ -286,11 +286,11 @@ fn no_secret_is_in_any_file() {
 }
 
 /// Otherwise a person who makes its file unreadable would open them.
-#[test]
-fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
+#[tokio::test]
+async fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
-    store.keep_desired(&desired()).unwrap();
+    store.keep_desired(&desired()).await.unwrap();
     let no_file = |origin: &Origin| match origin {
         Origin::File(_) => Err("gone".to_owned()),
         Origin::Env(_) | Origin::Credential(_) | Origin::Command(_) | Origin::Plain => {
@@ -301,12 +301,12 @@ fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
     assert_eq!(back.unopened.as_deref(), Some("the token of [http]: gone"));
 }
 
-#[test]
-fn a_channel_that_is_declared_no_longer_is_known_while_it_is_ours() {
+#[tokio::test]
+async fn a_channel_that_is_declared_no_longer_is_known_while_it_is_ours() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let earlier = desired();
-    store.keep_desired(&earlier).unwrap();
+    store.keep_desired(&earlier).await.unwrap();
     let mut later = earlier;
     let account = later.accounts.values_mut().next().unwrap();
     let name = account.account.name.clone();
@@ -330,7 +330,7 @@ fn a_channel_that_is_declared_no_longer_is_known_while_it_is_ours() {
         store.remember_former(&mut read, &secret).unwrap();
         assert_eq!(read.accounts[&name].former.keys().collect::<Vec<_>>(), [&id]);
         assert_eq!(read.accounts[&name].former[&id].notify_url, spec.notify_url);
-        store.keep_desired(&read).unwrap();
+        store.keep_desired(&read).await.unwrap();
         let restored = store.restore_desired(&secret).unwrap().unwrap().desired;
         assert_eq!(restored.accounts[&name].former, read.accounts[&name].former);
     }
@@ -342,7 +342,7 @@ fn a_channel_that_is_declared_no_longer_is_known_while_it_is_ours() {
     store.set_channels(&name, &[], &[(id, None)].into()).unwrap();
     let mut read = later.clone();
     store.remember_former(&mut read, &secret).unwrap();
-    store.keep_desired(&read).unwrap();
+    store.keep_desired(&read).await.unwrap();
     assert_eq!(
         store.restore_desired(&secret).unwrap().unwrap().desired.accounts[&name].former,
         [].into()

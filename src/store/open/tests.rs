@@ -35,17 +35,21 @@ fn why_not(dir: &Path) -> OpenError {
     Store::open(dir, hours(0)).map(|_| ()).unwrap_err()
 }
 
-/// Waits for a write.
+/// Waits for what flushes.
+fn waited<T>(flushes: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(flushes)
+}
+
+/// Waits for a write that does not fail.
 fn done(write: impl Future<Output = Result<(), StoreError>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(write).unwrap();
+    waited(write).unwrap();
 }
 
 /// A directory with a closed store of 300 records in it.
 fn filled() -> TempDir {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
-    store.write_records(&acme(), &changes(1..=300)).unwrap();
+    done(store.write_records(&acme(), &changes(1..=300)));
     done(store.write_account_state(&acme(), &AccountState::default()));
     done(store.write_token(&acme(), &token()));
     dir
@@ -104,9 +108,9 @@ fn accounts_whose_names_begin_alike_are_kept_apart() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let other: AccountName = "acme-2".parse().unwrap();
-    store.write_records(&acme(), &changes([1, 2])).unwrap();
-    store.write_records(&other, &changes([2, 3])).unwrap();
-    store.write_records(&acme(), &[(ChannelId::new(2).unwrap(), None)].into()).unwrap();
+    done(store.write_records(&acme(), &changes([1, 2])));
+    done(store.write_records(&other, &changes([2, 3])));
+    done(store.write_records(&acme(), &[(ChannelId::new(2).unwrap(), None)].into()));
     assert_eq!(store.records(&acme()).unwrap().len(), 1);
     assert_eq!(store.records(&other).unwrap().len(), 2);
     assert_eq!(store.account_state(&other).unwrap(), AccountState::default());
@@ -174,7 +178,7 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
             assert_eq!(aside.file_name().unwrap(), "db.corrupt-2026-01-01T00-00-00Z");
             assert!(aside.join("conf").exists());
             assert!(store.records(&acme()).unwrap().is_empty());
-            store.write_records(&acme(), &changes([1])).unwrap();
+            done(store.write_records(&acme(), &changes([1])));
             drop(store);
             assert_eq!(open(&dir).records(&acme()).unwrap().len(), 1);
         }
@@ -216,7 +220,7 @@ fn a_write_to_a_full_disk_is_an_error_unless_the_store_goes_on() {
     let (full, gate) = disk();
     let store = open(&dir).gated(gate);
     full.store(true, std::sync::atomic::Ordering::Relaxed);
-    let error = store.write_records(&acme(), &changes([301])).unwrap_err();
+    let error = waited(store.write_records(&acme(), &changes([301]))).unwrap_err();
     assert!(matches!(error, StoreError::Sled { doing: "write", .. }), "{error:?}");
     assert_eq!((store.records(&acme()).unwrap().len(), store.trouble()), (300, None));
 }
@@ -227,7 +231,7 @@ fn a_disk_that_has_failed_once_is_written_to_in_no_tree_until_it_is_mended() {
     let (full, gate) = disk();
     let store = open(&dir).gated(gate).going_on();
     full.store(true, std::sync::atomic::Ordering::Relaxed);
-    store.write_records(&acme(), &changes([301])).unwrap();
+    done(store.write_records(&acme(), &changes([301])));
     full.store(false, std::sync::atomic::Ordering::Relaxed);
     let state = AccountState { looked_at: Some(hours(9)), ..AccountState::default() };
     done(store.write_account_state(&acme(), &state));
@@ -256,8 +260,8 @@ fn a_store_that_goes_on_keeps_everything_in_memory_until_its_disk_has_room() {
     let other_hand = store.clone();
     full.store(true, std::sync::atomic::Ordering::Relaxed);
     let gone = id(7);
-    store.write_records(&acme(), &changes(301..=700)).unwrap();
-    store.write_records(&acme(), &[(gone, None)].into()).unwrap();
+    done(store.write_records(&acme(), &changes(301..=700)));
+    done(store.write_records(&acme(), &[(gone, None)].into()));
     assert!(
         store.trouble().unwrap().contains("the store could not write"),
         "{:?}",
@@ -269,13 +273,13 @@ fn a_store_that_goes_on_keeps_everything_in_memory_until_its_disk_has_room() {
         Some(token()),
         "what was not written since is there too"
     );
-    assert!(store.mend(hours(0)).is_err(), "it is still full");
+    assert!(waited(store.mend(hours(0))).is_err(), "it is still full");
     assert_eq!(store.records(&acme()).unwrap().len(), 699);
 
     full.store(false, std::sync::atomic::Ordering::Relaxed);
-    store.mend(hours(0)).unwrap();
+    waited(store.mend(hours(0))).unwrap();
     assert_eq!((store.trouble(), other_hand.trouble()), (None, None));
-    other_hand.write_records(&acme(), &changes([701])).unwrap();
+    done(other_hand.write_records(&acme(), &changes([701])));
     assert!(matches!(why_not(dir.path()), OpenError::Locked(_)), "it holds its database again");
     drop((store, other_hand));
     let records = open(&dir).records(&acme()).unwrap();
@@ -288,10 +292,10 @@ fn a_database_that_was_damaged_meanwhile_is_moved_aside_and_written_anew_from_me
     let (full, gate) = disk();
     let store = open(&dir).gated(gate).going_on();
     full.store(true, std::sync::atomic::Ordering::Relaxed);
-    store.write_records(&acme(), &changes([301])).unwrap();
+    done(store.write_records(&acme(), &changes([301])));
     fs::write(dir.path().join(DATABASE).join(SLED_LOG), "").unwrap();
     full.store(false, std::sync::atomic::Ordering::Relaxed);
-    store.mend(hours(0)).unwrap();
+    waited(store.mend(hours(0))).unwrap();
     drop(store);
     assert_eq!(open(&dir).records(&acme()).unwrap().len(), 301);
 }
@@ -307,7 +311,7 @@ fn a_beginning_that_was_cut_short_is_begun_again() {
     fs::write(&begun, "").unwrap();
     let store = open(&dir);
     assert!(!begun.exists());
-    store.write_records(&acme(), &changes([1])).unwrap();
+    done(store.write_records(&acme(), &changes([1])));
     drop(store);
     assert_eq!(open(&dir).records(&acme()).unwrap().len(), 1);
 }
@@ -346,7 +350,7 @@ fn damaged_files_neither_stop_the_daemon_nor_go_unsaid() {
                 whole != moved_aside.is_some() || what == "cut in half",
                 "{name} {what}: {moved_aside:?}"
             );
-            store.write_records(&acme(), &changes([1])).unwrap();
+            done(store.write_records(&acme(), &changes([1])));
             assert_eq!(store.records(&acme()).unwrap()[&id(1)], record(1), "{name} {what}");
         }
     }

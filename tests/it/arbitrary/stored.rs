@@ -53,7 +53,7 @@ async fn case(damages: &[Damage]) -> Result<(), TestCaseError> {
     let ours = channels(&world, true);
     assert_eq!((theirs.len(), ours.len()), (4, 4));
     let fleet = world.daemon().links.fleet.borrow().clone();
-    let acked = actions::ack(&fleet, world.store(), &AckRequest::default(), world.now());
+    let acked = actions::ack(&fleet, world.store(), &AckRequest::default(), world.now()).await;
     assert_eq!(acked.map(|acked| acked.len()).ok(), Some(4));
     drop(fleet);
     world.stop().await;

@@ -16,7 +16,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use channelkeeper::carrier::{Carrier, Halt, Road};
@@ -198,7 +200,7 @@ impl World {
         );
         let gate = self.fuse.clone();
         let store = opened.store.gated(Arc::new(move || gate.write())).going_on().holding();
-        store.keep_desired(&self.desired).expect("the desired state is kept");
+        at_once(store.keep_desired(&self.desired)).expect("the desired state is kept");
         let (observer, mut heard) = mpsc::channel(16);
         let mut carriers = Carriers::all(self.carrier.clone());
         carriers.canaries = self.receivers.clone().unwrap_or(carriers.canaries);
@@ -481,6 +483,15 @@ impl Track {
             request.body.len()
         );
         self.trace.lock().unwrap().push(line);
+    }
+}
+
+/// sled makes nobody wait.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the store makes the world wait"),
     }
 }
 
