@@ -146,6 +146,28 @@ pub const OPERATIONS_MAX: usize = 100;
 /// The most bytes of one commit. etcd's own limit is 1.5 MiB (`max-request-bytes`), as it is sent.
 pub const COMMIT_BYTES_MAX: usize = 1_000_000;
 
+impl Guard {
+    /// The key that it is about.
+    pub fn key(&self) -> &str {
+        match self {
+            Guard::ModifiedAt(key, _) | Guard::CreatedAt(key, _) | Guard::NotCreatedAt(key, _) => {
+                key
+            }
+        }
+    }
+
+    /// True when it holds where this is found under its key.
+    pub fn holds(&self, found: Option<&Entry>) -> bool {
+        let created = found.map_or(Revision::default(), |entry| entry.created);
+        let modified = found.map_or(Revision::default(), |entry| entry.modified);
+        match self {
+            Guard::ModifiedAt(_, at) => modified == *at,
+            Guard::CreatedAt(_, at) => created == *at,
+            Guard::NotCreatedAt(_, at) => created != *at,
+        }
+    }
+}
+
 impl fmt::Debug for Change {
     /// The value may be a sealed secret, and is long: only its length is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -78,6 +78,11 @@ impl<'a> PassMemory<'a> {
         }
         self.ledgers.intend(steps, sent);
         self.apply(changes)?;
+        let (store, account) = (self.ledgers.store, self.ledgers.account);
+        if store.is_shared() {
+            self.is_unflushed = false;
+            return store.prove(account).await;
+        }
         self.commit().await
     }
 

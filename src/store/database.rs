@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keys;
+use super::shared::Shared;
 use super::tree::{Gate, Keeper, StoreError, Tree};
 use super::unwritten::{PassTree, Unwritten};
 use super::value::{GrantOnly, TokenValue};
@@ -37,6 +38,8 @@ pub struct Store {
     pub(super) unwritten: Unwritten,
     /// `None` when nothing is held.
     pub(super) held: Option<PendingStates>,
+    /// `None` where accounts live in the database.
+    pub(super) shared: Option<Arc<Shared>>,
     /// `None` while everything is in memory.
     pub(super) db: Arc<Mutex<Option<sled::Db>>>,
     /// `None` when it is temporary.
@@ -98,7 +101,16 @@ impl Store {
 
     pub(super) fn of(db: sled::Db) -> Result<Store, StoreError> {
         let keeper = Keeper::default();
-        let tree = |name| Ok::<Tree, StoreError>(Tree::open(&db, name)?.kept_by(&keeper));
+        let store = Store::with(|name| Ok(Tree::open(&db, name)?.kept_by(&keeper)))?;
+        Ok(Store { keeper, db: Arc::new(Mutex::new(Some(db))), ..store })
+    }
+
+    /// A store with nothing in it and no disk.
+    pub(super) fn blank() -> Result<Store, StoreError> {
+        Store::with(|name| Ok(Tree::journaled(name)))
+    }
+
+    fn with(tree: impl Fn(&'static str) -> Result<Tree, StoreError>) -> Result<Store, StoreError> {
         Ok(Store {
             meta: tree("meta")?,
             desired: tree("desired")?,
@@ -114,10 +126,11 @@ impl Store {
             reads: tree("reads")?,
             rows: tree("rows")?,
             rules: tree("rules")?,
-            keeper: keeper.clone(),
+            keeper: Keeper::default(),
             unwritten: Unwritten::default(),
             held: None,
-            db: Arc::new(Mutex::new(Some(db))),
+            shared: None,
+            db: Arc::default(),
             state_dir: None,
         })
     }
@@ -145,6 +158,7 @@ impl Store {
             keeper: _,
             unwritten,
             held,
+            shared,
             db,
             state_dir,
         } = self;
@@ -166,6 +180,7 @@ impl Store {
             keeper,
             unwritten,
             held,
+            shared,
             db,
             state_dir,
         }
@@ -191,6 +206,7 @@ impl Store {
             keeper: _,
             unwritten: _,
             held: _,
+            shared: _,
             db: _,
             state_dir: _,
         } = self;

@@ -43,6 +43,11 @@ pub(super) fn account_of(key: &[u8]) -> Option<AccountName> {
     std::str::from_utf8(key).ok()?.split_once('/')?.0.parse().ok()
 }
 
+/// The account of any key of an account: its name, or one below it.
+pub(super) fn owner_of(key: &[u8]) -> Option<AccountName> {
+    std::str::from_utf8(key).ok()?.split('/').next()?.parse().ok()
+}
+
 /// The channel of a record's key.
 pub(super) fn id_of(key: &[u8]) -> Option<ChannelId> {
     let number = std::str::from_utf8(key).ok()?.split_once('/')?.1.parse().ok()?;

@@ -86,6 +86,34 @@
 //! the process. The next start knows the facts of the last good write, and the looks that follow
 //! find the rest, as after a crash.
 //!
+//! # Accounts in an engine
+//!
+//! Where several machines share accounts ([`Store::shared`]), `meta` and `desired` stay in the
+//! database of each machine. The other trees live in an engine, and here is in memory what of them
+//! is held. Layout, below the cluster's prefix; its number is in `meta/schema`:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `meta/schema` | the layout's number |
+//! | `accounts/ACCOUNT` | which commit wrote it, and the account's state; each commit writes it |
+//! | `tokens/ACCOUNT` | the account's token, sealed: see `sealer` |
+//! | `TREE/ACCOUNT/PAGE` | entries of another tree, deflated: see `pages` |
+//!
+//! Whoever [takes](Store::take) an account reads all of it at one revision, at which his fence
+//! holds. From then on nobody else's commit is applied, so it is what was committed last.
+//!
+//! A commit is one transaction of all that changed of one account, and each *flushed* of the crash
+//! story above is such a commit. So more is whole than on a disk: a ledger and its record, a record
+//! and its account's state. A change that one transaction does not hold is divided in the order of
+//! the promises: the token, what was asked for, ledgers, deliveries before their recoveries,
+//! records, and the state with the last part. Each part is fenced, and the parts before the last
+//! carry the state as it was. A loss in between leaves what a crash between two trees leaves.
+//!
+//! Whatever is lost, nothing is written twice or over something newer: see `shared`. A commit that
+//! fails leaves its changes in memory and says so, and the next one brings them. Such an error ends
+//! a pass before anything is sent. An account that is lost to another machine is forgotten here;
+//! what of it was not written is lost, as in a crash, and the looks of its owner find the rest.
+//!
 //! Deliberately absent: any interpretation. The interface speaks of accounts, records and desired
 //! states, so that another store could stand in for it.
 
@@ -98,8 +126,11 @@ mod keys;
 pub(crate) mod ledger;
 mod migrate;
 pub(crate) mod open;
+mod pages;
 mod pending_states;
 pub mod recoveries;
+mod sealer;
+mod shared;
 mod tree;
 mod unwritten;
 mod value;
@@ -109,4 +140,6 @@ pub use database::Store;
 pub use migrate::Migrated;
 pub use open::{OpenError, Opened, SCHEMA};
 pub use pending_states::HELD_MAX;
+pub use sealer::Sealer;
+pub use shared::{LAYOUT, Taken};
 pub use tree::{BATCH_MAX, Gate, StoreError};

@@ -182,7 +182,7 @@ impl Store {
     /// on it. A record of one channel under the key of another would make ours what is not.
     ///
     /// Threads of their own read the large trees, because people wait for a daemon that starts.
-    fn verify(&self) -> Result<(), StoreError> {
+    pub(super) fn verify(&self) -> Result<(), StoreError> {
         std::thread::scope(|scope| {
             let records = scope
                 .spawn(|| self.records.check::<Record>(|record, key| keys::is_of(key, record.id)));
@@ -379,6 +379,11 @@ fn value_trouble(path: &Path, error: StoreError) -> OpenTrouble {
     match error {
         StoreError::Sled { source, doing: _ } => sled_trouble(path, source),
         value @ StoreError::Value { .. } => OpenTrouble::Corrupt(value.to_string()),
+        // Of accounts that live elsewhere: no database is opened or read for them.
+        other @ (StoreError::Fenced { .. }
+        | StoreError::Unwritten { .. }
+        | StoreError::Engine { .. }
+        | StoreError::Layout { .. }) => file_trouble(path, io::Error::other(other)),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Only a daemon's store [holds](Store::holding) them, because only a daemon comes back to them.
 //! Everybody who reads an account's state from that store reads the one that is held.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::channel::AccountName;
@@ -58,7 +59,25 @@ impl Store {
         Ok(false)
     }
 
-    /// Writes what is held, and flushes.
+    /// Sets what is held. An account that an engine gave to another machine is passed over.
+    fn set_held_states(
+        &self,
+        states: &BTreeMap<AccountName, AccountState>,
+    ) -> Result<(), StoreError> {
+        if !self.is_shared() {
+            return self.set_states(states);
+        }
+        for state in states {
+            match self.set_states([state]) {
+                Ok(()) | Err(StoreError::Fenced { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is held, and flushes. Where accounts live in an engine, whatever else is not
+    /// written yet goes with it.
     ///
     /// # Errors
     /// When the store fails. Then it stays held.
@@ -66,10 +85,13 @@ impl Store {
         let Some(held) = &self.held else { return Ok(()) };
         let written = {
             let states = held.states();
-            self.set_states(&*states)?;
+            self.set_held_states(&states)?;
             states.clone()
         };
-        self.commit_all().await?;
+        match self.is_shared() {
+            true => self.commit_every_account().await?,
+            false => self.commit_all().await?,
+        }
         held.states().retain(|account, state| written.get(account) != Some(state));
         Ok(())
     }

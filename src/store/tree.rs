@@ -1,14 +1,20 @@
 //! Reading and writing one tree: values as JSON, batches bounded, errors that name the key.
 //!
 //! A tree is on the disk, or, once a write to the disk has failed and its store [goes
-//! on](super::Store::going_on), whole in memory.
+//! on](super::Store::going_on), whole in memory. A tree of accounts that live in an engine is in
+//! memory from the start, with a journal of what the engine does not have yet: see
+//! [`super::shared`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::keys;
+use crate::engine::EngineError;
+use crate::model::channel::AccountName;
 
 /// The most entries in one batch (measured: sled's memory grows with the size of a batch, and not
 /// with their number).
@@ -35,6 +41,38 @@ pub enum StoreError {
         /// The fault, in words.
         why: String,
     },
+    /// The account is not this process's, or not any more: another one has it, or may have it.
+    /// Nothing was written, and nothing of it can be until it is [taken](super::Store::take).
+    #[error("account {account} is not held here: nothing of it is written")]
+    Fenced {
+        /// The account.
+        account: AccountName,
+    },
+    /// The engine did not take what changed, or did not say that it did. It is kept in memory, and
+    /// the next commit of the account brings it.
+    #[error("what changed of account {account} is in memory only")]
+    Unwritten {
+        /// The account.
+        account: AccountName,
+        /// The engine's word.
+        source: EngineError,
+    },
+    /// The engine could not be asked for what it has.
+    #[error("the engine could not {doing}")]
+    Engine {
+        /// The work under way.
+        doing: &'static str,
+        /// The engine's word.
+        source: EngineError,
+    },
+    /// Another version of this program has written what the engine has.
+    #[error("the engine holds layout {found}, and this version reads layout {known}: update it")]
+    Layout {
+        /// The layout that is there.
+        found: u32,
+        /// The one that this program reads and writes.
+        known: u32,
+    },
 }
 
 impl StoreError {
@@ -42,7 +80,11 @@ impl StoreError {
     fn chain(&self) -> String {
         match self {
             StoreError::Sled { doing: _, source } => format!("{self}: {source}"),
-            StoreError::Value { .. } => self.to_string(),
+            StoreError::Unwritten { account: _, source }
+            | StoreError::Engine { doing: _, source } => format!("{self}: {source}"),
+            StoreError::Value { .. } | StoreError::Fenced { .. } | StoreError::Layout { .. } => {
+                self.to_string()
+            }
         }
     }
 }
@@ -72,11 +114,23 @@ pub(super) struct Keeper {
 /// The place of a tree's entries.
 enum Place {
     Disk(sled::Tree),
-    Memory(TreeEntries),
+    Memory(InMemory),
 }
 
+/// The entries of a tree in memory.
+#[derive(Default)]
+struct InMemory {
+    entries: TreeEntries,
+    /// `None` where nobody has them but this memory.
+    journal: Option<Journal>,
+}
+
+/// By account that is held here: the keys that changed since they were last
+/// [collected](Tree::collect).
+type Journal = BTreeMap<AccountName, BTreeSet<Vec<u8>>>;
+
 /// Values by key, as bytes.
-type TreeEntries = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type TreeEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 /// An entry to be set, or removed (`None`).
 pub(super) type EntryChange = (Vec<u8>, Option<Vec<u8>>);
 
@@ -100,6 +154,68 @@ impl Tree {
             place: Arc::new(RwLock::new(Place::Disk(tree))),
             keeper: Keeper::default(),
         })
+    }
+
+    /// An empty tree in memory, for entries of accounts that live elsewhere.
+    pub(super) fn journaled(name: &'static str) -> Tree {
+        let journal = Some(Journal::default());
+        let place = Place::Memory(InMemory { entries: TreeEntries::new(), journal });
+        Tree { name, place: Arc::new(RwLock::new(place)), keeper: Keeper::default() }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Holds an account, with these entries. What was held of it is forgotten.
+    pub(super) fn hold(&self, account: &AccountName, entries: TreeEntries) {
+        self.let_go(account);
+        if let Place::Memory(memory) = &mut *self.place_mut() {
+            memory.entries.extend(entries);
+            memory.journal.get_or_insert_default().insert(account.clone(), BTreeSet::new());
+        }
+    }
+
+    /// Forgets an account.
+    pub(super) fn let_go(&self, account: &AccountName) {
+        if let Place::Memory(InMemory { entries, journal: Some(journal) }) = &mut *self.place_mut()
+            && journal.remove(account).is_some()
+        {
+            let keys: Vec<Vec<u8>> =
+                entries_of(entries, account).map(|(key, _)| key.clone()).collect();
+            keys.iter().for_each(|key| drop(entries.remove(key)));
+        }
+    }
+
+    /// The keys of an account that changed since this was last called, and all of its entries, with
+    /// nobody's change in between.
+    pub(super) fn collect<T>(
+        &self,
+        account: &AccountName,
+        see: impl FnOnce(BTreeSet<Vec<u8>>, &TreeEntries) -> T,
+    ) -> Option<T> {
+        match &mut *self.place_mut() {
+            Place::Memory(InMemory { entries, journal: Some(journal) }) => {
+                let changed = std::mem::take(journal.get_mut(account)?);
+                Some(see(changed, entries))
+            }
+            Place::Memory(_) | Place::Disk(_) => None,
+        }
+    }
+
+    /// The accounts of which something changed since it was last collected.
+    pub(super) fn changed_accounts(&self) -> BTreeSet<AccountName> {
+        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+            Place::Memory(InMemory { entries: _, journal: Some(journal) }) => {
+                let changed = journal.iter().filter(|(_, keys)| !keys.is_empty());
+                changed.map(|(account, _)| account.clone()).collect()
+            }
+            Place::Memory(_) | Place::Disk(_) => BTreeSet::new(),
+        }
+    }
+
+    fn place_mut(&self) -> std::sync::RwLockWriteGuard<'_, Place> {
+        self.place.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same tree under another keeper.
@@ -186,7 +302,7 @@ impl Tree {
                 let first = first.map_err(|source| StoreError::Sled { doing: "scan", source })?;
                 Ok(first.map(|(key, _)| key.to_vec()))
             }
-            Place::Memory(entries) => {
+            Place::Memory(InMemory { entries, journal: _ }) => {
                 Ok(entries.range(from.to_vec()..).next().map(|(key, _)| key.clone()))
             }
         }
@@ -290,7 +406,7 @@ impl Tree {
     pub(super) fn leave_disk(&self) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         if let Place::Disk(tree) = &*place {
-            *place = Place::Memory(everything(tree)?);
+            *place = Place::Memory(InMemory { entries: everything(tree)?, journal: None });
         }
         Ok(())
     }
@@ -298,7 +414,7 @@ impl Tree {
     /// Writes what is in memory into a tree on the disk, and is that tree from then on.
     pub(super) fn move_to(&self, fresh: &Tree) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
-        let Place::Memory(entries) = &*place else { return Ok(()) };
+        let Place::Memory(InMemory { entries, journal: None }) = &*place else { return Ok(()) };
         let gone = fresh
             .keys("")?
             .into_iter()
@@ -338,9 +454,12 @@ impl Tree {
                 Place::Memory(_) => None,
             };
             if let Some(entries) = unwritten {
-                *place = Place::Memory(entries);
+                *place = Place::Memory(InMemory { entries, journal: None });
             }
-            if let Place::Memory(entries) = place {
+            if let Place::Memory(InMemory { entries, journal }) = place {
+                if let Some(journal) = journal {
+                    note(journal, chunk)?;
+                }
                 for (key, value) in chunk.iter().cloned() {
                     match value {
                         Some(value) => entries.insert(key, value),
@@ -378,7 +497,7 @@ impl Tree {
                     touch(tree, &key)?;
                 }
             }
-            Place::Memory(entries) => {
+            Place::Memory(InMemory { entries, journal: _ }) => {
                 let from = entries.range(prefix.as_bytes().to_vec()..);
                 for (key, bytes) in from.take_while(|(key, _)| key.starts_with(prefix.as_bytes())) {
                     see(key, bytes)?;
@@ -400,6 +519,29 @@ impl Tree {
     fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Value { tree: self.name, key: key.to_owned(), why: why.to_string() }
     }
+}
+
+/// Notes what changes, of accounts that are held.
+fn note(journal: &mut Journal, changes: &[EntryChange]) -> Result<(), StoreError> {
+    for (key, _) in changes {
+        let Some(account) = keys::owner_of(key) else { continue };
+        let Some(changed) = journal.get_mut(&account) else {
+            return Err(StoreError::Fenced { account });
+        };
+        changed.insert(key.clone());
+    }
+    Ok(())
+}
+
+/// The entries of an account: that of its name, and those below it.
+pub(super) fn entries_of<'a>(
+    entries: &'a TreeEntries,
+    account: &AccountName,
+) -> impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> {
+    let (own, below) = (account.as_str().as_bytes(), keys::records_of(account).into_bytes());
+    let own = entries.get_key_value(own);
+    let from = entries.range(below.clone()..);
+    own.into_iter().chain(from.take_while(move |(key, _)| key.starts_with(&below)))
 }
 
 /// sled lets go of a page only after some 16,000 accesses to pages, whatever its cache may hold: a
@@ -433,7 +575,7 @@ fn stored(place: &Place, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
                 tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
             Ok(value.map(|bytes| bytes.to_vec()))
         }
-        Place::Memory(entries) => Ok(entries.get(key.as_bytes()).cloned()),
+        Place::Memory(InMemory { entries, journal: _ }) => Ok(entries.get(key.as_bytes()).cloned()),
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::database::Store;
+use super::shared::Reason;
 use super::tree::{BATCH_MAX, EntryChange, StoreError, Tree};
 use crate::model::channel::AccountName;
 
@@ -99,6 +100,9 @@ impl Store {
         tree: PassTree,
         entries: impl IntoIterator<Item = (String, Option<T>)>,
     ) -> Result<(), StoreError> {
+        if self.is_shared() {
+            return self.tree_of(tree).set(entries);
+        }
         let mut entries = entries.into_iter();
         loop {
             let batch = entries.by_ref().take(BATCH_MAX);
@@ -170,8 +174,13 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails. Nobody is told of another's failure: each of them tries by itself.
-    pub async fn commit(&self, _account: &AccountName) -> Result<(), StoreError> {
-        self.commit_all().await
+    /// [`StoreError::Fenced`] and [`StoreError::Unwritten`] where accounts live in an engine: then
+    /// it is one transaction of this account alone.
+    pub async fn commit(&self, account: &AccountName) -> Result<(), StoreError> {
+        match &self.shared {
+            Some(shared) => self.commit_shared(shared, account, Reason::Change).await,
+            None => self.commit_all().await,
+        }
     }
 
     /// The same of all accounts: it returns when everything that was set before it was called is on
@@ -187,8 +196,11 @@ impl Store {
     }
 
     /// Sees to it that what was set of an account in a tree that no pass writes is on the disk.
-    pub(super) async fn settle(&self, _account: &AccountName) -> Result<(), StoreError> {
-        self.records.flush()
+    pub(super) async fn settle(&self, account: &AccountName) -> Result<(), StoreError> {
+        match &self.shared {
+            Some(_) => self.commit(account).await,
+            None => self.records.flush(),
+        }
     }
 
     /// Gives the runtime a turn, and another one for as long as each brings something to flush:
