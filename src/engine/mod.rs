@@ -13,6 +13,10 @@
 //!
 //! Deliberately absent: who owns what, and what the values mean.
 
+pub mod room;
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

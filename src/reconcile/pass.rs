@@ -351,10 +351,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::engine::testing::Shelf;
     use crate::model::channel::{NotifyUrl, Spec};
     use crate::model::desired::AccountDesired;
     use crate::reconcile::report::ChannelState;
     use crate::simulator::Knobs;
+    use crate::store::Sealer;
     use crate::zoho::testing::{Sim, account, ask, id, spec};
 
     #[tokio::test(start_paused = true)]
@@ -378,4 +380,69 @@ mod tests {
             report.after.held
         );
     }
+
+    /// An account with these channels, and its store on an engine that machines share.
+    async fn shared(sim: &Arc<Sim>, channels: &[i64]) -> (Arc<Shelf>, Store, Subject) {
+        let (shelf, name) = (Arc::new(Shelf::default()), account().name);
+        let store = Store::in_memory().unwrap().shared(shelf.clone(), "ck/");
+        let (fence, sealer) = (vec![shelf.claim(CLAIM)], Sealer::of(&account().credentials));
+        store.take(&name, fence, sealer).await.unwrap();
+        (shelf, store.holding(), declaring(sim, channels))
+    }
+
+    fn declaring(sim: &Arc<Sim>, channels: &[i64]) -> Subject {
+        let spec = |number: &i64| (id(*number), Arc::new(spec(*number, &["Deals.all"])));
+        let specs = channels.iter().map(spec).collect();
+        Subject { desired: AccountDesired::new(account(), specs), client: sim.client() }
+    }
+
+    fn writes(sim: &Sim) -> Vec<String> {
+        let calls = sim.calls().into_iter();
+        calls.filter(|call| call.ends_with("watch") && !call.starts_with("GET")).collect()
+    }
+
+    /// Another machine may have it, and whatever it sends is right: it looked last.
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_of_an_account_that_was_lost_ends_without_a_word_to_zoho() {
+        // A step that records something first, and one that records nothing.
+        for (declared, expected) in [(&[1, 2, 3, 4][..], "POST watch"), (&[1, 2], "DELETE watch")] {
+            for lost in [None, Some("before it"), Some("while it looks")] {
+                let sim = Sim::new(Knobs::default());
+                let (shelf, store, subject) = shared(&sim, &[1, 2, 3]).await;
+                let cancelled = CancellationToken::new();
+                pass(&subject, &store, "test", &cancelled).await.unwrap();
+                sim.calls();
+                let subject = declaring(&sim, declared);
+                match lost {
+                    Some("before it") => drop(shelf.claim(CLAIM)),
+                    Some(_) => sim.on_request(move |_| drop(shelf.claim(CLAIM))),
+                    None => {}
+                }
+                let result = pass(&subject, &store, "test", &cancelled).await;
+                let (sent, kept) = (writes(&sim), store.holds(&account().name));
+                match lost {
+                    None => assert!(result.is_ok() && sent == [expected] && kept, "{sent:?}"),
+                    Some(when) => {
+                        assert!(matches!(result, Err(StoreError::Fenced { .. })), "{when}");
+                        assert_eq!((sent, kept), (Vec::new(), false), "{when}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_on_an_engine_is_two_commits_and_one_that_finds_nothing_is_none() {
+        let sim = Sim::new(Knobs::default());
+        let (shelf, store, subject) = shared(&sim, &[1, 2, 3]).await;
+        let mut commits = Vec::new();
+        for _ in 0..3 {
+            let before = shelf.commits();
+            pass(&subject, &store, "test", &CancellationToken::new()).await.unwrap();
+            commits.push(shelf.commits() - before);
+        }
+        assert_eq!(commits, [2, 1, 0], "enabled; seen for the first time; seen again");
+    }
+
+    const CLAIM: &str = "ck/claims/acme";
 }

@@ -767,3 +767,6 @@ pub const LAYOUT: u32 = 1;
 const FRAME_BYTES: usize = 200;
 /// How many accounts are committed at once where all of them are.
 const AT_ONCE_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,707 @@
+//! Accounts in the simulated engine, over a wire on which commits get lost and come late.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::backfill::delivery::Delivery;
+use crate::backfill::{Recovery, State};
+use crate::coverage::Acks;
+use crate::coverage::Ledger;
+use crate::coverage::ack::Ack;
+use crate::engine::testing::Shelf;
+use crate::engine::{Asked, EngineStatus, Hint};
+use crate::model::account::Credentials;
+use crate::model::canary::Canaries;
+use crate::model::channel::ChannelId;
+use crate::model::events::Operation;
+use crate::model::pause::Pause;
+use crate::model::record::{AccountState, Grant, Record};
+use crate::model::records::List;
+use crate::model::secret::{Fingerprint, Secret};
+use crate::model::time::Timestamp;
+use crate::model::token::TokenState;
+use crate::store::recoveries::{Reading, RowsKept};
+use crate::testing::{self, acme, hours, id, minutes, record, spec};
+
+/// What becomes of a commit on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It never arrives.
+    LostBefore,
+    /// It is applied, and its reply is lost.
+    LostAfter,
+    /// It stands still on the way, for [`Wire::deliver`].
+    Late,
+    /// What stood still arrives just before it.
+    AfterTheLate,
+    /// The engine is full.
+    Full,
+    /// No reply ever comes, and it is applied.
+    Hangs,
+}
+
+/// The way to an engine.
+#[derive(Debug)]
+struct Wire {
+    engine: Arc<dyn Engine>,
+    fates: Mutex<VecDeque<Fate>>,
+    late: Mutex<Vec<(Vec<Guard>, Vec<Change>)>>,
+    /// The keys of each commit that was sent.
+    sent: Mutex<Vec<Vec<String>>>,
+    bytes: Mutex<usize>,
+}
+
+impl Wire {
+    fn next(&self, fates: &[Fate]) {
+        self.fates.lock().unwrap().extend(fates);
+    }
+
+    /// What stood still on the way arrives. Returns whether any of it was applied.
+    async fn deliver(&self) -> bool {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        let mut applied = false;
+        for (guards, changes) in late {
+            let committed = self.engine.commit(guards, changes).await.unwrap();
+            applied |= committed != Committed::Refused;
+        }
+        applied
+    }
+
+    fn sent(&self) -> Vec<Vec<String>> {
+        std::mem::take(&mut *self.sent.lock().unwrap())
+    }
+
+    async fn all(&self) -> BTreeMap<String, Vec<u8>> {
+        let all = self.engine.range(vec![Selection::Prefix(String::new())]).await.unwrap();
+        all.entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
+    }
+
+    fn note(&self, changes: &[Change]) {
+        let key = |change: &Change| match change {
+            Change::Put(key, _) => key.clone(),
+            Change::Delete(key) => format!("-{key}"),
+        };
+        self.sent.lock().unwrap().push(changes.iter().map(key).collect());
+        *self.bytes.lock().unwrap() += changes.iter().map(bytes_of).sum::<usize>();
+    }
+}
+
+impl Engine for Wire {
+    fn range(&self, selections: Vec<Selection>) -> Asked<'_, Snapshot> {
+        self.engine.range(selections)
+    }
+
+    fn commit(&self, guards: Vec<Guard>, changes: Vec<Change>) -> Asked<'_, Committed> {
+        let lost = || Err(EngineError::Unreachable("no reply".to_owned()));
+        Box::pin(async move {
+            self.note(&changes);
+            assert!(guards.len() <= OPERATIONS_MAX && changes.len() <= OPERATIONS_MAX);
+            assert!(changes.iter().map(bytes_of).sum::<usize>() <= COMMIT_BYTES_MAX);
+            let fate = self.fates.lock().unwrap().pop_front();
+            match fate {
+                None => self.engine.commit(guards, changes).await,
+                Some(Fate::LostBefore) => lost(),
+                Some(Fate::LostAfter) => {
+                    self.engine.commit(guards, changes).await?;
+                    lost()
+                }
+                Some(Fate::Late) => {
+                    self.late.lock().unwrap().push((guards, changes));
+                    lost()
+                }
+                Some(Fate::AfterTheLate) => {
+                    self.deliver().await;
+                    self.engine.commit(guards, changes).await
+                }
+                Some(Fate::Full) => Err(EngineError::Unable("NOSPACE".to_owned())),
+                Some(Fate::Hangs) => {
+                    self.engine.commit(guards, changes).await?;
+                    std::future::pending().await
+                }
+            }
+        })
+    }
+
+    fn watch(&self, prefix: String) -> mpsc::Receiver<Hint> {
+        self.engine.watch(prefix)
+    }
+
+    fn status(&self) -> Asked<'_, EngineStatus> {
+        self.engine.status()
+    }
+}
+
+fn wire() -> Arc<Wire> {
+    let engine: Arc<dyn Engine> = Arc::new(Shelf::default());
+    Arc::new(Wire {
+        engine,
+        fates: Mutex::default(),
+        late: Mutex::default(),
+        sent: Mutex::default(),
+        bytes: Mutex::default(),
+    })
+}
+
+/// A store on one of the machines.
+fn machine(wire: &Arc<Wire>) -> Store {
+    Store::in_memory().unwrap().shared(wire.clone(), PREFIX)
+}
+
+/// Claims the account for a machine, as its owner does. Returns the fence.
+async fn claim(wire: &Wire, account: &AccountName, machine: &str) -> Vec<Guard> {
+    let (member, claim) =
+        (format!("{PREFIX}members/{machine}"), format!("{PREFIX}claims/{account}"));
+    let put =
+        vec![Change::Put(member.clone(), b"x".to_vec()), Change::Put(claim.clone(), b"x".to_vec())];
+    let Committed::Done(_) = wire.engine.commit(vec![], put).await.unwrap() else {
+        panic!("refused")
+    };
+    let keys = [&member, &claim].map(|key| Selection::Key(key.clone()));
+    let read = wire.engine.range(keys.to_vec()).await.unwrap();
+    let found = |key: &String| read.entries.iter().find(|entry| entry.key == *key).unwrap();
+    vec![
+        Guard::CreatedAt(member.clone(), found(&member).created),
+        Guard::ModifiedAt(claim.clone(), found(&claim).modified),
+    ]
+}
+
+fn sealer() -> Sealer {
+    sealer_of("refresh")
+}
+
+fn sealer_of(refresh: &str) -> Sealer {
+    Sealer::of(&Credentials {
+        client_id: "id".to_owned(),
+        client_secret: Secret::new("client"),
+        refresh_token: Secret::new(refresh),
+    })
+}
+
+/// A machine that has claimed the account and taken it.
+async fn owner(wire: &Arc<Wire>, name: &str) -> Store {
+    let store = machine(wire);
+    let fence = claim(wire, &acme(), name).await;
+    store.take(&acme(), fence, sealer()).await.unwrap();
+    store
+}
+
+type Records = BTreeMap<ChannelId, Option<Record>>;
+
+fn records(numbers: impl IntoIterator<Item = i64>) -> Records {
+    numbers.into_iter().map(|number| (id(number), Some(record(&spec(number))))).collect()
+}
+
+fn looked(minute: u64) -> AccountState {
+    let at = Some(minutes(minute));
+    AccountState { looked_at: at, looked_from: at, ..AccountState::default() }
+}
+
+fn ledger(number: i64) -> Ledger {
+    Ledger::new(&spec(number), hours(0))
+}
+
+fn token() -> TokenState {
+    TokenState {
+        access: Some((Secret::new("1000.very-secret"), hours(1))),
+        fetches: vec![hours(0)],
+        ..TokenState::new(Fingerprint(7))
+    }
+}
+
+/// Everything of the account, as its trees hold it.
+type Everything = Vec<(&'static str, Vec<(Vec<u8>, serde_json::Value)>)>;
+
+fn everything(store: &Store) -> Everything {
+    let of = |tree: &Tree| (tree.name(), tree.scan(acme().as_str()).unwrap());
+    store.account_trees().into_iter().map(of).collect()
+}
+
+/// What another machine finds that takes the account.
+async fn found_by_another(wire: &Arc<Wire>) -> Store {
+    owner(wire, "another").await
+}
+
+fn is_fenced<T>(result: Result<T, StoreError>) -> bool {
+    result.is_err_and(|error| matches!(error, StoreError::Fenced { .. }))
+}
+
+fn is_unwritten(result: Result<(), StoreError>) -> bool {
+    result.is_err_and(|error| matches!(error, StoreError::Unwritten { .. }))
+}
+
+/// Writes something into every tree.
+async fn fill(store: &Store) {
+    let account = &acme();
+    let pause = Pause { at: Timestamp::UNIX_EPOCH, until: None };
+    store.ask(account, |wishes| wishes.pauses.account = Some(pause)).await.unwrap();
+    let ledgers: Vec<Ledger> = (1..=3).map(ledger).collect();
+    let ledgers: Vec<_> = ledgers.iter().map(|ledger| (ledger.id, Some(ledger))).collect();
+    store.set_channels(account, &ledgers, &records(1..=3)).unwrap();
+    store.write_account_state(account, &looked(1)).await.unwrap();
+    let ack = Ack { at: hours(0), note: None, ends: BTreeMap::new(), reception: None };
+    store.write_acks(account, &[(id(1), Acks(vec![ack]))].into()).await.unwrap();
+    let url = Fingerprint(u64::MAX);
+    let canaries = [(url, Some(Canaries::new(url, hours(0))))].into();
+    store.write_canaries(account, &canaries).await.unwrap();
+    store.write_token(account, &token()).await.unwrap();
+    let rows = RowsKept { list: List::Changed, rows: Vec::new() };
+    let reading = Reading { credits: 3, ..Reading::default() };
+    store.write_reading(account, &reading, Some((1, rows))).await.unwrap();
+    store.write_backfilled_since(account, &[(id(1), hours(0))].into()).await.unwrap();
+    let recovery = a_recovery(7);
+    store.keep_deliveries(account, 7, 0, &deliveries(3)).unwrap();
+    store.write_recoveries(account, &[recovery]).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_tree_comes_back_on_another_machine_and_nothing_is_secret_in_the_engine() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    fill(&store).await;
+    let mine = everything(&store);
+    assert!(mine.iter().all(|(_, entries)| !entries.is_empty()), "{mine:?}");
+    let other = found_by_another(&wire).await;
+    assert_eq!(everything(&other), mine);
+    assert_eq!(other.account_state(&acme()).unwrap(), looked(1));
+    assert_eq!(other.token(&acme()).unwrap(), Some(token()));
+    for (key, value) in wire.all().await {
+        let shows = |text: &[u8]| text.windows(11).any(|window| window == b"very-secret");
+        assert!(!shows(&value) && !pages::inflated(&value).is_ok_and(|text| shows(&text)), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn accounts_of_any_size_come_back_and_a_change_of_one_channel_writes_one_page() {
+    for (channels, pages) in [(1, 1), (128, 1), (129, 2), (10_000, 79)] {
+        let wire = wire();
+        let store = owner(&wire, "one").await;
+        store.write_records(&acme(), &records(1..=channels)).await.unwrap();
+        let keys = wire.all().await;
+        let lie = keys.keys().filter(|key| key.starts_with(&format!("{PREFIX}records/")));
+        assert_eq!(lie.count(), pages, "{channels}");
+        wire.sent();
+        store.write_records(&acme(), &records([channels])).await.unwrap();
+        let sent = wire.sent();
+        let page = format!("{PREFIX}records/acme/{:05}", pages - 1);
+        assert_eq!(sent, [[page, format!("{PREFIX}accounts/acme")]], "{channels}");
+        let other = found_by_another(&wire).await;
+        assert_eq!(other.records(&acme()).unwrap(), store.records(&acme()).unwrap());
+        let none = (1..=channels).map(|number| (id(number), None)).collect();
+        other.write_records(&acme(), &none).await.unwrap();
+        assert!(wire.all().await.keys().all(|key| !key.contains("records/")), "{channels}");
+    }
+}
+
+#[tokio::test]
+async fn one_change_of_many_trees_is_one_transaction_and_no_change_is_none() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    wire.sent();
+    let ledger = ledger(1);
+    store.set_channels(&acme(), &[(id(1), Some(&ledger))], &records([1])).unwrap();
+    store.write_account_state(&acme(), &looked(1)).await.unwrap();
+    let keys = ["ledger/acme/00000", "records/acme/00000", "accounts/acme"];
+    assert_eq!(wire.sent(), [keys.map(|key| format!("{PREFIX}{key}"))]);
+    store.commit(&acme()).await.unwrap();
+    assert_eq!(wire.sent(), [[""; 0]; 0]);
+    store.prove(&acme()).await.unwrap();
+    assert_eq!(wire.sent(), [[format!("{PREFIX}accounts/acme")]], "to prove it is a commit");
+}
+
+/// Each way in which a commit can get lost, and a change that comes after it or does not.
+#[tokio::test]
+async fn whatever_is_lost_the_engine_ends_with_what_was_set_last() {
+    use Fate::{AfterTheLate, Full, Late, LostAfter, LostBefore};
+    let table: [&[Fate]; 10] = [
+        &[LostBefore],
+        &[LostAfter],
+        &[Late],
+        &[Full],
+        &[Late, AfterTheLate],
+        &[Late, Late, AfterTheLate],
+        &[LostAfter, LostAfter, LostBefore],
+        &[LostBefore, LostAfter, Full],
+        &[Late, Full, AfterTheLate],
+        &[Late, LostAfter, LostBefore, Late, AfterTheLate],
+    ];
+    for fates in table {
+        for changes_between in [false, true] {
+            let wire = wire();
+            let store = owner(&wire, "one").await;
+            store.write_records(&acme(), &records(1..=200)).await.unwrap();
+            wire.next(fates);
+            let removed = [(id(7), None)].into();
+            store.set_channels(&acme(), &[], &removed).unwrap();
+            let mut result = store.write_account_state(&acme(), &looked(0)).await;
+            let mut minute = 0;
+            while result.is_err() {
+                assert!(is_unwritten(result), "{fates:?}");
+                assert!(minute < 20, "{fates:?} never ends");
+                minute += 1;
+                if changes_between {
+                    store.set_states([(&acme(), &looked(minute))]).unwrap();
+                    store.set_channels(&acme(), &[], &records([1000 + minute as i64])).unwrap();
+                }
+                result = store.commit(&acme()).await;
+            }
+            assert!(!wire.deliver().await, "{fates:?}: what was late landed over what is newer");
+            let other = found_by_another(&wire).await;
+            assert_eq!(other.records(&acme()).unwrap(), store.records(&acme()).unwrap());
+            let state = store.account_state(&acme()).unwrap();
+            assert_eq!(other.account_state(&acme()).unwrap(), state, "{fates:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_reply_was_lost_is_done_and_is_not_sent_again() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    wire.next(&[Fate::LostAfter]);
+    assert!(is_unwritten(store.write_records(&acme(), &records([1])).await));
+    wire.sent();
+    store.commit(&acme()).await.unwrap();
+    assert_eq!(wire.sent(), [[""; 0]; 0]);
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_waited_for_to_its_end_is_looked_for() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    wire.next(&[Fate::Hangs]);
+    {
+        let changes = records([1]);
+        let account = acme();
+        let commit = pin!(store.write_records(&account, &changes));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(commit.poll(&mut context).is_pending());
+    }
+    store.write_records(&acme(), &records([2])).await.unwrap();
+    assert_eq!(found_by_another(&wire).await.records(&acme()).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_owner_of_before_is_refused_however_late_it_comes() {
+    let wire = wire();
+    let before = owner(&wire, "one").await;
+    before.write_records(&acme(), &records([1])).await.unwrap();
+    wire.next(&[Fate::Late]);
+    assert!(is_unwritten(before.write_records(&acme(), &records([2])).await));
+    let after = owner(&wire, "two").await;
+    assert!(!wire.deliver().await, "it was on its way when the account went");
+    after.write_records(&acme(), &records([3])).await.unwrap();
+    let there = wire.all().await;
+    before.set_channels(&acme(), &[], &records([4])).unwrap();
+    assert!(is_fenced(before.commit(&acme()).await));
+    assert_eq!(wire.all().await, there);
+    let ids = |store: &Store| store.ids(&acme()).unwrap();
+    assert_eq!((ids(&before), ids(&after)), (vec![], vec![id(1), id(3)]), "it is forgotten");
+}
+
+#[tokio::test]
+async fn what_is_not_held_is_written_by_no_door_until_it_is_taken() {
+    let wire = wire();
+    let (store, account, url) = (machine(&wire), acme(), Fingerprint(1));
+    let canaries = [(url, Some(Canaries::new(url, hours(0))))].into();
+    assert!(is_fenced(store.write_records(&account, &records([1])).await));
+    assert!(is_fenced(store.write_ledgers(&account, &[(id(1), Some(&ledger(1)))]).await));
+    assert!(is_fenced(store.write_account_state(&account, &looked(0)).await));
+    assert!(is_fenced(store.write_token(&account, &token()).await));
+    assert!(is_fenced(store.write_acks(&account, &[(id(1), Acks::default())].into()).await));
+    assert!(is_fenced(store.write_canaries(&account, &canaries).await));
+    assert!(is_fenced(store.ask_renewal(&account, None, hours(0)).await));
+    assert!(is_fenced(store.write_recoveries(&account, &[a_recovery(1)]).await));
+    assert!(is_fenced(store.write_reading(&account, &Reading::default(), None).await));
+    assert!(is_fenced(store.write_backfilled_since(&account, &BTreeMap::new()).await));
+    assert!(is_fenced(store.prove(&account).await) && is_fenced(store.commit(&account).await));
+    assert!(wire.all().await.is_empty() && !store.holds(&account));
+    store.take(&account, claim(&wire, &account, "one").await, sealer()).await.unwrap();
+    store.write_records(&account, &records([1])).await.unwrap();
+    assert!(store.holds(&account));
+    store.let_go(&account);
+    assert!(is_fenced(store.commit(&account).await));
+    assert!(store.ids(&account).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_account_is_not_taken_under_a_fence_that_does_not_hold() {
+    let wire = wire();
+    let old = claim(&wire, &acme(), "one").await;
+    claim(&wire, &acme(), "two").await;
+    let store = machine(&wire);
+    assert!(is_fenced(store.take(&acme(), old, sealer()).await));
+    assert!(!store.holds(&acme()));
+}
+
+/// A claim that is gone is noticed before something is sent, although there is nothing to write.
+#[tokio::test]
+async fn to_prove_an_account_that_was_lost_fails_with_nothing_to_write() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    store.prove(&acme()).await.unwrap();
+    claim(&wire, &acme(), "two").await;
+    store.commit(&acme()).await.unwrap();
+    assert!(is_fenced(store.prove(&acme()).await));
+}
+
+#[tokio::test]
+async fn neighbours_with_names_that_begin_alike_are_kept_apart() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    let neighbour: AccountName = "acme-2".parse().unwrap();
+    let fence = claim(&wire, &neighbour, "one").await;
+    store.take(&neighbour, fence, sealer()).await.unwrap();
+    store.write_records(&acme(), &records([1])).await.unwrap();
+    store.write_records(&neighbour, &records([2, 3])).await.unwrap();
+    store.let_go(&acme());
+    assert_eq!(store.ids(&neighbour).unwrap(), [id(2), id(3)]);
+    assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(1)]);
+}
+
+/// What one transaction does not hold is divided in the order of the promises, and the state, which
+/// says up to where ledgers are certain, comes with the last part.
+#[tokio::test]
+async fn what_is_divided_leaves_ledgers_before_records_and_both_before_the_state() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    store.write_account_state(&acme(), &looked(0)).await.unwrap();
+    wire.sent();
+    let ledgers: Vec<Ledger> = (1..=10_000).map(ledger).collect();
+    let ledgers: Vec<_> = ledgers.iter().map(|ledger| (ledger.id, Some(ledger))).collect();
+    store.set_channels(&acme(), &ledgers, &records(1..=10_000)).unwrap();
+    store.set_states([(&acme(), &looked(1))]).unwrap();
+    // The second part is lost.
+    wire.fates.lock().unwrap().extend([Fate::AfterTheLate, Fate::LostBefore]);
+    assert!(is_unwritten(store.commit(&acme()).await));
+    let sent = wire.sent();
+    assert_eq!(sent.len(), 2);
+    let first = |tree: &str| sent[0].iter().filter(|key| key.contains(tree)).count();
+    assert_eq!((first("ledger/"), first("records/"), first("accounts/")), (79, 20, 1));
+    let other = found_by_another(&wire).await;
+    assert_eq!(other.account_state(&acme()).unwrap(), looked(0), "it is not ahead of its ledgers");
+    let counts = (other.ledgers(&acme()).unwrap().len(), other.ids(&acme()).unwrap().len());
+    assert_eq!(counts, (10_000, 20 * 128));
+    assert!(is_fenced(store.commit(&acme()).await));
+}
+
+#[tokio::test]
+async fn each_part_of_what_is_divided_is_fenced_and_the_rest_follows_when_the_engine_is_back() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    let ledgers: Vec<Ledger> = (1..=10_000).map(ledger).collect();
+    let ledgers: Vec<_> = ledgers.iter().map(|ledger| (ledger.id, Some(ledger))).collect();
+    store.set_channels(&acme(), &ledgers, &records(1..=10_000)).unwrap();
+    store.set_states([(&acme(), &looked(1))]).unwrap();
+    wire.fates.lock().unwrap().extend([Fate::LostAfter, Fate::AfterTheLate, Fate::LostBefore]);
+    assert!(is_unwritten(store.commit(&acme()).await));
+    wire.fates.lock().unwrap().clear();
+    store.commit(&acme()).await.unwrap();
+    let other = found_by_another(&wire).await;
+    assert_eq!(other.records(&acme()).unwrap().len(), 10_000);
+    assert_eq!(other.ledgers(&acme()).unwrap().len(), 10_000);
+    assert_eq!(other.account_state(&acme()).unwrap(), looked(1));
+}
+
+#[tokio::test]
+async fn other_credentials_lose_the_token_and_nothing_else_unless_it_is_sealed_by_them() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    store.write_token(&acme(), &token()).await.unwrap();
+    store.write_records(&acme(), &records([1])).await.unwrap();
+    let take = async |refresh: &str| {
+        let (store, fence) = (machine(&wire), claim(&wire, &acme(), refresh).await);
+        let taken = store.take(&acme(), fence, sealer_of(refresh)).await.unwrap();
+        (store, taken)
+    };
+    let (other, taken) = take("other").await;
+    assert_eq!(taken, Taken { is_new: false, is_token_lost: true });
+    assert_eq!(other.token(&acme()).unwrap(), None);
+    assert_eq!(other.ids(&acme()).unwrap(), [id(1)]);
+    let (first, taken) = take("refresh").await;
+    assert_eq!((first.token(&acme()).unwrap(), taken), (Some(token()), Taken::default()));
+    first.reseal(&acme(), sealer_of("other")).await.unwrap();
+    first.commit(&acme()).await.unwrap();
+    assert_eq!(take("other").await.0.token(&acme()).unwrap(), Some(token()));
+}
+
+#[tokio::test]
+async fn what_is_damaged_in_the_engine_is_named_and_not_held() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    fill(&store).await;
+    let whole = wire.all().await;
+    let keys = whole.keys().filter(|key| {
+        let is_of_fence = key.contains("/members/") || key.contains("/claims/");
+        !is_of_fence && !key.contains("/tokens/")
+    });
+    for key in keys {
+        let damages: [Vec<u8>; 2] = [b"{}".to_vec(), pages::deflated(b"0000000000000000009 {}\n")];
+        for damage in damages {
+            let put = vec![Change::Put(key.clone(), damage)];
+            wire.engine.commit(vec![], put).await.unwrap();
+            let (store, fence) = (machine(&wire), claim(&wire, &acme(), "two").await);
+            let error = store.take(&acme(), fence, sealer()).await.unwrap_err();
+            assert!(matches!(error, StoreError::Value { .. }), "{key}: {error:?}");
+            assert!(!store.holds(&acme()), "{key}");
+        }
+        let mend = vec![Change::Put(key.clone(), whole[key].clone())];
+        wire.engine.commit(vec![], mend).await.unwrap();
+    }
+    found_by_another(&wire).await;
+}
+
+#[tokio::test]
+async fn a_layout_of_a_later_version_is_left_as_it_is() {
+    let wire = wire();
+    owner(&wire, "one").await;
+    let schema = format!("{PREFIX}{SCHEMA_KEY}");
+    assert_eq!(wire.all().await[&schema], LAYOUT.to_string().as_bytes());
+    let later = vec![Change::Put(schema, (LAYOUT + 1).to_string().into_bytes())];
+    wire.engine.commit(vec![], later).await.unwrap();
+    let (store, fence) = (machine(&wire), claim(&wire, &acme(), "two").await);
+    let error = store.take(&acme(), fence, sealer()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Layout { found: 2, known: 1 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn states_that_are_held_are_committed_together_and_of_lost_accounts_they_are_dropped() {
+    let wire = wire();
+    let store = machine(&wire).holding();
+    let names: Vec<AccountName> = (0..50).map(|n| format!("a{n}").parse().unwrap()).collect();
+    for name in &names {
+        let fence = claim(&wire, name, "one").await;
+        store.take(name, fence, sealer()).await.unwrap();
+        store.write_account_state(name, &looked(0)).await.unwrap();
+        store.write_account_state(name, &looked(1)).await.unwrap();
+    }
+    let (lost, kept) = names.split_at(1);
+    claim(&wire, &lost[0], "two").await;
+    wire.sent();
+    store.write_held().await.unwrap();
+    assert_eq!(wire.sent().len(), 50);
+    assert!(!store.holds(&lost[0]) && kept.iter().all(|name| store.holds(name)));
+    let (other, fence) = (machine(&wire), claim(&wire, &kept[0], "two").await);
+    other.take(&kept[0], fence, sealer()).await.unwrap();
+    assert_eq!(other.account_state(&kept[0]).unwrap(), looked(1));
+    assert_eq!(store.account_state(&lost[0]).unwrap(), AccountState::default());
+    wire.sent();
+    store.write_held().await.unwrap();
+    assert_eq!(wire.sent(), [[""; 0]; 0], "nothing is held any more");
+}
+
+/// Prints what an account of a hundred channels takes.
+#[tokio::test]
+async fn a_hundred_channels_take_few_bytes() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    let ledgers: Vec<Ledger> = (1..=100).map(ledger).collect();
+    let ledgers: Vec<_> = ledgers.iter().map(|ledger| (ledger.id, Some(ledger))).collect();
+    let granted = |number| Record { grant: grant(number), ..record(&spec(number)) };
+    let records = (1..=100).map(|number| (id(number), Some(granted(number)))).collect();
+    store.set_channels(&acme(), &ledgers, &records).unwrap();
+    store.write_account_state(&acme(), &looked(0)).await.unwrap();
+    store.write_token(&acme(), &token()).await.unwrap();
+    let raw = everything(&store).into_iter().flat_map(|(_, all)| all);
+    let raw: usize = raw.map(|(key, value)| key.len() + value.to_string().len()).sum();
+    let mut total = 0;
+    for (key, value) in wire.all().await.iter().filter(|(key, _)| key.contains("acme")) {
+        println!("{key}: {} bytes", value.len());
+        total += key.len() + value.len();
+    }
+    println!("{total} bytes in the engine, {raw} as they are here");
+    assert!(total < 16_000, "{total} bytes");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever is changed and lost, what a machine takes is what was committed last.
+    #[test]
+    fn what_is_taken_is_what_was_committed_last(
+        acts in proptest::collection::vec((0..6_u8, 1..400_i64, 0..7_u8), 1..60)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(play(&acts));
+    }
+}
+
+async fn play(acts: &[(u8, i64, u8)]) {
+    let wire = wire();
+    let mut store = owner(&wire, "m").await;
+    // What the engine may hold: what was committed last, and what was sent since and not answered.
+    let mut candidates = vec![everything(&store)];
+    for (turn, (act, number, fate)) in acts.iter().enumerate() {
+        let fates = [Fate::LostBefore, Fate::LostAfter, Fate::Late, Fate::AfterTheLate, Fate::Full];
+        wire.fates.lock().unwrap().clear();
+        wire.fates.lock().unwrap().extend(fates.get(usize::from(*fate)));
+        let many = *number..*number + 40;
+        match act {
+            0 => store.set_channels(&acme(), &[], &records(many)).unwrap(),
+            1 => {
+                let gone = many.map(|number| (id(number), None)).collect();
+                store.set_channels(&acme(), &[], &gone).unwrap();
+            }
+            2 => {
+                let ledger = ledger(*number);
+                let changes = [(ledger.id, Some(&ledger))];
+                store.set_channels(&acme(), &changes, &BTreeMap::new()).unwrap();
+            }
+            3 => store.keep_deliveries(&acme(), 1, *number as u64, &deliveries(5)).unwrap(),
+            4 => store.set_states([(&acme(), &looked(*number as u64))]).unwrap(),
+            _ => {
+                wire.fates.lock().unwrap().clear();
+                let other = owner(&wire, &format!("m{turn}")).await;
+                let found = everything(&other);
+                assert!(candidates.contains(&found), "the engine holds what nobody sent");
+                assert!(!wire.deliver().await, "an owner of before has written");
+                assert!(is_fenced(store.prove(&acme()).await));
+                (store, candidates) = (other, vec![found]);
+                continue;
+            }
+        }
+        let now = everything(&store);
+        match store.commit(&acme()).await {
+            Ok(()) => candidates = vec![now],
+            Err(_) => candidates.push(now),
+        }
+    }
+    wire.fates.lock().unwrap().clear();
+    store.commit(&acme()).await.unwrap();
+    assert!(!wire.deliver().await, "what was late has come over what is newer");
+    let committed = everything(&store);
+    assert_eq!(everything(&owner(&wire, "last").await), committed);
+}
+
+fn deliveries(number: usize) -> Vec<Delivery> {
+    let ids = vec!["1000000000000000001".to_owned()];
+    vec![Delivery { operation: Operation::Edit, ids }; number]
+}
+
+fn grant(number: i64) -> Option<Grant> {
+    let at = minutes(number.unsigned_abs());
+    Some(Grant { at, asked: at, expiry: minutes(number.unsigned_abs() + 1440) })
+}
+
+fn a_recovery(number: u64) -> Recovery {
+    Recovery {
+        number,
+        channel: id(1),
+        name: testing::name(1),
+        module: "Deals".to_owned(),
+        notify_url: Fingerprint(9),
+        gaps: Vec::new(),
+        asked: None,
+        planned: false,
+        state: State::Reading,
+        frozen: None,
+        progress: Default::default(),
+        credits: 3,
+        doubts: Default::default(),
+    }
+}
+
+const PREFIX: &str = "channelkeeper/test/";
