@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod engine;
 pub mod expose;
 pub(crate) mod files;
+pub(crate) mod https;
 pub mod leash;
 pub mod reconcile;
 pub mod store;

@@ -232,22 +232,6 @@ async fn only_a_certificate_that_holds_is_spoken_to() {
 }
 
 #[test]
-fn a_proxy_is_for_https_and_is_a_url() {
-    let with = |name: &'static str, value: &'static str| {
-        proxy(move |asked| (asked == name).then(|| value.to_owned()))
-    };
-    for name in PROXIES {
-        assert!(with(name, "http://proxy.example.com:3128").unwrap().is_some(), "{name}");
-        assert!(with(name, "").unwrap().is_none(), "{name}");
-        let error = with(name, "http://hush@:3128").unwrap_err().to_string();
-        assert!(error.contains(name) && !error.contains("hush"), "{error}");
-    }
-    for name in ["HTTP_PROXY", "http_proxy"] {
-        assert!(with(name, "http://proxy.example.com:3128").unwrap().is_none(), "{name}");
-    }
-}
-
-#[test]
 fn credentials_are_marked_as_such() {
     assert!(header_value("authorization", "Zoho-oauthtoken x".to_owned()).unwrap().is_sensitive());
     assert!(!header_value("content-type", "x".to_owned()).unwrap().is_sensitive());
