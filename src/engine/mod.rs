@@ -11,19 +11,32 @@
 //! applied. Every [`EngineError`] says that nothing is known to have happened, and that no guard
 //! is known to have failed: whoever gets one has lost nothing yet.
 //!
+//! - `etcd`: etcd 3.4 or later, over its JSON face;
+//! - `simulated`: in memory, with the faults that a test asks for;
+//! - `room`: when an engine fills up;
+//! - `conformance`: the suite that holds each engine to this page;
+//! - `limits`: requests that no engine takes, and selections that overlap.
+//!
 //! Deliberately absent: who owns what, and what the values mean.
 
+#[doc(hidden)]
+pub mod conformance;
+pub mod etcd;
+mod limits;
 pub mod room;
+pub mod simulated;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-/// A point in what was committed; the first commit has 1, and 0 is before it.
+/// A point in what was committed. Each commit that changes something has a higher one; 0 is before
+/// all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub i64);
 
@@ -54,7 +67,7 @@ pub enum Selection {
 /// What was read at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// In the order of their keys.
+    /// In the order of their keys, each once.
     pub entries: Vec<Entry>,
     /// The revision.
     pub revision: Revision,
@@ -83,7 +96,8 @@ pub enum Change {
 /// How a commit was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// Every guard held, and all changes were applied, at this revision.
+    /// Every guard held, and all changes were applied, at this revision. Where nothing changed, it
+    /// is the latest one.
     Done(Revision),
     /// A guard did not hold, and nothing was applied.
     Refused,
@@ -103,7 +117,7 @@ pub enum EngineError {
 /// A key was written or removed. Hints may come late, twice, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
-    /// The key.
+    /// The key. The watched prefix itself says that hints may have been lost.
     pub key: String,
     /// The revision of the change.
     pub revision: Revision,
@@ -129,21 +143,24 @@ pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Se
 
 /// Keeps what several machines share.
 pub trait Engine: fmt::Debug + Send + Sync {
-    /// Reads, all at one revision. At most [`OPERATIONS_MAX`] selections.
+    /// Reads, all at one revision, however much it is. At least one selection, and at most
+    /// [`OPERATIONS_MAX`].
     fn range(&self, selections: Vec<Selection>) -> Asked<'_, Snapshot>;
 
-    /// Applies all changes if every guard holds. At most [`OPERATIONS_MAX`] guards, and as many
+    /// Applies all changes if every guard holds; without a change it tells whether they do. At most [`OPERATIONS_MAX`] guards, and as many
     /// changes; together at most [`COMMIT_BYTES_MAX`] bytes. A key is named by one change at most.
     fn commit(&self, guards: Vec<Guard>, changes: Vec<Change>) -> Asked<'_, Committed>;
 
-    /// Hints at changes of the keys that begin with this. It ends with its receiver, and goes on
-    /// by itself after a loss.
+    /// Hints at changes of the keys that begin with this, from about now on. It ends with its
+    /// receiver, and goes on by itself after a loss. It is called within a runtime.
     fn watch(&self, prefix: String) -> mpsc::Receiver<Hint>;
 
     /// How the engine does.
     fn status(&self) -> Asked<'_, EngineStatus>;
 }
 
+/// How long one request may take. A read may be asked of each of the engine's machines in turn.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// The most operations of one request. etcd's own limit is 128
 /// (<https://etcd.io/docs/v3.5/op-guide/configuration/>, `max-txn-ops`).
 pub const OPERATIONS_MAX: usize = 100;

@@ -3,6 +3,7 @@
 //! - `arbitrary`: whatever comes in over sockets or out of the database;
 //! - `crashes`: death at every point of a pass;
 //! - `disk`: a disk that cannot be written in mid-life;
+//! - `etcd`: the engine over a real etcd, and that etcd for others;
 //! - `hints`: the requests that `gaps` prints, sent to the simulator;
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
@@ -25,6 +26,7 @@ mod backfill;
 mod canaries;
 mod crashes;
 mod disk;
+mod etcd;
 mod hints;
 mod hooks;
 mod hostile;
