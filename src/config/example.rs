@@ -61,6 +61,7 @@ fn the_example_loads_as_it_stands() {
                 timeout: 30s,
                 url: None,
             },
+            cluster: None,
         }
         Account {
             name: "acme",
@@ -226,8 +227,10 @@ fn the_defaults_of_the_schema_are_those_of_the_example() {
 
 fn shows(key: &str) -> bool {
     let key = format!("{key} = ");
-    let is_header =
-        |line: &str| line.starts_with('[') && line.contains(key.trim_end_matches(" = "));
+    let is_header = |line: &str| {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        line.starts_with('[') && line.contains(key.trim_end_matches(" = "))
+    };
     EXAMPLE.lines().any(|line| line.contains(&key) || is_header(line))
         || key == "all_of = " && EXAMPLE.contains("`all_of`")
 }

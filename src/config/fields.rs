@@ -149,6 +149,11 @@ impl<'r, 'n, 'i> Fields<'r, 'n, 'i> {
         self.list(key, FieldReader::show)
     }
 
+    /// A list of URLs, whose queries are not shown.
+    pub(super) fn urls(&mut self, key: &'static str) -> Given<Vec<At<String>>> {
+        self.list(key, FieldReader::show_url)
+    }
+
     /// A list of strings that no problem shows.
     fn hidden_texts(&mut self, key: &'static str) -> Given<Vec<At<String>>> {
         self.list(key, |_, _| {})

@@ -12,7 +12,7 @@
 //! | `fields`, `given` | one table of the tree: takes known keys, reports wrong types and unknown keys |
 //! | `raw` | every key there is, with its one sentence: the list to read when you wonder what a key does |
 //! | `values` | one text to one value: durations, URLs, addresses, cron expressions |
-//! | `settings`, `hooks`, `accounts`, `proof`, `channels`, `conditions` | what only shows between keys; builds the desired state |
+//! | `settings`, `hooks`, `cluster`, `accounts`, `proof`, `channels`, `conditions` | what only shows between keys; builds the desired state |
 //! | `check` | what each of these checks needs: problems, places, secrets |
 //! | `modules`, `near` | what was meant by a word that is nearly another |
 //! | `secrets`, `command` | fetches what a secret refers to; runs the command that prints it |
@@ -30,6 +30,7 @@ mod accounts;
 mod backfill;
 mod channels;
 mod check;
+mod cluster;
 mod command;
 mod conditions;
 mod fields;

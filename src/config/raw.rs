@@ -14,6 +14,7 @@ use super::given::Given;
 use super::source::{At, Place};
 use super::values::{self, CreditsPart, Reference};
 use crate::model::backfill;
+use crate::model::cluster::WithoutEngine;
 use crate::model::credits::Edition;
 use crate::model::data_center::{DataCenter, Environment};
 use crate::model::policy::{Mode, Removed};
@@ -51,6 +52,9 @@ pub(super) struct Document {
     /// Whom to tell of single events, by a command or over HTTP.
     #[schemars(with = "Option<Hooks>")]
     pub(super) hooks: At<Hooks>,
+    /// How accounts are shared by daemons on several machines, which need an etcd for that.
+    #[schemars(with = "Option<Cluster>")]
+    pub(super) cluster: At<Cluster>,
     /// How channels are kept.
     #[schemars(with = "Option<Reconcile>")]
     pub(super) reconcile: At<Reconcile>,
@@ -193,6 +197,37 @@ pub(super) struct Hooks {
     /// Where each event is posted as JSON: https.
     #[schemars(with = "Option<Reference>")]
     pub(super) url: Given<Reference>,
+}
+
+/// How accounts are shared by daemons on several machines, which need an etcd for that. Each machine
+/// has this table; a change of it takes effect with the next restart.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Cluster {
+    /// The name that the daemons have in common: two clusters may share an etcd under two names.
+    #[schemars(with = "String", extend("examples" = ["prod"]))]
+    pub(super) name: Given<String>,
+    /// The machines of etcd, 3.4 or later: https, or http on the loopback. A private CA belongs in
+    /// `ca_file` under `[client]`.
+    #[schemars(with = "Vec<String>", extend("minItems" = 1, "maxItems" = 16, "examples" = [["https://etcd-1.example.com:2379", "https://etcd-2.example.com:2379"]]))]
+    pub(super) engine: Given<Vec<At<String>>>,
+    /// The user of etcd; its role needs the keys below `channelkeeper/NAME/` and no others.
+    #[schemars(with = "Option<String>", extend("examples" = ["channelkeeper"]))]
+    pub(super) user: Given<String>,
+    /// The password of the user.
+    #[schemars(with = "Option<Reference>")]
+    pub(super) password: Given<Reference>,
+    /// The name of this machine; without it, the host's.
+    #[schemars(with = "Option<String>", extend("examples" = ["host-1"]))]
+    pub(super) node: Given<String>,
+    /// The number of this config, which grows with each change of it: an older one replaces none
+    /// that is newer.
+    #[schemars(with = "Option<u64>", extend("examples" = [42], "minimum" = 0))]
+    pub(super) serial: Given<i64>,
+    /// What is done while etcd cannot be reached: "emergency" enables a channel that would lapse,
+    /// "stop" writes nothing at Zoho. Without it, "emergency".
+    #[schemars(with = "Option<String>", extend("enum" = WithoutEngine::ALL.map(WithoutEngine::as_str)))]
+    pub(super) without_engine: Given<WithoutEngine>,
 }
 
 /// How channels are kept, wherever an account or a channel does not say otherwise.
@@ -449,6 +484,7 @@ impl Document {
                 "canary",
                 "backfill",
                 "hooks",
+                "cluster",
                 "reconcile",
             ] {
                 fields.misplaced(
@@ -467,6 +503,7 @@ impl Document {
             canary: fields.table("canary", Canary::read),
             backfill: fields.table("backfill", Backfill::read),
             hooks: fields.table("hooks", Hooks::read),
+            cluster: fields.table("cluster", Cluster::read),
             reconcile: fields.table("reconcile", Reconcile::read),
             accounts,
             accounts_misspelt,
@@ -526,6 +563,23 @@ impl Hooks {
             timeout: fields.duration("timeout", values::timeout),
             url: fields.secret("url"),
         }
+    }
+}
+
+impl Cluster {
+    fn read(fields: &mut Fields<'_, '_, '_>) -> Cluster {
+        let cluster = Cluster {
+            name: fields.text("name"),
+            engine: fields.urls("engine"),
+            user: fields.text("user"),
+            password: fields.secret("password"),
+            node: fields.text("node"),
+            serial: fields.whole("serial", 0..=i64::MAX),
+            without_engine: fields.parsed("without_engine", values::without_engine),
+        };
+        fields.require("name", &cluster.name, "add name = \"prod\", the same on each machine");
+        fields.require("engine", &cluster.engine, values::ENGINE_HELP);
+        cluster
     }
 }
 

@@ -83,7 +83,7 @@ fn code(value: &Value) -> String {
 }
 
 /// The tables of a config file, each with the schema's name for it.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 15] = [
     ("The file", ""),
     ("`[accounts.NAME]`", "Account"),
     ("`[accounts.NAME.channel_defaults]`", "Defaults"),
@@ -98,6 +98,7 @@ const TABLES: [(&str, &str); 14] = [
     ("`[canary]`", "Canary"),
     ("`[backfill]`", "Backfill"),
     ("`[hooks]`", "Hooks"),
+    ("`[cluster]`", "Cluster"),
 ];
 
 const HEAD: &str = "\

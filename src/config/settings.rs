@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::accounts::{Frames, Shared};
 use super::backfill::Backfill;
 use super::check::{Check, told_url};
+use super::cluster;
 use super::given::Given;
 use super::hooks;
 use super::raw::{self, Client, Daemon, Document, Http, Reconcile};
@@ -95,6 +96,7 @@ fn settings(document: &Document, check: &mut Check<'_>) -> Settings {
         alerts: alerts(&document.alerts.value, check),
         canary_every: canary_every(&document.canary.value),
         hooks: hooks::hooks(&document.hooks.value, check),
+        cluster: cluster::cluster(&document.cluster.value, check),
     }
 }
 

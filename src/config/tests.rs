@@ -154,6 +154,57 @@ heartbeat_interval = "31d"
     );
     problems("[hooks]\non = [\"renewed\"]\n", expect![""]);
     problems(
+        r#"
+[cluster]
+name = "prod/eu"
+engine = ["http://etcd.example.com:2379", "https://me:hush@etcd.example.com", "https://a/v3", "https://a:1", "https://a:1/"]
+user = "me"
+node = ""
+serial = -1
+without_engine = "emergence"
+"#,
+        expect![[r#"
+            config.toml:3:8: a bad name for a cluster (a name is 1 to 64 letters, digits, "-", "_" and ".", beginning with a letter or digit, as in "deal-sync")
+            config.toml:4:11: this URL is not https (as in engine = ["https://etcd-1.example.com:2379"]; http is for loopback hosts only)
+            config.toml:4:43: this URL holds a user name or password, which would be shown wherever the URL is (use the keys user and password)
+            config.toml:4:79: this URL has a path or a query (as in engine = ["https://etcd-1.example.com:2379"]; http is for loopback hosts only)
+            config.toml:4:110: this machine is named twice (leave it out)
+            config.toml:5:8: a user without a password (add password = { credential = "etcd" }, or leave out the user)
+            config.toml:6:8: a bad name for a machine (a name is 1 to 64 letters, digits, "-", "_" and ".", beginning with a letter or digit, as in "deal-sync")
+            config.toml:7:10: "serial" is out of range (from 0 to 9223372036854775807)
+            config.toml:8:18: unknown value "emergence" (did you mean "emergency"?)
+        "#]],
+    );
+    problems(
+        "[cluster]\npassword = \"hush\"\nnodes = 3\n",
+        expect![[r#"
+        config.toml:1:1: [cluster] has no "name" (add name = "prod", the same on each machine)
+        config.toml:1:1: [cluster] has no "engine" (as in engine = ["https://etcd-1.example.com:2379"]; http is for loopback hosts only)
+        config.toml:2:12: a password without a user (add user = "channelkeeper")
+        config.toml:3:1: unknown key "nodes" in [cluster] (did you mean "node"?)
+    "#]],
+    );
+    problems(
+        "[cluster]\nname = \"prod\"\nengine = []\nuser = \"\"\npassword = \"hush\"\n",
+        expect![[r#"
+            config.toml:3:10: no machine of the engine (as in engine = ["https://etcd-1.example.com:2379"]; http is for loopback hosts only)
+            config.toml:4:8: an empty user (leave the key out for none)
+        "#]],
+    );
+    problems(
+        r#"
+[cluster]
+name = "prod"
+engine = ["http://[::1]:2379", "https://etcd-2.example.com:2379/"]
+user = "channelkeeper"
+password = { env = "SECRET" }
+node = "host-1"
+serial = 42
+without_engine = "stop"
+"#,
+        expect![""],
+    );
+    problems(
         "[hooks]\nrun = []\n",
         expect![[r#"
             config.toml:2:7: an empty command (as in ["/usr/local/bin/told"])

@@ -10,6 +10,7 @@ use croner::parser::{CronParser, Seconds};
 
 use super::near::suggestion;
 use crate::model::backfill;
+use crate::model::cluster::WithoutEngine;
 use crate::model::credits::Edition;
 use crate::model::data_center::{DataCenter, Environment};
 use crate::model::hooks::HookEvent;
@@ -316,6 +317,22 @@ pub(super) fn removed(text: &str) -> Result<Removed, Mistake> {
     })
 }
 
+/// What is done while the engine of a cluster cannot be reached.
+pub(super) fn without_engine(text: &str) -> Result<WithoutEngine, Mistake> {
+    let found = WithoutEngine::ALL.into_iter().find(|way| way.as_str() == text);
+    found.ok_or_else(|| {
+        let words = WithoutEngine::ALL.map(WithoutEngine::as_str);
+        Mistake::new(unknown("value", text), suggestion(text, &words))
+    })
+}
+
+/// A machine of a cluster's engine.
+pub(super) fn engine_url(text: &str) -> Result<String, Mistake> {
+    let has_user = text.contains('@');
+    let help = if has_user { "use the keys user and password" } else { ENGINE_HELP };
+    server_url(text).map_err(|mistake| Mistake::new(mistake.message, help))
+}
+
 /// Checks that a channel may be declared with this `notify_url`.
 ///
 /// # Errors
@@ -374,6 +391,10 @@ pub(super) fn api_url(text: &str) -> Result<String, Mistake> {
     };
     Err(Mistake::new(what, format!("the API is at a host like {api}; data_center knows it")))
 }
+
+/// How machines of an engine are written.
+pub(super) const ENGINE_HELP: &str =
+    "as in engine = [\"https://etcd-1.example.com:2379\"]; http is for loopback hosts only";
 
 /// The parts of a URL that are looked at.
 struct Url<'t> {

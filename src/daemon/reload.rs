@@ -230,6 +230,7 @@ fn warn_of_restarts(old: &Settings, new: &Settings) {
         ("client.request_timeout", old.request_timeout != new.request_timeout),
         ("client.connect_timeout", old.connect_timeout != new.connect_timeout),
         ("client.ca_file", old.ca_file != new.ca_file),
+        ("cluster", old.cluster != new.cluster),
     ];
     for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
         warn!(key, "this key takes effect with the next restart");

@@ -66,6 +66,9 @@ pub(super) async fn wanted(
     for why in &restored.unalerted {
         error!(why, "[alerts] cannot be used, so no message is sent");
     }
+    if let Some(why) = &restored.unjoined {
+        error!(why, "the engine of [cluster] cannot be asked");
+    }
     if let Some(why) = &restored.unopened {
         error!(why, "the health endpoints stay closed");
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::{Account, Credentials};
 use crate::model::backfill::BackfillRule;
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::cluster::{ClusterSettings, Login, WithoutEngine};
 use crate::model::condition::{Condition, Match, Selection};
 use crate::model::desired::{AccountDesired, Alerts, Desired, Http, Settings};
 use crate::model::events::Events;
@@ -41,6 +42,8 @@ pub struct Restored {
     pub unalerted: Vec<String>,
     /// The reason why the health endpoints stay closed: their token cannot be fetched.
     pub unopened: Option<String>,
+    /// The reason why the engine of a cluster cannot be asked: its password cannot be fetched.
+    pub unjoined: Option<String>,
 }
 
 /// How much the last good desired state declares.
@@ -359,6 +362,8 @@ struct SettingsValue {
     http: HttpValue,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hooks: Option<HooksValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterValue>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -383,6 +388,27 @@ struct HooksValue {
     run: Vec<String>,
     timeout: Duration,
     url: Option<SecretValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ClusterValue {
+    name: String,
+    engine: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login: Option<LoginValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    serial: Option<u64>,
+    /// True when nothing is written while the engine cannot be reached.
+    #[serde(default)]
+    stops: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LoginValue {
+    user: String,
+    password: SecretValue,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -552,6 +578,7 @@ impl SettingsValue {
             http,
             canary_every,
             hooks,
+            cluster,
         } = settings.clone();
         let http = HttpValue {
             public: http.public,
@@ -572,6 +599,7 @@ impl SettingsValue {
             http,
             canary_every,
             hooks: hooks.is_on().then(|| HooksValue::of(hooks)),
+            cluster: cluster.map(ClusterValue::of),
         }
     }
 
@@ -589,11 +617,13 @@ impl SettingsValue {
             canary_every,
             http: HttpValue { public, hosts, token },
             hooks,
+            cluster,
         } = self;
         let alerts = alerts
             .map(|alerts| alerts.into_alerts(fetch, &mut restored.unalerted))
             .unwrap_or_default();
         let hooks = hooks.map(|hooks| hooks.into_hooks(fetch, &mut restored.unalerted));
+        let cluster = cluster.map(|cluster| cluster.into_settings(fetch, &mut restored.unjoined));
         let token = token.map(|token| token.fetch("the token of [http]", fetch)).transpose();
         let token = token.unwrap_or_else(|why| {
             restored.unopened = Some(why);
@@ -612,7 +642,36 @@ impl SettingsValue {
             status_file,
             canary_every,
             hooks: hooks.unwrap_or_default(),
+            cluster,
         }
+    }
+}
+
+impl ClusterValue {
+    fn of(cluster: ClusterSettings) -> ClusterValue {
+        let ClusterSettings { name, engine, login, node, serial, without_engine } = cluster;
+        let login = login.map(|Login { user, password }| LoginValue {
+            user,
+            password: SecretValue::of(&password),
+        });
+        let stops = without_engine == WithoutEngine::Stop;
+        ClusterValue { name, engine, login, node, serial, stops }
+    }
+
+    /// A password that cannot be fetched is empty: without it the engine refuses this machine, so
+    /// it keeps nothing; alone it would write what another one writes.
+    fn into_settings(self, fetch: Fetch<'_>, unjoined: &mut Option<String>) -> ClusterSettings {
+        let ClusterValue { name, engine, login, node, serial, stops } = self;
+        let login = login.map(|LoginValue { user, password }| {
+            let password = password.fetch("the password of [cluster]", fetch);
+            let password = password.unwrap_or_else(|why| {
+                *unjoined = Some(why);
+                Secret::new("")
+            });
+            Login { user, password }
+        });
+        let without_engine = if stops { WithoutEngine::Stop } else { WithoutEngine::Emergency };
+        ClusterSettings { name, engine, login, node, serial, without_engine }
     }
 }
 

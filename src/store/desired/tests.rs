@@ -79,7 +79,19 @@ fn desired() -> Desired {
         url: Some(secret(&Origin::File("hook".into())).unwrap()),
         ..Default::default()
     };
+    let cluster = ClusterSettings {
+        name: "prod".to_owned(),
+        engine: vec!["https://etcd.example.com:2379".to_owned()],
+        login: Some(Login {
+            user: "channelkeeper".to_owned(),
+            password: secret(&Origin::File("etcd".into())).unwrap(),
+        }),
+        node: Some("host-1".to_owned()),
+        serial: Some(42),
+        without_engine: WithoutEngine::Stop,
+    };
     let settings = Settings {
+        cluster: Some(cluster),
         hooks,
         ca_file: Some("/etc/ca.pem".into()),
         listen: None,
@@ -102,8 +114,9 @@ async fn a_desired_state_comes_back_with_its_secrets() {
     let dir = TempDir::new().unwrap();
     assert!(open(&dir).restore_desired(&secret).unwrap().is_none());
     assert!(open(&dir).keep_desired(&desired()).await.unwrap());
-    let Restored { desired: back, unusable, unalerted, unopened } = restored(&open(&dir));
-    assert_eq!((back, unusable.len(), unalerted.len(), unopened), (desired(), 0, 0, None));
+    let Restored { desired: back, unusable, unalerted, unopened, unjoined } = restored(&open(&dir));
+    assert_eq!((back, unusable.len(), unalerted.len()), (desired(), 0, 0));
+    assert_eq!((unopened, unjoined), (None, None));
 }
 
 #[tokio::test]
@@ -299,6 +312,10 @@ async fn without_the_token_of_the_health_endpoints_they_are_to_stay_closed() {
     };
     let back = store.restore_desired(&no_file).unwrap().unwrap();
     assert_eq!(back.unopened.as_deref(), Some("the token of [http]: gone"));
+    // Nor does a daemon become one that is alone.
+    assert_eq!(back.unjoined.as_deref(), Some("the password of [cluster]: gone"));
+    let cluster = back.desired.settings.cluster.unwrap();
+    assert_eq!(cluster.login.unwrap().password.expose(), "");
 }
 
 #[tokio::test]

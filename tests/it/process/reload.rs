@@ -59,6 +59,19 @@ fn the_verb_reload_waits_for_the_verdict_of_the_daemon_and_exits_by_it() {
 }
 
 #[test]
+fn a_table_that_only_a_restart_changes_is_named_on_reload() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let mut daemon = Daemon::start(&place);
+    let cluster = "[cluster]\nname = \"prod\"\nengine = [\"https://etcd.example.com:2379\"]\n";
+    place.write(&(zoho.config.clone() + cluster));
+    daemon.signal(Signal::HUP);
+    let told = daemon.hears("this key takes effect with the next restart");
+    assert_eq!(told["key"], "cluster");
+    daemon.stop();
+}
+
+#[test]
 fn a_verb_that_asks_the_daemon_about_a_broken_config_exits_with_3_as_without_a_daemon() {
     let zoho = Simulator::start();
     let place = Place::new(&zoho.config);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::account::Account;
 use super::channel::{AccountName, ChannelId, Spec};
+use super::cluster::ClusterSettings;
 use super::hooks::Hooks;
 use super::secret::Secret;
 use super::time::Timestamp;
@@ -115,6 +116,8 @@ pub struct Settings {
     pub canary_every: Option<Duration>,
     /// Whom to tell of single events.
     pub hooks: Hooks,
+    /// How accounts are shared with other machines; `None` where there are none.
+    pub cluster: Option<ClusterSettings>,
 }
 
 /// Who may read at the health endpoints.
@@ -170,6 +173,7 @@ impl Default for Settings {
             alerts: Alerts::default(),
             canary_every: None,
             hooks: Hooks::default(),
+            cluster: None,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod alert_state;
 pub mod backfill;
 pub mod canary;
 pub mod channel;
+pub mod cluster;
 pub mod codes;
 pub mod condition;
 pub mod credits;

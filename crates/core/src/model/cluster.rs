@@ -1,0 +1,52 @@
+//! How several machines share accounts: where their engine is, and who this one is.
+
+use super::secret::Secret;
+
+/// The settings of a machine that shares accounts with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// The name that all of its machines have in common: part of every key.
+    pub name: String,
+    /// The machines of the engine: scheme, host and port of each, at least one.
+    pub engine: Vec<String>,
+    /// The user and the password, where the engine asks for one.
+    pub login: Option<Login>,
+    /// The name of this machine; the host's when there is none.
+    pub node: Option<String>,
+    /// The number of this config: a higher one is newer.
+    pub serial: Option<u64>,
+    /// What is done while the engine cannot be reached.
+    pub without_engine: WithoutEngine,
+}
+
+/// Who asks the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// What is done while the engine cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutEngine {
+    /// A channel in its emergency is enabled all the same.
+    #[default]
+    Emergency,
+    /// Nothing is written at Zoho.
+    Stop,
+}
+
+impl WithoutEngine {
+    /// All of them.
+    pub const ALL: [WithoutEngine; 2] = [WithoutEngine::Emergency, WithoutEngine::Stop];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WithoutEngine::Emergency => "emergency",
+            WithoutEngine::Stop => "stop",
+        }
+    }
+}
