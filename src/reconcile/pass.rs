@@ -411,8 +411,12 @@ mod tests {
                 let (shelf, store, subject) = shared(&sim, &[1, 2, 3]).await;
                 let cancelled = CancellationToken::new();
                 pass(&subject, &store, "test", &cancelled).await.unwrap();
-                sim.calls();
                 let subject = declaring(&sim, declared);
+                // What the look says is written by a pass that sends nothing.
+                let stopped = CancellationToken::new();
+                stopped.cancel();
+                pass(&subject, &store, "test", &stopped).await.unwrap();
+                sim.calls();
                 match lost {
                     Some("before it") => drop(shelf.claim(CLAIM)),
                     Some(_) => sim.on_request(move |_| drop(shelf.claim(CLAIM))),

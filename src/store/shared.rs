@@ -55,6 +55,8 @@ pub(super) struct Shared {
     engine: Arc<dyn Engine>,
     prefix: String,
     held: Mutex<BTreeMap<AccountName, Arc<Hold>>>,
+    /// The accounts' trees of the database on this machine, as it was when it was alone.
+    former: Vec<Tree>,
 }
 
 /// An account that is held here.
@@ -62,6 +64,8 @@ struct Hold {
     written: tokio::sync::Mutex<Written>,
     /// Set when it is not held any more, for whoever still has it.
     is_over: AtomicBool,
+    /// Set while the last commit did not come to a good end.
+    is_behind: AtomicBool,
 }
 
 /// What the engine has of an account, as far as is known here.
@@ -111,6 +115,7 @@ impl Store {
     #[must_use]
     pub fn shared(self, engine: Arc<dyn Engine>, prefix: &str) -> Store {
         let (prefix, keeper) = (prefix.to_owned(), self.keeper.clone());
+        let former = self.account_trees().into_iter().cloned().collect();
         let tree = |tree: &Tree| Tree::journaled(tree.name()).kept_by(&keeper);
         Store {
             records: tree(&self.records),
@@ -125,7 +130,7 @@ impl Store {
             reads: tree(&self.reads),
             rows: tree(&self.rows),
             rules: tree(&self.rules),
-            shared: Some(Arc::new(Shared { engine, prefix, held: Mutex::default() })),
+            shared: Some(Arc::new(Shared { engine, prefix, held: Mutex::default(), former })),
             ..self
         }
     }
@@ -162,7 +167,8 @@ impl Store {
             tree.hold(account, entries);
         }
         let written = tokio::sync::Mutex::new(written);
-        let hold = Hold { written, is_over: AtomicBool::new(false) };
+        let (is_over, is_behind) = (AtomicBool::new(false), AtomicBool::new(false));
+        let hold = Hold { written, is_over, is_behind };
         let other = held.insert(account.clone(), Arc::new(hold));
         other.iter().for_each(|hold| hold.is_over.store(true, Ordering::SeqCst));
         Ok(taken)
@@ -189,6 +195,38 @@ impl Store {
     /// a database.
     pub fn holds(&self, account: &AccountName) -> bool {
         self.shared.as_ref().is_none_or(|shared| shared.held().contains_key(account))
+    }
+
+    /// The accounts whose last commit failed, or was not answered: what changed of them may be in
+    /// memory only.
+    pub fn behind(&self) -> BTreeSet<AccountName> {
+        let Some(shared) = &self.shared else { return BTreeSet::new() };
+        let held = shared.held();
+        let behind = held.iter().filter(|(_, hold)| hold.is_behind.load(Ordering::SeqCst));
+        behind.map(|(account, _)| account.clone()).collect()
+    }
+
+    /// Writes into the engine what the database on this machine has of an account, where the engine
+    /// has nothing of it yet: a daemon that was alone becomes one of several. Returns how many
+    /// entries that are. The database keeps them as they were.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn bring_along(&self, account: &AccountName) -> Result<usize, StoreError> {
+        let Some(shared) = &self.shared else { return Ok(0) };
+        let trees = self.account_trees();
+        if trees.iter().any(|tree| tree.has_of(account)) {
+            return Ok(0);
+        }
+        let mut brought = 0;
+        for (tree, former) in trees.into_iter().zip(&shared.former) {
+            let entries = former.entries_of(account)?;
+            brought += entries.len();
+            let set = entries.into_iter().map(|(key, value)| (key, Some(value)));
+            tree.put(&set.collect::<Vec<_>>())?;
+        }
+        self.commit(account).await?;
+        Ok(brought)
     }
 
     /// Seals what is secret of an account by other credentials, from its next commit on.
@@ -228,8 +266,14 @@ impl Store {
         let mut written = hold.written.lock().await;
         let result = match hold.is_over.load(Ordering::SeqCst) {
             true => Err(StoreError::Fenced { account: account.clone() }),
-            false => self.bring(shared, &mut written, reason).await,
+            false => {
+                hold.is_behind.store(true, Ordering::SeqCst);
+                self.bring(shared, &mut written, reason).await
+            }
         };
+        if result.is_ok() {
+            hold.is_behind.store(false, Ordering::SeqCst);
+        }
         if matches!(result, Err(StoreError::Fenced { .. })) {
             let mut held = shared.held();
             if !hold.is_over.load(Ordering::SeqCst) {
@@ -375,7 +419,7 @@ impl Store {
     /// passed over.
     pub(super) async fn commit_every_account(&self) -> Result<(), StoreError> {
         let changed = self.account_trees().into_iter().flat_map(Tree::changed_accounts);
-        let mut changed: BTreeSet<AccountName> = changed.collect();
+        let mut changed: BTreeSet<AccountName> = changed.chain(self.behind()).collect();
         while !changed.is_empty() {
             let mut commits = tokio::task::JoinSet::new();
             for account in std::iter::from_fn(|| changed.pop_first()).take(AT_ONCE_MAX) {

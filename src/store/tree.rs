@@ -203,6 +203,28 @@ impl Tree {
         }
     }
 
+    /// True when it holds an entry of this account in memory.
+    pub(super) fn has_of(&self, account: &AccountName) -> bool {
+        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+            Place::Memory(InMemory { entries, journal: _ }) => {
+                entries_of(entries, account).next().is_some()
+            }
+            Place::Disk(_) => false,
+        }
+    }
+
+    /// The entries of an account, as they are.
+    pub(super) fn entries_of(&self, account: &AccountName) -> Result<TreeEntries, StoreError> {
+        let mut found = TreeEntries::new();
+        self.visit(account.as_str(), |key, value| {
+            if keys::owner_of(key).as_ref() == Some(account) {
+                found.insert(key.to_vec(), value.to_vec());
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// The accounts of which something changed since it was last collected.
     pub(super) fn changed_accounts(&self) -> BTreeSet<AccountName> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {

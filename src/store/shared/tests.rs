@@ -593,6 +593,42 @@ async fn states_that_are_held_are_committed_together_and_of_lost_accounts_they_a
     assert_eq!(wire.sent(), [[""; 0]; 0], "nothing is held any more");
 }
 
+#[tokio::test]
+async fn what_an_engine_did_not_take_is_told_of_and_comes_with_the_next_round() {
+    let wire = wire();
+    let store = owner(&wire, "one").await.holding();
+    assert_eq!(store.behind(), [].into());
+    wire.next(&[Fate::LostBefore]);
+    assert!(is_unwritten(store.write_records(&acme(), &records([1])).await));
+    assert_eq!(store.behind(), [acme()].into());
+    wire.next(&[Fate::Full]);
+    assert!(is_unwritten(store.write_held().await));
+    store.write_held().await.unwrap();
+    assert_eq!(store.behind(), [].into());
+    assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(1)]);
+}
+
+#[tokio::test]
+async fn a_daemon_that_was_alone_brings_its_accounts_along_where_the_engine_has_nothing_of_them() {
+    let wire = wire();
+    let alone = Store::temporary().unwrap();
+    fill(&alone).await;
+    let neighbour: AccountName = "acme-2".parse().unwrap();
+    alone.write_records(&neighbour, &records([9])).await.unwrap();
+    let had = everything(&alone);
+    let store = alone.shared(wire.clone(), PREFIX);
+    assert!(is_fenced(store.bring_along(&acme()).await));
+    let fence = claim(&wire, &acme(), "one").await;
+    assert!(store.take(&acme(), fence, sealer()).await.unwrap().is_new);
+    assert_eq!(store.bring_along(&acme()).await.unwrap(), 18);
+    let is_ours = |(key, _): &(Vec<u8>, serde_json::Value)| !key.starts_with(b"acme-2");
+    let had = had.into_iter().map(|(name, all)| (name, all.into_iter().filter(is_ours).collect()));
+    assert_eq!(everything(&found_by_another(&wire).await), had.collect::<Everything>());
+    let fence = claim(&wire, &acme(), "one").await;
+    assert!(!store.take(&acme(), fence, sealer()).await.unwrap().is_new);
+    assert_eq!(store.bring_along(&acme()).await.unwrap(), 0, "the engine has it by now");
+}
+
 /// Prints what an account of a hundred channels takes.
 #[tokio::test]
 async fn a_hundred_channels_take_few_bytes() {
