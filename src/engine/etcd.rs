@@ -61,6 +61,18 @@ impl Etcd {
     /// # Errors
     /// When there can be no HTTP client.
     pub fn new(settings: EtcdSettings<'_>, clock: Arc<dyn Clock>) -> Result<Etcd, SetupError> {
+        Etcd::patient(settings, clock, REQUEST_TIMEOUT)
+    }
+
+    /// The same, whose requests may take so long: for a machine that is too busy to keep time.
+    ///
+    /// # Errors
+    /// When there can be no HTTP client.
+    pub fn patient(
+        settings: EtcdSettings<'_>,
+        clock: Arc<dyn Clock>,
+        timeout: Duration,
+    ) -> Result<Etcd, SetupError> {
         let EtcdSettings { endpoints, login, ca_file } = settings;
         let builder = https::direct().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
         Ok(Etcd(Arc::new(Way {
@@ -69,6 +81,7 @@ impl Etcd {
             first: latest::Sender::new(0),
             login,
             token: Mutex::default(),
+            timeout,
             clock,
         })))
     }
@@ -195,6 +208,8 @@ struct Way {
     login: Option<(String, Secret)>,
     /// The token that etcd gave for the login.
     token: Mutex<Option<Secret>>,
+    /// How long one request may take.
+    timeout: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -311,7 +326,7 @@ impl Way {
         body: Vec<u8>,
         token: Option<&Secret>,
     ) -> Result<T, Failure> {
-        let request = self.request(at, path, body, token)?.timeout(REQUEST_TIMEOUT);
+        let request = self.request(at, path, body, token)?.timeout(self.timeout);
         let reply = request.send().await.map_err(|error| self.failed(at, &error))?;
         let status = reply.status().as_u16();
         let body = self.body(at, reply).await?;

@@ -582,6 +582,7 @@ mod tests {
         assert!(hints.try_recv().is_err());
         engine.restore(&Kept::default());
         assert_eq!(hints.try_recv().unwrap().key, "a/");
+        assert!(hints.try_recv().is_err(), "what was taken back is not told");
     }
 
     #[tokio::test(start_paused = true)]

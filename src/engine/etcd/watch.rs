@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::super::{Hint, REQUEST_TIMEOUT, Revision};
+use super::super::{Hint, Revision};
 use super::wire::{Line, Range, Watched, said, said_in_watch};
 use super::{REPLY_MAX, Way, is_of_the_token};
 use crate::model::secret::Secret;
@@ -66,11 +66,11 @@ impl Watch<'_> {
         let Ok(request) = self.way.request(at, "/v3/watch", body, token.as_ref()) else {
             return End::Failed;
         };
-        let Some(Ok(mut reply)) = self.within(REQUEST_TIMEOUT, request.send()).await else {
+        let Some(Ok(mut reply)) = self.within(self.way.timeout, request.send()).await else {
             return End::Failed;
         };
         if reply.status().as_u16() != 200 {
-            let body = self.within(REQUEST_TIMEOUT, self.way.body(at, reply)).await;
+            let body = self.within(self.way.timeout, self.way.body(at, reply)).await;
             let text = body.and_then(Result::ok).and_then(|body| said(&body));
             return self.refused(&text.unwrap_or_default(), token.as_ref());
         }
