@@ -25,8 +25,6 @@ pub mod etcd;
 mod limits;
 pub mod room;
 pub mod simulated;
-#[cfg(test)]
-pub(crate) mod testing;
 
 use std::fmt;
 use std::future::Future;

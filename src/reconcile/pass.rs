@@ -349,9 +349,11 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use crate::engine::testing::Shelf;
+    use crate::engine::simulated::{SimulatedEngine, SimulatedHandle};
+    use crate::engine::{Change, Committed, Engine, Guard, Revision};
     use crate::model::channel::{NotifyUrl, Spec};
     use crate::model::desired::AccountDesired;
     use crate::reconcile::report::ChannelState;
@@ -382,12 +384,33 @@ mod tests {
     }
 
     /// An account with these channels, and its store on an engine that machines share.
-    async fn shared(sim: &Arc<Sim>, channels: &[i64]) -> (Arc<Shelf>, Store, Subject) {
-        let (shelf, name) = (Arc::new(Shelf::default()), account().name);
-        let store = Store::in_memory().unwrap().shared(shelf.clone(), "ck/");
-        let (fence, sealer) = (vec![shelf.claim(CLAIM)], Sealer::of(&account().credentials));
-        store.take(&name, fence, sealer).await.unwrap();
-        (shelf, store.holding(), declaring(sim, channels))
+    async fn shared(sim: &Arc<Sim>, channels: &[i64]) -> (SimulatedHandle, Store, Subject) {
+        let engine = SimulatedEngine::new().handle(sim.clock.clone());
+        let store = Store::in_memory().unwrap().shared(Arc::new(engine.clone()), "ck/");
+        let (fence, sealer) = (vec![claim(&engine)], Sealer::of(&account().credentials));
+        store.take(&account().name, fence, sealer).await.unwrap();
+        (engine, store.holding(), declaring(sim, channels))
+    }
+
+    /// Gives the account to whoever calls this.
+    fn claim(engine: &SimulatedHandle) -> Guard {
+        let put = vec![Change::Put(CLAIM.to_owned(), b"me".to_vec())];
+        match at_once(engine.commit(Vec::new(), put)) {
+            Ok(Committed::Done(revision)) => Guard::ModifiedAt(CLAIM.to_owned(), revision),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn revision(engine: &SimulatedHandle) -> Revision {
+        at_once(engine.status()).unwrap().revision
+    }
+
+    fn at_once<F: Future>(future: F) -> F::Output {
+        let future = tokio::task::unconstrained(future);
+        match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("the engine is not at rest"),
+        }
     }
 
     fn declaring(sim: &Arc<Sim>, channels: &[i64]) -> Subject {
@@ -408,7 +431,7 @@ mod tests {
         for (declared, expected) in [(&[1, 2, 3, 4][..], "POST watch"), (&[1, 2], "DELETE watch")] {
             for lost in [None, Some("before it"), Some("while it looks")] {
                 let sim = Sim::new(Knobs::default());
-                let (shelf, store, subject) = shared(&sim, &[1, 2, 3]).await;
+                let (engine, store, subject) = shared(&sim, &[1, 2, 3]).await;
                 let cancelled = CancellationToken::new();
                 pass(&subject, &store, "test", &cancelled).await.unwrap();
                 let subject = declaring(&sim, declared);
@@ -418,8 +441,8 @@ mod tests {
                 pass(&subject, &store, "test", &stopped).await.unwrap();
                 sim.calls();
                 match lost {
-                    Some("before it") => drop(shelf.claim(CLAIM)),
-                    Some(_) => sim.on_request(move |_| drop(shelf.claim(CLAIM))),
+                    Some("before it") => drop(claim(&engine)),
+                    Some(_) => sim.on_request(move |_| drop(claim(&engine))),
                     None => {}
                 }
                 let result = pass(&subject, &store, "test", &cancelled).await;
@@ -438,12 +461,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pass_on_an_engine_is_two_commits_and_one_that_finds_nothing_is_none() {
         let sim = Sim::new(Knobs::default());
-        let (shelf, store, subject) = shared(&sim, &[1, 2, 3]).await;
+        let (engine, store, subject) = shared(&sim, &[1, 2, 3]).await;
         let mut commits = Vec::new();
         for _ in 0..3 {
-            let before = shelf.commits();
+            let before = revision(&engine);
             pass(&subject, &store, "test", &CancellationToken::new()).await.unwrap();
-            commits.push(shelf.commits() - before);
+            commits.push(revision(&engine).0 - before.0);
         }
         assert_eq!(commits, [2, 1, 0], "enabled; seen for the first time; seen again");
     }

@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::backfill::delivery::Delivery;
 use crate::backfill::{Recovery, State};
+use crate::clock::VirtualClock;
 use crate::coverage::Acks;
 use crate::coverage::Ledger;
 use crate::coverage::ack::Ack;
-use crate::engine::testing::Shelf;
+use crate::engine::simulated::SimulatedEngine;
 use crate::engine::{Asked, EngineStatus, Hint};
 use crate::model::account::Credentials;
 use crate::model::canary::Canaries;
@@ -136,7 +137,8 @@ impl Engine for Wire {
 }
 
 fn wire() -> Arc<Wire> {
-    let engine: Arc<dyn Engine> = Arc::new(Shelf::default());
+    let engine: Arc<dyn Engine> =
+        Arc::new(SimulatedEngine::new().handle(Arc::new(VirtualClock::new(hours(0), 1))));
     Arc::new(Wire {
         engine,
         fates: Mutex::default(),
