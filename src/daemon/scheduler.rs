@@ -506,6 +506,7 @@ impl Scheduler {
             self.retire_ledgers().await;
             return Ok(());
         }
+        self.store.rest(&account);
         let Some(slot) = self.slots.get_mut(&account) else { return Ok(()) };
         slot.running = false;
         slot.serve(wants_more);

@@ -89,8 +89,8 @@
 //! # Accounts in an engine
 //!
 //! Where several machines share accounts ([`Store::shared`]), `meta` and `desired` stay in the
-//! database of each machine. The other trees live in an engine, and here is in memory what of them
-//! is held. Layout, below the cluster's prefix; its number is in `meta/schema`:
+//! database of each machine. The other trees live in an engine, and what of them is held here is in
+//! memory, deflated between passes. Layout, below the cluster's prefix; its number is in `meta/schema`:
 //!
 //! | key | value |
 //! | --- | --- |

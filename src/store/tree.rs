@@ -2,17 +2,17 @@
 //!
 //! A tree is on the disk, or, once a write to the disk has failed and its store [goes
 //! on](super::Store::going_on), whole in memory. A tree of accounts that live in an engine is in
-//! memory from the start, with a journal of what the engine does not have yet: see
-//! [`super::shared`].
+//! memory from the start, with a journal of what the engine does not have yet ([`super::shared`]);
+//! the entries of an account [at rest](super::Store::rest) are deflated there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::keys;
+use super::{keys, pages};
 use crate::engine::EngineError;
 use crate::model::channel::AccountName;
 
@@ -123,6 +123,36 @@ struct InMemory {
     entries: TreeEntries,
     /// `None` where nobody has them but this memory.
     journal: Option<Journal>,
+    /// Accounts at rest: their entries are here, deflated, and not in `entries`.
+    packed: BTreeMap<AccountName, Vec<u8>>,
+}
+
+impl InMemory {
+    fn of(entries: TreeEntries) -> InMemory {
+        InMemory { entries, ..InMemory::default() }
+    }
+
+    fn is_packed(&self, key: &[u8]) -> bool {
+        !self.packed.is_empty()
+            && keys::owner_of(key).is_some_and(|account| self.packed.contains_key(&account))
+    }
+
+    fn unpack(&mut self, key: &[u8]) {
+        if !self.is_packed(key) {
+            return;
+        }
+        let Some(account) = keys::owner_of(key) else { return };
+        if let Some(packed) = self.packed.remove(&account) {
+            self.entries.extend(unpacked(&account, &packed));
+        }
+    }
+}
+
+/// The entries of an account at rest.
+fn unpacked(account: &AccountName, packed: &[u8]) -> TreeEntries {
+    let text = pages::inflated(packed);
+    let entries = text.and_then(|text| pages::entries_in(account, &text));
+    entries.expect("it was packed by this process")
 }
 
 /// By account that is held here: the keys that changed since they were last
@@ -159,7 +189,7 @@ impl Tree {
     /// An empty tree in memory, for entries of accounts that live elsewhere.
     pub(super) fn journaled(name: &'static str) -> Tree {
         let journal = Some(Journal::default());
-        let place = Place::Memory(InMemory { entries: TreeEntries::new(), journal });
+        let place = Place::Memory(InMemory { journal, ..InMemory::default() });
         Tree { name, place: Arc::new(RwLock::new(place)), keeper: Keeper::default() }
     }
 
@@ -178,9 +208,11 @@ impl Tree {
 
     /// Forgets an account.
     pub(super) fn let_go(&self, account: &AccountName) {
-        if let Place::Memory(InMemory { entries, journal: Some(journal) }) = &mut *self.place_mut()
+        if let Place::Memory(InMemory { entries, journal: Some(journal), packed }) =
+            &mut *self.place_mut()
             && journal.remove(account).is_some()
         {
+            packed.remove(account);
             let keys: Vec<Vec<u8>> =
                 entries_of(entries, account).map(|(key, _)| key.clone()).collect();
             keys.iter().for_each(|key| drop(entries.remove(key)));
@@ -188,27 +220,64 @@ impl Tree {
     }
 
     /// The keys of an account that changed since this was last called, and all of its entries, with
-    /// nobody's change in between.
+    /// nobody's change in between. An account at rest has changed nothing; where `wants` is false,
+    /// it stays at rest and its entries are not shown.
     pub(super) fn collect<T>(
         &self,
         account: &AccountName,
+        wants: bool,
         see: impl FnOnce(BTreeSet<Vec<u8>>, &TreeEntries) -> T,
     ) -> Option<T> {
-        match &mut *self.place_mut() {
-            Place::Memory(InMemory { entries, journal: Some(journal) }) => {
-                let changed = std::mem::take(journal.get_mut(account)?);
-                Some(see(changed, entries))
-            }
-            Place::Memory(_) | Place::Disk(_) => None,
+        let Place::Memory(memory) = &mut *self.place_mut() else { return None };
+        if wants {
+            memory.unpack(account.as_str().as_bytes());
         }
+        let changed = std::mem::take(memory.journal.as_mut()?.get_mut(account)?);
+        Some(see(changed, &memory.entries))
+    }
+
+    /// Puts an account to rest: its entries take a tenth of the memory until somebody asks for one
+    /// of them.
+    pub(super) fn pack(&self, account: &AccountName) {
+        let mut place = self.place_mut();
+        let Place::Memory(InMemory { entries, journal: Some(journal), packed }) = &mut *place
+        else {
+            return;
+        };
+        if journal.get(account).is_none_or(|changed| !changed.is_empty()) {
+            return;
+        }
+        let keys: Vec<Vec<u8>> = entries_of(entries, account).map(|(key, _)| key.clone()).collect();
+        if !keys.is_empty() {
+            let slices: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            let text = pages::text_of(account, &slices, entries);
+            packed.insert(account.clone(), pages::deflated(&text));
+            keys.iter().for_each(|key| drop(entries.remove(key)));
+        }
+    }
+
+    /// The tree, with the account of this key awake: nobody puts it to rest while this is held.
+    fn place_of(&self, key: &[u8]) -> RwLockReadGuard<'_, Place> {
+        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
+        if matches!(&*place, Place::Memory(memory) if memory.is_packed(key)) {
+            drop(place);
+            return RwLockWriteGuard::downgrade(self.place_mut_of(key));
+        }
+        place
+    }
+
+    fn place_mut_of(&self, key: &[u8]) -> RwLockWriteGuard<'_, Place> {
+        let mut place = self.place_mut();
+        if let Place::Memory(memory) = &mut *place {
+            memory.unpack(key);
+        }
+        place
     }
 
     /// True when it holds an entry of this account in memory.
     pub(super) fn has_of(&self, account: &AccountName) -> bool {
-        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Memory(InMemory { entries, journal: _ }) => {
-                entries_of(entries, account).next().is_some()
-            }
+        match &*self.place_of(account.as_str().as_bytes()) {
+            Place::Memory(memory) => entries_of(&memory.entries, account).next().is_some(),
             Place::Disk(_) => false,
         }
     }
@@ -228,7 +297,7 @@ impl Tree {
     /// The accounts of which something changed since it was last collected.
     pub(super) fn changed_accounts(&self) -> BTreeSet<AccountName> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Memory(InMemory { entries: _, journal: Some(journal) }) => {
+            Place::Memory(InMemory { journal: Some(journal), .. }) => {
                 let changed = journal.iter().filter(|(_, keys)| !keys.is_empty());
                 changed.map(|(account, _)| account.clone()).collect()
             }
@@ -236,7 +305,7 @@ impl Tree {
         }
     }
 
-    fn place_mut(&self) -> std::sync::RwLockWriteGuard<'_, Place> {
+    fn place_mut(&self) -> RwLockWriteGuard<'_, Place> {
         self.place.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -246,15 +315,13 @@ impl Tree {
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
-        let stored = stored(&place, key)?;
+        let stored = stored(&self.place_of(key.as_bytes()), key)?;
         stored.map(|bytes| self.parse(key.as_bytes(), &bytes)).transpose()
     }
 
     /// True when there is an entry of this key.
     pub(super) fn has(&self, key: &str) -> Result<bool, StoreError> {
-        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(stored(&place, key)?.is_some())
+        Ok(stored(&self.place_of(key.as_bytes()), key)?.is_some())
     }
 
     /// Every entry whose key begins so, in the order of keys.
@@ -316,7 +383,8 @@ impl Tree {
         Ok(keys)
     }
 
-    /// The first key that is this one or comes after it.
+    /// The first key that is this one or comes after it; of an account at rest, what is before all of
+    /// its keys.
     pub(super) fn first_key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
             Place::Disk(tree) => {
@@ -324,8 +392,10 @@ impl Tree {
                 let first = first.map_err(|source| StoreError::Sled { doing: "scan", source })?;
                 Ok(first.map(|(key, _)| key.to_vec()))
             }
-            Place::Memory(InMemory { entries, journal: _ }) => {
-                Ok(entries.range(from.to_vec()..).next().map(|(key, _)| key.clone()))
+            Place::Memory(InMemory { entries, journal: _, packed }) => {
+                let first = entries.range(from.to_vec()..).next().map(|(key, _)| key.clone());
+                let at_rest = packed.keys().map(|account| keys::records_of(account).into_bytes());
+                Ok(first.into_iter().chain(at_rest.filter(|key| key.as_slice() >= from)).min())
             }
         }
     }
@@ -371,7 +441,7 @@ impl Tree {
         key: &str,
         change: impl FnOnce(Option<T>) -> Result<Option<T>, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.place_mut_of(key.as_bytes());
         let stored = stored(&place, key)?;
         let changed =
             change(stored.as_deref().map(|bytes| self.parse(key.as_bytes(), bytes)).transpose()?)?;
@@ -428,7 +498,7 @@ impl Tree {
     pub(super) fn leave_disk(&self) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
         if let Place::Disk(tree) = &*place {
-            *place = Place::Memory(InMemory { entries: everything(tree)?, journal: None });
+            *place = Place::Memory(InMemory::of(everything(tree)?));
         }
         Ok(())
     }
@@ -436,7 +506,9 @@ impl Tree {
     /// Writes what is in memory into a tree on the disk, and is that tree from then on.
     pub(super) fn move_to(&self, fresh: &Tree) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
-        let Place::Memory(InMemory { entries, journal: None }) = &*place else { return Ok(()) };
+        let Place::Memory(InMemory { entries, journal: None, .. }) = &*place else {
+            return Ok(());
+        };
         let gone = fresh
             .keys("")?
             .into_iter()
@@ -476,12 +548,14 @@ impl Tree {
                 Place::Memory(_) => None,
             };
             if let Some(entries) = unwritten {
-                *place = Place::Memory(InMemory { entries, journal: None });
+                *place = Place::Memory(InMemory::of(entries));
             }
-            if let Place::Memory(InMemory { entries, journal }) = place {
-                if let Some(journal) = journal {
+            if let Place::Memory(memory) = place {
+                chunk.iter().for_each(|(key, _)| memory.unpack(key));
+                if let Some(journal) = &mut memory.journal {
                     note(journal, chunk)?;
                 }
+                let entries = &mut memory.entries;
                 for (key, value) in chunk.iter().cloned() {
                     match value {
                         Some(value) => entries.insert(key, value),
@@ -510,7 +584,7 @@ impl Tree {
         prefix: &str,
         mut see: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.place_of(prefix.as_bytes()) {
             Place::Disk(tree) => {
                 for entry in tree.scan_prefix(prefix) {
                     let (key, bytes) =
@@ -519,10 +593,15 @@ impl Tree {
                     touch(tree, &key)?;
                 }
             }
-            Place::Memory(InMemory { entries, journal: _ }) => {
+            Place::Memory(InMemory { entries, journal: _, packed }) => {
                 let from = entries.range(prefix.as_bytes().to_vec()..);
                 for (key, bytes) in from.take_while(|(key, _)| key.starts_with(prefix.as_bytes())) {
                     see(key, bytes)?;
+                }
+                // Whoever reads of all accounts wakes none: they follow in an order of their own.
+                for (account, packed) in packed.iter().filter(|_| prefix.is_empty()) {
+                    let entries = unpacked(account, packed);
+                    entries.iter().try_for_each(|(key, bytes)| see(key, bytes))?;
                 }
             }
         }
@@ -597,7 +676,7 @@ fn stored(place: &Place, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
                 tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
             Ok(value.map(|bytes| bytes.to_vec()))
         }
-        Place::Memory(InMemory { entries, journal: _ }) => Ok(entries.get(key.as_bytes()).cloned()),
+        Place::Memory(memory) => Ok(memory.entries.get(key.as_bytes()).cloned()),
     }
 }
 

@@ -631,6 +631,64 @@ async fn a_daemon_that_was_alone_brings_its_accounts_along_where_the_engine_has_
     assert_eq!(store.bring_along(&acme()).await.unwrap(), 0, "the engine has it by now");
 }
 
+#[tokio::test]
+async fn an_account_at_rest_is_read_and_written_as_one_that_is_awake() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    let neighbour: AccountName = "acme-2".parse().unwrap();
+    store.take(&neighbour, claim(&wire, &neighbour, "one").await, sealer()).await.unwrap();
+    fill(&store).await;
+    store.write_records(&neighbour, &records([9])).await.unwrap();
+    store.write_ledgers(&neighbour, &[(id(9), Some(&ledger(9)))]).await.unwrap();
+    let rests = || [acme(), neighbour.clone()].iter().for_each(|account| store.rest(account));
+    rests();
+    assert_eq!(store.record(&acme(), id(2)).unwrap(), Some(record(&spec(2))));
+    rests();
+    assert_eq!(store.ids(&acme()).unwrap(), [id(1), id(2), id(3)]);
+    rests();
+    assert_eq!(store.ledger_accounts().unwrap(), [acme(), neighbour.clone()].into());
+    let mut seen = BTreeMap::<_, usize>::new();
+    store.visit_grants(|account, _| *seen.entry(account).or_default() += 1).unwrap();
+    assert_eq!(seen, [(acme(), 3), (neighbour.clone(), 1)].into());
+    rests();
+    wire.sent();
+    store.write_account_state(&acme(), &looked(5)).await.unwrap();
+    store.prove(&acme()).await.unwrap();
+    assert_eq!(
+        wire.sent(),
+        [[format!("{PREFIX}accounts/acme")], [format!("{PREFIX}accounts/acme")]]
+    );
+    rests();
+    store.write_records(&acme(), &[(id(2), None)].into()).await.unwrap();
+    rests();
+    // What is not written yet goes through a rest, and so does what the engine did not take.
+    wire.next(&[Fate::Full]);
+    store.set_channels(&acme(), &[], &records([4])).unwrap();
+    rests();
+    assert!(is_unwritten(store.commit(&acme()).await));
+    rests();
+    store.commit(&acme()).await.unwrap();
+    rests();
+    assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(1), id(3), id(4)]);
+    store.let_go(&acme());
+    assert!(store.ids(&acme()).unwrap().is_empty());
+    assert_eq!(store.ids(&neighbour).unwrap(), [id(9)]);
+}
+
+#[tokio::test]
+async fn who_reads_while_an_account_is_put_to_rest_misses_nothing() {
+    let wire = wire();
+    let store = owner(&wire, "one").await;
+    store.write_records(&acme(), &records(1..=50)).await.unwrap();
+    std::thread::scope(|scope| {
+        let resting = scope.spawn(|| (0..300).for_each(|_| store.rest(&acme())));
+        while !resting.is_finished() {
+            assert_eq!(store.ids(&acme()).unwrap().len(), 50);
+            assert!(store.record(&acme(), id(7)).unwrap().is_some());
+        }
+    });
+}
+
 /// Prints what an account of a hundred channels takes.
 #[tokio::test]
 async fn a_hundred_channels_take_few_bytes() {
