@@ -277,3 +277,37 @@ async fn all_is_read_anew_when_it_was_compacted_between_two_pages() {
     let read = etcd.range(vec![Selection::Prefix("a/".to_owned())]).await.unwrap();
     assert_eq!(read, Snapshot { entries: Vec::new(), revision: Revision(7) });
 }
+
+/// Its connection ends, what it would go on from was compacted, and then the data went back.
+#[tokio::test]
+async fn a_watch_goes_on_behind_what_it_told_or_begins_anew_and_hints_that_something_may_be_lost() {
+    let created = |revision: i64| {
+        format!(r#"{{"result":{{"header":{{"revision":"{revision}"}},"created":true}}}}"#)
+    };
+    let changed = r#"[{"kv":{"key":"YS8x","mod_revision":"11"}}]"#;
+    let event = format!(r#"{{"result":{{"header":{{}},"events":{changed}}}}}"#);
+    let compacted = r#"{"result":{"header":{},"canceled":true,"compact_revision":"15"}}"#;
+    let answers = [
+        format!("{}\n{event}\n", created(10)),
+        format!("{}\n{compacted}\n", created(20)),
+        format!("{}\n", created(20)),
+        format!("{}\n", created(5)),
+        format!("{}\n", created(5)),
+    ];
+    let machine = Machine::start(answers.map(|body| (200, body)).to_vec()).await;
+    let mut hints = etcd(&[&machine.url], None).watch("a/".to_owned());
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let hint = hints.recv().await.unwrap();
+        told.push((hint.key, hint.revision.0));
+    }
+    let expected = [("a/", 10), ("a/1", 11), ("a/", 20), ("a/", 5)];
+    assert_eq!(told, expected.map(|(key, revision)| (key.to_owned(), revision)));
+    let begins = machine.asked().into_iter().take(5).map(|asked| {
+        let from = asked.split(r#""start_revision":""#).nth(1)?.split('"').next()?.to_owned();
+        Some(from)
+    });
+    let begins: Vec<Option<String>> = begins.collect();
+    let begins: Vec<Option<&str>> = begins.iter().map(Option::as_deref).collect();
+    assert_eq!(begins, [None, Some("12"), None, Some("21"), None]);
+}
