@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -23,7 +24,7 @@ use crate::model::pause::Pause;
 use crate::model::record::{AccountState, Grant, Record};
 use crate::model::records::List;
 use crate::model::secret::{Fingerprint, Secret};
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, after};
 use crate::model::token::TokenState;
 use crate::store::recoveries::{Reading, RowsKept};
 use crate::testing::{self, acme, hours, id, minutes, record, spec};
@@ -689,16 +690,23 @@ async fn who_reads_while_an_account_is_put_to_rest_misses_nothing() {
     });
 }
 
-/// Prints what an account of a hundred channels takes.
+/// Prints what an account of a hundred channels takes, whose ids and times are as scattered as real
+/// ones.
 #[tokio::test]
 async fn a_hundred_channels_take_few_bytes() {
     let wire = wire();
     let store = owner(&wire, "one").await;
-    let ledgers: Vec<Ledger> = (1..=100).map(ledger).collect();
+    let scattered =
+        |n: i64| 1_000_000_000_000_000 + n.wrapping_mul(7_919_000_003_777) % 8_000_000_000_000_000;
+    let numbers: Vec<i64> = (1..=100).map(scattered).collect();
+    let at = |n: i64| after(hours(0), Duration::from_millis((n % 86_400_000).unsigned_abs()));
+    let ledgers: Vec<Ledger> = numbers.iter().map(|n| Ledger::new(&spec(*n), at(*n))).collect();
     let ledgers: Vec<_> = ledgers.iter().map(|ledger| (ledger.id, Some(ledger))).collect();
-    let granted = |number| Record { grant: grant(number), ..record(&spec(number)) };
-    let records = (1..=100).map(|number| (id(number), Some(granted(number)))).collect();
-    store.set_channels(&acme(), &ledgers, &records).unwrap();
+    let granted = |n: &i64| {
+        let grant = Grant { at: at(*n), asked: at(n * 3), expiry: at(n * 3 + 86_400_000) };
+        (id(*n), Some(Record { grant: Some(grant), ..record(&spec(*n)) }))
+    };
+    store.set_channels(&acme(), &ledgers, &numbers.iter().map(granted).collect()).unwrap();
     store.write_account_state(&acme(), &looked(0)).await.unwrap();
     store.write_token(&acme(), &token()).await.unwrap();
     let raw = everything(&store).into_iter().flat_map(|(_, all)| all);
@@ -708,7 +716,7 @@ async fn a_hundred_channels_take_few_bytes() {
         println!("{key}: {} bytes", value.len());
         total += key.len() + value.len();
     }
-    println!("{total} bytes in the engine, {raw} as they are here");
+    println!("{total} bytes in the engine, {raw} as JSON");
     assert!(total < 16_000, "{total} bytes");
 }
 
@@ -775,11 +783,6 @@ async fn play(acts: &[(u8, i64, u8)]) {
 fn deliveries(number: usize) -> Vec<Delivery> {
     let ids = vec!["1000000000000000001".to_owned()];
     vec![Delivery { operation: Operation::Edit, ids }; number]
-}
-
-fn grant(number: i64) -> Option<Grant> {
-    let at = minutes(number.unsigned_abs());
-    Some(Grant { at, asked: at, expiry: minutes(number.unsigned_abs() + 1440) })
 }
 
 fn a_recovery(number: u64) -> Recovery {
