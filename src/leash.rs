@@ -4,14 +4,19 @@
 //! nobody any more. Before each write it looks at its leash, and what is under way when the leash
 //! ends is dropped. A daemon on one machine has no leash.
 //!
+//! The leash is the process's. An account is on it while this process owns the account: for any
+//! other, nothing is left of it.
+//!
 //! Times are of the clock that goes on while the machine sleeps ([`Clock::boot`]), so neither a
 //! suspended machine nor a step of the wall clock makes a leash longer.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::model::channel::AccountName;
 
 /// Shared by whoever sets it and whoever looks at it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,12 +24,14 @@ pub struct Leash {
     clock: Arc<dyn Clock>,
     /// Milliseconds of [`Clock::boot`].
     ends: Arc<AtomicU64>,
+    /// The accounts on it, and since when.
+    accounts: Arc<Mutex<BTreeMap<AccountName, Duration>>>,
 }
 
 impl Leash {
     /// One that has ended.
     pub fn new(clock: Arc<dyn Clock>) -> Leash {
-        Leash { clock, ends: Arc::default() }
+        Leash { clock, ends: Arc::default(), accounts: Arc::default() }
     }
 
     /// Sets its end, by [`Clock::boot`].
@@ -37,8 +44,73 @@ impl Leash {
         let ends = Duration::from_millis(self.ends.load(Ordering::SeqCst));
         ends.saturating_sub(self.clock.boot())
     }
+
+    /// This process owns the account since then.
+    pub fn hold(&self, account: AccountName, since: Duration) {
+        self.accounts().insert(account, since);
+    }
+
+    /// This process does not own the account any more.
+    pub fn let_go(&self, account: &AccountName) {
+        self.accounts().remove(account);
+    }
+
+    /// How much is left of it for this account.
+    pub fn left_for(&self, account: &AccountName) -> Duration {
+        if self.accounts().contains_key(account) { self.left() } else { Duration::ZERO }
+    }
+
+    /// For how long this process has owned the account.
+    pub fn held_for(&self, account: &AccountName) -> Duration {
+        let since = self.accounts().get(account).copied();
+        since.map_or(Duration::ZERO, |since| self.clock.boot().saturating_sub(since))
+    }
+
+    /// Waits until nothing is left for this account.
+    pub async fn ended_for(&self, account: &AccountName) {
+        loop {
+            let left = self.left_for(account);
+            if left.is_zero() {
+                return;
+            }
+            self.clock.sleep(left.min(LOOK_EVERY)).await;
+        }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, BTreeMap<AccountName, Duration>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+/// The leash may be cut short, and timers stand still while the machine sleeps.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::VirtualClock;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_left_for_an_account_that_is_not_held_or_when_the_end_has_come() {
+        let clock = Arc::new(VirtualClock::new("2026-01-01T00:00:00Z".parse().unwrap(), 1));
+        let leash = Leash::new(clock.clone());
+        let account: AccountName = "acme".parse().unwrap();
+        leash.set(Duration::from_secs(8));
+        assert_eq!(leash.left_for(&account), Duration::ZERO);
+        leash.hold(account.clone(), Duration::from_secs(1));
+        clock.sleep(Duration::from_secs(3)).await;
+        assert_eq!(leash.left_for(&account), Duration::from_secs(5));
+        assert_eq!(leash.held_for(&account), Duration::from_secs(2));
+        clock.step(-3_600_000);
+        clock.sleep(Duration::from_secs(5)).await;
+        assert_eq!(leash.left_for(&account), Duration::ZERO);
+        leash.set(Duration::from_secs(20));
+        leash.let_go(&account);
+        assert_eq!((leash.left_for(&account), leash.held_for(&account)), Default::default());
+    }
 }

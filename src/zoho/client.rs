@@ -34,7 +34,7 @@ use super::records;
 use super::replies;
 use super::spot;
 use super::time::ZohoTime;
-use super::transport::{Exchange, Transport};
+use super::transport::{Exchange, Transport, TransportError};
 use super::veil::Veil;
 use super::wire::{self, Item, WriteAnswer};
 
@@ -490,8 +490,8 @@ impl Client {
                 400..500 => "refused",
                 500.. => "failed",
             },
-            Err(super::transport::TransportError::NotSent(_)) => "not-sent",
-            Err(super::transport::TransportError::Lost(_)) => "lost",
+            Err(TransportError::NotSent(_) | TransportError::Withheld(_)) => "not-sent",
+            Err(TransportError::Lost(_)) => "lost",
         };
         let elapsed = self.clock.elapsed();
         self.count(operation, outcome);

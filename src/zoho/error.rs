@@ -149,7 +149,9 @@ impl Error {
     /// The meaning of this error, by the table above.
     pub fn class(&self) -> Class {
         match &self.kind {
-            Kind::Transport(TransportError::NotSent(_)) => Class::Transient { retry_after: None },
+            Kind::Transport(TransportError::NotSent(_) | TransportError::Withheld(_)) => {
+                Class::Transient { retry_after: None }
+            }
             Kind::Transport(TransportError::Lost(_))
             | Kind::Unreadable { .. }
             | Kind::Endless(_) => self.lost(None),

@@ -18,6 +18,7 @@
 //! - `bounds`: how much one look may take;
 //! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
+//! - [`leashed`]: which writes are not sent, because another machine may own the account;
 //! - `timed`: how long that took, for the metrics.
 //!
 //! Deliberately absent: any decision. `plan` decides if a channel should be written, and
@@ -28,6 +29,7 @@ mod bounds;
 pub(crate) mod client;
 pub(crate) mod device;
 pub(crate) mod error;
+pub mod leashed;
 mod oauth_words;
 mod records;
 mod replies;

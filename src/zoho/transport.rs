@@ -33,6 +33,9 @@ pub enum TransportError {
     /// The request never left: DNS, connect, TLS.
     #[error("could not connect: {0}")]
     NotSent(String),
+    /// It was not sent, because this process may not write any more.
+    #[error("not sent: {0}")]
+    Withheld(String),
     /// It may have arrived: time-out, reset, a reply cut short.
     #[error("no usable reply: {0}")]
     Lost(String),
@@ -64,6 +67,22 @@ impl Http {
         ca_file: Option<&Path>,
     ) -> Result<Http, SetupError> {
         let builder = client()?.connect_timeout(connect).timeout(total);
+        Http::of(builder, ca_file)
+    }
+
+    /// The same, for one who may lose the right to write: the kernel gives a connection up when an
+    /// acknowledgement is so late.
+    pub fn impatient(
+        connect: Duration,
+        total: Duration,
+        ca_file: Option<&Path>,
+        user_timeout: Duration,
+    ) -> Result<Http, SetupError> {
+        let builder = client()?.connect_timeout(connect).timeout(total);
+        Http::of(builder.tcp_user_timeout(user_timeout), ca_file)
+    }
+
+    fn of(builder: reqwest::ClientBuilder, ca_file: Option<&Path>) -> Result<Http, SetupError> {
         let client = https::build(builder, ca_file)?;
         Ok(Http { client, reads_body: true, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
     }

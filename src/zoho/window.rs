@@ -45,6 +45,7 @@ impl Window {
         let is_trouble = match result {
             Ok(response) => response.status == TOO_MANY,
             Err(TransportError::NotSent(_) | TransportError::Lost(_)) => true,
+            Err(TransportError::Withheld(_)) => false,
         };
         let grows = self.state().add(is_trouble);
         if grows {

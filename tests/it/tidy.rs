@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 /// Who may name whom, by top-level module. `cli` and the crate's root may see everything, and
 /// nobody sees `cli`.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("telemetry", &[]),
     ("files", &[]),
     ("https", &["files"]),
-    ("leash", &["clock"]),
+    ("leash", &["model", "clock"]),
     ("engine", &["model", "clock", "https"]),
+    ("cluster", &["model", "clock", "engine", "leash"]),
     ("plan", &["model"]),
     ("config", &["model", "files"]),
     ("store", &["model", "coverage", "backfill", "files", "engine"]),
@@ -34,10 +35,11 @@ const SOURCES: [&str; 3] = ["src", "crates/core/src", "crates/simulator/src"];
 
 /// The daemon wires: it sees everything but the command line and the simulator, which has to stay a
 /// feature.
-const DAEMON: [&str; 14] = [
+const DAEMON: [&str; 15] = [
     "model",
     "backfill",
     "clock",
+    "cluster",
     "engine",
     "leash",
     "files",

@@ -1,0 +1,260 @@
+//! The keys that membership and claims have in the engine, and their values.
+//!
+//! Below `channelkeeper/NAME/`:
+//!
+//! | key | value | written by |
+//! | --- | --- | --- |
+//! | `meta/schema` | the layout: `1` | the first member |
+//! | `meta/incarnation` | a random text that names this data | the first member |
+//! | `members/NODE-BOOT` | [`Card`] | the member; whoever evicts it deletes it |
+//! | `claims/CHARGE` | [`Claim`] | the owner |
+//!
+//! A *membership* is the revision at which a member's key was created, and an *epoch* the one at
+//! which a claim was last written. Neither ever comes twice.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Guard, Revision};
+use crate::model::channel::AccountName;
+
+use super::charge::Charge;
+
+/// Makes keys, and reads them.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+/// One process of one node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId {
+    /// The node's name: a process that follows another on it gets the same accounts.
+    pub node: String,
+    /// A random text of the process, without a `-`.
+    pub boot: String,
+}
+
+/// What a member says of itself with each beat.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// Counts the beats.
+    pub beat: u64,
+    /// The member has been there for a while, and may be given accounts.
+    #[serde(default)]
+    pub settled: bool,
+    /// The member gives its accounts away.
+    #[serde(default)]
+    pub draining: bool,
+    /// Its release.
+    #[serde(default)]
+    pub version: String,
+    /// What it cannot serve.
+    #[serde(default)]
+    pub unfit: Unfit,
+}
+
+/// The accounts that a member cannot serve, for instance because it lacks their secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfit {
+    /// So many that they are not listed: it is given nothing.
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    accounts: BTreeSet<AccountName>,
+}
+
+/// Who owns a charge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The member.
+    pub member: MemberId,
+    /// When its key was created.
+    pub membership: i64,
+}
+
+/// The proof of an owner: whoever commits with its guards writes as the owner, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    member: String,
+    membership: Revision,
+    claim: String,
+    epoch: Revision,
+}
+
+impl Keys {
+    /// Those of a cluster.
+    pub fn new(cluster: &str) -> Keys {
+        Keys { prefix: format!("channelkeeper/{cluster}/") }
+    }
+
+    /// What all members' keys begin with.
+    pub fn members(&self) -> String {
+        format!("{}members/", self.prefix)
+    }
+
+    /// A member's key.
+    pub fn member(&self, id: &MemberId) -> String {
+        format!("{}members/{id}", self.prefix)
+    }
+
+    /// What all claims' keys begin with.
+    pub fn claims(&self) -> String {
+        format!("{}claims/", self.prefix)
+    }
+
+    /// A claim's key.
+    pub fn claim(&self, charge: &Charge) -> String {
+        format!("{}claims/{charge}", self.prefix)
+    }
+
+    /// Where the layout is named.
+    pub fn schema(&self) -> String {
+        format!("{}meta/schema", self.prefix)
+    }
+
+    /// Where this data is named.
+    pub fn incarnation(&self) -> String {
+        format!("{}meta/incarnation", self.prefix)
+    }
+
+    /// Whose key this is, if it is a member's.
+    pub fn member_of(&self, key: &str) -> Option<MemberId> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("members/")?.parse().ok()
+    }
+
+    /// Whose claim this is, if it is one.
+    pub fn charge_of(&self, key: &str) -> Option<Charge> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("claims/")?.parse().ok()
+    }
+
+    /// The proof that this claim of this membership is still there.
+    pub fn fence(
+        &self,
+        member: &MemberId,
+        membership: Revision,
+        charge: &Charge,
+        epoch: Revision,
+    ) -> Fence {
+        let (member, claim) = (self.member(member), self.claim(charge));
+        Fence { member, membership, claim, epoch }
+    }
+}
+
+impl Fence {
+    /// What has to hold for each commit of the owner.
+    pub fn guards(&self) -> Vec<Guard> {
+        vec![
+            Guard::CreatedAt(self.member.clone(), self.membership),
+            Guard::ModifiedAt(self.claim.clone(), self.epoch),
+        ]
+    }
+
+    /// When the claim was written. Each later owner has a greater one.
+    pub fn epoch(&self) -> Revision {
+        self.epoch
+    }
+}
+
+impl Unfit {
+    /// Those accounts; all, when they are more than [`UNFIT_MAX`].
+    pub fn of(accounts: BTreeSet<AccountName>) -> Unfit {
+        if accounts.len() > UNFIT_MAX {
+            Unfit { all: true, accounts: BTreeSet::new() }
+        } else {
+            Unfit { all: false, accounts }
+        }
+    }
+
+    /// True when the member can serve this.
+    pub fn leaves(&self, charge: &Charge) -> bool {
+        !self.all && charge.account().is_none_or(|name| !self.accounts.contains(name))
+    }
+}
+
+impl Card {
+    /// What a member's key holds.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json(self)
+    }
+}
+
+impl Claim {
+    /// What a claim's key holds.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json(self)
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}-{}", self.node, self.boot))
+    }
+}
+
+impl FromStr for MemberId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<MemberId, &'static str> {
+        let (node, boot) = text.rsplit_once('-').ok_or("a member is written NODE-BOOT")?;
+        Ok(MemberId { node: node.to_owned(), boot: boot.to_owned() })
+    }
+}
+
+impl Serialize for MemberId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MemberId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<MemberId, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// These values have text keys and no floats, so nothing in them can fail.
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// The layout of everything below the prefix.
+pub const SCHEMA: &[u8] = b"1";
+/// A member that lacks more than so many accounts is given none, so that its beats stay small.
+pub const UNFIT_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_made_and_values_as_they_are_written() {
+        let keys = Keys::new("prod");
+        let id = MemberId { node: "host-1.example".to_owned(), boot: "00ff".to_owned() };
+        assert_eq!(keys.member(&id), "channelkeeper/prod/members/host-1.example-00ff");
+        assert_eq!(keys.member_of(&keys.member(&id)).as_ref(), Some(&id));
+        for charge in [Charge::Fleet, "acme".parse().unwrap()] {
+            assert_eq!(keys.charge_of(&keys.claim(&charge)), Some(charge));
+        }
+        assert_eq!(keys.charge_of("channelkeeper/test/claims/acme"), None);
+        let claim = Claim { member: id, membership: 7 };
+        let text = String::from_utf8(claim.to_bytes()).unwrap();
+        assert_eq!(text, r#"{"member":"host-1.example-00ff","membership":7}"#);
+        assert_eq!(serde_json::from_str::<Claim>(&text).unwrap(), claim);
+        let later = serde_json::from_str::<Card>(r#"{"beat":1,"of_a_later_release":true}"#);
+        assert_eq!(later.unwrap(), Card { beat: 1, ..Card::default() });
+    }
+
+    #[test]
+    fn a_member_that_lacks_too_many_accounts_is_given_none() {
+        let name = |number: usize| format!("a{number}").parse::<AccountName>().unwrap();
+        let few = Unfit::of((0..UNFIT_MAX).map(name).collect());
+        assert!(few.leaves(&Charge::Account(name(UNFIT_MAX))) && few.leaves(&Charge::Fleet));
+        assert!(!few.leaves(&Charge::Account(name(0))));
+        let many = Unfit::of((0..=UNFIT_MAX).map(name).collect());
+        assert!(!many.leaves(&Charge::Fleet) && many.accounts.is_empty());
+    }
+}

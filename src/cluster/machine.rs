@@ -1,0 +1,971 @@
+//! The decisions of a member, without a wait: what to ask the engine next, and what an answer
+//! means.
+//!
+//! [`Machine::turn`] says what to send at an instant, [`Machine::answered`] takes what came of it.
+//! Whoever drives it may take as long as he likes for either: each request carries when it was
+//! decided, and what it counts on is a guard of its commit.
+//!
+//! A *term* is one attempt at membership. Whatever is answered to a request of an earlier term is
+//! passed over.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Change, Committed, EngineError, Guard, Revision, Selection, Snapshot};
+use crate::leash::Leash;
+use crate::model::channel::AccountName;
+
+use super::assign::{self, Candidate};
+use super::charge::Charge;
+use super::claims::{self, A_COMMIT, Claims, Known, Me, Owner};
+use super::keys::{Card, Keys, MemberId, SCHEMA, Unfit};
+use super::members::{GAP_MAX, LOOK_EVERY, Members};
+use super::pulse::{BEAT_EVERY, Pulse, Rhythm};
+use super::view::{Assignment, ClusterView, MemberView, Released, Standing};
+
+/// A joiner waits for so long before it counts: one that dies at once moves nothing, and members
+/// that start together share instead of handing over.
+pub(super) const CALM: Duration = Duration::from_secs(10);
+/// All claims are read so often: a watch may lose things.
+pub(super) const CLAIMS_EVERY: Duration = Duration::from_secs(10);
+/// They are not read more often than this, whatever was refused.
+const CLAIMS_AGAIN: Duration = Duration::from_millis(500);
+/// So many accounts are let go of in a second while the process goes on: each of them ends a pass
+/// here, and begins with a look elsewhere.
+pub(super) const LOSE_A_SECOND: usize = 100;
+/// So many commits of claims are under way at once: at 100 ms each, 10,000 accounts take 4 s.
+const COMMITS_AT_ONCE: usize = 8;
+/// So many beats are under way at once.
+const BEATS_AT_ONCE: usize = 3;
+/// The most claims that are read by name; for more, all are read.
+const HINTED_MAX: usize = 100;
+
+/// What the member is told about itself.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) id: MemberId,
+    pub(super) version: String,
+    /// The incarnation that this node noted when it ran last.
+    pub(super) noted: Option<String>,
+    /// Random: names the data in the engine if it has no name yet.
+    pub(super) random: String,
+}
+
+/// One request to the engine.
+#[derive(Debug)]
+pub(super) struct Ask {
+    errand: Errand,
+    what: What,
+    /// When it was decided.
+    sent: Duration,
+    term: u64,
+    /// The greatest revision that was known then.
+    floor: Revision,
+}
+
+/// The request itself.
+#[derive(Debug)]
+pub(super) enum What {
+    Read(Vec<Selection>),
+    Commit(Vec<Guard>, Vec<Change>),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Read(Result<Snapshot, EngineError>),
+    Committed(Result<Committed, EngineError>),
+}
+
+impl Ask {
+    /// Takes the request itself, to be sent.
+    pub(super) fn take_what(&mut self) -> What {
+        std::mem::replace(&mut self.what, What::Read(Vec::new()))
+    }
+}
+
+/// What the request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Errand {
+    /// Read the members, and the name of the data.
+    Look,
+    /// Read these claims; all, when there are none.
+    Claims(BTreeSet<Charge>),
+    /// Name the data.
+    Name,
+    /// Delete our own key, which an earlier term left behind.
+    Clear,
+    Join,
+    Beat,
+    Leave,
+    Evict(MemberId),
+    Take(Vec<Known>),
+    Delete(Vec<Known>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Out,
+    In { membership: Revision, joined: Duration },
+    Left,
+    Foreign,
+}
+
+/// Those parts of a card that do not change with each beat.
+type Said = (bool, bool, Unfit);
+
+/// What is under way in this term.
+#[derive(Debug, Default)]
+struct UnderWay {
+    look: bool,
+    claims: bool,
+    entry: bool,
+    beats: usize,
+    commits: usize,
+    evictions: BTreeSet<MemberId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    keys: Keys,
+    identity: Identity,
+    leash: Leash,
+    term: u64,
+    phase: Phase,
+    evicted: bool,
+    draining: bool,
+    high: Revision,
+    incarnation: Option<String>,
+    restored: u64,
+    members: Members,
+    claims: Claims,
+    pulse: Pulse,
+    beat: u64,
+    /// What the last beat said: news do not wait for their turn.
+    said: Option<Said>,
+    /// The next step towards a membership.
+    entry: Option<(Errand, What)>,
+    declared: BTreeSet<Charge>,
+    unfit: Unfit,
+    candidates: Vec<Candidate>,
+    mine: BTreeSet<Charge>,
+    hinted: BTreeSet<Charge>,
+    /// Something was refused or is unknown: nothing is claimed before the claims were read again.
+    doubt: bool,
+    /// Something has happened after which claims may have to be made or given up.
+    restless: bool,
+    under_way: UnderWay,
+    next_look: Duration,
+    next_beat: Duration,
+    next_claims: Duration,
+    claims_not_before: Duration,
+    next_lose: Duration,
+    next_leave: Duration,
+    turned: Option<Duration>,
+    unreachable: Option<(Duration, String)>,
+    owners: Arc<BTreeMap<Charge, MemberId>>,
+    unowned: BTreeMap<Charge, Duration>,
+    outbox: VecDeque<Assignment>,
+    /// Others are to be shown something else than before.
+    changed: bool,
+    /// Owners have to be told anew from claims and members.
+    moved: bool,
+    shown: Option<(Standing, Option<Rhythm>)>,
+}
+
+impl Machine {
+    pub(super) fn new(keys: Keys, identity: Identity, leash: Leash) -> Machine {
+        Machine {
+            keys,
+            identity,
+            leash,
+            term: 0,
+            phase: Phase::Out,
+            evicted: false,
+            draining: false,
+            high: Revision(0),
+            incarnation: None,
+            restored: 0,
+            members: Members::default(),
+            claims: Claims::default(),
+            pulse: Pulse::default(),
+            beat: 0,
+            said: None,
+            entry: None,
+            declared: BTreeSet::new(),
+            unfit: Unfit::default(),
+            candidates: Vec::new(),
+            mine: BTreeSet::new(),
+            hinted: BTreeSet::new(),
+            doubt: false,
+            restless: true,
+            under_way: UnderWay::default(),
+            next_look: Duration::ZERO,
+            next_beat: Duration::ZERO,
+            next_claims: Duration::ZERO,
+            claims_not_before: Duration::ZERO,
+            next_lose: Duration::ZERO,
+            next_leave: Duration::ZERO,
+            turned: None,
+            unreachable: None,
+            owners: Arc::default(),
+            unowned: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            changed: true,
+            moved: true,
+            shown: None,
+        }
+    }
+
+    /// What is to be served, by anybody, and what of it this node cannot serve.
+    pub(super) fn declare(&mut self, accounts: &BTreeSet<AccountName>, unfit: Unfit) {
+        let accounts = accounts.iter().cloned().map(Charge::Account);
+        self.declared = accounts.chain([Charge::Fleet]).collect();
+        self.unfit = unfit;
+        self.assign();
+    }
+
+    /// Gives everything away, and leaves.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        self.assign();
+        let is_out = matches!(self.phase, Phase::Out | Phase::Foreign);
+        if is_out && !self.under_way.entry {
+            self.phase = Phase::Left;
+        }
+    }
+
+    /// A claim may have changed.
+    pub(super) fn hint(&mut self, key: &str, revision: Revision) {
+        if let Some(charge) = self.keys.charge_of(key)
+            && self.claims.is_news(&charge, revision)
+        {
+            self.hinted.insert(charge);
+        }
+    }
+
+    /// The daemon has let go of a charge.
+    pub(super) fn released(&mut self, released: &Released) {
+        if self.claims.released(&released.charge, released.epoch) {
+            self.let_go(std::slice::from_ref(&released.charge));
+            self.restless = true;
+        }
+    }
+
+    /// True when it has left for good.
+    pub(super) fn has_left(&self) -> bool {
+        self.phase == Phase::Left
+    }
+
+    /// The next thing to tell the daemon.
+    pub(super) fn take_assignment(&mut self) -> Option<Assignment> {
+        self.outbox.pop_front()
+    }
+
+    /// How much there is to tell.
+    pub(super) fn untold(&self) -> usize {
+        self.outbox.len()
+    }
+}
+
+/// What to send.
+impl Machine {
+    /// All that is to be sent at this instant.
+    pub(super) fn turn(&mut self, now: Duration) -> Vec<Ask> {
+        if self.turned.is_some_and(|turned| now.saturating_sub(turned) > GAP_MAX) {
+            self.members.stood_still();
+        }
+        self.turned = Some(now);
+        let mut asks: Vec<Ask> = self.look(now).into_iter().collect();
+        if let Some((errand, what)) = self.entry.take() {
+            asks.push(self.ask(errand, what, now));
+        }
+        if let Phase::In { membership, joined } = self.phase {
+            let me = Me { id: self.identity.id.clone(), membership };
+            asks.extend(self.beat(&me, joined, now));
+            asks.extend(self.read_claims(now));
+            if self.pulse.rhythm(now) != Rhythm::Suspended {
+                asks.extend(self.evict(now));
+            }
+            if self.restless {
+                asks.extend(self.settle(&me, now));
+            }
+            asks.extend(self.leave(&me, now));
+        }
+        asks
+    }
+
+    fn look(&mut self, now: Duration) -> Option<Ask> {
+        if self.phase == Phase::Left || self.under_way.look || now < self.next_look {
+            return None;
+        }
+        self.under_way.look = true;
+        self.next_look = now + LOOK_EVERY;
+        let members = Selection::Prefix(self.keys.members());
+        let selections = vec![members, Selection::Key(self.keys.incarnation())];
+        Some(self.ask(Errand::Look, What::Read(selections), now))
+    }
+
+    /// Makes and gives up claims, until there is nothing more to make or to give up.
+    fn settle(&mut self, me: &Me, now: Duration) -> Vec<Ask> {
+        let is_suspended = self.pulse.rhythm(now) == Rhythm::Suspended;
+        let asks = if is_suspended { Vec::new() } else { self.claim(me, now) };
+        let all_asked = self.lose(now);
+        self.restless = is_suspended || self.doubt || !asks.is_empty() || !all_asked;
+        asks
+    }
+
+    fn ask(&self, errand: Errand, what: What, sent: Duration) -> Ask {
+        Ask { errand, what, sent, term: self.term, floor: self.high }
+    }
+
+    fn beat(&mut self, me: &Me, joined: Duration, now: Duration) -> Option<Ask> {
+        let settled = is_settled(joined, now);
+        let says = (settled, self.draining, self.unfit.clone());
+        let is_due = now >= self.next_beat || self.said.as_ref() != Some(&says);
+        if !is_due || self.under_way.beats >= BEATS_AT_ONCE {
+            return None;
+        }
+        self.said = Some(says);
+        self.next_beat = now + BEAT_EVERY;
+        self.under_way.beats += 1;
+        let put = Change::Put(self.keys.member(&me.id), self.card(settled).to_bytes());
+        let guard = Guard::CreatedAt(self.keys.member(&me.id), me.membership);
+        Some(self.ask(Errand::Beat, What::Commit(vec![guard], vec![put]), now))
+    }
+
+    fn card(&mut self, settled: bool) -> Card {
+        self.beat += 1;
+        Card {
+            beat: self.beat,
+            settled,
+            draining: self.draining,
+            version: self.identity.version.clone(),
+            unfit: self.unfit.clone(),
+        }
+    }
+
+    fn read_claims(&mut self, now: Duration) -> Option<Ask> {
+        let all = now >= self.next_claims || self.hinted.len() > HINTED_MAX;
+        let due = (all || !self.hinted.is_empty()) && now >= self.claims_not_before;
+        if self.under_way.claims || !due {
+            return None;
+        }
+        self.under_way.claims = true;
+        let hinted = std::mem::take(&mut self.hinted);
+        let (asked, selections) = if all {
+            self.next_claims = now + CLAIMS_EVERY;
+            self.claims_not_before = now + CLAIMS_AGAIN;
+            (BTreeSet::new(), vec![Selection::Prefix(self.keys.claims())])
+        } else {
+            let key = |charge: &Charge| Selection::Key(self.keys.claim(charge));
+            let selections = hinted.iter().map(key).collect();
+            (hinted, selections)
+        };
+        Some(self.ask(Errand::Claims(asked), What::Read(selections), now))
+    }
+
+    fn evict(&mut self, now: Duration) -> Vec<Ask> {
+        let dead = self.members.evictable(&self.identity.id);
+        let fresh = dead.into_iter().filter(|(id, _)| self.under_way.evictions.insert(id.clone()));
+        let fresh: Vec<(MemberId, Revision)> = fresh.collect();
+        let asks = fresh.into_iter().map(|(id, seen)| {
+            let key = self.keys.member(&id);
+            let guards = vec![Guard::ModifiedAt(key.clone(), seen)];
+            let what = What::Commit(guards, vec![Change::Delete(key)]);
+            self.ask(Errand::Evict(id), what, now)
+        });
+        asks.collect()
+    }
+
+    /// Claims what is to be ours, and deletes what is ours and is not to be.
+    fn claim(&mut self, me: &Me, now: Duration) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        let free = COMMITS_AT_ONCE.saturating_sub(self.under_way.commits);
+        if self.doubt || free == 0 {
+            return asks;
+        }
+        let take = self.claims.to_take(&self.mine, me, &self.members);
+        let delete = self.claims.to_delete(&self.mine, me);
+        let batches = take.chunks(A_COMMIT).map(|batch| (batch, true));
+        let batches = batches.chain(delete.chunks(A_COMMIT).map(|batch| (batch, false)));
+        for (batch, takes) in batches.take(free) {
+            self.claims.begin(batch);
+            self.under_way.commits += 1;
+            let (guards, changes) = if takes {
+                claims::taking(&self.keys, me, batch)
+            } else {
+                claims::deleting(&self.keys, batch)
+            };
+            let batch = batch.to_vec();
+            let errand = if takes { Errand::Take(batch) } else { Errand::Delete(batch) };
+            asks.push(self.ask(errand, What::Commit(guards, changes), now));
+        }
+        asks
+    }
+
+    /// Asks the daemon to let go of what others are to own. False: there is more of it.
+    fn lose(&mut self, now: Duration) -> bool {
+        if now < self.next_lose && !self.draining {
+            return false;
+        }
+        let wanted_elsewhere = |charge: &Charge| {
+            !self.declared.contains(charge) || assign::owner(charge, &self.candidates).is_some()
+        };
+        let mut lose = self.claims.to_lose(&self.mine);
+        lose.retain(|charge| self.draining || wanted_elsewhere(charge));
+        let all = self.draining || lose.len() <= LOSE_A_SECOND;
+        lose.truncate(if all { lose.len() } else { LOSE_A_SECOND });
+        if !lose.is_empty() {
+            self.next_lose = now + Duration::from_secs(1);
+            self.claims.ask(&lose);
+            self.outbox.push_back(Assignment::Lose(lose));
+        }
+        all
+    }
+
+    fn leave(&mut self, me: &Me, now: Duration) -> Option<Ask> {
+        let nothing_left = self.draining
+            && self.claims.is_idle()
+            && (self.doubt || self.claims.to_delete(&self.mine, me).is_empty());
+        if self.under_way.entry || !nothing_left || now < self.next_leave {
+            return None;
+        }
+        self.under_way.entry = true;
+        self.next_leave = now + LOOK_EVERY;
+        let key = self.keys.member(&me.id);
+        let guards = vec![Guard::CreatedAt(key.clone(), me.membership)];
+        Some(self.ask(Errand::Leave, What::Commit(guards, vec![Change::Delete(key)]), now))
+    }
+}
+
+/// What an answer means.
+impl Machine {
+    /// Takes an answer.
+    pub(super) fn answered(&mut self, ask: &Ask, answer: Answer, now: Duration) {
+        if ask.term != self.term {
+            return;
+        }
+        self.free(&ask.errand);
+        let revision = match &answer {
+            Answer::Read(Ok(snapshot)) => Some(snapshot.revision),
+            Answer::Committed(Ok(Committed::Done(revision))) => Some(*revision),
+            Answer::Committed(Ok(Committed::Refused)) => None,
+            Answer::Read(Err(why)) | Answer::Committed(Err(why)) => {
+                self.unanswered(&ask.errand, why, now);
+                return;
+            }
+        };
+        self.changed |= self.unreachable.take().is_some();
+        if revision.is_some_and(|revision| revision < ask.floor) {
+            self.restored();
+            return;
+        }
+        self.high = self.high.max(revision.unwrap_or_default());
+        match answer {
+            Answer::Read(Ok(snapshot)) => self.has_read(&ask.errand, &snapshot, now),
+            Answer::Committed(Ok(committed)) => self.has_committed(ask, committed, now),
+            Answer::Read(Err(_)) | Answer::Committed(Err(_)) => {}
+        }
+    }
+
+    fn free(&mut self, errand: &Errand) {
+        let under_way = &mut self.under_way;
+        match errand {
+            Errand::Look => under_way.look = false,
+            Errand::Claims(_) => under_way.claims = false,
+            Errand::Name | Errand::Clear | Errand::Join | Errand::Leave => under_way.entry = false,
+            Errand::Beat => under_way.beats = under_way.beats.saturating_sub(1),
+            Errand::Evict(id) => {
+                under_way.evictions.remove(id);
+            }
+            Errand::Take(batch) | Errand::Delete(batch) => {
+                under_way.commits = under_way.commits.saturating_sub(1);
+                self.claims.end(batch);
+            }
+        }
+    }
+
+    /// Nobody knows what became of it: nothing is lost, and what it was about is read again.
+    fn unanswered(&mut self, errand: &Errand, why: &EngineError, now: Duration) {
+        let since = self.unreachable.take().map_or(now, |(since, _)| since);
+        self.unreachable = Some((since, why.to_string()));
+        (self.changed, self.restless) = (true, true);
+        match errand {
+            Errand::Claims(_) | Errand::Take(_) | Errand::Delete(_) => self.doubt_claims(),
+            Errand::Look
+            | Errand::Name
+            | Errand::Clear
+            | Errand::Join
+            | Errand::Beat
+            | Errand::Leave
+            | Errand::Evict(_) => {}
+        }
+    }
+
+    fn doubt_claims(&mut self) {
+        self.doubt = true;
+        self.next_claims = Duration::ZERO;
+    }
+
+    fn has_read(&mut self, errand: &Errand, snapshot: &Snapshot, now: Duration) {
+        let (entries, revision) = (&snapshot.entries, snapshot.revision);
+        match errand {
+            Errand::Look => self.has_looked(snapshot, now),
+            Errand::Claims(asked) => {
+                let lost = if asked.is_empty() {
+                    self.doubt = false;
+                    self.claims.read_all(&self.keys, entries, revision)
+                } else {
+                    self.claims.read_some(&self.keys, asked, entries, revision)
+                };
+                self.lost(lost);
+                (self.moved, self.restless) = (true, true);
+            }
+            Errand::Name
+            | Errand::Clear
+            | Errand::Join
+            | Errand::Beat
+            | Errand::Leave
+            | Errand::Evict(_)
+            | Errand::Take(_)
+            | Errand::Delete(_) => {}
+        }
+    }
+
+    fn has_looked(&mut self, snapshot: &Snapshot, now: Duration) {
+        let name = snapshot.entries.iter().find(|entry| entry.key == self.keys.incarnation());
+        let name = name.map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
+        if self.incarnation.is_some() && self.incarnation != name {
+            self.restored();
+            return;
+        }
+        let others = self.members.look(&self.keys, &snapshot.entries, snapshot.revision, now);
+        self.changed = true;
+        self.moved |= others;
+        self.restless |= others;
+        let candidates = self.members.candidates();
+        if candidates != self.candidates {
+            self.candidates = candidates;
+            self.assign();
+        }
+        match self.phase {
+            Phase::In { membership, .. } => {
+                let ours = self.members.get(&self.identity.id);
+                if ours.is_none_or(|ours| ours.created != membership)
+                    && snapshot.revision >= membership
+                {
+                    self.evicted();
+                }
+            }
+            Phase::Out | Phase::Foreign => self.enter(name),
+            Phase::Left => {}
+        }
+    }
+
+    /// Not a member: the next step towards it.
+    fn enter(&mut self, name: Option<String>) {
+        let is_other = |noted: &String| name.as_ref().is_some_and(|name| name != noted);
+        let foreign = self.restored == 0 && self.identity.noted.as_ref().is_some_and(is_other);
+        self.phase = match (foreign, self.under_way.entry) {
+            (true, _) => Phase::Foreign,
+            (false, false) if self.draining => Phase::Left,
+            (false, _) => Phase::Out,
+        };
+        if self.phase != Phase::Out || self.under_way.entry {
+            return;
+        }
+        self.under_way.entry = true;
+        let key = self.keys.member(&self.identity.id);
+        let named = name.is_some();
+        self.incarnation = name;
+        let ours = self.members.get(&self.identity.id).map(|ours| ours.modified);
+        let (errand, guards, changes) = match ours {
+            _ if !named => {
+                let guard = Guard::ModifiedAt(self.keys.incarnation(), Revision(0));
+                let name = format!("{}-{}", self.identity.random, self.term);
+                let name = Change::Put(self.keys.incarnation(), name.into_bytes());
+                let schema = Change::Put(self.keys.schema(), SCHEMA.to_vec());
+                (Errand::Name, vec![guard], vec![name, schema])
+            }
+            Some(seen) => {
+                let guard = Guard::ModifiedAt(key.clone(), seen);
+                (Errand::Clear, vec![guard], vec![Change::Delete(key)])
+            }
+            None => {
+                let put = Change::Put(key.clone(), self.card(false).to_bytes());
+                (Errand::Join, vec![Guard::ModifiedAt(key, Revision(0))], vec![put])
+            }
+        };
+        self.entry = Some((errand, What::Commit(guards, changes)));
+    }
+
+    fn has_committed(&mut self, ask: &Ask, committed: Committed, now: Duration) {
+        match (&ask.errand, committed) {
+            (Errand::Join, Committed::Done(membership)) => self.joined(ask, membership, now),
+            (Errand::Beat, Committed::Done(_)) => {
+                self.pulse.answered(ask.sent);
+                self.leash.set(self.pulse.deadline());
+            }
+            (Errand::Beat | Errand::Leave, Committed::Refused) => self.evicted(),
+            (Errand::Leave, Committed::Done(_)) => self.left(),
+            (Errand::Evict(id), Committed::Done(revision)) => {
+                self.members.gone(id, revision);
+                self.candidates = self.members.candidates();
+                self.assign();
+            }
+            (Errand::Take(batch), Committed::Done(epoch)) => self.taken(batch, epoch, now),
+            (Errand::Delete(batch), Committed::Done(revision)) => {
+                self.claims.deleted(batch, revision);
+            }
+            (Errand::Take(_) | Errand::Delete(_), Committed::Refused) => {
+                self.doubt_claims();
+                self.next_look = now;
+            }
+            (Errand::Name | Errand::Clear | Errand::Join | Errand::Evict(_), _) => {
+                self.next_look = now;
+            }
+            (Errand::Look | Errand::Claims(_), _) => {}
+        }
+        self.changed = true;
+        let is_beat = ask.errand == Errand::Beat;
+        self.moved |= !is_beat;
+        self.restless |= !is_beat;
+    }
+
+    fn joined(&mut self, ask: &Ask, membership: Revision, now: Duration) {
+        self.phase = Phase::In { membership, joined: now };
+        self.evicted = false;
+        self.pulse = Pulse::default();
+        self.pulse.answered(ask.sent);
+        self.leash.set(self.pulse.deadline());
+        self.next_beat = now + BEAT_EVERY;
+        self.said = None;
+        (self.next_look, self.next_claims) = (now, now);
+    }
+
+    fn taken(&mut self, batch: &[Known], epoch: Revision, now: Duration) {
+        let Phase::In { membership, .. } = self.phase else { return };
+        let me = Me { id: self.identity.id.clone(), membership };
+        self.claims.taken(batch, &me, epoch);
+        let gained: Vec<_> = batch
+            .iter()
+            .map(|Known { charge, .. }| {
+                if let Some(account) = charge.account() {
+                    self.leash.hold(account.clone(), now);
+                }
+                (charge.clone(), self.keys.fence(&me.id, membership, charge, epoch))
+            })
+            .collect();
+        match self.outbox.back_mut() {
+            Some(Assignment::Gained(before)) => before.extend(gained),
+            Some(Assignment::Lose(_) | Assignment::Lost(_)) | None => {
+                self.outbox.push_back(Assignment::Gained(gained));
+            }
+        }
+    }
+
+    /// An answer says that our membership has ended.
+    fn evicted(&mut self) {
+        self.evicted = true;
+        self.begin_anew();
+        if self.draining {
+            self.phase = Phase::Left;
+        }
+    }
+
+    /// The engine's data is older than what was seen of it, or another.
+    fn restored(&mut self) {
+        self.restored += 1;
+        self.high = Revision(0);
+        self.incarnation = None;
+        self.begin_anew();
+        self.members = Members::default();
+        self.candidates = Vec::new();
+        self.assign();
+        if self.draining {
+            self.phase = Phase::Left;
+        }
+    }
+
+    fn left(&mut self) {
+        self.begin_anew();
+        self.phase = Phase::Left;
+    }
+
+    /// Everything that was ours is lost, and whatever is under way is of no account.
+    fn begin_anew(&mut self) {
+        self.leash.set(Duration::ZERO);
+        self.pulse = Pulse::default();
+        let held = self.claims.drop_all();
+        self.lost(held);
+        self.term += 1;
+        self.phase = Phase::Out;
+        self.under_way = UnderWay::default();
+        self.entry = None;
+        self.hinted.clear();
+        self.doubt = false;
+        self.next_look = Duration::ZERO;
+        (self.changed, self.moved) = (true, true);
+    }
+
+    fn lost(&mut self, charges: Vec<Charge>) {
+        if !charges.is_empty() {
+            self.let_go(&charges);
+            self.outbox.push_back(Assignment::Lost(charges));
+        }
+    }
+
+    fn let_go(&self, charges: &[Charge]) {
+        for account in charges.iter().filter_map(Charge::account) {
+            self.leash.let_go(account);
+        }
+    }
+
+    fn assign(&mut self) {
+        let me = &self.identity.id;
+        let is_mine = |charge: &&Charge| assign::owner(charge, &self.candidates) == Some(me);
+        let mine = self.declared.iter().filter(|_| !self.draining).filter(is_mine);
+        self.mine = mine.cloned().collect();
+        (self.changed, self.moved, self.restless) = (true, true, true);
+    }
+}
+
+fn is_settled(joined: Duration, now: Duration) -> bool {
+    now >= joined + CALM
+}
+
+/// What others are shown.
+impl Machine {
+    /// The cluster as it looks, if that changed since this was last asked.
+    pub(super) fn view(&mut self, now: Duration) -> Option<ClusterView> {
+        let in_it = matches!(self.phase, Phase::In { .. });
+        let stands = (self.standing(now), in_it.then(|| self.pulse.rhythm(now)));
+        let changed = std::mem::take(&mut self.changed) || self.shown != Some(stands);
+        if !changed {
+            return None;
+        }
+        self.shown = Some(stands);
+        if std::mem::take(&mut self.moved) {
+            self.tell_owners(now);
+        }
+        Some(ClusterView {
+            me: Some(self.identity.id.clone()),
+            standing: stands.0,
+            rhythm: stands.1,
+            deadline: self.pulse.deadline(),
+            unreachable: self.unreachable.clone(),
+            members: self.member_views(),
+            owners: self.owners.clone(),
+            unowned: self.unowned.clone(),
+            incarnation: self.incarnation.clone(),
+            restored: self.restored,
+        })
+    }
+
+    fn standing(&self, now: Duration) -> Standing {
+        match self.phase {
+            Phase::Left => Standing::Left,
+            Phase::Foreign => Standing::Foreign,
+            Phase::Out if self.evicted => Standing::Evicted,
+            Phase::Out => Standing::Joining,
+            Phase::In { .. } if self.draining => Standing::Draining,
+            Phase::In { .. } if self.pulse.rhythm(now) == Rhythm::Suspended => Standing::Suspended,
+            Phase::In { joined, .. } if !is_settled(joined, now) => Standing::Calm,
+            Phase::In { .. } => Standing::Active,
+        }
+    }
+
+    /// Living owners of what is declared here, and what has none.
+    fn tell_owners(&mut self, now: Duration) {
+        let owned = self.declared.iter().filter_map(|charge| match self.claims.owner(charge) {
+            Owner::Member(claim) if !self.members.ended(&claim.member, claim.began()) => {
+                Some((charge.clone(), claim.member.clone()))
+            }
+            Owner::Member(_) | Owner::Nobody | Owner::Unreadable => None,
+        });
+        let owners: BTreeMap<Charge, MemberId> = owned.collect();
+        let before = std::mem::take(&mut self.unowned);
+        let unowned = self.declared.iter().filter(|charge| !owners.contains_key(charge));
+        let since = |charge: &Charge| before.get(charge).copied().unwrap_or(now);
+        self.unowned = unowned.map(|charge| (charge.clone(), since(charge))).collect();
+        self.owners = Arc::new(owners);
+    }
+
+    fn member_views(&self) -> BTreeMap<MemberId, MemberView> {
+        let mut counts: BTreeMap<&MemberId, usize> = BTreeMap::new();
+        for owner in self.owners.values() {
+            *counts.entry(owner).or_default() += 1;
+        }
+        let views = self.members.iter().map(|(id, member)| {
+            let card = member.card.clone().unwrap_or_default();
+            let view = MemberView {
+                changed: member.changed,
+                settled: card.settled,
+                draining: card.draining,
+                version: card.version,
+                owns: counts.get(id).copied().unwrap_or_default(),
+            };
+            (id.clone(), view)
+        });
+        views.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::clock::VirtualClock;
+    use crate::engine::Entry;
+
+    use super::super::keys::Claim;
+    use super::*;
+
+    /// A guard that is taken out is missed here.
+    #[tokio::test(start_paused = true)]
+    async fn every_commit_has_its_guards() {
+        let mut play = Play::new();
+        // Nothing there; then a key of ours that is left over; then no more.
+        play.look(1, &[]);
+        play.committed(Committed::Done(Revision(2)));
+        let ours = play.member("me", 3, &Card::default());
+        play.look(3, std::slice::from_ref(&ours));
+        play.committed(Committed::Done(Revision(4)));
+        play.look(4, &[]);
+        play.committed(Committed::Done(Revision(5)));
+        // A member that has accounts, and one that is dead.
+        let settled = Card { settled: true, ..Card::default() };
+        let ours = play.member("me", 5, &settled);
+        let dead = play.member("x", 1, &settled);
+        play.claims(6, &[("dead", 1, play.claim("x", 1)), ("stray", 2, play.claim("me", 5))]);
+        for second in 0..12 {
+            play.now = Duration::from_secs(20 + second);
+            play.machine.pulse.answered(play.now);
+            play.look(7, &[ours.clone(), dead.clone()]);
+        }
+        play.committed(Committed::Done(Revision(8)));
+        play.machine.drain();
+        play.turn();
+        play.machine.released(&Released { charge: Charge::Fleet, epoch: Revision(8) });
+        play.committed(Committed::Done(Revision(9)));
+        play.machine.released(&Released { charge: "dead".parse().unwrap(), epoch: Revision(9) });
+        play.committed(Committed::Done(Revision(10)));
+        play.committed(Committed::Done(Revision(11)));
+        let mut said: Vec<String> = play.said.clone();
+        said.dedup();
+        expect_test::expect![[r#"
+            Name: [ModifiedAt("meta/incarnation", Revision(0))] -> [Put("meta/incarnation", 3 bytes), Put("meta/schema"
+            Clear: [ModifiedAt("members/me-0", Revision(3))] -> [Delete("members/me-0")]
+            Join: [ModifiedAt("members/me-0", Revision(0))] -> [Put("members/me-0"
+            Beat: [CreatedAt("members/me-0", Revision(5))] -> [Put("members/me-0"
+            Delete: [ModifiedAt("claims/stray", Revision(2))] -> [Delete("claims/stray")]
+            Beat: [CreatedAt("members/me-0", Revision(5))] -> [Put("members/me-0"
+            Take: [CreatedAt("members/me-0", Revision(5)), ModifiedAt("claims/@fleet", Revision(0))] -> [Put("claims/@fleet"
+            Beat: [CreatedAt("members/me-0", Revision(5))] -> [Put("members/me-0"
+            Evict: [ModifiedAt("members/x-0", Revision(1))] -> [Delete("members/x-0")]
+            Beat: [CreatedAt("members/me-0", Revision(5))] -> [Put("members/me-0"
+            Take: [CreatedAt("members/me-0", Revision(5)), ModifiedAt("claims/dead", Revision(1)), NotCreatedAt("members/x-0", Revision(1))] -> [Put("claims/dead"
+            Beat: [CreatedAt("members/me-0", Revision(5))] -> [Put("members/me-0"
+            Delete: [ModifiedAt("claims/@fleet", Revision(8))] -> [Delete("claims/@fleet")]
+            Delete: [ModifiedAt("claims/dead", Revision(9))] -> [Delete("claims/dead")]
+            Leave: [CreatedAt("members/me-0", Revision(5))] -> [Delete("members/me-0")]"#]].assert_eq(&said.join("\n"));
+    }
+
+    struct Play {
+        machine: Machine,
+        now: Duration,
+        open: Vec<Ask>,
+        said: Vec<String>,
+    }
+
+    impl Play {
+        fn new() -> Play {
+            let clock = Arc::new(VirtualClock::new("2026-01-01T00:00:00Z".parse().unwrap(), 1));
+            let id = MemberId { node: "me".to_owned(), boot: "0".to_owned() };
+            let (version, random) = ("0.1.0".to_owned(), "r".to_owned());
+            let identity = Identity { id, version, noted: None, random };
+            let mut machine = Machine::new(Keys::new("t"), identity, Leash::new(clock));
+            machine.declare(&BTreeSet::from(["dead".parse().unwrap()]), Unfit::default());
+            let (now, open, said) = (Duration::from_secs(1), Vec::new(), Vec::new());
+            Play { machine, now, open, said }
+        }
+
+        fn turn(&mut self) {
+            let asks = self.machine.turn(self.now);
+            for ask in asks {
+                if let What::Commit(guards, changes) = &ask.what {
+                    let errand = format!("{:?}", ask.errand);
+                    let errand = errand.split('(').next().unwrap_or_default();
+                    let guards = format!("{guards:?}").replace("channelkeeper/t/", "");
+                    let changes = format!("{changes:?}").replace("channelkeeper/t/", "");
+                    let changes = changes.split(", ").filter(|it| !it.ends_with("bytes)]"));
+                    let changes: Vec<&str> = changes.collect();
+                    self.said.push(format!("{errand}: {guards} -> {}", changes.join(", ")));
+                }
+                self.open.push(ask);
+            }
+        }
+
+        fn look(&mut self, revision: i64, entries: &[Entry]) {
+            self.machine.next_look = self.now;
+            let named = Entry {
+                key: self.machine.keys.incarnation(),
+                value: b"r-0".to_vec(),
+                created: Revision(2),
+                modified: Revision(2),
+            };
+            let named = (revision > 1).then_some(named);
+            let entries = entries.iter().cloned().chain(named).collect();
+            let snapshot = Snapshot { entries, revision: Revision(revision) };
+            self.turn();
+            self.answer(&Errand::Look, snapshot);
+            self.turn();
+        }
+
+        fn claims(&mut self, revision: i64, claims: &[(&str, i64, Claim)]) {
+            self.turn();
+            let entries = claims.iter().map(|(name, at, claim)| Entry {
+                key: self.machine.keys.claim(&name.parse().unwrap()),
+                value: claim.to_bytes(),
+                created: Revision(*at),
+                modified: Revision(*at),
+            });
+            let snapshot = Snapshot { entries: entries.collect(), revision: Revision(revision) };
+            self.answer(&Errand::Claims(BTreeSet::new()), snapshot);
+            self.turn();
+        }
+
+        fn answer(&mut self, errand: &Errand, snapshot: Snapshot) {
+            let at = self.open.iter().position(|ask| ask.errand == *errand).unwrap();
+            let ask = self.open.remove(at);
+            self.machine.answered(&ask, Answer::Read(Ok(snapshot)), self.now);
+        }
+
+        /// All commits that are under way are answered so.
+        fn committed(&mut self, committed: Committed) {
+            self.turn();
+            let (commits, reads) = std::mem::take(&mut self.open)
+                .into_iter()
+                .partition(|ask| matches!(ask.what, What::Commit(..)));
+            self.open = reads;
+            for ask in commits {
+                self.machine.answered(&ask, Answer::Committed(Ok(committed)), self.now);
+            }
+            self.turn();
+        }
+
+        fn member(&self, node: &str, created: i64, card: &Card) -> Entry {
+            let id = MemberId { node: node.to_owned(), boot: "0".to_owned() };
+            let (created, modified) = (Revision(created), Revision(created));
+            let key = self.machine.keys.member(&id);
+            Entry { key, value: card.to_bytes(), created, modified }
+        }
+
+        fn claim(&self, node: &str, membership: i64) -> Claim {
+            let id = MemberId { node: node.to_owned(), boot: "0".to_owned() };
+            Claim { member: id, membership }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Several machines that share the accounts: who owns what, and until when.
+//!
+//! Each process is a member: it beats in the engine, and the others evict it when they see it
+//! beat no more. What it owns is a claim in the engine. Nobody coordinates: every member computes
+//! the same owners from the same members.
+//!
+//! - [`node`]: the member as a task, with what it promises and the numbers that it rests on;
+//! - [`view`]: what it says to its own process;
+//! - [`keys`]: the keys and values in the engine, and the fence of an owner;
+//! - [`charge`]: what is owned: an account, or the work of the whole fleet;
+//! - `assign`: who is to own what;
+//! - `members`: who is there, and who may be evicted;
+//! - `pulse`: our own beats, and until when we may write;
+//! - `claims`: who owns what, and what may be claimed;
+//! - `machine`: the decisions, without a wait.
+//!
+//! Deliberately absent: what is served, and how. The daemon does that with what it is told here.
+
+mod assign;
+pub mod charge;
+mod claims;
+pub mod keys;
+mod machine;
+mod members;
+pub mod node;
+mod pulse;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+pub use charge::Charge;
+pub use keys::{Fence, MemberId};
+pub use node::{Declared, Node, NodeLinks, NodeSetup};
+pub use pulse::Rhythm;
+pub use view::{Assignment, ClusterView, Released, Standing};

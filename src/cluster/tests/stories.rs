@@ -1,0 +1,249 @@
+//! One thing happens, and everything is served again.
+
+use std::time::Duration;
+
+use super::super::view::{Assignment, Standing};
+use super::link::Weather;
+use super::world::World;
+
+#[tokio::test(start_paused = true)]
+async fn three_that_start_together_share_the_accounts_and_move_none() {
+    let mut world = World::of(&NODES, 60).await;
+    assert_eq!(world.shares().len(), 60);
+    // Hints were lost: there were more than the watch holds. The claims are read again.
+    world.passes(Duration::from_secs(5)).await;
+    for (node, member) in &world.nodes {
+        let log = member.log.lock().unwrap();
+        assert!(log.iter().all(|it| matches!(it, Assignment::Gained(_))), "{node}: {log:?}");
+        let view = member.view.borrow();
+        assert_eq!((view.standing, view.members.len()), (Standing::Active, 3));
+        assert_eq!((view.owners.len(), view.unowned.len()), (61, 0), "the fleet is one more");
+        assert_eq!(view.members.values().map(|member| member.owns).sum::<usize>(), 61);
+    }
+    assert!(NODES.iter().all(|node| world.shares().values().any(|owner| owner == node)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_one_had_is_served_within_ten_seconds_and_nothing_else_moves() {
+    let mut world = World::of(&NODES, 40).await;
+    let before = world.shares();
+    world.kill("b");
+    let took = world.until_served(TAKEOVER).await;
+    assert!(took > Duration::from_secs(8) && took < Duration::from_secs(10), "{took:?}");
+    let after = world.shares();
+    assert!(before.iter().all(|(account, owner)| *owner == "b" || after[account] == *owner));
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_one_may_not_write_when_it_goes_on_and_joins_anew() {
+    let mut world = World::of(&NODES, 40).await;
+    world.stop("b", true);
+    world.until_served(TAKEOVER).await;
+    world.passes(Duration::from_secs(20)).await;
+    world.stop("b", false);
+    world.passes(Duration::from_secs(1)).await;
+    let lost = |it: &Assignment| matches!(it, Assignment::Lost(_));
+    assert!(world.nodes["b"].log.lock().unwrap().iter().any(lost));
+    world.passes(Duration::from_secs(20)).await;
+    assert_eq!(world.nodes["b"].view.borrow().standing, Standing::Active);
+    assert!(world.shares().values().any(|owner| *owner == "b"));
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_stop_costs_nobody_anything() {
+    let mut world = World::of(&NODES, 20).await;
+    let before = world.shares();
+    for _ in 0..3 {
+        world.stop("b", true);
+        world.passes(Duration::from_secs(5)).await;
+        world.stop("b", false);
+        world.passes(Duration::from_secs(10)).await;
+    }
+    assert_eq!(world.shares(), before);
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_cut_off_may_not_write_when_the_others_begin() {
+    let mut world = World::of(&NODES, 40).await;
+    world.weather("b", Weather::Cut);
+    world.passes(Duration::from_secs(7)).await;
+    assert_eq!(world.nodes["b"].view.borrow().standing, Standing::Suspended);
+    world.until_served(TAKEOVER).await;
+    assert!(world.nodes["b"].view.borrow().unreachable.is_some());
+    world.weather("b", Weather::Fair);
+    world.passes(Duration::from_secs(25)).await;
+    assert!(world.shares().values().any(|owner| *owner == "b"));
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joiner_takes_for_itself_alone_and_at_a_bounded_rate() {
+    let mut world = World::of(&["a", "b"], 450).await;
+    let before = world.shares();
+    world.start("c");
+    world.passes(Duration::from_secs(8)).await;
+    assert_eq!(world.shares(), before, "it waits");
+    let mut most = 0;
+    let mut there = 0;
+    for _ in 0..30 {
+        world.passes(Duration::from_secs(1)).await;
+        let now = world.shares().values().filter(|owner| **owner == "c").count();
+        (most, there) = (most.max(now - there), now);
+    }
+    assert!(there > 100, "{there}");
+    // Two let go of a hundred a second each.
+    assert!(most <= 2 * super::super::machine::LOSE_A_SECOND, "{most}");
+    let after = world.shares();
+    assert_eq!(after.len(), 450);
+    assert!(
+        before.iter().all(|(account, owner)| after[account] == "c" || after[account] == *owner)
+    );
+    assert!(world.longest_bare() < Duration::from_secs(2));
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_drained_hands_over_within_two_seconds() {
+    let mut world = World::of(&NODES, 120).await;
+    world.drain("b").await;
+    let took = world.until_served(Duration::from_secs(2)).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let members = world.keys().into_iter().filter(|key| key.contains("/members/"));
+    assert_eq!(members.count(), 2, "it took its key along");
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minute_without_an_engine_costs_nobody_a_claim() {
+    let mut world = World::of(&NODES, 40).await;
+    let before = world.shares();
+    for weather in [Weather::Cut, Weather::Unable] {
+        world.weather_for_all(weather);
+        world.passes(Duration::from_secs(60)).await;
+        assert_eq!(world.shares().len(), 0, "nobody may write");
+        world.weather_for_all(Weather::Fair);
+        let took = world.until_served(Duration::from_secs(5)).await;
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        world.passes(Duration::from_secs(20)).await;
+        assert_eq!(world.shares(), before);
+    }
+    let lost = |it: &Assignment| matches!(it, Assignment::Lost(_) | Assignment::Lose(_));
+    for member in world.nodes.values() {
+        assert!(!member.log.lock().unwrap().iter().any(lost));
+    }
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_and_answers_that_are_lost_or_late_leave_one_owner_each() {
+    for weather in
+        [Weather::LosesRequests, Weather::LosesAnswers, Weather::Late, Weather::Slow(900)]
+    {
+        let mut world = World::new(40);
+        for node in NODES {
+            world.start(node);
+            world.weather(node, weather);
+        }
+        world.passes(Duration::from_secs(40)).await;
+        world.until_served(TAKEOVER).await;
+        world.kill("b");
+        // A beat may come long after its sender's end.
+        world.until_served(Duration::from_secs(40)).await;
+        world.start("b");
+        world.passes(Duration::from_secs(60)).await;
+        world.weather_for_all(Weather::Fair);
+        world.passes(Duration::from_secs(30)).await;
+        assert_eq!(world.shares().len(), 40, "{weather:?}");
+        world.is_whole();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clocks_whose_rates_differ_by_five_percent_are_no_matter() {
+    let mut world = World::new(30);
+    world.start_at_rate("a", 103, None);
+    world.start_at_rate("b", 98, None);
+    world.passes(Duration::from_secs(25)).await;
+    assert_eq!(world.shares().len(), 30);
+    for node in ["b", "a"] {
+        world.weather(node, Weather::Cut);
+        world.until_served(TAKEOVER).await;
+        world.weather(node, Weather::Fair);
+        world.passes(Duration::from_secs(30)).await;
+    }
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_set_back_is_noticed_and_everything_is_claimed_anew() {
+    let mut world = World::of(&NODES, 40).await;
+    let old = world.engine.keep();
+    world.passes(Duration::from_secs(30)).await;
+    world.restore(&old);
+    world.passes(Duration::from_secs(3)).await;
+    for (node, member) in &world.nodes {
+        assert_eq!(member.view.borrow().restored, 1, "{node}");
+    }
+    world.until_served(TAKEOVER).await;
+    world.passes(Duration::from_secs(10)).await;
+    assert_eq!(world.shares().len(), 40);
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_was_emptied_is_named_anew_and_everything_is_claimed() {
+    let mut world = World::of(&NODES, 40).await;
+    let before = world.nodes["a"].view.borrow().incarnation.clone();
+    world.empty().await;
+    world.passes(Duration::from_secs(3)).await;
+    world.until_served(TAKEOVER).await;
+    let names: Vec<Option<String>> =
+        world.nodes.values().map(|member| member.view.borrow().incarnation.clone()).collect();
+    assert!(names[0].is_some() && names.iter().all(|name| *name == names[0]), "{names:?}");
+    assert_ne!(names[0], before);
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_noted_another_cluster_s_data_does_not_join() {
+    let mut world = World::of(&["a"], 10).await;
+    world.start_at_rate("b", 100, Some("of-another"));
+    world.passes(Duration::from_secs(20)).await;
+    assert_eq!(world.nodes["b"].view.borrow().standing, Standing::Foreign);
+    assert!(world.shares().values().all(|owner| *owner == "a"));
+    let incarnation = world.nodes["a"].view.borrow().incarnation.clone();
+    world.start_at_rate("b", 100, incarnation.as_deref());
+    world.passes(Duration::from_secs(20)).await;
+    assert_eq!(world.nodes["b"].view.borrow().standing, Standing::Active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_come_and_go_and_one_that_a_node_cannot_serve_goes_to_another() {
+    let mut world = World::of(&["a", "b"], 10).await;
+    world.declare(|declared| {
+        declared.accounts.insert("late".parse().unwrap());
+        declared.accounts.remove(&"org-3".parse().unwrap());
+    });
+    world.passes(Duration::from_secs(3)).await;
+    assert_eq!(world.shares().len(), 10);
+    assert!(!world.keys().iter().any(|key| key.ends_with("/claims/org-3")));
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_follows_another_on_its_node_takes_its_place() {
+    let mut world = World::of(&NODES, 40).await;
+    let before = world.shares();
+    // The former is killed.
+    world.start("b");
+    world.until_served(TAKEOVER).await;
+    world.passes(Duration::from_secs(20)).await;
+    assert_eq!(world.shares(), before);
+    world.is_whole();
+}
+
+const NODES: [&str; 3] = ["a", "b", "c"];
+const TAKEOVER: Duration = Duration::from_secs(15);
