@@ -873,6 +873,22 @@ mod tests {
             Leave: [CreatedAt("members/me-0", Revision(5))] -> [Delete("members/me-0")]"#]].assert_eq(&said.join("\n"));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_whose_answer_comes_late_lets_nobody_write_for_longer() {
+        let mut play = Play::new();
+        play.look(2, &[]);
+        play.committed(Committed::Done(Revision(3)));
+        assert_eq!(play.machine.leash.left(), Duration::from_millis(8750), "sent after a second");
+        play.now = Duration::from_secs(5);
+        play.turn();
+        // The process is stopped while the answer is on its way.
+        play.now = Duration::from_secs(60);
+        play.answers(Committed::Done(Revision(4)));
+        assert_eq!(play.machine.leash.left(), Duration::from_millis(12_750));
+        play.committed(Committed::Refused);
+        assert_eq!(play.machine.leash.left(), Duration::ZERO);
+    }
+
     struct Play {
         machine: Machine,
         now: Duration,
@@ -946,6 +962,11 @@ mod tests {
         /// All commits that are under way are answered so.
         fn committed(&mut self, committed: Committed) {
             self.turn();
+            self.answers(committed);
+            self.turn();
+        }
+
+        fn answers(&mut self, committed: Committed) {
             let (commits, reads) = std::mem::take(&mut self.open)
                 .into_iter()
                 .partition(|ask| matches!(ask.what, What::Commit(..)));
@@ -953,7 +974,6 @@ mod tests {
             for ask in commits {
                 self.machine.answered(&ask, Answer::Committed(Ok(committed)), self.now);
             }
-            self.turn();
         }
 
         fn member(&self, node: &str, created: i64, card: &Card) -> Entry {

@@ -234,6 +234,22 @@ async fn accounts_come_and_go_and_one_that_a_node_cannot_serve_goes_to_another()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_somebody_deletes_is_lost_and_made_again() {
+    let mut world = World::of(&NODES, 12).await;
+    let (account, owner) = world.shares().pop_first().unwrap();
+    world.nodes[owner].log.lock().unwrap().clear();
+    world.delete(&format!("channelkeeper/test/claims/{account}")).await;
+    world.passes(Duration::from_secs(2)).await;
+    let log = world.nodes[owner].log.lock().unwrap().clone();
+    let Some([Assignment::Lost(lost), Assignment::Gained(gained)]) = log.first_chunk() else {
+        panic!("{log:?}");
+    };
+    assert_eq!((lost.len(), gained.len()), (1, 1));
+    assert_eq!(world.shares()[&account], owner);
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_follows_another_on_its_node_takes_its_place() {
     let mut world = World::of(&NODES, 40).await;
     let before = world.shares();

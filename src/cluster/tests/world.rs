@@ -150,6 +150,12 @@ impl World {
         self.epochs.lock().unwrap().greatest.clear();
     }
 
+    /// Somebody deletes a key.
+    pub(super) async fn delete(&mut self, key: &str) {
+        let engine = self.engine.handle(self.clock.clone());
+        engine.commit(Vec::new(), vec![Change::Delete(key.to_owned())]).await.unwrap();
+    }
+
     /// Somebody deletes everything.
     pub(super) async fn empty(&mut self) {
         let engine = self.engine.handle(self.clock.clone());
