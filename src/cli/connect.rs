@@ -173,7 +173,7 @@ async fn beside_of(common: &Common, loaded: Loaded) -> anyhow::Result<DirectPart
         false => for_a_look(&common.config, &*clock)?,
     };
     let transport = network(&desired.settings)?;
-    let means = Means { store: store.clone(), transport, clock };
+    let means = Means { store: store.clone(), transport, clock, leash: None };
     Ok(DirectParts { fleet: Fleet::new(desired, BTreeMap::new(), &means, None)?, store })
 }
 
@@ -366,6 +366,9 @@ impl Here {
         let loaded = config::load(&common.config, &surroundings);
         print_problems(&loaded);
         let mut desired = loaded.desired.clone().ok_or(BadConfig::Said)?;
+        if purpose != Use::Look && desired.settings.cluster.is_some() {
+            bail!(BadConfig::Daemon(ALONE.to_owned()));
+        }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = match purpose {
             Use::Look if !Store::exists(state_dir) => for_a_look(&common.config, &*clock)?,
@@ -426,6 +429,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// From this on somebody at a terminal wonders.
 const UNSAID: Duration = Duration::from_secs(3);
+
+/// A command has no claim to any account.
+const ALONE: &str = "several machines share the accounts, and no daemon runs here: start it, or \
+                     ask the daemon of another machine";
 
 #[cfg(test)]
 mod tests {

@@ -91,6 +91,11 @@ impl Keys {
         Keys { prefix: format!("channelkeeper/{cluster}/") }
     }
 
+    /// What every key of the cluster begins with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// What all members' keys begin with.
     pub fn members(&self) -> String {
         format!("{}members/", self.prefix)

@@ -16,12 +16,14 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::config::{Loaded, Surroundings};
-use crate::expose::overview::{ConfigState, Measured, Overview};
+use crate::expose::overview::{ClusterState, ConfigState, Measured, Overview};
+use crate::leash::Leash;
 use crate::model::channel::AccountName;
 use crate::model::desired::{Desired, Settings};
 use crate::reconcile::report::AccountReport;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
+use crate::zoho::leashed::TCP_USER_TIMEOUT;
 use crate::zoho::timed::Timed;
 use crate::zoho::transport::{Http, SetupError, Transport};
 
@@ -56,6 +58,9 @@ pub struct PartsGiven {
     pub carriers: Carriers,
     /// Told each report, for a narrator; passes wait for it.
     pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
+    /// Until when this process may write at Zoho, where other machines hold accounts of the
+    /// desired state too: it begins with none.
+    pub leash: Option<Leash>,
 }
 
 /// Who carries requests: each has connections and limits of its own.
@@ -98,12 +103,23 @@ pub fn assemble(given: PartsGiven, host: Host) -> Result<Parts, StoreError> {
         clock,
         carriers,
         observer,
+        leash,
     } = given;
     let timed = Arc::new(Timed::new(carriers.zoho.clone(), clock.clone()));
-    let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
-    let fleet = Arc::new(Fleet::new(desired, unusable, &means, None)?);
-    let overview = Overview { store_moved_aside, ..Overview::starting(clock.now(), config) };
-    let setup = Setup { fleet, store, clock, overview, timed: timed.clone(), observer };
+    let now = clock.now();
+    let means = Means { store, transport: timed.clone(), clock, leash };
+    let fleet = if means.leash.is_some() {
+        Fleet::declared(desired, unusable)
+    } else {
+        Fleet::new(desired, unusable, &means, None)?
+    };
+    let fleet = Arc::new(fleet);
+    let cluster = means.leash.is_some().then(ClusterState::joining);
+    let starting = Overview::starting(now, config);
+    let overview = Overview { store_moved_aside, cluster, ..starting };
+    let timed_too = timed.clone();
+    let means_too = means.clone();
+    let setup = Setup { fleet, means: means_too, overview, timed: timed_too, observer };
     let (scheduler, links) = match host {
         Host::Daemon => Scheduler::new(setup),
         Host::Command => Scheduler::on_demand(setup),
@@ -129,6 +145,7 @@ impl PartsGiven {
             clock,
             carriers,
             observer: None,
+            leash: None,
         }
     }
 }
@@ -160,9 +177,12 @@ impl Carriers {
 /// # Errors
 /// When the CA file cannot be used.
 pub fn network(settings: &Settings) -> Result<Arc<dyn Transport>, SetupError> {
-    let http =
-        Http::new(settings.connect_timeout, settings.request_timeout, settings.ca_file.as_deref())?;
-    Ok(Arc::new(http))
+    let Settings { connect_timeout: connect, request_timeout: total, .. } = *settings;
+    let ca_file = settings.ca_file.as_deref();
+    Ok(Arc::new(match &settings.cluster {
+        Some(_) => Http::impatient(connect, total, ca_file, TCP_USER_TIMEOUT)?,
+        None => Http::new(connect, total, ca_file)?,
+    }))
 }
 
 impl Parts {
@@ -196,7 +216,7 @@ impl Parts {
         let reader = Arc::new(Reader { config, surroundings, means: self.means.clone(), loaded });
         let links = self.links.clone();
         let (reloads, asked) = mpsc::channel(1);
-        let Means { store, transport: _, clock } = self.means.clone();
+        let Means { store, transport: _, clock, leash: _ } = self.means.clone();
         let desk = Desk {
             links: links.clone(),
             store,
@@ -211,7 +231,7 @@ impl Parts {
     /// The table of everything that runs. A command runs its scheduler and nothing else.
     pub fn tasks(self, stop: &Stop) -> Vec<Task> {
         let Parts { links, means, host, scheduler, carriers, timed: _, outbox, hook_board } = self;
-        let Means { store, transport: _, clock } = means;
+        let Means { store, transport: _, clock, leash: _ } = means;
         let scheduler = Task::fallible("scheduler", turn(scheduler, stop.clone()));
         if host == Host::Command {
             return vec![scheduler];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::near::did_you_mean;
 use crate::model::address::Address;
 use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::desired::AccountDesired;
 use crate::reconcile::subject::Subject;
 
 use super::fleet::Fleet;
@@ -41,6 +42,12 @@ pub enum UnknownName {
     /// An account that cannot be worked on.
     #[error("account {0} cannot be used: {1}")]
     Unusable(AccountName, String),
+    /// An account that another machine of the cluster holds, or nobody yet.
+    #[error(
+        "account {0} is not held by this machine: ask the daemon of the machine that holds it, \
+         which `channelkeeper cluster status` names"
+    )]
+    Elsewhere(AccountName),
     /// A name that is an account's and a channel's.
     #[error(
         "{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them \
@@ -83,6 +90,9 @@ impl Fleet {
         if let Some((name, why)) = self.unusable.iter().find(|(name, _)| name.as_str() == wanted) {
             return Err(UnknownName::Unusable(name.clone(), why.clone()));
         }
+        if let Some(name) = self.elsewhere.keys().find(|name| name.as_str() == wanted) {
+            return Err(UnknownName::Elsewhere(name.clone()));
+        }
         let found = self.subjects.iter().find(|(name, _)| name.as_str() == wanted);
         let (name, subject) = found.ok_or_else(|| self.no_account(wanted))?;
         Ok([(name.clone(), subject.clone())].into())
@@ -90,7 +100,7 @@ impl Fleet {
 
     /// No account has this name; the near one may have been meant.
     fn no_account(&self, wanted: &str) -> UnknownName {
-        let names = self.subjects.keys().chain(self.unusable.keys());
+        let names = self.subjects.keys().chain(self.unusable.keys()).chain(self.elsewhere.keys());
         let names: Vec<&str> = names.map(AccountName::as_str).collect();
         let hint = did_you_mean(wanted, &names)
             .unwrap_or_else(|| format!(" (accounts: {})", names.join(", ")));
@@ -99,10 +109,7 @@ impl Fleet {
 
     /// The account that an address names, if nobody has one of that name.
     fn unknown_account<'a>(&self, address: &'a Address) -> Option<&'a AccountName> {
-        let is_known = |name: &AccountName| {
-            self.subjects.contains_key(name) || self.unusable.contains_key(name)
-        };
-        address.account.as_ref().filter(|name| !is_known(name))
+        address.account.as_ref().filter(|name| !self.declares(name))
     }
 
     /// A declared channel.
@@ -111,6 +118,15 @@ impl Fleet {
     /// When there is none.
     pub fn channel(&self, address: &Address) -> Result<(&Arc<Subject>, &Arc<Spec>), UnknownName> {
         self.find(address).ok_or_else(|| self.no_channel(address, &[]))
+    }
+
+    /// The account of another machine that declares a channel of this name.
+    fn channel_elsewhere(&self, address: &Address) -> Option<&AccountName> {
+        let accounts = self.elsewhere.iter().filter(|(name, _)| address.is_of(name));
+        let has = |desired: &AccountDesired| {
+            desired.specs.values().any(|spec| spec.name == address.channel)
+        };
+        accounts.filter(|(_, desired)| has(desired)).map(|(name, _)| name).next()
     }
 
     /// The declared channel of an address, if there is one.
@@ -126,6 +142,9 @@ impl Fleet {
     pub(super) fn no_channel(&self, address: &Address, others: &[&str]) -> UnknownName {
         if let Some(account) = self.unknown_account(address).filter(|_| others.is_empty()) {
             return self.no_account(account.as_str());
+        }
+        if let Some(account) = self.channel_elsewhere(address) {
+            return UnknownName::Elsewhere(account.clone());
         }
         let mut names = self.channel_names(address);
         names.extend(others);

@@ -1,16 +1,21 @@
 //! The accounts to hold, each with its way to Zoho. A reload makes a new fleet; accounts that did
 //! not change are taken over from the old one as they are.
+//!
+//! Where several machines share the accounts, each declares all of them and holds some. Those that
+//! it does not hold are [`Fleet::elsewhere`], as they are declared and without a way to Zoho.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::leash::Leash;
 use crate::model::channel::AccountName;
 use crate::model::desired::{AccountDesired, Desired, Settings};
 use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::auth::Remember;
 use crate::zoho::client::Client;
+use crate::zoho::leashed::Leashed;
 use crate::zoho::transport::Transport;
 
 /// Everything that is held to its declaration.
@@ -21,6 +26,8 @@ pub struct Fleet {
     pub subjects: BTreeMap<AccountName, Arc<Subject>>,
     /// Declared accounts that cannot be worked on, and why.
     pub unusable: BTreeMap<AccountName, String>,
+    /// Declared accounts that another machine holds, or nobody yet.
+    pub elsewhere: BTreeMap<AccountName, AccountDesired>,
 }
 
 /// The parts that a fleet is made with.
@@ -32,10 +39,12 @@ pub struct Means {
     pub transport: Arc<dyn Transport>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Until when this process may write at Zoho; `None` where it shares accounts with none.
+    pub leash: Option<Leash>,
 }
 
 impl Fleet {
-    /// For a desired state; `former` is the fleet it replaces.
+    /// For a desired state; `former` is the fleet it replaces. All of it is held.
     ///
     /// # Errors
     /// When what is remembered of a token cannot be read.
@@ -55,15 +64,74 @@ impl Fleet {
             };
             subjects.insert(name, subject);
         }
-        Ok(Fleet { settings, subjects, unusable })
+        Ok(Fleet { settings, subjects, unusable, elsewhere: BTreeMap::new() })
+    }
+
+    /// The same, and nothing of it is held.
+    pub fn declared(desired: Desired, unusable: BTreeMap<AccountName, String>) -> Fleet {
+        let Desired { settings, accounts } = desired;
+        Fleet { settings, subjects: BTreeMap::new(), unusable, elsewhere: accounts }
+    }
+
+    /// The same, of which exactly these accounts are held. Those that `former` holds by the same
+    /// declaration stay as they are.
+    ///
+    /// # Errors
+    /// When what is remembered of a token cannot be read.
+    pub fn holding(
+        &self,
+        held: &BTreeSet<AccountName>,
+        means: &Means,
+        former: &Fleet,
+    ) -> Result<Fleet, StoreError> {
+        let declared = self.subjects.iter().map(|(name, subject)| (name, &subject.desired));
+        let (mut subjects, mut elsewhere) = (BTreeMap::new(), BTreeMap::new());
+        for (name, desired) in declared.chain(&self.elsewhere) {
+            if !held.contains(name) {
+                elsewhere.insert(name.clone(), desired.clone());
+                continue;
+            }
+            let same = former.subjects.get(name).filter(|known| known.desired == *desired);
+            let subject = match same {
+                Some(known) => known.clone(),
+                None => Arc::new(subject(desired.clone(), means)?),
+            };
+            subjects.insert(name.clone(), subject);
+        }
+        let (settings, unusable) = (self.settings.clone(), self.unusable.clone());
+        Ok(Fleet { settings, subjects, unusable, elsewhere })
+    }
+
+    /// The fleet of another desired state, of which as much is held as of this one.
+    ///
+    /// # Errors
+    /// When what is remembered of a token cannot be read.
+    pub fn followed_by(&self, desired: Desired, means: &Means) -> Result<Fleet, StoreError> {
+        if self.elsewhere.is_empty() {
+            return Fleet::new(desired, BTreeMap::new(), means, Some(self));
+        }
+        let held = self.subjects.keys().cloned().collect();
+        Fleet::declared(desired, BTreeMap::new()).holding(&held, means, self)
+    }
+
+    /// True when the config declares the account, whoever holds it.
+    pub fn declares(&self, name: &AccountName) -> bool {
+        self.subjects.contains_key(name)
+            || self.unusable.contains_key(name)
+            || self.elsewhere.contains_key(name)
     }
 
     /// The same with one account held otherwise.
     pub fn with(&self, subject: Arc<Subject>) -> Fleet {
-        let Fleet { settings, subjects, unusable } = self;
+        let Fleet { settings, subjects, unusable, elsewhere } = self;
         let mut subjects = subjects.clone();
         subjects.insert(subject.name().clone(), subject);
-        Fleet { settings: settings.clone(), subjects, unusable: unusable.clone() }
+        Fleet {
+            settings: settings.clone(),
+            subjects,
+            unusable: unusable.clone(),
+            elsewhere: elsewhere.clone(),
+        }
     }
 }
 
@@ -80,7 +148,11 @@ pub(super) fn subject(desired: AccountDesired, means: &Means) -> Result<Subject,
         let written = async move { store.write_token(&name, &state).await };
         Box::pin(async { written.await.map_err(|error| error.to_string()) })
     });
-    let client =
-        Client::new(account, means.transport.clone(), means.clock.clone(), remembered, remember);
+    let transport = means.transport.clone();
+    let transport: Arc<dyn Transport> = match &means.leash {
+        Some(leash) => Arc::new(Leashed::new(transport, leash.clone(), account.name.clone())),
+        None => transport,
+    };
+    let client = Client::new(account, transport, means.clock.clone(), remembered, remember);
     Ok(Subject { desired, client })
 }

@@ -1,7 +1,8 @@
 //! The messages to systemd: READY, RELOADING, STOPPING, that the loop turns, and one line for
 //! `systemctl status`. Without `$NOTIFY_SOCKET` nobody is told anything.
 //!
-//! READY is told once every account has been looked at, and again at the end of each reload. The
+//! READY is told once every account has been looked at and, where accounts are shared, this machine
+//! may serve some; and again at the end of each reload. The
 //! line is told whenever it reads differently; it holds no time that passes ("2 h left"), because
 //! nobody would take it back.
 
@@ -44,7 +45,9 @@ impl Service {
     /// Says it the first time that every account has been looked at. Accounts are begun in their
     /// order, so that the last ones tell soonest.
     pub(crate) fn tell_ready(&mut self, overview: &Overview) {
-        if self.is_ready || !overview.accounts.values().rev().all(Option::is_some) {
+        let is_member = overview.cluster.as_ref().is_none_or(|cluster| cluster.is_active);
+        let all_looked_at = overview.accounts.values().rev().all(Option::is_some);
+        if self.is_ready || !is_member || !all_looked_at {
             return;
         }
         self.is_ready = true;

@@ -1,6 +1,5 @@
 //! A config that is read again: all of it is put in force, or none of it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -106,7 +105,7 @@ impl Fresh {
         means: &Means,
         former: &Fleet,
     ) -> Result<Fresh, StoreError> {
-        let fleet = Fleet::new(desired.clone(), BTreeMap::new(), means, Some(former))?;
+        let fleet = former.followed_by(desired.clone(), means)?;
         Ok(Fresh { desired, fleet, config })
     }
 
@@ -117,11 +116,10 @@ impl Fresh {
     pub async fn put_in_force(self, store: &Store, links: &Links) -> Result<(), StoreError> {
         let Fresh { desired, fleet, config } = self;
         store.keep_desired(&desired).await?;
-        let fleet = Arc::new(fleet);
-        links.send(Message::Replace { fleet: fleet.clone(), config }).await;
+        let (done, in_force) = oneshot::channel();
+        links.send(Message::Replace { fleet: Arc::new(fleet), config, done }).await;
         // Over too when the scheduler has ended: the daemon is stopping then.
-        let mut in_force = links.fleet.clone();
-        let _stopping = in_force.wait_for(|held| Arc::ptr_eq(held, &fleet)).await.is_err();
+        let _stopping = in_force.await.is_err();
         Ok(())
     }
 }

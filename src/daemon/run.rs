@@ -24,7 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
+use crate::cluster::node::NodeError;
 use crate::config::{self, Loaded, Problem, Surroundings};
+use crate::engine::Engine;
+use crate::engine::etcd::{Etcd, EtcdSettings};
+use crate::model::cluster::Login;
+use crate::model::desired::Settings;
 use crate::model::time::Timestamp;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
@@ -35,6 +40,7 @@ use super::desk::Host;
 use super::doors::{AddressesTold, Doors, INHERITED, ListenError, unheard};
 use super::emptied::Emptied;
 use super::inherited;
+use super::member::{self, Joining, Member};
 use super::notify::{self, Service};
 use super::refetch;
 use super::reload::{Reloader, Reloading};
@@ -87,6 +93,9 @@ pub enum RunError {
     /// Signals cannot be handled.
     #[error("signals cannot be handled")]
     Signals(#[source] std::io::Error),
+    /// This process cannot be a member of its cluster.
+    #[error("this machine cannot join its cluster")]
+    Member(#[from] NodeError),
     /// A task ended.
     #[error(transparent)]
     Task(#[from] TaskError),
@@ -114,21 +123,29 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
     // nothing.
     let incoming = options.owns_process.then(Incoming::listen).transpose();
     let incoming = incoming.map_err(RunError::Signals)?;
-    let (given, doors) = prepare(&mut options).await?;
+    let (given, doors, member) = prepare(&mut options).await?;
     let parts = assemble(given, Host::Daemon)?;
     let (links, listening, stop) = (parts.links.clone(), doors.listening(), Stop::default());
     let parts = if options.owns_process { parts.watched(watchdog(&links)) } else { parts };
     let (desk, reloader, reloads) = parts.desk(options.config, options.surroundings, None);
     let (ask_reload, service) = (desk.reloads.clone(), Service::new(options.owns_process));
     let ways_in = doors.tasks(&parts, desk, &stop);
+    let member = member.map(|member| member.tasks(&links, &parts.means, &stop));
     let refetching = refetch::keep(links.clone(), reloader.reader.clone(), stop.closing.clone());
     let refetching = Task::new("refetching", refetching);
-    let tasks = Tasks::spawn(parts.tasks(&stop).into_iter().chain(ways_in).chain([refetching]));
+    let tasks = Tasks::spawn(
+        parts
+            .tasks(&stop)
+            .into_iter()
+            .chain(ways_in)
+            .chain([refetching])
+            .chain(member.into_iter().flatten()),
+    );
     Ok(Daemon { links, tasks, stop, reloader, ask_reload, reloads, incoming, service, listening })
 }
 
 /// Everything that can fail and that nothing runs for yet.
-async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors), RunError> {
+async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors, Option<Member>), RunError> {
     let Options { config, loaded, state_dir, listen, clock, surroundings, .. } = options;
     let mut told = AddressesTold { address: *listen, ..AddressesTold::default() };
     if options.owns_process {
@@ -145,6 +162,7 @@ async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors), RunError>
         None => Carriers::network(&desired.settings)?,
     };
     let clock = clock.clone();
+    let (store, member) = share(store, &desired.settings, state_dir, &clock)?;
     let observer = options.observer.take();
     let given = PartsGiven {
         desired,
@@ -155,8 +173,28 @@ async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors), RunError>
         clock,
         carriers,
         observer,
+        leash: member.as_ref().map(Member::leash),
     };
-    Ok((given, doors))
+    Ok((given, doors, member))
+}
+
+/// Where other machines share the accounts, these live in an engine, and this process is a member.
+fn share(
+    store: Store,
+    settings: &Settings,
+    state_dir: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Store, Option<Member>), RunError> {
+    let Some(cluster) = &settings.cluster else { return Ok((store, None)) };
+    let login = cluster.login.clone().map(|Login { user, password }| (user, password));
+    let (endpoints, ca_file) = (&cluster.engine, settings.ca_file.as_deref());
+    let etcd = Etcd::new(EtcdSettings { endpoints, login, ca_file }, clock.clone())?;
+    let engine: Arc<dyn Engine> = Arc::new(etcd);
+    let (name, node) = (cluster.name.clone(), cluster.node.clone());
+    let store = member::shared(store, engine.clone(), &name);
+    let joining = Joining { cluster: name, node, notes: state_dir.join(NOTES) };
+    let member = Member::new(joining, engine, clock.clone())?;
+    Ok((store, Some(member)))
 }
 
 /// Opens the store of a daemon, and says where a database that could not be used went.
@@ -310,5 +348,7 @@ fn aborted() -> Result<(), RunError> {
     Ok(())
 }
 
+/// The file in the state directory that names the data of the cluster which this machine joined.
+const NOTES: &str = "cluster";
 /// From one look over all channels for systemd's sake to the next.
 const BREATH: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@
 //! A pass that panics ends the daemon, and systemd restarts it: a process that lives and does
 //! nothing is worse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::backfill::Standing;
 use crate::clock::{Clock, LOOK_AT_CLOCK};
-use crate::expose::overview::{ConfigState, LogLost, LoopAge, Overview};
+use crate::expose::overview::{ClusterState, ConfigState, LogLost, LoopAge, Overview};
 use crate::model::channel::AccountName;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, after, span};
@@ -39,9 +39,11 @@ use crate::store::{HELD_MAX, Store, StoreError};
 use crate::telemetry::{self, LostLines};
 use crate::zoho::timed::Timed;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Means};
 use super::queue::{Queue, Wait};
 use super::watchdog::Watchdog;
+
+use sharing::Leaving;
 
 /// A message to the scheduler.
 pub enum Message {
@@ -64,7 +66,15 @@ pub enum Message {
         fleet: Arc<Fleet>,
         /// The config it was read from.
         config: ConfigState,
+        /// Told when it is in force.
+        done: oneshot::Sender<()>,
     },
+    /// Hold these accounts as well, which the store has.
+    Gained(Vec<AccountName>),
+    /// Hold these accounts no longer.
+    LetGo(Going),
+    /// The machines that share the accounts look so.
+    Cluster(ClusterState),
     /// Hold an account by other credentials.
     Credentials {
         /// The account as it is held; when it is held otherwise meanwhile, nothing happens.
@@ -81,6 +91,10 @@ pub enum Message {
     /// How the recoveries of an account stand.
     Recoveries(AccountName, Standing),
 }
+
+mod sharing;
+
+pub use sharing::Going;
 
 /// Up to when somebody waits for passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,10 +208,9 @@ impl Pulse {
 pub struct Setup {
     /// The accounts.
     pub fleet: Arc<Fleet>,
-    /// The memory.
-    pub store: Store,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
+    /// The memory, the clock and the way to Zoho. With a leash, other machines hold accounts of the
+    /// fleet too, and this one begins with none.
+    pub means: Means,
     /// The overview at the start, with the state of the config and of the store.
     pub overview: Overview,
     /// How many accounts may be served at once, as the calls so far went.
@@ -209,6 +222,9 @@ pub struct Setup {
 /// The scheduler, and everything that hears from it.
 pub struct Scheduler {
     fleet: watch::Sender<Arc<Fleet>>,
+    /// The accounts that this machine holds; all, where it shares them with none.
+    held: Option<BTreeSet<AccountName>>,
+    means: Means,
     store: Store,
     clock: Arc<dyn Clock>,
     slots: BTreeMap<AccountName, Slot>,
@@ -269,6 +285,12 @@ struct Slot {
     served: Vec<Arc<Waiter>>,
     /// Passes in a row that asked for another one at once, while somebody waited.
     rounds: u8,
+    /// It was taken over: it is looked at twice.
+    looks_again: bool,
+    /// Ends the pass that runs after the call that it is in.
+    stop: CancellationToken,
+    /// Held no longer, while a pass runs.
+    leaving: Option<Leaving>,
 }
 
 impl Slot {
@@ -322,12 +344,15 @@ impl Scheduler {
     }
 
     fn at_rest(setup: Setup) -> (Scheduler, mpsc::Sender<Message>) {
-        let Setup { fleet, store, clock, overview, timed, observer } = setup;
+        let Setup { fleet, means, overview, timed, observer } = setup;
+        let (store, clock) = (means.store.clone(), means.clock.clone());
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let last_look = (clock.now(), clock.elapsed());
         let last_mend = clock.elapsed();
         let scheduler = Scheduler {
             fleet: watch::Sender::new(fleet),
+            held: means.leash.is_some().then(BTreeSet::new),
+            means,
             store,
             clock,
             slots: BTreeMap::new(),
@@ -403,6 +428,7 @@ impl Scheduler {
                 () = clock.sleep(length) => {}
             }
         }
+        self.let_go_of_the_rest();
         self.write_held().await;
         self.mend_store().await;
         if let Some(why) = self.store.trouble() {
@@ -475,7 +501,8 @@ impl Scheduler {
             slot.running = true;
             slot.served = std::mem::take(&mut slot.waiting);
             let why = std::mem::replace(&mut slot.why, "timer".to_owned());
-            let (store, cancelled) = (self.store.clone(), cancelled.clone());
+            slot.stop = cancelled.child_token();
+            let (store, cancelled) = (self.store.clone(), slot.stop.clone());
             self.passes.spawn(async move {
                 let report = pass(&subject, &store, &why, &cancelled).await;
                 (account, report)
@@ -492,6 +519,10 @@ impl Scheduler {
         let wants_more = result.as_ref().is_ok_and(wants_more);
         let next = match result {
             Ok(report) => self.reported(report).await,
+            Err(error) if self.given_up(&account, &error) => {
+                debug!(%account, error = chain(&error), "nothing can be written of the account, so its pass was given up");
+                after(now, STORE_RETRY)
+            }
             Err(error) => {
                 let chain = chain(&error);
                 error!(%account, error = chain, "the store failed, so this pass was given up");
@@ -502,7 +533,9 @@ impl Scheduler {
             }
         };
         if !self.fleet.borrow().subjects.contains_key(&account) {
-            self.slots.remove(&account);
+            if let Some(slot) = self.slots.remove(&account) {
+                self.left(&account, &slot);
+            }
             self.retire_ledgers().await;
             return Ok(());
         }
@@ -524,7 +557,7 @@ impl Scheduler {
 
     async fn reported(&mut self, report: AccountReport) -> Timestamp {
         let mut report = report;
-        let (account, next_wake) = (report.account.clone(), report.next_wake);
+        let (account, next_wake) = (report.account.clone(), self.next_look(&report));
         let mut tally = self.overview.borrow().tallies.get(&account).cloned().unwrap_or_default();
         tally.add(&report);
         if let Some(slot) = self.slots.get_mut(&account) {
@@ -599,15 +632,22 @@ impl Scheduler {
             }
             Message::Listen(listener) => self.listeners.push(listener),
             Message::Audit => self.audit(),
-            Message::Replace { fleet, config } => {
+            Message::Replace { fleet, config, done } => {
+                let (fleet, former) = (self.held_of(fleet), self.fleet.borrow().clone());
+                sharing::reseal(&self.store, &former, &fleet).await;
                 self.fleet.send_replace(fleet);
                 self.publish(|overview| overview.config = config);
                 self.hold_fleet("reload");
                 if self.is_holding {
                     self.retire_ledgers().await;
                 }
+                // Whoever asked may have gone.
+                let _heard = done.send(());
             }
-            Message::Credentials { former, subject } => self.take_over(&former, subject),
+            Message::Gained(accounts) => self.gain(accounts),
+            Message::LetGo(going) => self.let_go(going),
+            Message::Cluster(state) => self.publish(|overview| overview.cluster = Some(state)),
+            Message::Credentials { former, subject } => self.take_over(&former, subject).await,
             Message::ConfigRefused(problems) => {
                 self.publish(|overview| overview.config.problems = problems);
             }
@@ -621,11 +661,13 @@ impl Scheduler {
         }
     }
 
-    fn take_over(&mut self, former: &Arc<Subject>, subject: Arc<Subject>) {
+    async fn take_over(&mut self, former: &Arc<Subject>, subject: Arc<Subject>) {
         let fleet = self.fleet.borrow().clone();
         let name = former.name().clone();
         if fleet.subjects.get(&name).is_some_and(|held| Arc::ptr_eq(held, former)) {
-            self.fleet.send_replace(Arc::new(fleet.with(subject)));
+            let held = Arc::new(fleet.with(subject));
+            sharing::reseal(&self.store, &fleet, &held).await;
+            self.fleet.send_replace(held);
             self.wake(&name, "other credentials", None);
         }
     }
@@ -677,10 +719,7 @@ impl Scheduler {
                 self.wake(name, why, None);
             }
         }
-        let is_declared = |name: &AccountName| {
-            fleet.subjects.contains_key(name) || fleet.unusable.contains_key(name)
-        };
-        let orphans = counts.into_iter().filter(|(name, _)| !is_declared(name)).collect();
+        let orphans = counts.into_iter().filter(|(name, _)| !fleet.declares(name)).collect();
         self.publish(|overview| {
             overview.accounts.retain(|name, _| fleet.subjects.contains_key(name));
             overview.tallies.retain(|name, _| fleet.subjects.contains_key(name));
@@ -688,6 +727,7 @@ impl Scheduler {
                 overview.accounts.entry(name.clone()).or_default();
             }
             overview.unusable = fleet.unusable.clone();
+            overview.elsewhere = fleet.elsewhere.len();
             overview.orphans = orphans;
             overview.audit = fleet.settings.audit.clone();
         });
@@ -697,11 +737,7 @@ impl Scheduler {
     /// holds its account's ledgers and writes them back: they wait for it.
     async fn retire_ledgers(&mut self) {
         let fleet = self.fleet.borrow().clone();
-        let is_held = |name: &AccountName| {
-            fleet.subjects.contains_key(name)
-                || fleet.unusable.contains_key(name)
-                || self.slots.contains_key(name)
-        };
+        let is_held = |name: &AccountName| fleet.declares(name) || self.slots.contains_key(name);
         let retiring = async {
             for name in self.store.ledger_accounts()?.iter().filter(|name| !is_held(name)) {
                 cover::retire(&self.store, name, self.clock.now()).await?;
@@ -721,8 +757,7 @@ impl Scheduler {
     fn remembered(&self) -> (BTreeMap<AccountName, usize>, BTreeMap<AccountName, Timestamp>) {
         let (mut counts, mut emergencies) = (BTreeMap::<_, usize>::new(), BTreeMap::new());
         let read = self.store.visit_grants(|account, grant| {
-            if let Some(Grant { at, asked: _, expiry }) = grant {
-                let begins = Life { length: span(at, expiry), expiry }.emergency_at();
+            if let Some(begins) = first_emergency(grant) {
                 let first = emergencies.entry(account.clone()).or_insert(begins);
                 *first = begins.min(*first);
             }
@@ -815,6 +850,13 @@ impl Scheduler {
     fn publish(&self, change: impl FnOnce(&mut Overview)) {
         self.overview.send_modify(|overview| change(Arc::make_mut(overview)));
     }
+}
+
+/// When the first emergency of these grants begins.
+fn first_emergency(grants: impl IntoIterator<Item = Grant>) -> Option<Timestamp> {
+    let begins =
+        |Grant { at, asked: _, expiry }| Life { length: span(at, expiry), expiry }.emergency_at();
+    grants.into_iter().map(begins).min()
 }
 
 /// The number of removals that the guard holds, and of how many channels.

@@ -9,6 +9,8 @@ use std::pin::Pin;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::node::NodeError;
+
 use super::cron::CronError;
 use super::scheduler::PassDied;
 
@@ -27,6 +29,9 @@ pub enum TaskError {
     /// The audit cannot be scheduled.
     #[error("the audit cannot be scheduled")]
     Cron(#[from] CronError),
+    /// It is no member of its cluster any more.
+    #[error("the member of the cluster broke off")]
+    Member(#[from] NodeError),
     /// It ended by itself.
     #[error("{0} ended by itself")]
     Ended(&'static str),

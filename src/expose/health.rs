@@ -5,7 +5,8 @@
 //!
 //! **Ready**: live, not stopping, the store works, every account that can be worked on has had its
 //! first pass, and the credentials of at least one account are accepted (a look has succeeded with
-//! them, and nothing since needs a person); or no account is declared.
+//! them, and nothing since needs a person); or no account is declared. Where machines share the
+//! accounts, this one may serve some.
 //!
 //! **Status** is that of the most serious reason, and each [`ReasonKind`] has one. The scale is the
 //! table at the top of `health/severity.rs`: [`Status::Failing`] as soon as events of one channel
@@ -153,10 +154,23 @@ fn not_ready(overview: &Overview, live: bool) -> Option<String> {
     if overview.store_failed.is_some() {
         return Some("the store failed".to_owned());
     }
-    if let Some((name, _)) = usable(overview).find(|(_, report)| report.is_none()) {
-        return Some(format!("account {name} has not had its first pass"));
+    let waiting = usable(overview).find(|(_, report)| report.is_none());
+    match (&overview.cluster, waiting) {
+        (Some(cluster), _) if !cluster.is_active => {
+            return Some(format!("{} {}", cluster.node, cluster.standing));
+        }
+        // An account that is taken over meanwhile makes nobody less ready.
+        (Some(_), _) | (None, None) => {}
+        (None, Some((name, _))) => {
+            return Some(format!("account {name} has not had its first pass"));
+        }
     }
-    let none_is_declared = overview.accounts.is_empty() && overview.unusable.is_empty();
+    let is_known = |(_, report): (_, Option<&AccountReport>)| report.is_some();
+    let none_is_declared = if overview.cluster.is_some() {
+        !usable(overview).any(is_known)
+    } else {
+        overview.accounts.is_empty() && overview.unusable.is_empty()
+    };
     let accepted = |report: &AccountReport| report.looked_at.is_some() && !report.needs_a_person;
     let one_is_accepted = usable(overview).filter_map(|(_, report)| report).any(accepted);
     let ready = none_is_declared || one_is_accepted;

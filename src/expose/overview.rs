@@ -30,6 +30,10 @@ pub struct Overview {
     /// Accounts that are no longer declared, with the number of their channels that are still
     /// remembered. These channels expire, since there are no credentials to disable them with.
     pub orphans: BTreeMap<AccountName, usize>,
+    /// How many declared accounts another machine holds, or nobody yet.
+    pub elsewhere: usize,
+    /// The machines that share the accounts; `None` where this one is alone.
+    pub cluster: Option<ClusterState>,
     /// The state of the config.
     pub config: ConfigState,
     /// When all accounts are looked at: a cron expression.
@@ -49,6 +53,49 @@ pub struct Overview {
     pub log_lost: Option<LogLost>,
     /// True when the daemon is stopping.
     pub stopping: bool,
+}
+
+/// The machines that share the accounts, as they look from this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterState {
+    /// The cluster's name.
+    pub name: String,
+    /// This machine's name.
+    pub node: String,
+    /// True when this machine may be given accounts and may write.
+    pub is_active: bool,
+    /// True when it is, or comes to be or goes as it should.
+    pub is_well: bool,
+    /// How this machine stands, in a few words.
+    pub standing: &'static str,
+    /// Since when the engine does not answer, and its last words.
+    pub unreachable: Option<(Timestamp, String)>,
+    /// All machines that are there, by the name of their process.
+    pub members: BTreeMap<String, ClusterMember>,
+    /// Accounts that no living machine serves, and since when.
+    pub unowned: BTreeMap<AccountName, Timestamp>,
+}
+
+impl ClusterState {
+    /// How a machine stands that is no member yet.
+    pub const JOINING: &str = "is joining";
+
+    /// One of which nothing is known yet.
+    pub fn joining() -> ClusterState {
+        let standing = ClusterState::JOINING;
+        ClusterState { is_well: true, standing, ..ClusterState::default() }
+    }
+}
+
+/// One machine in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterMember {
+    /// Its release.
+    pub version: String,
+    /// True when it gives everything away.
+    pub is_draining: bool,
+    /// How many accounts it serves.
+    pub accounts: usize,
 }
 
 /// Log lines that stderr did not get.
@@ -72,6 +119,8 @@ impl Overview {
             unusable: BTreeMap::new(),
             recoveries: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            elsewhere: 0,
+            cluster: None,
             config,
             audit: String::new(),
             store_failed: None,

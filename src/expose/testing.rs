@@ -40,6 +40,8 @@ pub(crate) fn empty() -> Overview {
         unusable: BTreeMap::new(),
         recoveries: BTreeMap::new(),
         orphans: BTreeMap::new(),
+        elsewhere: 0,
+        cluster: None,
         config: ConfigState {
             file: "/etc/channelkeeper/config.toml".to_owned(),
             loaded_at: Some(hours(0)),

@@ -16,6 +16,7 @@
 //! - `sample`: how much of a long list is played;
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
+//! - `sharing`: daemons that share accounts over one engine;
 //! - `tidy`: house style as tests;
 //! - `units`: what is held in `systemd/`;
 //! - `watchdog`: who is told that the loop turns, and when not;
@@ -41,6 +42,7 @@ mod rotation;
 mod sample;
 mod scenarios;
 mod seeds;
+mod sharing;
 mod simulation;
 mod tidy;
 mod units;

@@ -105,6 +105,7 @@ async fn fleet(store: &Store, zoho: &Arc<Straight>, desired: AccountDesired) -> 
         store: store.clone(),
         transport: zoho.carrier(),
         clock: Arc::new(SystemClock::new()),
+        leash: None,
     };
     Fleet::new(desired, BTreeMap::new(), &means, None).unwrap()
 }

@@ -4,6 +4,7 @@ use super::super::scheduler::Wakes;
 use super::*;
 use crate::clock::VirtualClock;
 use crate::expose::testing::{START, converged};
+use crate::model::desired::Desired;
 use crate::model::exchange::Response;
 use crate::zoho::transport::Exchange;
 
@@ -76,7 +77,7 @@ async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     let url = |path: &str| Some(Secret::new(format!("https://h.example{path}")));
     let alerts = Alerts { webhook: url("/hook"), heartbeat: url("/beat"), ..Alerts::default() };
     let settings = Settings { alerts, ..Settings::default() };
-    let fleet = Fleet { settings, subjects: BTreeMap::new(), unusable: BTreeMap::new() };
+    let fleet = Fleet::declared(Desired { settings, accounts: BTreeMap::new() }, BTreeMap::new());
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
     let (_fleets, fleet) = watch::channel(Arc::new(fleet));
     let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
@@ -111,7 +112,7 @@ async fn with_the_webhook_goes_what_it_was_told() {
     let store = Store::open(dir.path(), clock.now()).unwrap().store;
     let with = |alerts| {
         let settings = Settings { alerts, ..Settings::default() };
-        Arc::new(Fleet { settings, subjects: BTreeMap::new(), unusable: BTreeMap::new() })
+        Arc::new(Fleet::declared(Desired { settings, accounts: BTreeMap::new() }, BTreeMap::new()))
     };
     let webhook = Some(Secret::new("https://h.example/hook"));
     let (fleets, fleet) = watch::channel(with(Alerts { webhook, ..Alerts::default() }));
@@ -136,11 +137,7 @@ async fn with_the_webhook_goes_what_it_was_told() {
 async fn a_heartbeat_that_is_not_taken_waits_before_it_is_sent_again() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
     let heartbeat = Secret::new("https://h.example/beat");
-    let fleet = Fleet {
-        settings: Settings::default(),
-        subjects: BTreeMap::new(),
-        unusable: BTreeMap::new(),
-    };
+    let fleet = Fleet::declared(Desired::default(), BTreeMap::new());
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
     let (_fleets, fleet) = watch::channel(Arc::new(fleet));
     let wakes = Wakes(tokio::sync::mpsc::channel(1).0);

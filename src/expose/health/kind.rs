@@ -19,6 +19,8 @@ pub enum ReasonKind {
     NothingCovered,
     /// An account whose first pass does not end.
     FirstPassOverdue,
+    /// No machine of the cluster serves an account.
+    Unserved,
     /// A channel is not covered: its events, or some of them, are being lost.
     Uncovered,
     /// Channels are covered, and what they deliver is refused where it goes.
@@ -39,6 +41,8 @@ pub enum ReasonKind {
     LookFailed,
     /// The last writes failed.
     WritesFailed,
+    /// This machine may write nothing, or the engine that it shares with others does not answer.
+    Cluster,
     /// The operator paused channels: they are not renewed.
     Paused,
     /// An account's next pass is long due.
@@ -145,6 +149,11 @@ impl ReasonKind {
                 means: "the first pass of an account does not end",
                 remedy: "look at the log, and try to reach Zoho from this host",
             },
+            ReasonKind::Unserved => KindTexts {
+                word: "unserved",
+                means: "several machines share the accounts, and none of them serves this one",
+                remedy: "start a machine that has the account's secrets, or mend the engine; `channelkeeper status` on each machine says how it stands",
+            },
             ReasonKind::Uncovered => KindTexts {
                 word: "uncovered",
                 means: "a channel loses events: it is not enabled, or not as declared",
@@ -194,6 +203,11 @@ impl ReasonKind {
                 word: "writes-failed",
                 means: "the last writes failed for a reason that is no channel's own",
                 remedy: "nothing within the guaranteed time, if Zoho is down; otherwise look at the reason",
+            },
+            ReasonKind::Cluster => KindTexts {
+                word: "cluster",
+                means: "the engine that several machines share does not answer this one, or this one may write nothing; the others take its accounts over",
+                remedy: "see if the engine runs and this machine reaches it: nothing lapses for hours, and the machine goes on by itself",
             },
             ReasonKind::Paused => KindTexts {
                 word: "paused",
@@ -309,7 +323,7 @@ struct KindTexts {
 mod tests {
     use super::*;
 
-    const KINDS: [ReasonKind; 36] = [
+    const KINDS: [ReasonKind; 38] = [
         ReasonKind::NotLive,
         ReasonKind::StoreFailed,
         ReasonKind::NeedsAPerson,
@@ -317,6 +331,7 @@ mod tests {
         ReasonKind::Vanished,
         ReasonKind::NothingCovered,
         ReasonKind::FirstPassOverdue,
+        ReasonKind::Unserved,
         ReasonKind::Uncovered,
         ReasonKind::Undeliverable,
         ReasonKind::Emergency,
@@ -327,6 +342,7 @@ mod tests {
         ReasonKind::RemovalGuard,
         ReasonKind::LookFailed,
         ReasonKind::WritesFailed,
+        ReasonKind::Cluster,
         ReasonKind::Paused,
         ReasonKind::PassOverdue,
         ReasonKind::Config,

@@ -13,7 +13,7 @@ use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, GapSpan};
 
 use super::super::one_line::line;
-use super::super::overview::{LogLost, LoopAge, Overview};
+use super::super::overview::{ClusterState, LogLost, LoopAge, Overview};
 use super::{HealthReason, LOOP_AGE_MAX, ReasonKind, counted, is_covered, usable};
 
 /// Every reason at `now`, the most serious first.
@@ -54,6 +54,9 @@ fn stuck_reason(account: &AccountName, stuck: &Stuck) -> HealthReason {
 fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
     let mut reasons = DaemonReasons::default();
     reasons.of_work(overview, loop_age);
+    if let Some(cluster) = &overview.cluster {
+        reasons.of_cluster(cluster, now);
+    }
     reasons.of_outlets(overview, now);
     reasons.of_the_rest(overview, now);
     reasons.0
@@ -95,6 +98,29 @@ impl DaemonReasons {
         }
         for channels in &overview.config.thin {
             self.add(ReasonKind::Slack, None, channels);
+        }
+    }
+
+    /// The machines that share the accounts. Who serves what is not known while the engine does not
+    /// answer.
+    fn of_cluster(&mut self, cluster: &ClusterState, now: Timestamp) {
+        let ClusterState { name, node, standing, .. } = cluster;
+        if let Some((since, why)) = &cluster.unreachable {
+            let waits = brief(span(*since, now));
+            let text = format!(
+                "the engine of cluster {name} has not answered for {waits}, and {node} {standing}: {why}"
+            );
+            return self.add(ReasonKind::Cluster, None, &text);
+        }
+        if !cluster.is_well {
+            self.add(ReasonKind::Cluster, None, &format!("{node} {standing}"));
+        }
+        for (account, since) in &cluster.unowned {
+            let waits = span(*since, now);
+            if waits > UNSERVED_MAX {
+                let text = format!("no machine has served it for {}", brief(waits));
+                self.add(ReasonKind::Unserved, Some(account), &text);
+            }
         }
     }
 
@@ -141,11 +167,14 @@ impl DaemonReasons {
         }
         let declared = usable(overview)
             .any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
-        if !declared && overview.unusable.is_empty() {
+        if !declared && overview.unusable.is_empty() && overview.elsewhere == 0 {
             self.add(ReasonKind::NothingDeclared, None, "no channel is declared");
         }
     }
 }
+
+/// An account of a machine that died is taken over within this.
+const UNSERVED_MAX: Duration = Duration::from_secs(15);
 
 fn log_lost_text(lost: LogLost) -> String {
     let LogLost { at, lines, is_broken } = lost;

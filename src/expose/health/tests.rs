@@ -5,7 +5,8 @@ use super::super::testing::{
     rejected, report,
 };
 use super::*;
-use crate::expose::overview::LogLost;
+use crate::expose::overview::{ClusterState, LogLost};
+use crate::model::time::after;
 use crate::plan::drift::Drift;
 use crate::plan::step::Cause;
 use expect_test::{Expect, expect};
@@ -365,6 +366,56 @@ fn nothing_declared_is_ready_and_not_quite_well() {
         nothing-declared: no channel is declared"#]],
     );
     assert_eq!(health(&empty(), TURNING, now()).guarantee, Guarantee::Nothing);
+}
+
+#[test]
+fn a_machine_that_may_write_nothing_is_degraded_and_an_account_that_none_serves_is_failing() {
+    let mut overview = converged(1);
+    let beta = || "beta".parse().unwrap();
+    let cluster = ClusterState {
+        name: "prod".to_owned(),
+        node: "host-1".to_owned(),
+        is_active: true,
+        is_well: true,
+        standing: "serves accounts",
+        unowned: [(beta(), hours(1))].into(),
+        ..ClusterState::default()
+    };
+    overview.cluster = Some(cluster.clone());
+    let after_15_s = after(hours(1), Duration::from_secs(15));
+    assert_eq!(health(&overview, TURNING, after_15_s).status, Status::Ok);
+    check_at(
+        &overview,
+        minutes(61),
+        &expect![[r#"
+            failing, live, ready
+            unserved: account beta: no machine has served it for 1m"#]],
+    );
+    overview.cluster = Some(ClusterState {
+        is_active: false,
+        is_well: false,
+        standing: "begins no write",
+        unreachable: Some((minutes(59), "no answer".to_owned())),
+        ..cluster
+    });
+    check_at(
+        &overview,
+        minutes(61),
+        &expect![[r#"
+            degraded, live, not ready: host-1 begins no write
+            cluster: the engine of cluster prod has not answered for 2m, and host-1 begins no write: no answer"#]],
+    );
+}
+
+#[test]
+fn a_machine_that_holds_none_of_the_accounts_is_well() {
+    let mut overview = empty();
+    let joining = ClusterState::joining();
+    (overview.elsewhere, overview.cluster) = (3, Some(joining.clone()));
+    assert!(!health(&overview, TURNING, now()).ready());
+    overview.cluster = Some(ClusterState { is_active: true, ..joining });
+    let shown = health(&overview, TURNING, now());
+    assert_eq!((shown.ready(), shown.status), (true, Status::Ok));
 }
 
 #[test]

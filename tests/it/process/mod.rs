@@ -50,6 +50,7 @@ mod refused;
 mod rehearse;
 mod reload;
 mod secrets;
+mod sharing;
 mod signals;
 mod slack;
 mod socket;

@@ -1,0 +1,275 @@
+//! This process as one of several that share the accounts.
+//!
+//! [`Member`] is made before the parts of the daemon are, since they need its leash, and becomes
+//! three tasks beside them:
+//!
+//! - *member* beats in the engine, and says which accounts are ours ([`crate::cluster::node`]);
+//! - *sharing* takes them and lets them go ([`super::sharing`]);
+//! - *cluster* tells the member what is declared, whenever the fleet changes, and the scheduler how
+//!   the cluster looks.
+//!
+//! The data in the engine have a name of their own, the incarnation. It is noted in the state
+//! directory, so that this machine does not join another cluster of the same name later.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::cluster::node::NodeError;
+use crate::cluster::{
+    Charge, ClusterView, Declared, Keys, MemberId, Node, NodeLinks, NodeSetup, Standing,
+};
+use crate::engine::Engine;
+use crate::expose::overview::{ClusterMember, ClusterState};
+use crate::files;
+use crate::leash::Leash;
+use crate::model::time::{Timestamp, before};
+use crate::store::Store;
+
+use super::fleet::{Fleet, Means};
+use super::scheduler::{Links, Message, chain};
+use super::sharing::Sharing;
+use super::tasks::{Stop, Task};
+
+/// Who joins.
+pub struct Joining {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This machine's name; the host's when there is none.
+    pub node: Option<String>,
+    /// The file in which the name of the engine's data is noted.
+    pub notes: PathBuf,
+}
+
+/// A member that does not run yet.
+pub struct Member {
+    node: Node,
+    links: NodeLinks,
+    leash: Leash,
+    declared: watch::Sender<Declared>,
+    me: ClusterState,
+    notes: Notes,
+}
+
+impl Member {
+    /// One that joins when its tasks run.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new(
+        joining: Joining,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Member, NodeError> {
+        let Joining { cluster, node, notes } = joining;
+        let notes = Notes::read(notes, &cluster);
+        let node_name = node.unwrap_or_else(host);
+        let setup = NodeSetup {
+            cluster: cluster.clone(),
+            node: node_name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            noted: notes.incarnation.clone(),
+        };
+        let (declared, told) = watch::channel(Declared::default());
+        let leash = Leash::new(clock.clone());
+        let (node, links) = Node::new(setup, engine, clock, leash.clone(), told)?;
+        let me = ClusterState { name: cluster, node: node_name, ..ClusterState::joining() };
+        Ok(Member { node, links, leash, declared, me, notes })
+    }
+
+    /// Until when this process may write at Zoho.
+    pub fn leash(&self) -> Leash {
+        self.leash.clone()
+    }
+
+    /// Everything that runs for it. The member leaves once everything is given away.
+    pub fn tasks(self, links: &Links, means: &Means, stop: &Stop) -> [Task; 3] {
+        let Member { node, links: of_node, leash: _, declared, me, notes } = self;
+        declared.send_replace(declared_by(&links.fleet.borrow()));
+        let Means { store, transport: _, clock, leash: _ } = means.clone();
+        let showing = Showing {
+            links: links.clone(),
+            clock: clock.clone(),
+            view: of_node.view.clone(),
+            declared,
+            shown: me,
+            notes,
+        };
+        let sharing = Sharing::new(links.clone(), store, clock, of_node);
+        [
+            Task::fallible("member", async { Ok(node.run().await?) }),
+            Task::new("sharing", sharing.run(stop.closing.clone())),
+            Task::new("cluster", showing.run(stop.closing.clone())),
+        ]
+    }
+}
+
+/// The store of a machine that shares accounts: they live in the engine.
+pub fn shared(store: Store, engine: Arc<dyn Engine>, cluster: &str) -> Store {
+    store.shared(engine, Keys::new(cluster).prefix())
+}
+
+/// Everything that is declared. What cannot be worked on here is another machine's to serve.
+fn declared_by(fleet: &Fleet) -> Declared {
+    let unfit = fleet.unusable.keys().cloned().collect();
+    let held = fleet.subjects.keys().chain(fleet.elsewhere.keys());
+    Declared { accounts: held.chain(fleet.unusable.keys()).cloned().collect(), unfit }
+}
+
+/// Between the member and the scheduler, for what is no account's coming or going.
+struct Showing {
+    links: Links,
+    clock: Arc<dyn Clock>,
+    view: watch::Receiver<ClusterView>,
+    declared: watch::Sender<Declared>,
+    shown: ClusterState,
+    notes: Notes,
+}
+
+impl Showing {
+    async fn run(mut self, closing: CancellationToken) {
+        let mut fleet = self.links.fleet.clone();
+        loop {
+            self.show().await;
+            tokio::select! {
+                Ok(()) = fleet.changed() => {
+                    let declared = declared_by(&fleet.borrow_and_update());
+                    self.declared.send_if_modified(|known| {
+                        let is_other = *known != declared;
+                        *known = declared;
+                        is_other
+                    });
+                }
+                Ok(()) = self.view.changed() => {}
+                () = closing.cancelled() => return,
+            }
+        }
+    }
+
+    async fn show(&mut self) {
+        let view = self.view.borrow_and_update().clone();
+        if let Some(incarnation) = &view.incarnation {
+            self.notes.note(incarnation).await;
+        }
+        let state = state(&self.shown, &view, (self.clock.now(), self.clock.boot()));
+        if state == self.shown {
+            return;
+        }
+        if state.standing != self.shown.standing {
+            info!(
+                node = state.node,
+                standing = state.standing,
+                "how this machine stands in its cluster"
+            );
+        }
+        self.shown = state.clone();
+        // Nobody is shown anything once the daemon stops.
+        let _stopping = self.links.wakes.0.send(Message::Cluster(state)).await.is_err();
+    }
+}
+
+/// The cluster as it is shown. A time that was shown stays, since clocks are no ruler.
+fn state(
+    shown: &ClusterState,
+    view: &ClusterView,
+    (now, boot): (Timestamp, Duration),
+) -> ClusterState {
+    let at = |since: Duration| before(now, boot.saturating_sub(since));
+    let unreachable = view.unreachable.as_ref().map(|(since, why)| {
+        let known = shown.unreachable.as_ref().map(|(known, _)| *known);
+        (known.unwrap_or_else(|| at(*since)), why.clone())
+    });
+    let unowned = view.unowned.iter().filter_map(|(charge, since)| {
+        let name = charge.account()?;
+        let known = shown.unowned.get(name).copied();
+        Some((name.clone(), known.unwrap_or_else(|| at(*since))))
+    });
+    let mut accounts: BTreeMap<&MemberId, usize> = BTreeMap::new();
+    for (charge, owner) in view.owners.iter() {
+        *accounts.entry(owner).or_default() += usize::from(*charge != Charge::Fleet);
+    }
+    let members = view.members.iter().map(|(id, member)| {
+        let accounts = accounts.get(id).copied().unwrap_or_default();
+        let (version, is_draining) = (member.version.clone(), member.draining);
+        (id.to_string(), ClusterMember { version, is_draining, accounts })
+    });
+    ClusterState {
+        name: shown.name.clone(),
+        node: shown.node.clone(),
+        is_active: view.standing == Standing::Active,
+        is_well: is_well(view.standing),
+        standing: in_words(view.standing),
+        unreachable,
+        members: members.collect(),
+        unowned: unowned.collect(),
+    }
+}
+
+fn is_well(standing: Standing) -> bool {
+    match standing {
+        Standing::Joining
+        | Standing::Calm
+        | Standing::Active
+        | Standing::Draining
+        | Standing::Left => true,
+        Standing::Suspended | Standing::Evicted | Standing::Foreign => false,
+    }
+}
+
+fn in_words(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Joining => ClusterState::JOINING,
+        Standing::Calm => "has joined, and waits some seconds before it takes accounts",
+        Standing::Active => "serves accounts",
+        Standing::Suspended => "begins no write: the engine has not answered in time",
+        Standing::Evicted => "was taken for dead by the others, and joins anew",
+        Standing::Draining => "gives its accounts away",
+        Standing::Left => "has left",
+        Standing::Foreign => "does not join: the engine holds another cluster of the same name",
+    }
+}
+
+/// The note of the engine's data: the name of the cluster, and that of its data.
+struct Notes {
+    file: PathBuf,
+    cluster: String,
+    incarnation: Option<String>,
+}
+
+impl Notes {
+    fn read(file: PathBuf, cluster: &str) -> Notes {
+        let text = files::read_text(&file, NOTE_KIB_MAX).unwrap_or_default();
+        let noted = text.trim_end().split_once(' ').filter(|(name, _)| *name == cluster);
+        let incarnation = noted.map(|(_, incarnation)| incarnation.to_owned());
+        Notes { file, cluster: cluster.to_owned(), incarnation }
+    }
+
+    async fn note(&mut self, incarnation: &str) {
+        if self.incarnation.as_deref() == Some(incarnation) {
+            return;
+        }
+        self.incarnation = Some(incarnation.to_owned());
+        let (file, text) = (self.file.clone(), format!("{} {incarnation}\n", self.cluster));
+        let writing =
+            tokio::task::spawn_blocking(move || files::replace(&file, text.as_bytes(), 0o600));
+        let written = writing.await.map_err(std::io::Error::other).and_then(|written| written);
+        if let Err(error) = written {
+            warn!(error = chain(&error), "the name of the engine's data could not be noted");
+        }
+    }
+}
+
+/// The host's name, as a part of a key.
+fn host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let fits = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    name.chars().map(fits).collect()
+}
+
+const NOTE_KIB_MAX: u64 = 4;

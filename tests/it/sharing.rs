@@ -1,0 +1,288 @@
+//! Daemons that share accounts: the daemon's own assembly, twice, over one simulated engine and one
+//! simulated Zoho, on virtual time.
+//!
+//! Zoho's log and the engine's are the judges: who wrote for which account, and when.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use channelkeeper::carrier::{Carrier, Halt, Road};
+use channelkeeper::clock::{Clock, VirtualClock};
+use channelkeeper::daemon::assembly::{Carriers, PartsGiven, assemble};
+use channelkeeper::daemon::desk::Host;
+use channelkeeper::daemon::member::{self, Joining, Member};
+use channelkeeper::daemon::scheduler::Links;
+use channelkeeper::daemon::tasks::{Stop, Tasks};
+use channelkeeper::engine::simulated::{SimulatedEngine, SimulatedHandle};
+use channelkeeper::engine::{Change, Engine};
+use channelkeeper::model::channel::Spec;
+use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
+use channelkeeper::model::exchange::Request;
+use channelkeeper::model::time::{Timestamp, after};
+use channelkeeper::model::version::ApiVersion;
+use channelkeeper::simulator::{Knobs, Org, Reply, Zoho};
+use channelkeeper::store::Store;
+
+use crate::world::{BEGINS, account, pause, spec};
+
+#[tokio::test(start_paused = true)]
+async fn each_account_is_served_by_one_and_those_of_a_killed_machine_by_the_other_within_15_s() {
+    let mut sites = Sites::with(["one", "two"]).await;
+    let of_one = sites.held("one");
+    assert!(!of_one.is_empty() && of_one.len() < ACCOUNTS.len(), "{of_one:?}");
+    sites.kill("one").await;
+    let killed = sites.clock.now();
+    sites.until_all_are_served_by("two", Duration::from_secs(15)).await;
+    pause(LIFE + LIFE / 2).await;
+    sites.nothing_lapsed();
+    for name in ACCOUNTS {
+        let writers = sites.writers(name);
+        let wanted = if of_one.contains(name) { vec!["one", "two"] } else { vec!["two"] };
+        assert_eq!(writers, wanted, "{name}");
+        assert_eq!(sites.committers(name), wanted, "{name}");
+    }
+    let late = sites.writes().into_iter().filter(|write| write.by == "one" && write.at > killed);
+    assert_eq!(late.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_stopped_gives_its_accounts_away_before_it_ends() {
+    let mut sites = Sites::with(["one", "two"]).await;
+    sites.stop("one").await;
+    let members = sites.engine.entries().into_iter();
+    let members = members.filter(|entry| entry.key.starts_with("channelkeeper/test/members/"));
+    assert_eq!(members.count(), 1, "it has left");
+    sites.until_all_are_served_by("two", Duration::from_secs(3)).await;
+    sites.nothing_lapsed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_cut_from_the_engine_writes_nothing_and_serves_again_when_it_is_back() {
+    let sites = Sites::with(["one", "two"]).await;
+    let before = sites.held("one");
+    sites.machine("one").handle.set_cut(true);
+    let cut = sites.clock.now();
+    sites.until_all_are_served_by("two", Duration::from_secs(15)).await;
+    let state = sites.machine("one").links.overview.borrow().cluster.clone().unwrap();
+    assert!(!state.is_active, "{state:?}");
+    assert!(state.unreachable.is_some(), "{state:?}");
+    pause(LIFE / 2 + LIFE / 8).await;
+    let late = sites.writes().into_iter().filter(|write| write.by == "one");
+    assert_eq!(late.filter(|write| write.at > after(cut, LEASH)).count(), 0);
+    sites.machine("one").handle.set_cut(false);
+    pause(Duration::from_secs(60)).await;
+    assert_eq!(sites.held("one"), before);
+    sites.each_is_held_by_one();
+    sites.nothing_lapsed();
+}
+
+/// Two machines with what they share.
+struct Sites {
+    clock: Arc<VirtualClock>,
+    begun: Timestamp,
+    zoho: Arc<Mutex<Zoho>>,
+    engine: SimulatedEngine,
+    desired: Desired,
+    writes: Arc<Mutex<Vec<Write>>>,
+    /// Who committed for which account, by the number of its handle.
+    commits: Arc<Mutex<Vec<(String, usize)>>>,
+    machines: BTreeMap<&'static str, Machine>,
+    names: Vec<&'static str>,
+}
+
+struct Machine {
+    handle: Arc<SimulatedHandle>,
+    links: Links,
+    stop: Stop,
+    tasks: Tasks,
+    _dir: tempfile::TempDir,
+}
+
+/// A request that changes something of an account.
+#[derive(Clone, Debug)]
+struct Write {
+    by: &'static str,
+    account: String,
+    at: Timestamp,
+}
+
+impl Sites {
+    /// They run, and each account has its machine.
+    async fn with(names: [&'static str; 2]) -> Sites {
+        let begun: Timestamp = BEGINS.parse().unwrap();
+        let mut zoho = Zoho::new(Knobs::default());
+        let settings = Settings { audit: "0 0 * * * *".to_owned(), ..Settings::default() };
+        let mut desired = Desired { settings, accounts: BTreeMap::new() };
+        for name in ACCOUNTS {
+            let org = Org::new(name);
+            let account = account(name, ApiVersion::V8, &org);
+            let of_a_life = |channel| Spec { lifetime: LIFE, ..spec(name, channel, EVENTS) };
+            let specs = ["deals", "leads"].map(of_a_life);
+            let specs = specs.into_iter().map(|spec| (spec.id, Arc::new(spec))).collect();
+            let name = account.name.clone();
+            desired.accounts.insert(name, AccountDesired::new(account, specs));
+            zoho.add_org(org);
+        }
+        let engine = SimulatedEngine::new();
+        let commits: Arc<Mutex<Vec<(String, usize)>>> = Arc::default();
+        let seen = commits.clone();
+        engine.witness(move |applied| {
+            let keys = applied.changes.iter().map(|change| match change {
+                Change::Put(key, _) | Change::Delete(key) => key,
+            });
+            let states = keys.filter_map(|key| key.strip_prefix("channelkeeper/test/accounts/"));
+            seen.lock().unwrap().extend(states.map(|name| (name.to_owned(), applied.by)));
+        });
+        let mut sites = Sites {
+            clock: Arc::new(VirtualClock::new(begun, 1)),
+            begun,
+            zoho: Arc::new(Mutex::new(zoho)),
+            engine,
+            desired,
+            writes: Arc::default(),
+            commits,
+            machines: BTreeMap::new(),
+            names: names.to_vec(),
+        };
+        for name in names {
+            sites.start(name);
+        }
+        pause(Duration::from_secs(60)).await;
+        sites.each_is_held_by_one();
+        sites
+    }
+
+    fn start(&mut self, name: &'static str) {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let handle = Arc::new(self.engine.handle(clock.clone()));
+        let engine: Arc<dyn Engine> = handle.clone();
+        let store = Store::open(dir.path(), clock.now()).unwrap().store.going_on().holding();
+        let store = member::shared(store, engine.clone(), "test");
+        let notes = dir.path().join("cluster");
+        let joining = Joining { cluster: "test".to_owned(), node: Some(name.to_owned()), notes };
+        let member = Member::new(joining, engine, clock.clone()).unwrap();
+        let road = Track { by: name, writes: self.writes.clone() };
+        let carrier = Carrier::new(self.zoho.clone(), clock.clone(), TIMEOUT, Arc::new(road));
+        let carriers = Carriers::all(Arc::new(carrier));
+        let given = PartsGiven::new(self.desired.clone(), store, clock, carriers);
+        let given = PartsGiven { leash: Some(member.leash()), ..given };
+        let parts = assemble(given, Host::Daemon).unwrap();
+        let (links, stop) = (parts.links.clone(), Stop::default());
+        let member = member.tasks(&links, &parts.means, &stop);
+        let tasks = Tasks::spawn(parts.tasks(&stop).into_iter().chain(member));
+        self.machines.insert(name, Machine { handle, links, stop, tasks, _dir: dir });
+    }
+
+    async fn kill(&mut self, name: &str) {
+        let machine = self.machines.remove(name).unwrap();
+        machine.tasks.dropped().await.unwrap();
+    }
+
+    async fn stop(&mut self, name: &str) {
+        let mut machine = self.machines.remove(name).unwrap();
+        machine.stop.asked.cancel();
+        machine.tasks.joined().await.unwrap();
+    }
+
+    fn machine(&self, name: &str) -> &Machine {
+        &self.machines[name]
+    }
+
+    /// The accounts that a machine serves.
+    fn held(&self, name: &str) -> BTreeSet<String> {
+        let fleet = self.machine(name).links.fleet.borrow().clone();
+        fleet.subjects.keys().map(ToString::to_string).collect()
+    }
+
+    fn each_is_held_by_one(&self) {
+        let held = self.machines.keys().flat_map(|name| self.held(name));
+        let mut held: Vec<String> = held.collect();
+        held.sort();
+        assert_eq!(held, ACCOUNTS);
+    }
+
+    /// A machine has looked at each account.
+    async fn until_all_are_served_by(&self, name: &str, within: Duration) {
+        let overview = &self.machine(name).links.overview;
+        let begun = self.clock.boot();
+        loop {
+            let looked_at = overview.borrow().accounts.values().flatten().count();
+            if looked_at == ACCOUNTS.len() {
+                return;
+            }
+            let waited = self.clock.boot().saturating_sub(begun);
+            assert!(waited <= within, "{looked_at} accounts are served after {waited:?}");
+            pause(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn writes(&self) -> Vec<Write> {
+        self.writes.lock().unwrap().clone()
+    }
+
+    /// Who wrote at Zoho for this account, in order.
+    fn writers(&self, account: &str) -> Vec<&'static str> {
+        let of_it = self.writes().into_iter().filter(|write| write.account == account);
+        let mut writers: Vec<&'static str> = of_it.map(|write| write.by).collect();
+        writers.dedup();
+        writers
+    }
+
+    /// Who wrote into the engine for this account, in order.
+    fn committers(&self, account: &str) -> Vec<&'static str> {
+        let commits = self.commits.lock().unwrap();
+        let of_it = commits.iter().filter(|(name, _)| name == account);
+        let mut committers: Vec<&'static str> =
+            of_it.map(|(_, number)| self.names[*number]).collect();
+        committers.dedup();
+        committers
+    }
+
+    /// Each channel was covered from its first minute on, by Zoho's own truth.
+    fn nothing_lapsed(&self) {
+        let mut at = after(self.begun, Duration::from_secs(60));
+        let zoho = self.zoho.lock().unwrap();
+        let truths = ACCOUNTS.map(|name| (name, zoho.truth(name)));
+        while at < self.clock.now() {
+            for (name, truth) in &truths {
+                let covered: BTreeSet<&str> = truth
+                    .iter()
+                    .filter(|covered| covered.contains(at))
+                    .map(|covered| covered.channel.as_str())
+                    .collect();
+                assert_eq!(covered.len(), 2, "{name} at {at}");
+            }
+            at = after(at, Duration::from_secs(60));
+        }
+    }
+}
+
+/// The road of one machine, which notes what it writes.
+struct Track {
+    by: &'static str,
+    writes: Arc<Mutex<Vec<Write>>>,
+}
+
+impl Road for Track {
+    fn answered<'a>(&'a self, request: &'a Request, _: &'a Reply, at: Timestamp) -> Halt<'a> {
+        let body = String::from_utf8_lossy(&request.body);
+        let is_of = |name: &&str| body.contains(&format!("hooks.example.com/{name}/"));
+        if let Some(account) = ACCOUNTS.into_iter().find(is_of) {
+            let account = account.to_owned();
+            self.writes.lock().unwrap().push(Write { by: self.by, account, at });
+        }
+        Box::pin(std::future::ready(()))
+    }
+}
+
+const ACCOUNTS: [&str; 8] = ["ash", "birch", "cedar", "elm", "fir", "maple", "oak", "pine"];
+const EVENTS: &[&str] = &["Deals.create"];
+/// How long a channel lives that is not renewed.
+const LIFE: Duration = Duration::from_secs(2 * 3600);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// A beat lets a machine write for no longer.
+const LEASH: Duration = Duration::from_secs(8);
