@@ -103,7 +103,7 @@ pub fn assemble(given: PartsGiven, host: Host) -> Result<Parts, StoreError> {
     let means = Means { store: store.clone(), transport: timed.clone(), clock: clock.clone() };
     let fleet = Arc::new(Fleet::new(desired, unusable, &means, None)?);
     let overview = Overview { store_moved_aside, ..Overview::starting(clock.now(), config) };
-    let setup = Setup { fleet, store, clock, overview, timed: timed.clone(), observer };
+    let setup = Setup { fleet, store, clock, overview, window: timed.window().clone(), observer };
     let (scheduler, links) = match host {
         Host::Daemon => Scheduler::new(setup),
         Host::Command => Scheduler::on_demand(setup),

@@ -79,7 +79,7 @@ impl Backfill {
         receivers: Arc<dyn Transport>,
         store: Store,
     ) -> Backfill {
-        let Links { wakes, overview, fleet, asked, pulse: _ } = links.clone();
+        let Links { wakes, overview, fleet, asked, pulse: _, window: _ } = links.clone();
         let left_alone = Arc::default();
         Backfill { wakes, overview, fleet, asked, clock, receivers, store, left_alone }
     }

@@ -213,7 +213,8 @@ impl Verb for PlanRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<PlansView, VerbError> {
-        actions::plan_views(&desk.read().await?, &desk.store, &self.0).await
+        let window = &desk.links.window;
+        actions::plan_views(&desk.read().await?, &desk.store, &self.0, window).await
     }
 }
 
@@ -237,18 +238,19 @@ impl Verb for ApplyRequest {
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
         let ApplyRequest { which, allow_removals, accept_vanished, plan } = self;
+        let (store, window) = (&desk.store, &desk.links.window);
         if let Some(wanted) = &plan {
-            actions::expect_plan(&desk.read().await?, &desk.store, &which, wanted).await?;
+            actions::expect_plan(&desk.read().await?, store, &which, window, wanted).await?;
         }
         // The passes that a reload leads to are heard as well.
         let heard = desk.listen().await?;
         let emptied = if allow_removals { Emptied::Allowed } else { Emptied::Refused };
         desk.reload(emptied).await?;
         if allow_removals {
-            actions::allow_removals(&desk.fleet(), &desk.store, &which).await?;
+            actions::allow_removals(&desk.fleet(), store, &which, window).await?;
         }
         if accept_vanished {
-            actions::accept_vanished(&desk.fleet(), &desk.store, &which).await?;
+            actions::accept_vanished(&desk.fleet(), store, &which, window).await?;
         }
         desk.passes("apply", &which, &heard).await
     }

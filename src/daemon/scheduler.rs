@@ -37,7 +37,7 @@ use crate::reconcile::report::AccountReport;
 use crate::reconcile::subject::Subject;
 use crate::store::{HELD_MAX, Store, StoreError};
 use crate::telemetry::{self, LostLines};
-use crate::zoho::timed::Timed;
+use crate::zoho::window::Window;
 
 use super::fleet::Fleet;
 use super::queue::{Queue, Wait};
@@ -201,7 +201,7 @@ pub struct Setup {
     /// The overview at the start, with the state of the config and of the store.
     pub overview: Overview,
     /// How many accounts may be served at once, as the calls so far went.
-    pub(crate) timed: Arc<Timed>,
+    pub window: Arc<Window>,
     /// Told each report, for a narrator; passes wait for it.
     pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
 }
@@ -218,7 +218,7 @@ pub struct Scheduler {
     inbox: mpsc::Receiver<Message>,
     pulse: Pulse,
     watchdog: Option<Watchdog>,
-    timed: Arc<Timed>,
+    window: Arc<Window>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     listeners: Vec<Weak<PassReports>>,
     /// True when passes are made that nobody asked for.
@@ -243,6 +243,8 @@ pub struct Links {
     pub asked: Arc<Notify>,
     /// The pulse of the loop: it tells if the loop turns.
     pub pulse: Pulse,
+    /// How many accounts may be served at once.
+    pub window: Arc<Window>,
 }
 
 /// A pass died.
@@ -322,7 +324,7 @@ impl Scheduler {
     }
 
     fn at_rest(setup: Setup) -> (Scheduler, mpsc::Sender<Message>) {
-        let Setup { fleet, store, clock, overview, timed, observer } = setup;
+        let Setup { fleet, store, clock, overview, window, observer } = setup;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let last_look = (clock.now(), clock.elapsed());
         let last_mend = clock.elapsed();
@@ -337,7 +339,7 @@ impl Scheduler {
             inbox,
             pulse: Pulse::default(),
             watchdog: None,
-            timed,
+            window,
             observer,
             listeners: Vec::new(),
             is_holding: false,
@@ -356,6 +358,7 @@ impl Scheduler {
             fleet: self.fleet.subscribe(),
             asked: Arc::default(),
             pulse: self.pulse.clone(),
+            window: self.window.clone(),
         }
     }
 
@@ -381,13 +384,13 @@ impl Scheduler {
             }
             self.start_due(&cancelled);
             let (clock, length) = (self.clock.clone(), self.sleep_length());
-            let timed = self.timed.clone();
+            let window = self.window.clone();
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
                 Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => self.ended(ended).await?,
                 Some(message) = self.inbox.recv() => self.told(message),
-                () = timed.window_grown() => {}
+                () = window.grown() => {}
                 () = clock.sleep(length) => {}
             }
         }
@@ -441,7 +444,7 @@ impl Scheduler {
 
     /// How many accounts are served at once: as many as the way bears and the operator allows.
     fn at_once(&self) -> usize {
-        self.passes_max().min(self.timed.window())
+        self.passes_max().min(self.window.size())
     }
 
     fn passes_max(&self) -> usize {
@@ -463,7 +466,7 @@ impl Scheduler {
     fn start_due(&mut self, cancelled: &CancellationToken) {
         let now = self.clock.now();
         while self.has_room(now) {
-            let Some(account) = self.queue.take(now) else { return };
+            let Some(account) = self.queue.take(now) else { break };
             let subject = self.fleet.borrow().subjects.get(&account).cloned();
             let (Some(slot), Some(subject)) = (self.slots.get_mut(&account), subject) else {
                 continue;
@@ -478,6 +481,7 @@ impl Scheduler {
                 (account, report)
             });
         }
+        self.window.has_passes(self.passes.len());
     }
 
     async fn ended(

@@ -18,7 +18,8 @@
 //! - `bounds`: how much one look may take;
 //! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
-//! - `timed`: how long that took, for the metrics.
+//! - `timed`: how long that took, for the metrics;
+//! - [`window`]: how many accounts may be served at once.
 //!
 //! Deliberately absent: any decision. `plan` decides if a channel should be written, and
 //! `reconcile` decides the meaning of a failure for the account.
@@ -36,7 +37,7 @@ mod time;
 pub(crate) mod timed;
 pub mod transport;
 pub mod veil;
-mod window;
+pub mod window;
 pub mod wire;
 
 #[cfg(test)]
