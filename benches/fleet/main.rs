@@ -45,7 +45,7 @@ struct Args {
     #[arg(long, default_value_t = 50)]
     channels: usize,
     /// The most accounts at once
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 1024)]
     passes_max: usize,
     /// How far away Zoho is: each answer comes so much later
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]

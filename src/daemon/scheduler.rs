@@ -214,6 +214,8 @@ pub struct Scheduler {
     slots: BTreeMap<AccountName, Slot>,
     queue: Queue,
     passes: JoinSet<(AccountName, Result<AccountReport, StoreError>)>,
+    /// How many channels the passes under way are about.
+    channels: usize,
     overview: watch::Sender<Arc<Overview>>,
     inbox: mpsc::Receiver<Message>,
     pulse: Pulse,
@@ -263,6 +265,8 @@ struct Slot {
     planned_at: Option<Timestamp>,
     why: String,
     running: bool,
+    /// How many channels the pass that runs is about.
+    channels: usize,
     /// A wake that came while a pass ran.
     again: Option<String>,
     /// Waiting for the end of the next pass to begin.
@@ -335,6 +339,7 @@ impl Scheduler {
             slots: BTreeMap::new(),
             queue: Queue::default(),
             passes: JoinSet::new(),
+            channels: 0,
             overview: watch::Sender::new(Arc::new(overview)),
             inbox,
             pulse: Pulse::default(),
@@ -431,7 +436,7 @@ impl Scheduler {
     /// Until the next account is due that there is room for. Without any, the end of a pass wakes.
     fn sleep_length(&self) -> Duration {
         let under_way = self.passes.len();
-        let next = if under_way < self.at_once() {
+        let next = if self.has_places() {
             self.queue.first_due()
         } else if under_way < self.emergencies_max() {
             self.queue.next_emergency()
@@ -454,8 +459,13 @@ impl Scheduler {
     /// True when the next account may have its pass. An emergency waits for no room.
     fn has_room(&mut self, now: Timestamp) -> bool {
         let under_way = self.passes.len();
-        under_way < self.at_once()
-            || under_way < self.emergencies_max() && self.queue.has_emergency(now)
+        self.has_places() || under_way < self.emergencies_max() && self.queue.has_emergency(now)
+    }
+
+    /// True when an account without an emergency may have its pass: a pass holds what was read of
+    /// all channels of its account in memory.
+    fn has_places(&self) -> bool {
+        self.passes.len() < self.at_once() && self.channels < CHANNELS_AT_ONCE
     }
 
     /// How many accounts are served at once, so that an emergency is begun beside them.
@@ -473,6 +483,8 @@ impl Scheduler {
             };
             slot.due = None;
             slot.running = true;
+            slot.channels = subject.desired.specs.len();
+            self.channels += slot.channels;
             slot.served = std::mem::take(&mut slot.waiting);
             let why = std::mem::replace(&mut slot.why, "timer".to_owned());
             let (store, cancelled) = (self.store.clone(), cancelled.clone());
@@ -489,6 +501,9 @@ impl Scheduler {
         ended: Result<(AccountName, Result<AccountReport, StoreError>), tokio::task::JoinError>,
     ) -> Result<(), PassDied> {
         let (account, result) = ended.map_err(PassDied)?;
+        if let Some(slot) = self.slots.get_mut(&account) {
+            self.channels -= std::mem::take(&mut slot.channels);
+        }
         let now = self.clock.now();
         let wants_more = result.as_ref().is_ok_and(wants_more);
         let next = match result {
@@ -850,6 +865,9 @@ const INBOX_MAX: usize = 64;
 const SOON: Duration = Duration::from_secs(2);
 /// Further passes that whoever waits until an account is settled waits for.
 const ROUNDS_MAX: u8 = 3;
+/// Channels of passes under way, beyond which none is begun but for an emergency: each of them takes
+/// some kB until its pass has ended.
+const CHANNELS_AT_ONCE: usize = 10_000;
 /// Passes beyond the operator's limit that only an account with an emergency gets.
 const SPARED: usize = 8;
 const STORE_RETRY: Duration = Duration::from_secs(30);

@@ -109,7 +109,7 @@ impl WindowState {
 }
 
 /// The size at the start.
-const START: usize = 32;
+const START: usize = 128;
 /// The least: so many are served in any trouble, which is no load for anybody.
 const MIN: usize = 8;
 /// By how much it grows once it has met trouble.
@@ -163,11 +163,11 @@ mod tests {
     #[test]
     fn passes_go_first_and_whoever_looks_beside_them_has_the_rest_or_one() {
         let window = Window::default();
-        assert_eq!((window.left(100), window.left(10)), (START, 10));
+        assert_eq!((window.left(1000), window.left(10)), (START, 10));
         window.has_passes(START - 2);
-        assert_eq!((window.left(100), window.left(10)), (2, 1));
+        assert_eq!((window.left(1000), window.left(10)), (2, 1));
         window.has_passes(2 * START);
-        assert_eq!(window.left(100), 1);
+        assert_eq!(window.left(1000), 1);
     }
 
     #[test]

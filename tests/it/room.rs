@@ -101,12 +101,26 @@ fn at_once(trace: &[String], what: &str) -> Vec<usize> {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_place_is_begun_as_soon_as_the_window_grows() {
-    let mut world = accounts(40);
+    let mut world = accounts(160);
     // No pass ends: only the tokens' answers say that the way bears more.
     world.zoho().add_fault(Rule::always(Fault::HangBefore));
     world.start();
     world.pass_time(SECOND).await;
-    assert_eq!(at_once(&world.trace(), " POST /oauth/"), [32, 8]);
+    assert_eq!(at_once(&world.trace(), " POST /oauth/"), [128, 32]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_under_way_are_about_no_more_channels_than_fit_in_memory_and_one_account_more() {
+    let mut world = accounts(4);
+    for account in ["a0", "a1", "a2", "a3"] {
+        for number in 0..5_000 {
+            world.declare(account, &format!("deals-{number}"), &["Deals.all"]);
+        }
+    }
+    world.zoho().add_fault(Rule::always(Fault::HangBefore));
+    world.start();
+    world.pass_time(SECOND).await;
+    assert_eq!(at_once(&world.trace(), " POST /oauth/"), [2]);
 }
 
 #[tokio::test(start_paused = true)]
