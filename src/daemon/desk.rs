@@ -390,7 +390,7 @@ impl Desk {
         Ok(chosen.keys().filter_map(of_account).collect())
     }
 
-    /// The overview. An account that nobody has looked at for a command is shown as remembered.
+    /// The overview. A command shows accounts as they are remembered: it looks at none for this.
     fn overview(&self) -> Result<Arc<Overview>, StoreError> {
         let mut overview = self.links.overview.borrow().clone();
         if self.host == Host::Daemon {
@@ -405,8 +405,6 @@ impl Desk {
             let standing = Standing::of(&self.store.recoveries(name)?);
             recoveries.insert(name.clone(), standing);
         }
-        let looked_at = overview.accounts.iter().filter(|(_, report)| report.is_some());
-        remembered.extend(looked_at.map(|(name, report)| (name.clone(), report.clone())));
         let shown = Arc::make_mut(&mut overview);
         (shown.accounts, shown.recoveries) = (remembered, recoveries);
         Ok(overview)
