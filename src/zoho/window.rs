@@ -2,7 +2,7 @@
 //!
 //! Zoho's own limits are an org's, and one account is never asked two things at once. So only what
 //! all accounts share bounds how many of them are served side by side: addresses, connections,
-//! memory. The window begins at [`START`] and doubles for as long as calls come through. When a
+//! memory. The window begins at `START` and doubles for as long as calls come through. When a
 //! tenth of a window's calls come to nothing on the way (no connection, no reply, 429), it is
 //! halved, and grows by a little from then on. Refusals and failures that an account is answered
 //! with say nothing about the way, and an account in trouble of its own is less than a tenth.
