@@ -28,7 +28,7 @@ pub(super) enum PassTree {
     Tokens,
 }
 
-/// What waits, shared by all clones of a store.
+/// The entries that wait, shared by all clones of a store.
 #[derive(Clone, Default)]
 pub(super) struct Unwritten(Arc<Shared>);
 
