@@ -11,7 +11,7 @@ use anyhow::Context;
 use channelkeeper::clock::Pace;
 
 use super::Args;
-use super::process::Process;
+use super::process::{Descriptors, Process};
 use super::world::{Place, World};
 
 /// A daemon that runs; it is killed when this is dropped.
@@ -21,6 +21,9 @@ pub(crate) struct Daemon {
     pub(crate) said: Arc<Said>,
     /// When it was started, by the world's monotonic clock.
     pub(crate) begun: Duration,
+    /// The most that it was seen to have open.
+    pub(crate) descriptors: Descriptors,
+    checks: u32,
 }
 
 /// The facts that its log tells.
@@ -60,7 +63,8 @@ impl Daemon {
         let log = BufReader::new(child.stderr.take().context("it has no log")?);
         let (hears, keep) = (said.clone(), place.file("log"));
         std::thread::spawn(move || hears.hear(log, &keep));
-        Ok(Daemon { process: Process(child.id()), child, said, begun })
+        let process = Process(child.id());
+        Ok(Daemon { process, child, said, begun, descriptors: Descriptors::default(), checks: 0 })
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -70,7 +74,14 @@ impl Daemon {
     /// Fails when it has ended.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
-            None => Ok(()),
+            None => {
+                // To count thousands of them takes a while.
+                if self.checks.is_multiple_of(COUNTED_EVERY) {
+                    self.descriptors = self.descriptors.max(self.process.descriptors()?);
+                }
+                self.checks += 1;
+                Ok(())
+            }
             Some(status) => {
                 // A thread of its own hears what it says at the very end.
                 let last = self.said.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -119,6 +130,9 @@ impl Said {
         }
     }
 }
+
+/// Checks from one count of the descriptors to the next.
+const COUNTED_EVERY: u32 = 10;
 
 pub(crate) fn elapsed(world: &World) -> Duration {
     channelkeeper::clock::Clock::elapsed(&world.clock)

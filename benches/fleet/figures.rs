@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::baseline::Raw;
-use super::process::Taken;
+use super::process::{Descriptors, Taken};
 use super::script::Renewals;
 
 /// All phases at one size.
@@ -29,6 +29,7 @@ pub(crate) struct Measured {
     pub(crate) taken: Taken,
     pub(crate) peak: u64,
     pub(crate) resident: u64,
+    pub(crate) descriptors: Descriptors,
     pub(crate) store: u64,
     pub(crate) store_grown: Option<i64>,
     /// Bytes of log.
@@ -116,6 +117,8 @@ impl Measured {
                 bytes(self.resident)
             ),
         );
+        let Descriptors { all, sockets } = self.descriptors;
+        line("open at most", format!("{all} descriptors, {sockets} of them sockets"));
         let grown = self
             .store_grown
             .map(|grown| format!(", {grown:+} bytes in this phase"))

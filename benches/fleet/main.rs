@@ -45,7 +45,7 @@ struct Args {
     #[arg(long, default_value_t = 50)]
     channels: usize,
     /// The most accounts at once
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 1024)]
     passes_max: usize,
     /// How far away Zoho is: each answer comes so much later
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
@@ -62,14 +62,24 @@ struct Args {
     /// From one audit to the next, by that clock
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
     audit: Duration,
+    /// How long renewals are watched at twice the speed of the world, in real time; that phase is
+    /// left out when 0
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    close: Duration,
+    /// How long Zoho is down, by the clock at its pace
+    #[arg(long, default_value = "10h", value_parser = humantime::parse_duration)]
+    outage: Duration,
+    /// Calls in a second, of all accounts together, beyond which Zoho answers 429
+    #[arg(long)]
+    calls_per_second_max: Option<usize>,
     /// Records that are recovered beside renewals; that phase is left out when 0
     #[arg(long, default_value_t = 0)]
     backfill: u64,
     /// A size at which every phase is over within a minute or two, for CI
     #[arg(long)]
     small: bool,
-    /// One account of 1 to 10,000 channels, and 1 to 1,000 accounts of 10, with plots into this
-    /// directory
+    /// One account of 1 to 10,000 channels, 1 to 1,000 accounts of 10, and 10 to 1,000 at three
+    /// distances, with plots into this directory
     #[arg(long, value_name = "DIR")]
     sweep: Option<PathBuf>,
     /// The figures as JSON as well

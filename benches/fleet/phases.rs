@@ -1,6 +1,7 @@
 //! The phases of a measurement, in their order.
 
 mod beside;
+mod close;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,9 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Figures> {
     let daemon = bench.idle(daemon).await?;
     daemon.stop()?;
     bench.restart().await?.stop()?;
+    if !args.close.is_zero() {
+        bench.close().await?;
+    }
     if args.days > 0 {
         let (mut daemon, mut pace) = bench.paced(args.speed).await?;
         daemon = bench.steady(daemon, pace).await?;
@@ -121,7 +125,12 @@ impl Bench<'_> {
 
     /// Once more, on a clock at a pace; that is not measured.
     async fn paced(&mut self, speed: u32) -> anyhow::Result<(Daemon, Pace)> {
-        let pace = self.world.run_at(speed);
+        self.paced_after(Duration::ZERO, speed).await
+    }
+
+    /// The same, with a clock that leaps ahead by this first.
+    async fn paced_after(&mut self, leap: Duration, speed: u32) -> anyhow::Result<(Daemon, Pace)> {
+        let pace = self.world.run_at(leap, speed);
         self.write_config(Some(pace))?;
         let mut daemon = Daemon::start(self.args, &self.world, &self.place, Some(pace))?;
         self.wait(&mut daemon, "the first pass at a pace", |_, daemon| daemon.is_ready()).await?;
@@ -225,13 +234,13 @@ impl Bench<'_> {
         (edited, ending)
     }
 
-    /// Zoho is down for ten hours, until everything has half a life again.
+    /// Zoho is down for `--outage`, until everything has half a life again.
     async fn outage(&mut self, mut daemon: Daemon, pace: Pace) -> anyhow::Result<Daemon> {
         daemon.process.forget_peak()?;
         self.world.take_calls();
         let mark = Mark::now(&daemon, &self.world)?;
         self.world.zoho().add_fault(Rule::always(Fault::Unavailable));
-        self.world.clock.sleep(OUTAGE / pace.speed).await;
+        self.world.clock.sleep(self.args.outage / pace.speed).await;
         self.world.end_faults();
         let during = self.world.take_calls();
         let (back, back_at) = (elapsed(&self.world), self.world.now());
@@ -250,7 +259,7 @@ impl Bench<'_> {
         let mut measured = self.measured("outage", &daemon, &mark, &calls)?;
         measured.note(
             "calls of each account in an hour of the outage",
-            &per_hour(during.len(), self.world.accounts),
+            &(during.len() as f64 / self.world.accounts as f64 / hours(self.args.outage)),
         );
         measured.note("channels in their emergency when it ended", &urgent);
         measured.note("emergencies over after", &last.map(|last| last - back).unwrap_or_default());
@@ -311,6 +320,7 @@ impl Bench<'_> {
             taken: process.taken()?.since(mark.taken),
             peak: process.peak()?,
             resident: process.resident()?,
+            descriptors: daemon.descriptors,
             store: self.place.store_size(),
             log: daemon.said.bytes.load(Ordering::Relaxed) - mark.log,
             jumps: daemon.said.jumps.load(Ordering::Relaxed) - mark.jumps,
@@ -356,7 +366,11 @@ fn audit_of(every: Duration, pace: Pace) -> (String, Duration) {
             let seconds = (seconds..=60).find(|seconds| 60 % seconds == 0).unwrap_or(60);
             (format!("*/{} * * * * *", seconds.min(59)), Duration::from_secs(seconds))
         }
-        _ => ("0 * * * * *".to_owned(), Duration::from_secs(60)),
+        _ => {
+            let minutes = (seconds / 60).min(30);
+            let minutes = (minutes..=30).find(|minutes| 60 % minutes == 0).unwrap_or(30);
+            (format!("0 */{minutes} * * * *"), Duration::from_secs(60 * minutes))
+        }
     }
 }
 
@@ -386,13 +400,12 @@ fn waits(calls: &[Call], of: &BTreeSet<i64>) -> Duration {
     longest
 }
 
-fn per_hour(calls: usize, accounts: usize) -> f64 {
-    calls as f64 / accounts as f64 / (OUTAGE.as_secs_f64() / HOUR.as_secs_f64())
+fn hours(length: Duration) -> f64 {
+    length.as_secs_f64() / HOUR.as_secs_f64()
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const OUTAGE: Duration = Duration::from_secs(10 * 3600);
 /// A call that is under way when a phase ends is over after this.
 const SETTLE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -1,5 +1,5 @@
 //! A sweep over sizes, as plots: CPU, memory, calls and lateness against channels, and against
-//! accounts.
+//! accounts; and starts and restarts at three distances from Zoho, a line for each.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,8 +9,8 @@ use super::Args;
 use super::figures::Figures;
 use super::phases;
 
-/// Measures every size and draws two files into `folder`: `fleet-channels.svg` and
-/// `fleet-accounts.svg`.
+/// Measures every size and draws three files into `folder`: `fleet-channels.svg`,
+/// `fleet-accounts.svg` and `fleet-distance.svg`.
 pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let series = [
@@ -37,9 +37,35 @@ pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
         for Point { size, values, floor } in &points {
             println!("  {size:>6}  {:.3}  {floor:.3}", values[CALLS]);
         }
-        std::fs::write(folder.join(file), svg(axis, &points))?;
+        let line = Line { name: String::new(), points };
+        std::fs::write(folder.join(file), svg(axis, PANELS, &[line]))?;
     }
-    Ok(())
+    distances(args, folder).await
+}
+
+/// Starts and restarts, near and far.
+async fn distances(args: &Args, folder: &Path) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for rtt in [0, 50, 250].map(Duration::from_millis) {
+        let mut points = Vec::new();
+        for accounts in [10, 100, 1_000] {
+            let (channels, days, idle) = (10, 0, Duration::ZERO);
+            let of_size = Args { accounts, channels, days, idle, rtt, ..args.clone() };
+            let figures = phases::measure(&of_size).await?;
+            println!("{}", figures.to_text());
+            points.push(Point::at_distance(&figures));
+        }
+        lines.push(Line { name: format!("{} ms", rtt.as_millis()), points });
+    }
+    let drawn = svg("accounts of ten channels", STARTS, &lines);
+    Ok(std::fs::write(folder.join("fleet-distance.svg"), drawn)?)
+}
+
+/// One line of each panel.
+struct Line {
+    /// Nothing when it is the only one.
+    name: String,
+    points: Vec<Point>,
 }
 
 /// The plotted values of one size.
@@ -76,9 +102,28 @@ impl Point {
     }
 }
 
+impl Point {
+    fn at_distance(figures: &Figures) -> Point {
+        let of = |name| figures.phase(name).cloned().unwrap_or_default();
+        let (cold, restart) = (of("cold start"), of("restart"));
+        let raw = cold.baseline.map_or(Duration::ZERO, |raw| raw.wall);
+        Point {
+            size: figures.accounts as f64,
+            values: [
+                cold.real.as_secs_f64(),
+                restart.real.as_secs_f64(),
+                cold.real.as_secs_f64() / raw.as_secs_f64().max(SMALLEST),
+                cold.peak.max(restart.peak) as f64 / 1e6,
+            ],
+            floor: 0.0,
+        }
+    }
+}
+
 /// Four panels, both axes of each logarithmic.
-fn svg(axis: &str, points: &[Point]) -> String {
-    let panels: String = (0..PANELS.len()).map(|place| panel(place, axis, points)).collect();
+fn svg(axis: &str, titles: [&str; 4], lines: &[Line]) -> String {
+    let panels: String =
+        titles.iter().enumerate().map(|(place, title)| panel(place, title, axis, lines)).collect();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{panels}</svg>\n",
@@ -87,17 +132,18 @@ fn svg(axis: &str, points: &[Point]) -> String {
     )
 }
 
-fn panel(place: usize, axis: &str, points: &[Point]) -> String {
+fn panel(place: usize, title: &str, axis: &str, lines: &[Line]) -> String {
     let (left, top) = ((place % 2) as f64 * WIDTH, (place / 2) as f64 * HEIGHT);
     let value = |point: &Point| point.values[place].max(SMALLEST);
-    let scale_x =
-        Scale::over(points.iter().map(|point| point.size), left + MARGIN, left + WIDTH - 20.0);
-    let scale_y = Scale::over(points.iter().map(value), top + HEIGHT - MARGIN, top + 30.0);
+    let points = lines.iter().flat_map(|line| &line.points);
+    let sizes = points.clone().map(|point| point.size);
+    let scale_x = Scale::over(sizes, left + MARGIN, left + WIDTH - 20.0);
+    let scale_y = Scale::over(points.map(value), top + HEIGHT - MARGIN, top + 30.0);
     let mut text = format!(
         "<text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>\n",
         left + MARGIN,
         top + 18.0,
-        PANELS[place]
+        title
     );
     let mut add = |more: String| {
         // Writing to a String cannot fail.
@@ -127,18 +173,27 @@ fn panel(place: usize, axis: &str, points: &[Point]) -> String {
     }
     let (middle, below) = (left + (WIDTH + MARGIN) / 2.0, bottom + 30.0);
     add(format!("<text x=\"{middle:.1}\" y=\"{below:.1}\" text-anchor=\"middle\">{axis}</text>"));
-    let spots = points
-        .iter()
-        .map(|point| (scale_x.at(point.size), scale_y.at(value(point)), point.values[place]));
-    let line: Vec<String> = spots.clone().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
-    add(format!(
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"#06c\" stroke-width=\"2\"/>",
-        line.join(" ")
-    ));
-    for (x, y, value) in spots {
+    for (Line { name, points }, colour) in lines.iter().zip(COLOURS) {
+        let mut spots = points
+            .iter()
+            .map(|point| (scale_x.at(point.size), scale_y.at(value(point)), point.values[place]));
+        let line: Vec<String> = spots.clone().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
         add(format!(
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"#06c\"><title>{value:.3}</title></circle>"
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            line.join(" ")
         ));
+        for (x, y, value) in spots.clone() {
+            add(format!(
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"><title>{value:.3}</title></circle>"
+            ));
+        }
+        if let Some((x, y, _)) = spots.next_back() {
+            add(format!(
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>",
+                x - 6.0,
+                y - 6.0
+            ));
+        }
     }
     text
 }
@@ -176,6 +231,14 @@ const PANELS: [&str; 4] = [
     "calls for a channel in a day",
     "lateness of renewals (p99), in ms of real time",
 ];
+const STARTS: [&str; 4] = [
+    "cold start, in seconds",
+    "restart, in seconds",
+    "cold start, in times the baseline",
+    "most memory, in MB",
+];
+/// Near, farther, far.
+const COLOURS: [&str; 3] = ["#06c", "#c60", "#090"];
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 260.0;

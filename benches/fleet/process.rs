@@ -23,6 +23,13 @@ pub(crate) struct Taken {
     pub(crate) wakeups: u64,
 }
 
+/// Descriptors that a process has open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Descriptors {
+    pub(crate) all: usize,
+    pub(crate) sockets: usize,
+}
+
 impl Taken {
     /// The cost since then.
     pub(crate) fn since(self, earlier: Taken) -> Taken {
@@ -59,6 +66,18 @@ impl Process {
     /// Counts the peak anew.
     pub(crate) fn forget_peak(self) -> anyhow::Result<()> {
         std::fs::write(self.file("clear_refs"), "5").context("the peak of memory cannot be reset")
+    }
+
+    /// How many descriptors it has open, and how many of them are sockets.
+    pub(crate) fn descriptors(self) -> anyhow::Result<Descriptors> {
+        let mut open = Descriptors::default();
+        for entry in std::fs::read_dir(self.file("fd"))? {
+            // One may have been closed since it was listed.
+            let Ok(leads_to) = std::fs::read_link(entry?.path()) else { continue };
+            open.all += 1;
+            open.sockets += usize::from(leads_to.to_string_lossy().starts_with("socket:"));
+        }
+        Ok(open)
     }
 
     /// From `/proc/PID/stat`, behind the name, which may hold anything.

@@ -49,7 +49,7 @@ impl World {
     /// requests of another day.
     pub(crate) async fn new(args: &Args, at: Option<Timestamp>) -> anyhow::Result<World> {
         let knobs = match at {
-            None => Knobs::default(),
+            None => Knobs { calls_per_second_max: args.calls_per_second_max, ..Knobs::default() },
             Some(_) => Knobs {
                 past_expiry: PastExpiry::OneHour,
                 tokens_in_ten_minutes: usize::MAX,
@@ -110,11 +110,11 @@ impl World {
         shown(*lock(&self.shows), &self.clock)
     }
 
-    /// Lets its clock run so fast from here on.
-    pub(crate) fn run_at(&self, speed: u32) -> Pace {
+    /// Lets its clock leap ahead, and run so fast from there on.
+    pub(crate) fn run_at(&self, leap: Duration, speed: u32) -> Pace {
         let now = self.clock.now();
-        // Begun so long ago, it goes on from what it shows.
-        let ahead = span(now, self.now()) / speed.saturating_sub(1).max(1);
+        // Begun so long ago, it goes on from what it is to show.
+        let ahead = (span(now, self.now()) + leap) / speed.saturating_sub(1).max(1);
         let pace = Pace { speed, since: before(now, ahead) };
         *lock(&self.shows) = Shows::Paced(pace);
         pace

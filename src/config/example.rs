@@ -34,7 +34,7 @@ fn the_example_loads_as_it_stands() {
                 token: None,
             },
             audit: "0 */15 * * * *",
-            passes_max: 512,
+            passes_max: 1024,
             request_timeout: 30s,
             connect_timeout: 10s,
             ca_file: None,

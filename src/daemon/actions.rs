@@ -29,6 +29,7 @@ use crate::reconcile::pass::{explained, preview};
 use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::error::Error as ZohoError;
+use crate::zoho::window::Window;
 
 use super::choose::{Chosen, UnknownName};
 use super::fleet::Fleet;
@@ -100,16 +101,22 @@ pub enum VerbError {
     Stopping,
 }
 
-/// The plans that passes would carry out at this instant, by account.
+/// The plans that passes would carry out at this instant, by account. As many accounts are looked
+/// at as the window has room for beside passes.
 ///
 /// # Errors
 /// When the accounts cannot be chosen, or the store fails.
-pub async fn plans(fleet: &Fleet, store: &Store, which: &Which) -> Result<Vec<Plan>, VerbError> {
+pub async fn plans(
+    fleet: &Fleet,
+    store: &Store,
+    which: &Which,
+    window: &Window,
+) -> Result<Vec<Plan>, VerbError> {
     let mut waiting = fleet.chosen(which)?.into_values();
     let mut looking: JoinSet<Result<Plan, StoreError>> = JoinSet::new();
     let mut plans = Vec::new();
     loop {
-        while looking.len() < fleet.settings.passes_max {
+        while looking.len() < window.left(fleet.settings.passes_max) {
             let Some(subject) = waiting.next() else { break };
             let store = store.clone();
             looking.spawn(async move { preview(&subject, &store).await });
@@ -130,9 +137,10 @@ pub async fn plan_views(
     fleet: &Fleet,
     store: &Store,
     which: &Which,
+    window: &Window,
 ) -> Result<PlansView, VerbError> {
     let audits = f64::from(audits_per_day(&fleet.settings.audit));
-    let plans = plans(fleet, store, which).await?;
+    let plans = plans(fleet, store, which, window).await?;
     let mut shown = PlansView::of(&plans);
     for (view, plan) in shown.accounts.iter_mut().zip(&plans) {
         let Some(subject) = fleet.subjects.get(&plan.account) else { continue };
@@ -159,9 +167,10 @@ pub async fn expect_plan(
     fleet: &Fleet,
     store: &Store,
     which: &Which,
+    window: &Window,
     wanted: &str,
 ) -> Result<(), VerbError> {
-    let made = checksum(&plans(fleet, store, which).await?);
+    let made = checksum(&plans(fleet, store, which, window).await?);
     if made == wanted {
         Ok(())
     } else {
@@ -338,8 +347,13 @@ fn ledgers(
 ///
 /// # Errors
 /// As [`plans`].
-pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Result<(), VerbError> {
-    for plan in plans(fleet, store, which).await? {
+pub async fn allow_removals(
+    fleet: &Fleet,
+    store: &Store,
+    which: &Which,
+    window: &Window,
+) -> Result<(), VerbError> {
+    for plan in plans(fleet, store, which, window).await? {
         let guarded =
             plan.held.iter().filter(|held| matches!(held.cause, Cause::RemovalGuard { .. }));
         let removals: BTreeSet<ChannelId> = guarded.map(|held| held.id).collect();
@@ -354,8 +368,13 @@ pub async fn allow_removals(fleet: &Fleet, store: &Store, which: &Which) -> Resu
 ///
 /// # Errors
 /// As [`plans`].
-pub async fn accept_vanished(fleet: &Fleet, store: &Store, which: &Which) -> Result<(), VerbError> {
-    for plan in plans(fleet, store, which).await? {
+pub async fn accept_vanished(
+    fleet: &Fleet,
+    store: &Store,
+    which: &Which,
+    window: &Window,
+) -> Result<(), VerbError> {
+    for plan in plans(fleet, store, which, window).await? {
         if plan.vanished().is_none() {
             continue;
         }

@@ -117,9 +117,8 @@ pub fn assemble(given: PartsGiven, host: Host) -> Result<Parts, StoreError> {
     let cluster = means.leash.is_some().then(ClusterState::joining);
     let starting = Overview::starting(now, config);
     let overview = Overview { store_moved_aside, cluster, ..starting };
-    let timed_too = timed.clone();
-    let means_too = means.clone();
-    let setup = Setup { fleet, means: means_too, overview, timed: timed_too, observer };
+    let window = timed.window().clone();
+    let setup = Setup { fleet, means: means.clone(), overview, window, observer };
     let (scheduler, links) = match host {
         Host::Daemon => Scheduler::new(setup),
         Host::Command => Scheduler::on_demand(setup),

@@ -79,7 +79,7 @@ impl Backfill {
         receivers: Arc<dyn Transport>,
         store: Store,
     ) -> Backfill {
-        let Links { wakes, overview, fleet, asked, pulse: _ } = links.clone();
+        let Links { wakes, overview, fleet, asked, pulse: _, window: _ } = links.clone();
         let left_alone = Arc::default();
         Backfill { wakes, overview, fleet, asked, clock, receivers, store, left_alone }
     }
@@ -88,7 +88,7 @@ impl Backfill {
     pub(crate) async fn run(mut self, closing: CancellationToken) {
         let turns = async {
             let mut resting = Resting::new();
-            let mut wait = Some(Duration::ZERO);
+            let (mut wait, mut has_rules) = (Some(Duration::ZERO), false);
             loop {
                 let waited = async {
                     match wait {
@@ -104,12 +104,13 @@ impl Backfill {
                     () = self.asked.notified() => resting.clear(),
                     // Passes come in crowds, and no gap of theirs is due for a minute.
                     Ok(()) = self.overview.changed(), if wait.is_none() => {
-                        wait = self.has_rules().then_some(LOOK_AT_CLOCK);
+                        wait = has_rules.then_some(LOOK_AT_CLOCK);
                         continue;
                     }
                     () = waited => {}
                 }
                 let fleet = self.fleet.borrow_and_update().clone();
+                has_rules = fleet.subjects.values().any(|subject| has_rule(subject));
                 wait = self.turn(&fleet, &mut resting).await;
             }
         };
@@ -166,10 +167,6 @@ impl Backfill {
     fn passes(&self) -> BTreeMap<AccountName, u64> {
         let overview = self.overview.borrow();
         overview.tallies.iter().map(|(account, tally)| (account.clone(), tally.passes)).collect()
-    }
-
-    fn has_rules(&self) -> bool {
-        self.fleet.borrow().subjects.values().any(|subject| has_rule(subject))
     }
 
     /// Does `work` of one account for about [`TURN`] at most, until it says how long to wait.

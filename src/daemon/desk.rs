@@ -213,7 +213,8 @@ impl Verb for PlanRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<PlansView, VerbError> {
-        actions::plan_views(&desk.read().await?, &desk.store, &self.0).await
+        let window = &desk.links.window;
+        actions::plan_views(&desk.read().await?, &desk.store, &self.0, window).await
     }
 }
 
@@ -237,18 +238,19 @@ impl Verb for ApplyRequest {
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
         let ApplyRequest { which, allow_removals, accept_vanished, plan } = self;
+        let (store, window) = (&desk.store, &desk.links.window);
         if let Some(wanted) = &plan {
-            actions::expect_plan(&desk.read().await?, &desk.store, &which, wanted).await?;
+            actions::expect_plan(&desk.read().await?, store, &which, window, wanted).await?;
         }
         // The passes that a reload leads to are heard as well.
         let heard = desk.listen().await?;
         let emptied = if allow_removals { Emptied::Allowed } else { Emptied::Refused };
         desk.reload(emptied).await?;
         if allow_removals {
-            actions::allow_removals(&desk.fleet(), &desk.store, &which).await?;
+            actions::allow_removals(&desk.fleet(), store, &which, window).await?;
         }
         if accept_vanished {
-            actions::accept_vanished(&desk.fleet(), &desk.store, &which).await?;
+            actions::accept_vanished(&desk.fleet(), store, &which, window).await?;
         }
         desk.passes("apply", &which, &heard).await
     }
@@ -388,7 +390,7 @@ impl Desk {
         Ok(chosen.keys().filter_map(of_account).collect())
     }
 
-    /// The overview. An account that nobody has looked at for a command is shown as remembered.
+    /// The overview. A command shows accounts as they are remembered: it looks at none for this.
     fn overview(&self) -> Result<Arc<Overview>, StoreError> {
         let mut overview = self.links.overview.borrow().clone();
         if self.host == Host::Daemon {
@@ -403,8 +405,6 @@ impl Desk {
             let standing = Standing::of(&self.store.recoveries(name)?);
             recoveries.insert(name.clone(), standing);
         }
-        let looked_at = overview.accounts.iter().filter(|(_, report)| report.is_some());
-        remembered.extend(looked_at.map(|(name, report)| (name.clone(), report.clone())));
         let shown = Arc::make_mut(&mut overview);
         (shown.accounts, shown.recoveries) = (remembered, recoveries);
         Ok(overview)

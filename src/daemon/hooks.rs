@@ -167,8 +167,8 @@ impl Teller {
 
     /// Makes events of everything that happened since the last look.
     fn look(&mut self) {
-        let overview = self.overview.borrow_and_update().clone();
         let Some(heard) = self.heard.clone() else { return };
+        let overview = self.overview.borrow_and_update().clone();
         let now = self.clock.now();
         let (file, hash) = (&overview.config.file, overview.config.hash.as_deref());
         let mut events: Vec<Event> = self.seen.config(file, hash, now).into_iter().collect();

@@ -18,6 +18,7 @@ use crate::model::account::Credentials;
 use crate::model::channel::AccountName;
 use crate::model::secret::{Origin, Secret};
 use crate::model::time::Timestamp;
+use crate::reconcile::report::AccountReport;
 use crate::reconcile::subject::Subject;
 
 use super::fleet;
@@ -51,22 +52,27 @@ struct Refetcher {
 
 impl Refetcher {
     async fn see_to_all(&mut self) {
-        let (fleet, overview) =
-            (self.links.fleet.borrow().clone(), self.links.overview.borrow().clone());
-        let needs_a_person = |name: &AccountName| {
-            let report = overview.accounts.get(name).and_then(Option::as_ref);
-            report.is_some_and(|report| report.needs_a_person)
-        };
-        for (name, subject) in &fleet.subjects {
-            if !needs_a_person(name) {
-                continue;
-            }
+        let fleet = self.links.fleet.borrow().clone();
+        for name in self.need_a_person() {
+            let Some(subject) = fleet.subjects.get(&name) else { continue };
             let denied = subject.client.token_state().await.denied;
             let Some(denied) = denied.filter(|denied| !denied.throttled) else { continue };
             if self.seen.insert(name.clone(), denied.until) != Some(denied.until) {
                 self.see_to(subject).await;
             }
         }
+    }
+
+    /// The accounts that do. Nobody holds the overview meanwhile: a scheduler that publishes would
+    /// copy it.
+    fn need_a_person(&self) -> Vec<AccountName> {
+        let overview = self.links.overview.borrow();
+        let reports = overview.accounts.iter();
+        let needs = |report: &Arc<AccountReport>| report.needs_a_person;
+        reports
+            .filter(|(_, report)| report.as_ref().is_some_and(needs))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     async fn see_to(&self, subject: &Arc<Subject>) {

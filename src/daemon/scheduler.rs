@@ -37,7 +37,7 @@ use crate::reconcile::report::AccountReport;
 use crate::reconcile::subject::Subject;
 use crate::store::{HELD_MAX, Store, StoreError};
 use crate::telemetry::{self, LostLines};
-use crate::zoho::timed::Timed;
+use crate::zoho::window::Window;
 
 use super::fleet::{Fleet, Means};
 use super::queue::{Queue, Wait};
@@ -214,7 +214,7 @@ pub struct Setup {
     /// The overview at the start, with the state of the config and of the store.
     pub overview: Overview,
     /// How many accounts may be served at once, as the calls so far went.
-    pub(crate) timed: Arc<Timed>,
+    pub window: Arc<Window>,
     /// Told each report, for a narrator; passes wait for it.
     pub observer: Option<mpsc::Sender<Arc<AccountReport>>>,
 }
@@ -230,11 +230,13 @@ pub struct Scheduler {
     slots: BTreeMap<AccountName, Slot>,
     queue: Queue,
     passes: JoinSet<(AccountName, Result<AccountReport, StoreError>)>,
+    /// How many channels the passes under way are about.
+    channels: usize,
     overview: watch::Sender<Arc<Overview>>,
     inbox: mpsc::Receiver<Message>,
     pulse: Pulse,
     watchdog: Option<Watchdog>,
-    timed: Arc<Timed>,
+    window: Arc<Window>,
     observer: Option<mpsc::Sender<Arc<AccountReport>>>,
     listeners: Vec<Weak<PassReports>>,
     /// True when passes are made that nobody asked for.
@@ -259,6 +261,8 @@ pub struct Links {
     pub asked: Arc<Notify>,
     /// The pulse of the loop: it tells if the loop turns.
     pub pulse: Pulse,
+    /// How many accounts may be served at once.
+    pub window: Arc<Window>,
 }
 
 /// A pass died.
@@ -277,6 +281,8 @@ struct Slot {
     planned_at: Option<Timestamp>,
     why: String,
     running: bool,
+    /// How many channels the pass that runs is about.
+    channels: usize,
     /// A wake that came while a pass ran.
     again: Option<String>,
     /// Waiting for the end of the next pass to begin.
@@ -344,7 +350,7 @@ impl Scheduler {
     }
 
     fn at_rest(setup: Setup) -> (Scheduler, mpsc::Sender<Message>) {
-        let Setup { fleet, means, overview, timed, observer } = setup;
+        let Setup { fleet, means, overview, window, observer } = setup;
         let (store, clock) = (means.store.clone(), means.clock.clone());
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let last_look = (clock.now(), clock.elapsed());
@@ -358,11 +364,12 @@ impl Scheduler {
             slots: BTreeMap::new(),
             queue: Queue::default(),
             passes: JoinSet::new(),
+            channels: 0,
             overview: watch::Sender::new(Arc::new(overview)),
             inbox,
             pulse: Pulse::default(),
             watchdog: None,
-            timed,
+            window,
             observer,
             listeners: Vec::new(),
             is_holding: false,
@@ -381,6 +388,7 @@ impl Scheduler {
             fleet: self.fleet.subscribe(),
             asked: Arc::default(),
             pulse: self.pulse.clone(),
+            window: self.window.clone(),
         }
     }
 
@@ -409,13 +417,13 @@ impl Scheduler {
             }
             self.start_due(&cancelled);
             let (clock, length) = (self.clock.clone(), self.sleep_length());
-            let timed = self.timed.clone();
+            let window = self.window.clone();
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
                 Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => self.ended(ended).await?,
                 Some(message) = self.inbox.recv() => self.told(message).await,
-                () = timed.window_grown() => {}
+                () = window.grown() => {}
                 () = clock.sleep(length) => {}
             }
         }
@@ -457,7 +465,7 @@ impl Scheduler {
     /// Until the next account is due that there is room for. Without any, the end of a pass wakes.
     fn sleep_length(&self) -> Duration {
         let under_way = self.passes.len();
-        let next = if under_way < self.at_once() {
+        let next = if self.has_places() {
             self.queue.first_due()
         } else if under_way < self.emergencies_max() {
             self.queue.next_emergency()
@@ -470,7 +478,7 @@ impl Scheduler {
 
     /// How many accounts are served at once: as many as the way bears and the operator allows.
     fn at_once(&self) -> usize {
-        self.passes_max().min(self.timed.window())
+        self.passes_max().min(self.window.size())
     }
 
     fn passes_max(&self) -> usize {
@@ -480,8 +488,13 @@ impl Scheduler {
     /// True when the next account may have its pass. An emergency waits for no room.
     fn has_room(&mut self, now: Timestamp) -> bool {
         let under_way = self.passes.len();
-        under_way < self.at_once()
-            || under_way < self.emergencies_max() && self.queue.has_emergency(now)
+        self.has_places() || under_way < self.emergencies_max() && self.queue.has_emergency(now)
+    }
+
+    /// True when an account without an emergency may have its pass: a pass holds what was read of
+    /// all channels of its account in memory.
+    fn has_places(&self) -> bool {
+        self.passes.len() < self.at_once() && self.channels < CHANNELS_AT_ONCE
     }
 
     /// How many accounts are served at once, so that an emergency is begun beside them.
@@ -492,13 +505,15 @@ impl Scheduler {
     fn start_due(&mut self, cancelled: &CancellationToken) {
         let now = self.clock.now();
         while self.has_room(now) {
-            let Some(account) = self.queue.take(now) else { return };
+            let Some(account) = self.queue.take(now) else { break };
             let subject = self.fleet.borrow().subjects.get(&account).cloned();
             let (Some(slot), Some(subject)) = (self.slots.get_mut(&account), subject) else {
                 continue;
             };
             slot.due = None;
             slot.running = true;
+            slot.channels = subject.desired.specs.len();
+            self.channels += slot.channels;
             slot.served = std::mem::take(&mut slot.waiting);
             let why = std::mem::replace(&mut slot.why, "timer".to_owned());
             slot.stop = cancelled.child_token();
@@ -508,6 +523,7 @@ impl Scheduler {
                 (account, report)
             });
         }
+        self.window.has_passes(self.passes.len());
     }
 
     async fn ended(
@@ -515,6 +531,9 @@ impl Scheduler {
         ended: Result<(AccountName, Result<AccountReport, StoreError>), tokio::task::JoinError>,
     ) -> Result<(), PassDied> {
         let (account, result) = ended.map_err(PassDied)?;
+        if let Some(slot) = self.slots.get_mut(&account) {
+            self.channels -= std::mem::take(&mut slot.channels);
+        }
         let now = self.clock.now();
         let wants_more = result.as_ref().is_ok_and(wants_more);
         let next = match result {
@@ -894,6 +913,9 @@ const INBOX_MAX: usize = 64;
 const SOON: Duration = Duration::from_secs(2);
 /// Further passes that whoever waits until an account is settled waits for.
 const ROUNDS_MAX: u8 = 3;
+/// Channels of passes under way, beyond which none is begun but for an emergency: each of them takes
+/// some kB until its pass has ended.
+const CHANNELS_AT_ONCE: usize = 10_000;
 /// Passes beyond the operator's limit that only an account with an emergency gets.
 const SPARED: usize = 8;
 const STORE_RETRY: Duration = Duration::from_secs(30);

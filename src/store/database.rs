@@ -222,7 +222,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<Option<Record>, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Records, account);
         self.records.read(&keys::record(account, id))
     }
 
@@ -232,7 +232,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<bool, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Records, account);
         self.records.has(&keys::record(account, id))
     }
 
@@ -241,7 +241,7 @@ impl Store {
         &self,
         account: &AccountName,
     ) -> Result<BTreeMap<ChannelId, Record>, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Records, account);
         let entries: Vec<(Vec<u8>, Record)> = self.records.scan(&keys::records_of(account))?;
         Ok(entries.into_iter().map(|(_, record)| (record.id, record)).collect())
     }
@@ -251,7 +251,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub fn ids(&self, account: &AccountName) -> Result<Vec<ChannelId>, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Records, account);
         let keys = self.records.keys_that(&keys::records_of(account), |_| true)?;
         Ok(keys.iter().filter_map(|key| keys::id_of(key)).collect())
     }
@@ -305,7 +305,7 @@ impl Store {
 
     /// The stored state of an account.
     pub(super) fn stored_state(&self, account: &AccountName) -> Result<AccountState, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Accounts, account);
         Ok(self.accounts.read(account.as_str())?.unwrap_or_default())
     }
 
@@ -321,7 +321,7 @@ impl Store {
 
     /// The remembered state of an account's token.
     pub fn token(&self, account: &AccountName) -> Result<Option<TokenState>, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Tokens, account);
         let value: Option<TokenValue> = self.tokens.read(account.as_str())?;
         Ok(value.map(TokenValue::into_state))
     }

@@ -22,7 +22,7 @@ impl Store {
         account: &AccountName,
         id: ChannelId,
     ) -> Result<Option<Ledger>, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Ledgers, account);
         self.ledgers.read(&keys::record(account, id))
     }
 
@@ -31,7 +31,7 @@ impl Store {
         &self,
         account: &AccountName,
     ) -> Result<BTreeMap<ChannelId, Ledger>, StoreError> {
-        self.hand_over_of(account);
+        self.hand_over_of(PassTree::Ledgers, account);
         let entries: Vec<(Vec<u8>, Ledger)> = self.ledgers.scan(&keys::records_of(account))?;
         Ok(entries.into_iter().map(|(_, ledger)| (ledger.id, ledger)).collect())
     }

@@ -3,7 +3,8 @@
 //! sled begins every batch with a write of its own, and writes again what is around a change. So
 //! the changes of many passes go in common batches, which whoever flushes hands over: one of each
 //! tree, in the order of [`PassTree`], so that a ledger comes before its record and both before the
-//! account's state. Whoever reads of an account hands over what waits of it before.
+//! account's state. Whoever reads of an account in one of them hands over what waits of it there
+//! before, and waits for nobody otherwise.
 //!
 //! No more than a batch of each tree waits. When a change would make it more, all of it is handed
 //! over first, so that no change of a batch's length or less is divided.
@@ -28,13 +29,13 @@ pub(super) enum PassTree {
     Tokens,
 }
 
-/// What waits, shared by all clones of a store.
+/// The entries that wait, shared by all clones of a store.
 #[derive(Clone, Default)]
 pub(super) struct Unwritten(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    entries: Mutex<Unwrittens>,
     /// Whoever hands over has it, so that nothing older comes over what is newer.
     handing: Mutex<()>,
     /// Whoever flushes for others has it.
@@ -44,8 +45,16 @@ struct Shared {
     flushed: AtomicU64,
 }
 
-/// Values by key, as bytes; `None` is an entry to be removed.
-type Waiting = BTreeMap<PassTree, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+/// Entries that sled does not have yet.
+#[derive(Default)]
+struct Unwrittens {
+    /// Values by key, as bytes; `None` is an entry to be removed.
+    waiting: BTreeMap<PassTree, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
+    /// Those that somebody is handing over, by their keys.
+    leaving: Arc<Leaving>,
+}
+
+type Leaving = BTreeMap<PassTree, Vec<EntryChange>>;
 
 impl Unwritten {
     /// How many changes were set so far.
@@ -60,8 +69,8 @@ impl Unwritten {
 
     /// Takes these in, unless there is no room for all of them.
     fn add(&self, tree: PassTree, changes: &mut Vec<EntryChange>) -> bool {
-        let mut waiting = self.waiting();
-        let entries = waiting.entry(tree).or_default();
+        let mut unwritten = self.entries();
+        let entries = unwritten.waiting.entry(tree).or_default();
         if entries.len() + changes.len() > BATCH_MAX {
             return false;
         }
@@ -70,21 +79,45 @@ impl Unwritten {
         true
     }
 
-    /// True when something of this account waits.
-    fn has(&self, account: &AccountName) -> bool {
-        let is_of = |key: &[u8]| {
-            let rest = key.strip_prefix(account.as_str().as_bytes());
-            rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
-        };
-        self.waiting().values().any(|entries| {
-            let from = entries.range(account.as_str().as_bytes().to_vec()..);
-            from.take_while(|(key, _)| key.starts_with(account.as_str().as_bytes()))
-                .any(|(key, _)| is_of(key))
-        })
+    /// Takes everything that waits, which is still seen until it is handed over.
+    fn leave(&self) -> Arc<Leaving> {
+        let mut unwritten = self.entries();
+        let taken = std::mem::take(&mut unwritten.waiting).into_iter();
+        let taken = taken.map(|(tree, entries)| (tree, entries.into_iter().collect()));
+        unwritten.leaving = Arc::new(taken.collect());
+        unwritten.leaving.clone()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// These wait for the next try, but where something newer does.
+    fn stay(&self, tree: PassTree, changes: &[EntryChange]) {
+        let mut unwritten = self.entries();
+        let entries = unwritten.waiting.entry(tree).or_default();
+        for (key, value) in changes {
+            entries.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
+    /// True when sled lacks something of this account in this tree.
+    fn has(&self, tree: PassTree, account: &AccountName) -> bool {
+        let name = account.as_str().as_bytes();
+        let is_of = |key: &[u8]| {
+            let rest = key.strip_prefix(name);
+            rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
+        };
+        let any = |keys: &mut dyn Iterator<Item = &Vec<u8>>| {
+            keys.take_while(|key| key.starts_with(name)).any(|key| is_of(key))
+        };
+        let unwritten = self.entries();
+        let waiting = unwritten.waiting.get(&tree);
+        let mut waiting = waiting.into_iter().flat_map(|entries| entries.range(name.to_vec()..));
+        let leaving = unwritten.leaving.get(&tree).map(Vec::as_slice).unwrap_or_default();
+        let from = leaving.partition_point(|(key, _)| key.as_slice() < name);
+        any(&mut waiting.by_ref().map(|(key, _)| key))
+            || any(&mut leaving.iter().skip(from).map(|(key, _)| key))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Unwrittens> {
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handing(&self) -> MutexGuard<'_, ()> {
@@ -117,12 +150,11 @@ impl Store {
         }
     }
 
-    /// Hands over what waits of an account, before something of it is read.
-    pub(super) fn hand_over_of(&self, account: &AccountName) {
-        let handing = self.unwritten.handing();
-        if self.unwritten.has(account) {
+    /// Hands over what waits of an account in a tree, before something of it is read there.
+    pub(super) fn hand_over_of(&self, tree: PassTree, account: &AccountName) {
+        if self.unwritten.has(tree, account) {
             // Whoever set it is told of the failure when it flushes. What is stored can be read.
-            let _told = self.hand_over_all(&handing);
+            let _told = self.hand_over();
         }
     }
 
@@ -133,21 +165,17 @@ impl Store {
 
     /// Whoever fails leaves what is not handed over to those who try after it.
     fn hand_over_all(&self, _handing: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
-        let taken = std::mem::take(&mut *self.unwritten.waiting());
+        let leaving = self.unwritten.leave();
         let mut result = Ok(());
-        for (tree, entries) in taken {
-            let changes: Vec<EntryChange> = entries.into_iter().collect();
+        for (tree, changes) in &*leaving {
             if result.is_ok() {
-                result = self.tree_of(tree).put(&changes);
+                result = self.tree_of(*tree).put(changes);
             }
             if result.is_err() {
-                let mut waiting = self.unwritten.waiting();
-                let entries = waiting.entry(tree).or_default();
-                for (key, value) in changes {
-                    entries.entry(key).or_insert(value);
-                }
+                self.unwritten.stay(*tree, changes);
             }
         }
+        self.unwritten.entries().leaving = Arc::default();
         result
     }
 
@@ -323,6 +351,35 @@ mod tests {
         assert_eq!(batches.load(Ordering::SeqCst), 1, "nothing waited of the one that was read");
         assert_eq!(store.records(&neighbour).unwrap().len(), 100);
         assert_eq!(batches.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn who_reads_of_an_account_hands_over_what_waits_of_it_in_that_tree_and_nothing_else() {
+        let (store, batches) = counted();
+        let changes = Map::from([(id(1), Some(record(&spec(1))))]);
+        store.set_channels(&acme(), &[], &changes).unwrap();
+        assert_eq!(store.stored_state(&acme()).unwrap(), AccountState::default());
+        assert!(store.records(&"acm".parse().unwrap()).unwrap().is_empty());
+        assert_eq!(batches.load(Ordering::SeqCst), 0);
+        assert_eq!(store.records(&acme()).unwrap().len(), 1);
+        assert_eq!(batches.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn what_somebody_is_handing_over_is_waited_for_until_sled_has_it() {
+        let store = Store::temporary().unwrap();
+        let (unwritten, seen) = (store.unwritten.clone(), Arc::new(AtomicU64::new(0)));
+        let sees = seen.clone();
+        let has = move || unwritten.has(PassTree::Records, &acme());
+        let store = store.gated(Arc::new(move || {
+            sees.fetch_add(u64::from(has()), Ordering::SeqCst);
+            Ok(())
+        }));
+        let changes = Map::from([(id(1), Some(record(&spec(1))))]);
+        store.set_channels(&acme(), &[], &changes).unwrap();
+        store.flush().unwrap();
+        assert_eq!(seen.load(Ordering::SeqCst), 1, "while it is handed over");
+        assert!(!store.unwritten.has(PassTree::Records, &acme()));
     }
 
     #[test]

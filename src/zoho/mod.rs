@@ -19,7 +19,8 @@
 //! - `time`: Zoho's time, as its answers tell it;
 //! - [`transport`]: who carries a request: reqwest, or in tests the simulator's state itself;
 //! - [`leashed`]: which writes are not sent, because another machine may own the account;
-//! - `timed`: how long that took, for the metrics.
+//! - `timed`: how long that took, for the metrics;
+//! - [`window`]: how many accounts may be served at once.
 //!
 //! Deliberately absent: any decision. `plan` decides if a channel should be written, and
 //! `reconcile` decides the meaning of a failure for the account.
@@ -38,7 +39,7 @@ mod time;
 pub(crate) mod timed;
 pub mod transport;
 pub mod veil;
-mod window;
+pub mod window;
 pub mod wire;
 
 #[cfg(test)]

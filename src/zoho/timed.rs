@@ -20,23 +20,18 @@ pub(crate) struct Timed {
     inner: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     latencies: Mutex<Latencies>,
-    window: Window,
+    window: Arc<Window>,
 }
 
 impl Timed {
     /// Times this one.
     pub(crate) fn new(inner: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Timed {
-        Timed { inner, clock, latencies: Mutex::default(), window: Window::default() }
+        Timed { inner, clock, latencies: Mutex::default(), window: Arc::default() }
     }
 
     /// How many accounts may be served at once, as the calls so far went.
-    pub(crate) fn window(&self) -> usize {
-        self.window.size()
-    }
-
-    /// Waits until more may be served at once than when this was asked last. For one who waits.
-    pub(crate) async fn window_grown(&self) {
-        self.window.grown().await;
+    pub(crate) fn window(&self) -> &Arc<Window> {
+        &self.window
     }
 
     /// How long calls took so far.

@@ -2,14 +2,18 @@
 //!
 //! Zoho's own limits are an org's, and one account is never asked two things at once. So only what
 //! all accounts share bounds how many of them are served side by side: addresses, connections,
-//! memory. The window begins at [`START`] and doubles for as long as calls come through. When a
+//! memory. The window begins at `START` and doubles for as long as calls come through. When a
 //! tenth of a window's calls come to nothing on the way (no connection, no reply, 429), it is
 //! halved, and grows by a little from then on. Refusals and failures that an account is answered
 //! with say nothing about the way, and an account in trouble of its own is less than a tenth.
 //!
+//! Passes go first. A plan that somebody asks for looks at accounts too, and has the room that they
+//! leave, but for one account at a time, which it always has.
+//!
 //! Deliberately not here: the greatest number, which is the operator's (`passes_max`), and which
 //! account is served next.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,9 +24,11 @@ use super::transport::TransportError;
 
 /// The window, shared by whoever sends and whoever decides how many may.
 #[derive(Debug, Default)]
-pub(crate) struct Window {
+pub struct Window {
     state: Mutex<WindowState>,
     grew: Notify,
+    /// Passes that are under way, as the scheduler says.
+    passes: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -38,6 +44,18 @@ impl Window {
     /// How many accounts may be served at once.
     pub(crate) fn size(&self) -> usize {
         self.state().size
+    }
+
+    /// So many passes are under way.
+    pub(crate) fn has_passes(&self, passes: usize) {
+        self.passes.store(passes, Ordering::Relaxed);
+    }
+
+    /// How many accounts may be looked at beside the passes, when `most` is the greatest number of
+    /// all together.
+    pub(crate) fn left(&self, most: usize) -> usize {
+        let passes = self.passes.load(Ordering::Relaxed);
+        self.size().min(most).saturating_sub(passes).max(1)
     }
 
     /// A call has ended.
@@ -92,7 +110,7 @@ impl WindowState {
 }
 
 /// The size at the start.
-const START: usize = 32;
+const START: usize = 128;
 /// The least: so many are served in any trouble, which is no load for anybody.
 const MIN: usize = 8;
 /// By how much it grows once it has met trouble.
@@ -141,6 +159,16 @@ mod tests {
         assert_eq!(window.size(), START / 2 + STEP);
         answered(&window, 429, 1000);
         assert_eq!(window.size(), MIN);
+    }
+
+    #[test]
+    fn passes_go_first_and_whoever_looks_beside_them_has_the_rest_or_one() {
+        let window = Window::default();
+        assert_eq!((window.left(1000), window.left(10)), (START, 10));
+        window.has_passes(START - 2);
+        assert_eq!((window.left(1000), window.left(10)), (2, 1));
+        window.has_passes(2 * START);
+        assert_eq!(window.left(1000), 1);
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use channelkeeper::coverage::render::GapView;
-use channelkeeper::coverage::{Gap, GapCause, GapKind};
+use channelkeeper::coverage::{Gap, GapCause, GapKind, Ledger};
 use channelkeeper::daemon::actions;
 use channelkeeper::daemon::emptied::Emptied;
 use channelkeeper::daemon::requests::{AckRequest, GapsRequest};
 use channelkeeper::model::channel::ChannelId;
 use channelkeeper::model::time::{Timestamp, after, span};
 use channelkeeper::model::version::ApiVersion;
-use channelkeeper::simulator::{Fault, Hand, Knobs, Rule};
+use channelkeeper::simulator::{Covered, Fault, Hand, Knobs, Rule};
 
 use crate::sample::sample;
 use crate::world::truth::{self, check_ledger};
@@ -472,4 +472,35 @@ async fn what_is_acknowledged_stays_so_through_passes_and_crashes_and_a_lapse_is
     world.pass_time(30 * HOUR).await;
     assert_eq!(left(&world), []);
     assert_true(&world);
+}
+
+/// A ledger that claims to have been covered throughout, judged when Zoho delivered between these
+/// seconds and the last good look was at second 100.
+fn judged(from: i64, to: i64) -> Vec<String> {
+    let at = |second| Timestamp::from_second(second).expect("an instant");
+    let spec = crate::world::spec("acme", "deals", &["Deals.edit"]);
+    let mut ledger = Ledger::new(&spec, at(0));
+    ledger.tracks[0].open = None;
+    let covered = Covered {
+        channel: spec.id.to_string(),
+        module: "Deals".to_owned(),
+        operation: "edit",
+        notify_url: spec.notify_url.full().to_owned(),
+        from: at(from),
+        to: at(to),
+    };
+    let mut wrong = Vec::new();
+    truth::check_channel(&ledger, &spec, &[covered], at(100), &mut wrong);
+    wrong
+}
+
+#[test]
+fn the_judge_forgives_its_tolerance_at_both_ends_of_a_life_and_nothing_between() {
+    for (from, to) in [(0, 100), (2, 98), (1, 99), (2, 1_000)] {
+        assert_eq!(judged(from, to), Vec::<String>::new(), "{from} to {to}");
+    }
+    for (from, to) in [(3, 100), (0, 97), (0, 50)] {
+        let wrong = judged(from, to);
+        assert!(wrong.len() == 1 && wrong[0].contains("taken for covered"), "{from} to {to}");
+    }
 }

@@ -27,6 +27,7 @@ use channelkeeper::reconcile::pass::{pass, preview};
 use channelkeeper::reconcile::subject::Subject;
 use channelkeeper::simulator::{Hand, Knobs, Org, Zoho};
 use channelkeeper::store::Store;
+use channelkeeper::zoho::window::Window;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -193,8 +194,8 @@ fn removals_that_are_allowed_under_a_pass_are_done_by_the_next_one() {
             bench.next_pass();
             // So that each round begins at another moment of a pass.
             (0..round * 8_000).for_each(|_| std::hint::spin_loop());
-            let all = Which::default();
-            let allowing = actions::allow_removals(&bench.fleet, &bench.store, &all);
+            let (all, window) = (Which::default(), Window::default());
+            let allowing = actions::allow_removals(&bench.fleet, &bench.store, &all, &window);
             runtime().block_on(allowing).unwrap();
             bench.next_pass();
             bench.next_pass();

@@ -1,4 +1,7 @@
-//! Ring 2: emergencies while every place is taken. A call that hangs for ever holds the only one.
+//! Ring 2: how many accounts are served at once, and who waits for a place.
+//!
+//! An emergency waits for none: a call that hangs for ever holds the only one. The rest are served
+//! as the window grows, and a plan that somebody asks for goes through the same window.
 
 use std::time::Duration;
 
@@ -74,4 +77,65 @@ async fn an_emergency_is_tried_again_when_its_plan_says_though_every_place_is_ta
         world.pass_time(next.duration_since(world.now()).try_into().unwrap()).await;
     }
     assert!(emergency_of_bell(&world) > world.now() + HOUR, "the fourth try went well");
+}
+
+/// So many accounts, each with one channel.
+fn accounts(count: usize) -> World {
+    let names: Vec<String> = (0..count).map(|number| format!("a{number}")).collect();
+    let accounts: Vec<_> = names.iter().map(|name| (name.as_str(), ApiVersion::V8)).collect();
+    let mut world = World::new(Knobs::default(), &accounts);
+    for name in &names {
+        world.declare(name, "deals", &["Deals.all"]);
+    }
+    world
+}
+
+/// How many calls of each millisecond the trace has that hold this.
+fn at_once(trace: &[String], what: &str) -> Vec<usize> {
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    for line in trace.iter().filter(|line| line.contains(what)) {
+        *counts.entry(line.split(' ').next().unwrap_or_default()).or_default() += 1;
+    }
+    counts.into_values().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_is_begun_as_soon_as_the_window_grows() {
+    let mut world = accounts(160);
+    // No pass ends: only the tokens' answers say that the way bears more.
+    world.zoho().add_fault(Rule::always(Fault::HangBefore));
+    world.start();
+    world.pass_time(SECOND).await;
+    assert_eq!(at_once(&world.trace(), " POST /oauth/"), [128, 32]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_under_way_are_about_no_more_channels_than_fit_in_memory_and_one_account_more() {
+    let mut world = accounts(4);
+    for account in ["a0", "a1", "a2", "a3"] {
+        for number in 0..5_000 {
+            world.declare(account, &format!("deals-{number}"), &["Deals.all"]);
+        }
+    }
+    world.zoho().add_fault(Rule::always(Fault::HangBefore));
+    world.start();
+    world.pass_time(SECOND).await;
+    assert_eq!(at_once(&world.trace(), " POST /oauth/"), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_looks_at_as_many_accounts_at_once_as_the_window_allows() {
+    let mut world = accounts(100);
+    world.start();
+    world.audit().await;
+    world.zoho().add_fault(Rule::always(Fault::TooManyRequests));
+    for _ in 0..10 {
+        world.audit().await;
+    }
+    world.zoho().clear_faults();
+    let known = world.trace().len();
+    assert_eq!(world.preview().await.accounts.len(), 100);
+    let looks = at_once(&world.trace()[known..], " GET /crm");
+    assert_eq!(looks.first(), Some(&8), "{looks:?}");
+    assert_eq!(looks.iter().sum::<usize>(), 100);
 }

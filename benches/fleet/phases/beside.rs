@@ -154,7 +154,7 @@ impl Bench<'_> {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    fn has_none_lapsed(&self) -> bool {
+    pub(super) fn has_none_lapsed(&self) -> bool {
         self.world.with_left(Duration::ZERO) == self.world.total()
     }
 
@@ -166,7 +166,7 @@ impl Bench<'_> {
     }
 
     /// When the first renewal of each account is due.
-    fn lives_of_accounts(&self) -> impl Iterator<Item = (Timestamp, String)> {
+    pub(super) fn lives_of_accounts(&self) -> impl Iterator<Item = (Timestamp, String)> {
         let (now, zoho) = (self.world.now(), self.world.zoho());
         self.world.names().filter_map(move |name| {
             let phase = Phase::of(&name.parse::<AccountName>().ok()?);

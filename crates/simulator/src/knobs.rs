@@ -89,6 +89,9 @@ pub struct Knobs {
     pub dead_token_code: DeadTokenCode,
     /// Seconds in the `Retry-After` of a 429; `null` sends none.
     pub retry_after_secs: Option<u32>,
+    /// Calls that one address may make in a second, whatever their orgs; a 429 answers each more.
+    /// `null` is no limit (none is documented).
+    pub calls_per_second_max: Option<usize>,
     /// Rows on one page of a GET.
     pub page_max: usize,
     /// Zoho's own modules that can be watched, by API name. `CustomModule…` always can.
@@ -197,6 +200,7 @@ impl Default for Knobs {
             throttled_code: ThrottledCode::TooManyRequests,
             dead_token_code: DeadTokenCode::InvalidToken,
             retry_after_secs: None,
+            calls_per_second_max: None,
             page_max: 200,
             modules: MODULES.map(str::to_owned).to_vec(),
             custom_modules: CustomModules::Any,

@@ -28,6 +28,7 @@ mod device;
 mod expiry;
 pub mod faults;
 mod form;
+mod gateway;
 pub mod hands;
 pub mod http;
 mod item;

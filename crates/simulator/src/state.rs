@@ -2,7 +2,7 @@
 //!
 //! In this order, as far as real traffic shows one: the path (404), the access token and its scope
 //! (401), how many calls (429), then the operation. Faults come before all of it, or are laid over
-//! what came of it.
+//! what came of it; then comes the gateway, which counts the calls of all orgs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -15,6 +15,7 @@ use super::channel::Channel;
 use super::counters::Counters;
 use super::device;
 use super::faults::{self, Call, Endpoint, Fault, Faults, Rule};
+use super::gateway::Gateway;
 use super::knobs::{BadKnob, Knobs};
 use super::mishap;
 use super::oauth::{self, Bearer};
@@ -36,6 +37,7 @@ pub struct Zoho {
     pub(crate) knobs: Knobs,
     pub(crate) orgs: Orgs,
     pub(crate) faults: Faults,
+    gateway: Gateway,
     pub(crate) deliveries_made: u64,
     pub(crate) deliveries_due: Vec<Delivery>,
     /// Changes that wait until a client of the org has read a page of records.
@@ -72,6 +74,7 @@ impl Zoho {
             knobs,
             orgs: Orgs::default(),
             faults: Faults::default(),
+            gateway: Gateway::default(),
             deliveries_made: 0,
             deliveries_due: Vec::new(),
             after_pages: VecDeque::new(),
@@ -102,6 +105,9 @@ impl Zoho {
         let struck = self.faults.strike(&call, now);
         let reply = match faults::taking_all(&struck) {
             Some(fault) => mishap::instead(fault, &self.knobs),
+            None if !self.gateway.lets_through(self.knobs.calls_per_second_max, now) => {
+                Reply::Response(throttled(&self.knobs))
+            }
             None => Reply::Response(self.respond(request, endpoint, &struck, now)),
         };
         let answer = mishap::laid_over(reply, &struck, now);
@@ -454,6 +460,18 @@ mod tests {
         assert_eq!(body(&response)["code"], "RATE_LIMIT_EXCEEDED");
         world.zoho.leave("a");
         assert_eq!(world.send("GET", &[], &Value::Null).status, 204);
+    }
+
+    #[test]
+    fn too_many_calls_of_an_address_in_a_second_are_throttled_tokens_too() {
+        let knobs = Knobs { calls_per_second_max: Some(2), ..Knobs::default() };
+        let mut world = World::with_org(knobs, Org::new("a"));
+        world.pass(2);
+        let get = |world: &mut World| world.send("GET", &[], &Value::Null).status;
+        assert_eq!([(); 3].map(|()| get(&mut world)), [204, 204, 429]);
+        assert_eq!(world.token_call("").status, 429);
+        world.pass(1);
+        assert_eq!(get(&mut world), 204);
     }
 
     #[test]

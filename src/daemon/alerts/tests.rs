@@ -69,6 +69,18 @@ impl Transport for Recorder {
     }
 }
 
+/// The links of a scheduler that nobody can wake.
+fn links(overview: watch::Receiver<Arc<Overview>>, fleet: watch::Receiver<Arc<Fleet>>) -> Links {
+    Links {
+        wakes: Wakes(tokio::sync::mpsc::channel(1).0),
+        overview,
+        fleet,
+        asked: Arc::default(),
+        pulse: Pulse::default(),
+        window: Arc::default(),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -80,8 +92,7 @@ async fn a_loop_that_stands_still_is_told_every_six_hours_and_beats_once() {
     let fleet = Fleet::declared(Desired { settings, accounts: BTreeMap::new() }, BTreeMap::new());
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
     let (_fleets, fleet) = watch::channel(Arc::new(fleet));
-    let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
-    let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
+    let links = links(overview, fleet);
     let recorder = Recorder::new(&clock, 204);
     let closing = CancellationToken::new();
     let outbox = Outbox::default();
@@ -117,8 +128,7 @@ async fn with_the_webhook_goes_what_it_was_told() {
     let webhook = Some(Secret::new("https://h.example/hook"));
     let (fleets, fleet) = watch::channel(with(Alerts { webhook, ..Alerts::default() }));
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
-    let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
-    let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
+    let links = links(overview, fleet);
     let recorder = Recorder::new(&clock, 204);
     let closing = CancellationToken::new();
     let alarm =
@@ -140,8 +150,7 @@ async fn a_heartbeat_that_is_not_taken_waits_before_it_is_sent_again() {
     let fleet = Fleet::declared(Desired::default(), BTreeMap::new());
     let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
     let (_fleets, fleet) = watch::channel(Arc::new(fleet));
-    let wakes = Wakes(tokio::sync::mpsc::channel(1).0);
-    let links = Links { wakes, overview, fleet, asked: Arc::default(), pulse: Pulse::default() };
+    let links = links(overview, fleet);
     let (store, recorder) = (Store::temporary().unwrap(), Recorder::new(&clock, 503));
     let mut alarm = Alarm::new(&links, clock.clone(), recorder.clone(), store, Outbox::default());
     let sent = || recorder.sent.lock().unwrap().len();

@@ -3,12 +3,20 @@
 use std::process::Command;
 
 use super::place::ran;
+use super::systemd::Systemd;
 
 #[test]
 fn two_days_of_the_demo_end_well_and_what_the_outage_missed_is_recovered() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_channelkeeper"));
     command.args(["demo", "--days", "2", "--speed", "14400"]).env_remove("RUST_LOG");
-    let ran = ran(command);
+    let folder = tempfile::tempdir().unwrap();
+    let mut systemd = Systemd::in_folder(folder.path());
+    let ran = ran(systemd.tells(command, None));
+    assert_eq!(
+        systemd.rest(),
+        [""; 0],
+        "the service that a demo is started from is not told of it"
+    );
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert_eq!(ran.out.lines().last(), Some("nothing lapsed that should not have"), "{}", ran.out);
     assert_eq!(ran.err, "");

@@ -159,6 +159,21 @@ fn checksum(place: &Place) -> String {
 }
 
 #[test]
+fn a_channel_of_ours_is_explained_by_its_id_whichever_account_has_it() {
+    let zoho = Simulator::with(2, 2);
+    let place = Place::new(&zoho.config);
+    place.done(&["apply"]);
+    for (org, channels) in zoho.channels_by_org() {
+        for id in channels.keys() {
+            let told = place.done(&["explain", id, "--json"]).json();
+            assert_eq!(told["account"], org, "{id}: {told}");
+        }
+    }
+    let stranger = place.verb(&["explain", "7"]);
+    assert_eq!(stranger.code, 1, "its account is not clear: {stranger:#?}");
+}
+
+#[test]
 fn a_channel_is_explained_with_a_daemon_and_without_one_in_text_and_as_json() {
     let zoho = Simulator::start();
     let place = Place::new(&(zoho.account().to_owned() + &channel("one", 101, &["Deals.all"])));

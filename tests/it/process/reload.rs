@@ -2,7 +2,7 @@
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::daemon::Daemon;
 use super::declared::{AUDIT_ALWAYS, channel};
@@ -38,6 +38,21 @@ fn a_broken_config_on_reload_is_named_with_its_line_while_the_old_state_goes_on_
     assert_eq!(enabled["channel"], "more");
     daemon.until("health is good again", |daemon| daemon.get("/healthz").json()["status"] == "ok");
     daemon.stop();
+}
+
+#[test]
+fn a_reload_names_the_keys_that_wait_for_a_restart_and_no_others() {
+    let zoho = Simulator::start();
+    let place = Place::new(&zoho.config);
+    let daemon = Daemon::start(&place);
+    place.done(&["reload"]);
+    place.write(&(zoho.config.clone() + "\n[http]\nlisten = \"127.0.0.1:9\"\n"));
+    place.done(&["reload"]);
+    place.done(&["reload"]);
+    let log = daemon.stop();
+    let waits = "this key takes effect with the next restart";
+    let told: Vec<&String> = log.iter().filter(|line| line.contains(waits)).collect();
+    assert!(matches!(&told[..], [only] if only.contains("http.listen")), "{told:#?}");
 }
 
 #[test]
@@ -281,6 +296,15 @@ fn a_start_with_a_broken_config_says_which_account_cannot_go_on_because_its_secr
     assert_eq!(place.verb(&["status"]).code, 1);
     assert_eq!(zoho.writes(), writes);
     daemon.stop();
+
+    // It is declared all the same: its ledgers go on, up to the look that finds what became of it.
+    let id = zoho.channels().into_keys().next().unwrap();
+    zoho.hand(&json!({"delete": {"channel": id.parse::<u64>().unwrap()}}));
+    place.write(&zoho.config);
+    place.done(&["apply"]);
+    let gaps = place.done(&["gaps", "--json"]).json();
+    let causes: Vec<&Value> = gaps.as_array().unwrap().iter().map(|gap| &gap["cause"]).collect();
+    assert_eq!(causes, ["absent"], "{gaps:#?}");
 }
 
 #[test]

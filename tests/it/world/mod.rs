@@ -315,7 +315,8 @@ impl World {
     pub async fn preview(&self) -> PlansView {
         let daemon = self.daemon();
         let fleet = daemon.links.fleet.borrow().clone();
-        plan_views(&fleet, &daemon.store, &Which::default()).await.expect("plans")
+        let (all, window) = (Which::default(), &daemon.links.window);
+        plan_views(&fleet, &daemon.store, &all, window).await.expect("plans")
     }
 
     /// Puts an org with these credits of a day, and nothing in it, in the place of the one that is

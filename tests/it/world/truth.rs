@@ -1,7 +1,8 @@
 //! The ledger held against the truth.
 //!
 //! For each declared event, from the beginning of its track up to the last good look (what came
-//! after it nobody can have noticed), in Zoho's time and to [`TOLERANCE`]:
+//! after it nobody can have noticed), in Zoho's time and to [`TOLERANCE`], both ends included: a
+//! later check, with a later look, judges what lies too near to this one.
 //! - a gap of the truth lies in gaps of the ledger, whatever their kind;
 //! - an uncovered gap of the ledger holds nothing that was covered. An unknown one may hold either.
 
@@ -37,7 +38,8 @@ pub fn check_ledger(world: &World) -> Vec<String> {
     wrong
 }
 
-fn check_channel(
+/// The same for one channel, whose events are certain up to `certain`.
+pub fn check_channel(
     ledger: &Ledger,
     spec: &Spec,
     truth: &[Covered],
@@ -54,7 +56,7 @@ fn check_channel(
         let name = format!("{} {}.{}", spec.name, track.module, track.operation.as_str());
         // A track may begin with the reply that first covered it. An event that was declared after
         // the last good look is certain nowhere yet.
-        let life = (after(track.since, TOLERANCE), certain);
+        let life = (after(track.since, TOLERANCE), before(certain, TOLERANCE));
         let covered = covered(truth, spec.id, track, spec.notify_url.full());
         let missed = minus(
             &minus(&[life], &covered),

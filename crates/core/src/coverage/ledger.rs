@@ -28,7 +28,8 @@ pub struct Ledger {
     pub notify_url: Fingerprint,
     /// Its last known end at Zoho.
     pub expiry: Option<Timestamp>,
-    /// When a fact of this channel's own was certain; a later good look of the account is as good.
+    /// When a fact of this channel's own was certain of all that was covered; a later good look of
+    /// the account is as good.
     pub sure: Timestamp,
     /// Writes that may have been applied, since the last fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,7 +207,11 @@ impl Ledger {
                 });
             }
         }
-        self.sure = self.sure.max(sent);
+        let is_unsaid =
+            |track: &Track| track.is_live() && track.open.is_none() && !is_written(track);
+        if !self.tracks.iter().any(is_unsaid) {
+            self.sure = self.sure.max(sent);
+        }
         self.doubt = None;
         self.expiry = Some(expiry);
     }

@@ -176,6 +176,20 @@ fn an_event_that_is_missing_leaves_the_others_covered() {
 }
 
 #[test]
+fn a_write_says_nothing_of_an_event_that_it_leaves_out() {
+    let both: Option<(&[&str], i64)> = Some((&["Deals.edit", "Leads.create"], DAY));
+    let mut told = Told::new(&["Deals.edit", "Leads.create"]);
+    told.look(0, None);
+    told.granted(0, 0, DAY);
+    told.look(100, both);
+    told.ledger.intend(at(200), at(2 * DAY));
+    let times = Times { sent: at(200), received: at(200) };
+    told.ledger.granted(times, at(2 * DAY), &testing::events(&["Deals.edit"]));
+    told.look(300, Some((&["Leads.create"], 2 * DAY)));
+    told.check(400, &["100..300 unknown event-missing", "300..open uncovered event-missing"]);
+}
+
+#[test]
 fn another_url_is_a_gap_and_two_urls_are_unknown() {
     let mut told = Told::enabled();
     told.look_elsewhere(100, SEEN, &["elsewhere"]);

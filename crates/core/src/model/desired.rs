@@ -165,7 +165,7 @@ impl Default for Settings {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 8470))),
             http: Http::default(),
             audit: "0 */15 * * * *".to_owned(),
-            passes_max: 512,
+            passes_max: 1024,
             request_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             ca_file: None,
