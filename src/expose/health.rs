@@ -173,8 +173,16 @@ fn not_ready(overview: &Overview, live: bool) -> Option<String> {
     };
     let accepted = |report: &AccountReport| report.looked_at.is_some() && !report.needs_a_person;
     let one_is_accepted = usable(overview).filter_map(|(_, report)| report).any(accepted);
-    let ready = none_is_declared || one_is_accepted;
-    (!ready).then(|| "no account's credentials are accepted".to_owned())
+    if none_is_declared || one_is_accepted {
+        return None;
+    }
+    let are_refused = usable(overview).filter_map(|(_, report)| report).any(|it| it.needs_a_person);
+    let why = if are_refused {
+        "no account's credentials are accepted"
+    } else {
+        "no account could be looked at yet"
+    };
+    Some(why.to_owned())
 }
 
 /// Accounts that can be worked on, with what their last pass said.

@@ -455,7 +455,7 @@ fn read_token(
     }
     let body: Value =
         serde_json::from_slice(&response.body).map_err(|_| match response.status {
-            429 => TokenRefusal::Denied { what: "HTTP 429".to_owned(), throttled: true },
+            429 => throttled(),
             300..=499 => TokenRefusal::Other(refused_token(
                 response,
                 "the OAuth server answers with no JSON",
@@ -478,17 +478,26 @@ fn read_token(
     }
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let (error, description) = (text("error"), text("error_description"));
+    if error.is_empty() && response.status == 429 {
+        return Err(throttled());
+    }
     if error.is_empty() {
         return Err(unreadable("it has neither `access_token` nor `error`"));
     }
     // Verbatim from Zoho's page on token validity: {"error": "Access Denied", "error_description":
     // "You have made too many requests continuously. ..."}.
-    let throttled = error == "Access Denied"
+    let is_throttled = error == "Access Denied"
         || description.contains("too many requests")
         || response.status == 429;
     let what =
         if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
-    Err(TokenRefusal::Denied { what: veil.words(&what), throttled })
+    Err(TokenRefusal::Denied { what: veil.words(&what), throttled: is_throttled })
+}
+
+/// Too many requests, in whatever body it comes: the status is the server's own or a gateway's.
+fn throttled() -> TokenRefusal {
+    let what = "the OAuth server was asked too often (HTTP 429)".to_owned();
+    TokenRefusal::Denied { what, throttled: true }
 }
 
 fn refused_token(response: &Response, message: &str) -> Kind {
@@ -583,8 +592,10 @@ mod tests {
             let expected = super::super::error::Class::Transient { retry_after: None };
             assert_eq!(token_error(kind).class(), expected, "{status}");
         }
-        let throttled = read_token(&reply(429, html), &Veil::default(), hours(0));
-        assert!(matches!(throttled, Err(TokenRefusal::Denied { throttled: true, .. })));
+        for body in [html, r#"{"code":"TOO_MANY_REQUESTS"}"#, r#"{"error":"slow_down"}"#] {
+            let throttled = read_token(&reply(429, body), &Veil::default(), hours(0));
+            assert!(matches!(throttled, Err(TokenRefusal::Denied { throttled: true, .. })), "{body}");
+        }
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn a_look_that_failed_is_said_once_and_what_was_granted_still_counts() {
 fn no_look_that_ever_succeeded_is_not_ready() {
     check(
         |overview| change(overview, |report| report.looked_at = None),
-        &expect!["ok, live, not ready: no account's credentials are accepted"],
+        &expect!["ok, live, not ready: no account could be looked at yet"],
     );
 }
 
