@@ -28,8 +28,12 @@ pub(super) struct ApplyArgs {
     /// may answer
     #[arg(long)]
     accept_vanished: bool,
+    /// Where several machines share the config: put this file in force on all of them although a
+    /// later one has followed it
+    #[arg(long)]
+    rollback: bool,
     /// Only show what would be done, as `plan` does, with its exit code; write nothing
-    #[arg(long, conflicts_with_all = ["allow_removals", "accept_vanished", "plan"])]
+    #[arg(long, conflicts_with_all = ["allow_removals", "accept_vanished", "rollback", "plan"])]
     dry_run: bool,
     /// Only if the plan made now has this checksum, which `plan` printed; else nothing is written
     #[arg(long, value_name = "CHECKSUM", conflicts_with_all = ["allow_removals", "accept_vanished"])]
@@ -41,13 +45,13 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let ApplyArgs { account, allow_removals, accept_vanished, dry_run, plan } = args;
+    let ApplyArgs { account, allow_removals, accept_vanished, rollback, dry_run, plan } = args;
     if dry_run {
         return super::plan::run(PlanArgs { account }, common, stdout).await;
     }
     let which = Which { account, channel: None };
-    let applied =
-        connect::ask(common, ApplyRequest { which, allow_removals, accept_vanished, plan }).await?;
+    let request = ApplyRequest { which, allow_removals, accept_vanished, rollback, plan };
+    let applied = connect::ask(common, request).await?;
     print(&applied, common, stdout)
 }
 
@@ -78,6 +82,7 @@ Examples:
   channelkeeper apply --account acme
   channelkeeper apply --allow-removals
   channelkeeper apply --accept-vanished --account acme
+  channelkeeper apply --rollback              # with [cluster]: after the earlier file was put back
   channelkeeper apply --plan 3f2a91c07be4     # as `channelkeeper plan` said
 
 Exit codes: 0 done, or nothing to do; 1 failed, or something is left to do; 2 with --dry-run: changes are pending; 3 the config cannot be used.";

@@ -409,9 +409,9 @@ impl Here {
             answer
         };
         let reloading = async {
-            while let Some(Reloading { emptied, answer }) = asked.recv().await {
+            while let Some(Reloading { proposing, answer }) = asked.recv().await {
                 // Whoever asked may have gone.
-                let _heard = answer.send(reloader.reload(emptied).await);
+                let _heard = answer.send(reloader.reload(proposing).await);
             }
         };
         let (answer, turned, ()) = tokio::join!(answering, tasks.joined(), reloading);

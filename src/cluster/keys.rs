@@ -55,6 +55,9 @@ pub struct Card {
     /// What it cannot serve.
     #[serde(default)]
     pub unfit: Unfit,
+    /// The generation of the config that it has in force; 0 for none.
+    #[serde(default)]
+    pub generation: u64,
 }
 
 /// The accounts that a member cannot serve, for instance because it lacks their secrets.
@@ -124,6 +127,26 @@ impl Keys {
     /// Where this data is named.
     pub fn incarnation(&self) -> String {
         format!("{}meta/incarnation", self.prefix)
+    }
+
+    /// Where the generation in force is named.
+    pub fn current(&self) -> String {
+        format!("{}desired/current", self.prefix)
+    }
+
+    /// What all keys of a generation's parts begin with.
+    pub fn parts(&self) -> String {
+        format!("{}desired/blob/", self.prefix)
+    }
+
+    /// The key of a part of a generation.
+    pub fn part(&self, name: &str) -> String {
+        format!("{}desired/blob/{name}", self.prefix)
+    }
+
+    /// The name of the part, if this is the key of one.
+    pub fn part_of<'a>(&self, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("desired/blob/")
     }
 
     /// Whose key this is, if it is a member's.

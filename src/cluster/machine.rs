@@ -113,7 +113,7 @@ enum Phase {
 }
 
 /// Those parts of a card that do not change with each beat.
-type Said = (bool, bool, Unfit);
+type Said = (bool, bool, Unfit, u64);
 
 /// What is under way in this term.
 #[derive(Debug, Default)]
@@ -148,6 +148,7 @@ pub(super) struct Machine {
     entry: Option<(Errand, What)>,
     declared: BTreeSet<Charge>,
     unfit: Unfit,
+    generation: u64,
     candidates: Vec<Candidate>,
     mine: BTreeSet<Charge>,
     hinted: BTreeSet<Charge>,
@@ -195,6 +196,7 @@ impl Machine {
             entry: None,
             declared: BTreeSet::new(),
             unfit: Unfit::default(),
+            generation: 0,
             candidates: Vec::new(),
             mine: BTreeSet::new(),
             hinted: BTreeSet::new(),
@@ -218,8 +220,15 @@ impl Machine {
         }
     }
 
-    /// What is to be served, by anybody, and what of it this node cannot serve.
-    pub(super) fn declare(&mut self, accounts: &BTreeSet<AccountName>, unfit: Unfit) {
+    /// What is to be served, by anybody, and what of it this node cannot serve; in which generation
+    /// of the config.
+    pub(super) fn declare(
+        &mut self,
+        accounts: &BTreeSet<AccountName>,
+        unfit: Unfit,
+        generation: u64,
+    ) {
+        self.generation = generation;
         let accounts = accounts.iter().cloned().map(Charge::Account);
         self.declared = accounts.chain([Charge::Fleet]).collect();
         self.unfit = unfit;
@@ -322,7 +331,7 @@ impl Machine {
 
     fn beat(&mut self, me: &Me, joined: Duration, now: Duration) -> Option<Ask> {
         let settled = is_settled(joined, now);
-        let says = (settled, self.draining, self.unfit.clone());
+        let says = (settled, self.draining, self.unfit.clone(), self.generation);
         let is_due = now >= self.next_beat || self.said.as_ref() != Some(&says);
         if !is_due || self.under_way.beats >= BEATS_AT_ONCE {
             return None;
@@ -343,6 +352,7 @@ impl Machine {
             draining: self.draining,
             version: self.identity.version.clone(),
             unfit: self.unfit.clone(),
+            generation: self.generation,
         }
     }
 
@@ -805,6 +815,7 @@ impl Machine {
                 settled: card.settled,
                 draining: card.draining,
                 version: card.version,
+                generation: card.generation,
                 owns: counts.get(id).copied().unwrap_or_default(),
             };
             (id.clone(), view)
@@ -903,7 +914,7 @@ mod tests {
             let (version, random) = ("0.1.0".to_owned(), "r".to_owned());
             let identity = Identity { id, version, noted: None, random };
             let mut machine = Machine::new(Keys::new("t"), identity, Leash::new(clock));
-            machine.declare(&BTreeSet::from(["dead".parse().unwrap()]), Unfit::default());
+            machine.declare(&BTreeSet::from(["dead".parse().unwrap()]), Unfit::default(), 0);
             let (now, open, said) = (Duration::from_secs(1), Vec::new(), Vec::new());
             Play { machine, now, open, said }
         }

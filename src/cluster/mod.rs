@@ -7,6 +7,7 @@
 //! - [`node`]: the member as a task, with what it promises and the numbers that it rests on;
 //! - [`view`]: what it says to its own process;
 //! - [`keys`]: the keys and values in the engine, and the fence of an owner;
+//! - [`generations`]: the config that is in force in the whole cluster;
 //! - [`charge`]: what is owned: an account, or the work of the whole fleet;
 //! - `assign`: who is to own what;
 //! - `members`: who is there, and who may be evicted;
@@ -19,6 +20,7 @@
 mod assign;
 pub mod charge;
 mod claims;
+pub mod generations;
 pub mod keys;
 mod machine;
 mod members;

@@ -76,6 +76,8 @@ pub struct Declared {
     pub accounts: BTreeSet<AccountName>,
     /// Those of them that this node cannot serve.
     pub unfit: BTreeSet<AccountName>,
+    /// The generation of the config that says so; 0 where configs are not shared.
+    pub generation: u64,
 }
 
 /// The daemon's side of it.
@@ -212,8 +214,8 @@ impl Node {
 }
 
 fn declare(machine: &mut Machine, declared: &mut watch::Receiver<Declared>) {
-    let Declared { accounts, unfit } = declared.borrow_and_update().clone();
-    machine.declare(&accounts, Unfit::of(unfit));
+    let Declared { accounts, unfit, generation } = declared.borrow_and_update().clone();
+    machine.declare(&accounts, Unfit::of(unfit), generation);
 }
 
 /// One request. Its answer comes after [`PATIENCE`] at the latest, whatever the engine does.

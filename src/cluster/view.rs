@@ -91,6 +91,8 @@ pub struct MemberView {
     pub draining: bool,
     /// Its release.
     pub version: String,
+    /// The generation of the config that it has in force; 0 for none.
+    pub generation: u64,
     /// How many of what is declared here it owns.
     pub owns: usize,
 }

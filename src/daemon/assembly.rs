@@ -224,7 +224,7 @@ impl Parts {
             reloads,
             host: self.host,
         };
-        (desk, Reloader { reader, links }, asked)
+        (desk, Reloader { reader, links, generations: None }, asked)
     }
 
     /// The table of everything that runs. A command runs its scheduler and nothing else.

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backfill::Standing;
 use crate::clock::Clock;
+use crate::cluster::generations::Occasion;
 use crate::expose::overview::{LoopAge, Overview};
 use crate::expose::status::StatusView;
 use crate::expose::summary::Summary;
@@ -30,6 +31,7 @@ use super::actions::{self, VerbError};
 use super::choose::Chosen;
 use super::emptied::Emptied;
 use super::fleet::Fleet;
+use super::generations::Proposing;
 use super::recover;
 use super::recoveries::{self, RecoverRequest, RecoveriesRequest, RecoveryView, SettleRequest};
 use super::reload::{Reader, Reloading};
@@ -237,7 +239,7 @@ impl Verb for ApplyRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
-        let ApplyRequest { which, allow_removals, accept_vanished, plan } = self;
+        let ApplyRequest { which, allow_removals, accept_vanished, rollback, plan } = self;
         let (store, window) = (&desk.store, &desk.links.window);
         if let Some(wanted) = &plan {
             actions::expect_plan(&desk.read().await?, store, &which, window, wanted).await?;
@@ -245,7 +247,8 @@ impl Verb for ApplyRequest {
         // The passes that a reload leads to are heard as well.
         let heard = desk.listen().await?;
         let emptied = if allow_removals { Emptied::Allowed } else { Emptied::Refused };
-        desk.reload(emptied).await?;
+        let occasion = if rollback { Occasion::Rollback } else { Occasion::Asked };
+        desk.reload(Proposing { occasion, emptied }).await?;
         if allow_removals {
             actions::allow_removals(&desk.fleet(), store, &which, window).await?;
         }
@@ -263,7 +266,7 @@ impl Verb for ReloadRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Nothing;
 
     async fn answer(self, desk: &Desk) -> Result<(), VerbError> {
-        desk.reload(Emptied::Refused).await
+        desk.reload(Proposing::RELOAD).await
     }
 }
 
@@ -357,9 +360,12 @@ impl Desk {
     }
 
     /// Puts the file in force.
-    async fn reload(&self, emptied: Emptied) -> Result<(), VerbError> {
+    async fn reload(&self, proposing: Proposing) -> Result<(), VerbError> {
         let (answer, answered) = oneshot::channel();
-        self.reloads.send(Reloading { emptied, answer }).await.map_err(|_| VerbError::Stopping)?;
+        self.reloads
+            .send(Reloading { proposing, answer })
+            .await
+            .map_err(|_| VerbError::Stopping)?;
         answered.await.map_err(|_| VerbError::Stopping)?.map_err(VerbError::BadConfig)
     }
 

@@ -83,21 +83,38 @@ impl Member {
         Ok(Member { node, links, leash, declared, me, notes })
     }
 
+    /// How the cluster looks.
+    pub fn view(&self) -> watch::Receiver<ClusterView> {
+        self.links.view.clone()
+    }
+
+    /// This machine's name.
+    pub fn node(&self) -> &str {
+        &self.me.node
+    }
+
     /// Until when this process may write at Zoho.
     pub fn leash(&self) -> Leash {
         self.leash.clone()
     }
 
     /// Everything that runs for it. The member leaves once everything is given away.
-    pub fn tasks(self, links: &Links, means: &Means, stop: &Stop) -> [Task; 3] {
+    /// It counts and is given accounts once it is `settled` which config is in force.
+    pub fn tasks(
+        self,
+        links: &Links,
+        means: &Means,
+        settled: watch::Receiver<Option<u64>>,
+        stop: &Stop,
+    ) -> [Task; 3] {
         let Member { node, links: of_node, leash: _, declared, me, notes } = self;
-        declared.send_replace(declared_by(&links.fleet.borrow()));
         let Means { store, transport: _, clock, leash: _ } = means.clone();
         let showing = Showing {
             links: links.clone(),
             clock: clock.clone(),
             view: of_node.view.clone(),
             declared,
+            settled,
             shown: me,
             notes,
         };
@@ -116,10 +133,11 @@ pub fn shared(store: Store, engine: Arc<dyn Engine>, cluster: &str) -> Store {
 }
 
 /// Everything that is declared. What cannot be worked on here is another machine's to serve.
-fn declared_by(fleet: &Fleet) -> Declared {
+fn declared_by(fleet: &Fleet, generation: u64) -> Declared {
     let unfit = fleet.unusable.keys().cloned().collect();
     let held = fleet.subjects.keys().chain(fleet.elsewhere.keys());
-    Declared { accounts: held.chain(fleet.unusable.keys()).cloned().collect(), unfit }
+    let accounts = held.chain(fleet.unusable.keys()).cloned().collect();
+    Declared { accounts, unfit, generation }
 }
 
 /// Between the member and the scheduler, for what is no account's coming or going.
@@ -128,6 +146,7 @@ struct Showing {
     clock: Arc<dyn Clock>,
     view: watch::Receiver<ClusterView>,
     declared: watch::Sender<Declared>,
+    settled: watch::Receiver<Option<u64>>,
     shown: ClusterState,
     notes: Notes,
 }
@@ -137,15 +156,17 @@ impl Showing {
         let mut fleet = self.links.fleet.clone();
         loop {
             self.show().await;
+            if let Some(generation) = *self.settled.borrow_and_update() {
+                let declared = declared_by(&fleet.borrow_and_update(), generation);
+                self.declared.send_if_modified(|known| {
+                    let is_other = *known != declared;
+                    *known = declared;
+                    is_other
+                });
+            }
             tokio::select! {
-                Ok(()) = fleet.changed() => {
-                    let declared = declared_by(&fleet.borrow_and_update());
-                    self.declared.send_if_modified(|known| {
-                        let is_other = *known != declared;
-                        *known = declared;
-                        is_other
-                    });
-                }
+                Ok(()) = fleet.changed() => {}
+                Ok(()) = self.settled.changed() => {}
                 Ok(()) = self.view.changed() => {}
                 () = closing.cancelled() => return,
             }

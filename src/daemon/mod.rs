@@ -19,6 +19,7 @@
 //! - `status_file`: how everything is, where another host can fetch it;
 //! - `control`: the desk over a Unix socket;
 //! - [`reload`]: the config, read again and put in force;
+//! - [`generations`]: one config for several machines, and this one's file beside it;
 //! - `refetch`: credentials that Zoho refuses, fetched once more from where they came from;
 //! - `signals` and `notify`: TERM, INT and HUP; READY, RELOADING and STOPPING;
 //! - [`watchdog`]: that the loop turns, told by the loop itself;
@@ -45,6 +46,7 @@ pub(crate) mod doors;
 pub mod emptied;
 pub mod fleet;
 pub mod former;
+pub mod generations;
 pub mod hooks;
 pub(crate) mod inherited;
 pub mod member;

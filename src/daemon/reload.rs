@@ -5,19 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Loaded, Problem, Surroundings};
 use crate::expose::overview::ConfigState;
 use crate::model::desired::{Desired, Settings};
 use crate::model::time::Timestamp;
+use crate::store::desired::Restored;
 use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
 use super::fleet::{Fleet, Means};
 use super::former;
+use super::generations::{FollowError, Followed, Generations, InForce, Note, OwnFile, Proposing};
 use super::scheduler::{Links, Message, chain};
-use super::slack;
+use super::slack::{self, Judged};
 
 /// Puts a config that was read again in force.
 pub struct Reloader {
@@ -25,6 +27,8 @@ pub struct Reloader {
     pub reader: Arc<Reader>,
     /// Whom it is handed to.
     pub links: Links,
+    /// The config that several machines share; `None` where the file is in force.
+    pub generations: Option<Arc<Generations>>,
 }
 
 /// Reads the config file.
@@ -47,12 +51,14 @@ pub struct Fresh {
     pub fleet: Fleet,
     /// The state of the file, as it is shown.
     pub config: ConfigState,
+    /// The desired state as the file alone declares it, where several machines share one.
+    pub own: Option<Desired>,
 }
 
 /// Asks the daemon to read its config again.
 pub struct Reloading {
-    /// How one that declares nothing is taken.
-    pub emptied: Emptied,
+    /// How it is proposed, and how one that declares nothing is taken.
+    pub proposing: Proposing,
     /// Told what is wrong with it.
     pub answer: oneshot::Sender<Result<(), Vec<String>>>,
 }
@@ -62,9 +68,9 @@ impl Reloader {
     ///
     /// # Errors
     /// The faults of the config, one line each.
-    pub async fn reload(&self, emptied: Emptied) -> Result<(), Vec<String>> {
+    pub async fn reload(&self, proposing: Proposing) -> Result<(), Vec<String>> {
         let former = self.links.fleet.borrow().clone();
-        match self.read_into_force(former.clone(), emptied).await {
+        match self.read_into_force(former.clone(), proposing).await {
             Ok((settings, channels)) => {
                 warn_of_restarts(&former.settings, &settings);
                 info!(channels, "the config was read again and is in force");
@@ -84,14 +90,74 @@ impl Reloader {
     async fn read_into_force(
         &self,
         former: Arc<Fleet>,
-        emptied: Emptied,
+        proposing: Proposing,
     ) -> Result<(Settings, usize), Vec<String>> {
-        let fresh = self.reader.clone().read(former, emptied).await?;
+        let mut fresh = self.reader.clone().read(former.clone(), proposing.emptied).await?;
+        let proposed = match (&self.generations, fresh.own.take()) {
+            (Some(generations), Some(own)) => {
+                let number = generations.propose(own_file(own).await, proposing, &former).await?;
+                Some((generations, number))
+            }
+            (Some(_) | None, _) => None,
+        };
         let in_force = (fresh.desired.settings.clone(), channels(&fresh.fleet));
         let kept = fresh.put_in_force(&self.reader.means.store, &self.links).await;
         kept.map_err(|error| vec![format!("the store failed: {}", chain(&error))])?;
+        if let Some((generations, number)) = proposed {
+            generations.is_in_force(number);
+            generations.until_everywhere(number).await;
+        }
         Ok(in_force)
     }
+
+    /// Puts in force here what another machine has published, if it has.
+    pub async fn follow(&self) {
+        let Some(generations) = &self.generations else { return };
+        let former = self.links.fleet.borrow().clone();
+        match generations.follow(&former).await {
+            Ok(None) => {}
+            Ok(Some(followed)) => self.put_followed_in_force(generations, followed, former).await,
+            Err(error) => self.not_followed(error).await,
+        }
+    }
+
+    async fn put_followed_in_force(
+        &self,
+        generations: &Generations,
+        followed: Followed,
+        former: Arc<Fleet>,
+    ) {
+        let put = match self.reader.clone().followed(followed, former).await {
+            Ok((fresh, in_force)) => {
+                let put = fresh.put_in_force(&self.reader.means.store, &self.links).await;
+                put.map(|()| in_force).map_err(FollowError::Store)
+            }
+            Err(error) => Err(error),
+        };
+        match put {
+            Ok(in_force) => generations.has_followed(in_force).await,
+            Err(error) => self.not_followed(error).await,
+        }
+    }
+
+    async fn not_followed(&self, error: FollowError) {
+        match error {
+            FollowError::Engine(_) | FollowError::Overtaken => {
+                debug!(error = chain(&error), "it is asked again which config is in force");
+            }
+            FollowError::Declaration(_) | FollowError::Store(_) => {
+                error!(error = chain(&error), "the config of the cluster is not in force here");
+                self.links.send(Message::ConfigRefused(vec![chain(&error)])).await;
+            }
+        }
+    }
+}
+
+/// Deflates all of it.
+async fn own_file(own: Desired) -> OwnFile {
+    let known = own.clone();
+    let made = tokio::task::spawn_blocking(move || OwnFile::new(own)).await;
+    made.unwrap_or_else(|_| OwnFile::new(known))
 }
 
 impl Fresh {
@@ -106,7 +172,7 @@ impl Fresh {
         former: &Fleet,
     ) -> Result<Fresh, StoreError> {
         let fleet = former.followed_by(desired.clone(), means)?;
-        Ok(Fresh { desired, fleet, config })
+        Ok(Fresh { desired, fleet, config, own: None })
     }
 
     /// Keeps it in the store and hands it to the scheduler; returns when it is in force.
@@ -114,7 +180,7 @@ impl Fresh {
     /// # Errors
     /// When the store fails. Then nothing is changed.
     pub async fn put_in_force(self, store: &Store, links: &Links) -> Result<(), StoreError> {
-        let Fresh { desired, fleet, config } = self;
+        let Fresh { desired, fleet, config, own: _ } = self;
         store.keep_desired(&desired).await?;
         let (done, in_force) = oneshot::channel();
         links.send(Message::Replace { fleet: Arc::new(fleet), config, done }).await;
@@ -173,10 +239,53 @@ impl Reader {
             return Err(judged.refused);
         }
         config.thin = told_thin(judged.held);
+        let own = desired.settings.cluster.is_some().then(|| desired.clone());
         let (store, surroundings) = (&self.means.store, &self.surroundings);
         let left = former::remember(&mut desired, Some(former), store, surroundings, emptied);
         config.warnings.extend(told_left(left.map_err(failed)?));
-        Fresh::new(desired, config, &self.means, former).map_err(failed)
+        let fresh = Fresh::new(desired, config, &self.means, former).map_err(failed)?;
+        Ok(Fresh { own, ..fresh })
+    }
+
+    /// What another machine has published, as it is put in force here.
+    ///
+    /// # Errors
+    /// See [`FollowError`].
+    async fn followed(
+        self: Arc<Self>,
+        followed: Followed,
+        former: Arc<Fleet>,
+    ) -> Result<(Fresh, InForce), FollowError> {
+        let followed = tokio::task::spawn_blocking(move || self.followed_now(followed, &former));
+        // Who is aborted asks no more.
+        followed.await.unwrap_or(Err(FollowError::Overtaken))
+    }
+
+    fn followed_now(
+        &self,
+        followed: Followed,
+        former: &Fleet,
+    ) -> Result<(Fresh, InForce), FollowError> {
+        let Followed { in_force, own, note: Note { hash, problems, mut warnings } } = followed;
+        let Restored { mut desired, unusable, unalerted, .. } =
+            in_force.restore(&own, &self.surroundings)?;
+        warnings.extend(unalerted);
+        let (store, clock) = (&self.means.store, &self.means.clock);
+        let Judged { refused, held } = slack::judged_by_store(&desired, store)?;
+        let thin = told_thin(refused.into_iter().chain(held).collect());
+        let removals = in_force.removals();
+        let left =
+            former::remember(&mut desired, Some(former), store, &self.surroundings, removals)?;
+        warnings.extend(told_left(left));
+        let (file, loaded_at) = (self.config.display().to_string(), Some(clock.now()));
+        let config = ConfigState { file, loaded_at, hash: Some(hash), problems, warnings, thin };
+        let mut fresh = Fresh::new(desired, config, &self.means, former)?;
+        for (account, why) in &unusable {
+            error!(%account, why, "this machine cannot work on this account");
+        }
+        fresh.fleet.unusable = unusable;
+        info!(generation = in_force.number(), "the config of another machine is put in force");
+        Ok((fresh, in_force))
     }
 }
 

@@ -81,6 +81,9 @@ pub struct ApplyRequest {
     /// True when channels that are all gone at once are to be enabled anew.
     #[serde(default)]
     pub accept_vanished: bool,
+    /// True when a file is to be in force again that was before, on all machines that share it.
+    #[serde(default)]
+    pub rollback: bool,
     /// The checksum of the only plan that is to be carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,

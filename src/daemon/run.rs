@@ -38,7 +38,7 @@ use crate::zoho::transport::SetupError;
 use super::assembly::{Carriers, PartsGiven, assemble};
 use super::desk::Host;
 use super::doors::{AddressesTold, Doors, INHERITED, ListenError, unheard};
-use super::emptied::Emptied;
+use super::generations::{Generations, GenerationsSetup, OwnFile, Proposing};
 use super::inherited;
 use super::member::{self, Joining, Member};
 use super::notify::{self, Service};
@@ -109,6 +109,8 @@ pub struct Daemon {
     reloader: Reloader,
     ask_reload: mpsc::Sender<Reloading>,
     reloads: mpsc::Receiver<Reloading>,
+    /// The config that several machines share may be another one.
+    ticks: mpsc::Receiver<()>,
     incoming: Option<Incoming>,
     service: Service,
     listening: Option<SocketAddr>,
@@ -124,13 +126,21 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
     let incoming = options.owns_process.then(Incoming::listen).transpose();
     let incoming = incoming.map_err(RunError::Signals)?;
     let (given, doors, member) = prepare(&mut options).await?;
+    let (member, generations) = member.unzip();
     let parts = assemble(given, Host::Daemon)?;
     let (links, listening, stop) = (parts.links.clone(), doors.listening(), Stop::default());
     let parts = if options.owns_process { parts.watched(watchdog(&links)) } else { parts };
-    let (desk, reloader, reloads) = parts.desk(options.config, options.surroundings, None);
+    let (desk, mut reloader, reloads) = parts.desk(options.config, options.surroundings, None);
+    reloader.generations = generations.clone();
     let (ask_reload, service) = (desk.reloads.clone(), Service::new(options.owns_process));
     let ways_in = doors.tasks(&parts, desk, &stop);
-    let member = member.map(|member| member.tasks(&links, &parts.means, &stop));
+    let settled = generations.as_ref().map(|generations| generations.settled());
+    let member = member.zip(settled);
+    let member = member.map(|(member, it)| member.tasks(&links, &parts.means, it, &stop));
+    let (ticking, ticks) = mpsc::channel(1);
+    let following = generations.map(|generations| {
+        Task::new("generations", generations.tick(ticking, stop.closing.clone()))
+    });
     let refetching = refetch::keep(links.clone(), reloader.reader.clone(), stop.closing.clone());
     let refetching = Task::new("refetching", refetching);
     let tasks = Tasks::spawn(
@@ -139,13 +149,25 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
             .into_iter()
             .chain(ways_in)
             .chain([refetching])
+            .chain(following)
             .chain(member.into_iter().flatten()),
     );
-    Ok(Daemon { links, tasks, stop, reloader, ask_reload, reloads, incoming, service, listening })
+    Ok(Daemon {
+        links,
+        tasks,
+        stop,
+        reloader,
+        ask_reload,
+        reloads,
+        ticks,
+        incoming,
+        service,
+        listening,
+    })
 }
 
 /// Everything that can fail and that nothing runs for yet.
-async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors, Option<Member>), RunError> {
+async fn prepare(options: &mut Options) -> Result<Prepared, RunError> {
     let Options { config, loaded, state_dir, listen, clock, surroundings, .. } = options;
     let mut told = AddressesTold { address: *listen, ..AddressesTold::default() };
     if options.owns_process {
@@ -154,7 +176,7 @@ async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors, Option<Mem
     let mut loaded = loaded.take().unwrap_or_else(|| config::load(config, surroundings));
     let (store, store_moved_aside) = open(state_dir, clock.now())?;
     let wanted = wanted(&mut loaded, config, &store, surroundings, clock.now()).await?;
-    let Wanted { desired, unusable, config, opens } =
+    let Wanted { desired, unusable, config, own, opens } =
         wanted.ok_or(RunError::Config(loaded.problems))?;
     let doors = Doors::open(told, &desired.settings, opens, state_dir).await?;
     let carriers = match options.carriers.take() {
@@ -162,7 +184,22 @@ async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors, Option<Mem
         None => Carriers::network(&desired.settings)?,
     };
     let clock = clock.clone();
-    let (store, member) = share(store, &desired.settings, state_dir, &clock)?;
+    let sharing = share(&desired.settings, state_dir, &clock)?;
+    let (store, member) = match sharing {
+        Some(Joined { engine, cluster, member }) => {
+            let store = member::shared(store, engine.clone(), &cluster);
+            let setup = GenerationsSetup {
+                engine,
+                cluster,
+                node: member.node().to_owned(),
+                clock: clock.clone(),
+                view: member.view(),
+                own: own.map(OwnFile::new),
+            };
+            (store, Some((member, Arc::new(Generations::new(setup)))))
+        }
+        None => (store, None),
+    };
     let observer = options.observer.take();
     let given = PartsGiven {
         desired,
@@ -173,28 +210,35 @@ async fn prepare(options: &mut Options) -> Result<(PartsGiven, Doors, Option<Mem
         clock,
         carriers,
         observer,
-        leash: member.as_ref().map(Member::leash),
+        leash: member.as_ref().map(|(member, _)| member.leash()),
     };
     Ok((given, doors, member))
 }
 
-/// Where other machines share the accounts, these live in an engine, and this process is a member.
+type Prepared = (PartsGiven, Doors, Option<(Member, Arc<Generations>)>);
+
+/// A member of a cluster, and its engine.
+struct Joined {
+    engine: Arc<dyn Engine>,
+    cluster: String,
+    member: Member,
+}
+
+/// Where other machines share the accounts, this process is a member.
 fn share(
-    store: Store,
     settings: &Settings,
     state_dir: &Path,
     clock: &Arc<dyn Clock>,
-) -> Result<(Store, Option<Member>), RunError> {
-    let Some(cluster) = &settings.cluster else { return Ok((store, None)) };
+) -> Result<Option<Joined>, RunError> {
+    let Some(cluster) = &settings.cluster else { return Ok(None) };
     let login = cluster.login.clone().map(|Login { user, password }| (user, password));
     let (endpoints, ca_file) = (&cluster.engine, settings.ca_file.as_deref());
     let etcd = Etcd::new(EtcdSettings { endpoints, login, ca_file }, clock.clone())?;
     let engine: Arc<dyn Engine> = Arc::new(etcd);
     let (name, node) = (cluster.name.clone(), cluster.node.clone());
-    let store = member::shared(store, engine.clone(), &name);
-    let joining = Joining { cluster: name, node, notes: state_dir.join(NOTES) };
-    let member = Member::new(joining, engine, clock.clone())?;
-    Ok((store, Some(member)))
+    let joining = Joining { cluster: name.clone(), node, notes: state_dir.join(NOTES) };
+    let member = Member::new(joining, engine.clone(), clock.clone())?;
+    Ok(Some(Joined { engine, cluster: name, member }))
 }
 
 /// Opens the store of a daemon, and says where a database that could not be used went.
@@ -258,15 +302,16 @@ impl Daemon {
                 biased;
                 () = self.stop.asked.cancelled() => break Ok(()),
                 error = self.tasks.failed() => break Err(error),
-                Some(Reloading { emptied, answer }) = self.reloads.recv() => {
-                    self.reload(emptied).await.map(|reloaded| {
+                Some(()) = self.ticks.recv() => self.follow().await,
+                Some(Reloading { proposing, answer }) = self.reloads.recv() => {
+                    self.reload(proposing).await.map(|reloaded| {
                         // Whoever asked may have gone.
                         drop(answer.send(reloaded));
                     })
                 }
                 asked = next_signal(&mut self.incoming) => match asked {
                     // Faults of the config are logged, and shown by health.
-                    SignalAsked::Reload => self.reload(Emptied::Refused).await.map(drop),
+                    SignalAsked::Reload => self.reload(Proposing::RELOAD).await.map(drop),
                     SignalAsked::Stop | SignalAsked::Abort => Err(asked),
                 },
                 // Once it cannot change any more, the scheduler has ended, and that ends this too.
@@ -295,10 +340,13 @@ impl Daemon {
 
     /// A reload, during which signals are heard: a file may be long in coming. One to stop ends it,
     /// and is the error.
-    async fn reload(&mut self, emptied: Emptied) -> Result<Result<(), Vec<String>>, SignalAsked> {
+    async fn reload(
+        &mut self,
+        proposing: Proposing,
+    ) -> Result<Result<(), Vec<String>>, SignalAsked> {
         loop {
             let mut again = false;
-            let reload = self.service.reloading(self.reloader.reload(emptied));
+            let reload = self.service.reloading(self.reloader.reload(proposing));
             tokio::pin!(reload);
             let reloaded = loop {
                 tokio::select! {
@@ -314,6 +362,25 @@ impl Daemon {
                 return Ok(reloaded);
             }
         }
+    }
+
+    /// Puts in force what other machines have published, and hears signals meanwhile.
+    async fn follow(&mut self) -> Result<(), SignalAsked> {
+        let mut again = false;
+        {
+            let follow = self.reloader.follow();
+            tokio::pin!(follow);
+            loop {
+                tokio::select! {
+                    () = &mut follow => break,
+                    asked = next_signal(&mut self.incoming) => match asked {
+                        SignalAsked::Reload => again = true,
+                        SignalAsked::Stop | SignalAsked::Abort => return Err(asked),
+                    },
+                }
+            }
+        }
+        if again { self.reload(Proposing::RELOAD).await.map(drop) } else { Ok(()) }
     }
 
     /// Lets passes under way come to an end; a second signal does not.

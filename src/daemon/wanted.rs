@@ -14,6 +14,7 @@ use crate::model::channel::AccountName;
 use crate::model::desired::Desired;
 use crate::model::secret::Origin;
 use crate::model::time::Timestamp;
+use crate::store::desired::Restored;
 use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
@@ -27,6 +28,8 @@ pub(super) struct Wanted {
     pub(super) desired: Desired,
     pub(super) unusable: BTreeMap<AccountName, String>,
     pub(super) config: ConfigState,
+    /// The desired state as the file alone declares it, where several machines share one.
+    pub(super) own: Option<Desired>,
     /// True when the health endpoints may open.
     pub(super) opens: bool,
 }
@@ -46,12 +49,13 @@ pub(super) async fn wanted(
         let Judged { refused, held } = slack::judged_by_store(&desired, store)?;
         let refused: Vec<String> = emptied.into_iter().chain(refused).collect();
         if refused.is_empty() {
+            let own = desired.settings.cluster.is_some().then(|| desired.clone());
             let left = former::remember(&mut desired, None, store, surroundings, Emptied::Refused)?;
             config.warnings.extend(told_left(left));
             store.keep_desired(&desired).await?;
             let unusable = BTreeMap::new();
             config.thin = told_thin(held);
-            return Ok(Some(Wanted { desired, unusable, config, opens: true }));
+            return Ok(Some(Wanted { desired, unusable, config, own, opens: true }));
         }
         for why in &refused {
             error!(why, "the config has no mistake, and still cannot be used");
@@ -78,5 +82,6 @@ pub(super) async fn wanted(
     error!("the config cannot be used; the last good state from the store is in force");
     let opens = restored.unopened.is_none();
     config.thin = told_thin(slack::judged_by_store(&restored.desired, store)?.held);
-    Ok(Some(Wanted { desired: restored.desired, unusable: restored.unusable, config, opens }))
+    let Restored { desired, unusable, .. } = restored;
+    Ok(Some(Wanted { desired, unusable, config, own: None, opens }))
 }

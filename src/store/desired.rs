@@ -23,13 +23,15 @@ use crate::model::hooks::{HookEvent, Hooks};
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::product::Product;
 use crate::model::rotation::Rotation;
-use crate::model::secret::{FingerprintParts, Origin, Secret};
+use crate::model::secret::{Fingerprint, FingerprintParts, Origin, Secret};
 use crate::model::version::ApiVersion;
 
 use super::database::Store;
 use super::keys;
 use super::tree::StoreError;
 use super::value::as_text;
+
+pub(crate) mod published;
 
 /// A desired state that was read back.
 #[derive(Debug, Default)]
@@ -56,7 +58,27 @@ pub struct DeclaredCounts {
 }
 
 /// Fetches a secret again from where it came from.
-pub(crate) type Fetch<'a> = &'a dyn Fn(&Origin) -> Result<Secret, String>;
+pub trait Fetching {
+    /// From there.
+    ///
+    /// # Errors
+    /// In words.
+    fn fetch(&self, origin: &Origin) -> Result<Secret, String>;
+
+    /// One that stood in a config itself, if it is known all the same.
+    fn known(&self, _fingerprint: Fingerprint) -> Option<Secret> {
+        None
+    }
+}
+
+impl<F: Fn(&Origin) -> Result<Secret, String>> Fetching for F {
+    fn fetch(&self, origin: &Origin) -> Result<Secret, String> {
+        self(origin)
+    }
+}
+
+/// Whoever fetches.
+pub(crate) type Fetch<'a> = &'a dyn Fetching;
 
 /// The lives that a desired state asks for.
 #[derive(Debug, Default)]
@@ -509,13 +531,13 @@ impl SecretValue {
             OriginValue::Credential(name) => Origin::Credential(name),
             OriginValue::Command(words) => Origin::Command(words),
             OriginValue::Plain => {
-                return Err(format!(
+                return fetch.known(Fingerprint(self.fingerprint)).ok_or_else(|| format!(
                     "{what} was a plain string in the config, which is never stored: mend the config, or give the \
                      secret by reference ({{ file = .. }}, {{ env = .. }}, {{ credential = .. }}, {{ command = .. }})"
                 ));
             }
         };
-        fetch(&origin).map_err(|why| format!("{what}: {why}"))
+        fetch.fetch(&origin).map_err(|why| format!("{what}: {why}"))
     }
 }
 

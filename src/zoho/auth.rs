@@ -594,7 +594,10 @@ mod tests {
         }
         for body in [html, r#"{"code":"TOO_MANY_REQUESTS"}"#, r#"{"error":"slow_down"}"#] {
             let throttled = read_token(&reply(429, body), &Veil::default(), hours(0));
-            assert!(matches!(throttled, Err(TokenRefusal::Denied { throttled: true, .. })), "{body}");
+            assert!(
+                matches!(throttled, Err(TokenRefusal::Denied { throttled: true, .. })),
+                "{body}"
+            );
         }
     }
 

@@ -25,6 +25,7 @@ use channelkeeper::model::time::{Timestamp, after};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Knobs, Org, Reply, Zoho};
 use channelkeeper::store::Store;
+use tokio::sync::watch;
 
 use crate::world::{BEGINS, account, pause, spec};
 
@@ -172,7 +173,7 @@ impl Sites {
         let given = PartsGiven { leash: Some(member.leash()), ..given };
         let parts = assemble(given, Host::Daemon).unwrap();
         let (links, stop) = (parts.links.clone(), Stop::default());
-        let member = member.tasks(&links, &parts.means, &stop);
+        let member = member.tasks(&links, &parts.means, watch::channel(Some(1)).1, &stop);
         let tasks = Tasks::spawn(parts.tasks(&stop).into_iter().chain(member));
         self.machines.insert(name, Machine { handle, links, stop, tasks, _dir: dir });
     }

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use channelkeeper::model::secret::Secret;
+use channelkeeper::model::secret::{Origin, Secret};
 use channelkeeper::model::time::{Timestamp, whole_seconds};
 use channelkeeper::store::{OpenError, Opened, Store};
 use expect_test::expect_file;
@@ -82,7 +82,8 @@ fn holds(store: &Store) -> String {
     let mut text = String::new();
     // Its secrets stood in the config itself, so they cannot be fetched again; that is said of each
     // account.
-    let restored = store.restore_desired(&|_| Ok(Secret::from("fetched"))).unwrap().unwrap();
+    let restored =
+        store.restore_desired(&|_: &Origin| Ok(Secret::from("fetched"))).unwrap().unwrap();
     for (name, why) in &restored.unusable {
         writeln!(text, "declared {name}, without its secrets: {why}").unwrap();
     }

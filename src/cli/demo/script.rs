@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::narrate::stamp;
 use crate::clock::Clock;
-use crate::daemon::emptied::Emptied;
+use crate::daemon::generations::Proposing;
 use crate::daemon::reload::Reloading;
 use crate::model::time::{Timestamp, after, span};
 use crate::plan::render::counted;
@@ -153,7 +153,7 @@ impl Director {
 
     async fn reload(&self) -> bool {
         let (answer, answered) = oneshot::channel();
-        let reloading = Reloading { emptied: Emptied::Refused, answer };
+        let reloading = Reloading { proposing: Proposing::RELOAD, answer };
         self.reloads.send(reloading).await.is_ok() && matches!(answered.await, Ok(Ok(())))
     }
 

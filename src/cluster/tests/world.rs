@@ -53,7 +53,7 @@ impl World {
     pub(super) fn new(accounts: usize) -> World {
         let clock = Arc::new(VirtualClock::new("2026-01-01T00:00:00Z".parse().unwrap(), 1));
         let accounts = (0..accounts).map(|number| format!("org-{number}").parse().unwrap());
-        let declared = Declared { accounts: accounts.collect(), unfit: BTreeSet::new() };
+        let declared = Declared { accounts: accounts.collect(), ..Declared::default() };
         let (engine, epochs) = (SimulatedEngine::new(), Arc::<Mutex<Epochs>>::default());
         let judge = epochs.clone();
         engine.witness(move |applied| judge.lock().unwrap().see(applied));

@@ -12,9 +12,9 @@ fn open(dir: &TempDir) -> Store {
     Store::open(dir.path(), hours(0)).unwrap().store
 }
 
-const SECRETS: [&str; 3] = ["s3cret-of-client", "s3cret-refresh", "s3cret-channel"];
+pub(super) const SECRETS: [&str; 3] = ["s3cret-of-client", "s3cret-refresh", "s3cret-channel"];
 
-fn secret(origin: &Origin) -> Result<Secret, String> {
+pub(super) fn secret(origin: &Origin) -> Result<Secret, String> {
     let value = match origin {
         Origin::Env(_) => SECRETS[0],
         Origin::File(_) => SECRETS[1],
@@ -24,7 +24,7 @@ fn secret(origin: &Origin) -> Result<Secret, String> {
     Ok(Secret::from_origin(value, origin.clone()))
 }
 
-fn desired() -> Desired {
+pub(super) fn desired() -> Desired {
     let account = Account {
         name: acme(),
         product: Product::Bigin,

@@ -23,6 +23,7 @@ mod drift;
 #[cfg(target_os = "linux")]
 mod flood;
 mod foul;
+mod generations;
 #[cfg(target_os = "linux")]
 mod hardening;
 mod help;

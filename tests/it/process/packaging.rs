@@ -25,7 +25,7 @@ fn the_config_of_the_kubernetes_example_is_good() {
     let config: Vec<&str> =
         block.lines().map(|line| line.strip_prefix("    ").unwrap_or_default()).collect();
     let config = config.join("\n").replace("/run/secrets/channelkeeper", secrets);
-    assert_eq!(config.matches(&format!("file = \"{secrets}/")).count(), 4, "{config}");
+    assert_eq!(config.matches(&format!("{{ file = \"{secrets}/")).count(), 4, "{config}");
     for name in ["acme-client-secret", "acme-refresh-token", "acme-channel-token", "etcd"] {
         let secret = place.path().join(name);
         fs::write(&secret, "a-secret-of-its-own").unwrap();
