@@ -349,7 +349,9 @@ impl Generations {
         });
         let (hash, warnings) = (generation.hash.clone(), Vec::from_iter(warnings));
         let note = Note { hash, problems, warnings };
-        let own = own.map_or_else(Desired::default, |own| own.desired.clone());
+        // While the file cannot be used, what is this machine's own stays as it is.
+        let as_it_is = || Desired { settings: former.settings.clone(), ..Desired::default() };
+        let own = own.map_or_else(as_it_is, |own| own.desired.clone());
         Ok(Some(Followed { in_force: InForce { seen, published }, own, note }))
     }
 

@@ -15,7 +15,7 @@ use crate::zoho::testing::account;
 const RELOAD: Proposing = Proposing::RELOAD;
 
 /// A file of accounts with so many channels each, for a cluster.
-fn file(accounts: &[(&str, u64)]) -> OwnFile {
+fn file(accounts: &[(&str, i64)]) -> OwnFile {
     let mut desired = Desired::default();
     desired.settings.cluster = Some(ClusterSettings {
         name: "t".to_owned(),
@@ -183,6 +183,18 @@ async fn without_the_engine_nothing_is_put_in_force_and_a_lost_answer_is_looked_
         two.follow(&nothing()).await.unwrap().is_none(),
         "the file that was refused waited here"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_whose_file_is_broken_follows_and_stays_in_its_cluster() {
+    let world = World::new();
+    let whole = file(&[("acme", 2)]);
+    let (one, _) = world.machine("one", whole.clone());
+    one.follow(&nothing()).await.unwrap();
+    let (two, _) = world.machine("two", whole.clone());
+    two.state.lock().await.own = None;
+    let followed = two.follow(&fleet(&whole)).await.unwrap().unwrap();
+    assert_eq!(followed.own.settings, whole.desired.settings);
 }
 
 #[tokio::test(start_paused = true)]
