@@ -203,7 +203,8 @@ async fn an_engine_that_was_set_back_is_given_what_is_in_force() {
     let (one, _) = world.machine("one", file(&[("acme", 1)]));
     one.follow(&nothing()).await.unwrap();
     let before = world.engine.keep();
-    one.propose(file(&[("acme", 2)]), RELOAD, &nothing()).await.unwrap();
+    let number = one.propose(file(&[("acme", 2)]), RELOAD, &nothing()).await.unwrap();
+    one.is_in_force(number);
     for kept in [before, Snapshot::default()] {
         let number = one.settled().borrow().unwrap();
         world.engine.restore(&kept);
