@@ -192,7 +192,8 @@ fn share(
     let engine: Arc<dyn Engine> = Arc::new(etcd);
     let (name, node) = (cluster.name.clone(), cluster.node.clone());
     let store = member::shared(store, engine.clone(), &name);
-    let joining = Joining { cluster: name, node, notes: state_dir.join(NOTES) };
+    let (without_engine, notes) = (cluster.without_engine, state_dir.join(NOTES));
+    let joining = Joining { cluster: name, node, without_engine, notes };
     let member = Member::new(joining, engine, clock.clone())?;
     Ok((store, Some(member)))
 }
