@@ -7,6 +7,11 @@
 //! The leash is the process's. An account is on it while this process owns the account: for any
 //! other, nothing is left of it.
 //!
+//! An engine that does not answer ends the leash and nothing else: an account that was on it stays
+//! there until an answer says that it is another's. Once that has lasted long enough for another
+//! machine to have taken over and renewed, the process is *alone* ([`Leash::keep_alone`]), and may
+//! renew what is in its emergency, unless its operator has it stop ([`Leash::allowed_for`]).
+//!
 //! Times are of the clock that goes on while the machine sleeps ([`Clock::boot`]), so neither a
 //! suspended machine nor a step of the wall clock makes a leash longer.
 
@@ -17,6 +22,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::channel::AccountName;
+use crate::model::cluster::{Allowed, WithoutEngine};
 
 /// Shared by whoever sets it and whoever looks at it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,6 +30,9 @@ pub struct Leash {
     clock: Arc<dyn Clock>,
     /// Milliseconds of [`Clock::boot`].
     ends: Arc<AtomicU64>,
+    /// Until when this process is alone, in the same.
+    alone: Arc<AtomicU64>,
+    without_engine: WithoutEngine,
     /// The accounts on it, and since when.
     accounts: Arc<Mutex<BTreeMap<AccountName, Duration>>>,
 }
@@ -31,7 +40,14 @@ pub struct Leash {
 impl Leash {
     /// One that has ended.
     pub fn new(clock: Arc<dyn Clock>) -> Leash {
-        Leash { clock, ends: Arc::default(), accounts: Arc::default() }
+        let (ends, alone, accounts) = Default::default();
+        Leash { clock, ends, alone, without_engine: WithoutEngine::default(), accounts }
+    }
+
+    /// The same, with what is done while the engine does not answer.
+    #[must_use]
+    pub fn without_engine(self, without_engine: WithoutEngine) -> Leash {
+        Leash { without_engine, ..self }
     }
 
     /// Sets its end, by [`Clock::boot`].
@@ -43,6 +59,27 @@ impl Leash {
     pub fn left(&self) -> Duration {
         let ends = Duration::from_millis(self.ends.load(Ordering::SeqCst));
         ends.saturating_sub(self.clock.boot())
+    }
+
+    /// The engine has not answered for so long that this process is alone until then, by
+    /// [`Clock::boot`]. Whoever finds that it still does not answer says so again.
+    pub fn keep_alone(&self, until: Duration) {
+        self.alone.store(millis(until), Ordering::SeqCst);
+    }
+
+    /// What may be sent for this account. Nothing, when it is not on the leash.
+    pub fn allowed_for(&self, account: &AccountName) -> Allowed {
+        if !self.accounts().contains_key(account) {
+            return Allowed::Nothing;
+        }
+        let alone_until = Duration::from_millis(self.alone.load(Ordering::SeqCst));
+        if !self.left().is_zero() {
+            Allowed::Everything
+        } else if alone_until > self.clock.boot() {
+            self.without_engine.allows()
+        } else {
+            Allowed::Nothing
+        }
     }
 
     /// This process owns the account since then.
@@ -66,14 +103,12 @@ impl Leash {
         since.map_or(Duration::ZERO, |since| self.clock.boot().saturating_sub(since))
     }
 
-    /// Waits until nothing is left for this account.
+    /// Waits until nothing may be sent for this account.
     pub async fn ended_for(&self, account: &AccountName) {
-        loop {
+        while self.allowed_for(account) != Allowed::Nothing {
             let left = self.left_for(account);
-            if left.is_zero() {
-                return;
-            }
-            self.clock.sleep(left.min(LOOK_EVERY)).await;
+            let rest = if left.is_zero() { LOOK_EVERY } else { left.min(LOOK_EVERY) };
+            self.clock.sleep(rest).await;
         }
     }
 
@@ -112,5 +147,32 @@ mod tests {
         leash.set(Duration::from_secs(20));
         leash.let_go(&account);
         assert_eq!((leash.left_for(&account), leash.held_for(&account)), Default::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_alone_may_renew_emergencies_of_what_it_owned_or_nothing() {
+        let clock = Arc::new(VirtualClock::new("2026-01-01T00:00:00Z".parse().unwrap(), 1));
+        let account: AccountName = "acme".parse().unwrap();
+        for (without_engine, alone) in [
+            (WithoutEngine::Emergency, Allowed::Emergencies),
+            (WithoutEngine::Stop, Allowed::Nothing),
+        ] {
+            let leash = Leash::new(clock.clone()).without_engine(without_engine);
+            let now = clock.boot();
+            let after = |seconds| now + Duration::from_secs(seconds);
+            leash.set(after(8));
+            leash.keep_alone(after(20));
+            assert_eq!(leash.allowed_for(&account), Allowed::Nothing, "it is not ours");
+            leash.hold(account.clone(), now);
+            assert_eq!(leash.allowed_for(&account), Allowed::Everything);
+            clock.sleep(Duration::from_secs(8)).await;
+            assert_eq!(leash.allowed_for(&account), alone);
+            clock.sleep(Duration::from_secs(12)).await;
+            assert_eq!(leash.allowed_for(&account), Allowed::Nothing, "nobody said so again");
+            leash.keep_alone(after(60));
+            assert_eq!(leash.allowed_for(&account), alone);
+            leash.let_go(&account);
+            assert_eq!(leash.allowed_for(&account), Allowed::Nothing);
+        }
     }
 }

@@ -31,6 +31,11 @@ pub(super) const CALM: Duration = Duration::from_secs(10);
 pub(super) const CLAIMS_EVERY: Duration = Duration::from_secs(10);
 /// They are not read more often than this, whatever was refused.
 const CLAIMS_AGAIN: Duration = Duration::from_millis(500);
+/// A member that cannot say whether it is one still is alone after this. Whoever evicted it has
+/// taken its accounts over by then, has looked at them and renewed what was late.
+pub(super) const ALONE_AFTER: Duration = Duration::from_secs(60);
+/// It stays so for this long unless it finds so again, so that a process that was stopped is not.
+pub(super) const ALONE_LASTS: Duration = Duration::from_secs(5);
 /// So many accounts are let go of in a second while the process goes on: each of them ends a pass
 /// here, and begins with a look elsewhere.
 pub(super) const LOSE_A_SECOND: usize = 100;
@@ -141,6 +146,8 @@ pub(super) struct Machine {
     members: Members,
     claims: Claims,
     pulse: Pulse,
+    /// Since when we could not write, as we went on without a stop.
+    suspended: Option<Duration>,
     beat: u64,
     /// What the last beat said: news do not wait for their turn.
     said: Option<Said>,
@@ -191,6 +198,7 @@ impl Machine {
             members: Members::default(),
             claims: Claims::default(),
             pulse: Pulse::default(),
+            suspended: None,
             beat: 0,
             said: None,
             entry: None,
@@ -285,6 +293,7 @@ impl Machine {
         if self.turned.is_some_and(|turned| now.saturating_sub(turned) > GAP_MAX) {
             self.members.stood_still();
         }
+        self.stand(now);
         self.turned = Some(now);
         let mut asks: Vec<Ask> = self.look(now).into_iter().collect();
         if let Some((errand, what)) = self.entry.take() {
@@ -303,6 +312,26 @@ impl Machine {
             asks.extend(self.leave(&me, now));
         }
         asks
+    }
+
+    /// Finds out if we are alone. A process that was stopped meanwhile counts anew: the others had
+    /// all that time, and it has seen none of it.
+    fn stand(&mut self, now: Duration) {
+        let stopped = self.turned.is_none_or(|turned| now.saturating_sub(turned) > ALONE_LASTS);
+        let is_suspended = self.is_member() && self.pulse.rhythm(now) == Rhythm::Suspended;
+        let since = self.suspended.filter(|_| !stopped).unwrap_or(now);
+        self.suspended = is_suspended.then_some(since);
+        if self.is_alone(now) {
+            self.leash.keep_alone(now + ALONE_LASTS);
+        }
+    }
+
+    fn is_member(&self) -> bool {
+        matches!(self.phase, Phase::In { .. })
+    }
+
+    fn is_alone(&self, now: Duration) -> bool {
+        self.suspended.is_some_and(|since| now.saturating_sub(since) >= ALONE_AFTER)
     }
 
     fn look(&mut self, now: Duration) -> Option<Ask> {
@@ -707,7 +736,8 @@ impl Machine {
     /// Everything that was ours is lost, and whatever is under way is of no account.
     fn begin_anew(&mut self) {
         self.leash.set(Duration::ZERO);
-        self.pulse = Pulse::default();
+        self.leash.keep_alone(Duration::ZERO);
+        (self.pulse, self.suspended) = (Pulse::default(), None);
         let held = self.claims.drop_all();
         self.lost(held);
         self.term += 1;
@@ -750,8 +780,7 @@ fn is_settled(joined: Duration, now: Duration) -> bool {
 impl Machine {
     /// The cluster as it looks, if that changed since this was last asked.
     pub(super) fn view(&mut self, now: Duration) -> Option<ClusterView> {
-        let in_it = matches!(self.phase, Phase::In { .. });
-        let stands = (self.standing(now), in_it.then(|| self.pulse.rhythm(now)));
+        let stands = (self.standing(now), self.is_member().then(|| self.pulse.rhythm(now)));
         let changed = std::mem::take(&mut self.changed) || self.shown != Some(stands);
         if !changed {
             return None;
@@ -781,6 +810,7 @@ impl Machine {
             Phase::Out if self.evicted => Standing::Evicted,
             Phase::Out => Standing::Joining,
             Phase::In { .. } if self.draining => Standing::Draining,
+            Phase::In { .. } if self.is_alone(now) => Standing::Alone,
             Phase::In { .. } if self.pulse.rhythm(now) == Rhythm::Suspended => Standing::Suspended,
             Phase::In { joined, .. } if !is_settled(joined, now) => Standing::Calm,
             Phase::In { .. } => Standing::Active,

@@ -13,7 +13,9 @@
 //!    look that ends it, a commit that evicts and a commit that claims. A joiner waits 10 s.
 //! 4. **Nothing is lost for want of an answer.** An error says that nobody knows. Only an answered
 //!    refusal, or an answered look that shows it, ends a membership or a claim. So all of an
-//!    engine may stop for an hour, and everybody owns the same afterwards.
+//!    engine may stop for an hour, and everybody owns the same afterwards. A member that got no
+//!    answer for a minute after its leash is *alone*: it may renew what is in its emergency, as long
+//!    as no answer ends its membership ([`Leash::allowed_for`]).
 //!
 //! # The numbers
 //!
@@ -28,6 +30,7 @@
 //! | look at the claims | 10 s | a watch's hints come sooner; this is for those that are lost |
 //! | stood still | 1.5 s | looks are a second apart, turns a quarter of one |
 //! | calm of a joiner | 10 s | longer than an eviction, so that a restart moves things once |
+//! | alone | 60 s suspended | four takeovers: another owner has looked and renewed by then |
 //! | let go of | 100 a second | each ends a pass here and begins one elsewhere |
 //!
 //! Times are those of [`Clock::boot`], which goes on while a machine sleeps.

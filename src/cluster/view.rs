@@ -44,6 +44,8 @@ pub enum Standing {
     Active,
     /// Its last answered beat is too old to begin a write.
     Suspended,
+    /// That has lasted for a while: whatever the others took over they have looked at by now.
+    Alone,
     /// The others took it for dead; it joins anew.
     Evicted,
     /// It gives everything away, because the process ends.

@@ -5,12 +5,16 @@
 //! it does not hold are [`Fleet::elsewhere`], as they are declared and without a way to Zoho.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::leash::Leash;
 use crate::model::channel::AccountName;
+use crate::model::cluster::Allowed;
 use crate::model::desired::{AccountDesired, Desired, Settings};
+use crate::model::time::Timestamp;
+use crate::model::token::{FETCH_WINDOW, TokenState};
 use crate::reconcile::subject::Subject;
 use crate::store::{Store, StoreError};
 use crate::zoho::auth::Remember;
@@ -142,17 +146,64 @@ impl Fleet {
 pub(super) fn subject(desired: AccountDesired, means: &Means) -> Result<Subject, StoreError> {
     let account = desired.account.clone();
     let remembered = means.store.token(&account.name)?;
-    let (store, name) = (means.store.clone(), account.name.clone());
-    let remember: Remember = Arc::new(move |state| {
-        let (store, name) = (store.clone(), name.clone());
-        let written = async move { store.write_token(&name, &state).await };
-        Box::pin(async { written.await.map_err(|error| error.to_string()) })
-    });
+    let remember = remember(&account.name, means);
     let transport = means.transport.clone();
     let transport: Arc<dyn Transport> = match &means.leash {
         Some(leash) => Arc::new(Leashed::new(transport, leash.clone(), account.name.clone())),
         None => transport,
     };
     let client = Client::new(account, transport, means.clock.clone(), remembered, remember);
-    Ok(Subject { desired, client })
+    let leash = means.leash.clone();
+    let client = if leash.is_some() { client.sharing_tokens() } else { client };
+    Ok(Subject { desired, client, leash })
+}
+
+/// The store keeps the token of an account. A process that is alone may make a fetch that it cannot
+/// tell the engine of, and few of those.
+fn remember(name: &AccountName, means: &Means) -> Remember {
+    let (store, name) = (means.store.clone(), name.clone());
+    let untold = means.leash.clone().map(|leash| Arc::new(Untold::new(leash, means.clock.clone())));
+    Arc::new(move |state: TokenState| {
+        let (store, name, untold) = (store.clone(), name.clone(), untold.clone());
+        Box::pin(async move {
+            let allows = || untold.is_some_and(|untold| untold.allows(&name, &state));
+            match store.write_token(&name, &state).await {
+                Err(StoreError::Unwritten { .. }) if allows() => Ok(()),
+                written => written.map_err(|error| error.to_string()),
+            }
+        })
+    })
+}
+
+/// The fetch of a token that the engine could not be told of before it was made.
+struct Untold {
+    leash: Leash,
+    clock: Arc<dyn Clock>,
+    /// Which it was, and when by [`Clock::boot`].
+    last: Mutex<Option<(Timestamp, Duration)>>,
+}
+
+impl Untold {
+    fn new(leash: Leash, clock: Arc<dyn Clock>) -> Untold {
+        Untold { leash, clock, last: Mutex::default() }
+    }
+
+    /// True when what this state says was fetched may go untold: it is the fetch that went so
+    /// before, or the first in Zoho's window.
+    fn allows(&self, account: &AccountName, state: &TokenState) -> bool {
+        if self.leash.allowed_for(account) != Allowed::Emergencies {
+            return false;
+        }
+        let Some(fetched) = state.fetches.last().copied() else { return true };
+        let now = self.clock.boot();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
+            Some((known, _)) if known == fetched => true,
+            Some((_, at)) if now < at + FETCH_WINDOW => false,
+            Some(_) | None => {
+                *last = Some((fetched, now));
+                true
+            }
+        }
+    }
 }

@@ -29,6 +29,7 @@ use crate::engine::Engine;
 use crate::expose::overview::{ClusterMember, ClusterState};
 use crate::files;
 use crate::leash::Leash;
+use crate::model::cluster::WithoutEngine;
 use crate::model::time::{Timestamp, before};
 use crate::store::Store;
 
@@ -43,6 +44,8 @@ pub struct Joining {
     pub cluster: String,
     /// This machine's name; the host's when there is none.
     pub node: Option<String>,
+    /// What is done while the engine does not answer.
+    pub without_engine: WithoutEngine,
     /// The file in which the name of the engine's data is noted.
     pub notes: PathBuf,
 }
@@ -67,7 +70,7 @@ impl Member {
         engine: Arc<dyn Engine>,
         clock: Arc<dyn Clock>,
     ) -> Result<Member, NodeError> {
-        let Joining { cluster, node, notes } = joining;
+        let Joining { cluster, node, without_engine, notes } = joining;
         let notes = Notes::read(notes, &cluster);
         let node_name = node.unwrap_or_else(host);
         let setup = NodeSetup {
@@ -77,9 +80,14 @@ impl Member {
             noted: notes.incarnation.clone(),
         };
         let (declared, told) = watch::channel(Declared::default());
-        let leash = Leash::new(clock.clone());
+        let leash = Leash::new(clock.clone()).without_engine(without_engine);
         let (node, links) = Node::new(setup, engine, clock, leash.clone(), told)?;
-        let me = ClusterState { name: cluster, node: node_name, ..ClusterState::joining() };
+        let me = ClusterState {
+            name: cluster,
+            node: node_name,
+            without_engine,
+            ..ClusterState::joining()
+        };
         Ok(Member { node, links, leash, declared, me, notes })
     }
 
@@ -225,7 +233,9 @@ fn state(
         node: shown.node.clone(),
         is_active: view.standing == Standing::Active,
         is_well: is_well(view.standing),
-        standing: in_words(view.standing),
+        standing: in_words(view.standing, shown.without_engine),
+        without_engine: shown.without_engine,
+        emergency: None,
         unreachable,
         members: members.collect(),
         unowned: unowned.collect(),
@@ -239,16 +249,20 @@ fn is_well(standing: Standing) -> bool {
         | Standing::Active
         | Standing::Draining
         | Standing::Left => true,
-        Standing::Suspended | Standing::Evicted | Standing::Foreign => false,
+        Standing::Suspended | Standing::Alone | Standing::Evicted | Standing::Foreign => false,
     }
 }
 
-fn in_words(standing: Standing) -> &'static str {
+fn in_words(standing: Standing, without_engine: WithoutEngine) -> &'static str {
     match standing {
         Standing::Joining => ClusterState::JOINING,
         Standing::Calm => "has joined, and waits some seconds before it takes accounts",
         Standing::Active => "serves accounts",
         Standing::Suspended => "begins no write: the engine has not answered in time",
+        Standing::Alone => match without_engine {
+            WithoutEngine::Emergency => "renews only what is in the last eighth of its life",
+            WithoutEngine::Stop => "renews nothing, as without_engine = \"stop\" asks for",
+        },
         Standing::Evicted => "was taken for dead by the others, and joins anew",
         Standing::Draining => "gives its accounts away",
         Standing::Left => "has left",

@@ -236,7 +236,8 @@ fn share(
     let etcd = Etcd::new(EtcdSettings { endpoints, login, ca_file }, clock.clone())?;
     let engine: Arc<dyn Engine> = Arc::new(etcd);
     let (name, node) = (cluster.name.clone(), cluster.node.clone());
-    let joining = Joining { cluster: name.clone(), node, notes: state_dir.join(NOTES) };
+    let (without_engine, notes) = (cluster.without_engine, state_dir.join(NOTES));
+    let joining = Joining { cluster: name.clone(), node, without_engine, notes };
     let member = Member::new(joining, engine.clone(), clock.clone())?;
     Ok(Some(Joined { engine, cluster: name, member }))
 }

@@ -597,6 +597,9 @@ impl Scheduler {
         let store_failed = self.store_trouble();
         self.publish(|overview| {
             overview.store_failed = store_failed;
+            if let Some(cluster) = overview.cluster.as_mut().filter(|_| shown.emergency_alone) {
+                cluster.emergency.get_or_insert(shown.at);
+            }
             if let Some(entry) = overview.accounts.get_mut(&account) {
                 overview.tallies.insert(account, tally);
                 *entry = Some(shown);
@@ -665,7 +668,7 @@ impl Scheduler {
             }
             Message::Gained(accounts) => self.gain(accounts),
             Message::LetGo(going) => self.let_go(going),
-            Message::Cluster(state) => self.publish(|overview| overview.cluster = Some(state)),
+            Message::Cluster(state) => self.clustered(state),
             Message::Credentials { former, subject } => self.take_over(&former, subject).await,
             Message::ConfigRefused(problems) => {
                 self.publish(|overview| overview.config.problems = problems);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::backfill::Standing;
 use crate::model::channel::AccountName;
+use crate::model::cluster::WithoutEngine;
 use crate::model::latency::Latencies;
 use crate::model::time::Timestamp;
 use crate::reconcile::outcome::Outcome;
@@ -68,6 +69,11 @@ pub struct ClusterState {
     pub is_well: bool,
     /// How this machine stands, in a few words.
     pub standing: &'static str,
+    /// What this machine does once the engine has been away for long.
+    pub without_engine: WithoutEngine,
+    /// Since when a channel here has been in its emergency, or was, while the engine does not
+    /// answer.
+    pub emergency: Option<Timestamp>,
     /// Since when the engine does not answer, and its last words.
     pub unreachable: Option<(Timestamp, String)>,
     /// All machines that are there, by the name of their process.

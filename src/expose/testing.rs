@@ -111,6 +111,7 @@ pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> Account
         limits: Vec::new(),
         credits: None,
         outcomes: Vec::new(),
+        emergency_alone: false,
         after: plan,
         look,
         guaranteed_until: (!channels.is_empty()).then(|| hours(24)),

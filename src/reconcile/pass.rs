@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId};
+use crate::model::cluster::Allowed;
 use crate::model::learned::Scope;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Grant, Record, Trouble};
@@ -32,7 +33,7 @@ use super::execute::{self, AccountTrouble, Execution};
 use super::look_kept::LookKept;
 use super::observe::{Observation, observe};
 use super::outcome::Outcome;
-use super::remember::PassMemory;
+use super::remember::{PassMemory, unless_alone};
 use super::report::{self, AccountReport};
 use super::subject::{ChannelsThen, Known, Subject};
 
@@ -63,7 +64,7 @@ async fn looked<T>(
         observe(&subject.client, store.account_state(subject.name())?, PATIENCE_MAX, now).await;
     let (state, wishes) = (&observation.state, &store.wishes(subject.name())?);
     let channels = subject.channels_at(state.zoho_time(now));
-    let known = Known { records: &records, state, wishes };
+    let known = Known { records: &records, state, wishes, allowed: subject.allowed() };
     Ok(decide(&subject.facts(&channels, known, &observation.look, now)))
 }
 
@@ -93,7 +94,8 @@ pub async fn pass(
     let org = org_after(&begun.facts_after(subject, &state, &wishes));
     let state = AccountState { org, ..state };
     if state != begun.remembered {
-        store.write_account_state(subject.name(), &state).await?;
+        let written = store.write_account_state(subject.name(), &state).await;
+        unless_alone(written, begun.memory.allowed)?;
     }
     begun.memory.commit().await?;
     report_of(subject, store, CarriedOut { wake, started, begun, plan, execution, state, wishes })
@@ -115,6 +117,7 @@ async fn begin<'a>(
     store: &'a Store,
     now: Timestamp,
 ) -> Result<Begun<'a>, StoreError> {
+    let allowed = subject.allowed();
     let remembered = store.account_state(subject.name())?;
     let records = store.records(subject.name())?;
     let patience = patience(&records, remembered.zoho_time(now));
@@ -136,6 +139,7 @@ async fn begin<'a>(
         records,
         predicted: observation.look.clone(),
         wishes: store.wishes(subject.name())?,
+        allowed,
         lifetime_max: subject.desired.account.policy.lifetime_max,
         lacks_patch: observation.state.learned.lacks(Scope::Update, now).is_some(),
         is_unflushed: false,
@@ -149,7 +153,8 @@ impl Begun<'_> {
     /// The facts that the look has shown.
     fn facts<'a>(&'a self, subject: &'a Subject) -> Facts<'a> {
         let (memory, Observation { look, state, .. }) = (&self.memory, &self.observation);
-        let known = Known { records: &memory.records, state, wishes: &memory.wishes };
+        let (records, wishes, allowed) = (&memory.records, &memory.wishes, memory.allowed);
+        let known = Known { records, state, wishes, allowed };
         subject.facts(&self.declared, known, look, memory.now)
     }
 
@@ -160,7 +165,8 @@ impl Begun<'_> {
         state: &'a AccountState,
         wishes: &'a Wishes,
     ) -> Facts<'a> {
-        let known = Known { records: &self.memory.records, state, wishes };
+        let (records, allowed) = (&self.memory.records, self.memory.allowed);
+        let known = Known { records, state, wishes, allowed };
         subject.facts(&self.declared, known, &self.memory.predicted, self.memory.now)
     }
 }
@@ -210,6 +216,7 @@ fn report_of(
         credits,
         next_wake: next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now),
         outcomes: execution.outcomes,
+        emergency_alone: memory.allowed != Allowed::Everything && plan.has_emergency(),
         guaranteed_until: report::guaranteed_until(&channels),
         channels,
         lost: report::lost(memory.ledgers(), zoho_now),
@@ -370,8 +377,11 @@ mod tests {
         };
         sim.client().enable(&[&ask(theirs, sim.now())]).await.unwrap();
         let specs = [1, 2].map(|number| (id(number), Arc::new(spec(number, &["Deals.all"]))));
-        let subject =
-            Subject { desired: AccountDesired::new(account(), specs.into()), client: sim.client() };
+        let subject = Subject {
+            desired: AccountDesired::new(account(), specs.into()),
+            client: sim.client(),
+            leash: None,
+        };
         let store = Store::temporary().unwrap();
         let report = pass(&subject, &store, "test", &CancellationToken::new()).await.unwrap();
         let states = report.channels.values().map(|channel| channel.state);
@@ -416,7 +426,11 @@ mod tests {
     fn declaring(sim: &Arc<Sim>, channels: &[i64]) -> Subject {
         let spec = |number: &i64| (id(*number), Arc::new(spec(*number, &["Deals.all"])));
         let specs = channels.iter().map(spec).collect();
-        Subject { desired: AccountDesired::new(account(), specs), client: sim.client() }
+        Subject {
+            desired: AccountDesired::new(account(), specs),
+            client: sim.client(),
+            leash: None,
+        }
     }
 
     fn writes(sim: &Sim) -> Vec<String> {

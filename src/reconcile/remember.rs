@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::coverage::Ledger;
 use crate::model::channel::ChannelId;
+use crate::model::cluster::Allowed;
 use crate::model::codes::{SCOPE_MISMATCH, is_documented};
 use crate::model::events::Events;
 use crate::model::life_refused::{LifeRefused, names_expiry};
@@ -30,6 +31,19 @@ use crate::zoho::wire::Refused;
 use super::cover::Ledgers;
 use super::outcome::Outcome;
 
+/// What an engine that does not answer could not be told stays in memory, and is told with the next
+/// commit. That ends the pass of an owner, and not one that knows that nobody answers: it sends
+/// what it may without a proof, or nothing. A refusal is an answer, and ends either.
+pub(super) fn unless_alone(
+    written: Result<(), StoreError>,
+    allowed: Allowed,
+) -> Result<(), StoreError> {
+    match (written, allowed) {
+        (Err(StoreError::Unwritten { .. }), Allowed::Emergencies | Allowed::Nothing) => Ok(()),
+        (written, _) => written,
+    }
+}
+
 /// An account's records during a pass, and what the next look should find.
 pub struct PassMemory<'a> {
     /// The ledgers, as they are in the store.
@@ -40,6 +54,8 @@ pub struct PassMemory<'a> {
     pub predicted: Look,
     /// The wishes that the plan knew.
     pub(super) wishes: Wishes,
+    /// What may be sent in this pass.
+    pub(super) allowed: Allowed,
     /// The longest life that may be asked for, as the config gives it.
     pub(super) lifetime_max: Duration,
     /// True when the token is known to have no scope for PATCH, so that POST repairs.
@@ -81,7 +97,7 @@ impl<'a> PassMemory<'a> {
         let (store, account) = (self.ledgers.store, self.ledgers.account);
         if store.is_shared() {
             self.is_unflushed = false;
-            return store.prove(account).await;
+            return unless_alone(store.prove(account).await, self.allowed);
         }
         self.commit().await
     }
@@ -119,8 +135,9 @@ impl<'a> PassMemory<'a> {
 
     /// Sees to it that everything is on the disk.
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.is_unflushed) {
-            self.ledgers.store.commit(self.ledgers.account).await
+        let (store, account) = (self.ledgers.store, self.ledgers.account);
+        if std::mem::take(&mut self.is_unflushed) || store.is_behind(account) {
+            unless_alone(store.commit(account).await, self.allowed)
         } else {
             Ok(())
         }

@@ -57,6 +57,8 @@ pub struct AccountReport {
     /// The steps that were done, with their outcomes. A daemon keeps them only for passes that
     /// somebody waited for.
     pub outcomes: Vec<(Step, Outcome)>,
+    /// True when a channel was in its emergency while nobody could say whose the account is.
+    pub emergency_alone: bool,
     /// The plan that is left after the pass: empty when all went well.
     pub after: Plan,
     /// The look that `after` was planned from: the channels that the next look should find.
@@ -278,7 +280,7 @@ pub fn remembered(
     let wishes = store.wishes(account)?;
     let facts = subject.facts(
         &declared,
-        Known { records: &records, state: &state, wishes: &wishes },
+        Known { records: &records, state: &state, wishes: &wishes, allowed: subject.allowed() },
         &look,
         now,
     );
@@ -300,6 +302,7 @@ pub fn remembered(
         limits: after.limits.clone(),
         credits: credits(&facts),
         outcomes: Vec::new(),
+        emergency_alone: false,
         guaranteed_until: guaranteed_until(&channels),
         channels,
         lost,

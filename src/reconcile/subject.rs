@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::leash::Leash;
 use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::cluster::Allowed;
 use crate::model::desired::AccountDesired;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Record};
@@ -19,12 +21,20 @@ pub struct Subject {
     pub desired: AccountDesired,
     /// The way to it.
     pub client: Client,
+    /// Until when this process may write for it, where machines share it.
+    pub leash: Option<Leash>,
 }
 
 impl Subject {
     /// The account's name.
     pub fn name(&self) -> &AccountName {
         &self.desired.account.name
+    }
+
+    /// What may be sent for it at this instant.
+    pub fn allowed(&self) -> Allowed {
+        let leash = self.leash.as_ref();
+        leash.map_or(Allowed::Everything, |leash| leash.allowed_for(self.name()))
     }
 
     /// Its channels as they are to be written at an instant of Zoho's clock.
@@ -41,19 +51,20 @@ impl Subject {
         look: &'a Look,
         now: Timestamp,
     ) -> Facts<'a> {
-        let Known { records, state, wishes } = known;
+        let Known { records, state, wishes, allowed } = known;
         let (account, policy) = (&self.desired.account.name, &self.desired.account.policy);
         let (specs, former) = (&*channels.specs, &*channels.former);
-        Facts { account, policy, specs, former, records, state, wishes, look, now }
+        Facts { account, policy, specs, former, records, state, wishes, allowed, look, now }
     }
 }
 
-/// The store's memory of an account, as a decision is made from it.
+/// The store's memory of an account, as a decision is made from it, and what may be sent.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) records: &'a BTreeMap<ChannelId, Record>,
     pub(super) state: &'a AccountState,
     pub(super) wishes: &'a Wishes,
+    pub(super) allowed: Allowed,
 }
 
 /// The channels of an account as they are to be written at one instant.

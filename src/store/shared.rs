@@ -216,6 +216,13 @@ impl Store {
         behind.map(|(account, _)| account.clone()).collect()
     }
 
+    /// True when this account's last commit failed, or was not answered.
+    pub fn is_behind(&self, account: &AccountName) -> bool {
+        let held = |shared: &Arc<Shared>| shared.held().get(account).cloned();
+        let hold = self.shared.as_ref().and_then(held);
+        hold.is_some_and(|hold| hold.is_behind.load(Ordering::SeqCst))
+    }
+
     /// Writes into the engine what the database on this machine has of an account, where the engine
     /// has nothing of it yet: a daemon that was alone becomes one of several. Returns how many
     /// entries that are. The database keeps them as they were.

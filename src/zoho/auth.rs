@@ -24,7 +24,7 @@ use crate::model::exchange::{Request, Response};
 use crate::model::product::Product;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::{Timestamp, after, span};
-use crate::model::token::TokenState;
+use crate::model::token::{FETCHES_MAX, TokenState};
 
 use super::error::{Error, Kind};
 use super::oauth_words::{HandedIn, hint};
@@ -40,6 +40,7 @@ pub type Remembered = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 pub struct Tokens {
     state: tokio::sync::Mutex<TokenState>,
     remember: Remember,
+    fetches_max: usize,
     asked: std::sync::Mutex<TokensAsked>,
     /// The host that the last reply named as that of the org's API.
     api_domain: std::sync::Mutex<Option<String>>,
@@ -66,11 +67,17 @@ impl Tokens {
         Tokens {
             state: tokio::sync::Mutex::new(state),
             remember,
+            fetches_max: FETCHES_MAX,
             asked: std::sync::Mutex::default(),
             api_domain: std::sync::Mutex::default(),
             scope: std::sync::Mutex::default(),
             veil,
         }
+    }
+
+    /// The same, with so many fetches in Zoho's window.
+    pub(super) fn with_fetches_max(self, fetches_max: usize) -> Tokens {
+        Tokens { fetches_max, ..self }
     }
 
     /// The token: the cached one while it is good, else a new one.
@@ -86,7 +93,7 @@ impl Tokens {
             self.veil.hide_access(&secret);
             return Ok(secret);
         }
-        if let Some((until, why)) = state.wait(now) {
+        if let Some((until, why)) = state.wait(now, self.fetches_max) {
             return Err(waiting(&state, until, span(now, until), why));
         }
         let mut noted = state.clone();
@@ -136,7 +143,7 @@ impl Tokens {
     /// True when a token may be asked for that no call needs: few were given lately.
     pub(super) async fn may_spare_one(&self, now: Timestamp) -> bool {
         let state = self.state.lock().await;
-        state.wait(now).is_none() && state.fetched_lately(now) < SPARED_MAX
+        state.wait(now, self.fetches_max).is_none() && state.fetched_lately(now) < SPARED_MAX
     }
 
     /// How often this process asked for one.

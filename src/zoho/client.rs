@@ -24,7 +24,7 @@ use crate::model::org::OrgShown;
 use crate::model::records::{RecordsAsk, RecordsPage};
 use crate::model::secret::Secret;
 use crate::model::time::{Times, Timestamp};
-use crate::model::token::TokenState;
+use crate::model::token::{FETCHES_MAX_SHARED, TokenState};
 use crate::model::version::{Limits, PAGE_ROWS};
 
 use super::auth::{Remember, Tokens, TokensAsked, credentials_fingerprint};
@@ -109,6 +109,12 @@ impl Client {
             reading: tokio::sync::Mutex::default(),
             told_of_clock: AtomicBool::new(false),
         }
+    }
+
+    /// The same, for an account whose tokens other machines fetch too.
+    #[must_use]
+    pub fn sharing_tokens(self) -> Client {
+        Client { tokens: self.tokens.with_fetches_max(FETCHES_MAX_SHARED), ..self }
     }
 
     /// The account.

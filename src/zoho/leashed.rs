@@ -8,11 +8,11 @@
 //! A look changes nothing at Zoho and needs no leash. The fetch of a token counts against a limit
 //! that all machines share, so it is a write.
 //!
-//! | request | of the leash has to be left | and the account held for |
-//! | --- | --- | --- |
-//! | a look | nothing | no time |
-//! | enable, update, replace, a token | 2.5 s | no time |
-//! | disable, remove-events | 5 s | 30 s |
+//! | request | of the leash has to be left | and the account held for | while this process is alone |
+//! | --- | --- | --- | --- |
+//! | a look | nothing | no time | sent |
+//! | enable, update, replace, a token | 2.5 s | no time | sent, where it may renew emergencies |
+//! | disable, remove-events | 5 s | 30 s | not sent |
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::leash::Leash;
 use crate::model::channel::AccountName;
+use crate::model::cluster::Allowed;
 use crate::model::exchange::{Request, Response};
 
 use super::transport::{Exchange, Transport, TransportError};
@@ -63,6 +64,9 @@ impl Leashed {
             Needs::Leash => (LEFT_MIN, Duration::ZERO),
             Needs::LeashAndPatience => (LEFT_MIN_TAKING, HELD_MIN_TAKING),
         };
+        if needs == Needs::Leash && self.leash.allowed_for(&self.account) == Allowed::Emergencies {
+            return Ok(());
+        }
         let left = self.leash.left_for(&self.account);
         if left < left_min {
             return Err(TransportError::Withheld(format!(
@@ -85,7 +89,7 @@ impl Leashed {
         let mut exchange = self.inner.send(request);
         // Nothing is done for the exchange, not even its first step, once the leash has ended.
         let step_by_step = poll_fn(|context| {
-            if self.leash.left_for(&self.account).is_zero() {
+            if self.leash.allowed_for(&self.account) == Allowed::Nothing {
                 return Poll::Ready(Err(dropped()));
             }
             exchange.as_mut().poll(context)
@@ -204,6 +208,26 @@ mod tests {
         assert_eq!(world.clock.boot(), Duration::from_secs(4));
         world.leashed.send(get()).await.unwrap();
         assert_eq!(world.clock.boot(), Duration::from_secs(24));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_alone_renews_and_takes_nothing_away() {
+        let world = World::new(Duration::from_secs(20));
+        world.leash.hold(acme(), Duration::ZERO);
+        world.clock.sleep(Duration::from_secs(60)).await;
+        world.leash.keep_alone(world.clock.boot() + Duration::from_secs(30));
+        world.leashed.send(get()).await.unwrap();
+        let lost = world.leashed.send(post()).await;
+        assert!(matches!(lost, Err(TransportError::Lost(_))), "{lost:?}");
+        assert_eq!(world.clock.boot(), Duration::from_secs(90), "alone no more");
+        let withheld = world.leashed.send(post()).await;
+        assert!(matches!(withheld, Err(TransportError::Withheld(_))), "{withheld:?}");
+        assert_eq!(world.sent(), ["GET", "POST"]);
+        world.leash.keep_alone(world.clock.boot() + Duration::from_secs(30));
+        for request in [post(), remove_events(), delete()] {
+            let _withheld = world.leashed.send(request).await;
+        }
+        assert_eq!(world.sent(), ["POST"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,10 +18,12 @@ use channelkeeper::daemon::scheduler::Links;
 use channelkeeper::daemon::tasks::{Stop, Tasks};
 use channelkeeper::engine::simulated::{SimulatedEngine, SimulatedHandle};
 use channelkeeper::engine::{Change, Engine};
+use channelkeeper::expose::overview::ClusterState;
 use channelkeeper::model::channel::Spec;
+use channelkeeper::model::cluster::WithoutEngine;
 use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
 use channelkeeper::model::exchange::Request;
-use channelkeeper::model::time::{Timestamp, after};
+use channelkeeper::model::time::{Timestamp, after, before};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Knobs, Org, Reply, Zoho};
 use channelkeeper::store::Store;
@@ -80,6 +82,114 @@ async fn a_machine_that_is_cut_from_the_engine_writes_nothing_and_serves_again_w
     sites.nothing_lapsed();
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_for_an_hour_is_sat_out() {
+    let sites = Sites::with(["one", "two"]).await;
+    let held = ["one", "two"].map(|name| sites.held(name));
+    pause(LIFE / 4).await;
+    let away = sites.clock.now();
+    sites.engine.set_quorum(false);
+    pause(Duration::from_secs(3600)).await;
+    assert_eq!(sites.writes_since(away), []);
+    for name in ["one", "two"] {
+        let state = sites.state(name);
+        assert!(state.unreachable.is_some() && state.emergency.is_none(), "{state:?}");
+    }
+    sites.engine.set_quorum(true);
+    pause(Duration::from_secs(60)).await;
+    assert_eq!(["one", "two"].map(|name| sites.held(name)), held);
+    assert_eq!(sites.writes_since(away).len(), ACCOUNTS.len(), "each was due");
+    pause(LIFE).await;
+    sites.nothing_lapsed();
+    sites.each_was_written_by_one_since(away);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_for_longer_than_a_life_costs_nothing_but_late_renewals() {
+    let sites = Sites::with(["one", "two"]).await;
+    let held = ["one", "two"].map(|name| sites.held(name));
+    let (away, tokens) = (sites.clock.now(), sites.tokens());
+    sites.engine.set_quorum(false);
+    let committed = sites.commits.lock().unwrap().len();
+    pause(LIFE + LIFE / 2).await;
+    let written = sites.writes_since(away);
+    assert_eq!(written.len(), ACCOUNTS.len(), "{written:?}");
+    let first = before(after(sites.begun, LIFE), LIFE / 8);
+    assert!(written.iter().all(|write| write.at >= first), "{written:?}");
+    sites.nothing_lapsed();
+    sites.each_was_written_by_one_since(away);
+    for name in ["one", "two"] {
+        let state = sites.state(name);
+        assert!(state.emergency.is_some(), "{state:?}");
+    }
+    assert!(sites.tokens() - tokens <= (ACCOUNTS.len() * 5) as u64, "one an hour");
+    sites.engine.set_quorum(true);
+    pause(Duration::from_secs(120)).await;
+    assert_eq!(["one", "two"].map(|name| sites.held(name)), held, "the epochs stood");
+    let told = sites.commits.lock().unwrap()[committed..].to_vec();
+    let told: BTreeSet<&String> = told.iter().map(|(account, _)| account).collect();
+    assert_eq!(told.len(), ACCOUNTS.len(), "what was done is written down");
+    assert!(sites.state("one").emergency.is_none());
+    pause(LIFE / 2).await;
+    sites.nothing_lapsed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn machines_that_are_told_to_stop_send_nothing_while_the_engine_is_away() {
+    let sites = Sites::that(["one", "two"], WithoutEngine::Stop).await;
+    let away = sites.clock.now();
+    sites.engine.set_quorum(false);
+    pause(LIFE - Duration::from_secs(300)).await;
+    assert_eq!(sites.writes_since(away), []);
+    let overview = sites.machine("one").links.overview.borrow().clone();
+    let state = overview.cluster.clone().unwrap();
+    assert!(state.emergency.is_some() && state.standing.contains("renews nothing"), "{state:?}");
+    for report in overview.accounts.values().flatten() {
+        let ends = report.channels.values().map(|channel| channel.expiry.unwrap());
+        assert!(ends.clone().all(|expiry| expiry > sites.clock.now()), "{ends:?}");
+        assert_eq!(report.after.held.len(), 2, "{:?}", report.after.held);
+    }
+    sites.engine.set_quorum(true);
+    pause(Duration::from_secs(30)).await;
+    assert_eq!(sites.writes_since(away).len(), ACCOUNTS.len());
+    sites.nothing_lapsed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_cut_off_for_longer_than_a_life_sees_that_the_other_renews() {
+    let sites = Sites::with(["one", "two"]).await;
+    let cut = sites.clock.now();
+    sites.machine("one").handle.set_cut(true);
+    pause(LIFE + LIFE / 2).await;
+    let late = sites.writes_since(after(cut, LEASH)).into_iter().filter(|it| it.by == "one");
+    assert_eq!(late.collect::<Vec<_>>(), []);
+    assert!(sites.state("one").standing.contains("last eighth"), "{:?}", sites.state("one"));
+    sites.nothing_lapsed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_did_alone_is_dropped_when_another_has_the_account_by_then() {
+    let sites = Sites::with(["one", "two"]).await;
+    let (away, of_one) = (sites.clock.now(), sites.held("one"));
+    sites.engine.set_quorum(false);
+    pause(LIFE).await;
+    assert_eq!(sites.writes_since(away).len(), ACCOUNTS.len(), "each renewed its own");
+    // The engine is back for the other alone.
+    sites.machine("one").handle.set_cut(true);
+    sites.engine.set_quorum(true);
+    sites.until_all_are_served_by("two", Duration::from_secs(60)).await;
+    let taken = sites.clock.now();
+    sites.machine("one").handle.set_cut(false);
+    pause(Duration::from_secs(60)).await;
+    assert_eq!(sites.held("one"), of_one);
+    assert_eq!(sites.writes_since(taken), [], "all are renewed already");
+    pause(LIFE).await;
+    sites.nothing_lapsed();
+    for name in &of_one {
+        assert_eq!(sites.committers(name), ["one", "two", "one"], "{name}");
+    }
+}
+
 /// Two machines with what they share.
 struct Sites {
     clock: Arc<VirtualClock>,
@@ -91,6 +201,7 @@ struct Sites {
     /// Who committed for which account, by the number of its handle.
     commits: Arc<Mutex<Vec<(String, usize)>>>,
     machines: BTreeMap<&'static str, Machine>,
+    without_engine: WithoutEngine,
     names: Vec<&'static str>,
 }
 
@@ -103,7 +214,7 @@ struct Machine {
 }
 
 /// A request that changes something of an account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Write {
     by: &'static str,
     account: String,
@@ -113,6 +224,11 @@ struct Write {
 impl Sites {
     /// They run, and each account has its machine.
     async fn with(names: [&'static str; 2]) -> Sites {
+        Sites::that(names, WithoutEngine::Emergency).await
+    }
+
+    /// The same, which do that while the engine is away.
+    async fn that(names: [&'static str; 2], without_engine: WithoutEngine) -> Sites {
         let begun: Timestamp = BEGINS.parse().unwrap();
         let mut zoho = Zoho::new(Knobs::default());
         let settings = Settings { audit: "0 0 * * * *".to_owned(), ..Settings::default() };
@@ -146,6 +262,7 @@ impl Sites {
             writes: Arc::default(),
             commits,
             machines: BTreeMap::new(),
+            without_engine,
             names: names.to_vec(),
         };
         for name in names {
@@ -164,7 +281,9 @@ impl Sites {
         let store = Store::open(dir.path(), clock.now()).unwrap().store.going_on().holding();
         let store = member::shared(store, engine.clone(), "test");
         let notes = dir.path().join("cluster");
-        let joining = Joining { cluster: "test".to_owned(), node: Some(name.to_owned()), notes };
+        let (cluster, node) = ("test".to_owned(), Some(name.to_owned()));
+        let without_engine = self.without_engine;
+        let joining = Joining { cluster, node, without_engine, notes };
         let member = Member::new(joining, engine, clock.clone()).unwrap();
         let road = Track { by: name, writes: self.writes.clone() };
         let carrier = Carrier::new(self.zoho.clone(), clock.clone(), TIMEOUT, Arc::new(road));
@@ -223,6 +342,28 @@ impl Sites {
 
     fn writes(&self) -> Vec<Write> {
         self.writes.lock().unwrap().clone()
+    }
+
+    fn writes_since(&self, since: Timestamp) -> Vec<Write> {
+        self.writes().into_iter().filter(|write| write.at >= since).collect()
+    }
+
+    fn each_was_written_by_one_since(&self, since: Timestamp) {
+        for name in ACCOUNTS {
+            let of_it = self.writes_since(since).into_iter().filter(|write| write.account == name);
+            let writers: BTreeSet<&str> = of_it.map(|write| write.by).collect();
+            assert_eq!(writers.len(), 1, "{name}: {writers:?}");
+        }
+    }
+
+    fn state(&self, name: &str) -> ClusterState {
+        self.machine(name).links.overview.borrow().cluster.clone().unwrap()
+    }
+
+    /// How many tokens Zoho has given.
+    fn tokens(&self) -> u64 {
+        let zoho = self.zoho.lock().unwrap();
+        ACCOUNTS.iter().map(|name| zoho.counters(name).unwrap().tokens_issued).sum()
     }
 
     /// Who wrote at Zoho for this account, in order.

@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("backfill", &["model", "coverage"]),
     ("zoho", &["model", "clock", "files", "https", "leash"]),
     ("carrier", &["model", "clock", "zoho", "simulator"]),
-    ("reconcile", &["model", "clock", "plan", "store", "coverage", "backfill", "zoho"]),
+    ("reconcile", &["model", "clock", "leash", "plan", "store", "coverage", "backfill", "zoho"]),
     ("expose", &["model", "clock", "plan", "coverage", "backfill", "reconcile"]),
     ("simulator", &["model"]),
     ("testing", &["model", "plan"]),

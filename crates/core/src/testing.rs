@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::cluster::Allowed;
 use crate::model::events::Events;
 use crate::model::observed::{Look, Observed};
 use crate::model::policy::{Mode, Policy, Removed};
@@ -125,6 +126,8 @@ pub struct World {
     pub state: AccountState,
     /// The requests of people.
     pub wishes: Wishes,
+    /// What may be sent.
+    pub allowed: Allowed,
     /// The last look at Zoho.
     pub look: Look,
     /// The time.
@@ -142,6 +145,7 @@ impl World {
             records: BTreeMap::new(),
             state: state(),
             wishes: Wishes::default(),
+            allowed: Allowed::Everything,
             look: Look::Seen {
                 channels: BTreeMap::new(),
                 at: hours(0),
@@ -187,7 +191,9 @@ impl World {
 
     /// The facts, lent.
     pub fn facts(&self) -> Facts<'_> {
-        let World { account, policy, specs, former, records, state, wishes, look, now } = self;
-        Facts { account, policy, specs, former, records, state, wishes, look, now: *now }
+        let World { account, policy, specs, former, records, .. } = self;
+        let World { state, wishes, allowed, look, now, .. } = self;
+        let (allowed, now) = (*allowed, *now);
+        Facts { account, policy, specs, former, records, state, wishes, allowed, look, now }
     }
 }

@@ -15,8 +15,10 @@ use tokio::sync::mpsc;
 use tracing::error;
 
 use crate::daemon::fleet::Fleet;
+use crate::expose::overview::{ClusterState, Overview};
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, after};
+use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::AccountReport;
 use crate::store::{Sealer, Store, StoreError};
 
@@ -121,6 +123,29 @@ impl Scheduler {
         });
     }
 
+    /// The machines that share the accounts look so. Once the engine answers again, whatever waited
+    /// for it is done, or written.
+    pub(super) fn clustered(&mut self, state: ClusterState) {
+        let overview = self.overview.borrow().clone();
+        let known = overview.cluster.as_ref();
+        let was_active = known.is_none_or(|known| known.is_active);
+        let emergency = known.and_then(|known| known.emergency).filter(|_| !state.is_active);
+        if state.is_active && !was_active {
+            let held = self.slots.keys().filter(|name| self.waits_for_engine(&overview, name));
+            for name in held.cloned().collect::<Vec<_>>() {
+                self.wake(&name, ENGINE_BACK, None);
+            }
+        }
+        self.publish(|overview| overview.cluster = Some(ClusterState { emergency, ..state }));
+    }
+
+    fn waits_for_engine(&self, overview: &Overview, name: &AccountName) -> bool {
+        let report = overview.accounts.get(name).and_then(Option::as_ref);
+        let is_held = |held: &Held| matches!(held.cause, Cause::NoEngine { .. });
+        report.is_some_and(|report| report.after.held.iter().any(is_held))
+            || self.store.is_behind(name)
+    }
+
     /// Tells that the pass of an account that is held no longer has ended.
     pub(super) fn left(&self, account: &AccountName, slot: &Slot) {
         if let Some(Leaving { gone }) = &slot.leaving {
@@ -164,6 +189,7 @@ pub(super) async fn reseal(store: &Store, former: &Fleet, fleet: &Fleet) {
 }
 
 const TAKEN_OVER: &str = "taken over";
+const ENGINE_BACK: &str = "the engine answers again";
 /// A call that was under way when its sender was stopped has had its effect after the time-out of a
 /// request, and after the pause of a stopped process that was noticed.
 const LATE_CALL_OVER: Duration = Duration::from_secs(35);

@@ -21,6 +21,8 @@ pub enum ReasonKind {
     FirstPassOverdue,
     /// No machine of the cluster serves an account.
     Unserved,
+    /// The engine has been away for so long that channels come into their emergency.
+    NoEngine,
     /// A channel is not covered: its events, or some of them, are being lost.
     Uncovered,
     /// Channels are covered, and what they deliver is refused where it goes.
@@ -153,6 +155,11 @@ impl ReasonKind {
                 word: "unserved",
                 means: "several machines share the accounts, and none of them serves this one",
                 remedy: "start a machine that has the account's secrets, or mend the engine; `channelkeeper status` on each machine says how it stands",
+            },
+            ReasonKind::NoEngine => KindTexts {
+                word: "no-engine",
+                means: "the engine that several machines share has been away for so long that channels came into the last eighth of their life: each machine renews those that it served, or lets them end where without_engine is \"stop\"",
+                remedy: "bring the engine back: whatever else waits for it, and a channel whose machine dies meanwhile is renewed by nobody",
             },
             ReasonKind::Uncovered => KindTexts {
                 word: "uncovered",
@@ -323,7 +330,7 @@ struct KindTexts {
 mod tests {
     use super::*;
 
-    const KINDS: [ReasonKind; 38] = [
+    const KINDS: [ReasonKind; 39] = [
         ReasonKind::NotLive,
         ReasonKind::StoreFailed,
         ReasonKind::NeedsAPerson,
@@ -332,6 +339,7 @@ mod tests {
         ReasonKind::NothingCovered,
         ReasonKind::FirstPassOverdue,
         ReasonKind::Unserved,
+        ReasonKind::NoEngine,
         ReasonKind::Uncovered,
         ReasonKind::Undeliverable,
         ReasonKind::Emergency,

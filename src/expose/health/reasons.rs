@@ -110,7 +110,9 @@ impl DaemonReasons {
             let text = format!(
                 "the engine of cluster {name} has not answered for {waits}, and {node} {standing}: {why}"
             );
-            return self.add(ReasonKind::Cluster, None, &text);
+            let is_late = cluster.emergency.is_some();
+            let kind = if is_late { ReasonKind::NoEngine } else { ReasonKind::Cluster };
+            return self.add(kind, None, &text);
         }
         if !cluster.is_well {
             self.add(ReasonKind::Cluster, None, &format!("{node} {standing}"));
@@ -384,12 +386,13 @@ fn held_reason(report: &AccountReport, held: &Held) -> Option<HealthReason> {
         Cause::Unknown(_) if report.look_failed.is_some() => return None,
         Cause::Unknown(_) => ReasonKind::Unknown,
         // The account says once which removals wait, what is paused of it, that its channels
-        // vanished, and that its credits are low.
+        // vanished, and that its credits are low; the daemon, that the engine does not answer.
         Cause::RemovalGuard { .. }
         | Cause::Vanished { .. }
         | Cause::Credits { .. }
         | Cause::Mode { .. }
         | Cause::LeftToExpire
+        | Cause::NoEngine { .. }
         | Cause::Paused { .. } => {
             return None;
         }

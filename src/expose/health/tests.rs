@@ -396,7 +396,7 @@ fn a_machine_that_may_write_nothing_is_degraded_and_an_account_that_none_serves_
         is_well: false,
         standing: "begins no write",
         unreachable: Some((minutes(59), "no answer".to_owned())),
-        ..cluster
+        ..cluster.clone()
     });
     check_at(
         &overview,
@@ -404,6 +404,21 @@ fn a_machine_that_may_write_nothing_is_degraded_and_an_account_that_none_serves_
         &expect![[r#"
             degraded, live, not ready: host-1 begins no write
             cluster: the engine of cluster prod has not answered for 2m, and host-1 begins no write: no answer"#]],
+    );
+    overview.cluster = Some(ClusterState {
+        is_active: false,
+        is_well: false,
+        standing: "renews nothing",
+        unreachable: Some((hours(0), "no answer".to_owned())),
+        emergency: Some(minutes(60)),
+        ..cluster
+    });
+    check_at(
+        &overview,
+        minutes(61),
+        &expect![[r#"
+        failing, live, not ready: host-1 renews nothing
+        no-engine: the engine of cluster prod has not answered for 1h 1m, and host-1 renews nothing: no answer"#]],
     );
 }
 

@@ -11,6 +11,7 @@ use crate::coverage::ledger::Ledger;
 use crate::coverage::render::{GapView, views};
 use crate::model::account::ApiBase;
 use crate::model::channel::{ChannelId, Spec};
+use crate::model::cluster::Allowed;
 use crate::model::events::Events;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, before, brief, span, whole_seconds};
@@ -375,6 +376,7 @@ fn explained(
         records: &records,
         state: &account.state,
         wishes: &account.wishes,
+        allowed: Allowed::Everything,
         look: &look,
         now: report.at,
     };

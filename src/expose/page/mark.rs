@@ -145,7 +145,8 @@ impl Mark {
             | CauseKind::Opaque
             | CauseKind::Vanished
             | CauseKind::Mode
-            | CauseKind::LeftToExpire => Some(Mark::Held),
+            | CauseKind::LeftToExpire
+            | CauseKind::NoEngine => Some(Mark::Held),
             // The state says so already.
             CauseKind::Unknown => None,
         }

@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::coverage::Ledger;
 use crate::model::channel::AccountName;
+use crate::model::cluster::Allowed;
 use crate::model::observed::{Beside, Look, Observed, TokenSeen};
 use crate::model::record::Record;
 use crate::model::time::{Timestamp, after};
@@ -73,6 +74,7 @@ impl Desk {
             records: self.store.records(account).unwrap(),
             predicted: Look::Seen { channels, at: now, beside: Beside::default() },
             wishes: Wishes::default(),
+            allowed: Allowed::Everything,
             lifetime_max: WEEK,
             lacks_patch: false,
             is_unflushed: false,

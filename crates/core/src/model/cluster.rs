@@ -38,7 +38,28 @@ pub enum WithoutEngine {
     Stop,
 }
 
+/// What this process may send to Zoho that changes something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allowed {
+    /// Everything: it owns the account, or is alone with it.
+    #[default]
+    Everything,
+    /// A renewal of what is ours and in its emergency: it owned the account when the engine was
+    /// heard of last, and whether it still does nobody says.
+    Emergencies,
+    /// Nothing.
+    Nothing,
+}
+
 impl WithoutEngine {
+    /// What an owner may send while nobody says that it is one.
+    pub fn allows(self) -> Allowed {
+        match self {
+            WithoutEngine::Emergency => Allowed::Emergencies,
+            WithoutEngine::Stop => Allowed::Nothing,
+        }
+    }
+
     /// All of them.
     pub const ALL: [WithoutEngine; 2] = [WithoutEngine::Emergency, WithoutEngine::Stop];
 

@@ -46,8 +46,9 @@ impl TokenState {
         (before(*ends, EARLY) > now).then(|| secret.clone())
     }
 
-    /// The reason why no token may be asked for at `now`, and when that ends.
-    pub fn wait(&self, now: Timestamp) -> Option<(Timestamp, String)> {
+    /// The reason why no token may be asked for at `now`, of which `fetches_max` may be within
+    /// Zoho's window, and when that ends.
+    pub fn wait(&self, now: Timestamp, fetches_max: usize) -> Option<(Timestamp, String)> {
         if let Some(denied) = self.denied.as_ref().filter(|denied| denied.holds(now)) {
             return Some((denied.until, denied.what.clone()));
         }
@@ -55,7 +56,7 @@ impl TokenState {
             self.fetches.iter().filter(|at| **at > before(now, FETCH_WINDOW) && **at <= now);
         let mut recent: Vec<Timestamp> = recent.copied().collect();
         recent.sort();
-        let oldest_counted = recent.len().checked_sub(FETCHES_MAX).map(|index| recent[index])?;
+        let oldest_counted = recent.len().checked_sub(fetches_max).map(|index| recent[index])?;
         let why = format!(
             "{} tokens were asked for in {} minutes",
             recent.len(),
@@ -99,7 +100,11 @@ impl Denied {
 const EARLY: Duration = Duration::from_secs(60);
 /// Zoho counts ten tokens in this window; two are left for people and other programs.
 pub const FETCHES_MAX: usize = 8;
-const FETCH_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// The same where machines share the account. Each machine that lost the engine while it served the
+/// account may ask for one more: four of them leave nothing for people.
+pub const FETCHES_MAX_SHARED: usize = 6;
+/// The window in which Zoho counts.
+pub const FETCH_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// Between two attempts with credentials that were refused.
 const DENIED_WAITS: [Duration; 4] = [
     Duration::from_secs(120),
@@ -118,12 +123,12 @@ mod tests {
     fn the_ninth_fetch_in_ten_minutes_waits() {
         let mut state = TokenState::new(Fingerprint(1));
         for second in 0..FETCHES_MAX as u64 {
-            assert_eq!(state.wait(after(hours(0), Duration::from_secs(second))), None);
+            assert_eq!(state.wait(after(hours(0), Duration::from_secs(second)), FETCHES_MAX), None);
             state.note_fetch(after(hours(0), Duration::from_secs(second)));
         }
-        let (until, _) = state.wait(after(hours(0), Duration::from_secs(60))).unwrap();
+        let (until, _) = state.wait(after(hours(0), Duration::from_secs(60)), FETCHES_MAX).unwrap();
         assert_eq!(until, after(hours(0), Duration::from_secs(600)));
-        assert_eq!(state.wait(until), None);
+        assert_eq!(state.wait(until, FETCHES_MAX), None);
     }
 
     #[test]
@@ -132,9 +137,9 @@ mod tests {
         for _ in 0..20 {
             state.fetches.push(after(hours(0), Duration::from_secs(86_400)));
         }
-        assert_eq!(state.wait(hours(0)), None);
+        assert_eq!(state.wait(hours(0), FETCHES_MAX), None);
         state.deny(after(hours(0), Duration::from_secs(86_400)), "invalid_code".to_owned(), false);
-        assert_eq!(state.wait(hours(0)), None);
+        assert_eq!(state.wait(hours(0), FETCHES_MAX), None);
     }
 
     #[test]
@@ -144,7 +149,7 @@ mod tests {
             state.deny(hours(0), "invalid_code".to_owned(), false);
         }
         assert_eq!(
-            state.wait(hours(0)).map(|(until, _)| until),
+            state.wait(hours(0), FETCHES_MAX).map(|(until, _)| until),
             Some(after(hours(0), DENIED_WAIT_MAX))
         );
     }

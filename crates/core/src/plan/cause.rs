@@ -92,6 +92,13 @@ pub enum Cause {
     },
     /// Its spec was taken out of the config and the policy is to let it expire.
     LeftToExpire,
+    /// The engine that machines share does not answer, so that nobody says whose the account is.
+    NoEngine {
+        /// The step that waits, as `enable (renew)`.
+        step: String,
+        /// True when it is the renewal of a channel in its emergency.
+        is_emergency: bool,
+    },
     /// The operator paused it, or its account.
     Paused {
         /// The step that waits, as `enable (renew)`, if one does.
@@ -115,12 +122,13 @@ pub enum CauseKind {
     Vanished,
     Mode,
     LeftToExpire,
+    NoEngine,
     Paused,
 }
 
 impl CauseKind {
     /// Every kind.
-    pub const ALL: [CauseKind; 13] = [
+    pub const ALL: [CauseKind; 14] = [
         CauseKind::Unknown,
         CauseKind::Conflict,
         CauseKind::Rejected,
@@ -133,6 +141,7 @@ impl CauseKind {
         CauseKind::Vanished,
         CauseKind::Mode,
         CauseKind::LeftToExpire,
+        CauseKind::NoEngine,
         CauseKind::Paused,
     ];
 
@@ -156,6 +165,7 @@ impl CauseKind {
             | CauseKind::Vanished
             | CauseKind::Mode
             | CauseKind::LeftToExpire
+            | CauseKind::NoEngine
             | CauseKind::Paused => false,
         }
     }
@@ -175,6 +185,7 @@ impl CauseKind {
             CauseKind::Vanished => "vanished",
             CauseKind::Mode => "mode",
             CauseKind::LeftToExpire => "left-to-expire",
+            CauseKind::NoEngine => "no-engine",
             CauseKind::Paused => "paused",
         }
     }
@@ -196,6 +207,7 @@ impl Cause {
             Cause::Vanished { .. } => CauseKind::Vanished,
             Cause::Mode { .. } => CauseKind::Mode,
             Cause::LeftToExpire => CauseKind::LeftToExpire,
+            Cause::NoEngine { .. } => CauseKind::NoEngine,
             Cause::Paused { .. } => CauseKind::Paused,
         }
     }
@@ -265,6 +277,9 @@ impl Cause {
                 )
             }
             Cause::Mode { mode, step } => format!("{step} is not allowed by mode {mode}"),
+            Cause::NoEngine { step, is_emergency: _ } => format!(
+                "{step} waits: the engine does not answer, so another machine may serve the account"
+            ),
             Cause::Paused { step: Some(step) } => {
                 format!("{step} waits: it is paused; `channelkeeper resume` ends that")
             }

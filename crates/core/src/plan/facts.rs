@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::channel::{AccountName, ChannelId, Spec};
+use crate::model::cluster::Allowed;
 use crate::model::observed::Look;
 use crate::model::policy::Policy;
 use crate::model::record::{AccountState, Record};
@@ -27,6 +28,8 @@ pub struct Facts<'a> {
     pub state: &'a AccountState,
     /// The wishes of people.
     pub wishes: &'a Wishes,
+    /// What may be sent.
+    pub allowed: Allowed,
     /// The result of the look.
     pub look: &'a Look,
     /// The local clock's time.

@@ -7,13 +7,15 @@
 //! 3. the removal guard takes out disabling too much at once;
 //! 4. back-off takes out what can wait while the account is in trouble;
 //! 5. where credits run low, what can wait is taken out;
-//! 6. a call that is made anyway is filled with the channels that are due next;
-//! 7. the steps are put in order: what we already own, emergency, new, drift, routine, retired,
+//! 6. where machines share the account and nobody says whose it is, all is taken out but the
+//!    renewal of a channel in its emergency, or that too;
+//! 7. a call that is made anyway is filled with the channels that are due next;
+//! 8. the steps are put in order: what we already own, emergency, new, drift, routine, retired,
 //!    forgotten; the nearest expiry first.
 //!
 //! A step that is taken out is held, with its cause, and shown. Nothing is dropped in silence.
 //!
-//! Filling (5) keeps the calls at their floor of `ceil(channels / batch)` a period. A channel that
+//! Filling (7) keeps the calls at their floor of `ceil(channels / batch)` a period. A channel that
 //! would be renewed alone later rides along in a batch that has room, and stays in step with it
 //! from then on. A batch that only enables new channels is not filled: an operator who adds one
 //! channel reads a plan of one step.
@@ -22,6 +24,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::channel::ChannelId;
+use crate::model::cluster::Allowed;
 use crate::model::observed::Look;
 use crate::model::policy::Mode;
 use crate::model::time::{Timestamp, after, earliest};
@@ -50,7 +53,10 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     hold_in_trouble(facts, &mut steps, &mut held);
     let tight = credits(facts).filter(|credits| credits.are_tight(facts.now));
     hold_for_credits(tight, &mut steps, &mut held);
-    fill_batches(facts, &mut steps, &mut kept);
+    match facts.allowed {
+        Allowed::Everything => fill_batches(facts, &mut steps, &mut kept),
+        Allowed::Emergencies | Allowed::Nothing => hold_unproved(facts, &mut steps, &mut held),
+    }
     put_in_order(&mut steps);
     again.push(retry(facts, &steps, tight.is_some()));
     again.extend(held.iter().map(|held| held.until));
@@ -243,6 +249,20 @@ fn hold_for_credits(tight: Option<Credits>, steps: &mut Vec<Step>, held: &mut Ve
     });
 }
 
+/// Holds what may not be sent while nobody says whose the account is. A channel of ours that is in
+/// its emergency was not renewed by another machine, which would have done it long before.
+///
+/// A channel that is not there is none of these: another machine may have disabled it.
+fn hold_unproved(facts: &Facts<'_>, steps: &mut Vec<Step>, held: &mut Vec<Held>) {
+    let is_renewal = |step: &Step| step.reason.is_emergency() && step.action.ask().is_some();
+    let cause = |step: &Step, is_emergency| Cause::NoEngine { step: step.title(), is_emergency };
+    if facts.allowed == Allowed::Nothing {
+        let soon = Some(after(facts.now, UNPROVED_AGAIN));
+        hold(steps, held, soon, |step| is_renewal(step).then(|| cause(step, true)));
+    }
+    hold(steps, held, None, |step| (!is_renewal(step)).then(|| cause(step, false)));
+}
+
 /// The code with which the account refuses whatever it is sent, and until when that is believed.
 fn refusing<'a>(facts: &Facts<'a>) -> Option<(&'a str, Timestamp)> {
     let refusing = facts.state.learned.refusing.as_ref()?;
@@ -343,6 +363,8 @@ fn put_in_order(steps: &mut [Step]) {
     });
 }
 
+/// An emergency that may not be renewed is looked at again after this: that may change.
+const UNPROVED_AGAIN: Duration = Duration::from_secs(60);
 /// An account is looked at at least this often, whatever the facts say.
 const WAKE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// With fewer channels than this, a third of them is one: no guard.

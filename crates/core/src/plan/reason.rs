@@ -92,6 +92,11 @@ impl Reason {
         if let Reason::Drift(drift) = self { drift } else { &[] }
     }
 
+    /// Returns whether it is that little of a life is left.
+    pub const fn is_emergency(&self) -> bool {
+        matches!(self, Reason::Emergency | Reason::EmergencyBlind)
+    }
+
     /// Returns whether a channel that Zoho has is given a new life.
     pub const fn renews(&self) -> bool {
         let ReasonRow { rank, urgency, .. } = self.row();

@@ -52,6 +52,12 @@ impl Plan {
         self.held.iter().find(|held| matches!(held.cause, Cause::Vanished { .. }))
     }
 
+    /// True when a channel is in its emergency: it is renewed, or that waits for the engine.
+    pub fn has_emergency(&self) -> bool {
+        let waits = |held: &Held| matches!(held.cause, Cause::NoEngine { is_emergency: true, .. });
+        self.steps.iter().any(|step| step.reason.is_emergency()) || self.held.iter().any(waits)
+    }
+
     /// The number of channels at Zoho that are not ours.
     pub fn foreign_count(&self) -> usize {
         self.foreign.len() + self.strangers.len()

@@ -11,6 +11,7 @@
 //! - [`batches`]: full batches, order;
 //! - [`time`]: clocks, skew, expiries and the next wake;
 //! - [`learned`]: what an account taught, and what that changes;
+//! - [`unproved`]: an account that machines share, while nobody says whose it is;
 //! - [`explained`]: the explanation of one channel's decision;
 //! - [`laws`]: what holds of every plan, in every one of the [`worlds`].
 
@@ -25,6 +26,7 @@ mod overlaps;
 mod refused;
 mod rows;
 mod time;
+mod unproved;
 mod worlds;
 
 use std::sync::Arc;
