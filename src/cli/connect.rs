@@ -49,7 +49,10 @@ pub(crate) async fn ask<V: Verb>(common: &Common, verb: V) -> anyhow::Result<V::
     let state_dir = state_dir(common);
     match Daemon::connect(&state_dir).await? {
         Some(daemon) => daemon.ask(verb).await,
-        None => Here::open(common, &state_dir, V::USE).await?.answer(verb).await,
+        None => {
+            let is_from_memory = V::WAITS_FOR == WaitsFor::Nothing;
+            Here::open(common, &state_dir, V::USE, is_from_memory).await?.answer(verb).await
+        }
     }
 }
 
@@ -361,13 +364,20 @@ impl Daemon {
 }
 
 impl Here {
-    async fn open(common: &Common, state_dir: &Path, purpose: Use) -> anyhow::Result<Here> {
+    async fn open(
+        common: &Common,
+        state_dir: &Path,
+        purpose: Use,
+        is_from_memory: bool,
+    ) -> anyhow::Result<Here> {
         let surroundings = Surroundings::of_process();
         let loaded = config::load(&common.config, &surroundings);
         print_problems(&loaded);
         let mut desired = loaded.desired.clone().ok_or(BadConfig::Said)?;
-        if purpose != Use::Look && desired.settings.cluster.is_some() {
-            bail!(BadConfig::Daemon(ALONE.to_owned()));
+        // The store on this machine knows nothing of what the machines share.
+        let is_theirs = purpose != Use::Look || is_from_memory;
+        if is_theirs && desired.settings.cluster.is_some() {
+            bail!(ALONE);
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = match purpose {
@@ -430,7 +440,7 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// From this on somebody at a terminal wonders.
 const UNSAID: Duration = Duration::from_secs(3);
 
-/// A command has no claim to any account.
+/// A command has no claim to any account, and no memory of one.
 const ALONE: &str = "several machines share the accounts, and no daemon runs here: start it, or \
                      ask the daemon of another machine";
 

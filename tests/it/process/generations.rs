@@ -29,6 +29,9 @@ fn a_config_that_is_reloaded_at_one_machine_is_in_force_at_both_and_an_old_one_f
     until_declared(&mut one, &zoho, 5);
 
     two.stop();
+    let alone = there.verb(&["status"]);
+    assert_eq!((alone.code, alone.out.as_str()), (1, ""), "it claims no gap: {alone:?}");
+    assert!(alone.err.contains("no daemon runs here"), "{alone:?}");
     let mut two = Daemon::start(&there);
     two.until("it follows", |two| two.has_said("the config of another machine is put in force"));
     let status = there.verb(&["status"]).out;
