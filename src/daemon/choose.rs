@@ -48,6 +48,12 @@ pub enum UnknownName {
          which `channelkeeper cluster status` names"
     )]
     Elsewhere(AccountName),
+    /// All accounts, where this machine holds none of them.
+    #[error(
+        "this machine serves none of {0} accounts: ask the daemon of a machine that does, which \
+         `channelkeeper cluster status` names"
+    )]
+    NoneHere(usize),
     /// A name that is an account's and a channel's.
     #[error(
         "{0} is an account and a channel: write ACCOUNT/{0} for the channel, or give one of them \
@@ -81,6 +87,9 @@ impl Fleet {
             Some(wanted) => self.account(wanted),
             None => match self.unusable.iter().next().filter(|_| self.subjects.is_empty()) {
                 Some((name, why)) => Err(UnknownName::Unusable(name.clone(), why.clone())),
+                None if self.subjects.is_empty() && !self.elsewhere.is_empty() => {
+                    Err(UnknownName::NoneHere(self.elsewhere.len()))
+                }
                 None => Ok(self.subjects.clone()),
             },
         }

@@ -207,11 +207,10 @@ impl Generations {
         former: &Fleet,
     ) -> Result<u64, Vec<String>> {
         let mut state = self.state.lock().await;
-        state.own = Some(own.clone());
         let seen = self.published_as(&own, proposing, former).await?;
-        let in_force = InForce { seen, published: own.published };
+        let in_force = InForce { seen, published: own.published.clone() };
         let number = in_force.number();
-        state.in_force = Some(in_force);
+        *state = State { own: Some(own), in_force: Some(in_force) };
         Ok(number)
     }
 

@@ -190,6 +190,11 @@ impl Showing {
         if state == self.shown {
             return;
         }
+        match (&self.shown.unreachable, &state.unreachable) {
+            (None, Some((_, why))) => warn!(why, "the engine does not answer"),
+            (Some(_), None) => info!("the engine answers again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
         if state.standing != self.shown.standing {
             info!(
                 node = state.node,

@@ -17,6 +17,7 @@ use tracing::{debug, info};
 use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::health::{Guarantee, Health, health};
 use crate::expose::overview::Overview;
+use crate::expose::status::nothing;
 use crate::model::time::whole_seconds;
 
 use super::scheduler::Links;
@@ -115,7 +116,7 @@ fn line(overview: &Overview, health: &Health) -> String {
     let channels: usize =
         overview.accounts.values().flatten().map(|report| report.channels.len()).sum();
     let mut line = match health.guarantee {
-        Guarantee::Nothing => "nothing is declared".to_owned(),
+        Guarantee::Nothing => nothing(overview),
         Guarantee::Unknown => {
             let (looked_at, all) =
                 (overview.accounts.values().flatten().count(), overview.accounts.len());

@@ -31,6 +31,7 @@ mod text;
 
 pub(crate) use layout::{Ink, Layout, Rows};
 pub(super) use text::headline;
+pub(crate) use text::nothing;
 
 /// Everything, at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

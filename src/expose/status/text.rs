@@ -155,7 +155,7 @@ pub(in crate::expose) fn headline(
     now: Timestamp,
 ) -> String {
     match guarantee {
-        Guarantee::Nothing => "nothing is declared".to_owned(),
+        Guarantee::Nothing => nothing(overview),
         Guarantee::Unknown => {
             let waiting = usable(overview)
                 .filter(|(_, report)| report.is_none())
@@ -165,11 +165,24 @@ pub(in crate::expose) fn headline(
                 first_of(&waiting.collect::<Vec<_>>())
             )
         }
+        Guarantee::Until(until) if overview.elsewhere > 0 => format!(
+            "everything that this machine serves is covered until {until} (in {}), even if nothing \
+             succeeds any more",
+            brief(span(now, until))
+        ),
         Guarantee::Until(until) => format!(
             "everything is covered until {until} (in {}), even if nothing succeeds any more",
             brief(span(now, until))
         ),
         Guarantee::Broken => broken(overview, now),
+    }
+}
+
+/// The answer of a machine that has nothing to cover.
+pub(crate) fn nothing(overview: &Overview) -> String {
+    match overview.elsewhere {
+        0 => "nothing is declared".to_owned(),
+        elsewhere => format!("this machine serves none of {}", counted(elsewhere, "account")),
     }
 }
 
