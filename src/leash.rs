@@ -15,7 +15,7 @@
 //! Times are of the clock that goes on while the machine sleeps ([`Clock::boot`]), so neither a
 //! suspended machine nor a step of the wall clock makes a leash longer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,13 +35,15 @@ pub struct Leash {
     without_engine: WithoutEngine,
     /// The accounts on it, and since when.
     accounts: Arc<Mutex<BTreeMap<AccountName, Duration>>>,
+    /// The accounts for which a request may have left after its end.
+    late: Arc<Mutex<BTreeSet<AccountName>>>,
 }
 
 impl Leash {
     /// One that has ended.
     pub fn new(clock: Arc<dyn Clock>) -> Leash {
-        let (ends, alone, accounts) = Default::default();
-        Leash { clock, ends, alone, without_engine: WithoutEngine::default(), accounts }
+        let (ends, alone, accounts, late) = Default::default();
+        Leash { clock, ends, alone, without_engine: WithoutEngine::default(), accounts, late }
     }
 
     /// The same, with what is done while the engine does not answer.
@@ -90,6 +92,16 @@ impl Leash {
     /// This process does not own the account any more.
     pub fn let_go(&self, account: &AccountName) {
         self.accounts().remove(account);
+    }
+
+    /// A request for this account was under way when the leash ended: it may have left after that.
+    pub fn note_late(&self, account: AccountName) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).insert(account);
+    }
+
+    /// The accounts of such requests, since this was asked last.
+    pub fn take_late(&self) -> BTreeSet<AccountName> {
+        std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How much is left of it for this account.

@@ -152,8 +152,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Act",
         &[
-            "apply", "renew", "backfill", "pause", "resume", "reload", "adopt", "import", "token",
-            "logout",
+            "apply", "renew", "backfill", "pause", "resume", "reload", "adopt", "cluster",
+            "import", "token", "logout",
         ],
     ),
     ("Try out", &["demo", "simulator", "rehearse", "listen"]),

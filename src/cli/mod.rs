@@ -24,6 +24,7 @@ mod adopt;
 mod apply;
 mod backfill;
 mod check;
+mod cluster;
 mod complete;
 mod completions;
 pub(crate) mod connect;
@@ -129,6 +130,7 @@ enum VerbArgs {
     Status(status::StatusArgs),
     Gaps(gaps::GapsArgs),
     Backfill(backfill::BackfillArgs),
+    Cluster(cluster::ClusterArgs),
     Probe(probe::ProbeArgs),
     Reload(reload::ReloadArgs),
     Renew(renew::RenewArgs),
@@ -250,6 +252,7 @@ impl VerbArgs {
             VerbArgs::Status(args) => status::run(args, common, stdout).await,
             VerbArgs::Gaps(args) => gaps::run(args, common, stdout).await,
             VerbArgs::Backfill(args) => backfill::run(args, common, stdout).await,
+            VerbArgs::Cluster(args) => cluster::run(args, common, stdout).await,
             VerbArgs::Probe(args) => probe::run(args, common, stdout).await,
             VerbArgs::Reload(args) => reload::run(args, common, stdout).await,
             VerbArgs::Renew(args) => renew::run(args, common, stdout).await,
@@ -284,6 +287,7 @@ impl VerbArgs {
             | VerbArgs::Status(_)
             | VerbArgs::Gaps(_)
             | VerbArgs::Backfill(_)
+            | VerbArgs::Cluster(_)
             | VerbArgs::Probe(_)
             | VerbArgs::Reload(_)
             | VerbArgs::Renew(_)

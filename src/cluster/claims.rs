@@ -243,6 +243,11 @@ impl Claims {
         is_it
     }
 
+    /// True when it is ours and is to stay so.
+    pub(super) fn holds(&self, charge: &Charge) -> bool {
+        self.held.get(charge).is_some_and(|held| !held.leaving)
+    }
+
     /// Forgets everything, and says what was held.
     pub(super) fn drop_all(&mut self) -> Vec<Charge> {
         std::mem::take(self).held.into_keys().collect()

@@ -8,6 +8,8 @@
 //! | `meta/incarnation` | a random text that names this data | the first member |
 //! | `members/NODE-BOOT` | [`Card`] | the member; whoever evicts it deletes it |
 //! | `claims/CHARGE` | [`Claim`] | the owner |
+//! | `late/ACCOUNT` | who sent a request for it late | whoever did; the owner deletes it once it looks |
+//! | `out/NODE` | [`Out`] | whoever puts a node out by hand, and deletes it |
 //!
 //! A *membership* is the revision at which a member's key was created, and an *epoch* the one at
 //! which a claim was last written. Neither ever comes twice.
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Guard, Revision};
 use crate::model::channel::AccountName;
+use crate::model::time::Timestamp;
 
 use super::charge::Charge;
 
@@ -79,6 +82,15 @@ pub struct Claim {
     pub membership: i64,
 }
 
+/// A node that is given nothing until somebody takes this back, whichever process runs on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Out {
+    /// The node at which it was asked for.
+    pub by: String,
+    /// When that was, by its clock.
+    pub at: Timestamp,
+}
+
 /// The proof of an owner: whoever commits with its guards writes as the owner, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
@@ -117,6 +129,36 @@ impl Keys {
     /// A claim's key.
     pub fn claim(&self, charge: &Charge) -> String {
         format!("{}claims/{charge}", self.prefix)
+    }
+
+    /// What the keys of accounts begin with for which somebody sent late.
+    pub fn lates(&self) -> String {
+        format!("{}late/", self.prefix)
+    }
+
+    /// The key that says so of an account.
+    pub fn late(&self, account: &AccountName) -> String {
+        format!("{}late/{account}", self.prefix)
+    }
+
+    /// Whose it is, if it is one.
+    pub fn late_of(&self, key: &str) -> Option<AccountName> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("late/")?.parse().ok()
+    }
+
+    /// What the keys of all nodes that are put out begin with.
+    pub fn outs(&self) -> String {
+        format!("{}out/", self.prefix)
+    }
+
+    /// The key of a node that is put out.
+    pub fn out(&self, node: &str) -> String {
+        format!("{}out/{node}", self.prefix)
+    }
+
+    /// Which node this puts out, if it does.
+    pub fn out_of(&self, key: &str) -> Option<String> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("out/").map(str::to_owned)
     }
 
     /// Where the layout is named.
@@ -212,6 +254,13 @@ impl Card {
 
 impl Claim {
     /// What a claim's key holds.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json(self)
+    }
+}
+
+impl Out {
+    /// What its key holds.
     pub fn to_bytes(&self) -> Vec<u8> {
         json(self)
     }

@@ -12,14 +12,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Change, Committed, EngineError, Guard, Revision, Selection, Snapshot};
+use crate::engine::{Change, Committed, EngineError, Entry, Guard, Revision, Selection, Snapshot};
 use crate::leash::Leash;
 use crate::model::channel::AccountName;
+use crate::model::time::Timestamp;
 
 use super::assign::{self, Candidate};
 use super::charge::Charge;
 use super::claims::{self, A_COMMIT, Claims, Known, Me, Owner};
-use super::keys::{Card, Keys, MemberId, SCHEMA, Unfit};
+use super::keys::{Card, Keys, MemberId, Out, SCHEMA, Unfit};
 use super::members::{GAP_MAX, LOOK_EVERY, Members};
 use super::pulse::{BEAT_EVERY, Pulse, Rhythm};
 use super::view::{Assignment, ClusterView, MemberView, Released, Standing};
@@ -105,6 +106,10 @@ enum Errand {
     Beat,
     Leave,
     Evict(MemberId),
+    /// Tell the owners of these that we sent late.
+    Confess(BTreeSet<AccountName>),
+    /// The owner of these looks at them.
+    Forgive,
     Take(Vec<Known>),
     Delete(Vec<Known>),
 }
@@ -129,6 +134,7 @@ struct UnderWay {
     beats: usize,
     commits: usize,
     evictions: BTreeSet<MemberId>,
+    forgiving: bool,
 }
 
 #[derive(Debug)]
@@ -144,6 +150,10 @@ pub(super) struct Machine {
     incarnation: Option<String>,
     restored: u64,
     members: Members,
+    /// The nodes that somebody put out.
+    outs: BTreeMap<String, Out>,
+    /// The accounts for which somebody sent late, as they were read last.
+    lates: Vec<(AccountName, Revision)>,
     claims: Claims,
     pulse: Pulse,
     /// Since when we could not write, as we went on without a stop.
@@ -196,6 +206,8 @@ impl Machine {
             incarnation: None,
             restored: 0,
             members: Members::default(),
+            outs: BTreeMap::new(),
+            lates: Vec::new(),
             claims: Claims::default(),
             pulse: Pulse::default(),
             suspended: None,
@@ -299,6 +311,8 @@ impl Machine {
         if let Some((errand, what)) = self.entry.take() {
             asks.push(self.ask(errand, what, now));
         }
+        asks.extend(self.confess(now));
+        asks.extend(self.forgive(now));
         if let Phase::In { membership, joined } = self.phase {
             let me = Me { id: self.identity.id.clone(), membership };
             asks.extend(self.beat(&me, joined, now));
@@ -341,8 +355,49 @@ impl Machine {
         self.under_way.look = true;
         self.next_look = now + LOOK_EVERY;
         let members = Selection::Prefix(self.keys.members());
-        let selections = vec![members, Selection::Key(self.keys.incarnation())];
+        let beside = [self.keys.outs(), self.keys.lates()].map(Selection::Prefix);
+        let named = [members, Selection::Key(self.keys.incarnation())];
+        let selections = named.into_iter().chain(beside).collect();
         Some(self.ask(Errand::Look, What::Read(selections), now))
+    }
+
+    /// Says for which accounts a request left after the leash had ended. It needs no fence: it says
+    /// only that a look is due.
+    fn confess(&mut self, now: Duration) -> Option<Ask> {
+        let mut late = self.leash.take_late();
+        let rest: Vec<AccountName> = late.iter().skip(A_COMMIT).cloned().collect();
+        for account in rest {
+            late.remove(&account);
+            self.leash.note_late(account);
+        }
+        let by = self.identity.id.to_string().into_bytes();
+        let put = |account: &AccountName| Change::Put(self.keys.late(account), by.clone());
+        let changes: Vec<Change> = late.iter().map(put).collect();
+        let what = What::Commit(Vec::new(), changes);
+        (!late.is_empty()).then(|| self.ask(Errand::Confess(late), what, now))
+    }
+
+    /// Has those of ours looked at for which a former owner sent late, and deletes what says so.
+    fn forgive(&mut self, now: Duration) -> Option<Ask> {
+        if self.under_way.forgiving {
+            return None;
+        }
+        let lates = std::mem::take(&mut self.lates);
+        let ours = |(account, _): &(AccountName, Revision)| {
+            self.claims.holds(&Charge::Account(account.clone()))
+        };
+        let ours: Vec<_> = lates.into_iter().filter(ours).take(A_COMMIT).collect();
+        if ours.is_empty() {
+            return None;
+        }
+        let key = |account: &AccountName| self.keys.late(account);
+        let guards = ours.iter().map(|(account, seen)| Guard::ModifiedAt(key(account), *seen));
+        let changes = ours.iter().map(|(account, _)| Change::Delete(key(account)));
+        let what = What::Commit(guards.collect(), changes.collect());
+        let accounts = ours.iter().map(|(account, _)| account.clone()).collect();
+        self.outbox.push_back(Assignment::LookAgain(accounts));
+        self.under_way.forgiving = true;
+        Some(self.ask(Errand::Forgive, what, now))
     }
 
     /// Makes and gives up claims, until there is nothing more to make or to give up.
@@ -483,6 +538,9 @@ impl Machine {
 impl Machine {
     /// Takes an answer.
     pub(super) fn answered(&mut self, ask: &Ask, answer: Answer, now: Duration) {
+        if let (Errand::Confess(late), Answer::Committed(Err(_))) = (&ask.errand, &answer) {
+            late.iter().cloned().for_each(|account| self.leash.note_late(account));
+        }
         if ask.term != self.term {
             return;
         }
@@ -519,6 +577,8 @@ impl Machine {
             Errand::Evict(id) => {
                 under_way.evictions.remove(id);
             }
+            Errand::Confess(_) => {}
+            Errand::Forgive => under_way.forgiving = false,
             Errand::Take(batch) | Errand::Delete(batch) => {
                 under_way.commits = under_way.commits.saturating_sub(1);
                 self.claims.end(batch);
@@ -539,6 +599,8 @@ impl Machine {
             | Errand::Join
             | Errand::Beat
             | Errand::Leave
+            | Errand::Confess(_)
+            | Errand::Forgive
             | Errand::Evict(_) => {}
         }
     }
@@ -568,6 +630,8 @@ impl Machine {
             | Errand::Beat
             | Errand::Leave
             | Errand::Evict(_)
+            | Errand::Confess(_)
+            | Errand::Forgive
             | Errand::Take(_)
             | Errand::Delete(_) => {}
         }
@@ -584,7 +648,10 @@ impl Machine {
         self.changed = true;
         self.moved |= others;
         self.restless |= others;
-        let candidates = self.members.candidates();
+        self.outs = self.outs_in(&snapshot.entries);
+        let late = |entry: &Entry| Some((self.keys.late_of(&entry.key)?, entry.modified));
+        self.lates = snapshot.entries.iter().filter_map(late).collect();
+        let candidates = self.members.candidates(&self.outs);
         if candidates != self.candidates {
             self.candidates = candidates;
             self.assign();
@@ -601,6 +668,14 @@ impl Machine {
             Phase::Out | Phase::Foreign => self.enter(name),
             Phase::Left => {}
         }
+    }
+
+    /// One that this release cannot read puts its node out all the same.
+    fn outs_in(&self, entries: &[Entry]) -> BTreeMap<String, Out> {
+        let unread = Out { by: "another release".to_owned(), at: Timestamp::UNIX_EPOCH };
+        let out = |entry: &Entry| serde_json::from_slice(&entry.value).unwrap_or(unread.clone());
+        let named = |entry: &Entry| Some((self.keys.out_of(&entry.key)?, out(entry)));
+        entries.iter().filter_map(named).collect()
     }
 
     /// Not a member: the next step towards it.
@@ -651,7 +726,7 @@ impl Machine {
             (Errand::Leave, Committed::Done(_)) => self.left(),
             (Errand::Evict(id), Committed::Done(revision)) => {
                 self.members.gone(id, revision);
-                self.candidates = self.members.candidates();
+                self.candidates = self.members.candidates(&self.outs);
                 self.assign();
             }
             (Errand::Take(batch), Committed::Done(epoch)) => self.taken(batch, epoch, now),
@@ -665,7 +740,7 @@ impl Machine {
             (Errand::Name | Errand::Clear | Errand::Join | Errand::Evict(_), _) => {
                 self.next_look = now;
             }
-            (Errand::Look | Errand::Claims(_), _) => {}
+            (Errand::Look | Errand::Claims(_) | Errand::Confess(_) | Errand::Forgive, _) => {}
         }
         self.changed = true;
         let is_beat = ask.errand == Errand::Beat;
@@ -699,7 +774,7 @@ impl Machine {
             .collect();
         match self.outbox.back_mut() {
             Some(Assignment::Gained(before)) => before.extend(gained),
-            Some(Assignment::Lose(_) | Assignment::Lost(_)) | None => {
+            Some(Assignment::Lose(_) | Assignment::Lost(_) | Assignment::LookAgain(_)) | None => {
                 self.outbox.push_back(Assignment::Gained(gained));
             }
         }
@@ -798,6 +873,7 @@ impl Machine {
             members: self.member_views(),
             owners: self.owners.clone(),
             unowned: self.unowned.clone(),
+            outs: self.outs.clone(),
             incarnation: self.incarnation.clone(),
             restored: self.restored,
         })
@@ -812,6 +888,7 @@ impl Machine {
             Phase::In { .. } if self.draining => Standing::Draining,
             Phase::In { .. } if self.is_alone(now) => Standing::Alone,
             Phase::In { .. } if self.pulse.rhythm(now) == Rhythm::Suspended => Standing::Suspended,
+            Phase::In { .. } if self.outs.contains_key(&self.identity.id.node) => Standing::Out,
             Phase::In { joined, .. } if !is_settled(joined, now) => Standing::Calm,
             Phase::In { .. } => Standing::Active,
         }
@@ -859,7 +936,6 @@ mod tests {
     use std::sync::Arc;
 
     use crate::clock::VirtualClock;
-    use crate::engine::Entry;
 
     use super::super::keys::Claim;
     use super::*;

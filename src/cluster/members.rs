@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::engine::{Entry, Revision};
 
 use super::assign::Candidate;
-use super::keys::{Card, Keys, MemberId};
+use super::keys::{Card, Keys, MemberId, Out};
 
 /// Members are read so often.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -97,8 +97,17 @@ impl Members {
         self.revision = self.revision.max(revision);
     }
 
-    /// Whoever may be given something: settled and not draining.
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
+    /// Whoever may be given something: settled, not draining and not put out. Where nobody else is
+    /// left, those that are put out serve all the same.
+    pub(super) fn candidates(&self, outs: &BTreeMap<String, Out>) -> Vec<Candidate> {
+        let mut candidates = self.settled();
+        if candidates.iter().any(|it| !outs.contains_key(&it.id.node)) {
+            candidates.retain(|it| !outs.contains_key(&it.id.node));
+        }
+        candidates
+    }
+
+    fn settled(&self) -> Vec<Candidate> {
         let given = self.all.iter().filter_map(|(id, member)| {
             let card = member.card.as_ref().filter(|card| card.settled && !card.draining)?;
             let (created, unfit) = (member.created, card.unfit.clone());
@@ -205,7 +214,28 @@ mod tests {
             let mut members = Members::default();
             let value = card.as_ref().map_or(b"?".to_vec(), Card::to_bytes);
             members.look(&keys(), &[entry("a", value, 5)], Revision(9), Duration::ZERO);
-            assert_eq!(members.candidates().len(), given, "{card:?}");
+            assert_eq!(members.candidates(&BTreeMap::new()).len(), given, "{card:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_put_out_is_given_nothing_unless_nobody_else_is_left() {
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        let out = |node: &str| (node.to_owned(), Out { by: "c".to_owned(), at });
+        let card = Card { settled: true, ..Card::default() }.to_bytes();
+        let mut members = Members::default();
+        let entries = ["a", "b"].map(|node| entry(node, card.clone(), 5));
+        members.look(&keys(), &entries, Revision(9), Duration::ZERO);
+        for (outs, given) in [
+            (vec![], "a-0 b-0"),
+            (vec![out("a")], "b-0"),
+            (vec![out("a"), out("b")], "a-0 b-0"),
+            (vec![out("x")], "a-0 b-0"),
+        ] {
+            let outs: BTreeMap<String, Out> = outs.into_iter().collect();
+            let candidates = members.candidates(&outs).into_iter();
+            let names: Vec<String> = candidates.map(|it| it.id.to_string()).collect();
+            assert_eq!(names.join(" "), given, "{outs:?}");
         }
     }
 

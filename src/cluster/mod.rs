@@ -31,7 +31,7 @@ mod tests;
 pub mod view;
 
 pub use charge::Charge;
-pub use keys::{Fence, Keys, MemberId};
+pub use keys::{Fence, Keys, MemberId, Out};
 pub use node::{Declared, Node, NodeLinks, NodeSetup};
 pub use pulse::Rhythm;
 pub use view::{Assignment, ClusterView, Released, Standing};

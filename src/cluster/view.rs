@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Revision;
+use crate::model::channel::AccountName;
 
 use super::charge::Charge;
-use super::keys::{Fence, MemberId};
+use super::keys::{Fence, MemberId, Out};
 use super::pulse::Rhythm;
 
 /// What becomes of this member's charges, in the order in which it is said.
@@ -18,6 +19,8 @@ pub enum Assignment {
     /// These are to be let go of: the pass ends, the store flushes, and a [`Released`] is answered.
     /// Until then they are ours.
     Lose(Vec<Charge>),
+    /// A former owner of these, which are ours, sent a request late: they are to be looked at.
+    LookAgain(Vec<AccountName>),
     /// These are not ours any more: nothing of them is written, and nothing is answered.
     Lost(Vec<Charge>),
 }
@@ -48,6 +51,8 @@ pub enum Standing {
     Alone,
     /// The others took it for dead; it joins anew.
     Evicted,
+    /// Somebody put its node out: it is given nothing.
+    Out,
     /// It gives everything away, because the process ends.
     Draining,
     /// It has given everything away and left.
@@ -76,6 +81,8 @@ pub struct ClusterView {
     pub owners: Arc<BTreeMap<Charge, MemberId>>,
     /// What is declared here and has no living owner, and since when.
     pub unowned: BTreeMap<Charge, Duration>,
+    /// The nodes that somebody put out.
+    pub outs: BTreeMap<String, Out>,
     /// The name of the data in the engine. Whoever keeps it hands it in at the next start.
     pub incarnation: Option<String>,
     /// How often the engine's data turned out to be older than what was seen of it, or another.

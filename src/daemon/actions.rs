@@ -14,6 +14,7 @@ use crate::coverage::ack::{BadNote, Note};
 use crate::coverage::backfill::backfill;
 use crate::coverage::render::{GapView, unacknowledged, views};
 use crate::coverage::{Acks, Ledger};
+use crate::engine::EngineError;
 use crate::model::address::Address;
 use crate::model::channel::{AccountName, ChannelId, ChannelName};
 use crate::model::desired::AccountDesired;
@@ -96,6 +97,26 @@ pub enum VerbError {
         /// How far it has come.
         state: &'static str,
     },
+    /// There are no other machines.
+    #[error(
+        "this machine shares its accounts with no other: its config has no [cluster], or had none \
+         when the daemon was started"
+    )]
+    NoCluster,
+    /// No machine of that name.
+    #[error("there is no machine {node}; those of the cluster are {others}")]
+    NoMachine {
+        /// The name.
+        node: String,
+        /// Those that there are.
+        others: String,
+    },
+    /// No other machine would serve.
+    #[error("{0} is the last machine: no other would serve its accounts, so it is not put out")]
+    LastMachine(String),
+    /// The engine does not answer.
+    #[error("the engine was not told")]
+    Engine(#[source] EngineError),
     /// Nobody makes passes any more.
     #[error("the daemon is stopping")]
     Stopping,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{Clock, LOOK_AT_CLOCK};
-use crate::expose::alert::{AlertTeller, News, Retry, proof};
+use crate::expose::alert::{AlertTeller, News, Retry, of_this_machine, proof};
 use crate::expose::health::health;
 use crate::expose::overview::{Overview, Receiver, Sent};
 use crate::model::desired::{Alerts, Settings};
@@ -128,6 +128,8 @@ impl Alarm {
     async fn tell(&mut self, webhook: &Secret, overview: &Overview, owner: &str, alerts: &Alerts) {
         let now = self.clock.now();
         let health = health(overview, self.pulse.age(&*self.clock), now);
+        let health = of_this_machine(health, overview);
+        self.teller.hand_over(overview);
         let Some(message) = self.teller.look(&health, &who(owner), alerts, now) else { return };
         let body = serde_json::json!({ "text": escaped(&message.text) }).to_string();
         if self.send(Receiver::Webhook, request("POST", webhook.expose(), body)).await {

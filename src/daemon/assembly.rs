@@ -223,6 +223,7 @@ impl Parts {
             reader: reader.clone(),
             reloads,
             host: self.host,
+            machines: None,
         };
         (desk, Reloader { reader, links, generations: None }, asked)
     }

@@ -3,11 +3,11 @@
 //! HTTP with JSON bodies on `control.sock` in the state directory, mode 0660: who may open the
 //! socket may use it, and that is looked at again when somebody does (`Peer`). Who asked for a
 //! change is in the log. A body has a size and a time, there are only so many connections, and a
-//! field that is there and null is refused. Paths: `GET /alive`, `/status`, `/summary`, `/gaps` and
-//! `/backfill`; `POST /plan`, `/explain`, `/apply`, `/reload`, `/renew`, `/adopt`, `/pause`,
-//! `/resume`, `/gaps/ack`, `/backfill/recover` and `/backfill/settle`. An error is `{"error": "..."}` with status 400, 409 when the plan is not the one
-//! that was asked for, 422 when it is the config that cannot be used, or 500 when the daemon is at
-//! fault.
+//! field that is there and null is refused. Paths: `GET /alive`, `/status`, `/summary`, `/gaps`,
+//! `/backfill` and `/cluster`; `POST /plan`, `/explain`, `/apply`, `/reload`, `/renew`, `/adopt`,
+//! `/pause`, `/resume`, `/gaps/ack`, `/backfill/recover`, `/backfill/settle` and `/cluster/evict`.
+//! An error is `{"error": "..."}` with status 400, 409 when the plan is not the one that was asked
+//! for, 422 when it is the config that cannot be used, or 500 when the daemon is at fault.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ use crate::expose::serve::{self, ConnectionLimits};
 
 use super::actions::VerbError;
 use super::desk::{Desk, Use, Verb, WaitsFor};
+use super::machines::{EvictRequest, MachinesRequest};
 use super::recoveries::{RecoverRequest, RecoveriesRequest, SettleRequest};
 use super::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
@@ -91,6 +92,8 @@ pub(crate) async fn serve(
         .merge(verb::<AdoptRequest>())
         .merge(verb::<PauseRequest>())
         .merge(verb::<ResumeRequest>())
+        .merge(verb::<MachinesRequest>())
+        .merge(verb::<EvictRequest>())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(desk);
     serve::serve(listener, router, LIMITS, |stream| Peer::admitted(stream, &door), shutdown).await;
@@ -219,13 +222,17 @@ impl From<VerbError> for BadRequest {
             | VerbError::NotThere { .. }
             | VerbError::NoStretch
             | VerbError::NoRecovery(_)
-            | VerbError::NotHeld { .. } => StatusCode::BAD_REQUEST,
+            | VerbError::NotHeld { .. }
+            | VerbError::NoCluster
+            | VerbError::NoMachine { .. }
+            | VerbError::LastMachine(_) => StatusCode::BAD_REQUEST,
             VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
             VerbError::BadConfig(_) => StatusCode::UNPROCESSABLE_ENTITY,
             VerbError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             VerbError::Zoho(_)
             | VerbError::Store(_)
             | VerbError::StoreFails(_)
+            | VerbError::Engine(_)
             | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         BadRequest { status, why: chain(&error) }

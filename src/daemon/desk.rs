@@ -32,6 +32,7 @@ use super::choose::Chosen;
 use super::emptied::Emptied;
 use super::fleet::Fleet;
 use super::generations::Proposing;
+use super::machines::MachinesDoor;
 use super::recover;
 use super::recoveries::{self, RecoverRequest, RecoveriesRequest, RecoveryView, SettleRequest};
 use super::reload::{Reader, Reloading};
@@ -58,6 +59,8 @@ pub struct Desk {
     pub reloads: mpsc::Sender<Reloading>,
     /// Whose it is.
     pub host: Host,
+    /// The machines that share the accounts, where there are others.
+    pub machines: Option<MachinesDoor>,
 }
 
 /// Whose a desk is.

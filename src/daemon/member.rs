@@ -18,15 +18,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::cluster::node::NodeError;
 use crate::cluster::{
-    Charge, ClusterView, Declared, Keys, MemberId, Node, NodeLinks, NodeSetup, Standing,
+    Charge, ClusterView, Declared, Keys, MemberId, Node, NodeLinks, NodeSetup, Rhythm, Standing,
 };
 use crate::engine::Engine;
-use crate::expose::overview::{ClusterMember, ClusterState};
+use crate::expose::overview::{ClusterMember, ClusterState, EngineRoom};
 use crate::files;
 use crate::leash::Leash;
 use crate::model::cluster::WithoutEngine;
@@ -34,6 +34,7 @@ use crate::model::time::{Timestamp, before};
 use crate::store::Store;
 
 use super::fleet::{Fleet, Means};
+use super::machines::{MachinesDoor, SURVEY_EVERY, Surveyor};
 use super::scheduler::{Links, Message, chain};
 use super::sharing::Sharing;
 use super::tasks::{Stop, Task};
@@ -54,6 +55,7 @@ pub struct Joining {
 pub struct Member {
     node: Node,
     links: NodeLinks,
+    engine: Arc<dyn Engine>,
     leash: Leash,
     declared: watch::Sender<Declared>,
     me: ClusterState,
@@ -81,14 +83,14 @@ impl Member {
         };
         let (declared, told) = watch::channel(Declared::default());
         let leash = Leash::new(clock.clone()).without_engine(without_engine);
-        let (node, links) = Node::new(setup, engine, clock, leash.clone(), told)?;
+        let (node, links) = Node::new(setup, engine.clone(), clock, leash.clone(), told)?;
         let me = ClusterState {
             name: cluster,
             node: node_name,
             without_engine,
             ..ClusterState::joining()
         };
-        Ok(Member { node, links, leash, declared, me, notes })
+        Ok(Member { node, links, engine, leash, declared, me, notes })
     }
 
     /// How the cluster looks.
@@ -106,6 +108,12 @@ impl Member {
         self.leash.clone()
     }
 
+    /// The way to all machines.
+    pub fn door(&self) -> MachinesDoor {
+        let (engine, view) = (self.engine.clone(), self.links.view.clone());
+        MachinesDoor { engine, keys: Keys::new(&self.me.name), view }
+    }
+
     /// Everything that runs for it. The member leaves once everything is given away.
     /// It counts and is given accounts once it is `settled` which config is in force.
     pub fn tasks(
@@ -115,7 +123,7 @@ impl Member {
         settled: watch::Receiver<Option<u64>>,
         stop: &Stop,
     ) -> [Task; 3] {
-        let Member { node, links: of_node, leash: _, declared, me, notes } = self;
+        let Member { node, links: of_node, engine, leash: _, declared, me, notes } = self;
         let Means { store, transport: _, clock, leash: _ } = means.clone();
         let showing = Showing {
             links: links.clone(),
@@ -124,6 +132,9 @@ impl Member {
             declared,
             settled,
             shown: me,
+            restored: 0,
+            surveyor: Surveyor::new(engine, clock.clone()),
+            surveyed: None,
             notes,
         };
         let sharing = Sharing::new(links.clone(), store, clock, of_node);
@@ -156,12 +167,19 @@ struct Showing {
     declared: watch::Sender<Declared>,
     settled: watch::Receiver<Option<u64>>,
     shown: ClusterState,
+    /// How often the engine's data were older than what was seen of them, as it was told.
+    restored: u64,
+    surveyor: Surveyor,
+    /// The last answer of the engine about itself.
+    surveyed: Option<Arc<EngineRoom>>,
     notes: Notes,
 }
 
 impl Showing {
     async fn run(mut self, closing: CancellationToken) {
         let mut fleet = self.links.fleet.clone();
+        let clock = self.clock.clone();
+        let mut survey = clock.sleep(Duration::ZERO);
         loop {
             self.show().await;
             if let Some(generation) = *self.settled.borrow_and_update() {
@@ -176,6 +194,12 @@ impl Showing {
                 Ok(()) = fleet.changed() => {}
                 Ok(()) = self.settled.changed() => {}
                 Ok(()) = self.view.changed() => {}
+                () = &mut survey => {
+                    if let Some(room) = self.surveyor.survey().await {
+                        self.surveyed = Some(room);
+                    }
+                    survey = clock.sleep(SURVEY_EVERY);
+                }
                 () = closing.cancelled() => return,
             }
         }
@@ -186,7 +210,16 @@ impl Showing {
         if let Some(incarnation) = &view.incarnation {
             self.notes.note(incarnation).await;
         }
-        let state = state(&self.shown, &view, (self.clock.now(), self.clock.boot()));
+        let now = self.clock.now();
+        let mut state = state(&self.shown, &view, (now, self.clock.boot()));
+        state.engine.clone_from(&self.surveyed);
+        if std::mem::replace(&mut self.restored, view.restored) < view.restored {
+            error!(
+                cluster = state.name,
+                "the engine's data are older than what was seen of them, or others: it was restored or emptied, and everything is claimed anew"
+            );
+            state.restored_at = Some(now);
+        }
         if state == self.shown {
             return;
         }
@@ -231,16 +264,21 @@ fn state(
     let members = view.members.iter().map(|(id, member)| {
         let accounts = accounts.get(id).copied().unwrap_or_default();
         let (version, is_draining) = (member.version.clone(), member.draining);
-        (id.to_string(), ClusterMember { version, is_draining, accounts })
+        let is_out = view.outs.contains_key(&id.node);
+        (id.to_string(), ClusterMember { version, is_draining, is_out, accounts })
     });
     ClusterState {
         name: shown.name.clone(),
         node: shown.node.clone(),
         is_active: view.standing == Standing::Active,
+        leads: view.me.is_some() && view.owners.get(&Charge::Fleet) == view.me.as_ref(),
         is_well: is_well(view.standing),
         standing: in_words(view.standing, shown.without_engine),
         without_engine: shown.without_engine,
         emergency: None,
+        is_slow: view.rhythm == Some(Rhythm::Slow),
+        engine: None,
+        restored_at: shown.restored_at,
         unreachable,
         members: members.collect(),
         unowned: unowned.collect(),
@@ -254,7 +292,11 @@ fn is_well(standing: Standing) -> bool {
         | Standing::Active
         | Standing::Draining
         | Standing::Left => true,
-        Standing::Suspended | Standing::Alone | Standing::Evicted | Standing::Foreign => false,
+        Standing::Out
+        | Standing::Suspended
+        | Standing::Alone
+        | Standing::Evicted
+        | Standing::Foreign => false,
     }
 }
 
@@ -269,6 +311,9 @@ fn in_words(standing: Standing, without_engine: WithoutEngine) -> &'static str {
             WithoutEngine::Stop => "renews nothing, as without_engine = \"stop\" asks for",
         },
         Standing::Evicted => "was taken for dead by the others, and joins anew",
+        Standing::Out => {
+            "is put out, and serves nothing until `cluster evict --undo` takes that back"
+        }
         Standing::Draining => "gives its accounts away",
         Standing::Left => "has left",
         Standing::Foreign => "does not join: the engine holds another cluster of the same name",

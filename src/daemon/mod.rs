@@ -14,6 +14,7 @@
 //! - `backfill`: what was missed, read and handed over;
 //! - `recoveries` and `recover`: what can be asked for about that, answered and done;
 //! - [`requests`], [`actions`] and `views`: what can be asked for, what is done, what is answered;
+//! - [`machines`]: the machines that share the accounts, shown and put out;
 //! - `choose`: which accounts and channels a request means by their names;
 //! - [`desk`]: where it is answered, with or without a running daemon;
 //! - `status_file`: how everything is, where another host can fetch it;
@@ -49,6 +50,7 @@ pub mod former;
 pub mod generations;
 pub mod hooks;
 pub(crate) mod inherited;
+pub mod machines;
 pub mod member;
 pub(crate) mod notify;
 mod queue;

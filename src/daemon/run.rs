@@ -36,7 +36,7 @@ use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
 use crate::zoho::transport::SetupError;
 
 use super::assembly::{Carriers, PartsGiven, assemble};
-use super::desk::Host;
+use super::desk::{Desk, Host};
 use super::doors::{AddressesTold, Doors, INHERITED, ListenError, unheard};
 use super::generations::{Generations, GenerationsSetup, OwnFile, Proposing};
 use super::inherited;
@@ -132,6 +132,7 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
     let parts = if options.owns_process { parts.watched(watchdog(&links)) } else { parts };
     let (desk, mut reloader, reloads) = parts.desk(options.config, options.surroundings, None);
     reloader.generations = generations.clone();
+    let desk = Desk { machines: member.as_ref().map(Member::door), ..desk };
     let (ask_reload, service) = (desk.reloads.clone(), Service::new(options.owns_process));
     let ways_in = doors.tasks(&parts, desk, &stop);
     let settled = generations.as_ref().map(|generations| generations.settled());

@@ -73,6 +73,8 @@ pub enum Message {
     Gained(Vec<AccountName>),
     /// Hold these accounts no longer.
     LetGo(Going),
+    /// A former owner of these may have sent something to Zoho since they were looked at.
+    SentLate(Vec<AccountName>),
     /// The machines that share the accounts look so.
     Cluster(ClusterState),
     /// Hold an account by other credentials.
@@ -668,6 +670,7 @@ impl Scheduler {
             }
             Message::Gained(accounts) => self.gain(accounts),
             Message::LetGo(going) => self.let_go(going),
+            Message::SentLate(accounts) => self.sent_late(&accounts),
             Message::Cluster(state) => self.clustered(state),
             Message::Credentials { former, subject } => self.take_over(&former, subject).await,
             Message::ConfigRefused(problems) => {

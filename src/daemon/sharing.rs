@@ -140,6 +140,11 @@ impl Sharing {
                 }
                 self.lose(accounts(&charges)).await;
             }
+            Assignment::LookAgain(accounts) => {
+                if self.links.wakes.0.send(Message::SentLate(accounts)).await.is_err() {
+                    debug!("a request was late while the daemon was stopping");
+                }
+            }
             Assignment::Lost(charges) => {
                 if charges.contains(&Charge::Fleet) {
                     self.fleet = None;

@@ -164,6 +164,7 @@ impl Etcd {
         alarms.dedup();
         Ok(EngineStatus {
             version: format!("etcd {}", way.shown(&status.version)),
+            endpoint: way.endpoints.get(*way.first.borrow()).cloned(),
             revision: status.header.revision()?,
             bytes: status.db_size,
             quota: Some(status.db_size_quota).filter(|quota| *quota > 0),

@@ -126,6 +126,8 @@ pub struct Hint {
 pub struct EngineStatus {
     /// Its kind and release, as in `etcd 3.5.16`.
     pub version: String,
+    /// Which of its machines says so, as it is written in the config; `None` when there is but one.
+    pub endpoint: Option<String>,
     /// Its latest revision.
     pub revision: Revision,
     /// What its database takes, in bytes.

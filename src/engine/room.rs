@@ -37,7 +37,7 @@ pub struct Earlier {
 /// [`SPAN_MIN`] ago or more.
 #[must_use]
 pub fn troubles(status: &EngineStatus, earlier: Option<Earlier>) -> Vec<RoomTrouble> {
-    let EngineStatus { version: _, revision: _, bytes, quota, alarms } = status;
+    let EngineStatus { version: _, endpoint: _, revision: _, bytes, quota, alarms } = status;
     let mut troubles = Vec::new();
     for alarm in alarms {
         troubles.push(RoomTrouble {
@@ -119,7 +119,8 @@ mod tests {
 
     fn status(bytes: u64, quota: Option<u64>, alarms: &[&str]) -> EngineStatus {
         let alarms = alarms.iter().map(|alarm| (*alarm).to_owned()).collect();
-        EngineStatus { version: "etcd 3.6.0".into(), revision: Revision(9), bytes, quota, alarms }
+        let (version, revision) = ("etcd 3.6.0".into(), Revision(9));
+        EngineStatus { version, endpoint: None, revision, bytes, quota, alarms }
     }
 
     fn told(status: &EngineStatus, earlier: Option<Earlier>) -> Vec<String> {

@@ -482,6 +482,7 @@ impl State {
         let size = |entry: &Entry| (entry.key.len() + entry.value.len()) as u64;
         EngineStatus {
             version: "simulated".to_owned(),
+            endpoint: None,
             revision: self.revision,
             bytes: self.entries.values().map(size).sum(),
             quota: None,

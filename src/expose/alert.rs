@@ -12,6 +12,9 @@
 //! new one is made from the state at that time, after a wait that grows ([`RETRIES`]). A message
 //! counts as told when it was delivered; [`AlertState`] keeps that over a restart.
 //!
+//! Where machines share the accounts, each tells of those that it serves, and one of what concerns
+//! all. An account that goes to another machine takes its topics along: they are not over.
+//!
 //! Not everything that health mentions is worth a message: see [`ReasonKind::is_told`].
 //!
 //! [`proof`] says if the passes prove that everything is covered. The heartbeat stands for that.
@@ -27,7 +30,7 @@ use crate::model::time::{Timestamp, after, brief, span};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{
-    Guarantee, Health, HealthReason, PASS_OVERDUE, ReasonKind, counted, is_covered,
+    Guarantee, Health, HealthReason, PASS_OVERDUE, ReasonKind, Status, counted, is_covered,
 };
 use super::one_line::line;
 use super::overview::Overview;
@@ -131,6 +134,23 @@ impl AlertTeller {
         Some(AlertMessage { news, text: self.text(news, health, who, now) })
     }
 
+    /// Lets go of what another machine tells of from here on: it is not over. A machine that
+    /// joins, or does not reach the engine, does not know yet.
+    pub(crate) fn hand_over(&mut self, overview: &Overview) {
+        if overview.cluster.as_ref().is_some_and(|cluster| !cluster.is_active) {
+            return;
+        }
+        let mut handed_over = false;
+        self.topics.retain(|name, topic| {
+            let stays = is_told_of(overview, name);
+            handed_over |= topic.told && !stays;
+            stays
+        });
+        if handed_over && !self.topics.values().any(|topic| topic.told) {
+            self.told = None;
+        }
+    }
+
     /// A message was delivered.
     pub(crate) fn delivered(&mut self, message: &AlertMessage, now: Timestamp) {
         self.retry = Retry::default();
@@ -232,10 +252,16 @@ impl Retry {
 
 /// The start of the latest pass, if the passes prove at `now` that everything declared is covered.
 /// For that, each account's last pass saw it whole and failed in nothing, and the next is not
-/// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge. No
+/// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge, and
+/// where machines share the accounts, none is without one. No
 /// proof without a declared channel.
 pub(crate) fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
-    if !overview.unusable.is_empty() || overview.store_failed.is_some() || overview.stopping {
+    let is_served = overview.cluster.as_ref().is_none_or(|cluster| cluster.unowned.is_empty());
+    if !is_served
+        || !overview.unusable.is_empty()
+        || overview.store_failed.is_some()
+        || overview.stopping
+    {
         return None;
     }
     let proving = overview
@@ -268,6 +294,22 @@ fn name(reason: &HealthReason) -> String {
     let account = account.as_ref().map(|account| format!("/{account}"));
     let channel = channel.as_ref().map(|channel| format!("/{channel}"));
     format!("{}{}{}", kind.word(), account.unwrap_or_default(), channel.unwrap_or_default())
+}
+
+/// Returns whether this daemon tells of the topic of this name. A name of another release is kept.
+fn is_told_of(overview: &Overview, name: &str) -> bool {
+    let mut parts = name.split('/');
+    let kind = parts.next().and_then(ReasonKind::of_word);
+    let account = parts.next().and_then(|account| account.parse().ok());
+    kind.is_none_or(|kind| overview.tells_of(kind, account.as_ref()))
+}
+
+/// What of it this daemon tells of.
+pub(crate) fn of_this_machine(health: Health, overview: &Overview) -> Health {
+    let mut health = health;
+    health.reasons.retain(|reason| overview.tells_of(reason.kind, reason.account.as_ref()));
+    let status = health.reasons.first().map_or(Status::Ok, |reason| reason.kind.status());
+    Health { status, ..health }
 }
 
 fn covered(guarantee: Guarantee) -> String {

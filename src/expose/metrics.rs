@@ -29,7 +29,7 @@ use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
 
 use super::health::{Guarantee, Health, Status, account_guarantee, health, usable};
 use super::overview::{
-    HookRuns, HookWay, LoopAge, Measured, Overview, Receiver, Sent, Steps, Tally,
+    ClusterState, HookRuns, HookWay, LoopAge, Measured, Overview, Receiver, Sent, Steps, Tally,
 };
 
 mod family;
@@ -62,6 +62,7 @@ fn families(
     let reports: Vec<&AccountReport> = usable(overview).filter_map(|(_, report)| report).collect();
     families.extend(accounts(&reports, now));
     families.extend(recoveries(overview));
+    families.extend(cluster(overview.cluster.as_ref()));
     families.extend(tallies(&overview.tallies));
     families.extend(calls(&reports));
     families.push(latencies(measured));
@@ -150,6 +151,32 @@ fn store_and_config(overview: &Overview) -> Vec<Family> {
             "hash",
             config.hash.as_deref(),
         ),
+    ]
+}
+
+/// The machines that share the accounts, as this one sees them. Nothing where it is alone.
+fn cluster(state: Option<&ClusterState>) -> Vec<Family> {
+    let room = state.and_then(|state| state.engine.as_deref());
+    let of = |value: fn(&ClusterState) -> f64| state.map(value);
+    vec![
+        gauge("cluster_machines", "Machines that share the accounts. Alert when one is missing.")
+            .maybe(of(|state| state.members.len() as f64)),
+        gauge("cluster_active", "1 while this machine may be given accounts and may write.")
+            .maybe(of(|state| truth(state.is_active))),
+        gauge(
+            "cluster_unserved_accounts",
+            "Accounts that no machine serves, as this one sees it. Alert above 0 for a minute.",
+        )
+        .maybe(of(|state| state.unowned.len() as f64)),
+        gauge("cluster_engine_ok", "1 while the engine answers. Alert on 0 for 10 minutes.")
+            .maybe(of(|state| truth(state.unreachable.is_none()))),
+        gauge("cluster_engine_bytes", "What the engine's database took when it was asked last.")
+            .maybe(room.map(|room| room.bytes as f64)),
+        gauge(
+            "cluster_engine_quota_bytes",
+            "The most that it may take, where it says so. Alert when four fifths of it are taken.",
+        )
+        .maybe(room.and_then(|room| room.quota).map(|quota| quota as f64)),
     ]
 }
 
@@ -727,6 +754,7 @@ mod tests {
             channelkeeper_held_channels{account="acme",cause="credits"} 0.0
             channelkeeper_held_channels{account="acme",cause="left-to-expire"} 0.0
             channelkeeper_held_channels{account="acme",cause="mode"} 0.0
+            channelkeeper_held_channels{account="acme",cause="no-engine"} 0.0
             channelkeeper_held_channels{account="acme",cause="opaque"} 0.0
             channelkeeper_held_channels{account="acme",cause="part-refused"} 0.0
             channelkeeper_held_channels{account="acme",cause="paused"} 0.0

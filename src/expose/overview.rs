@@ -14,6 +14,7 @@ use crate::reconcile::outcome::Outcome;
 use crate::reconcile::report::AccountReport;
 
 use super::audit::Ticks;
+use super::health::ReasonKind;
 
 /// A snapshot. The scheduler publishes a new one after each pass and each reload.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub struct ClusterState {
     pub node: String,
     /// True when this machine may be given accounts and may write.
     pub is_active: bool,
+    /// True when it tells for all of them what concerns all.
+    pub leads: bool,
     /// True when it is, or comes to be or goes as it should.
     pub is_well: bool,
     /// How this machine stands, in a few words.
@@ -74,6 +77,12 @@ pub struct ClusterState {
     /// Since when a channel here has been in its emergency, or was, while the engine does not
     /// answer.
     pub emergency: Option<Timestamp>,
+    /// True when the last answered beat is older than it should be.
+    pub is_slow: bool,
+    /// How the engine did when it was asked last.
+    pub engine: Option<Arc<EngineRoom>>,
+    /// When the engine's data last turned out to be older than what was seen of them, or others.
+    pub restored_at: Option<Timestamp>,
     /// Since when the engine does not answer, and its last words.
     pub unreachable: Option<(Timestamp, String)>,
     /// All machines that are there, by the name of their process.
@@ -93,6 +102,30 @@ impl ClusterState {
     }
 }
 
+/// How the engine does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineRoom {
+    /// Its kind and release.
+    pub version: String,
+    /// Which of its machines answers, where it has several.
+    pub endpoint: Option<String>,
+    /// What its database takes.
+    pub bytes: u64,
+    /// The most that it may take, where it says so.
+    pub quota: Option<u64>,
+    /// What is amiss with its room, the worst first.
+    pub troubles: Vec<EngineTrouble>,
+}
+
+/// Something that is amiss with the engine's room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineTrouble {
+    /// True when writes fail, or are about to.
+    pub is_failing: bool,
+    /// The trouble, and the remedy.
+    pub why: String,
+}
+
 /// One machine in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterMember {
@@ -100,6 +133,8 @@ pub struct ClusterMember {
     pub version: String,
     /// True when it gives everything away.
     pub is_draining: bool,
+    /// True when somebody put it out: it is given nothing.
+    pub is_out: bool,
     /// How many accounts it serves.
     pub accounts: usize,
 }
@@ -136,6 +171,21 @@ impl Overview {
             clock_jump: None,
             log_lost: None,
             stopping: false,
+        }
+    }
+
+    /// True when this daemon tells of the account, or of what concerns no account: where machines
+    /// share the accounts, each tells of its own, and one of what concerns all.
+    pub fn tells_of(&self, kind: ReasonKind, account: Option<&AccountName>) -> bool {
+        match (&self.cluster, account) {
+            (None, _) => true,
+            (Some(cluster), _) if kind.is_of_all_machines() => cluster.leads,
+            (Some(cluster), Some(name)) => {
+                self.accounts.contains_key(name)
+                    || self.unusable.contains_key(name)
+                    || cluster.unowned.contains_key(name)
+            }
+            (Some(_), None) => true,
         }
     }
 

@@ -9,6 +9,7 @@
 //! clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +53,30 @@ pub struct StatusView {
     /// daemon runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_audit: Option<Timestamp>,
-    /// Every declared account.
+    /// How this machine stands among those that share the accounts; nothing where it is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<InClusterView>,
+    /// Every declared account; where machines share them, those that this one serves.
     pub accounts: Vec<AccountView>,
+}
+
+/// This machine among those that share the accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InClusterView {
+    /// The cluster's name.
+    pub name: String,
+    /// This machine's name.
+    pub node: String,
+    /// How it stands.
+    pub standing: String,
+    /// How many machines there are, with this one.
+    pub machines: usize,
+    /// How many accounts this machine serves.
+    pub accounts: usize,
+    /// How many others serve.
+    pub elsewhere: usize,
+    /// How many no machine serves.
+    pub unserved: usize,
 }
 
 /// How the daemon and its channels are: the body of `/healthz`.
@@ -271,8 +294,39 @@ impl StatusView {
             health: HealthView::of(&health),
             config: ConfigView::of(&overview.config),
             next_audit,
+            cluster: InClusterView::of(overview),
             accounts,
         }
+    }
+}
+
+impl InClusterView {
+    /// As the overview has it.
+    pub(super) fn of(overview: &Overview) -> Option<InClusterView> {
+        let cluster = overview.cluster.as_ref()?;
+        let unserved = cluster.unowned.len();
+        Some(InClusterView {
+            name: cluster.name.clone(),
+            node: cluster.node.clone(),
+            standing: cluster.standing.to_owned(),
+            machines: cluster.members.len(),
+            accounts: overview.accounts.len(),
+            elsewhere: overview.elsewhere.saturating_sub(unserved),
+            unserved,
+        })
+    }
+}
+
+impl fmt::Display for InClusterView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InClusterView { name, node, standing, machines, accounts, elsewhere, unserved } = self;
+        let (machines, accounts) = (counted(*machines, "machine"), counted(*accounts, "account"));
+        write!(f, "{node}, one of {machines} of cluster {name}, {standing}: {accounts} here")?;
+        write!(f, ", {elsewhere} elsewhere")?;
+        if *unserved > 0 {
+            write!(f, ", {unserved} served by none")?;
+        }
+        Ok(())
     }
 }
 

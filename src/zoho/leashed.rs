@@ -17,6 +17,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -87,18 +88,26 @@ impl Leashed {
     /// The reply, as long as the leash lasts.
     async fn send_leashed(&self, request: Request) -> Result<Response, TransportError> {
         let mut exchange = self.inner.send(request);
+        let has_begun = AtomicBool::new(false);
         // Nothing is done for the exchange, not even its first step, once the leash has ended.
         let step_by_step = poll_fn(|context| {
             if self.leash.allowed_for(&self.account) == Allowed::Nothing {
                 return Poll::Ready(Err(dropped()));
             }
+            has_begun.store(true, Ordering::Relaxed);
             exchange.as_mut().poll(context)
         });
-        tokio::select! {
+        let result = tokio::select! {
             biased;
             () = self.leash.ended_for(&self.account) => Err(dropped()),
             result = step_by_step => result,
+        };
+        // A process that was stopped at this very step sent it when it went on.
+        let is_over = self.leash.allowed_for(&self.account) == Allowed::Nothing;
+        if is_over && has_begun.load(Ordering::Relaxed) {
+            self.leash.note_late(self.account.clone());
         }
+        result
     }
 }
 
@@ -206,6 +215,7 @@ mod tests {
         let lost = world.leashed.send(post()).await;
         assert!(matches!(lost, Err(TransportError::Lost(_))), "{lost:?}");
         assert_eq!(world.clock.boot(), Duration::from_secs(4));
+        assert_eq!(world.leash.take_late(), [acme()].into(), "it may have left late");
         world.leashed.send(get()).await.unwrap();
         assert_eq!(world.clock.boot(), Duration::from_secs(24));
     }
@@ -252,6 +262,7 @@ mod tests {
         // The process is stopped before the request is polled.
         world.clock.sleep(Duration::from_secs(4)).await;
         assert!(matches!(decided.await, Err(TransportError::Withheld(_))));
+        assert_eq!(world.leash.take_late(), [].into());
         assert!(world.sent().is_empty());
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::cluster::Allowed;
+
 use super::super::view::{Assignment, Standing};
 use super::link::Weather;
 use super::world::World;
@@ -263,3 +265,73 @@ async fn a_process_that_follows_another_on_its_node_takes_its_place() {
 
 const NODES: [&str; 3] = ["a", "b", "c"];
 const TAKEOVER: Duration = Duration::from_secs(15);
+
+#[tokio::test(start_paused = true)]
+async fn one_that_the_engine_does_not_answer_is_alone_after_a_minute_and_not_after_a_stop() {
+    let mut world = World::of(&NODES, 12).await;
+    let (account, owner) = world.shares().into_iter().next().unwrap();
+    let allowed = |world: &World| {
+        NODES.map(|node| (node == owner, world.nodes[node].leash.allowed_for(&account)))
+    };
+    let only_owner = |what| NODES.map(|node| (node == owner, what_of(node == owner, what)));
+    world.engine.set_quorum(false);
+    world.passes(Duration::from_secs(60)).await;
+    assert_eq!(allowed(&world), only_owner(Allowed::Nothing), "it is suspended first");
+    world.passes(Duration::from_secs(10)).await;
+    assert_eq!(allowed(&world), only_owner(Allowed::Emergencies));
+    assert_eq!(world.nodes[owner].view.borrow().standing, Standing::Alone);
+    world.stop(owner, true);
+    world.passes(Duration::from_secs(10)).await;
+    world.stop(owner, false);
+    world.passes(Duration::from_secs(50)).await;
+    assert_eq!(allowed(&world), only_owner(Allowed::Nothing), "it counts anew");
+    world.passes(Duration::from_secs(15)).await;
+    assert_eq!(allowed(&world), only_owner(Allowed::Emergencies));
+    world.engine.set_quorum(true);
+    world.passes(Duration::from_secs(10)).await;
+    assert_eq!(allowed(&world), only_owner(Allowed::Everything));
+    world.is_whole();
+}
+
+fn what_of(is_owner: bool, what: Allowed) -> Allowed {
+    if is_owner { what } else { Allowed::Nothing }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_put_out_hands_over_without_a_gap_and_takes_again_when_it_is_taken_back() {
+    let mut world = World::of(&NODES, 40).await;
+    let before = world.shares();
+    world.put("channelkeeper/test/out/b", br#"{"by":"a","at":"2026-01-01T00:00:00Z"}"#).await;
+    world.passes(Duration::from_secs(5)).await;
+    let out = world.shares();
+    assert!(out.values().all(|owner| *owner != "b") && out.len() == 40, "{out:?}");
+    assert!(before.iter().all(|(account, owner)| *owner == "b" || out[account] == *owner));
+    assert_eq!(world.nodes["b"].view.borrow().standing, Standing::Out);
+    // Over a restart too.
+    world.start("b");
+    world.passes(Duration::from_secs(20)).await;
+    assert_eq!(world.shares(), out);
+    world.delete("channelkeeper/test/out/b").await;
+    world.passes(Duration::from_secs(10)).await;
+    assert_eq!(world.shares(), before);
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_sent_late_says_so_and_the_owner_looks_once() {
+    let mut world = World::of(&NODES, 12).await;
+    let (account, owner) = world.shares().into_iter().next().unwrap();
+    world.stop(owner, true);
+    world.passes(Duration::from_secs(20)).await;
+    let heir = world.writers(&account)[0];
+    world.stop(owner, false);
+    // Its request went out as it went on.
+    world.nodes[owner].leash.note_late(account.clone());
+    world.passes(Duration::from_secs(3)).await;
+    let log = world.nodes[heir].log.lock().unwrap().clone();
+    let again = Assignment::LookAgain(vec![account]);
+    let looks = log.iter().filter(|it| **it == again);
+    assert_eq!(looks.count(), 1, "{log:?}");
+    assert!(!world.keys().iter().any(|key| key.contains("/late/")), "{:?}", world.keys());
+    world.is_whole();
+}

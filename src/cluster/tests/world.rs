@@ -150,6 +150,13 @@ impl World {
         self.epochs.lock().unwrap().greatest.clear();
     }
 
+    /// Somebody writes a key.
+    pub(super) async fn put(&mut self, key: &str, value: &[u8]) {
+        let engine = self.engine.handle(self.clock.clone());
+        let put = Change::Put(key.to_owned(), value.to_vec());
+        engine.commit(Vec::new(), vec![put]).await.unwrap();
+    }
+
     /// Somebody deletes a key.
     pub(super) async fn delete(&mut self, key: &str) {
         let engine = self.engine.handle(self.clock.clone());
@@ -298,6 +305,7 @@ async fn take(
     match assignment {
         Assignment::Gained(gained) => held.extend(gained),
         Assignment::Lost(lost) => held.retain(|charge, _| !lost.contains(charge)),
+        Assignment::LookAgain(_) => {}
         Assignment::Lose(lose) => {
             clock.sleep(PASS).await;
             for charge in lose {

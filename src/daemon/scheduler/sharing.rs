@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::daemon::fleet::Fleet;
 use crate::expose::overview::{ClusterState, Overview};
@@ -123,6 +123,17 @@ impl Scheduler {
         });
     }
 
+    /// These are looked at as if they were taken over: at once, and when nothing can come any more.
+    pub(super) fn sent_late(&mut self, accounts: &[AccountName]) {
+        for name in accounts {
+            if let Some(slot) = self.slots.get_mut(name) {
+                slot.looks_again = true;
+                warn!(account = %name, "a machine that served the account before may have sent something late, so it is looked at");
+                self.wake(name, SENT_LATE, None);
+            }
+        }
+    }
+
     /// The machines that share the accounts look so. Once the engine answers again, whatever waited
     /// for it is done, or written.
     pub(super) fn clustered(&mut self, state: ClusterState) {
@@ -189,6 +200,7 @@ pub(super) async fn reseal(store: &Store, former: &Fleet, fleet: &Fleet) {
 }
 
 const TAKEN_OVER: &str = "taken over";
+const SENT_LATE: &str = "sent late";
 const ENGINE_BACK: &str = "the engine answers again";
 /// A call that was under way when its sender was stopped has had its effect after the time-out of a
 /// request, and after the pause of a stopped process that was noticed.

@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use super::super::health::health;
-use super::super::overview::LoopAge;
+use super::super::overview::{ClusterState, LoopAge};
 use super::super::testing::{
     TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes,
     rejected, report,
@@ -258,4 +258,60 @@ fn a_loop_that_stands_still_is_told() {
     look(0);
     let text = look(10).unwrap().text;
     assert!(text.starts_with("channelkeeper (eu): failing: 1 problem.\n"), "{text}");
+}
+
+/// The account went to another machine, which tells of it: it is not well again.
+#[test]
+fn an_account_that_goes_to_another_machine_is_told_well_by_nobody_here() {
+    for (stays, expected) in [
+        (
+            true,
+            expect![[r#"
+                10: channelkeeper: failing: 1 problem.
+                40: channelkeeper: all is well again, after 40m.
+            "#]],
+        ),
+        (
+            false,
+            expect![[r#"
+                10: channelkeeper: failing: 1 problem.
+            "#]],
+        ),
+    ] {
+        let mut story = Story::new();
+        let shared = |overview: Overview| {
+            let cluster =
+                ClusterState { is_active: true, is_well: true, ..ClusterState::default() };
+            Overview { cluster: Some(cluster), ..overview }
+        };
+        story.goes_on(&shared(one_lost()), 0, 30);
+        let mut after = shared(well());
+        if !stays {
+            after.accounts.clear();
+            after.elsewhere = 1;
+        }
+        for minute in 30..120 {
+            story.teller.hand_over(&after);
+            story.goes_on(&after, minute, minute + 1);
+        }
+        expected.assert_eq(&story.said);
+    }
+}
+
+#[test]
+fn what_concerns_all_machines_is_told_by_one_and_its_absence_by_none() {
+    let unserved = |leads| {
+        let unowned = [("beta".parse().unwrap(), minutes(0))].into();
+        Overview {
+            cluster: Some(ClusterState { leads, unowned, is_well: true, ..Default::default() }),
+            ..well()
+        }
+    };
+    for leads in [true, false] {
+        let overview = unserved(leads);
+        let told = of_this_machine(health(&overview, TURNING, minutes(9)), &overview);
+        assert_eq!(told.reasons.len(), usize::from(leads), "{told:?}");
+        assert_eq!(told.status == Status::Ok, !leads);
+        assert_eq!(proof(&overview, minutes(9)), None, "an account is served by nobody");
+    }
 }

@@ -23,6 +23,8 @@ pub enum ReasonKind {
     Unserved,
     /// The engine has been away for so long that channels come into their emergency.
     NoEngine,
+    /// The engine has no room for writes, or soon none.
+    EngineFull,
     /// A channel is not covered: its events, or some of them, are being lost.
     Uncovered,
     /// Channels are covered, and what they deliver is refused where it goes.
@@ -45,6 +47,8 @@ pub enum ReasonKind {
     WritesFailed,
     /// This machine may write nothing, or the engine that it shares with others does not answer.
     Cluster,
+    /// The engine fills up.
+    EngineFills,
     /// The operator paused channels: they are not renewed.
     Paused,
     /// An account's next pass is long due.
@@ -86,6 +90,56 @@ pub enum ReasonKind {
 }
 
 impl ReasonKind {
+    /// All of them, the most serious first.
+    const ALL: [ReasonKind; 41] = [
+        ReasonKind::NotLive,
+        ReasonKind::StoreFailed,
+        ReasonKind::NeedsAPerson,
+        ReasonKind::Unusable,
+        ReasonKind::Vanished,
+        ReasonKind::NothingCovered,
+        ReasonKind::FirstPassOverdue,
+        ReasonKind::Unserved,
+        ReasonKind::NoEngine,
+        ReasonKind::EngineFull,
+        ReasonKind::Uncovered,
+        ReasonKind::Undeliverable,
+        ReasonKind::Emergency,
+        ReasonKind::Rejected,
+        ReasonKind::Conflict,
+        ReasonKind::Contested,
+        ReasonKind::Drifted,
+        ReasonKind::RemovalGuard,
+        ReasonKind::LookFailed,
+        ReasonKind::WritesFailed,
+        ReasonKind::Cluster,
+        ReasonKind::EngineFills,
+        ReasonKind::Paused,
+        ReasonKind::PassOverdue,
+        ReasonKind::Config,
+        ReasonKind::Slack,
+        ReasonKind::StatusFile,
+        ReasonKind::Hooks,
+        ReasonKind::LogLost,
+        ReasonKind::Recovery,
+        ReasonKind::ShortGrant,
+        ReasonKind::Limits,
+        ReasonKind::Credits,
+        ReasonKind::Unknown,
+        ReasonKind::BackOff,
+        ReasonKind::Orphans,
+        ReasonKind::StoreMovedAside,
+        ReasonKind::ClockJump,
+        ReasonKind::Skew,
+        ReasonKind::FirstPass,
+        ReasonKind::NothingDeclared,
+    ];
+
+    /// The kind of this word.
+    pub(in crate::expose) fn of_word(word: &str) -> Option<ReasonKind> {
+        ReasonKind::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
     /// How serious it is. The kinds down to [`ReasonKind::Emergency`] lose events, are about to, or
     /// stop an account.
     pub fn status(self) -> Status {
@@ -102,6 +156,11 @@ impl ReasonKind {
                 | ReasonKind::ClockJump
                 | ReasonKind::Orphans
         )
+    }
+
+    /// True when each machine that shares the accounts sees the same.
+    pub(in crate::expose) const fn is_of_all_machines(self) -> bool {
+        matches!(self, ReasonKind::Unserved | ReasonKind::EngineFull | ReasonKind::EngineFills)
     }
 
     /// The remedy, as part of a sentence; `NAME` stands for the channel.
@@ -161,6 +220,11 @@ impl ReasonKind {
                 means: "the engine that several machines share has been away for so long that channels came into the last eighth of their life: each machine renews those that it served, or lets them end where without_engine is \"stop\"",
                 remedy: "bring the engine back: whatever else waits for it, and a channel whose machine dies meanwhile is renewed by nobody",
             },
+            ReasonKind::EngineFull => KindTexts {
+                word: "engine-full",
+                means: "the engine that several machines share has an alarm, or has filled four fifths of its quota: once it is full, no machine may write",
+                remedy: "compact its history, defragment it, disarm its alarm and let it compact by itself: `--auto-compaction-retention`",
+            },
             ReasonKind::Uncovered => KindTexts {
                 word: "uncovered",
                 means: "a channel loses events: it is not enabled, or not as declared",
@@ -215,6 +279,11 @@ impl ReasonKind {
                 word: "cluster",
                 means: "the engine that several machines share does not answer this one, or this one may write nothing; the others take its accounts over",
                 remedy: "see if the engine runs and this machine reaches it: nothing lapses for hours, and the machine goes on by itself",
+            },
+            ReasonKind::EngineFills => KindTexts {
+                word: "engine-fills",
+                means: "the engine that several machines share has filled three fifths of its quota, or grows as if its history were not compacted",
+                remedy: "let it compact its history (`--auto-compaction-retention`), and defragment it; or raise its quota",
             },
             ReasonKind::Paused => KindTexts {
                 word: "paused",
@@ -330,48 +399,6 @@ struct KindTexts {
 mod tests {
     use super::*;
 
-    const KINDS: [ReasonKind; 39] = [
-        ReasonKind::NotLive,
-        ReasonKind::StoreFailed,
-        ReasonKind::NeedsAPerson,
-        ReasonKind::Unusable,
-        ReasonKind::Vanished,
-        ReasonKind::NothingCovered,
-        ReasonKind::FirstPassOverdue,
-        ReasonKind::Unserved,
-        ReasonKind::NoEngine,
-        ReasonKind::Uncovered,
-        ReasonKind::Undeliverable,
-        ReasonKind::Emergency,
-        ReasonKind::Rejected,
-        ReasonKind::Conflict,
-        ReasonKind::Contested,
-        ReasonKind::Drifted,
-        ReasonKind::RemovalGuard,
-        ReasonKind::LookFailed,
-        ReasonKind::WritesFailed,
-        ReasonKind::Cluster,
-        ReasonKind::Paused,
-        ReasonKind::PassOverdue,
-        ReasonKind::Config,
-        ReasonKind::Slack,
-        ReasonKind::StatusFile,
-        ReasonKind::Hooks,
-        ReasonKind::LogLost,
-        ReasonKind::Recovery,
-        ReasonKind::ShortGrant,
-        ReasonKind::Limits,
-        ReasonKind::Credits,
-        ReasonKind::Unknown,
-        ReasonKind::BackOff,
-        ReasonKind::Orphans,
-        ReasonKind::StoreMovedAside,
-        ReasonKind::ClockJump,
-        ReasonKind::Skew,
-        ReasonKind::FirstPass,
-        ReasonKind::NothingDeclared,
-    ];
-
     /// The document with its table of reasons written from the code.
     fn documented(text: &str) -> String {
         let header = "| reason | means | do |\n| --- | --- | --- |\n";
@@ -381,13 +408,13 @@ mod tests {
             let KindTexts { word, means, remedy } = kind.row();
             format!("| `{word}` | {}: {means} | {remedy} |\n", kind.status().word())
         };
-        let rows: String = KINDS.iter().map(row).collect();
+        let rows: String = ReasonKind::ALL.iter().map(row).collect();
         format!("{before}{header}{rows}\n{rest}")
     }
 
     #[test]
     fn the_table_in_operations_is_written_from_the_reasons() {
-        assert!(KINDS.is_sorted());
+        assert!(ReasonKind::ALL.is_sorted());
         let text = include_str!("../../../docs/operations.md");
         expect_test::expect_file!["../../../docs/operations.md"].assert_eq(&documented(text));
     }

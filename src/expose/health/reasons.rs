@@ -13,7 +13,7 @@ use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, GapSpan};
 
 use super::super::one_line::line;
-use super::super::overview::{ClusterState, LogLost, LoopAge, Overview};
+use super::super::overview::{ClusterState, EngineTrouble, LogLost, LoopAge, Overview};
 use super::{HealthReason, LOOP_AGE_MAX, ReasonKind, counted, is_covered, usable};
 
 /// Every reason at `now`, the most serious first.
@@ -105,6 +105,7 @@ impl DaemonReasons {
     /// answer.
     fn of_cluster(&mut self, cluster: &ClusterState, now: Timestamp) {
         let ClusterState { name, node, standing, .. } = cluster;
+        self.of_engine(cluster, now);
         if let Some((since, why)) = &cluster.unreachable {
             let waits = brief(span(*since, now));
             let text = format!(
@@ -123,6 +124,29 @@ impl DaemonReasons {
                 let text = format!("no machine has served it for {}", brief(waits));
                 self.add(ReasonKind::Unserved, Some(account), &text);
             }
+        }
+    }
+
+    /// The engine that machines share, while it answers or when it did last.
+    fn of_engine(&mut self, cluster: &ClusterState, now: Timestamp) {
+        for EngineTrouble { is_failing, why } in
+            cluster.engine.iter().flat_map(|room| &room.troubles)
+        {
+            let kind = if *is_failing { ReasonKind::EngineFull } else { ReasonKind::EngineFills };
+            self.add(kind, None, why);
+        }
+        if let Some(at) = cluster.restored_at.filter(|at| span(*at, now) <= RESTORED_SHOWN) {
+            let text = format!(
+                "the engine's data turned out at {} to be older than what was seen of them, or \
+                 others: everything was claimed and is looked at anew",
+                whole_seconds(at)
+            );
+            self.add(ReasonKind::Cluster, None, &text);
+        }
+        if cluster.is_slow && cluster.unreachable.is_none() {
+            let text =
+                format!("the engine is slow: it has confirmed no beat of {} for 4 s", cluster.node);
+            self.add(ReasonKind::Cluster, None, &text);
         }
     }
 
@@ -437,6 +461,8 @@ pub(in crate::expose) const NO_DAEMON_RUNS: &str = "no daemon is running, so not
 pub(crate) const PASS_OVERDUE: Duration = Duration::from_secs(10 * 60);
 /// For how long a jump of the clock is worth a word.
 const JUMP_SHOWN: Duration = Duration::from_secs(3600);
+/// For how long it is worth a word that the engine's data were others.
+const RESTORED_SHOWN: Duration = Duration::from_secs(24 * 3600);
 /// For how long lost log lines are worth a word.
 const LOSS_SHOWN: Duration = Duration::from_secs(3600);
 /// More skew than this, in milliseconds, is a clock to be mended.

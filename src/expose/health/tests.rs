@@ -5,7 +5,7 @@ use super::super::testing::{
     rejected, report,
 };
 use super::*;
-use crate::expose::overview::{ClusterState, LogLost};
+use crate::expose::overview::{ClusterState, EngineRoom, EngineTrouble, LogLost};
 use crate::model::time::after;
 use crate::plan::drift::Drift;
 use crate::plan::step::Cause;
@@ -419,6 +419,44 @@ fn a_machine_that_may_write_nothing_is_degraded_and_an_account_that_none_serves_
         &expect![[r#"
         failing, live, not ready: host-1 renews nothing
         no-engine: the engine of cluster prod has not answered for 1h 1m, and host-1 renews nothing: no answer"#]],
+    );
+}
+
+#[test]
+fn an_engine_that_is_slow_or_fills_up_or_was_restored_is_told_of() {
+    let mut overview = converged(1);
+    let trouble = |is_failing, why: &str| EngineTrouble { is_failing, why: why.to_owned() };
+    let with = |state: ClusterState| {
+        let (name, node) = ("prod".to_owned(), "host-1".to_owned());
+        Some(ClusterState { name, node, is_active: true, is_well: true, ..state })
+    };
+    let room = |troubles| Some(Arc::new(EngineRoom { troubles, ..EngineRoom::default() }));
+    let well = ClusterState { engine: room(Vec::new()), ..ClusterState::default() };
+    overview.cluster = with(well);
+    assert_eq!(health(&overview, TURNING, minutes(61)).status, Status::Ok);
+    let fills = vec![trouble(false, "it has filled 61 %")];
+    overview.cluster =
+        with(ClusterState { is_slow: true, engine: room(fills), ..ClusterState::default() });
+    check_at(
+        &overview,
+        minutes(61),
+        &expect![[r#"
+        degraded, live, ready
+        cluster: the engine is slow: it has confirmed no beat of host-1 for 4 s
+        engine-fills: it has filled 61 %"#]],
+    );
+    let full = vec![trouble(true, "the engine says NOSPACE"), trouble(false, "and grows")];
+    let restored_at = Some(minutes(60));
+    overview.cluster =
+        with(ClusterState { restored_at, engine: room(full), ..ClusterState::default() });
+    check_at(
+        &overview,
+        minutes(61),
+        &expect![[r#"
+        failing, live, ready
+        engine-full: the engine says NOSPACE
+        cluster: the engine's data turned out at 2026-01-01T01:00:00Z to be older than what was seen of them, or others: everything was claimed and is looked at anew
+        engine-fills: and grows"#]],
     );
 }
 

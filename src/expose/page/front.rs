@@ -11,7 +11,9 @@ use super::super::health::{Health, counted, gaps_note, health};
 use super::super::lookups::Lookups;
 use super::super::one_line::line;
 use super::super::overview::{LoopAge, Overview};
-use super::super::status::{ChannelView, ConfigView, HealthView, ReasonView, headline};
+use super::super::status::{
+    ChannelView, ConfigView, HealthView, InClusterView, ReasonView, headline,
+};
 use super::accounts::{AccountRow, all_accounts, shown_accounts};
 use super::axis::Axis;
 use super::frame::{Frame, at, coded, from_now, legend, state};
@@ -59,6 +61,8 @@ pub(crate) struct FrontView {
     pub by_state: [usize; 4],
     /// How many channels have each mark, in the order of [`Mark::ALL`].
     pub by_mark: [usize; Mark::ALL.len()],
+    /// How this machine stands among those that share the accounts, if there are others.
+    pub cluster: Option<InClusterView>,
     /// The reason why part of the memory could not be read, if so.
     pub unread: Option<String>,
 }
@@ -106,6 +110,7 @@ impl FrontView {
             page,
             pages,
             by_state,
+            cluster: InClusterView::of(overview),
             unread,
             query,
         }
@@ -147,6 +152,7 @@ impl FrontView {
                 (state(health.status.word()))
                 @if let Some(until) = health.guaranteed_until { span { "ends " (from_now(until, self.now)) } }
                 @if let Some(why) = &health.not_ready { span { "not ready: " (why) } }
+                @if let Some(cluster) = &self.cluster { span { (cluster.to_string()) } }
                 span { "up " (brief(span(self.started_at, self.now))) }
                 span { (self.following()) }
             }

@@ -47,6 +47,9 @@ impl StatusView {
         let headline = layout.prose("", tone, &headline).into_iter();
         let mut lines: Vec<String> = headline.map(|line| layout.ink(tone, &line)).collect();
         lines.extend(layout.prose("", tone, &self.summary()));
+        if let Some(cluster) = &self.cluster {
+            lines.extend(layout.prose("", tone, &cluster.to_string()));
+        }
         for reason in &self.health.reasons {
             if reason.text.ends_with(NOBODY_LOOKED) {
                 continue;
@@ -337,7 +340,7 @@ mod tests {
     use super::*;
     use crate::backfill::Standing;
     use crate::backfill::standing::{Stuck, StuckWhy};
-    use crate::expose::overview::LoopAge;
+    use crate::expose::overview::{ClusterState, LoopAge};
     use crate::plan::drift::Drift;
     use crate::plan::step::Cause;
     use crate::reconcile::report::ChannelState;
@@ -359,6 +362,31 @@ mod tests {
         assert_eq!((summary.gaps, view(&overview, now()).health.gaps), (8, 8));
         let none = view(&converged(2), now()).to_text(&Layout::PLAIN);
         assert!(!none.contains("gap"), "{none}");
+    }
+
+    #[test]
+    fn a_machine_among_others_says_how_it_stands_and_what_is_elsewhere() {
+        let cluster = ClusterState {
+            name: "prod".to_owned(),
+            node: "host-1".to_owned(),
+            is_active: true,
+            is_well: true,
+            standing: "serves accounts",
+            unowned: [(account("beta"), now())].into(),
+            ..ClusterState::default()
+        };
+        let overview = Overview { cluster: Some(cluster), elsewhere: 4, ..converged(2) };
+        let shown = view(&overview, now());
+        let line = "\nhost-1, one of 0 machines of cluster prod, serves accounts: 1 account here, \
+                    3 elsewhere, 1 served by none\n";
+        let text = shown.to_text(&Layout::PLAIN);
+        assert!(text.contains(line), "{text}");
+        let json = serde_json::to_value(&shown).unwrap();
+        assert_eq!(
+            (&json["cluster"]["elsewhere"], &json["cluster"]["unserved"]),
+            (&3.into(), &1.into())
+        );
+        assert!(serde_json::to_value(view(&converged(2), now())).unwrap().get("cluster").is_none());
     }
 
     #[test]

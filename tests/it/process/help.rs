@@ -16,7 +16,8 @@ fn verbs(place: &Place) -> Vec<String> {
 }
 
 /// Verbs below verbs.
-const NESTED: [&str; 3] = ["backfill abandon", "backfill release", "gaps ack"];
+const NESTED: [&str; 5] =
+    ["backfill abandon", "backfill release", "cluster evict", "cluster status", "gaps ack"];
 
 #[test]
 fn every_verb_has_a_help_with_examples_and_exit_codes() {

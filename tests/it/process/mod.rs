@@ -35,6 +35,7 @@ mod killed;
 mod life;
 mod listen;
 mod login;
+mod machines;
 mod metrics;
 mod notified;
 mod online;
