@@ -182,6 +182,8 @@ pub(super) struct Machine {
     next_leave: Duration,
     turned: Option<Duration>,
     unreachable: Option<(Duration, String)>,
+    /// The last commit was not answered, whatever reads are: a full engine takes none.
+    takes_no_writes: bool,
     owners: Arc<BTreeMap<Charge, MemberId>>,
     unowned: BTreeMap<Charge, Duration>,
     outbox: VecDeque<Assignment>,
@@ -231,6 +233,7 @@ impl Machine {
             next_leave: Duration::ZERO,
             turned: None,
             unreachable: None,
+            takes_no_writes: false,
             owners: Arc::default(),
             unowned: BTreeMap::new(),
             outbox: VecDeque::new(),
@@ -549,12 +552,16 @@ impl Machine {
             Answer::Read(Ok(snapshot)) => Some(snapshot.revision),
             Answer::Committed(Ok(Committed::Done(revision))) => Some(*revision),
             Answer::Committed(Ok(Committed::Refused)) => None,
-            Answer::Read(Err(why)) | Answer::Committed(Err(why)) => {
-                self.unanswered(&ask.errand, why, now);
-                return;
+            Answer::Read(Err(why)) => return self.unanswered(&ask.errand, why, now),
+            Answer::Committed(Err(why)) => {
+                self.takes_no_writes = true;
+                return self.unanswered(&ask.errand, why, now);
             }
         };
-        self.changed |= self.unreachable.take().is_some();
+        self.takes_no_writes &= matches!(answer, Answer::Read(_));
+        if !self.takes_no_writes {
+            self.changed |= self.unreachable.take().is_some();
+        }
         if revision.is_some_and(|revision| revision < ask.floor) {
             self.restored();
             return;

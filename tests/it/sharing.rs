@@ -135,6 +135,27 @@ async fn an_engine_that_is_away_for_longer_than_a_life_costs_nothing_but_late_re
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_is_full_is_as_good_as_one_that_is_away() {
+    let sites = Sites::with(["one", "two"]).await;
+    let away = sites.clock.now();
+    sites.engine.set_full(true);
+    for _ in 0..6 {
+        pause(LIFE / 6).await;
+        let state = sites.state("one");
+        assert!(!state.is_active && state.unreachable.is_some(), "{state:?}");
+    }
+    assert_eq!(sites.writes_since(away).len(), ACCOUNTS.len(), "each in its emergency");
+    assert!(sites.state("one").emergency.is_some());
+    let told = sites.state("one").engine.unwrap();
+    assert!(told.troubles[0].is_failing, "{told:?}");
+    sites.engine.set_full(false);
+    pause(Duration::from_secs(120)).await;
+    assert!(sites.state("one").is_active);
+    sites.nothing_lapsed();
+    sites.each_was_written_by_one_since(away);
+}
+
+#[tokio::test(start_paused = true)]
 async fn machines_that_are_told_to_stop_send_nothing_while_the_engine_is_away() {
     let sites = Sites::that(["one", "two"], WithoutEngine::Stop).await;
     let away = sites.clock.now();
