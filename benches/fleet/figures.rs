@@ -219,6 +219,12 @@ impl Shown for Duration {
     }
 }
 
+impl Shown for String {
+    fn shown(&self) -> String {
+        self.clone()
+    }
+}
+
 impl Shown for usize {
     fn shown(&self) -> String {
         self.to_string()

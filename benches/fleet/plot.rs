@@ -1,5 +1,5 @@
-//! A sweep over sizes, as plots: CPU, memory, calls and lateness against channels, and against
-//! accounts; and starts and restarts at three distances from Zoho, a line for each.
+//! A sweep over sizes, as plots: starts and restarts at three distances from Zoho, a line for each;
+//! and CPU, memory, calls and lateness against channels, and against accounts.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,10 +9,11 @@ use super::Args;
 use super::figures::Figures;
 use super::phases;
 
-/// Measures every size and draws three files into `folder`: `fleet-channels.svg`,
-/// `fleet-accounts.svg` and `fleet-distance.svg`.
+/// Measures every size and draws three files into `folder`: `fleet-distance.svg`,
+/// `fleet-channels.svg` and `fleet-accounts.svg`.
 pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
+    distances(args, folder).await?;
     let series = [
         (
             CHANNELS,
@@ -40,7 +41,7 @@ pub(crate) async fn sweep(args: &Args, folder: &Path) -> anyhow::Result<()> {
         let line = Line { name: String::new(), points };
         std::fs::write(folder.join(file), svg(axis, PANELS, &[line]))?;
     }
-    distances(args, folder).await
+    Ok(())
 }
 
 /// Starts and restarts, near and far.

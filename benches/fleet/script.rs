@@ -53,6 +53,12 @@ impl Call {
         !self.is_for_token() && self.method != "GET"
     }
 
+    /// True when it asks for the first page of a list.
+    pub(crate) fn begins_look(&self) -> bool {
+        let is_later = |(key, value): &(String, String)| key == "page" && value != "1";
+        self.method == "GET" && !self.query.iter().any(is_later)
+    }
+
     /// The channels that it gives a life or changes, with the expiry that it asks for.
     pub(crate) fn channels(&self) -> Vec<(i64, Option<Timestamp>)> {
         if !self.is_write() || self.body.is_empty() {

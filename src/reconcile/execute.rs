@@ -10,6 +10,10 @@
 //! failure that concerns the account (no connection, 429, credentials), or after [`FAILURES_MAX`]
 //! calls in a row that failed in other ways, the rest of the plan is deferred to the next pass.
 //!
+//! A pass over a large account may take longer than a short life leaves. When an emergency begins in
+//! it, of a channel that the next call is not about, the rest of the plan is left to the next pass,
+//! which begins at once with the emergency. One call is made in any case, so that each pass comes on.
+//!
 //! Nothing is decided here: every call is a step of the plan. The one answer that is given at once
 //! is PUT, where POST of a live channel of ours is refused because Zoho has it.
 
@@ -24,9 +28,9 @@ use crate::model::events::Events;
 use crate::model::learned::half_way;
 use crate::model::life_refused::names_expiry;
 use crate::model::observed::Observed;
-use crate::model::time::Times;
+use crate::model::time::{Times, Timestamp};
 use crate::plan::limits_learned::CallFates;
-use crate::plan::step::{Action, Plan, Step};
+use crate::plan::step::{Action, Plan, Step, Urgency};
 use crate::store::StoreError;
 use crate::zoho::client::{Client, DELETE_MAX, ItemVerdict};
 use crate::zoho::error::{Class, Error};
@@ -44,6 +48,8 @@ pub struct Execution {
     pub trouble: Option<AccountTrouble>,
     /// The fate of the writes as whole calls.
     pub calls: CallFates,
+    /// True when the rest of the plan waits for the next pass, because an emergency began.
+    pub gave_way: bool,
 }
 
 /// A failure that is no channel's own.
@@ -72,7 +78,13 @@ pub async fn execute(
             sending.execution.defer(batch, &why);
             continue;
         }
-        memory.intend(&batch.steps, client.zoho_now()).await?;
+        let zoho_now = client.zoho_now();
+        if sending.gives_way(&batch, memory, zoho_now) {
+            sending.execution.gave_way = true;
+            sending.execution.defer(batch, "an emergency goes first");
+            continue;
+        }
+        memory.intend(&batch.steps, zoho_now).await?;
         let sent = client.clock().elapsed();
         let result = send(client, &batch).await;
         let times = client.times_since(sent);
@@ -112,6 +124,16 @@ struct Failed {
 }
 
 impl Sending {
+    /// True when an emergency has begun since the plan was made, which this call does nothing about.
+    fn gives_way(&self, batch: &Batch, memory: &PassMemory<'_>, zoho_now: Timestamp) -> bool {
+        let is_urgent = |step: &Step| {
+            step.reason.urgency() == Urgency::Emergency || memory.is_ending(step.id, zoho_now)
+        };
+        let has_called = !self.execution.outcomes.is_empty();
+        let goes_on = !has_called || batch.steps.iter().any(is_urgent);
+        self.execution.gave_way || !goes_on && memory.has_new_emergency(zoho_now)
+    }
+
     fn accepted(
         &mut self,
         batch: Batch,

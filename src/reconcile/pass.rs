@@ -197,6 +197,7 @@ fn report_of(
     let (now, zoho_now) = (memory.now, memory.zoho_now);
     report::count_gaps(&mut channels, memory.ledgers(), store, subject.name(), zoho_now)?;
     let trouble = execution.trouble.as_ref();
+    let is_new_work = execution.gave_way || has_learned_a_life(&memory, now);
     let needs_a_person =
         observation.needs_a_person || trouble.is_some_and(|trouble| trouble.needs_a_person);
     Ok(AccountReport {
@@ -214,7 +215,7 @@ fn report_of(
         looked_at: state.looked_at,
         limits: after_plan.limits.clone(),
         credits,
-        next_wake: next_wake(&plan, &after_plan, has_learned_a_life(&memory, now), now),
+        next_wake: next_wake(&plan, &after_plan, is_new_work, now),
         outcomes: execution.outcomes,
         emergency_alone: memory.allowed != Allowed::Everything && plan.has_emergency(),
         guaranteed_until: report::guaranteed_until(&channels),
@@ -286,7 +287,7 @@ fn answers(execution: &Execution, zoho_now: Timestamp) -> Vec<(&Step, Said<'_>)>
 
 /// The time to look again. Work that the pass itself brought up is done at once, and a step that
 /// failed is tried again soon. The plan knows the time for the rest.
-fn next_wake(before: &Plan, after_plan: &Plan, asks_less: bool, now: Timestamp) -> Timestamp {
+fn next_wake(before: &Plan, after_plan: &Plan, is_new_work: bool, now: Timestamp) -> Timestamp {
     // A short-grant retry is a different step from the enable that got the short grant.
     let is_new = |step: &Step| {
         let is_cut = step.action.ask().is_some_and(|ask| ask.only.is_some());
@@ -298,7 +299,7 @@ fn next_wake(before: &Plan, after_plan: &Plan, asks_less: bool, now: Timestamp) 
     let (tried, left) = (key(before), key(after_plan));
     let soon = if left.is_empty() {
         return after_plan.next_wake;
-    } else if left.is_subset(&tried) && !asks_less {
+    } else if left.is_subset(&tried) && !is_new_work {
         backoff::URGENT
     } else {
         AT_ONCE

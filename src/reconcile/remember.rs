@@ -24,6 +24,7 @@ use crate::plan::backoff;
 use crate::plan::cause::refused as refused_words;
 use crate::plan::drift;
 use crate::plan::refused_events::RefusedWrite;
+use crate::plan::renewal::Life;
 use crate::plan::step::{Action, Ask, Reason, Step};
 use crate::store::StoreError;
 use crate::zoho::wire::Refused;
@@ -76,6 +77,23 @@ impl<'a> PassMemory<'a> {
     pub(super) fn is_alive(&self, id: ChannelId) -> bool {
         let grant = self.records.get(&id).and_then(|record| record.grant);
         grant.is_some_and(|grant| grant.expiry > self.zoho_now)
+    }
+
+    /// True when the emergency of a channel has begun in this pass.
+    pub(super) fn is_ending(&self, id: ChannelId, zoho_now: Timestamp) -> bool {
+        self.records.get(&id).is_some_and(|record| self.ends(record, zoho_now))
+    }
+
+    /// True when an emergency has begun in this pass.
+    pub(super) fn has_new_emergency(&self, zoho_now: Timestamp) -> bool {
+        self.records.values().any(|record| self.ends(record, zoho_now))
+    }
+
+    fn ends(&self, record: &Record, zoho_now: Timestamp) -> bool {
+        let begins = record.grant.map(|Grant { at, asked: _, expiry }| {
+            Life { length: span(at, expiry), expiry }.emergency_at()
+        });
+        begins.is_some_and(|begins| begins > self.zoho_now && begins <= zoho_now)
     }
 
     /// Writes down, before anything is sent, that these channels are ours: a channel whose first

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use tracing::debug;
 
 use crate::model::exchange::Response;
 
@@ -65,8 +66,15 @@ impl Window {
             Err(TransportError::NotSent(_) | TransportError::Lost(_)) => true,
             Err(TransportError::Withheld(_)) => false,
         };
-        let grows = self.state().add(is_trouble);
-        if grows {
+        let mut state = self.state();
+        let before = state.size;
+        state.add(is_trouble);
+        let size = state.size;
+        drop(state);
+        if size != before {
+            debug!(size, "so many accounts may be served at once");
+        }
+        if size > before {
             self.grew.notify_one();
         }
     }
@@ -88,14 +96,12 @@ impl Default for WindowState {
 }
 
 impl WindowState {
-    /// Returns whether it grows.
-    fn add(&mut self, is_trouble: bool) -> bool {
+    fn add(&mut self, is_trouble: bool) {
         self.ended += 1;
         self.troubled += usize::from(is_trouble);
         if self.ended < self.size {
-            return false;
+            return;
         }
-        let before = self.size;
         if self.troubled * TROUBLED_MAX >= self.ended {
             self.has_met_trouble = true;
             self.size = (self.size / 2).max(MIN);
@@ -105,7 +111,6 @@ impl WindowState {
             self.size = (self.size * 2).min(MAX);
         }
         (self.ended, self.troubled) = (0, 0);
-        self.size > before
     }
 }
 

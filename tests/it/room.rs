@@ -3,16 +3,19 @@
 //! An emergency waits for none: a call that hangs for ever holds the only one. The rest are served
 //! as the window grows, and a plan that somebody asks for goes through the same window.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use channelkeeper::model::channel::{ChannelId, Spec};
 use channelkeeper::model::time::Timestamp;
 use channelkeeper::model::version::ApiVersion;
-use channelkeeper::simulator::{Fault, Knobs, Rule};
+use channelkeeper::simulator::{Fault, Hand, Knobs, Length, Rule};
 
-use crate::world::{Cut, World};
+use crate::world::{self, Cut, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+const QUARTER: Duration = Duration::from_millis(250);
 
 /// One account hangs, whose turn comes before that of `bell`; of `bell` a channel is enabled.
 async fn one_place_and_it_is_taken() -> World {
@@ -138,4 +141,78 @@ async fn a_plan_looks_at_as_many_accounts_at_once_as_the_window_allows() {
     let looks = at_once(&world.trace()[known..], " GET /crm");
     assert_eq!(looks.first(), Some(&8), "{looks:?}");
     assert_eq!(looks.iter().sum::<usize>(), 100);
+}
+
+/// The writes of an account since a moment, each with the channels in it.
+type Writes = Arc<Mutex<Vec<Vec<ChannelId>>>>;
+
+fn hear_writes(world: &World) -> Writes {
+    let heard = Writes::default();
+    let hears = heard.clone();
+    world.zoho().listen(move |call| {
+        if call.request.method != "GET" && call.request.path.contains("/watch") {
+            let body: serde_json::Value = serde_json::from_slice(&call.request.body).expect("JSON");
+            let items = body["watch"].as_array().expect("channels").iter();
+            let id = |item: &serde_json::Value| item["channel_id"].as_str()?.parse().ok();
+            hears.lock().expect("nobody panics").push(items.filter_map(id).collect());
+        }
+    });
+    heard
+}
+
+/// Of thirty channels three are pointed elsewhere, and one has an hour to live, a moment before
+/// all of them are due. Zoho is a quarter of a second away.
+#[tokio::test(start_paused = true)]
+async fn an_emergency_is_in_the_first_write_after_a_look_and_rides_along_in_later_ones() {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    let ids: Vec<ChannelId> =
+        (0..30).map(|n| world.declare("acme", &format!("c{n}"), &["Deals.all"])).collect();
+    world.start();
+    world.audit().await;
+    world.zoho().add_fault(Rule::always(Fault::Delay { by: Length(QUARTER) }));
+    let due = world.report("acme").next_wake - 10 * SECOND;
+    world.pass_time(due.duration_since(world.now()).try_into().unwrap()).await;
+    let (ending, mut drifted) = (ids[1], [ids[0], ids[10], ids[20]]);
+    drifted.sort_unstable();
+    for id in drifted {
+        let notify_url = "https://elsewhere.example.com/".to_owned();
+        world.hand("acme", &Hand::SetNotifyUrl { channel: id.number(), notify_url });
+    }
+    let expiry = world.now() + HOUR;
+    world.hand("acme", &Hand::SetExpiry { channel: ending.number(), expiry });
+    let heard = hear_writes(&world);
+    world.daemon().links.wakes.wake(None, "test").await;
+    world.pass_time(20 * SECOND).await;
+    let heard = heard.lock().unwrap().clone();
+    assert!(heard[0].contains(&ending) && !heard[0].contains(&drifted[0]), "{heard:?}");
+    assert_eq!(heard[1], drifted, "repairs come after it");
+    let [renewal] = &heard[2..] else { panic!("{heard:?}") };
+    let is_full = renewal.starts_with(&drifted) && renewal.contains(&ending);
+    assert!(is_full, "what was repaired falls due by itself, and the others ride along: {heard:?}");
+}
+
+/// Two hundred new channels are enabled one by one, at 25 seconds each. A channel with a life of an
+/// hour is in no plan when that begins.
+#[tokio::test(start_paused = true)]
+async fn an_emergency_that_begins_in_a_long_pass_goes_before_what_is_left_of_it() {
+    let mut world = World::new(Knobs::default(), &[("acme", ApiVersion::V8)]);
+    let spec = world::spec("acme", "short", &["Deals.all"]);
+    let short = spec.id;
+    world.declare_spec("acme", Spec { lifetime: HOUR, ..spec });
+    world.account_mut("acme").account.policy.batch_max = 1;
+    world.start();
+    world.audit().await;
+    world.pass_time(HOUR / 4).await;
+    let by = Length(25 * SECOND);
+    let method = Some("POST".to_owned());
+    world.zoho().add_fault(Rule { method, ..Rule::always(Fault::Delay { by }) });
+    for n in 0..200 {
+        world.declare("acme", &format!("new-{n}"), &["Deals.all"]);
+    }
+    world.reload().await;
+    for _ in 0..120 {
+        world.pass_time(60 * SECOND).await;
+        assert!(world.is_covered("acme", short, world.now()), "it lapsed before {}", world.now());
+    }
+    assert_eq!(world.report("acme").after.steps.len(), 0, "all of it is done in the end");
 }
