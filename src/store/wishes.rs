@@ -99,7 +99,11 @@ impl Store {
             if self.asked.has(name.as_str())? {
                 let declare =
                     |wishes: &mut Wishes| wishes.declare(|id| account.specs.contains_key(&id));
-                self.ask(name, declare).await?;
+                match self.ask(name, declare).await {
+                    // Another machine has the account, and its wishes; or the engine is told later.
+                    Ok(()) | Err(StoreError::Fenced { .. } | StoreError::Unwritten { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())

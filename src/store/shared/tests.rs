@@ -19,6 +19,7 @@ use crate::engine::{Asked, EngineStatus, Hint};
 use crate::model::account::Credentials;
 use crate::model::canary::Canaries;
 use crate::model::channel::ChannelId;
+use crate::model::desired::{AccountDesired, Desired};
 use crate::model::events::Operation;
 use crate::model::pause::Pause;
 use crate::model::record::{AccountState, Grant, Record};
@@ -428,6 +429,26 @@ async fn what_is_not_held_is_written_by_no_door_until_it_is_taken() {
     store.let_go(&account);
     assert!(is_fenced(store.commit(&account).await));
     assert!(store.ids(&account).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_config_is_kept_though_an_account_is_lost_at_that_moment_or_the_engine_is_away() {
+    let wire = wire();
+    for fate in [None, Some(Fate::LostBefore)] {
+        let store = owner(&wire, "one").await;
+        store.write_records(&acme(), &records([1, 2])).await.unwrap();
+        store.allow_removals(&acme(), [id(1)].into()).await.unwrap();
+        match fate {
+            Some(fate) => wire.next(&[fate]),
+            None => drop(claim(&wire, &acme(), "two").await),
+        }
+        let mut account = crate::zoho::testing::account();
+        account.name = acme();
+        let specs = [(id(1), Arc::new(spec(1)))].into();
+        let desired = AccountDesired::new(account, specs);
+        let desired = Desired { accounts: [(acme(), desired)].into(), ..Desired::default() };
+        store.keep_desired(&desired).await.unwrap();
+    }
 }
 
 #[tokio::test]
