@@ -224,11 +224,12 @@ impl Showing {
             return;
         }
         if state.standing != self.shown.standing {
-            info!(
-                node = state.node,
-                standing = state.standing,
-                "how this machine stands in its cluster"
-            );
+            let ClusterState { node, standing, is_well, .. } = &state;
+            if *is_well {
+                info!(node, standing, "how this machine stands in its cluster");
+            } else {
+                warn!(node, standing, "this machine does not serve accounts as it should");
+            }
         }
         self.shown = state.clone();
         // Nobody is shown anything once the daemon stops.

@@ -200,6 +200,9 @@ impl Sharing {
 
     /// Nothing of these can be written any more.
     async fn lost(&mut self, names: Vec<AccountName>) {
+        if !names.is_empty() {
+            warn!(accounts = names.len(), "accounts are lost: others may serve them by now");
+        }
         let mut running = Vec::new();
         for name in names {
             self.store.let_go(&name);
@@ -243,7 +246,7 @@ impl Sharing {
     }
 
     async fn done(&mut self, first: Done) {
-        let mut taken = Vec::new();
+        let (mut taken, mut given) = (Vec::new(), 0);
         let mut next = Some(first);
         while let Some(done) = next {
             match done {
@@ -258,11 +261,15 @@ impl Sharing {
                 Done::Written(name) => {
                     self.store.let_go(&name);
                     if let Some(Share { fence, .. }) = self.accounts.remove(&name) {
+                        given += 1;
                         self.give_back(Charge::Account(name), &fence).await;
                     }
                 }
             }
             next = self.work.try_join_next().and_then(Result::ok);
+        }
+        if given > 0 {
+            info!(accounts = given, "accounts are given away");
         }
         if !taken.is_empty() {
             info!(accounts = taken.len(), "accounts are taken over");
