@@ -15,14 +15,15 @@
 //!
 //! The parts: [`world`] is the simulator, its clock and the config; [`daemon`] is the binary;
 //! [`process`] reads what a process took; [`script`] is the log of requests; [`baseline`] sends it
-//! again; [`phases`] is the order of things; [`figures`] is the result; [`plot`] draws a
-//! sweep. The method and the targets are in `docs/performance.md`.
+//! again; [`phases`] is the order of things; [`nodes`] is several daemons over an etcd;
+//! [`figures`] is the result; [`plot`] draws a sweep. The method and the targets are in `docs/performance.md`.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 mod baseline;
 mod daemon;
 mod figures;
+mod nodes;
 mod phases;
 mod plot;
 mod process;
@@ -75,6 +76,9 @@ struct Args {
     /// Records that are recovered beside renewals; that phase is left out when 0
     #[arg(long, default_value_t = 0)]
     backfill: u64,
+    /// Nodes that share the accounts over an etcd of PATH, instead of every other phase
+    #[arg(long, default_value_t = 0)]
+    nodes: usize,
     /// A size at which every phase is over within a minute or two, for CI
     #[arg(long)]
     small: bool,
@@ -120,6 +124,7 @@ fn main() -> ExitCode {
             runtime.block_on(baseline::send(script, base, args.accounts))
         }
         (_, _, Some(into)) => runtime.block_on(plot::sweep(&args, into)),
+        _ if args.nodes > 0 => runtime.block_on(nodes::measure(&args)),
         _ => runtime.block_on(one(&args)),
     };
     runtime.shutdown_background();

@@ -17,7 +17,7 @@ use super::daemon::{Daemon, elapsed};
 use super::figures::{Figures, Lateness, Measured};
 use super::process::Taken;
 use super::script::{Call, Lives, by_method};
-use super::world::{NOTIFY_URL, Place, World};
+use super::world::{NEVER, NOTIFY_URL, Place, World};
 
 /// Measures all phases at one size.
 pub(crate) async fn measure(args: &Args) -> anyhow::Result<Figures> {
@@ -433,8 +433,6 @@ const SETTLE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A phase that takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// An audit at midnight of the first of January.
-const NEVER: &str = "0 0 0 1 1 *";
 const EDITED_EVERY: usize = 10;
 const ENDING_EVERY: usize = 10;
 /// Channels in one write of v8.

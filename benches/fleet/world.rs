@@ -265,6 +265,13 @@ impl Place {
         self.0.join(name)
     }
 
+    /// A folder in it, which goes with it.
+    pub(crate) fn below(&self, name: &str) -> anyhow::Result<Place> {
+        let path = self.file(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Place(path))
+    }
+
     /// The bytes of the files in the store.
     pub(crate) fn store_size(&self) -> u64 {
         size_of(&self.file("state"))
@@ -316,6 +323,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 const EVENTS: [&str; 3] = ["Deals.all", "Contacts.create", "Leads.edit"];
+/// An audit at midnight of the first of January.
+pub(crate) const NEVER: &str = "0 0 0 1 1 *";
 pub(crate) const NOTIFY_URL: &str = "https://hooks.example.com/zoho";
 /// Channels that stand in one file of the config; a file is 8 MiB at most.
 const CHANNELS_IN_FILE: usize = 10_000;
