@@ -5,6 +5,8 @@
 
 #[path = "../tests/it/simulation/mod.rs"]
 mod simulation;
+#[path = "../tests/it/sites/mod.rs"]
+mod sites;
 #[path = "../tests/it/world/mod.rs"]
 mod world;
 
@@ -16,6 +18,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Parser;
+
+use sites::play;
 
 /// Plays seeds of a simulated month.
 #[derive(Parser)]
@@ -32,10 +36,16 @@ struct Args {
     /// Seeds at once
     #[arg(long, default_value_t = 2)]
     jobs: usize,
+    /// Three machines that share their accounts, for some hours, instead of a month of one
+    #[arg(long)]
+    machines: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.machines {
+        return machines(&args);
+    }
     let length = Duration::from_secs(args.days * 24 * 3600);
     let next = AtomicU64::new(args.first);
     let ends = args.first + args.seeds;
@@ -112,6 +122,63 @@ fn main() -> ExitCode {
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Plays seeds of several machines.
+fn machines(args: &Args) -> ExitCode {
+    let next = AtomicU64::new(args.first);
+    let ends = args.first + args.seeds;
+    let (sender, runs) = mpsc::channel();
+    let mut out = std::io::stdout();
+    let mut total: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut played, mut broken) = (0_u64, 0_u64);
+    let mut longest = Duration::ZERO;
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs.max(1) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let is_over = seed >= ends;
+                    if is_over || sender.send(play::play(seed, play::LENGTH)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for run in runs {
+            played += 1;
+            longest = longest.max(run.longest);
+            for (what, count) in run.counts {
+                *total.entry(what).or_default() += count;
+            }
+            if run.violations.is_empty() {
+                continue;
+            }
+            broken += 1;
+            for violation in &run.violations {
+                say(&mut out, &format!("seed {}: {violation}", run.seed));
+            }
+            let lines = if args.seeds == 1 { usize::MAX } else { LINES };
+            let skipped = run.log.len().saturating_sub(lines);
+            run.log.iter().skip(skipped).for_each(|line| say(&mut out, &format!("  {line}")));
+            let command = "cargo run --release --example soak -- --machines --seeds 1 --first";
+            say(&mut out, &format!("  again: {command} {}", run.seed));
+        }
+    });
+    let hours = play::LENGTH.as_secs() / 3600;
+    say(
+        &mut out,
+        &format!(
+            "{played} seeds of three machines and {hours} hours, {broken} with a violation; an \
+             account had no owner for {longest:.2?} at most"
+        ),
+    );
+    total.iter().for_each(|(what, count)| say(&mut out, &format!("  {count:>8} {what}")));
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// So many lines before a violation are shown.
+const LINES: usize = 200;
 /// So many seeds have every fault among them.
 const MANY: u64 = 50;
 

@@ -17,6 +17,7 @@
 //! - `scenarios`: the loop in a world on virtual time, one story a test;
 //! - `seeds`, `simulation`: a month in which everything goes wrong, from a seed;
 //! - `sharing`: daemons that share accounts over one engine;
+//! - `sites`: several machines, and seeds of what befalls them;
 //! - `tidy`: house style as tests;
 //! - `units`: what is held in `systemd/`;
 //! - `watchdog`: who is told that the loop turns, and when not;
@@ -44,6 +45,7 @@ mod scenarios;
 mod seeds;
 mod sharing;
 mod simulation;
+mod sites;
 mod tidy;
 mod units;
 mod upgrade;

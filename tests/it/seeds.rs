@@ -8,6 +8,7 @@ use channelkeeper::model::product::Product;
 use crate::sample::times;
 use crate::simulation::schedule::products;
 use crate::simulation::{LENGTH, play};
+use crate::sites::play as machines;
 
 fn all_hold(seeds: std::ops::Range<u64>, length: Duration) {
     for seed in seeds {
@@ -43,4 +44,19 @@ fn the_same_seed_gives_the_same_trace() {
 #[test]
 fn invariants_hold_in_a_month_of_trouble() {
     all_hold(1..1 + u64::from(times(3, 3)), LENGTH);
+}
+
+#[test]
+fn invariants_hold_where_three_machines_share_the_accounts() {
+    for seed in 1..1 + u64::from(times(6, 3)) {
+        let run = machines::play(seed, machines::LENGTH / 24);
+        let log =
+            run.log.iter().rev().take(60).rev().fold(String::new(), |all, line| all + line + "\n");
+        assert!(
+            run.violations.is_empty(),
+            "seed {seed}: {:#?}\n{log}again: cargo run --release --example soak -- --machines --seeds 1 --first {seed}",
+            run.violations
+        );
+        assert!(run.counts["writes"] > 0 && run.counts["commits"] > 0, "{:?}", run.counts);
+    }
 }

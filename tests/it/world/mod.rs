@@ -551,7 +551,7 @@ pub fn account(name: &str, version: ApiVersion, org: &Org) -> Account {
 /// Opens the store of a daemon that has just gone. A process that another test is starting holds
 /// every open file of this one, and with it the lock, from its fork to its exec: it is given a
 /// moment.
-fn open(dir: &Path, clock: &dyn Clock) -> Opened {
+pub fn open(dir: &Path, clock: &dyn Clock) -> Opened {
     for _ in 0..200 {
         match Store::open(dir, clock.now()) {
             Err(OpenError::Locked(_)) => std::thread::park_timeout(Duration::from_millis(10)),
@@ -563,7 +563,7 @@ fn open(dir: &Path, clock: &dyn Clock) -> Opened {
 
 /// In memory where the machine has a place for that: a month of passes flushes the store some ten
 /// thousand times.
-fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a scratch directory")
