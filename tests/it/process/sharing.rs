@@ -1,6 +1,6 @@
 //! Daemons that share accounts over a real etcd: one fails, and the others serve its accounts.
 //!
-//! `cargo test` plays each kind of trial once, all at the same time, each at a site of its own. More
+//! `cargo test` plays most kinds of trials once, all at the same time, each at a site of its own. More
 //! are played when the environment says so, and the figures are printed:
 //!
 //! ```sh
@@ -86,6 +86,6 @@ fn trials(asked: &str) -> Vec<Kind> {
     trials
 }
 
-const ONE_OF_EACH: &str = "kill=1,late=1,cut=1,leader=1,outage=1,stop=1";
+const ONE_OF_EACH: &str = "kill=1,late=1,cut=1,leader=1,stop=1";
 const NODES: usize = 3;
 const SEED: u64 = 4711;
