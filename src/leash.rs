@@ -69,7 +69,7 @@ impl Leash {
         self.alone.store(millis(until), Ordering::SeqCst);
     }
 
-    /// What may be sent for this account. Nothing, when it is not on the leash.
+    /// The requests that may be sent for this account. Nothing, when it is not on the leash.
     pub fn allowed_for(&self, account: &AccountName) -> Allowed {
         if !self.accounts().contains_key(account) {
             return Allowed::Nothing;

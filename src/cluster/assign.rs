@@ -18,7 +18,7 @@ pub(super) struct Candidate {
     pub(super) id: MemberId,
     /// When its key was created.
     pub(super) created: Revision,
-    /// What it cannot serve.
+    /// The accounts that it cannot serve.
     pub(super) unfit: Unfit,
 }
 

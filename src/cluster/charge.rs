@@ -1,4 +1,5 @@
-//! What one member owns at a time: an account, or the work that is done once for the whole fleet.
+//! The things that one member owns at a time: an account, or the work that is done once for the
+//! whole fleet.
 
 use std::fmt;
 use std::str::FromStr;

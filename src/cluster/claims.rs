@@ -184,7 +184,8 @@ impl Claims {
         known.collect()
     }
 
-    /// What is held and not for us, as far as the daemon was not asked yet to let go of it.
+    /// The charges that are held and not for us, as far as the daemon was not asked yet to let go
+    /// of it.
     pub(super) fn to_lose(&self, mine: &BTreeSet<Charge>) -> Vec<Charge> {
         let not_ours = |(charge, held): &(&Charge, &Held)| !held.leaving && !mine.contains(charge);
         self.held.iter().filter(not_ours).map(|(charge, _)| charge.clone()).collect()

@@ -60,7 +60,7 @@ pub struct Generation {
     pub accounts: BTreeMap<AccountName, String>,
 }
 
-/// What is to follow.
+/// A config that is to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     /// The serial of the file.
@@ -84,7 +84,7 @@ pub enum Occasion {
     Rollback,
 }
 
-/// What becomes of a proposal.
+/// The fate of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is in force.
@@ -95,7 +95,7 @@ pub enum Verdict {
     Keep(Kept),
 }
 
-/// Why a proposal does not follow.
+/// The reason why a proposal does not follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// Its serial is lower.
@@ -150,7 +150,7 @@ pub fn judge(proposal: &Proposal, in_force: Option<&Generation>, occasion: Occas
 }
 
 impl Generation {
-    /// What follows a generation.
+    /// The generation that follows another.
     #[must_use]
     pub fn following(
         before: Option<&Generation>,
@@ -240,8 +240,8 @@ pub async fn parts(
 /// Publishes a generation, in place of the one that was seen. Refused: somebody was faster.
 ///
 /// # Errors
-/// When the engine does not answer: then it may be in force all the same. When a part is larger than
-/// an engine takes.
+/// When the engine does not answer: then it may be in force all the same. When a part is larger
+/// than an engine takes.
 pub async fn publish(
     engine: &dyn Engine,
     keys: &Keys,

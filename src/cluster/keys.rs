@@ -41,7 +41,7 @@ pub struct MemberId {
     pub boot: String,
 }
 
-/// What a member says of itself with each beat.
+/// The words of a member about itself, with each beat.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
     /// Counts the beats.
@@ -55,7 +55,7 @@ pub struct Card {
     /// Its release.
     #[serde(default)]
     pub version: String,
-    /// What it cannot serve.
+    /// The accounts that it cannot serve.
     #[serde(default)]
     pub unfit: Unfit,
     /// The generation of the config that it has in force; 0 for none.
@@ -106,12 +106,12 @@ impl Keys {
         Keys { prefix: format!("channelkeeper/{cluster}/") }
     }
 
-    /// What every key of the cluster begins with.
+    /// The beginning of every key of the cluster.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// What all members' keys begin with.
+    /// The beginning of all members' keys.
     pub fn members(&self) -> String {
         format!("{}members/", self.prefix)
     }
@@ -121,7 +121,7 @@ impl Keys {
         format!("{}members/{id}", self.prefix)
     }
 
-    /// What all claims' keys begin with.
+    /// The beginning of all claims' keys.
     pub fn claims(&self) -> String {
         format!("{}claims/", self.prefix)
     }
@@ -131,7 +131,7 @@ impl Keys {
         format!("{}claims/{charge}", self.prefix)
     }
 
-    /// What the keys of accounts begin with for which somebody sent late.
+    /// The beginning of the keys of accounts for which somebody sent late.
     pub fn lates(&self) -> String {
         format!("{}late/", self.prefix)
     }
@@ -146,7 +146,7 @@ impl Keys {
         key.strip_prefix(&self.prefix)?.strip_prefix("late/")?.parse().ok()
     }
 
-    /// What the keys of all nodes that are put out begin with.
+    /// The beginning of the keys of all nodes that are put out.
     pub fn outs(&self) -> String {
         format!("{}out/", self.prefix)
     }
@@ -176,7 +176,7 @@ impl Keys {
         format!("{}desired/current", self.prefix)
     }
 
-    /// What all keys of a generation's parts begin with.
+    /// The beginning of all keys of a generation's parts.
     pub fn parts(&self) -> String {
         format!("{}desired/blob/", self.prefix)
     }
@@ -215,7 +215,7 @@ impl Keys {
 }
 
 impl Fence {
-    /// What has to hold for each commit of the owner.
+    /// The guards of each commit of the owner.
     pub fn guards(&self) -> Vec<Guard> {
         vec![
             Guard::CreatedAt(self.member.clone(), self.membership),
@@ -246,21 +246,21 @@ impl Unfit {
 }
 
 impl Card {
-    /// What a member's key holds.
+    /// The value of a member's key.
     pub fn to_bytes(&self) -> Vec<u8> {
         json(self)
     }
 }
 
 impl Claim {
-    /// What a claim's key holds.
+    /// The value of a claim's key.
     pub fn to_bytes(&self) -> Vec<u8> {
         json(self)
     }
 }
 
 impl Out {
-    /// What its key holds.
+    /// The value of its key.
     pub fn to_bytes(&self) -> Vec<u8> {
         json(self)
     }

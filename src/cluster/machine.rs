@@ -47,7 +47,7 @@ const BEATS_AT_ONCE: usize = 3;
 /// The most claims that are read by name; for more, all are read.
 const HINTED_MAX: usize = 100;
 
-/// What the member is told about itself.
+/// The things that the member is told about itself.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) id: MemberId,
@@ -77,7 +77,7 @@ pub(super) enum What {
     Commit(Vec<Guard>, Vec<Change>),
 }
 
-/// What came of it.
+/// The answer to it.
 #[derive(Debug)]
 pub(super) enum Answer {
     Read(Result<Snapshot, EngineError>),
@@ -91,7 +91,7 @@ impl Ask {
     }
 }
 
-/// What the request is for.
+/// The purpose of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Errand {
     /// Read the members, and the name of the data.
@@ -125,7 +125,7 @@ enum Phase {
 /// Those parts of a card that do not change with each beat.
 type Said = (bool, bool, Unfit, u64);
 
-/// What is under way in this term.
+/// The requests that are under way in this term.
 #[derive(Debug, Default)]
 struct UnderWay {
     look: bool,
@@ -159,7 +159,7 @@ pub(super) struct Machine {
     /// Since when we could not write, as we went on without a stop.
     suspended: Option<Duration>,
     beat: u64,
-    /// What the last beat said: news do not wait for their turn.
+    /// The words of the last beat: news do not wait for their turn.
     said: Option<Said>,
     /// The next step towards a membership.
     entry: Option<(Errand, What)>,
@@ -243,8 +243,8 @@ impl Machine {
         }
     }
 
-    /// What is to be served, by anybody, and what of it this node cannot serve; in which generation
-    /// of the config.
+    /// The accounts to be served, by anybody, and those of them that this node cannot; in which
+    /// generation of the config.
     pub(super) fn declare(
         &mut self,
         accounts: &BTreeSet<AccountName>,
@@ -301,7 +301,7 @@ impl Machine {
     }
 }
 
-/// What to send.
+/// The requests to send.
 impl Machine {
     /// All that is to be sent at this instant.
     pub(super) fn turn(&mut self, now: Duration) -> Vec<Ask> {
@@ -537,7 +537,7 @@ impl Machine {
     }
 }
 
-/// What an answer means.
+/// The meaning of an answer.
 impl Machine {
     /// Takes an answer.
     pub(super) fn answered(&mut self, ask: &Ask, answer: Answer, now: Duration) {
@@ -858,7 +858,7 @@ fn is_settled(joined: Duration, now: Duration) -> bool {
     now >= joined + CALM
 }
 
-/// What others are shown.
+/// The view that others are shown.
 impl Machine {
     /// The cluster as it looks, if that changed since this was last asked.
     pub(super) fn view(&mut self, now: Duration) -> Option<ClusterView> {

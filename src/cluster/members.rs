@@ -27,7 +27,7 @@ pub(super) const GAP_MAX: Duration = Duration::from_millis(1500);
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    /// What it says of itself. `None`: in a way that this release cannot read.
+    /// Its words about itself. `None`: in a way that this release cannot read.
     pub(super) card: Option<Card>,
     /// When its key was created.
     pub(super) created: Revision,

@@ -58,7 +58,7 @@ use super::view::{Assignment, ClusterView, Released};
 #[cfg(doc)]
 use super::keys::Fence;
 
-/// What a member is made of.
+/// The parts of a member.
 #[derive(Clone, Debug)]
 pub struct NodeSetup {
     /// The cluster's name.
@@ -72,7 +72,7 @@ pub struct NodeSetup {
     pub noted: Option<String>,
 }
 
-/// What is to be served, by this node or another.
+/// The accounts to be served, by this node or another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     /// Everything.
@@ -86,7 +86,7 @@ pub struct Declared {
 /// The daemon's side of it.
 #[derive(Debug)]
 pub struct NodeLinks {
-    /// What becomes ours and what does not stay so, in order.
+    /// The charges that become ours and that do not stay so, in order.
     pub assignments: mpsc::Receiver<Assignment>,
     /// The answers to [`Assignment::Lose`].
     pub released: mpsc::Sender<Released>,

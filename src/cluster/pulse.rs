@@ -28,7 +28,7 @@ pub enum Rhythm {
     Suspended,
 }
 
-/// What is known of our own beats, by the clock that goes on while the machine sleeps.
+/// The knowledge of our own beats, by the clock that goes on while the machine sleeps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pulse {
     /// When the last beat that was answered was sent.

@@ -1,4 +1,4 @@
-//! What a member says to its own process: what it owns, and how the cluster looks from here.
+//! The words of a member to its own process: what it owns, and how the cluster looks from here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::charge::Charge;
 use super::keys::{Fence, MemberId, Out};
 use super::pulse::Rhythm;
 
-/// What becomes of this member's charges, in the order in which it is said.
+/// The fate of this member's charges, in the order in which it is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assignment {
     /// These are ours: whatever is written for them goes with the fence.
@@ -79,7 +79,7 @@ pub struct ClusterView {
     pub members: BTreeMap<MemberId, MemberView>,
     /// Who owns what is declared here.
     pub owners: Arc<BTreeMap<Charge, MemberId>>,
-    /// What is declared here and has no living owner, and since when.
+    /// The charges that are declared here and have no living owner, and since when.
     pub unowned: BTreeMap<Charge, Duration>,
     /// The nodes that somebody put out.
     pub outs: BTreeMap<String, Out>,

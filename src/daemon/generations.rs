@@ -1,16 +1,16 @@
 //! One config for the whole cluster, and this machine's file beside it.
 //!
-//! The generation in the engine is in force ([`crate::cluster::generations`]). This machine's file is
-//! a proposal: when the daemon starts, when somebody reloads, and with `apply`. One that another
+//! The generation in the engine is in force ([`crate::cluster::generations`]). This machine's file
+//! is a proposal: when the daemon starts, when somebody reloads, and with `apply`. One that another
 //! machine has published is taken over like a file that was read again: all of it or none of it.
-//! No account is taken before it is known which generation is in force, so that a machine that comes
-//! back with an old file brings nothing old to Zoho.
+//! No account is taken before it is known which generation is in force, so that a machine that
+//! comes back with an old file brings nothing old to Zoho.
 //!
 //! An engine whose data were set back, or are gone, is given what is in force here, as the next
 //! generation.
 //!
-//! What a file declares of this machine alone, `[http]`, `[cluster]` and the paths of files, stays
-//! its own.
+//! All that a file declares of this machine alone, `[http]`, `[cluster]` and the paths of files,
+//! stays its own.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ use super::emptied::Emptied;
 use super::fleet::Fleet;
 use super::scheduler::chain;
 
-/// What this machine's file says, as it was last read without a mistake.
+/// This machine's file, as it was last read without a mistake.
 #[derive(Clone, Debug)]
 pub struct OwnFile {
     /// As it was read.
@@ -64,7 +64,7 @@ impl Proposing {
         Proposing { occasion: Occasion::Asked, emptied: Emptied::Refused };
 }
 
-/// Why it is not known what is in force.
+/// The reason why the config of the cluster is not followed.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// The engine does not answer.
@@ -85,17 +85,17 @@ pub enum FollowError {
 pub struct Followed {
     /// Which it is.
     pub in_force: InForce,
-    /// What this machine's file says, for what is its own.
+    /// This machine's file, for all that is its own.
     pub own: Desired,
-    /// What is told of it.
+    /// The notes about it.
     pub note: Note,
 }
 
-/// What is told of a generation beside this machine's file.
+/// The notes about a generation beside this machine's file.
 pub struct Note {
     /// The name of its content.
     pub hash: String,
-    /// Why the file is not in force, where somebody should mend it.
+    /// The reasons why the file is not in force, where somebody should mend it.
     pub problems: Vec<String>,
     /// The same, where the file may yet follow.
     pub warnings: Vec<String>,
@@ -136,7 +136,7 @@ pub struct GenerationsSetup {
     pub clock: Arc<dyn Clock>,
     /// How the cluster looks.
     pub view: watch::Receiver<ClusterView>,
-    /// What this machine's file says; nothing when it cannot be used.
+    /// This machine's file; nothing when it cannot be used.
     pub own: Option<OwnFile>,
 }
 
@@ -153,6 +153,23 @@ impl OwnFile {
     }
 }
 
+impl Note {
+    /// A generation beside a file, which is not in force for these reasons.
+    fn of(generation: &Generation, own: Option<&OwnFile>, problems: Vec<String>) -> Note {
+        let Generation { number, by, hash, .. } = generation;
+        let is_other = own.is_some_and(|own| own.published.hash() != *hash);
+        let warnings = if problems.is_empty() && is_other {
+            vec![format!(
+                "generation {number} of the config is in force, from {by}; the file here is \
+                 another one"
+            )]
+        } else {
+            Vec::new()
+        };
+        Note { hash: hash.clone(), problems, warnings }
+    }
+}
+
 impl InForce {
     /// Its number; 0 for none.
     pub fn number(&self) -> u64 {
@@ -166,7 +183,7 @@ impl InForce {
         if is_allowed { Emptied::Allowed } else { Emptied::Refused }
     }
 
-    /// What it wants, with what is this machine's own. Its secrets are fetched.
+    /// The desired state of it, with all that is this machine's own. Its secrets are fetched.
     ///
     /// # Errors
     /// When a declaration is damaged, or is of a later release.
@@ -195,11 +212,11 @@ impl Generations {
         self.settled.subscribe()
     }
 
-    /// Proposes this machine's file, and waits a while until every machine has it in force. `former`
-    /// is the fleet that it replaces.
+    /// Proposes this machine's file, in place of what `former` holds, and gives the number of the
+    /// generation that it is in force as.
     ///
     /// # Errors
-    /// Why it is not in force, one line each.
+    /// The reasons why it is not in force, one line each.
     pub async fn propose(
         &self,
         own: OwnFile,
@@ -341,20 +358,14 @@ impl Generations {
         let known = state.in_force.as_ref().map(|known| &known.published);
         let published = self.read(&generation, known).await?;
         let own = state.own.as_ref();
-        let is_other = own.is_some_and(|own| own.published.hash() != generation.hash);
-        let warnings = (problems.is_empty() && is_other).then(|| {
-            let Generation { number, by, .. } = &generation;
-            format!("generation {number} of the config is in force, from {by}; the file here is another one")
-        });
-        let (hash, warnings) = (generation.hash.clone(), Vec::from_iter(warnings));
-        let note = Note { hash, problems, warnings };
+        let note = Note::of(&generation, own, problems);
         // While the file cannot be used, what is this machine's own stays as it is.
         let as_it_is = || Desired { settings: former.settings.clone(), ..Desired::default() };
         let own = own.map_or_else(as_it_is, |own| own.desired.clone());
         Ok(Some(Followed { in_force: InForce { seen, published }, own, note }))
     }
 
-    /// What was followed is in force here.
+    /// The generation that was followed is in force here.
     pub async fn has_followed(&self, in_force: InForce) {
         self.is_in_force(in_force.number());
         self.state.lock().await.in_force = Some(in_force);
@@ -468,7 +479,7 @@ fn guard(desired: &Desired, former: &Fleet) -> Result<(), String> {
     ))
 }
 
-/// Why a file is not in force, and what there is to do.
+/// The reason why a file is not in force, and the remedy.
 fn told(kept: &Kept, in_force: Option<&Generation>) -> String {
     let named = in_force
         .map_or_else(String::new, |it| format!("generation {}, from {},", it.number, it.by));

@@ -69,11 +69,11 @@ pub struct EngineView {
     pub version: Option<String>,
     /// Which of its machines answers.
     pub endpoint: Option<String>,
-    /// What its database takes.
+    /// The size of its database.
     pub bytes: Option<u64>,
     /// The most that it may take, where it says so.
     pub quota: Option<u64>,
-    /// What is amiss with its room, the worst first.
+    /// The troubles with its room, the worst first.
     pub troubles: Vec<String>,
 }
 
@@ -114,7 +114,7 @@ pub struct UnservedView {
     pub since: Timestamp,
 }
 
-/// What came of an eviction.
+/// The outcome of an eviction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evicted {
     /// The machine.

@@ -45,7 +45,7 @@ pub struct Joining {
     pub cluster: String,
     /// This machine's name; the host's when there is none.
     pub node: Option<String>,
-    /// What is done while the engine does not answer.
+    /// The conduct while the engine does not answer.
     pub without_engine: WithoutEngine,
     /// The file in which the name of the engine's data is noted.
     pub notes: PathBuf,

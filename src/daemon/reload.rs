@@ -247,7 +247,7 @@ impl Reader {
         Ok(Fresh { own, ..fresh })
     }
 
-    /// What another machine has published, as it is put in force here.
+    /// The generation that another machine has published, as it is put in force here.
     ///
     /// # Errors
     /// See [`FollowError`].

@@ -192,7 +192,7 @@ async fn many_keys(below: Below<'_>) {
     assert_eq!(both.entries.iter().filter(|entry| !entry.value.is_empty()).count(), 10);
 }
 
-/// What is read while others write was true at one moment: each commit writes all keys alike.
+/// A read while others write was true at one moment: each commit writes all keys alike.
 async fn one_revision(below: Below<'_>) {
     let keys: Vec<String> = (0..OPERATIONS_MAX).map(|number| format!("k{number:03}")).collect();
     let write = async |round: u8| {

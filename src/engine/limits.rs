@@ -1,4 +1,5 @@
-//! What all engines have in common: requests that none of them takes, and selections that overlap.
+//! The rules that all engines have in common: requests that none of them takes, and selections that
+//! overlap.
 //!
 //! A request that is too large is found before anything is sent, so nothing of it is applied.
 

@@ -51,7 +51,7 @@ pub struct Entry {
     pub modified: Revision,
 }
 
-/// What is to be read.
+/// The keys to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// One key.
@@ -62,7 +62,7 @@ pub enum Selection {
     KeysOf(String),
 }
 
-/// What was read at one revision.
+/// The entries that were read at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// In the order of their keys, each once.
@@ -71,7 +71,7 @@ pub struct Snapshot {
     pub revision: Revision,
 }
 
-/// What has to hold for a commit.
+/// A condition of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// The key was last written at this revision. Revision 0: there is no such key.
@@ -82,7 +82,7 @@ pub enum Guard {
     NotCreatedAt(String, Revision),
 }
 
-/// What a commit does to a key.
+/// The change of a key by a commit.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets its value.
@@ -130,11 +130,11 @@ pub struct EngineStatus {
     pub endpoint: Option<String>,
     /// Its latest revision.
     pub revision: Revision,
-    /// What its database takes, in bytes.
+    /// The size of its database, in bytes.
     pub bytes: u64,
     /// The most that it may take, in bytes; `None` when the engine does not say.
     pub quota: Option<u64>,
-    /// What it says is wrong with it, as `NOSPACE`.
+    /// The alarms that it raises, as `NOSPACE`.
     pub alarms: Vec<String>,
 }
 
@@ -147,8 +147,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// [`OPERATIONS_MAX`].
     fn range(&self, selections: Vec<Selection>) -> Asked<'_, Snapshot>;
 
-    /// Applies all changes if every guard holds; without a change it tells whether they do. At most [`OPERATIONS_MAX`] guards, and as many
-    /// changes; together at most [`COMMIT_BYTES_MAX`] bytes. A key is named by one change at most.
+    /// Applies all changes if every guard holds; without a change it tells whether they do. At most
+    /// [`OPERATIONS_MAX`] guards, and as many changes; together at most [`COMMIT_BYTES_MAX`] bytes.
+    /// A key is named by one change at most.
     fn commit(&self, guards: Vec<Guard>, changes: Vec<Change>) -> Asked<'_, Committed>;
 
     /// Hints at changes of the keys that begin with this, from about now on. It ends with its

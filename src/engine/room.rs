@@ -33,7 +33,7 @@ pub struct Earlier {
     pub ago: Duration,
 }
 
-/// What is amiss with the room of an engine; the worst comes first. `earlier` is a measure of
+/// The troubles with the room of an engine; the worst comes first. `earlier` is a measure of
 /// [`SPAN_MIN`] ago or more.
 #[must_use]
 pub fn troubles(status: &EngineStatus, earlier: Option<Earlier>) -> Vec<RoomTrouble> {

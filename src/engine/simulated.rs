@@ -39,7 +39,7 @@ pub struct SimulatedHandle {
     gate: Gate,
 }
 
-/// What becomes of one commit.
+/// The fate of one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It does not leave, and that shows at once.
@@ -64,9 +64,9 @@ pub struct Kept {
 pub struct Applied {
     /// The handle by which it came.
     pub by: usize,
-    /// What held.
+    /// The guards that held.
     pub guards: Vec<Guard>,
-    /// What was done.
+    /// The changes that were done.
     pub changes: Vec<Change>,
     /// When.
     pub revision: Revision,
@@ -194,7 +194,7 @@ impl SimulatedHandle {
         }
     }
 
-    /// What is under way arrives, whether or not its sender still waits.
+    /// Everything under way arrives, whether or not its sender still waits.
     async fn asks_from_afar<T: Send + 'static>(
         &self,
         delay: Duration,
@@ -315,9 +315,9 @@ struct State {
     full: bool,
     held: Vec<Commit>,
     watchers: Vec<Watcher>,
-    /// What watchers may not have seen, the oldest first.
+    /// The changes that watchers may not have seen, the oldest first.
     history: VecDeque<Hint>,
-    /// What happened up to here is forgotten.
+    /// All that happened up to here is forgotten.
     forgotten: Revision,
     witnesses: Witnesses,
 }

@@ -304,7 +304,7 @@ fn is_told_of(overview: &Overview, name: &str) -> bool {
     kind.is_none_or(|kind| overview.tells_of(kind, account.as_ref()))
 }
 
-/// What of it this daemon tells of.
+/// The part of it that this daemon tells of.
 pub(crate) fn of_this_machine(health: Health, overview: &Overview) -> Health {
     let mut health = health;
     health.reasons.retain(|reason| overview.tells_of(reason.kind, reason.account.as_ref()));

@@ -72,7 +72,7 @@ pub struct ClusterState {
     pub is_well: bool,
     /// How this machine stands, in a few words.
     pub standing: &'static str,
-    /// What this machine does once the engine has been away for long.
+    /// This machine's conduct once the engine has been away for long.
     pub without_engine: WithoutEngine,
     /// Since when a channel here has been in its emergency, or was, while the engine does not
     /// answer.
@@ -109,11 +109,11 @@ pub struct EngineRoom {
     pub version: String,
     /// Which of its machines answers, where it has several.
     pub endpoint: Option<String>,
-    /// What its database takes.
+    /// The size of its database.
     pub bytes: u64,
     /// The most that it may take, where it says so.
     pub quota: Option<u64>,
-    /// What is amiss with its room, the worst first.
+    /// The troubles with its room, the worst first.
     pub troubles: Vec<EngineTrouble>,
 }
 

@@ -450,7 +450,7 @@ mod tests {
                 let cancelled = CancellationToken::new();
                 pass(&subject, &store, "test", &cancelled).await.unwrap();
                 let subject = declaring(&sim, declared);
-                // What the look says is written by a pass that sends nothing.
+                // The look is written by a pass that sends nothing.
                 let stopped = CancellationToken::new();
                 stopped.cancel();
                 pass(&subject, &store, "test", &stopped).await.unwrap();

@@ -32,9 +32,9 @@ use crate::zoho::wire::Refused;
 use super::cover::Ledgers;
 use super::outcome::Outcome;
 
-/// What an engine that does not answer could not be told stays in memory, and is told with the next
-/// commit. That ends the pass of an owner, and not one that knows that nobody answers: it sends
-/// what it may without a proof, or nothing. A refusal is an answer, and ends either.
+/// All that an engine that does not answer could not be told stays in memory, and is told with the
+/// next commit. That ends the pass of an owner, and not one that knows that nobody answers: it
+/// sends what it may without a proof, or nothing. A refusal is an answer, and ends either.
 pub(super) fn unless_alone(
     written: Result<(), StoreError>,
     allowed: Allowed,
@@ -55,7 +55,7 @@ pub struct PassMemory<'a> {
     pub predicted: Look,
     /// The wishes that the plan knew.
     pub(super) wishes: Wishes,
-    /// What may be sent in this pass.
+    /// The requests that may be sent in this pass.
     pub(super) allowed: Allowed,
     /// The longest life that may be asked for, as the config gives it.
     pub(super) lifetime_max: Duration,

@@ -31,7 +31,7 @@ impl Subject {
         &self.desired.account.name
     }
 
-    /// What may be sent for it at this instant.
+    /// The requests that may be sent for it at this instant.
     pub fn allowed(&self) -> Allowed {
         let leash = self.leash.as_ref();
         leash.map_or(Allowed::Everything, |leash| leash.allowed_for(self.name()))

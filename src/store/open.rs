@@ -379,7 +379,7 @@ fn value_trouble(path: &Path, error: StoreError) -> OpenTrouble {
     match error {
         StoreError::Sled { source, doing: _ } => sled_trouble(path, source),
         value @ StoreError::Value { .. } => OpenTrouble::Corrupt(value.to_string()),
-        // Of accounts that live elsewhere: no database is opened or read for them.
+        // These concern accounts that live elsewhere: no database is opened or read for them.
         other @ (StoreError::Fenced { .. }
         | StoreError::Unwritten { .. }
         | StoreError::Engine { .. }

@@ -41,7 +41,7 @@ use super::pages::{self, Pages};
 use super::sealer::Sealer;
 use super::tree::{StoreError, Tree, TreeEntries};
 
-/// What was found of an account that was taken.
+/// The findings about an account that was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// True when the engine had nothing of it.
@@ -68,7 +68,7 @@ struct Hold {
     is_behind: AtomicBool,
 }
 
-/// What the engine has of an account, as far as is known here.
+/// The engine's state of an account, as far as is known here.
 struct Written {
     account: AccountName,
     fence: Vec<Guard>,
@@ -81,7 +81,7 @@ struct Written {
     state: Option<Vec<u8>>,
     /// By the place of a tree among the [paged](Store::paged_trees) ones.
     pages: Vec<Pages>,
-    /// What the engine does not have as it is here.
+    /// The parts that the engine does not have as they are here.
     unwritten: BTreeSet<Part>,
     doubt: Option<Doubt>,
 }
@@ -91,7 +91,7 @@ struct Written {
 struct Doubt {
     /// The number of the first.
     since: u64,
-    /// What was in the last one.
+    /// The parts of the last one.
     parts: BTreeSet<Part>,
     state: Option<Vec<u8>>,
 }
@@ -110,7 +110,7 @@ enum Part {
 
 impl Store {
     /// A store whose accounts live in this engine, below this prefix, as `channelkeeper/prod/`.
-    /// What is declared and what was told stays in the database on this machine. No account is held
+    /// All that is declared and was told stays in the database on this machine. No account is held
     /// until it is [taken](Store::take).
     #[must_use]
     pub fn shared(self, engine: Arc<dyn Engine>, prefix: &str) -> Store {
@@ -141,8 +141,8 @@ impl Store {
     }
 
     /// Takes an account: reads what the engine has of it. The guards are its fence, which the
-    /// engine checks at each commit from here on. `sealer` is of the account's credentials. What was
-    /// held of the account before, and was not written, is dropped.
+    /// engine checks at each commit from here on. `sealer` is of the account's credentials. What
+    /// was held of the account before, and was not written, is dropped.
     ///
     /// Whoever calls this has the account: what an earlier owner may still commit has to be refused
     /// by then, because one of these guards was written after that owner's.
@@ -333,8 +333,9 @@ impl Store {
         }
     }
 
-    /// What the engine does not have yet, as it is at this moment. The trees are read against the
-    /// order in which they are written, so that nothing is seen without what was set before it.
+    /// The parts that the engine does not have yet, as they are at this moment. The trees are read
+    /// against the order in which they are written, so that nothing is seen without what was set
+    /// before it.
     fn collect(
         &self,
         written: &mut Written,
@@ -433,8 +434,8 @@ impl Store {
         self.paged_trees().into_iter().chain(own).collect()
     }
 
-    /// Commits everything that is not written, of all accounts. Those that are not held any more are
-    /// passed over.
+    /// Commits everything that is not written, of all accounts. Those that are not held any more
+    /// are passed over.
     pub(super) async fn commit_every_account(&self) -> Result<(), StoreError> {
         let changed = self.account_trees().into_iter().flat_map(Tree::changed_accounts);
         let mut changed: BTreeSet<AccountName> = changed.chain(self.behind()).collect();
@@ -457,7 +458,7 @@ impl Store {
     }
 }
 
-/// Why there is a commit.
+/// The reason for a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// Something changed.
@@ -466,13 +467,13 @@ pub(super) enum Reason {
     Proof,
 }
 
-/// What was read of an account, by key.
+/// The entries that were read of an account, by key.
 struct Found {
     entries: BTreeMap<String, Entry>,
     state: Option<StateFound>,
 }
 
-/// What was read of `accounts/ACCOUNT`.
+/// The content of `accounts/ACCOUNT`.
 struct StateFound {
     modified: Revision,
     commit: CommitId,
@@ -825,7 +826,7 @@ const TOKENS: &str = "tokens";
 const SCHEMA_KEY: &str = "meta/schema";
 /// The layout of accounts in an engine that this program reads and writes.
 pub const LAYOUT: u32 = 1;
-/// What is around the state in the value of `accounts/ACCOUNT`.
+/// The frame of the state in the value of `accounts/ACCOUNT`.
 const FRAME_BYTES: usize = 200;
 /// How many accounts are committed at once where all of them are.
 const AT_ONCE_MAX: usize = 32;

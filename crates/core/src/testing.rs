@@ -126,7 +126,7 @@ pub struct World {
     pub state: AccountState,
     /// The requests of people.
     pub wishes: Wishes,
-    /// What may be sent.
+    /// The requests that may be sent.
     pub allowed: Allowed,
     /// The last look at Zoho.
     pub look: Look,

@@ -1,4 +1,4 @@
-//! What becomes of files, and generations over a simulated engine.
+//! The fate of files, and generations over a simulated engine.
 
 use std::sync::Arc;
 

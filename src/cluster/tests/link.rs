@@ -20,7 +20,7 @@ pub(super) type Which = fn(&Change) -> bool;
 /// Whoever breaks a guard in a test puts this between a member and the engine.
 pub(super) type Bend = Arc<dyn Fn(&mut Vec<Guard>, &[Change]) + Send + Sync>;
 
-/// What a link does to a request.
+/// The fate of a request on a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Weather {
     #[default]

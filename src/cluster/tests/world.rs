@@ -25,7 +25,7 @@ pub(super) struct World {
     /// Since when each account has nobody who may write.
     bare: BTreeMap<AccountName, Duration>,
     epochs: Arc<Mutex<Epochs>>,
-    /// What the judge found.
+    /// The findings of the judge.
     pub(super) broken: Vec<String>,
 }
 
@@ -207,7 +207,7 @@ impl World {
         self.nodes.iter().filter(|(_, it)| may(it)).map(|(node, _)| *node).collect()
     }
 
-    /// What each node may write, of all accounts.
+    /// The accounts that each node may write.
     pub(super) fn shares(&self) -> BTreeMap<AccountName, &'static str> {
         let accounts = self.accounts();
         let of = |name: AccountName| Some((name.clone(), *self.writers(&name).first()?));
@@ -271,7 +271,7 @@ impl Drop for World {
     }
 }
 
-/// What the daemon does with its assignments: a fenced commit for each account now and then, and a
+/// The daemon's use of its assignments: a fenced commit for each account now and then, and a
 /// pass that has to end before it lets go.
 async fn daemon(
     mut links: NodeLinks,

@@ -186,7 +186,7 @@ impl Scheduler {
     }
 }
 
-/// What is secret of an account in the engine is sealed by its credentials. Nothing happens where
+/// The secret part of an account in the engine is sealed by its credentials. Nothing happens where
 /// accounts live in a database.
 pub(super) async fn reseal(store: &Store, former: &Fleet, fleet: &Fleet) {
     for (name, subject) in &fleet.subjects {

@@ -54,7 +54,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// What a selection is about.
+    /// The keys that a selection is about.
     pub(super) fn of(selection: &Selection) -> Range {
         match selection {
             Selection::Key(key) => Range { is_without_values: false, ..Range::key(key) },
@@ -141,7 +141,7 @@ pub(super) fn login(user: &str, password: &Secret) -> Vec<u8> {
     json!({ "name": user, "password": password.expose() }).to_string().into_bytes()
 }
 
-/// What etcd says in an error: `error` before 3.5, `message` since.
+/// etcd's words in an error: `error` before 3.5, `message` since.
 pub(super) fn said(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Refusal {

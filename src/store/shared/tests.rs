@@ -30,7 +30,7 @@ use crate::model::token::TokenState;
 use crate::store::recoveries::{Reading, RowsKept};
 use crate::testing::{self, acme, hours, id, minutes, record, spec};
 
-/// What becomes of a commit on its way.
+/// The fate of a commit on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// It never arrives.
@@ -39,7 +39,7 @@ enum Fate {
     LostAfter,
     /// It stands still on the way, for [`Wire::deliver`].
     Late,
-    /// What stood still arrives just before it.
+    /// All that stood still arrives just before it.
     AfterTheLate,
     /// The engine is full.
     Full,
@@ -63,7 +63,7 @@ impl Wire {
         self.fates.lock().unwrap().extend(fates);
     }
 
-    /// What stood still on the way arrives. Returns whether any of it was applied.
+    /// All that stood still on the way arrives. Returns whether any of it was applied.
     async fn deliver(&self) -> bool {
         let late = std::mem::take(&mut *self.late.lock().unwrap());
         let mut applied = false;
@@ -224,7 +224,7 @@ fn everything(store: &Store) -> Everything {
     store.account_trees().into_iter().map(of).collect()
 }
 
-/// What another machine finds that takes the account.
+/// The findings of another machine that takes the account.
 async fn found_by_another(wire: &Arc<Wire>) -> Store {
     owner(wire, "another").await
 }
@@ -486,8 +486,8 @@ async fn neighbours_with_names_that_begin_alike_are_kept_apart() {
     assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(1)]);
 }
 
-/// What one transaction does not hold is divided in the order of the promises, and the state, which
-/// says up to where ledgers are certain, comes with the last part.
+/// Whatever one transaction does not hold is divided in the order of the promises, and the state,
+/// which says up to where ledgers are certain, comes with the last part.
 #[tokio::test]
 async fn what_is_divided_leaves_ledgers_before_records_and_both_before_the_state() {
     let wire = wire();
@@ -683,7 +683,7 @@ async fn an_account_at_rest_is_read_and_written_as_one_that_is_awake() {
     rests();
     store.write_records(&acme(), &[(id(2), None)].into()).await.unwrap();
     rests();
-    // What is not written yet goes through a rest, and so does what the engine did not take.
+    // All that is not written yet goes through a rest, and so does what the engine did not take.
     wire.next(&[Fate::Full]);
     store.set_channels(&acme(), &[], &records([4])).unwrap();
     rests();
@@ -757,7 +757,8 @@ proptest::proptest! {
 async fn play(acts: &[(u8, i64, u8)]) {
     let wire = wire();
     let mut store = owner(&wire, "m").await;
-    // What the engine may hold: what was committed last, and what was sent since and not answered.
+    // The states that the engine may hold: what was committed last, and what was sent since and not
+    // answered.
     let mut candidates = vec![everything(&store)];
     for (turn, (act, number, fate)) in acts.iter().enumerate() {
         let fates = [Fate::LostBefore, Fate::LostAfter, Fate::Late, Fate::AfterTheLate, Fate::Full];

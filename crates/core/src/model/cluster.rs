@@ -15,7 +15,7 @@ pub struct ClusterSettings {
     pub node: Option<String>,
     /// The number of this config: a higher one is newer.
     pub serial: Option<u64>,
-    /// What is done while the engine cannot be reached.
+    /// The conduct while the engine cannot be reached.
     pub without_engine: WithoutEngine,
 }
 
@@ -28,7 +28,7 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// What is done while the engine cannot be reached.
+/// The conduct while the engine cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WithoutEngine {
     /// A channel in its emergency is enabled all the same.
@@ -38,7 +38,7 @@ pub enum WithoutEngine {
     Stop,
 }
 
-/// What this process may send to Zoho that changes something.
+/// The requests that this process may send to Zoho and that change something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Allowed {
     /// Everything: it owns the account, or is alone with it.
@@ -52,7 +52,7 @@ pub enum Allowed {
 }
 
 impl WithoutEngine {
-    /// What an owner may send while nobody says that it is one.
+    /// The requests that an owner may send while nobody says that it is one.
     pub fn allows(self) -> Allowed {
         match self {
             WithoutEngine::Emergency => Allowed::Emergencies,

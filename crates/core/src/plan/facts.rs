@@ -28,7 +28,7 @@ pub struct Facts<'a> {
     pub state: &'a AccountState,
     /// The wishes of people.
     pub wishes: &'a Wishes,
-    /// What may be sent.
+    /// The requests that may be sent.
     pub allowed: Allowed,
     /// The result of the look.
     pub look: &'a Look,
