@@ -174,8 +174,8 @@ fn panel(place: usize, title: &str, axis: &str, lines: &[Line]) -> String {
     }
     let (middle, below) = (left + (WIDTH + MARGIN) / 2.0, bottom + 30.0);
     add(format!("<text x=\"{middle:.1}\" y=\"{below:.1}\" text-anchor=\"middle\">{axis}</text>"));
-    for (Line { name, points }, colour) in lines.iter().zip(COLOURS) {
-        let mut spots = points
+    for (number, (Line { name, points }, colour)) in lines.iter().zip(COLOURS).enumerate() {
+        let spots = points
             .iter()
             .map(|point| (scale_x.at(point.size), scale_y.at(value(point)), point.values[place]));
         let line: Vec<String> = spots.clone().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
@@ -188,13 +188,10 @@ fn panel(place: usize, title: &str, axis: &str, lines: &[Line]) -> String {
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"><title>{value:.3}</title></circle>"
             ));
         }
-        if let Some((x, y, _)) = spots.next_back() {
-            add(format!(
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>",
-                x - 6.0,
-                y - 6.0
-            ));
-        }
+        let (x, y) = (left + WIDTH - 108.0 + 44.0 * number as f64, top + 18.0);
+        add(format!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>"
+        ));
     }
     text
 }
@@ -235,7 +232,7 @@ const PANELS: [&str; 4] = [
 const STARTS: [&str; 4] = [
     "cold start, in seconds",
     "restart, in seconds",
-    "cold start, in times the baseline",
+    "cold start, times the baseline",
     "most memory, in MB",
 ];
 /// Near, farther, far.
