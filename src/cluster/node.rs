@@ -35,7 +35,7 @@
 //!
 //! Times are those of [`Clock::boot`], which goes on while a machine sleeps.
 //!
-//! The decisions are in [`super::machine`]; here is what waits. Each request is a task of its own,
+//! The decisions are in `machine`; here is what waits. Each request is a task of its own,
 //! so that none holds up a beat.
 
 use std::collections::BTreeSet;

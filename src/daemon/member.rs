@@ -4,7 +4,7 @@
 //! three tasks beside them:
 //!
 //! - *member* beats in the engine, and says which accounts are ours ([`crate::cluster::node`]);
-//! - *sharing* takes them and lets them go ([`super::sharing`]);
+//! - *sharing* takes them and lets them go (`sharing`);
 //! - *cluster* tells the member what is declared, whenever the fleet changes, and the scheduler how
 //!   the cluster looks.
 //!
