@@ -6,7 +6,7 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::super::lookups::Lookups;
-use super::super::overview::Overview;
+use super::super::overview::{ClusterState, Overview};
 use super::super::testing::{
     TURNING, change, change_channel, converged, hold, hours, lose, minutes, rejected, remembering,
 };
@@ -182,6 +182,19 @@ fn many_warnings_of_the_config_do_not_push_the_fleet_away() {
     assert!(shown.contains("config: warning 3") && !shown.contains("config: warning 4"), "{page}");
     assert!(folded.contains("6 more") && folded.contains("config: warning 9"), "{page}");
     is_sound(&page);
+}
+
+#[test]
+fn a_machine_that_serves_a_part_speaks_of_its_part() {
+    let heading = |elsewhere| {
+        let mut overview = converged(1);
+        overview.cluster = Some(ClusterState::joining());
+        overview.elsewhere = elsewhere;
+        let page = front(&overview, "");
+        page.split("<h1>").nth(1).unwrap().split(" until").next().unwrap().to_owned()
+    };
+    assert_eq!(heading(0), "everything is covered");
+    assert_eq!(heading(3), "everything that this machine serves is covered");
 }
 
 #[test]
