@@ -47,28 +47,15 @@ fn main() -> ExitCode {
         return machines(&args);
     }
     let length = Duration::from_secs(args.days * 24 * 3600);
-    let next = AtomicU64::new(args.first);
-    let ends = args.first + args.seeds;
-    let (sender, runs) = mpsc::channel();
     let mut total: BTreeMap<String, u64> = BTreeMap::new();
     let mut orgs: BTreeMap<String, u64> = BTreeMap::new();
     let mut records: BTreeMap<String, u64> = BTreeMap::new();
     let (mut played, mut violations, mut calls) = (0_u64, 0_u64, 0_u64);
     let mut out = std::io::stdout();
-    std::thread::scope(|scope| {
-        for _ in 0..args.jobs.max(1) {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= ends || sender.send(simulation::play(seed, length)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for run in runs {
+    each(
+        &args,
+        |seed| simulation::play(seed, length),
+        |run| {
             played += 1;
             calls += run.calls;
             for product in run.products {
@@ -97,8 +84,8 @@ fn main() -> ExitCode {
                     format!("cargo run --release --example soak -- --seeds 1 --first {}", run.seed);
                 say(&mut out, &format!("  again: {command} --days {}", args.days));
             }
-        }
-    });
+        },
+    );
     say(
         &mut out,
         &format!(
@@ -122,37 +109,45 @@ fn main() -> ExitCode {
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Plays seeds of several machines.
-fn machines(args: &Args) -> ExitCode {
+/// Plays the seeds on as many threads as are asked for, and takes each run as it ends.
+fn each<T: Send>(args: &Args, play: impl Fn(u64) -> T + Sync, take: impl FnMut(T)) {
     let next = AtomicU64::new(args.first);
     let ends = args.first + args.seeds;
     let (sender, runs) = mpsc::channel();
-    let mut out = std::io::stdout();
-    let mut total: BTreeMap<String, u64> = BTreeMap::new();
-    let (mut played, mut broken) = (0_u64, 0_u64);
-    let mut longest = Duration::ZERO;
     std::thread::scope(|scope| {
         for _ in 0..args.jobs.max(1) {
-            let (sender, next) = (sender.clone(), &next);
+            let (sender, next, play) = (sender.clone(), &next, &play);
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let is_over = seed >= ends;
-                    if is_over || sender.send(play::play(seed, play::LENGTH)).is_err() {
+                    if seed >= ends || sender.send(play(seed)).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(sender);
-        for run in runs {
+        runs.into_iter().for_each(take);
+    });
+}
+
+/// Plays seeds of several machines.
+fn machines(args: &Args) -> ExitCode {
+    let mut out = std::io::stdout();
+    let mut total: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut played, mut broken) = (0_u64, 0_u64);
+    let mut longest = Duration::ZERO;
+    each(
+        args,
+        |seed| play::play(seed, play::LENGTH),
+        |run| {
             played += 1;
             longest = longest.max(run.longest);
             for (what, count) in run.counts {
                 *total.entry(what).or_default() += count;
             }
             if run.violations.is_empty() {
-                continue;
+                return;
             }
             broken += 1;
             for violation in &run.violations {
@@ -163,8 +158,8 @@ fn machines(args: &Args) -> ExitCode {
             run.log.iter().skip(skipped).for_each(|line| say(&mut out, &format!("  {line}")));
             let command = "cargo run --release --example soak -- --machines --seeds 1 --first";
             say(&mut out, &format!("  again: {command} {}", run.seed));
-        }
-    });
+        },
+    );
     let hours = play::LENGTH.as_secs() / 3600;
     say(
         &mut out,
