@@ -4,9 +4,8 @@
 //! process, over loopback HTTP. One after the other: a cold start, a while of idleness, a restart
 //! with a full store, days of steady state on a clock at a pace, with `--backfill` a recovery of so
 //! many records, an edit of a tenth of the channels, and an outage of ten hours. It says of each
-//! phase how long it took, the daemon's CPU
-//! and memory, its calls beside the fewest that could do, how late renewals were, and what went to
-//! the disk.
+//! phase how long it took, the daemon's CPU and memory, its calls beside the fewest that could do,
+//! how late renewals were, and what went to the disk.
 //!
 //! The *raw baseline* is this program again, as a process that sends the very requests that the
 //! daemon sent, all accounts at once, to a fresh simulator, and does nothing else with the
@@ -16,7 +15,8 @@
 //! The parts: [`world`] is the simulator, its clock and the config; [`daemon`] is the binary;
 //! [`process`] reads what a process took; [`script`] is the log of requests; [`baseline`] sends it
 //! again; [`phases`] is the order of things; [`nodes`] is several daemons over an etcd;
-//! [`figures`] is the result; [`plot`] draws a sweep. The method and the targets are in `docs/performance.md`.
+//! [`figures`] is the result; [`plot`] draws a sweep. The method and the targets are in
+//! `docs/performance.md`.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 

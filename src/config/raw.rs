@@ -224,8 +224,8 @@ pub(super) struct Cluster {
     /// that is newer.
     #[schemars(with = "Option<u64>", extend("examples" = [42], "minimum" = 0))]
     pub(super) serial: Given<i64>,
-    /// What is done while etcd cannot be reached: "emergency" enables a channel that would lapse,
-    /// "stop" writes nothing at Zoho. Without it, "emergency".
+    /// While etcd cannot be reached, "emergency" enables a channel that would lapse, "stop" writes
+    /// nothing at Zoho. Without it, "emergency".
     #[schemars(with = "Option<String>", extend("enum" = WithoutEngine::ALL.map(WithoutEngine::as_str)))]
     pub(super) without_engine: Given<WithoutEngine>,
 }

@@ -317,7 +317,7 @@ pub(super) fn removed(text: &str) -> Result<Removed, Mistake> {
     })
 }
 
-/// What is done while the engine of a cluster cannot be reached.
+/// The conduct while the engine of a cluster cannot be reached.
 pub(super) fn without_engine(text: &str) -> Result<WithoutEngine, Mistake> {
     let found = WithoutEngine::ALL.into_iter().find(|way| way.as_str() == text);
     found.ok_or_else(|| {

@@ -160,7 +160,7 @@ fn hear_writes(world: &World) -> Writes {
     heard
 }
 
-/// Of thirty channels three are pointed elsewhere, and one has an hour to live, a moment before
+/// Three of thirty channels are pointed elsewhere, and one has an hour to live, a moment before
 /// all of them are due. Zoho is a quarter of a second away.
 #[tokio::test(start_paused = true)]
 async fn an_emergency_is_in_the_first_write_after_a_look_and_rides_along_in_later_ones() {

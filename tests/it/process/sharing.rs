@@ -1,7 +1,7 @@
 //! Daemons that share accounts over a real etcd: one fails, and the others serve its accounts.
 //!
-//! `cargo test` plays most kinds of trials once, all at the same time, each at a site of its own. More
-//! are played when the environment says so, and the figures are printed:
+//! `cargo test` plays most kinds of trials once, all at the same time, each at a site of its own.
+//! More are played when the environment says so, and the figures are printed:
 //!
 //! ```sh
 //! CHANNELKEEPER_SITES=10 CHANNELKEEPER_TRIALS=kill=10,freeze=10,random=200 \
@@ -63,7 +63,8 @@ fn played(program: &Path, share: &[Kind], seed: u64) -> (Outcomes, bool) {
     let mut rng = Rng::new(seed);
     let mut trials = Trials::at(Site::new(program, NODES, machines), &mut rng);
     let is_whole = share.iter().all(|kind| {
-        // What failed is printed where it stands; what was heard until then is judged all the same.
+        // A failure is printed where it stands; all that was heard until then is judged all the
+        // same.
         catch_unwind(AssertUnwindSafe(|| trials.play(*kind))).is_ok()
     });
     (trials.judged(), is_whole)

@@ -202,7 +202,7 @@ impl Judge {
     }
 }
 
-/// What the engine applies.
+/// The commits that the engine applies.
 impl Judge {
     pub fn applied(&mut self, applied: &Applied) {
         for change in &applied.changes {
@@ -295,7 +295,7 @@ impl Judge {
     }
 }
 
-/// What Zoho answers.
+/// Zoho's answers.
 impl Judge {
     pub fn heard(&mut self, heard: &Heard<'_>) {
         let Some(caller) = self.current.take() else { return };

@@ -36,11 +36,11 @@ pub struct Run {
     pub seed: u64,
     /// The laws that were broken, in words.
     pub violations: Vec<String>,
-    /// What happened, by kind.
+    /// The troubles that happened, by kind.
     pub counts: BTreeMap<String, u64>,
     /// The longest time without an owner that nothing excused.
     pub longest: Duration,
-    /// What happened, one line each.
+    /// The troubles that happened, one line each.
     pub log: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ struct Play {
     rng: Rng,
     sites: Sites,
     service: Service,
-    /// What ends, and when.
+    /// The troubles that end, and when.
     ends: Vec<(Duration, End)>,
     kept: Option<Kept>,
     /// How many troubles of each kind go on.

@@ -1,4 +1,4 @@
-//! Whether each account is served, by one machine, and its channels are as declared.
+//! The service of each account: by one machine, with its channels as declared.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use channelkeeper::model::channel::{AccountName, ChannelId};
 use super::Sites;
 use super::judge::{Unmended, at};
 
-/// What the world is like, beside its machines.
+/// The state of the world, beside its machines.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
     pub engine_is_well: bool,
@@ -46,7 +46,7 @@ struct Shown {
     excuse: Option<Excuse>,
 }
 
-/// Why a channel may be as it is.
+/// The reason why a channel may be as it is.
 #[derive(Clone, Copy)]
 struct Excuse {
     since: Duration,
@@ -172,7 +172,7 @@ impl Service {
         }
     }
 
-    /// What a late call did is mended soon.
+    /// The effect of a late call is mended soon.
     fn look_at_late_calls(&self, sites: &Sites, now: Duration) {
         let open = std::mem::take(&mut sites.judge().unmended);
         for mut late in open {
@@ -231,10 +231,10 @@ fn is_there(sites: &Sites, (account, id): &(String, ChannelId)) -> bool {
 }
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// What is promised.
+/// The promise.
 const TAKEOVER_MAX: Duration = Duration::from_secs(15);
 const MENDED_WITHIN: Duration = Duration::from_secs(45);
-/// What failed at Zoho is tried again after a quarter of an hour at the latest.
+/// A step that failed at Zoho is tried again after a quarter of an hour at the latest.
 const TRIED_AGAIN: Duration = Duration::from_secs(16 * 60);
 /// A takeover with its looks, and a pass.
 pub const JUST_DECLARED: Duration = Duration::from_secs(180);

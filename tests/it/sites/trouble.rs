@@ -1,4 +1,4 @@
-//! What befalls machines, from a seed.
+//! The troubles of machines, from a seed.
 
 use std::time::Duration;
 

@@ -136,7 +136,7 @@ pub(super) struct Excused {
     pub(super) to: Timestamp,
 }
 
-/// What the judge found.
+/// The findings of the judge.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) doubles: Vec<String>,
@@ -149,7 +149,7 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    /// Of everything that was heard. `names` are the nodes.
+    /// The verdict on everything that was heard. `names` are the nodes.
     pub(super) fn of(
         calls: &[Call],
         owners: &Owners,

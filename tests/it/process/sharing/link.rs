@@ -24,14 +24,14 @@ pub(super) struct Link {
     gate: Gate,
 }
 
-/// What stands in the way of one node.
+/// The proxy on the way of one node.
 #[derive(Clone)]
 pub(super) struct Gate {
     is_still: watch::Sender<bool>,
     trap: Arc<Mutex<Option<Trap>>>,
     /// The process whose way it is.
     pid: Arc<Mutex<Option<Pid>>>,
-    /// What a request says as its host, and what is put in its place.
+    /// The host that a request names, and the one that is put in its place.
     host: Option<(String, String)>,
 }
 

@@ -237,7 +237,7 @@ impl Site {
     }
 }
 
-/// What befalls a node.
+/// The troubles of a node.
 impl Site {
     pub(super) fn start(&mut self, node: usize) {
         let daemon = Daemon::spawn(&self.nodes[node].place);
@@ -310,7 +310,7 @@ impl Site {
         }
     }
 
-    /// What was held on the way to Zoho arrives there.
+    /// The request that was held on the way to Zoho arrives there.
     pub(super) fn let_arrive(&self, node: usize) -> Timestamp {
         let from = self.now();
         self.to_zoho.gates[node].go_on();
@@ -339,12 +339,12 @@ impl Site {
         self.etcd.endpoints().iter().position(leads).unwrap()
     }
 
-    /// What all nodes said last.
+    /// The last words of all nodes.
     pub(super) fn told(&self) -> String {
         self.nodes.iter().map(Node::tail).collect()
     }
 
-    /// What a node said so far.
+    /// The words of a node so far.
     pub(super) fn log(&mut self, node: usize) -> &[String] {
         let daemon = self.nodes[node].daemon.as_mut().unwrap();
         daemon.read_on();
@@ -451,7 +451,7 @@ const FOREIGN: i64 = 900;
 const THEIRS: &str = "https://other.example.com/";
 /// Lines of the log that are printed when something fails.
 const TOLD_MAX: usize = 100;
-/// Of a life of five minutes.
+/// A part of a life of five minutes.
 const LEFT: Duration = Duration::from_secs(100);
 const OFTEN: Duration = Duration::from_millis(100);
 /// Long enough for a loaded machine; only what fails waits this long.

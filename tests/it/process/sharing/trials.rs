@@ -1,4 +1,4 @@
-//! What befalls a site, one thing after the other, and what came of it.
+//! The troubles of a site, one after the other, and what came of each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Random,
 }
 
-/// What came of it.
+/// The outcome of all of them.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     /// How long it took until the accounts were served again, by what befell their node.
@@ -89,7 +89,7 @@ impl<'a> Trials<'a> {
         self.outcomes.rounds += 1;
     }
 
-    /// What is found at the end.
+    /// The verdict at the end.
     #[expect(clippy::print_stdout, reason = "the figures say nothing of what led to them")]
     pub(super) fn judged(mut self) -> Outcomes {
         let verdict = self.site.verdict();
