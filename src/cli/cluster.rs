@@ -1,4 +1,5 @@
-//! `cluster`: the machines that share the accounts, and which of them serves none.
+//! `cluster`: the machines that share the accounts, which of them serves none, and the way from one
+//! machine to many and back.
 
 use std::io::Write;
 
@@ -10,10 +11,13 @@ use crate::daemon::machines::{EvictRequest, MachinesRequest};
 
 use super::{Common, Exit, connect};
 
-/// Show the machines that share the accounts, or put one out.
+mod moving;
+
+/// Show the machines that share the accounts, and more about them.
 ///
-/// The daemon on this machine answers: machines share accounts only while it runs, with [cluster]
-/// in its config.
+/// The daemon on this machine answers `status` and `evict`: machines share accounts only while it
+/// runs, with [cluster] in its config. `import` and `export` want no daemon to run: they bring the
+/// accounts of one machine to where several share them, and back.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub(super) struct ClusterArgs {
@@ -25,6 +29,8 @@ pub(super) struct ClusterArgs {
 enum ClusterAction {
     Status(StatusArgs),
     Evict(EvictArgs),
+    Import(moving::ImportArgs),
+    Export(moving::ExportArgs),
 }
 
 /// Show each machine, what it serves and when it last beat, and how the engine does.
@@ -59,16 +65,11 @@ pub(super) async fn run(
     common: &Common,
     stdout: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
-    let Some(daemon) = connect::daemon(common).await? else {
-        bail!(
-            "no daemon is running in {}, so this machine shares nothing; start it, or ask another \
-             machine",
-            connect::state_dir(common).display()
-        );
-    };
     match args.action {
+        ClusterAction::Import(args) => moving::import(args, common, stdout).await,
+        ClusterAction::Export(args) => moving::export(args, common, stdout).await,
         ClusterAction::Status(StatusArgs {}) => {
-            let machines = daemon.ask(MachinesRequest {}).await?;
+            let machines = daemon(common).await?.ask(MachinesRequest {}).await?;
             if common.json {
                 writeln!(stdout, "{}", serde_json::to_string_pretty(&machines)?)?;
             } else {
@@ -79,7 +80,7 @@ pub(super) async fn run(
             Ok(if is_well { Exit::Done } else { Exit::Failed })
         }
         ClusterAction::Evict(EvictArgs { node, undo }) => {
-            let evicted = daemon.ask(EvictRequest { node, undo }).await?;
+            let evicted = daemon(common).await?.ask(EvictRequest { node, undo }).await?;
             if common.json {
                 writeln!(stdout, "{}", serde_json::to_string_pretty(&evicted)?)?;
             } else {
@@ -90,10 +91,23 @@ pub(super) async fn run(
     }
 }
 
+/// The daemon on this machine.
+async fn daemon(common: &Common) -> anyhow::Result<connect::Daemon> {
+    let Some(daemon) = connect::daemon(common).await? else {
+        bail!(
+            "no daemon is running in {}, so this machine shares nothing; start it, or ask another \
+             machine",
+            connect::state_dir(common).display()
+        );
+    };
+    Ok(daemon)
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   channelkeeper cluster status
   channelkeeper cluster evict host-2
+  channelkeeper cluster import --dry-run
 
 Exit codes: 0 done; 1 failed, or something is amiss.";
 const STATUS_AFTER_HELP: &str = "\

@@ -249,7 +249,11 @@ fn cache_dir() -> Option<PathBuf> {
     set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))
 }
 
-fn open(state_dir: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
+/// Opens the store in this state directory, and says what was done for it.
+///
+/// # Errors
+/// When it cannot be opened, as when a daemon has it.
+pub(crate) fn open(state_dir: &Path, clock: &dyn Clock) -> anyhow::Result<Store> {
     let Opened { store, moved_aside, migrated, tightened } = Store::open(state_dir, clock.now())?;
     if let Some(mode) = tightened {
         complain(&format!(

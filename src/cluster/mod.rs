@@ -10,6 +10,7 @@
 //! - [`generations`]: the config that is in force in the whole cluster;
 //! - [`charge`]: what is owned: an account, or the work of the whole fleet;
 //! - `assign`: who is to own what;
+//! - `living`: who lives, as whoever is no member sees it;
 //! - `members`: who is there, and who may be evicted;
 //! - `pulse`: our own beats, and until when we may write;
 //! - `claims`: who owns what, and what may be claimed;
@@ -22,6 +23,7 @@ pub mod charge;
 mod claims;
 pub mod generations;
 pub mod keys;
+mod living;
 mod machine;
 mod members;
 pub mod node;
@@ -32,6 +34,7 @@ pub mod view;
 
 pub use charge::Charge;
 pub use keys::{Fence, Keys, MemberId, Out};
+pub use living::living;
 pub use node::{Declared, Node, NodeLinks, NodeSetup};
 pub use pulse::Rhythm;
 pub use view::{Assignment, ClusterView, Released, Standing};

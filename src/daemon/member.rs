@@ -151,6 +151,11 @@ pub fn shared(store: Store, engine: Arc<dyn Engine>, cluster: &str) -> Store {
     store.shared(engine, Keys::new(cluster).prefix())
 }
 
+/// The name of the engine's data that is noted in this file for a cluster of this name.
+pub fn noted(notes: PathBuf, cluster: &str) -> Option<String> {
+    Notes::read(notes, cluster).incarnation
+}
+
 /// Everything that is declared. What cannot be worked on here is another machine's to serve.
 fn declared_by(fleet: &Fleet, generation: u64) -> Declared {
     let unfit = fleet.unusable.keys().cloned().collect();

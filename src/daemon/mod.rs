@@ -15,6 +15,7 @@
 //! - `recoveries` and `recover`: what can be asked for about that, answered and done;
 //! - [`requests`], [`actions`] and `views`: what can be asked for, what is done, what is answered;
 //! - [`machines`]: the machines that share the accounts, shown and put out;
+//! - [`moving`]: accounts from the store on this machine into the engine, and back;
 //! - `choose`: which accounts and channels a request means by their names;
 //! - [`desk`]: where it is answered, with or without a running daemon;
 //! - `status_file`: how everything is, where another host can fetch it;
@@ -52,6 +53,7 @@ pub mod hooks;
 pub(crate) mod inherited;
 pub mod machines;
 pub mod member;
+pub mod moving;
 pub(crate) mod notify;
 mod queue;
 pub(crate) mod recover;

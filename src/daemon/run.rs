@@ -231,16 +231,26 @@ fn share(
     state_dir: &Path,
     clock: &Arc<dyn Clock>,
 ) -> Result<Option<Joined>, RunError> {
-    let Some(cluster) = &settings.cluster else { return Ok(None) };
-    let login = cluster.login.clone().map(|Login { user, password }| (user, password));
-    let (endpoints, ca_file) = (&cluster.engine, settings.ca_file.as_deref());
-    let etcd = Etcd::new(EtcdSettings { endpoints, login, ca_file }, clock.clone())?;
-    let engine: Arc<dyn Engine> = Arc::new(etcd);
+    let Some((cluster, engine)) = settings.cluster.as_ref().zip(engine(settings, clock)?) else {
+        return Ok(None);
+    };
     let (name, node) = (cluster.name.clone(), cluster.node.clone());
     let (without_engine, notes) = (cluster.without_engine, state_dir.join(NOTES));
     let joining = Joining { cluster: name.clone(), node, without_engine, notes };
     let member = Member::new(joining, engine.clone(), clock.clone())?;
     Ok(Some(Joined { engine, cluster: name, member }))
+}
+
+/// The engine that the settings name.
+pub(crate) fn engine(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn Engine>>, SetupError> {
+    let Some(cluster) = &settings.cluster else { return Ok(None) };
+    let login = cluster.login.clone().map(|Login { user, password }| (user, password));
+    let (endpoints, ca_file) = (&cluster.engine, settings.ca_file.as_deref());
+    let etcd = Etcd::new(EtcdSettings { endpoints, login, ca_file }, clock.clone())?;
+    Ok(Some(Arc::new(etcd)))
 }
 
 /// Opens the store of a daemon, and says where a database that could not be used went.
@@ -418,6 +428,6 @@ fn aborted() -> Result<(), RunError> {
 }
 
 /// The file in the state directory that names the data of the cluster which this machine joined.
-const NOTES: &str = "cluster";
+pub(crate) const NOTES: &str = "cluster";
 /// From one look over all channels for systemd's sake to the next.
 const BREATH: Duration = Duration::from_secs(1);

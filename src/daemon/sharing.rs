@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::cluster::view::{Assignment, Released};
 use crate::cluster::{Charge, Fence, NodeLinks};
 use crate::model::channel::AccountName;
-use crate::store::{Sealer, Store, StoreError, Taken};
+use crate::store::{Contents, Sealer, Store, StoreError, Taken};
 
 use super::fleet::Fleet;
 use super::scheduler::{Going, Links, Message, chain};
@@ -332,8 +332,9 @@ async fn take(
         debug!(account = %name, "the account's token was sealed by other credentials");
     }
     if is_new {
-        let entries = store.bring_along(name).await?;
-        info!(account = %name, entries, "no machine has served this account before");
+        let brought = store.bring_along(name).await?;
+        let Contents { channels, entries, .. } = brought;
+        info!(account = %name, channels, entries, "no machine has served this account before");
     }
     Ok(())
 }

@@ -95,7 +95,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `meta/schema` | the layout's number |
-//! | `accounts/ACCOUNT` | which commit wrote it, and the account's state; each commit writes it |
+//! | `accounts/ACCOUNT` | which commit wrote it, and the account's state; each commit writes it. An account of which parts are there and others on their way is said to arrive |
 //! | `tokens/ACCOUNT` | the account's token, sealed: see `sealer` |
 //! | `TREE/ACCOUNT/PAGE` | entries of another tree, deflated: see `pages` |
 //!
@@ -141,5 +141,5 @@ pub use migrate::Migrated;
 pub use open::{OpenError, Opened, SCHEMA};
 pub use pending_states::HELD_MAX;
 pub use sealer::Sealer;
-pub use shared::{LAYOUT, Taken};
+pub use shared::{Compared, Contents, LAYOUT, Taken};
 pub use tree::{BATCH_MAX, Gate, StoreError};

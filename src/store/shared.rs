@@ -41,10 +41,15 @@ use super::pages::{self, Pages};
 use super::sealer::Sealer;
 use super::tree::{StoreError, Tree, TreeEntries};
 
+mod crossing;
+
+pub use crossing::{Compared, Contents};
+
 /// The findings about an account that was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// True when the engine had nothing of it.
+    /// True when the engine had nothing of it, or parts of it that somebody did not bring along to
+    /// the end.
     pub is_new: bool,
     /// True when there was a token that these credentials do not open.
     pub is_token_lost: bool,
@@ -81,6 +86,8 @@ struct Written {
     state: Option<Vec<u8>>,
     /// By the place of a tree among the [paged](Store::paged_trees) ones.
     pages: Vec<Pages>,
+    /// False when there is a token that the sealer does not open.
+    opens_tokens: bool,
     /// The parts that the engine does not have as they are here.
     unwritten: BTreeSet<Part>,
     doubt: Option<Doubt>,
@@ -223,29 +230,6 @@ impl Store {
         hold.is_some_and(|hold| hold.is_behind.load(Ordering::SeqCst))
     }
 
-    /// Writes into the engine what the database on this machine has of an account, where the engine
-    /// has nothing of it yet: a daemon that was alone becomes one of several. Returns how many
-    /// entries that are. The database keeps them as they were.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn bring_along(&self, account: &AccountName) -> Result<usize, StoreError> {
-        let Some(shared) = &self.shared else { return Ok(0) };
-        let trees = self.account_trees();
-        if trees.iter().any(|tree| tree.has_of(account)) {
-            return Ok(0);
-        }
-        let mut brought = 0;
-        for (tree, former) in trees.into_iter().zip(&shared.former) {
-            let entries = former.entries_of(account)?;
-            brought += entries.len();
-            let set = entries.into_iter().map(|(key, value)| (key, Some(value)));
-            tree.put(&set.collect::<Vec<_>>())?;
-        }
-        self.commit(account).await?;
-        Ok(brought)
-    }
-
     /// Seals what is secret of an account by other credentials, from its next commit on.
     ///
     /// # Errors
@@ -326,7 +310,12 @@ impl Store {
             }
             let is_last = left.peek().is_none();
             let state = if is_last { state.clone() } else { written.state.clone() };
-            written.send(shared, some, state, is_last).await?;
+            let step = match (is_last, reason) {
+                (true, _) => Step::Last,
+                (false, Reason::Arrival) => Step::Arrival,
+                (false, Reason::Change | Reason::Proof) => Step::Part,
+            };
+            written.send(shared, some, state, step).await?;
             if is_last {
                 return Ok(());
             }
@@ -389,15 +378,30 @@ impl Store {
         let sealed = found.get(&shared.key(TOKENS, account));
         let token = sealed.and_then(|entry| sealer.open(account, &entry.value));
         let taken = Taken {
-            is_new: found.state.is_none() && all.iter().all(TreeEntries::is_empty),
+            is_new: found
+                .state
+                .as_ref()
+                .map_or(all.iter().all(TreeEntries::is_empty), |it| it.arrives),
             is_token_lost: sealed.is_some() && token.is_none(),
         };
+        let opens_tokens = sealer.is_able() && !taken.is_token_lost;
         all.push(token.into_iter().map(|token| (own.clone(), token)).collect());
         let last = found.state.as_ref().map_or(Revision::default(), |value| value.modified);
         let (account, by, number) = (account.clone(), name_of_sender()?, 0);
         let (unwritten, doubt) = (BTreeSet::new(), None);
-        let written =
-            Written { account, fence, sealer, by, number, last, state, pages, unwritten, doubt };
+        let written = Written {
+            account,
+            fence,
+            sealer,
+            by,
+            number,
+            last,
+            state,
+            pages,
+            opens_tokens,
+            unwritten,
+            doubt,
+        };
         Ok((written, all, taken))
     }
 
@@ -465,6 +469,19 @@ pub(super) enum Reason {
     Change,
     /// The account has to be ours still.
     Proof,
+    /// Everything of it arrives, and counts once all of it is there.
+    Arrival,
+}
+
+/// One transaction of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Another one follows.
+    Part,
+    /// Another one follows, and until the last nothing of the account counts.
+    Arrival,
+    /// With the state.
+    Last,
 }
 
 /// The entries that were read of an account, by key.
@@ -478,6 +495,7 @@ struct StateFound {
     modified: Revision,
     commit: CommitId,
     state: Option<Vec<u8>>,
+    arrives: bool,
 }
 
 /// The value of `accounts/ACCOUNT`.
@@ -485,6 +503,9 @@ struct StateFound {
 struct StateValue {
     commit: CommitId,
     state: Option<serde_json::Value>,
+    /// True while parts of the account are there and others on their way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    arrives: bool,
 }
 
 /// Which commit wrote a value.
@@ -514,9 +535,10 @@ impl Found {
 impl StateFound {
     fn of(entry: &Entry) -> Result<StateFound, StoreError> {
         let bad = |error: serde_json::Error| damaged(ACCOUNTS, &entry.key, error.to_string());
-        let StateValue { commit, state } = serde_json::from_slice(&entry.value).map_err(bad)?;
+        let StateValue { commit, state, arrives } =
+            serde_json::from_slice(&entry.value).map_err(bad)?;
         let state = state.map(|state| serde_json::to_vec(&state)).transpose().map_err(bad)?;
-        Ok(StateFound { modified: entry.modified, commit, state })
+        Ok(StateFound { modified: entry.modified, commit, state, arrives })
     }
 }
 
@@ -643,7 +665,7 @@ impl Written {
     /// The number of our commit that landed, from `since` on; none when the last one is the one
     /// that was known.
     fn landed(&mut self, found: Found, since: u64) -> Result<Option<u64>, StoreError> {
-        let Some(StateFound { modified, commit, state }) = found.state else {
+        let Some(StateFound { modified, commit, state, arrives: _ }) = found.state else {
             return if self.last == Revision::default() { Ok(None) } else { Err(self.fenced()) };
         };
         if modified == self.last {
@@ -702,17 +724,17 @@ impl Written {
         shared: &Shared,
         some: Vec<(Part, Change)>,
         state: Option<Vec<u8>>,
-        is_last: bool,
+        step: Step,
     ) -> Result<(), StoreError> {
         let (mut parts, changes): (BTreeSet<Part>, Vec<Change>) = some.into_iter().unzip();
-        parts.extend(is_last.then_some(Part::State));
+        parts.extend((step == Step::Last).then_some(Part::State));
         loop {
             self.number += 1;
             let since = self.doubt.as_ref().map_or(self.number, |doubt| doubt.since);
             self.unwritten.retain(|part| !parts.contains(part));
             // From here on: whoever asked for this commit may go away while it is under way.
             self.doubt = Some(Doubt { since, parts: parts.clone(), state: state.clone() });
-            let (guards, changes) = self.transaction(shared, changes.clone(), &state)?;
+            let (guards, changes) = self.transaction(shared, changes.clone(), &state, step)?;
             match shared.engine.commit(guards, changes).await {
                 Ok(Committed::Done(revision)) => {
                     (self.last, self.state, self.doubt) = (revision, state, None);
@@ -742,13 +764,15 @@ impl Written {
         shared: &Shared,
         mut changes: Vec<Change>,
         state: &Option<Vec<u8>>,
+        step: Step,
     ) -> Result<(Vec<Guard>, Vec<Change>), StoreError> {
         let key = shared.key(ACCOUNTS, &self.account);
         let bad = |error: serde_json::Error| damaged(ACCOUNTS, &key, error.to_string());
         let parse = |state: &Vec<u8>| serde_json::from_slice(state);
         let state = state.as_ref().map(parse).transpose().map_err(bad)?;
         let commit = CommitId { by: self.by.clone(), number: self.number };
-        let value = serde_json::to_vec(&StateValue { commit, state }).map_err(bad)?;
+        let arrives = step == Step::Arrival;
+        let value = serde_json::to_vec(&StateValue { commit, state, arrives }).map_err(bad)?;
         changes.push(Change::Put(key.clone(), value));
         let mut guards = self.fence.clone();
         guards.push(Guard::ModifiedAt(key, self.last));

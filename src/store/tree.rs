@@ -274,14 +274,6 @@ impl Tree {
         place
     }
 
-    /// True when it holds an entry of this account in memory.
-    pub(super) fn has_of(&self, account: &AccountName) -> bool {
-        match &*self.place_of(account.as_str().as_bytes()) {
-            Place::Memory(memory) => entries_of(&memory.entries, account).next().is_some(),
-            Place::Disk(_) => false,
-        }
-    }
-
     /// The entries of an account, as they are.
     pub(super) fn entries_of(&self, account: &AccountName) -> Result<TreeEntries, StoreError> {
         let mut found = TreeEntries::new();

@@ -644,13 +644,135 @@ async fn a_daemon_that_was_alone_brings_its_accounts_along_where_the_engine_has_
     assert!(is_fenced(store.bring_along(&acme()).await));
     let fence = claim(&wire, &acme(), "one").await;
     assert!(store.take(&acme(), fence, sealer()).await.unwrap().is_new);
-    assert_eq!(store.bring_along(&acme()).await.unwrap(), 18);
+    let brought = store.bring_along(&acme()).await.unwrap();
+    assert_eq!((brought.channels, brought.ledgers, brought.entries), (3, 3, 18));
+    assert_eq!(brought.looked_from, Some(minutes(1)));
     let is_ours = |(key, _): &(Vec<u8>, serde_json::Value)| !key.starts_with(b"acme-2");
     let had = had.into_iter().map(|(name, all)| (name, all.into_iter().filter(is_ours).collect()));
     assert_eq!(everything(&found_by_another(&wire).await), had.collect::<Everything>());
     let fence = claim(&wire, &acme(), "one").await;
     assert!(!store.take(&acme(), fence, sealer()).await.unwrap().is_new);
-    assert_eq!(store.bring_along(&acme()).await.unwrap(), 0, "the engine has it by now");
+    assert!(store.compared(&acme()).await.unwrap().are_alike, "the engine has it by now");
+}
+
+/// A store with more of the account than one transaction holds, which has taken it.
+async fn with_many(wire: &Arc<Wire>) -> Store {
+    let alone = Store::temporary().unwrap();
+    fill(&alone).await;
+    alone.write_records(&acme(), &records(1..=13_000)).await.unwrap();
+    let store = alone.shared(wire.clone(), PREFIX);
+    let fence = claim(wire, &acme(), "one").await;
+    assert!(store.take(&acme(), fence, sealer()).await.unwrap().is_new);
+    store
+}
+
+#[tokio::test]
+async fn an_account_that_is_brought_along_in_parts_counts_once_all_of_them_are_there() {
+    let wire = wire();
+    let store = with_many(&wire).await;
+    wire.next(&[Fate::AfterTheLate, Fate::LostBefore]);
+    assert!(store.bring_along(&acme()).await.is_err());
+    let other = machine(&wire);
+    let fence = claim(&wire, &acme(), "other").await;
+    assert!(other.take(&acme(), fence.clone(), sealer()).await.unwrap().is_new, "a part is there");
+    assert!(is_fenced(store.bring_along(&acme()).await), "it was claimed by another");
+
+    let again = claim(&wire, &acme(), "one").await;
+    assert!(store.take(&acme(), again, sealer()).await.unwrap().is_new);
+    let brought = store.bring_along(&acme()).await.unwrap();
+    assert_eq!((brought.channels, brought.entries), (13_000, 13_015));
+    let found = found_by_another(&wire).await;
+    assert_eq!(found.ids(&acme()).unwrap().len(), 13_000);
+    assert_eq!(found.account_state(&acme()).unwrap(), looked(1));
+}
+
+#[tokio::test]
+async fn parts_that_arrived_are_replaced_by_what_its_owner_brings_along_if_it_is_nothing() {
+    let wire = wire();
+    let store = with_many(&wire).await;
+    wire.next(&[Fate::AfterTheLate, Fate::LostBefore]);
+    assert!(store.bring_along(&acme()).await.is_err());
+    let other = machine(&wire);
+    let fence = claim(&wire, &acme(), "other").await;
+    assert!(other.take(&acme(), fence, sealer()).await.unwrap().is_new);
+    assert_eq!(other.bring_along(&acme()).await.unwrap(), Contents::default());
+    let fence = claim(&wire, &acme(), "third").await;
+    let third = machine(&wire);
+    assert!(!third.take(&acme(), fence, sealer()).await.unwrap().is_new, "it is served");
+    assert_eq!(third.ids(&acme()).unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_an_engine_has_comes_back_into_the_database_in_the_place_of_what_is_older() {
+    let wire = wire();
+    let served = owner(&wire, "one").await;
+    fill(&served).await;
+    served.write_account_state(&acme(), &looked(9)).await.unwrap();
+    let neighbour: AccountName = "acme-2".parse().unwrap();
+    let alone = Store::temporary().unwrap();
+    alone.write_records(&acme(), &records([5])).await.unwrap();
+    alone.write_records(&neighbour, &records([9])).await.unwrap();
+    alone.write_account_state(&acme(), &looked(3)).await.unwrap();
+    let store = alone.clone().shared(wire.clone(), PREFIX);
+    let fence = claim(&wire, &acme(), "back").await;
+    store.take(&acme(), fence, sealer()).await.unwrap();
+    let Compared { here, there, are_alike } = store.compared(&acme()).await.unwrap();
+    assert_eq!((here.channels, there.channels, are_alike), (1, 3, false));
+    assert_eq!((here.looked_from, there.looked_from), (Some(minutes(3)), Some(minutes(9))));
+    assert_eq!(store.bring_back(&acme()).await.unwrap(), there);
+    assert!(store.compared(&acme()).await.unwrap().are_alike);
+    let of_acme = |all: Everything| -> Everything {
+        let is_its = |(key, _): &(Vec<u8>, serde_json::Value)| !key.starts_with(b"acme-2");
+        let of = |(name, all): (_, Vec<_>)| (name, all.into_iter().filter(is_its).collect());
+        all.into_iter().map(of).collect()
+    };
+    assert_eq!(of_acme(everything(&alone)), everything(&found_by_another(&wire).await));
+    assert_eq!(alone.token(&acme()).unwrap(), Some(token()));
+    assert_eq!(alone.ids(&neighbour).unwrap(), [id(9)], "it is another's");
+}
+
+#[tokio::test]
+async fn an_account_that_came_back_in_part_was_never_looked_at_as_far_as_is_known() {
+    let wire = wire();
+    fill(&owner(&wire, "one").await).await;
+    for batches in 0..13 {
+        let alone = Store::temporary().unwrap();
+        alone.write_records(&acme(), &records([5])).await.unwrap();
+        alone.write_account_state(&acme(), &looked(3)).await.unwrap();
+        let left = Mutex::new(batches);
+        let alone = alone.gated(Arc::new(move || {
+            let mut left = left.lock().unwrap();
+            *left = i32::checked_sub(*left, 1).filter(|left| *left >= 0).unwrap_or(-1);
+            if *left < 0 { Err(std::io::Error::other("full")) } else { Ok(()) }
+        }));
+        let store = alone.clone().shared(wire.clone(), PREFIX);
+        let fence = claim(&wire, &acme(), "back").await;
+        store.take(&acme(), fence, sealer()).await.unwrap();
+        let came = store.bring_back(&acme()).await;
+        let looked_from = alone.account_state(&acme()).unwrap().looked_from;
+        match (batches, came.is_ok()) {
+            (0, false) => assert_eq!(looked_from, Some(minutes(3)), "nothing was begun"),
+            (_, false) => assert_eq!(looked_from, None, "after {batches}"),
+            (_, true) => assert_eq!(looked_from, Some(minutes(1))),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_can_open_stays_where_it_is() {
+    let wire = wire();
+    fill(&owner(&wire, "one").await).await;
+    let alone = Store::temporary().unwrap();
+    let own = TokenState { fetches: vec![hours(5)], ..TokenState::new(Fingerprint(9)) };
+    alone.write_token(&acme(), &own).await.unwrap();
+    let store = alone.clone().shared(wire.clone(), PREFIX);
+    let fence = claim(&wire, &acme(), "back").await;
+    store.take(&acme(), fence, Sealer::without_credentials()).await.unwrap();
+    store.bring_back(&acme()).await.unwrap();
+    assert_eq!(alone.token(&acme()).unwrap(), Some(own.clone()));
+    assert!(store.compared(&acme()).await.unwrap().are_alike, "all but the token");
+    store.bring_along(&acme()).await.unwrap();
+    assert_eq!(found_by_another(&wire).await.token(&acme()).unwrap(), Some(token()));
 }
 
 #[tokio::test]

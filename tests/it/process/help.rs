@@ -16,8 +16,15 @@ fn verbs(place: &Place) -> Vec<String> {
 }
 
 /// Verbs below verbs.
-const NESTED: [&str; 5] =
-    ["backfill abandon", "backfill release", "cluster evict", "cluster status", "gaps ack"];
+const NESTED: [&str; 7] = [
+    "backfill abandon",
+    "backfill release",
+    "cluster evict",
+    "cluster export",
+    "cluster import",
+    "cluster status",
+    "gaps ack",
+];
 
 #[test]
 fn every_verb_has_a_help_with_examples_and_exit_codes() {

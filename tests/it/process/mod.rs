@@ -37,6 +37,7 @@ mod listen;
 mod login;
 mod machines;
 mod metrics;
+mod moving;
 mod notified;
 mod online;
 mod outside;
