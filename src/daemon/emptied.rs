@@ -52,9 +52,10 @@ pub(crate) fn refusal(
 
 /// The refusal of a config in which an account with channels is of another product.
 fn moved(file: &Path, desired: &Desired, store: &Store) -> Result<Option<String>, StoreError> {
+    let formerly = store.products()?;
     for (name, held) in &desired.accounts {
         let product = held.account.product;
-        let Some(former) = store.product_of(name)?.filter(|former| *former != product) else {
+        let Some(former) = formerly.get(name).copied().filter(|former| *former != product) else {
             continue;
         };
         let records = store.records(name)?.len();

@@ -342,12 +342,13 @@ impl Store {
 
 /// sled keeps to the length of segments that a database was begun with, and says so.
 pub(super) fn open_database(path: &Path) -> sled::Result<sled::Db> {
-    match config().path(path).open() {
-        Err(sled::Error::Unsupported(_)) => {
-            config().segment_size(SEGMENT_BYTES_ONCE).path(path).open()
+    let mut opened = config().path(path).open();
+    for bytes in SEGMENT_BYTES_ONCE {
+        if let Err(sled::Error::Unsupported(_)) = opened {
+            opened = config().segment_size(bytes).path(path).open();
         }
-        result @ (Ok(_) | Err(_)) => result,
     }
+    opened
 }
 
 pub(super) fn config() -> sled::Config {
@@ -360,9 +361,11 @@ pub(super) fn config() -> sled::Config {
 
 /// The bytes that sled reads and writes at once. Its own 512 KiB suit far larger stores than this
 /// one: each of its buffers has that length, and a flush of a few bytes may leave as much empty.
-const SEGMENT_BYTES: usize = 64 * 1024;
-/// The segment of the first databases: sled's own size.
-const SEGMENT_BYTES_ONCE: usize = 512 * 1024;
+/// What is longer than a quarter of them gets a file of its own, and a node of leaves is up to a
+/// fifth.
+const SEGMENT_BYTES: usize = 256 * 1024;
+/// The segments of earlier databases; the first had sled's own size.
+const SEGMENT_BYTES_ONCE: [usize; 2] = [64 * 1024, 512 * 1024];
 
 pub(super) const DATABASE: &str = "db";
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;

@@ -28,7 +28,7 @@ use crate::model::version::ApiVersion;
 
 use super::database::Store;
 use super::keys;
-use super::tree::StoreError;
+use super::tree::{EntryChange, StoreError};
 use super::value::as_text;
 
 pub(crate) mod published;
@@ -126,8 +126,9 @@ impl Store {
         let generation = current.map_or(1, |current| current.generation + 1);
         self.drop_generations_but(generation.checked_sub(1))?;
         let mut over = Over::default();
-        let entries = below(generation).inspect(|(key, entry)| over.add(key, &as_value(entry)));
-        self.desired.write(entries.map(|(key, entry)| (key, Some(entry))))?;
+        let entries = below(generation).map(|(key, entry)| self.desired.change(key, Some(entry)));
+        self.desired.set_changes(entries.inspect(|change| over.add_change(change)))?;
+        self.desired.flush()?;
         self.meta
             .write([(CURRENT.to_owned(), Some(Current { generation, over: over.finish() }))])?;
         self.drop_generations_but(Some(generation))?;
@@ -145,17 +146,15 @@ impl Store {
         self.desired.has(&format!("{}{key}", keys::generation(current.generation)))
     }
 
-    /// The product of an account in the last good desired state.
-    pub fn product_of(&self, account: &AccountName) -> Result<Option<Product>, StoreError> {
-        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
-        let key = format!("{}account/{account}", keys::generation(current.generation));
-        Ok(match self.desired.read(&key)? {
-            Some(DesiredEntry::Account(value)) => Some(value.product),
-            Some(
-                DesiredEntry::Settings(_) | DesiredEntry::Channel(_) | DesiredEntry::Former(_),
-            )
-            | None => None,
-        })
+    /// The products of the accounts of the last good desired state.
+    pub fn products(&self) -> Result<BTreeMap<AccountName, Product>, StoreError> {
+        let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(BTreeMap::new()) };
+        let (generation, mut products) = (keys::generation(current.generation), BTreeMap::new());
+        self.desired.each(&format!("{generation}account/"), |_, entry| match entry {
+            DesiredEntry::Account(value) => drop(products.insert(value.name, value.product)),
+            DesiredEntry::Settings(_) | DesiredEntry::Channel(_) | DesiredEntry::Former(_) => {}
+        })?;
+        Ok(products)
     }
 
     /// How much is declared in the last good desired state; nothing when there never was one.
@@ -227,12 +226,10 @@ impl Store {
     /// that was taken out.
     fn is_whole(&self, current: &Current) -> Result<bool, StoreError> {
         let mut over = Over::default();
-        self.desired.each(
-            &keys::generation(current.generation),
-            |key, entry: serde_json::Value| {
-                over.add(&String::from_utf8_lossy(key), &entry);
-            },
-        )?;
+        self.desired.visit(&keys::generation(current.generation), |key, bytes| {
+            over.add(key, bytes);
+            Ok(())
+        })?;
         Ok(over.finish() == current.over)
     }
 
@@ -571,18 +568,21 @@ struct Over(FingerprintParts);
 
 impl Over {
     /// `key` with its generation, which is left out.
-    fn add(&mut self, key: &str, entry: &serde_json::Value) {
-        let key = key.split_once('/').map_or(key, |(_, key)| key);
+    fn add(&mut self, key: &[u8], bytes: &[u8]) {
+        let (key, entry) = (String::from_utf8_lossy(key), String::from_utf8_lossy(bytes));
+        let key = key.split_once('/').map_or(&*key, |(_, key)| key);
         self.0.add(&format!("{key} {entry}"));
+    }
+
+    fn add_change(&mut self, change: &Result<EntryChange, StoreError>) {
+        if let Ok((key, Some(bytes))) = change {
+            self.add(key, bytes);
+        }
     }
 
     fn finish(self) -> u64 {
         self.0.finish().0
     }
-}
-
-fn as_value(entry: &DesiredEntry) -> serde_json::Value {
-    serde_json::to_value(entry).unwrap_or_default()
 }
 
 impl SettingsValue {

@@ -37,9 +37,10 @@ pub(super) type Entries = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>;
 pub(super) type MigrationStep = fn(Entries) -> Result<Entries, String>;
 
 /// From layout 1 to 2, from 2 to 3, and so on.
-pub(super) const STEPS: &[MigrationStep] = &[to_2::step];
+pub(super) const STEPS: &[MigrationStep] = &[to_2::step, to_3::step];
 
 mod to_2;
+mod to_3;
 
 /// An older database that was brought to this layout.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,10 @@
 //!
 //! IDs in keys have 19 digits and fingerprints 20, so that they sort as numbers do.
 //!
+//! The entries of `desired`, `records` and `ledger` lie in leaves, deflated, some fifty of one
+//! account or generation together: see `disk`. A change rewrites the leaf around it, and a leaf is
+//! written whole or not at all. So what is damaged in one loses that leaf.
+//!
 //! Write order and crash story:
 //! - A new database gets its layout first, and until that is flushed `db.begun` lies beside it: a
 //!   crash in between is told from a database that lost everything.
@@ -68,10 +72,11 @@
 //! above: see `unwritten`.
 //!
 //! A write is made in batches of at most [`BATCH_MAX`] entries of one tree, because sled's memory
-//! grows with the size of a batch. sled applies each batch whole or not at all; of several batches,
-//! and of several trees, a crash may leave the first ones.
+//! grows with the size of a batch. With its leaves such a batch is at most some MB before they are
+//! deflated, and they are made one after the other. sled applies each batch whole or not at all; of
+//! several batches, and of several trees, a crash may leave the first ones.
 //!
-//! sled is opened with a cache of 4 MiB (its default is 1 GiB) and segments of 64 KiB (512): see
+//! sled is opened with a cache of 4 MiB (its default is 1 GiB) and segments of 256 KiB (512): see
 //! `docs/performance.md`. The directory is made 0700 and its files 0600.
 //!
 //! A database of an earlier release is brought to this layout and kept as it was; a newer one is
@@ -122,6 +127,7 @@ mod alert_state;
 mod canaries;
 mod database;
 pub(crate) mod desired;
+mod disk;
 mod keys;
 pub(crate) mod ledger;
 mod migrate;

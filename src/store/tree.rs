@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::disk::Disk;
 use super::{keys, pages};
 use crate::engine::EngineError;
 use crate::model::channel::AccountName;
@@ -113,7 +114,7 @@ pub(super) struct Keeper {
 
 /// The place of a tree's entries.
 enum Place {
-    Disk(sled::Tree),
+    Disk(Disk),
     Memory(InMemory),
 }
 
@@ -176,14 +177,9 @@ impl Keeper {
 
 impl Tree {
     pub(super) fn open(db: &sled::Db, name: &'static str) -> Result<Tree, StoreError> {
-        let tree = db
-            .open_tree(name)
-            .map_err(|source| StoreError::Sled { doing: "open a tree", source })?;
-        Ok(Tree {
-            name,
-            place: Arc::new(RwLock::new(Place::Disk(tree))),
-            keeper: Keeper::default(),
-        })
+        let disk = Disk::open(db, name, IN_LEAVES.contains(&name))?;
+        let place = Arc::new(RwLock::new(Place::Disk(disk)));
+        Ok(Tree { name, place, keeper: Keeper::default() })
     }
 
     /// An empty tree in memory, for entries of accounts that live elsewhere.
@@ -379,11 +375,7 @@ impl Tree {
     /// its keys.
     pub(super) fn first_key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Disk(tree) => {
-                let first = tree.range(from..).next().transpose();
-                let first = first.map_err(|source| StoreError::Sled { doing: "scan", source })?;
-                Ok(first.map(|(key, _)| key.to_vec()))
-            }
+            Place::Disk(disk) => disk.first_key_from(from),
             Place::Memory(InMemory { entries, journal: _, packed }) => {
                 let first = entries.range(from.to_vec()..).next().map(|(key, _)| key.clone());
                 let at_rest = packed.keys().map(|account| keys::records_of(account).into_bytes());
@@ -406,7 +398,14 @@ impl Tree {
         &self,
         entries: impl IntoIterator<Item = (String, Option<T>)>,
     ) -> Result<(), StoreError> {
-        let mut changes = entries.into_iter().map(|(key, value)| self.change(key, value));
+        self.set_changes(entries.into_iter().map(|(key, value)| self.change(key, value)))
+    }
+
+    /// The same of entries as bytes.
+    pub(super) fn set_changes(
+        &self,
+        mut changes: impl Iterator<Item = Result<EntryChange, StoreError>>,
+    ) -> Result<(), StoreError> {
         loop {
             let batch = changes.by_ref().take(BATCH_MAX).collect::<Result<Vec<_>, _>>()?;
             if batch.is_empty() {
@@ -453,7 +452,7 @@ impl Tree {
     /// what was set in the others too.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Disk(tree) if self.keeper.trouble().is_none() => match flush(tree) {
+            Place::Disk(disk) if self.keeper.trouble().is_none() => match disk.flush() {
                 Ok(()) => Ok(()),
                 Err(error) if self.keeper.goes_on => {
                     self.keeper.set_trouble(Some(error.chain()));
@@ -489,8 +488,8 @@ impl Tree {
     /// Takes the entries off the disk, so that nothing holds its files.
     pub(super) fn leave_disk(&self) -> Result<(), StoreError> {
         let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
-        if let Place::Disk(tree) = &*place {
-            *place = Place::Memory(InMemory::of(everything(tree)?));
+        if let Place::Disk(disk) = &*place {
+            *place = Place::Memory(InMemory::of(disk.everything()?));
         }
         Ok(())
     }
@@ -509,11 +508,11 @@ impl Tree {
         let kept = entries.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
         let changes: Vec<EntryChange> = gone.chain(kept).collect();
         let mut there = fresh.place.write().unwrap_or_else(PoisonError::into_inner);
-        let Place::Disk(tree) = &*there else { return Ok(()) };
+        let Place::Disk(disk) = &*there else { return Ok(()) };
         for chunk in changes.chunks(BATCH_MAX) {
-            self.to_disk(tree, chunk)?;
+            self.to_disk(disk, chunk)?;
         }
-        flush(tree)?;
+        disk.flush()?;
         std::mem::swap(&mut *place, &mut *there);
         Ok(())
     }
@@ -528,12 +527,12 @@ impl Tree {
         for chunk in changes.chunks(BATCH_MAX) {
             let unwritten = match place {
                 // The other trees are not there any more: what is on the disk stays of one time.
-                Place::Disk(tree) if self.keeper.trouble().is_some() => Some(everything(tree)?),
-                Place::Disk(tree) => match self.to_disk(tree, chunk) {
+                Place::Disk(disk) if self.keeper.trouble().is_some() => Some(disk.everything()?),
+                Place::Disk(disk) => match self.to_disk(disk, chunk) {
                     Ok(()) => None,
-                    Err(error) if self.keeper.goes_on => {
+                    Err(error @ StoreError::Sled { .. }) if self.keeper.goes_on => {
                         self.keeper.set_trouble(Some(error.chain()));
-                        Some(everything(tree)?)
+                        Some(disk.everything()?)
                     }
                     Err(error) => return Err(error),
                 },
@@ -559,32 +558,20 @@ impl Tree {
         Ok(())
     }
 
-    fn to_disk(&self, tree: &sled::Tree, changes: &[EntryChange]) -> Result<(), StoreError> {
+    fn to_disk(&self, disk: &Disk, changes: &[EntryChange]) -> Result<(), StoreError> {
         let gate = self.keeper.gate.as_ref().map_or(Ok(()), |gate| gate());
         gate.map_err(|source| StoreError::Sled { doing: "write", source: source.into() })?;
-        let written = match changes {
-            // sled begins a batch with a write of its own. One change is whole without it.
-            [(key, Some(value))] => tree.insert(key, value.as_slice()).map(drop),
-            [(key, None)] => tree.remove(key).map(drop),
-            changes => tree.apply_batch(batch(changes)),
-        };
-        written.map_err(|source| StoreError::Sled { doing: "write", source })
+        disk.apply(changes)
     }
 
-    fn visit(
+    /// Every entry whose key begins so, as bytes.
+    pub(super) fn visit(
         &self,
         prefix: &str,
         mut see: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match &*self.place_of(prefix.as_bytes()) {
-            Place::Disk(tree) => {
-                for entry in tree.scan_prefix(prefix) {
-                    let (key, bytes) =
-                        entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
-                    see(&key, &bytes)?;
-                    touch(tree, &key)?;
-                }
-            }
+            Place::Disk(disk) => disk.visit(prefix.as_bytes(), see)?,
             Place::Memory(InMemory { entries, journal: _, packed }) => {
                 let from = entries.range(prefix.as_bytes().to_vec()..);
                 for (key, bytes) in from.take_while(|(key, _)| key.starts_with(prefix.as_bytes())) {
@@ -637,46 +624,13 @@ pub(super) fn entries_of<'a>(
     own.into_iter().chain(from.take_while(move |(key, _)| key.starts_with(&below)))
 }
 
-/// sled lets go of a page only after some 16,000 accesses to pages, whatever its cache may hold: a
-/// scan, which accesses each page once, leaves that many in memory. (Seen with 0.34.7: 300,000
-/// entries read from end to end take 87 MB, and 19 MB when each is accessed once more, in a fifth
-/// more time.)
-fn touch(tree: &sled::Tree, key: &[u8]) -> Result<(), StoreError> {
-    tree.contains_key(key).map(drop).map_err(|source| StoreError::Sled { doing: "scan", source })
-}
-
-fn batch(changes: &[EntryChange]) -> sled::Batch {
-    let mut batch = sled::Batch::default();
-    for (key, value) in changes {
-        match value {
-            Some(value) => batch.insert(key.as_slice(), value.as_slice()),
-            None => batch.remove(key.as_slice()),
-        }
-    }
-    batch
-}
-
-fn flush(tree: &sled::Tree) -> Result<(), StoreError> {
-    tree.flush().map(drop).map_err(|source| StoreError::Sled { doing: "flush", source })
-}
-
 /// One value, as bytes.
 fn stored(place: &Place, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
     match place {
-        Place::Disk(tree) => {
-            let value =
-                tree.get(key).map_err(|source| StoreError::Sled { doing: "read", source })?;
-            Ok(value.map(|bytes| bytes.to_vec()))
-        }
+        Place::Disk(disk) => disk.get(key.as_bytes()),
         Place::Memory(memory) => Ok(memory.entries.get(key.as_bytes()).cloned()),
     }
 }
 
-/// Every entry of a tree on the disk.
-fn everything(tree: &sled::Tree) -> Result<TreeEntries, StoreError> {
-    let entry = |entry: Result<(sled::IVec, sled::IVec), sled::Error>| {
-        let (key, value) = entry.map_err(|source| StoreError::Sled { doing: "scan", source })?;
-        Ok((key.to_vec(), value.to_vec()))
-    };
-    tree.iter().map(entry).collect()
-}
+/// The trees whose entries lie in leaves: those that have one for each channel.
+const IN_LEAVES: [&str; 3] = ["desired", "records", "ledger"];

@@ -1,5 +1,6 @@
 //! The stores that releases wrote, each in `tests/fixtures/store-VERSION`: this release opens all
-//! of them and finds in them what `holds.txt` beside the database says.
+//! of them and finds in them what `holds.txt` beside the database says. That of `store-layout-2` is
+//! the one of 0.1.0 as it was brought to a layout that no release has.
 //!
 //! A release adds its own before its version is raised: some channels of `channelkeeper simulator`,
 //! applied, one of them deleted behind its back and enabled again, its gap acknowledged, another
@@ -46,20 +47,25 @@ fn a_migration_that_died_at_any_point_is_gone_through_again() {
         &[("db", "db.migrated"), (KEPT, "db")],
         &[("db", "db.migrated")],
     ];
-    let release = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-0.1.0");
-    for moves in deaths {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let releases = [("store-0.1.0", 1), ("store-layout-2", 2)];
+    let played = releases.iter().flat_map(|release| deaths.iter().map(move |it| (release, *it)));
+    for (&(release, layout), moves) in played {
+        let release = fixtures.join(release);
+        let kept = kept(layout);
         let state = tempfile::tempdir().unwrap();
         copy(&release.join("db"), &state.path().join("db"));
         let now: Timestamp = NOW.parse().unwrap();
         let migrated = open(state.path(), now).migrated.expect("an older layout");
-        assert_eq!((migrated.from, migrated.kept), (1, state.path().join(KEPT)));
+        assert_eq!((migrated.from, migrated.kept), (layout, state.path().join(&kept)));
         for (from, to) in moves {
+            let from = if *from == KEPT { &kept } else { *from };
             fs::rename(state.path().join(from), state.path().join(to)).unwrap();
         }
         let Opened { store, moved_aside, .. } = open(state.path(), now);
         assert_eq!(moved_aside, None, "{moves:?}");
         expect_file![release.join("holds.txt")].assert_eq(&holds(&store));
-        assert!(state.path().join(KEPT).is_dir(), "{moves:?}: the old one is kept");
+        assert!(state.path().join(kept).is_dir(), "{moves:?}: the old one is kept");
     }
 }
 
@@ -75,7 +81,12 @@ fn open(state_dir: &Path, now: Timestamp) -> Opened {
 }
 
 const NOW: &str = "2030-01-01T00:00:00Z";
-const KEPT: &str = "db.layout-1-2030-01-01T00-00-00Z";
+/// Stands for the name of the old database, kept.
+const KEPT: &str = "kept";
+
+fn kept(layout: u32) -> String {
+    format!("db.layout-{layout}-2030-01-01T00-00-00Z")
+}
 
 /// The content of a store, one line for each thing.
 fn holds(store: &Store) -> String {

@@ -135,7 +135,7 @@ fn a_newer_layout_is_left_as_it_is() {
     let dir = TempDir::new().unwrap();
     let db = raw(&dir);
     let meta = db.open_tree("meta").unwrap();
-    meta.insert(SCHEMA_KEY, "3").unwrap();
+    meta.insert(SCHEMA_KEY, "4").unwrap();
     db.open_tree("records").unwrap().insert("whatever", "is new").unwrap();
     db.flush().unwrap();
     let trees =
@@ -143,7 +143,7 @@ fn a_newer_layout_is_left_as_it_is() {
     let before = trees(&db);
     drop((db, meta));
     let error = why_not(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 4, .. }), "{error}");
     let db = raw(&dir);
     assert_eq!(trees(&db), before);
     assert_eq!(names(dir.path()), ["db", "db.lock"]);
@@ -151,12 +151,8 @@ fn a_newer_layout_is_left_as_it_is() {
 
 #[test]
 fn a_value_that_cannot_be_read_moves_the_database_aside() {
-    let rows = [
-        ("records", "acme/0000000000000000001"),
-        ("accounts", "acme"),
-        ("tokens", "acme"),
-        ("meta", "desired"),
-    ];
+    let rows =
+        [("records", "acme/"), ("accounts", "acme"), ("tokens", "acme"), ("meta", "desired")];
     for (tree, key) in rows {
         for schema_is_there in [true, false] {
             let dir = filled();
@@ -191,10 +187,9 @@ fn a_value_that_cannot_be_read_moves_the_database_aside() {
 fn a_record_under_another_channels_key_moves_the_database_aside() {
     let dir = filled();
     let db = raw(&dir);
-    let records = db.open_tree("records").unwrap();
-    let other = records.get("acme/0000000000000000002").unwrap().unwrap();
-    records.insert("acme/0000000000000000001", other).unwrap();
-    db.flush().unwrap();
+    let records = Tree::open(&db, "records").unwrap();
+    let other: Record = records.read("acme/0000000000000000002").unwrap().unwrap();
+    records.write([("acme/0000000000000000001".to_owned(), Some(other))]).unwrap();
     drop((db, records));
     let (_, why) = Store::open(dir.path(), hours(0)).unwrap().moved_aside.unwrap();
     assert!(
@@ -430,10 +425,11 @@ fn a_place_that_cannot_hold_a_directory_is_an_error_of_the_file_system() {
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
 }
 
-/// To layouts 3 and 4: records move into a tree of another name, and back; a word is left in `meta`
+/// To layouts 4 and 5: records move into a tree of another name, and back; a word is left in `meta`
 /// each time.
-const TO_4: &[MigrationStep] = &[
+const TO_5: &[MigrationStep] = &[
     STEPS[0],
+    STEPS[1],
     |mut entries| {
         let records = entries.remove(b"records".as_slice()).ok_or("no records")?;
         entries.insert(b"channels".to_vec(), records);
@@ -448,8 +444,8 @@ const TO_4: &[MigrationStep] = &[
     },
 ];
 
-fn open_as_layout_4(dir: &TempDir) -> Opened {
-    Store::open_with(dir.path(), hours(0), TO_4).unwrap()
+fn open_as_layout_5(dir: &TempDir) -> Opened {
+    Store::open_with(dir.path(), hours(0), TO_5).unwrap()
 }
 
 /// Everything of a database, and nothing left of a migration beside it.
@@ -461,27 +457,27 @@ fn assert_migrated(dir: &TempDir, store: &Store) {
     assert_eq!(store.token(&acme()).unwrap(), Some(token()));
     let words = ["schema", "second", "third"]
         .map(|key| store.meta.read::<serde_json::Value>(key).unwrap().unwrap());
-    assert_eq!(words, [serde_json::json!(4), "2".into(), "3".into()]);
-    assert_eq!(names(dir.path()), ["db", "db.layout-2-2026-01-01T00-00-00Z", "db.lock"]);
+    assert_eq!(words, [serde_json::json!(5), "2".into(), "3".into()]);
+    assert_eq!(names(dir.path()), ["db", "db.layout-3-2026-01-01T00-00-00Z", "db.lock"]);
 }
 
 #[test]
 fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
     let dir = filled();
     let before = entries(&raw(&dir));
-    let Opened { store, moved_aside, migrated, .. } = open_as_layout_4(&dir);
+    let Opened { store, moved_aside, migrated, .. } = open_as_layout_5(&dir);
     assert_migrated(&dir, &store);
     let Migrated { from, kept } = migrated.unwrap();
-    assert_eq!((from, moved_aside), (2, None));
+    assert_eq!((from, moved_aside), (3, None));
     drop(store);
 
-    let Opened { store, moved_aside: None, migrated: None, .. } = open_as_layout_4(&dir) else {
+    let Opened { store, moved_aside: None, migrated: None, .. } = open_as_layout_5(&dir) else {
         panic!("migrated twice")
     };
     assert_migrated(&dir, &store);
     drop(store);
     let error = why_not(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 4, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 5, .. }), "{error}");
 
     // Back to the release before, as its document says.
     fs::remove_dir_all(dir.path().join(DATABASE)).unwrap();
@@ -493,16 +489,16 @@ fn an_older_layout_is_brought_to_this_one_and_kept_as_it_was() {
 #[test]
 fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
     let moved: [(&str, &[(&str, &str)]); 3] = [
-        ("half written", &[("db", "db.migrating"), ("db.layout-2-2026-01-01T00-00-00Z", "db")]),
+        ("half written", &[("db", "db.migrating"), ("db.layout-3-2026-01-01T00-00-00Z", "db")]),
         (
             "whole, the old one in place",
-            &[("db", "db.migrated"), ("db.layout-2-2026-01-01T00-00-00Z", "db")],
+            &[("db", "db.migrated"), ("db.layout-3-2026-01-01T00-00-00Z", "db")],
         ),
         ("whole, the old one away", &[("db", "db.migrated")]),
     ];
     for (crash, moves) in moved {
         let dir = filled();
-        drop(open_as_layout_4(&dir));
+        drop(open_as_layout_5(&dir));
         drop(raw(&dir));
         for (from, to) in moves {
             fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
@@ -510,7 +506,7 @@ fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
         if crash == "half written" {
             fs::write(dir.path().join("db.migrating/db"), "cut short").unwrap();
         }
-        let Opened { store, moved_aside, .. } = open_as_layout_4(&dir);
+        let Opened { store, moved_aside, .. } = open_as_layout_5(&dir);
         assert_eq!(moved_aside, None, "{crash}");
         assert_migrated(&dir, &store);
     }
@@ -520,12 +516,12 @@ fn a_migration_that_was_interrupted_is_finished_or_begun_again() {
 fn what_cannot_be_migrated_is_moved_aside_and_said() {
     let dir = TempDir::new().unwrap();
     let db = raw(&dir);
-    db.open_tree("meta").unwrap().insert(SCHEMA_KEY, "2").unwrap();
+    db.open_tree("meta").unwrap().insert(SCHEMA_KEY, "3").unwrap();
     db.flush().unwrap();
     drop(db);
-    let Opened { moved_aside, migrated, .. } = open_as_layout_4(&dir);
+    let Opened { moved_aside, migrated, .. } = open_as_layout_5(&dir);
     let (aside, why) = moved_aside.unwrap();
-    assert!(aside.exists() && why.contains("layout 2 cannot be migrated: no records"), "{why}");
+    assert!(aside.exists() && why.contains("layout 3 cannot be migrated: no records"), "{why}");
     assert_eq!(migrated, None);
 }
 

@@ -5,6 +5,7 @@
 //! whichever it was, nothing foreign is written, nothing undeclared is made, and everything
 //! declared is covered after the next audit.
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -179,16 +180,41 @@ impl Damage {
     fn do_it(&self, state_dir: &Path) {
         let db = opened(&state_dir.join("db"));
         let tree = db.open_tree(self.tree).unwrap();
-        let entries: Vec<_> = tree.iter().map(Result::unwrap).collect();
-        if entries.is_empty() {
+        // Damaged bytes are those of the disk; all else befalls one entry of a leaf.
+        let is_of_disk = matches!(self.how, How::Bytes(_) | How::Byte(..));
+        let is_in_leaves = IN_LEAVES.contains(&self.tree) && !is_of_disk;
+        let stored = tree.iter().map(Result::unwrap).map(|(key, bytes)| {
+            let whole = || vec![(Vec::new(), bytes.to_vec())];
+            (key, if is_in_leaves { lines_of(&bytes) } else { whole() })
+        });
+        let mut stored: Vec<(sled::IVec, Vec<Line>)> = stored.collect();
+        let values: Vec<Vec<u8>> = stored
+            .iter()
+            .flat_map(|(_, lines)| lines.iter().map(|(_, value)| value.clone()))
+            .collect();
+        if values.is_empty() {
             return;
         }
-        let (key, value) = &entries[self.which.index(entries.len())];
+        let which = self.which.index(values.len());
+        let damaged = self.damaged(&values[which], &values);
+        let mut all = stored.iter_mut().flat_map(|(key, lines)| {
+            (0..lines.len()).map(|at| (key.clone(), at)).collect::<Vec<_>>()
+        });
+        let (key, at) = all.nth(which).unwrap();
+        let (_, lines) = stored.iter_mut().find(|(other, _)| *other == key).unwrap();
+        lines[at].1 = damaged;
+        let bytes = if is_in_leaves { leaf_of(lines) } else { lines[at].1.clone() };
+        tree.insert(key, bytes).unwrap();
+        db.flush().unwrap();
+    }
+
+    /// The value in place of this one of all of them.
+    fn damaged(&self, value: &[u8], all: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = value.to_vec();
-        let damaged = match &self.how {
+        match &self.how {
             How::Bytes(bytes) => bytes.clone(),
             How::Json(value) => value.to_string().into_bytes(),
-            How::Other(other) => entries[other.index(entries.len())].1.to_vec(),
+            How::Other(other) => all[other.index(all.len())].clone(),
             How::Byte(at, byte) => {
                 let at = at.index(bytes.len().max(1));
                 bytes.iter_mut().skip(at).take(1).for_each(|old| *old = *byte);
@@ -204,10 +230,35 @@ impl Damage {
                 bytes
             }
             How::Leaf(at, new) => with_leaf(&bytes, *at, new),
-        };
-        tree.insert(key, damaged).unwrap();
-        db.flush().unwrap();
+        }
     }
+}
+
+/// An entry of a leaf of the database: its key there, and its value.
+type Line = (Vec<u8>, Vec<u8>);
+
+/// The entries of a leaf, as `src/store/disk.rs` writes it: the length of a text, and the text,
+/// deflated. One that was damaged before has none.
+fn lines_of(leaf: &[u8]) -> Vec<Line> {
+    let mut text = Vec::new();
+    let deflated = leaf.get(4..).unwrap_or_default();
+    if flate2::read::ZlibDecoder::new(deflated).read_to_end(&mut text).is_err() {
+        return Vec::new();
+    }
+    let line = |line: &[u8]| {
+        let blank = line.iter().position(|byte| *byte == b' ')?;
+        Some((line[..blank].to_vec(), line[blank + 1..].to_vec()))
+    };
+    text.split(|byte| *byte == b'\n').filter_map(line).collect()
+}
+
+fn leaf_of(lines: &[Line]) -> Vec<u8> {
+    let text: Vec<u8> =
+        lines.iter().flat_map(|(key, value)| [key, &b" "[..], value, b"\n"].concat()).collect();
+    let head = u32::try_from(text.len()).unwrap().to_le_bytes().to_vec();
+    let mut deflater = flate2::write::ZlibEncoder::new(head, flate2::Compression::fast());
+    deflater.write_all(&text).unwrap();
+    deflater.finish().unwrap()
 }
 
 /// The same JSON with another leaf; the same bytes, when they are no JSON any more.
@@ -244,7 +295,9 @@ fn opened(path: &Path) -> sled::Db {
 
 const FOREIGN: i64 = 700_000;
 /// The segment that the store begins its databases with; sled opens none with another.
-const SEGMENT_BYTES: usize = 64 * 1024;
+const SEGMENT_BYTES: usize = 256 * 1024;
+/// The trees whose entries lie in leaves.
+const IN_LEAVES: [&str; 3] = ["desired", "records", "ledger"];
 /// In an hour that has nothing to do: far more than a look and a repair take, far fewer than a loop
 /// that spins.
 const CALLS_MAX: usize = 200;
