@@ -10,6 +10,7 @@
 //! | `claims/CHARGE` | [`Claim`] | the owner |
 //! | `late/ACCOUNT` | who sent a request for it late | whoever did; the owner deletes it once it looks |
 //! | `out/NODE` | [`Out`] | whoever puts a node out by hand, and deletes it |
+//! | `asks/MEMBER/ID`, `answers/MEMBER/ID` | see [`super::asks`] | who asks; who is asked |
 //!
 //! A *membership* is the revision at which a member's key was created, and an *epoch* the one at
 //! which a claim was last written. Neither ever comes twice.
@@ -159,6 +160,43 @@ impl Keys {
     /// Which node this puts out, if it does.
     pub fn out_of(&self, key: &str) -> Option<String> {
         key.strip_prefix(&self.prefix)?.strip_prefix("out/").map(str::to_owned)
+    }
+
+    /// The beginning of the keys of all that is asked.
+    pub fn all_asks(&self) -> String {
+        format!("{}asks/", self.prefix)
+    }
+
+    /// The beginning of the keys of all that is asked of a member.
+    pub fn asks(&self, of: &MemberId) -> String {
+        format!("{}asks/{of}/", self.prefix)
+    }
+
+    /// The key of one question.
+    pub fn ask(&self, of: &MemberId, id: &str) -> String {
+        format!("{}asks/{of}/{id}", self.prefix)
+    }
+
+    /// The beginning of the keys of all answers.
+    pub fn all_answers(&self) -> String {
+        format!("{}answers/", self.prefix)
+    }
+
+    /// The beginning of the keys of all answers to a member.
+    pub fn answers(&self, to: &MemberId) -> String {
+        format!("{}answers/{to}/", self.prefix)
+    }
+
+    /// The key of one answer.
+    pub fn answer(&self, to: &MemberId, id: &str) -> String {
+        format!("{}answers/{to}/{id}", self.prefix)
+    }
+
+    /// The member that this is asked of, or that is answered with it.
+    pub fn letter_of(&self, key: &str) -> Option<MemberId> {
+        let key = key.strip_prefix(&self.prefix)?;
+        let rest = key.strip_prefix("asks/").or_else(|| key.strip_prefix("answers/"))?;
+        rest.split_once('/')?.0.parse().ok()
     }
 
     /// Where the layout is named.

@@ -8,6 +8,7 @@
 //! - [`view`]: what it says to its own process;
 //! - [`keys`]: the keys and values in the engine, and the fence of an owner;
 //! - [`generations`]: the config that is in force in the whole cluster;
+//! - [`asks`]: what one machine asks another;
 //! - [`charge`]: what is owned: an account, or the work of the whole fleet;
 //! - `assign`: who is to own what;
 //! - `living`: who lives, as whoever is no member sees it;
@@ -18,6 +19,7 @@
 //!
 //! Deliberately absent: what is served, and how. The daemon does that with what it is told here.
 
+pub mod asks;
 mod assign;
 pub mod charge;
 mod claims;
