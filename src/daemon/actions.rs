@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::config::audits_per_day;
+use crate::cluster::asks::AskError;
 use crate::coverage::ack::{BadNote, Note};
 use crate::coverage::backfill::backfill;
 use crate::coverage::render::{GapView, unacknowledged, views};
@@ -21,7 +22,6 @@ use crate::model::desired::AccountDesired;
 use crate::model::pause::{Pause, Pauses};
 use crate::model::time::Timestamp;
 use crate::plan::calls::{self, DailyCallsView};
-use crate::plan::checksum::checksum;
 use crate::plan::explain::Explanation;
 use crate::plan::render::PlansView;
 use crate::plan::step::{Cause, Plan};
@@ -117,10 +117,87 @@ pub enum VerbError {
     /// The engine does not answer.
     #[error("the engine was not told")]
     Engine(#[source] EngineError),
+    /// An account that nobody serves at this time.
+    #[error(
+        "account {0} is served by no machine at this time, so nothing was done for it; \
+         `channelkeeper cluster status` shows since when"
+    )]
+    Unserved(AccountName),
+    /// So many of them.
+    #[error(
+        "{0} accounts are served by no machine at this time, so nothing was done; \
+         `channelkeeper cluster status` shows the machines"
+    )]
+    ManyUnserved(usize),
+    /// A machine that was asked, and is gone.
+    #[error("machine {0} is gone")]
+    Gone(String),
+    /// A machine that was asked, and gave no answer.
+    #[error("machine {node} was asked")]
+    Asked {
+        /// Its name.
+        node: String,
+        /// The fate of the question.
+        #[source]
+        error: AskError,
+    },
+    /// The refusal of another machine, in its words.
+    #[error("{why}")]
+    Told {
+        /// Its name.
+        node: String,
+        /// As of HTTP.
+        status: u16,
+        /// Its words.
+        why: String,
+    },
+    /// One part failed.
+    #[error("not everything was done: {done} of the machines' parts were, and one was not")]
+    InPart {
+        /// How many parts were done.
+        done: usize,
+        /// The error of the first that was not.
+        #[source]
+        error: Box<VerbError>,
+    },
+    /// The config that is to be in force is not, here.
+    #[error("the config that was put in force has not reached {0}; look at `channelkeeper cluster status`")]
+    NotFollowed(String),
+    /// This machine is no member yet.
+    #[error("this machine is joining its cluster; try again in a moment")]
+    NoMemberYet,
     /// Nobody makes passes any more.
     #[error("the daemon is stopping")]
     Stopping,
 }
+
+impl VerbError {
+    /// True when another machine may be able to: the account is not, or not yet, the one's that was
+    /// asked.
+    pub fn is_for_another_machine(&self) -> bool {
+        match self {
+            VerbError::Name(UnknownName::Elsewhere(_) | UnknownName::NoneHere(_))
+            | VerbError::Unserved(_)
+            | VerbError::Gone(_) => true,
+            VerbError::Told { status, .. } => *status == ELSEWHERE,
+            _ => false,
+        }
+    }
+
+    /// True when a name means nothing where it was looked for.
+    pub fn is_unknown_name(&self) -> bool {
+        match self {
+            VerbError::Name(_) | VerbError::NoRecovery(_) => true,
+            VerbError::Told { status, .. } => [UNKNOWN, ELSEWHERE].contains(status),
+            _ => false,
+        }
+    }
+}
+
+/// The status by which a machine says that the account is another's.
+pub(crate) const ELSEWHERE: u16 = 421;
+/// The status by which a machine says that it knows no such name.
+pub(crate) const UNKNOWN: u16 = 404;
 
 /// The plans that passes would carry out at this instant, by account. As many accounts are looked
 /// at as the window has room for beside passes.
@@ -179,23 +256,16 @@ pub async fn plan_views(
     Ok(shown)
 }
 
-/// Makes the plan anew and compares its checksum. The pass that follows looks once more: what
+/// Compares the checksum of a plan that was just made. The pass that follows looks once more: what
 /// changes at Zoho in the moments between is met as in any pass.
 ///
 /// # Errors
-/// When it is another one, and as [`plans`].
-pub async fn expect_plan(
-    fleet: &Fleet,
-    store: &Store,
-    which: &Which,
-    window: &Window,
-    wanted: &str,
-) -> Result<(), VerbError> {
-    let made = checksum(&plans(fleet, store, which, window).await?);
+/// When it is another one.
+pub fn expect_plan(made: &str, wanted: &str) -> Result<(), VerbError> {
     if made == wanted {
         Ok(())
     } else {
-        Err(VerbError::OtherPlan { wanted: wanted.to_owned(), made })
+        Err(VerbError::OtherPlan { wanted: wanted.to_owned(), made: made.to_owned() })
     }
 }
 
@@ -211,9 +281,10 @@ pub async fn explain(
 ) -> Result<Explanation, VerbError> {
     let account = asked.account.as_ref().map(ToString::to_string);
     let chosen = fleet.chosen(&Which { account, channel: None })?;
+    let is_only = chosen.len() == 1 && (asked.account.is_some() || fleet.elsewhere.is_empty());
     let mut found: Option<(Nearness, ChannelId, &Arc<Subject>)> = None;
     for subject in chosen.values() {
-        let here = meant(subject, store, asked, chosen.len() == 1)?;
+        let here = meant(subject, store, asked, is_only)?;
         let Some((nearness, id)) = here else { continue };
         if found.as_ref().is_none_or(|(best, ..)| nearness < *best) {
             found = Some((nearness, id, subject));

@@ -138,6 +138,29 @@ impl Fleet {
         accounts.filter(|(_, desired)| has(desired)).map(|(name, _)| name).next()
     }
 
+    /// The account that declares the channel of an address, whoever holds it.
+    pub fn account_of(&self, address: &Address) -> Option<AccountName> {
+        let here = self.find(address).map(|(subject, _)| subject.name());
+        let there = here.or_else(|| self.channel_elsewhere(address));
+        let named = there.or_else(|| address.account.as_ref().filter(|name| self.declares(name)));
+        named.cloned()
+    }
+
+    /// Whether an address without an account is one's name, and a channel's too.
+    ///
+    /// # Errors
+    /// When it is both.
+    pub fn is_account(&self, address: &Address) -> Result<bool, UnknownName> {
+        let names = self.subjects.keys().chain(self.elsewhere.keys());
+        let mut names = names.filter(|name| name.as_str() == address.channel.as_str());
+        let is_account = address.account.is_none() && names.next().is_some();
+        let is_channel = self.find(address).is_some() || self.channel_elsewhere(address).is_some();
+        if is_account && is_channel {
+            return Err(UnknownName::Ambiguous(address.clone()));
+        }
+        Ok(is_account)
+    }
+
     /// The declared channel of an address, if there is one.
     fn find(&self, address: &Address) -> Option<(&Arc<Subject>, &Arc<Spec>)> {
         let subjects = self.subjects.values().filter(|subject| address.is_of(subject.name()));
@@ -163,8 +186,9 @@ impl Fleet {
 
     /// The names that a slip in this address may have been meant for.
     fn channel_names(&self, address: &Address) -> Vec<&str> {
-        let subjects = self.subjects.values().filter(|subject| address.is_of(subject.name()));
-        let specs = subjects.flat_map(|subject| subject.desired.specs.values());
+        let here = self.subjects.iter().map(|(name, subject)| (name, &subject.desired));
+        let declared = here.chain(&self.elsewhere).filter(|(name, _)| address.is_of(name));
+        let specs = declared.flat_map(|(_, desired)| desired.specs.values());
         specs.map(|spec| spec.name.as_str()).collect()
     }
 
@@ -177,26 +201,25 @@ impl Fleet {
             return Ok(Chosen { accounts: self.chosen(&Which::default())?, channel: None });
         };
         let name = address.channel.as_str();
-        let accounts = || self.subjects.keys().map(AccountName::as_str);
-        let is_account = address.account.is_none() && accounts().any(|known| known == name);
-        match (self.find(address), is_account) {
-            (Some(_), true) => Err(UnknownName::Ambiguous(address.clone())),
-            (Some((subject, spec)), false) => Ok(Chosen {
-                accounts: [(subject.name().clone(), subject.clone())].into(),
-                channel: Some(spec.id),
-            }),
-            (None, true) => Ok(Chosen { accounts: self.account(name)?, channel: None }),
-            (None, false) => {
-                if let Some(account) = self.unknown_account(address) {
-                    return Err(self.no_account(account.as_str()));
-                }
-                let mut names = self.channel_names(address);
-                if address.account.is_none() {
-                    names.extend(accounts());
-                }
-                let hint = did_you_mean(name, &names).unwrap_or_default();
-                Err(UnknownName::Neither { name: address.clone(), hint })
-            }
+        if self.is_account(address)? {
+            return Ok(Chosen { accounts: self.account(name)?, channel: None });
         }
+        if let Some((subject, spec)) = self.find(address) {
+            let accounts = [(subject.name().clone(), subject.clone())].into();
+            return Ok(Chosen { accounts, channel: Some(spec.id) });
+        }
+        if let Some(account) = self.unknown_account(address) {
+            return Err(self.no_account(account.as_str()));
+        }
+        if let Some(account) = self.channel_elsewhere(address) {
+            return Err(UnknownName::Elsewhere(account.clone()));
+        }
+        let mut names = self.channel_names(address);
+        if address.account.is_none() {
+            let accounts = self.subjects.keys().chain(self.elsewhere.keys());
+            names.extend(accounts.map(AccountName::as_str));
+        }
+        let hint = did_you_mean(name, &names).unwrap_or_default();
+        Err(UnknownName::Neither { name: address.clone(), hint })
     }
 }

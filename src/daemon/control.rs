@@ -29,7 +29,7 @@ use tracing::{info, warn};
 
 use crate::expose::serve::{self, ConnectionLimits};
 
-use super::actions::VerbError;
+use super::actions::{ELSEWHERE, UNKNOWN, VerbError};
 use super::desk::{Desk, Use, Verb, WaitsFor};
 use super::machines::{EvictRequest, MachinesRequest};
 use super::recoveries::{RecoverRequest, RecoveriesRequest, SettleRequest};
@@ -164,7 +164,7 @@ fn verb<V: Verb>() -> axum::Router<Desk> {
 }
 
 async fn answered<V: Verb>(verb: V, desk: &Desk) -> Result<Json<V::Answer>, BadRequest> {
-    Ok(Json(verb.answer(desk).await?))
+    Ok(Json(verb.asked(desk).await?))
 }
 
 /// A body, read strictly; what cannot be read is refused in words like everything else.
@@ -214,28 +214,58 @@ struct BadRequest {
     why: String,
 }
 
+/// The status of an error.
+pub(super) struct ErrorStatus {
+    /// For whoever asks over the socket.
+    pub(super) for_people: StatusCode,
+    /// For another machine that asks: it asks a third one when the account is elsewhere.
+    pub(super) for_machines: u16,
+}
+
+/// The status by which an error is told.
+pub(super) fn status_of(error: &VerbError) -> ErrorStatus {
+    let for_people = match error {
+        VerbError::Name(_)
+        | VerbError::BadNote(_)
+        | VerbError::NotThere { .. }
+        | VerbError::NoStretch
+        | VerbError::NoRecovery(_)
+        | VerbError::NotHeld { .. }
+        | VerbError::NoCluster
+        | VerbError::NoMachine { .. }
+        | VerbError::LastMachine(_) => StatusCode::BAD_REQUEST,
+        VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
+        VerbError::BadConfig(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        VerbError::Stopping | VerbError::NoMemberYet => StatusCode::SERVICE_UNAVAILABLE,
+        VerbError::Told { status, .. } if [ELSEWHERE, UNKNOWN].contains(status) => {
+            StatusCode::BAD_REQUEST
+        }
+        VerbError::Told { status, .. } => {
+            StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        VerbError::Zoho(_)
+        | VerbError::Store(_)
+        | VerbError::StoreFails(_)
+        | VerbError::Engine(_)
+        | VerbError::Unserved(_)
+        | VerbError::ManyUnserved(_)
+        | VerbError::Gone(_)
+        | VerbError::Asked { .. }
+        | VerbError::InPart { .. }
+        | VerbError::NotFollowed(_)
+        | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let for_machines = match error {
+        error if error.is_for_another_machine() => ELSEWHERE,
+        error if error.is_unknown_name() => UNKNOWN,
+        _ => for_people.as_u16(),
+    };
+    ErrorStatus { for_people, for_machines }
+}
+
 impl From<VerbError> for BadRequest {
     fn from(error: VerbError) -> BadRequest {
-        let status = match &error {
-            VerbError::Name(_)
-            | VerbError::BadNote(_)
-            | VerbError::NotThere { .. }
-            | VerbError::NoStretch
-            | VerbError::NoRecovery(_)
-            | VerbError::NotHeld { .. }
-            | VerbError::NoCluster
-            | VerbError::NoMachine { .. }
-            | VerbError::LastMachine(_) => StatusCode::BAD_REQUEST,
-            VerbError::OtherPlan { .. } => StatusCode::CONFLICT,
-            VerbError::BadConfig(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            VerbError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            VerbError::Zoho(_)
-            | VerbError::Store(_)
-            | VerbError::StoreFails(_)
-            | VerbError::Engine(_)
-            | VerbError::Died(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        BadRequest { status, why: chain(&error) }
+        BadRequest { status: status_of(&error).for_people, why: chain(&error) }
     }
 }
 

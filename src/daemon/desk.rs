@@ -16,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backfill::Standing;
 use crate::clock::Clock;
-use crate::cluster::generations::Occasion;
 use crate::expose::overview::{LoopAge, Overview};
 use crate::expose::status::StatusView;
 use crate::expose::summary::Summary;
@@ -33,15 +32,17 @@ use super::emptied::Emptied;
 use super::fleet::Fleet;
 use super::generations::Proposing;
 use super::machines::MachinesDoor;
+use super::parts;
 use super::recover;
 use super::recoveries::{self, RecoverRequest, RecoveriesRequest, RecoveryView, SettleRequest};
-use super::reload::{Reader, Reloading};
+use super::reload::{Fresh, Reader, Reloading};
 use super::requests::{
     AckRequest, AdoptRequest, ApplyRequest, ExplainRequest, GapsRequest, PauseRequest, PlanRequest,
     ReloadRequest, RenewRequest, ResumeRequest, SlackRequest, StatusRequest, SummaryRequest, Which,
 };
 use super::scheduler::{Links, PassReports};
 use super::slack;
+use super::spread;
 use super::views::{Acked, Applied, GapReport, PauseView, Resumed};
 
 /// The parts that verbs are answered from.
@@ -104,8 +105,13 @@ pub trait Verb: Serialize + DeserializeOwned + Send + 'static {
     /// The event that its answer waits for.
     const WAITS_FOR: WaitsFor;
 
-    /// The answer.
+    /// The answer of this machine.
     fn answer(self, desk: &Desk) -> impl Future<Output = Result<Self::Answer, VerbError>> + Send;
+
+    /// The answer to a person: that of all machines together, where several share the accounts.
+    fn asked(self, desk: &Desk) -> impl Future<Output = Result<Self::Answer, VerbError>> + Send {
+        self.answer(desk)
+    }
 }
 
 impl Verb for StatusRequest {
@@ -150,6 +156,10 @@ impl Verb for GapsRequest {
     async fn answer(self, desk: &Desk) -> Result<Vec<GapReport>, VerbError> {
         actions::gaps(&desk.fleet(), &desk.store, &self, desk.clock.now())
     }
+
+    async fn asked(self, desk: &Desk) -> Result<Vec<GapReport>, VerbError> {
+        spread::answered(self, desk).await
+    }
 }
 
 impl Verb for AckRequest {
@@ -171,6 +181,10 @@ impl Verb for AckRequest {
         }
         Ok(acked)
     }
+
+    async fn asked(self, desk: &Desk) -> Result<Vec<Acked>, VerbError> {
+        spread::answered(self, desk).await
+    }
 }
 
 impl Verb for RecoveriesRequest {
@@ -181,6 +195,10 @@ impl Verb for RecoveriesRequest {
 
     async fn answer(self, desk: &Desk) -> Result<Vec<RecoveryView>, VerbError> {
         Ok(recoveries::recoveries(&desk.fleet(), &desk.store)?)
+    }
+
+    async fn asked(self, desk: &Desk) -> Result<Vec<RecoveryView>, VerbError> {
+        spread::answered(self, desk).await
     }
 }
 
@@ -195,6 +213,10 @@ impl Verb for RecoverRequest {
         desk.links.asked.notify_one();
         Ok(())
     }
+
+    async fn asked(self, desk: &Desk) -> Result<(), VerbError> {
+        spread::answered(self, desk).await
+    }
 }
 
 impl Verb for SettleRequest {
@@ -207,6 +229,10 @@ impl Verb for SettleRequest {
         recover::settle(&desk.store, &self).await?;
         desk.links.asked.notify_one();
         Ok(())
+    }
+
+    async fn asked(self, desk: &Desk) -> Result<(), VerbError> {
+        spread::answered(self, desk).await
     }
 }
 
@@ -221,6 +247,10 @@ impl Verb for PlanRequest {
         let window = &desk.links.window;
         actions::plan_views(&desk.read().await?, &desk.store, &self.0, window).await
     }
+
+    async fn asked(self, desk: &Desk) -> Result<PlansView, VerbError> {
+        parts::planned(self, desk).await
+    }
 }
 
 /// The explanation of one channel of that same plan.
@@ -233,6 +263,10 @@ impl Verb for ExplainRequest {
     async fn answer(self, desk: &Desk) -> Result<Explanation, VerbError> {
         actions::explain(&desk.read().await?, &desk.store, &self.channel).await
     }
+
+    async fn asked(self, desk: &Desk) -> Result<Explanation, VerbError> {
+        spread::answered(self, desk).await
+    }
 }
 
 impl Verb for ApplyRequest {
@@ -242,23 +276,19 @@ impl Verb for ApplyRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
-        let ApplyRequest { which, allow_removals, accept_vanished, rollback, plan } = self;
-        let (store, window) = (&desk.store, &desk.links.window);
-        if let Some(wanted) = &plan {
-            actions::expect_plan(&desk.read().await?, store, &which, window, wanted).await?;
+        if let Some(wanted) = &self.plan {
+            let made = PlanRequest(self.which.clone()).answer(desk).await?.checksum;
+            actions::expect_plan(&made, wanted)?;
         }
         // The passes that a reload leads to are heard as well.
         let heard = desk.listen().await?;
-        let emptied = if allow_removals { Emptied::Allowed } else { Emptied::Refused };
-        let occasion = if rollback { Occasion::Rollback } else { Occasion::Asked };
-        desk.reload(Proposing { occasion, emptied }).await?;
-        if allow_removals {
-            actions::allow_removals(&desk.fleet(), store, &which, window).await?;
-        }
-        if accept_vanished {
-            actions::accept_vanished(&desk.fleet(), store, &which, window).await?;
-        }
-        desk.passes("apply", &which, &heard).await
+        desk.reload(self.proposing()).await?;
+        let ApplyRequest { which, allow_removals, accept_vanished, .. } = self;
+        desk.carry_out(&which, allow_removals, accept_vanished, &heard).await
+    }
+
+    async fn asked(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
+        spread::applied(self, desk).await
     }
 }
 
@@ -284,6 +314,10 @@ impl Verb for RenewRequest {
         actions::ask_renewal(&desk.fleet(), &desk.store, &self.0, desk.clock.now()).await?;
         desk.passes("renew", &self.0, &heard).await
     }
+
+    async fn asked(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
+        spread::answered(self, desk).await
+    }
 }
 
 impl Verb for AdoptRequest {
@@ -297,6 +331,10 @@ impl Verb for AdoptRequest {
         actions::adopt(&desk.fleet(), &desk.store, &self.channel).await?;
         let which = Which { account: None, channel: Some(self.channel) };
         desk.passes("adopt", &which, &heard).await
+    }
+
+    async fn asked(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
+        spread::answered(self, desk).await
     }
 }
 
@@ -322,6 +360,10 @@ impl Verb for PauseRequest {
         let reports = names.filter_map(|name| overview.accounts.get(name)?.as_deref());
         Ok(reports.map(|report| PauseView::of(report, &target, until)).collect())
     }
+
+    async fn asked(self, desk: &Desk) -> Result<Vec<PauseView>, VerbError> {
+        spread::answered(self, desk).await
+    }
 }
 
 impl Verb for ResumeRequest {
@@ -340,6 +382,10 @@ impl Verb for ResumeRequest {
         let applied = desk.passes("resume", &Which::of(&target), &heard).await?;
         Ok(Resumed { resumed, applied })
     }
+
+    async fn asked(self, desk: &Desk) -> Result<Resumed, VerbError> {
+        spread::answered(self, desk).await
+    }
 }
 
 impl Which {
@@ -352,18 +398,41 @@ impl Which {
 
 impl Desk {
     /// The fleet in force.
-    fn fleet(&self) -> Arc<Fleet> {
+    pub(super) fn fleet(&self) -> Arc<Fleet> {
         self.links.fleet.borrow().clone()
     }
 
     /// The fleet of the file as it stands now, which is not put in force.
-    async fn read(&self) -> Result<Fleet, VerbError> {
-        let read = self.reader.clone().read(self.fleet(), Emptied::Refused).await;
-        Ok(read.map_err(VerbError::BadConfig)?.fleet)
+    pub(super) async fn read(&self) -> Result<Fleet, VerbError> {
+        Ok(self.read_fresh(Emptied::Refused).await?.fleet)
+    }
+
+    /// The file as it stands now, which is not put in force.
+    pub(super) async fn read_fresh(&self, emptied: Emptied) -> Result<Fresh, VerbError> {
+        let read = self.reader.clone().read(self.fleet(), emptied).await;
+        read.map_err(VerbError::BadConfig)
+    }
+
+    /// Does what follows from the config in force, and says what passes did since `heard` began.
+    pub(super) async fn carry_out(
+        &self,
+        which: &Which,
+        allow_removals: bool,
+        accept_vanished: bool,
+        heard: &PassReports,
+    ) -> Result<Vec<Applied>, VerbError> {
+        let (store, window) = (&self.store, &self.links.window);
+        if allow_removals {
+            actions::allow_removals(&self.fleet(), store, which, window).await?;
+        }
+        if accept_vanished {
+            actions::accept_vanished(&self.fleet(), store, which, window).await?;
+        }
+        self.passes("apply", which, heard).await
     }
 
     /// Puts the file in force.
-    async fn reload(&self, proposing: Proposing) -> Result<(), VerbError> {
+    pub(super) async fn reload(&self, proposing: Proposing) -> Result<(), VerbError> {
         let (answer, answered) = oneshot::channel();
         self.reloads
             .send(Reloading { proposing, answer })
@@ -373,7 +442,7 @@ impl Desk {
     }
 
     /// Begins to hear what passes do.
-    async fn listen(&self) -> Result<Arc<PassReports>, VerbError> {
+    pub(super) async fn listen(&self) -> Result<Arc<PassReports>, VerbError> {
         self.links.wakes.listen().await.ok_or(VerbError::Stopping)
     }
 

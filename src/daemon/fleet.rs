@@ -137,6 +137,30 @@ impl Fleet {
             elsewhere: elsewhere.clone(),
         }
     }
+
+    /// Everything that is declared and can be worked on, whoever holds it.
+    pub fn declared_accounts(&self) -> impl Iterator<Item = (&AccountName, &AccountDesired)> {
+        let here = self.subjects.iter().map(|(name, subject)| (name, &subject.desired));
+        here.chain(&self.elsewhere)
+    }
+
+    /// The same with these accounts held otherwise, and without those.
+    pub fn but_for(
+        &self,
+        held: &BTreeMap<AccountName, Arc<Subject>>,
+        left_out: &BTreeSet<AccountName>,
+    ) -> Fleet {
+        let Fleet { settings, subjects, unusable, elsewhere } = self;
+        let subjects = subjects.iter().filter(|(name, _)| !left_out.contains(*name));
+        let subjects =
+            subjects.map(|(name, subject)| (name.clone(), held.get(name).unwrap_or(subject).clone()));
+        Fleet {
+            settings: settings.clone(),
+            subjects: subjects.collect(),
+            unusable: unusable.clone(),
+            elsewhere: elsewhere.clone(),
+        }
+    }
 }
 
 /// An account with its way to Zoho.

@@ -192,9 +192,21 @@ impl InForce {
         own: &Desired,
         surroundings: &Surroundings,
     ) -> Result<Restored, DeclarationError> {
-        let fetcher = RefCell::new(Fetcher::new(surroundings));
-        self.published.restore(own, &Secrets { fetcher, known: plain_secrets(own) })
+        restore(&self.published, own, surroundings)
     }
+}
+
+/// A desired state that is shared, with all that is this machine's own. Its secrets are fetched.
+///
+/// # Errors
+/// When a declaration is damaged, or is of a later release.
+pub fn restore(
+    published: &Published,
+    own: &Desired,
+    surroundings: &Surroundings,
+) -> Result<Restored, DeclarationError> {
+    let fetcher = RefCell::new(Fetcher::new(surroundings));
+    published.restore(own, &Secrets { fetcher, known: plain_secrets(own) })
 }
 
 impl Generations {
@@ -321,6 +333,28 @@ impl Generations {
         }
     }
 
+    /// Waits a while until what has this name is in force here, and says whether it is.
+    pub async fn until_in_force(&self, hash: &str) -> bool {
+        let mut settled = self.settled.subscribe();
+        let mut late = self.clock.sleep(FOLLOWED_WITHIN);
+        loop {
+            let number = *settled.borrow_and_update();
+            let is_it = |it: &InForce| Some(it.number()) == number && it.published.hash() == hash;
+            if self.state.lock().await.in_force.as_ref().is_some_and(is_it) {
+                return true;
+            }
+            tokio::select! {
+                changed = settled.changed() => if changed.is_err() { return false },
+                () = &mut late => return false,
+            }
+        }
+    }
+
+    /// The name of this machine's file, as it would be shared.
+    pub fn name_of(desired: Desired) -> String {
+        Published::of(&desired).hash()
+    }
+
     /// Looks at what is in force, and gives it when it is another one than here.
     ///
     /// # Errors
@@ -367,8 +401,9 @@ impl Generations {
 
     /// The generation that was followed is in force here.
     pub async fn has_followed(&self, in_force: InForce) {
-        self.is_in_force(in_force.number());
+        let number = in_force.number();
         self.state.lock().await.in_force = Some(in_force);
+        self.is_in_force(number);
     }
 
     /// The engine was set back: it is given what is in force here. Nothing, when somebody else was
@@ -516,6 +551,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const SETTLES_EVERY: Duration = Duration::from_secs(1);
 /// A machine that lives follows within this.
 const EVERYWHERE_WITHIN: Duration = Duration::from_secs(5);
+/// Whoever is asked for something by another file than is in force waits so long for it.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(15);
 /// A config with fewer is guarded by its accounts alone.
 const GUARDED_FROM: usize = 4;
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::cluster::asks::Asks;
 use crate::cluster::{ClusterView, Keys, MemberId, Out};
 use crate::engine::room::{self, Earlier, RoomTrouble};
 use crate::engine::{Change, Committed, Engine, EngineError, EngineStatus};
@@ -23,6 +24,7 @@ use crate::model::time::{Timestamp, brief, span, whole_seconds};
 
 use super::actions::VerbError;
 use super::desk::{Desk, Use, Verb, WaitsFor};
+use super::generations::Generations;
 
 /// The machines as they are.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -133,6 +135,10 @@ pub struct MachinesDoor {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) keys: Keys,
     pub(super) view: watch::Receiver<ClusterView>,
+    /// What others are asked, and ask.
+    pub(super) asks: Asks,
+    /// The config that is everybody's.
+    pub(super) generations: Arc<Generations>,
 }
 
 impl Verb for MachinesRequest {
@@ -167,6 +173,11 @@ impl Desk {
 }
 
 impl MachinesDoor {
+    /// This machine's name.
+    pub(super) fn node(&self) -> String {
+        self.view.borrow().me.as_ref().map_or_else(String::new, |me| me.node.clone())
+    }
+
     async fn evict(
         &self,
         request: EvictRequest,

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
+use crate::cluster::asks::Asks;
 use crate::cluster::node::NodeError;
 use crate::cluster::{
     Charge, ClusterView, Declared, Keys, MemberId, Node, NodeLinks, NodeSetup, Rhythm, Standing,
@@ -34,6 +35,7 @@ use crate::model::time::{Timestamp, before};
 use crate::store::Store;
 
 use super::fleet::{Fleet, Means};
+use super::generations::Generations;
 use super::machines::{MachinesDoor, SURVEY_EVERY, Surveyor};
 use super::scheduler::{Links, Message, chain};
 use super::sharing::Sharing;
@@ -109,9 +111,11 @@ impl Member {
     }
 
     /// The way to all machines.
-    pub fn door(&self) -> MachinesDoor {
+    pub fn door(&self, generations: Arc<Generations>, clock: Arc<dyn Clock>) -> MachinesDoor {
         let (engine, view) = (self.engine.clone(), self.links.view.clone());
-        MachinesDoor { engine, keys: Keys::new(&self.me.name), view }
+        let keys = Keys::new(&self.me.name);
+        let asks = Asks::new(engine.clone(), keys.clone(), clock);
+        MachinesDoor { engine, keys, view, asks, generations }
     }
 
     /// Everything that runs for it. The member leaves once everything is given away.

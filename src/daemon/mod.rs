@@ -14,6 +14,9 @@
 //! - `backfill`: what was missed, read and handed over;
 //! - `recoveries` and `recover`: what can be asked for about that, answered and done;
 //! - [`requests`], [`actions`] and `views`: what can be asked for, what is done, what is answered;
+//! - [`spread`]: verbs that the machines of a cluster answer together, and `parts` how each is
+//!   divided;
+//! - `asks`: what other machines ask, answered;
 //! - [`machines`]: the machines that share the accounts, shown and put out;
 //! - [`moving`]: accounts from the store on this machine into the engine, and back;
 //! - `choose`: which accounts and channels a request means by their names;
@@ -37,6 +40,7 @@
 
 pub mod actions;
 pub(crate) mod alerts;
+mod asks;
 pub mod assembly;
 pub(crate) mod backfill;
 pub(crate) mod canaries;
@@ -55,6 +59,7 @@ pub mod machines;
 pub mod member;
 pub mod moving;
 pub(crate) mod notify;
+mod parts;
 mod queue;
 pub(crate) mod recover;
 pub(crate) mod recoveries;
@@ -66,6 +71,7 @@ pub mod scheduler;
 mod sharing;
 pub(crate) mod signals;
 pub(crate) mod slack;
+pub mod spread;
 pub(crate) mod status_file;
 pub mod tasks;
 pub(crate) mod views;

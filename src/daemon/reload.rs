@@ -1,5 +1,6 @@
 //! A config that is read again: all of it is put in force, or none of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,12 +13,16 @@ use crate::expose::overview::ConfigState;
 use crate::model::desired::{Desired, Settings};
 use crate::model::time::Timestamp;
 use crate::store::desired::Restored;
+use crate::store::desired::published::{Declaration, Published};
 use crate::store::{Store, StoreError};
 
 use super::emptied::{self, Emptied};
-use super::fleet::{Fleet, Means};
+use super::fleet::{self, Fleet, Means};
 use super::former;
-use super::generations::{FollowError, Followed, Generations, InForce, Note, OwnFile, Proposing};
+use super::generations::{
+    FollowError, Followed, Generations, InForce, Note, OwnFile, Proposing, restore,
+};
+use super::requests::Proposal;
 use super::scheduler::{Links, Message, chain};
 use super::slack::{self, Judged};
 
@@ -245,6 +250,49 @@ impl Reader {
         config.warnings.extend(told_left(left.map_err(failed)?));
         let fresh = Fresh::new(desired, config, &self.means, former).map_err(failed)?;
         Ok(Fresh { own, ..fresh })
+    }
+
+    /// The fleet in force, with accounts as a file of another machine declares them. Nothing is
+    /// put in force.
+    ///
+    /// # Errors
+    /// The faults, one line each.
+    pub async fn proposed(
+        self: Arc<Self>,
+        in_force: Arc<Fleet>,
+        proposal: Proposal,
+    ) -> Result<Fleet, Vec<String>> {
+        if proposal == Proposal::default() {
+            return Ok(in_force.but_for(&BTreeMap::new(), &BTreeSet::new()));
+        }
+        let reading = tokio::task::spawn_blocking(move || self.proposed_now(&in_force, &proposal));
+        reading.await.unwrap_or_else(|error| Err(vec![error.to_string()]))
+    }
+
+    fn proposed_now(&self, in_force: &Fleet, proposal: &Proposal) -> Result<Fleet, Vec<String>> {
+        let Proposal { declared, left_out } = proposal;
+        let known = in_force.declared_accounts();
+        let known = known.map(|(name, desired)| (name.clone(), desired.clone())).collect();
+        let own = Desired { settings: in_force.settings.clone(), accounts: known };
+        let accounts = declared.iter();
+        let accounts = accounts.map(|(name, text)| (name.clone(), Declaration::of_text(text)));
+        let settings = Published::of(&Desired { accounts: BTreeMap::new(), ..own.clone() });
+        let published = Published { accounts: accounts.collect(), ..settings };
+        let restored = restore(&published, &own, &self.surroundings);
+        let Restored { mut desired, unusable, .. } =
+            restored.map_err(|error| vec![chain(&error)])?;
+        if let Some((name, why)) = unusable.first_key_value() {
+            return Err(vec![format!("the machine that serves account {name} cannot use it: {why}")]);
+        }
+        let (store, surroundings) = (&self.means.store, &self.surroundings);
+        let failed = |error: StoreError| vec![format!("the store failed: {}", chain(&error))];
+        former::remember(&mut desired, Some(in_force), store, surroundings, Emptied::Allowed)
+            .map_err(failed)?;
+        let subjects = desired.accounts.into_iter();
+        let subjects = subjects.map(|(name, desired)| {
+            Ok((name, Arc::new(fleet::subject(desired, &self.means).map_err(failed)?)))
+        });
+        Ok(in_force.but_for(&subjects.collect::<Result<_, Vec<String>>>()?, left_out))
     }
 
     /// The generation that another machine has published, as it is put in force here.

@@ -1,8 +1,11 @@
 //! The requests: a type for each verb, which is also the body of its request over the socket.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::address::Address;
+use crate::model::channel::AccountName;
 use crate::model::time::Timestamp;
 
 /// Which accounts a request is about.
@@ -127,3 +130,52 @@ pub struct ResumeRequest {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadRequest {}
+
+/// The plan of the accounts that a machine serves, by what is in force, or by a file of another
+/// machine that is not.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PlanPartRequest {
+    /// Which accounts.
+    #[serde(default)]
+    pub which: Which,
+    /// How that file declares them otherwise.
+    #[serde(default)]
+    pub proposal: Proposal,
+}
+
+/// The explanation of one channel of that same plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainPartRequest {
+    /// The channel.
+    pub channel: Address,
+    /// How that file declares it otherwise.
+    #[serde(default)]
+    pub proposal: Proposal,
+}
+
+/// A file of another machine is to be in force, and what follows from it is done here.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ApplyPartRequest {
+    /// Which accounts.
+    #[serde(default)]
+    pub which: Which,
+    /// True when the removals that are held now are allowed.
+    #[serde(default)]
+    pub allow_removals: bool,
+    /// True when channels that are all gone at once are to be enabled anew.
+    #[serde(default)]
+    pub accept_vanished: bool,
+    /// The name of the content that is to be in force before.
+    pub hash: String,
+}
+
+/// How a file that is not in force declares accounts otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The accounts that it declares otherwise, as they are shared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub declared: BTreeMap<AccountName, String>,
+    /// The accounts that it leaves out.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<AccountName>,
+}

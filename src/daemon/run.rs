@@ -35,6 +35,7 @@ use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
 use crate::zoho::transport::SetupError;
 
+use super::asks::Answering;
 use super::assembly::{Carriers, PartsGiven, assemble};
 use super::desk::{Desk, Host};
 use super::doors::{AddressesTold, Doors, INHERITED, ListenError, unheard};
@@ -132,7 +133,11 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
     let parts = if options.owns_process { parts.watched(watchdog(&links)) } else { parts };
     let (desk, mut reloader, reloads) = parts.desk(options.config, options.surroundings, None);
     reloader.generations = generations.clone();
-    let desk = Desk { machines: member.as_ref().map(Member::door), ..desk };
+    let door = member.as_ref().zip(generations.clone());
+    let clock = parts.means.clock.clone();
+    let machines = door.map(|(member, generations)| member.door(generations, clock));
+    let desk = Desk { machines, ..desk };
+    let answering = Answering::of(&desk).map(|it| Task::new("answering", it.run(stop.closing.clone())));
     let (ask_reload, service) = (desk.reloads.clone(), Service::new(options.owns_process));
     let ways_in = doors.tasks(&parts, desk, &stop);
     let settled = generations.as_ref().map(|generations| generations.settled());
@@ -151,6 +156,7 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
             .chain(ways_in)
             .chain([refetching])
             .chain(following)
+            .chain(answering)
             .chain(member.into_iter().flatten()),
     );
     Ok(Daemon {

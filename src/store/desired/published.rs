@@ -129,10 +129,12 @@ impl Declaration {
             forget_fingerprints(&mut value);
             text += &format!("{value}\n");
         }
-        let mut deflated = ZlibEncoder::new(Vec::new(), Compression::default());
-        // To memory, which takes everything.
-        let bytes = deflated.write_all(text.as_bytes()).and_then(|()| deflated.finish());
-        Declaration { hash: name_of(&text), bytes: bytes.unwrap_or_default() }
+        Declaration::of_text(&text)
+    }
+
+    /// One of this text, which somebody hands over as it is.
+    pub fn of_text(text: &str) -> Declaration {
+        Declaration { hash: name_of(text), bytes: deflated(text) }
     }
 
     /// One that was read under this name.
@@ -148,7 +150,11 @@ impl Declaration {
         }
     }
 
-    fn text(&self) -> Result<String, DeclarationError> {
+    /// Its text.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn text(&self) -> Result<String, DeclarationError> {
         let mut text = String::new();
         let mut inflated = ZlibDecoder::new(self.bytes.as_slice()).take(TEXT_MAX);
         inflated.read_to_string(&mut text).map_err(|_| DeclarationError::Damaged)?;
@@ -192,6 +198,12 @@ fn forget_fingerprints(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(forget_fingerprints),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+fn deflated(text: &str) -> Vec<u8> {
+    let mut deflated = ZlibEncoder::new(Vec::new(), Compression::default());
+    // To memory, which takes everything.
+    deflated.write_all(text.as_bytes()).and_then(|()| deflated.finish()).unwrap_or_default()
 }
 
 fn name_of(text: &str) -> String {

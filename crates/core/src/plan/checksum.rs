@@ -14,16 +14,24 @@ use super::step::{Plan, Reason, Step};
 
 /// Over the plans of some accounts, which are given by name.
 pub fn checksum(plans: &[Plan]) -> String {
-    let parts: Vec<String> = plans.iter().flat_map(parts).collect();
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let names: Vec<String> = plans.iter().map(of_account).collect();
+    of_all(names.iter().map(String::as_str))
+}
+
+/// Over the plan of one account.
+pub fn of_account(plan: &Plan) -> String {
+    let steps = plan.steps.iter().flat_map(of_step);
+    let account = [plan.account.to_string(), plan.steps.len().to_string()];
+    let parts: Vec<String> = account.into_iter().chain(steps).collect();
+    of_all(parts.iter().map(String::as_str))
+}
+
+/// Over the checksums of accounts, which are given by name.
+pub fn of_all<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    let parts: Vec<&str> = parts.collect();
     let mut text = Fingerprint::of(&parts).to_string();
     text.truncate(LENGTH);
     text
-}
-
-fn parts(plan: &Plan) -> Vec<String> {
-    let steps = plan.steps.iter().flat_map(of_step);
-    [plan.account.to_string(), plan.steps.len().to_string()].into_iter().chain(steps).collect()
 }
 
 fn of_step(step: &Step) -> [String; 5] {

@@ -13,7 +13,7 @@ use crate::model::time::{Timestamp, brief, span};
 
 use super::calls::DailyCallsView;
 use super::cause::CauseKind;
-use super::checksum::checksum;
+use super::checksum;
 use super::step::{Held, Plan, Step};
 
 /// The plans of some accounts, and the short name of all they would do.
@@ -28,7 +28,15 @@ pub struct PlansView {
 impl PlansView {
     /// The view of plans, one for each account.
     pub fn of(plans: &[Plan]) -> PlansView {
-        PlansView { checksum: checksum(plans), accounts: plans.iter().map(PlanView::of).collect() }
+        PlansView::joined(plans.iter().map(PlanView::of).collect())
+    }
+
+    /// The views of some accounts, of whichever machine, together.
+    pub fn joined(mut accounts: Vec<PlanView>) -> PlansView {
+        accounts.sort_by(|one, other| one.account.cmp(&other.account));
+        accounts.dedup_by(|one, other| one.account == other.account);
+        let checksum = checksum::of_all(accounts.iter().map(|plan| plan.checksum.as_str()));
+        PlansView { checksum, accounts }
     }
 }
 
@@ -37,6 +45,9 @@ impl PlansView {
 pub struct PlanView {
     /// The account.
     pub account: String,
+    /// The checksum of this account's part.
+    #[serde(default)]
+    pub checksum: String,
     /// The instant, by the local clock.
     pub at: Timestamp,
     /// The steps to do, in order.
@@ -115,6 +126,7 @@ impl PlanView {
         } = plan;
         PlanView {
             account: account.to_string(),
+            checksum: checksum::of_account(plan),
             at: *at,
             steps: steps.iter().map(StepView::of).collect(),
             held: held.iter().map(HeldView::of).collect(),
@@ -127,11 +139,30 @@ impl PlanView {
         }
     }
 
+    /// The view of an account that nobody may look at yet: everything of it is held. `declared`
+    /// names its declaration, for the checksum.
+    pub fn unseen(account: &str, declared: &str, at: Timestamp, held: Vec<HeldView>) -> PlanView {
+        PlanView {
+            account: account.to_owned(),
+            checksum: checksum::of_all([account, "unseen", declared].into_iter()),
+            at,
+            steps: Vec::new(),
+            held,
+            kept: 0,
+            foreign: Vec::new(),
+            overlaps: Vec::new(),
+            limits: Vec::new(),
+            next_wake: at,
+            calls: None,
+        }
+    }
+
     /// Renders it as text, one line a step.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         let PlanView {
             account,
+            checksum: _,
             at: _,
             steps,
             held,
