@@ -192,7 +192,8 @@ impl Asks {
             found.into_iter().map(|entry| (entry.key, entry.value)).collect();
         found.retain(|key, _| is_of_it(key));
         let keys: Vec<String> = found.keys().cloned().collect();
-        let parts = found.remove(answer).and_then(|head| String::from_utf8(head).ok()?.parse().ok());
+        let parts =
+            found.remove(answer).and_then(|head| String::from_utf8(head).ok()?.parse().ok());
         let parts: usize = parts.unwrap_or_default();
         let bytes = (0..parts).map(|part| found.remove(&part_key(answer, part)));
         let bytes = bytes.collect::<Option<Vec<_>>>().map(|parts| parts.concat());
@@ -234,10 +235,11 @@ impl Asks {
         let key = self.keys.answer(from, id);
         let bytes = deflated(answer);
         let parts: Vec<&[u8]> = bytes.chunks(PART_MAX).collect();
-        let put = |(part, bytes): (usize, &&[u8])| Change::Put(part_key(&key, part), bytes.to_vec());
-        let (last, first) = parts.split_last().map_or((None, &[][..]), |(last, first)| {
-            (Some(put((first.len(), last))), first)
-        });
+        let put =
+            |(part, bytes): (usize, &&[u8])| Change::Put(part_key(&key, part), bytes.to_vec());
+        let (last, first) = parts
+            .split_last()
+            .map_or((None, &[][..]), |(last, first)| (Some(put((first.len(), last))), first));
         for part in first.iter().enumerate() {
             if self.engine.commit(is_open(), vec![put(part)]).await? == Committed::Refused {
                 return Ok(());
@@ -260,7 +262,12 @@ impl Asks {
         me: &MemberId,
         seen: &BTreeSet<String>,
     ) -> Result<BTreeSet<String>, EngineError> {
-        let prefixes = [self.keys.all_asks(), self.keys.all_answers(), self.keys.members()];
+        let prefixes = [
+            self.keys.all_asks(),
+            self.keys.all_answers(),
+            self.keys.all_troubles(),
+            self.keys.members(),
+        ];
         let found = self.engine.range(prefixes.map(Selection::KeysOf).into()).await?.entries;
         let keys = || found.iter().map(|entry| entry.key.as_str());
         let members: BTreeSet<MemberId> =
@@ -270,8 +277,9 @@ impl Asks {
             .map(str::to_owned)
             .collect();
         let is_left = |key: &&str| {
-            let of = self.keys.letter_of(key);
-            of.is_some_and(|of| !members.contains(&of)) || (mine.contains(*key) && seen.contains(*key))
+            let of = self.keys.letter_of(key).or_else(|| self.keys.troubles_of(key));
+            of.is_some_and(|of| !members.contains(&of))
+                || (mine.contains(*key) && seen.contains(*key))
         };
         self.delete(keys().filter(is_left).map(str::to_owned).collect()).await?;
         Ok(mine)

@@ -10,6 +10,8 @@
 //! | `claims/CHARGE` | [`Claim`] | the owner |
 //! | `late/ACCOUNT` | who sent a request for it late | whoever did; the owner deletes it once it looks |
 //! | `out/NODE` | [`Out`] | whoever puts a node out by hand, and deletes it |
+//! | `reports/ACCOUNT`, `troubles/MEMBER` | see [`super::told`] | the machine that serves it; itself |
+//! | `told` | what the alert webhook was told of accounts, and the last heartbeat | who claims the work of the fleet |
 //! | `asks/MEMBER/ID`, `answers/MEMBER/ID` | see [`super::asks`] | who asks; who is asked |
 //!
 //! A *membership* is the revision at which a member's key was created, and an *epoch* the one at
@@ -160,6 +162,41 @@ impl Keys {
     /// Which node this puts out, if it does.
     pub fn out_of(&self, key: &str) -> Option<String> {
         key.strip_prefix(&self.prefix)?.strip_prefix("out/").map(str::to_owned)
+    }
+
+    /// The beginning of the keys of all reports.
+    pub fn reports(&self) -> String {
+        format!("{}reports/", self.prefix)
+    }
+
+    /// The key of an account's report.
+    pub fn report(&self, account: &AccountName) -> String {
+        format!("{}reports/{account}", self.prefix)
+    }
+
+    /// Whose report this is, if it is one.
+    pub fn report_of(&self, key: &str) -> Option<AccountName> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("reports/")?.parse().ok()
+    }
+
+    /// The beginning of the keys of all machines' own troubles.
+    pub fn all_troubles(&self) -> String {
+        format!("{}troubles/", self.prefix)
+    }
+
+    /// The key of a machine's own troubles.
+    pub fn troubles(&self, of: &MemberId) -> String {
+        format!("{}troubles/{of}", self.prefix)
+    }
+
+    /// Whose troubles these are, if they are.
+    pub fn troubles_of(&self, key: &str) -> Option<MemberId> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("troubles/")?.parse().ok()
+    }
+
+    /// Where whoever tells for all notes what was told.
+    pub fn told(&self) -> String {
+        format!("{}told", self.prefix)
     }
 
     /// The beginning of the keys of all that is asked.

@@ -9,6 +9,7 @@
 //! - [`keys`]: the keys and values in the engine, and the fence of an owner;
 //! - [`generations`]: the config that is in force in the whole cluster;
 //! - [`asks`]: what one machine asks another;
+//! - [`told`]: what machines tell each other of what is theirs;
 //! - [`charge`]: what is owned: an account, or the work of the whole fleet;
 //! - `assign`: who is to own what;
 //! - `living`: who lives, as whoever is no member sees it;
@@ -32,6 +33,7 @@ pub mod node;
 mod pulse;
 #[cfg(test)]
 mod tests;
+pub mod told;
 pub mod view;
 
 pub use charge::Charge;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::config::audits_per_day;
 use crate::cluster::asks::AskError;
+use crate::config::audits_per_day;
 use crate::coverage::ack::{BadNote, Note};
 use crate::coverage::backfill::backfill;
 use crate::coverage::render::{GapView, unacknowledged, views};
@@ -161,7 +161,9 @@ pub enum VerbError {
         error: Box<VerbError>,
     },
     /// The config that is to be in force is not, here.
-    #[error("the config that was put in force has not reached {0}; look at `channelkeeper cluster status`")]
+    #[error(
+        "the config that was put in force has not reached {0}; look at `channelkeeper cluster status`"
+    )]
     NotFollowed(String),
     /// This machine is no member yet.
     #[error("this machine is joining its cluster; try again in a moment")]

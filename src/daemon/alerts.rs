@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::{Clock, LOOK_AT_CLOCK};
 use crate::expose::alert::{AlertTeller, News, Retry, of_this_machine, proof};
@@ -29,7 +29,12 @@ use crate::store::Store;
 use crate::zoho::transport::Transport;
 
 use super::fleet::Fleet;
+use super::machines::MachinesDoor;
 use super::scheduler::{Links, Pulse, chain};
+
+mod leading;
+
+use leading::{LastWords, Leading};
 
 /// The messages sent, for the metrics.
 pub(crate) type Outbox = Arc<Mutex<BTreeMap<Receiver, Sent>>>;
@@ -45,6 +50,7 @@ pub(crate) struct Alarm {
     outbox: Outbox,
     teller: AlertTeller,
     beat: Beat,
+    leading: Option<Leading>,
 }
 
 /// The heartbeat.
@@ -83,7 +89,13 @@ impl Alarm {
             outbox,
             teller: told.map(AlertTeller::restored).unwrap_or_default(),
             beat: Beat::default(),
+            leading: None,
         }
+    }
+
+    /// The same on one of several machines, of which one tells for all.
+    pub(crate) fn of_several(self, door: Option<MachinesDoor>) -> Alarm {
+        Alarm { leading: door.map(Leading::new), ..self }
     }
 
     /// Looks and tells until `closing`.
@@ -116,12 +128,58 @@ impl Alarm {
     async fn turn(&mut self) {
         let Settings { owner, alerts, .. } = self.fleet.borrow_and_update().settings.clone();
         let overview = self.overview.borrow_and_update().clone();
+        if !self.leads_or_follows(&overview).await {
+            return;
+        }
         match &alerts.webhook {
             Some(webhook) => self.tell(webhook, &overview, &owner, &alerts).await,
             None => self.forget().await,
         }
         if let Some(heartbeat) = &alerts.heartbeat {
             self.beat(heartbeat, &overview, alerts.heartbeat_interval).await;
+        }
+        self.keep_last_words(&overview).await;
+    }
+
+    /// Goes on where another machine ended, when this one begins to tell for all. False while it is
+    /// not known what was told.
+    async fn leads_or_follows(&mut self, overview: &Overview) -> bool {
+        let Some(leading) = &mut self.leading else { return true };
+        let leads = overview.cluster.as_ref().is_some_and(|it| it.leads && it.is_active);
+        match (leads, &leading.known) {
+            (false, _) => leading.known = None,
+            (true, Some(_)) => {}
+            (true, None) => match leading.read().await {
+                Ok(words) => {
+                    if let Some(told) = words.told.clone() {
+                        self.teller.take_over(told);
+                    }
+                    if let Some((of, at)) = words.beat {
+                        self.beat = Beat { of: Some(of), at: Some(at), retry: Retry::default() };
+                    }
+                    leading.known = Some(words);
+                }
+                Err(error) => {
+                    debug!(error = chain(&error), "it is not known yet what was told");
+                    return false;
+                }
+            },
+        }
+        true
+    }
+
+    /// Notes what was told for all, for the machine that tells after this one.
+    async fn keep_last_words(&mut self, overview: &Overview) {
+        let Some(leading) = self.leading.as_mut().filter(|it| it.known.is_some()) else { return };
+        let told = self.teller.told_of_all(overview);
+        let words = LastWords { told, beat: self.beat.of.zip(self.beat.at) };
+        match leading.keep(words).await {
+            Ok(true) => {}
+            // Another machine tells by now, and has read what this one wrote before.
+            Ok(false) => leading.known = None,
+            Err(error) => {
+                debug!(error = chain(&error), "what was told for all is noted later");
+            }
         }
     }
 

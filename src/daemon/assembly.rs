@@ -34,6 +34,7 @@ use super::cron;
 use super::desk::{Desk, Host};
 use super::fleet::{Fleet, Means};
 use super::hooks::{HookBoard, Teller};
+use super::machines::MachinesDoor;
 use super::reload::{Reader, Reloader, Reloading};
 use super::scheduler::{Links, Scheduler, Setup};
 use super::status_file;
@@ -86,6 +87,8 @@ pub struct Parts {
     timed: Arc<Timed>,
     outbox: Outbox,
     hook_board: HookBoard,
+    /// The machines that share the accounts, where there are others.
+    pub machines: Option<MachinesDoor>,
 }
 
 /// Makes the parts. Those of a command hold nothing: its scheduler makes a pass when it is asked
@@ -124,7 +127,8 @@ pub fn assemble(given: PartsGiven, host: Host) -> Result<Parts, StoreError> {
         Host::Command => Scheduler::on_demand(setup),
     };
     let (outbox, hook_board) = (Outbox::default(), HookBoard::default());
-    Ok(Parts { links, means, host, scheduler, carriers, timed, outbox, hook_board })
+    let machines = None;
+    Ok(Parts { links, means, host, scheduler, carriers, timed, outbox, hook_board, machines })
 }
 
 impl PartsGiven {
@@ -223,14 +227,15 @@ impl Parts {
             reader: reader.clone(),
             reloads,
             host: self.host,
-            machines: None,
+            machines: self.machines.clone(),
         };
         (desk, Reloader { reader, links, generations: None }, asked)
     }
 
     /// The table of everything that runs. A command runs its scheduler and nothing else.
     pub fn tasks(self, stop: &Stop) -> Vec<Task> {
-        let Parts { links, means, host, scheduler, carriers, timed: _, outbox, hook_board } = self;
+        let Parts { links, means, host, scheduler, carriers, outbox, hook_board, machines, .. } =
+            self;
         let Means { store, transport: _, clock, leash: _ } = means;
         let scheduler = Task::fallible("scheduler", turn(scheduler, stop.clone()));
         if host == Host::Command {
@@ -239,6 +244,7 @@ impl Parts {
         let messages = carriers.messages;
         let hooks = Teller::new(&links, clock.clone(), messages.clone(), store.clone(), hook_board);
         let alarm = Alarm::new(&links, clock.clone(), messages, store.clone(), outbox);
+        let alarm = alarm.of_several(machines);
         let receivers = carriers.canaries;
         let backfill = Backfill::new(&links, clock.clone(), receivers.clone(), store.clone());
         let canaries = CanaryTask::new(&links, clock.clone(), receivers, store);

@@ -152,8 +152,8 @@ impl Fleet {
     ) -> Fleet {
         let Fleet { settings, subjects, unusable, elsewhere } = self;
         let subjects = subjects.iter().filter(|(name, _)| !left_out.contains(*name));
-        let subjects =
-            subjects.map(|(name, subject)| (name.clone(), held.get(name).unwrap_or(subject).clone()));
+        let subjects = subjects
+            .map(|(name, subject)| (name.clone(), held.get(name).unwrap_or(subject).clone()));
         Fleet {
             settings: settings.clone(),
             subjects: subjects.collect(),

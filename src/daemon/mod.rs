@@ -17,6 +17,7 @@
 //! - [`spread`]: verbs that the machines of a cluster answer together, and `parts` how each is
 //!   divided;
 //! - `asks`: what other machines ask, answered;
+//! - `reports`: what machines tell each other of what is theirs;
 //! - [`machines`]: the machines that share the accounts, shown and put out;
 //! - [`moving`]: accounts from the store on this machine into the engine, and back;
 //! - `choose`: which accounts and channels a request means by their names;
@@ -65,6 +66,7 @@ pub(crate) mod recover;
 pub(crate) mod recoveries;
 pub(crate) mod refetch;
 pub mod reload;
+mod reports;
 pub mod requests;
 pub mod run;
 pub mod scheduler;

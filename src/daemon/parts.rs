@@ -7,8 +7,8 @@ use crate::cluster::generations::Occasion;
 use crate::model::address::Address;
 use crate::model::channel::AccountName;
 use crate::model::desired::{AccountDesired, Desired};
-use crate::plan::explain::Explanation;
 use crate::plan::cause::CauseKind;
+use crate::plan::explain::Explanation;
 use crate::plan::render::{HeldView, PlanView, PlansView};
 use crate::store::desired::published::Published;
 
@@ -127,7 +127,8 @@ impl Spread for PauseRequest {
     async fn divided(&self, desk: &Desk) -> Result<Divided<PauseRequest>, VerbError> {
         let whom = desk.whom_of_target(self.target.as_ref())?;
         let PauseRequest { target, seconds } = self.clone();
-        let part = move |portion: Portion<'_>| PauseRequest { target: portion.target(&target), seconds };
+        let part =
+            move |portion: Portion<'_>| PauseRequest { target: portion.target(&target), seconds };
         Ok(Divided { whom, part: Arc::new(part) })
     }
 
@@ -358,7 +359,8 @@ impl Proposal {
         let others = file.declared_accounts().filter(|(name, desired)| !is_same(name, desired));
         let others: BTreeMap<_, _> =
             others.map(|(name, desired)| (name.clone(), desired.clone())).collect();
-        let of_known = others.keys().filter_map(|name| Some((name.clone(), (*known.get(name)?).clone())));
+        let of_known =
+            others.keys().filter_map(|name| Some((name.clone(), (*known.get(name)?).clone())));
         let before = published(file, of_known.collect());
         let after = published(file, others);
         let text = |(name, declaration): (AccountName, _)| {

@@ -282,7 +282,9 @@ impl Reader {
         let Restored { mut desired, unusable, .. } =
             restored.map_err(|error| vec![chain(&error)])?;
         if let Some((name, why)) = unusable.first_key_value() {
-            return Err(vec![format!("the machine that serves account {name} cannot use it: {why}")]);
+            return Err(vec![format!(
+                "the machine that serves account {name} cannot use it: {why}"
+            )]);
         }
         let (store, surroundings) = (&self.means.store, &self.surroundings);
         let failed = |error: StoreError| vec![format!("the store failed: {}", chain(&error))];

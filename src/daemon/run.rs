@@ -37,7 +37,7 @@ use crate::zoho::transport::SetupError;
 
 use super::asks::Answering;
 use super::assembly::{Carriers, PartsGiven, assemble};
-use super::desk::{Desk, Host};
+use super::desk::Host;
 use super::doors::{AddressesTold, Doors, INHERITED, ListenError, unheard};
 use super::generations::{Generations, GenerationsSetup, OwnFile, Proposing};
 use super::inherited;
@@ -45,6 +45,7 @@ use super::member::{self, Joining, Member};
 use super::notify::{self, Service};
 use super::refetch;
 use super::reload::{Reloader, Reloading};
+use super::reports::Reports;
 use super::scheduler::Links;
 use super::signals::{Incoming, SignalAsked};
 use super::tasks::{Stop, Task, TaskError, Tasks};
@@ -131,13 +132,19 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
     let parts = assemble(given, Host::Daemon)?;
     let (links, listening, stop) = (parts.links.clone(), doors.listening(), Stop::default());
     let parts = if options.owns_process { parts.watched(watchdog(&links)) } else { parts };
+    let clock = parts.means.clock.clone();
+    let door = member.as_ref().zip(generations.clone());
+    let machines = door.map(|(member, generations)| member.door(generations, clock));
+    let mut parts = parts;
+    parts.machines = machines;
     let (desk, mut reloader, reloads) = parts.desk(options.config, options.surroundings, None);
     reloader.generations = generations.clone();
-    let door = member.as_ref().zip(generations.clone());
-    let clock = parts.means.clock.clone();
-    let machines = door.map(|(member, generations)| member.door(generations, clock));
-    let desk = Desk { machines, ..desk };
-    let answering = Answering::of(&desk).map(|it| Task::new("answering", it.run(stop.closing.clone())));
+    let answering =
+        Answering::of(&desk).map(|it| Task::new("answering", it.run(stop.closing.clone())));
+    let reports = desk.machines.clone().map(|door| {
+        let reports = Reports::new(&links, door, desk.clock.clone());
+        Task::new("reports", reports.run(stop.closing.clone()))
+    });
     let (ask_reload, service) = (desk.reloads.clone(), Service::new(options.owns_process));
     let ways_in = doors.tasks(&parts, desk, &stop);
     let settled = generations.as_ref().map(|generations| generations.settled());
@@ -157,6 +164,7 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
             .chain([refetching])
             .chain(following)
             .chain(answering)
+            .chain(reports)
             .chain(member.into_iter().flatten()),
     );
     Ok(Daemon {

@@ -25,7 +25,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::backfill::Standing;
 use crate::clock::{Clock, LOOK_AT_CLOCK};
-use crate::expose::overview::{ClusterState, ConfigState, LogLost, LoopAge, Overview};
+use crate::expose::overview::{ClusterState, ConfigState, LogLost, LoopAge, Others, Overview};
 use crate::model::channel::AccountName;
 use crate::model::record::Grant;
 use crate::model::time::{Timestamp, after, span};
@@ -77,6 +77,8 @@ pub enum Message {
     SentLate(Vec<AccountName>),
     /// The machines that share the accounts look so.
     Cluster(ClusterState),
+    /// The other machines say so of what is theirs.
+    Others(Arc<Others>),
     /// Hold an account by other credentials.
     Credentials {
         /// The account as it is held; when it is held otherwise meanwhile, nothing happens.
@@ -672,6 +674,7 @@ impl Scheduler {
             Message::LetGo(going) => self.let_go(going),
             Message::SentLate(accounts) => self.sent_late(&accounts),
             Message::Cluster(state) => self.clustered(state),
+            Message::Others(others) => self.publish(|overview| overview.others = others),
             Message::Credentials { former, subject } => self.take_over(&former, subject).await,
             Message::ConfigRefused(problems) => {
                 self.publish(|overview| overview.config.problems = problems);

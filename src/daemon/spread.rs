@@ -286,7 +286,8 @@ impl<P: Verb> Asking<P> {
     }
 
     async fn of_machine(&self, to: &MemberId, question: P) -> Result<P::Answer, VerbError> {
-        let unreadable = |_| VerbError::Asked { node: to.node.clone(), error: AskError::Unreadable };
+        let unreadable =
+            |_| VerbError::Asked { node: to.node.clone(), error: AskError::Unreadable };
         let body = serde_json::to_value(&question).map_err(unreadable)?;
         let (status, body) = self.door.ask(to, P::PATH, body, P::WAITS_FOR).await?;
         if status == OK {

@@ -12,8 +12,9 @@
 //! new one is made from the state at that time, after a wait that grows ([`RETRIES`]). A message
 //! counts as told when it was delivered; [`AlertState`] keeps that over a restart.
 //!
-//! Where machines share the accounts, each tells of those that it serves, and one of what concerns
-//! all. An account that goes to another machine takes its topics along: they are not over.
+//! Where machines share the accounts, one of them tells of all accounts and of what concerns all, and
+//! each of itself. When another one leads, it goes on where the former one ended
+//! ([`AlertTeller::take_over`]), who lets go of those topics: they are not over.
 //!
 //! Not everything that health mentions is worth a message: see [`ReasonKind::is_told`].
 //!
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::alert_state::AlertState;
+use crate::model::channel::AccountName;
 use crate::model::desired::Alerts;
 use crate::model::time::{Timestamp, after, brief, span};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState};
@@ -33,7 +35,7 @@ use super::health::{
     Guarantee, Health, HealthReason, PASS_OVERDUE, ReasonKind, Status, counted, is_covered,
 };
 use super::one_line::line;
-use super::overview::Overview;
+use super::overview::{ClusterState, Overview};
 
 /// Remembers the last message, and decides on the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +107,27 @@ impl AlertTeller {
             bad_since,
             topics: told.map(|(name, topic)| (name.clone(), topic.since)).collect(),
         })
+    }
+
+    /// Goes on where another machine ended: its topics are told.
+    pub(crate) fn take_over(&mut self, told: AlertState) {
+        let AlertState { at, bad_since, topics } = told;
+        for (name, since) in topics {
+            let topic = Topic { since, told: true, gone_since: None };
+            self.topics.entry(name).or_insert(topic).told = true;
+        }
+        let known = self.told.unwrap_or((bad_since, at));
+        self.told = Some((known.0.min(bad_since), known.1.max(at)));
+        self.told_at = self.told_at.max(Some(at));
+    }
+
+    /// The topics that the machine tells of that leads: the next one has to know them. `None` when
+    /// none of them was told.
+    pub(crate) fn told_of_all(&self, overview: &Overview) -> Option<AlertState> {
+        let mut told = self.told()?;
+        let is_own = |name: &String| topic_parts(name).1.is_none();
+        told.topics.retain(|name, _| is_told_of(overview, name) && !is_own(name));
+        (!told.topics.is_empty()).then_some(told)
     }
 
     /// How things are at `now`, and what there is to tell of it. `who` is the daemon's name.
@@ -252,22 +275,20 @@ impl Retry {
 
 /// The start of the latest pass, if the passes prove at `now` that everything declared is covered.
 /// For that, each account's last pass saw it whole and failed in nothing, and the next is not
-/// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge, and
-/// where machines share the accounts, none is without one. No
-/// proof without a declared channel.
+/// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge. Where
+/// machines share the accounts, one of them proves it for all, and none is without one. No proof
+/// without a declared channel.
 pub(crate) fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
-    let is_served = overview.cluster.as_ref().is_none_or(|cluster| cluster.unowned.is_empty());
-    if !is_served
+    let speaks = |it: &ClusterState| it.leads && it.is_active && it.unowned.is_empty();
+    if !overview.cluster.as_ref().is_none_or(speaks)
         || !overview.unusable.is_empty()
         || overview.store_failed.is_some()
         || overview.stopping
     {
         return None;
     }
-    let proving = overview
-        .accounts
-        .values()
-        .map(|report| report.as_deref().filter(|report| proves(report, now)));
+    let proving = overview.everywhere();
+    let proving = proving.map(|(_, report)| report.filter(|report| proves(report, now)));
     let reports = proving.collect::<Option<Vec<&AccountReport>>>()?;
     let declared = reports.iter().any(|report| !report.channels.is_empty());
     reports.iter().map(|report| report.at).max().filter(|_| declared)
@@ -298,10 +319,14 @@ fn name(reason: &HealthReason) -> String {
 
 /// Returns whether this daemon tells of the topic of this name. A name of another release is kept.
 fn is_told_of(overview: &Overview, name: &str) -> bool {
+    let (kind, account) = topic_parts(name);
+    kind.is_none_or(|kind| overview.tells_of(kind, account.as_ref()))
+}
+
+fn topic_parts(name: &str) -> (Option<ReasonKind>, Option<AccountName>) {
     let mut parts = name.split('/');
     let kind = parts.next().and_then(ReasonKind::of_word);
-    let account = parts.next().and_then(|account| account.parse().ok());
-    kind.is_none_or(|kind| overview.tells_of(kind, account.as_ref()))
+    (kind, parts.next().and_then(|account| account.parse().ok()))
 }
 
 /// The part of it that this daemon tells of.

@@ -32,7 +32,7 @@ mod severity;
 
 pub(crate) use kind::ReasonKind;
 pub(super) use reasons::NO_DAEMON_RUNS;
-pub(crate) use reasons::PASS_OVERDUE;
+pub(crate) use reasons::{PASS_OVERDUE, troubles_of_machine};
 pub(crate) use severity::{Grade, Status};
 
 /// How the daemon and its channels are.
@@ -215,7 +215,7 @@ fn guarantee(overview: &Overview, now: Timestamp) -> Guarantee {
     let of = |report: Option<&AccountReport>| {
         report.map_or(Guarantee::Unknown, |it| account_guarantee(it, now))
     };
-    usable(overview).map(|(_, report)| of(report)).fold(unusable, Guarantee::and)
+    overview.everywhere().map(|(_, report)| of(report)).fold(unusable, Guarantee::and)
 }
 
 impl Guarantee {

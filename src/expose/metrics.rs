@@ -13,6 +13,7 @@
 //! The metrics that an alert needs are there by account; series of single channels are for looking
 //! at, and bounded by [`CHANNEL_SERIES_MAX`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -58,11 +59,13 @@ fn families(
     loop_age: LoopAge,
     now: Timestamp,
 ) -> Vec<Family> {
-    let mut families = daemon(overview, &health(overview, loop_age, now), loop_age);
+    let here = health(&overview.of_this_machine(), loop_age, now);
+    let mut families = daemon(overview, &here, loop_age);
     let reports: Vec<&AccountReport> = usable(overview).filter_map(|(_, report)| report).collect();
     families.extend(accounts(&reports, now));
     families.extend(recoveries(overview));
     families.extend(cluster(overview.cluster.as_ref()));
+    families.extend(fleet(overview, loop_age, now));
     families.extend(tallies(&overview.tallies));
     families.extend(calls(&reports));
     families.push(latencies(measured));
@@ -177,6 +180,44 @@ fn cluster(state: Option<&ClusterState>) -> Vec<Family> {
             "The most that it may take, where it says so. Alert when four fifths of it are taken.",
         )
         .maybe(room.and_then(|room| room.quota).map(|quota| quota as f64)),
+    ]
+}
+
+/// Everything that the machines share, as this one sees it. Nothing where it is alone.
+fn fleet(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<Family> {
+    let shared = overview.cluster.as_ref().map(|_| overview);
+    let all = shared.map(|overview| health(overview, loop_age, now));
+    let reports = shared.into_iter().flat_map(Overview::everywhere);
+    let reports: Vec<&AccountReport> = reports.filter_map(|(_, report)| report).collect();
+    let status = |all: &Health| {
+        Status::ALL
+            .map(|status| (vec![("status", status.word().to_owned())], truth(all.status == status)))
+    };
+    let in_state = |state: ChannelState| {
+        let channels = reports.iter().flat_map(|report| {
+            report.channels.values().map(|channel| report.state_at(channel, now))
+        });
+        let count = channels.filter(|it| *it == state).count();
+        (vec![("state", state.word().to_owned())], count as f64)
+    };
+    let states = shared.map(|_| ChannelState::ALL.map(in_state));
+    vec![
+        gauge(
+            "fleet_status",
+            "1 for the status of everything that the machines share: ok, degraded or failing. \
+             Every machine says the same; take the maximum.",
+        )
+        .with(all.iter().flat_map(status)),
+        seconds(
+            "fleet_guaranteed_until_timestamp",
+            "Up to when everything that the machines share stays covered if nothing succeeds any \
+             more; 0 when something is not covered already. Take the minimum.",
+        )
+        .maybe(all.as_ref().and_then(|all| guarantee(all.guarantee))),
+        gauge("fleet_accounts", "Accounts that the machines share. Take the maximum.")
+            .maybe(shared.map(|overview| overview.names().len() as f64)),
+        gauge("fleet_channels", "Their declared channels. Take the maximum.")
+            .with(states.into_iter().flatten()),
     ]
 }
 
@@ -386,7 +427,7 @@ fn recoveries(overview: &Overview) -> Vec<Family> {
             .collect()
     };
     let states = standings.iter().flat_map(|(account, standing)| {
-        let of = move |(state, number): (&&str, &usize)| {
+        let of = move |(state, number): (&Cow<'static, str>, &usize)| {
             (with(name(account), "state", state), *number as f64)
         };
         standing.states.iter().map(of)

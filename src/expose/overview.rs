@@ -1,9 +1,11 @@
 //! The overview: the daemon's knowledge of itself and of its accounts at one moment, and the one
 //! input of everything shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::backfill::Standing;
 use crate::model::channel::AccountName;
@@ -34,6 +36,8 @@ pub struct Overview {
     pub orphans: BTreeMap<AccountName, usize>,
     /// How many declared accounts another machine holds, or nobody yet.
     pub elsewhere: usize,
+    /// The word of other machines about those accounts, and about themselves.
+    pub others: Arc<Others>,
     /// The machines that share the accounts; `None` where this one is alone.
     pub cluster: Option<ClusterState>,
     /// The state of the config.
@@ -55,6 +59,37 @@ pub struct Overview {
     pub log_lost: Option<LogLost>,
     /// True when the daemon is stopping.
     pub stopping: bool,
+}
+
+/// The word of other machines.
+#[derive(Clone, Debug, Default)]
+pub struct Others {
+    /// Every declared account that is not held here; `None` while nothing was told of it.
+    pub accounts: BTreeMap<AccountName, Option<OtherAccount>>,
+    /// Each machine that has troubles of its own, by the name of its process.
+    pub troubles: BTreeMap<String, MachineTroubles>,
+}
+
+/// An account that another machine serves.
+#[derive(Clone, Debug)]
+pub struct OtherAccount {
+    /// The machine that told of it.
+    pub machine: String,
+    /// Its word.
+    pub report: Arc<AccountReport>,
+    /// How its recoveries stand.
+    pub recoveries: Option<Standing>,
+}
+
+/// The troubles of a machine that are no account's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineTroubles {
+    /// Its name.
+    pub node: String,
+    /// The most serious ones, a line each.
+    pub lines: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
 }
 
 /// The machines that share the accounts, as they look from this one.
@@ -161,6 +196,7 @@ impl Overview {
             recoveries: BTreeMap::new(),
             orphans: BTreeMap::new(),
             elsewhere: 0,
+            others: Arc::default(),
             cluster: None,
             config,
             audit: String::new(),
@@ -174,19 +210,56 @@ impl Overview {
         }
     }
 
-    /// True when this daemon tells of the account, or of what concerns no account: where machines
-    /// share the accounts, each tells of its own, and one of what concerns all.
+    /// True when this daemon tells of what concerns an account, or none. Where machines share the
+    /// accounts, one tells of all of them and of what each machine sees alike, and each tells of
+    /// itself. While the engine does not answer, each tells of the accounts that it served.
     pub fn tells_of(&self, kind: ReasonKind, account: Option<&AccountName>) -> bool {
-        match (&self.cluster, account) {
-            (None, _) => true,
-            (Some(cluster), _) if kind.is_of_all_machines() => cluster.leads,
-            (Some(cluster), Some(name)) => {
-                self.accounts.contains_key(name)
-                    || self.unusable.contains_key(name)
-                    || cluster.unowned.contains_key(name)
-            }
-            (Some(_), None) => true,
+        let Some(cluster) = &self.cluster else { return true };
+        match account {
+            Some(name) if !cluster.is_active => self.accounts.contains_key(name),
+            Some(_) => cluster.leads,
+            None => cluster.leads || !kind.is_of_all_machines(),
         }
+    }
+
+    /// Every account that can be worked on, by whichever machine, with what its last pass said.
+    pub fn everywhere(&self) -> impl Iterator<Item = (&AccountName, Option<&AccountReport>)> {
+        let here = self.accounts.iter().map(|(name, report)| (name, report.as_deref()));
+        let there = self.others.accounts.iter();
+        let there = there.filter(|(name, _)| !self.accounts.contains_key(*name));
+        let there = there.map(|(name, told)| (name, told.as_ref().map(|told| &*told.report)));
+        here.chain(there).filter(|(name, _)| !self.unusable.contains_key(*name))
+    }
+
+    /// The names of all declared accounts, whoever serves them.
+    pub fn names(&self) -> BTreeSet<&AccountName> {
+        let here = self.accounts.keys().chain(self.unusable.keys());
+        here.chain(self.others.accounts.keys()).collect()
+    }
+
+    /// The last report about an account, of whichever machine.
+    pub fn report(&self, name: &AccountName) -> Option<&AccountReport> {
+        match self.accounts.get(name) {
+            Some(report) => report.as_deref(),
+            None => Some(&*self.others.accounts.get(name)?.as_ref()?.report),
+        }
+    }
+
+    /// How the recoveries of an account stand, whichever machine serves it.
+    pub fn standing(&self, name: &AccountName) -> Option<&Standing> {
+        let there = || self.others.accounts.get(name)?.as_ref()?.recoveries.as_ref();
+        self.recoveries.get(name).or_else(there)
+    }
+
+    /// The other machine that serves an account, as far as it has told of it.
+    pub fn machine(&self, name: &AccountName) -> Option<&str> {
+        let other = || Some(self.others.accounts.get(name)?.as_ref()?.machine.as_str());
+        if self.accounts.contains_key(name) { None } else { other() }
+    }
+
+    /// The same without the word of other machines.
+    pub fn of_this_machine(&self) -> Overview {
+        Overview { others: Arc::default(), ..self.clone() }
     }
 
     /// When all accounts are looked at next.
@@ -198,7 +271,7 @@ impl Overview {
 impl Overview {
     /// How many gaps of declared channels nobody has acknowledged.
     pub fn unacknowledged_gaps(&self) -> usize {
-        let reports = self.accounts.values().flatten();
+        let reports = self.everywhere().filter_map(|(_, report)| report);
         reports.flat_map(|report| report.channels.values()).map(|channel| channel.gaps).sum()
     }
 }

@@ -56,7 +56,7 @@ pub struct StatusView {
     /// How this machine stands among those that share the accounts; nothing where it is alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<InClusterView>,
-    /// Every declared account; where machines share them, those that this one serves.
+    /// Every declared account, whichever machine serves it.
     pub accounts: Vec<AccountView>,
 }
 
@@ -141,6 +141,9 @@ pub struct AccountView {
     /// The reason why the account cannot be worked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable: Option<String>,
+    /// The other machine that serves it, where machines share the accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// Its last pass; nothing before the first one has ended.
     pub pass: Option<PassView>,
     /// Up to when its channels stay covered if nothing succeeds any more.
@@ -380,19 +383,16 @@ fn accounts(
     next_audit: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<AccountView> {
-    let mut names: Vec<&AccountName> =
-        overview.accounts.keys().chain(overview.unusable.keys()).collect();
-    names.sort();
-    names.dedup();
+    let names = overview.names();
     let view = |name: &AccountName| {
         let unusable = overview.unusable.get(name).map(|why| line(why));
-        let recoveries = overview.recoveries.get(name).and_then(RecoveriesView::of);
-        let report = overview.accounts.get(name).and_then(Option::as_deref);
-        let view = match report {
+        let recoveries = overview.standing(name).and_then(RecoveriesView::of);
+        let view = match overview.report(name) {
             Some(report) => AccountView::of(report, next_audit, now),
             None => AccountView::unseen(name),
         };
-        AccountView { unusable, recoveries, ..view }
+        let machine = overview.machine(name).map(str::to_owned);
+        AccountView { unusable, recoveries, machine, ..view }
     };
     names.into_iter().map(view).collect()
 }
@@ -403,6 +403,7 @@ impl AccountView {
         AccountView {
             name: name.to_string(),
             unusable: None,
+            machine: None,
             pass: None,
             guaranteed_until: None,
             counts: BTreeMap::new(),
@@ -487,7 +488,7 @@ impl RecoveriesView {
     /// The view of an account's recoveries, if there are any.
     fn of(standing: &Standing) -> Option<RecoveriesView> {
         let Standing { states, taken, waiting, lost, stuck: _ } = standing;
-        let states = states.iter().map(|(state, number)| ((*state).to_owned(), *number));
+        let states = states.iter().map(|(state, number)| (state.to_string(), *number));
         (!standing.is_empty()).then(|| RecoveriesView {
             states: states.collect(),
             recovered: *taken,

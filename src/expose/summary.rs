@@ -70,10 +70,7 @@ impl Summary {
         let health = health::health(overview, loop_age, now);
         let reasons_left_out =
             health.reasons_left_out + health.reasons.len().saturating_sub(REASONS_MAX);
-        let names = overview.accounts.keys().chain(overview.unusable.keys().filter(|name| {
-            // An account that cannot be worked on may be held as well.
-            !overview.accounts.contains_key(*name)
-        }));
+        let names = overview.names();
         let now = whole_seconds(now);
         Summary {
             schema: SCHEMA,
@@ -88,8 +85,9 @@ impl Summary {
             reasons: health.reasons.iter().take(REASONS_MAX).map(ReasonView::of).collect(),
             reasons_left_out,
             gaps: health.gaps,
-            accounts_left_out: names.clone().count().saturating_sub(ACCOUNTS_MAX),
+            accounts_left_out: names.len().saturating_sub(ACCOUNTS_MAX),
             accounts: names
+                .into_iter()
                 .take(ACCOUNTS_MAX)
                 .map(|name| AccountSummary::of(overview, name, now))
                 .collect(),
@@ -99,7 +97,7 @@ impl Summary {
 
 impl AccountSummary {
     fn of(overview: &Overview, name: &AccountName, now: Timestamp) -> AccountSummary {
-        let report = overview.accounts.get(name).and_then(Option::as_deref);
+        let report = overview.report(name);
         let guarantee = match report {
             _ if overview.unusable.contains_key(name) => Guarantee::Broken,
             Some(report) => account_guarantee(report, now),

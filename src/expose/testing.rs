@@ -23,7 +23,7 @@ pub(crate) use crate::testing::{START, account, hours, id, minutes};
 use crate::zoho::client::Traffic;
 
 use super::lookups::{AccountMemory, ChannelMemory, Lookups, TokenFacts};
-use super::overview::{ConfigState, LoopAge, Overview};
+use super::overview::{ConfigState, LoopAge, OtherAccount, Overview};
 
 pub(crate) const TURNING: LoopAge = LoopAge(Duration::from_secs(5));
 
@@ -41,6 +41,7 @@ pub(crate) fn empty() -> Overview {
         recoveries: BTreeMap::new(),
         orphans: BTreeMap::new(),
         elsewhere: 0,
+        others: Arc::default(),
         cluster: None,
         config: ConfigState {
             file: "/etc/channelkeeper/config.toml".to_owned(),
@@ -66,6 +67,30 @@ pub(crate) fn converged(channels: i64) -> Overview {
     overview.tallies.entry(account("acme")).or_default().add(&report);
     overview.accounts.insert(account("acme"), Some(Arc::new(report)));
     overview
+}
+
+/// One more account with these channels, which another machine serves.
+pub(crate) fn elsewhere(
+    overview: &mut Overview,
+    name: &str,
+    channels: impl Iterator<Item = i64>,
+    machine: &str,
+) {
+    let report = Arc::new(report(name, channels));
+    let other = OtherAccount { machine: machine.to_owned(), report, recoveries: None };
+    Arc::make_mut(&mut overview.others).accounts.insert(account(name), Some(other));
+    overview.elsewhere += 1;
+}
+
+/// Changes the report of an account that another machine serves.
+pub(crate) fn change_elsewhere(
+    overview: &mut Overview,
+    name: &str,
+    change: impl FnOnce(&mut AccountReport),
+) {
+    let others = Arc::make_mut(&mut overview.others);
+    let other = others.accounts.get_mut(&account(name)).unwrap().as_mut().unwrap();
+    change(Arc::make_mut(&mut other.report));
 }
 
 pub(crate) fn report(name: &str, channels: impl Iterator<Item = i64>) -> AccountReport {

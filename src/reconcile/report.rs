@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::coverage::render::unacknowledged;
 use crate::coverage::{Acks, GapKind, Ledger};
 use crate::model::canary::Canaries;
@@ -28,6 +30,10 @@ use crate::zoho::client::Traffic;
 use super::look_kept::LookKept;
 use super::outcome::Outcome;
 use super::subject::{Known, Subject};
+
+mod told;
+
+pub use told::ToldReport;
 
 /// One account after a pass.
 #[derive(Clone, Debug)]
@@ -109,7 +115,7 @@ pub struct ChannelReport {
 }
 
 /// The day before a pass, in Zoho's time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastDay {
     /// Since when something of the channel is declared; nothing when there is no ledger.
     pub declared_at: Option<Timestamp>,
@@ -118,7 +124,7 @@ pub struct LastDay {
 }
 
 /// One gap, without its event and its cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GapSpan {
     /// The beginning.
     pub from: Timestamp,
@@ -129,7 +135,8 @@ pub struct GapSpan {
 }
 
 /// The state of the delivery of a channel's events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ChannelState {
     /// Zoho has it as declared, and it has not ended.
     Covered,

@@ -56,7 +56,7 @@ impl Two {
 
     /// The keys of everything that was asked and answered.
     async fn letters(&self) -> Vec<String> {
-        let prefixes = [self.keys.all_asks(), self.keys.all_answers()];
+        let prefixes = [self.keys.all_asks(), self.keys.all_answers(), self.keys.all_troubles()];
         let selections = prefixes.map(Selection::KeysOf).into();
         let found = self.handle.range(selections).await.unwrap().entries;
         found.into_iter().map(|entry| entry.key).collect()
@@ -153,13 +153,16 @@ async fn what_nobody_waits_for_is_swept() {
         two.keys.answer(&one, "1"),
         format!("{}/000000", two.keys.answer(&one, "1")),
         two.keys.ask(&one, "2"),
+        two.keys.troubles(&dead),
+        two.keys.troubles(&one),
     ];
     let puts = left.iter().map(|key| Change::Put(key.clone(), Vec::new())).collect();
     two.handle.commit(Vec::new(), puts).await.unwrap();
     let seen = two.asking.sweep(&one, &BTreeSet::new()).await.unwrap();
-    assert_eq!(two.letters().await.len(), 3, "an answer is left for a while");
+    assert_eq!(two.letters().await.len(), 4, "an answer is left for a while");
     two.asking.sweep(&one, &seen).await.unwrap();
-    assert_eq!(two.letters().await, [two.keys.ask(&one, "2")], "an ask is answered in its time");
+    let left = [two.keys.ask(&one, "2"), two.keys.troubles(&one)];
+    assert_eq!(two.letters().await, left, "an ask is answered in its time");
 }
 
 #[tokio::test(start_paused = true)]

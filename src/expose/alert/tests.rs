@@ -1,12 +1,14 @@
 //! The state machine, minute by minute; and what counts as a proof.
 
+use std::sync::Arc;
+
 use expect_test::expect;
 
 use super::super::health::health;
 use super::super::overview::{ClusterState, LoopAge};
 use super::super::testing::{
-    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes,
-    rejected, report,
+    TURNING, account, change, change_channel, change_elsewhere, converged, elsewhere, empty, hold,
+    hours, lose, minutes, rejected, report,
 };
 use super::*;
 use crate::plan::step::Cause;
@@ -260,52 +262,64 @@ fn a_loop_that_stands_still_is_told() {
     assert!(text.starts_with("channelkeeper (eu): failing: 1 problem.\n"), "{text}");
 }
 
-/// The account went to another machine, which tells of it: it is not well again.
+fn shared(overview: Overview, leads: bool) -> Overview {
+    let cluster = ClusterState { leads, is_active: true, is_well: true, ..Default::default() };
+    Overview { cluster: Some(cluster), ..overview }
+}
+
+/// Another machine tells of all accounts from here on, and goes on where this one ended.
 #[test]
-fn an_account_that_goes_to_another_machine_is_told_well_by_nobody_here() {
-    for (stays, expected) in [
-        (
-            true,
-            expect![[r#"
-                10: channelkeeper: failing: 1 problem.
-                40: channelkeeper: all is well again, after 40m.
-            "#]],
-        ),
-        (
-            false,
-            expect![[r#"
-                10: channelkeeper: failing: 1 problem.
-            "#]],
-        ),
-    ] {
-        let mut story = Story::new();
-        let shared = |overview: Overview| {
-            let cluster =
-                ClusterState { is_active: true, is_well: true, ..ClusterState::default() };
-            Overview { cluster: Some(cluster), ..overview }
+fn whoever_tells_for_all_is_followed_by_another_that_tells_nothing_twice() {
+    let mut first = Story::new();
+    first.goes_on(&shared(one_lost(), true), 0, 30);
+    let words = first.teller.told_of_all(&shared(one_lost(), true)).unwrap();
+    assert_eq!(words.topics.len(), 1);
+    for minute in 30..120 {
+        let after = shared(well(), false);
+        first.teller.hand_over(&after);
+        first.goes_on(&after, minute, minute + 1);
+    }
+    expect![[r#"
+        10: channelkeeper: failing: 1 problem.
+    "#]]
+    .assert_eq(&first.said);
+    let mut second = Story::new();
+    second.teller.take_over(words);
+    second.goes_on(&shared(one_lost(), true), 30, 40);
+    second.goes_on(&shared(well(), true), 40, 80);
+    expect![[r#"
+        50: channelkeeper: all is well again, after 50m.
+    "#]]
+    .assert_eq(&second.said);
+    assert_eq!(second.teller.told_of_all(&shared(well(), true)), None);
+}
+
+#[test]
+fn one_machine_tells_of_all_accounts_wherever_they_are_served() {
+    for (leads, is_active, there, here) in
+        [(true, true, 1, 1), (false, true, 0, 0), (false, false, 0, 1), (true, false, 0, 1)]
+    {
+        let told = |of: &Overview| {
+            let mut overview = shared(of.clone(), leads);
+            overview.cluster.as_mut().unwrap().is_active = is_active;
+            of_this_machine(health(&overview, TURNING, minutes(9)), &overview).reasons.len()
         };
-        story.goes_on(&shared(one_lost()), 0, 30);
-        let mut after = shared(well());
-        if !stays {
-            after.accounts.clear();
-            after.elsewhere = 1;
-        }
-        for minute in 30..120 {
-            story.teller.hand_over(&after);
-            story.goes_on(&after, minute, minute + 1);
-        }
-        expected.assert_eq(&story.said);
+        let mut there_lost = well();
+        elsewhere(&mut there_lost, "beta", 7..=8, "host-2");
+        change_elsewhere(&mut there_lost, "beta", |report| {
+            report.channels.values_mut().take(1).for_each(|channel| channel.expiry = None);
+        });
+        assert_eq!((told(&there_lost), told(&one_lost())), (there, here), "{leads} {is_active}");
     }
 }
 
 #[test]
 fn what_concerns_all_machines_is_told_by_one_and_its_absence_by_none() {
     let unserved = |leads| {
+        let mut overview = shared(well(), leads);
         let unowned = [("beta".parse().unwrap(), minutes(0))].into();
-        Overview {
-            cluster: Some(ClusterState { leads, unowned, is_well: true, ..Default::default() }),
-            ..well()
-        }
+        overview.cluster.as_mut().unwrap().unowned = unowned;
+        overview
     };
     for leads in [true, false] {
         let overview = unserved(leads);
@@ -313,5 +327,9 @@ fn what_concerns_all_machines_is_told_by_one_and_its_absence_by_none() {
         assert_eq!(told.reasons.len(), usize::from(leads), "{told:?}");
         assert_eq!(told.status == Status::Ok, !leads);
         assert_eq!(proof(&overview, minutes(9)), None, "an account is served by nobody");
+        assert_eq!(proof(&shared(well(), leads), minutes(9)).is_some(), leads);
     }
+    let mut unheard = shared(well(), true);
+    Arc::make_mut(&mut unheard.others).accounts.insert(account("beta"), None);
+    assert_eq!(proof(&unheard, minutes(9)), None, "nothing was told of an account");
 }

@@ -47,6 +47,8 @@ pub enum ReasonKind {
     WritesFailed,
     /// This machine may write nothing, or the engine that it shares with others does not answer.
     Cluster,
+    /// Another machine of the cluster has troubles of its own.
+    Machine,
     /// The engine fills up.
     EngineFills,
     /// The operator paused channels: they are not renewed.
@@ -91,7 +93,7 @@ pub enum ReasonKind {
 
 impl ReasonKind {
     /// All of them, the most serious first.
-    const ALL: [ReasonKind; 41] = [
+    const ALL: [ReasonKind; 42] = [
         ReasonKind::NotLive,
         ReasonKind::StoreFailed,
         ReasonKind::NeedsAPerson,
@@ -113,6 +115,7 @@ impl ReasonKind {
         ReasonKind::LookFailed,
         ReasonKind::WritesFailed,
         ReasonKind::Cluster,
+        ReasonKind::Machine,
         ReasonKind::EngineFills,
         ReasonKind::Paused,
         ReasonKind::PassOverdue,
@@ -155,6 +158,7 @@ impl ReasonKind {
                 | ReasonKind::BackOff
                 | ReasonKind::ClockJump
                 | ReasonKind::Orphans
+                | ReasonKind::Machine
         )
     }
 
@@ -279,6 +283,11 @@ impl ReasonKind {
                 word: "cluster",
                 means: "the engine that several machines share does not answer this one, or this one may write nothing; the others take its accounts over",
                 remedy: "see if the engine runs and this machine reaches it: nothing lapses for hours, and the machine goes on by itself",
+            },
+            ReasonKind::Machine => KindTexts {
+                word: "machine",
+                means: "another machine that shares the accounts has troubles of its own, which are no account's",
+                remedy: "look at that machine: its `channelkeeper status` and its log say more",
             },
             ReasonKind::EngineFills => KindTexts {
                 word: "engine-fills",

@@ -13,24 +13,57 @@ use crate::plan::step::{Cause, Held};
 use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, GapSpan};
 
 use super::super::one_line::line;
-use super::super::overview::{ClusterState, EngineTrouble, LogLost, LoopAge, Overview};
-use super::{HealthReason, LOOP_AGE_MAX, ReasonKind, counted, is_covered, usable};
+use super::super::overview::{
+    ClusterState, EngineTrouble, LogLost, LoopAge, MachineTroubles, Overview,
+};
+use super::{HealthReason, LOOP_AGE_MAX, ReasonKind, counted, is_covered};
 
 /// Every reason at `now`, the most serious first.
 pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
     let mut reasons = daemon_reasons(overview, loop_age, now);
-    for (name, report) in usable(overview) {
+    reasons.extend(overview.others.troubles.values().map(troubles_of_another));
+    for (name, report) in overview.everywhere() {
         match report {
             Some(report) => reasons.extend(account_reasons(report, now)),
             None => reasons.push(first_pass(overview, name, now)),
         }
-        if let Some(standing) = overview.recoveries.get(name) {
+        if let Some(standing) = overview.standing(name) {
             reasons.extend(standing.stuck.iter().map(|stuck| stuck_reason(name, stuck)));
         }
     }
     reasons.sort();
     reasons
 }
+
+/// The troubles of this machine that are no account's, for the others to show: the most serious
+/// ones. Those that each machine sees alike are left out.
+pub(crate) fn troubles_of_machine(
+    overview: &Overview,
+    loop_age: LoopAge,
+    now: Timestamp,
+) -> MachineTroubles {
+    let mut reasons = daemon_reasons(overview, loop_age, now);
+    let is_own = |it: &HealthReason| it.account.is_none() && !it.kind.is_of_all_machines();
+    reasons.retain(|it| is_own(it) && it.kind != ReasonKind::NothingDeclared);
+    reasons.sort();
+    let node = overview.cluster.as_ref().map(|cluster| cluster.node.clone());
+    let lines = reasons.iter().take(TROUBLES_MAX).map(ToString::to_string);
+    MachineTroubles {
+        node: node.unwrap_or_default(),
+        lines: lines.collect(),
+        more: reasons.len().saturating_sub(TROUBLES_MAX),
+    }
+}
+
+fn troubles_of_another(troubles: &MachineTroubles) -> HealthReason {
+    let MachineTroubles { node, lines, more } = troubles;
+    let more = if *more > 0 { format!("; and {more} more") } else { String::new() };
+    let text = line(&format!("{node}: {}{more}", lines.join("; ")));
+    HealthReason { kind: ReasonKind::Machine, account: None, channel: None, text }
+}
+
+/// The most of a machine's troubles that the others show.
+const TROUBLES_MAX: usize = 3;
 
 /// A recovery that waits for a person, with the verb to type.
 fn stuck_reason(account: &AccountName, stuck: &Stuck) -> HealthReason {
@@ -191,7 +224,8 @@ impl DaemonReasons {
                 &format!("the wall clock jumped {} at {at}", ahead_or_back(by_ms)),
             );
         }
-        let declared = usable(overview)
+        let declared = overview
+            .everywhere()
             .any(|(_, report)| report.is_none_or(|report| !report.channels.is_empty()));
         if !declared && overview.unusable.is_empty() && overview.elsewhere == 0 {
             self.add(ReasonKind::NothingDeclared, None, "no channel is declared");
@@ -217,7 +251,11 @@ fn first_pass(overview: &Overview, name: &AccountName, now: Timestamp) -> Health
     let waits = span(since, now);
     let kind =
         if waits > PASS_OVERDUE { ReasonKind::FirstPassOverdue } else { ReasonKind::FirstPass };
-    let text = format!("the first pass has not ended for {}", brief(waits));
+    let text = if overview.accounts.contains_key(name) {
+        format!("the first pass has not ended for {}", brief(waits))
+    } else {
+        "no machine has told of it yet".to_owned()
+    };
     HealthReason { kind, account: Some(name.clone()), channel: None, text }
 }
 

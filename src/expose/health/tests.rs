@@ -1,15 +1,17 @@
 //! From a converged overview, one thing changed: the status and the reasons.
 
 use super::super::testing::{
-    TURNING, account, change, change_channel, converged, empty, hold, hours, lose, minutes, now,
-    rejected, report,
+    TURNING, account, change, change_channel, change_elsewhere, converged, elsewhere, empty, hold,
+    hours, lose, minutes, now, rejected, report,
 };
 use super::*;
 use crate::expose::overview::{ClusterState, EngineRoom, EngineTrouble, LogLost};
 use crate::model::time::after;
 use crate::plan::drift::Drift;
 use crate::plan::step::Cause;
+use crate::reconcile::report::ToldReport;
 use expect_test::{Expect, expect};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn text(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> String {
@@ -528,4 +530,68 @@ fn a_channel_is_not_covered_since_the_certain_loss_and_not_since_the_last_try() 
             failing, live, ready
             uncovered: account acme: channel c1: not covered since 2026-01-01T00:30:00Z"#]],
     );
+}
+
+#[test]
+fn the_headline_and_the_guarantee_are_of_all_machines() {
+    let mut overview = converged(2);
+    overview.cluster = Some(ClusterState { is_active: true, is_well: true, ..Default::default() });
+    elsewhere(&mut overview, "beta", 7..=8, "host-2");
+    let here = health(&overview.of_this_machine(), TURNING, minutes(9));
+    change_elsewhere(&mut overview, "beta", |report| {
+        for channel in report.channels.values_mut() {
+            channel.expiry = Some(minutes(60));
+        }
+    });
+    assert_eq!(health(&overview, TURNING, minutes(9)).guarantee, Guarantee::Until(minutes(60)));
+    let all = health(&overview, TURNING, minutes(61));
+    assert_eq!((all.guarantee, all.status), (Guarantee::Broken, Status::Failing));
+    assert_eq!(health(&overview.of_this_machine(), TURNING, minutes(9)), here);
+    Arc::make_mut(&mut overview.others).accounts.insert(account("gamma"), None);
+    let unheard = health(&overview, TURNING, minutes(9));
+    assert_eq!(unheard.guarantee, Guarantee::Unknown, "nothing was told of gamma");
+    assert!(unheard.ready(), "that is no fault of this machine");
+}
+
+#[test]
+fn the_troubles_of_a_machine_are_shown_by_the_others_and_make_nothing_fail_there() {
+    let mut there = converged(1);
+    let node = "host-2".to_owned();
+    there.cluster = Some(ClusterState { node, is_well: true, ..Default::default() });
+    assert_eq!(troubles_of_machine(&there, TURNING, minutes(9)).lines, Vec::<String>::new());
+    there.store_failed = Some("no room".to_owned());
+    there.config.problems = vec!["line 3".to_owned()];
+    lose(&mut there, 1);
+    let troubles = troubles_of_machine(&there, TURNING, minutes(9));
+    assert_eq!((troubles.node.as_str(), troubles.lines.len(), troubles.more), ("host-2", 2, 0));
+    let mut here = converged(1);
+    Arc::make_mut(&mut here.others).troubles.insert("host-2-0".to_owned(), troubles);
+    let health = health(&here, TURNING, minutes(9));
+    let texts: Vec<String> = health.reasons.iter().map(ToString::to_string).collect();
+    expect![[r#"
+        [
+            "machine: host-2: store-failed: the store failed: no room; config: the last good desired state is in force: line 3",
+        ]
+    "#]]
+    .assert_debug_eq(&texts);
+    assert_eq!(health.status, Status::Degraded);
+}
+
+#[test]
+fn a_report_comes_back_as_another_machine_told_it() {
+    let mut overview = converged(3);
+    lose(&mut overview, 2);
+    hold(&mut overview, 1, rejected());
+    let (name, report) = overview.accounts.first_key_value().unwrap();
+    let report = report.as_ref().unwrap();
+    let told = ToldReport::of(report);
+    let text = serde_json::to_string(&told).unwrap();
+    let read: ToldReport = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, told);
+    let specs = report.channels.iter().map(|(id, it)| (*id, it.spec.clone())).collect();
+    let again = read.clone().into_report(name, &specs);
+    assert_eq!(ToldReport::of(&again), told);
+    assert_eq!(again.guaranteed_until, None, "one of them is lost");
+    let undeclared = read.into_report(name, &BTreeMap::new());
+    assert!(undeclared.channels.is_empty());
 }

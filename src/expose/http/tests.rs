@@ -307,7 +307,7 @@ fn troubles() -> Vec<(&'static str, Overview, Status, usize)> {
         });
         overview
     };
-    let token = Drift::Token { seen: "none", wanted: "a token" };
+    let token = Drift::Token { seen: "none".into(), wanted: "a token".into() };
     let mut lost = all();
     lose(&mut lost, 3);
     let mut undeliverable = all();

@@ -29,6 +29,8 @@ pub(crate) struct AccountRow {
     pub name: String,
     /// The reason why the account cannot be worked on.
     pub unusable: Option<String>,
+    /// The other machine that serves it.
+    pub machine: Option<String>,
     /// Its last pass.
     pub pass: Option<PassView>,
     /// How many channels are in each state.
@@ -53,11 +55,7 @@ pub(crate) struct AccountRow {
 
 /// Declared accounts; one that cannot be worked on is among them wherever it is listed.
 pub(super) fn all_accounts(overview: &Overview) -> Vec<&AccountName> {
-    let mut names: Vec<&AccountName> =
-        overview.accounts.keys().chain(overview.unusable.keys()).collect();
-    names.sort();
-    names.dedup();
-    names
+    overview.names().into_iter().collect()
 }
 
 /// The one that is asked for, or the worst.
@@ -71,7 +69,7 @@ pub(super) fn shown_accounts<'a>(
         |name: &&AccountName| query.account.as_ref().is_none_or(|account| account == name.as_str());
     let mut names: Vec<&AccountName> = names.iter().copied().filter(is_asked).collect();
     names.sort_by_cached_key(|name| {
-        let report = overview.accounts.get(*name).and_then(Option::as_deref);
+        let report = overview.report(name);
         let until = report.and_then(|report| account_guarantee(report, now).until());
         let troubled = report
             .is_some_and(|report| report.look_failed.is_some() || report.writes_failed.is_some());
@@ -94,11 +92,12 @@ impl AccountRow {
         token: TokenFacts,
         now: Timestamp,
     ) -> AccountRow {
-        let report = overview.accounts.get(name).and_then(Option::as_deref);
+        let report = overview.report(name);
         let calls = |report: &AccountReport| report.traffic.calls.values().sum();
         AccountRow {
             name: name.to_string(),
             unusable: overview.unusable.get(name).map(|why| line(why)),
+            machine: overview.machine(name).map(str::to_owned),
             pass: report.map(|report| PassView::of(report, overview.next_audit(now), now)),
             counts: report.map(|report| counts(report, now)).unwrap_or_default(),
             paused: report.map_or(0, paused),
@@ -118,7 +117,10 @@ impl AccountRow {
         let counts = self.counts.iter().filter(|(_, count)| **count > 0);
         html! {
             tr {
-                th scope="row" { a href=(here) { (self.name) } }
+                th scope="row" {
+                    a href=(here) { (self.name) }
+                    @if let Some(machine) = &self.machine { br; span.quiet { "at " (machine) } }
+                }
                 td data-label="Channels" {
                     @for (word, count) in counts { span.count { (count) " " (state(word)) } " " }
                     @if self.paused > 0 { span.count { (self.paused) " " (Mark::Paused.chip()) } " " }
@@ -133,10 +135,14 @@ impl AccountRow {
                         (None, None) => "-",
                     }
                 }
-                td data-label="Token" { (token(&self.token, now)) }
+                td data-label="Token" {
+                    @if self.machine.is_some() { "-" } @else { (token(&self.token, now)) }
+                }
                 td data-label="Skew" { (self.pass.as_ref().and_then(|pass| pass.skew_ms).map_or("-".to_owned(), skew)) }
                 td data-label="Calls" {
-                    (self.calls) " " span.quiet { "in " (brief(span(up, now))) }
+                    @if self.machine.is_some() { "-" } @else {
+                        (self.calls) " " span.quiet { "in " (brief(span(up, now))) }
+                    }
                     @if let Some(Credits { remaining, per_day, .. }) = self.credits.as_ref().map(|view| &view.credits) {
                         " " span.quiet { "(" (remaining) @if let Some(all) = per_day { " of " (all) } " credits left)" }
                     }

@@ -10,7 +10,7 @@ use crate::coverage::backfill::{Backfill, backfill};
 use crate::coverage::ledger::Ledger;
 use crate::coverage::render::{GapView, views};
 use crate::model::account::ApiBase;
-use crate::model::channel::{ChannelId, Spec};
+use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::cluster::Allowed;
 use crate::model::events::Events;
 use crate::model::record::Grant;
@@ -94,8 +94,8 @@ impl ChannelPage {
         (account, channel): (&str, &str),
         now: Timestamp,
     ) -> Option<ChannelPage> {
-        let (name, report) = overview.accounts.iter().find(|(name, _)| name.as_str() == account)?;
-        let report = report.as_deref()?;
+        let name: AccountName = account.parse().ok()?;
+        let (name, report) = (&name, overview.report(&name)?);
         let channel = report.channels.values().find(|one| one.spec.name.as_str() == channel)?;
         let id = channel.spec.id;
         let mut warnings = warnings(overview, loop_age);

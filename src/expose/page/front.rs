@@ -138,20 +138,13 @@ impl FrontView {
         frame.around(&body)
     }
 
-    /// The channels that the heading speaks of: others of the cluster speak of theirs.
-    fn everything(&self) -> &'static str {
-        let is_part = self.cluster.as_ref().is_some_and(|it| it.elsewhere > 0 || it.unserved > 0);
-        if is_part { "everything that this machine serves" } else { "everything" }
-    }
-
     fn heading(&self) -> Markup {
         let health = &self.health;
         html! {
             p.brand { a href="/" { "channelkeeper" } }
             @if let Some(until) = health.guaranteed_until {
                 h1 {
-                    (self.everything()) " is covered until " (at(until))
-                    " even if nothing succeeds any more"
+                    "everything is covered until " (at(until)) " even if nothing succeeds any more"
                 }
             } @else {
                 h1 { (self.headline) }

@@ -54,9 +54,8 @@ pub(crate) fn select<'a>(
     let words: Vec<String> = query.q.split_whitespace().map(str::to_lowercase).collect();
     let mut by_state = [0; 4];
     let mut fleet = Vec::new();
-    for (name, report) in
-        overview.accounts.iter().filter_map(|(name, report)| Some((name, report.as_deref()?)))
-    {
+    let reports = overview.names().into_iter();
+    for (name, report) in reports.filter_map(|name| Some((name, overview.report(name)?))) {
         if query.account.as_ref().is_some_and(|account| account != name.as_str()) {
             continue;
         }

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::super::lookups::Lookups;
 use super::super::overview::{ClusterState, Overview};
 use super::super::testing::{
-    TURNING, change, change_channel, converged, hold, hours, lose, minutes, rejected, remembering,
+    TURNING, change, change_channel, converged, elsewhere, hold, hours, lose, minutes, rejected,
+    remembering,
 };
 use super::*;
 use crate::model::account::ApiBase;
@@ -185,16 +186,18 @@ fn many_warnings_of_the_config_do_not_push_the_fleet_away() {
 }
 
 #[test]
-fn a_machine_that_serves_a_part_speaks_of_its_part() {
-    let heading = |elsewhere| {
-        let mut overview = converged(1);
-        overview.cluster = Some(ClusterState::joining());
-        overview.elsewhere = elsewhere;
-        let page = front(&overview, "");
-        page.split("<h1>").nth(1).unwrap().split(" until").next().unwrap().to_owned()
-    };
-    assert_eq!(heading(0), "everything is covered");
-    assert_eq!(heading(3), "everything that this machine serves is covered");
+fn each_machine_shows_everything_and_says_who_serves_what() {
+    let mut overview = converged(1);
+    overview.cluster = Some(ClusterState::joining());
+    elsewhere(&mut overview, "beta", 7..=8, "host-2");
+    let page = front(&overview, "");
+    let heading = page.split("<h1>").nth(1).unwrap().split(" until").next().unwrap();
+    assert_eq!(heading, "everything is covered");
+    for text in [">c8</a>", "at host-2", ">beta</a>"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let rows = page.split("<table class=\"channels\">").nth(1).unwrap();
+    assert_eq!(rows.matches("<th scope=\"row\"").count(), 3 + 2, "channels, and accounts: {rows}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The status as text: the answer first, then what is wrong, then an account and its channels, one
 //! line each.
 
-use crate::expose::health::{NO_DAEMON_RUNS, gaps_note, is_covered, usable};
+use crate::expose::health::{NO_DAEMON_RUNS, gaps_note, is_covered};
 use crate::expose::overview::Overview;
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, brief, span};
@@ -121,6 +121,8 @@ impl AccountView {
         let mut lines = layout.prose(&title, Tone::Title, line);
         let notes = self.overlaps.iter().cloned().chain(undeclarable(&self.foreign_ids));
         let notes = notes.chain(self.recoveries.as_ref().map(RecoveriesView::words));
+        let machine = self.machine.as_ref();
+        let notes = notes.chain(machine.map(|it| format!("machine {it} serves it")));
         for note in notes {
             lines.extend(layout.prose("  note: ", Tone::Aside, &note));
         }
@@ -160,7 +162,8 @@ pub(in crate::expose) fn headline(
     match guarantee {
         Guarantee::Nothing => nothing(overview),
         Guarantee::Unknown => {
-            let waiting = usable(overview)
+            let waiting = overview
+                .everywhere()
                 .filter(|(_, report)| report.is_none())
                 .map(|(name, _)| name.as_str());
             format!(
@@ -168,11 +171,6 @@ pub(in crate::expose) fn headline(
                 first_of(&waiting.collect::<Vec<_>>())
             )
         }
-        Guarantee::Until(until) if overview.elsewhere > 0 => format!(
-            "everything that this machine serves is covered until {until} (in {}), even if nothing \
-             succeeds any more",
-            brief(span(now, until))
-        ),
         Guarantee::Until(until) => format!(
             "everything is covered until {until} (in {}), even if nothing succeeds any more",
             brief(span(now, until))
@@ -192,7 +190,7 @@ pub(crate) fn nothing(overview: &Overview) -> String {
 fn broken(overview: &Overview, now: Timestamp) -> String {
     let unusable = first_of(&overview.unusable.keys().map(AccountName::as_str).collect::<Vec<_>>());
     let (mut uncovered, mut channels) = (Vec::new(), 0);
-    for report in usable(overview).filter_map(|(_, report)| report) {
+    for report in overview.everywhere().filter_map(|(_, report)| report) {
         let lost = report.channels.values().filter(|channel| !is_covered(report, channel, now));
         let mut names: Vec<&str> = lost.map(|channel| channel.spec.name.as_str()).collect();
         names.sort_unstable();
@@ -394,7 +392,8 @@ mod tests {
         let mut overview = converged(2);
         let stuck = |number, why| Stuck { number, name: crate::testing::name(2), why };
         let no_scope = "the token lacks the scope ZohoCRM.modules.deals.READ".to_owned();
-        let states = [("held", 1), ("unreadable", 1), ("done", 3)].into();
+        let states = [("held", 1), ("unreadable", 1), ("done", 3)];
+        let states = states.map(|(word, number)| (word.into(), number)).into();
         let standing = Standing {
             states,
             taken: 41,

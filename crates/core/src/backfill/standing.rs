@@ -1,16 +1,19 @@
 //! The recoveries of an account, counted: for status, metrics and health.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::channel::ChannelName;
 
 use super::recovery::{HeldFor, Recovery, State};
 
 /// How the recoveries stand that an account remembers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// How many are in each state, by its word; every state is there.
-    pub states: BTreeMap<&'static str, usize>,
+    pub states: BTreeMap<Cow<'static, str>, usize>,
     /// Records that receivers took.
     pub taken: u64,
     /// Records that are counted and may still be taken.
@@ -22,7 +25,7 @@ pub struct Standing {
 }
 
 /// A recovery that waits for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stuck {
     /// Its number.
     pub number: u64,
@@ -33,7 +36,7 @@ pub struct Stuck {
 }
 
 /// The reason why a recovery waits for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StuckWhy {
     /// It has more records than the config lets pass: so many.
     Most(u64),
@@ -44,7 +47,7 @@ pub enum StuckWhy {
 impl Default for Standing {
     fn default() -> Standing {
         Standing {
-            states: State::WORDS.map(|word| (word, 0)).into(),
+            states: State::WORDS.map(|word| (word.into(), 0)).into(),
             taken: 0,
             waiting: 0,
             lost: 0,
@@ -68,7 +71,7 @@ impl Standing {
         let Recovery { number, name, state, frozen, progress, .. } = recovery;
         let records = frozen.map_or(0, |frozen| frozen.records());
         let left = records.saturating_sub(progress.taken + progress.aside);
-        *self.states.entry(state.word()).or_default() += 1;
+        *self.states.entry(state.word().into()).or_default() += 1;
         self.taken += progress.taken;
         self.lost += progress.aside;
         match state {

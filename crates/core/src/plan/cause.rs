@@ -1,12 +1,16 @@
 //! The causes that hold a channel back, and the words for them.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::model::events::Events;
 use crate::model::policy::Mode;
 
 use super::drift::Drift;
 
 /// The cause that holds a channel back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// The look failed, so nothing is known of it.
     Unknown(String),
@@ -74,7 +78,7 @@ pub enum Cause {
     /// unasked.
     Opaque {
         /// A sentence about it.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// None of the account's running channels is there any more, and another org may have answered.
     Vanished {

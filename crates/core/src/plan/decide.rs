@@ -494,7 +494,7 @@ impl Case<'_> {
     /// Adds the note that it is kept alive and not rewritten.
     fn with_opaque(&self, verdict: Bucket) -> Bucket {
         let Some(why) = self.opaque() else { return verdict };
-        let held = self.held(Cause::Opaque { why }, None);
+        let held = self.held(Cause::Opaque { why: why.into() }, None);
         match verdict {
             Bucket::Keep => Bucket::Hold(held),
             Bucket::Act(steps, None) => Bucket::Act(steps, Some(held)),

@@ -5,7 +5,10 @@
 //! channel disagree has drifted. Tokens are compared by fingerprint and shown as set or not set
 //! only.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::channel::{NotifyUrl, Spec};
 use crate::model::condition::{Condition, Seen};
@@ -14,8 +17,9 @@ use crate::model::observed::{Observed, TokenSeen};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::small_set::SmallSet;
 
-/// The difference of one field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The difference of one field. Written down, it says what [`Drift`]'s text says: of URLs without
+/// their queries, and of tokens in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Drift {
     /// Events are covered that should not be, or the other way round.
     Events {
@@ -27,16 +31,18 @@ pub enum Drift {
     /// Deliveries go elsewhere.
     NotifyUrl {
         /// The URLs that they go to.
+        #[serde(serialize_with = "shown_all", deserialize_with = "read_all")]
         seen: SmallSet<NotifyUrl>,
         /// The URL that they should go to.
+        #[serde(serialize_with = "shown", deserialize_with = "read")]
         wanted: NotifyUrl,
     },
     /// Deliveries carry another token, or none, or one where none is declared.
     Token {
         /// In words, without the value.
-        seen: &'static str,
+        seen: Cow<'static, str>,
         /// In words, without the value.
-        wanted: &'static str,
+        wanted: Cow<'static, str>,
     },
     /// Related changes notify, or do not.
     NotifyOnRelatedAction {
@@ -55,6 +61,25 @@ pub enum Drift {
         /// As one line each.
         wanted: Vec<String>,
     },
+}
+
+/// A URL as it may be shown.
+pub(super) fn shown<S: Serializer>(url: &NotifyUrl, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(url)
+}
+
+/// The same, read.
+pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NotifyUrl, D::Error> {
+    Ok(NotifyUrl::new(&String::deserialize(deserializer)?))
+}
+
+fn shown_all<S: Serializer>(urls: &SmallSet<NotifyUrl>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(urls.iter().map(ToString::to_string))
+}
+
+fn read_all<'de, D: Deserializer<'de>>(from: D) -> Result<SmallSet<NotifyUrl>, D::Error> {
+    let urls = Vec::<String>::deserialize(from)?;
+    Ok(urls.iter().map(|url| NotifyUrl::new(url)).collect())
 }
 
 /// Every field that differs, in a fixed order; empty when there is no drift.
@@ -186,8 +211,8 @@ fn token_drift(spec: &Spec, seen: &SmallSet<TokenSeen>) -> Option<Drift> {
     };
     let as_declared = seen.iter().all(is_fine);
     (!as_declared).then(|| Drift::Token {
-        seen: token_words(seen, wanted.is_some()),
-        wanted: if wanted.is_some() { "the declared one" } else { "none" },
+        seen: token_words(seen, wanted.is_some()).into(),
+        wanted: if wanted.is_some() { "the declared one" } else { "none" }.into(),
     })
 }
 

@@ -9,25 +9,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::channel::{ChannelId, NotifyUrl, Spec};
 use crate::model::condition;
 use crate::model::events::{Events, Operations};
 use crate::model::observed::Look;
 use crate::model::record::Record;
 
-/// Events that several channels send to one URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use super::drift;
+
+/// Events that several channels send to one URL. Written down, it has the URL without its query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     /// The events.
     pub events: Events,
     /// The URL.
+    #[serde(serialize_with = "drift::shown", deserialize_with = "drift::read")]
     pub notify_url: NotifyUrl,
     /// The channels, the declared ones first; at least two.
     pub channels: Vec<Sender>,
 }
 
 /// One of the channels of an overlap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Sender {
     /// A declared one, by its name.
     Declared(String),

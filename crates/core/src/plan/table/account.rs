@@ -347,7 +347,7 @@ fn every_cause_and_every_reason_has_a_word_of_its_own() {
         Cause::Conflict { seen: text() },
         Cause::Rejected { code: text(), message: text(), json_path: None, declared: None },
         Cause::Contested { writes: 3, drift: Vec::new() },
-        Cause::Opaque { why: "" },
+        Cause::Opaque { why: "".into() },
         Cause::Vanished { channels: 2, is_other_org: true },
         Cause::BackOff { step: text(), trouble: text() },
         Cause::RemovalGuard { removals: 1, channels: 1, is_renewed: true },
