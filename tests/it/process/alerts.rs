@@ -112,7 +112,7 @@ fn place(zoho: &Simulator, hook: &Inbox, beat: &Inbox, more: &str) -> (Place, St
 }
 
 /// Takes requests and answers each alike.
-struct Inbox {
+pub(super) struct Inbox {
     address: String,
     /// Heads and bodies.
     requests: Receiver<(String, String)>,
@@ -120,7 +120,7 @@ struct Inbox {
 
 impl Inbox {
     /// With this status, and headers if they stand behind it; with nothing, ever, if it is empty.
-    fn answering(status: &str) -> Inbox {
+    pub(super) fn answering(status: &str) -> Inbox {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (tell, requests) = channel();
@@ -146,12 +146,14 @@ impl Inbox {
         Inbox { address, requests }
     }
 
-    fn url(&self, path: &str) -> String {
+    /// Its address, with this path.
+    pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
+    /// The next request: its head and its body.
     #[track_caller]
-    fn next(&self) -> (String, String) {
+    pub(super) fn next(&self) -> (String, String) {
         self.requests.recv_timeout(PATIENCE).unwrap()
     }
 }

@@ -60,6 +60,7 @@ mod socket;
 mod status;
 mod stderr;
 mod tls;
+mod together;
 mod token;
 mod vanished;
 mod verbs;
