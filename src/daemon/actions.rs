@@ -177,22 +177,20 @@ impl VerbError {
     /// True when another machine may be able to: the account is not, or not yet, the one's that was
     /// asked.
     pub fn is_for_another_machine(&self) -> bool {
-        match self {
+        let is_elsewhere = matches!(
+            self,
             VerbError::Name(UnknownName::Elsewhere(_) | UnknownName::NoneHere(_))
-            | VerbError::Unserved(_)
-            | VerbError::Gone(_) => true,
-            VerbError::Told { status, .. } => *status == ELSEWHERE,
-            _ => false,
-        }
+                | VerbError::Unserved(_)
+                | VerbError::Gone(_)
+        );
+        is_elsewhere || matches!(self, VerbError::Told { status, .. } if *status == ELSEWHERE)
     }
 
     /// True when a name means nothing where it was looked for.
     pub fn is_unknown_name(&self) -> bool {
-        match self {
-            VerbError::Name(_) | VerbError::NoRecovery(_) => true,
-            VerbError::Told { status, .. } => [UNKNOWN, ELSEWHERE].contains(status),
-            _ => false,
-        }
+        let is_told =
+            matches!(self, VerbError::Told { status, .. } if [UNKNOWN, ELSEWHERE].contains(status));
+        is_told || matches!(self, VerbError::Name(_) | VerbError::NoRecovery(_))
     }
 }
 

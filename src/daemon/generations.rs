@@ -351,8 +351,8 @@ impl Generations {
     }
 
     /// The name of this machine's file, as it would be shared.
-    pub fn name_of(desired: Desired) -> String {
-        Published::of(&desired).hash()
+    pub fn name_of(desired: &Desired) -> String {
+        Published::of(desired).hash()
     }
 
     /// Looks at what is in force, and gives it when it is another one than here.

@@ -219,7 +219,7 @@ impl Spread for ApplyRequest {
         let fresh = desk.read_fresh(self.proposing().emptied).await?;
         let whom = whom_of(&which, &fresh.fleet);
         let own = fresh.own.unwrap_or(fresh.desired);
-        let hash = tokio::task::spawn_blocking(move || Generations::name_of(own)).await?;
+        let hash = tokio::task::spawn_blocking(move || Generations::name_of(&own)).await?;
         let part = move |portion: Portion<'_>| ApplyPartRequest {
             which: portion.of(&which),
             allow_removals,

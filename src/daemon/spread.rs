@@ -8,7 +8,7 @@
 //! An account that changes hands meanwhile is asked for at its next owner, for as long as a takeover
 //! takes. When a part fails and others were done, the error says so and names the machine.
 //!
-//! A machine's file that is not in force is proposed with the question ([`Proposal`]): `plan` and
+//! A machine's file that is not in force is proposed with the question ([`super::requests::Proposal`]): `plan` and
 //! `explain` show what would follow from it, wherever the account is served. `apply` publishes it,
 //! and each machine waits for it before it does its part.
 

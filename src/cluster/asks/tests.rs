@@ -1,3 +1,5 @@
+//! Two members over a simulated engine: what is asked, answered, taken back and left behind.
+
 use std::sync::Arc;
 
 use serde_json::json;
@@ -121,7 +123,7 @@ async fn an_engine_that_is_away_for_a_while_is_waited_for() {
     let answering = async {
         let asked = two.asked().await;
         two.engine.set_quorum(false);
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        SystemClock::new().sleep(Duration::from_secs(5)).await;
         two.engine.set_quorum(true);
         two.answering.answer(&asked, &reply).await.unwrap();
     };
