@@ -1,8 +1,8 @@
 //! What machines tell each other, for whoever is shown all of it: values by key, deflated.
 //!
-//! A value is a hint for people and decides nothing, so it is written without the fence of an owner.
-//! It says who wrote it. A machine that finds the word of another one about what is its own by now
-//! writes its own again.
+//! A value is a hint for people and decides nothing, so it is written without the fence of an
+//! owner. It says who wrote it. A machine that finds the word of another one about what is its own
+//! by now writes its own again.
 //!
 //! Deliberately absent: what the values mean.
 

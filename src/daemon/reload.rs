@@ -397,6 +397,7 @@ fn warn_of_restarts(old: &Settings, new: &Settings) {
 /// How long the config may take to be read: 50,000 channels take a few seconds.
 const READ_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How many are declared, whoever serves them.
 fn channels(fleet: &Fleet) -> usize {
-    fleet.subjects.values().map(|subject| subject.desired.specs.len()).sum()
+    fleet.declared_accounts().map(|(_, desired)| desired.specs.len()).sum()
 }

@@ -242,7 +242,8 @@ impl Reports {
         self.others.accounts.insert(name, other);
     }
 
-    /// The keys of the accounts elsewhere whose declaration is another than when they were heard of.
+    /// The keys of the accounts elsewhere whose declaration is another than when they were heard
+    /// of.
     fn declared_anew(&self, fleet: &Arc<Fleet>) -> Vec<String> {
         if Arc::ptr_eq(&self.fleet, fleet) {
             return Vec::new();

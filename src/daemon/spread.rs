@@ -5,12 +5,13 @@
 //! through the engine ([`crate::cluster::asks`]), and it answers by the same code as to its own
 //! socket.
 //!
-//! An account that changes hands meanwhile is asked for at its next owner, for as long as a takeover
-//! takes. When a part fails and others were done, the error says so and names the machine.
+//! An account that changes hands meanwhile is asked for at its next owner, for as long as a
+//! takeover takes. When a part fails and others were done, the error says so and names the machine.
 //!
-//! A machine's file that is not in force is proposed with the question ([`super::requests::Proposal`]): `plan` and
-//! `explain` show what would follow from it, wherever the account is served. `apply` publishes it,
-//! and each machine waits for it before it does its part.
+//! A machine's file that is not in force is proposed with the question
+//! ([`super::requests::Proposal`]): `plan` and `explain` show what would follow from it, wherever
+//! the account is served. `apply` publishes it, and each machine waits for it before it does its
+//! part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -40,6 +40,8 @@ pub(crate) struct ChannelPage {
     pub now: Timestamp,
     /// Its account.
     pub account: String,
+    /// The other machine that serves the account, and has the history of its channels.
+    pub machine: Option<String>,
     /// How it is.
     pub channel: ChannelView,
     /// Its marks, which are seen at once beside its state.
@@ -123,6 +125,7 @@ impl ChannelPage {
             to_do,
             now,
             account: account.to_owned(),
+            machine: overview.machine(name).map(str::to_owned),
             channel: ChannelView::alone(report, channel, now),
             declared: declared(&channel.spec, api.limits()),
             grant,
@@ -225,6 +228,9 @@ impl ChannelPage {
     }
 
     fn coverage(&self) -> Markup {
+        if let Some(machine) = &self.machine {
+            return self.coverage_there(machine);
+        }
         html! {
             section aria-labelledby="coverage" {
                 h2 #coverage { "Coverage" }
@@ -241,7 +247,25 @@ impl ChannelPage {
         }
     }
 
+    fn coverage_there(&self, machine: &str) -> Markup {
+        let name = format!("{}/{}", self.account, self.channel.name);
+        html! {
+            section aria-labelledby="coverage" {
+                h2 #coverage { "Coverage" }
+                p {
+                    "Machine " b { (machine) } " serves the account, and its page draws the coverage. "
+                    code { "channelkeeper gaps --channel " (name) } " lists the gaps, on any machine"
+                    @if self.channel.gaps > 0 { ": " (counted(self.channel.gaps, "gap")) " that nobody has acknowledged" }
+                    "."
+                }
+            }
+        }
+    }
+
     fn gap_list(&self) -> Markup {
+        if self.machine.is_some() {
+            return html! {};
+        }
         html! {
             section aria-labelledby="gaps" {
                 h2 #gaps { "Gaps" }
@@ -274,13 +298,15 @@ impl ChannelPage {
                     dt { "ends" } dd { @match channel.expiry { Some(expiry) => { (at(expiry)) ", " (from_now(expiry, now)) } None => "not enabled" } }
                     dt { "next renewal" } dd { @match channel.due_at { Some(due) => { (at(due)) ", " (from_now(due, now)) } None => "-" } }
                     dt { "emergency from" } dd { @match channel.emergency_at { Some(edge) => { (at(edge)) ", " (from_now(edge, now)) } None => "-" } }
-                    dt { "granted" } dd {
-                        @match self.grant {
-                            Some(grant) => {
-                                (brief(grant.length())) " at " (at(grant.at)) ", until " (at(grant.expiry)) ", asked for " (brief(grant.asked_length()))
-                                @if grant.is_short() { " " (state("degraded")) " a short grant" }
+                    @if self.machine.is_none() {
+                        dt { "granted" } dd {
+                            @match self.grant {
+                                Some(grant) => {
+                                    (brief(grant.length())) " at " (at(grant.at)) ", until " (at(grant.expiry)) ", asked for " (brief(grant.asked_length()))
+                                    @if grant.is_short() { " " (state("degraded")) " a short grant" }
+                                }
+                                None => "never",
                             }
-                            None => "never",
                         }
                     }
                     @if let Some(slack) = slack {

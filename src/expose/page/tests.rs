@@ -198,6 +198,10 @@ fn each_machine_shows_everything_and_says_who_serves_what() {
     }
     let rows = page.split("<table class=\"channels\">").nth(1).unwrap();
     assert_eq!(rows.matches("<th scope=\"row\"").count(), 3 + 2, "channels, and accounts: {rows}");
+    let one = ("beta", "c8");
+    let page = ChannelPage::of(&overview, TURNING, &remembering(), one, hours(1)).unwrap().page();
+    assert!(page.contains("Machine <b>host-2</b> serves the account"), "{page}");
+    assert!(!page.contains("Nothing is known yet") && !page.contains("None since"), "{page}");
 }
 
 #[test]

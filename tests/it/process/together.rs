@@ -6,7 +6,7 @@ use std::sync::Arc;
 use channelkeeper::clock::{Clock, SystemClock};
 use channelkeeper::engine::etcd::{Etcd, EtcdSettings};
 use channelkeeper::engine::{Engine, Selection};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::alerts::Inbox;
 use super::daemon::Daemon;
@@ -74,8 +74,18 @@ fn a_machine_that_serves_nothing_answers_for_all() {
     second.read_on();
     let tells = first.has_said("the webhook was told");
     assert_ne!(tells, second.has_said("the webhook was told"), "one tells for all");
-    let (killed, mut left) = if tells { (first, second) } else { (second, first) };
-    killed.kill();
+    let (mut killed, mut left) = if tells { (first, second) } else { (second, first) };
+    // Killed while it renews, and while somebody elsewhere waits for that.
+    let slow =
+        json!({"kind": {"delay": {"by": "4s"}}, "method": "POST", "path": "watch", "times": 4});
+    zoho.fault(&slow);
+    let renewed = std::thread::scope(|scope| {
+        let renewing = scope.spawn(|| three.verb(&["renew", "--json"]));
+        killed.hears("a change was asked for at another machine");
+        killed.kill();
+        renewing.join().unwrap()
+    });
+    assert_eq!(names(&renewed.json(), "account"), SIMS, "{renewed:?}");
     left.until("another serves all", |_| {
         serving(&three) == Some([0, ACCOUNTS]) && is_whole(&three)
     });
