@@ -434,3 +434,95 @@ impl Applied {
 
 const UNSEEN: &str = "only the file of this machine declares the account, and no machine serves it \
                       before that is in force: nothing was looked at";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expose::testing::report;
+    use crate::testing::{id, spec};
+    use crate::zoho::testing::account;
+
+    /// Accounts with so many channels each, none of them held here.
+    fn fleet(accounts: &[(&str, i64)]) -> Fleet {
+        let mut desired = Desired::default();
+        for (name, channels) in accounts {
+            let mut account = account();
+            account.name = name.parse().unwrap();
+            let specs = (1..=*channels).map(|number| (id(number), Arc::new(spec(number))));
+            let declared = AccountDesired::new(account, specs.collect());
+            desired.accounts.insert(name.parse().unwrap(), declared);
+        }
+        Fleet::declared(desired, BTreeMap::new())
+    }
+
+    fn name(text: &str) -> AccountName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_proposal_has_what_a_file_declares_otherwise_and_each_machine_is_told_its_part() {
+        let in_force = fleet(&[("acme", 1), ("beta", 1), ("gone", 1)]);
+        let file = fleet(&[("acme", 2), ("beta", 1), ("new", 3)]);
+        let proposal = Proposal::between(&in_force, &file);
+        let declared: Vec<&str> = proposal.declared.keys().map(AccountName::as_str).collect();
+        assert_eq!(declared, ["acme", "new"]);
+        assert_eq!(proposal.left_out, [name("gone")].into());
+        let of_one = proposal.about(Portion::Account(&name("acme")));
+        assert!(of_one.declared.contains_key(&name("acme")) && of_one.left_out.is_empty());
+        let machine = [name("beta"), name("gone")].into();
+        let of_another = proposal.about(Portion::Machine(&machine));
+        assert!(of_another.declared.is_empty() && of_another.left_out.contains(&name("gone")));
+        assert_eq!(Proposal::between(&in_force, &in_force), Proposal::default());
+        let text = serde_json::to_string(&proposal).unwrap();
+        assert_eq!(serde_json::from_str::<Proposal>(&text).unwrap(), proposal);
+    }
+
+    #[test]
+    fn a_name_leads_to_the_account_that_declares_it_wherever_it_is_served() {
+        let fleet = fleet(&[("acme", 2), ("beta", 1)]);
+        let owner = |text: &str| Whom::Owner(name(text));
+        let of = |account: Option<&str>, channel: Option<&str>| {
+            let account = account.map(str::to_owned);
+            whom_of(&Which { account, channel: channel.map(|it| it.parse().unwrap()) }, &fleet)
+        };
+        assert_eq!(of(None, None), Whom::Everybody);
+        assert_eq!(of(Some("beta"), None), owner("beta"));
+        assert_eq!(of(Some("unknown"), None), Whom::Everybody);
+        assert_eq!(of(None, Some("c2")), owner("acme"));
+        assert_eq!(of(None, Some("beta/c1")), owner("beta"));
+        // A channel that nobody declares may be remembered by whoever serves its account.
+        assert_eq!(of(None, Some("beta/former")), owner("beta"));
+        assert_eq!(of(None, Some("former")), Whom::Everybody);
+    }
+
+    #[test]
+    fn a_portion_narrows_what_is_asked_for_and_nothing_that_is_narrow() {
+        let acme = name("acme");
+        let everything = Which::default();
+        let one = Which { account: None, channel: Some("beta/c1".parse().unwrap()) };
+        let narrowed = Portion::Account(&acme).of(&everything);
+        assert_eq!(narrowed, Which { account: Some("acme".to_owned()), channel: None });
+        assert_eq!(Portion::Account(&acme).of(&one), one);
+        let all = [acme.clone()].into();
+        assert_eq!(Portion::Machine(&all).of(&everything), everything);
+        assert_eq!(Portion::Account(&acme).target(&None), Some("acme".parse().unwrap()));
+        assert_eq!(Portion::Machine(&all).target(&None), None);
+    }
+
+    #[test]
+    fn parts_are_joined_by_account_and_two_owners_of_one_are_told_together() {
+        let applied = |account: &str| Applied::of(&[Arc::new(report(account, 1..=1))]).unwrap();
+        let joined = Applied::joined(vec![
+            vec![applied("beta"), applied("delta")],
+            vec![applied("acme"), applied("beta")],
+        ]);
+        let names: Vec<&str> = joined.iter().map(|one| one.account.as_str()).collect();
+        assert_eq!(names, ["acme", "beta", "delta"]);
+        let plan =
+            |account: &str| PlanView::unseen(account, "x", report(account, 1..=1).at, vec![]);
+        let here = PlansView::joined(vec![plan("beta"), plan("acme")]);
+        let there = PlansView::joined(vec![plan("acme"), plan("beta"), plan("acme")]);
+        assert_eq!(here, there, "whoever is asked, the plan has the same checksum");
+        assert_ne!(here.checksum, PlansView::joined(vec![plan("acme")]).checksum);
+    }
+}
