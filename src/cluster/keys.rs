@@ -194,7 +194,7 @@ impl Keys {
         key.strip_prefix(&self.prefix)?.strip_prefix("troubles/")?.parse().ok()
     }
 
-    /// Where whoever tells for all notes what was told.
+    /// The key under which whoever tells for all notes what was told.
     pub fn told(&self) -> String {
         format!("{}told", self.prefix)
     }

@@ -1,4 +1,4 @@
-//! What machines tell each other, for whoever is shown all of it: values by key, deflated.
+//! The words of machines to each other, for whoever is shown all of them: values by key, deflated.
 //!
 //! A value is a hint for people and decides nothing, so it is written without the fence of an
 //! owner. It says who wrote it. A machine that finds the word of another one about what is its own
@@ -37,7 +37,7 @@ pub struct Told<T> {
 pub struct Shelf {
     engine: Arc<dyn Engine>,
     prefix: String,
-    /// What was read already, as of these revisions.
+    /// The revisions at which values were read.
     seen: BTreeMap<String, Revision>,
 }
 

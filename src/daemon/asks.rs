@@ -1,4 +1,4 @@
-//! What other machines ask of this one, answered as over its own socket.
+//! The questions of other machines, answered as over this one's own socket.
 //!
 //! Each ask is answered by a task of its own: one may wait for Zoho, and the next is a look at what
 //! is in memory. An answer that the engine did not take is handed in again until it does.

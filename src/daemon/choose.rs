@@ -146,7 +146,7 @@ impl Fleet {
         named.cloned()
     }
 
-    /// Whether an address without an account is one's name, and a channel's too.
+    /// True when an address is an account's name.
     ///
     /// # Errors
     /// When it is both.

@@ -135,7 +135,7 @@ pub struct MachinesDoor {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) keys: Keys,
     pub(super) view: watch::Receiver<ClusterView>,
-    /// What others are asked, and ask.
+    /// The questions of machines to each other.
     pub(super) asks: Asks,
     /// The config that is everybody's.
     pub(super) generations: Arc<Generations>,

@@ -33,12 +33,12 @@ pub(super) struct Reports {
     links: Links,
     door: MachinesDoor,
     clock: Arc<dyn Clock>,
-    /// What was told of accounts here, and when.
+    /// The last words about accounts here, and when they were told.
     told: BTreeMap<AccountName, (Here, Duration)>,
     told_troubles: MachineTroubles,
     reports: Shelf,
     troubles: Shelf,
-    /// What is known of accounts elsewhere.
+    /// The words of others.
     others: Others,
     /// The declarations by which that was read.
     fleet: Arc<Fleet>,
