@@ -1,4 +1,5 @@
-//! The words of machines to each other, for whoever is shown all of them: values by key, deflated.
+//! The words of machines to each other, for whoever is shown all of them: values by key,
+//! deflated.
 //!
 //! A value is a hint for people and decides nothing, so it is written without the fence of an
 //! owner. It says who wrote it. A machine that finds the word of another one about what is its own

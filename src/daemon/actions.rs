@@ -133,7 +133,7 @@ pub enum VerbError {
     #[error("machine {0} is gone")]
     Gone(String),
     /// A machine that was asked, and gave no answer.
-    #[error("machine {node} was asked")]
+    #[error("no answer came from machine {node}")]
     Asked {
         /// Its name.
         node: String,
