@@ -249,6 +249,11 @@ impl Claims {
         self.held.get(charge).is_some_and(|held| !held.leaving)
     }
 
+    /// The epoch of what is ours and is to stay so.
+    pub(super) fn epoch(&self, charge: &Charge) -> Option<Revision> {
+        self.held.get(charge).filter(|held| !held.leaving).map(|held| held.epoch)
+    }
+
     /// Forgets everything, and says what was held.
     pub(super) fn drop_all(&mut self) -> Vec<Charge> {
         std::mem::take(self).held.into_keys().collect()

@@ -4,7 +4,7 @@
 //!
 //! | key | value | written by |
 //! | --- | --- | --- |
-//! | `meta/schema` | the layout: `1` | the first member |
+//! | `meta/schema` | the layout of accounts that everybody may write: `1` | the first member, and whoever owns `@fleet` |
 //! | `meta/incarnation` | a random text that names this data | the first member |
 //! | `members/NODE-BOOT` | [`Card`] | the member; whoever evicts it deletes it |
 //! | `claims/CHARGE` | [`Claim`] | the owner |
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Guard, Revision};
 use crate::model::channel::AccountName;
+use crate::model::cluster::Layouts;
 use crate::model::time::Timestamp;
 
 use super::charge::Charge;
@@ -64,6 +65,9 @@ pub struct Card {
     /// The generation of the config that it has in force; 0 for none.
     #[serde(default)]
     pub generation: u64,
+    /// The layouts that it reads.
+    #[serde(default)]
+    pub layouts: Layouts,
 }
 
 /// The accounts that a member cannot serve, for instance because it lacks their secrets.
@@ -373,8 +377,6 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-/// The layout of everything below the prefix.
-pub const SCHEMA: &[u8] = b"1";
 /// A member that lacks more than so many accounts is given none, so that its beats stay small.
 pub const UNFIT_MAX: usize = 256;
 

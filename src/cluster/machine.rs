@@ -15,12 +15,14 @@ use std::time::Duration;
 use crate::engine::{Change, Committed, EngineError, Entry, Guard, Revision, Selection, Snapshot};
 use crate::leash::Leash;
 use crate::model::channel::AccountName;
+use crate::model::cluster::Layouts;
 use crate::model::time::Timestamp;
 
 use super::assign::{self, Candidate};
 use super::charge::Charge;
 use super::claims::{self, A_COMMIT, Claims, Known, Me, Owner};
-use super::keys::{Card, Keys, MemberId, Out, SCHEMA, Unfit};
+use super::gate::Gate;
+use super::keys::{Card, Keys, MemberId, Out, Unfit};
 use super::members::{GAP_MAX, LOOK_EVERY, Members};
 use super::pulse::{BEAT_EVERY, Pulse, Rhythm};
 use super::view::{Assignment, ClusterView, MemberView, Released, Standing};
@@ -44,6 +46,8 @@ pub(super) const LOSE_A_SECOND: usize = 100;
 const COMMITS_AT_ONCE: usize = 8;
 /// So many beats are under way at once.
 const BEATS_AT_ONCE: usize = 3;
+/// So many members are guarded when the gate is raised: its other guards have room beside them.
+const NAMED_MAX: usize = 90;
 /// The most claims that are read by name; for more, all are read.
 const HINTED_MAX: usize = 100;
 
@@ -52,6 +56,8 @@ const HINTED_MAX: usize = 100;
 pub(super) struct Identity {
     pub(super) id: MemberId,
     pub(super) version: String,
+    /// The layouts of accounts that it reads and writes.
+    pub(super) layouts: Layouts,
     /// The incarnation that this node noted when it ran last.
     pub(super) noted: Option<String>,
     /// Random: names the data in the engine if it has no name yet.
@@ -106,6 +112,8 @@ enum Errand {
     Beat,
     Leave,
     Evict(MemberId),
+    /// Raise the gate.
+    Raise,
     /// Tell the owners of these that we sent late.
     Confess(BTreeSet<AccountName>),
     /// The owner of these looks at them.
@@ -117,9 +125,14 @@ enum Errand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Out,
-    In { membership: Revision, joined: Duration },
+    In {
+        membership: Revision,
+        joined: Duration,
+    },
     Left,
     Foreign,
+    /// The gate is higher than this release reads.
+    Outdated,
 }
 
 /// Those parts of a card that do not change with each beat.
@@ -135,6 +148,7 @@ struct UnderWay {
     commits: usize,
     evictions: BTreeSet<MemberId>,
     forgiving: bool,
+    raising: bool,
 }
 
 #[derive(Debug)]
@@ -150,6 +164,7 @@ pub(super) struct Machine {
     incarnation: Option<String>,
     restored: u64,
     members: Members,
+    gate: Gate,
     /// The nodes that somebody put out.
     outs: BTreeMap<String, Out>,
     /// The accounts for which somebody sent late, as they were read last.
@@ -208,6 +223,7 @@ impl Machine {
             incarnation: None,
             restored: 0,
             members: Members::default(),
+            gate: Gate::default(),
             outs: BTreeMap::new(),
             lates: Vec::new(),
             claims: Claims::default(),
@@ -262,7 +278,7 @@ impl Machine {
     pub(super) fn drain(&mut self) {
         self.draining = true;
         self.assign();
-        let is_out = matches!(self.phase, Phase::Out | Phase::Foreign);
+        let is_out = matches!(self.phase, Phase::Out | Phase::Foreign | Phase::Outdated);
         if is_out && !self.under_way.entry {
             self.phase = Phase::Left;
         }
@@ -322,6 +338,7 @@ impl Machine {
             asks.extend(self.read_claims(now));
             if self.pulse.rhythm(now) != Rhythm::Suspended {
                 asks.extend(self.evict(now));
+                asks.extend(self.raise(&me, now));
             }
             if self.restless {
                 asks.extend(self.settle(&me, now));
@@ -359,8 +376,9 @@ impl Machine {
         self.next_look = now + LOOK_EVERY;
         let members = Selection::Prefix(self.keys.members());
         let beside = [self.keys.outs(), self.keys.lates()].map(Selection::Prefix);
-        let named = [members, Selection::Key(self.keys.incarnation())];
-        let selections = named.into_iter().chain(beside).collect();
+        let named = [self.keys.incarnation(), self.keys.schema()].map(Selection::Key);
+        let named = [members].into_iter().chain(named);
+        let selections = named.chain(beside).collect();
         Some(self.ask(Errand::Look, What::Read(selections), now))
     }
 
@@ -440,6 +458,7 @@ impl Machine {
             version: self.identity.version.clone(),
             unfit: self.unfit.clone(),
             generation: self.generation,
+            layouts: self.identity.layouts,
         }
     }
 
@@ -474,6 +493,20 @@ impl Machine {
             self.ask(Errand::Evict(id), what, now)
         });
         asks.collect()
+    }
+
+    /// Raises the gate, where that is ours to do and its time has come.
+    fn raise(&mut self, me: &Me, now: Duration) -> Option<Ask> {
+        let epoch = self.claims.epoch(&Charge::Fleet).filter(|_| !self.under_way.raising)?;
+        let layout = self.gate.due()?;
+        self.under_way.raising = true;
+        let named = self.members.iter().filter(|(id, _)| **id != me.id).take(NAMED_MAX);
+        let named = named.map(|(id, it)| Guard::CreatedAt(self.keys.member(id), it.created));
+        let fence = self.keys.fence(&me.id, me.membership, &Charge::Fleet, epoch).guards();
+        let as_seen = Guard::ModifiedAt(self.keys.schema(), self.gate.modified);
+        let guards = fence.into_iter().chain([as_seen]).chain(named).collect();
+        let put = Change::Put(self.keys.schema(), layout.to_string().into_bytes());
+        Some(self.ask(Errand::Raise, What::Commit(guards, vec![put]), now))
     }
 
     /// Claims what is to be ours, and deletes what is ours and is not to be.
@@ -586,6 +619,7 @@ impl Machine {
             }
             Errand::Confess(_) => {}
             Errand::Forgive => under_way.forgiving = false,
+            Errand::Raise => under_way.raising = false,
             Errand::Take(batch) | Errand::Delete(batch) => {
                 under_way.commits = under_way.commits.saturating_sub(1);
                 self.claims.end(batch);
@@ -608,6 +642,7 @@ impl Machine {
             | Errand::Leave
             | Errand::Confess(_)
             | Errand::Forgive
+            | Errand::Raise
             | Errand::Evict(_) => {}
         }
     }
@@ -639,6 +674,7 @@ impl Machine {
             | Errand::Evict(_)
             | Errand::Confess(_)
             | Errand::Forgive
+            | Errand::Raise
             | Errand::Take(_)
             | Errand::Delete(_) => {}
         }
@@ -652,18 +688,21 @@ impl Machine {
             return;
         }
         let others = self.members.look(&self.keys, &snapshot.entries, snapshot.revision, now);
+        let gate = snapshot.entries.iter().find(|entry| entry.key == self.keys.schema());
+        self.gate.look(gate, &self.members, now);
         self.changed = true;
         self.moved |= others;
         self.restless |= others;
         self.outs = self.outs_in(&snapshot.entries);
         let late = |entry: &Entry| Some((self.keys.late_of(&entry.key)?, entry.modified));
         self.lates = snapshot.entries.iter().filter_map(late).collect();
-        let candidates = self.members.candidates(&self.outs);
+        let candidates = self.members.candidates(&self.outs, self.gate.layout());
         if candidates != self.candidates {
             self.candidates = candidates;
             self.assign();
         }
         match self.phase {
+            Phase::In { .. } if !self.gate.is_open_to(self.identity.layouts) => self.outdated(),
             Phase::In { membership, .. } => {
                 let ours = self.members.get(&self.identity.id);
                 if ours.is_none_or(|ours| ours.created != membership)
@@ -672,7 +711,7 @@ impl Machine {
                     self.evicted();
                 }
             }
-            Phase::Out | Phase::Foreign => self.enter(name),
+            Phase::Out | Phase::Foreign | Phase::Outdated => self.enter(name),
             Phase::Left => {}
         }
     }
@@ -689,10 +728,12 @@ impl Machine {
     fn enter(&mut self, name: Option<String>) {
         let is_other = |noted: &String| name.as_ref().is_some_and(|name| name != noted);
         let foreign = self.restored == 0 && self.identity.noted.as_ref().is_some_and(is_other);
-        self.phase = match (foreign, self.under_way.entry) {
-            (true, _) => Phase::Foreign,
-            (false, false) if self.draining => Phase::Left,
-            (false, _) => Phase::Out,
+        let outdated = !self.gate.is_open_to(self.identity.layouts);
+        self.phase = match self.under_way.entry {
+            _ if foreign => Phase::Foreign,
+            _ if outdated => Phase::Outdated,
+            false if self.draining => Phase::Left,
+            _ => Phase::Out,
         };
         if self.phase != Phase::Out || self.under_way.entry {
             return;
@@ -702,13 +743,17 @@ impl Machine {
         let named = name.is_some();
         self.incarnation = name;
         let ours = self.members.get(&self.identity.id).map(|ours| ours.modified);
+        let as_seen = Guard::ModifiedAt(self.keys.schema(), self.gate.modified);
         let (errand, guards, changes) = match ours {
             _ if !named => {
                 let guard = Guard::ModifiedAt(self.keys.incarnation(), Revision(0));
                 let name = format!("{}-{}", self.identity.random, self.term);
                 let name = Change::Put(self.keys.incarnation(), name.into_bytes());
-                let schema = Change::Put(self.keys.schema(), SCHEMA.to_vec());
-                (Errand::Name, vec![guard], vec![name, schema])
+                let oldest = self.identity.layouts.oldest.to_string().into_bytes();
+                let begins = self.gate.layout().is_none();
+                let schema = begins.then(|| Change::Put(self.keys.schema(), oldest));
+                let changes = [name].into_iter().chain(schema).collect();
+                (Errand::Name, vec![guard, as_seen], changes)
             }
             Some(seen) => {
                 let guard = Guard::ModifiedAt(key.clone(), seen);
@@ -716,7 +761,7 @@ impl Machine {
             }
             None => {
                 let put = Change::Put(key.clone(), self.card(false).to_bytes());
-                (Errand::Join, vec![Guard::ModifiedAt(key, Revision(0))], vec![put])
+                (Errand::Join, vec![Guard::ModifiedAt(key, Revision(0)), as_seen], vec![put])
             }
         };
         self.entry = Some((errand, What::Commit(guards, changes)));
@@ -733,7 +778,7 @@ impl Machine {
             (Errand::Leave, Committed::Done(_)) => self.left(),
             (Errand::Evict(id), Committed::Done(revision)) => {
                 self.members.gone(id, revision);
-                self.candidates = self.members.candidates(&self.outs);
+                self.candidates = self.members.candidates(&self.outs, self.gate.layout());
                 self.assign();
             }
             (Errand::Take(batch), Committed::Done(epoch)) => self.taken(batch, epoch, now),
@@ -744,7 +789,7 @@ impl Machine {
                 self.doubt_claims();
                 self.next_look = now;
             }
-            (Errand::Name | Errand::Clear | Errand::Join | Errand::Evict(_), _) => {
+            (Errand::Name | Errand::Clear | Errand::Join | Errand::Evict(_) | Errand::Raise, _) => {
                 self.next_look = now;
             }
             (Errand::Look | Errand::Claims(_) | Errand::Confess(_) | Errand::Forgive, _) => {}
@@ -796,13 +841,20 @@ impl Machine {
         }
     }
 
+    /// The gate was raised over us. Everything is given up at once: the others, who read what is
+    /// written from here on, take it over.
+    fn outdated(&mut self) {
+        self.begin_anew();
+        self.phase = if self.draining { Phase::Left } else { Phase::Outdated };
+    }
+
     /// The engine's data is older than what was seen of it, or another.
     fn restored(&mut self) {
         self.restored += 1;
         self.high = Revision(0);
         self.incarnation = None;
         self.begin_anew();
-        self.members = Members::default();
+        (self.members, self.gate) = (Members::default(), Gate::default());
         self.candidates = Vec::new();
         self.assign();
         if self.draining {
@@ -882,6 +934,7 @@ impl Machine {
             unowned: self.unowned.clone(),
             outs: self.outs.clone(),
             incarnation: self.incarnation.clone(),
+            layout: self.gate.layout(),
             restored: self.restored,
         })
     }
@@ -890,6 +943,7 @@ impl Machine {
         match self.phase {
             Phase::Left => Standing::Left,
             Phase::Foreign => Standing::Foreign,
+            Phase::Outdated => Standing::Outdated,
             Phase::Out if self.evicted => Standing::Evicted,
             Phase::Out => Standing::Joining,
             Phase::In { .. } if self.draining => Standing::Draining,
@@ -980,9 +1034,9 @@ mod tests {
         let mut said: Vec<String> = play.said.clone();
         said.dedup();
         expect_test::expect![[r#"
-            Name: [ModifiedAt("meta/incarnation", Revision(0))] -> [Put("meta/incarnation", 3 bytes), Put("meta/schema"
+            Name: [ModifiedAt("meta/incarnation", Revision(0)), ModifiedAt("meta/schema", Revision(0))] -> [Put("meta/incarnation", 3 bytes), Put("meta/schema"
             Clear: [ModifiedAt("members/me-0", Revision(3))] -> [Delete("members/me-0")]
-            Join: [ModifiedAt("members/me-0", Revision(0))] -> [Put("members/me-0"
+            Join: [ModifiedAt("members/me-0", Revision(0)), ModifiedAt("meta/schema", Revision(0))] -> [Put("members/me-0"
             Beat: [CreatedAt("members/me-0", Revision(5))] -> [Put("members/me-0"
             Delete: [ModifiedAt("claims/stray", Revision(2))] -> [Delete("claims/stray")]
             Beat: [CreatedAt("members/me-0", Revision(5))] -> [Put("members/me-0"
@@ -995,6 +1049,38 @@ mod tests {
             Delete: [ModifiedAt("claims/@fleet", Revision(8))] -> [Delete("claims/@fleet")]
             Delete: [ModifiedAt("claims/dead", Revision(9))] -> [Delete("claims/dead")]
             Leave: [CreatedAt("members/me-0", Revision(5))] -> [Delete("members/me-0")]"#]].assert_eq(&said.join("\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gate_is_raised_by_whoever_owns_the_fleet_under_what_it_saw() {
+        let mut play = Play::new();
+        play.look(4, &[play.schema("1", 2)]);
+        play.committed(Committed::Done(Revision(5)));
+        let layouts = Layouts { oldest: 1, newest: 2 };
+        let card = Card { settled: true, layouts, ..Card::default() };
+        let seen = |play: &Play, second: u64| {
+            // It beats.
+            let modified = Revision(second as i64);
+            let other = Entry { modified, ..play.member("x", 4, &card) };
+            [play.schema("1", 2), play.member("me", 5, &card), other]
+        };
+        play.claims(6, &[("@fleet", 3, play.claim("x", 4))]);
+        for second in 10..700 {
+            play.now = Duration::from_secs(second);
+            play.machine.pulse.answered(play.now);
+            let seen = seen(&play, second);
+            play.look(8, &seen);
+            play.answers(Committed::Done(Revision(8)));
+        }
+        let raises = |play: &Play| -> Vec<String> {
+            play.said.iter().filter(|it| it.starts_with("Raise")).cloned().collect()
+        };
+        assert!(raises(&play).is_empty(), "the fleet is another's");
+        let fleet = Known { charge: Charge::Fleet, modified: Revision(0), former: None };
+        play.machine.taken(&[fleet], Revision(9), play.now);
+        play.turn();
+        expect_test::expect![[r#"
+            Raise: [CreatedAt("members/me-0", Revision(5)), ModifiedAt("claims/@fleet", Revision(9)), ModifiedAt("meta/schema", Revision(2)), CreatedAt("members/x-0", Revision(4))] -> [Put("meta/schema""#]].assert_eq(&raises(&play).join("\n"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -1025,7 +1111,8 @@ mod tests {
             let clock = Arc::new(VirtualClock::new("2026-01-01T00:00:00Z".parse().unwrap(), 1));
             let id = MemberId { node: "me".to_owned(), boot: "0".to_owned() };
             let (version, random) = ("0.1.0".to_owned(), "r".to_owned());
-            let identity = Identity { id, version, noted: None, random };
+            let layouts = Layouts::OWN;
+            let identity = Identity { id, version, layouts, noted: None, random };
             let mut machine = Machine::new(Keys::new("t"), identity, Leash::new(clock));
             machine.declare(&BTreeSet::from(["dead".parse().unwrap()]), Unfit::default(), 0);
             let (now, open, said) = (Duration::from_secs(1), Vec::new(), Vec::new());
@@ -1098,6 +1185,12 @@ mod tests {
             for ask in commits {
                 self.machine.answered(&ask, Answer::Committed(Ok(committed)), self.now);
             }
+        }
+
+        fn schema(&self, layout: &str, at: i64) -> Entry {
+            let (created, modified) = (Revision(at), Revision(at));
+            let (key, value) = (self.machine.keys.schema(), layout.as_bytes().to_vec());
+            Entry { key, value, created, modified }
         }
 
         fn member(&self, node: &str, created: i64, card: &Card) -> Entry {

@@ -97,19 +97,25 @@ impl Members {
         self.revision = self.revision.max(revision);
     }
 
-    /// Whoever may be given something: settled, not draining and not put out. Where nobody else is
-    /// left, those that are put out serve all the same.
-    pub(super) fn candidates(&self, outs: &BTreeMap<String, Out>) -> Vec<Candidate> {
-        let mut candidates = self.settled();
+    /// Whoever may be given something: settled, not draining, not put out, and able to read this
+    /// layout. Where nobody else is left, those that are put out serve all the same.
+    pub(super) fn candidates(
+        &self,
+        outs: &BTreeMap<String, Out>,
+        layout: Option<u32>,
+    ) -> Vec<Candidate> {
+        let mut candidates = self.settled(layout);
         if candidates.iter().any(|it| !outs.contains_key(&it.id.node)) {
             candidates.retain(|it| !outs.contains_key(&it.id.node));
         }
         candidates
     }
 
-    fn settled(&self) -> Vec<Candidate> {
+    fn settled(&self, layout: Option<u32>) -> Vec<Candidate> {
         let given = self.all.iter().filter_map(|(id, member)| {
             let card = member.card.as_ref().filter(|card| card.settled && !card.draining)?;
+            let reads = layout.is_none_or(|layout| card.layouts.read(layout));
+            let card = Some(card).filter(|_| reads)?;
             let (created, unfit) = (member.created, card.unfit.clone());
             Some(Candidate { id: id.clone(), created, unfit })
         });
@@ -214,7 +220,7 @@ mod tests {
             let mut members = Members::default();
             let value = card.as_ref().map_or(b"?".to_vec(), Card::to_bytes);
             members.look(&keys(), &[entry("a", value, 5)], Revision(9), Duration::ZERO);
-            assert_eq!(members.candidates(&BTreeMap::new()).len(), given, "{card:?}");
+            assert_eq!(members.candidates(&BTreeMap::new(), None).len(), given, "{card:?}");
         }
     }
 
@@ -233,7 +239,7 @@ mod tests {
             (vec![out("x")], "a-0 b-0"),
         ] {
             let outs: BTreeMap<String, Out> = outs.into_iter().collect();
-            let candidates = members.candidates(&outs).into_iter();
+            let candidates = members.candidates(&outs, None).into_iter();
             let names: Vec<String> = candidates.map(|it| it.id.to_string()).collect();
             assert_eq!(names.join(" "), given, "{outs:?}");
         }

@@ -12,6 +12,7 @@
 //! - [`told`]: what machines tell each other of what is theirs;
 //! - [`charge`]: what is owned: an account, or the work of the whole fleet;
 //! - `assign`: who is to own what;
+//! - `gate`: which layout of accounts everybody may write;
 //! - `living`: who lives, as whoever is no member sees it;
 //! - `members`: who is there, and who may be evicted;
 //! - `pulse`: our own beats, and until when we may write;
@@ -24,6 +25,7 @@ pub mod asks;
 mod assign;
 pub mod charge;
 mod claims;
+mod gate;
 pub mod generations;
 pub mod keys;
 mod living;

@@ -50,6 +50,7 @@ use crate::clock::Clock;
 use crate::engine::{Engine, EngineError, Hint};
 use crate::leash::Leash;
 use crate::model::channel::AccountName;
+use crate::model::cluster::Layouts;
 
 use super::keys::{Keys, MemberId, Unfit};
 use super::machine::{Answer, Ask, Identity, Machine, What};
@@ -67,6 +68,8 @@ pub struct NodeSetup {
     pub node: String,
     /// The release, for the others to see.
     pub version: String,
+    /// The layouts of accounts that it reads and writes.
+    pub layouts: Layouts,
     /// The incarnation that this node noted when it ran last: with the data of another cluster it
     /// does not join.
     pub noted: Option<String>,
@@ -136,10 +139,10 @@ impl Node {
         leash: Leash,
         declared: watch::Receiver<Declared>,
     ) -> Result<(Node, NodeLinks), NodeError> {
-        let NodeSetup { cluster, node, version, noted } = setup;
+        let NodeSetup { cluster, node, version, layouts, noted } = setup;
         let keys = Keys::new(&cluster);
         let id = MemberId { node, boot: random()? };
-        let identity = Identity { id, version, noted, random: random()? };
+        let identity = Identity { id, version, layouts, noted, random: random()? };
         let machine = Machine::new(keys.clone(), identity, leash);
         let (assigning, assignments) = mpsc::channel(QUEUE);
         let (releasing, released) = mpsc::channel(QUEUE);

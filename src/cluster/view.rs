@@ -59,6 +59,8 @@ pub enum Standing {
     Left,
     /// It does not join: the data in the engine is of another cluster than its own notes say.
     Foreign,
+    /// It does not join: what the others may write is of a later layout than it reads.
+    Outdated,
 }
 
 /// The cluster, as it looks from here. Times are of the clock that goes on while the machine
@@ -85,6 +87,8 @@ pub struct ClusterView {
     pub outs: BTreeMap<String, Out>,
     /// The name of the data in the engine. Whoever keeps it hands it in at the next start.
     pub incarnation: Option<String>,
+    /// The layout of accounts that everybody may write.
+    pub layout: Option<u32>,
     /// How often the engine's data turned out to be older than what was seen of it, or another.
     pub restored: u64,
 }

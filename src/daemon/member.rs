@@ -30,7 +30,7 @@ use crate::engine::Engine;
 use crate::expose::overview::{ClusterMember, ClusterState, EngineRoom};
 use crate::files;
 use crate::leash::Leash;
-use crate::model::cluster::WithoutEngine;
+use crate::model::cluster::{Layouts, WithoutEngine};
 use crate::model::time::{Timestamp, before};
 use crate::store::Store;
 
@@ -51,6 +51,8 @@ pub struct Joining {
     pub without_engine: WithoutEngine,
     /// The file in which the name of the engine's data is noted.
     pub notes: PathBuf,
+    /// The layouts of accounts that this process reads and writes.
+    pub layouts: Layouts,
 }
 
 /// A member that does not run yet.
@@ -74,13 +76,14 @@ impl Member {
         engine: Arc<dyn Engine>,
         clock: Arc<dyn Clock>,
     ) -> Result<Member, NodeError> {
-        let Joining { cluster, node, without_engine, notes } = joining;
+        let Joining { cluster, node, without_engine, notes, layouts } = joining;
         let notes = Notes::read(notes, &cluster);
         let node_name = node.unwrap_or_else(host);
         let setup = NodeSetup {
             cluster: cluster.clone(),
             node: node_name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            layouts,
             noted: notes.incarnation.clone(),
         };
         let (declared, told) = watch::channel(Declared::default());
@@ -131,6 +134,7 @@ impl Member {
         let Means { store, transport: _, clock, leash: _ } = means.clone();
         let showing = Showing {
             links: links.clone(),
+            store: store.clone(),
             clock: clock.clone(),
             view: of_node.view.clone(),
             declared,
@@ -151,8 +155,8 @@ impl Member {
 }
 
 /// The store of a machine that shares accounts: they live in the engine.
-pub fn shared(store: Store, engine: Arc<dyn Engine>, cluster: &str) -> Store {
-    store.shared(engine, Keys::new(cluster).prefix())
+pub fn shared(store: Store, engine: Arc<dyn Engine>, cluster: &str, layouts: Layouts) -> Store {
+    store.shared(engine, Keys::new(cluster).prefix(), layouts)
 }
 
 /// The name of the engine's data that is noted in this file for a cluster of this name.
@@ -171,6 +175,7 @@ fn declared_by(fleet: &Fleet, generation: u64) -> Declared {
 /// Between the member and the scheduler, for what is no account's coming or going.
 struct Showing {
     links: Links,
+    store: Store,
     clock: Arc<dyn Clock>,
     view: watch::Receiver<ClusterView>,
     declared: watch::Sender<Declared>,
@@ -216,6 +221,9 @@ impl Showing {
 
     async fn show(&mut self) {
         let view = self.view.borrow_and_update().clone();
+        if let Some(layout) = view.layout {
+            self.store.may_write(layout);
+        }
         if let Some(incarnation) = &view.incarnation {
             self.notes.note(incarnation).await;
         }
@@ -306,7 +314,8 @@ fn is_well(standing: Standing) -> bool {
         | Standing::Suspended
         | Standing::Alone
         | Standing::Evicted
-        | Standing::Foreign => false,
+        | Standing::Foreign
+        | Standing::Outdated => false,
     }
 }
 
@@ -327,6 +336,9 @@ fn in_words(standing: Standing, without_engine: WithoutEngine) -> &'static str {
         Standing::Draining => "gives its accounts away",
         Standing::Left => "has left",
         Standing::Foreign => "does not join: the engine holds another cluster of the same name",
+        Standing::Outdated => {
+            "does not join: the other machines may write what this release does not read; update it"
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::cluster::node::NodeError;
 use crate::config::{self, Loaded, Problem, Surroundings};
 use crate::engine::Engine;
 use crate::engine::etcd::{Etcd, EtcdSettings};
-use crate::model::cluster::Login;
+use crate::model::cluster::{Layouts, Login};
 use crate::model::desired::Settings;
 use crate::model::time::Timestamp;
 use crate::reconcile::report::AccountReport;
@@ -202,7 +202,7 @@ async fn prepare(options: &mut Options) -> Result<Prepared, RunError> {
     let sharing = share(&desired.settings, state_dir, &clock)?;
     let (store, member) = match sharing {
         Some(Joined { engine, cluster, member }) => {
-            let store = member::shared(store, engine.clone(), &cluster);
+            let store = member::shared(store, engine.clone(), &cluster, Layouts::OWN);
             let setup = GenerationsSetup {
                 engine,
                 cluster,
@@ -250,7 +250,8 @@ fn share(
     };
     let (name, node) = (cluster.name.clone(), cluster.node.clone());
     let (without_engine, notes) = (cluster.without_engine, state_dir.join(NOTES));
-    let joining = Joining { cluster: name.clone(), node, without_engine, notes };
+    let layouts = Layouts::OWN;
+    let joining = Joining { cluster: name.clone(), node, without_engine, notes, layouts };
     let member = Member::new(joining, engine.clone(), clock.clone())?;
     Ok(Some(Joined { engine, cluster: name, member }))
 }

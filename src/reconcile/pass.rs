@@ -363,6 +363,7 @@ mod tests {
     use crate::engine::simulated::{SimulatedEngine, SimulatedHandle};
     use crate::engine::{Change, Committed, Engine, Guard, Revision};
     use crate::model::channel::{NotifyUrl, Spec};
+    use crate::model::cluster::Layouts;
     use crate::model::desired::AccountDesired;
     use crate::reconcile::report::ChannelState;
     use crate::simulator::Knobs;
@@ -397,7 +398,8 @@ mod tests {
     /// An account with these channels, and its store on an engine that machines share.
     async fn shared(sim: &Arc<Sim>, channels: &[i64]) -> (SimulatedHandle, Store, Subject) {
         let engine = SimulatedEngine::new().handle(sim.clock.clone());
-        let store = Store::in_memory().unwrap().shared(Arc::new(engine.clone()), "ck/");
+        let store =
+            Store::in_memory().unwrap().shared(Arc::new(engine.clone()), "ck/", Layouts::OWN);
         let (fence, sealer) = (vec![claim(&engine)], Sealer::of(&account().credentials));
         store.take(&account().name, fence, sealer).await.unwrap();
         (engine, store.holding(), declaring(sim, channels))

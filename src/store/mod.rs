@@ -95,12 +95,12 @@
 //!
 //! Where several machines share accounts ([`Store::shared`]), `meta` and `desired` stay in the
 //! database of each machine. The other trees live in an engine, and what of them is held here is in
-//! memory, deflated between passes. Layout, below the cluster's prefix; its number is in `meta/schema`:
+//! memory, deflated between passes. Layout, below the cluster's prefix:
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `meta/schema` | the layout's number |
-//! | `accounts/ACCOUNT` | which commit wrote it, and the account's state; each commit writes it. An account of which parts are there and others on their way is said to arrive |
+//! | `meta/schema` | the number of the layout that everybody may write: see `cluster/gate.rs` |
+//! | `accounts/ACCOUNT` | which commit wrote it, and the account's state; each commit writes it. An account of which parts are there and others on their way is said to arrive. From layout 2 on it names the newest one in which something of the account was written |
 //! | `tokens/ACCOUNT` | the account's token, sealed: see `sealer` |
 //! | `TREE/ACCOUNT/PAGE` | entries of another tree, deflated: see `pages` |
 //!
@@ -147,5 +147,5 @@ pub use migrate::Migrated;
 pub use open::{OpenError, Opened, SCHEMA};
 pub use pending_states::HELD_MAX;
 pub use sealer::Sealer;
-pub use shared::{Compared, Contents, LAYOUT, Taken};
+pub use shared::{Compared, Contents, Taken};
 pub use tree::{BATCH_MAX, Gate, StoreError};

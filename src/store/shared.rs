@@ -25,7 +25,7 @@
 //! | of somebody else, or the fence does not hold | the account is forgotten here |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ use crate::engine::{
     Revision, Selection, Snapshot,
 };
 use crate::model::channel::AccountName;
+use crate::model::cluster::Layouts;
 
 use super::database::Store;
 use super::pages::{self, Pages};
@@ -59,6 +60,9 @@ pub struct Taken {
 pub(super) struct Shared {
     engine: Arc<dyn Engine>,
     prefix: String,
+    /// The layouts that are read here, and the one that everybody may write.
+    layouts: Layouts,
+    gate: AtomicU32,
     held: Mutex<BTreeMap<AccountName, Arc<Hold>>>,
     /// The accounts' trees of the database on this machine, as it was when it was alone.
     former: Vec<Tree>,
@@ -84,6 +88,8 @@ struct Written {
     /// When `accounts/ACCOUNT` was last written, and the state in it.
     last: Revision,
     state: Option<Vec<u8>>,
+    /// The newest layout in which something of it was written.
+    layout: u32,
     /// By the place of a tree among the [paged](Store::paged_trees) ones.
     pages: Vec<Pages>,
     /// False when there is a token that the sealer does not open.
@@ -118,12 +124,15 @@ enum Part {
 impl Store {
     /// A store whose accounts live in this engine, below this prefix, as `channelkeeper/prod/`.
     /// All that is declared and was told stays in the database on this machine. No account is held
-    /// until it is [taken](Store::take).
+    /// until it is [taken](Store::take). It reads these layouts, and writes the oldest of them until
+    /// it is told [what it may write](Store::may_write).
     #[must_use]
-    pub fn shared(self, engine: Arc<dyn Engine>, prefix: &str) -> Store {
+    pub fn shared(self, engine: Arc<dyn Engine>, prefix: &str, layouts: Layouts) -> Store {
         let (prefix, keeper) = (prefix.to_owned(), self.keeper.clone());
         let former = self.account_trees().into_iter().cloned().collect();
         let tree = |tree: &Tree| Tree::journaled(tree.name()).kept_by(&keeper);
+        let gate = AtomicU32::new(layouts.oldest);
+        let shared = Shared { engine, prefix, layouts, gate, held: Mutex::default(), former };
         Store {
             records: tree(&self.records),
             accounts: tree(&self.accounts),
@@ -137,8 +146,17 @@ impl Store {
             reads: tree(&self.reads),
             rows: tree(&self.rows),
             rules: tree(&self.rules),
-            shared: Some(Arc::new(Shared { engine, prefix, held: Mutex::default(), former })),
+            shared: Some(Arc::new(shared)),
             ..self
+        }
+    }
+
+    /// Everybody reads this layout: what is written of accounts from here on is written in it, as
+    /// far as this release knows it.
+    pub fn may_write(&self, layout: u32) {
+        if let Some(shared) = &self.shared {
+            let Layouts { oldest, newest } = shared.layouts;
+            shared.gate.store(layout.clamp(oldest, newest), Ordering::SeqCst);
         }
     }
 
@@ -387,6 +405,8 @@ impl Store {
         let opens_tokens = sealer.is_able() && !taken.is_token_lost;
         all.push(token.into_iter().map(|token| (own.clone(), token)).collect());
         let last = found.state.as_ref().map_or(Revision::default(), |value| value.modified);
+        let layout = found.state.as_ref().map_or(FIRST, |value| value.layout);
+        shared.reads(layout)?;
         let (account, by, number) = (account.clone(), name_of_sender()?, 0);
         let (unwritten, doubt) = (BTreeSet::new(), None);
         let written = Written {
@@ -397,6 +417,7 @@ impl Store {
             number,
             last,
             state,
+            layout,
             pages,
             opens_tokens,
             unwritten,
@@ -496,6 +517,7 @@ struct StateFound {
     commit: CommitId,
     state: Option<Vec<u8>>,
     arrives: bool,
+    layout: u32,
 }
 
 /// The value of `accounts/ACCOUNT`.
@@ -506,6 +528,9 @@ struct StateValue {
     /// True while parts of the account are there and others on their way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     arrives: bool,
+    /// The newest layout in which something of the account was written.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    layout: u32,
 }
 
 /// Which commit wrote a value.
@@ -535,10 +560,10 @@ impl Found {
 impl StateFound {
     fn of(entry: &Entry) -> Result<StateFound, StoreError> {
         let bad = |error: serde_json::Error| damaged(ACCOUNTS, &entry.key, error.to_string());
-        let StateValue { commit, state, arrives } =
+        let StateValue { commit, state, arrives, layout } =
             serde_json::from_slice(&entry.value).map_err(bad)?;
         let state = state.map(|state| serde_json::to_vec(&state)).transpose().map_err(bad)?;
-        Ok(StateFound { modified: entry.modified, commit, state, arrives })
+        Ok(StateFound { modified: entry.modified, commit, state, arrives, layout })
     }
 }
 
@@ -580,22 +605,37 @@ impl Shared {
             return Err(StoreError::Fenced { account: account.clone() });
         }
         match found.get(&schema) {
-            Some(entry) => check_layout(entry)?,
+            Some(entry) => self.check_layout(entry)?,
             None => self.begin(schema).await?,
         }
         Ok(found)
     }
 
+    /// A layout that is not read here was written by another release.
+    fn reads(&self, found: u32) -> Result<(), StoreError> {
+        match self.layouts.read(found) {
+            true => Ok(()),
+            false => Err(StoreError::Layout { found, known: self.layouts.newest }),
+        }
+    }
+
+    fn check_layout(&self, entry: &Entry) -> Result<(), StoreError> {
+        let text = String::from_utf8_lossy(&entry.value);
+        let bad = |_| damaged("meta", &entry.key, format!("no layout is {text}"));
+        self.reads(text.parse::<u32>().map_err(bad)?)
+    }
+
     /// Writes the layout into an engine that has none yet.
     async fn begin(&self, schema: String) -> Result<(), StoreError> {
         let guards = vec![Guard::CreatedAt(schema.clone(), Revision::default())];
-        let changes = vec![Change::Put(schema.clone(), LAYOUT.to_string().into_bytes())];
+        let changes =
+            vec![Change::Put(schema.clone(), self.layouts.oldest.to_string().into_bytes())];
         let failed = |source| StoreError::Engine { doing: "begin its layout", source };
         match self.engine.commit(guards, changes).await.map_err(failed)? {
             Committed::Done(_) => Ok(()),
             Committed::Refused => {
                 let read = self.engine.range(vec![Selection::Key(schema)]).await.map_err(failed)?;
-                read.entries.iter().try_for_each(check_layout)
+                read.entries.iter().try_for_each(|entry| self.check_layout(entry))
             }
         }
     }
@@ -665,7 +705,7 @@ impl Written {
     /// The number of our commit that landed, from `since` on; none when the last one is the one
     /// that was known.
     fn landed(&mut self, found: Found, since: u64) -> Result<Option<u64>, StoreError> {
-        let Some(StateFound { modified, commit, state, arrives: _ }) = found.state else {
+        let Some(StateFound { modified, commit, state, .. }) = found.state else {
             return if self.last == Revision::default() { Ok(None) } else { Err(self.fenced()) };
         };
         if modified == self.last {
@@ -760,7 +800,7 @@ impl Written {
     }
 
     fn transaction(
-        &self,
+        &mut self,
         shared: &Shared,
         mut changes: Vec<Change>,
         state: &Option<Vec<u8>>,
@@ -772,7 +812,9 @@ impl Written {
         let state = state.as_ref().map(parse).transpose().map_err(bad)?;
         let commit = CommitId { by: self.by.clone(), number: self.number };
         let arrives = step == Step::Arrival;
-        let value = serde_json::to_vec(&StateValue { commit, state, arrives }).map_err(bad)?;
+        self.layout = self.layout.max(shared.gate.load(Ordering::SeqCst));
+        let value = StateValue { commit, state, arrives, layout: self.layout };
+        let value = serde_json::to_vec(&value).map_err(bad)?;
         changes.push(Change::Put(key.clone(), value));
         let mut guards = self.fence.clone();
         guards.push(Guard::ModifiedAt(key, self.last));
@@ -812,13 +854,12 @@ fn bytes_of(change: &Change) -> usize {
     }
 }
 
-fn check_layout(entry: &Entry) -> Result<(), StoreError> {
-    let text = String::from_utf8_lossy(&entry.value);
-    match text.parse::<u32>() {
-        Ok(found) if found > LAYOUT => Err(StoreError::Layout { found, known: LAYOUT }),
-        Ok(LAYOUT) => Ok(()),
-        Ok(_) | Err(_) => Err(damaged("meta", &entry.key, format!("no layout is {text}"))),
-    }
+fn first() -> u32 {
+    FIRST
+}
+
+fn is_first(layout: &u32) -> bool {
+    *layout == FIRST
 }
 
 fn damaged(tree: &'static str, key: &str, why: String) -> StoreError {
@@ -848,8 +889,8 @@ const PAGED: [&str; 10] = [
 const ACCOUNTS: &str = "accounts";
 const TOKENS: &str = "tokens";
 const SCHEMA_KEY: &str = "meta/schema";
-/// The layout of accounts in an engine that this program reads and writes.
-pub const LAYOUT: u32 = 1;
+/// The layout of the first releases, which did not say it of an account.
+const FIRST: u32 = 1;
 /// The frame of the state in the value of `accounts/ACCOUNT`.
 const FRAME_BYTES: usize = 200;
 /// How many accounts are committed at once where all of them are.

@@ -67,11 +67,11 @@ pub enum StoreError {
         source: EngineError,
     },
     /// Another version of this program has written what the engine has.
-    #[error("the engine holds layout {found}, and this version reads layout {known}: update it")]
+    #[error("the engine holds layout {found}, and this version reads up to {known}: update it")]
     Layout {
         /// The layout that is there.
         found: u32,
-        /// The one that this program reads and writes.
+        /// The newest one that this program reads and writes.
         known: u32,
     },
 }

@@ -11,6 +11,7 @@
 //! - `process`: the real binary, against the real simulator, with real signals;
 //! - `products`: CRM, Bigin, Recruit and Vertical Solutions in one daemon;
 //! - `quota`: what calls cost, and what becomes of it when credits run low;
+//! - `rolling`: machines that are restarted and updated one by one;
 //! - `room`: emergencies while every place is taken;
 //! - `rotation`: tokens that rotate, over two months;
 //! - `sample`: how much of a long list is played;
@@ -38,6 +39,7 @@ mod process;
 mod products;
 mod quota;
 mod refusals;
+mod rolling;
 mod room;
 mod rotation;
 mod sample;

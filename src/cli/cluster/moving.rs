@@ -13,6 +13,7 @@ use crate::config::{self, Surroundings};
 use crate::daemon::moving::{Direction, Existing, Moving};
 use crate::daemon::{member, run};
 use crate::model::channel::AccountName;
+use crate::model::cluster::Layouts;
 use crate::store::Store;
 
 use super::super::connect::BadConfig;
@@ -141,7 +142,7 @@ async fn prepared(
         .values()
         .map(|declared| (declared.account.name.clone(), declared.account.credentials.clone()));
     Ok(Moving {
-        store: member::shared(store, engine.clone(), &cluster.name),
+        store: member::shared(store, engine.clone(), &cluster.name, Layouts::OWN),
         engine,
         keys: Keys::new(&cluster.name),
         clock,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::cluster::Allowed;
+use crate::model::cluster::{Allowed, Layouts};
 
 use super::super::view::{Assignment, Standing};
 use super::link::Weather;
@@ -335,3 +335,64 @@ async fn one_that_sent_late_says_so_and_the_owner_looks_once() {
     assert!(!world.keys().iter().any(|key| key.contains("/late/")), "{:?}", world.keys());
     world.is_whole();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_layout_is_raised_ten_minutes_after_the_last_machine_was_updated_and_never_falls() {
+    let mut world = World::of(&NODES, 20).await;
+    for node in NODES {
+        world.passes(Duration::from_secs(900)).await;
+        assert_eq!(world.nodes[node].view.borrow().layout, Some(1), "before {node}");
+        world.drain(node).await;
+        world.start_of_release(node, LATER);
+        world.passes(Duration::from_secs(20)).await;
+    }
+    // One goes back to the former release, and is updated once more.
+    world.passes(Duration::from_secs(500)).await;
+    world.drain("b").await;
+    world.start("b");
+    world.passes(Duration::from_secs(900)).await;
+    assert_eq!(world.nodes["a"].view.borrow().layout, Some(1));
+    world.drain("b").await;
+    world.start_of_release("b", LATER);
+    world.passes(Duration::from_secs(590)).await;
+    assert_eq!(world.nodes["a"].view.borrow().layout, Some(1));
+    world.passes(Duration::from_secs(20)).await;
+    for node in NODES {
+        assert_eq!(world.nodes[node].view.borrow().layout, Some(2), "{node}");
+    }
+    assert!(world.longest_bare() < Duration::from_secs(1));
+
+    // A machine of the former release stays out, and one of the later is served with the others.
+    world.kill("c");
+    world.start("c");
+    world.passes(Duration::from_secs(60)).await;
+    assert_eq!(world.nodes["c"].view.borrow().standing, Standing::Outdated);
+    assert!(world.shares().values().all(|owner| *owner != "c") && world.shares().len() == 20);
+    world.drain("c").await;
+    world.start_of_release("c", LATER);
+    world.passes(Duration::from_secs(30)).await;
+    assert!(world.shares().values().any(|owner| *owner == "c"));
+    assert_eq!(world.nodes["c"].view.borrow().layout, Some(2));
+    world.is_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_over_which_the_gate_is_raised_leaves_and_the_others_take_its_accounts() {
+    let mut world = World::new(20);
+    world.start("a");
+    for node in ["b", "c"] {
+        world.start_of_release(node, LATER);
+    }
+    world.passes(Duration::from_secs(60)).await;
+    assert!(world.shares().values().any(|owner| *owner == "a"));
+    world.put("channelkeeper/test/meta/schema", b"2").await;
+    world.passes(Duration::from_secs(2)).await;
+    assert_eq!(world.nodes["a"].view.borrow().standing, Standing::Outdated);
+    let took = world.until_served(TAKEOVER).await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(world.shares().values().all(|owner| *owner != "a"));
+    world.is_whole();
+}
+
+/// A release that reads one layout more.
+const LATER: Layouts = Layouts { oldest: 1, newest: 2 };

@@ -12,6 +12,7 @@ use crate::engine::simulated::{Applied, Kept, SimulatedEngine};
 use crate::engine::{Change, Committed, Engine, Entry, Revision};
 use crate::leash::Leash;
 use crate::model::channel::AccountName;
+use crate::model::cluster::Layouts;
 
 use super::super::view::{Assignment, ClusterView, Released};
 use super::super::{Charge, Declared, Fence, Node, NodeLinks, NodeSetup};
@@ -83,7 +84,16 @@ impl World {
         self.start_at_rate(node, 100, None);
     }
 
+    /// One of a release that reads these layouts.
+    pub(super) fn start_of_release(&mut self, node: &'static str, layouts: Layouts) {
+        self.start_so(node, 100, None, layouts);
+    }
+
     pub(super) fn start_at_rate(&mut self, node: &'static str, rate: u32, noted: Option<&str>) {
+        self.start_so(node, rate, noted, Layouts::OWN);
+    }
+
+    fn start_so(&mut self, node: &'static str, rate: u32, noted: Option<&str>, layouts: Layouts) {
         let clock = Arc::new(NodeClock::new(self.clock.clone(), rate));
         let link = Arc::new(Link::new(self.engine.handle(self.clock.clone()), clock.clone()));
         let leash = Leash::new(clock.clone());
@@ -91,6 +101,7 @@ impl World {
             cluster: "test".to_owned(),
             node: node.to_owned(),
             version: "0.1.0".to_owned(),
+            layouts,
             noted: noted.map(str::to_owned),
         };
         let declared = self.declared.subscribe();

@@ -8,6 +8,7 @@ use crate::cluster::keys::{Card, Claim};
 use crate::coverage::Ledger;
 use crate::engine::Change;
 use crate::engine::simulated::SimulatedEngine;
+use crate::model::cluster::Layouts;
 use crate::model::record::AccountState;
 use crate::testing::{acme, hours, id, minutes, record, spec};
 
@@ -34,7 +35,7 @@ impl World {
         let engine: Arc<dyn Engine> = Arc::new(self.engine.handle(self.clock.clone()));
         let keys = Keys::new("prod");
         Arc::new(Moving {
-            store: self.alone.clone().shared(engine.clone(), keys.prefix()),
+            store: self.alone.clone().shared(engine.clone(), keys.prefix(), Layouts::OWN),
             engine,
             keys,
             clock: self.clock.clone(),

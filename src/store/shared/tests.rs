@@ -19,6 +19,7 @@ use crate::engine::{Asked, EngineStatus, Hint};
 use crate::model::account::Credentials;
 use crate::model::canary::Canaries;
 use crate::model::channel::ChannelId;
+use crate::model::cluster::Layouts;
 use crate::model::desired::{AccountDesired, Desired};
 use crate::model::events::Operation;
 use crate::model::pause::Pause;
@@ -152,7 +153,7 @@ fn wire() -> Arc<Wire> {
 
 /// A store on one of the machines.
 fn machine(wire: &Arc<Wire>) -> Store {
-    Store::in_memory().unwrap().shared(wire.clone(), PREFIX)
+    Store::in_memory().unwrap().shared(wire.clone(), PREFIX, Layouts::OWN)
 }
 
 /// Claims the account for a machine, as its owner does. Returns the fence.
@@ -578,17 +579,59 @@ async fn what_is_damaged_in_the_engine_is_named_and_not_held() {
     found_by_another(&wire).await;
 }
 
+/// A release that reads the layouts up to this one.
+fn release(wire: &Arc<Wire>, newest: u32) -> Store {
+    let layouts = Layouts { oldest: 1, newest };
+    Store::in_memory().unwrap().shared(wire.clone(), PREFIX, layouts)
+}
+
 #[tokio::test]
 async fn a_layout_of_a_later_version_is_left_as_it_is() {
     let wire = wire();
-    owner(&wire, "one").await;
-    let schema = format!("{PREFIX}{SCHEMA_KEY}");
-    assert_eq!(wire.all().await[&schema], LAYOUT.to_string().as_bytes());
-    let later = vec![Change::Put(schema, (LAYOUT + 1).to_string().into_bytes())];
-    wire.engine.commit(vec![], later).await.unwrap();
-    let (store, fence) = (machine(&wire), claim(&wire, &acme(), "two").await);
-    let error = store.take(&acme(), fence, sealer()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Layout { found: 2, known: 1 }), "{error:?}");
+    let schema = format!("{PREFIX}meta/schema");
+    let store = release(&wire, 2);
+    let fence = claim(&wire, &acme(), "one").await;
+    store.take(&acme(), fence.clone(), sealer()).await.unwrap();
+    assert_eq!(wire.all().await[&schema], b"1", "the oldest that it writes");
+    for (layout, is_read) in [("1", true), ("2", true), ("3", false), ("x", false), ("0", false)] {
+        let put = vec![Change::Put(schema.clone(), layout.as_bytes().to_vec())];
+        wire.engine.commit(vec![], put).await.unwrap();
+        let taken = store.take(&acme(), fence.clone(), sealer()).await;
+        assert_eq!(taken.is_ok(), is_read, "{layout}");
+        assert_eq!(wire.all().await[&schema], layout.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_newer_layout_is_written_once_it_may_be_and_refused_by_who_does_not_read_it() {
+    let wire = wire();
+    let named = async || {
+        let all = wire.all().await;
+        let value = &all[&format!("{PREFIX}accounts/acme")];
+        serde_json::from_slice::<serde_json::Value>(value).unwrap()["layout"].clone()
+    };
+    let later = release(&wire, 2);
+    later.take(&acme(), claim(&wire, &acme(), "later").await, sealer()).await.unwrap();
+    later.write_records(&acme(), &records([1])).await.unwrap();
+    assert_eq!(named().await, serde_json::Value::Null, "as the first releases wrote it");
+    later.may_write(3);
+    later.write_records(&acme(), &records([2])).await.unwrap();
+    assert_eq!(named().await, 2, "as far as it knows it");
+    later.may_write(1);
+    later.write_records(&acme(), &records([3])).await.unwrap();
+    assert_eq!(named().await, 2, "what was written in it is there still");
+
+    let earlier = release(&wire, 1);
+    let fence = claim(&wire, &acme(), "earlier").await;
+    let refused = earlier.take(&acme(), fence.clone(), sealer()).await.unwrap_err();
+    assert!(refused.to_string().ends_with("reads up to 1: update it"), "{refused}");
+    assert!(!earlier.holds(&acme()));
+    assert_eq!(found_by(&release(&wire, 3), fence).await, [id(1), id(2), id(3)]);
+}
+
+async fn found_by(store: &Store, fence: Vec<Guard>) -> Vec<ChannelId> {
+    store.take(&acme(), fence, sealer()).await.unwrap();
+    store.ids(&acme()).unwrap()
 }
 
 #[tokio::test]
@@ -640,7 +683,7 @@ async fn a_daemon_that_was_alone_brings_its_accounts_along_where_the_engine_has_
     let neighbour: AccountName = "acme-2".parse().unwrap();
     alone.write_records(&neighbour, &records([9])).await.unwrap();
     let had = everything(&alone);
-    let store = alone.shared(wire.clone(), PREFIX);
+    let store = alone.shared(wire.clone(), PREFIX, Layouts::OWN);
     assert!(is_fenced(store.bring_along(&acme()).await));
     let fence = claim(&wire, &acme(), "one").await;
     assert!(store.take(&acme(), fence, sealer()).await.unwrap().is_new);
@@ -660,7 +703,7 @@ async fn with_many(wire: &Arc<Wire>) -> Store {
     let alone = Store::temporary().unwrap();
     fill(&alone).await;
     alone.write_records(&acme(), &records(1..=13_000)).await.unwrap();
-    let store = alone.shared(wire.clone(), PREFIX);
+    let store = alone.shared(wire.clone(), PREFIX, Layouts::OWN);
     let fence = claim(wire, &acme(), "one").await;
     assert!(store.take(&acme(), fence, sealer()).await.unwrap().is_new);
     store
@@ -713,7 +756,7 @@ async fn what_an_engine_has_comes_back_into_the_database_in_the_place_of_what_is
     alone.write_records(&acme(), &records([5])).await.unwrap();
     alone.write_records(&neighbour, &records([9])).await.unwrap();
     alone.write_account_state(&acme(), &looked(3)).await.unwrap();
-    let store = alone.clone().shared(wire.clone(), PREFIX);
+    let store = alone.clone().shared(wire.clone(), PREFIX, Layouts::OWN);
     let fence = claim(&wire, &acme(), "back").await;
     store.take(&acme(), fence, sealer()).await.unwrap();
     let Compared { here, there, are_alike } = store.compared(&acme()).await.unwrap();
@@ -745,7 +788,7 @@ async fn an_account_that_came_back_in_part_was_never_looked_at_as_far_as_is_know
             *left = i32::checked_sub(*left, 1).filter(|left| *left >= 0).unwrap_or(-1);
             if *left < 0 { Err(std::io::Error::other("full")) } else { Ok(()) }
         }));
-        let store = alone.clone().shared(wire.clone(), PREFIX);
+        let store = alone.clone().shared(wire.clone(), PREFIX, Layouts::OWN);
         let fence = claim(&wire, &acme(), "back").await;
         store.take(&acme(), fence, sealer()).await.unwrap();
         let came = store.bring_back(&acme()).await;
@@ -765,7 +808,7 @@ async fn a_token_that_nobody_can_open_stays_where_it_is() {
     let alone = Store::temporary().unwrap();
     let own = TokenState { fetches: vec![hours(5)], ..TokenState::new(Fingerprint(9)) };
     alone.write_token(&acme(), &own).await.unwrap();
-    let store = alone.clone().shared(wire.clone(), PREFIX);
+    let store = alone.clone().shared(wire.clone(), PREFIX, Layouts::OWN);
     let fence = claim(&wire, &acme(), "back").await;
     store.take(&acme(), fence, Sealer::without_credentials()).await.unwrap();
     store.bring_back(&acme()).await.unwrap();

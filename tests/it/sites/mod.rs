@@ -40,7 +40,7 @@ use channelkeeper::engine::Engine;
 use channelkeeper::engine::simulated::{SimulatedEngine, SimulatedHandle};
 use channelkeeper::expose::overview::ConfigState;
 use channelkeeper::model::channel::{ChannelId, Spec};
-use channelkeeper::model::cluster::WithoutEngine;
+use channelkeeper::model::cluster::{Layouts, WithoutEngine};
 use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Knobs, Org, Zoho};
@@ -61,6 +61,8 @@ pub struct Sites {
     pub desired: Desired,
     pub judge: Arc<Mutex<Judge>>,
     pub machines: BTreeMap<&'static str, Machine>,
+    /// The layouts that the release reads of which daemons are started.
+    pub layouts: Layouts,
 }
 
 /// A machine, which runs a process or not.
@@ -104,6 +106,7 @@ impl Sites {
             desired: Desired { settings, accounts: BTreeMap::new() },
             judge,
             machines: BTreeMap::new(),
+            layouts: Layouts::OWN,
         }
     }
 
@@ -140,11 +143,12 @@ impl Sites {
         let engine: Arc<dyn Engine> = handle.clone();
         let dir = machine.dir.path();
         let store = open(dir, &*clock).store.going_on().holding();
-        let store = member::shared(store, engine.clone(), CLUSTER);
+        let store = member::shared(store, engine.clone(), CLUSTER, self.layouts);
         let notes = dir.join("cluster");
         let (cluster, node) = (CLUSTER.to_owned(), Some(name.to_owned()));
         let without_engine = WithoutEngine::Emergency;
-        let joining = Joining { cluster, node, without_engine, notes };
+        let layouts = self.layouts;
+        let joining = Joining { cluster, node, without_engine, notes, layouts };
         let member = Member::new(joining, engine, clock.clone()).unwrap();
         let leash = member.leash();
         self.judge().begins(name, leash.clone());

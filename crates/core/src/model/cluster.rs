@@ -1,5 +1,7 @@
 //! How several machines share accounts: where their engine is, and who this one is.
 
+use serde::{Deserialize, Serialize};
+
 use super::secret::Secret;
 
 /// The settings of a machine that shares accounts with others.
@@ -69,5 +71,32 @@ impl WithoutEngine {
             WithoutEngine::Emergency => "emergency",
             WithoutEngine::Stop => "stop",
         }
+    }
+}
+
+/// The layouts of accounts in an engine that a release reads. It writes each of them too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layouts {
+    /// The oldest one.
+    pub oldest: u32,
+    /// The newest one.
+    pub newest: u32,
+}
+
+impl Layouts {
+    /// Those of this release.
+    pub const OWN: Layouts = Layouts { oldest: 1, newest: 1 };
+    /// Those of a release that did not say so yet.
+    pub const UNSAID: Layouts = Layouts { oldest: 1, newest: 1 };
+
+    /// True when it reads this one.
+    pub fn read(self, layout: u32) -> bool {
+        (self.oldest..=self.newest).contains(&layout)
+    }
+}
+
+impl Default for Layouts {
+    fn default() -> Layouts {
+        Layouts::UNSAID
     }
 }
