@@ -120,10 +120,10 @@ impl Disk {
 
     /// Sets and removes entries, in one batch.
     pub(super) fn apply(&self, changes: &[EntryChange]) -> Result<(), StoreError> {
-        let leaves = self.deflater.as_ref().map(|deflater| {
-            let mut deflater = deflater.lock().unwrap_or_else(PoisonError::into_inner);
-            self.leaves(&mut deflater, changes)
-        });
+        // Until the leaves are written nobody else reads them to change them.
+        let turn = self.deflater.as_ref();
+        let mut turn = turn.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
+        let leaves = turn.as_deref_mut().map(|deflater| self.leaves(deflater, changes));
         let leaves = leaves.transpose()?;
         let written = match leaves.as_deref().unwrap_or(changes) {
             [] => Ok(()),
@@ -522,5 +522,21 @@ mod tests {
             let most = expected.len() / 10 + 3 * groups.len();
             prop_assert!(leaves(&disk).len() <= expected.len().min(most.max(30)));
         }
+    }
+
+    #[test]
+    fn two_who_write_the_same_leaves_lose_nothing() {
+        let disk = disk();
+        std::thread::scope(|scope| {
+            for writer in ["a", "b"] {
+                let disk = disk.clone();
+                scope.spawn(move || {
+                    for number in 0..300 {
+                        disk.apply(&[set(&format!("g/{number:03}{writer}"), "1")]).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(disk.everything().unwrap().len(), 600);
     }
 }
