@@ -28,14 +28,27 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
+    /// The clock, and the config where that was read for it.
     #[cfg(feature = "simulator")]
-    fn clock(&self, loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
-        paced(self.pace, loaded)
+    fn clock(
+        &self,
+        common: &Common,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<(Arc<dyn Clock>, Option<Loaded>)> {
+        if self.pace.is_none() {
+            return Ok((Arc::new(SystemClock::new()), None));
+        }
+        let loaded = config::load(&common.config, surroundings);
+        Ok((paced(self.pace, &loaded)?, Some(loaded)))
     }
 
     #[cfg(not(feature = "simulator"))]
-    fn clock(&self, _loaded: &Loaded) -> anyhow::Result<Arc<dyn Clock>> {
-        Ok(Arc::new(SystemClock::new()))
+    fn clock(
+        &self,
+        _common: &Common,
+        _surroundings: &Surroundings,
+    ) -> anyhow::Result<(Arc<dyn Clock>, Option<Loaded>)> {
+        Ok((Arc::new(SystemClock::new()), None))
     }
 }
 
@@ -60,11 +73,11 @@ pub(super) fn paced(
 
 pub(super) async fn run(args: RunArgs, common: &Common) -> anyhow::Result<Exit> {
     let surroundings = Surroundings::of_process();
-    let loaded = config::load(&common.config, &surroundings);
-    let (state_dir, clock) = (state_dir(common), args.clock(&loaded)?);
+    let (clock, loaded) = args.clock(common, &surroundings)?;
+    let state_dir = state_dir(common);
     let options = Options {
         config: common.config.clone(),
-        loaded: Some(loaded),
+        loaded,
         state_dir,
         listen: args.listen,
         clock,

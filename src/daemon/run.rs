@@ -1,7 +1,7 @@
 //! The order of starting and of stopping.
 //!
 //! Starting ([`start`]): signals are taken, and the socket that systemd handed over; the config is
-//! read; the store is opened; a good config becomes the desired state and is kept in the store, a
+//! read while the store is opened; a good config becomes the desired state and is kept in the store, a
 //! broken one is told and the last good state is taken from the store; listeners are opened; the
 //! parts are assembled and all tasks are spawned. READY goes to systemd when every account has been
 //! looked at once, whether or not Zoho could be reached: a daemon that waits for Zoho to come back
@@ -15,6 +15,7 @@
 //! with the process. A second signal does not wait for any of it.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,6 @@ use crate::engine::Engine;
 use crate::engine::etcd::{Etcd, EtcdSettings};
 use crate::model::cluster::{Layouts, Login};
 use crate::model::desired::Settings;
-use crate::model::time::Timestamp;
 use crate::reconcile::report::AccountReport;
 use crate::store::{Migrated, OpenError, Opened, SCHEMA, Store, StoreError};
 use crate::zoho::transport::SetupError;
@@ -184,16 +184,22 @@ pub async fn start(mut options: Options) -> Result<Daemon, RunError> {
 /// Everything that can fail and that nothing runs for yet.
 async fn prepare(options: &mut Options) -> Result<Prepared, RunError> {
     let Options { config, loaded, state_dir, listen, clock, surroundings, .. } = options;
-    let mut told = AddressesTold { address: *listen, ..AddressesTold::default() };
+    let mut addresses = AddressesTold { address: *listen, ..AddressesTold::default() };
     if options.owns_process {
-        told.inherited = inherited::http().map_err(unheard(INHERITED))?;
+        addresses.inherited = inherited::http().map_err(unheard(INHERITED))?;
     }
-    let mut loaded = loaded.take().unwrap_or_else(|| config::load(config, surroundings));
-    let (store, store_moved_aside) = open(state_dir, clock.now())?;
+    let now = clock.now();
+    // Both read much, and neither waits for the other.
+    let (opened, mut loaded) = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Store::open(state_dir, now));
+        let loaded = loaded.take().unwrap_or_else(|| config::load(config, surroundings));
+        (opening.join().unwrap_or_else(|panic| resume_unwind(panic)), loaded)
+    });
+    let (store, store_moved_aside) = told(state_dir, opened?);
     let wanted = wanted(&mut loaded, config, &store, surroundings, clock.now()).await?;
     let Wanted { desired, unusable, config, own, opens } =
         wanted.ok_or(RunError::Config(loaded.problems))?;
-    let doors = Doors::open(told, &desired.settings, opens, state_dir).await?;
+    let doors = Doors::open(addresses, &desired.settings, opens, state_dir).await?;
     let carriers = match options.carriers.take() {
         Some(carriers) => carriers,
         None => Carriers::network(&desired.settings)?,
@@ -268,9 +274,10 @@ pub(crate) fn engine(
     Ok(Some(Arc::new(etcd)))
 }
 
-/// Opens the store of a daemon, and says where a database that could not be used went.
-fn open(state_dir: &Path, now: Timestamp) -> Result<(Store, Option<String>), OpenError> {
-    let Opened { store, moved_aside, migrated, tightened } = Store::open(state_dir, now)?;
+/// The store of a daemon, once it was said what had to be done for it. Tells where a database that
+/// could not be used went.
+fn told(state_dir: &Path, opened: Opened) -> (Store, Option<String>) {
+    let Opened { store, moved_aside, migrated, tightened } = opened;
     if let Some(mode) = tightened {
         warn!(dir = %state_dir.display(), mode = format!("{mode:04o}"), "others could write into the state directory; only its owner can now");
     }
@@ -281,7 +288,7 @@ fn open(state_dir: &Path, now: Timestamp) -> Result<(Store, Option<String>), Ope
         error!(moved_to = %aside.display(), why, "the database could not be used, so a new one was begun");
     }
     let moved_aside = moved_aside.map(|(aside, why)| format!("{}: {why}", aside.display()));
-    Ok((store.going_on().holding(), moved_aside))
+    (store.going_on().holding(), moved_aside)
 }
 
 /// The loop tells systemd that it turns, and while the daemon starts that it is starting.

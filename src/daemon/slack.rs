@@ -67,8 +67,12 @@ pub(crate) fn held(store: &Store) -> Result<Channels, StoreError> {
 fn thin(desired: &Desired) -> Vec<(&AccountName, &Spec, Slack)> {
     let mut thin = Vec::new();
     for (account, held) in &desired.accounts {
+        // Most channels of an account ask for the same life.
+        let mut known = BTreeMap::new();
         for spec in held.specs.values() {
-            let slack = slack(spec, account, desired.settings.request_timeout);
+            let slack = *known
+                .entry((spec.lifetime, spec.renew_before))
+                .or_insert_with(|| slack(spec, account, desired.settings.request_timeout));
             if slack.is_thin() {
                 thin.push((account, &**spec, slack));
             }

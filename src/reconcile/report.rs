@@ -236,7 +236,10 @@ fn missed(ledger: &Ledger, zoho_now: Timestamp) -> Vec<GapSpan> {
     let missed: BTreeSet<GapSpan> =
         gaps.map(|gap| GapSpan { from: gap.from, to: gap.to, kind: gap.kind }).collect();
     let older = missed.len().saturating_sub(MISSED_MAX);
-    missed.into_iter().skip(older).collect()
+    let mut latest: Vec<GapSpan> = missed.into_iter().skip(older).collect();
+    // Most channels have one, and it is kept for each.
+    latest.shrink_to_fit();
+    latest
 }
 
 impl ChannelReport {
