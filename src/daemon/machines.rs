@@ -92,6 +92,9 @@ pub struct MachineView {
     pub version: String,
     /// How many accounts it serves.
     pub accounts: usize,
+    /// The generation of the config that it has in force; 0 for none.
+    #[serde(default)]
+    pub generation: u64,
     /// Seconds since it was last seen to beat.
     pub beat_age_seconds: u64,
 }
@@ -237,6 +240,7 @@ impl MachinesView {
                 standing: standing.to_owned(),
                 version: member.version.clone(),
                 accounts: known.map_or(0, |known| known.accounts),
+                generation: member.generation,
                 beat_age_seconds: silent.as_secs(),
             }
         });
@@ -267,14 +271,15 @@ impl MachinesView {
         lines.push(String::new());
         let width = machines.iter().map(|one| one.node.len()).max().unwrap_or(0).max(7);
         lines.push(format!(
-            "{:<width$}  {:<23}  {:<9}  {:>8}  last beat",
-            "machine", "standing", "version", "accounts"
+            "{:<width$}  {:<23}  {:<9}  {:>8}  {:>6}  last beat",
+            "machine", "standing", "version", "accounts", "config"
         ));
         for one in machines {
             let MachineView { node, process: _, standing, version, accounts, .. } = one;
-            let age = one.beat_age_seconds;
+            let (generation, age) = (one.generation, one.beat_age_seconds);
             lines.push(format!(
-                "{node:<width$}  {standing:<23}  {version:<9}  {accounts:>8}  {age} s ago"
+                "{node:<width$}  {standing:<23}  {version:<9}  {accounts:>8}  {generation:>6}  \
+                 {age} s ago"
             ));
         }
         for OutView { node, by, at } in out {

@@ -27,11 +27,13 @@ use crate::cluster::{
     Charge, ClusterView, Declared, Keys, MemberId, Node, NodeLinks, NodeSetup, Rhythm, Standing,
 };
 use crate::engine::Engine;
-use crate::expose::overview::{ClusterMember, ClusterState, EngineRoom};
+use crate::expose::health::UNSERVED_MAX;
+use crate::expose::overview::{ClusterMember, ClusterState, EngineRoom, Unfit};
 use crate::files;
 use crate::leash::Leash;
+use crate::model::channel::AccountName;
 use crate::model::cluster::{Layouts, WithoutEngine};
-use crate::model::time::{Timestamp, before};
+use crate::model::time::{Timestamp, before, span};
 use crate::store::Store;
 
 use super::fleet::{Fleet, Means};
@@ -230,6 +232,7 @@ impl Showing {
         let now = self.clock.now();
         let mut state = state(&self.shown, &view, (now, self.clock.boot()));
         state.engine.clone_from(&self.surveyed);
+        state.unfit = self.unfit(&view, &state.unowned, now);
         if std::mem::replace(&mut self.restored, view.restored) < view.restored {
             error!(
                 cluster = state.name,
@@ -256,6 +259,30 @@ impl Showing {
         self.shown = state.clone();
         // Nobody is shown anything once the daemon stops.
         let _stopping = self.links.wakes.0.send(Message::Cluster(state)).await.is_err();
+    }
+}
+
+impl Showing {
+    /// The accounts that cannot be worked on here, and who serves them. Whoever served one until a
+    /// moment ago still counts: others take it over meanwhile.
+    fn unfit(
+        &self,
+        view: &ClusterView,
+        unowned: &BTreeMap<AccountName, Timestamp>,
+        now: Timestamp,
+    ) -> BTreeMap<AccountName, Unfit> {
+        let fleet = self.links.fleet.borrow().clone();
+        let serves = |name: &AccountName| match unowned.get(name) {
+            None => Some(view.owners.get(&Charge::Account(name.clone()))?.node.clone()),
+            Some(since) => {
+                let known = self.shown.unfit.get(name)?;
+                (span(*since, now) <= UNSERVED_MAX).then(|| known.by.clone())
+            }
+        };
+        let unfit = fleet.unusable.iter().filter_map(|(name, why)| {
+            Some((name.clone(), Unfit { why: why.clone(), by: serves(name)? }))
+        });
+        unfit.collect()
     }
 }
 
@@ -300,6 +327,7 @@ fn state(
         unreachable,
         members: members.collect(),
         unowned: unowned.collect(),
+        unfit: BTreeMap::new(),
     }
 }
 

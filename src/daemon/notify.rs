@@ -15,10 +15,10 @@ use sd_notify::NotifyState;
 use tracing::{debug, info};
 
 use crate::clock::{Clock, LOOK_AT_CLOCK};
-use crate::expose::health::{Guarantee, Health, health};
+use crate::expose::health::{Guarantee, Health, UNSERVED_MAX, health};
 use crate::expose::overview::Overview;
 use crate::expose::status::nothing;
-use crate::model::time::whole_seconds;
+use crate::model::time::{Timestamp, span, whole_seconds};
 
 use super::scheduler::Links;
 
@@ -45,14 +45,19 @@ impl Service {
 
     /// Says it the first time that every account has been looked at. Accounts are begun in their
     /// order, so that the last ones tell soonest.
-    pub(crate) fn tell_ready(&mut self, overview: &Overview) {
+    ///
+    /// Where accounts are shared, a machine that holds none waits until those that nobody serves
+    /// yet have their machine: some of them may be for this one.
+    pub(crate) fn tell_ready(&mut self, overview: &Overview, now: Timestamp) {
         let is_member = overview.cluster.as_ref().is_none_or(|cluster| cluster.is_active);
         let all_looked_at = overview.accounts.values().rev().all(Option::is_some);
-        if self.is_ready || !is_member || !all_looked_at {
+        if self.is_ready || !is_member || !all_looked_at || is_to_be_given_some(overview, now) {
             return;
         }
         self.is_ready = true;
-        info!(accounts = overview.accounts.len(), "every account has been looked at");
+        let (accounts, elsewhere) = (overview.accounts.len(), overview.elsewhere);
+        let elsewhere = (elsewhere > 0).then_some(elsewhere);
+        info!(accounts, elsewhere, "every account has been looked at");
         if self.is_ours {
             tell(&[NotifyState::Ready]);
         }
@@ -92,6 +97,15 @@ impl Service {
             tell(&[NotifyState::Stopping, status]);
         }
     }
+}
+
+/// True for a machine that holds no account, while somebody is about to take some.
+fn is_to_be_given_some(overview: &Overview, now: Timestamp) -> bool {
+    let Some(cluster) = overview.cluster.as_ref().filter(|_| overview.accounts.is_empty()) else {
+        return false;
+    };
+    let mut since = cluster.unowned.values();
+    cluster.members.is_empty() || since.any(|since| span(*since, now) <= UNSERVED_MAX)
 }
 
 /// The loop turns: the watchdog is put off and, while the daemon is `starting`, so is the end of

@@ -350,7 +350,7 @@ impl Daemon {
                 },
                 // Once it cannot change any more, the scheduler has ended, and that ends this too.
                 Ok(()) = overview.changed() => {
-                    self.service.tell_ready(&self.links.overview.borrow());
+                    self.service.tell_ready(&self.links.overview.borrow(), clock.now());
                     is_stale = self.service.is_heard();
                     Ok(())
                 }

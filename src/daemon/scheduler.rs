@@ -754,8 +754,7 @@ impl Scheduler {
             for name in fleet.subjects.keys() {
                 overview.accounts.entry(name.clone()).or_default();
             }
-            overview.unusable = fleet.unusable.clone();
-            overview.elsewhere = fleet.elsewhere.len();
+            sharing::show_elsewhere(overview, &fleet);
             overview.orphans = orphans;
             overview.audit = fleet.settings.audit.clone();
         });

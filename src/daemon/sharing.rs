@@ -205,7 +205,7 @@ impl Sharing {
         }
         let mut running = Vec::new();
         for name in names {
-            self.store.let_go(&name);
+            self.store.lose(&name);
             let Some(share) = self.accounts.get_mut(&name) else { continue };
             match std::mem::replace(&mut share.state, ShareState::Lost(None)) {
                 ShareState::Taking(taking) => {
@@ -327,7 +327,11 @@ async fn take(
     fence: &Fence,
     sealer: Sealer,
 ) -> Result<(), StoreError> {
-    let Taken { is_new, is_token_lost } = store.take(name, fence.guards(), sealer).await?;
+    let taken = store.take(name, fence.guards(), sealer).await?;
+    let Taken { is_new, is_token_lost, written_back } = taken;
+    if written_back > 0 {
+        info!(account = %name, entries = written_back, "what this machine knew of an account that was lost is written back");
+    }
     if is_token_lost {
         debug!(account = %name, "the account's token was sealed by other credentials");
     }

@@ -272,6 +272,8 @@ pub(super) fn counted(number: usize, noun: &str) -> String {
 /// A loop that turned longer ago than this does not turn: it turns at least every
 /// [`LOOK_AT_CLOCK`].
 pub(crate) const LOOP_AGE_MAX: Duration = Duration::from_secs(3 * LOOK_AT_CLOCK.as_secs());
+/// An account of a machine that died is taken over within this.
+pub(crate) const UNSERVED_MAX: Duration = Duration::from_secs(15);
 /// The most reasons that are listed.
 pub(crate) const REASONS_MAX: usize = 100;
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub struct Overview {
     /// The totals of the passes of this process, by account.
     pub tallies: BTreeMap<AccountName, Tally>,
     /// Declared accounts that cannot be worked on, and why: their secrets could not be restored.
+    /// Those that another machine serves are [`ClusterState::unfit`].
     pub unusable: BTreeMap<AccountName, String>,
     /// How the recoveries of each account stand, if it has any or may have.
     pub recoveries: BTreeMap<AccountName, Standing>,
@@ -124,6 +125,17 @@ pub struct ClusterState {
     pub members: BTreeMap<String, ClusterMember>,
     /// Accounts that no living machine serves, and since when.
     pub unowned: BTreeMap<AccountName, Timestamp>,
+    /// Accounts that this machine cannot work on, and another one serves.
+    pub unfit: BTreeMap<AccountName, Unfit>,
+}
+
+/// An account that a machine cannot work on, and another one serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// The reason why this machine cannot.
+    pub why: String,
+    /// The machine that serves it.
+    pub by: String,
 }
 
 impl ClusterState {

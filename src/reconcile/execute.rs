@@ -50,6 +50,9 @@ pub struct Execution {
     pub calls: CallFates,
     /// True when the rest of the plan waits for the next pass, because an emergency began.
     pub gave_way: bool,
+    /// True when a call was not sent, because another machine may own the account, or did until a
+    /// moment ago. It waits for the next pass, and is nobody's failure.
+    pub withheld: bool,
 }
 
 /// A failure that is no channel's own.
@@ -61,6 +64,8 @@ pub struct AccountTrouble {
     pub retry_after: Option<Duration>,
     /// True when only a person can mend it.
     pub needs_a_person: bool,
+    /// True when there was no token to send it with.
+    pub lacks_token: bool,
 }
 
 /// Carries out a plan, and remembers each batch before and after.
@@ -186,6 +191,12 @@ impl Sending {
                 self.failures = 0;
                 memory.withdraw(&batch.steps)?;
                 self.forbidden.push(Forbidden { batch, refused, times });
+                Ok(())
+            }
+            Class::Withheld => {
+                memory.withdraw(&batch.steps)?;
+                self.execution.withheld = true;
+                self.execution.defer(batch, &error.to_string());
                 Ok(())
             }
             class @ (Class::Rejected { .. }
@@ -397,12 +408,13 @@ impl AccountTrouble {
     fn of_forbidden(refused: &Refused) -> AccountTrouble {
         let Refused { code, message, .. } = refused;
         let what = format!("every call is refused with {code}: {message}");
-        AccountTrouble { what, retry_after: None, needs_a_person: true }
+        AccountTrouble { what, retry_after: None, needs_a_person: true, lacks_token: false }
     }
 
     /// Everything is refused, so that the rest of the pass would be.
     fn of_all(what: String) -> AccountTrouble {
-        AccountTrouble { what, retry_after: Some(Duration::ZERO), needs_a_person: false }
+        let retry_after = Some(Duration::ZERO);
+        AccountTrouble { what, retry_after, needs_a_person: false, lacks_token: false }
     }
 
     /// Returns whether further calls of this pass would meet the same.
@@ -414,14 +426,17 @@ impl AccountTrouble {
 /// The outcome of a failed call for its steps, and the trouble it means for the account.
 fn verdict_of(class: Class, error: &Error) -> (Outcome, Option<AccountTrouble>) {
     let what = error.to_string();
+    let is_transient = matches!(class, Class::Transient { .. });
+    let lacks_token = is_transient && error.is_of_token();
     let trouble = |retry_after, needs_a_person| {
-        Some(AccountTrouble { what: what.clone(), retry_after, needs_a_person })
+        Some(AccountTrouble { what: what.clone(), retry_after, needs_a_person, lacks_token })
     };
     match class {
         Class::Transient { retry_after } => {
             let wait = Some(retry_after.unwrap_or(Duration::ZERO));
             (Outcome::Deferred(what.clone()), trouble(wait, false))
         }
+        Class::Withheld => (Outcome::Deferred(what.clone()), None),
         Class::Account => (Outcome::Deferred(what.clone()), trouble(None, true)),
         Class::Unsure => (Outcome::Unsure(what.clone()), trouble(None, false)),
         Class::Rejected { code, message, json_path } => {
@@ -654,7 +669,12 @@ fn answer(verdict: ItemVerdict, step: &Step) -> StepAnswer {
         ItemVerdict::Accepted(expiry) => (Outcome::Done(expiry), None),
         ItemVerdict::Unsure(why) => {
             let what = format!("an answer was unsure: {why}");
-            let trouble = AccountTrouble { what, retry_after: None, needs_a_person: false };
+            let trouble = AccountTrouble {
+                what,
+                retry_after: None,
+                needs_a_person: false,
+                lacks_token: false,
+            };
             (Outcome::Unsure(why), Some(trouble))
         }
         ItemVerdict::Refused(refused) => {

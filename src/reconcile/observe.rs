@@ -59,9 +59,11 @@ fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> O
     let (retry_after, needs_a_person) = match error.class() {
         Class::Transient { retry_after } => (retry_after, false),
         Class::Account => (None, true),
-        Class::Forbidden(_) | Class::Unscoped(_) | Class::Rejected { .. } | Class::Unsure => {
-            (None, false)
-        }
+        Class::Withheld
+        | Class::Forbidden(_)
+        | Class::Unscoped(_)
+        | Class::Rejected { .. }
+        | Class::Unsure => (None, false),
     };
     let why = error.to_string();
     let looks = state.looks.again(now, why.clone(), retry_after);

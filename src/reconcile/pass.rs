@@ -92,19 +92,30 @@ pub async fn pass(
     let wishes = store.wishes(subject.name())?;
     // The org that granted a channel is the org where it runs, before any look has shown it.
     let org = org_after(&begun.facts_after(subject, &state, &wishes));
-    let state = AccountState { org, ..state };
-    if state != begun.remembered {
+    let state = AccountState { org, sending: None, ..state };
+    let after_plan = filter::plan(&begun.facts_after(subject, &state, &wishes));
+    let is_at_rest = store.is_shared() && leaves_nothing(&after_plan, &state, &begun);
+    let at_rest = is_at_rest.then(|| subject.declaration());
+    let state = AccountState { at_rest, ..state };
+    if state != store.account_state(subject.name())? {
         let written = store.write_account_state(subject.name(), &state).await;
         unless_alone(written, begun.memory.allowed)?;
     }
     begun.memory.commit().await?;
-    report_of(subject, store, CarriedOut { wake, started, begun, plan, execution, state, wishes })
+    let ended = CarriedOut { wake, started, begun, plan, after_plan, execution, state, wishes };
+    report_of(subject, store, ended)
+}
+
+/// True when the account is as declared, by a look and what was done since, and nothing of it is in
+/// trouble or waits.
+fn leaves_nothing(after_plan: &Plan, state: &AccountState, begun: &Begun<'_>) -> bool {
+    let is_seen = matches!(begun.observation.look, Look::Seen { .. });
+    let has_trouble = [&state.looks, &state.writes].iter().any(|trouble| trouble.attempts > 0);
+    is_seen && !has_trouble && after_plan.steps.is_empty() && after_plan.held.is_empty()
 }
 
 /// An account at the beginning of its pass: remembered, and looked at.
 struct Begun<'a> {
-    /// Its state as it is in the store.
-    remembered: AccountState,
     observation: Observation,
     declared: ChannelsThen<'a>,
     canaries: BTreeMap<Fingerprint, Canaries>,
@@ -146,7 +157,7 @@ async fn begin<'a>(
         now,
         zoho_now,
     };
-    Ok(Begun { remembered, observation, declared, canaries, memory })
+    Ok(Begun { observation, declared, canaries, memory })
 }
 
 impl Begun<'_> {
@@ -178,6 +189,8 @@ struct CarriedOut<'a> {
     started: Duration,
     begun: Begun<'a>,
     plan: Plan,
+    /// The plan that is left.
+    after_plan: Plan,
     execution: Execution,
     state: AccountState,
     wishes: Wishes,
@@ -188,12 +201,11 @@ fn report_of(
     store: &Store,
     ended: CarriedOut<'_>,
 ) -> Result<AccountReport, StoreError> {
-    let CarriedOut { wake, started, begun, plan, execution, state, wishes } = ended;
+    let CarriedOut { wake, started, begun, plan, after_plan, execution, state, wishes } = ended;
     let facts = begun.facts_after(subject, &state, &wishes);
-    let after_plan = filter::plan(&facts);
     let mut channels = report::channels(&facts, &conflicts(&after_plan), &begun.canaries);
     let credits = credits(&facts);
-    let Begun { remembered: _, observation, declared, canaries: _, memory } = begun;
+    let Begun { observation, declared, canaries: _, memory } = begun;
     let (now, zoho_now) = (memory.now, memory.zoho_now);
     report::count_gaps(&mut channels, memory.ledgers(), store, subject.name(), zoho_now)?;
     let trouble = execution.trouble.as_ref();
@@ -250,11 +262,14 @@ fn after_execution(
     let (state, now) = (&begun.observation.state, begun.memory.now);
     let still_waiting = plan.held.iter().any(|held| matches!(held.cause, Cause::BackOff { .. }));
     let writes = match &execution.trouble {
-        Some(AccountTrouble { what, retry_after, needs_a_person: _ }) => {
+        Some(AccountTrouble { what, retry_after, needs_a_person: _, lacks_token }) => {
             let wait = retry_after.filter(|wait| !wait.is_zero());
-            state.writes.again(now, what.clone(), wait)
+            // Looks wait for the next token, longer each time. Once one has it, writes have it too.
+            let none = Trouble::default();
+            let before = if *lacks_token { &none } else { &state.writes };
+            before.again(now, what.clone(), wait)
         }
-        None if still_waiting => state.writes.clone(),
+        None if still_waiting || execution.withheld => state.writes.clone(),
         None => Trouble::default(),
     };
     let policy = &subject.desired.account.policy;
@@ -360,14 +375,19 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
+    use crate::clock::Clock;
     use crate::engine::simulated::{SimulatedEngine, SimulatedHandle};
     use crate::engine::{Change, Committed, Engine, Guard, Revision};
+    use crate::leash::Leash;
     use crate::model::channel::{NotifyUrl, Spec};
     use crate::model::cluster::Layouts;
     use crate::model::desired::AccountDesired;
     use crate::reconcile::report::ChannelState;
-    use crate::simulator::Knobs;
+    use crate::simulator::{Fault, Knobs};
     use crate::store::Sealer;
+    use crate::zoho::auth::Remember;
+    use crate::zoho::client::Client;
+    use crate::zoho::leashed::Leashed;
     use crate::zoho::testing::{Sim, account, ask, id, spec};
 
     #[tokio::test(start_paused = true)]
@@ -486,6 +506,53 @@ mod tests {
             commits.push(revision(&engine).0 - before.0);
         }
         assert_eq!(commits, [2, 1, 0], "enabled; seen for the first time; seen again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_removal_of_an_account_that_is_owned_for_too_short_waits_and_is_no_failure() {
+        let sim = Sim::new(Knobs::default());
+        let (_, store, subject) = shared(&sim, &[1, 2, 3]).await;
+        let cancelled = CancellationToken::new();
+        pass(&subject, &store, "test", &cancelled).await.unwrap();
+        let leash = Leash::new(sim.clock.clone());
+        leash.hold(account().name, sim.clock.boot());
+        leash.set(sim.clock.boot() + Duration::from_secs(3600));
+        let transport = Leashed::new(sim.carrier.clone(), leash.clone(), account().name);
+        let remember: Remember = Arc::new(|_| Box::pin(std::future::ready(Ok(()))));
+        let client = Client::new(account(), Arc::new(transport), sim.clock.clone(), None, remember);
+        let Subject { desired, .. } = declaring(&sim, &[2, 3, 4]);
+        let subject = Subject { desired, client, leash: Some(leash) };
+        let report = pass(&subject, &store, "test", &cancelled).await.unwrap();
+        assert_eq!(writes(&sim), ["POST watch", "POST watch"], "the others do not wait");
+        let state = store.account_state(&account().name).unwrap();
+        assert_eq!((report.writes_failed, state.writes), (None, Trouble::default()));
+        sim.clock.sleep(span(sim.clock.now(), report.next_wake)).await;
+        let report = pass(&subject, &store, "test", &cancelled).await.unwrap();
+        assert_eq!((writes(&sim), report.after.steps), (vec!["DELETE watch".to_owned()], vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_was_not_to_be_had_holds_no_write_up_once_there_is_one() {
+        let sim = Sim::new(Knobs::default());
+        let (store, subject) = (Store::temporary().unwrap(), declaring(&sim, &[1, 2]));
+        let cancelled = CancellationToken::new();
+        pass(&subject, &store, "test", &cancelled).await.unwrap();
+        let sleep = async |length| {
+            sim.clock.sleep(length).await;
+            sim.zoho_clock.sleep(length).await;
+        };
+        sleep(Duration::from_secs(23 * 3600)).await;
+        sim.fault(Fault::ResetBefore);
+        for _ in 0..8 {
+            let report = pass(&subject, &store, "test", &cancelled).await.unwrap();
+            assert!(report.writes_failed.is_some(), "each was in its emergency");
+            sleep(Duration::from_secs(60)).await;
+        }
+        sim.zoho().clear_faults();
+        sim.calls();
+        let report = pass(&subject, &store, "test", &cancelled).await.unwrap();
+        assert_eq!((report.writes_failed, report.after.held), (None, vec![]));
+        assert_eq!(writes(&sim), ["POST watch"]);
     }
 
     const CLAIM: &str = "ck/claims/acme";

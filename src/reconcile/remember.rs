@@ -114,6 +114,7 @@ impl<'a> PassMemory<'a> {
         self.apply(changes)?;
         let (store, account) = (self.ledgers.store, self.ledgers.account);
         if store.is_shared() {
+            store.begin_sending(account, sent)?;
             self.is_unflushed = false;
             return unless_alone(store.prove(account).await, self.allowed);
         }

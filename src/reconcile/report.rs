@@ -14,10 +14,10 @@ use crate::coverage::render::unacknowledged;
 use crate::coverage::{Acks, GapKind, Ledger};
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
-use crate::model::observed::Look;
+use crate::model::observed::{Beside, Look, Observed};
 use crate::model::record::{AccountState, LastStep, Record};
 use crate::model::secret::Fingerprint;
-use crate::model::time::{Timestamp, before, whole_seconds};
+use crate::model::time::{Timestamp, after, before, whole_seconds};
 use crate::plan::credits::{Credits, credits};
 use crate::plan::drift::{self, Drift};
 use crate::plan::facts::Facts;
@@ -283,9 +283,45 @@ pub fn remembered(
     store: &Store,
     now: Timestamp,
 ) -> Result<AccountReport, StoreError> {
+    from_memory(subject, store, Look::Unknown(NOBODY_LOOKED.to_owned()), now)
+}
+
+/// The report of an account that another machine's pass left [at rest](AccountState::at_rest), and
+/// where nothing is to be done now either; `None` for every other. It says what that pass said, and
+/// when the next one is due.
+///
+/// # Errors
+/// When the store fails.
+pub fn at_rest(
+    subject: &Subject,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Option<AccountReport>, StoreError> {
+    let state = store.account_state(subject.name())?;
+    let is_at_rest = state.at_rest == Some(subject.declaration()) && state.sending.is_none();
+    let Some(at) = state.looked_at.filter(|at| is_at_rest && *at <= now) else { return Ok(None) };
+    let (records, zoho_now) = (store.records(subject.name())?, state.zoho_time(now));
+    let specs = subject.desired.specs_at(zoho_now);
+    let channels = specs.iter().filter_map(|(id, spec)| {
+        let expiry = records.get(id)?.grant?.expiry;
+        Some((*id, Observed::as_declared(spec, Some(expiry))))
+    });
+    let look = Look::Seen { channels: channels.collect(), at, beside: Beside::default() };
+    let report = from_memory(subject, store, look, now)?;
+    let is_left_alone = report.after.steps.is_empty() && report.after.held.is_empty();
+    let next_wake = report.next_wake.min(after(at, LOOK_MAX));
+    let report = AccountReport { at, look_failed: None, next_wake, ..report };
+    Ok(Some(report).filter(|_| is_left_alone && next_wake > now))
+}
+
+fn from_memory(
+    subject: &Subject,
+    store: &Store,
+    look: Look,
+    now: Timestamp,
+) -> Result<AccountReport, StoreError> {
     let account = subject.name();
     let (records, state) = (store.records(account)?, store.account_state(account)?);
-    let look = Look::Unknown(NOBODY_LOOKED.to_owned());
     let declared = subject.channels_at(state.zoho_time(now));
     let wishes = store.wishes(account)?;
     let facts = subject.facts(
@@ -369,6 +405,8 @@ fn channel(
 }
 
 /// The stretch of time that a report keeps gaps of.
+/// An account that was taken over is looked at this long after its last look at the latest.
+const LOOK_MAX: Duration = DAY;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The most gaps that a report keeps of one channel.
 pub const MISSED_MAX: usize = 32;

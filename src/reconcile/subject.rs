@@ -10,6 +10,7 @@ use crate::model::cluster::Allowed;
 use crate::model::desired::AccountDesired;
 use crate::model::observed::Look;
 use crate::model::record::{AccountState, Record};
+use crate::model::secret::{Fingerprint, FingerprintParts};
 use crate::model::time::Timestamp;
 use crate::model::wishes::Wishes;
 use crate::plan::facts::Facts;
@@ -29,6 +30,19 @@ impl Subject {
     /// The account's name.
     pub fn name(&self) -> &AccountName {
         &self.desired.account.name
+    }
+
+    /// Names all that is declared of it, as far as a pass acts by it.
+    pub fn declaration(&self) -> Fingerprint {
+        let AccountDesired { account, specs, former } = &self.desired;
+        let mut all = FingerprintParts::default();
+        all.add(&format!("{:?}", account.policy));
+        for (id, spec) in specs.iter().chain(former) {
+            let Spec { renew_before, mode, .. } = &**spec;
+            let (id, fingerprint) = (id.number(), spec.fingerprint().0);
+            all.add(&format!("{id} {fingerprint} {renew_before:?} {mode:?}"));
+        }
+        all.finish()
     }
 
     /// The requests that may be sent for it at this instant.

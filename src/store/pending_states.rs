@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::model::channel::AccountName;
 use crate::model::record::AccountState;
+use crate::model::time::Timestamp;
 
 use super::database::{PendingStates, Store};
 use super::tree::StoreError;
@@ -41,6 +42,19 @@ impl Store {
         state: &AccountState,
     ) -> Result<(), StoreError> {
         if self.holds_back(account, state)? { Ok(()) } else { self.commit(account).await }
+    }
+
+    /// Sets that a write may be under way for an account, for the next commit to take along.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn begin_sending(&self, account: &AccountName, sent: Timestamp) -> Result<(), StoreError> {
+        let state = self.account_state(account)?;
+        if state.sending.is_none() {
+            self.set_states([(account, &AccountState { sending: Some(sent), ..state })])?;
+            self.held.iter().for_each(|held| drop(held.states().remove(account)));
+        }
+        Ok(())
     }
 
     /// Returns whether the state is held; otherwise it is set.
@@ -83,6 +97,7 @@ impl Store {
     /// When the store fails. Then it stays held.
     pub async fn write_held(&self) -> Result<(), StoreError> {
         let Some(held) = &self.held else { return Ok(()) };
+        self.age_aside();
         let written = {
             let states = held.states();
             self.set_held_states(&states)?;

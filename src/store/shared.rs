@@ -23,6 +23,17 @@
 //! | of an earlier one in doubt | that one landed, so none after it will; all is sent again |
 //! | as it was before them | all is sent again, and whichever comes second is refused |
 //! | of somebody else, or the fence does not hold | the account is forgotten here |
+//!
+//! The memory of an account that is lost is kept aside for some minutes. Who sent the commits before
+//! the last one stands in `accounts/ACCOUNT` too, so that whoever takes the account again knows
+//! whether the engine has anything that this memory is not newer than:
+//!
+//! | the last commit in the engine, as the account is taken again | then |
+//! | --- | --- |
+//! | is one that this memory was built on, or there is none | the memory is written back |
+//! | is somebody else's | the memory is dropped |
+//!
+//! So nothing is lost where the engine is restored from a backup, or emptied, and its machines live.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -54,6 +65,8 @@ pub struct Taken {
     pub is_new: bool,
     /// True when there was a token that these credentials do not open.
     pub is_token_lost: bool,
+    /// How many entries this process knew better than the engine.
+    pub written_back: usize,
 }
 
 /// The engine, and who is held here.
@@ -64,13 +77,27 @@ pub(super) struct Shared {
     layouts: Layouts,
     gate: AtomicU32,
     held: Mutex<BTreeMap<AccountName, Arc<Hold>>>,
+    /// The memory of accounts that were lost.
+    aside: Mutex<BTreeMap<AccountName, Aside>>,
     /// The accounts' trees of the database on this machine, as it was when it was alone.
     former: Vec<Tree>,
+}
+
+/// The memory of an account that was lost.
+struct Aside {
+    /// By tree, in the order of [`Store::account_trees`].
+    entries: Vec<TreeEntries>,
+    /// Who sent the commits that it was built on, the last first.
+    senders: Vec<String>,
+    /// How often [`Store::age_aside`] has seen it.
+    age: u8,
 }
 
 /// An account that is held here.
 struct Hold {
     written: tokio::sync::Mutex<Written>,
+    /// Who sent its commits, the last first.
+    senders: Vec<String>,
     /// Set when it is not held any more, for whoever still has it.
     is_over: AtomicBool,
     /// Set while the last commit did not come to a good end.
@@ -82,8 +109,9 @@ struct Written {
     account: AccountName,
     fence: Vec<Guard>,
     sealer: Sealer,
-    /// Who sends its commits, and the number of the last one.
-    by: String,
+    /// Who sends its commits, and sent those before, the last first.
+    senders: Vec<String>,
+    /// The number of the last one.
     number: u64,
     /// When `accounts/ACCOUNT` was last written, and the state in it.
     last: Revision,
@@ -132,7 +160,15 @@ impl Store {
         let former = self.account_trees().into_iter().cloned().collect();
         let tree = |tree: &Tree| Tree::journaled(tree.name()).kept_by(&keeper);
         let gate = AtomicU32::new(layouts.oldest);
-        let shared = Shared { engine, prefix, layouts, gate, held: Mutex::default(), former };
+        let shared = Shared {
+            engine,
+            prefix,
+            layouts,
+            gate,
+            held: Mutex::default(),
+            aside: Mutex::default(),
+            former,
+        };
         Store {
             records: tree(&self.records),
             accounts: tree(&self.accounts),
@@ -167,7 +203,8 @@ impl Store {
 
     /// Takes an account: reads what the engine has of it. The guards are its fence, which the
     /// engine checks at each commit from here on. `sealer` is of the account's credentials. What
-    /// was held of the account before, and was not written, is dropped.
+    /// was held of the account before, and was not written, is dropped; what was
+    /// [lost](Store::lose) is written back, unless somebody else has written since.
     ///
     /// Whoever calls this has the account: what an earlier owner may still commit has to be refused
     /// by then, because one of these guards was written after that owner's.
@@ -187,22 +224,102 @@ impl Store {
         let found = shared.read(account, &guards).await?;
         let (written, entries, taken) = self.unpack(shared, account, guards, sealer, &found)?;
         self.check(account, &entries)?;
+        self.hold(shared, account, written, entries);
+        let last = found.state.map(|found| found.commit.by);
+        let written_back = self.write_back(shared, account, last.as_deref()).await?;
+        Ok(Taken { written_back, is_new: taken.is_new && written_back == 0, ..taken })
+    }
+
+    fn hold(
+        &self,
+        shared: &Shared,
+        account: &AccountName,
+        written: Written,
+        entries: Vec<TreeEntries>,
+    ) {
         let mut held = shared.held();
         for (tree, entries) in self.account_trees().into_iter().zip(entries) {
             tree.hold(account, entries);
         }
+        let senders = written.senders.clone();
         let written = tokio::sync::Mutex::new(written);
         let (is_over, is_behind) = (AtomicBool::new(false), AtomicBool::new(false));
-        let hold = Hold { written, is_over, is_behind };
+        let hold = Hold { written, senders, is_over, is_behind };
         let other = held.insert(account.clone(), Arc::new(hold));
         other.iter().for_each(|hold| hold.is_over.store(true, Ordering::SeqCst));
-        Ok(taken)
+    }
+
+    /// Writes back what was known of an account when it was lost, if the last commit in the engine
+    /// is one that this was built on. Returns how many entries that are.
+    async fn write_back(
+        &self,
+        shared: &Shared,
+        account: &AccountName,
+        last: Option<&str>,
+    ) -> Result<usize, StoreError> {
+        let Some(aside) = shared.aside().remove(account) else { return Ok(0) };
+        if last.is_some_and(|last| !aside.senders.iter().any(|sender| sender == last)) {
+            return Ok(0);
+        }
+        let mut written_back = 0;
+        for (tree, known) in self.account_trees().into_iter().zip(&aside.entries) {
+            let found = tree.entries_of(account)?;
+            let gone = found.keys().filter(|key| !known.contains_key(*key));
+            let gone = gone.map(|key| (key.clone(), None));
+            let other = known.iter().filter(|(key, value)| found.get(*key) != Some(*value));
+            let other = other.map(|(key, value)| (key.clone(), Some(value.clone())));
+            let changes: Vec<_> = gone.chain(other).collect();
+            written_back += changes.len();
+            tree.put(&changes)?;
+        }
+        if let Err(error) = self.commit(account).await {
+            shared.aside().insert(account.clone(), aside);
+            return Err(error);
+        }
+        Ok(written_back)
     }
 
     /// Forgets an account, and what of it is not written.
     pub fn let_go(&self, account: &AccountName) {
         if let Some(shared) = &self.shared {
             self.forget(&mut shared.held(), account);
+        }
+    }
+
+    /// Holds an account no longer that may be another one's, or that an engine which was set back
+    /// does not know to be ours. Its memory is kept aside for a while.
+    pub fn lose(&self, account: &AccountName) {
+        if let Some(shared) = &self.shared {
+            let mut held = shared.held();
+            self.set_aside(shared, &held, account);
+            self.forget(&mut held, account);
+        }
+    }
+
+    fn set_aside(
+        &self,
+        shared: &Shared,
+        held: &BTreeMap<AccountName, Arc<Hold>>,
+        account: &AccountName,
+    ) {
+        let Some(hold) = held.get(account) else { return };
+        let pending = self.held.as_ref().and_then(|held| held.states().get(account).cloned());
+        let entries = pending.map_or(Ok(()), |state| self.set_states([(account, &state)]));
+        let all = || self.account_trees().into_iter().map(|tree| tree.entries_of(account));
+        // A memory that cannot be read is worth nothing.
+        if let Ok(entries) = entries.and_then(|()| all().collect()) {
+            let senders = hold.senders.clone();
+            shared.aside().insert(account.clone(), Aside { entries, senders, age: 0 });
+        }
+    }
+
+    /// Drops the memory of accounts that were lost before this was called last: they are with
+    /// another machine by now.
+    pub(super) fn age_aside(&self) {
+        if let Some(shared) = &self.shared {
+            let mut aside = shared.aside();
+            aside.values_mut().for_each(|one| one.age += 1);
+            aside.retain(|_, one| one.age < 2);
         }
     }
 
@@ -296,6 +413,7 @@ impl Store {
         if matches!(result, Err(StoreError::Fenced { .. })) {
             let mut held = shared.held();
             if !hold.is_over.load(Ordering::SeqCst) {
+                self.set_aside(shared, &held, account);
                 self.forget(&mut held, account);
             }
         }
@@ -401,19 +519,23 @@ impl Store {
                 .as_ref()
                 .map_or(all.iter().all(TreeEntries::is_empty), |it| it.arrives),
             is_token_lost: sealed.is_some() && token.is_none(),
+            written_back: 0,
         };
         let opens_tokens = sealer.is_able() && !taken.is_token_lost;
         all.push(token.into_iter().map(|token| (own.clone(), token)).collect());
         let last = found.state.as_ref().map_or(Revision::default(), |value| value.modified);
         let layout = found.state.as_ref().map_or(FIRST, |value| value.layout);
         shared.reads(layout)?;
-        let (account, by, number) = (account.clone(), name_of_sender()?, 0);
+        let (account, number) = (account.clone(), 0);
+        let former = found.state.iter().flat_map(|value| value.senders());
+        let senders = std::iter::once(name_of_sender()?).chain(former.cloned());
+        let senders = senders.take(SENDERS_MAX).collect();
         let (unwritten, doubt) = (BTreeSet::new(), None);
         let written = Written {
             account,
             fence,
             sealer,
-            by,
+            senders,
             number,
             last,
             state,
@@ -515,6 +637,7 @@ struct Found {
 struct StateFound {
     modified: Revision,
     commit: CommitId,
+    before: Vec<String>,
     state: Option<Vec<u8>>,
     arrives: bool,
     layout: u32,
@@ -524,6 +647,9 @@ struct StateFound {
 #[derive(Serialize, Deserialize)]
 struct StateValue {
     commit: CommitId,
+    /// Who sent the commits before those of its sender, the last first.
+    #[serde(default)]
+    before: Vec<String>,
     state: Option<serde_json::Value>,
     /// True while parts of the account are there and others on their way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -560,16 +686,25 @@ impl Found {
 impl StateFound {
     fn of(entry: &Entry) -> Result<StateFound, StoreError> {
         let bad = |error: serde_json::Error| damaged(ACCOUNTS, &entry.key, error.to_string());
-        let StateValue { commit, state, arrives, layout } =
-            serde_json::from_slice(&entry.value).map_err(bad)?;
+        let value = serde_json::from_slice(&entry.value);
+        let StateValue { commit, before, state, arrives, layout } = value.map_err(bad)?;
         let state = state.map(|state| serde_json::to_vec(&state)).transpose().map_err(bad)?;
-        Ok(StateFound { modified: entry.modified, commit, state, arrives, layout })
+        Ok(StateFound { modified: entry.modified, commit, before, state, arrives, layout })
+    }
+
+    /// Everybody who is known to have sent a commit, the last first.
+    fn senders(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.commit.by).chain(&self.before)
     }
 }
 
 impl Shared {
     fn held(&self) -> MutexGuard<'_, BTreeMap<AccountName, Arc<Hold>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn aside(&self) -> MutexGuard<'_, BTreeMap<AccountName, Aside>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hold_of(&self, account: &AccountName) -> Result<Arc<Hold>, StoreError> {
@@ -711,7 +846,7 @@ impl Written {
         if modified == self.last {
             return Ok(None);
         }
-        if commit.by != self.by || commit.number < since {
+        if Some(&commit.by) != self.senders.first() || commit.number < since {
             return Err(self.fenced());
         }
         (self.last, self.state) = (modified, state);
@@ -810,10 +945,12 @@ impl Written {
         let bad = |error: serde_json::Error| damaged(ACCOUNTS, &key, error.to_string());
         let parse = |state: &Vec<u8>| serde_json::from_slice(state);
         let state = state.as_ref().map(parse).transpose().map_err(bad)?;
-        let commit = CommitId { by: self.by.clone(), number: self.number };
+        let (by, before) = self.senders.split_first().ok_or_else(|| self.fenced())?;
+        let commit = CommitId { by: by.clone(), number: self.number };
         let arrives = step == Step::Arrival;
         self.layout = self.layout.max(shared.gate.load(Ordering::SeqCst));
-        let value = StateValue { commit, state, arrives, layout: self.layout };
+        let value =
+            StateValue { commit, before: before.to_vec(), state, arrives, layout: self.layout };
         let value = serde_json::to_vec(&value).map_err(bad)?;
         changes.push(Change::Put(key.clone(), value));
         let mut guards = self.fence.clone();
@@ -891,8 +1028,11 @@ const TOKENS: &str = "tokens";
 const SCHEMA_KEY: &str = "meta/schema";
 /// The layout of the first releases, which did not say it of an account.
 const FIRST: u32 = 1;
-/// The frame of the state in the value of `accounts/ACCOUNT`.
-const FRAME_BYTES: usize = 200;
+/// The frame of the state in the value of `accounts/ACCOUNT`, with who sent what.
+const FRAME_BYTES: usize = 200 + 20 * SENDERS_MAX;
+/// So many who sent commits are remembered: an account that moved more often since a backup was
+/// made is not written back.
+const SENDERS_MAX: usize = 16;
 /// How many accounts are committed at once where all of them are.
 const AT_ONCE_MAX: usize = 32;
 

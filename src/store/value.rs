@@ -158,6 +158,8 @@ mod tests {
             org: Default::default(),
             credentials: Some(Fingerprint(3)),
             credits: Some(CreditsLeft { remaining: 40, at: hours(0) }),
+            at_rest: None,
+            sending: None,
         };
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<AccountState>(&text).unwrap(), state);

@@ -26,7 +26,7 @@ use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::{Timestamp, after, span};
 use crate::model::token::{FETCHES_MAX, TokenState};
 
-use super::error::{Error, Kind};
+use super::error::{Error, Kind, TOKEN};
 use super::oauth_words::{HandedIn, hint};
 use super::transport::Transport;
 use super::veil::Veil;
@@ -529,7 +529,7 @@ fn waiting(state: &TokenState, until: Timestamp, wait: Duration, why: String) ->
 }
 
 fn token_error(kind: Kind) -> Error {
-    Error { operation: "token", writing: false, kind }
+    Error { operation: TOKEN, writing: false, kind }
 }
 
 /// A token that no call needs is asked for only while fewer were asked for lately.

@@ -5,6 +5,7 @@
 //! | symptom | reading (GET, token) | writing |
 //! | --- | --- | --- |
 //! | not sent: DNS, connect, TLS | Transient | Transient |
+//! | withheld: the leash is too short, or the account is owned for too short a time | Withheld | Withheld |
 //! | lost: time-out, reset, cut short, too large | Transient | Unsure |
 //! | 429 | Transient, with its Retry-After | the same |
 //! | 401, 403, 404, 405, other 4xx, 3xx, refused credentials | Account | Account |
@@ -106,6 +107,8 @@ pub enum Class {
         /// Not sooner than this, if Zoho said so.
         retry_after: Option<Duration>,
     },
+    /// Nothing was sent, because another machine may own the account, or did until a moment ago.
+    Withheld,
     /// Nothing was changed, and it will not work before somebody changes the account's credentials,
     /// scopes or URLs.
     Account,
@@ -141,6 +144,11 @@ impl Error {
         matches!(&self.kind, Kind::Refused { code: Some(code), .. } if code == SCOPE_MISMATCH)
     }
 
+    /// True when there was no token to send the request with.
+    pub fn is_of_token(&self) -> bool {
+        self.operation == TOKEN
+    }
+
     /// True when somebody has to change the account's credentials, scopes or URLs.
     pub fn is_of_account(&self) -> bool {
         self.class() == Class::Account
@@ -149,9 +157,8 @@ impl Error {
     /// The meaning of this error, by the table above.
     pub fn class(&self) -> Class {
         match &self.kind {
-            Kind::Transport(TransportError::NotSent(_) | TransportError::Withheld(_)) => {
-                Class::Transient { retry_after: None }
-            }
+            Kind::Transport(TransportError::NotSent(_)) => Class::Transient { retry_after: None },
+            Kind::Transport(TransportError::Withheld(_)) => Class::Withheld,
             Kind::Transport(TransportError::Lost(_))
             | Kind::Unreadable { .. }
             | Kind::Endless(_) => self.lost(None),
@@ -225,6 +232,9 @@ fn meant_status(status: u16, code: Option<&str>) -> u16 {
     }
 }
 
+/// The operation of a fetch of a token.
+pub(super) const TOKEN: &str = "token";
+
 /// Codes that say nothing of the channels in the request, whatever status they come with.
 const ACCOUNT_CODES: [&str; 9] = [
     "INVALID_TOKEN",
@@ -248,6 +258,7 @@ mod tests {
             Class::Transient { retry_after: Some(wait) } => {
                 format!("transient {}s", wait.as_secs())
             }
+            Class::Withheld => "withheld".to_owned(),
             Class::Account => "account".to_owned(),
             Class::Forbidden(refused) => format!("forbidden {}", refused.code),
             Class::Unscoped(refused) => format!("unscoped {}", refused.code),
@@ -274,6 +285,7 @@ mod tests {
         let transport = |error| Kind::Transport(error);
         let rows: Vec<(Kind, &str, &str)> = vec![
             (transport(TransportError::NotSent("dns".into())), "transient", "transient"),
+            (transport(TransportError::Withheld("leash".into())), "withheld", "withheld"),
             (transport(TransportError::Lost("timed out".into())), "transient", "unsure"),
             (Kind::Unreadable { status: 200, why: String::new() }, "transient", "unsure"),
             (Kind::Credentials("invalid_code".into()), "account", "account"),

@@ -42,6 +42,7 @@ fn class(error: &Error) -> String {
     match error.class() {
         Class::Transient { retry_after: None } => "transient".to_owned(),
         Class::Transient { retry_after: Some(wait) } => format!("transient {}s", wait.as_secs()),
+        Class::Withheld => "withheld".to_owned(),
         Class::Account => "account".to_owned(),
         Class::Forbidden(refused) => format!("forbidden {}", refused.code),
         Class::Unscoped(refused) => format!("unscoped {}", refused.message),

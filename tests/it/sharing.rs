@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,13 +19,14 @@ use channelkeeper::daemon::scheduler::Links;
 use channelkeeper::daemon::tasks::{Stop, Tasks};
 use channelkeeper::engine::simulated::{SimulatedEngine, SimulatedHandle};
 use channelkeeper::engine::{Change, Engine};
-use channelkeeper::expose::overview::ClusterState;
+use channelkeeper::expose::overview::{ClusterState, Unfit};
 use channelkeeper::model::channel::Spec;
 use channelkeeper::model::cluster::{Layouts, WithoutEngine};
 use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
 use channelkeeper::model::exchange::Request;
-use channelkeeper::model::time::{Timestamp, after, before};
+use channelkeeper::model::time::{Timestamp, after, before, span};
 use channelkeeper::model::version::ApiVersion;
+use channelkeeper::reconcile::report::{AccountReport, ChannelState};
 use channelkeeper::simulator::{Knobs, Org, Reply, Zoho};
 use channelkeeper::store::Store;
 use tokio::sync::watch;
@@ -211,6 +213,76 @@ async fn what_a_machine_did_alone_is_dropped_when_another_has_the_account_by_the
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn accounts_that_were_left_at_rest_keep_the_time_of_their_next_look() {
+    let mut sites = Sites::with(["one", "two"]).await;
+    let of_one = sites.held("one");
+    sites.kill("one").await;
+    let killed = sites.clock.now();
+    sites.until_all_are_served_by("two", Duration::from_secs(15)).await;
+    pause(Duration::from_secs(120)).await;
+    for name in &of_one {
+        let report = sites.report("two", name);
+        assert!(report.at < killed && report.next_wake > sites.clock.now(), "{name}: {report:?}");
+        assert!(report.channels.values().all(|it| it.state == ChannelState::Covered), "{name}");
+    }
+    pause(LIFE).await;
+    sites.nothing_lapsed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_with_a_write_under_way_is_looked_at_at_once_and_once_more() {
+    let mut sites = Sites::with(["one", "two"]).await;
+    let of_one = sites.held("one");
+    sites.writes_stick.store(true, Ordering::SeqCst);
+    pause(LIFE / 2 - Duration::from_secs(55)).await;
+    sites.kill("one").await;
+    let killed = sites.clock.now();
+    sites.until_all_are_served_by("two", Duration::from_secs(15)).await;
+    let first: Vec<Timestamp> = of_one.iter().map(|name| sites.report("two", name).at).collect();
+    assert!(first.iter().all(|at| *at > killed), "{first:?}");
+    pause(Duration::from_secs(45)).await;
+    for (name, first) in of_one.iter().zip(first) {
+        let again = sites.report("two", name).at;
+        let later = span(first, again).as_secs();
+        assert!((30..45).contains(&later), "{name}: {first} {again}");
+        assert_eq!(sites.writers(name), ["one", "two"], "{name}");
+    }
+    sites.nothing_lapsed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_a_machine_cannot_serve_is_its_trouble_only_while_no_other_does() {
+    let mut sites = Sites::new(["one", "two"], WithoutEngine::Emergency);
+    sites.lacks = Some(("two", "ash"));
+    sites.begin().await;
+    let ash = || "ash".parse().unwrap();
+    let overview = sites.machine("two").links.overview.borrow().clone();
+    let Unfit { why, by } = overview.cluster.clone().unwrap().unfit[&ash()].clone();
+    assert_eq!((why.as_str(), by.as_str()), (LACKS, "one"));
+    assert_eq!((overview.unusable.len(), overview.accounts.contains_key(&ash())), (0, false));
+    sites.kill("one").await;
+    pause(Duration::from_secs(14)).await;
+    assert!(sites.state("two").unfit.contains_key(&ash()), "another may take it over still");
+    pause(Duration::from_secs(16)).await;
+    let overview = sites.machine("two").links.overview.borrow().clone();
+    assert!(overview.unusable.contains_key(&ash()), "{:?}", overview.cluster);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_was_set_back_is_told_what_its_machines_know() {
+    let sites = Sites::with(["one", "two"]).await;
+    let kept = sites.engine.keep();
+    pause(LIFE * 3 / 4).await;
+    let known = sites.records();
+    sites.engine.restore(&kept);
+    assert_ne!(sites.records(), known, "all were renewed since");
+    pause(Duration::from_secs(60)).await;
+    sites.each_is_held_by_one();
+    assert_eq!(sites.records(), known);
+    assert_eq!(known.len(), ACCOUNTS.len());
+}
+
 /// Two machines with what they share.
 struct Sites {
     clock: Arc<VirtualClock>,
@@ -224,6 +296,10 @@ struct Sites {
     machines: BTreeMap<&'static str, Machine>,
     without_engine: WithoutEngine,
     names: Vec<&'static str>,
+    /// Writes of the first machine leave it and never arrive.
+    writes_stick: Arc<AtomicBool>,
+    /// A machine that lacks the secrets of an account.
+    lacks: Option<(&'static str, &'static str)>,
 }
 
 struct Machine {
@@ -250,6 +326,20 @@ impl Sites {
 
     /// The same, which do that while the engine is away.
     async fn that(names: [&'static str; 2], without_engine: WithoutEngine) -> Sites {
+        let mut sites = Sites::new(names, without_engine);
+        sites.begin().await;
+        sites
+    }
+
+    async fn begin(&mut self) {
+        for name in self.names.clone() {
+            self.start(name);
+        }
+        pause(Duration::from_secs(60)).await;
+        self.each_is_held_by_one();
+    }
+
+    fn new(names: [&'static str; 2], without_engine: WithoutEngine) -> Sites {
         let begun: Timestamp = BEGINS.parse().unwrap();
         let mut zoho = Zoho::new(Knobs::default());
         let settings = Settings { audit: "0 0 * * * *".to_owned(), ..Settings::default() };
@@ -274,7 +364,7 @@ impl Sites {
             let states = keys.filter_map(|key| key.strip_prefix("channelkeeper/test/accounts/"));
             seen.lock().unwrap().extend(states.map(|name| (name.to_owned(), applied.by)));
         });
-        let mut sites = Sites {
+        Sites {
             clock: Arc::new(VirtualClock::new(begun, 1)),
             begun,
             zoho: Arc::new(Mutex::new(zoho)),
@@ -285,13 +375,9 @@ impl Sites {
             machines: BTreeMap::new(),
             without_engine,
             names: names.to_vec(),
-        };
-        for name in names {
-            sites.start(name);
+            writes_stick: Arc::default(),
+            lacks: None,
         }
-        pause(Duration::from_secs(60)).await;
-        sites.each_is_held_by_one();
-        sites
     }
 
     fn start(&mut self, name: &'static str) {
@@ -307,11 +393,19 @@ impl Sites {
         let layouts = Layouts::OWN;
         let joining = Joining { cluster, node, without_engine, notes, layouts };
         let member = Member::new(joining, engine, clock.clone()).unwrap();
-        let road = Track { by: name, writes: self.writes.clone() };
+        let sticks = self.writes_stick.clone();
+        let sticks = if name == self.names[0] { sticks } else { Arc::default() };
+        let road = Track { by: name, writes: self.writes.clone(), sticks };
         let carrier = Carrier::new(self.zoho.clone(), clock.clone(), TIMEOUT, Arc::new(road));
         let carriers = Carriers::all(Arc::new(carrier));
-        let given = PartsGiven::new(self.desired.clone(), store, clock, carriers);
-        let given = PartsGiven { leash: Some(member.leash()), ..given };
+        let (mut desired, mut unusable) = (self.desired.clone(), BTreeMap::new());
+        if let Some((_, account)) = self.lacks.filter(|(machine, _)| *machine == name) {
+            let account = account.parse().unwrap();
+            desired.accounts.remove(&account);
+            unusable.insert(account, LACKS.to_owned());
+        }
+        let given = PartsGiven::new(desired, store, clock, carriers);
+        let given = PartsGiven { leash: Some(member.leash()), unusable, ..given };
         let parts = assemble(given, Host::Daemon).unwrap();
         let (links, stop) = (parts.links.clone(), Stop::default());
         let member = member.tasks(&links, &parts.means, watch::channel(Some(1)).1, &stop);
@@ -378,6 +472,18 @@ impl Sites {
         }
     }
 
+    fn report(&self, machine: &str, account: &str) -> Arc<AccountReport> {
+        let overview = self.machine(machine).links.overview.borrow().clone();
+        overview.accounts[&account.parse().unwrap()].clone().unwrap()
+    }
+
+    /// The records of all accounts, as the engine has them.
+    fn records(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = self.engine.entries().into_iter();
+        let records = entries.filter(|it| it.key.starts_with("channelkeeper/test/records/"));
+        records.map(|entry| (entry.key, entry.value)).collect()
+    }
+
     fn state(&self, name: &str) -> ClusterState {
         self.machine(name).links.overview.borrow().cluster.clone().unwrap()
     }
@@ -429,9 +535,18 @@ impl Sites {
 struct Track {
     by: &'static str,
     writes: Arc<Mutex<Vec<Write>>>,
+    sticks: Arc<AtomicBool>,
 }
 
 impl Road for Track {
+    fn arrives<'a>(&'a self, request: &'a Request) -> Halt<'a> {
+        let is_write = request.method != "GET" && request.path.ends_with("watch");
+        match is_write && self.sticks.load(Ordering::SeqCst) {
+            true => Box::pin(std::future::pending()),
+            false => Box::pin(std::future::ready(())),
+        }
+    }
+
     fn answered<'a>(&'a self, request: &'a Request, _: &'a Reply, at: Timestamp) -> Halt<'a> {
         let body = String::from_utf8_lossy(&request.body);
         let is_of = |name: &&str| body.contains(&format!("hooks.example.com/{name}/"));
@@ -447,6 +562,7 @@ const ACCOUNTS: [&str; 8] = ["ash", "birch", "cedar", "elm", "fir", "maple", "oa
 const EVENTS: &[&str] = &["Deals.create"];
 /// How long a channel lives that is not renewed.
 const LIFE: Duration = Duration::from_secs(2 * 3600);
+const LACKS: &str = "its secret cannot be read here";
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A beat lets a machine write for no longer.
 const LEASH: Duration = Duration::from_secs(8);

@@ -147,7 +147,16 @@ impl Backfill {
         error: &Error,
     ) -> Result<Option<Rest>, StoreError> {
         let account = subject.name();
-        if let Class::Transient { retry_after } = error.class() {
+        let retry_after = match error.class() {
+            Class::Transient { retry_after } => Some(retry_after),
+            Class::Withheld => Some(None),
+            Class::Account
+            | Class::Forbidden(_)
+            | Class::Unscoped(_)
+            | Class::Rejected { .. }
+            | Class::Unsure => None,
+        };
+        if let Some(retry_after) = retry_after {
             let (wait, module) = (retry_after.unwrap_or(ZOHO_WAIT), &read.module);
             warn!(%account, module, error = chain(error), "records cannot be read now");
             self.leave_alone(account, wait);

@@ -1,13 +1,15 @@
 //! The scheduler's side of sharing: accounts come and go while it turns.
 //!
-//! An account that comes is looked at at once, and once more when a call that its last holder sent
-//! at the very end can have no effect any more: whatever such a call did, that look finds it.
+//! An account that comes keeps the time of its next look, where its last holder left it at rest and
+//! sent nothing since: a machine that dies makes no herd of looks. Any other is looked at at once,
+//! and once more when a call that its last holder sent at the very end can have no effect any more:
+//! whatever such a call did, that look finds it.
 //!
 //! An account that goes keeps the pass that is under way, unless it is lost: then nothing of that
 //! pass can be written down, so no further step of it is begun. Whoever lets accounts go is told
 //! of each when nothing of it runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use crate::expose::overview::{ClusterState, Overview};
 use crate::model::channel::AccountName;
 use crate::model::time::{Timestamp, after};
 use crate::plan::step::{Cause, Held};
-use crate::reconcile::report::AccountReport;
+use crate::reconcile::report::{self, AccountReport};
 use crate::store::{Sealer, Store, StoreError};
 
 use super::{Message, Scheduler, Slot, chain, first_emergency};
@@ -33,6 +35,9 @@ pub struct Going {
     /// Told of each of them when nothing of it runs.
     pub gone: mpsc::UnboundedSender<AccountName>,
 }
+
+/// An account that has come, with what is known of it already.
+type Incoming = (AccountName, Option<Arc<AccountReport>>);
 
 /// A pass that goes on for an account that is held no longer.
 pub(super) struct Leaving {
@@ -78,18 +83,53 @@ impl Scheduler {
         let fleet = self.hold_of_the_same();
         let come = accounts.into_iter().filter(|name| fleet.subjects.contains_key(name));
         let come: Vec<AccountName> = come.collect();
-        for name in &come {
-            let emergency_at = self.emergency_of(name);
-            let slot = self.slots.entry(name.clone()).or_default();
-            (slot.emergency_at, slot.looks_again, slot.leaving) = (emergency_at, true, None);
-            self.wake(name, TAKEN_OVER, None);
-        }
+        let reports: Vec<_> = come.into_iter().map(|name| self.take_in(name, &fleet)).collect();
         self.publish(|overview| {
-            for name in come {
-                overview.accounts.entry(name).or_default();
+            for (name, report) in reports {
+                let entry = overview.accounts.entry(name).or_default();
+                *entry = report.or(entry.take());
             }
-            overview.elsewhere = fleet.elsewhere.len();
+            show_elsewhere(overview, &fleet);
         });
+    }
+
+    /// A slot for an account that has come. One that was left at rest keeps its time, so that those
+    /// of a machine that died are not all looked at at once; any other is due now.
+    fn take_in(&mut self, name: AccountName, fleet: &Fleet) -> Incoming {
+        let now = self.clock.now();
+        let report = self.left_at_rest(&name, fleet, now);
+        let emergency_at = match &report {
+            Some(report) => report.channels.values().filter_map(|it| it.emergency_at).min(),
+            None => self.emergency_of(&name),
+        };
+        let slot = self.slots.entry(name.clone()).or_default();
+        (slot.emergency_at, slot.leaving) = (emergency_at, None);
+        slot.looks_again = report.is_none();
+        let Some(report) = report else {
+            self.wake(&name, TAKEN_OVER, None);
+            return (name, None);
+        };
+        slot.why = "timer".to_owned();
+        (slot.due, slot.planned_at) = (Some(report.next_wake), Some(report.next_wake));
+        self.queue.put(&name, slot.wait(report.next_wake));
+        self.store.rest(&name);
+        (name, Some(Arc::new(report)))
+    }
+
+    /// The memory of an account that its last owner left at rest, when no audit was due since.
+    fn left_at_rest(
+        &self,
+        name: &AccountName,
+        fleet: &Fleet,
+        now: Timestamp,
+    ) -> Option<AccountReport> {
+        let subject = fleet.subjects.get(name)?;
+        let report = report::at_rest(subject, &self.store, now).unwrap_or_else(|error| {
+            warn!(account = %name, error = chain(&error), "the memory of an account cannot be read, so it is looked at");
+            None
+        })?;
+        let audit = self.overview.borrow().next_audit(report.at);
+        Some(report).filter(|_| audit.is_none_or(|audit| audit > now))
     }
 
     /// These are held no longer.
@@ -98,7 +138,7 @@ impl Scheduler {
         let Some(held) = &mut self.held else { return };
         let names: BTreeSet<AccountName> = accounts.into_iter().collect();
         held.retain(|name| !names.contains(name));
-        let elsewhere = self.hold_of_the_same().elsewhere.len();
+        let fleet = self.hold_of_the_same();
         self.queue.retain(|name| !names.contains(name));
         for name in &names {
             match self.slots.get_mut(name).filter(|slot| slot.running) {
@@ -119,7 +159,7 @@ impl Scheduler {
             overview.accounts.retain(|name, _| !names.contains(name));
             overview.tallies.retain(|name, _| !names.contains(name));
             overview.recoveries.retain(|name, _| !names.contains(name));
-            overview.elsewhere = elsewhere;
+            show_elsewhere(overview, &fleet);
         });
     }
 
@@ -147,7 +187,11 @@ impl Scheduler {
                 self.wake(&name, ENGINE_BACK, None);
             }
         }
-        self.publish(|overview| overview.cluster = Some(ClusterState { emergency, ..state }));
+        let fleet = self.fleet.borrow().clone();
+        self.publish(|overview| {
+            overview.cluster = Some(ClusterState { emergency, ..state });
+            show_elsewhere(overview, &fleet);
+        });
     }
 
     fn waits_for_engine(&self, overview: &Overview, name: &AccountName) -> bool {
@@ -184,6 +228,18 @@ impl Scheduler {
         let is_held = self.held.as_ref().is_none_or(|held| held.contains(account));
         matches!(error, StoreError::Fenced { .. } | StoreError::Unwritten { .. }) || !is_held
     }
+}
+
+/// Shows the accounts that are not held here. One that cannot be worked on here is no trouble of
+/// the fleet while another machine serves it.
+pub(super) fn show_elsewhere(overview: &mut Overview, fleet: &Fleet) {
+    let cluster = overview.cluster.as_ref();
+    let is_served =
+        |name: &&AccountName| cluster.is_some_and(|cluster| cluster.unfit.contains_key(*name));
+    let (served, unusable): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        fleet.unusable.clone().into_iter().partition(|(name, _)| is_served(&name));
+    overview.elsewhere = fleet.elsewhere.len() + served.len();
+    overview.unusable = unusable;
 }
 
 /// The secret part of an account in the engine is sealed by its credentials. Nothing happens where

@@ -47,6 +47,8 @@ pub enum ReasonKind {
     WritesFailed,
     /// This machine may write nothing, or the engine that it shares with others does not answer.
     Cluster,
+    /// This machine cannot work on an account, which another one serves.
+    Unfit,
     /// Another machine of the cluster has troubles of its own.
     Machine,
     /// The engine fills up.
@@ -93,7 +95,7 @@ pub enum ReasonKind {
 
 impl ReasonKind {
     /// All of them, the most serious first.
-    const ALL: [ReasonKind; 42] = [
+    const ALL: [ReasonKind; 43] = [
         ReasonKind::NotLive,
         ReasonKind::StoreFailed,
         ReasonKind::NeedsAPerson,
@@ -115,6 +117,7 @@ impl ReasonKind {
         ReasonKind::LookFailed,
         ReasonKind::WritesFailed,
         ReasonKind::Cluster,
+        ReasonKind::Unfit,
         ReasonKind::Machine,
         ReasonKind::EngineFills,
         ReasonKind::Paused,
@@ -283,6 +286,11 @@ impl ReasonKind {
                 word: "cluster",
                 means: "the engine that several machines share does not answer this one, or this one may write nothing; the others take its accounts over",
                 remedy: "see if the engine runs and this machine reaches it: nothing lapses for hours, and the machine goes on by itself",
+            },
+            ReasonKind::Unfit => KindTexts {
+                word: "unfit",
+                means: "this machine cannot work on an account, most often because it lacks a secret; another machine serves the account",
+                remedy: "make the account's secrets readable on this machine too, and reload: until then one machine less can take the account over",
             },
             ReasonKind::Machine => KindTexts {
                 word: "machine",

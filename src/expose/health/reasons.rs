@@ -14,9 +14,9 @@ use crate::reconcile::report::{AccountReport, ChannelReport, ChannelState, GapSp
 
 use super::super::one_line::line;
 use super::super::overview::{
-    ClusterState, EngineTrouble, LogLost, LoopAge, MachineTroubles, Overview,
+    ClusterState, EngineTrouble, LogLost, LoopAge, MachineTroubles, Overview, Unfit,
 };
-use super::{HealthReason, LOOP_AGE_MAX, ReasonKind, counted, is_covered};
+use super::{HealthReason, LOOP_AGE_MAX, ReasonKind, UNSERVED_MAX, counted, is_covered};
 
 /// Every reason at `now`, the most serious first.
 pub(super) fn reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec<HealthReason> {
@@ -89,6 +89,7 @@ fn daemon_reasons(overview: &Overview, loop_age: LoopAge, now: Timestamp) -> Vec
     reasons.of_work(overview, loop_age);
     if let Some(cluster) = &overview.cluster {
         reasons.of_cluster(cluster, now);
+        reasons.of_unfit(cluster);
     }
     reasons.of_outlets(overview, now);
     reasons.of_the_rest(overview, now);
@@ -157,6 +158,15 @@ impl DaemonReasons {
                 let text = format!("no machine has served it for {}", brief(waits));
                 self.add(ReasonKind::Unserved, Some(account), &text);
             }
+        }
+    }
+
+    /// The accounts that only other machines can serve.
+    fn of_unfit(&mut self, cluster: &ClusterState) {
+        for (account, Unfit { why, by }) in &cluster.unfit {
+            let text =
+                format!("account {account} cannot be worked on here, and {by} serves it: {why}");
+            self.add(ReasonKind::Unfit, None, &text);
         }
     }
 
@@ -232,9 +242,6 @@ impl DaemonReasons {
         }
     }
 }
-
-/// An account of a machine that died is taken over within this.
-const UNSERVED_MAX: Duration = Duration::from_secs(15);
 
 fn log_lost_text(lost: LogLost) -> String {
     let LogLost { at, lines, is_broken } = lost;

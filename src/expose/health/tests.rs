@@ -5,7 +5,7 @@ use super::super::testing::{
     hours, lose, minutes, now, rejected, report,
 };
 use super::*;
-use crate::expose::overview::{ClusterState, EngineRoom, EngineTrouble, LogLost};
+use crate::expose::overview::{ClusterState, EngineRoom, EngineTrouble, LogLost, Unfit};
 use crate::model::time::after;
 use crate::plan::drift::Drift;
 use crate::plan::step::Cause;
@@ -178,6 +178,28 @@ fn an_account_that_cannot_be_worked_on_fails_and_waits_for_no_first_pass() {
             failing, live, ready
             unusable: account beta: cannot be worked on: the environment variable X is not set"#]],
     );
+}
+
+#[test]
+fn an_account_that_only_another_machine_can_work_on_degrades_and_leaves_the_guarantee() {
+    let unfit = Unfit { why: "no file secret".to_owned(), by: "host-2".to_owned() };
+    let change_it = |overview: &mut Overview| {
+        overview.cluster = Some(ClusterState {
+            is_active: true,
+            unfit: [(account("beta"), unfit.clone())].into(),
+            ..ClusterState::joining()
+        });
+    };
+    check(
+        change_it,
+        &expect![[r#"
+            degraded, live, ready
+            unfit: account beta cannot be worked on here, and host-2 serves it: no file secret"#]],
+    );
+    let mut overview = converged(3);
+    change_it(&mut overview);
+    assert_eq!(health(&overview, TURNING, now()).guaranteed_until(), Some(hours(24)));
+    assert!(overview.tells_of(ReasonKind::Unfit, None), "and not only whoever tells for all");
 }
 
 #[test]

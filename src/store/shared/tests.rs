@@ -140,8 +140,12 @@ impl Engine for Wire {
 }
 
 fn wire() -> Arc<Wire> {
+    wire_over(&SimulatedEngine::new())
+}
+
+fn wire_over(simulated: &SimulatedEngine) -> Arc<Wire> {
     let engine: Arc<dyn Engine> =
-        Arc::new(SimulatedEngine::new().handle(Arc::new(VirtualClock::new(hours(0), 1))));
+        Arc::new(simulated.handle(Arc::new(VirtualClock::new(hours(0), 1))));
     Arc::new(Wire {
         engine,
         fates: Mutex::default(),
@@ -543,7 +547,7 @@ async fn other_credentials_lose_the_token_and_nothing_else_unless_it_is_sealed_b
         (store, taken)
     };
     let (other, taken) = take("other").await;
-    assert_eq!(taken, Taken { is_new: false, is_token_lost: true });
+    assert_eq!(taken, Taken { is_token_lost: true, ..Taken::default() });
     assert_eq!(other.token(&acme()).unwrap(), None);
     assert_eq!(other.ids(&acme()).unwrap(), [id(1)]);
     let (first, taken) = take("refresh").await;
@@ -991,3 +995,62 @@ fn a_recovery(number: u64) -> Recovery {
 }
 
 const PREFIX: &str = "channelkeeper/test/";
+
+/// A machine over an engine that can be set back, which has written these since it was kept.
+async fn set_back(numbers: [i64; 2]) -> (Arc<Wire>, Store) {
+    let simulated = SimulatedEngine::new();
+    let wire = wire_over(&simulated);
+    let earlier = owner(&wire, "earlier").await;
+    earlier.write_records(&acme(), &records([7])).await.unwrap();
+    let kept = simulated.keep();
+    let store = owner(&wire, "one").await;
+    for number in numbers {
+        store.write_records(&acme(), &records([number])).await.unwrap();
+    }
+    store.write_records(&acme(), &[(id(7), None)].into()).await.unwrap();
+    simulated.restore(&kept);
+    store.lose(&acme());
+    (wire, store)
+}
+
+#[tokio::test]
+async fn an_engine_that_was_set_back_is_told_again_what_its_owner_knew() {
+    let (wire, store) = set_back([1, 2]).await;
+    assert!(!store.holds(&acme()), "it may be another machine's");
+    assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(7)]);
+    let fence = claim(&wire, &acme(), "one").await;
+    let taken = store.take(&acme(), fence, sealer()).await.unwrap();
+    assert_eq!(taken, Taken { written_back: 3, ..Taken::default() });
+    assert_eq!(store.ids(&acme()).unwrap(), [id(1), id(2)]);
+    assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(1), id(2)]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_back_over_somebody_else_or_after_a_while() {
+    let (wire, store) = set_back([1, 2]).await;
+    let other = owner(&wire, "two").await;
+    other.write_records(&acme(), &records([8])).await.unwrap();
+    let fence = claim(&wire, &acme(), "one").await;
+    let taken = store.take(&acme(), fence, sealer()).await.unwrap();
+    assert_eq!((taken, store.ids(&acme()).unwrap()), (Taken::default(), vec![id(7), id(8)]));
+    let (wire, store) = set_back([1, 2]).await;
+    [(); 2].iter().for_each(|()| store.age_aside());
+    let fence = claim(&wire, &acme(), "one").await;
+    store.take(&acme(), fence, sealer()).await.unwrap();
+    assert_eq!(store.ids(&acme()).unwrap(), [id(7)]);
+}
+
+#[tokio::test]
+async fn an_engine_that_was_emptied_is_told_all_of_it_and_an_old_database_nothing() {
+    let simulated = SimulatedEngine::new();
+    let empty = simulated.keep();
+    let wire = wire_over(&simulated);
+    let store = owner(&wire, "one").await;
+    store.write_records(&acme(), &records([1, 2])).await.unwrap();
+    simulated.restore(&empty);
+    store.lose(&acme());
+    let fence = claim(&wire, &acme(), "one").await;
+    let taken = store.take(&acme(), fence, sealer()).await.unwrap();
+    assert!(!taken.is_new && taken.written_back >= 2, "{taken:?}");
+    assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(1), id(2)]);
+}

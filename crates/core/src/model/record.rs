@@ -166,6 +166,14 @@ pub struct AccountState {
     pub credentials: Option<Fingerprint>,
     /// The day's credits that are left; none when half of them or more are.
     pub credits: Option<CreditsLeft>,
+    /// The declaration that the last pass found in force, when it left nothing to be done. Only
+    /// where machines share accounts: whoever takes the account over need not look at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_rest: Option<Fingerprint>,
+    /// Since when, in Zoho's time, a write may be under way. Only where machines share accounts:
+    /// whoever takes the account over looks at once, and again when nothing can come any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sending: Option<Timestamp>,
 }
 
 impl AccountState {

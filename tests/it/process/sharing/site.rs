@@ -178,28 +178,33 @@ impl Site {
         its.map(|(account, _)| account).collect()
     }
 
-    /// How long it took until others had looked at all of these accounts.
+    /// How long it took until others held all of these accounts, and had looked at the one of
+    /// which a write was under way.
     pub(super) fn taken_over(
         &self,
         node: usize,
         accounts: &[String],
-        since: Timestamp,
+        (since, caught): (Timestamp, Option<&str>),
     ) -> Duration {
-        let first = |site: &Site, account: &String| {
-            let calls = site.calls();
-            let is_its = |call: &&Call| {
+        let others = self.nodes.iter().enumerate().filter(|(number, _)| *number != node);
+        let others: Vec<&Node> = others.map(|(_, other)| other).collect();
+        let all_held = |_: &Site| -> Option<()> {
+            let held: Vec<String> = others.iter().flat_map(|other| other.held()).collect();
+            accounts.iter().all(|account| held.contains(account)).then_some(())
+        };
+        let looked = |site: &Site| {
+            let is_it = |call: &&Call| {
                 call.at > since
                     && call.node != node
-                    && call.org == *account
+                    && Some(call.org.as_str()) == caught
                     && call.what == What::Look
             };
-            calls.iter().find(is_its).map(|call| call.at)
+            site.calls().iter().find(is_it).map(|call| call.at)
         };
-        let all = |site: &Site| -> Option<Vec<Timestamp>> {
-            accounts.iter().map(|account| first(site, account)).collect()
-        };
-        let looks = self.until("others serve its accounts", all);
-        looks.into_iter().map(|at| span(since, at)).max().unwrap_or_default()
+        self.until("others hold its accounts", all_held);
+        let held_at = self.now();
+        let looked = caught.map(|_| self.until("what was under way is looked at", looked));
+        span(since, looked.map_or(held_at, |looked| looked.max(held_at)))
     }
 
     /// Every declared channel is there, as it is declared.
@@ -383,10 +388,26 @@ impl Node {
         self.place.write(&text);
     }
 
+    /// The accounts that it holds, by its own word.
+    fn held(&self) -> Vec<String> {
+        let ran = self.place.verb(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&ran.out).unwrap_or_default();
+        let accounts = status["accounts"].as_array().cloned().unwrap_or_default();
+        let known = accounts.iter().filter(|account| !account["pass"].is_null());
+        known.filter_map(|account| Some(account["name"].as_str()?.to_owned())).collect()
+    }
+
     fn tail(&self) -> String {
         let log = self.daemon.as_ref().map_or(&[][..], |daemon| &daemon.log);
         let tail = log.len().saturating_sub(TOLD_MAX);
         format!("{}:\n{}\n", self.name, log[tail..].join("\n"))
+    }
+}
+
+impl Caught {
+    /// When, and the account of the write.
+    pub(super) fn since(&self) -> (Timestamp, Option<&str>) {
+        (self.at, Some(&self.account))
     }
 }
 

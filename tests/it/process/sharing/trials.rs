@@ -118,7 +118,7 @@ impl<'a> Trials<'a> {
     fn kill(&mut self, node: usize) -> Duration {
         let accounts = self.site.owned(node);
         let caught = self.site.catch(node, Signal::KILL, false);
-        let taken_over = self.site.taken_over(node, &accounts, caught.at);
+        let taken_over = self.site.taken_over(node, &accounts, caught.since());
         self.site.reap(node);
         self.site.start(node);
         taken_over
@@ -127,7 +127,7 @@ impl<'a> Trials<'a> {
     fn freeze(&mut self, node: usize, length: Duration) -> Duration {
         let accounts = self.site.owned(node);
         let caught = self.site.catch(node, Signal::STOP, false);
-        let taken_over = self.site.taken_over(node, &accounts, caught.at);
+        let taken_over = self.site.taken_over(node, &accounts, caught.since());
         self.site.pause_until(caught.at, length);
         self.site.signal(node, Signal::CONT);
         taken_over
@@ -139,7 +139,7 @@ impl<'a> Trials<'a> {
         self.generation += 1;
         let (account, generation) = (caught.account.clone(), self.generation);
         self.site.declare(generation);
-        let taken_over = self.site.taken_over(node, &accounts, caught.at);
+        let taken_over = self.site.taken_over(node, &accounts, caught.since());
         let is_in_force = |site: &Site| site.has_url(&account, generation).then_some(());
         self.site.until("the new declaration is in force", is_in_force);
         self.site.pause_until(caught.at, Duration::from_secs(30));
@@ -158,7 +158,7 @@ impl<'a> Trials<'a> {
         let accounts = self.site.owned(node);
         let since = self.site.now();
         self.site.cut(node);
-        let taken_over = self.site.taken_over(node, &accounts, since);
+        let taken_over = self.site.taken_over(node, &accounts, (since, None));
         self.site.pause_until(since, length);
         self.site.mend(node);
         taken_over
@@ -170,7 +170,7 @@ impl<'a> Trials<'a> {
         let since = self.site.now();
         self.site.etcd.kill(leader);
         self.site.kill(node);
-        let taken_over = self.site.taken_over(node, &accounts, since);
+        let taken_over = self.site.taken_over(node, &accounts, (since, None));
         self.site.etcd.start_again(leader);
         self.site.start(node);
         taken_over
@@ -180,7 +180,7 @@ impl<'a> Trials<'a> {
         let accounts = self.site.owned(node);
         let since = self.site.now();
         self.site.stop(node);
-        let taken_over = self.site.taken_over(node, &accounts, since);
+        let taken_over = self.site.taken_over(node, &accounts, (since, None));
         self.site.start(node);
         taken_over
     }
