@@ -225,6 +225,11 @@ impl Store {
         let (written, entries, taken) = self.unpack(shared, account, guards, sealer, &found)?;
         self.check(account, &entries)?;
         self.hold(shared, account, written, entries);
+        // An account of which parts are on their way is brought along once more.
+        if found.state.as_ref().is_some_and(|found| found.arrives) {
+            drop(shared.aside().remove(account));
+            return Ok(taken);
+        }
         let last = found.state.map(|found| found.commit.by);
         let written_back = self.write_back(shared, account, last.as_deref()).await?;
         Ok(Taken { written_back, is_new: taken.is_new && written_back == 0, ..taken })
