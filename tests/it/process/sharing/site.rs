@@ -393,8 +393,9 @@ impl Node {
         let ran = self.place.verb(&["status", "--json"]);
         let status: Value = serde_json::from_str(&ran.out).unwrap_or_default();
         let accounts = status["accounts"].as_array().cloned().unwrap_or_default();
-        let known = accounts.iter().filter(|account| !account["pass"].is_null());
-        known.filter_map(|account| Some(account["name"].as_str()?.to_owned())).collect()
+        let is_its = |account: &&Value| account["machine"].is_null() && !account["pass"].is_null();
+        let its = accounts.iter().filter(is_its);
+        its.filter_map(|account| Some(account["name"].as_str()?.to_owned())).collect()
     }
 
     fn tail(&self) -> String {
