@@ -233,10 +233,15 @@ impl Reports {
             }
             return;
         }
-        let Some(declared) = fleet.elsewhere.get(&name) else { return };
+        let specs = match fleet.elsewhere.get(&name) {
+            Some(declared) => Some(&declared.specs),
+            // It cannot be worked on here, and its declaration is not known.
+            None if fleet.unusable.contains_key(&name) => None,
+            None => return,
+        };
         let other = told.map(|Told { by, value }| OtherAccount {
             machine: by.node,
-            report: Arc::new(value.report.into_report(&name, &declared.specs)),
+            report: Arc::new(value.report.into_report(&name, specs)),
             recoveries: value.recoveries,
         });
         self.others.accounts.insert(name, other);
@@ -270,9 +275,12 @@ impl Reports {
             return false;
         }
         let known = self.others.accounts.len();
-        self.others.accounts.retain(|name, _| fleet.elsewhere.contains_key(name));
+        let is_elsewhere = |name: &AccountName| {
+            fleet.elsewhere.contains_key(name) || fleet.unusable.contains_key(name)
+        };
+        self.others.accounts.retain(|name, _| is_elsewhere(name));
         let kept = self.others.accounts.len();
-        for name in fleet.elsewhere.keys() {
+        for name in fleet.elsewhere.keys().chain(fleet.unusable.keys()) {
             self.others.accounts.entry(name.clone()).or_default();
         }
         kept != known || kept != self.others.accounts.len()

@@ -127,7 +127,11 @@ impl ChannelPage {
             account: account.to_owned(),
             machine: overview.machine(name).map(str::to_owned),
             channel: ChannelView::alone(report, channel, now),
-            declared: declared(&channel.spec, api.limits()),
+            // Of an account that cannot be worked on here no declaration is known.
+            declared: match channel.spec.events.is_empty() {
+                true => Vec::new(),
+                false => declared(&channel.spec, api.limits()),
+            },
             grant,
             explanation,
             strips: strips(ledger.as_ref(), zoho_now),

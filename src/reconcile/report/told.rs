@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountReport, ChannelReport, ChannelState, LastDay};
 use crate::coverage::GapKind;
-use crate::model::channel::{AccountName, ChannelId, ChannelName, Spec};
+use crate::model::channel::{AccountName, ChannelId, ChannelName, NotifyUrl, Spec};
+use crate::model::declared::Declared;
+use crate::model::events::Events;
+use crate::model::policy::Mode;
 use crate::model::record::LastStep;
 use crate::model::time::Timestamp;
 use crate::plan::credits::Credits;
@@ -55,6 +58,7 @@ struct ToldHeld {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct ToldChannel {
+    name: String,
     state: ChannelState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expiry: Option<Timestamp>,
@@ -134,15 +138,20 @@ impl ToldReport {
     }
 
     /// The report again, of channels that are declared here. A channel that is declared by one of
-    /// the two machines only is left out.
+    /// the two machines only is left out. Of an account that cannot be worked on here no
+    /// declaration is known (`None`): its channels have names, and cover nothing that is known.
     pub fn into_report(
         self,
         account: &AccountName,
-        specs: &BTreeMap<ChannelId, Arc<Spec>>,
+        specs: Option<&BTreeMap<ChannelId, Arc<Spec>>>,
     ) -> AccountReport {
+        let spec = |id: ChannelId, name: &str| match specs {
+            Some(specs) => specs.get(&id).cloned(),
+            None => Some(Arc::new(unknown(id, name))),
+        };
         let channels = self.channels.into_iter();
         let channels: BTreeMap<ChannelId, ChannelReport> = channels
-            .filter_map(|(id, told)| Some((id, told.into_report(specs.get(&id)?.clone()))))
+            .filter_map(|(id, told)| Some((id, told.clone().into_report(spec(id, &told.name)?))))
             .collect();
         let held = self.held.into_iter().map(|ToldHeld { id, name, cause, until }| {
             let name = name.parse().unwrap_or_else(|_| ChannelName::of_id(id));
@@ -189,6 +198,7 @@ impl ToldReport {
 impl ToldChannel {
     fn of(channel: &ChannelReport) -> ToldChannel {
         ToldChannel {
+            name: channel.spec.name.to_string(),
             state: channel.state,
             expiry: channel.expiry,
             due_at: channel.due_at,
@@ -216,6 +226,26 @@ impl ToldChannel {
             gaps: self.gaps,
             last_day: self.last_day,
         }
+    }
+}
+
+/// The stand-in for a declaration that this machine does not know.
+fn unknown(id: ChannelId, name: &str) -> Spec {
+    Spec {
+        id,
+        name: name.parse().unwrap_or_else(|_| ChannelName::of_id(id)),
+        declared: Declared::default(),
+        events: Events::default(),
+        notify_url: NotifyUrl::new(""),
+        token: None,
+        rotation: None,
+        lifetime: Duration::ZERO,
+        renew_before: None,
+        notify_on_related_action: true,
+        return_affected_field_values: false,
+        conditions: Vec::new(),
+        mode: Mode::default(),
+        backfill: None,
     }
 }
 
