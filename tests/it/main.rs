@@ -4,6 +4,7 @@
 //! - `crashes`: death at every point of a pass;
 //! - `disk`: a disk that cannot be written in mid-life;
 //! - `etcd`: the engine over a real etcd, and that etcd for others;
+//! - `handover`: accounts that change their machine while something of them is under way;
 //! - `hints`: the requests that `gaps` prints, sent to the simulator;
 //! - `hostile`: a Zoho that is smaller, slower or odder than its documents;
 //! - `ledger`: the coverage ledger against the simulator's truth;
@@ -30,6 +31,7 @@ mod canaries;
 mod crashes;
 mod disk;
 mod etcd;
+mod handover;
 mod hints;
 mod hooks;
 mod hostile;

@@ -13,6 +13,8 @@ use super::http::PATIENCE;
 /// The place that one daemon lives in.
 pub(super) struct Place {
     dir: TempDir,
+    /// The binary.
+    program: PathBuf,
     env: Vec<(&'static str, String)>,
 }
 
@@ -30,7 +32,8 @@ pub(super) struct Ran {
 impl Place {
     /// With this config.
     pub(super) fn new(config: &str) -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap(), env: Vec::new() };
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_channelkeeper"));
+        let place = Place { dir: tempfile::tempdir().unwrap(), program, env: Vec::new() };
         place.write(config);
         place
     }
@@ -39,6 +42,11 @@ impl Place {
     pub(super) fn with_env(mut self, name: &'static str, value: impl Into<String>) -> Place {
         self.env.push((name, value.into()));
         self
+    }
+
+    /// Everything that is started here from now on is this binary: another release.
+    pub(super) fn is_of(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     /// Puts another config in the file.
@@ -64,7 +72,7 @@ impl Place {
 
     /// The binary with these arguments, this place's files, and an environment without surprises.
     pub(super) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_channelkeeper"));
+        let mut command = Command::new(&self.program);
         let kept = ["PATH", "TMPDIR", "LLVM_PROFILE_FILE"];
         let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command.env_clear().envs(kept).envs(self.env.iter().map(|(name, value)| (name, value)));

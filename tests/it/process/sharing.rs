@@ -13,6 +13,7 @@
 
 mod heard;
 mod link;
+mod release;
 mod site;
 mod trials;
 
@@ -34,10 +35,11 @@ fn whatever_befalls_a_machine_its_accounts_are_served_by_others_and_nothing_is_d
     let (outcomes, failed) = all_played(&program, &trials, sites.unwrap_or(trials.len()));
     println!("{outcomes}");
     assert_eq!(failed, 0, "sites failed, see above");
-    let Outcomes { doubles, late, lapses, tokens_max, mended, .. } = &outcomes;
+    let Outcomes { doubles, late, lapses, tokens_max, mended, bare, .. } = &outcomes;
     assert_eq!((doubles, late, lapses), (&vec![], &vec![], &vec![]));
     assert!(*tokens_max <= 10, "{tokens_max} token fetches within ten minutes");
     assert!(mended.iter().all(|length| length.as_secs() < 45), "{mended:?}");
+    assert!(bare.values().all(|length| length.as_secs() < 5), "{bare:?}");
 }
 
 /// Plays trials at so many sites at once; with the number of sites that failed.
@@ -87,6 +89,6 @@ fn trials(asked: &str) -> Vec<Kind> {
     trials
 }
 
-const ONE_OF_EACH: &str = "kill=1,late=1,cut=1,leader=1,stop=1";
+const ONE_OF_EACH: &str = "kill=1,late=1,cut=1,leader=1,stop=1,roll=1";
 const NODES: usize = 3;
 const SEED: u64 = 4711;

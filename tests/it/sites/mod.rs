@@ -44,6 +44,7 @@ use channelkeeper::model::cluster::{Layouts, WithoutEngine};
 use channelkeeper::model::desired::{AccountDesired, Desired, Settings};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Knobs, Org, Zoho};
+use channelkeeper::zoho::transport::Transport;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -61,6 +62,8 @@ pub struct Sites {
     pub desired: Desired,
     pub judge: Arc<Mutex<Judge>>,
     pub machines: BTreeMap<&'static str, Machine>,
+    /// Who takes canaries and recovered deliveries; Zoho, where nobody sends any.
+    pub receivers: Option<Arc<dyn Transport>>,
     /// The layouts that the release reads of which daemons are started.
     pub layouts: Layouts,
 }
@@ -106,6 +109,7 @@ impl Sites {
             desired: Desired { settings, accounts: BTreeMap::new() },
             judge,
             machines: BTreeMap::new(),
+            receivers: None,
             layouts: Layouts::OWN,
         }
     }
@@ -120,7 +124,11 @@ impl Sites {
     }
 
     pub fn declare(&mut self, account: &str, channel: &str, events: &[&str], life: Duration) {
-        let spec = Spec { lifetime: life, ..spec(account, channel, events) };
+        self.declare_spec(account, Spec { lifetime: life, ..spec(account, channel, events) });
+    }
+
+    /// Declares exactly this.
+    pub fn declare_spec(&mut self, account: &str, spec: Spec) {
         let desired = self.desired.accounts.get_mut(&account.parse().unwrap()).unwrap();
         desired.specs.insert(spec.id, Arc::new(spec));
     }
@@ -155,6 +163,8 @@ impl Sites {
         let (world, zoho, judge) = (self.clock.clone(), self.zoho.clone(), self.judge.clone());
         let way = Arc::new(Way::new((number, gate), world, leash.clone(), zoho, judge));
         let carriers = Carriers::all(Arc::new(Shared(way.clone())));
+        let canaries = self.receivers.clone().unwrap_or(carriers.canaries);
+        let carriers = Carriers { canaries, ..carriers };
         let given = PartsGiven::new(self.desired.clone(), store, clock, carriers);
         let parts = assemble(PartsGiven { leash: Some(leash), ..given }, Host::Daemon).unwrap();
         let (links, means, stop) = (parts.links.clone(), parts.means.clone(), Stop::default());

@@ -61,6 +61,15 @@ fn enabled(body: &[u8]) -> Vec<String> {
     items.iter().map(|item| item["channel_id"].to_string().replace('"', "")).collect()
 }
 
+/// How an account moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moves {
+    /// How often it had another owner.
+    pub(super) all: usize,
+    /// The longest time from the last sight of the one to the first of the other.
+    pub(super) longest: Duration,
+}
+
 /// Who owned which account, and surely so.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -108,6 +117,22 @@ impl Owners {
             Some((account.clone(), last.node.clone()))
         };
         self.spans.iter().filter_map(latest).collect()
+    }
+
+    /// The longest time that each account may have been without an owner since this instant, and
+    /// how often it had another one.
+    pub(super) fn moves(&self, since: Timestamp) -> BTreeMap<String, Moves> {
+        let moves = |(account, spans): (&String, &Vec<Owned>)| {
+            let owned: Vec<&Owned> = spans.iter().filter(|it| !it.node.is_empty()).collect();
+            let pairs = owned.windows(2).filter(|pair| pair[1].from > since);
+            let (mut all, mut longest) = (0, Duration::ZERO);
+            for pair in pairs.filter(|pair| pair[0].node != pair[1].node) {
+                all += 1;
+                longest = longest.max(span(pair[0].to, pair[1].from));
+            }
+            (account.clone(), Moves { all, longest })
+        };
+        self.spans.iter().map(moves).collect()
     }
 
     /// True when another node than this one surely owned the account then.

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::heard::{Call, Excused, Owners, Verdict, What};
+use super::heard::{Call, Excused, Moves, Owners, Verdict, What};
 use super::link::{Entry, Link, Trap};
 use crate::etcd::server::Server;
 use crate::process::daemon::Daemon;
@@ -64,6 +64,11 @@ pub(super) struct Caught {
 impl Site {
     /// So many nodes over an etcd of so many machines. They run, and each account is served.
     pub(super) fn new(program: &Path, nodes: usize, machines: usize) -> Site {
+        Site::of(program, nodes, machines, Path::new(env!("CARGO_BIN_EXE_channelkeeper")))
+    }
+
+    /// The same of this release.
+    pub(super) fn of(program: &Path, nodes: usize, machines: usize, release: &Path) -> Site {
         let etcd = if machines == 1 { Server::one(program, &[]) } else { Server::three(program) };
         let runtime = Runtime::new().unwrap();
         let clock = Arc::new(SystemClock::new());
@@ -83,7 +88,10 @@ impl Site {
         let mut site =
             Site { nodes, to_zoho, etcd, calls, owners, home, excused, zoho, clock, runtime };
         site.watch_claims();
-        (0..site.nodes.len()).for_each(|node| site.start(node));
+        for node in 0..site.nodes.len() {
+            site.nodes[node].place.is_of(release);
+            site.start(node);
+        }
         site.until("each node serves accounts", |site| {
             let owners = site.owners().latest();
             let serves = |node: &Node| owners.values().any(|owner| *owner == node.name);
@@ -178,6 +186,11 @@ impl Site {
         its.map(|(account, _)| account).collect()
     }
 
+    /// How each account moved since then.
+    pub(super) fn moves(&self, since: Timestamp) -> BTreeMap<String, Moves> {
+        self.owners().moves(since)
+    }
+
     /// How long it took until others held all of these accounts, and had looked at the one of
     /// which a write was under way.
     pub(super) fn taken_over(
@@ -258,6 +271,13 @@ impl Site {
     /// It was killed already.
     pub(super) fn reap(&mut self, node: usize) {
         assert_eq!(self.nodes[node].daemon.take().unwrap().ends().0, None);
+    }
+
+    /// As a package's upgrade does it: it is stopped, and started again as this release.
+    pub(super) fn becomes(&mut self, node: usize, release: &Path) {
+        self.stop(node);
+        self.nodes[node].place.is_of(release);
+        self.start(node);
     }
 
     /// As an operator stops it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use channelkeeper::model::time::{Timestamp, after, span};
 use rustix::process::Signal;
 
+use super::heard::Moves;
 use super::site::Site;
 use crate::simulation::Rng;
 
@@ -28,6 +29,8 @@ pub(super) enum Kind {
     Outage,
     /// A daemon is stopped as an operator does it.
     Stop,
+    /// All daemons are stopped and started again, one after the other.
+    Roll,
     /// Any of these, for any time, with a node or two.
     Random,
 }
@@ -39,6 +42,8 @@ pub(super) struct Outcomes {
     pub(super) taken_over: BTreeMap<Kind, Vec<Duration>>,
     /// How long Zoho was as a late write had left it.
     pub(super) mended: Vec<Duration>,
+    /// The longest time that each account was without an owner while daemons were restarted.
+    pub(super) bare: BTreeMap<String, Duration>,
     pub(super) rounds: usize,
     pub(super) writes: usize,
     pub(super) doubles: Vec<String>,
@@ -75,6 +80,10 @@ impl<'a> Trials<'a> {
             Kind::Stop => Some(self.stop(node)),
             Kind::Outage => {
                 self.outage(Duration::from_secs(60));
+                None
+            }
+            Kind::Roll => {
+                self.roll();
                 None
             }
             Kind::Random => {
@@ -185,6 +194,21 @@ impl<'a> Trials<'a> {
         taken_over
     }
 
+    /// Each gives its accounts away, and takes them again.
+    fn roll(&mut self) {
+        let since = self.site.now();
+        for node in 0..self.site.nodes.len() {
+            self.site.stop(node);
+            self.site.start(node);
+            self.site.settle();
+        }
+        for (account, Moves { all, longest }) in self.site.moves(since) {
+            assert!(all >= 2, "{account} came and went: {all}");
+            let known = self.outcomes.bare.entry(account).or_default();
+            *known = longest.max(*known);
+        }
+    }
+
     /// Nobody loses anything, and nobody moves.
     fn outage(&mut self, length: Duration) {
         let machines = 0..self.site.etcd.endpoints().len();
@@ -280,12 +304,16 @@ impl<'a> Trials<'a> {
 impl Outcomes {
     /// Takes in what came of others.
     pub(super) fn add(&mut self, others: Outcomes) {
-        let Outcomes { taken_over, mended, rounds, writes, doubles, late, lapses, tokens_max } =
-            others;
+        let Outcomes { taken_over, mended, bare, rounds, writes, doubles, late, .. } = others;
+        let Outcomes { lapses, tokens_max, .. } = others;
         for (kind, lengths) in taken_over {
             self.taken_over.entry(kind).or_default().extend(lengths);
         }
         self.mended.extend(mended);
+        for (account, longest) in bare {
+            let known = self.bare.entry(account).or_default();
+            *known = longest.max(*known);
+        }
         self.rounds += rounds;
         self.writes += writes;
         self.doubles.extend(doubles);
@@ -302,6 +330,8 @@ impl fmt::Display for Outcomes {
             writeln!(f, "{kind:?}: served again after {}", figures(lengths))?;
         }
         writeln!(f, "Late: as declared again after {}", figures(&self.mended))?;
+        let bare = self.bare.iter().map(|(account, longest)| format!("{account} {longest:.1?}"));
+        writeln!(f, "Roll: without an owner {}", bare.collect::<Vec<_>>().join(", "))?;
         write!(
             f,
             "{rounds} rounds, {writes} writes: {} doubles, {} late writes, {} lapses; \
@@ -333,6 +363,7 @@ impl FromStr for Kind {
             "leader" => Kind::Leader,
             "outage" => Kind::Outage,
             "stop" => Kind::Stop,
+            "roll" => Kind::Roll,
             "random" => Kind::Random,
             _ => return Err(format!("{word:?} is no kind of trial")),
         })
