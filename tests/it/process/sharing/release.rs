@@ -43,7 +43,8 @@ fn judged(site: &Site, verdict: &Verdict, since: Timestamp) {
     let Verdict { doubles, late, lapses, tokens_max, writes } = verdict;
     let none: [String; 0] = [];
     assert_eq!((&doubles[..], &late[..], &lapses[..]), (&none[..], &none[..], &none[..]));
-    assert!(*tokens_max <= 10 && *writes > 3 * 12, "{tokens_max} tokens, {writes} writes");
+    // Each account was enabled, and renewed in both of the long stretches.
+    assert!(*tokens_max <= 10 && *writes >= 3 * 12, "{tokens_max} tokens, {writes} writes");
     for (account, Moves { all, longest }) in site.moves(since) {
         assert!(all > 0 && longest < Duration::from_secs(5), "{account}: {all}, {longest:?}");
     }
