@@ -17,14 +17,9 @@
 //! Deliberately absent: what may be asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,6 +29,7 @@ use crate::engine::{
     Selection,
 };
 
+use super::deflate::{deflated, inflated};
 use super::keys::{Keys, MemberId};
 
 /// One thing that is asked.
@@ -298,27 +294,12 @@ fn part_key(answer: &str, part: usize) -> String {
     format!("{answer}/{part:06}")
 }
 
-fn deflated(value: &impl Serialize) -> Vec<u8> {
-    let json = serde_json::to_vec(value).unwrap_or_default();
-    let mut deflated = ZlibEncoder::new(Vec::new(), Compression::default());
-    // To memory, which takes everything.
-    deflated.write_all(&json).and_then(|()| deflated.finish()).unwrap_or_default()
-}
-
-fn inflated<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let mut json = Vec::new();
-    ZlibDecoder::new(bytes).take(JSON_MAX).read_to_end(&mut json).ok()?;
-    serde_json::from_slice(&json).ok()
-}
-
 /// From one look for an answer to the next, when no hint comes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The most bytes of a question, as it lies in the engine.
 const QUESTION_MAX: usize = COMMIT_BYTES_MAX * 9 / 10;
 /// The most bytes of a part of an answer.
 const PART_MAX: usize = COMMIT_BYTES_MAX * 9 / 10;
-/// No answer inflates to more.
-const JSON_MAX: u64 = 512 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@
 //! - [`asks`]: what one machine asks another;
 //! - [`told`]: what machines tell each other of what is theirs;
 //! - [`charge`]: what is owned: an account, or the work of the whole fleet;
+//! - `deflate`: values as machines hand them to each other;
 //! - `assign`: who is to own what;
 //! - `gate`: which layout of accounts everybody may write;
 //! - `living`: who lives, as whoever is no member sees it;
@@ -25,6 +26,7 @@ pub mod asks;
 mod assign;
 pub mod charge;
 mod claims;
+mod deflate;
 mod gate;
 pub mod generations;
 pub mod keys;

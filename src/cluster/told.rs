@@ -8,12 +8,8 @@
 //! Deliberately absent: what the values mean.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
 use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +18,7 @@ use crate::engine::{
     Selection,
 };
 
+use super::deflate::{deflated, inflated};
 use super::keys::{Keys, MemberId};
 
 /// A value with its writer.
@@ -151,25 +148,10 @@ async fn write(
     }
 }
 
-fn deflated(value: &impl Serialize) -> Vec<u8> {
-    let json = serde_json::to_vec(value).unwrap_or_default();
-    let mut deflated = ZlibEncoder::new(Vec::new(), Compression::fast());
-    // To memory, which takes everything.
-    deflated.write_all(&json).and_then(|()| deflated.finish()).unwrap_or_default()
-}
-
-fn inflated<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let mut json = Vec::new();
-    ZlibDecoder::new(bytes).take(JSON_MAX).read_to_end(&mut json).ok()?;
-    serde_json::from_slice(&json).ok()
-}
-
 /// Values that are read by one request: together they may be some megabytes.
 const READ_AT_ONCE: usize = 20;
 /// The most bytes of one commit.
 const BYTES_MAX: usize = COMMIT_BYTES_MAX * 9 / 10;
-/// No value inflates to more.
-const JSON_MAX: u64 = 256 << 20;
 
 #[cfg(test)]
 mod tests {
