@@ -1061,6 +1061,26 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_in_monitoring_are_those_of_the_samples() {
+        let mut overview = converged(2);
+        lose(&mut overview, 2);
+        hold(&mut overview, 2, rejected());
+        overview.cluster = Some(ClusterState::joining());
+        overview.orphans.insert(account("old"), 3);
+        let document = include_str!("../../docs/monitoring.md");
+        let mut seen = 0;
+        for family in families(&overview, &measured(), TURNING, now()) {
+            let Some(labels) = family.labels() else { continue };
+            let name = family.full_name(PREFIX);
+            let row = document.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let said = row.unwrap().split('|').nth(2).unwrap().trim().to_owned();
+            assert_eq!(said, labels.join(", "), "{name}");
+            seen += 1;
+        }
+        assert!(seen > 50, "{seen} have samples");
+    }
+
+    #[test]
     fn what_the_mode_leaves_to_others_is_not_overdue() {
         let due = |overview: &Overview| {
             samples(&scrape(overview, now()), "account_renewal_due").join(" ")

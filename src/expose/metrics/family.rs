@@ -68,6 +68,16 @@ pub(super) fn histograms(
 }
 
 impl Family {
+    /// The names of the labels; `None` without a sample.
+    #[cfg(test)]
+    pub(super) fn labels(&self) -> Option<Vec<&'static str>> {
+        let samples = self.samples.iter().map(|(labels, _)| labels);
+        let mut all = samples.chain(self.histograms.iter().map(|(labels, _)| labels));
+        // A histogram has a series for each of its bounds.
+        let of_bounds = (!self.histograms.is_empty()).then_some("le");
+        all.next().map(|labels| labels.iter().map(|(name, _)| *name).chain(of_bounds).collect())
+    }
+
     pub(super) fn with(self, samples: impl IntoIterator<Item = Sample>) -> Family {
         Family { samples: samples.into_iter().collect(), ..self }
     }
