@@ -152,11 +152,14 @@ pub enum VerbError {
         why: String,
     },
     /// One part failed.
-    #[error("not everything was done: {done} of the machines' parts were, and one was not")]
+    #[error("not everything was done: {done} of the machines' parts were, and that of {} was not",
+        .machine.as_deref().unwrap_or("this one"))]
     InPart {
         /// How many parts were done.
         done: usize,
-        /// The error of the first that was not.
+        /// The machine whose part was not, if it is another.
+        machine: Option<String>,
+        /// Its error.
         #[source]
         error: Box<VerbError>,
     },
@@ -184,6 +187,17 @@ impl VerbError {
                 | VerbError::Gone(_)
         );
         is_elsewhere || matches!(self, VerbError::Told { status, .. } if *status == ELSEWHERE)
+    }
+
+    /// The other machine that it comes from.
+    pub fn machine(&self) -> Option<&str> {
+        if let VerbError::Told { node, .. } | VerbError::Asked { node, .. } = self {
+            Some(node)
+        } else if let VerbError::Gone(node) = self {
+            Some(node)
+        } else {
+            None
+        }
     }
 
     /// True when a name means nothing where it was looked for.

@@ -32,7 +32,6 @@ use super::emptied::Emptied;
 use super::fleet::Fleet;
 use super::generations::Proposing;
 use super::machines::MachinesDoor;
-use super::parts;
 use super::recover;
 use super::recoveries::{self, RecoverRequest, RecoveriesRequest, RecoveryView, SettleRequest};
 use super::reload::{Fresh, Reader, Reloading};
@@ -249,7 +248,7 @@ impl Verb for PlanRequest {
     }
 
     async fn asked(self, desk: &Desk) -> Result<PlansView, VerbError> {
-        parts::planned(self, desk).await
+        spread::answered(self, desk).await
     }
 }
 
@@ -283,8 +282,7 @@ impl Verb for ApplyRequest {
         // The passes that a reload leads to are heard as well.
         let heard = desk.listen().await?;
         desk.reload(self.proposing()).await?;
-        let ApplyRequest { which, allow_removals, accept_vanished, .. } = self;
-        desk.carry_out(&which, allow_removals, accept_vanished, &heard).await
+        desk.carry_out(&self, &heard).await
     }
 
     async fn asked(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
@@ -416,16 +414,14 @@ impl Desk {
     /// Does what follows from the config in force, and says what passes did since `heard` began.
     pub(super) async fn carry_out(
         &self,
-        which: &Which,
-        allow_removals: bool,
-        accept_vanished: bool,
+        request: &ApplyRequest,
         heard: &PassReports,
     ) -> Result<Vec<Applied>, VerbError> {
-        let (store, window) = (&self.store, &self.links.window);
-        if allow_removals {
+        let (store, window, which) = (&self.store, &self.links.window, &request.which);
+        if request.allow_removals {
             actions::allow_removals(&self.fleet(), store, which, window).await?;
         }
-        if accept_vanished {
+        if request.accept_vanished {
             actions::accept_vanished(&self.fleet(), store, which, window).await?;
         }
         self.passes("apply", which, heard).await

@@ -23,14 +23,14 @@ use super::requests::{
     GapsRequest, PauseRequest, PlanPartRequest, PlanRequest, Proposal, RenewRequest, ResumeRequest,
     Which,
 };
-use super::spread::{Divided, Portion, Spread, Whom, answered, whom_of, whom_of_channel};
+use super::spread::{Divided, Portion, Spread, Whom, own, whom_of, whom_of_channel};
 use super::views::{Acked, Applied, GapReport, PauseView, Resumed};
 
 impl Spread for GapsRequest {
     type Part = GapsRequest;
 
     async fn divided(&self, desk: &Desk) -> Result<Divided<GapsRequest>, VerbError> {
-        Ok(Divided::alike(desk.whom_of(self.channel.as_ref()), self.clone()))
+        Ok(Divided::alike(desk.whom_of(self.channel.as_ref()), self.clone(), desk))
     }
 
     fn joined(parts: Vec<Vec<GapReport>>) -> Vec<GapReport> {
@@ -46,7 +46,7 @@ impl Spread for AckRequest {
     type Part = AckRequest;
 
     async fn divided(&self, desk: &Desk) -> Result<Divided<AckRequest>, VerbError> {
-        Ok(Divided::alike(desk.whom_of(self.channel.as_ref()), self.clone()))
+        Ok(Divided::alike(desk.whom_of(self.channel.as_ref()), self.clone(), desk))
     }
 
     fn joined(parts: Vec<Vec<Acked>>) -> Vec<Acked> {
@@ -61,8 +61,8 @@ impl Spread for AckRequest {
 impl Spread for RecoveriesRequest {
     type Part = RecoveriesRequest;
 
-    async fn divided(&self, _desk: &Desk) -> Result<Divided<RecoveriesRequest>, VerbError> {
-        Ok(Divided::alike(Whom::Everybody, *self))
+    async fn divided(&self, desk: &Desk) -> Result<Divided<RecoveriesRequest>, VerbError> {
+        Ok(Divided::alike(Whom::Everybody, *self, desk))
     }
 
     fn joined(parts: Vec<Vec<RecoveryView>>) -> Vec<RecoveryView> {
@@ -78,7 +78,7 @@ impl Spread for RecoverRequest {
     type Part = RecoverRequest;
 
     async fn divided(&self, desk: &Desk) -> Result<Divided<RecoverRequest>, VerbError> {
-        Ok(Divided::alike(desk.whom_of(Some(&self.channel)), self.clone()))
+        Ok(Divided::alike(desk.whom_of(Some(&self.channel)), self.clone(), desk))
     }
 
     fn joined(_parts: Vec<()>) {}
@@ -90,7 +90,7 @@ impl Spread for SettleRequest {
     async fn divided(&self, desk: &Desk) -> Result<Divided<SettleRequest>, VerbError> {
         let account = self.id.split_once('/').map(|(account, _)| account.to_owned());
         let which = Which { account, channel: None };
-        Ok(Divided::alike(whom_of(&which, &desk.links.fleet.borrow()), self.clone()))
+        Ok(Divided::alike(whom_of(&which, &desk.links.fleet.borrow()), self.clone(), desk))
     }
 
     fn joined(_parts: Vec<()>) {}
@@ -101,7 +101,8 @@ impl Spread for RenewRequest {
 
     async fn divided(&self, desk: &Desk) -> Result<Divided<RenewRequest>, VerbError> {
         let (which, whom) = (self.0.clone(), whom_of(&self.0, &desk.links.fleet.borrow()));
-        Ok(Divided { whom, part: Arc::new(move |portion| RenewRequest(portion.of(&which))) })
+        let part = Arc::new(move |portion: Portion<'_>| RenewRequest(portion.of(&which)));
+        Ok(Divided { whom, part, own: own(self.clone(), desk) })
     }
 
     fn joined(parts: Vec<Vec<Applied>>) -> Vec<Applied> {
@@ -113,7 +114,7 @@ impl Spread for AdoptRequest {
     type Part = AdoptRequest;
 
     async fn divided(&self, desk: &Desk) -> Result<Divided<AdoptRequest>, VerbError> {
-        Ok(Divided::alike(desk.whom_of(Some(&self.channel)), self.clone()))
+        Ok(Divided::alike(desk.whom_of(Some(&self.channel)), self.clone(), desk))
     }
 
     fn joined(parts: Vec<Vec<Applied>>) -> Vec<Applied> {
@@ -129,7 +130,7 @@ impl Spread for PauseRequest {
         let PauseRequest { target, seconds } = self.clone();
         let part =
             move |portion: Portion<'_>| PauseRequest { target: portion.target(&target), seconds };
-        Ok(Divided { whom, part: Arc::new(part) })
+        Ok(Divided { whom, part: Arc::new(part), own: own(self.clone(), desk) })
     }
 
     fn joined(parts: Vec<Vec<PauseView>>) -> Vec<PauseView> {
@@ -146,7 +147,7 @@ impl Spread for ResumeRequest {
     async fn divided(&self, desk: &Desk) -> Result<Divided<ResumeRequest>, VerbError> {
         let (target, whom) = (self.target.clone(), desk.whom_of_target(self.target.as_ref())?);
         let part = move |portion: Portion<'_>| ResumeRequest { target: portion.target(&target) };
-        Ok(Divided { whom, part: Arc::new(part) })
+        Ok(Divided { whom, part: Arc::new(part), own: own(self.clone(), desk) })
     }
 
     fn joined(parts: Vec<Resumed>) -> Resumed {
@@ -167,12 +168,17 @@ impl Spread for PlanRequest {
     async fn divided(&self, desk: &Desk) -> Result<Divided<PlanPartRequest>, VerbError> {
         let which = self.0.clone();
         let Proposed { proposal, fleet } = desk.proposed().await?;
-        let whom = whom_of(&which, &fleet);
+        let unseen = desk.unseen(&which, &fleet);
+        let whom = match &which.account {
+            Some(_) if !unseen.is_empty() => Whom::Here,
+            _ => whom_of(&which, &fleet),
+        };
+        let own = Box::pin(planned(fleet, which.clone(), unseen, desk.clone()));
         let part = move |portion: Portion<'_>| PlanPartRequest {
             which: portion.of(&which),
             proposal: proposal.about(portion),
         };
-        Ok(Divided { whom, part: Arc::new(part) })
+        Ok(Divided { whom, part: Arc::new(part), own })
     }
 
     fn joined(parts: Vec<PlansView>) -> PlansView {
@@ -180,13 +186,19 @@ impl Spread for PlanRequest {
     }
 }
 
-/// The plan of all machines together, with what this machine's file declares and no machine serves.
-pub(super) async fn planned(request: PlanRequest, desk: &Desk) -> Result<PlansView, VerbError> {
-    let unseen = if desk.machines.is_some() { desk.unseen(&request.0).await? } else { Vec::new() };
-    if request.0.account.is_some() && !unseen.is_empty() {
-        return Ok(PlansView::joined(unseen));
-    }
-    let PlansView { checksum: _, mut accounts } = answered(request, desk).await?;
+/// The plan of the accounts that this machine serves, with those that only its file declares.
+async fn planned(
+    file: Fleet,
+    which: Which,
+    unseen: Vec<PlanView>,
+    desk: Desk,
+) -> Result<PlansView, VerbError> {
+    let planned = actions::plan_views(&file, &desk.store, &which, &desk.links.window).await;
+    let mut accounts = match planned {
+        Ok(planned) => planned.accounts,
+        Err(error) if error.is_for_another_machine() && !unseen.is_empty() => Vec::new(),
+        Err(error) => return Err(error),
+    };
     accounts.extend(unseen);
     Ok(PlansView::joined(accounts))
 }
@@ -198,11 +210,13 @@ impl Spread for ExplainRequest {
         let channel = self.channel.clone();
         let Proposed { proposal, fleet } = desk.proposed().await?;
         let whom = whom_of_channel(&channel, &fleet);
+        let (store, asked) = (desk.store.clone(), channel.clone());
+        let own = Box::pin(async move { actions::explain(&fleet, &store, &asked).await });
         let part = move |portion: Portion<'_>| ExplainPartRequest {
             channel: channel.clone(),
             proposal: proposal.about(portion),
         };
-        Ok(Divided { whom, part: Arc::new(part) })
+        Ok(Divided { whom, part: Arc::new(part), own })
     }
 
     /// It is asked for one channel, and the first that knows it says all.
@@ -215,18 +229,16 @@ impl Spread for ApplyRequest {
     type Part = ApplyPartRequest;
 
     async fn divided(&self, desk: &Desk) -> Result<Divided<ApplyPartRequest>, VerbError> {
-        let ApplyRequest { which, allow_removals, accept_vanished, .. } = self.clone();
         let fresh = desk.read_fresh(self.proposing().emptied).await?;
-        let whom = whom_of(&which, &fresh.fleet);
-        let own = fresh.own.unwrap_or(fresh.desired);
-        let hash = tokio::task::spawn_blocking(move || Generations::name_of(&own)).await?;
+        let whom = whom_of(&self.which, &fresh.fleet);
+        let file = fresh.own.unwrap_or(fresh.desired);
+        let hash = tokio::task::spawn_blocking(move || Generations::name_of(&file)).await?;
+        let apply = self.clone();
         let part = move |portion: Portion<'_>| ApplyPartRequest {
-            which: portion.of(&which),
-            allow_removals,
-            accept_vanished,
+            apply: ApplyRequest { which: portion.of(&apply.which), ..apply.clone() },
             hash: hash.clone(),
         };
-        Ok(Divided { whom, part: Arc::new(part) })
+        Ok(Divided { whom, part: Arc::new(part), own: own(self.clone(), desk) })
     }
 
     fn joined(parts: Vec<Vec<Applied>>) -> Vec<Applied> {
@@ -266,14 +278,14 @@ impl Verb for ApplyPartRequest {
     const WAITS_FOR: WaitsFor = WaitsFor::Zoho;
 
     async fn answer(self, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
-        let ApplyPartRequest { which, allow_removals, accept_vanished, hash } = self;
+        let ApplyPartRequest { apply, hash } = self;
         let door = desk.machines.as_ref().ok_or(VerbError::NoCluster)?;
         // The passes that the config leads to are heard as well.
         let heard = desk.listen().await?;
         if !door.generations.until_in_force(&hash).await {
             return Err(VerbError::NotFollowed(door.node()));
         }
-        desk.carry_out(&which, allow_removals, accept_vanished, &heard).await
+        desk.carry_out(&apply, &heard).await
     }
 }
 
@@ -321,14 +333,14 @@ impl Desk {
 
     /// Accounts that only this machine's file declares. Nobody may look at them before somebody
     /// serves them.
-    async fn unseen(&self, which: &Which) -> Result<Vec<PlanView>, VerbError> {
-        let (file, in_force) = (self.read().await?, self.fleet());
+    fn unseen(&self, which: &Which, file: &Fleet) -> Vec<PlanView> {
+        let in_force = self.fleet();
         let is_asked =
             |name: &AccountName| which.account.as_ref().is_none_or(|it| it == name.as_str());
         let new = file.declared_accounts().filter(|(name, _)| !in_force.declares(name));
         let view = |(name, desired): (&AccountName, &AccountDesired)| {
             let declared = [(name.clone(), desired.clone())].into();
-            let declared = published(&file, declared).accounts.remove(name);
+            let declared = published(file, declared).accounts.remove(name);
             let held = desired.specs.values().map(|spec| HeldView {
                 channel: spec.name.to_string(),
                 id: spec.id.to_string(),
@@ -339,7 +351,7 @@ impl Desk {
             let name_of_it = declared.map(|declared| declared.hash).unwrap_or_default();
             PlanView::unseen(name.as_str(), &name_of_it, self.clock.now(), held.collect())
         };
-        Ok(new.filter(|(name, _)| is_asked(name)).map(view).collect())
+        new.filter(|(name, _)| is_asked(name)).map(view).collect()
     }
 
     async fn with_proposal(&self, proposal: Proposal) -> Result<Fleet, VerbError> {

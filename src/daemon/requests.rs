@@ -156,15 +156,8 @@ pub struct ExplainPartRequest {
 /// A file of another machine is to be in force, and what follows from it is done here.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ApplyPartRequest {
-    /// Which accounts.
-    #[serde(default)]
-    pub which: Which,
-    /// True when the removals that are held now are allowed.
-    #[serde(default)]
-    pub allow_removals: bool,
-    /// True when channels that are all gone at once are to be enabled anew.
-    #[serde(default)]
-    pub accept_vanished: bool,
+    /// The request as it was asked there, about this machine's portion.
+    pub apply: ApplyRequest,
     /// The name of the content that is to be in force before.
     pub hash: String,
 }

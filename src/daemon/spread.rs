@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,7 +34,6 @@ use super::choose::UnknownName;
 use super::desk::{Desk, Verb, WaitsFor};
 use super::fleet::Fleet;
 use super::machines::MachinesDoor;
-use super::parts;
 use super::requests::{ApplyRequest, PlanRequest, Which};
 use super::views::Applied;
 
@@ -44,6 +44,8 @@ pub enum Whom {
     Owner(AccountName),
     /// Everybody who serves an account.
     Everybody,
+    /// This machine alone.
+    Here,
 }
 
 /// The accounts that a part is about.
@@ -71,21 +73,35 @@ pub trait Spread: Verb {
 }
 
 /// A verb, divided among machines.
-pub struct Divided<P> {
+pub struct Divided<P: Verb> {
     /// Whom it is for.
     pub whom: Whom,
     /// Makes the question about a portion.
-    pub part: Arc<dyn Fn(Portion<'_>) -> P + Send + Sync>,
+    pub part: Arc<Dividing<P>>,
+    /// This machine's own part.
+    pub own: Own<P::Answer>,
 }
 
-impl<P> Divided<P> {
-    /// Whoever is asked is asked this.
-    pub fn alike(whom: Whom, part: P) -> Divided<P>
+/// Makes the question about a portion.
+pub type Dividing<P> = dyn Fn(Portion<'_>) -> P + Send + Sync;
+/// The answer that this machine makes, once it is waited for.
+pub type Own<A> = Pin<Box<dyn Future<Output = Result<A, VerbError>> + Send>>;
+
+impl<P: Verb> Divided<P> {
+    /// Whoever is asked is asked this, this machine as well.
+    pub fn alike(whom: Whom, part: P, desk: &Desk) -> Divided<P>
     where
-        P: Clone + Send + Sync + 'static,
+        P: Clone + Sync,
     {
-        Divided { whom, part: Arc::new(move |_| part.clone()) }
+        let own = own(part.clone(), desk);
+        Divided { whom, part: Arc::new(move |_| part.clone()), own }
     }
+}
+
+/// The answer of this machine to a verb.
+pub fn own<V: Verb>(verb: V, desk: &Desk) -> Own<V::Answer> {
+    let desk = desk.clone();
+    Box::pin(async move { verb.answer(&desk).await })
 }
 
 /// The answer of all machines together, or of this one where it shares with none.
@@ -94,11 +110,16 @@ impl<P> Divided<P> {
 /// The owner's own error; that of a part, where others were done.
 pub async fn answered<V: Spread>(verb: V, desk: &Desk) -> Result<V::Answer, VerbError> {
     let Some(door) = &desk.machines else { return verb.answer(desk).await };
-    let Divided { whom, part } = verb.divided(desk).await?;
+    let Divided { whom, part, own } = verb.divided(desk).await?;
     let asking = Asking { desk: desk.clone(), door: door.clone(), part };
     match whom {
+        Whom::Here => own.await,
+        Whom::Owner(account) if asking.is_mine(&account) => match own.await {
+            Err(error) if error.is_for_another_machine() => asking.of_owner(&account).await,
+            answer => answer,
+        },
         Whom::Owner(account) => asking.of_owner(&account).await,
-        Whom::Everybody => asking.of_everybody(verb).await,
+        Whom::Everybody => asking.of_everybody::<V>(own).await,
     }
 }
 
@@ -110,25 +131,25 @@ pub async fn answered<V: Spread>(verb: V, desk: &Desk) -> Result<V::Answer, Verb
 pub async fn applied(request: ApplyRequest, desk: &Desk) -> Result<Vec<Applied>, VerbError> {
     let Some(door) = &desk.machines else { return request.answer(desk).await };
     if let Some(wanted) = &request.plan {
-        let made = parts::planned(PlanRequest(request.which.clone()), desk).await?.checksum;
+        let made = answered(PlanRequest(request.which.clone()), desk).await?.checksum;
         actions::expect_plan(&made, wanted)?;
     }
     let request = ApplyRequest { plan: None, ..request };
-    let Divided { whom, part } = request.divided(desk).await?;
+    let proposing = request.proposing();
+    let Divided { whom, part, own } = request.divided(desk).await?;
     let asking = Asking { desk: desk.clone(), door: door.clone(), part };
     match whom {
         Whom::Owner(account) if !asking.is_mine(&account) => {
             // Whoever is asked waits for the file, so that it hears what follows from it.
-            let reload = desk.reload(request.proposing());
             let mut owner = std::pin::pin!(asking.of_owner(&account));
             tokio::select! {
-                reloaded = reload => reloaded?,
+                reloaded = desk.reload(proposing) => reloaded?,
                 answer = &mut owner => return answer,
             }
             owner.await
         }
-        Whom::Owner(_) => request.answer(desk).await,
-        Whom::Everybody => asking.of_everybody(request).await,
+        Whom::Owner(_) | Whom::Here => own.await,
+        Whom::Everybody => asking.of_everybody::<ApplyRequest>(own).await,
     }
 }
 
@@ -153,7 +174,7 @@ pub fn whom_of(which: &Which, fleet: &Fleet) -> Whom {
 struct Asking<P: Verb> {
     desk: Desk,
     door: MachinesDoor,
-    part: Arc<dyn Fn(Portion<'_>) -> P + Send + Sync>,
+    part: Arc<Dividing<P>>,
 }
 
 impl<P: Verb> Clone for Asking<P> {
@@ -202,7 +223,7 @@ impl<P: Verb> Asking<P> {
     }
 
     /// The answers of all, as one.
-    async fn of_everybody<V>(&self, verb: V) -> Result<V::Answer, VerbError>
+    async fn of_everybody<V>(&self, own: Own<V::Answer>) -> Result<V::Answer, VerbError>
     where
         V: Spread<Part = P, Answer = P::Answer>,
     {
@@ -217,7 +238,7 @@ impl<P: Verb> Asking<P> {
             asked.spawn(async move { asking.of_machine(&machine, question).await });
         }
         let mut answers = Answers::default();
-        match verb.answer(&self.desk).await {
+        match own.await {
             Err(VerbError::Name(UnknownName::NoneHere(_))) => {}
             // Nobody has begun anything: the others wait for the config.
             Err(error @ VerbError::BadConfig(_)) => return Err(error),
@@ -355,7 +376,10 @@ impl<A> Answers<A> {
         let done = parts.len();
         match failed.into_iter().next() {
             Some(error) if done == 0 => Err(error),
-            Some(error) => Err(VerbError::InPart { done, error: Box::new(error) }),
+            Some(error) => {
+                let machine = error.machine().map(str::to_owned);
+                Err(VerbError::InPart { done, machine, error: Box::new(error) })
+            }
             None => match unknown.into_iter().next() {
                 Some(error) if done == 0 => Err(error),
                 Some(_) | None => Ok(V::joined(parts)),
@@ -369,7 +393,7 @@ const OK: u16 = 200;
 const OWNED_WITHIN: Duration = Duration::from_secs(20);
 /// From one look for an owner to the next.
 const AGAIN: Duration = Duration::from_millis(300);
-/// What is made from memory is there within this.
+/// An answer from memory is there within this.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// A look at Zoho is waited for as long as the command line waits.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -377,3 +401,39 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
 const AT_ONCE: usize = 16;
 /// With more that no machine serves, the cluster is in trouble, and nothing is asked of it.
 const UNSERVED_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::requests::GapsRequest;
+    use crate::daemon::scheduler::chain;
+
+    fn joined(answers: Vec<Result<(), VerbError>>) -> Result<usize, String> {
+        let mut all = Answers::default();
+        for answer in answers {
+            all.add(answer.map(|()| Vec::new()));
+        }
+        all.joined::<GapsRequest>().map(|gaps| gaps.len()).map_err(|error| chain(&error))
+    }
+
+    fn told(status: u16, why: &str) -> VerbError {
+        VerbError::Told { node: "two".to_owned(), status, why: why.to_owned() }
+    }
+
+    #[test]
+    fn a_part_that_failed_is_told_with_its_machine_and_a_name_need_be_known_once() {
+        let unknown = || told(actions::UNKNOWN, "no channel is named x");
+        let failed = || told(500, "the store failed");
+        let gone = || VerbError::Asked { node: "two".to_owned(), error: AskError::Late };
+        assert_eq!(joined(vec![Ok(()), Err(unknown())]), Ok(0), "one machine knows the name");
+        assert_eq!(joined(vec![Err(unknown()), Err(unknown())]), Err(chain(&unknown())));
+        assert_eq!(joined(vec![Err(failed()), Err(unknown())]), Err(chain(&failed())));
+        let of_two =
+            "not everything was done: 1 of the machines' parts were, and that of two was not";
+        assert_eq!(joined(vec![Ok(()), Err(failed())]), Err(format!("{of_two}: the store failed")));
+        let late = format!("{of_two}: {}", chain(&gone()));
+        assert_eq!(joined(vec![Err(gone()), Ok(())]), Err(late));
+        let here = joined(vec![Ok(()), Err(VerbError::StoreFails("no room".to_owned()))]);
+        assert!(here.unwrap_err().contains("that of this one was not: no room"));
+    }
+}

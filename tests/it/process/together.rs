@@ -36,6 +36,20 @@ fn a_machine_that_serves_nothing_answers_for_all() {
     let unknown = three.verb(&["renew", "deals-99"]);
     assert!(unknown.err.contains("no channel is named deals-99; did you mean"), "{unknown:?}");
 
+    // A secret that stands in one file alone is known there, and its owner's plan has it.
+    let status = three.done(&["status", "--json"]).json();
+    let (node, owner) = match status["accounts"][0]["machine"].as_str() {
+        Some("one") => ("one", &one),
+        _ => ("two", &two),
+    };
+    let file = config(&zoho, &etcd, &hook, node);
+    owner.write(&file.replace("\"token-deals-1\"", "\"another\""));
+    for args in [["plan", "--account", "sim1"], ["explain", "deals-1", "--json"]] {
+        let planned = owner.verb(&args);
+        assert!(planned.out.contains("another one instead of the declared one"), "{planned:?}");
+    }
+    owner.write(&file);
+
     let later = config(&zoho, &etcd, &hook, "three")
         .replace("[cluster]", &(LATER.to_owned() + "[cluster]"));
     three.write(&later);
@@ -104,7 +118,7 @@ fn config(zoho: &Simulator, etcd: &Server, hook: &Inbox, node: &str) -> String {
     format!("{}\n{alerts}\n{cluster}", zoho.config)
 }
 
-/// What was told for all, as it is noted in the engine.
+/// The words that were told for all, as the engine has them.
 fn noted(etcd: &Server) -> String {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let endpoints = etcd.endpoints();
