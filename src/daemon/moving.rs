@@ -336,7 +336,7 @@ impl Moving {
         let taken = self.store.take(account, fence.to_vec(), sealer).await?;
         let mut compared = self.store.compared(account).await?;
         if taken.is_new {
-            // What somebody did not bring along to the end does not count.
+            // An account that was not brought along to its end does not count.
             (compared.there, compared.are_alike) = (Contents::default(), false);
         }
         let fate = fate(self.direction, self.existing, &compared);

@@ -1,11 +1,11 @@
 //! The order of starting and of stopping.
 //!
 //! Starting ([`start`]): signals are taken, and the socket that systemd handed over; the config is
-//! read while the store is opened; a good config becomes the desired state and is kept in the store, a
-//! broken one is told and the last good state is taken from the store; listeners are opened; the
-//! parts are assembled and all tasks are spawned. READY goes to systemd when every account has been
-//! looked at once, whether or not Zoho could be reached: a daemon that waits for Zoho to come back
-//! is doing its work.
+//! read while the store is opened; a good config becomes the desired state and is kept in the
+//! store, a broken one is told and the last good state is taken from the store; listeners are
+//! opened; the parts are assembled and all tasks are spawned. READY goes to systemd when every
+//! account has been looked at once, whether or not Zoho could be reached: a daemon that waits for
+//! Zoho to come back is doing its work.
 //!
 //! A reload (HUP) reads the config afresh and either swaps all of it or none of it.
 //!

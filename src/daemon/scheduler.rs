@@ -921,8 +921,8 @@ const INBOX_MAX: usize = 64;
 const SOON: Duration = Duration::from_secs(2);
 /// Further passes that whoever waits until an account is settled waits for.
 const ROUNDS_MAX: u8 = 3;
-/// Channels of passes under way, beyond which none is begun but for an emergency: each of them takes
-/// some kB until its pass has ended.
+/// Channels of passes under way, beyond which none is begun but for an emergency: each of them
+/// takes some kB until its pass has ended.
 const CHANNELS_AT_ONCE: usize = 10_000;
 /// Passes beyond the operator's limit that only an account with an emergency gets.
 const SPARED: usize = 8;

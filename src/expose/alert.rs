@@ -12,8 +12,8 @@
 //! new one is made from the state at that time, after a wait that grows ([`RETRIES`]). A message
 //! counts as told when it was delivered; [`AlertState`] keeps that over a restart.
 //!
-//! Where machines share the accounts, one of them tells of all accounts and of what concerns all, and
-//! each of itself. When another one leads, it goes on where the former one ended
+//! Where machines share the accounts, one of them tells of all accounts and of what concerns all,
+//! and each of itself. When another one leads, it goes on where the former one ended
 //! ([`AlertTeller::take_over`]), who lets go of those topics: they are not over.
 //!
 //! Not everything that health mentions is worth a message: see [`ReasonKind::is_told`].
@@ -275,9 +275,9 @@ impl Retry {
 
 /// The start of the latest pass, if the passes prove at `now` that everything declared is covered.
 /// For that, each account's last pass saw it whole and failed in nothing, and the next is not
-/// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge. Where
-/// machines share the accounts, one of them proves it for all, and none is without one. No proof
-/// without a declared channel.
+/// overdue. Every channel was also found to deliver, with its end beyond the emergency's edge.
+/// Where machines share the accounts, one of them proves it for all, and none is without one. No
+/// proof without a declared channel.
 pub(crate) fn proof(overview: &Overview, now: Timestamp) -> Option<Timestamp> {
     let speaks = |it: &ClusterState| it.leads && it.is_active && it.unowned.is_empty();
     if !overview.cluster.as_ref().is_none_or(speaks)

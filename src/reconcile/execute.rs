@@ -10,9 +10,10 @@
 //! failure that concerns the account (no connection, 429, credentials), or after [`FAILURES_MAX`]
 //! calls in a row that failed in other ways, the rest of the plan is deferred to the next pass.
 //!
-//! A pass over a large account may take longer than a short life leaves. When an emergency begins in
-//! it, of a channel that the next call is not about, the rest of the plan is left to the next pass,
-//! which begins at once with the emergency. One call is made in any case, so that each pass comes on.
+//! A pass over a large account may take longer than a short life leaves. When an emergency begins
+//! in it, of a channel that the next call is not about, the rest of the plan is left to the next
+//! pass, which begins at once with the emergency. One call is made in any case, so that each pass
+//! comes on.
 //!
 //! Nothing is decided here: every call is a step of the plan. The one answer that is given at once
 //! is PUT, where POST of a live channel of ours is refused because Zoho has it.
@@ -129,7 +130,8 @@ struct Failed {
 }
 
 impl Sending {
-    /// True when an emergency has begun since the plan was made, which this call does nothing about.
+    /// True when an emergency has begun since the plan was made, which this call does nothing
+    /// about.
     fn gives_way(&self, batch: &Batch, memory: &PassMemory<'_>, zoho_now: Timestamp) -> bool {
         let is_urgent = |step: &Step| {
             step.reason.urgency() == Urgency::Emergency || memory.is_ending(step.id, zoho_now)

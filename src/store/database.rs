@@ -361,8 +361,8 @@ pub(super) fn config() -> sled::Config {
 
 /// The bytes that sled reads and writes at once. Its own 512 KiB suit far larger stores than this
 /// one: each of its buffers has that length, and a flush of a few bytes may leave as much empty.
-/// What is longer than a quarter of them gets a file of its own, and a node of leaves is up to a
-/// fifth.
+/// A node that is longer than a quarter of them gets a file of its own, and one of leaves takes up
+/// to a fifth.
 const SEGMENT_BYTES: usize = 256 * 1024;
 /// The segments of earlier databases; the first had sled's own size.
 const SEGMENT_BYTES_ONCE: [usize; 2] = [64 * 1024, 512 * 1024];

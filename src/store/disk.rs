@@ -28,7 +28,7 @@ use super::tree::{EntryChange, StoreError, TreeEntries};
 pub(super) struct Disk {
     name: &'static str,
     tree: sled::Tree,
-    /// Of the trees in leaves.
+    /// There for a tree in leaves.
     deflater: Option<Arc<Mutex<Compress>>>,
 }
 

@@ -68,8 +68,8 @@
 //!
 //! A flush is of the one log that all trees share, so those who wait for one at the same time share
 //! it ([`Store::commit`]): each of the promises above says *flushed before*, and none says by whom.
-//! For the same reason the changes of many passes go in common batches, in the order of the promises
-//! above: see `unwritten`.
+//! For the same reason the changes of many passes go in common batches, in the order of the
+//! promises above: see `unwritten`.
 //!
 //! A write is made in batches of at most [`BATCH_MAX`] entries of one tree, because sled's memory
 //! grows with the size of a batch. With its leaves such a batch is at most some MB before they are

@@ -24,16 +24,17 @@
 //! | as it was before them | all is sent again, and whichever comes second is refused |
 //! | of somebody else, or the fence does not hold | the account is forgotten here |
 //!
-//! The memory of an account that is lost is kept aside for some minutes. Who sent the commits before
-//! the last one stands in `accounts/ACCOUNT` too, so that whoever takes the account again knows
-//! whether the engine has anything that this memory is not newer than:
+//! The memory of an account that is lost is kept aside for some minutes. Who sent the commits
+//! before the last one stands in `accounts/ACCOUNT` too, so that whoever takes the account again
+//! knows whether the engine has anything that this memory is not newer than:
 //!
 //! | the last commit in the engine, as the account is taken again | then |
 //! | --- | --- |
 //! | is one that this memory was built on, or there is none | the memory is written back |
 //! | is somebody else's | the memory is dropped |
 //!
-//! So nothing is lost where the engine is restored from a backup, or emptied, and its machines live.
+//! So nothing is lost where the engine is restored from a backup, or emptied, and its machines
+//! live.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -150,10 +151,10 @@ enum Part {
 }
 
 impl Store {
-    /// A store whose accounts live in this engine, below this prefix, as `channelkeeper/prod/`.
-    /// All that is declared and was told stays in the database on this machine. No account is held
-    /// until it is [taken](Store::take). It reads these layouts, and writes the oldest of them until
-    /// it is told [what it may write](Store::may_write).
+    /// A store whose accounts live in this engine, below this prefix, as `channelkeeper/prod/`. All
+    /// that is declared and was told stays in the database on this machine. No account is held
+    /// until it is [taken](Store::take). It reads these layouts, and writes the oldest of them
+    /// until it is told [what it may write](Store::may_write).
     #[must_use]
     pub fn shared(self, engine: Arc<dyn Engine>, prefix: &str, layouts: Layouts) -> Store {
         let (prefix, keeper) = (prefix.to_owned(), self.keeper.clone());

@@ -371,8 +371,8 @@ impl Tree {
         Ok(keys)
     }
 
-    /// The first key that is this one or comes after it; of an account at rest, what is before all of
-    /// its keys.
+    /// The first key that is this one or comes after it; of an account at rest, what is before all
+    /// of its keys.
     pub(super) fn first_key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
             Place::Disk(disk) => disk.first_key_from(from),

@@ -275,7 +275,7 @@ struct Receiver {
 struct Post {
     at: Timestamp,
     path: String,
-    /// Of a recovered delivery.
+    /// The name of a recovered delivery.
     name: String,
     body: Vec<u8>,
 }

@@ -26,9 +26,9 @@ use super::super::{Common, Exit, complete, connect};
 /// along: its records, ledgers, wishes, acknowledgements, canaries and recoveries, and its access
 /// token, sealed. The store keeps it as it was. Nothing is written at Zoho.
 ///
-/// It refuses while a machine serves accounts, and where the engine has something else of an account
-/// already: then nothing is moved. What was moved before is passed over, so it is right to begin
-/// again after a failure.
+/// It refuses while a machine serves accounts, and where the engine has something else of an
+/// account already: then nothing is moved. What was moved before is passed over, so it is right to
+/// begin again after a failure.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = IMPORT_AFTER_HELP)]
 pub(super) struct ImportArgs {

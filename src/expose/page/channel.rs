@@ -127,7 +127,7 @@ impl ChannelPage {
             account: account.to_owned(),
             machine: overview.machine(name).map(str::to_owned),
             channel: ChannelView::alone(report, channel, now),
-            // Of an account that cannot be worked on here no declaration is known.
+            // The declaration of an account that cannot be worked on here is not known.
             declared: match channel.spec.events.is_empty() {
                 true => Vec::new(),
                 false => declared(&channel.spec, api.limits()),

@@ -138,8 +138,8 @@ impl ToldReport {
     }
 
     /// The report again, of channels that are declared here. A channel that is declared by one of
-    /// the two machines only is left out. Of an account that cannot be worked on here no
-    /// declaration is known (`None`): its channels have names, and cover nothing that is known.
+    /// the two machines only is left out. Where the account cannot be worked on, its declaration is
+    /// not known (`None`): its channels have names, and nothing else that is declared.
     pub fn into_report(
         self,
         account: &AccountName,

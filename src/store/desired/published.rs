@@ -1,11 +1,11 @@
 //! A desired state as the machines of a cluster share it: a declaration of each account with its
 //! channels, and one of the settings that are everybody's.
 //!
-//! A declaration is text, a line of JSON for each entry. It is named by a hash of that text, so that
-//! two machines name the same thing alike. It says where secrets come from and holds none: each
-//! machine fetches them by itself. The fingerprint of a secret is left out, since a secret that
-//! changes where it comes from is no other declaration. One that stands in the config itself is
-//! told by its fingerprint, and each machine looks for it in its own config.
+//! A declaration is text, a line of JSON for each entry. It is named by a hash of that text, so
+//! that two machines name the same thing alike. It says where secrets come from and holds none:
+//! each machine fetches them by itself. The fingerprint of a secret is left out, since a secret
+//! that changes where it comes from is no other declaration. One that stands in the config itself
+//! is told by its fingerprint, and each machine looks for it in its own config.
 //!
 //! `[http]`, `[cluster]` and the paths of files stay each machine's own.
 

@@ -291,7 +291,7 @@ async fn no_secret_is_in_any_file() {
             }
         }
     }
-    // What lies in leaves is deflated in the files.
+    // Leaves are deflated in the files.
     let store = open(&dir);
     for tree in store.trees() {
         let entries: Vec<(Vec<u8>, serde_json::Value)> = tree.scan("").unwrap();
