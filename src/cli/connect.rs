@@ -394,9 +394,15 @@ impl Here {
                 bail!(BadConfig::Daemon(why));
             }
         }
-        let warnings =
-            former::remember(&mut desired, None, &store, &surroundings, Emptied::Refused)
-                .map_err(|error| anyhow::anyhow!(chain(&error)))?;
+        let warnings = former::remember(
+            &mut desired,
+            None,
+            &store,
+            &surroundings,
+            Emptied::Refused,
+            &BTreeMap::new(),
+        )
+        .map_err(|error| anyhow::anyhow!(chain(&error)))?;
         if purpose == Use::Change {
             keeps_slack(&desired, &store)?;
             store.keep_desired(&desired).await.map_err(|error| anyhow::anyhow!(chain(&error)))?;

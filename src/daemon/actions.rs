@@ -182,8 +182,9 @@ impl VerbError {
     pub fn is_for_another_machine(&self) -> bool {
         let is_elsewhere = matches!(
             self,
-            VerbError::Name(UnknownName::Elsewhere(_) | UnknownName::NoneHere(_))
-                | VerbError::Unserved(_)
+            VerbError::Name(
+                UnknownName::Elsewhere(_) | UnknownName::NoneHere(_) | UnknownName::Unusable(..)
+            ) | VerbError::Unserved(_)
                 | VerbError::Gone(_)
         );
         is_elsewhere || matches!(self, VerbError::Told { status, .. } if *status == ELSEWHERE)

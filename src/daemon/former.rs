@@ -27,7 +27,8 @@ use super::fleet::Fleet;
 use super::scheduler::chain;
 
 /// Adds them to a desired state that was just read, and gives a warning for each account that it
-/// leaves out and that is kept. `fleet` is the one that it replaces.
+/// leaves out and that is kept. `fleet` is the one that it replaces. What it declares and cannot be
+/// worked on here is `unusable`, and not left out.
 ///
 /// # Errors
 /// When the store fails.
@@ -37,14 +38,16 @@ pub fn remember(
     store: &Store,
     surroundings: &Surroundings,
     left_out: Emptied,
+    unusable: &BTreeMap<AccountName, String>,
 ) -> Result<Vec<String>, StoreError> {
     let fetcher = RefCell::new(Fetcher::new(surroundings));
     let fetch =
         |origin: &Origin| fetcher.borrow_mut().secret(origin).map_err(|error| chain(&error));
-    let kept = match left_out {
+    let mut kept = match left_out {
         Emptied::Refused => left_out_accounts(desired, fleet, store, &fetch)?,
         Emptied::Allowed => BTreeMap::new(),
     };
+    kept.retain(|name, _| !unusable.contains_key(name));
     let warnings = kept.iter().map(|(name, left)| left.warning(name)).collect();
     let declared: BTreeSet<ChannelId> = ids(desired);
     let names: Vec<AccountName> = kept.keys().cloned().collect();
@@ -129,4 +132,52 @@ fn restored(store: &Store, fetch: Fetch<'_>) -> Result<Desired, StoreError> {
 /// Every declared channel.
 fn ids(desired: &Desired) -> BTreeSet<ChannelId> {
     desired.accounts.values().flat_map(|account| account.specs.keys().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::account::{Account, Credentials};
+    use crate::model::channel::Spec;
+    use crate::model::secret::Secret;
+    use crate::testing::{record, spec};
+    use crate::zoho::testing::account;
+
+    #[tokio::test]
+    async fn an_account_that_cannot_be_worked_on_is_not_left_out() {
+        let store = Store::temporary().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let [acme, beta] = ["acme", "beta"].map(|name| name.parse::<AccountName>().unwrap());
+        let mut desired = Desired::default();
+        for (name, number) in [(&acme, 1), (&beta, 2)] {
+            let spec = Arc::new(Spec { token: None, ..spec(number) });
+            let records = [(spec.id, Some(record(&spec)))].into();
+            store.write_records(name, &records).await.unwrap();
+            let file = folder.path().join(name.as_str());
+            std::fs::write(&file, "s3cret").unwrap();
+            let secret = || Secret::from_origin("s3cret", Origin::File(file.clone()));
+            let credentials = Credentials {
+                client_id: "1000.A".to_owned(),
+                client_secret: secret(),
+                refresh_token: secret(),
+            };
+            let of_it = Account { name: name.clone(), credentials, ..account() };
+            let of_it = AccountDesired::new(of_it, [(spec.id, spec)].into());
+            desired.accounts.insert(name.clone(), of_it);
+        }
+        store.keep_desired(&desired).await.unwrap();
+        let fleet = Fleet::declared(desired.clone(), BTreeMap::new());
+        desired.accounts.remove(&beta);
+        let surroundings = Surroundings::of_process();
+        let remembered = |unusable: BTreeMap<AccountName, String>| {
+            let mut desired = desired.clone();
+            let (fleet, refused) = (Some(&fleet), Emptied::Refused);
+            let told = remember(&mut desired, fleet, &store, &surroundings, refused, &unusable);
+            (told.unwrap().len(), desired.accounts.len())
+        };
+        assert_eq!(remembered(BTreeMap::new()), (1, 2), "it is kept, and told");
+        assert_eq!(remembered([(beta.clone(), "no secret".to_owned())].into()), (0, 1));
+    }
 }

@@ -246,7 +246,9 @@ impl Reader {
         config.thin = told_thin(judged.held);
         let own = desired.settings.cluster.is_some().then(|| desired.clone());
         let (store, surroundings) = (&self.means.store, &self.surroundings);
-        let left = former::remember(&mut desired, Some(former), store, surroundings, emptied);
+        let none = BTreeMap::new();
+        let left =
+            former::remember(&mut desired, Some(former), store, surroundings, emptied, &none);
         config.warnings.extend(told_left(left.map_err(failed)?));
         let fresh = Fresh::new(desired, config, &self.means, former).map_err(failed)?;
         Ok(Fresh { own, ..fresh })
@@ -288,7 +290,8 @@ impl Reader {
         }
         let (store, surroundings) = (&self.means.store, &self.surroundings);
         let failed = |error: StoreError| vec![format!("the store failed: {}", chain(&error))];
-        former::remember(&mut desired, Some(in_force), store, surroundings, Emptied::Allowed)
+        let (former, allowed) = (Some(in_force), Emptied::Allowed);
+        former::remember(&mut desired, former, store, surroundings, allowed, &unusable)
             .map_err(failed)?;
         let subjects = desired.accounts.into_iter();
         let subjects = subjects.map(|(name, desired)| {
@@ -321,11 +324,12 @@ impl Reader {
             in_force.restore(&own, &self.surroundings)?;
         warnings.extend(unalerted);
         let (store, clock) = (&self.means.store, &self.means.clock);
+        let surroundings = &self.surroundings;
         let Judged { refused, held } = slack::judged_by_store(&desired, store)?;
         let thin = told_thin(refused.into_iter().chain(held).collect());
         let removals = in_force.removals();
         let left =
-            former::remember(&mut desired, Some(former), store, &self.surroundings, removals)?;
+            former::remember(&mut desired, Some(former), store, surroundings, removals, &unusable)?;
         warnings.extend(told_left(left));
         let (file, loaded_at) = (self.config.display().to_string(), Some(clock.now()));
         let config = ConfigState { file, loaded_at, hash: Some(hash), problems, warnings, thin };

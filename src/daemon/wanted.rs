@@ -50,10 +50,11 @@ pub(super) async fn wanted(
         let refused: Vec<String> = emptied.into_iter().chain(refused).collect();
         if refused.is_empty() {
             let own = desired.settings.cluster.is_some().then(|| desired.clone());
-            let left = former::remember(&mut desired, None, store, surroundings, Emptied::Refused)?;
+            let (refused, unusable) = (Emptied::Refused, BTreeMap::new());
+            let left =
+                former::remember(&mut desired, None, store, surroundings, refused, &unusable)?;
             config.warnings.extend(told_left(left));
             store.keep_desired(&desired).await?;
-            let unusable = BTreeMap::new();
             config.thin = told_thin(held);
             return Ok(Some(Wanted { desired, unusable, config, own, opens: true }));
         }

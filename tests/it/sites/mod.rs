@@ -321,8 +321,15 @@ impl Process {
     async fn reload(&mut self, mut desired: Desired) {
         let replaced = self.links.fleet.borrow().clone();
         let (store, surroundings) = (&self.means.store, Surroundings::of_process());
-        former::remember(&mut desired, Some(&replaced), store, &surroundings, Emptied::Refused)
-            .expect("what is remembered of channels can be read");
+        former::remember(
+            &mut desired,
+            Some(&replaced),
+            store,
+            &surroundings,
+            Emptied::Refused,
+            &BTreeMap::new(),
+        )
+        .expect("what is remembered of channels can be read");
         let fresh = Fresh::new(desired, ConfigState::default(), &self.means, &replaced);
         let fresh = fresh.expect("what is remembered of tokens can be read");
         fresh.put_in_force(store, &self.links).await.expect("the desired state is kept");

@@ -259,8 +259,15 @@ impl World {
         let replaced = daemon.links.fleet.borrow().clone();
         let (config, mut desired) = (ConfigState::default(), self.desired.clone());
         let surroundings = Surroundings::of_process();
-        former::remember(&mut desired, Some(&replaced), &daemon.store, &surroundings, left_out)
-            .expect("what is remembered of channels can be read");
+        former::remember(
+            &mut desired,
+            Some(&replaced),
+            &daemon.store,
+            &surroundings,
+            left_out,
+            &BTreeMap::new(),
+        )
+        .expect("what is remembered of channels can be read");
         let fresh = Fresh::new(desired, config, &daemon.means, &replaced);
         let fresh = fresh.expect("what is remembered of tokens can be read");
         fresh.put_in_force(&daemon.store, &daemon.links).await.expect("the desired state is kept");
