@@ -3,7 +3,9 @@
 //! Each answer has a `Date`, of whole seconds, and was written somewhere between the sending of the
 //! request and its own arrival: that bounds Zoho's time. Between answers Zoho's time is counted
 //! with the monotonic clock, so that a step of the wall clock moves nothing. An answer that agrees
-//! with what is known changes nothing either; otherwise the middle of its bounds is taken.
+//! with what is known changes nothing either. One that is off by no more than its `Date` leaves
+//! open moves the time to the nearer of its bounds: what came later stays later, though both lie
+//! in one second. Otherwise the middle of the bounds is taken.
 //!
 //! One server's clock may be off by years. A correction of more than an hour is followed only when
 //! the token endpoint, another server of Zoho's, says the same; where the two disagree, the token
@@ -47,18 +49,18 @@ impl ZohoTime {
     ) {
         let Some(date) = date(response) else { return };
         let earliest = date;
-        let latest = after(after(date, Duration::from_secs(1)), elapsed.saturating_sub(sent));
-        let agrees = self
-            .anchor
-            .map(|anchor| at(anchor, elapsed))
-            .filter(|told| (earliest..=latest).contains(told));
-        let told = agrees.unwrap_or_else(|| after(earliest, span(earliest, latest) / 2));
+        let latest = after(after(date, DATE_PRECISION), elapsed.saturating_sub(sent));
+        let known = self.anchor.map(|anchor| at(anchor, elapsed));
+        let nearest = known.map(|known| known.clamp(earliest, latest));
+        let nearest = nearest.filter(|bound| known.is_some_and(|known| is_near(known, *bound)));
+        let told = nearest.unwrap_or_else(|| after(earliest, span(earliest, latest) / 2));
+        let agrees = known == Some(told);
         self.doubted = None;
-        if agrees.is_none() && is_far(told, self.at(elapsed, now)) {
+        if !agrees && is_far(told, self.at(elapsed, now)) {
             self.doubted = Some((elapsed, told));
             return self.settle(elapsed, now);
         }
-        if agrees.is_none() {
+        if !agrees {
             self.anchor = Some((elapsed, told));
         }
         self.skew_ms = Some(told.as_millisecond() - now.as_millisecond());
@@ -123,9 +125,16 @@ fn date(response: &Response) -> Option<Timestamp> {
     Some(jiff::fmt::rfc2822::parse(response.header("date")?).ok()?.timestamp())
 }
 
+fn is_near(one: Timestamp, other: Timestamp) -> bool {
+    span(one, other).max(span(other, one)) <= DATE_PRECISION
+}
+
 fn is_far(one: Timestamp, other: Timestamp) -> bool {
     span(one, other).max(span(other, one)) > CORRECTION_MAX
 }
+
+/// A `Date` leaves this much open.
+const DATE_PRECISION: Duration = Duration::from_secs(1);
 
 /// A larger correction needs a second source.
 const CORRECTION_MAX: Duration = Duration::from_secs(60 * 60);
@@ -164,6 +173,20 @@ mod tests {
         assert_eq!(time.skew_ms(), Some(500_500));
         time.hear(&dated(1001), 11 * S, 11 * S, instant(501));
         assert_eq!(time.at(11 * S, instant(0)).as_millisecond(), 1_001_500);
+    }
+
+    #[test]
+    fn two_answers_of_one_second_keep_their_order() {
+        const MS: Duration = Duration::from_millis(1);
+        for (first, second) in [(0, 800), (100, 999), (500, 501)] {
+            let mut time = ZohoTime::default();
+            time.hear(&dated(1000), first * MS, first * MS, instant(0));
+            let before = time.at(first * MS, instant(0));
+            time.hear(&dated(1000), second * MS, second * MS, instant(0));
+            let behind = time.at(second * MS, instant(0));
+            assert!(before < behind, "{first} {second}: {before} {behind}");
+            assert!(behind <= instant(1001));
+        }
     }
 
     #[test]
