@@ -79,8 +79,8 @@ impl Entry {
         let gate =
             |node: &String| Gate::new(Some((format!("host: {address}"), format!("host: {node}"))));
         let gates: Vec<Gate> = nodes.iter().map(gate).collect();
-        let known = gates.clone();
-        let of = move |client: SocketAddr| known.iter().find(|gate| gate.is_of(client)).cloned();
+        let (known, entry) = (gates.clone(), address.parse().unwrap());
+        let of = move |client| known.iter().find(|gate| gate.is_of(client, entry)).cloned();
         runtime.spawn(take_in(listener, server, of));
         Entry { address, gates }
     }
@@ -120,10 +120,10 @@ impl Gate {
         }
     }
 
-    /// True when its process has the other end.
-    fn is_of(&self, client: SocketAddr) -> bool {
+    /// True when its process has the end of a connection that leads from there to here.
+    fn is_of(&self, client: SocketAddr, here: SocketAddr) -> bool {
         let Some(pid) = *self.pid.lock().unwrap() else { return false };
-        let socket = inode_of(client).map(|inode| format!("socket:[{inode}]"));
+        let socket = inode_of(client, here).map(|inode| format!("socket:[{inode}]"));
         let open = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
         let leads_to =
             open.into_iter().flatten().filter_map(|entry| entry.ok()?.path().read_link().ok());
@@ -139,12 +139,14 @@ impl Gate {
     }
 }
 
-/// The kernel's name of the socket that is bound to this address of the loopback.
-fn inode_of(client: SocketAddr) -> Option<String> {
+/// The kernel's name of the socket that leads from this address of the loopback to that one. Several
+/// may have the same port, each with another goal.
+fn inode_of(from: SocketAddr, to: SocketAddr) -> Option<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    let own = format!("0100007F:{:04X}", client.port());
+    let [from, to] = [from, to].map(|end| format!("0100007F:{:04X}", end.port()));
     let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let mut its = lines.filter(|fields| fields.get(1).is_some_and(|address| **address == own));
+    let mut its =
+        lines.filter(|fields| fields.get(1..3) == Some(&[from.as_str(), to.as_str()][..]));
     its.find_map(|fields| fields.get(9).map(|inode| (*inode).to_owned()))
 }
 

@@ -300,9 +300,9 @@ impl Site {
     }
 
     /// A node gets this signal when its next write is on the way to Zoho. Channels of one of its
-    /// accounts become due for that.
+    /// accounts become due for that. An account that moves meanwhile is written by another node,
+    /// and a verb fails while etcd does not answer: then it is tried with what the node has now.
     pub(super) fn catch(&mut self, node: usize, signal: Signal, holds: bool) -> Caught {
-        let account = self.owned(node).into_iter().next().unwrap();
         let pid: Pid = self.nodes[node].daemon.as_ref().unwrap().pid();
         let (tell, told) = mpsc::channel();
         let clock = self.clock.clone();
@@ -311,17 +311,34 @@ impl Site {
             tell.send(clock.now()).unwrap();
         });
         self.to_zoho.gates[node].lay(Trap { holds, springs });
-        let from = self.now();
-        self.make_due(&account);
-        let mut command = self.nodes[node].place.command(&["apply", "--account", &account]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let asking = command.spawn().unwrap();
-        let Ok(at) = told.recv_timeout(PATIENCE) else {
-            self.excuse(&account, from, self.now());
-            panic!("no write of {account}: {:?}\n{}", asking.wait_with_output(), self.told());
-        };
-        self.excuse(&account, from, after(at, Duration::from_secs(1)));
-        Caught { account, at, asking }
+        let begun = self.now();
+        while span(begun, self.now()) < LIMIT {
+            let account = self.until("it serves an account", |site| site.owned(node).pop());
+            let from = self.now();
+            let mut asking = self.asked_to_write(node, &account);
+            let caught_at = loop {
+                match told.recv_timeout(OFTEN) {
+                    Ok(at) => break Some(at),
+                    Err(_) if asking.try_wait().unwrap().is_some() => break told.try_recv().ok(),
+                    Err(_) if span(from, self.now()) > PATIENCE => break None,
+                    Err(_) => {}
+                }
+            };
+            let to = caught_at.unwrap_or_else(|| self.now());
+            self.excuse(&account, from, after(to, Duration::from_secs(1)));
+            if let Some(at) = caught_at {
+                return Caught { account, at, asking };
+            }
+        }
+        panic!("{} writes nothing\n{}", self.nodes[node].name, self.told());
+    }
+
+    /// A verb that asks for a pass of an account, in which there is something to write.
+    fn asked_to_write(&self, node: usize, account: &str) -> Child {
+        self.make_due(account);
+        let mut command = self.nodes[node].place.command(&["apply", "--account", account]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
     }
 
     /// Somebody else left the channels of this account less than half of their life.
