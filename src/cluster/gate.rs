@@ -142,6 +142,16 @@ mod tests {
         assert!(Gate::default().is_open_to(Layouts::OWN));
     }
 
+    #[test]
+    fn a_member_whose_words_cannot_be_read_keeps_it_where_it_is() {
+        let mut play = Play::new("1");
+        play.looks(0, 700, &[2, UNREADABLE, 2]);
+        assert_eq!(play.gate.due(), None);
+    }
+
+    /// In the place of the newest layout that a member reads.
+    const UNREADABLE: u32 = 0;
+
     struct Play {
         gate: Gate,
         entry: Option<Entry>,
@@ -158,7 +168,8 @@ mod tests {
             let member = |(number, newest): (usize, &u32)| {
                 let id = MemberId { node: format!("n{number}"), boot: "0".to_owned() };
                 let layouts = Layouts { oldest: 1, newest: *newest };
-                let value = Card { layouts, ..Card::default() }.to_bytes();
+                let card = Card { layouts, ..Card::default() };
+                let value = if *newest == UNREADABLE { b"?".to_vec() } else { card.to_bytes() };
                 let (created, modified) = (Revision(1), Revision(1));
                 Entry { key: keys.member(&id), value, created, modified }
             };

@@ -1052,6 +1052,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_says_that_somebody_sent_late_is_deleted_as_it_was_seen() {
+        let mut play = Play::new();
+        play.look(2, &[]);
+        play.committed(Committed::Done(Revision(3)));
+        let account: AccountName = "dead".parse().unwrap();
+        let charge = Charge::Account(account.clone());
+        let held = Known { charge, modified: Revision(0), former: None };
+        play.machine.taken(&[held], Revision(4), play.now);
+        let (created, modified) = (Revision(5), Revision(7));
+        let key = play.machine.keys.late(&account);
+        let late = Entry { key, value: b"x-0".to_vec(), created, modified };
+        let ours = play.member("me", 3, &Card::default());
+        play.look(8, &[ours, late]);
+        let last = play.said.iter().filter(|it| it.starts_with("Forgive"));
+        let last: Vec<&String> = last.collect();
+        let forgives =
+            r#"Forgive: [ModifiedAt("late/dead", Revision(7))] -> [Delete("late/dead")]"#;
+        assert_eq!(last, [forgives], "one that sent late meanwhile says so again");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_gate_is_raised_by_whoever_owns_the_fleet_under_what_it_saw() {
         let mut play = Play::new();
         play.look(4, &[play.schema("1", 2)]);

@@ -154,6 +154,8 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::cluster::Layouts;
+
     use super::*;
 
     #[test]
@@ -221,6 +223,18 @@ mod tests {
             let value = card.as_ref().map_or(b"?".to_vec(), Card::to_bytes);
             members.look(&keys(), &[entry("a", value, 5)], Revision(9), Duration::ZERO);
             assert_eq!(members.candidates(&BTreeMap::new(), None).len(), given, "{card:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_read_what_may_be_written_is_given_nothing() {
+        let layouts = Layouts { oldest: 2, newest: 3 };
+        let card = Card { settled: true, layouts, ..Card::default() };
+        let mut members = Members::default();
+        members.look(&keys(), &[entry("a", card.to_bytes(), 5)], Revision(9), Duration::ZERO);
+        for (layout, given) in [(None, 1), (Some(1), 0), (Some(2), 1), (Some(3), 1), (Some(4), 0)] {
+            let candidates = members.candidates(&BTreeMap::new(), layout);
+            assert_eq!(candidates.len(), given, "{layout:?}");
         }
     }
 

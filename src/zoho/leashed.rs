@@ -241,6 +241,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_write_whose_leash_is_cut_short_takes_no_further_step() {
+        let world = World::new(Duration::from_millis(100));
+        world.leash.hold(acme(), Duration::ZERO);
+        world.leash.set(Duration::from_secs(60));
+        let shorter = async {
+            world.clock.sleep(Duration::from_millis(50)).await;
+            world.leash.set(Duration::ZERO);
+        };
+        let (result, ()) = tokio::join!(world.leashed.send(post()), shorter);
+        assert!(matches!(result, Err(TransportError::Lost(_))), "{result:?}");
+        assert_eq!(world.leash.take_late(), [acme()].into());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_leash_that_is_made_longer_lets_a_slow_write_end() {
         let world = World::new(Duration::from_secs(20));
         world.leash.hold(acme(), Duration::ZERO);

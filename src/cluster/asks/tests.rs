@@ -65,19 +65,22 @@ impl Two {
     }
 }
 
+/// It does not deflate: an answer with it has several parts.
+fn noise() -> Vec<u64> {
+    let mut number = 1_u64;
+    let mut next = || {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        number
+    };
+    (0..300_000).map(|_| next()).collect()
+}
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_comes_back_whole_however_long_it_is_and_leaves_nothing() {
     let two = two().await;
-    // Noise, which does not deflate: of several parts.
-    let mut number = 1_u64;
-    let mut noise = || {
-        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        number
-    };
-    let long: Vec<u64> = (0..300_000).map(|_| noise()).collect();
-    for body in [json!("done"), json!(long)] {
+    for body in [json!("done"), json!(noise())] {
         let reply = Answer { status: 200, body };
         let answering = async {
             let asked = two.asked().await;
@@ -103,6 +106,24 @@ async fn a_member_that_is_not_there_or_goes_does_not_answer_and_nothing_is_left(
     let (answer, ()) = tokio::join!(two.asks("/renew"), going);
     assert_eq!(answer, Err(AskError::Gone));
     assert_eq!(two.asks("/renew").await, Err(AskError::Gone));
+    assert_eq!(two.letters().await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_not_there_is_not_asked() {
+    let two = two().await;
+    let gone = Change::Delete(two.keys.member(&member("two")));
+    two.handle.commit(Vec::new(), vec![gone]).await.unwrap();
+    two.engine.witness(|applied| panic!("{:?}", applied.changes));
+    assert_eq!(two.asks("/renew").await, Err(AskError::Gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_waits_for_is_not_begun_however_long_it_is() {
+    let two = two().await;
+    let (_, asked) = tokio::join!(two.asks("/renew"), two.asked());
+    let reply = Answer { status: 200, body: json!(noise()) };
+    two.answering.answer(&asked, &reply).await.unwrap();
     assert_eq!(two.letters().await, Vec::<String>::new());
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::VirtualClock;
-use crate::engine::simulated::{SimulatedEngine, SimulatedHandle};
+use crate::engine::simulated::{Fault, SimulatedEngine, SimulatedHandle};
 
 fn name(text: &str) -> AccountName {
     text.parse().unwrap()
@@ -150,6 +150,22 @@ async fn a_part_that_a_later_publisher_counts_on_is_not_swept() {
     let now = world.current().await;
     assert_eq!(sweep(&world.handles[0], &world.keys, &now).await.unwrap(), 2);
     assert_eq!(world.parts(), ["a3", "settings"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_written_anew_while_a_sweep_is_on_its_way_stays() {
+    let world = World::new();
+    for part in ["a1", "a2"] {
+        let seen = world.current().await;
+        world.publish(&seen, file(None, &[("acme", part)])).await;
+    }
+    let seen = world.current().await;
+    world.handles[0].fault(Fault::Held);
+    assert!(sweep(&world.handles[0], &world.keys, &seen).await.is_err(), "it waits in vain");
+    let put = vec![Change::Put(world.keys.part("a1"), b"a1".to_vec())];
+    world.handles[1].commit(Vec::new(), put).await.unwrap();
+    world.engine.land();
+    assert_eq!(world.parts(), ["a1", "a2", "settings"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::VirtualClock;
 use crate::cluster::MemberId;
 use crate::cluster::view::MemberView;
-use crate::engine::simulated::{Kept as Snapshot, SimulatedEngine, SimulatedHandle};
+use crate::engine::simulated::{Fault, Kept as Snapshot, SimulatedEngine, SimulatedHandle};
 use crate::model::cluster::{ClusterSettings, WithoutEngine};
 use crate::model::desired::AccountDesired;
 use crate::testing::spec;
@@ -168,7 +168,24 @@ async fn a_file_that_leaves_much_out_waits_until_somebody_allows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_engine_nothing_is_put_in_force_and_a_lost_answer_is_looked_up() {
+async fn a_generation_whose_answer_was_lost_is_looked_up() {
+    let world = World::new();
+    let both = file(&[("acme", 1), ("beta", 1)]);
+    let (one, handle) = world.machine("one", both.clone());
+    one.follow(&nothing()).await.unwrap();
+    // No part of it is new, so the first commit is the one that names them.
+    handle.fault(Fault::LostAfter);
+    let allowed = Proposing { emptied: Emptied::Allowed, ..RELOAD };
+    let smaller = file(&[("acme", 1)]);
+    assert_eq!(one.propose(smaller.clone(), allowed, &fleet(&both)).await, Ok(2));
+    handle.fault(Fault::LostBefore);
+    let rollback = Proposing { occasion: Occasion::Rollback, ..allowed };
+    let refused = one.propose(both, rollback, &fleet(&smaller)).await.unwrap_err();
+    assert!(refused[0].contains("put in force nowhere"), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_engine_nothing_is_put_in_force() {
     let world = World::new();
     let (one, handle) = world.machine("one", file(&[("acme", 1)]));
     handle.set_cut(true);

@@ -229,6 +229,34 @@ async fn a_machine_that_claims_an_account_meanwhile_ends_its_move() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_export_is_not_whole_if_a_machine_claims_what_is_there_already() {
+    let here = World::new();
+    here.knows(&acme(), 5, 3).await;
+    here.import().await.unwrap();
+    let moving = here.moving(Direction::Export, Existing::Refused);
+    let plan = moving.plan().await.unwrap();
+    assert_eq!(fates(&plan), [Fate::IsThere]);
+    here.writes(vec![here.claims(&acme())]).await;
+    let moved = moving.carry_out(plan).await;
+    assert!(matches!(moved, Err(MoveError::Claimed(name)) if name == acme()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_has_arrived_in_part_is_replaced_by_the_whole() {
+    let here = World::new();
+    here.knows(&acme(), 5, 3).await;
+    here.import().await.unwrap();
+    let key = "channelkeeper/prod/accounts/acme";
+    let found = here.engine.entries().into_iter().find(|entry| entry.key == key).unwrap();
+    let mut value: serde_json::Value = serde_json::from_slice(&found.value).unwrap();
+    value["arrives"] = true.into();
+    here.writes(vec![Change::Put(key.to_owned(), value.to_string().into_bytes())]).await;
+    here.knows(&acme(), 9, 4).await;
+    assert_eq!(fates(&here.import().await.unwrap()), [Fate::Moves]);
+    assert_eq!(fates(&here.import().await.unwrap()), [Fate::IsThere]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_of_another_cluster_of_the_same_name_stays_where_it_is() {
     let here = World::new();
     here.knows(&acme(), 5, 3).await;

@@ -411,6 +411,32 @@ async fn an_owner_of_before_is_refused_however_late_it_comes() {
     assert_eq!((ids(&before), ids(&after)), (vec![], vec![id(1), id(3)]), "it is forgotten");
 }
 
+/// It learns so although it has nothing more to write.
+#[tokio::test]
+async fn whoever_looks_for_a_commit_learns_that_the_account_is_another_s_by_now() {
+    let wire = wire();
+    let before = owner(&wire, "one").await;
+    wire.next(&[Fate::LostAfter]);
+    assert!(is_unwritten(before.write_records(&acme(), &records([1])).await));
+    claim(&wire, &acme(), "two").await;
+    assert!(is_fenced(before.commit(&acme()).await));
+    assert!(!before.holds(&acme()));
+}
+
+#[tokio::test]
+async fn of_two_that_took_an_account_under_one_claim_the_later_is_not_written_over() {
+    let wire = wire();
+    let (before, after) = (machine(&wire), machine(&wire));
+    let fence = claim(&wire, &acme(), "one").await;
+    before.take(&acme(), fence.clone(), sealer()).await.unwrap();
+    wire.next(&[Fate::LostBefore]);
+    assert!(is_unwritten(before.write_records(&acme(), &records([1])).await));
+    after.take(&acme(), fence, sealer()).await.unwrap();
+    after.write_records(&acme(), &records([2])).await.unwrap();
+    assert!(is_fenced(before.commit(&acme()).await));
+    assert_eq!(found_by_another(&wire).await.ids(&acme()).unwrap(), [id(2)]);
+}
+
 #[tokio::test]
 async fn what_is_not_held_is_written_by_no_door_until_it_is_taken() {
     let wire = wire();
@@ -604,6 +630,18 @@ async fn a_layout_of_a_later_version_is_left_as_it_is() {
         assert_eq!(taken.is_ok(), is_read, "{layout}");
         assert_eq!(wire.all().await[&schema], layout.as_bytes());
     }
+}
+
+#[tokio::test]
+async fn a_layout_that_somebody_else_begins_at_the_same_time_stays() {
+    let wire = wire();
+    let schema = format!("{PREFIX}meta/schema");
+    let fence = claim(&wire, &acme(), "one").await;
+    wire.next(&[Fate::Late, Fate::AfterTheLate]);
+    let put = vec![Change::Put(schema.clone(), b"2".to_vec())];
+    assert!(wire.commit(Vec::new(), put).await.is_err(), "it is on its way");
+    assert!(release(&wire, 1).take(&acme(), fence, sealer()).await.is_err());
+    assert_eq!(wire.all().await[&schema], b"2");
 }
 
 #[tokio::test]
