@@ -32,6 +32,8 @@ pub struct Leash {
     ends: Arc<AtomicU64>,
     /// Until when this process is alone, in the same.
     alone: Arc<AtomicU64>,
+    /// Since when the accounts are declared as they are, in the same.
+    declared: Arc<AtomicU64>,
     without_engine: WithoutEngine,
     /// The accounts on it, and since when.
     accounts: Arc<Mutex<BTreeMap<AccountName, Duration>>>,
@@ -42,8 +44,9 @@ pub struct Leash {
 impl Leash {
     /// One that has ended.
     pub fn new(clock: Arc<dyn Clock>) -> Leash {
-        let (ends, alone, accounts, late) = Default::default();
-        Leash { clock, ends, alone, without_engine: WithoutEngine::default(), accounts, late }
+        let (ends, alone, declared, accounts, late) = Default::default();
+        let without_engine = WithoutEngine::default();
+        Leash { clock, ends, alone, declared, without_engine, accounts, late }
     }
 
     /// The same, with what is done while the engine does not answer.
@@ -113,6 +116,17 @@ impl Leash {
     pub fn held_for(&self, account: &AccountName) -> Duration {
         let since = self.accounts().get(account).copied();
         since.map_or(Duration::ZERO, |since| self.clock.boot().saturating_sub(since))
+    }
+
+    /// The accounts are declared in another way from now on.
+    pub fn declare_anew(&self) {
+        self.declared.store(millis(self.clock.boot()), Ordering::SeqCst);
+    }
+
+    /// For how long they have been declared as they are.
+    pub fn declared_for(&self) -> Duration {
+        let since = Duration::from_millis(self.declared.load(Ordering::SeqCst));
+        self.clock.boot().saturating_sub(since)
     }
 
     /// Waits until nothing may be sent for this account.

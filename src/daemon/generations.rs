@@ -29,6 +29,7 @@ use crate::cluster::{ClusterView, Keys};
 use crate::config::Surroundings;
 use crate::config::secrets::Fetcher;
 use crate::engine::{Committed, Engine, EngineError};
+use crate::leash::Leash;
 use crate::model::desired::Desired;
 use crate::model::secret::{Fingerprint, Origin, Secret};
 use crate::plan::render::counted;
@@ -114,6 +115,7 @@ pub struct Generations {
     node: String,
     clock: Arc<dyn Clock>,
     view: watch::Receiver<ClusterView>,
+    leash: Leash,
     state: Mutex<State>,
     settled: watch::Sender<Option<u64>>,
 }
@@ -136,6 +138,8 @@ pub struct GenerationsSetup {
     pub clock: Arc<dyn Clock>,
     /// How the cluster looks.
     pub view: watch::Receiver<ClusterView>,
+    /// It is told when another generation is about to be in force here.
+    pub leash: Leash,
     /// This machine's file; nothing when it cannot be used.
     pub own: Option<OwnFile>,
 }
@@ -212,11 +216,11 @@ pub fn restore(
 impl Generations {
     /// Nothing is known yet of what is in force.
     pub fn new(setup: GenerationsSetup) -> Generations {
-        let GenerationsSetup { engine, cluster, node, clock, view, own } = setup;
+        let GenerationsSetup { engine, cluster, node, clock, view, leash, own } = setup;
         let state = Mutex::new(State { own, in_force: None });
         let (settled, _) = watch::channel(None);
         let keys = Keys::new(&cluster);
-        Generations { engine, keys, node, clock, view, state, settled }
+        Generations { engine, keys, node, clock, view, leash, state, settled }
     }
 
     /// The number of the generation that is in force here; `None` until it is known.
@@ -239,6 +243,9 @@ impl Generations {
         let seen = self.published_as(&own, proposing, former).await?;
         let in_force = InForce { seen, published: own.published.clone() };
         let number = in_force.number();
+        if state.in_force.as_ref().is_none_or(|known| known.number() != number) {
+            self.leash.declare_anew();
+        }
         *state = State { own: Some(own), in_force: Some(in_force) };
         Ok(number)
     }
@@ -393,6 +400,7 @@ impl Generations {
         let published = self.read(&generation, known).await?;
         let own = state.own.as_ref();
         let note = Note::of(&generation, own, problems);
+        self.leash.declare_anew();
         // While the file cannot be used, what is this machine's own stays as it is.
         let as_it_is = || Desired { settings: former.settings.clone(), ..Desired::default() };
         let own = own.map_or_else(as_it_is, |own| own.desired.clone());

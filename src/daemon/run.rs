@@ -215,6 +215,7 @@ async fn prepare(options: &mut Options) -> Result<Prepared, RunError> {
                 node: member.node().to_owned(),
                 clock: clock.clone(),
                 view: member.view(),
+                leash: member.leash(),
                 own: own.map(OwnFile::new),
             };
             (store, Some((member, Arc::new(Generations::new(setup)))))

@@ -8,11 +8,11 @@
 //! A look changes nothing at Zoho and needs no leash. The fetch of a token counts against a limit
 //! that all machines share, so it is a write.
 //!
-//! | request | of the leash has to be left | and the account held for | while this process is alone |
-//! | --- | --- | --- | --- |
-//! | a look | nothing | no time | sent |
-//! | enable, update, replace, a token | 2.5 s | no time | sent, where it may renew emergencies |
-//! | disable, remove-events | 5 s | 30 s | not sent |
+//! | request | of the leash has to be left | and the account held for | and declared so for | while this process is alone |
+//! | --- | --- | --- | --- | --- |
+//! | a look | nothing | no time | no time | sent |
+//! | enable, update, replace, a token | 2.5 s | no time | no time | sent, where it may renew emergencies |
+//! | disable, remove-events | 5 s | 30 s | 16 s | not sent |
 
 use std::fmt;
 use std::future::poll_fn;
@@ -35,6 +35,9 @@ pub const LEFT_MIN_TAKING: Duration = Duration::from_secs(5);
 /// And it waits until the account was owned for so long: whatever a former owner had under way is
 /// at Zoho by then, and a look has shown it.
 pub const HELD_MIN_TAKING: Duration = Duration::from_secs(30);
+/// And until the config was in force here for so long. A machine looks for another one every ten
+/// seconds, should it be told of none: one that gives a channel back at once takes nothing away.
+pub const DECLARED_MIN_TAKING: Duration = Duration::from_secs(16);
 /// The kernel gives a connection up when Zoho's acknowledgement is so late, so that it does not
 /// deliver what a process wrote long ago.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,10 +63,10 @@ impl Leashed {
     }
 
     fn check(&self, needs: Needs) -> Result<(), TransportError> {
-        let (left_min, held_min) = match needs {
+        let left_min = match needs {
             Needs::Nothing => return Ok(()),
-            Needs::Leash => (LEFT_MIN, Duration::ZERO),
-            Needs::LeashAndPatience => (LEFT_MIN_TAKING, HELD_MIN_TAKING),
+            Needs::Leash => LEFT_MIN,
+            Needs::LeashAndPatience => LEFT_MIN_TAKING,
         };
         if needs == Needs::Leash && self.leash.allowed_for(&self.account) == Allowed::Emergencies {
             return Ok(());
@@ -75,11 +78,21 @@ impl Leashed {
                  are needed"
             )));
         }
+        if needs != Needs::LeashAndPatience {
+            return Ok(());
+        }
         let held = self.leash.held_for(&self.account);
-        if held < held_min {
+        if held < HELD_MIN_TAKING {
             return Err(TransportError::Withheld(format!(
                 "this machine has owned the account for {held:.0?}; nothing is taken away before \
-                 {held_min:?}"
+                 {HELD_MIN_TAKING:?}"
+            )));
+        }
+        let declared = self.leash.declared_for();
+        if declared < DECLARED_MIN_TAKING {
+            return Err(TransportError::Withheld(format!(
+                "the config has been in force here for {declared:.0?}; nothing is taken away \
+                 before {DECLARED_MIN_TAKING:?}"
             )));
         }
         Ok(())
@@ -195,6 +208,24 @@ mod tests {
         world.leashed.send(delete()).await.unwrap();
         world.leashed.send(remove_events()).await.unwrap();
         assert_eq!(world.sent(), ["POST", "DELETE", "PATCH"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_taken_away_from_zoho_before_the_config_was_in_force_for_a_while() {
+        let world = World::new(Duration::ZERO);
+        world.leash.set(Duration::from_secs(3600));
+        world.leash.hold(acme(), Duration::ZERO);
+        world.clock.sleep(Duration::from_secs(600)).await;
+        world.leash.declare_anew();
+        world.clock.sleep(DECLARED_MIN_TAKING - MILLI).await;
+        for request in [delete(), remove_events()] {
+            let refused = world.leashed.send(request).await.unwrap_err();
+            assert!(matches!(refused, TransportError::Withheld(_)), "{refused:?}");
+        }
+        world.leashed.send(post()).await.unwrap();
+        world.clock.sleep(MILLI).await;
+        world.leashed.send(delete()).await.unwrap();
+        assert_eq!(world.sent(), ["POST", "DELETE"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,6 +69,7 @@ impl World {
             node: node.to_owned(),
             clock: self.clock.clone(),
             view,
+            leash: Leash::new(self.clock.clone()),
             own: Some(own),
         };
         (Generations::new(setup), handle)
@@ -102,6 +103,28 @@ async fn a_file_that_is_reloaded_at_one_machine_is_in_force_at_the_other() {
         Ok(2),
         "the same file comes to it too"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_machine_counts_from_when_another_generation_comes_to_it() {
+    let world = World::new();
+    let minute = Duration::from_secs(60);
+    let (one, _) = world.machine("one", file(&[("acme", 2)]));
+    let (two, _) = world.machine("two", file(&[("acme", 2)]));
+    one.follow(&nothing()).await.unwrap();
+    two.follow(&nothing()).await.unwrap();
+    world.clock.sleep(minute).await;
+    let later = file(&[("acme", 1)]);
+    one.propose(later.clone(), RELOAD, &nothing()).await.unwrap();
+    assert_eq!(one.leash.declared_for(), Duration::ZERO);
+    assert!(two.leash.declared_for() >= minute, "it has not heard of it");
+    world.clock.sleep(minute).await;
+    let followed = two.follow(&nothing()).await.unwrap().unwrap();
+    assert_eq!(two.leash.declared_for(), Duration::ZERO);
+    two.has_followed(followed.in_force).await;
+    world.clock.sleep(minute).await;
+    two.propose(later, RELOAD, &nothing()).await.unwrap();
+    assert_eq!(two.leash.declared_for(), minute, "the same once more is nothing new");
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,8 +35,10 @@ pub(super) struct Gate {
     host: Option<(String, String)>,
 }
 
-/// Something that happens when the next write comes along.
+/// Something that happens when a certain write comes along.
 pub(super) struct Trap {
+    /// It is the next one that has this in it.
+    pub(super) of: String,
     /// The link stands still from then on, with the write in it.
     pub(super) holds: bool,
     /// Called once the write is in the link, before it is passed on.
@@ -105,14 +107,15 @@ impl Gate {
         self.is_still.send_replace(false);
     }
 
-    /// Waits for the next write at Zoho.
+    /// Waits for a write at Zoho.
     pub(super) fn lay(&self, trap: Trap) {
         *self.trap.lock().unwrap() = Some(trap);
     }
 
-    fn spring(&self) {
-        let trap = self.trap.lock().unwrap().take();
-        if let Some(Trap { holds, springs }) = trap {
+    fn spring(&self, write: &[u8]) {
+        let holds = |text: &str| write.windows(text.len()).any(|part| part == text.as_bytes());
+        let trap = self.trap.lock().unwrap().take_if(|trap| holds(&trap.of));
+        if let Some(Trap { of: _, holds, springs }) = trap {
             if holds {
                 self.stand_still();
             }
@@ -186,7 +189,7 @@ async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, gate: Gate) ->
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         if begins_a_write(&bytes[..length]) {
-            gate.spring();
+            gate.spring(&bytes[..length]);
         }
         is_still.wait_for(|is_still| !is_still).await.map_err(io::Error::other)?;
         to.write_all(&gate.renamed(&bytes[..length])).await?;

@@ -299,21 +299,22 @@ impl Site {
         self.nodes[node].to_etcd.iter().for_each(Link::go_on);
     }
 
-    /// A node gets this signal when its next write is on the way to Zoho. Channels of one of its
-    /// accounts become due for that. An account that moves meanwhile is written by another node,
-    /// and a verb fails while etcd does not answer: then it is tried with what the node has now.
+    /// A node gets this signal when a write for one of its accounts is on the way to Zoho. The
+    /// channels of that account become due for it. An account that moves meanwhile is written by
+    /// another node, and a verb fails while etcd does not answer: then it is tried once more, with
+    /// what the node has by then.
     pub(super) fn catch(&mut self, node: usize, signal: Signal, holds: bool) -> Caught {
         let pid: Pid = self.nodes[node].daemon.as_ref().unwrap().pid();
-        let (tell, told) = mpsc::channel();
-        let clock = self.clock.clone();
-        let springs = Box::new(move || {
-            kill_process(pid, signal).unwrap();
-            tell.send(clock.now()).unwrap();
-        });
-        self.to_zoho.gates[node].lay(Trap { holds, springs });
         let begun = self.now();
         while span(begun, self.now()) < LIMIT {
             let account = self.until("it serves an account", |site| site.owned(node).pop());
+            let (tell, told) = mpsc::channel();
+            let clock = self.clock.clone();
+            let springs = Box::new(move || {
+                kill_process(pid, signal).unwrap();
+                tell.send(clock.now()).unwrap();
+            });
+            self.to_zoho.gates[node].lay(Trap { of: urls(&account), holds, springs });
             let from = self.now();
             let mut asking = self.asked_to_write(node, &account);
             let caught_at = loop {
@@ -324,11 +325,11 @@ impl Site {
                     Err(_) => {}
                 }
             };
-            let to = caught_at.unwrap_or_else(|| self.now());
-            self.excuse(&account, from, after(to, Duration::from_secs(1)));
             if let Some(at) = caught_at {
+                self.excuse(&account, from, after(at, Duration::from_secs(1)));
                 return Caught { account, at, asking };
             }
+            self.excuse(&account, from, after(self.now(), PATIENCE));
         }
         panic!("{} writes nothing\n{}", self.nodes[node].name, self.told());
     }
@@ -496,7 +497,12 @@ fn declare(text: &mut String, account: &str, zoho: &str, generation: u32) {
 }
 
 fn url(account: &str, generation: u32) -> String {
-    format!("https://hooks.example.com/{account}/{generation}")
+    format!("{}{generation}", urls(account))
+}
+
+/// They all begin like this.
+fn urls(account: &str) -> String {
+    format!("https://hooks.example.com/{account}/")
 }
 
 fn names() -> impl Iterator<Item = String> {
