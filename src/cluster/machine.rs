@@ -1073,6 +1073,118 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nothing_is_claimed_while_nobody_knows_what_became_of_the_last_claim() {
+        let mut play = Play::in_charge();
+        play.unanswered("Take");
+        play.said.clear();
+        play.turn();
+        assert!(!play.says("Take"), "{:?}", play.said);
+        play.now += Duration::from_secs(1);
+        play.claims(6, &[]);
+        assert!(play.says("Take"), "{:?}", play.said);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_suspended_claims_nothing_and_evicts_nobody() {
+        let mut play = Play::in_charge();
+        play.unanswered("Take");
+        play.said.clear();
+        let [ours, other] = ["me", "x"].map(|node| play.member(node, 3, &Card::default()));
+        for second in 40..55 {
+            play.now = Duration::from_secs(second);
+            play.look(7, &[ours.clone(), other.clone()]);
+            play.claims_if_asked(7);
+        }
+        assert!(!play.says("Take") && !play.says("Evict"), "{:?}", play.said);
+        play.machine.pulse.answered(play.now);
+        play.look(7, &[ours, other]);
+        assert!(play.says("Evict"), "{:?}", play.said);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_stood_still_evicts_nobody_for_what_it_saw_before() {
+        let mut play = Play::in_charge();
+        let [ours, other] = ["me", "x"].map(|node| play.member(node, 3, &Card::default()));
+        for second in [21, 22, 23, 24, 25, 26, 27, 28, 29, 31] {
+            play.now = Duration::from_secs(second);
+            play.machine.pulse.answered(play.now);
+            play.look(7, &[ours.clone(), other.clone()]);
+        }
+        assert!(!play.says("Evict"), "{:?}", play.said);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_nobody_else_can_serve_is_kept() {
+        let mut play = Play::in_charge();
+        play.answers(Committed::Done(Revision(6)));
+        let account: AccountName = "dead".parse().unwrap();
+        let unfit = Unfit::of(BTreeSet::from([account.clone()]));
+        play.machine.declare(&BTreeSet::from([account]), unfit.clone(), 0);
+        let ours = play.member("me", 3, &Card { settled: true, unfit, ..Card::default() });
+        let other = play.member("x", 4, &Card { settled: true, ..Card::default() });
+        let mut lost = |seen: &[Entry]| {
+            play.now += Duration::from_secs(1);
+            play.machine.pulse.answered(play.now);
+            play.look(7, seen);
+            let told = std::iter::from_fn(|| play.machine.take_assignment());
+            told.filter(|it| matches!(it, Assignment::Lose(_))).count()
+        };
+        assert_eq!(lost(std::slice::from_ref(&ours)), 0);
+        assert_eq!(lost(&[ours, other]), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_accounts_are_let_go_of_in_a_second_and_all_at_once_before_a_stop() {
+        let mut play = Play::in_charge();
+        play.answers(Committed::Done(Revision(6)));
+        let account = |number: usize| format!("org-{number}").parse::<AccountName>().unwrap();
+        let known = |charge| Known { charge, modified: Revision(0), former: None };
+        let many = (0..350).map(|number| known(Charge::Account(account(number))));
+        play.machine.taken(&many.collect::<Vec<_>>(), Revision(7), play.now);
+        let mut lost = |millis: u64, drains: bool| {
+            play.now = Duration::from_secs(21) + Duration::from_millis(millis);
+            if drains {
+                play.machine.drain();
+            }
+            play.turn();
+            let told = std::iter::from_fn(|| play.machine.take_assignment());
+            let lost = told.map(|it| match it {
+                Assignment::Lose(charges) => charges.len(),
+                Assignment::Gained(_) | Assignment::Lost(_) | Assignment::LookAgain(_) => 0,
+            });
+            lost.sum::<usize>()
+        };
+        // Nobody declares them any more.
+        assert_eq!([0, 500, 999, 1000].map(|at| lost(at, false)), [100, 0, 0, 100]);
+        assert_eq!(lost(1001, true), 350 - 200 + 2, "with its own two");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn data_of_another_name_are_another_engine_s_however_new() {
+        let mut play = Play::in_charge();
+        play.machine.next_look = play.now;
+        play.turn();
+        let (created, modified) = (Revision(50), Revision(50));
+        let key = play.machine.keys.incarnation();
+        let other = Entry { key, value: b"other".to_vec(), created, modified };
+        play.answer(&Errand::Look, Snapshot { entries: vec![other], revision: Revision(60) });
+        assert_eq!(play.machine.restored, 1);
+        assert_eq!(play.machine.leash.left(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_something_left_late_is_said_until_it_is_heard() {
+        let mut play = Play::in_charge();
+        play.machine.leash.note_late("dead".parse().unwrap());
+        for _ in 0..2 {
+            play.said.clear();
+            play.turn();
+            assert!(play.says("Confess"), "{:?}", play.said);
+            play.unanswered("Confess");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_gate_is_raised_by_whoever_owns_the_fleet_under_what_it_saw() {
         let mut play = Play::new();
         play.look(4, &[play.schema("1", 2)]);
@@ -1138,6 +1250,41 @@ mod tests {
             machine.declare(&BTreeSet::from(["dead".parse().unwrap()]), Unfit::default(), 0);
             let (now, open, said) = (Duration::from_secs(1), Vec::new(), Vec::new());
             Play { machine, now, open, said }
+        }
+
+        /// The only member, which has just claimed everything and was not answered yet.
+        fn in_charge() -> Play {
+            let mut play = Play::new();
+            play.look(2, &[]);
+            play.committed(Committed::Done(Revision(3)));
+            play.claims(4, &[]);
+            play.now = Duration::from_secs(20);
+            play.machine.pulse.answered(play.now);
+            let ours = play.member("me", 3, &Card { settled: true, ..Card::default() });
+            play.look(5, &[ours]);
+            play
+        }
+
+        fn says(&self, errand: &str) -> bool {
+            self.said.iter().any(|said| said.starts_with(errand))
+        }
+
+        /// The engine does not answer what is under way of this kind.
+        fn unanswered(&mut self, errand: &str) {
+            let is_it = |ask: &mut Ask| format!("{:?}", ask.errand).starts_with(errand);
+            let lost: Vec<Ask> = self.open.extract_if(.., is_it).collect();
+            assert!(!lost.is_empty(), "{errand}");
+            for ask in lost {
+                let no_reply = EngineError::Unreachable("no reply".to_owned());
+                self.machine.answered(&ask, Answer::Committed(Err(no_reply)), self.now);
+            }
+        }
+
+        fn claims_if_asked(&mut self, revision: i64) {
+            let all = Errand::Claims(BTreeSet::new());
+            if self.open.iter().any(|ask| ask.errand == all) {
+                self.claims(revision, &[]);
+            }
         }
 
         fn turn(&mut self) {

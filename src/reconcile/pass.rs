@@ -509,6 +509,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_account_at_rest_is_left_alone_while_it_is_as_that_pass_left_it() {
+        let sim = Sim::new(Knobs::default());
+        let (_, store, subject) = shared(&sim, &[1, 2, 3]).await;
+        let is_left = |subject: &Subject| {
+            report::at_rest(subject, &store, sim.clock.now()).unwrap().is_some()
+        };
+        assert!(!is_left(&subject), "nobody has looked");
+        let cancelled = CancellationToken::new();
+        for _ in 0..2 {
+            pass(&subject, &store, "test", &cancelled).await.unwrap();
+        }
+        assert!(is_left(&subject));
+        // There is nothing to do under this one either.
+        let Subject { mut desired, .. } = declaring(&sim, &[1, 2, 3]);
+        desired.account.policy.batch_max = 1;
+        let otherwise = Subject { desired, client: sim.client(), leash: None };
+        assert!(!is_left(&otherwise), "it is declared otherwise");
+        sim.clock.sleep(Duration::from_secs(23 * 3600)).await;
+        assert!(!is_left(&subject), "its renewal is due");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_removal_of_an_account_that_is_owned_for_too_short_waits_and_is_no_failure() {
         let sim = Sim::new(Knobs::default());
         let (_, store, subject) = shared(&sim, &[1, 2, 3]).await;
