@@ -377,7 +377,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::engine::simulated::{SimulatedEngine, SimulatedHandle};
-    use crate::engine::{Change, Committed, Engine, Guard, Revision};
+    use crate::engine::{Change, Committed, Engine, Guard, Revision, Selection};
     use crate::leash::Leash;
     use crate::model::channel::{NotifyUrl, Spec};
     use crate::model::cluster::Layouts;
@@ -509,6 +509,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn while_something_is_sent_the_engine_says_so() {
+        let sim = Sim::new(Knobs::default());
+        let (engine, store, subject) = shared(&sim, &[1, 2, 3]).await;
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let says = move || {
+            let key = Selection::Key("ck/accounts/acme".to_owned());
+            let found = at_once(engine.range(vec![key])).unwrap().entries.pop()?;
+            let value: serde_json::Value = serde_json::from_slice(&found.value).unwrap();
+            Some(!value["state"]["sending"].is_null())
+        };
+        let (noted, says_then) = (seen.clone(), says.clone());
+        sim.on_request(move |request| noted.lock().unwrap().push((request.method, says_then())));
+        pass(&subject, &store, "test", &CancellationToken::new()).await.unwrap();
+        let posted: Vec<_> =
+            seen.lock().unwrap().iter().filter(|(method, _)| *method == "POST").copied().collect();
+        assert_eq!(posted.last(), Some(&("POST", Some(true))), "{posted:?}");
+        assert_eq!(says(), Some(false), "the pass is over");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_account_at_rest_is_left_alone_while_it_is_as_that_pass_left_it() {
         let sim = Sim::new(Knobs::default());
         let (_, store, subject) = shared(&sim, &[1, 2, 3]).await;
@@ -520,6 +540,10 @@ mod tests {
         for _ in 0..2 {
             pass(&subject, &store, "test", &cancelled).await.unwrap();
         }
+        assert!(is_left(&subject));
+        store.begin_sending(&account().name, sim.clock.now()).unwrap();
+        assert!(!is_left(&subject), "something was sent since");
+        pass(&subject, &store, "test", &cancelled).await.unwrap();
         assert!(is_left(&subject));
         // There is nothing to do under this one either.
         let Subject { mut desired, .. } = declaring(&sim, &[1, 2, 3]);

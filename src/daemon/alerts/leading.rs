@@ -80,3 +80,68 @@ async fn guard(
         (Some(&member) == me).then_some(Guard::ModifiedAt(claim, entry.modified))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+
+    use crate::clock::{Clock, VirtualClock};
+    use crate::cluster::asks::Asks;
+    use crate::cluster::{ClusterView, MemberId};
+    use crate::engine::simulated::{Fault, SimulatedEngine, SimulatedHandle};
+    use crate::leash::Leash;
+    use crate::testing::hours;
+
+    use super::super::super::generations::{Generations, GenerationsSetup};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_is_noted_by_whoever_claims_the_work_of_the_fleet_alone() {
+        let engine = SimulatedEngine::new();
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(hours(0), 1));
+        let handle = engine.handle(clock.clone());
+        let mut leading = Leading::new(door(&handle, &clock));
+        let words = |hour| LastWords { told: None, beat: Some((hours(hour), hours(hour))) };
+        assert_eq!(leading.keep(words(1)).await, Ok(false), "nobody claims it");
+        claims(&handle, "other").await;
+        assert_eq!(leading.keep(words(1)).await, Ok(false));
+        claims(&handle, "me").await;
+        assert_eq!(leading.keep(words(1)).await, Ok(true));
+        assert_eq!(leading.read().await, Ok(words(1)));
+        // It is another's while the note is on its way.
+        handle.fault(Fault::Held);
+        assert!(leading.keep(words(2)).await.is_err());
+        claims(&handle, "other").await;
+        engine.land();
+        assert_eq!(leading.read().await, Ok(words(1)));
+    }
+
+    async fn claims(handle: &SimulatedHandle, node: &str) {
+        let claim = Claim { member: member(node), membership: 1 };
+        let put = Change::Put(Keys::new("t").claim(&Charge::Fleet), claim.to_bytes());
+        handle.commit(Vec::new(), vec![put]).await.unwrap();
+    }
+
+    fn member(node: &str) -> MemberId {
+        MemberId { node: node.to_owned(), boot: "0".to_owned() }
+    }
+
+    fn door(handle: &SimulatedHandle, clock: &Arc<dyn Clock>) -> MachinesDoor {
+        let (engine, keys) = (Arc::new(handle.clone()), Keys::new("t"));
+        let me = Some(member("me"));
+        let (_, view) = watch::channel(ClusterView { me, ..ClusterView::default() });
+        let asks = Asks::new(engine.clone(), keys.clone(), clock.clone());
+        let generations = Generations::new(GenerationsSetup {
+            engine: engine.clone(),
+            cluster: "t".to_owned(),
+            node: "me".to_owned(),
+            clock: clock.clone(),
+            view: view.clone(),
+            leash: Leash::new(clock.clone()),
+            own: None,
+        });
+        MachinesDoor { engine, keys, view, asks, generations: Arc::new(generations) }
+    }
+}
