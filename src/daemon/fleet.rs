@@ -231,3 +231,31 @@ impl Untold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::VirtualClock;
+    use crate::model::secret::Fingerprint;
+    use crate::testing::{acme, hours};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_alone_makes_one_fetch_in_a_window_that_the_engine_is_not_told_of() {
+        let clock = Arc::new(VirtualClock::new(hours(0), 1));
+        let leash = Leash::new(clock.clone());
+        let untold = Untold::new(leash.clone(), clock.clone());
+        let may = |hour| {
+            let fetches = vec![hours(hour)];
+            untold.allows(&acme(), &TokenState { fetches, ..TokenState::new(Fingerprint(7)) })
+        };
+        leash.hold(acme(), Duration::ZERO);
+        leash.set(Duration::from_secs(60));
+        assert!(!may(0), "it is not alone");
+        clock.sleep(Duration::from_secs(61)).await;
+        leash.keep_alone(Duration::from_secs(3600));
+        assert_eq!([0, 0, 1].map(may), [true, true, false]);
+        clock.sleep(FETCH_WINDOW).await;
+        assert_eq!([1, 0].map(may), [true, false]);
+    }
+}
