@@ -85,16 +85,11 @@ async fn guard(
 mod tests {
     use std::sync::Arc;
 
-    use tokio::sync::watch;
-
     use crate::clock::{Clock, VirtualClock};
-    use crate::cluster::asks::Asks;
-    use crate::cluster::{ClusterView, MemberId};
     use crate::engine::simulated::{Fault, SimulatedEngine, SimulatedHandle};
-    use crate::leash::Leash;
     use crate::testing::hours;
 
-    use super::super::super::generations::{Generations, GenerationsSetup};
+    use super::super::tests::{door, member};
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -122,26 +117,5 @@ mod tests {
         let claim = Claim { member: member(node), membership: 1 };
         let put = Change::Put(Keys::new("t").claim(&Charge::Fleet), claim.to_bytes());
         handle.commit(Vec::new(), vec![put]).await.unwrap();
-    }
-
-    fn member(node: &str) -> MemberId {
-        MemberId { node: node.to_owned(), boot: "0".to_owned() }
-    }
-
-    fn door(handle: &SimulatedHandle, clock: &Arc<dyn Clock>) -> MachinesDoor {
-        let (engine, keys) = (Arc::new(handle.clone()), Keys::new("t"));
-        let me = Some(member("me"));
-        let (_, view) = watch::channel(ClusterView { me, ..ClusterView::default() });
-        let asks = Asks::new(engine.clone(), keys.clone(), clock.clone());
-        let generations = Generations::new(GenerationsSetup {
-            engine: engine.clone(),
-            cluster: "t".to_owned(),
-            node: "me".to_owned(),
-            clock: clock.clone(),
-            view: view.clone(),
-            leash: Leash::new(clock.clone()),
-            own: None,
-        });
-        MachinesDoor { engine, keys, view, asks, generations: Arc::new(generations) }
     }
 }

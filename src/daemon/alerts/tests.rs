@@ -1,9 +1,17 @@
 //! The parts that touch the world; the whole is in `tests/it/process/alerts.rs`.
 
+use super::super::generations::{Generations, GenerationsSetup};
 use super::super::scheduler::Wakes;
+use super::leading::LastWords;
 use super::*;
 use crate::clock::VirtualClock;
+use crate::cluster::asks::Asks;
+use crate::cluster::{ClusterView, Keys, MemberId};
+use crate::engine::simulated::{SimulatedEngine, SimulatedHandle};
+use crate::engine::{Change, Engine};
+use crate::expose::overview::ClusterState;
 use crate::expose::testing::{START, converged};
+use crate::leash::Leash;
 use crate::model::desired::Desired;
 use crate::model::exchange::Response;
 use crate::zoho::transport::Exchange;
@@ -161,4 +169,62 @@ async fn a_heartbeat_that_is_not_taken_waits_before_it_is_sent_again() {
     clock.sleep(Duration::from_secs(3600)).await;
     alarm.beat(&heartbeat, &converged(1), Duration::from_secs(60)).await;
     assert_eq!(sent(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_tells_for_all_begins_with_what_was_told_and_not_before_it_knows_that() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(START.parse().unwrap(), 1));
+    let handle = SimulatedEngine::new().handle(clock.clone());
+    let words = LastWords { told: None, beat: Some((clock.now(), clock.now())) };
+    let put = Change::Put(Keys::new("t").told(), serde_json::to_vec(&words).unwrap());
+    handle.commit(Vec::new(), vec![put]).await.unwrap();
+    let fleet = Fleet::declared(Desired::default(), BTreeMap::new());
+    let (_overviews, overview) = watch::channel(Arc::new(converged(1)));
+    let (_fleets, fleet) = watch::channel(Arc::new(fleet));
+    let (links, store) = (links(overview, fleet), Store::temporary().unwrap());
+    let alarm =
+        Alarm::new(&links, clock.clone(), Recorder::new(&clock, 204), store, Outbox::default());
+    let mut alarm = alarm.of_several(Some(door(&handle, &clock)));
+    let stands = |leads, is_active| {
+        let cluster = ClusterState { leads, is_active, ..ClusterState::joining() };
+        Overview { cluster: Some(cluster), ..converged(1) }
+    };
+    let known = |alarm: &Alarm| alarm.leading.as_ref().unwrap().known.clone();
+    assert!(alarm.leads_or_follows(&stands(true, false)).await);
+    assert_eq!(known(&alarm), None, "it tells of what it serves");
+    handle.set_cut(true);
+    assert!(!alarm.leads_or_follows(&stands(true, true)).await, "what was told is not known yet");
+    handle.set_cut(false);
+    assert!(alarm.leads_or_follows(&stands(true, true)).await);
+    assert_eq!(known(&alarm), Some(words.clone()));
+    assert!(alarm.leads_or_follows(&stands(false, true)).await);
+    assert_eq!(known(&alarm), None, "another one tells");
+    // Its note is refused, for it has no claim.
+    assert!(alarm.leads_or_follows(&stands(true, true)).await);
+    clock.sleep(Duration::from_secs(60)).await;
+    alarm.beat.at = Some(clock.now());
+    alarm.keep_last_words(&stands(true, true)).await;
+    assert_eq!(known(&alarm), None, "it reads what the other one has told since");
+}
+
+pub(super) fn member(node: &str) -> MemberId {
+    MemberId { node: node.to_owned(), boot: "0".to_owned() }
+}
+
+/// The way of a machine `me` of the cluster `t`.
+pub(super) fn door(handle: &SimulatedHandle, clock: &Arc<dyn Clock>) -> MachinesDoor {
+    let (engine, keys) = (Arc::new(handle.clone()), Keys::new("t"));
+    let me = Some(member("me"));
+    let (_, view) = watch::channel(ClusterView { me, ..ClusterView::default() });
+    let asks = Asks::new(engine.clone(), keys.clone(), clock.clone());
+    let generations = Generations::new(GenerationsSetup {
+        engine: engine.clone(),
+        cluster: "t".to_owned(),
+        node: "me".to_owned(),
+        clock: clock.clone(),
+        view: view.clone(),
+        leash: Leash::new(clock.clone()),
+        own: None,
+    });
+    MachinesDoor { engine, keys, view, asks, generations: Arc::new(generations) }
 }
