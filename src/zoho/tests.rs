@@ -14,8 +14,7 @@ use crate::model::channel::Ask;
 use crate::model::exchange::{Request, Response};
 use crate::model::secret::Secret;
 use crate::model::time::after;
-use crate::model::token::FETCHES_MAX;
-use crate::model::token::TokenState;
+use crate::model::token::{FETCHES_MAX, FETCHES_MAX_SHARED, TokenState};
 use crate::simulator::knobs::{DeadTokenCode, Length};
 use crate::simulator::{Fault, Knobs};
 
@@ -239,20 +238,23 @@ async fn a_restart_loop_burns_no_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_loop_without_a_usable_token_stays_within_what_zoho_gives() {
-    let sim = sim();
-    sim.fault(Fault::InvalidToken);
-    let stored: Arc<Mutex<Option<TokenState>>> = Arc::default();
-    for _ in 0..1000 {
-        let keep = stored.clone();
-        let remembered = stored.lock().unwrap().clone();
-        let client = sim.client_of(account(), remembered, move |state| {
-            *keep.lock().unwrap() = Some(state.clone());
-            Ok(())
-        });
-        assert!(client.list().await.is_err());
-        sim.clock.sleep(Duration::from_millis(599)).await;
+    for (is_shared, fetches) in [(false, FETCHES_MAX), (true, FETCHES_MAX_SHARED)] {
+        let sim = sim();
+        sim.fault(Fault::InvalidToken);
+        let stored: Arc<Mutex<Option<TokenState>>> = Arc::default();
+        for _ in 0..1000 {
+            let keep = stored.clone();
+            let remembered = stored.lock().unwrap().clone();
+            let client = sim.client_of(account(), remembered, move |state| {
+                *keep.lock().unwrap() = Some(state.clone());
+                Ok(())
+            });
+            let client = if is_shared { client.sharing_tokens() } else { client };
+            assert!(client.list().await.is_err());
+            sim.clock.sleep(Duration::from_millis(599)).await;
+        }
+        assert_eq!(sim.tokens_issued(), fetches as u64);
     }
-    assert_eq!(sim.tokens_issued(), FETCHES_MAX as u64);
 }
 
 #[tokio::test(start_paused = true)]
