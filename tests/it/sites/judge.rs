@@ -34,7 +34,7 @@ pub struct Judge {
     /// The engine was set back: claims say nothing for some seconds.
     restored: Option<Duration>,
     /// Since when no machine is answered by the engine as it should be.
-    pub engine_ill_since: Option<Duration>,
+    pub engine_ill: Option<Silence>,
     pub zoho_is_ill: bool,
     life: Duration,
     pub log: Vec<String>,
@@ -52,7 +52,7 @@ pub struct Process {
     /// It was told to end.
     pub is_leaving: bool,
     /// Since when nothing comes from the engine.
-    pub is_cut_since: Option<Duration>,
+    pub cut: Option<Silence>,
     /// Nothing comes from Zoho.
     pub is_mute: bool,
     /// The config was edited while it was stopped.
@@ -94,10 +94,42 @@ struct Owned {
     at: Duration,
 }
 
+/// A time in which nothing comes from the engine.
+#[derive(Clone, Copy)]
+pub struct Silence {
+    since: Duration,
+    ended: Option<Duration>,
+}
+
+impl Silence {
+    /// The silence after it is quiet, or not, from now on. One that goes on before a machine can
+    /// have noticed its end is the same.
+    pub fn after(known: Option<Silence>, is_quiet: bool, now: Duration) -> Option<Silence> {
+        match known {
+            Some(known) if is_quiet && known.is_unnoticed(now) => {
+                Some(Silence { ended: None, ..known })
+            }
+            Some(known) if !is_quiet => {
+                Some(Silence { ended: Some(known.ended.unwrap_or(now)), ..known })
+            }
+            _ => is_quiet.then_some(Silence { since: now, ended: None }),
+        }
+    }
+
+    /// It lasts, or a machine may not know yet that it has ended.
+    fn is_unnoticed(self, now: Duration) -> bool {
+        self.ended.is_none_or(|ended| now <= ended + NOTICED_WITHIN)
+    }
+}
+
 impl Process {
+    fn is_cut(&self) -> bool {
+        self.cut.is_some_and(|cut| cut.ended.is_none())
+    }
+
     /// True when it may be expected to own something.
     pub fn is_fit(&self) -> bool {
-        self.is_alive && !self.is_frozen && !self.is_leaving && self.is_cut_since.is_none()
+        self.is_alive && !self.is_frozen && !self.is_leaving && !self.is_cut()
     }
 }
 
@@ -114,7 +146,7 @@ impl Judge {
             late: BTreeSet::new(),
             unmended: Vec::new(),
             restored: None,
-            engine_ill_since: None,
+            engine_ill: None,
             zoho_is_ill: false,
             life,
             log: Vec::new(),
@@ -130,7 +162,7 @@ impl Judge {
             is_alive: true,
             is_frozen: false,
             is_leaving: false,
-            is_cut_since: None,
+            cut: None,
             is_mute: false,
             is_behind: false,
             freezes: 0,
@@ -380,9 +412,11 @@ impl Judge {
 impl Judge {
     fn is_of_one_alone(&mut self, caller: &Caller, account: &AccountName, sent: &Request) -> bool {
         let process = &self.processes[caller.number];
-        let since = self.engine_ill_since.into_iter().chain(process.is_cut_since).min();
+        let now = self.clock.boot();
+        let silences = self.engine_ill.into_iter().chain(process.cut);
+        let since = silences.filter(|it| it.is_unnoticed(now)).map(|it| it.since).min();
         let is_alone = process.leash.allowed_for(account) == Allowed::Emergencies
-            && since.is_some_and(|since| self.clock.boot() > since + ALONE_AFTER);
+            && since.is_some_and(|since| now > since + ALONE_AFTER);
         if !is_alone || takes_away(sent) {
             return false;
         }
@@ -422,6 +456,8 @@ pub fn at(boot: Duration) -> String {
 pub const CLUSTER: &str = "test";
 /// With the time in which an answer still counts.
 const ALONE_AFTER: Duration = Duration::from_secs(60);
+/// A beat finds that the engine answers again.
+const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 /// A joiner waits for ten seconds, and others look every second.
 const SETTLES: Duration = Duration::from_secs(20);
 /// By then every machine has noticed that the engine was set back, and no deadline of before is

@@ -50,7 +50,7 @@ use tokio::task::JoinHandle;
 
 use crate::world::{BEGINS, account, open, pause, scratch, spec};
 
-use judge::{CLUSTER, Judge};
+use judge::{CLUSTER, Judge, Silence};
 use service::Weather;
 use way::{Shared, SiteClock, Way};
 
@@ -239,7 +239,7 @@ impl Sites {
         let now = self.clock.boot();
         let known = &mut self.judge().processes[process.number];
         if let Some(is_cut) = from_engine {
-            known.is_cut_since = is_cut.then(|| known.is_cut_since.unwrap_or(now));
+            known.cut = Silence::after(known.cut, is_cut, now);
             process.handle.set_cut(is_cut);
         }
         if let Some(is_cut) = from_zoho {
@@ -251,8 +251,8 @@ impl Sites {
     /// The engine and Zoho answer as they should, or not.
     fn tell(&self, weather: Weather) {
         let mut judge = self.judge();
-        let since = judge.engine_ill_since.unwrap_or(self.clock.boot());
-        judge.engine_ill_since = (!weather.engine_is_well).then_some(since);
+        let now = self.clock.boot();
+        judge.engine_ill = Silence::after(judge.engine_ill, !weather.engine_is_well, now);
         judge.zoho_is_ill = !weather.zoho_is_well;
     }
 
