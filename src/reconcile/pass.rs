@@ -588,13 +588,16 @@ mod tests {
             sim.zoho_clock.sleep(length).await;
         };
         sleep(Duration::from_secs(23 * 3600)).await;
-        sim.fault(Fault::ResetBefore);
+        sim.fault(Fault::TokenThrottled);
         for _ in 0..8 {
             let report = pass(&subject, &store, "test", &cancelled).await.unwrap();
             assert!(report.writes_failed.is_some(), "each was in its emergency");
+            let state = store.account_state(&account().name).unwrap();
+            assert_eq!(state.writes.attempts, 1, "it is the looks that wait longer each time");
             sleep(Duration::from_secs(60)).await;
         }
         sim.zoho().clear_faults();
+        sleep(Duration::from_secs(600)).await;
         sim.calls();
         let report = pass(&subject, &store, "test", &cancelled).await.unwrap();
         assert_eq!((report.writes_failed, report.after.held), (None, vec![]));
