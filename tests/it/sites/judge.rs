@@ -33,8 +33,8 @@ pub struct Judge {
     pub unmended: Vec<Unmended>,
     /// The engine was set back: claims say nothing for some seconds.
     restored: Option<Duration>,
-    /// Since when no machine is answered by the engine as it should be.
-    pub engine_ill: Option<Silence>,
+    /// No machine is answered by the engine as it should be.
+    pub engine_is_ill: bool,
     pub zoho_is_ill: bool,
     life: Duration,
     pub log: Vec<String>,
@@ -51,8 +51,12 @@ pub struct Process {
     pub is_frozen: bool,
     /// It was told to end.
     pub is_leaving: bool,
-    /// Since when nothing comes from the engine.
-    pub cut: Option<Silence>,
+    /// Nothing comes from the engine.
+    pub is_cut: bool,
+    /// What comes from the engine comes so much later.
+    pub delay: Duration,
+    /// The last time in which it may have thought that the engine does not answer.
+    silence: Option<Silence>,
     /// Nothing comes from Zoho.
     pub is_mute: bool,
     /// The config was edited while it was stopped.
@@ -94,9 +98,9 @@ struct Owned {
     at: Duration,
 }
 
-/// A time in which nothing comes from the engine.
+/// A time in which nothing comes from the engine, or too late.
 #[derive(Clone, Copy)]
-pub struct Silence {
+struct Silence {
     since: Duration,
     ended: Option<Duration>,
 }
@@ -104,7 +108,7 @@ pub struct Silence {
 impl Silence {
     /// The silence after it is quiet, or not, from now on. One that goes on before a machine can
     /// have noticed its end is the same.
-    pub fn after(known: Option<Silence>, is_quiet: bool, now: Duration) -> Option<Silence> {
+    fn after(known: Option<Silence>, is_quiet: bool, now: Duration) -> Option<Silence> {
         match known {
             Some(known) if is_quiet && known.is_unnoticed(now) => {
                 Some(Silence { ended: None, ..known })
@@ -123,13 +127,9 @@ impl Silence {
 }
 
 impl Process {
-    fn is_cut(&self) -> bool {
-        self.cut.is_some_and(|cut| cut.ended.is_none())
-    }
-
     /// True when it may be expected to own something.
     pub fn is_fit(&self) -> bool {
-        self.is_alive && !self.is_frozen && !self.is_leaving && !self.is_cut()
+        self.is_alive && !self.is_frozen && !self.is_leaving && !self.is_cut
     }
 }
 
@@ -146,7 +146,7 @@ impl Judge {
             late: BTreeSet::new(),
             unmended: Vec::new(),
             restored: None,
-            engine_ill: None,
+            engine_is_ill: false,
             zoho_is_ill: false,
             life,
             log: Vec::new(),
@@ -162,11 +162,14 @@ impl Judge {
             is_alive: true,
             is_frozen: false,
             is_leaving: false,
-            cut: None,
+            is_cut: false,
+            delay: Duration::ZERO,
+            silence: None,
             is_mute: false,
             is_behind: false,
             freezes: 0,
         });
+        self.listen();
     }
 
     pub fn frozen(&mut self, number: usize, is_frozen: bool) {
@@ -186,6 +189,15 @@ impl Judge {
             Some(Ok(())) => self.note(&format!("** {name} has ended")),
             Some(Err(error)) => self.violation(&format!("{name} ended with {error}")),
             None => self.violation(&format!("{name} was told to end, and does not")),
+        }
+    }
+
+    /// Something has changed on the ways to the engine, or in it.
+    pub fn listen(&mut self) {
+        let now = self.clock.boot();
+        for process in &mut self.processes {
+            let is_quiet = self.engine_is_ill || process.is_cut || process.delay >= TOO_LATE;
+            process.silence = Silence::after(process.silence, is_quiet, now);
         }
     }
 
@@ -227,6 +239,12 @@ impl Judge {
             }
             self.claimed(&entry.key, &entry.value);
         }
+    }
+
+    /// True when a machine is there that had settled by then.
+    pub fn is_anyone_settled(&self, by: Duration) -> bool {
+        let settled = self.members.values().filter(|member| member.began + CALM <= by);
+        settled.map(|member| member.by).any(|number| self.processes[number].is_fit())
     }
 
     fn is_restoring(&self) -> bool {
@@ -413,10 +431,9 @@ impl Judge {
     fn is_of_one_alone(&mut self, caller: &Caller, account: &AccountName, sent: &Request) -> bool {
         let process = &self.processes[caller.number];
         let now = self.clock.boot();
-        let silences = self.engine_ill.into_iter().chain(process.cut);
-        let since = silences.filter(|it| it.is_unnoticed(now)).map(|it| it.since).min();
+        let silence = process.silence.filter(|silence| silence.is_unnoticed(now));
         let is_alone = process.leash.allowed_for(account) == Allowed::Emergencies
-            && since.is_some_and(|since| now > since + ALONE_AFTER);
+            && silence.is_some_and(|silence| now > silence.since + ALONE_AFTER);
         if !is_alone || takes_away(sent) {
             return false;
         }
@@ -456,8 +473,12 @@ pub fn at(boot: Duration) -> String {
 pub const CLUSTER: &str = "test";
 /// With the time in which an answer still counts.
 const ALONE_AFTER: Duration = Duration::from_secs(60);
+/// An answer that comes so late may not count.
+const TOO_LATE: Duration = Duration::from_secs(1);
 /// A beat finds that the engine answers again.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
+/// A joiner waits for so long.
+const CALM: Duration = Duration::from_secs(10);
 /// A joiner waits for ten seconds, and others look every second.
 const SETTLES: Duration = Duration::from_secs(20);
 /// By then every machine has noticed that the engine was set back, and no deadline of before is

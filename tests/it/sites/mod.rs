@@ -50,7 +50,7 @@ use tokio::task::JoinHandle;
 
 use crate::world::{BEGINS, account, open, pause, scratch, spec};
 
-use judge::{CLUSTER, Judge, Silence};
+use judge::{CLUSTER, Judge};
 use service::Weather;
 use way::{Shared, SiteClock, Way};
 
@@ -236,23 +236,33 @@ impl Sites {
     /// Nothing goes between the machine and the engine, or Zoho.
     pub fn cut(&self, name: &str, (from_engine, from_zoho): (Option<bool>, Option<bool>)) {
         let Some(process) = self.process(name) else { return };
-        let now = self.clock.boot();
-        let known = &mut self.judge().processes[process.number];
+        let mut judge = self.judge();
+        let known = &mut judge.processes[process.number];
         if let Some(is_cut) = from_engine {
-            known.cut = Silence::after(known.cut, is_cut, now);
+            known.is_cut = is_cut;
             process.handle.set_cut(is_cut);
         }
         if let Some(is_cut) = from_zoho {
             known.is_mute = is_cut;
             process.way.is_cut.store(is_cut, Ordering::SeqCst);
         }
+        judge.listen();
+    }
+
+    /// The engine's answers come so much later to the machine.
+    pub fn slow(&self, name: &str, delay: Duration) {
+        let Some(process) = self.process(name) else { return };
+        let mut judge = self.judge();
+        judge.processes[process.number].delay = delay;
+        process.handle.set_delay(delay);
+        judge.listen();
     }
 
     /// The engine and Zoho answer as they should, or not.
     fn tell(&self, weather: Weather) {
         let mut judge = self.judge();
-        let now = self.clock.boot();
-        judge.engine_ill = Silence::after(judge.engine_ill, !weather.engine_is_well, now);
+        judge.engine_is_ill = !weather.engine_is_well;
+        judge.listen();
         judge.zoho_is_ill = !weather.zoho_is_well;
     }
 

@@ -198,9 +198,7 @@ impl Play {
             End::Hear(name) => self.sites.cut(name, (None, Some(false))),
             End::Hasten(name) => {
                 self.eased("slow");
-                if let Some(process) = self.sites.process(name) {
-                    process.handle.set_delay(TRIP);
-                }
+                self.sites.slow(name, TRIP);
             }
             End::Quorum => {
                 if self.eased("quorum") {
@@ -272,9 +270,7 @@ impl Play {
                 self.lasts(lasts, None, End::Hear(name));
             }
             Act::Slow(name, delay, lasts) => {
-                if let Some(process) = self.sites.process(name) {
-                    process.handle.set_delay(delay);
-                }
+                self.sites.slow(name, delay);
                 self.lasts(lasts, Some("slow"), End::Hasten(name));
             }
             Act::Lost(name, fault, times) => {

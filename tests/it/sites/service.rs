@@ -125,9 +125,13 @@ impl Service {
             }
             let since = *served.bare.get_or_insert(now);
             if weather.engine_is_well && someone_is_fit {
-                let waited = now - since.max(self.disturbed);
-                self.longest = self.longest.max(waited);
-                if waited > TAKEOVER_MAX {
+                let from = since.max(self.disturbed);
+                let waited = now - from;
+                let is_takeover = judge.is_anyone_settled(from);
+                if is_takeover {
+                    self.longest = self.longest.max(waited);
+                }
+                if waited > if is_takeover { TAKEOVER_MAX } else { START_MAX } {
                     wrong.push(format!("{name} has had no owner since {}", at(since)));
                     served.bare = Some(now);
                 }
@@ -233,6 +237,8 @@ fn is_there(sites: &Sites, (account, id): &(String, ChannelId)) -> bool {
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The promise.
 const TAKEOVER_MAX: Duration = Duration::from_secs(15);
+/// Where no machine is left that has settled, one has to join and to wait for ten seconds first.
+const START_MAX: Duration = Duration::from_secs(25);
 const MENDED_WITHIN: Duration = Duration::from_secs(45);
 /// A step that failed at Zoho is tried again after a quarter of an hour at the latest.
 const TRIED_AGAIN: Duration = Duration::from_secs(16 * 60);
