@@ -232,10 +232,10 @@ impl<P: Verb> Asking<P> {
         if unserved.len() > UNSERVED_MAX {
             return Err(VerbError::ManyUnserved(unserved.len()));
         }
-        let mut asked: JoinSet<Result<P::Answer, VerbError>> = JoinSet::new();
+        let mut asked = JoinSet::new();
         for (machine, accounts) in machines {
             let (asking, question) = (self.clone(), (self.part)(Portion::Machine(&accounts)));
-            asked.spawn(async move { asking.of_machine(&machine, question).await });
+            asked.spawn(async move { (asking.of_machine(&machine, question).await, accounts) });
         }
         let mut answers = Answers::default();
         match own.await {
@@ -244,14 +244,18 @@ impl<P: Verb> Asking<P> {
             Err(error @ VerbError::BadConfig(_)) => return Err(error),
             answer => answers.add(answer),
         }
+        let mut left = BTreeSet::new();
         while let Some(answer) = asked.join_next().await {
-            match answer.unwrap_or_else(|error| Err(VerbError::Died(error))) {
-                // How far it came nobody knows. Its accounts are others' by now.
-                Err(VerbError::Gone(_)) => {}
-                answer => answers.add(answer),
+            match answer {
+                // How far it came nobody knows. Its accounts will be others', of which this
+                // machine may not have heard yet.
+                Ok((Err(VerbError::Gone(_)), accounts)) => left.extend(accounts),
+                Ok((answer, _)) => answers.add(answer),
+                Err(error) => answers.add(Err(VerbError::Died(error))),
             }
         }
-        let moved = self.moved_since(&before);
+        let mut moved = self.moved_since(&before);
+        moved.append(&mut left);
         if !moved.is_empty() {
             answers.add(self.of_owners::<V>(moved).await);
         }
