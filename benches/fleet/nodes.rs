@@ -5,6 +5,7 @@
 //! the place of the measurement, on the same disk and the same cores as everything else.
 
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,20 +81,19 @@ async fn takeover(
     mut nodes: Vec<Daemon>,
 ) -> anyhow::Result<()> {
     let killed = nodes.remove(0);
-    let owned = engine.owned(0).await?;
+    let others = 1..=nodes.len();
+    let owned = engine.owned(0..=0).await?;
+    let all = engine.owned(0..=nodes.len()).await?;
     world.take_calls();
     let begun = elapsed(world);
     drop(killed);
-    let (mut looks, mut seen) = (0, Vec::new());
-    while looks < owned {
+    while engine.owned(others.clone()).await? < all {
         wait(world, &mut nodes, |_| true).await?;
-        seen.extend(world.take_calls());
-        let orgs = seen.iter().filter(|call| call.method == "GET").map(|call| &call.org);
-        looks = orgs.collect::<std::collections::BTreeSet<_>>().len();
     }
     let took = elapsed(world).saturating_sub(begun);
+    let seen = world.take_calls();
     let writes = seen.iter().filter(|call| call.is_write()).count();
-    println!("kill: {owned} accounts looked at by others after {took:.1?}, {writes} writes");
+    println!("kill: {owned} accounts owned by others after {took:.1?}, {writes} writes");
     anyhow::ensure!(writes == 0, "a takeover wrote at Zoho");
     world.clock.sleep(SETTLE).await;
     engine.tell("after the takeover", &nodes).await
@@ -181,15 +181,19 @@ impl EtcdProcess {
         Ok(self.engine.status().await?)
     }
 
-    /// How many accounts a node owns.
-    async fn owned(&self, node: usize) -> anyhow::Result<usize> {
+    /// How many accounts these nodes own.
+    async fn owned(&self, nodes: RangeInclusive<usize>) -> anyhow::Result<usize> {
         let claims = Selection::Prefix("channelkeeper/bench/claims/".to_owned());
         let claims = self.engine.range(vec![claims]).await?.entries;
-        let is_its = |value: &[u8]| {
-            String::from_utf8_lossy(value).contains(&format!("\"n{node}-"))
-                || String::from_utf8_lossy(value).contains(&format!("\"node\":\"n{node}\""))
+        let is_of = |value: &str, node: usize| {
+            value.contains(&format!("\"n{node}-"))
+                || value.contains(&format!("\"node\":\"n{node}\""))
         };
-        Ok(claims.iter().filter(|e| !e.key.ends_with("@fleet") && is_its(&e.value)).count())
+        let is_theirs = |value: &[u8]| {
+            let value = String::from_utf8_lossy(value);
+            nodes.clone().any(|node| is_of(&value, node))
+        };
+        Ok(claims.iter().filter(|e| !e.key.ends_with("@fleet") && is_theirs(&e.value)).count())
     }
 
     async fn tell(&self, when: &str, nodes: &[Daemon]) -> anyhow::Result<()> {
