@@ -366,3 +366,148 @@ const AT_ONCE: usize = 32;
 const AGAIN: Duration = Duration::from_secs(1);
 /// A service manager gives a stop a minute and a half.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::clock::VirtualClock;
+    use crate::cluster::view::ClusterView;
+    use crate::cluster::{Keys, MemberId};
+    use crate::engine::simulated::{SimulatedEngine, SimulatedHandle};
+    use crate::engine::{Change, Committed, Engine, Revision};
+    use crate::expose::testing::converged;
+    use crate::model::cluster::Layouts;
+    use crate::model::desired::{AccountDesired, Desired, Settings};
+    use crate::testing::{acme, hours};
+    use crate::zoho::testing::account;
+
+    use super::super::scheduler::{Pulse, Wakes};
+
+    /// The member and the scheduler, for one account.
+    struct Around {
+        clock: Arc<VirtualClock>,
+        engine: SimulatedEngine,
+        handle: SimulatedHandle,
+        store: Store,
+        member: mpsc::Sender<Assignment>,
+        released: mpsc::Receiver<Released>,
+        scheduler: mpsc::Receiver<Message>,
+        _view: watch::Sender<ClusterView>,
+    }
+
+    impl Around {
+        fn new() -> Around {
+            let (clock, engine) =
+                (Arc::new(VirtualClock::new(hours(0), 1)), SimulatedEngine::new());
+            let handle = engine.handle(clock.clone());
+            let way = Arc::new(handle.clone());
+            let store = Store::in_memory().unwrap();
+            let store = store.shared(way, Keys::new("test").prefix(), Layouts::OWN).holding();
+            let (member, assignments) = mpsc::channel(8);
+            let (telling, released) = mpsc::channel(8);
+            let (wakes, scheduler) = mpsc::channel(8);
+            let (_view, view) = watch::channel(ClusterView::default());
+            let drain = CancellationToken::new();
+            let node = NodeLinks { assignments, released: telling, view, drain };
+            let accounts = [(acme(), AccountDesired::new(account(), BTreeMap::new()))].into();
+            let desired = Desired { settings: Settings::default(), accounts };
+            let fleet = Arc::new(Fleet::declared(desired, BTreeMap::new()));
+            let links = Links {
+                wakes: Wakes(wakes),
+                overview: watch::channel(Arc::new(converged(1))).1,
+                fleet: watch::channel(fleet).1,
+                asked: Arc::default(),
+                pulse: Pulse::default(),
+                window: Arc::default(),
+            };
+            let sharing = Sharing::new(links, store.clone(), clock.clone(), node);
+            tokio::spawn(sharing.run(CancellationToken::new()));
+            Around { clock, engine, handle, store, member, released, scheduler, _view }
+        }
+
+        async fn put(&self, key: String) -> Revision {
+            match self.handle.commit(Vec::new(), vec![Change::Put(key, Vec::new())]).await {
+                Ok(Committed::Done(revision)) => revision,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        /// The account is ours, by a claim that is written now. Returns its epoch.
+        async fn gains(&self) -> Revision {
+            let keys = Keys::new("test");
+            let me = MemberId { node: "one".to_owned(), boot: "0".to_owned() };
+            let known = self.engine.entries().into_iter().find(|it| it.key == keys.member(&me));
+            let membership = match known {
+                Some(entry) => entry.created,
+                None => self.put(keys.member(&me)).await,
+            };
+            let charge = Charge::Account(acme());
+            let epoch = self.put(keys.claim(&charge)).await;
+            let fence = keys.fence(&me, membership, &charge, epoch);
+            self.member.send(Assignment::Gained(vec![(charge, fence)])).await.unwrap();
+            epoch
+        }
+
+        /// The scheduler is told that it holds the account.
+        async fn is_held(&mut self) {
+            match self.scheduler.recv().await {
+                Some(Message::Gained(accounts)) => assert_eq!(accounts, [acme()]),
+                _ => panic!("another message"),
+            }
+        }
+
+        /// The scheduler is told to let go of it.
+        async fn goes(&mut self) -> Going {
+            match self.scheduler.recv().await {
+                Some(Message::LetGo(going)) => going,
+                _ => panic!("another message"),
+            }
+        }
+
+        fn is_sending_by_the_engine(&self) -> bool {
+            let mut entries = self.engine.entries().into_iter();
+            let found = entries.find(|it| it.key == "channelkeeper/test/accounts/acme");
+            let state = |value: &[u8]| serde_json::from_slice::<Value>(value).unwrap();
+            found.is_some_and(|it| !state(&it.value)["state"]["sending"].is_null())
+        }
+    }
+
+    /// The pass knows the account as it was.
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_comes_back_is_taken_once_its_last_pass_has_ended() {
+        let mut around = Around::new();
+        around.gains().await;
+        around.is_held().await;
+        let lost = vec![Charge::Account(acme())];
+        around.member.send(Assignment::Lost(lost)).await.unwrap();
+        let going = around.goes().await;
+        assert!(going.are_lost && !around.store.holds(&acme()));
+        around.gains().await;
+        around.clock.sleep(Duration::from_secs(60)).await;
+        assert!(around.scheduler.is_empty() && !around.store.holds(&acme()), "its pass runs");
+        going.gone.send(acme()).unwrap();
+        around.is_held().await;
+        assert!(around.store.holds(&acme()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_is_given_back_once_the_rest_of_it_is_written() {
+        let mut around = Around::new();
+        let epoch = around.gains().await;
+        around.is_held().await;
+        around.store.begin_sending(&acme(), around.clock.now()).unwrap();
+        around.engine.set_full(true);
+        let charge = Charge::Account(acme());
+        around.member.send(Assignment::Lose(vec![charge.clone()])).await.unwrap();
+        let going = around.goes().await;
+        assert!(!going.are_lost);
+        going.gone.send(acme()).unwrap();
+        around.clock.sleep(Duration::from_secs(60)).await;
+        assert!(around.released.is_empty() && around.store.holds(&acme()), "it is not written");
+        around.engine.set_full(false);
+        assert_eq!(around.released.recv().await, Some(Released { charge, epoch }));
+        assert!(around.is_sending_by_the_engine() && !around.store.holds(&acme()));
+    }
+}

@@ -555,6 +555,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_account_is_at_rest_without_trouble_and_with_nothing_to_do_and_nothing_held() {
+        let sim = Sim::new(Knobs::default());
+        let (_, store, subject) = shared(&sim, &[1, 2, 3]).await;
+        for _ in 0..2 {
+            pass(&subject, &store, "test", &CancellationToken::new()).await.unwrap();
+        }
+        let theirs = Spec {
+            notify_url: NotifyUrl::new("https://theirs.test/zoho"),
+            ..spec(4, &["Deals.all"])
+        };
+        sim.client().enable(&[&ask(theirs, sim.now())]).await.unwrap();
+        let seen = async |subject: &Subject| {
+            let begun = begin(subject, &store, sim.clock.now()).await.unwrap();
+            let (plan, state) =
+                (filter::plan(&begun.facts(subject)), begun.observation.state.clone());
+            let trouble = Trouble::default().again(sim.clock.now(), "no connection", None);
+            let states = [
+                state.clone(),
+                AccountState { looks: trouble.clone(), ..state.clone() },
+                AccountState { writes: trouble, ..state },
+            ];
+            let leaves = states.map(|state| leaves_nothing(&plan, &state, &begun));
+            (plan.steps.len(), plan.held.len(), leaves)
+        };
+        assert_eq!(seen(&subject).await, (0, 0, [true, false, false]));
+        let (to_do, held) = (declaring(&sim, &[1, 2, 3, 5]), declaring(&sim, &[1, 2, 3, 4]));
+        assert_eq!(seen(&to_do).await, (1, 0, [false; 3]));
+        assert_eq!(seen(&held).await, (0, 1, [false; 3]));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_removal_of_an_account_that_is_owned_for_too_short_waits_and_is_no_failure() {
         let sim = Sim::new(Knobs::default());
         let (_, store, subject) = shared(&sim, &[1, 2, 3]).await;

@@ -6,7 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use channelkeeper::clock::{Clock, VirtualClock};
 use channelkeeper::daemon::assembly::{Carriers, PartsGiven, assemble};
 use channelkeeper::daemon::desk::Host;
 use channelkeeper::daemon::member::{self, Joining, Member};
-use channelkeeper::daemon::scheduler::Links;
+use channelkeeper::daemon::scheduler::{Going, Links, Message};
 use channelkeeper::daemon::tasks::{Stop, Tasks};
 use channelkeeper::engine::simulated::{SimulatedEngine, SimulatedHandle};
 use channelkeeper::engine::{Change, Engine};
@@ -29,7 +28,7 @@ use channelkeeper::model::version::ApiVersion;
 use channelkeeper::reconcile::report::{AccountReport, ChannelState};
 use channelkeeper::simulator::{Knobs, Org, Reply, Zoho};
 use channelkeeper::store::Store;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::world::{BEGINS, account, pause, spec};
 
@@ -234,7 +233,7 @@ async fn accounts_that_were_left_at_rest_keep_the_time_of_their_next_look() {
 async fn an_account_with_a_write_under_way_is_looked_at_at_once_and_once_more() {
     let mut sites = Sites::with(["one", "two"]).await;
     let of_one = sites.held("one");
-    sites.writes_stick.store(true, Ordering::SeqCst);
+    sites.writes_stick.send_replace(true);
     pause(LIFE / 2 - Duration::from_secs(55)).await;
     sites.kill("one").await;
     let killed = sites.clock.now();
@@ -249,6 +248,73 @@ async fn an_account_with_a_write_under_way_is_looked_at_at_once_and_once_more() 
         assert_eq!(sites.writers(name), ["one", "two"], "{name}");
     }
     sites.nothing_lapsed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_at_rest_whose_audit_was_missed_is_looked_at_at_once() {
+    let mut sites = Sites::new(["one", "two"], WithoutEngine::Emergency);
+    sites.desired.settings.audit = "0 30 * * * *".to_owned();
+    sites.begin().await;
+    let of_one = sites.held("one");
+    pause(Duration::from_secs(28 * 60 + 55)).await;
+    sites.kill("one").await;
+    let audit = after(sites.begun, Duration::from_secs(30 * 60));
+    assert_eq!(span(sites.clock.now(), audit).as_secs(), 5, "nobody makes it");
+    sites.until_all_are_served_by("two", Duration::from_secs(15)).await;
+    for name in &of_one {
+        let report = sites.report("two", name);
+        assert!(report.at > audit, "{name}: {}", report.at);
+    }
+    assert_eq!(sites.writes_since(audit), [], "nothing was to be done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_for_which_somebody_sent_late_is_looked_at_at_once_and_once_more() {
+    let sites = Sites::with(["one", "two"]).await;
+    pause(LIFE / 8).await;
+    let of_one = sites.held("one");
+    let late = of_one.iter().map(|name| name.parse().unwrap()).collect();
+    let told = sites.clock.now();
+    sites.machine("one").links.wakes.0.send(Message::SentLate(late)).await.unwrap();
+    for looks in [0..1, 30..45] {
+        pause(Duration::from_secs(looks.end)).await;
+        for name in &of_one {
+            let at = sites.report("one", name).at;
+            assert!(at >= told && looks.contains(&span(told, at).as_secs()), "{name}: {at}");
+        }
+    }
+}
+
+/// The member would refuse the rest of it: here it knows of nothing.
+#[tokio::test(start_paused = true)]
+async fn a_pass_of_an_account_that_is_lost_ends_after_the_call_that_it_is_in() {
+    let mut sites = Sites::new(["one", "two"], WithoutEngine::Emergency);
+    for declared in sites.desired.accounts.values_mut() {
+        declared.account.policy.batch_max = 1;
+    }
+    sites.begin().await;
+    let of_one = sites.held("one");
+    sites.writes_stick.send_replace(true);
+    let due = sites.clock.now();
+    pause(LIFE / 2 - Duration::from_secs(55)).await;
+    assert!(sites.writes_since(due).iter().all(|write| write.by == "two"), "they are under way");
+    let (gone, mut told) = mpsc::unbounded_channel();
+    let accounts = of_one.iter().map(|name| name.parse().unwrap()).collect();
+    let going = Going { accounts, are_lost: true, gone };
+    sites.machine("one").links.wakes.0.send(Message::LetGo(going)).await.unwrap();
+    pause(Duration::from_secs(1)).await;
+    let without_a_pass = told.len();
+    sites.writes_stick.send_replace(false);
+    let mut left = BTreeSet::new();
+    while let Some(name) = told.recv().await {
+        left.insert(name.to_string());
+    }
+    assert_eq!(left, of_one);
+    let written = sites.writes_since(due).into_iter().filter(|write| write.by == "one");
+    let written: Vec<String> = written.map(|write| write.account).collect();
+    let accounts: BTreeSet<&String> = written.iter().collect();
+    assert_eq!(accounts.len(), of_one.len() - without_a_pass);
+    assert!(!written.is_empty() && written.len() == accounts.len(), "one of two: {written:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,8 +362,8 @@ struct Sites {
     machines: BTreeMap<&'static str, Machine>,
     without_engine: WithoutEngine,
     names: Vec<&'static str>,
-    /// Writes of the first machine leave it and never arrive.
-    writes_stick: Arc<AtomicBool>,
+    /// While this is so, writes of the first machine leave it and do not arrive.
+    writes_stick: watch::Sender<bool>,
     /// A machine that lacks the secrets of an account.
     lacks: Option<(&'static str, &'static str)>,
 }
@@ -375,7 +441,7 @@ impl Sites {
             machines: BTreeMap::new(),
             without_engine,
             names: names.to_vec(),
-            writes_stick: Arc::default(),
+            writes_stick: watch::Sender::default(),
             lacks: None,
         }
     }
@@ -394,7 +460,7 @@ impl Sites {
         let joining = Joining { cluster, node, without_engine, notes, layouts };
         let member = Member::new(joining, engine, clock.clone()).unwrap();
         let sticks = self.writes_stick.clone();
-        let sticks = if name == self.names[0] { sticks } else { Arc::default() };
+        let sticks = if name == self.names[0] { sticks } else { watch::Sender::default() };
         let road = Track { by: name, writes: self.writes.clone(), sticks };
         let carrier = Carrier::new(self.zoho.clone(), clock.clone(), TIMEOUT, Arc::new(road));
         let carriers = Carriers::all(Arc::new(carrier));
@@ -535,16 +601,19 @@ impl Sites {
 struct Track {
     by: &'static str,
     writes: Arc<Mutex<Vec<Write>>>,
-    sticks: Arc<AtomicBool>,
+    sticks: watch::Sender<bool>,
 }
 
 impl Road for Track {
     fn arrives<'a>(&'a self, request: &'a Request) -> Halt<'a> {
         let is_write = request.method != "GET" && request.path.ends_with("watch");
-        match is_write && self.sticks.load(Ordering::SeqCst) {
-            true => Box::pin(std::future::pending()),
-            false => Box::pin(std::future::ready(())),
-        }
+        let mut sticks = self.sticks.subscribe();
+        Box::pin(async move {
+            if is_write {
+                // It cannot end while this road is there.
+                let _goes = sticks.wait_for(|sticks| !sticks).await;
+            }
+        })
     }
 
     fn answered<'a>(&'a self, request: &'a Request, _: &'a Reply, at: Timestamp) -> Halt<'a> {
