@@ -301,4 +301,4 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BREATH: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

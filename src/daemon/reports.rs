@@ -318,3 +318,44 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 const BREATH: Duration = Duration::from_millis(500);
 /// From one look at what others tell to the next, when no hint comes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::VirtualClock;
+    use crate::daemon::alerts::tests::{door, links, member};
+    use crate::engine::simulated::SimulatedEngine;
+    use crate::engine::{Change, Engine};
+    use crate::expose::testing::{converged, hours};
+    use crate::model::desired::{Desired, Settings};
+    use tokio::sync::watch;
+
+    #[tokio::test(start_paused = true)]
+    async fn another_s_word_about_one_s_own_account_is_followed_by_one_s_own() {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(hours(0), 1));
+        let handle = SimulatedEngine::new().handle(clock.clone());
+        let door = door(&handle, &clock);
+        let (keys, overview) = (door.keys.clone(), converged(1));
+        let name = overview.accounts.keys().next().unwrap().clone();
+        let desired = Desired { settings: Settings::default(), accounts: BTreeMap::new() };
+        let fleet = Arc::new(Fleet::declared(desired, BTreeMap::new()));
+        let links = links(watch::channel(Arc::new(overview.clone())).1, watch::channel(fleet).1);
+        let there = ["me", "two"].map(|node| Change::Put(keys.member(&member(node)), Vec::new()));
+        handle.commit(Vec::new(), there.into()).await.unwrap();
+        let mut reports = Reports::new(&links, door, clock.clone());
+        reports.turn(&member("me"), Heard::All).await.unwrap();
+        let report = overview.accounts[&name].clone().unwrap();
+        let theirs = Here { report, recoveries: None }.told();
+        let values = [(keys.report(&name), theirs)].into();
+        tell(&handle, &keys, &member("two"), values).await.unwrap();
+        let mut shelf = Shelf::new(Arc::new(handle.clone()), keys.reports());
+        let mut by = Vec::new();
+        for _ in 0..2 {
+            clock.sleep(TOLD_EVERY).await;
+            reports.turn(&member("me"), Heard::All).await.unwrap();
+            let news: News<ToldAccount> = shelf.news().await.unwrap();
+            by.extend(news.into_values().flatten().map(|told| told.by.node));
+        }
+        assert_eq!(by, ["two", "me"]);
+    }
+}

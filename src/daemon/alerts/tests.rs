@@ -78,7 +78,10 @@ impl Transport for Recorder {
 }
 
 /// The links of a scheduler that nobody can wake.
-fn links(overview: watch::Receiver<Arc<Overview>>, fleet: watch::Receiver<Arc<Fleet>>) -> Links {
+pub(in crate::daemon) fn links(
+    overview: watch::Receiver<Arc<Overview>>,
+    fleet: watch::Receiver<Arc<Fleet>>,
+) -> Links {
     Links {
         wakes: Wakes(tokio::sync::mpsc::channel(1).0),
         overview,
@@ -207,12 +210,12 @@ async fn whoever_tells_for_all_begins_with_what_was_told_and_not_before_it_knows
     assert_eq!(known(&alarm), None, "it reads what the other one has told since");
 }
 
-pub(super) fn member(node: &str) -> MemberId {
+pub(in crate::daemon) fn member(node: &str) -> MemberId {
     MemberId { node: node.to_owned(), boot: "0".to_owned() }
 }
 
 /// The way of a machine `me` of the cluster `t`.
-pub(super) fn door(handle: &SimulatedHandle, clock: &Arc<dyn Clock>) -> MachinesDoor {
+pub(in crate::daemon) fn door(handle: &SimulatedHandle, clock: &Arc<dyn Clock>) -> MachinesDoor {
     let (engine, keys) = (Arc::new(handle.clone()), Keys::new("t"));
     let me = Some(member("me"));
     let (_, view) = watch::channel(ClusterView { me, ..ClusterView::default() });
