@@ -412,6 +412,8 @@ impl Desk {
     }
 
     /// Does what follows from the config in force, and says what passes did since `heard` began.
+    /// Where machines share it, removals wait until it was in force for some seconds, and so does
+    /// this.
     pub(super) async fn carry_out(
         &self,
         request: &ApplyRequest,
@@ -424,7 +426,14 @@ impl Desk {
         if request.accept_vanished {
             actions::accept_vanished(&self.fleet(), store, which, window).await?;
         }
-        self.passes("apply", which, heard).await
+        let applied = self.passes("apply", which, heard).await?;
+        if let Some(door) = &self.machines
+            && applied.iter().any(Applied::has_removals_left)
+            && door.generations.until_removals().await
+        {
+            return self.passes("apply", which, heard).await;
+        }
+        Ok(applied)
     }
 
     /// Puts the file in force.

@@ -36,6 +36,7 @@ use crate::plan::render::counted;
 use crate::store::StoreError;
 use crate::store::desired::published::{Declaration, DeclarationError, Published, plain_secrets};
 use crate::store::desired::{Fetching, Restored};
+use crate::zoho::leashed::DECLARED_MIN_TAKING;
 
 use super::emptied::Emptied;
 use super::fleet::Fleet;
@@ -314,6 +315,17 @@ impl Generations {
     /// Says that a generation is in force here, and lets the accounts be taken that it declares.
     pub fn is_in_force(&self, number: u64) {
         self.settled.send_replace(Some(number));
+    }
+
+    /// Waits until the config was in force here for so long that something may be taken away at
+    /// Zoho. Returns whether it had to.
+    pub async fn until_removals(&self) -> bool {
+        let left = DECLARED_MIN_TAKING.saturating_sub(self.leash.declared_for());
+        if left.is_zero() {
+            return false;
+        }
+        self.clock.sleep(left).await;
+        true
     }
 
     /// Waits a while until every machine has this generation in force, and tells which have not.

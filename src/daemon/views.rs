@@ -176,6 +176,11 @@ impl Applied {
             && self.left.steps.is_empty()
     }
 
+    /// Returns whether something is still to be taken away from Zoho.
+    pub fn has_removals_left(&self) -> bool {
+        self.left.steps.iter().any(|step| TAKES_AWAY.contains(&step.step.as_str()))
+    }
+
     /// Returns whether the last step of some channel was refused.
     fn is_refused(&self) -> bool {
         let last: BTreeMap<&str, &DoneView> =
@@ -276,6 +281,9 @@ impl DoneView {
         format!("  {outcome:<8} {step} {channel} ({reason}{granted}){detail}")
     }
 }
+
+/// The steps after which something is not covered.
+const TAKES_AWAY: [&str; 2] = ["disable", "remove-events"];
 
 #[cfg(test)]
 mod tests {

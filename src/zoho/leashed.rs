@@ -8,10 +8,10 @@
 //! A look changes nothing at Zoho and needs no leash. The fetch of a token counts against a limit
 //! that all machines share, so it is a write.
 //!
-//! | request | of the leash has to be left | and the account held for | and declared so for | while this process is alone |
+//! | request | of the leash is left | account held for | config in force for | while alone |
 //! | --- | --- | --- | --- | --- |
 //! | a look | nothing | no time | no time | sent |
-//! | enable, update, replace, a token | 2.5 s | no time | no time | sent, where it may renew emergencies |
+//! | enable, update, replace, a token | 2.5 s | no time | no time | sent for emergencies |
 //! | disable, remove-events | 5 s | 30 s | 16 s | not sent |
 
 use std::fmt;

@@ -219,18 +219,22 @@ async fn a_fetch_that_cannot_be_remembered_is_neither_made_nor_counted() {
     assert!(client.token_state().await.fetches.is_empty());
 }
 
+/// A client that remembers the token's state, and begins with what the one before it remembered.
+fn begun_again(sim: &Arc<Sim>, stored: &Arc<Mutex<Option<TokenState>>>) -> Client {
+    let keep = stored.clone();
+    let remembered = stored.lock().unwrap().clone();
+    sim.client_of(account(), remembered, move |state| {
+        *keep.lock().unwrap() = Some(state.clone());
+        Ok(())
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restart_loop_burns_no_tokens() {
     let sim = sim();
     let stored: Arc<Mutex<Option<TokenState>>> = Arc::default();
     for _ in 0..1000 {
-        let keep = stored.clone();
-        let remembered = stored.lock().unwrap().clone();
-        let client = sim.client_of(account(), remembered, move |state| {
-            *keep.lock().unwrap() = Some(state.clone());
-            Ok(())
-        });
-        assert!(client.list().await.is_ok());
+        assert!(begun_again(&sim, &stored).list().await.is_ok());
         sim.clock.sleep(Duration::from_millis(600)).await;
     }
     assert_eq!(sim.tokens_issued(), 1);
@@ -243,12 +247,7 @@ async fn a_restart_loop_without_a_usable_token_stays_within_what_zoho_gives() {
         sim.fault(Fault::InvalidToken);
         let stored: Arc<Mutex<Option<TokenState>>> = Arc::default();
         for _ in 0..1000 {
-            let keep = stored.clone();
-            let remembered = stored.lock().unwrap().clone();
-            let client = sim.client_of(account(), remembered, move |state| {
-                *keep.lock().unwrap() = Some(state.clone());
-                Ok(())
-            });
+            let client = begun_again(&sim, &stored);
             let client = if is_shared { client.sharing_tokens() } else { client };
             assert!(client.list().await.is_err());
             sim.clock.sleep(Duration::from_millis(599)).await;

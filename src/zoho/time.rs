@@ -4,8 +4,9 @@
 //! request and its own arrival: that bounds Zoho's time. Between answers Zoho's time is counted
 //! with the monotonic clock, so that a step of the wall clock moves nothing. An answer that agrees
 //! with what is known changes nothing either. One that is off by no more than its `Date` leaves
-//! open moves the time to the nearer of its bounds: what came later stays later, though both lie
-//! in one second. Otherwise the middle of the bounds is taken.
+//! open moves the time to the nearer of its bounds, which is no further than it must: else what
+//! came later could count as earlier, where both lie in one second. Within that second the time
+//! may stand still. Otherwise the middle of the bounds is taken.
 //!
 //! One server's clock may be off by years. A correction of more than an hour is followed only when
 //! the token endpoint, another server of Zoho's, says the same; where the two disagree, the token
@@ -51,9 +52,11 @@ impl ZohoTime {
         let earliest = date;
         let latest = after(after(date, DATE_PRECISION), elapsed.saturating_sub(sent));
         let known = self.anchor.map(|anchor| at(anchor, elapsed));
-        let nearest = known.map(|known| known.clamp(earliest, latest));
-        let nearest = nearest.filter(|bound| known.is_some_and(|known| is_near(known, *bound)));
-        let told = nearest.unwrap_or_else(|| after(earliest, span(earliest, latest) / 2));
+        let nearest = known
+            .map(|known| (known, known.clamp(earliest, latest)))
+            .filter(|(known, nearest)| distance(*known, *nearest) <= DATE_PRECISION);
+        let middle = after(earliest, span(earliest, latest) / 2);
+        let told = nearest.map_or(middle, |(_, nearest)| nearest);
         let agrees = known == Some(told);
         self.doubted = None;
         if !agrees && is_far(told, self.at(elapsed, now)) {
@@ -125,12 +128,12 @@ fn date(response: &Response) -> Option<Timestamp> {
     Some(jiff::fmt::rfc2822::parse(response.header("date")?).ok()?.timestamp())
 }
 
-fn is_near(one: Timestamp, other: Timestamp) -> bool {
-    span(one, other).max(span(other, one)) <= DATE_PRECISION
+fn is_far(one: Timestamp, other: Timestamp) -> bool {
+    distance(one, other) > CORRECTION_MAX
 }
 
-fn is_far(one: Timestamp, other: Timestamp) -> bool {
-    span(one, other).max(span(other, one)) > CORRECTION_MAX
+fn distance(one: Timestamp, other: Timestamp) -> Duration {
+    span(one, other).max(span(other, one))
 }
 
 /// A `Date` leaves this much open.
@@ -186,7 +189,28 @@ mod tests {
             let behind = time.at(second * MS, instant(0));
             assert!(before < behind, "{first} {second}: {before} {behind}");
             assert!(behind <= instant(1001));
+            time.hear(&dated(1000), second * MS, second * MS, instant(0));
+            assert_eq!(
+                time.at(second * MS, instant(0)),
+                behind,
+                "the same once more moves nothing"
+            );
         }
+    }
+
+    #[test]
+    fn the_time_stands_still_at_the_end_of_a_second_and_never_goes_back() {
+        const MS: Duration = Duration::from_millis(1);
+        let mut time = ZohoTime::default();
+        let mut last = instant(0);
+        for tenth in 0..30 {
+            let now = tenth * 100 * MS;
+            time.hear(&dated(1000 + i64::from(tenth) / 10), now, now, instant(0));
+            let told = time.at(now, instant(0));
+            assert!(told >= last, "{tenth}: {told} follows {last}");
+            last = told;
+        }
+        assert_eq!(last, instant(1003), "a tenth of a second ahead, as Zoho may be");
     }
 
     #[test]

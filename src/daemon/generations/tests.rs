@@ -125,6 +125,11 @@ async fn each_machine_counts_from_when_another_generation_comes_to_it() {
     world.clock.sleep(minute).await;
     two.propose(later, RELOAD, &nothing()).await.unwrap();
     assert_eq!(two.leash.declared_for(), minute, "the same once more is nothing new");
+    assert!(!two.until_removals().await);
+    two.propose(file(&[("acme", 2)]), RELOAD, &nothing()).await.unwrap_err();
+    two.propose(file(&[("acme", 3)]), RELOAD, &nothing()).await.unwrap();
+    assert!(two.until_removals().await);
+    assert_eq!(two.leash.declared_for(), DECLARED_MIN_TAKING);
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,7 +53,7 @@ pub struct Process {
     pub is_leaving: bool,
     /// Nothing comes from the engine.
     pub is_cut: bool,
-    /// What comes from the engine comes so much later.
+    /// The engine's answers come so much later.
     pub delay: Duration,
     /// The last time in which it may have thought that the engine does not answer.
     silence: Option<Silence>,

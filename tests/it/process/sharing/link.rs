@@ -142,8 +142,8 @@ impl Gate {
     }
 }
 
-/// The kernel's name of the socket that leads from this address of the loopback to that one. Several
-/// may have the same port, each with another goal.
+/// The kernel's name of the socket that leads from this address of the loopback to that one.
+/// Several may have the same port, each with another goal.
 fn inode_of(from: SocketAddr, to: SocketAddr) -> Option<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
     let [from, to] = [from, to].map(|end| format!("0100007F:{:04X}", end.port()));
